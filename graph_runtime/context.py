@@ -1,0 +1,104 @@
+"""What a node may ask of the run it is part of: models, progress, cancel, and a file under the output folder."""
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import BadInput, Cancelled
+from .events import CancelToken, Event, Listener, NodeProgress, Saved, Warned
+from .models import ModelDescription, ModelManager
+
+
+class Context:
+    """Handed to a node that declares a parameter of this type. `Context()` alone is enough for a direct call."""
+
+    def __init__(
+        self,
+        models: ModelManager | None = None,
+        *,
+        out: str | os.PathLike[str] = "inlay-out",
+        listeners: tuple[Listener, ...] = (),
+        cancel: CancelToken | None = None,
+        metadata: dict[str, str] | None = None,
+    ):
+        self.models = models or ModelManager()
+        self.out = Path(out)
+        self.listeners = listeners
+        self.cancel = cancel or CancelToken()
+        self.metadata = dict(metadata or {})  # text chunks that saved pictures carry, e.g. {"inlay": "<workflow>"}
+        self.node = ""  # the running node's name, kept up to date by the executor
+        self.saved: list[Path] = []
+
+    @property
+    def device(self) -> str:
+        """The device that computes, e.g. `cpu` or `cuda:0`."""
+        return self.models.devices[0]
+
+    def lease(self, description: ModelDescription) -> AbstractContextManager[Any]:
+        """The weights of `description`, resident for as long as the `with` block lasts."""
+        return self.models.lease(description)
+
+    def emit(self, event: Event) -> None:
+        """Tell every listener."""
+        for listener in self.listeners:
+            listener(event)
+
+    def progress(self, step: int, total: int, preview: Any = None) -> None:
+        """Report `step` of `total`; raises `Cancelled` when the user asked to stop."""
+        self.check_cancelled()
+        if self.listeners:
+            self.emit(NodeProgress(self.node, step, total, preview))
+
+    def check_cancelled(self) -> None:
+        """Raise `Cancelled` when the user asked to stop."""
+        if self.cancel.cancelled:
+            raise Cancelled(f"cancelled in node {self.node}" if self.node else "cancelled")
+
+    def warn(self, message: str) -> None:
+        """Say something the user should know; the node's name is added."""
+        self.emit(Warned(self.node or None, message))
+
+    @contextmanager
+    def new_file(self, prefix: str, suffix: str) -> Iterator[Path]:
+        """A path to write to; when the block ends well the file appears as `<out>/<prefix>_00001<suffix>`.
+
+        The next free number is taken, nothing is ever overwritten, and nothing half-written is left: the bytes go to
+        a hidden file beside it, which is renamed only at the end.
+
+        Raises:
+            BadInput: `prefix` would leave the output folder.
+        """
+        root = self.out.resolve()
+        wanted = Path(prefix)
+        folder = (root / wanted.parent).resolve()
+        if wanted.is_absolute() or not wanted.name or ".." in wanted.parts or not folder.is_relative_to(root):
+            raise BadInput("prefix", found=repr(prefix), expected="a name below the output folder",
+                           fix="use a plain name such as 'image' or 'tests/image'")
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{wanted.name}.{os.getpid()}.part"
+        try:
+            yield temporary
+            final = self._publish(temporary, folder, wanted.name, suffix)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self.saved.append(final)
+        self.emit(Saved(self.node, str(final)))
+
+    @staticmethod
+    def _publish(temporary: Path, folder: Path, name: str, suffix: str) -> Path:
+        """Give the finished file the first free number; a hard link fails instead of overwriting a rival's file."""
+        number = 1
+        while True:
+            final = folder / f"{name}_{number:05d}{suffix}"
+            try:
+                os.link(temporary, final)
+                return final
+            except FileExistsError:
+                number += 1
+            except OSError:  # a file system without hard links
+                if not final.exists():
+                    os.replace(temporary, final)
+                    return final
+                number += 1

@@ -1,0 +1,105 @@
+"""Everything that can go wrong, and the exit status it ends in.
+
+    InlayError
+    ├── BadInput          raised by a node or an algorithm about one of its ports; knows no node name
+    │   └── ModelError    the files or the family of a model are not what the port needs
+    ├── WorkflowError     status 2: the input is wrong, nothing ran; carries every Problem found
+    ├── NodeError         status 1: a node failed while running; carries one Problem that names the node
+    └── Cancelled         status 130: the user asked to stop
+
+A message always says where, what was found, what was expected and how to mend it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: *where*, *what was found*, *what was expected*, *how to mend it*."""
+
+    node: str | None
+    port: str | None
+    found: str
+    expected: str
+    fix: str
+
+    @property
+    def where(self) -> str:
+        """`node.port`, `node`, or `workflow` when the file as a whole is meant."""
+        if self.node is None:
+            return f"workflow {self.port}" if self.port else "workflow"
+        return f"{self.node}.{self.port}" if self.port else self.node
+
+    def __str__(self) -> str:
+        return f"{self.where}: found {self.found}; expected {self.expected}. Fix: {self.fix}"
+
+
+class InlayError(Exception):
+    """Base of every error inlay raises on purpose; `status` is the exit status of the command line."""
+
+    status = 1
+
+
+class BadInput(InlayError):
+    """A value that a node cannot work with. The runtime adds the node's name and makes a Problem of it."""
+
+    def __init__(self, port: str | None, *, found: str, expected: str, fix: str):
+        self.port, self.found, self.expected, self.fix = port, found, expected, fix
+        super().__init__(str(self.at(None)))
+
+    def at(self, node: str | None) -> Problem:
+        """The same complaint with the name of the node it was raised in."""
+        return Problem(node, self.port, self.found, self.expected, self.fix)
+
+
+class ModelError(BadInput):
+    """A model whose files are missing, unsafe, or of another family than the port wants."""
+
+
+class WorkflowError(InlayError):
+    """The workflow or what was typed is wrong; nothing ran. `problems` holds all of it, not just the first."""
+
+    status = 2
+
+    def __init__(self, problems: Iterable[Problem]):
+        self.problems = list(problems)
+        count = len(self.problems)
+        lines = [f"  {p.where}\n    found     {p.found}\n    expected  {p.expected}\n    fix       {p.fix}"
+                 for p in self.problems]
+        super().__init__(f"{count} problem{'s' if count != 1 else ''}, nothing was run\n" + "\n".join(lines))
+
+
+class NodeError(InlayError):
+    """A node failed while it ran. `problem` names it; the original exception is `__cause__`."""
+
+    def __init__(self, problem: Problem, node_type: str = ""):
+        self.problem, self.node_type = problem, node_type
+        kind = f" ({node_type})" if node_type else ""
+        super().__init__(f"node {problem.where}{kind} failed\n    found     {problem.found}\n"
+                         f"    expected  {problem.expected}\n    fix       {problem.fix}")
+
+
+class Cancelled(InlayError):
+    """The user asked to stop; nothing half-written is left behind."""
+
+    status = 130
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name: `did you mean 'steps'?`, or the known names when none is close."""
+    names = sorted(known)
+    near = get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    if not names:
+        return "there are none to choose from"
+    shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
+    return f"choose one of: {shown}"
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """`repr` cut to a readable length, for error messages that quote what a stranger's file holds."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

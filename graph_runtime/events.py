@@ -1,0 +1,96 @@
+"""Progress, warnings, previews and cancel: one stream that every front end reads.
+
+An executor emits plain frozen events; the command line draws bars from them, the host adapter forwards them to
+the host's own bars, and `Result.events` keeps them. With nobody listening, emitting costs nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The plan is ready; `nodes` will be looked at."""
+
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStarted:
+    """A node begins."""
+
+    node: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProgress:
+    """`step` of `total` done inside a node; `preview` is a PIL picture or None."""
+
+    node: str
+    step: int
+    total: int
+    preview: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFinished:
+    """A node ended after `seconds` of wall time; `cached` says its result was known already."""
+
+    node: str
+    type: str
+    seconds: float
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something the user should know, with the node it concerns (None: the run)."""
+
+    node: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMoved:
+    """A decision of the model manager: what it loaded, evicted or retried, and why."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A file appeared under the output folder."""
+
+    node: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """All requested outputs are there."""
+
+    seconds: float
+
+
+Event = RunStarted | NodeStarted | NodeProgress | NodeFinished | Warned | ModelMoved | Saved | RunFinished
+Listener = Callable[[Event], None]
+
+
+class CancelToken:
+    """A flag one thread sets and the running node reads between steps."""
+
+    __slots__ = ("_set",)
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def cancel(self) -> None:
+        """Ask the run to stop at the next step."""
+        self._set = True
+
+    @property
+    def cancelled(self) -> bool:
+        """True once `cancel` was called."""
+        return self._set

@@ -1,0 +1,175 @@
+"""Model descriptions, leases and the memory budget.
+
+A loader node gives out a small frozen *description*: where the weights are, which part, which dtype. Weights come into
+being only inside a lease, and the manager decides what stays resident: it evicts what is idle when a budget is given,
+answers out-of-memory by evicting and retrying once, and says so in events.
+"""
+
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import ModelError
+
+
+class ModelDescription(ABC):
+    """What a model *is*, without its weights. Subclasses are frozen dataclasses: equal when they mean the same."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """A name for messages, e.g. `unet of dollhouse`."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Changes whenever the weights or the way they are used change; part of every cache key."""
+
+    @abstractmethod
+    def load(self, device: str) -> Any:
+        """Read the weights and return the module on `device`, in evaluation mode and without gradients."""
+
+    @abstractmethod
+    def nbytes(self) -> int:
+        """How much memory the loaded weights will take, in bytes (an estimate before loading)."""
+
+    def base(self) -> "ModelDescription":
+        """The description whose weights this one shares: itself, unless adapters are stacked on it."""
+        return self
+
+    @contextmanager
+    def adapted(self, module: Any) -> Iterator[Any]:
+        """Put this description's adapters on the base module for the length of a lease, and take them off again."""
+        yield module
+
+
+@dataclass
+class _Resident:
+    module: Any
+    nbytes: int
+    pins: int = 0
+
+
+Placement = Callable[[Any, str], None]
+
+
+class ModelManager:
+    """Keeps models resident within a budget.
+
+    Args:
+        devices: where modules may live; the first one computes.
+        budget: bytes that resident weights may take, or None for no limit.
+        log: called with one sentence for every decision.
+        place: called with (module, device) at each lease; a host that manages memory itself hooks in here.
+    """
+
+    def __init__(self, devices: Sequence[str] = ("cpu",), budget: int | None = None,
+                 log: Callable[[str], None] | None = None, place: Placement | None = None):
+        self.devices = tuple(devices)
+        self.budget = budget
+        self.log = log or (lambda message: None)
+        self.place = place
+        self._resident: OrderedDict[tuple[ModelDescription, str], _Resident] = OrderedDict()
+        self._lock = threading.RLock()
+
+    @contextmanager
+    def lease(self, description: ModelDescription, device: str | None = None) -> Iterator[Any]:
+        """The module of `description`, kept resident for the length of the block."""
+        where = device or self.devices[0]
+        base = description.base()
+        with self._lock:
+            entry = self._resident.get((base, where))
+            if entry is None:
+                entry = self._bring_in(base, where)
+            self._resident.move_to_end((base, where))
+            entry.pins += 1
+        try:
+            if self.place is not None:
+                self.place(entry.module, where)
+            with description.adapted(entry.module) as module:
+                yield module
+        finally:
+            with self._lock:
+                entry.pins -= 1
+
+    def resident(self) -> list[str]:
+        """Labels of what is in memory now, least recently used first."""
+        return [description.label for description, _ in self._resident]
+
+    def resident_bytes(self) -> int:
+        """Bytes of weights in memory now."""
+        return sum(entry.nbytes for entry in self._resident.values())
+
+    def evict_idle(self, reason: str = "asked to") -> int:
+        """Drop everything that no lease holds; returns the bytes given back."""
+        with self._lock:
+            idle = [key for key, entry in self._resident.items() if entry.pins == 0]
+            return sum(self._evict(key, reason) for key in idle)
+
+    def _evict(self, key: tuple[ModelDescription, str], reason: str) -> int:
+        entry = self._resident.pop(key)
+        self.log(f"evicted {key[0].label} ({entry.nbytes / 2**20:.0f} MiB): {reason}")
+        freed = entry.nbytes
+        del entry
+        _release_device_memory()
+        return freed
+
+    def _make_room(self, needed: int) -> None:
+        if self.budget is None:
+            return
+        for key in [key for key, entry in self._resident.items() if entry.pins == 0]:
+            if self.resident_bytes() + needed <= self.budget:
+                return
+            self._evict(key, f"the budget of {self.budget / 2**20:.0f} MiB")
+        if self.resident_bytes() + needed > self.budget:
+            self.log(f"over the budget of {self.budget / 2**20:.0f} MiB: everything resident is in use")
+
+    def _bring_in(self, description: ModelDescription, device: str) -> _Resident:
+        self._make_room(description.nbytes())
+        try:
+            module = description.load(device)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self.log(f"out of memory while loading {description.label}: evicting what is idle and trying once more")
+            self.evict_idle("out of memory")
+            try:
+                module = description.load(device)
+            except Exception as again:
+                if not is_out_of_memory(again):
+                    raise
+                raise ModelError(
+                    None, found=f"not enough memory for {description.label} on {device}",
+                    expected=f"about {description.nbytes() / 2**20:.0f} MiB free",
+                    fix="use a smaller dtype, another --device, or close what else uses the memory") from again
+        size = _module_bytes(module) or description.nbytes()
+        entry = _Resident(module, size)
+        self._resident[(description, device)] = entry
+        self.log(f"loaded {description.label} on {device} ({size / 2**20:.0f} MiB)")
+        return entry
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for the ways torch and Python say that memory ran out."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
+
+
+def _module_bytes(module: Any) -> int:
+    tensors = [*module.parameters(), *module.buffers()] if hasattr(module, "parameters") else []
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _release_device_memory() -> None:
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,289 @@
+"""ONE definition of a node; the checker, the schema, the host's class, the docs and the listing are derived from it.
+
+A node is a plain annotated function, so tests call it directly:
+
+* parameters whose annotation carries a `Port` are sockets; `| None` makes a socket optional;
+* a parameter annotated `Context` receives the run it is part of;
+* every other parameter is a setting and becomes a field of a pydantic model that refuses unknown names;
+* the fields of the returned NamedTuple are the outputs.
+
+    class LatentMask(NamedTuple):
+        latent_mask: LatentMaskPort
+
+    @node("mask.to_latent", version=1)
+    def to_latent(mask: Mask, vae: Vae, dilate: Annotated[int, Field(ge=0, le=64)] = 2) -> LatentMask: ...
+"""
+
+import hashlib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import BaseModel, ConfigDict, create_model
+from pydantic.fields import FieldInfo
+
+from .context import Context
+
+NODE_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Port:
+    """The socket a value travels through. Two ports connect when their `socket` names are equal."""
+
+    socket: str
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class PathRole:
+    """Marks a parameter as a path that is read.
+
+    `file` is one file; `files` may also be a folder or a glob; `model` is an embedded name, a hub id, a folder or a file.
+    """
+
+    kind: Literal["file", "files", "model"]
+
+
+ReadPath = Annotated[str, PathRole("file")]
+ReadPaths = Annotated[str, PathRole("files")]
+ModelSource = Annotated[str, PathRole("model")]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A list parameter that a graph sees as numbered names: `Repeat("image", 2, 16)` is image_1 … image_16."""
+
+    name: str
+    required: int
+    most: int
+
+    def names(self) -> list[str]:
+        """`image_1`, `image_2`, …"""
+        return [f"{self.name}_{number}" for number in range(1, self.most + 1)]
+
+
+@dataclass(frozen=True)
+class Socket:
+    """One input socket of a node."""
+
+    name: str
+    port: Port
+    optional: bool = False
+
+
+Check = Callable[[Mapping[str, Any], Mapping[str, Any]], None]
+Migration = Callable[[dict[str, Any], dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]
+
+
+@dataclass(frozen=True, eq=False)
+class NodeSpec:
+    """All there is to know of one node type.
+
+    Attributes:
+        static: the outputs are descriptions that can be made while checking (no weights, no device).
+        effects: the node writes files or talks to the outside; it always runs and is never cached.
+        persist: the result is worth keeping on disk between runs.
+        check: called while checking with (known inputs, parameters); raises BadInput for a wrong pairing.
+        migrations: `{1: f}` turns the params and inputs of version 1 into those of version 2, and so on.
+    """
+
+    id: str
+    version: int
+    function: Callable[..., Any]
+    doc: str
+    sockets: Mapping[str, Socket]
+    params: type[BaseModel]
+    path_roles: Mapping[str, PathRole]
+    outputs: Mapping[str, Port]
+    context: str | None = None
+    repeats: Mapping[str, Repeat] = field(default_factory=dict)
+    static: bool = False
+    effects: bool = False
+    persist: bool = False
+    check: Check | None = None
+    migrations: Mapping[int, Migration] = field(default_factory=dict)
+    digest: str = ""
+
+    @property
+    def family(self) -> str:
+        """The part of the id before the dot: `mask` of `mask.grow`."""
+        return self.id.split(".")[0]
+
+    @property
+    def summary(self) -> str:
+        """First sentence of the docstring."""
+        return self.doc.split("\n\n")[0].replace("\n", " ").strip()
+
+    def parameter_docs(self) -> dict[str, str]:
+        """`Args:` lines of the docstring by name, for settings and sockets alike."""
+        return _argument_docs(self.doc)
+
+    def run(self, **values: Any) -> Any:
+        """Call the function, folding numbered names back into the lists it takes (None where one was left out)."""
+        for parameter, repeat in self.repeats.items():
+            items = [values.pop(name, None) for name in repeat.names()]
+            while items and (items[-1] is None or (isinstance(items[-1], str) and not items[-1])):
+                items.pop()
+            values[parameter] = items
+        return self.function(**values)
+
+
+class Registry(Mapping[str, NodeSpec]):
+    """Node types by id."""
+
+    def __init__(self, specs: Iterable[NodeSpec] = ()):
+        self._specs: dict[str, NodeSpec] = {}
+        for spec in specs:
+            self.add(spec)
+
+    def add(self, spec: NodeSpec) -> None:
+        """Add one; two different nodes under one id are a mistake in a pack, said at once."""
+        known = self._specs.get(spec.id)
+        if known is not None and known.function is not spec.function:
+            raise ValueError(f"node id {spec.id!r} is defined twice: in {known.function.__module__} "
+                             f"and in {spec.function.__module__}")
+        self._specs[spec.id] = spec
+
+    def add_module(self, module: Any) -> None:
+        """Add every node that a module (or any object with attributes) holds."""
+        for value in list(vars(module).values()):
+            spec = getattr(value, "spec", None)
+            if isinstance(spec, NodeSpec):
+                self.add(spec)
+
+    def __getitem__(self, node_id: str) -> NodeSpec:
+        return self._specs[node_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+
+def node(node_id: str, *, version: int = 1, static: bool = False, effects: bool = False, persist: bool = False,
+         check: Check | None = None, migrations: Mapping[int, Migration] | None = None,
+         ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a node of an annotated function; the function itself is returned, with `.spec` on it.
+
+    Raises:
+        TypeError: the id, the annotations or the return type cannot be a node; the message says which.
+    """
+    if not NODE_ID.fullmatch(node_id):
+        raise TypeError(f"node id {node_id!r} must look like 'family.name' in lower case")
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        spec = _read(function, node_id, version)
+        function.spec = NodeSpec(  # type: ignore[attr-defined]
+            **spec, static=static, effects=effects, persist=persist, check=check, migrations=dict(migrations or {}))
+        return function
+
+    return decorate
+
+
+def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str, Any]:
+    hints = typing.get_type_hints(function, include_extras=True)
+    outputs = _outputs(node_id, hints.pop("return", None))
+    sockets: dict[str, Socket] = {}
+    fields: dict[str, Any] = {}
+    roles: dict[str, PathRole] = {}
+    repeats: dict[str, Repeat] = {}
+    context = None
+    for parameter in inspect.signature(function).parameters.values():
+        hint = hints.get(parameter.name)
+        if hint is None:
+            raise TypeError(f"node {node_id}: parameter {parameter.name!r} has no annotation")
+        if hint is Context:
+            context = parameter.name
+            continue
+        inner, optional = _strip_optional(hint)
+        port, repeat, role = (_find(inner, kind) for kind in (Port, Repeat, PathRole))
+        if repeat is not None:
+            repeats[parameter.name] = repeat
+            for number, name in enumerate(repeat.names()):
+                if port is not None:
+                    sockets[name] = Socket(name, port, optional=number >= repeat.required)
+                else:
+                    fields[name] = (str, "") if number >= repeat.required else (str, ...)
+        elif port is not None:
+            sockets[parameter.name] = Socket(parameter.name, port, optional)
+        else:
+            default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+            fields[parameter.name] = (hint, default)
+            if role is not None:
+                roles[parameter.name] = role
+    model = create_model(_camel(node_id) + "Params", __config__=ConfigDict(
+        extra="forbid", allow_inf_nan=False, protected_namespaces=()), **fields)
+    return {"id": node_id, "version": version, "function": function, "doc": inspect.getdoc(function) or "",
+            "sockets": sockets, "params": model, "path_roles": roles, "outputs": outputs, "context": context,
+            "repeats": repeats, "digest": _code_digest(function)}
+
+
+def _outputs(node_id: str, returned: Any) -> dict[str, Port]:
+    if not (isinstance(returned, type) and issubclass(returned, tuple) and hasattr(returned, "_fields")):
+        raise TypeError(f"node {node_id}: the return annotation must be a NamedTuple whose fields are ports")
+    hints = typing.get_type_hints(returned, include_extras=True)
+    outputs = {}
+    for name in returned._fields:  # type: ignore[attr-defined]
+        port = _find(_strip_optional(hints[name])[0], Port)
+        if port is None:
+            raise TypeError(f"node {node_id}: output {name!r} carries no Port")
+        outputs[name] = port
+    return outputs
+
+
+def _strip_optional(hint: Any) -> tuple[Any, bool]:
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        rest = [arm for arm in typing.get_args(hint) if arm is not type(None)]
+        if len(rest) == 1 and len(typing.get_args(hint)) == 2:
+            return rest[0], True
+    return hint, False
+
+
+def _find(hint: Any, kind: type) -> Any:
+    metadata = getattr(hint, "__metadata__", ())
+    for item in metadata:
+        if isinstance(item, kind):
+            return item
+        if isinstance(item, FieldInfo):
+            for inner in item.metadata:
+                if isinstance(inner, kind):
+                    return inner
+    return None
+
+
+def _camel(node_id: str) -> str:
+    return "".join(part.capitalize() for part in re.split(r"[._]", node_id))
+
+
+def _code_digest(function: Callable[..., Any]) -> str:
+    """Changes when the function's own body changes, so that a cached result of an older body is never served."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        return ""
+    constants = [constant for constant in code.co_consts if isinstance(constant, (int, float, str, bytes, tuple))]
+    material = code.co_code + repr((constants, code.co_names, function.__qualname__)).encode()
+    return hashlib.sha256(material).hexdigest()[:16]
+
+
+def _argument_docs(doc: str) -> dict[str, str]:
+    """Read the `Args:` block of a docstring (Google style) into `{name: one line}`."""
+    found: dict[str, str] = {}
+    name = None
+    inside = False
+    for line in doc.splitlines():
+        if line.strip() == "Args:":
+            inside = True
+        elif inside and line and not line.startswith(" "):
+            break
+        elif inside and (match := re.match(r"    (\w+): (.*)", line)):
+            name = match.group(1)
+            found[name] = match.group(2).strip()
+        elif inside and name and line.strip():
+            found[name] += " " + line.strip()
+    return found

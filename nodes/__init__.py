@@ -1,0 +1,27 @@
+"""The pack: one family of nodes per file. File name = family name = id prefix; files that start with `_` hold algorithms."""
+
+import importlib
+from pathlib import Path
+
+from ..graph_runtime.spec import Registry
+
+
+def load_pack() -> Registry:
+    """Import every family beside this file and collect its nodes.
+
+    Raises:
+        ImportError: a family file is broken; the message names it.
+        ValueError: a node's id does not begin with its file's name, or two nodes share an id.
+    """
+    registry = Registry()
+    for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
+        try:
+            module = importlib.import_module(f".{path.stem}", __package__)
+        except Exception as error:
+            raise ImportError(f"inlay: node file {path.name} is broken: {type(error).__name__}: {error}") from error
+        before = set(registry)
+        registry.add_module(module)
+        for node_id in set(registry) - before:
+            if node_id.split(".")[0] != path.stem:
+                raise ValueError(f"node {node_id!r} is defined in {path.name}: it belongs in {node_id.split('.')[0]}.py")
+    return registry
