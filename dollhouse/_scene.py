@@ -149,6 +149,10 @@ def sample_scene(split: str, index: int) -> Scene:
     )
 
 
+#: How many paraphrases `caption` knows; the last names neither wall nor floor.
+PHRASES = 8
+
+
 def _subject(scene: Scene) -> str:
     pattern = "" if scene.pattern == "plain" else f"{scene.pattern} "
     article = "an" if (pattern or scene.colour)[0] in "aeiou" else "a"
@@ -190,7 +194,7 @@ def caption(scene: Scene, phrase: int | None = None) -> str:
         f"a {scene.wall} room with a {scene.floor} floor and {subject}",
         subject,
     )
-    return others[phrase % len(others)]
+    return others[phrase % PHRASES]
 
 
 def nearest_colour(rgb: Sequence[float], palette: dict[str, tuple[int, int, int]] | None = None) -> str:
