@@ -1,0 +1,117 @@
+"""Results by what they depend on: in memory while a process lives, on disk for nodes worth keeping between runs.
+
+A key is a hash over the node, its code, its settings, the contents of the files it reads and the keys above it
+(`Plan.keys`), so a stale result cannot be served: whatever could change the result changes the key.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+Outputs = tuple[Any, ...]
+
+
+class MemoryCache:
+    """Least recently used results, bounded by the bytes of the tensors in them."""
+
+    def __init__(self, limit: int = 1 << 30, entries: int = 100_000):
+        self.limit, self.entries = limit, entries
+        self.bytes = 0
+        self._items: OrderedDict[bytes, tuple[Outputs, int]] = OrderedDict()
+
+    def get(self, key: bytes) -> Outputs | None:
+        """The outputs under `key`, or None."""
+        item = self._items.get(key)
+        if item is None:
+            return None
+        self._items.move_to_end(key)
+        return item[0]
+
+    def put(self, key: bytes, outputs: Outputs) -> None:
+        """Keep `outputs`; the oldest results make room."""
+        size = sum(_nbytes(value) for value in outputs)
+        if size > self.limit or key in self._items:
+            return
+        self._items[key] = (outputs, size)
+        self.bytes += size
+        while self.bytes > self.limit or len(self._items) > self.entries:
+            _, (_, freed) = self._items.popitem(last=False)
+            self.bytes -= freed
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._items.clear()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class DiskCache:
+    """Tensors under `folder`, one safetensors file a result; the least recently used go when `limit` bytes are passed.
+
+    `environment` becomes part of every name: a result of another torch, device or thread count is not the same bytes.
+    """
+
+    def __init__(self, folder: Path, environment: str, limit: int = 2 << 30):
+        self.folder, self.limit = folder, limit
+        self._salt = environment.encode()
+
+    def _file(self, key: bytes) -> Path:
+        return self.folder / (hashlib.blake2b(key + self._salt, digest_size=20).hexdigest() + ".safetensors")
+
+    def get(self, key: bytes, names: list[str]) -> Outputs | None:
+        """The outputs kept under `key`, in the order of `names`; None if they are not there or cannot be read."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        path = self._file(key)
+        try:
+            tensors = load(path.read_bytes())
+            outputs = tuple(tensors[name] for name in names)
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, KeyError, OSError):
+            with contextlib.suppress(OSError):
+                path.unlink()
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return outputs
+
+    def put(self, key: bytes, names: list[str], outputs: Outputs) -> None:
+        """Keep `outputs` if they are all tensors; written beside, then renamed. A full disk only means no cache."""
+        import torch
+        from safetensors.torch import save
+
+        if not all(isinstance(value, torch.Tensor) for value in outputs):
+            return
+        path = self._file(key)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(save({name: value.detach().cpu().contiguous() for name, value in
+                                        zip(names, outputs, strict=True)}))
+            os.replace(temporary, path)
+            self._trim()
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+    def _trim(self) -> None:
+        files = [(entry.stat().st_mtime_ns, entry.stat().st_size, entry.path)
+                 for entry in os.scandir(self.folder) if entry.name.endswith(".safetensors")]
+        total = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files):
+            if total <= self.limit:
+                return
+            os.unlink(path)
+            total -= size
+
+
+def _nbytes(value: Any) -> int:
+    size = getattr(value, "nbytes", 0)
+    return size if isinstance(size, int) else 0

@@ -1,0 +1,156 @@
+"""The loop: run what is needed, in the planned order, and free what nobody reads any more."""
+
+import time
+from typing import Any
+
+from .cache import DiskCache, MemoryCache, Outputs
+from .context import Context
+from .errors import BadInput, Cancelled, NodeError, Problem, shorten
+from .events import NodeFinished, NodeStarted, RunFinished, RunStarted
+from .models import is_out_of_memory
+from .plan import Plan, Step
+
+
+def execute(plan: Plan, ctx: Context, *, memory: MemoryCache | None = None,
+            disk: DiskCache | None = None) -> dict[str, Any]:
+    """Run `plan` and return its named outputs.
+
+    A result that a cache holds is taken from there, and what only it needed does not run. Each value is dropped as
+    soon as its last reader has it.
+
+    Raises:
+        NodeError: a node failed; it is named.
+        Cancelled: the user asked to stop.
+    """
+    began = time.perf_counter()
+    steps, owner = plan.steps, plan.owner
+    cached, needed = _decide(plan, memory, disk)
+    readers = _readers(plan, cached, needed)
+    values: list[Any] = [None] * plan.slots
+    listening = bool(ctx.listeners)
+    keys = plan.keys if memory is not None or disk is not None else None
+    if listening:
+        ctx.emit(RunStarted(sum(needed)))
+    for index, step in enumerate(steps):
+        if not needed[index]:
+            continue
+        ctx.node = step.name
+        ctx.check_cancelled()
+        if listening:
+            ctx.emit(NodeStarted(step.name, step.spec.id))
+        started = time.perf_counter()
+        outputs = cached.pop(index, None)
+        known = outputs is not None
+        if outputs is None:
+            arguments = dict(step.settings)
+            for socket, slot in step.links:
+                arguments[socket] = values[slot]
+                readers[slot] -= 1
+                if not readers[slot]:
+                    values[slot] = None
+            outputs = _call(step, arguments, ctx)
+            del arguments
+            if keys is not None and (key := keys[index]) is not None and not step.spec.effects:
+                _keep(step, key, outputs, memory, disk)
+        for slot, value in enumerate(outputs, step.first_slot):
+            if readers[slot]:
+                values[slot] = value
+        del outputs
+        if listening:
+            ctx.emit(NodeFinished(step.name, step.spec.id, time.perf_counter() - started, known))
+    ctx.node = ""
+    if listening:
+        ctx.emit(RunFinished(time.perf_counter() - began))
+    return {name: values[slot] if readers[slot] else _static_value(steps[owner[slot]], slot)
+            for name, slot in plan.outputs.items()}
+
+
+def _static_value(step: Step, slot: int) -> Any:
+    return step.known[slot - step.first_slot] if step.known is not None else None
+
+
+def _decide(plan: Plan, memory: MemoryCache | None, disk: DiskCache | None) -> tuple[dict[int, Outputs], list[bool]]:
+    """Which results are known already, and which steps must be looked at; from the outputs backwards."""
+    steps = plan.steps
+    needed = [step.spec.effects for step in steps]
+    for slot in plan.outputs.values():
+        needed[plan.owner[slot]] = True
+    cached: dict[int, Outputs] = {}
+    caching = memory is not None or disk is not None
+    keys = plan.keys if caching else []
+    for index in range(len(steps) - 1, -1, -1):
+        if not needed[index]:
+            continue
+        step = steps[index]
+        found = step.known
+        if found is None and caching and not step.spec.effects and (key := keys[index]) is not None:
+            found = memory.get(key) if memory is not None else None
+            if found is None and disk is not None and step.spec.persist:
+                found = disk.get(key, list(step.spec.outputs))
+        if found is not None:
+            cached[index] = found
+            continue
+        for source in step.sources:
+            needed[source] = True
+    return cached, needed
+
+
+def _readers(plan: Plan, cached: dict[int, Outputs], needed: list[bool]) -> list[int]:
+    """How often each slot will be read in this run; a requested output counts as a reader that never lets go."""
+    readers = [0] * plan.slots
+    for index, step in enumerate(plan.steps):
+        if needed[index] and index not in cached:
+            for _, slot in step.links:
+                readers[slot] += 1
+    for slot in plan.outputs.values():
+        readers[slot] += 1
+    return readers
+
+
+def _keep(step: Step, key: bytes, outputs: Outputs, memory: MemoryCache | None, disk: DiskCache | None) -> None:
+    if memory is not None:
+        memory.put(key, outputs)
+    if disk is not None and step.spec.persist:
+        disk.put(key, list(step.spec.outputs), outputs)
+
+
+def _call(step: Step, arguments: dict[str, Any], ctx: Context) -> Outputs:
+    spec = step.spec
+    if spec.context is not None:
+        arguments[spec.context] = ctx
+    try:
+        try:
+            outputs = spec.run(**arguments)
+        except Exception as error:
+            if not is_out_of_memory(error) or ctx.models.evict_idle("a node ran out of memory") == 0:
+                raise
+            outputs = spec.run(**arguments)
+    except (Cancelled, NodeError):
+        raise
+    except BadInput as error:
+        raise NodeError(error.at(step.name), spec.id) from error
+    except Exception as error:
+        raise NodeError(_unforeseen(step, arguments, error), spec.id) from error
+    if not isinstance(outputs, tuple) or len(outputs) != len(spec.outputs):
+        raise NodeError(Problem(step.name, None, f"{shorten(outputs)} returned by {spec.function.__qualname__}",
+                                f"a tuple of {len(spec.outputs)}: {', '.join(spec.outputs)}",
+                                "return the NamedTuple that the node declares"), spec.id)
+    return outputs
+
+
+def _unforeseen(step: Step, arguments: dict[str, Any], error: Exception) -> Problem:
+    shown = ", ".join(f"{name}={_brief(value)}" for name, value in arguments.items() if name != step.spec.context)
+    if is_out_of_memory(error):
+        return Problem(step.name, None, f"out of memory with {shown}", "enough memory for this size",
+                       "use a smaller picture (image.fit size=…), tiling=on, a smaller dtype, or --device cpu")
+    function = step.spec.function
+    return Problem(step.name, None, f"{type(error).__name__}: {error} in {function.__module__}.{function.__qualname__}"
+                   f"({shown})", "the node to finish",
+                   "run again with --traceback to see where; if it is a bug of inlay, please report it")
+
+
+def _brief(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    if shape is not None:
+        return f"{str(getattr(value, 'dtype', '')).removeprefix('torch.')}{list(shape)}"
+    return shorten(value, 60)

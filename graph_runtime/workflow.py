@@ -1,0 +1,174 @@
+"""The workflow file: data, never code. Names, not positions; links apart from parameters; migrations for old files.
+
+`parse` turns bytes into a `Workflow` or says everything that is wrong with them. Nothing here knows a node type.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import Problem, WorkflowError, did_you_mean, shorten
+
+FORMAT = 1
+MAX_BYTES = 16 * 2**20
+MAX_DEPTH = 64
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+RESERVED_INPUTS = frozenset({"out", "inputs", "device", "memory", "json", "set", "nodes", "help"})
+
+#: `{1: f}` turns a file of format 1 into one of format 2; the list grows with the format and never loses an entry.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+class Node(BaseModel):
+    """One node: its type, the version of that type, its parameters and the links into it (`"node.output"`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str
+    version: int = Field(default=1, ge=1)
+    params: dict[str, Any] = Field(default_factory=dict)
+    inputs: dict[str, Any] = Field(default_factory=dict)
+
+
+class Workflow(BaseModel):
+    """A graph with named inputs (what a person may set) and outputs (what it is for). `ui` is for editors alone."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = FORMAT
+    title: str = ""
+    description: str = ""
+    inputs: dict[str, str | list[str]] = Field(default_factory=dict)
+    nodes: dict[str, Node]
+    outputs: dict[str, str] = Field(default_factory=dict)
+    ui: dict[str, Any] = Field(default_factory=dict)
+
+    def targets(self, name: str) -> list[str]:
+        """The `node.param` that an input sets: one, or several."""
+        target = self.inputs[name]
+        return [target] if isinstance(target, str) else list(target)
+
+    def to_json(self) -> str:
+        """The file's text: two spaces of indent, defaults left out, one newline at the end."""
+        return json.dumps(self.model_dump(exclude_defaults=True) | {"format": self.format}, indent=2,
+                          ensure_ascii=False) + "\n"
+
+
+def parse(data: bytes | str, name: str = "workflow") -> Workflow:
+    """Read a workflow from JSON.
+
+    Raises:
+        WorkflowError: not JSON, too large, too deep, duplicate keys, an unknown format, or the wrong shape.
+    """
+    return build(decode(data, name))
+
+
+def decode(data: bytes | str, name: str = "workflow") -> Any:
+    """JSON from a stranger: bounded in size and depth, no duplicate keys, no NaN.
+
+    Raises:
+        WorkflowError: says what is wrong and where.
+    """
+    if len(data) > MAX_BYTES:
+        raise _refuse(f"{len(data) / 2**20:.0f} MiB in {name}", f"at most {MAX_BYTES // 2**20} MiB of JSON",
+                      "a workflow holds settings, not pictures: keep pictures in files beside it")
+    try:
+        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
+    except UnicodeDecodeError as error:
+        raise _refuse(f"bytes in {name} that are not UTF-8 (at {error.start})", "a JSON text file in UTF-8",
+                      "name a .json workflow, a picture that inlay saved, or a shipped workflow") from None
+    if (depth := _depth(text)) > MAX_DEPTH:
+        raise _refuse(f"{depth} levels of nesting in {name}", f"at most {MAX_DEPTH}", "flatten the file")
+    try:
+        return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+    except json.JSONDecodeError as error:
+        near = text[max(0, error.pos - 30): error.pos + 10]
+        raise _refuse(f"{error.msg} at line {error.lineno}, column {error.colno} of {name}, near {shorten(near, 60)}",
+                      "a complete JSON document", "mend the syntax there; is the file cut off?") from None
+    except (_Refused, RecursionError, ValueError) as error:
+        raise _refuse(f"{error} in {name}", "plain JSON", "keep each key once and use finite numbers") from None
+
+
+def build(raw: Any) -> Workflow:
+    """A `Workflow` from decoded JSON, migrated to the current format.
+
+    Raises:
+        WorkflowError: every way in which its shape is wrong.
+    """
+    if not isinstance(raw, dict):
+        raise _refuse(f"a JSON {type(raw).__name__}", "an object with 'format', 'nodes' and 'outputs'",
+                      "see `inlay schema workflow`")
+    if "nodes" not in raw and any(isinstance(v, dict) and "class_type" in v for v in raw.values()):
+        raise _refuse("a ComfyUI API graph", "an inlay workflow", "build it again with inlay's node ids (`inlay nodes`)")
+    version = raw.get("format")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise _refuse(f"format {shorten(version)}", f'"format": {FORMAT}', f'add "format": {FORMAT} at the top',
+                      "format")
+    if version > FORMAT:
+        raise _refuse(f"format {version}", f"format {FORMAT} or older",
+                      "this file was made by a newer inlay: update inlay", "format")
+    while version < FORMAT:
+        raw = MIGRATIONS[version](dict(raw))
+        version = raw["format"]
+    try:
+        return Workflow.model_validate(raw, strict=True)
+    except ValidationError as error:
+        raise WorkflowError([_shape_problem(item) for item in error.errors()]) from None
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the workflow file."""
+    schema = Workflow.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["properties"]["format"]["const"] = FORMAT
+    return schema
+
+
+class _Refused(ValueError):
+    pass
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _Refused(f"the key {shorten(twice)} twice in one object (two edges into one input?)")
+    return found
+
+
+def _no_constants(word: str) -> Any:
+    raise _Refused(f"the number {word}")
+
+
+def _depth(text: str) -> int:
+    """Nesting of brackets outside strings, without recursion."""
+    depth = deepest = 0
+    for bracket in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text):
+        symbol = bracket.group()
+        if symbol in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif symbol in "]}":
+            depth -= 1
+    return deepest
+
+
+def _shape_problem(item: Any) -> Problem:
+    location = [str(part) for part in item["loc"]]
+    node = location[1] if len(location) > 1 and location[0] == "nodes" else None
+    port = ".".join(location[2:] if node else location) or None
+    if item["type"] == "extra_forbidden":
+        known = Node.model_fields if node else Workflow.model_fields
+        return Problem(node, port, f"an unknown key {location[-1]!r}", "only the format's own keys",
+                       did_you_mean(location[-1], known))
+    if item["type"] == "missing":
+        return Problem(node, port, "nothing", f"a key {location[-1]!r}", f"add {location[-1]!r}")
+    return Problem(node, port, shorten(item["input"]), item["msg"].lower(), "see `inlay schema workflow`")
+
+
+def _refuse(found: str, expected: str, fix: str, port: str | None = None) -> WorkflowError:
+    return WorkflowError([Problem(None, port, found, expected, fix)])
