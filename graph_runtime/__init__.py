@@ -1,25 +1,47 @@
-"""The engine: a checked, typed graph of nodes. It knows nothing of diffusion."""
+"""The engine: a checked, typed graph of nodes. It knows nothing of diffusion.
 
-from .context import Context
-from .errors import BadInput, Cancelled, InlayError, ModelError, NodeError, Problem, WorkflowError
-from .spec import ModelSource, NodeSpec, PathRole, Port, ReadPath, ReadPaths, Registry, Repeat, node
+Names are imported when first used (PEP 562), so that `inlay --help` does not wait for pydantic.
+"""
 
-__all__ = [
-    "BadInput",
-    "Cancelled",
-    "Context",
-    "InlayError",
-    "ModelError",
-    "ModelSource",
-    "NodeError",
-    "NodeSpec",
-    "PathRole",
-    "Port",
-    "Problem",
-    "ReadPath",
-    "ReadPaths",
-    "Registry",
-    "Repeat",
-    "WorkflowError",
-    "node",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .context import Context as Context
+    from .errors import BadInput as BadInput
+    from .errors import Cancelled as Cancelled
+    from .errors import InlayError as InlayError
+    from .errors import ModelError as ModelError
+    from .errors import NodeError as NodeError
+    from .errors import Problem as Problem
+    from .errors import WorkflowError as WorkflowError
+    from .spec import ModelSource as ModelSource
+    from .spec import NodeSpec as NodeSpec
+    from .spec import PathRole as PathRole
+    from .spec import Port as Port
+    from .spec import ReadPath as ReadPath
+    from .spec import ReadPaths as ReadPaths
+    from .spec import Registry as Registry
+    from .spec import Repeat as Repeat
+    from .spec import node as node
+
+_HOMES = {
+    "context": ("Context",),
+    "errors": ("BadInput", "Cancelled", "InlayError", "ModelError", "NodeError", "Problem", "WorkflowError"),
+    "spec": ("ModelSource", "NodeSpec", "PathRole", "Port", "ReadPath", "ReadPaths", "Registry", "Repeat", "node"),
+}
+_LAZY = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what `name` stands for."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Public names, also those that are not imported yet."""
+    return sorted({*globals(), *_LAZY})

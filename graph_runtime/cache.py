@@ -93,8 +93,9 @@ class DiskCache:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(save({name: value.detach().cpu().contiguous() for name, value in
-                                        zip(names, outputs, strict=True)}))
+            temporary.write_bytes(
+                save({name: value.detach().cpu().contiguous() for name, value in zip(names, outputs, strict=True)})
+            )
             os.replace(temporary, path)
             self._trim()
         except OSError:
@@ -102,8 +103,11 @@ class DiskCache:
                 temporary.unlink()
 
     def _trim(self) -> None:
-        files = [(entry.stat().st_mtime_ns, entry.stat().st_size, entry.path)
-                 for entry in os.scandir(self.folder) if entry.name.endswith(".safetensors")]
+        files = [
+            (entry.stat().st_mtime_ns, entry.stat().st_size, entry.path)
+            for entry in os.scandir(self.folder)
+            if entry.name.endswith(".safetensors")
+        ]
         total = sum(size for _, size, _ in files)
         for _, size, path in sorted(files):
             if total <= self.limit:

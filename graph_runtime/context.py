@@ -74,8 +74,12 @@ class Context:
         wanted = Path(prefix)
         folder = (root / wanted.parent).resolve()
         if wanted.is_absolute() or not wanted.name or ".." in wanted.parts or not folder.is_relative_to(root):
-            raise BadInput("prefix", found=repr(prefix), expected="a name below the output folder",
-                           fix="use a plain name such as 'image' or 'tests/image'")
+            raise BadInput(
+                "prefix",
+                found=repr(prefix),
+                expected="a name below the output folder",
+                fix="use a plain name such as 'image' or 'tests/image'",
+            )
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{wanted.name}.{os.getpid()}.part"
         try:

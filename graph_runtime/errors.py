@@ -66,8 +66,10 @@ class WorkflowError(InlayError):
     def __init__(self, problems: Iterable[Problem]):
         self.problems = list(problems)
         count = len(self.problems)
-        lines = [f"  {p.where}\n    found     {p.found}\n    expected  {p.expected}\n    fix       {p.fix}"
-                 for p in self.problems]
+        lines = [
+            f"  {p.where}\n    found     {p.found}\n    expected  {p.expected}\n    fix       {p.fix}"
+            for p in self.problems
+        ]
         super().__init__(f"{count} problem{'s' if count != 1 else ''}, nothing was run\n" + "\n".join(lines))
 
 
@@ -77,8 +79,10 @@ class NodeError(InlayError):
     def __init__(self, problem: Problem, node_type: str = ""):
         self.problem, self.node_type = problem, node_type
         kind = f" ({node_type})" if node_type else ""
-        super().__init__(f"node {problem.where}{kind} failed\n    found     {problem.found}\n"
-                         f"    expected  {problem.expected}\n    fix       {problem.fix}")
+        super().__init__(
+            f"node {problem.where}{kind} failed\n    found     {problem.found}\n"
+            f"    expected  {problem.expected}\n    fix       {problem.fix}"
+        )
 
 
 class Cancelled(InlayError):

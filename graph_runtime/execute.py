@@ -11,8 +11,9 @@ from .models import is_out_of_memory
 from .plan import Plan, Step
 
 
-def execute(plan: Plan, ctx: Context, *, memory: MemoryCache | None = None,
-            disk: DiskCache | None = None) -> dict[str, Any]:
+def execute(
+    plan: Plan, ctx: Context, *, memory: MemoryCache | None = None, disk: DiskCache | None = None
+) -> dict[str, Any]:
     """Run `plan` and return its named outputs.
 
     A result that a cache holds is taken from there, and what only it needed does not run. Each value is dropped as
@@ -61,8 +62,10 @@ def execute(plan: Plan, ctx: Context, *, memory: MemoryCache | None = None,
     ctx.node = ""
     if listening:
         ctx.emit(RunFinished(time.perf_counter() - began))
-    return {name: values[slot] if readers[slot] else _static_value(steps[owner[slot]], slot)
-            for name, slot in plan.outputs.items()}
+    return {
+        name: values[slot] if readers[slot] else _static_value(steps[owner[slot]], slot)
+        for name, slot in plan.outputs.items()
+    }
 
 
 def _static_value(step: Step, slot: int) -> Any:
@@ -132,21 +135,37 @@ def _call(step: Step, arguments: dict[str, Any], ctx: Context) -> Outputs:
     except Exception as error:
         raise NodeError(_unforeseen(step, arguments, error), spec.id) from error
     if not isinstance(outputs, tuple) or len(outputs) != len(spec.outputs):
-        raise NodeError(Problem(step.name, None, f"{shorten(outputs)} returned by {spec.function.__qualname__}",
-                                f"a tuple of {len(spec.outputs)}: {', '.join(spec.outputs)}",
-                                "return the NamedTuple that the node declares"), spec.id)
+        raise NodeError(
+            Problem(
+                step.name,
+                None,
+                f"{shorten(outputs)} returned by {spec.function.__qualname__}",
+                f"a tuple of {len(spec.outputs)}: {', '.join(spec.outputs)}",
+                "return the NamedTuple that the node declares",
+            ),
+            spec.id,
+        )
     return outputs
 
 
 def _unforeseen(step: Step, arguments: dict[str, Any], error: Exception) -> Problem:
     shown = ", ".join(f"{name}={_brief(value)}" for name, value in arguments.items() if name != step.spec.context)
     if is_out_of_memory(error):
-        return Problem(step.name, None, f"out of memory with {shown}", "enough memory for this size",
-                       "use a smaller picture (image.fit size=…), tiling=on, a smaller dtype, or --device cpu")
+        return Problem(
+            step.name,
+            None,
+            f"out of memory with {shown}",
+            "enough memory for this size",
+            "use a smaller picture (image.fit size=…), tiling=on, a smaller dtype, or --device cpu",
+        )
     function = step.spec.function
-    return Problem(step.name, None, f"{type(error).__name__}: {error} in {function.__module__}.{function.__qualname__}"
-                   f"({shown})", "the node to finish",
-                   "run again with --traceback to see where; if it is a bug of inlay, please report it")
+    return Problem(
+        step.name,
+        None,
+        f"{type(error).__name__}: {error} in {function.__module__}.{function.__qualname__}({shown})",
+        "the node to finish",
+        "run again with --traceback to see where; if it is a bug of inlay, please report it",
+    )
 
 
 def _brief(value: Any) -> str:

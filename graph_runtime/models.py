@@ -67,8 +67,13 @@ class ModelManager:
         place: called with (module, device) at each lease; a host that manages memory itself hooks in here.
     """
 
-    def __init__(self, devices: Sequence[str] = ("cpu",), budget: int | None = None,
-                 log: Callable[[str], None] | None = None, place: Placement | None = None):
+    def __init__(
+        self,
+        devices: Sequence[str] = ("cpu",),
+        budget: int | None = None,
+        log: Callable[[str], None] | None = None,
+        place: Placement | None = None,
+    ):
         self.devices = tuple(devices)
         self.budget = budget
         self.log = log or (lambda message: None)
@@ -143,9 +148,11 @@ class ModelManager:
                 if not is_out_of_memory(again):
                     raise
                 raise ModelError(
-                    None, found=f"not enough memory for {description.label} on {device}",
+                    None,
+                    found=f"not enough memory for {description.label} on {device}",
                     expected=f"about {description.nbytes() / 2**20:.0f} MiB free",
-                    fix="use a smaller dtype, another --device, or close what else uses the memory") from again
+                    fix="use a smaller dtype, another --device, or close what else uses the memory",
+                ) from again
         size = _module_bytes(module) or description.nbytes()
         entry = _Resident(module, size)
         self._resident[(description, device)] = entry

@@ -38,20 +38,30 @@ def resolve_inside(path: str, roots: Sequence[Path]) -> Path:
     if not path or "\0" in path:
         raise BadInput(None, found=repr(path), expected="a path", fix="name a file")
     candidates = [root / path for root in roots]
-    inside = [(candidate, real) for candidate, root in zip(candidates, roots, strict=True)
-              if (real := Path(os.path.realpath(candidate))).is_relative_to(os.path.realpath(root))]
+    inside = [
+        (candidate, real)
+        for candidate, root in zip(candidates, roots, strict=True)
+        if (real := Path(os.path.realpath(candidate))).is_relative_to(os.path.realpath(root))
+    ]
     for _, real in inside:
         if _exists(real):
             return real
-    leads_out = [candidate for candidate in candidates if candidate not in [c for c, _ in inside] and _exists(candidate)]
+    leads_out = [
+        candidate for candidate in candidates if candidate not in [c for c, _ in inside] and _exists(candidate)
+    ]
     if inside and not leads_out:
         return inside[0][1]
     allowed = " or ".join(str(root) for root in roots) or "nowhere"
-    lexical = any(Path(os.path.normpath(c)).is_relative_to(os.path.normpath(r))
-                  for c, r in zip(candidates, roots, strict=True))
+    lexical = any(
+        Path(os.path.normpath(c)).is_relative_to(os.path.normpath(r)) for c, r in zip(candidates, roots, strict=True)
+    )
     how = "a link in it leads out" if lexical else "it points outside"
-    raise BadInput(None, found=f"{path!r} ({how})", expected=f"a path below {allowed}",
-                   fix="copy the file there, name its folder with --inputs, or type the path yourself on the command line")
+    raise BadInput(
+        None,
+        found=f"{path!r} ({how})",
+        expected=f"a path below {allowed}",
+        fix="copy the file there, name its folder with --inputs, or type the path yourself on the command line",
+    )
 
 
 def _exists(path: Path) -> bool:
@@ -61,7 +71,7 @@ def _exists(path: Path) -> bool:
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file's bytes; for a folder of the names, sizes and small files in it; for large weights of size and start.
+    """sha256 of a file's bytes. Of a folder: names, sizes and small files; of large weights: size and first part.
 
     Raises:
         OSError: the path cannot be read.

@@ -43,7 +43,8 @@ class Port:
 class PathRole:
     """Marks a parameter as a path that is read.
 
-    `file` is one file; `files` may also be a folder or a glob; `model` is an embedded name, a hub id, a folder or a file.
+    `file` is one file; `files` may also be a folder or a glob; `model` is an embedded name, a hub id, a folder or a
+    file.
     """
 
     kind: Literal["file", "files", "model"]
@@ -145,8 +146,10 @@ class Registry(Mapping[str, NodeSpec]):
         """Add one; two different nodes under one id are a mistake in a pack, said at once."""
         known = self._specs.get(spec.id)
         if known is not None and known.function is not spec.function:
-            raise ValueError(f"node id {spec.id!r} is defined twice: in {known.function.__module__} "
-                             f"and in {spec.function.__module__}")
+            raise ValueError(
+                f"node id {spec.id!r} is defined twice: in {known.function.__module__} "
+                f"and in {spec.function.__module__}"
+            )
         self._specs[spec.id] = spec
 
     def add_module(self, module: Any) -> None:
@@ -166,9 +169,16 @@ class Registry(Mapping[str, NodeSpec]):
         return len(self._specs)
 
 
-def node(node_id: str, *, version: int = 1, static: bool = False, effects: bool = False, persist: bool = False,
-         check: Check | None = None, migrations: Mapping[int, Migration] | None = None,
-         ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def node(
+    node_id: str,
+    *,
+    version: int = 1,
+    static: bool = False,
+    effects: bool = False,
+    persist: bool = False,
+    check: Check | None = None,
+    migrations: Mapping[int, Migration] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a node of an annotated function; the function itself is returned, with `.spec` on it.
 
     Raises:
@@ -180,7 +190,8 @@ def node(node_id: str, *, version: int = 1, static: bool = False, effects: bool 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         spec = _read(function, node_id, version)
         function.spec = NodeSpec(  # type: ignore[attr-defined]
-            **spec, static=static, effects=effects, persist=persist, check=check, migrations=dict(migrations or {}))
+            **spec, static=static, effects=effects, persist=persist, check=check, migrations=dict(migrations or {})
+        )
         return function
 
     return decorate
@@ -217,11 +228,24 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
             fields[parameter.name] = (hint, default)
             if role is not None:
                 roles[parameter.name] = role
-    model = create_model(_camel(node_id) + "Params", __config__=ConfigDict(
-        extra="forbid", allow_inf_nan=False, protected_namespaces=()), **fields)
-    return {"id": node_id, "version": version, "function": function, "doc": inspect.getdoc(function) or "",
-            "sockets": sockets, "params": model, "path_roles": roles, "outputs": outputs, "context": context,
-            "repeats": repeats, "digest": _code_digest(function)}
+    model = create_model(
+        _camel(node_id) + "Params",
+        __config__=ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=()),
+        **fields,
+    )
+    return {
+        "id": node_id,
+        "version": version,
+        "function": function,
+        "doc": inspect.getdoc(function) or "",
+        "sockets": sockets,
+        "params": model,
+        "path_roles": roles,
+        "outputs": outputs,
+        "context": context,
+        "repeats": repeats,
+        "digest": _code_digest(function),
+    }
 
 
 def _outputs(node_id: str, returned: Any) -> dict[str, Port]:

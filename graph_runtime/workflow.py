@@ -53,8 +53,10 @@ class Workflow(BaseModel):
 
     def to_json(self) -> str:
         """The file's text: two spaces of indent, defaults left out, one newline at the end."""
-        return json.dumps(self.model_dump(exclude_defaults=True) | {"format": self.format}, indent=2,
-                          ensure_ascii=False) + "\n"
+        return (
+            json.dumps(self.model_dump(exclude_defaults=True) | {"format": self.format}, indent=2, ensure_ascii=False)
+            + "\n"
+        )
 
 
 def parse(data: bytes | str, name: str = "workflow") -> Workflow:
@@ -73,21 +75,30 @@ def decode(data: bytes | str, name: str = "workflow") -> Any:
         WorkflowError: says what is wrong and where.
     """
     if len(data) > MAX_BYTES:
-        raise _refuse(f"{len(data) / 2**20:.0f} MiB in {name}", f"at most {MAX_BYTES // 2**20} MiB of JSON",
-                      "a workflow holds settings, not pictures: keep pictures in files beside it")
+        raise _refuse(
+            f"{len(data) / 2**20:.0f} MiB in {name}",
+            f"at most {MAX_BYTES // 2**20} MiB of JSON",
+            "a workflow holds settings, not pictures: keep pictures in files beside it",
+        )
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
     except UnicodeDecodeError as error:
-        raise _refuse(f"bytes in {name} that are not UTF-8 (at {error.start})", "a JSON text file in UTF-8",
-                      "name a .json workflow, a picture that inlay saved, or a shipped workflow") from None
+        raise _refuse(
+            f"bytes in {name} that are not UTF-8 (at {error.start})",
+            "a JSON text file in UTF-8",
+            "name a .json workflow, a picture that inlay saved, or a shipped workflow",
+        ) from None
     if (depth := _depth(text)) > MAX_DEPTH:
         raise _refuse(f"{depth} levels of nesting in {name}", f"at most {MAX_DEPTH}", "flatten the file")
     try:
         return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
     except json.JSONDecodeError as error:
-        near = text[max(0, error.pos - 30): error.pos + 10]
-        raise _refuse(f"{error.msg} at line {error.lineno}, column {error.colno} of {name}, near {shorten(near, 60)}",
-                      "a complete JSON document", "mend the syntax there; is the file cut off?") from None
+        near = text[max(0, error.pos - 30) : error.pos + 10]
+        raise _refuse(
+            f"{error.msg} at line {error.lineno}, column {error.colno} of {name}, near {shorten(near, 60)}",
+            "a complete JSON document",
+            "mend the syntax there; is the file cut off?",
+        ) from None
     except (_Refused, RecursionError, ValueError) as error:
         raise _refuse(f"{error} in {name}", "plain JSON", "keep each key once and use finite numbers") from None
 
@@ -99,17 +110,25 @@ def build(raw: Any) -> Workflow:
         WorkflowError: every way in which its shape is wrong.
     """
     if not isinstance(raw, dict):
-        raise _refuse(f"a JSON {type(raw).__name__}", "an object with 'format', 'nodes' and 'outputs'",
-                      "see `inlay schema workflow`")
+        raise _refuse(
+            f"a JSON {type(raw).__name__}",
+            "an object with 'format', 'nodes' and 'outputs'",
+            "see `inlay schema workflow`",
+        )
     if "nodes" not in raw and any(isinstance(v, dict) and "class_type" in v for v in raw.values()):
-        raise _refuse("a ComfyUI API graph", "an inlay workflow", "build it again with inlay's node ids (`inlay nodes`)")
+        raise _refuse("a ComfyUI API graph", "an inlay workflow", "build it again with inlay's nodes (`inlay nodes`)")
     version = raw.get("format")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise _refuse(f"format {shorten(version)}", f'"format": {FORMAT}', f'add "format": {FORMAT} at the top',
-                      "format")
+        raise _refuse(
+            f"format {shorten(version)}", f'"format": {FORMAT}', f'add "format": {FORMAT} at the top', "format"
+        )
     if version > FORMAT:
-        raise _refuse(f"format {version}", f"format {FORMAT} or older",
-                      "this file was made by a newer inlay: update inlay", "format")
+        raise _refuse(
+            f"format {version}",
+            f"format {FORMAT} or older",
+            "this file was made by a newer inlay: update inlay",
+            "format",
+        )
     while version < FORMAT:
         raw = MIGRATIONS[version](dict(raw))
         version = raw["format"]
@@ -163,8 +182,13 @@ def _shape_problem(item: Any) -> Problem:
     port = ".".join(location[2:] if node else location) or None
     if item["type"] == "extra_forbidden":
         known = Node.model_fields if node else Workflow.model_fields
-        return Problem(node, port, f"an unknown key {location[-1]!r}", "only the format's own keys",
-                       did_you_mean(location[-1], known))
+        return Problem(
+            node,
+            port,
+            f"an unknown key {location[-1]!r}",
+            "only the format's own keys",
+            did_you_mean(location[-1], known),
+        )
     if item["type"] == "missing":
         return Problem(node, port, "nothing", f"a key {location[-1]!r}", f"add {location[-1]!r}")
     return Problem(node, port, shorten(item["input"]), item["msg"].lower(), "see `inlay schema workflow`")

@@ -23,5 +23,7 @@ def load_pack() -> Registry:
         registry.add_module(module)
         for node_id in set(registry) - before:
             if node_id.split(".")[0] != path.stem:
-                raise ValueError(f"node {node_id!r} is defined in {path.name}: it belongs in {node_id.split('.')[0]}.py")
+                raise ValueError(
+                    f"node {node_id!r} is defined in {path.name}: it belongs in {node_id.split('.')[0]}.py"
+                )
     return registry

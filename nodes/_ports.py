@@ -36,8 +36,12 @@ Tuning = Annotated[Any, Port("INLAY_TUNING", "per-step embeddings that an invers
 def require_image(image: Tensor, port: str = "image") -> Tensor:
     """`image` if it is `[b, h, w, 3]` floating point with b, h, w ≥ 1; raises BadInput that names `port` otherwise."""
     if not isinstance(image, Tensor) or image.ndim != 4 or image.shape[-1] != 3 or 0 in image.shape:
-        raise BadInput(port, found=describe(image), expected="an image [b, h, w, 3], RGB in [0, 1]",
-                       fix="wire the output of image.load, or add the missing batch or colour axis")
+        raise BadInput(
+            port,
+            found=describe(image),
+            expected="an image [b, h, w, 3], RGB in [0, 1]",
+            fix="wire the output of image.load, or add the missing batch or colour axis",
+        )
     if not image.is_floating_point():
         raise BadInput(port, found=describe(image), expected="floating point values in [0, 1]", fix="divide by 255")
     return image
@@ -46,17 +50,28 @@ def require_image(image: Tensor, port: str = "image") -> Tensor:
 def require_mask(mask: Tensor, image: Tensor | None = None, port: str = "mask") -> Tensor:
     """`mask` if it is `[b, h, w]`, of the size of `image` where one is given, with 1 or as many masks as images."""
     if not isinstance(mask, Tensor) or mask.ndim != 3 or 0 in mask.shape:
-        raise BadInput(port, found=describe(mask), expected="a mask [b, h, w], 1 = repaint",
-                       fix="wire the output of mask.load or mask.shape")
+        raise BadInput(
+            port,
+            found=describe(mask),
+            expected="a mask [b, h, w], 1 = repaint",
+            fix="wire the output of mask.load or mask.shape",
+        )
     if image is None:
         return mask
     if mask.shape[1:] != image.shape[1:3]:
-        raise BadInput(port, found=f"a mask of {mask.shape[2]}×{mask.shape[1]} pixels",
-                       expected=f"the picture's size, {image.shape[2]}×{image.shape[1]}",
-                       fix="draw the mask on this picture, or bring both to one size with image.fit")
+        raise BadInput(
+            port,
+            found=f"a mask of {mask.shape[2]}×{mask.shape[1]} pixels",
+            expected=f"the picture's size, {image.shape[2]}×{image.shape[1]}",
+            fix="draw the mask on this picture, or bring both to one size with image.fit",
+        )
     if mask.shape[0] not in (1, image.shape[0]) and image.shape[0] != 1:
-        raise BadInput(port, found=f"{mask.shape[0]} masks for {image.shape[0]} pictures",
-                       expected="one mask, or one for each picture", fix="load as many masks as pictures")
+        raise BadInput(
+            port,
+            found=f"{mask.shape[0]} masks for {image.shape[0]} pictures",
+            expected="one mask, or one for each picture",
+            fix="load as many masks as pictures",
+        )
     return mask
 
 
@@ -71,6 +86,10 @@ def require_finite(value: Tensor, port: str, *, what: str, fix: str) -> Tensor:
     """`value` unless it holds NaN or infinity."""
     if not torch.isfinite(value).all():
         bad = int((~torch.isfinite(value)).sum())
-        raise BadInput(port, found=f"{bad} of {value.numel()} values of {what} are NaN or infinite",
-                       expected="finite numbers", fix=fix)
+        raise BadInput(
+            port,
+            found=f"{bad} of {value.numel()} values of {what} are NaN or infinite",
+            expected="finite numbers",
+            fix=fix,
+        )
     return value

@@ -1,0 +1,79 @@
+"""Progress bars for a terminal, drawn from the event stream on stderr."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .events import Event, ModelMoved, NodeFinished, NodeProgress, NodeStarted, RunStarted, Warned
+
+if TYPE_CHECKING:
+    from .api import Result
+
+
+class Bars:
+    """A listener: one bar for the workflow, one for the node that is at work, with the time left."""
+
+    def __init__(self, enabled: bool = True):
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.console = Console(stderr=True, highlight=False)
+        self.enabled = enabled
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not (enabled and self.console.is_terminal),
+        )
+        self._all: Any = None
+        self._node: Any = None
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Draw one event."""
+        match event:
+            case RunStarted(nodes=nodes):
+                self._all = self._progress.add_task("workflow", total=nodes)
+            case NodeStarted(node=node):
+                if self._node is not None:
+                    self._progress.remove_task(self._node)
+                self._node = self._progress.add_task(f"  {node}", total=None)
+            case NodeProgress(step=step, total=total):
+                self._progress.update(self._node, completed=step, total=total)
+            case NodeFinished():
+                self._progress.advance(self._all)
+            case Warned(node=node, message=message):
+                self._say(f"warning: {node}: {message}" if node else f"warning: {message}")
+            case ModelMoved(message=message):
+                if self.enabled:
+                    self._say(message)
+            case _:
+                pass
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def summary(self, result: "Result") -> None:
+        """One line: how long it took, and where the time went."""
+        if not self.enabled:
+            return
+        slowest = sorted(result.timings.items(), key=lambda item: -item[1])[:3]
+        where = ", ".join(f"{node} {seconds:.1f} s" for node, seconds in slowest if seconds >= 0.05)
+        print(f"done in {sum(result.timings.values()):.1f} s" + (f" ({where})" if where else ""), file=sys.stderr)

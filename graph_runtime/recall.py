@@ -1,0 +1,179 @@
+"""A saved picture carries the workflow that made it: what goes in, and how its inputs are found again.
+
+The text chunk `inlay` of a PNG (EXIF ImageDescription of a JPEG or WebP) is one JSON object:
+
+    {"workflow": {…}, "files": {"photo.path": {"name": "room.png", "digest": "<sha256>"}}, "made_with": {"inlay": …}}
+
+Only file names are recorded, never folders: a picture that is shared does not tell where its author keeps things.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import Problem, WorkflowError
+from .paths import digest, home
+from .plan import Override, Plan
+from .workflow import Workflow, build, decode
+
+CHUNK = "inlay"
+PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg"})
+_MADE_WITH = ("torch", "diffusers", "transformers", "pillow", "numpy")
+_KNOWN_LIMIT = 500
+
+
+def record(plan: Plan, named: Mapping[Override, str]) -> str:
+    """The JSON text to embed: the workflow as it ran, each file by name and digest.
+
+    Args:
+        plan: what is about to run.
+        named: names to record instead of those on disk (a file that was found again under another name).
+    """
+    workflow = plan.workflow.model_copy(deep=True)
+    files = {}
+    for (node, parameter), file in plan.files.items():
+        name = named.get((node, parameter), file["name"])
+        workflow.nodes[node].params[parameter] = name
+        files[f"{node}.{parameter}"] = {"name": name, "digest": file["digest"]}
+    return json.dumps(
+        {"workflow": json.loads(workflow.to_json()), "files": files, "made_with": _versions()},
+        ensure_ascii=True,
+        separators=(",", ":"),
+    )
+
+
+def _versions() -> dict[str, str]:
+    from .. import __version__
+
+    found = {"inlay": __version__, "python": platform.python_version()}
+    for package in _MADE_WITH:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def read(picture: Path) -> tuple[Workflow, dict[Override, dict[str, str]]]:
+    """The workflow that a picture carries, and the files it names.
+
+    Raises:
+        WorkflowError: not a picture, or one without a workflow.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(picture, formats=("PNG", "WEBP", "JPEG")) as image:
+            text = image.info.get(CHUNK) or image.getexif().get(0x010E)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise _no_recall(picture, f"a file that is no readable picture ({error})") from None
+    if not isinstance(text, str) or not text.lstrip().startswith("{"):
+        raise _no_recall(picture, "a picture without an inlay workflow")
+    raw = decode(text, picture.name)
+    if not isinstance(raw, dict) or not isinstance(raw.get("files", {}), dict):
+        raise _no_recall(picture, "a damaged inlay record")
+    files: dict[Override, dict[str, str]] = {}
+    for target, file in raw.get("files", {}).items():
+        node, _, parameter = str(target).partition(".")
+        if isinstance(file, dict) and isinstance(file.get("name"), str) and isinstance(file.get("digest"), str):
+            files[node, parameter] = {"name": Path(file["name"]).name, "digest": file["digest"]}
+    return build(raw.get("workflow")), files
+
+
+def _no_recall(picture: Path, found: str) -> WorkflowError:
+    return WorkflowError(
+        [
+            Problem(
+                None,
+                None,
+                f"{picture.name}: {found}",
+                "a workflow (.json), or a picture that image.save wrote with metadata",
+                "name the workflow file itself; pictures saved with --no-metadata carry none",
+            )
+        ]
+    )
+
+
+def find_files(
+    files: Mapping[Override, dict[str, str]], folders: Iterable[Path], given: Iterable[Override]
+) -> tuple[dict[Override, str], list[Problem]]:
+    """Where the recorded files are now: by digest, in `folders` and among files of earlier runs.
+
+    Args:
+        files: what the picture names.
+        folders: beside the picture, and the input folder.
+        given: parameters that the user sets anyway.
+    """
+    known = _known_paths()
+    skip = set(given)
+    found: dict[Override, str] = {}
+    problems = []
+    for target, file in files.items():
+        if target in skip:
+            continue
+        path = _find(file, folders, known)
+        if path is not None:
+            found[target] = str(path)
+        else:
+            searched = ", ".join(str(folder) for folder in folders)
+            problems.append(
+                Problem(
+                    target[0],
+                    target[1],
+                    f"no file with the content of {file['name']!r} (sha256 {file['digest'][:12]}…)",
+                    f"it in {searched}, or among the files of earlier runs",
+                    "put it there, name its folder with --inputs, or type its path (the workflow's own "
+                    f"flag such as --image, or --set {target[0]}.{target[1]}=PATH)",
+                )
+            )
+    return found, problems
+
+
+def _find(file: dict[str, str], folders: Iterable[Path], known: Mapping[str, str]) -> Path | None:
+    candidates = [folder / file["name"] for folder in folders]
+    if remembered := known.get(file["digest"]):
+        candidates.append(Path(remembered))
+    for folder in folders:
+        same_kind = Path(file["name"]).suffix.lower()
+        candidates += sorted(path for path in folder.glob("*") if path.suffix.lower() == same_kind and path.is_file())
+    for path in candidates:
+        try:
+            if digest(path) == file["digest"]:
+                return path.resolve()
+        except OSError:
+            continue
+    return None
+
+
+def remember(plan: Plan) -> None:
+    """Note where the files of a run lie, by digest, so that pictures made from them find them again."""
+    new = {file["digest"]: file["path"] for file in plan.files.values()}
+    known = _known_paths()
+    if not new or all(known.get(key) == value for key, value in new.items()):
+        return
+    merged = {key: value for key, value in known.items() if key not in new} | new
+    merged = dict(list(merged.items())[-_KNOWN_LIMIT:])
+    path = _known_file()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(merged, indent=1), encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+
+
+def _known_file() -> Path:
+    return home() / "known-inputs.json"
+
+
+def _known_paths() -> dict[str, str]:
+    try:
+        known: Any = json.loads(_known_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
