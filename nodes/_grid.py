@@ -1,0 +1,72 @@
+"""A comparison sheet: pictures side by side at one height, each with a readable label."""
+
+from math import ceil, sqrt
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image as Pil
+from PIL import ImageDraw, ImageFont
+from torch import Tensor
+
+from ._images import resize_image
+
+TALLEST = 1024  # pixels; taller pictures are scaled down on a sheet
+PAPER, INK = 1.0, (32, 32, 32)
+
+
+def scale_to_height(picture: Float[Tensor, "h w 3"], height: int) -> Float[Tensor, "h2 w2 3"]:
+    """Down: bicubic with antialiasing to exactly `height`. Up: by the largest whole factor, without blur."""
+    if picture.shape[0] > height:
+        width = max(1, round(picture.shape[1] * height / picture.shape[0]))
+        return resize_image(picture[None], height, width)[0]
+    factor = height // picture.shape[0]
+    return picture.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+
+
+def columns_for(count: int) -> int:
+    """One row up to four pictures, then a nearly square arrangement."""
+    return count if count <= 4 else ceil(sqrt(count))
+
+
+def draw_sheet(pictures: list[Float[Tensor, "h w 3"]], labels: list[str], columns: int) -> Float[Tensor, "1 h w 3"]:
+    """Lay the pictures out row by row on white; a label stands above its picture. Unscaled pictures keep their bits."""
+    height = min(TALLEST, max(picture.shape[0] for picture in pictures))
+    tiles = [scale_to_height(picture, height) for picture in pictures]
+    gap = max(4, height // 64)
+    text = min(40, max(12, height // 18))
+    strip = round(text * 1.6) if any(labels) else 0
+    widths = [max(tile.shape[1] for tile in tiles[c::columns]) for c in range(min(columns, len(tiles)))]
+    rows = ceil(len(tiles) / columns)
+    sheet = torch.full((gap + rows * (strip + height + gap), gap + sum(width + gap for width in widths), 3), PAPER)
+    for number, (tile, label) in enumerate(zip(tiles, labels, strict=True)):
+        row, column = divmod(number, columns)
+        top, left = gap + row * (strip + height + gap), gap + sum(width + gap for width in widths[:column])
+        if label:
+            sheet[top: top + strip, left: left + widths[column]] = draw_label(label, widths[column], strip, text)
+        y, x = top + strip + (height - tile.shape[0]) // 2, left + (widths[column] - tile.shape[1]) // 2
+        sheet[y: y + tile.shape[0], x: x + tile.shape[1]] = tile.to(sheet)
+    return sheet[None]
+
+
+def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, "height width 3"]:
+    """One centred line of text; smaller when it is long, cut with an ellipsis when even that does not fit."""
+    label = " ".join(label.split())
+    strip = Pil.new("RGB", (width, height), (255, 255, 255))
+    pen = ImageDraw.Draw(strip)
+    font = _font(size)
+    while size > 10 and pen.textlength(label, font=font) > width:
+        size -= 1
+        font = _font(size)
+    if pen.textlength(label, font=font) > width:
+        while label and pen.textlength(label + "…", font=font) > width:
+            label = label[:-1]
+        label += "…"
+    pen.text((width / 2, height / 2), label, fill=INK, font=font, anchor="mm")
+    return torch.from_numpy(np.asarray(strip, dtype=np.float32) / np.float32(255))
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # load_default(size) always scales
+    return font

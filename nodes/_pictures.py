@@ -1,0 +1,326 @@
+"""Picture files: which formats are opened, how their modes become numbers, and how pictures are written.
+
+8-bit samples become exactly `x / 255` in float32 and come back as `round(x · 255)`, so an untouched pixel keeps its
+number from file to file. A picture's colour profile is not applied: the numbers are what is kept.
+"""
+
+import glob
+import json
+import re
+import warnings
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pil
+from PIL import UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from ..graph_runtime import BadInput
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"})
+MAX_PIXELS = 100_000_000  # of one picture: 1.2 GB as float32
+MAX_BATCH_PIXELS = 400_000_000  # of a whole folder or glob
+SIDE_LIMIT = {"jpeg": 65_500, "webp": 16_383}
+ORIENTATION = 0x0112
+DESCRIPTION = 0x010E
+UPRIGHT = {
+    2: Pil.Transpose.FLIP_LEFT_RIGHT, 3: Pil.Transpose.ROTATE_180, 4: Pil.Transpose.FLIP_TOP_BOTTOM,
+    5: Pil.Transpose.TRANSPOSE, 6: Pil.Transpose.ROTATE_270, 7: Pil.Transpose.TRANSVERSE, 8: Pil.Transpose.ROTATE_90,
+}
+EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
+SIGNATURES = {  # what people try to open most often among the formats that are not read
+    b"ftyphei": "a HEIC photo", b"ftypmif": "a HEIC photo", b"ftypavif": "an AVIF picture", b"%PDF": "a PDF document",
+    b"8BPS": "a Photoshop file", b"<svg": "an SVG drawing", b"<?xml": "an XML file", b"PK\x03\x04": "a zip archive",
+    b"\x00\x00\x01\x00": "an icon file", b"<!DOCTYPE": "a web page", b"<html": "a web page",
+}
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded, upright picture.
+
+    Attributes:
+        path: the file it came from.
+        mode: Pillow's mode of the file, e.g. `RGBA`.
+        colour: 8-bit RGB, or None for 16-bit grey.
+        wide: `[h w]` grey in [0, 1] of a 16-bit picture, or None.
+        alpha: `[h w]` in [0, 1], 1 = opaque; None where the file has no transparency.
+        notes: what the reader should be told about this file.
+    """
+
+    path: Path
+    mode: str
+    colour: Pil.Image | None
+    wide: Array | None
+    alpha: Array | None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, upright."""
+        if self.colour is not None:
+            return self.colour.size
+        assert self.wide is not None
+        return self.wide.shape[1], self.wide.shape[0]
+
+    def rgb(self) -> Array:
+        """`[h w 3]` float32 in [0, 1]."""
+        if self.wide is not None:
+            return np.repeat(self.wide[..., None], 3, axis=-1)
+        return unit(self.colour)
+
+    def luminance(self) -> Array:
+        """`[h w]` float32 in [0, 1]: ITU-R 601 of the colours (a palette is looked up first), or the grey itself."""
+        if self.wide is not None:
+            return self.wide.copy()
+        assert self.colour is not None
+        return unit(self.colour.convert("L"))
+
+
+def unit(picture: Pil.Image | None) -> Array:
+    """8-bit samples as float32 `x / 255`."""
+    return np.asarray(picture, dtype=np.uint8).astype(np.float32) / np.float32(255)
+
+
+def find_pictures(path: str) -> list[Path]:
+    """The files that `path` means: one file, the pictures in a folder, or those that a glob matches, sorted naturally.
+
+    Raises:
+        BadInput: nothing is there, or a file found in a folder is a link that leads out of it.
+    """
+    given = Path(path)
+    if given.is_file():
+        return [given]
+    if given.is_dir():
+        found, root = list(given.iterdir()), given
+    elif glob.has_magic(path):
+        found = [Path(match) for match in glob.glob(path)]
+        root = Path(*[part for i, part in enumerate(given.parts) if not glob.has_magic("/".join(given.parts[: i + 1]))])
+    elif given.exists():
+        raise BadInput("path", found=f"{path!r}, which is not an ordinary file", expected="a picture file",
+                       fix="name a PNG, JPEG, WebP, BMP, TIFF or GIF file")
+    else:
+        raise _missing(given)
+    files = sorted((p for p in found if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith(".")),
+                   key=natural_key)
+    if not files:
+        raise BadInput("path", found=f"no picture among the {len(found)} entries of {path!r}",
+                       expected="PNG, JPEG, WebP, BMP, TIFF or GIF files there",
+                       fix="check the folder or the pattern")
+    for file in files:
+        if not file.resolve().is_relative_to(root.resolve()):
+            raise BadInput("path", found=f"{file.name!r}, a link that leads out of {str(root)!r}",
+                           expected="files that lie in that folder", fix="copy the file there, or name it by itself")
+    return files
+
+
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sorts `2.png` before `10.png`."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold())
+            for part in re.split(r"(\d+)", path.name) if part] + [(1, 0, str(path))]
+
+
+def read_pictures(path: str) -> list[Picture]:
+    """Decode what `path` means; all pictures have one size.
+
+    Raises:
+        BadInput: missing, not a picture, truncated, empty, over 100 megapixels, a refused mode, or sizes differ.
+    """
+    files = find_pictures(path)
+    total = 0
+    for file in files:  # headers first: nothing is decoded before all of them are known to fit
+        with _open(file) as header:
+            total += header.width * header.height
+    if total > MAX_BATCH_PIXELS:
+        raise BadInput("path", found=f"{len(files)} pictures of {total / 1e6:.0f} megapixels together",
+                       expected=f"at most {MAX_BATCH_PIXELS / 1e6:.0f} megapixels at once",
+                       fix="run over fewer pictures at a time, or scale them down")
+    pictures: list[Picture] = []
+    for file in files:
+        pictures.append(read_picture(file))
+        if pictures[-1].size != pictures[0].size:
+            raise _sizes_differ(files)
+    return pictures
+
+
+def read_picture(path: Path) -> Picture:
+    """Decode one file, turned upright by its EXIF orientation. Animated files give their first frame and a note.
+
+    Raises:
+        BadInput: see `read_pictures`.
+    """
+    with _open(path) as picture:
+        notes = _notes(picture)
+        try:
+            picture.load()
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a decoder trips over is a statement about the file
+            raise BadInput("path", found=f"{path.name!r}, which breaks off or is damaged ({error})",
+                           expected="a complete picture file", fix="copy or download the file again") from error
+        picture.info.pop("icc_profile", None)
+        return _convert(path, _upright(picture, notes), notes)
+
+
+def _open(path: Path) -> Pil.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Pil.DecompressionBombWarning)  # the limit below is ours, and an error
+            picture = Pil.open(path, formats=FORMATS)
+    except Pil.DecompressionBombError as error:
+        raise BadInput("path", found=f"{path.name!r}: {error}", expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels",
+                       fix="scale the picture down first") from error
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except UnidentifiedImageError as error:
+        raise _unidentified(path) from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise BadInput("path", found=f"{path.name!r}, which cannot be opened ({error})", expected="a readable picture",
+                       fix="check the file and its permissions") from error
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        picture.close()
+        raise BadInput("path", found=f"{path.name!r} of {width}×{height}, {width * height / 1e6:.0f} megapixels",
+                       expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels", fix="scale the picture down first")
+    if width < 1 or height < 1:
+        picture.close()
+        raise _unidentified(path)
+    return picture
+
+
+def _notes(picture: Pil.Image) -> list[str]:
+    notes = []
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and picture.format != "MPO":  # an MPO photo's further frames are its own previews
+        notes.append(f"animated or many-paged: only the first of {frames} frames is used")
+    if picture.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[-1]) for tile in getattr(picture, "tile", ())):
+        notes.append("16-bit colour: read at 8 bits a channel")
+    profile = _profile_name(picture.info.get("icc_profile"))
+    if profile and "srgb" not in profile.lower().replace(" ", ""):
+        notes.append(f"colour profile {profile!r}: its numbers are kept as they are and read as sRGB")
+    return notes
+
+
+def _profile_name(profile: bytes | None) -> str:
+    if not profile:
+        return ""
+    try:
+        import io
+
+        from PIL import ImageCms
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).strip()
+    except Exception:  # a damaged profile changes nothing, since profiles are not applied
+        return "unreadable"
+
+
+def _upright(picture: Pil.Image, notes: list[str]) -> Pil.Image:
+    try:
+        orientation = picture.getexif().get(ORIENTATION, 1)
+    except Exception:
+        notes.append("its EXIF data are damaged: taken as upright")
+        return picture
+    turn = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _convert(path: Path, picture: Pil.Image, notes: list[str]) -> Picture:
+    mode, key = picture.mode, picture.info.get("transparency")
+    if mode.startswith("I"):
+        raw = np.asarray(picture).astype(np.int64)
+        if raw.min() < 0 or raw.max() > 65_535:
+            raise _refused(path, f"32-bit integers from {raw.min()} to {raw.max()}")
+        alpha = (raw != key).astype(np.float32) if isinstance(key, int) else None
+        wide = raw.astype(np.float32) / np.float32(65_535)
+        return Picture(path, mode, None, wide, alpha, tuple(notes))
+    if mode not in EIGHT_BIT:
+        raise _refused(path, f"Pillow mode {mode!r}")
+    if mode in ("LA", "PA", "RGBA") or (key is not None and mode in ("1", "L", "P", "RGB")):
+        picture = picture.convert("RGBA")
+        return Picture(path, mode, picture.convert("RGB"), None, unit(picture.getchannel("A")), tuple(notes))
+    if mode == "1":
+        picture = picture.convert("L")
+    return Picture(path, mode, picture.convert("RGB"), None, None, tuple(notes))
+
+
+def _refused(path: Path, what: str) -> BadInput:
+    return BadInput("path", found=f"{path.name!r} with {what}", fix="save it as an 8-bit or 16-bit PNG",
+                    expected="8-bit samples (modes 1, L, LA, P, RGB, RGBA, CMYK) or 16-bit grey, whose range is known")
+
+
+def _missing(path: Path) -> BadInput:
+    folder = path.parent
+    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    near = get_close_matches(path.name, names, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]!r}?" if near else "check the name"
+    where = "" if folder.is_dir() else f" (and no folder {str(folder)!r})"
+    return BadInput("path", found=f"no file {str(path)!r}{where}", fix=hint,
+                    expected="a picture file, a folder or a glob")
+
+
+def _unidentified(path: Path) -> BadInput:
+    with path.open("rb") as file:
+        head = file.read(64)
+    what = next((name for mark, name in SIGNATURES.items() if mark in head[:32]), "")
+    zero = head[:8] == b"\x89PNG\r\n\x1a\n" and b"\0\0\0\0" in (head[16:20], head[20:24])
+    zero = zero or (head[:3] == b"GIF" and b"\0\0" in (head[6:8], head[8:10]))
+    zero = zero or (head[:2] == b"BM" and b"\0\0\0\0" in (head[18:22], head[22:26]))
+    if not head:
+        found = f"{path.name!r}, an empty file"
+    elif zero:
+        found = f"{path.name!r}, a picture of 0 pixels"
+    else:
+        found = f"{path.name!r}, {what or f'not a picture: it begins with {head[:12]!r}'}"
+    return BadInput("path", found=found, expected="a PNG, JPEG, WebP, BMP, TIFF or GIF picture",
+                    fix="convert it to PNG" if what else "name a picture file")
+
+
+def _sizes_differ(files: list[Path]) -> BadInput:
+    sizes: dict[tuple[int, int], list[str]] = {}
+    for file in files:
+        with _open(file) as header:
+            turned = header.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+            sizes.setdefault(header.size[::-1] if turned else header.size, []).append(file.name)
+    listed = "; ".join(f"{w}×{h}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+                       for (w, h), names in list(sizes.items())[:8])
+    more = f"; and {len(sizes) - 8} more sizes" if len(sizes) > 8 else ""
+    return BadInput("path", found=f"pictures of {len(sizes)} sizes ({listed}{more})",
+                    expected="one size, since a batch is one tensor",
+                    fix="bring them to one size, or run the workflow once for each picture")
+
+
+def write_picture(pixels: NDArray[np.uint8], path: Path, kind: str, metadata: dict[str, str]) -> list[str]:
+    """Write `[h w 3]` 8-bit RGB as png, jpeg or webp (lossless); the same input gives the same bytes.
+
+    Metadata become PNG text chunks of the same names; in JPEG and WebP one JSON object in EXIF ImageDescription.
+
+    Returns:
+        Notes for the user, e.g. that metadata did not fit.
+    """
+    picture = Pil.fromarray(pixels)
+    if kind == "png":
+        chunks = PngInfo()
+        for name, text in metadata.items():
+            chunks.add_text(name, text)  # Latin-1 as tEXt, anything else as iTXt
+        picture.save(path, format="PNG", pnginfo=chunks)
+        return []
+    notes, exif = [], Pil.Exif()
+    if metadata:
+        text = json.dumps(metadata)
+        if kind == "jpeg" and len(text) > 65_000:  # one EXIF segment holds 64 KiB
+            notes.append("the workflow is too long for JPEG's metadata and was left out: save as PNG to keep it")
+        else:
+            exif[DESCRIPTION] = text
+    if kind == "jpeg":
+        picture.save(path, format="JPEG", quality=95, subsampling=0, exif=exif.tobytes() if len(exif) else b"")
+    else:
+        picture.save(path, format="WEBP", lossless=True, exact=True, quality=80, method=4,
+                     exif=exif.tobytes() if len(exif) else b"")
+    return notes

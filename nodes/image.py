@@ -1,0 +1,359 @@
+"""Pictures: reading, writing, filling holes, pasting back exactly, and making any size fit a model."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from ..graph_runtime import BadInput, Context, Port, ReadPaths, Repeat, node
+from ._grid import columns_for, draw_sheet
+from ._images import blend, common_batch, match_colours, nearest_known, noise_like, smooth_fill
+from ._masks import bounding_box, inward_ramp, unit_mask
+from ._pictures import SIDE_LIMIT, Picture, read_pictures, write_picture
+from ._ports import Crop, Fit, Image, Mask, Paths, describe, require_finite, require_image, require_mask
+from ._windows import Fit as FitRecord
+from ._windows import Window, cut_window, fit_image, place_patch, plan_fit, plan_window, unfit_image
+
+SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
+
+
+class Loaded(NamedTuple):
+    """What a picture file holds."""
+
+    image: Image
+    mask: Mask
+
+
+class OneImage(NamedTuple):
+    """A picture."""
+
+    image: Image
+
+
+class Saved(NamedTuple):
+    """Files that were written."""
+
+    paths: Paths
+
+
+class Fitted(NamedTuple):
+    """A picture that fits, and how to undo it."""
+
+    image: Image
+    mask: Mask
+    fit: Fit
+
+
+class Cropped(NamedTuple):
+    """The surroundings of a hole, and where they came from."""
+
+    image: Image
+    mask: Mask
+    crop: Crop
+
+
+@node("image.load")
+def load(path: ReadPaths, ctx: Context) -> Loaded:
+    """Read one picture, or a folder or glob of pictures of one size, upright and as `x / 255` exactly.
+
+    PNG, JPEG, WebP, BMP, TIFF and GIF; modes 1, L, LA, P, RGB, RGBA, CMYK and 16-bit grey (`x / 65535`). The EXIF
+    orientation is applied. `image` is `[b h w 3]`; `mask` is 1 − alpha `[b h w]`, zeros where a file has no alpha.
+    Of animated files the first frame is used, with a warning.
+
+    Args:
+        path: A picture, a folder of pictures, or a glob such as `photos/*.png` (sorted naturally, all of one size).
+
+    Raises:
+        BadInput: no such file, not a picture, damaged, empty, over 100 megapixels, an unscaled mode (F, 32-bit), or
+            sizes that differ (they are listed).
+    """
+    pictures = read_pictures(path)
+    for picture in pictures:
+        for note in picture.notes:
+            ctx.warn(f"{picture.path.name}: {note}")
+    image = np.stack([picture.rgb() for picture in pictures])
+    return Loaded(torch.from_numpy(image), torch.from_numpy(np.stack([_transparency(p) for p in pictures])))
+
+
+def _transparency(picture: Picture) -> np.ndarray:
+    if picture.alpha is None:
+        width, height = picture.size
+        return np.zeros((height, width), dtype=np.float32)
+    return np.float32(1) - picture.alpha
+
+
+@node("image.save", effects=True)
+def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png", "jpeg", "webp"] = "png",
+         metadata: bool = True) -> Saved:
+    """Write each picture of the batch as a file below the output folder; nothing is ever overwritten.
+
+    8-bit samples are `round(255 · x)` after clamping to [0, 1], so what image.load read comes back exactly in PNG and
+    (lossless) WebP. The same picture and metadata give the same bytes.
+
+    Args:
+        image: The pictures to write, `[b h w 3]` in [0, 1].
+        prefix: Beginning of the file name; `tests/room` makes a folder `tests`. A number follows.
+        format: png and webp are exact; jpeg (quality 95, no chroma subsampling) is not, and says so.
+        metadata: Carry the workflow inside the file, so that it can be run again from the picture.
+
+    Raises:
+        BadInput: NaN or infinity, a prefix outside the output folder, a side too long for the format, or a disk that
+            is full or read-only. No half-written file is left.
+    """
+    require_finite(require_image(image), "image", what="the picture", fix="look for the node that made them")
+    limit = SIDE_LIMIT.get(format)
+    if limit is not None and max(image.shape[1:3]) > limit:
+        raise BadInput("format", found=f"{format} for a picture of {_size(image)}",
+                       expected=f"sides of at most {limit} pixels in {format}", fix="use format=png")
+    if format == "jpeg":
+        ctx.warn("JPEG is not exact: pixels outside the mask change a little too; png and webp keep them")
+    chunks = ctx.metadata if metadata else {}
+    paths = []
+    for picture in image.detach():
+        ctx.check_cancelled()
+        pixels = (picture.double().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        try:
+            with ctx.new_file(prefix, SUFFIX[format]) as path:
+                notes = write_picture(pixels, path, format, chunks)
+        except OSError as error:
+            raise BadInput("prefix", found=f"{str(ctx.out)!r} cannot be written to ({error.strerror or error})",
+                           expected="an output folder with room for the file",
+                           fix="free some space, or choose another folder with --out") from error
+        for note in notes:
+            ctx.warn(note)
+        paths.append(str(ctx.saved[-1]))
+    return Saved(paths)
+
+
+@node("image.fit")
+def fit(image: Image, mask: Mask | None = None, multiple: Annotated[int, Field(ge=1, le=1024)] = 8,
+        size: Annotated[int, Field(ge=8, le=16384)] | None = None, mode: Literal["pad", "crop", "resize"] = "pad",
+        square: bool = False) -> Fitted:
+    """Bring a picture of any size to sides that a model takes; image.unfit brings the result back.
+
+    `size` scales the short side to that many pixels first (aspect kept, bicubic with antialiasing; masks keep every
+    hole). Then `pad` mirrors the border outwards (known: mask 0), `crop` cuts the centre, `resize` stretches to the
+    nearest multiple. `size=512, mode=crop, square=true` is the papers' centre crop of 512².
+
+    Args:
+        image: The picture, `[b h w 3]`, any size.
+        mask: Travels along, 1 = repaint; without one, a mask of zeros comes out.
+        multiple: Both sides become multiples of this (8 for Stable Diffusion).
+        size: Length of the short side in pixels after scaling; null leaves the scale alone.
+        mode: pad (nothing is lost), crop (the margin is restored by image.unfit) or resize (aspect changes a little).
+        square: Make both sides equal: pad to the longer, crop or resize to the shorter.
+
+    Raises:
+        BadInput: a mask of another size, or a picture smaller than `multiple` with mode=crop.
+    """
+    require_image(image)
+    plane = image.new_zeros(image.shape[:3]) if mask is None else unit_mask(require_mask(mask, image)).to(image)
+    height, width = image.shape[1:3]
+    plan = plan_fit(height, width, multiple, size, mode, square)
+    if 0 in plan.fitted:
+        raise BadInput("image", found=f"a picture of {_size(image)}, with mode=crop", fix="use mode=pad",
+                       expected=f"at least {multiple} pixels on each side")
+    fitted, plane = fit_image(image, plane, plan)
+    if mode == "crop":
+        plan = replace(plan, original=image.clone())
+    return Fitted(fitted, plane, plan)
+
+
+@node("image.unfit")
+def unfit(image: Image, fit: Fit) -> OneImage:
+    """Give a picture that image.fit changed its original size back, exactly.
+
+    Padding is cut off, scaling is undone, and the margin that mode=crop cut away is restored from the original. What
+    was only padded or cropped keeps its bits; after scaling, image.paste_back brings the known pixels back exactly.
+
+    Args:
+        image: The result at the fitted size.
+        fit: What image.fit gave out.
+
+    Raises:
+        BadInput: a picture of another size than image.fit made.
+    """
+    require_image(image)
+    if not isinstance(fit, FitRecord):
+        raise BadInput("fit", found=describe(fit), expected="the fit of image.fit", fix="wire image.fit's fit output")
+    if tuple(image.shape[1:3]) != fit.fitted:
+        raise BadInput("image", found=f"a picture of {_size(image)}",
+                       expected=f"{fit.fitted[1]}×{fit.fitted[0]}, the size that image.fit made",
+                       fix="wire the picture that went through the model, and the fit of the same run")
+    if fit.original is not None:
+        common_batch(image=image, fit=fit.original)
+    return OneImage(unfit_image(image, fit))
+
+
+@node("image.fill")
+def fill(image: Image, mask: Mask, fill: Literal["neutral", "original", "noise", "blur", "edge"] = "neutral",
+         seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0) -> OneImage:
+    """Put something plain into the hole before a model sees the picture; known pixels keep their exact bits.
+
+    Every pixel with mask > 0 counts as hole, also where a soft mask is faint: what is to be blended is not known.
+    neutral is exactly 0.5, which is `x·(1 − hole) = 0` in the model's [−1, 1] (Kakinuma et al., Algorithm 1).
+
+    Args:
+        image: The picture, `[b h w 3]`.
+        mask: The hole, 1 = repaint.
+        fill: neutral (mid-grey), original (unchanged), noise (Gaussian around grey), edge (nearest known colour) or
+            blur (a smooth membrane from the edge).
+        seed: Of the noise, drawn on the CPU; the others do not use it.
+
+    Raises:
+        BadInput: a mask of another size, or fill=blur|edge with a mask that leaves nothing known.
+    """
+    require_image(image)
+    plane = unit_mask(require_mask(mask, image)).to(image)
+    image, plane = common_batch(image=image, mask=plane)
+    hole = plane > 0
+    if fill == "original":
+        return OneImage(image.clone())
+    if fill in ("edge", "blur") and bool(hole.flatten(1).all(1).any()):
+        raise BadInput("mask", found=f"a mask over the whole picture, with fill={fill}",
+                       expected="known pixels to take colours from", fix="use fill=neutral or fill=noise")
+    if fill == "edge":
+        return OneImage(nearest_known(image, hole))
+    if fill == "blur":
+        return OneImage(smooth_fill(image, hole))
+    content = noise_like(image, seed) if fill == "noise" else torch.full_like(image, 0.5)
+    return OneImage(torch.where(hole[..., None], content, image))
+
+
+@node("image.paste_back")
+def paste_back(base: Image, patch: Image, mask: Mask, feather: Annotated[int, Field(ge=0, le=1024)] = 0,
+               color_match: Literal["none", "mean", "histogram"] = "none") -> OneImage:
+    """Lay the patch into the base: wherever mask = 0 the base's exact bits stay, wherever it is 1 the patch's.
+
+    Between, soft masks mix. `feather` works inward only: the mixture rises smoothly from the hole's border to the
+    patch alone at a depth of `feather` pixels.
+
+    Args:
+        base: The original picture, `[b h w 3]`.
+        patch: A picture of the same size, e.g. what a model made.
+        mask: Where the patch shows, 1 = patch, 0 = base.
+        feather: Width of the soft border in pixels, measured inward; 0 for none.
+        color_match: Correct the patch's colours first, judged on known pixels around the hole: mean shifts each
+            channel, histogram remaps it.
+
+    Raises:
+        BadInput: sizes or batches that differ, NaN in the patch where it shows, or color_match without known pixels.
+    """
+    require_image(base, "base")
+    require_image(patch, "patch")
+    if patch.shape[1:3] != base.shape[1:3]:
+        raise BadInput("patch", found=f"a patch of {_size(patch)} for a base of {_size(base)}",
+                       expected="pictures of one size",
+                       fix="undo image.fit with image.unfit, or image.crop_to_mask with image.stitch, first")
+    plane = unit_mask(require_mask(mask, base)).to(base)
+    base, patch, plane = common_batch(base=base, patch=patch.to(base), mask=plane)
+    judged = patch[plane > 0] if color_match == "none" else patch
+    require_finite(judged, "patch", what="the patch", fix="look for the node that made them; try dtype=float32")
+    if color_match != "none":
+        patch = match_colours(patch, base, plane > 0, color_match)
+    return OneImage(blend(base, patch, inward_ramp(plane, feather)))
+
+
+@node("image.grid")
+def grid(images: Annotated[Sequence[Float[Tensor, "b h w 3"] | None], Port("IMAGE", "RGB in [0, 1]"),
+                           Repeat("image", 2, 16)],
+         labels: Annotated[Sequence[str], Repeat("label", 0, 16)] = (),
+         columns: Annotated[int, Field(ge=1, le=256)] | None = None) -> OneImage:
+    """Arrange pictures on one sheet, side by side at one height, each under its label.
+
+    Smaller pictures are enlarged by whole factors only, so pixels stay crisp; those above 1024 px are scaled down.
+    Each picture of a batch gets a place of its own.
+
+    Args:
+        images: A picture on the sheet; sizes may differ.
+        labels: Words above the picture of the same number.
+        columns: Pictures in a row; null: up to four in one row, else nearly square.
+
+    Raises:
+        BadInput: NaN in a picture, or fewer than two pictures wired.
+    """
+    pictures, words = [], []
+    for number, batch in enumerate(images, start=1):
+        if batch is None:
+            continue
+        require_finite(require_image(batch, f"image_{number}"), f"image_{number}", what="the picture",
+                       fix="look for the node that made them")
+        label = (labels[number - 1] if number <= len(labels) else "") or ""
+        for item, picture in enumerate(batch.detach().cpu(), start=1):
+            pictures.append(picture)
+            words.append(f"{label} ({item})" if label and len(batch) > 1 else label)
+    if len(pictures) < 2:
+        raise BadInput("image_1", found=f"{len(pictures)} pictures", expected="at least two to compare",
+                       fix="wire image_1 and image_2")
+    for number, label in enumerate(labels, start=1):
+        if label and (number > len(images) or images[number - 1] is None):
+            raise BadInput(f"label_{number}", found=f"the label {label!r} without a picture",
+                           expected=f"a picture at image_{number}", fix=f"wire image_{number}, or drop the label")
+    return OneImage(draw_sheet(pictures, words, columns or columns_for(len(pictures))))
+
+
+@node("image.crop_to_mask")
+def crop_to_mask(image: Image, mask: Mask, context: Annotated[float, Field(ge=1, le=100)] = 1.5,
+                 size: Annotated[int, Field(ge=8, le=16384, multiple_of=8)] | None = 512) -> Cropped:
+    """Cut a square window around the hole for a model to work on at its own resolution; image.stitch puts it back.
+
+    The window's side is `context` times the hole's longer side (at least 64 px), cut to the picture and moved inside;
+    a batch shares one window around all its holes. Both sides of the patch are multiples of 8.
+
+    Args:
+        image: The whole picture, `[b h w 3]`.
+        mask: The hole, 1 = repaint.
+        context: Window side over hole side: 1 is tight, 1.5 shows half as much again, more helps exemplars fit in.
+        size: The patch's longer side in pixels; null keeps the picture's own pixels.
+
+    Raises:
+        BadInput: an empty mask, or one of another size.
+    """
+    require_image(image)
+    plane = unit_mask(require_mask(mask, image)).to(image)
+    image, plane = common_batch(image=image, mask=plane)
+    box = bounding_box(plane > 0)
+    if box is None:
+        raise BadInput("mask", found="an empty mask", expected="a hole to crop around",
+                       fix="draw the mask, or invert it")
+    height, width = image.shape[1:3]
+    top, left, window_h, window_w, patch = plan_window(box, height, width, context, size)
+    window = Window(image.clone(), plane.clone(), top, left, window_h, window_w, patch)
+    part, hole = cut_window(window)
+    return Cropped(part, hole, window)
+
+
+@node("image.stitch")
+def stitch(patch: Image, crop: Crop, feather: Annotated[int, Field(ge=0, le=1024)] = 0,
+           color_match: Literal["none", "mean", "histogram"] = "none") -> OneImage:
+    """Put the patch of image.crop_to_mask back into its picture; every pixel outside the mask keeps its exact bits.
+
+    Args:
+        patch: The edited window, at the size image.crop_to_mask gave it.
+        crop: What image.crop_to_mask gave out: the whole picture, its mask and the place of the window.
+        feather: As in image.paste_back.
+        color_match: As in image.paste_back.
+
+    Raises:
+        BadInput: a patch of another size, or NaN in it where it shows.
+    """
+    require_image(patch, "patch")
+    if not isinstance(crop, Window):
+        raise BadInput("crop", found=describe(crop), expected="the crop of image.crop_to_mask",
+                       fix="wire image.crop_to_mask's crop output")
+    if tuple(patch.shape[1:3]) != crop.size:
+        raise BadInput("patch", found=f"a patch of {_size(patch)}",
+                       expected=f"{crop.size[1]}×{crop.size[0]}, the size that image.crop_to_mask made",
+                       fix="wire the edited window of the same run, without resizing it")
+    base, _ = common_batch(crop=crop.base, patch=patch)
+    placed = place_patch(patch, crop)
+    return paste_back(base, placed, crop.mask, feather=feather, color_match=color_match)
+
+
+def _size(image: Tensor) -> str:
+    return f"{image.shape[2]}×{image.shape[1]}"

@@ -1,0 +1,229 @@
+"""Masks: reading, drawing and growing them, and bringing them to the latent grid. 1 = repaint, 0 = keep."""
+
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..graph_runtime import BadInput, Context, ReadPaths, node
+from ._masks import (
+    Box,
+    draw_shape,
+    grow_cells,
+    grow_mask,
+    inward_ramp,
+    latent_hole,
+    lost_components,
+    mask_notes,
+    unit_mask,
+)
+from ._pictures import Picture, read_pictures
+from ._ports import Image, LatentMask, Mask, Vae, require_image, require_mask
+
+
+class OneMask(NamedTuple):
+    """A mask."""
+
+    mask: Mask
+
+
+class OneLatentMask(NamedTuple):
+    """A mask on the latent grid."""
+
+    latent_mask: LatentMask
+
+
+@node("mask.load")
+def load(path: ReadPaths, ctx: Context, channel: Literal["auto", "alpha", "luminance"] = "auto", invert: bool = False,
+         threshold: Annotated[float, Field(gt=0, le=1)] | None = 0.5) -> OneMask:
+    """Read a mask from a picture file: white, or transparent, means repaint.
+
+    `auto` reads 1 − alpha if the alpha varies, else the luminance (a palette is looked up first). Then `invert`, then
+    values ≥ `threshold` become 1 and others 0. A mask that is empty, full, faint, hazy or half-grey is reported by
+    name. Modes 1, L, P, LA, RGB, RGBA, 16-bit grey; the EXIF orientation is applied. `[b h w]`.
+
+    Args:
+        path: A picture, or a folder or glob of them, all of one size.
+        channel: alpha (1 − alpha, as the host reads it), luminance, or auto.
+        invert: Swap keep and repaint, for masks in which black means repaint.
+        threshold: From this value on a pixel is repainted; null keeps soft values.
+
+    Raises:
+        BadInput: what image.load refuses; channel=alpha for a file without transparency.
+    """
+    planes = []
+    for picture in read_pictures(path):
+        soft = torch.from_numpy(_channel(picture, channel))
+        soft = 1 - soft if invert else soft
+        plane = soft if threshold is None else (soft >= threshold).to(torch.float32)
+        for note in (*picture.notes, *mask_notes(soft, plane, threshold)):
+            ctx.warn(f"{picture.path.name}: {note}")
+        planes.append(plane)
+    return OneMask(torch.stack(planes))
+
+
+def _channel(picture: Picture, channel: str) -> np.ndarray:
+    alpha = picture.alpha
+    if channel == "alpha" and alpha is None:
+        raise BadInput("channel", found=f"{picture.path.name!r} of mode {picture.mode}, without transparency",
+                       expected="an alpha channel", fix="use channel=luminance or channel=auto")
+    if alpha is not None and (channel == "alpha" or (channel == "auto" and alpha.min() != alpha.max())):
+        return np.float32(1) - alpha
+    return picture.luminance()
+
+
+@node("mask.shape")
+def shape(image: Image, kind: Literal["rectangle", "ellipse", "center"] = "rectangle", x: float | None = None,
+          y: float | None = None, width: Annotated[float, Field(gt=0)] | None = None,
+          height: Annotated[float, Field(gt=0)] | None = None, unit: Literal["px", "fraction"] = "px",
+          jitter: Annotated[float, Field(ge=0)] = 0.0, seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0) -> OneMask:
+    """Draw a rectangle or an ellipse as the hole, one for each picture of the batch.
+
+    `kind=center, width=168, height=168` is the centred hole of the papers. Lengths are rounded to whole pixels. With
+    no numbers at all, the hole is the middle half of the picture. `[b h w]`, 1 inside.
+
+    Args:
+        image: Gives the size, and one mask for each of its pictures.
+        kind: rectangle, ellipse (inscribed in that rectangle), or center (a rectangle in the middle).
+        x: Left edge; null: centred. For center: how far right of the middle.
+        y: Top edge; null: centred. For center: how far below the middle.
+        width: Of the shape; null: half the picture's width (for center: the height, if that is given).
+        height: Of the shape; null: half the picture's height (for center: the width, if that is given).
+        unit: px, or fraction of the picture's width and height.
+        jitter: Move each shape by up to this much either way, in x and in y, but not out of the picture.
+        seed: Of the jitter.
+
+    Raises:
+        BadInput: a shape that is less than a pixel or reaches out of the picture.
+    """
+    require_image(image)
+    rows, columns = image.shape[1:3]
+    per_x, per_y = (columns, rows) if unit == "fraction" else (1, 1)
+    if kind == "center" and unit == "px":
+        width, height = width or height, height or width
+    box_w = round(width * per_x) if width is not None else max(1, columns // 2)
+    box_h = round(height * per_y) if height is not None else max(1, rows // 2)
+    left, top = (columns - box_w) // 2, (rows - box_h) // 2
+    if kind == "center":
+        left, top = left + round((x or 0) * per_x), top + round((y or 0) * per_y)
+    else:
+        left = left if x is None else round(x * per_x)
+        top = top if y is None else round(y * per_y)
+    box = Box(left, top, box_w, box_h)
+    _require_inside(box, rows, columns)
+    moves = torch.rand(len(image), 2, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float64) * 2 - 1
+    planes = []
+    for dx, dy in moves.tolist():
+        moved_x = min(max(0, left + round(dx * jitter * per_x)), columns - box_w)
+        moved_y = min(max(0, top + round(dy * jitter * per_y)), rows - box_h)
+        planes.append(draw_shape(Box(moved_x, moved_y, box_w, box_h), kind, rows, columns))
+    return OneMask(torch.stack(planes))
+
+
+def _require_inside(box: Box, rows: int, columns: int) -> None:
+    if box.width < 1 or box.height < 1:
+        raise BadInput("width" if box.width < 1 else "height", found=f"a shape of {box.width}×{box.height} pixels",
+                       expected="at least one pixel each way", fix="make it larger, or check unit=px|fraction")
+    for port, length_port, start, length, limit in (("x", "width", box.left, box.width, columns),
+                                                    ("y", "height", box.top, box.height, rows)):
+        if start < 0 or start + length > limit:
+            port = length_port if length > limit else port
+            raise BadInput(port, found=f"a shape from {start} to {start + length} px",
+                           expected=f"one within 0 to {limit} px, the picture is {columns}×{rows}",
+                           fix="move or shrink it, or check unit=px|fraction")
+
+
+@node("mask.grow")
+def grow(mask: Mask, ctx: Context, pixels: Annotated[int, Field(ge=-4096, le=4096)] = 0,
+         feather: Annotated[int, Field(ge=0, le=4096)] = 0) -> OneMask:
+    """Grow the hole by a round brush, or shrink it, and soften its border inward.
+
+    The radius is Euclidean; soft masks take the largest (shrinking: the smallest) value under the brush. The feather
+    is a smooth ramp inside the grown hole, so nothing outside it is ever above 0. The picture's own border neither
+    shrinks nor softens a hole that touches it.
+
+    Args:
+        mask: The hole, 1 = repaint.
+        pixels: Radius of the brush; negative shrinks.
+        feather: Width of the soft border in pixels, measured inward.
+
+    Raises:
+        BadInput: NaN, or values outside [0, 1].
+    """
+    before = unit_mask(require_mask(mask))
+    after = grow_mask(before, pixels)
+    for number, (old, new) in enumerate(zip(before, after, strict=True), start=1):
+        which = f" {number} of {len(after)}" if len(after) > 1 else ""
+        if bool((old > 0).any()) and not bool((new > 0).any()):
+            ctx.warn(f"mask-empty: shrinking by {-pixels} pixels left nothing of mask{which}")
+        elif bool((new > 0).all()) and not bool((old > 0).all()):
+            ctx.warn(f"mask-full: growing by {pixels} pixels made mask{which} cover the whole picture")
+    return OneMask(inward_ramp(after, feather))
+
+
+@node("mask.to_latent")
+def to_latent(mask: Mask, vae: Vae, ctx: Context, dilate: Annotated[int, Field(ge=0, le=64)] = 2,
+              reduce: Literal["max", "nearest"] = "max") -> OneLatentMask:
+    """Bring the hole to the latent grid, then grow it by `dilate` latent cells (Kakinuma et al., §3).
+
+    The hole is every pixel with mask > 0, since image.paste_back lets each of them change: soft masks count in full.
+    Cells next to a hole hold colour that bled in while encoding (about 1.05 apart without, 0.09 with 2 cells), which is
+    what dilating removes. `[b 1 lh lw]` of {0, 1}, 1 = repaint; sides are the mask's over the VAE's factor.
+
+    Args:
+        mask: The hole in pixels, 1 = repaint; both sides multiples of the VAE's factor.
+        vae: Its factor is how many pixels one latent cell spans.
+        dilate: Cells by which the hole grows on every side (3×3 maximum, repeated).
+        reduce: max: a cell with any hole pixel is hole; nearest: one pixel decides, as in the paper, which loses thin
+            holes.
+
+    Raises:
+        BadInput: an empty mask, sides that are no multiple of the factor, or a part of the hole that no cell covers.
+    """
+    hole = unit_mask(require_mask(mask)) > 0
+    factor = int(vae.factor)
+    _require_grid(hole, factor)
+    cells = latent_hole(hole, factor, reduce)
+    grown = grow_cells(cells, dilate)
+    for number, plane in enumerate(hole):
+        which = f"mask {number + 1} of {len(hole)}" if len(hole) > 1 else "the mask"
+        if not plane.any():
+            raise BadInput("mask", found=f"{which} is empty: nothing to repaint", expected="a hole",
+                           fix="check the mask file, its channel and invert; white = repaint")
+        if reduce == "nearest":
+            _require_covered(plane, cells[number, 0], factor, which)
+            _warn_of_rest(plane, grown[number, 0], factor, which, ctx)
+        if plane.all():
+            ctx.warn(f"mask-full: {which} covers the whole picture, so nothing is known and all of it is made up")
+        elif bool(grown[number].all()):
+            ctx.warn(f"mask-full: {which}, reduced and grown by {dilate} cells, covers the whole latent grid, so "
+                     f"nothing is known; use a smaller dilate or a larger picture")
+    return OneLatentMask(grown)
+
+
+def _require_grid(hole: Tensor, factor: int) -> None:
+    height, width = hole.shape[1:]
+    if height % factor or width % factor:
+        raise BadInput("mask", found=f"a mask of {width}×{height} pixels",
+                       expected=f"sides that are multiples of {factor}, the pixels of one latent cell",
+                       fix=f"use image.fit with multiple={factor} first")
+
+
+def _require_covered(plane: Tensor, cells: Tensor, factor: int, which: str) -> None:
+    lost = lost_components(plane, cells, factor)
+    if lost:
+        where = "; ".join(f"x {left}–{right - 1}, y {top}–{bottom - 1}" for left, top, right, bottom in lost[:4])
+        more = f" and {len(lost) - 4} more" if len(lost) > 4 else ""
+        raise BadInput("reduce", found=f"{len(lost)} part{'s' if len(lost) > 1 else ''} of {which} that no latent cell "
+                       f"covers ({where}{more})", expected="every part of the hole in at least one cell, or its grey "
+                       "counts as known", fix="use reduce=max, or grow the mask with mask.grow")
+
+
+def _warn_of_rest(plane: Tensor, grown: Tensor, factor: int, which: str, ctx: Context) -> None:
+    reached = grown.repeat_interleave(factor, 0).repeat_interleave(factor, 1) > 0
+    missed = int((plane & ~reached).sum())
+    if missed:
+        ctx.warn(f"mask-uncovered: {missed} of {int(plane.sum())} hole pixels of {which} lie in cells that count as "
+                 f"known; reduce=max covers them all")
