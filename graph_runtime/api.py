@@ -1,8 +1,6 @@
 """`inlay.run` and `inlay.check`: everything a front end needs to turn a file into results."""
 
 import os
-import platform
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache as once
@@ -10,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from . import recall
-from .cache import DiskCache, MemoryCache
+from .cache import DiskCache
+from .check import Override
 from .context import Context
 from .errors import Problem, WorkflowError, did_you_mean
 from .events import CancelToken, Event, Listener, ModelMoved, NodeFinished
 from .execute import execute
-from .models import ModelManager
 from .paths import home
-from .plan import Override, Plan, make_plan
+from .plan import Plan, make_plan
+from .session import environment, parse_size, resolve_device, session
 from .spec import Registry
 from .workflow import Workflow, build, parse
 
@@ -85,10 +84,11 @@ def pack() -> Registry:
         try:
             registry.add_module(entry.load())
         except Exception as error:
-            raise _problem(
-                f"the node package {entry.value!r} ({entry.name}) is broken: {type(error).__name__}: {error}",
-                "a package of nodes that imports",
-                "update or uninstall it",
+            raise WorkflowError.of(
+                None,
+                found=f"the node package {entry.value!r} ({entry.name}) is broken: {type(error).__name__}: {error}",
+                expected="a package of nodes that imports",
+                fix="update or uninstall it",
             ) from error
     return registry
 
@@ -107,6 +107,7 @@ def load(
     inputs: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] = "inlay-out",
     nodes: Iterable[Any] = (),
+    find_files: bool = True,
 ) -> Loaded:
     """Find and read a workflow and lay the user's own values over it.
 
@@ -118,6 +119,7 @@ def load(
         inputs: a folder that paths in the file may point into.
         out: the output folder.
         nodes: modules with further nodes.
+        find_files: look for the files that a recalled picture names (only their names and digests are in it).
 
     Raises:
         WorkflowError: no such file, not a workflow, or an unknown name.
@@ -125,7 +127,9 @@ def load(
     registry = _registry(nodes)
     folders = [Path(inputs).expanduser()] if inputs is not None else []
     if folders and not folders[0].is_dir():
-        raise _problem(f"no such folder: {str(inputs)!r}", "an input folder", "check --inputs", "inputs")
+        raise WorkflowError.of(
+            "inputs", found=f"no such folder: {str(inputs)!r}", expected="an input folder", fix="check --inputs"
+        )
     files: dict[Override, dict[str, str]] = {}
     if isinstance(source, Workflow):
         workflow, base = source.model_copy(deep=True), None
@@ -143,7 +147,7 @@ def load(
     loaded = Loaded(workflow, registry, roots, Path(out).expanduser(), trusted)
     if base is None:  # a dict is the user's own word, its paths are taken from the current folder
         loaded.trusted |= {target: value for target, value in _paths(workflow, registry) if target not in trusted}
-    if files:
+    if files and find_files:
         _recall_files(loaded, files)
     return loaded
 
@@ -221,7 +225,7 @@ def run_loaded(
     """`run`, for a workflow that is loaded already."""
     plan = loaded.plan()
     where = resolve_device(device)
-    models, kept = _session(where, parse_size(memory))
+    models, kept = session(where, parse_size(memory))
     events: list[Event] = []
     ctx = Context(models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel)
     if metadata:
@@ -234,73 +238,6 @@ def run_loaded(
     finally:
         models.log = lambda message: None
     return Result(values, list(ctx.saved), events)
-
-
-def environment(device: str) -> str:
-    """Everything outside a workflow that bytes may depend on: versions, device, threads."""
-    import importlib.metadata
-
-    import torch
-
-    from .. import __version__
-
-    versions = [importlib.metadata.version(package) for package in ("diffusers", "transformers", "numpy")]
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor()
-    return "|".join([__version__, torch.__version__, *versions, device, name, str(torch.get_num_threads())])
-
-
-def resolve_device(device: str) -> str:
-    """`auto` → the best device there is; any other name is checked.
-
-    Raises:
-        WorkflowError: no such device here.
-    """
-    import torch
-
-    best = "cuda:0" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if device == "auto":
-        return best
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        kind = ""
-    usable = kind == "cpu" or (
-        kind == "cuda" and torch.cuda.is_available() and (torch.device(device).index or 0) < torch.cuda.device_count()
-    )
-    if usable or (kind == "mps" and best == "mps"):
-        return "cuda:0" if device == "cuda" else device
-    raise _problem(
-        f"device {device!r}",
-        "auto, cpu, or a device of this machine",
-        f"use --device auto (here that is {best}); `inlay doctor` lists what torch sees",
-        "device",
-    )
-
-
-def parse_size(text: str | int | None) -> int | None:
-    """Bytes of "6GB", "500 MiB", "1.5g" or a plain number.
-
-    Raises:
-        WorkflowError: not a size.
-    """
-    if text is None or isinstance(text, int):
-        return text
-    units = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", text.lower())
-    if match is None or (size := int(float(match[1]) * units[match[2] or ""])) <= 0:
-        raise _problem(f"a memory size {text!r}", 'a size such as "6GB" or "500MB"', "mend --memory", "memory")
-    return size
-
-
-_sessions: dict[tuple[str, int | None], tuple[ModelManager, MemoryCache]] = {}
-
-
-def _session(device: str, budget: int | None) -> tuple[ModelManager, MemoryCache]:
-    """Weights and results that stay warm between runs of one process."""
-    key = (device, budget)
-    if key not in _sessions:
-        _sessions[key] = (ModelManager((device,), budget), MemoryCache())
-    return _sessions[key]
 
 
 def _registry(nodes: Iterable[Any]) -> Registry:
@@ -318,14 +255,17 @@ def _locate(source: str | os.PathLike[str]) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise _problem(f"a folder, {str(source)!r}", "a workflow file", "name a .json file in it")
+        raise WorkflowError.of(
+            None, found=f"a folder, {str(source)!r}", expected="a workflow file", fix="name a .json file in it"
+        )
     known = shipped()
     if str(source) in known:
         return known[str(source)]
-    raise _problem(
-        f"no such file: {str(source)!r}",
-        "a .json file, a picture that carries its workflow, or a shipped name",
-        did_you_mean(str(source), known),
+    raise WorkflowError.of(
+        None,
+        found=f"no such file: {str(source)!r}",
+        expected="a .json file, a picture that carries its workflow, or a shipped name",
+        fix=did_you_mean(str(source), known),
     )
 
 
@@ -336,7 +276,12 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as stream:
             return stream.read(MAX_BYTES + 1) if path.stat().st_size <= MAX_BYTES else b" " * (MAX_BYTES + 1)
     except OSError as error:
-        raise _problem(f"{str(path)!r}: {error.strerror}", "a file that can be read", "check its permissions") from None
+        raise WorkflowError.of(
+            None,
+            found=f"{str(path)!r}: {error.strerror}",
+            expected="a file that can be read",
+            fix="check its permissions",
+        ) from None
 
 
 def _apply(
@@ -411,7 +356,3 @@ def _recall_files(loaded: Loaded, files: Mapping[Override, dict[str, str]]) -> N
         loaded.workflow.nodes[node].params[parameter] = path
         loaded.trusted[node, parameter] = path
         loaded.recorded_names[node, parameter] = files[node, parameter]["name"]
-
-
-def _problem(found: str, expected: str, fix: str, port: str | None = None) -> WorkflowError:
-    return WorkflowError([Problem(None, port, found, expected, fix)])

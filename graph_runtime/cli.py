@@ -12,10 +12,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from . import flags
 from .errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, did_you_mean
+from .flags import Parser
 
 if TYPE_CHECKING:
-    from .api import Loaded, Result
     from .spec import NodeSpec, Registry
 
 EPILOG = """\
@@ -30,23 +31,6 @@ exit status: 0 done, 1 a node failed, 2 the input is wrong (nothing ran), 130 ca
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse whose complaints are ours: status 2, and JSON when asked for."""
-
-    def error(self, message: str) -> NoReturn:
-        raise WorkflowError(
-            [
-                Problem(
-                    None,
-                    "command line",
-                    message,
-                    self.format_usage().strip().removeprefix("usage: "),
-                    f"see `{self.prog} --help`",
-                )
-            ]
-        )
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -56,16 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, rest = _parser().parse_known_args(words)
         command: Callable[[argparse.Namespace, list[str]], int] = options.command
         if rest and command is not _run:
-            raise WorkflowError(
-                [
-                    Problem(
-                        None,
-                        "command line",
-                        f"unknown arguments {' '.join(rest)}",
-                        "the options of this command",
-                        "see `inlay --help`",
-                    )
-                ]
+            raise WorkflowError.of(
+                "command line",
+                found=f"unknown arguments {' '.join(rest)}",
+                expected="the options of this command",
+                fix="see `inlay --help`",
             )
         return command(options, rest)
     except (KeyboardInterrupt, Cancelled) as stop:
@@ -93,7 +72,7 @@ def _stop_on_sigterm() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="inlay",
         description="Exact image inpainting and editing from workflow files.",
         epilog=EPILOG,
@@ -103,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     from .. import __version__
 
     parser.add_argument("--version", action="version", version=f"inlay {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
 
     def add(
         name: str, function: Callable[[argparse.Namespace, list[str]], int], about: str, **more: Any
@@ -158,25 +137,26 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
         if not options.help:
             options.parser.error("FILE is missing")
         print(options.parser.format_help(), end="")
-        _print_shipped()
+        flags.print_shipped()
         return 0
     if options.file.startswith("-"):
         options.parser.error(f"FILE is missing before {options.file}")
     from . import api
 
-    loaded = api.load(options.file, inputs=options.inputs, out=options.out)
-    flags = _flags(loaded, options.file)
+    loaded = api.load(options.file, inputs=options.inputs, out=options.out, find_files=False)
+    own = flags.parser_for(loaded, options.file)
     if options.help:
-        print(flags.format_help(), end="")
+        print(own.format_help(), end="")
         return 0
-    found, unknown = flags.parse_known_args(rest)
+    found, unknown = own.parse_known_args(rest)
     if unknown:
-        _unknown_flag(unknown, loaded)
-    values = {name: _convert(text, _target(loaded, name)) for name, text in vars(found).items() if text is not None}
-    settings = dict(_setting(word, loaded) for word in options.set)
-    if values or settings:
-        loaded = api.load(options.file, values=values, settings=settings, inputs=options.inputs, out=options.out)
-    _save_outputs(loaded)
+        flags.unknown_flag(unknown, loaded)
+    values = {
+        name: flags.convert(text, flags.target(loaded, name)) for name, text in vars(found).items() if text is not None
+    }
+    settings = dict(flags.override(word, loaded) for word in options.set)
+    loaded = api.load(options.file, values=values, settings=settings, inputs=options.inputs, out=options.out)
+    flags.save_outputs(loaded)
     from .progress import Bars
 
     with Bars(enabled=not options.quiet) as bars:
@@ -189,168 +169,12 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
             listeners=[bars],
         )
     if options.json:
-        print(json.dumps(_result_json(result)))
+        print(json.dumps(flags.result_json(result)))
     else:
         for path in result.paths:
             print(path)
         bars.summary(result)
     return 0
-
-
-def _print_shipped() -> None:
-    from .api import shipped
-
-    print("\nshipped workflows:")
-    for name, path in shipped().items():
-        title = json.loads(path.read_text(encoding="utf-8")).get("title", "")
-        print(f"  {name:26} {title}")
-
-
-def _flags(loaded: "Loaded", file: str) -> argparse.ArgumentParser:
-    """A parser for the workflow's own inputs, with types, bounds and docs from the nodes they set."""
-    workflow = loaded.workflow
-    about = "\n\n".join(text for text in (workflow.title, workflow.description) if text)
-    parser = _Parser(
-        prog=f"inlay run {file}",
-        description=about,
-        allow_abbrev=False,
-        add_help=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="and the options of every run: --set --out --inputs --device --memory --no-cache "
-        "--no-metadata --quiet --json (see `inlay run --help`)",
-    )
-    for name in workflow.inputs:
-        spec, parameter = _target(loaded, name)
-        parser.add_argument(
-            f"--{name}",
-            *([f"--{name.replace('_', '-')}"] if "_" in name else []),
-            dest=name,
-            metavar=_metavar(spec, parameter),
-            help=_help(loaded, name, spec, parameter),
-        )
-    return parser
-
-
-def _target(loaded: "Loaded", name: str) -> tuple["NodeSpec | None", str]:
-    node, _, parameter = loaded.workflow.targets(name)[0].partition(".")
-    entry = loaded.workflow.nodes.get(node)
-    return (loaded.registry.get(entry.type) if entry is not None else None), parameter
-
-
-def _metavar(spec: "NodeSpec | None", parameter: str) -> str:
-    if spec is None or parameter not in spec.params.model_fields:
-        return "VALUE"
-    if parameter in spec.path_roles:
-        return {"file": "FILE", "files": "FILE", "model": "MODEL"}[spec.path_roles[parameter].kind]
-    schema = spec.params.model_json_schema()["properties"][parameter]
-    kinds = [schema, *schema.get("anyOf", [])]
-    choices = [choice for kind in kinds for choice in kind.get("enum", [])]
-    if choices:
-        return "|".join(str(choice) for choice in choices)
-    names = {"integer": "INT", "number": "NUMBER", "boolean": "true|false", "string": "TEXT"}
-    return next((names[kind["type"]] for kind in kinds if kind.get("type") in names), "VALUE")
-
-
-def _help(loaded: "Loaded", name: str, spec: "NodeSpec | None", parameter: str) -> str:
-    if spec is None or parameter not in spec.params.model_fields:
-        return ""
-    schema = spec.params.model_json_schema()["properties"][parameter]
-    kinds = [schema, *schema.get("anyOf", [])]
-    bounds = [
-        f"{sign} {kind[key]}"
-        for kind in kinds
-        for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
-        if key in kind
-    ]
-    node = loaded.workflow.targets(name)[0].partition(".")[0]
-    current = loaded.workflow.nodes[node].params.get(parameter, schema.get("default"))
-    doc = spec.parameter_docs().get(parameter, "")
-    facts = [*bounds, f"default: {json.dumps(current, ensure_ascii=False)}"]
-    return f"{doc} ({', '.join(facts)})".strip().replace("%", "%%")
-
-
-def _unknown_flag(unknown: list[str], loaded: "Loaded") -> NoReturn:
-    flag = unknown[0]
-    raise WorkflowError(
-        [
-            Problem(
-                None,
-                flag.split("=")[0],
-                f"{flag!r}, which this workflow does not take",
-                "one of: " + " ".join(f"--{name}" for name in loaded.workflow.inputs),
-                did_you_mean(flag.lstrip("-").split("=")[0], loaded.workflow.inputs)
-                + " Any other setting: --set NODE.PARAM=VALUE",
-            )
-        ]
-    )
-
-
-def _convert(text: str, target: tuple["NodeSpec | None", str]) -> Any:
-    """What was typed, as the parameter's own type: text where it takes text, else JSON."""
-    from pydantic import TypeAdapter, ValidationError
-
-    spec, parameter = target
-    if spec is None or parameter not in spec.params.model_fields:
-        return text
-    annotation: Any = spec.params.model_fields[parameter].annotation
-    try:
-        TypeAdapter(annotation).validate_python(text, strict=True)
-        return text
-    except ValidationError:
-        pass
-    try:
-        return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
-    except ValueError:
-        return text
-
-
-def _setting(word: str, loaded: "Loaded") -> tuple[str, Any]:
-    target, equals, text = word.partition("=")
-    node, dot, parameter = target.partition(".")
-    if not equals or not dot:
-        raise WorkflowError([Problem(None, "--set", repr(word), "NODE.PARAM=VALUE", "e.g. --set steps.steps=50")])
-    entry = loaded.workflow.nodes.get(node)
-    spec = loaded.registry.get(entry.type) if entry is not None else None
-    return target, _convert(text, (spec, parameter))
-
-
-def _save_outputs(loaded: "Loaded") -> None:
-    """A workflow that saves nothing would leave a person with nothing: save its pictures under their output's name."""
-    from .workflow import Node
-
-    workflow, registry = loaded.workflow, loaded.registry
-    if any(entry.type in registry and registry[entry.type].effects for entry in workflow.nodes.values()):
-        return
-    for name, link in list(workflow.outputs.items()):
-        node, _, output = link.partition(".")
-        spec = registry.get(workflow.nodes[node].type) if node in workflow.nodes else None
-        if spec is not None and output in spec.outputs and spec.outputs[output].socket == "IMAGE":
-            workflow.nodes[f"save_{name}"] = Node(type="image.save", params={"prefix": name}, inputs={"image": link})
-
-
-def _result_json(result: "Result") -> dict[str, Any]:
-    from .events import Warned
-
-    return {
-        "status": "done",
-        "paths": [str(path) for path in result.paths],
-        "outputs": {name: _value_json(value) for name, value in result.items()},
-        "seconds": round(sum(result.timings.values()), 3),
-        "timings": {name: round(seconds, 4) for name, seconds in result.timings.items()},
-        "warnings": [
-            {"node": event.node, "message": event.message} for event in result.events if isinstance(event, Warned)
-        ],
-    }
-
-
-def _value_json(value: Any) -> Any:
-    if hasattr(value, "shape"):
-        return {"dtype": str(value.dtype).removeprefix("torch."), "shape": list(value.shape)}
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [_value_json(item) for item in value]
-    return {"type": type(value).__name__}
 
 
 # the other commands
@@ -390,16 +214,11 @@ def _listing_text(registry: "Registry") -> str:
 
 def _known_node(node_id: str, registry: "Registry") -> "NodeSpec":
     if node_id not in registry:
-        raise WorkflowError(
-            [
-                Problem(
-                    None,
-                    None,
-                    f"an unknown node {node_id!r}",
-                    "a node id from `inlay nodes`",
-                    did_you_mean(node_id, registry),
-                )
-            ]
+        raise WorkflowError.of(
+            None,
+            found=f"an unknown node {node_id!r}",
+            expected="a node id from `inlay nodes`",
+            fix=did_you_mean(node_id, registry),
         )
     return registry[node_id]
 
@@ -430,16 +249,11 @@ def _draw(options: argparse.Namespace, rest: list[str]) -> int:
     except OSError as error:
         if os.path.exists(temporary):
             os.unlink(temporary)
-        raise WorkflowError(
-            [
-                Problem(
-                    None,
-                    "--output",
-                    f"{options.output!r}: {error.strerror}",
-                    "a file that can be written",
-                    "choose another folder",
-                )
-            ]
+        raise WorkflowError.of(
+            "--output",
+            found=f"{options.output!r}: {error.strerror}",
+            expected="a file that can be written",
+            fix="choose another folder",
         ) from None
     print(json.dumps({"status": "done", "paths": [options.output]}) if options.json else options.output)
     return 0

@@ -72,6 +72,11 @@ class WorkflowError(InlayError):
         ]
         super().__init__(f"{count} problem{'s' if count != 1 else ''}, nothing was run\n" + "\n".join(lines))
 
+    @classmethod
+    def of(cls, port: str | None, *, found: str, expected: str, fix: str) -> "WorkflowError":
+        """One problem of the workflow as a whole, or of what was typed."""
+        return cls([Problem(None, port, found, expected, fix)])
+
 
 class NodeError(InlayError):
     """A node failed while it ran. `problem` names it; the original exception is `__cause__`."""

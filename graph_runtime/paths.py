@@ -8,12 +8,15 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import BadInput
+from .spec import PathRole
 
 _WHOLE = 64 * 2**20  # files up to this size are hashed whole, larger ones (weights) by their size and first part
 GLOB = frozenset("*?[")
+WEIGHTS = frozenset({".safetensors", ".ckpt", ".bin", ".pt", ".pth"})
 
 
 def home() -> Path:
@@ -62,6 +65,65 @@ def resolve_inside(path: str, roots: Sequence[Path]) -> Path:
         expected=f"a path below {allowed}",
         fix="copy the file there, name its folder with --inputs, or type the path yourself on the command line",
     )
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Decides what a path in a workflow may open.
+
+    Attributes:
+        roots: folders that a stranger's path may point into.
+        out: the output folder, from which `.safetensors` may be read that earlier nodes write.
+    """
+
+    roots: Sequence[Path]
+    out: Path | None = None
+
+    def look(self, value: str, role: PathRole, *, trusted: bool) -> tuple[Path | None, str | None]:
+        """The real path and its digest.
+
+        The path is None where `value` names a model that is no file here (embedded, or on the hub); the digest is None
+        where the file will only be written during the run.
+
+        Raises:
+            BadInput: outside what may be read, not there, unreadable, or a folder where a file is wanted.
+        """
+        if role.kind == "model" and not self._is_local_model(value, trusted):
+            return None, None
+        path = self._permitted(value, trusted)
+        if role.kind == "file" and path.is_dir():
+            raise BadInput(None, found=f"a folder, {value!r}", expected="a file", fix="name a file in it")
+        try:
+            return path, digest(path)
+        except FileNotFoundError:
+            if self.out is not None and path.suffix == ".safetensors" and path.is_relative_to(self.out.resolve()):
+                return path, None
+            raise BadInput(
+                None, found=f"no such file: {value!r}", expected="a file that exists", fix=f"looked for {path}"
+            ) from None
+        except OSError as error:
+            raise BadInput(
+                None,
+                found=f"{value!r}: {error.strerror}",
+                expected="a file that can be read",
+                fix="check its permissions",
+            ) from None
+
+    def _is_local_model(self, value: str, trusted: bool) -> bool:
+        path = Path(value)
+        if path.is_absolute() or value.startswith((".", "~")) or path.suffix in WEIGHTS:
+            return True
+        if trusted:
+            return ("/" in value.rstrip("/") and path.exists()) or (path / "model_index.json").exists()
+        return "/" in value and any((root / value).exists() for root in self.roots)
+
+    def _permitted(self, value: str, trusted: bool) -> Path:
+        if trusted and value and "\0" not in value:
+            path = Path(value).expanduser()
+            return path.absolute() if GLOB.intersection(path.name) else path.resolve()
+        if self.out is not None and value.endswith(".safetensors"):
+            return resolve_inside(value, [*self.roots, self.out])
+        return resolve_inside(value, self.roots)
 
 
 def _exists(path: Path) -> bool:

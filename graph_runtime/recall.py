@@ -15,9 +15,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .check import Override
 from .errors import Problem, WorkflowError
 from .paths import digest, home
-from .plan import Override, Plan
+from .plan import Plan
 from .workflow import Workflow, build, decode
 
 CHUNK = "inlay"
@@ -85,16 +86,11 @@ def read(picture: Path) -> tuple[Workflow, dict[Override, dict[str, str]]]:
 
 
 def _no_recall(picture: Path, found: str) -> WorkflowError:
-    return WorkflowError(
-        [
-            Problem(
-                None,
-                None,
-                f"{picture.name}: {found}",
-                "a workflow (.json), or a picture that image.save wrote with metadata",
-                "name the workflow file itself; pictures saved with --no-metadata carry none",
-            )
-        ]
+    return WorkflowError.of(
+        None,
+        found=f"{picture.name}: {found}",
+        expected="a workflow (.json), or a picture that image.save wrote with metadata",
+        fix="name the workflow file itself; pictures saved with --no-metadata carry none",
     )
 
 

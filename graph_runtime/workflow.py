@@ -75,32 +75,39 @@ def decode(data: bytes | str, name: str = "workflow") -> Any:
         WorkflowError: says what is wrong and where.
     """
     if len(data) > MAX_BYTES:
-        raise _refuse(
-            f"{len(data) / 2**20:.0f} MiB in {name}",
-            f"at most {MAX_BYTES // 2**20} MiB of JSON",
-            "a workflow holds settings, not pictures: keep pictures in files beside it",
+        raise WorkflowError.of(
+            None,
+            found=f"{len(data) / 2**20:.0f} MiB in {name}",
+            expected=f"at most {MAX_BYTES // 2**20} MiB of JSON",
+            fix="a workflow holds settings, not pictures: keep pictures in files beside it",
         )
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
     except UnicodeDecodeError as error:
-        raise _refuse(
-            f"bytes in {name} that are not UTF-8 (at {error.start})",
-            "a JSON text file in UTF-8",
-            "name a .json workflow, a picture that inlay saved, or a shipped workflow",
+        raise WorkflowError.of(
+            None,
+            found=f"bytes in {name} that are not UTF-8 (at {error.start})",
+            expected="a JSON text file in UTF-8",
+            fix="name a .json workflow, a picture that inlay saved, or a shipped workflow",
         ) from None
     if (depth := _depth(text)) > MAX_DEPTH:
-        raise _refuse(f"{depth} levels of nesting in {name}", f"at most {MAX_DEPTH}", "flatten the file")
+        raise WorkflowError.of(
+            None, found=f"{depth} levels of nesting in {name}", expected=f"at most {MAX_DEPTH}", fix="flatten the file"
+        )
     try:
         return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
     except json.JSONDecodeError as error:
         near = text[max(0, error.pos - 30) : error.pos + 10]
-        raise _refuse(
-            f"{error.msg} at line {error.lineno}, column {error.colno} of {name}, near {shorten(near, 60)}",
-            "a complete JSON document",
-            "mend the syntax there; is the file cut off?",
+        raise WorkflowError.of(
+            None,
+            found=f"{error.msg} at line {error.lineno}, column {error.colno} of {name}, near {shorten(near, 60)}",
+            expected="a complete JSON document",
+            fix="mend the syntax there; is the file cut off?",
         ) from None
     except (_Refused, RecursionError, ValueError) as error:
-        raise _refuse(f"{error} in {name}", "plain JSON", "keep each key once and use finite numbers") from None
+        raise WorkflowError.of(
+            None, found=f"{error} in {name}", expected="plain JSON", fix="keep each key once and use finite numbers"
+        ) from None
 
 
 def build(raw: Any) -> Workflow:
@@ -110,24 +117,33 @@ def build(raw: Any) -> Workflow:
         WorkflowError: every way in which its shape is wrong.
     """
     if not isinstance(raw, dict):
-        raise _refuse(
-            f"a JSON {type(raw).__name__}",
-            "an object with 'format', 'nodes' and 'outputs'",
-            "see `inlay schema workflow`",
+        raise WorkflowError.of(
+            None,
+            found=f"a JSON {type(raw).__name__}",
+            expected="an object with 'format', 'nodes' and 'outputs'",
+            fix="see `inlay schema workflow`",
         )
     if "nodes" not in raw and any(isinstance(v, dict) and "class_type" in v for v in raw.values()):
-        raise _refuse("a ComfyUI API graph", "an inlay workflow", "build it again with inlay's nodes (`inlay nodes`)")
+        raise WorkflowError.of(
+            None,
+            found="a ComfyUI API graph",
+            expected="an inlay workflow",
+            fix="build it again with inlay's nodes (`inlay nodes`)",
+        )
     version = raw.get("format")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise _refuse(
-            f"format {shorten(version)}", f'"format": {FORMAT}', f'add "format": {FORMAT} at the top', "format"
+        raise WorkflowError.of(
+            "format",
+            found=f"format {shorten(version)}",
+            expected=f'"format": {FORMAT}',
+            fix=f'add "format": {FORMAT} at the top',
         )
     if version > FORMAT:
-        raise _refuse(
-            f"format {version}",
-            f"format {FORMAT} or older",
-            "this file was made by a newer inlay: update inlay",
+        raise WorkflowError.of(
             "format",
+            found=f"format {version}",
+            expected=f"format {FORMAT} or older",
+            fix="this file was made by a newer inlay: update inlay",
         )
     while version < FORMAT:
         raw = MIGRATIONS[version](dict(raw))
@@ -192,7 +208,3 @@ def _shape_problem(item: Any) -> Problem:
     if item["type"] == "missing":
         return Problem(node, port, "nothing", f"a key {location[-1]!r}", f"add {location[-1]!r}")
     return Problem(node, port, shorten(item["input"]), item["msg"].lower(), "see `inlay schema workflow`")
-
-
-def _refuse(found: str, expected: str, fix: str, port: str | None = None) -> WorkflowError:
-    return WorkflowError([Problem(None, port, found, expected, fix)])

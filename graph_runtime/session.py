@@ -1,0 +1,77 @@
+"""What outlives one run: weights and results that stay warm, the device, and the memory it may take."""
+
+import platform
+import re
+
+from .cache import MemoryCache
+from .errors import WorkflowError
+from .models import ModelManager
+
+
+def environment(device: str) -> str:
+    """Everything outside a workflow that bytes may depend on: versions, device, threads."""
+    import importlib.metadata
+
+    import torch
+
+    from .. import __version__
+
+    versions = [importlib.metadata.version(package) for package in ("diffusers", "transformers", "numpy")]
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor()
+    return "|".join([__version__, torch.__version__, *versions, device, name, str(torch.get_num_threads())])
+
+
+def resolve_device(device: str) -> str:
+    """`auto` → the best device there is; any other name is checked.
+
+    Raises:
+        WorkflowError: no such device here.
+    """
+    import torch
+
+    best = "cuda:0" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if device == "auto":
+        return best
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        kind = ""
+    usable = kind == "cpu" or (
+        kind == "cuda" and torch.cuda.is_available() and (torch.device(device).index or 0) < torch.cuda.device_count()
+    )
+    if usable or (kind == "mps" and best == "mps"):
+        return "cuda:0" if device == "cuda" else device
+    raise WorkflowError.of(
+        "device",
+        found=f"device {device!r}",
+        expected="auto, cpu, or a device of this machine",
+        fix=f"use --device auto (here that is {best}); `inlay doctor` lists what torch sees",
+    )
+
+
+def parse_size(text: str | int | None) -> int | None:
+    """Bytes of "6GB", "500 MiB", "1.5g" or a plain number.
+
+    Raises:
+        WorkflowError: not a size.
+    """
+    if text is None or isinstance(text, int):
+        return text
+    units = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", text.lower())
+    if match is None or (size := int(float(match[1]) * units[match[2] or ""])) <= 0:
+        raise WorkflowError.of(
+            "memory", found=f"a memory size {text!r}", expected='a size such as "6GB" or "500MB"', fix="mend --memory"
+        )
+    return size
+
+
+_sessions: dict[tuple[str, int | None], tuple[ModelManager, MemoryCache]] = {}
+
+
+def session(device: str, budget: int | None) -> tuple[ModelManager, MemoryCache]:
+    """Weights and results that stay warm between runs of one process."""
+    key = (device, budget)
+    if key not in _sessions:
+        _sessions[key] = (ModelManager((device,), budget), MemoryCache())
+    return _sessions[key]
