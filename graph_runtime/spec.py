@@ -122,10 +122,7 @@ class NodeSpec:
 
     def parameter_docs(self) -> dict[str, str]:
         """`Args:` lines of the docstring by name, for settings and sockets alike."""
-        docs = _argument_docs(self.doc)
-        for parameter, repeat in self.repeats.items():
-            docs.update(dict.fromkeys(repeat.names(), docs.get(parameter, "")))
-        return docs
+        return _argument_docs(self.doc)
 
     def run(self, **values: Any) -> Any:
         """Call the function, folding numbered names back into the lists it takes (None where one was left out)."""
