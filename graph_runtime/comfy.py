@@ -168,7 +168,7 @@ def _arguments(spec: NodeSpec, inputs: Mapping[str, Any]) -> dict[str, Any]:
     settings = checked_settings(spec, inputs)
     if spec.check is not None:
         spec.check(wired, settings)
-    return settings | wired
+    return settings | {name: wired.get(name) for name in spec.sockets}
 
 
 def checked_settings(spec: NodeSpec, inputs: Mapping[str, Any]) -> dict[str, Any]:
