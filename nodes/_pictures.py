@@ -174,7 +174,9 @@ def _open(path: Path) -> Pil.Image:
             warnings.simplefilter("ignore", Pil.DecompressionBombWarning)  # the limit below is ours, and an error
             picture = Pil.open(path, formats=FORMATS)
     except Pil.DecompressionBombError as error:
-        raise BadInput("path", found=f"{path.name!r}: {error}", expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels",
+        count = re.search(r"(\d+) pixels", str(error))
+        size = f"of {int(count[1]) / 1e6:.0f} megapixels" if count else f"({error})"
+        raise BadInput("path", found=f"{path.name!r} {size}", expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels",
                        fix="scale the picture down first") from error
     except FileNotFoundError:
         raise _missing(path) from None
