@@ -213,7 +213,7 @@ class Checker:
                     socket,
                     "nothing wired to it",
                     f"a {definition.port.socket}: {definition.port.doc}",
-                    self._who_gives(definition.port.socket, socket),
+                    self._who_gives(definition.port.socket, name),
                 )
         self.links[name] = found
 
@@ -259,17 +259,17 @@ class Checker:
                 socket,
                 f"{link} of type {given}",
                 f"{wanted.socket}: {wanted.doc}",
-                self._who_gives(wanted.socket, socket),
+                self._who_gives(wanted.socket, name),
             )
             return None
         return source, output
 
-    def _who_gives(self, socket_type: str, socket: str) -> str:
+    def _who_gives(self, socket_type: str, reader: str) -> str:
         here = [
             f"{name}.{output}"
             for name, spec in self.specs.items()
             for output, port in spec.outputs.items()
-            if port.socket == socket_type
+            if port.socket == socket_type and name != reader
         ]
         if here:
             return "wire one of: " + ", ".join(here[:6])

@@ -53,9 +53,9 @@ def execute(
             del arguments
             if keys is not None and (key := keys[index]) is not None and not step.spec.effects:
                 _keep(step, key, outputs, memory, disk)
-        for slot, value in enumerate(outputs, step.first_slot):
-            if readers[slot]:
-                values[slot] = value
+        for number in range(len(outputs)):
+            if readers[step.first_slot + number]:
+                values[step.first_slot + number] = outputs[number]
         del outputs
         if listening:
             ctx.emit(NodeFinished(step.name, step.spec.id, time.perf_counter() - started, known))

@@ -1,0 +1,21 @@
+"""Fixtures of the runtime's tests."""
+
+import types
+
+import graph_toys
+import pytest
+
+
+@pytest.fixture
+def toys() -> types.SimpleNamespace:
+    return graph_toys.make_toys()
+
+
+@pytest.fixture(name="graph")
+def _graph():
+    return graph_toys.graph
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("INLAY_HOME", str(tmp_path_factory.mktemp("home")))

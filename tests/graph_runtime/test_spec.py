@@ -1,0 +1,90 @@
+"""One definition gives everything: sockets, settings, outputs, docs."""
+
+from typing import Annotated, Any, NamedTuple
+
+import pytest
+from inlay.graph_runtime import Context, Port, Registry, Repeat, node
+
+Thing = Annotated[Any, Port("THING", "a thing")]
+
+
+class Out(NamedTuple):
+    thing: Thing
+
+
+def test_parameters_are_sorted_into_sockets_settings_and_context(toys):
+    spec = toys.add.spec
+    assert {name: socket.optional for name, socket in spec.sockets.items()} == {"a": False, "b": True}
+    assert list(spec.params.model_fields) == ["plus"]
+    assert {name: port.socket for name, port in spec.outputs.items()} == {"value": "NUMBER"}
+    assert toys.slow.spec.context == "ctx"
+    assert toys.read.spec.path_roles["path"].kind == "file"
+
+
+def test_the_function_stays_a_plain_function(toys):
+    assert toys.add(a=1, b=2, plus=3) == (6,)
+
+
+def test_docs_come_from_the_docstring(toys):
+    assert toys.constant.spec.summary == "Gives a number."
+    assert toys.constant.spec.parameter_docs() == {"value": "the number itself.", "kind": "decoration."}
+
+
+def test_repeated_sockets_fold_into_lists_and_keep_their_numbers(toys):
+    spec = toys.total.spec
+    assert [name for name, socket in spec.sockets.items() if not socket.optional] == ["number_1", "number_2"]
+    assert list(spec.sockets) == [f"number_{i}" for i in range(1, 5)]
+    found = spec.run(number_1=1, number_2=2, number_4=4, label_1="a", label_2="", label_3="", label_4="d")
+    assert found == ("7:a,,,d:4",)
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: node("Bad.Id"), "must look like"),
+    (lambda: node("x.y")(lambda a: None), "no annotation|return annotation"),
+])
+def test_a_definition_that_cannot_be_a_node_is_refused(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_an_output_without_a_port_is_refused():
+    class Bare(NamedTuple):
+        x: int
+
+    def function(a: int = 0) -> Bare:
+        return Bare(a)
+
+    with pytest.raises(TypeError, match="'x' carries no Port"):
+        node("x.y")(function)
+
+
+def test_two_nodes_under_one_id_are_refused():
+    @node("x.y")
+    def first() -> Out:
+        return Out(1)
+
+    @node("x.y")
+    def second() -> Out:
+        return Out(2)
+
+    registry = Registry([first.spec, first.spec])
+    with pytest.raises(ValueError, match="defined twice"):
+        registry.add(second.spec)
+
+
+def test_the_digest_follows_the_body():
+    def make(constant):
+        @node("x.y")
+        def function(ctx: Context) -> Out:
+            return Out(1 if constant else 2)
+        return function
+
+    def other(ctx: Context) -> Out:
+        return Out(3)
+
+    assert make(1).spec.digest == make(2).spec.digest  # the same code; a closure is not part of it
+    assert node("x.y")(other).spec.digest != make(1).spec.digest
+
+
+def test_repeat_names():
+    assert Repeat("image", 2, 3).names() == ["image_1", "image_2", "image_3"]
