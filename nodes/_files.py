@@ -1,0 +1,41 @@
+"""Tensors in safetensors files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from ..graph_runtime import BadInput
+
+
+def read_tensors(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor]:
+    """Those of `keys` that a safetensors file holds.
+
+    Raises:
+        BadInput: there is no such file, or it is not safetensors, or a tensor is not floating point.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise BadInput(port, found=f"{path}, which is not a file", expected="a .safetensors file",
+                       fix="check the path, or run the workflow that writes it first")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            there = set(file.keys())
+            tensors = {key: file.get_tensor(key) for key in keys if key in there}
+    except (SafetensorError, OSError) as error:
+        raise BadInput(port, found=f"{path.name}, which cannot be read as safetensors ({error})",
+                       expected="a whole .safetensors file", fix="write it again with latent.save") from error
+    for key, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise BadInput(port, found=f"{key!r} of type {str(tensor.dtype).removeprefix('torch.')}",
+                           expected="floating point numbers", fix="save the tensor as float32")
+    return tensors
+
+
+def keys_of(path: Path) -> list[str]:
+    """The names of the tensors in a safetensors file that is known to be whole."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="pt") as file:
+        return sorted(file.keys())

@@ -1,0 +1,56 @@
+"""Pictures to scaled latents and back through a VAE: tensors in, tensors out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from ._condition import to_host
+
+Tiling = Literal["auto", "on", "off"]
+TILE_ABOVE = 1280 * 1280  # pixels; above this the VAE's own activations outgrow everything else
+
+
+def encode_picture(vae: nn.Module, image: Tensor, scale: float, shift: float, noise: Tensor | None = None) -> Tensor:
+    """(mean [+ std·noise] − shift)·scale of the VAE's posterior.
+
+    Takes pictures `[b h w 3]` in [0, 1] and gives latents `[b c lh lw]` on the CPU.
+    """
+    place = _place(vae, image)
+    x = image.permute(0, 3, 1, 2).to(**place) * 2 - 1
+    if isinstance(vae, nn.Identity):
+        return to_host(x.contiguous())
+    posterior = vae.encode(x, return_dict=False)[0]  # type: ignore[operator]
+    latent = posterior.mode() if noise is None else posterior.mean + posterior.std * noise.to(**place)
+    return (to_host(latent) - shift) * scale
+
+
+def decode_latent(vae: nn.Module, latent: Tensor, scale: float, shift: float) -> Tensor:
+    """The picture `[b h w 3]` that a scaled latent stands for, clamped to [0, 1], on the CPU; NaN stays NaN."""
+    if isinstance(vae, nn.Identity):
+        x = latent
+    else:
+        x = vae.decode((latent / scale + shift).to(**_place(vae, latent)), return_dict=False)[0]  # type: ignore[operator]
+    return (to_host(x) / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).contiguous()
+
+
+def _place(vae: nn.Module, value: Tensor) -> dict[str, Any]:
+    parameter = next(vae.parameters(), None)
+    return ({"device": value.device, "dtype": value.dtype} if parameter is None
+            else {"device": parameter.device, "dtype": parameter.dtype})
+
+
+@contextmanager
+def tiled(vae: Any, tiling: Tiling, pixels: int) -> Iterator[None]:
+    """Switch the VAE's own tiling on where wanted (auto: above 1280²), and give it back as it was."""
+    wanted = tiling == "on" or (tiling == "auto" and pixels > TILE_ABOVE)
+    if not hasattr(vae, "use_tiling"):
+        yield
+        return
+    before = vae.use_tiling
+    vae.use_tiling = wanted
+    try:
+        yield
+    finally:
+        vae.use_tiling = before

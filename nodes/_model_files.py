@@ -1,0 +1,254 @@
+"""Where the files of a model are: a diffusers folder, looked at without reading a single weight.
+
+Reads configurations (JSON) and, of the weights, only the safetensors header: some kilobytes that list names, shapes and
+dtypes. That is enough to refuse what is missing, truncated, pickled or of another family before anything runs.
+"""
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from ..graph_runtime import ModelError
+
+EMBEDDED = "dollhouse"
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+MAX_HEADER = 100 * 2**20  # the safetensors format's own limit
+
+# part of a pipeline: (name of its configuration, stem of its weights or None)
+PARTS: Mapping[str, tuple[str, str | None]] = MappingProxyType({
+    "unet": ("config.json", "diffusion_pytorch_model"),
+    "vae": ("config.json", "diffusion_pytorch_model"),
+    "text_encoder": ("config.json", "model"),
+    "scheduler": ("scheduler_config.json", None),
+    "tokenizer": ("tokenizer_config.json", None),
+})
+
+
+class Weights(NamedTuple):
+    """The weight files of one part: their folder, the variant that was found and the files themselves."""
+
+    folder: Path
+    variant: str | None
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A diffusers folder on disk.
+
+    Attributes:
+        root: the folder.
+        name: what the user called it, for messages.
+        variant: the file variant asked for (`fp16`), or None for the plain files, or whichever there are.
+        flat: the parts lie in `root` itself, as old unconditional models are published.
+        prediction: a prediction type that overrides the scheduler's own.
+    """
+
+    root: Path
+    name: str
+    variant: str | None = None
+    flat: bool = False
+    prediction: str | None = None
+
+    known = True  # its configuration can be read at once, with no network
+
+    def folder(self, part: str) -> Path:
+        """Where a part's files lie."""
+        return self.root if self.flat else self.root / part
+
+    def has(self, part: str) -> bool:
+        """True when the part's configuration is there."""
+        return (self.folder(part) / PARTS[part][0]).is_file()
+
+    def config(self, part: str) -> Mapping[str, Any]:
+        """The part's configuration.
+
+        Raises:
+            ModelError: there is none, or it is not a JSON object.
+        """
+        path = self.folder(part) / PARTS[part][0]
+        if not path.is_file():
+            raise self.missing(part, path)
+        config = read_json(path)
+        if part == "scheduler" and self.prediction is not None:
+            config = MappingProxyType({**config, "prediction_type": self.prediction})
+        return config
+
+    def weights(self, part: str) -> Weights:
+        """The safetensors files of a part, of the variant asked for.
+
+        Raises:
+            ModelError: there are none (or only pickles), a shard is missing, or a file is damaged.
+        """
+        folder, stem = self.folder(part), PARTS[part][1]
+        assert stem is not None, f"{part} has no weights"
+        found = weight_variants(folder, stem)
+        variant = self._choose(part, folder, stem, found)
+        files = tuple(found[variant])
+        for file in files:
+            read_header(file)
+        return Weights(folder, variant, files)
+
+    def stamp(self, part: str) -> str:
+        """Changes when a file of the part changes: names, sizes and modification times, never the folder's place."""
+        if PARTS[part][1] is None:
+            if part == "tokenizer":
+                self.tokenizer_folder()
+            else:
+                self.config(part)
+            files = sorted(path for path in self.folder(part).glob("*") if path.is_file())
+            if self.flat:
+                files = [self.root / PARTS[part][0]]
+        else:
+            files = [self.folder(part) / PARTS[part][0], *self.weights(part).files]
+        return stamp_of(files) + (self.prediction or "" if part == "scheduler" else "")
+
+    def tokenizer_folder(self) -> Path:
+        """The folder with the tokenizer's vocabulary.
+
+        Raises:
+            ModelError: its files are not there.
+        """
+        folder = self.folder("tokenizer")
+        names = {path.name for path in folder.glob("*")}
+        if "tokenizer.json" not in names and not {"vocab.json", "merges.txt"} <= names:
+            raise self.missing("tokenizer", folder / "vocab.json")
+        return folder
+
+    def missing(self, part: str, path: Path) -> ModelError:
+        """What to say about a part that is not there."""
+        there = sorted(entry.name for entry in self.root.iterdir())[:12] if self.root.is_dir() else []
+        return ModelError(
+            "source", found=f"{self.name} has no {self._short(path)}"
+            + (f" (it holds {', '.join(there)})" if there else " (the folder is empty)"),
+            expected=f"a diffusers folder with a {part} in it",
+            fix="name the folder that holds model_index.json, unet/, vae/ …, or download the model again")
+
+    def _short(self, path: Path) -> str:
+        return str(path.relative_to(self.root))
+
+    def _choose(self, part: str, folder: Path, stem: str, found: Mapping[str | None, list[Path]]) -> str | None:
+        if self.variant in found:
+            return self.variant
+        if self.variant is None and found:  # no plain files: take what there is; the label says so
+            return sorted(found, key=str)[0]
+        if found:
+            kinds = ", ".join(sorted(str(kind or "plain") for kind in found))
+            raise ModelError("variant", found=f"{self.name} has no {self.variant!r} files for its {part}",
+                             expected=f"one of the variants that are there: {kinds}", fix="set variant to null")
+        pickles = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLES)
+        if pickles:
+            raise pickled(f"{self.name}/{part}/{pickles[0]}" if not self.flat else f"{self.name}/{pickles[0]}")
+        raise self.missing(part, folder / f"{stem}.safetensors")
+
+
+def pickled(what: str) -> ModelError:
+    """Refuse a pickle by name: opening one runs the code inside."""
+    return ModelError("source", found=f"{what}, a pickle", expected="weights as .safetensors (a pickle can run code)",
+                      fix="use the model's .safetensors files, or convert a file you trust once: "
+                          "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'FILE.safetensors')")
+
+
+def weight_variants(folder: Path, stem: str) -> dict[str | None, list[Path]]:
+    """The complete weight files in a folder by variant: `{None: [model.safetensors], 'fp16': [...]}`."""
+    found: dict[str | None, list[Path]] = {}
+    for path in sorted(folder.glob(f"{stem}*.safetensors")):
+        variant = path.name.removeprefix(stem).removesuffix(".safetensors")
+        if variant == "" or (variant.startswith(".") and "-of-" not in variant):
+            found[variant.lstrip(".") or None] = [path]
+    for index in sorted(folder.glob(f"{stem}*.safetensors.index*.json")):
+        middle = index.name.removeprefix(stem + ".safetensors.index").removesuffix(".json")
+        shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+        for shard in shards:
+            if Path(shard).name != shard or not (folder / shard).is_file():
+                raise ModelError("source", found=f"{index.name} names {shard!r}, which is not there",
+                                 expected="every shard beside its index", fix="download the model again")
+        found.setdefault(middle.lstrip(".") or None, [folder / shard for shard in shards])
+    return found
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """A small JSON object from a model folder, read once per modification.
+
+    Raises:
+        ModelError: the file is no JSON object, or is absurdly large.
+    """
+    status = path.stat()
+    return _read_json(str(path), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=256)
+def _read_json(path: str, mtime_ns: int, size: int) -> Mapping[str, Any]:
+    limit = 64 * 2**20
+    try:
+        if size > limit:
+            raise ValueError(f"{size / 2**20:.0f} MiB")
+        value = json.loads(Path(path).read_text("utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError(f"a JSON {type(value).__name__}")
+    except (ValueError, RecursionError) as error:
+        raise ModelError("source", found=f"{Path(path).parent.name}/{Path(path).name} is damaged ({error})",
+                         expected="a JSON object", fix="download the model again") from error
+    return MappingProxyType(value)
+
+
+def read_header(path: Path) -> Mapping[str, Any]:
+    """Names, dtypes and shapes of a safetensors file, and its metadata under `__metadata__`; no weights are read.
+
+    Raises:
+        ModelError: the file is not safetensors, is truncated, or is a Git LFS pointer.
+    """
+    status = path.stat()
+    return _read_header(str(path), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _read_header(name: str, mtime_ns: int, size: int) -> Mapping[str, Any]:
+    path = Path(name)
+
+    def damaged(why: str, fix: str = "download the file again") -> ModelError:
+        return ModelError("source", found=f"{path.parent.name}/{path.name} {why}", expected="a whole safetensors file",
+                          fix=fix)
+
+    with path.open("rb") as file:
+        start = file.read(8)
+        if start.startswith(b"version "):
+            raise damaged("is a Git LFS pointer, not the weights", "run `git lfs pull` where it was cloned")
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= min(size - 8, MAX_HEADER):
+            raise damaged(f"is not safetensors, or is cut off ({size} bytes)")
+        try:
+            header = json.loads(file.read(length))
+            spans = [entry["data_offsets"] for key, entry in header.items() if key != "__metadata__"]
+            end = max((int(span[1]) for span in spans), default=0)
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+            raise damaged("has a header that cannot be read") from error
+    if size != 8 + length + end:
+        raise damaged(f"is cut off: {size} bytes of {8 + length + end}")
+    return MappingProxyType(header)
+
+
+def count_parameters(files: tuple[Path, ...], prefix: str = "") -> int:
+    """How many numbers the weight files hold, from their headers."""
+    total = 0
+    for file in files:
+        for key, entry in read_header(file).items():
+            if key != "__metadata__" and key.startswith(prefix):
+                size = 1
+                for length in entry["shape"]:
+                    size *= length
+                total += size
+    return total
+
+
+def stamp_of(files: list[Path]) -> str:
+    """A hash of file names, sizes and modification times."""
+    state = [(file.name, (status := os.stat(file)).st_size, status.st_mtime_ns) for file in files]
+    return hashlib.sha256(repr(state).encode()).hexdigest()[:20]

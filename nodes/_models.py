@@ -1,0 +1,409 @@
+"""Descriptions of the parts of a diffusion model: frozen, hashable, and without weights until they are leased.
+
+A description knows what its configuration says (`vae.factor`, `denoiser.in_channels` …) and how to load itself.
+For a hub id that is not on this machine yet `known` is False: the checker then holds its tongue, and the first use of a
+fact, or the first lease, downloads.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import nn
+
+from ..graph_runtime import ModelError
+from ..graph_runtime.models import ModelDescription, is_out_of_memory
+from ._model_files import ModelFolder, Weights, count_parameters, read_json
+
+DType = Literal["auto", "float16", "bfloat16", "float32", "float64"]
+_UNRESOLVED = uuid.uuid4().hex  # a result made before a model was resolved is never found again by another process
+
+
+class Origin(Protocol):
+    """Where parts come from: a folder, a single file, or a hub repository."""
+
+    name: str
+
+    @property
+    def known(self) -> bool:
+        """True when configurations can be read without a network."""
+
+    def config(self, part: str) -> Mapping[str, Any]:
+        """The configuration of a part, in the form diffusers and transformers write it."""
+
+    def stamp(self, part: str) -> str:
+        """Changes when the files of a part change."""
+
+    def weights(self, part: str) -> Weights:
+        """The files that hold the weights of a part."""
+
+
+@dataclass(frozen=True)
+class Part(ModelDescription):
+    """One part of a model: which, from where, in which precision.
+
+    Attributes:
+        origin: where the files are.
+        dtype: precision of the weights in memory; `auto` is float16 on a CUDA device and float32 elsewhere.
+        stamp: state of the files when they were described, so that a changed file is another description.
+    """
+
+    origin: Any
+    dtype: DType = "auto"
+    stamp: str = ""
+
+    part = ""
+    noun = ""
+
+    @classmethod
+    def describe(cls, origin: Any, dtype: DType = "auto") -> Any:
+        """The description of this part of `origin`, checked as far as its files are known."""
+        described = cls(origin, dtype, origin.stamp(cls.part) if origin.known else "")
+        if origin.known:
+            described.check()
+        return described
+
+    @property
+    def known(self) -> bool:
+        """True when `config` needs no network."""
+        return bool(self.origin.known)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What the part's configuration file says."""
+        config: Mapping[str, Any] = self.origin.config(self.part)
+        return config
+
+    @property
+    def label(self) -> str:
+        """`unet of dollhouse`, with the variant where it is not the plain one."""
+        variant = self.origin.weights(self.part).variant if self.known else None
+        return f"{self.noun} of {self.origin.name}" + (f" ({variant} files)" if variant else "")
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the class, the files' state and the precision."""
+        state = self.stamp or (self.origin.stamp(self.part) if self.known else f"{_UNRESOLVED}{self.origin!r}")
+        return hashlib.sha256(f"{type(self).__name__}|{state}|{self.dtype}".encode()).hexdigest()
+
+    def check(self) -> None:
+        """Refuse, by name, a configuration that this part cannot be used with."""
+
+    def nbytes(self) -> int:
+        """Bytes of the weights in memory, from the safetensors headers."""
+        files = self.origin.weights(self.part).files
+        precision = torch_dtype(self.dtype, "cuda" if torch.cuda.is_available() else "cpu")
+        return count_parameters(files) * precision.itemsize
+
+    def load(self, device: str) -> nn.Module:
+        """Read the weights, in evaluation mode, frozen.
+
+        Raises:
+            ModelError: the files are damaged or do not fit the configuration.
+        """
+        with torch.inference_mode(False), quiet(), torch.random.fork_rng(devices=[]):
+            try:
+                module = self._read()
+                if any(tensor.is_meta for tensor in [*module.parameters(), *module.buffers()]):
+                    raise ValueError("some weights are missing from the file")
+                return module.to(device=device, dtype=torch_dtype(self.dtype, device)).eval().requires_grad_(False)
+            except ModelError:
+                raise
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                raise ModelError(None, found=f"the {self.label} cannot be loaded: {_first_line(error)}",
+                                 expected="weights that fit their configuration",
+                                 fix="download the model again, or name another source") from error
+
+    def _read(self) -> nn.Module:
+        raise NotImplementedError
+
+    def _from_pretrained(self, loader: Any, **options: Any) -> nn.Module:
+        """The library's own loader, told to use local safetensors only, and its report taken at its word."""
+        weights = self.origin.weights(self.part)
+        module, report = loader.from_pretrained(
+            str(weights.folder), variant=weights.variant, use_safetensors=True, local_files_only=True,
+            output_loading_info=True, **options)
+        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
+            keys = [key for key in sorted(map(str, report.get(kind) or ())) if not key.endswith("position_ids")]
+            if keys:
+                what = kind.removesuffix("_keys").replace("_", " ")
+                raise ModelError(None, found=f"{len(keys)} {what} weights in the {self.label}, e.g. {keys[0]}",
+                                 expected="exactly the weights that its configuration describes",
+                                 fix="the config.json and the weights belong to different models: download them again")
+        assert isinstance(module, nn.Module)
+        return module
+
+
+@dataclass(frozen=True)
+class DenoiserPart(Part):
+    """A denoising UNet: `UNet2DConditionModel`, or `UNet2DModel` for unconditional pixel-space models."""
+
+    part = "unet"
+    noun = "unet"
+
+    @property
+    def conditional(self) -> bool:
+        """True when the UNet is told something: it has cross-attention."""
+        return self.config.get("_class_name", "UNet2DConditionModel") == "UNet2DConditionModel"
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that go in: 4 for Stable Diffusion, 9 for its inpainting form, 3 for RGB models."""
+        return int(self.config.get("in_channels", 4 if self.conditional else 3))
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that come out; twice the latent's where the variance is learned."""
+        return int(self.config.get("out_channels", 4 if self.conditional else 3))
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the latent that is denoised: what comes out, without a learned variance."""
+        learned = not self.conditional and self.out_channels == 2 * self.in_channels
+        return self.in_channels if learned else self.out_channels
+
+    @property
+    def cross_attention_dim(self) -> int | None:
+        """Width of the embeddings that the UNet listens to, or None for an unconditional one."""
+        return int(self.config.get("cross_attention_dim", 1280)) if self.conditional else None
+
+    @property
+    def sample_size(self) -> int | None:
+        """Side of the latents it was trained on."""
+        size = self.config.get("sample_size")
+        return int(size[0] if isinstance(size, (list, tuple)) else size) if size else None
+
+    @property
+    def multiple(self) -> int:
+        """What latent sides must be a multiple of; conditional UNets of diffusers take any."""
+        return 1 if self.conditional else 2 ** (len(self.config.get("block_out_channels", (0,) * 4)) - 1)
+
+    def check(self) -> None:
+        """Only plain UNets: no SDXL, no class labels, no other architecture."""
+        kind = self.config.get("_class_name", "UNet2DConditionModel")
+        if kind not in ("UNet2DConditionModel", "UNet2DModel"):
+            raise ModelError("source", found=f"a {kind} in {self.origin.name}", expected="a UNet of diffusers",
+                             fix="use a Stable Diffusion 1.x or 2.x model, or an unconditional UNet2DModel")
+        for key, value in (("addition_embed_type", "an SDXL UNet"), ("encoder_hid_dim_type", "an adapter UNet"),
+                           ("class_embed_type", "a UNet told classes"), ("num_class_embeds", "a UNet told classes")):
+            if self.config.get(key) is not None:
+                raise ModelError("source", found=f"{value} ({key} = {self.config[key]!r}) in {self.origin.name}",
+                                 expected="a UNet that takes latents, a timestep and text embeddings, no more",
+                                 fix="use a Stable Diffusion 1.x or 2.x model (inpainting forms included)")
+        if isinstance(self.config.get("cross_attention_dim"), (list, tuple)):
+            raise ModelError("source", found=f"cross_attention_dim = {self.config['cross_attention_dim']}",
+                             expected="one number", fix="use a Stable Diffusion 1.x or 2.x model")
+
+    def _read(self) -> nn.Module:
+        from diffusers import UNet2DConditionModel, UNet2DModel
+
+        return self._from_pretrained(UNet2DConditionModel if self.conditional else UNet2DModel)
+
+
+@dataclass(frozen=True)
+class VaePart(Part):
+    """An `AutoencoderKL`: pictures to scaled latents and back."""
+
+    part = "vae"
+    noun = "vae"
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent cell, along each side."""
+        return int(2 ** (len(self.config.get("block_out_channels", (64,))) - 1))
+
+    @property
+    def scaling_factor(self) -> float:
+        """What the posterior's mean is multiplied by."""
+        return float(self.config.get("scaling_factor", 0.18215))
+
+    @property
+    def shift_factor(self) -> float:
+        """What is taken off before scaling; 0 for Stable Diffusion."""
+        return float(self.config.get("shift_factor") or 0.0)
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of a latent."""
+        return int(self.config.get("latent_channels", 4))
+
+    def check(self) -> None:
+        """Only AutoencoderKL with plain scaling."""
+        kind = self.config.get("_class_name", "AutoencoderKL")
+        if kind != "AutoencoderKL":
+            raise ModelError("source", found=f"a {kind} as the VAE of {self.origin.name}", expected="an AutoencoderKL",
+                             fix="use a Stable Diffusion 1.x or 2.x model")
+        if self.config.get("latents_mean") is not None:
+            raise ModelError("source", found=f"a VAE with a mean per channel (latents_mean) in {self.origin.name}",
+                             expected="one scaling factor for all channels", fix="use a Stable Diffusion model")
+
+    def _read(self) -> nn.Module:
+        from diffusers import AutoencoderKL
+
+        return self._from_pretrained(AutoencoderKL)
+
+
+@dataclass(frozen=True)
+class IdentityVae(ModelDescription):
+    """The VAE of a pixel-space model: the latent *is* the picture, in [−1, 1]."""
+
+    latent_channels: int = 3
+
+    known = True
+    factor = 1
+    scaling_factor = 1.0
+    shift_factor = 0.0
+    label = "identity vae"
+    fingerprint = "identity vae"
+
+    def load(self, device: str) -> nn.Module:
+        """A module without weights."""
+        return nn.Identity()
+
+    def nbytes(self) -> int:
+        """Nothing."""
+        return 0
+
+
+class TextModule(nn.Module):
+    """A tokenizer and its text encoder, leased together."""
+
+    def __init__(self, tokenizer: Any, encoder: nn.Module):
+        super().__init__()
+        self.tokenizer, self.encoder = tokenizer, encoder
+
+
+@dataclass(frozen=True)
+class TextEncoderPart(Part):
+    """A CLIP tokenizer and its text encoder."""
+
+    part = "text_encoder"
+    noun = "text encoder"
+    tokenizer_stamp: str = ""
+
+    @classmethod
+    def describe(cls, origin: Any, dtype: DType = "auto") -> Any:
+        """The description, the tokenizer's files included."""
+        if not origin.known:
+            return cls(origin, dtype)
+        described = cls(origin, dtype, origin.stamp("text_encoder") + origin.stamp("tokenizer"))
+        described.check()
+        return described
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of an embedding."""
+        return int(self.config.get("hidden_size", 512))
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a prompt, start and end included."""
+        return int(self.config.get("max_position_embeddings", 77))
+
+    def check(self) -> None:
+        """Only CLIP text models."""
+        kinds = self.config.get("architectures") or ["CLIPTextModel"]
+        if kinds[0] != "CLIPTextModel":
+            raise ModelError("source", found=f"a {kinds[0]} as the text encoder of {self.origin.name}",
+                             expected="a CLIPTextModel", fix="use a Stable Diffusion 1.x or 2.x model")
+
+    def _read(self) -> nn.Module:
+        from transformers import CLIPTextModel
+
+        return TextModule(self.read_tokenizer(), self._from_pretrained(CLIPTextModel))
+
+    def read_tokenizer(self) -> Any:
+        """The CLIP tokenizer; it must not know more tokens than the encoder has embeddings."""
+        from transformers import CLIPTokenizer
+
+        folder = self.origin.tokenizer_folder()
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+        rows = int(self.config.get("vocab_size", 49408))
+        if len(tokenizer) > rows:
+            raise ModelError(None, found=f"a tokenizer of {len(tokenizer)} tokens with a text encoder of {rows}",
+                             expected="a tokenizer and an encoder of one model", fix="download the model again")
+        return tokenizer
+
+
+@dataclass(frozen=True)
+class SchedulerPart(Part):
+    """The configuration of a diffusers scheduler; there is nothing to load."""
+
+    part = "scheduler"
+    noun = "scheduler"
+
+    @property
+    def label(self) -> str:
+        """`scheduler of dollhouse`."""
+        return f"{self.noun} of {self.origin.name}"
+
+    @property
+    def prediction_type(self) -> str:
+        """What the denoiser predicts: `epsilon`, `v_prediction` or `sample`."""
+        return str(self.config.get("prediction_type", "epsilon"))
+
+    def check(self) -> None:
+        """The schedule must be one of betas, the prediction of a known type."""
+        from ._schedule import alphas_cumprod, check_prediction_type
+
+        check_prediction_type(self.prediction_type)
+        alphas_cumprod(self.config)
+
+    def nbytes(self) -> int:
+        """Nothing."""
+        return 0
+
+    def load(self, device: str) -> Any:
+        """A scheduler has no weights to lease."""
+        raise ModelError(None, found="a lease of a scheduler", expected="its configuration", fix="read .config instead")
+
+
+def torch_dtype(name: DType, device: str) -> torch.dtype:
+    """The precision that a name means on a device: `auto` is float16 on CUDA, float32 elsewhere."""
+    if name == "auto":
+        return torch.float16 if str(device).startswith("cuda") else torch.float32
+    return {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32,
+            "float64": torch.float64}[name]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep diffusers and transformers from printing while a model loads, then give them back their settings."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    libraries = (diffusers_logging, transformers_logging)
+    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
+    for library in libraries:
+        library.set_verbosity(50)
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library, (verbosity, bars) in zip(libraries, before, strict=True):
+            library.set_verbosity(verbosity)
+            if bars:
+                library.enable_progress_bar()
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__)[:300]
+
+
+def is_pixel_folder(folder: ModelFolder) -> bool:
+    """True when a folder holds an unconditional pixel model: a UNet2DModel, and no VAE."""
+    return folder.has("unet") and folder.config("unet").get("_class_name") == "UNet2DModel"
+
+
+def index_of(folder: ModelFolder) -> Mapping[str, Any]:
+    """The folder's model_index.json, or nothing."""
+    path = Path(folder.root) / "model_index.json"
+    return read_json(path) if path.is_file() else {}

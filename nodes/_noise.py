@@ -1,0 +1,127 @@
+"""Noise as a stream: the same tensors in the same order on every machine.
+
+The order is part of the contract: z_T; the VAE posterior's, only where a conditioning drew it; one tensor per reverse
+step (whatever eta is, also the last); one per step back up. All of a Gaussian stream comes from ONE CPU generator, so
+a run on a GPU sees what a run on a CPU sees. A noise object holds no generator: each consumer begins a fresh stream.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..graph_runtime import BadInput
+
+
+class NoiseStream(ABC):
+    """What one consumer draws: `start` first, then `posterior` if it is needed, then `step` as often as it likes."""
+
+    @abstractmethod
+    def start(self) -> Tensor:
+        """z_T, `[b c lh lw]`, on the CPU."""
+
+    @abstractmethod
+    def posterior(self) -> Tensor:
+        """The noise of a VAE posterior, of the same shape."""
+
+    @abstractmethod
+    def step(self) -> Tensor:
+        """The noise of the next move, of the same shape."""
+
+
+class Noise(ABC):
+    """A source of noise. `shape` is that of every tensor it gives, `[b c lh lw]`."""
+
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def stream(self) -> NoiseStream:
+        """A fresh stream; two streams of one noise give equal tensors."""
+
+
+@dataclass(frozen=True)
+class GaussianNoise(Noise):
+    """Standard normal noise, float32, from a CPU generator seeded by `seed`."""
+
+    shape: tuple[int, ...]
+    seed: int
+
+    def stream(self) -> NoiseStream:
+        """A generator at its beginning."""
+        return _GaussianStream(self.shape, self.seed)
+
+
+class _GaussianStream(NoiseStream):
+    def __init__(self, shape: tuple[int, ...], seed: int):
+        self._shape = shape
+        self._generator = torch.Generator("cpu").manual_seed(seed)
+
+    def start(self) -> Tensor:
+        return torch.randn(self._shape, generator=self._generator)
+
+    posterior = start
+    step = start
+
+
+@dataclass(frozen=True, eq=False)
+class GivenNoise(Noise):
+    """Exactly these tensors; one that is absent is missed only when it is asked for.
+
+    Attributes:
+        start: z_T `[b c lh lw]`, or None.
+        steps: one per move `[moves b c lh lw]`, or None.
+        posterior: `[b c lh lw]`, or None.
+        name: where they come from, for messages.
+        keys: the names under which start, steps and posterior were looked for.
+    """
+
+    start: Tensor | None = None
+    steps: Tensor | None = None
+    posterior: Tensor | None = None
+    name: str = "noise"
+    keys: tuple[str, str, str] = ("z_T", "noises", "posterior_noise")
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Shape of the first tensor that is there."""
+        for tensor in (self.start, self.posterior, None if self.steps is None else self.steps[0]):
+            if tensor is not None:
+                return tuple(tensor.shape)
+        raise BadInput("noise", found=f"{self.name} with none of {', '.join(self.keys)}", expected="noise tensors",
+                       fix="name the keys that hold them")
+
+    def stream(self) -> NoiseStream:
+        """These tensors, from the first."""
+        return _GivenStream(self)
+
+
+class _GivenStream(NoiseStream):
+    def __init__(self, noise: GivenNoise):
+        self._noise, self._next = noise, 0
+
+    def start(self) -> Tensor:
+        return self._need(self._noise.start, 0)
+
+    def posterior(self) -> Tensor:
+        return self._need(self._noise.posterior, 2)
+
+    def step(self) -> Tensor:
+        steps = self._need(self._noise.steps, 1)
+        if self._next >= len(steps):
+            raise BadInput("noise", found=f"{len(steps)} noise tensors in {self._noise.name}",
+                           expected="one for every move of the schedule",
+                           fix="use as many steps as there are tensors, or noise.gaussian")
+        self._next += 1
+        return steps[self._next - 1]
+
+    def _need(self, tensor: Tensor | None, which: int) -> Tensor:
+        if tensor is None:
+            raise BadInput("noise", found=f"no {self._noise.keys[which]!r} in {self._noise.name}",
+                           expected="that tensor: the run asks for it", fix="add it to the file, or name its key")
+        return tensor.clone()
+
+
+def gaussian(shape: tuple[int, ...], seed: int, batch: int = 1) -> GaussianNoise:
+    """Noise for `batch` variations of each of the latents of `shape`: row i belongs to latent i // batch."""
+    return GaussianNoise((shape[0] * batch, *shape[1:]), seed)

@@ -1,0 +1,192 @@
+"""THE denoising loop. It is written once; what varies arrives as objects.
+
+    schedule     timesteps and the update rule                        (_schedule.py)
+    guidance     what the denoiser is told, and how strongly          (here)
+    constraint   applied to the predicted clean latent at every step  (_constraints.py)
+    attention    installed on the denoiser for the length of a run; may bring companion rows  (here: the interface)
+    tuning       per-step embeddings that an inversion made           (here: the interface)
+    noise        a stream                                             (_noise.py)
+
+The model itself is a function `(z, t, embeddings) -> output`: the loop knows no file, device or library.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..graph_runtime import BadInput
+from ._constraints import Constraint
+from ._noise import NoiseStream
+from ._schedule import DdimSchedule, Move
+
+Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+Progress = Callable[[int, int, Tensor], None]
+
+
+class Tuning(Protocol):
+    """Per-step embeddings."""
+
+    def at(self, step: int) -> tuple[Tensor | None, Tensor | None]:
+        """(conditional, unconditional) `[b n d]` for a reverse step; None keeps the conditioning's own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Guidance:
+    """What the denoiser is told, on its device, and how strongly: ε_u + scale·(ε_c − ε_u) (Ho & Salimans 2022).
+
+    Attributes:
+        cond: `[b n d]`, or None for an unconditional model.
+        uncond: `[b n d]`, or None.
+        scale: 1 is the conditional prediction alone, 0 the unconditional one.
+        differs: the halves differ; where they do not, one evaluation a step is enough.
+        extra: channels joined to the latents `[b c lh lw]`.
+        tuning: per-step embeddings that replace cond or uncond.
+    """
+
+    cond: Tensor | None = None
+    uncond: Tensor | None = None
+    scale: float = 1.0
+    differs: bool = False
+    extra: Tensor | None = None
+    tuning: Tuning | None = None
+
+    def halves(self, step: int) -> list[tuple[str, Tensor | None]]:
+        """The embeddings to evaluate at a step: both halves, unconditional first, or the only one that counts."""
+        cond, uncond, differs = self.cond, self.uncond, self.differs
+        if self.tuning is not None:
+            tuned_cond, tuned_uncond = self.tuning.at(step)
+            cond = cond if tuned_cond is None else tuned_cond
+            uncond = uncond if tuned_uncond is None else tuned_uncond
+            differs = True
+        if not differs or self.scale == 1:
+            return [("cond", cond)]
+        return [("uncond", uncond)] if self.scale == 0 else [("uncond", uncond), ("cond", cond)]
+
+    def combine(self, outputs: Sequence[Tensor]) -> Tensor:
+        """The guided output of one or both halves."""
+        if len(outputs) == 1:
+            return outputs[0]
+        return outputs[0] + self.scale * (outputs[1] - outputs[0])
+
+
+@dataclass(eq=False)
+class Chain:
+    """Rows that are denoised together. The first chain is the picture; an attention control may bring others.
+
+    Attributes:
+        name: e.g. `edit`, `transition`.
+        z: its latents `[b c lh lw]`.
+        guidance: what its rows are told.
+        given: its latents before each step, where they are known already and need no update; None: its own.
+        until: reverse steps it takes part in; None: all.
+    """
+
+    name: str
+    z: Tensor
+    guidance: Guidance
+    given: Callable[[int], Tensor] | None = None
+    until: int | None = None
+    x0: Tensor | None = None
+
+
+class AttentionControl:
+    """Base of attention controls; this one changes nothing."""
+
+    @contextmanager
+    def installed(self, denoiser: Any) -> Iterator[None]:
+        """Put processors on the denoiser, and take them off again whatever happens."""
+        yield
+
+    def companions(self, start: Tensor) -> list[Chain]:
+        """Chains that run along with the picture's, which starts at `start`."""
+        return []
+
+    def before_step(self, move: Move, layout: Sequence[tuple[str, str]]) -> None:
+        """Called before each evaluation with the (chain, half) of every group of rows in the batch, in order."""
+
+
+def denoise(model: Model, schedule: DdimSchedule, z: Tensor, stream: NoiseStream, guidance: Guidance, *,
+            start: int = 0, constraint: Constraint | None = None, attention: AttentionControl | None = None,
+            progress: Progress | None = None) -> Tensor:
+    """The clean latent `[b c lh lw]` that the reverse process makes of `z` (Kakinuma et al. 2024, algorithm 1).
+
+    Args:
+        model: `(z, t, embeddings) -> output` of z's shape.
+        schedule: the update rule.
+        z: the latent at the schedule's timestep number `start`; its device and dtype are the run's.
+        stream: one tensor is drawn from it for every move.
+        guidance: what the picture's rows are told.
+        start: position in the timesteps to begin at (SDEdit), 0 for pure noise.
+        constraint: begun already; sees every predicted clean latent.
+        attention: installed already; its companions run along.
+        progress: called after each reverse step with (steps done, of how many, the predicted clean latent).
+
+    Raises:
+        BadInput: the model's output is NaN or infinite.
+    """
+    run = schedule.begin()
+    moves = run.moves(start)
+    total = sum(not move.up for move in moves)
+    times = torch.tensor([move.t for move in moves], device=z.device)
+    picture = Chain("edit", z, guidance)
+    chains = [picture, *(attention.companions(z) if attention else [])]
+    for move in moves:
+        noise = stream.step().to(device=z.device, dtype=z.dtype)
+        active = [chain for chain in chains if chain.until is None or move.step < chain.until]
+        if move.up:
+            for chain in active:
+                assert chain.x0 is not None
+                chain.z = run.noised(chain.x0, noise, move.ap)
+            continue
+        outputs = _evaluate(model, active, move, times[move.index], attention)
+        for chain, output in zip(active, outputs, strict=True):
+            chain.x0, e = run.predict(output, chain.z, move.a)
+            _refuse_nan(chain.x0, move, total)
+            clean = chain.x0
+            if chain is picture and constraint is not None:
+                clean = constraint.apply(clean, move)
+            chain.z = run.advance(move, clean, e, noise)
+            if chain is picture and constraint is not None:
+                chain.z = constraint.after_step(chain.z, move)
+        if progress is not None and picture.x0 is not None:
+            progress(move.step + 1, total, picture.x0)
+    return picture.z
+
+
+def _evaluate(model: Model, chains: list[Chain], move: Move, t: Tensor, attention: AttentionControl | None,
+              ) -> list[Tensor]:
+    """One call of the model for all rows of all chains; the guided output of each chain."""
+    rows, told, layout = [], [], []
+    for chain in chains:
+        if chain.given is not None:
+            chain.z = chain.given(move.step)
+        extra = chain.guidance.extra
+        joined = chain.z if extra is None else torch.cat([chain.z, extra], dim=1)
+        for half, embeddings in chain.guidance.halves(move.step):
+            rows.append(joined)
+            told.append(embeddings)
+            layout.append((chain.name, half))
+    if attention is not None:
+        attention.before_step(move, layout)
+    if len(rows) == 1:
+        outputs = [model(rows[0], t, told[0])]
+    else:
+        embeddings = torch.cat([item for item in told if item is not None])
+        outputs = list(model(torch.cat(rows), t, embeddings).split([row.shape[0] for row in rows]))
+    guided, position = [], 0
+    for chain in chains:
+        count = sum(name == chain.name for name, _ in layout)
+        guided.append(chain.guidance.combine(outputs[position:position + count]))
+        position += count
+    return guided
+
+
+def _refuse_nan(x0: Tensor, move: Move, total: int) -> None:
+    if not torch.isfinite(x0).all():
+        raise BadInput("denoiser", found=f"NaN or infinity from the model at step {move.step + 1} of {total} "
+                       f"(timestep {move.t})", expected="finite numbers",
+                       fix="set dtype to float32 in the model node; if it is so already, its weights are damaged")

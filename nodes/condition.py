@@ -1,0 +1,43 @@
+"""Conditions: what the denoiser is told."""
+
+from typing import NamedTuple
+
+from ..graph_runtime import BadInput, Context, node
+from ._condition import Conditioning as Told
+from ._condition import encode_text
+from ._ports import Conditioning, Text, TextEncoder, describe
+from ._tensors import plain_mode
+
+
+class Conditioned(NamedTuple):
+    """What the denoiser is told."""
+
+    conditioning: Conditioning
+
+
+@node("condition.text", version=1)
+def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prompt: str = "",
+         negative: str = "") -> Conditioned:
+    """Embed a prompt and a negative prompt with CLIP.
+
+    Where both are the same text, the sampler needs one model evaluation a step instead of two.
+
+    Args:
+        text_encoder: tokenizer and encoder of the model that will sample.
+        text: a text from another node (a caption); it overrides prompt.
+        prompt: what the picture should show; empty leaves it to the picture itself.
+        negative: what the picture should not show; the unconditional half of guidance.
+    """
+    if not hasattr(text_encoder, "hidden_size"):
+        raise BadInput("text_encoder", found=describe(text_encoder), expected="the description of a text encoder",
+                       fix="wire the text_encoder output of a model node")
+    wanted = prompt if text is None else text
+    if not isinstance(wanted, str):
+        raise BadInput("text", found=describe(wanted), expected="one text", fix="wire the output of caption.blip")
+    texts = [wanted] if wanted == negative else [negative, wanted]
+    with plain_mode(), ctx.lease(text_encoder) as module:
+        embeddings, cut_off = encode_text(module, texts)
+    for rest in cut_off:
+        ctx.warn(f"the encoder reads {embeddings.shape[1] - 2} tokens; it does not see the end of the text: {rest!r}")
+    return Conditioned(Told(embeddings[-1:], embeddings[:1] if len(texts) == 2 else embeddings[-1:],
+                            name=text_encoder.label))

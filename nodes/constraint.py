@@ -1,0 +1,42 @@
+"""Constraints: what is known about the answer, imposed on the predicted clean latent at every step."""
+
+from typing import NamedTuple
+
+from ..graph_runtime import node
+from ._constraints import Blended, NullSpace
+from ._ports import Constraint, Latent, LatentMask
+from ._tensors import require_latent, require_latent_mask
+
+
+class Constrained(NamedTuple):
+    """A constraint on the sampler."""
+
+    constraint: Constraint
+
+
+@node("constraint.null_space", version=1)
+def null_space(latent: Latent, latent_mask: LatentMask) -> Constrained:
+    """Known cells keep the encoded picture's values exactly; only their null space, the hole, is generated.
+
+    x̂0 = Ml·Ey + (1 − Ml)·x0 with Ml = 1 − latent_mask (Kakinuma et al. 2024, eq. 5).
+
+    Args:
+        latent: Ey, the encoding of the picture whose hole was filled with grey.
+        latent_mask: 1 = repaint, on the latent grid; give it the dilation of mask.to_latent.
+    """
+    known = require_latent(latent)
+    return Constrained(NullSpace(known, require_latent_mask(latent_mask, known)))
+
+
+@node("constraint.blended", version=1)
+def blended(latent: Latent, latent_mask: LatentMask) -> Constrained:
+    """After each step the known cells are replaced by the picture at that noise level: a rival, for comparison.
+
+    Blended latent diffusion (Avrahami et al. 2023), with the run's own first noise.
+
+    Args:
+        latent: the encoded picture.
+        latent_mask: 1 = repaint, on the latent grid.
+    """
+    known = require_latent(latent)
+    return Constrained(Blended(known, require_latent_mask(latent_mask, known)))

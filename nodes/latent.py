@@ -1,0 +1,141 @@
+"""Latents: pictures through a VAE and back, and files of latents.
+
+Latents travel between nodes on the CPU in float32 (float64 where the VAE is), VAE mean × scaling factor.
+"""
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+from ..graph_runtime import BadInput, Context, ReadPath, node
+from ._condition import to_host
+from ._files import keys_of, read_tensors
+from ._latents import Tiling, decode_latent, encode_picture, tiled
+from ._ports import Image, Latent, Paths, Vae, describe, require_finite, require_image
+from ._tensors import plain, plain_mode, require_latent
+from .noise import Seed
+
+
+class Encoded(NamedTuple):
+    """Scaled latents."""
+
+    latent: Latent
+
+
+class Decoded(NamedTuple):
+    """A picture."""
+
+    image: Image
+
+
+class SavedLatent(NamedTuple):
+    """The latent that was saved, and where."""
+
+    latent: Latent
+    paths: Paths
+
+
+@node("latent.encode", version=1)
+def encode(image: Image, vae: Vae, ctx: Context, sample: Literal["mode", "posterior"] = "mode", seed: Seed = 0,
+           tiling: Tiling = "auto") -> Encoded:
+    """Encode pictures into scaled latents, one after the other.
+
+    Args:
+        image: RGB in [0, 1]; both sides must be multiples of the VAE's factor (8 for Stable Diffusion).
+        vae: the model's VAE; the identity VAE of a pixel model maps [0, 1] to [−1, 1].
+        sample: mode takes the posterior's mean; posterior draws from it.
+        seed: seeds the CPU generator that posterior draws from.
+        tiling: encode in overlapping tiles to save memory, a little less exactly; auto: above 1280×1280 pixels.
+
+    Raises:
+        BadInput: a side is no multiple of the factor, or the VAE gives NaN.
+    """
+    require_vae(vae)
+    image = plain(require_image(image))
+    height, width = image.shape[1:3]
+    if height % vae.factor or width % vae.factor:
+        raise BadInput("image", found=f"{width}×{height} pixels", expected=f"sides that are multiples of {vae.factor}",
+                       fix=f"put image.fit with multiple={vae.factor} before this node and image.unfit at the end")
+    generator = torch.Generator("cpu").manual_seed(seed)
+    cells = (1, vae.latent_channels, height // vae.factor, width // vae.factor)
+    rows = []
+    with plain_mode(), ctx.lease(vae) as module, tiled(module, tiling, height * width):
+        for index, picture in enumerate(image.split(1)):
+            noise = torch.randn(cells, generator=generator) if sample == "posterior" else None
+            rows.append(encode_picture(module, picture, vae.scaling_factor, vae.shift_factor, noise))
+            ctx.progress(index + 1, image.shape[0])
+        latent = torch.cat(rows)
+    return Encoded(require_finite(latent, "vae", what="the latent", fix="set dtype to float32 in the model node"))
+
+
+@node("latent.decode", version=1)
+def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> Decoded:
+    """Decode scaled latents into pictures, one after the other.
+
+    Args:
+        latent: scaled latents `[b c lh lw]`.
+        vae: the VAE of the model that made them.
+        tiling: decode in overlapping tiles to save memory, a little less exactly; auto: above 1280×1280 pixels.
+
+    Raises:
+        BadInput: the latent has another number of channels than the VAE, or the VAE gives NaN.
+    """
+    require_vae(vae)
+    latent = require_latent(latent)
+    if latent.shape[1] != vae.latent_channels:
+        raise BadInput("latent", found=f"{latent.shape[1]} channels", expected=f"{vae.latent_channels}, as the "
+                       f"{vae.label} has", fix="decode with the VAE of the model that sampled")
+    pixels = latent.shape[2] * latent.shape[3] * vae.factor**2
+    pictures = []
+    with plain_mode(), ctx.lease(vae) as module, tiled(module, tiling, pixels):
+        for index, row in enumerate(latent.split(1)):
+            pictures.append(decode_latent(module, row, vae.scaling_factor, vae.shift_factor))
+            ctx.progress(index + 1, latent.shape[0])
+        image = torch.cat(pictures)
+    return Decoded(require_finite(image, "vae", what="the decoded picture",
+                                  fix="set dtype to float32 in the model node"))
+
+
+@node("latent.load", version=1)
+def load(path: ReadPath, key: str = "latent") -> Encoded:
+    """Read a latent from a safetensors file.
+
+    Args:
+        path: the .safetensors file.
+        key: name of the tensor in it.
+
+    Raises:
+        BadInput: no such file or key, or the tensor is not `[b, c, lh, lw]`.
+    """
+    file = Path(path)
+    tensors = read_tensors(file, [key], "path")
+    if key not in tensors:
+        raise BadInput("key", found=f"no {key!r} in {file.name}", expected=f"one of {', '.join(keys_of(file))}",
+                       fix="set key to the tensor's name")
+    latent = require_finite(require_latent(tensors[key], "path"), "path", what=f"{key!r}", fix="make the file again")
+    return Encoded(to_host(latent))
+
+
+@node("latent.save", version=1, effects=True)
+def save(latent: Latent, ctx: Context, prefix: str = "latent") -> SavedLatent:
+    """Write a latent to a safetensors file below the output folder, under the key `latent`.
+
+    Args:
+        latent: what to write.
+        prefix: the file's name begins with it; the next free number follows.
+    """
+    from safetensors.torch import save_file
+
+    latent = require_latent(latent)
+    count = len(ctx.saved)
+    with ctx.new_file(prefix, ".safetensors") as path:
+        save_file({"latent": latent.contiguous()}, str(path))
+    return SavedLatent(latent, [str(path) for path in ctx.saved[count:]])
+
+
+def require_vae(vae: Any) -> None:
+    """Raise BadInput unless `vae` describes a VAE."""
+    if not hasattr(vae, "scaling_factor"):
+        raise BadInput("vae", found=describe(vae), expected="the description of a VAE",
+                       fix="wire the vae output of a model node")

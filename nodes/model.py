@@ -1,0 +1,94 @@
+"""Models, as descriptions: where the weights are and what their configuration says. Nothing is loaded here."""
+
+from typing import Literal, NamedTuple
+
+from ..graph_runtime import BadInput, ModelSource, node
+from ._models import DenoiserPart, DType, IdentityVae, SchedulerPart, TextEncoderPart, VaePart
+from ._ports import Denoiser, Scheduler, TextEncoder, Vae
+from ._source import locate
+
+Prediction = Literal["epsilon", "v_prediction", "sample"]
+
+
+class StableDiffusion(NamedTuple):
+    """The four parts of a Stable Diffusion model."""
+
+    denoiser: Denoiser
+    vae: Vae
+    text_encoder: TextEncoder
+    scheduler: Scheduler
+
+
+class PixelDiffusion(NamedTuple):
+    """The parts of an unconditional pixel-space model."""
+
+    denoiser: Denoiser
+    vae: Vae
+    scheduler: Scheduler
+
+
+@node("model.stable_diffusion", version=1, static=True)
+def stable_diffusion(source: ModelSource = "dollhouse", revision: str | None = None, variant: str | None = None,
+                     dtype: DType = "auto", prediction: Prediction | None = None) -> StableDiffusion:
+    """Name a Stable Diffusion 1.x or 2.x model, inpainting forms included.
+
+    Weights are read only from safetensors, and only when a node needs them.
+
+    Args:
+        source: `dollhouse` (embedded), a hub id such as `owner/name`, a diffusers folder, or one .safetensors file.
+        revision: branch, tag or commit of a hub id; null is its default branch.
+        variant: which files of a part to read, e.g. `fp16`; null prefers the plain ones.
+        dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere.
+        prediction: overrides the scheduler's prediction type; needed only for single files that do not say theirs.
+
+    Raises:
+        ModelError: a file is missing, damaged or a pickle; a part is of another family; the parts do not fit together.
+    """
+    origin = locate(source, revision=revision, variant=variant, prediction=prediction)
+    parts = StableDiffusion(DenoiserPart.describe(origin, dtype), VaePart.describe(origin, dtype),
+                            TextEncoderPart.describe(origin, dtype), SchedulerPart.describe(origin, dtype))
+    if origin.known:
+        check_family(parts)
+    return parts
+
+
+@node("model.pixel_diffusion", version=1, static=True)
+def pixel_diffusion(source: ModelSource, revision: str | None = None, variant: str | None = None,
+                    dtype: DType = "auto") -> PixelDiffusion:
+    """Name an unconditional pixel-space diffusion model (a UNet2DModel in the diffusers layout).
+
+    Its VAE is the identity: factor 1, scale 1, pictures in [−1, 1] are the latents.
+
+    Args:
+        source: a diffusers folder (with unet/ and scheduler/, or with both configurations at the top) or a hub id.
+        revision: branch, tag or commit of a hub id; null is its default branch.
+        variant: which files to read, e.g. `fp16`; null prefers the plain ones.
+        dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere.
+
+    Raises:
+        ModelError: a file is missing, damaged or a pickle; the UNet is conditional or not for RGB pictures.
+    """
+    origin = locate(source, revision=revision, variant=variant, pixel=True)
+    denoiser = DenoiserPart.describe(origin, dtype)
+    if denoiser.known and denoiser.conditional:
+        raise BadInput("source", found=f"a text-conditional UNet in {origin.name}",
+                       expected="an unconditional UNet2DModel", fix="use model.stable_diffusion for this model")
+    if denoiser.known and denoiser.in_channels != 3:
+        raise BadInput("source", found=f"a UNet of {denoiser.in_channels} channels in {origin.name}",
+                       expected="3 channels, red, green and blue", fix="use a model that was trained on RGB pictures")
+    return PixelDiffusion(denoiser, IdentityVae(), SchedulerPart.describe(origin, dtype))
+
+
+def check_family(parts: StableDiffusion) -> None:
+    """Refuse parts that belong to different models."""
+    denoiser, vae, text = parts.denoiser, parts.vae, parts.text_encoder
+    if not denoiser.conditional:
+        raise BadInput("source", found=f"an unconditional UNet in {denoiser.origin.name}",
+                       expected="a UNet that listens to text", fix="use model.pixel_diffusion for this model")
+    if vae.latent_channels != denoiser.latent_channels:
+        raise BadInput("source", found=f"a VAE of {vae.latent_channels} latent channels and a UNet of "
+                       f"{denoiser.latent_channels}", expected="parts of one model", fix="download the model again")
+    if text.hidden_size != denoiser.cross_attention_dim:
+        raise BadInput("source", found=f"a text encoder of width {text.hidden_size} and a UNet that listens to "
+                       f"{denoiser.cross_attention_dim}", expected="parts of one model",
+                       fix="Stable Diffusion 1.x is 768 wide, 2.x 1024: take both from one model")

@@ -1,0 +1,65 @@
+"""Noise: lazy streams from a CPU generator, or exactly the tensors of a file."""
+
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from ..graph_runtime import BadInput, ReadPath, node
+from ._files import read_tensors
+from ._noise import GivenNoise
+from ._noise import gaussian as make_gaussian
+from ._ports import Latent, Noise
+from ._tensors import require_latent
+
+Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]
+
+
+class Noisy(NamedTuple):
+    """A source of noise."""
+
+    noise: Noise
+
+
+@node("noise.gaussian", version=1)
+def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, le=256)] = 1) -> Noisy:
+    """Standard normal noise from one CPU generator, so that every device sees the same.
+
+    Drawn in float32 in this order: z_T; the VAE posterior's, only where a condition.inpaint is wired to it; one tensor
+    per reverse step (any eta, also the last); one per step back up.
+
+    Args:
+        latent: gives the shape; its values are not looked at.
+        seed: seeds the generator.
+        batch: variations of each picture; row i of the result belongs to picture i // batch.
+    """
+    return Noisy(make_gaussian(tuple(require_latent(latent).shape), seed, batch))
+
+
+@node("noise.load", version=1)
+def load(path: ReadPath, start: str = "z_T", steps: str = "noises", posterior: str = "posterior_noise") -> Noisy:
+    """Exactly the noise tensors of a safetensors file.
+
+    A key that is absent is only missed when a run asks for it.
+
+    Args:
+        path: the .safetensors file.
+        start: key of z_T, `[b, c, lh, lw]`.
+        steps: key of one tensor per move, `[steps, b, c, lh, lw]`, in the order of noise.gaussian.
+        posterior: key of the VAE posterior's, `[b, c, lh, lw]`.
+
+    Raises:
+        BadInput: the file is not safetensors, holds none of the keys, or a tensor has another number of axes.
+    """
+    wanted = (start, steps, posterior)
+    tensors = read_tensors(Path(path), wanted, "path")
+    if not tensors:
+        raise BadInput("path", found=f"{Path(path).name} with none of {', '.join(map(repr, wanted))}",
+                       expected="noise under these keys",
+                       fix="name the file's own keys with start, steps and posterior")
+    for key, axes in ((start, 4), (steps, 5), (posterior, 4)):
+        if key in tensors and tensors[key].ndim != axes:
+            raise BadInput("path", found=f"{key!r} of shape {list(tensors[key].shape)}", expected=f"{axes} axes",
+                           fix="save start and posterior as [b, c, lh, lw], steps as [steps, b, c, lh, lw]")
+    values: list[Any] = [tensors.get(key) for key in wanted]
+    return Noisy(GivenNoise(*values, name=Path(path).name, keys=wanted))

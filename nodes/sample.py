@@ -1,0 +1,192 @@
+"""Sampling: one denoising loop for every method."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..graph_runtime import BadInput, Context, node
+from ._condition import Conditioning as Told
+from ._condition import to_host
+from ._constraints import spread
+from ._ports import (
+    Attention,
+    Conditioning,
+    Constraint,
+    Denoiser,
+    Latent,
+    Noise,
+    Schedule,
+    Tuning,
+    describe,
+)
+from ._sampling import AttentionControl, Guidance, Model
+from ._sampling import denoise as run_loop
+from ._tensors import plain_mode, require_latent
+
+
+class Denoised(NamedTuple):
+    """The clean latent."""
+
+    latent: Latent
+
+
+def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    """Wrong pairings that configurations alone give away."""
+    denoiser = known.get("denoiser")
+    if denoiser is None or not getattr(denoiser, "known", False):
+        return
+    require_denoiser(denoiser)
+
+
+@node("sample.denoise", version=1, persist=True, check=_check_denoise)
+def denoise(denoiser: Denoiser, schedule: Schedule, noise: Noise, ctx: Context,
+            conditioning: Conditioning | None = None, constraint: Constraint | None = None,
+            attention: Attention | None = None, tuning: Tuning | None = None, latent: Latent | None = None,
+            guidance_scale: Annotated[float, Field(ge=0, le=100)] = 7.5,
+            strength: Annotated[float, Field(gt=0, le=1)] = 1.0) -> Denoised:
+    """Turn noise into a clean latent, step by step.
+
+    With a null-space constraint this is zero-shot inpainting (Kakinuma et al. 2024, algorithm 1). One model evaluation
+    a step where both halves of the conditioning agree or the scale is 1; else both halves in one call.
+
+    Args:
+        denoiser: the UNet.
+        schedule: timesteps and update rule.
+        noise: z_T and the noise of every step.
+        conditioning: what the UNet is told; leave it out for unconditional models.
+        constraint: what is known about the answer.
+        attention: an attention control, installed for the length of the run and then taken off.
+        tuning: per-step embeddings that an inversion made.
+        latent: a picture's latent to start from (SDEdit), with strength below 1.
+        guidance_scale: how strongly the prompt is followed; 1 switches guidance off.
+        strength: how much of the schedule is run from the latent; 1 starts from pure noise.
+
+    Raises:
+        BadInput: the parts do not fit together, or the model gives NaN.
+    """
+    require_denoiser(denoiser)
+    _require_parts(denoiser, schedule, conditioning, constraint)
+    stream = noise.stream()
+    z_t = stream.start()
+    _require_shapes(denoiser, conditioning, z_t)
+    if conditioning is not None and conditioning.drew_posterior:
+        stream.posterior()
+    first = first_step(len(schedule), strength, latent)
+    if latent is not None and strength == 1:
+        ctx.warn("strength is 1: the run starts from pure noise and the latent that is wired has no effect")
+    with plain_mode(), ctx.lease(denoiser) as unet:
+        start, guidance = _prepare(unet, z_t, conditioning, guidance_scale, tuning)
+        z = start if first == 0 else schedule.noised(
+            spread(require_latent(latent), start, "latent"), start, schedule.alphas[first])
+        control = attention or AttentionControl()
+        with control.installed(unet):
+            clean = run_loop(
+                as_model(unet, denoiser), schedule, z, stream, guidance, start=first,
+                constraint=None if constraint is None else constraint.begin(start), attention=attention,
+                progress=lambda step, total, x0: ctx.progress(step, total))
+        return Denoised(to_host(clean))
+
+
+def as_model(unet: Any, denoiser: Any) -> Model:
+    """The UNet as the loop wants it: `(z, t, embeddings) -> output`, in and out in z's own precision."""
+    dtype = next(unet.parameters()).dtype
+    channels = denoiser.latent_channels
+
+    def model(z: Tensor, t: Tensor, embeddings: Tensor | None) -> Tensor:
+        told = {} if embeddings is None else {"encoder_hidden_states": embeddings}
+        output = unet(z.to(dtype), t, return_dict=False, **told)[0]
+        return output[:, :channels].to(z.dtype)
+
+    return model
+
+
+def first_step(steps: int, strength: float, latent: Any) -> int:
+    """Position in the timesteps at which a run of this strength begins.
+
+    Raises:
+        BadInput: strength is below 1 with nothing to start from, or so small that no step is left.
+    """
+    if strength >= 1:
+        return 0
+    if latent is None:
+        raise BadInput("strength", found=f"{strength:g} with no latent wired", expected="a latent to start from",
+                       fix="wire the output of latent.encode to latent, or set strength to 1")
+    count = int(steps * strength + 1e-9)
+    if count == 0:
+        raise BadInput("strength", found=f"{strength:g} of {steps} steps, which is none", expected="at least one step",
+                       fix=f"use {1 / steps:.3g} or more")
+    return steps - count
+
+
+def _prepare(unet: Any, z_t: Tensor, conditioning: Told | None, scale: float, tuning: Any) -> tuple[Tensor, Guidance]:
+    """z_T and the guidance on the UNet's device; the state is float32, or float64 where the UNet is."""
+    parameter = next(unet.parameters())
+    start = z_t.to(parameter.device, torch.float64 if parameter.dtype == torch.float64 else torch.float32)
+    if conditioning is None:
+        return start, Guidance(tuning=tuning)
+
+    def embeddings(value: Tensor) -> Tensor:
+        return spread(value, start, "conditioning").to(parameter.dtype)
+
+    extra = None if conditioning.extra is None else spread(conditioning.extra, start, "conditioning")
+    return start, Guidance(embeddings(conditioning.cond), embeddings(conditioning.uncond), scale, conditioning.differs,
+                           extra, tuning)
+
+
+def require_denoiser(denoiser: Any) -> None:
+    """Raise BadInput unless `denoiser` describes a UNet."""
+    if not hasattr(denoiser, "cross_attention_dim"):
+        raise BadInput("denoiser", found=describe(denoiser), expected="the description of a UNet",
+                       fix="wire the denoiser output of a model node")
+
+
+def _require_parts(denoiser: Any, schedule: Any, conditioning: Told | None, constraint: Any) -> None:
+    if constraint is not None and not schedule.takes_constraint:
+        raise BadInput("constraint", found="a constraint with a schedule.solver",
+                       expected="schedule.ddim: Algorithm 1 is defined for the DDIM update",
+                       fix="use schedule.ddim, or take the constraint away")
+    extra = 0 if conditioning is None or conditioning.extra is None else conditioning.extra.shape[1]
+    require_channels(denoiser, extra)
+    width = denoiser.cross_attention_dim
+    if width is None and conditioning is not None:
+        raise BadInput("conditioning", found=f"a conditioning for the unconditional {denoiser.label}",
+                       expected="none", fix="take the wire away")
+    if width is not None and conditioning is None:
+        raise BadInput("conditioning", found="nothing wired", expected=f"what the {denoiser.label} is told",
+                       fix="add condition.text; its prompt may stay empty")
+    if conditioning is not None and conditioning.cond.shape[-1] != width:
+        raise BadInput("conditioning", found=f"embeddings of width {conditioning.cond.shape[-1]} from the "
+                       f"{conditioning.name}", expected=f"{width}, as the {denoiser.label} listens to",
+                       fix="take text encoder and denoiser from the same model")
+
+
+def require_channels(denoiser: Any, extra: int) -> None:
+    """Raise BadInput unless latents and `extra` channels together are what the UNet takes."""
+    latent = denoiser.latent_channels
+    if denoiser.in_channels == latent + extra:
+        return
+    found = f"the {denoiser.label}, a {denoiser.in_channels}-channel UNet"
+    if extra:
+        raise BadInput("conditioning", found=f"{extra} extra channels for {found}",
+                       expected=f"{denoiser.in_channels - latent} extra channels",
+                       fix="condition.inpaint is for 9-channel UNets; use condition.text alone with others")
+    raise BadInput("denoiser", found=found, expected=f"{latent} channels, as many as the latent has",
+                   fix="an inpainting model needs condition.inpaint before conditioning; or name a plain model")
+
+
+def _require_shapes(denoiser: Any, conditioning: Told | None, z_t: Tensor) -> None:
+    if z_t.ndim != 4 or z_t.shape[1] != denoiser.latent_channels:
+        raise BadInput("noise", found=f"noise of shape {list(z_t.shape)}",
+                       expected=f"[b, {denoiser.latent_channels}, lh, lw], as the {denoiser.label} denoises",
+                       fix="make the noise from a latent of the same model")
+    multiple = denoiser.multiple
+    if z_t.shape[2] % multiple or z_t.shape[3] % multiple:
+        raise BadInput("noise", found=f"latents of {z_t.shape[3]}×{z_t.shape[2]}",
+                       expected=f"sides that are multiples of {multiple} for the {denoiser.label}",
+                       fix=f"put image.fit with multiple={multiple} before")
+    if conditioning is not None and conditioning.extra is not None and conditioning.extra.shape[2:] != z_t.shape[2:]:
+        raise BadInput("conditioning", found=f"extra channels of {list(conditioning.extra.shape)}",
+                       expected=f"the noise's own grid, {list(z_t.shape)}", fix="make both from one picture size")

@@ -1,0 +1,54 @@
+"""Schedules: which timesteps a run visits, and the update rule between them."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from ..graph_runtime import BadInput, node
+from ._ports import Schedule, Scheduler, describe
+from ._schedule import Spacing, Variance
+from ._schedule import ddim as make_ddim
+
+
+class Scheduled(NamedTuple):
+    """A schedule."""
+
+    schedule: Schedule
+
+
+def _check_ddim(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    scheduler = known.get("scheduler")
+    if scheduler is not None and getattr(scheduler, "known", False):
+        make_ddim(scheduler.config, **params)
+
+
+@node("schedule.ddim", version=1, check=_check_ddim)
+def ddim(scheduler: Scheduler, steps: Annotated[int, Field(ge=1, le=10_000)] = 30,
+         eta: Annotated[float, Field(ge=0, le=1)] = 0.85, spacing: Spacing = "leading", variance: Variance = "ddim",
+         final_alpha: Literal["one", "config"] = "one", travel_length: Annotated[int, Field(ge=1, le=1000)] = 1,
+         travel_repeat: Annotated[int, Field(ge=1, le=1000)] = 1) -> Scheduled:
+    """The DDIM update over the betas of a scheduler's configuration.
+
+    Clipping and thresholding of the configuration are never applied. Song et al. 2021, eq. 12 and 16;
+    Kakinuma et al. 2024, eq. 6; time travel: Wang et al. 2023 (DDNM), algorithm 2, and RePaint.
+
+    Args:
+        scheduler: the configuration to take betas, offset and prediction type from.
+        steps: reverse steps, at most as many as the model was trained on.
+        eta: 0 is deterministic DDIM, 1 adds as much noise as DDPM; the paper uses 0.85.
+        spacing: which timesteps are visited (Lin et al. 2023, table 2); leading adds the scheduler's offset.
+        variance: ddim is the paper's σ; ddnm that of DDNM's code, σ = eta·√(1−ᾱ).
+        final_alpha: ᾱ after the last step; one keeps known cells exact, config follows set_alpha_to_one.
+        travel_length: how many levels a time travel goes back up.
+        travel_repeat: how often each stretch is walked down; 1 means no time travel.
+
+    Raises:
+        BadInput: more steps than timesteps; an unknown prediction type or beta schedule.
+    """
+    config = getattr(scheduler, "config", None)
+    if not isinstance(config, Mapping):
+        raise BadInput("scheduler", found=describe(scheduler), expected="the description of a scheduler",
+                       fix="wire the scheduler output of a model node")
+    return Scheduled(make_ddim(config, steps=steps, eta=eta, spacing=spacing, variance=variance,
+                               final_alpha=final_alpha, travel_length=travel_length, travel_repeat=travel_repeat))

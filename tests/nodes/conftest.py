@@ -1,0 +1,106 @@
+"""Tiny random models in the real diffusers layout, made once per test session."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from inlay.graph_runtime import Context
+
+
+class Tiny:
+    """Makes small models in the layout that diffusers saves: milliseconds, deterministic, real tokenizer files."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def unet(self, seed=0, **changes):
+        from diffusers import UNet2DConditionModel
+
+        torch.manual_seed(seed)
+        config = dict(sample_size=8, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=(16, 32),
+                      down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+                      up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), cross_attention_dim=24,
+                      attention_head_dim=4, norm_num_groups=8)
+        return UNet2DConditionModel(**{**config, **changes}).eval()
+
+    def vae(self, seed=1, levels=4, **changes):
+        from diffusers import AutoencoderKL
+
+        torch.manual_seed(seed)
+        config = dict(in_channels=3, out_channels=3, latent_channels=4, sample_size=64, layers_per_block=1,
+                      block_out_channels=(8,) * levels, down_block_types=("DownEncoderBlock2D",) * levels,
+                      up_block_types=("UpDecoderBlock2D",) * levels, norm_num_groups=4, scaling_factor=0.6)
+        return AutoencoderKL(**{**config, **changes}).eval()
+
+    def text_encoder(self, seed=2, **changes):
+        from transformers import CLIPTextConfig, CLIPTextModel
+
+        torch.manual_seed(seed)
+        config = dict(hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, vocab_size=64,
+                      max_position_embeddings=12, bos_token_id=0, eos_token_id=1, pad_token_id=1)
+        return CLIPTextModel(CLIPTextConfig(**{**config, **changes})).eval()
+
+    def save_tokenizer(self, folder):
+        """A real CLIP byte-pair tokenizer over the letters a … l with two merges."""
+        folder.mkdir(parents=True, exist_ok=True)
+        letters = "abcdefghijkl"
+        words = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters), "ab", "abc</w>"]
+        (folder / "vocab.json").write_text(json.dumps({word: index for index, word in enumerate(words)}))
+        (folder / "merges.txt").write_text("#version: 0.2\na b\nab c</w>\n")
+        (folder / "tokenizer_config.json").write_text(json.dumps({
+            "model_max_length": 12, "tokenizer_class": "CLIPTokenizer", "pad_token": "<|endoftext|>",
+            "bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}))
+
+    def scheduler(self, **changes):
+        from diffusers import DDIMScheduler
+
+        config = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False,
+                      set_alpha_to_one=False, steps_offset=1)
+        return DDIMScheduler(**{**config, **changes})
+
+    def stable_diffusion(self, name="sd", *, unet=None, vae=None, text=None, scheduler=None):
+        """A whole pipeline folder; made anew each time, so tests may spoil it."""
+        folder = self.root / name
+        self.unet(**(unet or {})).save_pretrained(folder / "unet")
+        self.vae(**(vae or {})).save_pretrained(folder / "vae")
+        self.text_encoder(**(text or {})).save_pretrained(folder / "text_encoder")
+        self.save_tokenizer(folder / "tokenizer")
+        self.scheduler(**(scheduler or {})).save_pretrained(folder / "scheduler")
+        (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
+        return folder
+
+    def pixel(self, name="pixel", *, flat=False, scheduler=None, **changes):
+        """An unconditional pixel model: unet/ and scheduler/, or both at the top."""
+        from diffusers import DDPMScheduler, UNet2DModel
+
+        torch.manual_seed(5)
+        config = dict(sample_size=8, in_channels=3, out_channels=3, layers_per_block=1, block_out_channels=(8, 16),
+                      down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+                      up_block_types=("AttnUpBlock2D", "UpBlock2D"), norm_num_groups=4, attention_head_dim=4)
+        folder = self.root / name
+        UNet2DModel(**{**config, **changes}).save_pretrained(folder if flat else folder / "unet")
+        DDPMScheduler(**(scheduler or {})).save_pretrained(folder if flat else folder / "scheduler")
+        return folder
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return Tiny(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_sd(tmp_path_factory):
+    """A tiny Stable Diffusion folder that no test may change."""
+    return Tiny(tmp_path_factory.mktemp("shared")).stable_diffusion()
+
+
+@pytest.fixture(scope="session")
+def shared_pixel(tmp_path_factory):
+    """A tiny pixel-space folder that no test may change."""
+    return Tiny(tmp_path_factory.mktemp("shared")).pixel()
+
+
+@pytest.fixture
+def ctx(tmp_path):
+    return Context(out=tmp_path / "out")
