@@ -63,7 +63,8 @@ def _room(scene: Scene, size: int) -> tuple[Floats, Floats]:
     canvas = _blend(canvas, (252, 250, 246), outer)
     up = np.clip((at * size - y0) / side, 0, 1)[:, None, None]
     sky = np.asarray((120, 184, 236), np.float32) * (1 - up) + np.asarray((206, 230, 246), np.float32) * up
-    canvas = _blend(canvas, sky.repeat(size, 1), _box(size, x0 + frame, y0 + frame, x0 + side - frame, y0 + side - frame))
+    panes = _box(size, x0 + frame, y0 + frame, x0 + side - frame, y0 + side - frame)
+    canvas = _blend(canvas, sky.repeat(size, 1), panes)
     middle = x0 + side / 2
     bar = _box(size, middle - frame / 2, y0, middle + frame / 2, y0 + side)
     return _blend(canvas, (252, 250, 246), bar), outer
@@ -159,7 +160,10 @@ def _picture(values: Floats) -> Image.Image:
 
 
 def draw_layers(scene: Scene, size: int = 128) -> Layers:
-    """Draw a scene with all that is known of it, `size` pixels a side. Outside subject and shadow, image = background."""
+    """Draw a scene with all that is known of it, `size` pixels a side.
+
+    Outside subject and shadow, image and background are the same. ValueError when `size` is below 16.
+    """
     if size < 16:
         raise ValueError(f"size is {size}; a room needs at least 16 pixels")
     room, window = _room(scene, size)

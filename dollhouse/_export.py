@@ -7,38 +7,13 @@ import shutil
 from copy import deepcopy
 from pathlib import Path
 
-import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from ._unet_stage import SCHEDULER_CONFIG
 from ._words import write_tokenizer
 
 LICENSE = "Trained by the inlay project on pictures drawn by its own program (dollhouse/world.py). Apache-2.0.\n"
-
-
-@torch.no_grad()
-def centre_latents(vae: AutoencoderKL, means: Tensor) -> float:
-    """Give every latent channel mean 0 and the same spread, in place, by the 1 × 1 convolutions around the latents.
-
-    `means`: n × 4 × h × w posterior means before the change. The decoded pictures stay the same. Sets and returns
-    the scaling factor, 1 / standard deviation of the latents.
-    """
-    centre, spread = means.mean(dim=(0, 2, 3)), means.std(dim=(0, 2, 3))
-    target = means.std()
-    gain = (target / spread).to(vae.device)
-    centre = centre.to(vae.device)
-    enter, leave = vae.quant_conv, vae.post_quant_conv
-    channels = len(gain)
-    enter.weight[:channels] *= gain[:, None, None, None]
-    enter.bias[:channels] = (enter.bias[:channels] - centre) * gain
-    enter.bias[channels:] += 2 * gain.log()
-    leave.bias += (leave.weight[:, :, 0, 0] * centre).sum(dim=1)
-    leave.weight /= gain[None, :, None, None]
-    factor = round(1 / target.item(), 5)
-    vae.register_to_config(scaling_factor=factor)
-    return factor
 
 
 def export(

@@ -1,4 +1,4 @@
-"""One resumable training loop for every stage: warm-up, plateau, decay; moving average; checkpoints renamed into place."""
+"""One training loop for every stage: warm-up, plateau, decay; moving average; checkpoints that a run goes on from."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
+
+from ._workers import place, share_gradients
 
 LossFn = Callable[[nn.Module, int, torch.Generator], Tensor]
 
@@ -75,6 +77,11 @@ class Average:
                 self.values[name].copy_(value)
 
 
+def averaged(work: Path, name: str) -> dict[str, Tensor]:
+    """The averaged weights of a stage's last checkpoint; FileNotFoundError when the stage has not begun."""
+    return torch.load(work / name / "checkpoint.pt", map_location="cpu", weights_only=True)["average"]
+
+
 def fit(
     plan: Plan,
     work: Path,
@@ -87,13 +94,18 @@ def fit(
 ) -> dict[str, Tensor]:
     """Train `model` to `plan.steps`, or to `stop_at`, going on from the checkpoint in `work` if there is one.
 
-    `loss_of(model, step, generator)` gives a scalar. Returns the averaged state; FloatingPointError when the loss
-    is not finite.
+    `loss_of(model, step, generator)` gives a scalar. Inside `in_workers` each worker draws its own batch and the
+    gradients are averaged. Returns the averaged weights; FloatingPointError when the loss is not finite.
     """
+    rank, workers = place()
     path = work / plan.name / "checkpoint.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=plan.learning_rate, betas=(0.9, 0.99), weight_decay=plan.weight_decay
+        model.parameters(),
+        lr=plan.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=plan.weight_decay,
+        fused=True,
     )
     average, start = Average(model, plan.ema), 0
     if path.exists():
@@ -114,20 +126,23 @@ def fit(
     end = plan.steps if stop_at is None else min(stop_at, plan.steps)
     model.train()
     recent, begun, step = 0.0, time.time(), start
-    with _progress() as progress, open(path.parent / "log.jsonl", "a", encoding="utf-8") as log:
+    with _progress(disable=rank > 0) as progress, open(path.parent / "log.jsonl", "a", encoding="utf-8") as log:
         bar = progress.add_task(plan.name, total=plan.steps, completed=start, loss="")
         for step in range(start, end):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(plan, step)
-            loss = loss_of(model, step, step_generator(plan.name, step))
+            loss = loss_of(model, step, step_generator(plan.name, step * workers + rank))
             loss.backward()
+            share_gradients(model)
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            average.update(model, step)
             value = loss.item()
             if not math.isfinite(value):
                 raise FloatingPointError(f"{plan.name}: the loss is {value} at step {step}")
+            if rank:
+                continue
+            average.update(model, step)
             recent = value if step == start else 0.98 * recent + 0.02 * value
             progress.update(bar, completed=step + 1, loss=f"loss {recent:.5f}")
             if (step + 1) % 50 == 0:
@@ -138,14 +153,14 @@ def fit(
                 save(step + 1)
                 if on_save:
                     on_save(step + 1, average.values)
-    if end > start:
+    if end > start and not rank:
         save(end)
         if on_save:
             on_save(end, average.values)
     return average.values
 
 
-def _progress() -> Progress:
+def _progress(disable: bool) -> Progress:
     return Progress(
         TextColumn("{task.description:8}"),
         BarColumn(),
@@ -154,4 +169,5 @@ def _progress() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         refresh_per_second=2,
+        disable=disable,
     )

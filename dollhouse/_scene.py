@@ -25,11 +25,11 @@ SUBJECT_COLOURS: dict[str, tuple[int, int, int]] = {
 #: Colours of walls: pale, so that a blue dog can stand before a blue wall and still be seen.
 WALL_COLOURS: dict[str, tuple[int, int, int]] = {
     "white": (238, 234, 226),
-    "green": (168, 206, 160),
+    "green": (158, 206, 150),
     "blue": (158, 196, 230),
     "pink": (240, 184, 192),
     "yellow": (242, 222, 150),
-    "grey": (172, 172, 176),
+    "grey": (158, 158, 164),
 }
 FLOOR_COLOURS: dict[str, tuple[int, int, int]] = {
     "wooden": (192, 146, 100),
@@ -62,7 +62,9 @@ SIZES: dict[str, tuple[float, float]] = {
     "cat": (0.60, 0.78),
     "bird": (0.60, 0.76),
 }
-HALF_WIDTHS = {"sofa": 0.52, "chair": 0.38, "table": 0.5, "bed": 0.54, "lamp": 0.25, "dog": 0.57, "cat": 0.52, "bird": 0.5}
+HALF_WIDTHS = {
+    "sofa": 0.52, "chair": 0.38, "table": 0.5, "bed": 0.54, "lamp": 0.25, "dog": 0.57, "cat": 0.52, "bird": 0.5,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

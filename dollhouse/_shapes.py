@@ -164,5 +164,7 @@ def parts(kind: str, pose: str) -> list[Part]:
     return {"dog": _dog, "cat": _cat, "bird": _bird}[kind](pose)
 
 
-#: Half width of the shadow on the floor, in units, by label.
-SHADOWS = {"sofa": 0.58, "chair": 0.42, "table": 0.56, "bed": 0.62, "lamp": 0.26, "dog": 0.50, "cat": 0.46, "bird": 0.30}
+#: Half width of the shadow on the floor, in units, by kind.
+SHADOWS = {
+    "sofa": 0.58, "chair": 0.42, "table": 0.56, "bed": 0.62, "lamp": 0.26, "dog": 0.50, "cat": 0.46, "bird": 0.30,
+}  # fmt: skip

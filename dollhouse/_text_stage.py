@@ -35,9 +35,7 @@ def text_encoder(tokenizer: CLIPTokenizer, width: int = WIDTH) -> CLIPTextModel:
 
 def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     """n texts -> n × 32 ids, int64, padded and cut as StableDiffusionPipeline does."""
-    return tokenizer(
-        texts, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt"
-    ).input_ids
+    return tokenizer(texts, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt").input_ids
 
 
 def caption_ids(tokenizer: CLIPTokenizer, count: int) -> Tensor:

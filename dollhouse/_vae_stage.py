@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ._loop import Plan, fit
+from ._loop import Plan, averaged, fit
 
 VAE_CONFIG = {
     "in_channels": 3,
@@ -67,12 +67,15 @@ def train_vae(
     pictures: NDArray[np.uint8],
     device: torch.device,
     *,
-    steps: int = 5000,
+    steps: int = 6000,
     batch: int = 16,
     stop_at: int | None = None,
     config: dict | None = None,
-) -> AutoencoderKL:
-    """Train, or go on training, the autoencoder; returns it with averaged weights in float32."""
+) -> dict[str, Tensor]:
+    """Train, or go on training, the autoencoder on `batch` crops of 64 pixels or a quarter as many pictures a step.
+
+    Returns the averaged weights, as `averaged_vae` loads them from the checkpoint.
+    """
     torch.manual_seed(1)
     model = _Trained(AutoencoderKL(**(config or VAE_CONFIG))).to(device, memory_format=torch.channels_last)
     plan = Plan("vae", steps, learning_rate=8e-4, decay=0.45, ema=0.998)
@@ -87,15 +90,20 @@ def train_vae(
         divergence = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
         return (decoded - images).square().mean() + KL_WEIGHT * divergence
 
-    state = fit(plan, work, model, loss_of, device=device, stop_at=stop_at)
-    model.load_state_dict(state)
-    return model.vae.eval()
+    return fit(plan, work, model, loss_of, device=device, stop_at=stop_at)
+
+
+def averaged_vae(work: Path, config: dict | None = None) -> AutoencoderKL:
+    """The autoencoder with the averaged weights of its checkpoint, float32, on the CPU."""
+    model = _Trained(AutoencoderKL(**(config or VAE_CONFIG)))
+    model.load_state_dict(averaged(work, "vae"))
+    return model.vae.eval().requires_grad_(False)
 
 
 @torch.inference_mode()
-def encode_all(vae: AutoencoderKL, pictures: NDArray[np.uint8], device: torch.device, batch: int = 32) -> Tensor:
-    """Posterior means of all pictures, not yet scaled: n × 4 × h/8 × w/8, float32 on the CPU."""
-    vae = vae.to(device)
+def encode(vae: AutoencoderKL, pictures: NDArray[np.uint8], device: torch.device, batch: int = 16) -> Tensor:
+    """Posterior means of pictures, not scaled: n × 4 × h/8 × w/8, float32 on the CPU."""
+    vae = vae.to(device, memory_format=torch.channels_last)
     means = []
     for start in range(0, len(pictures), batch):
         images = to_tensor(pictures[start : start + batch]).to(device, memory_format=torch.channels_last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 from transformers import CLIPTokenizer
@@ -13,11 +14,13 @@ from .world import FLOOR_COLOURS, KINDS, PATTERNS, SUBJECT_COLOURS, WALL_COLOURS
 MAX_TOKENS = 32
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 #: Words of captions that are not the name of an attribute, and a few that people are likely to type.
-OTHER_WORDS = """
+OTHER_WORDS = (  # noqa: SIM905 - forty quoted words are harder to read
+    """
     a an and at before behind big black colour dark drawing empty facing floor folded forest front house image in
     left light little lying middle no of on painting photo picture right room sitting sky small spread standing sun
     the there to two under wall walls white window wings with without wooden , .
-""".split()
+    """
+).split()
 
 
 def words() -> list[str]:
@@ -36,7 +39,7 @@ def byte_pairs(vocabulary: list[str]) -> list[tuple[str, str]]:
     pieces = [[*word[:-1], f"{word[-1]}</w>"] for word in vocabulary]
     merges = []
     while True:
-        pairs = Counter(pair for piece in pieces for pair in zip(piece, piece[1:], strict=False))
+        pairs = Counter(pair for piece in pieces for pair in pairwise(piece))
         if not pairs:
             return merges
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))
@@ -66,11 +69,12 @@ def write_tokenizer(folder: Path) -> CLIPTokenizer:
         "bos_token": BOS, "eos_token": EOS, "unk_token": EOS, "pad_token": EOS,
         "add_prefix_space": False, "errors": "replace",
     }  # fmt: skip
+    special = {key: value for key, value in settings.items() if key.endswith("_token")}
     texts = {
         "vocab.json": json.dumps(vocabulary, ensure_ascii=False),
         "merges.txt": "#version: 0.2\n" + "".join(f"{left} {right}\n" for left, right in merges),
         "tokenizer_config.json": json.dumps(settings, indent=2) + "\n",
-        "special_tokens_map.json": json.dumps({k: v for k, v in settings.items() if k.endswith("_token")}, indent=2) + "\n",
+        "special_tokens_map.json": json.dumps(special, indent=2) + "\n",
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -1,0 +1,197 @@
+"""Train the embedded model from nothing: `python -m inlay.dollhouse.train --work DIR`.
+
+Stages, in order: draw (pictures), vae, latents, text (the text encoder's first lesson), unet, judge, export, evaluate.
+Each goes on from its checkpoint when it was interrupted, bit for bit. Two CPU cores take about two and a half hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from rich.console import Console
+from torch import Tensor
+
+from . import evaluate, judge
+from ._draw_stage import pictures
+from ._export import export
+from ._latent_stage import make_latents
+from ._loop import averaged
+from ._text_stage import caption_ids, text_encoder, token_ids, train_text
+from ._unet_stage import UNET_CONFIG, Denoiser, train_unet
+from ._vae_stage import train_vae
+from ._words import write_tokenizer
+from ._workers import in_workers
+
+HERE = Path(__file__).parent
+#: Steps of each stage that learns.
+STEPS = {"vae": 6000, "text": 600, "unet": 9000, "judge": 1000}
+VAE_BATCH, UNET_BATCH = 16, 32
+#: Numbers of processes that share the batches evenly.
+WORKERS = (1, 2, 4)
+
+
+@dataclass
+class Job:
+    """What a run was asked to do."""
+
+    work: Path
+    device: str = "cpu"
+    workers: int = 1
+    drawn: int = 30_000  # pictures for the autoencoder
+    encoded: int = 20_000  # of these, pictures for the denoiser
+    steps: dict[str, int] = field(default_factory=lambda: dict(STEPS))
+    weights: Path = HERE / "weights"
+    judge_weights: Path = HERE / "judge.safetensors"
+    docs: Path = HERE.parent / "docs"
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device as torch wants it."""
+        return torch.device(self.device)
+
+
+def _draw(job: Job) -> None:
+    pictures(job.work, job.drawn)
+
+
+def _vae_worker(job: Job) -> None:
+    batch = VAE_BATCH // job.workers
+    train_vae(job.work, pictures(job.work, job.drawn), job.torch_device, steps=job.steps["vae"], batch=batch)
+
+
+def _vae(job: Job) -> None:
+    in_workers(job.workers, _vae_worker, job)
+
+
+def _latents(job: Job) -> None:
+    make_latents(job.work, job.drawn, job.encoded, job.torch_device, job.workers)
+
+
+def _text(job: Job) -> None:
+    tokenizer = write_tokenizer(job.work / "tokenizer")
+    train_text(job.work, tokenizer, job.torch_device, steps=job.steps["text"]).save_pretrained(job.work / "text-first")
+    torch.save(caption_ids(tokenizer, job.encoded), job.work / "captions.pt")
+
+
+def _denoiser(job: Job) -> Denoiser:
+    """The denoiser as training begins: the taught text encoder, an untrained UNet."""
+    torch.manual_seed(4)
+    encoder = text_encoder(write_tokenizer(job.work / "tokenizer"))
+    prefix = "encoder."
+    first = {k.removeprefix(prefix): v for k, v in averaged(job.work, "text").items() if k.startswith(prefix)}
+    encoder.load_state_dict(first)
+    return Denoiser(encoder, UNet2DConditionModel(**UNET_CONFIG))
+
+
+def _unet_worker(job: Job) -> None:
+    tokenizer = write_tokenizer(job.work / "tokenizer")
+
+    def candidate(step: int, average: dict[str, Tensor]) -> None:
+        if step % 1000 == 0 or step == job.steps["unet"]:
+            _write(job, average, job.work / "candidate")
+
+    train_unet(
+        job.work,
+        _denoiser(job),
+        torch.load(job.work / "latents.pt", weights_only=True),
+        torch.load(job.work / "captions.pt", weights_only=True),
+        token_ids(tokenizer, [""])[0],
+        job.torch_device,
+        steps=job.steps["unet"],
+        batch=UNET_BATCH // job.workers,
+        on_save=candidate,
+    )
+
+
+def _unet(job: Job) -> None:
+    in_workers(job.workers, _unet_worker, job)
+
+
+def _judge(job: Job) -> None:
+    judge.save(judge.train_judge(job.work, job.torch_device, steps=job.steps["judge"]), job.judge_weights)
+
+
+def _write(job: Job, average: dict[str, Tensor], folder: Path) -> None:
+    model = _denoiser(job)
+    model.load_state_dict(average)
+    vae = AutoencoderKL.from_pretrained(job.work / "vae-final")
+    export(folder, vae, model.text_encoder, write_tokenizer(job.work / "tokenizer"), model.unet)
+
+
+def _export(job: Job) -> None:
+    _write(job, averaged(job.work, "unet"), job.weights)
+
+
+def _evaluate(job: Job) -> None:
+    evaluate.report(evaluate.evaluate(job.weights, job.judge_weights, "test"), job.docs)
+
+
+STAGES: dict[str, Callable[[Job], None]] = {
+    "draw": _draw,
+    "vae": _vae,
+    "latents": _latents,
+    "text": _text,
+    "unet": _unet,
+    "judge": _judge,
+    "export": _export,
+    "evaluate": _evaluate,
+}
+
+
+def _step_override(text: str) -> tuple[str, int]:
+    stage, _, count = text.partition("=")
+    if stage not in STEPS or not count.isdigit() or int(count) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not STAGE=COUNT with STAGE one of {', '.join(STEPS)}")
+    return stage, int(count)
+
+
+def parse(arguments: list[str] | None = None) -> tuple[Job, list[str]]:
+    """Command line -> what to do, and the stages to do it in."""
+    parser = argparse.ArgumentParser(
+        prog="python -m inlay.dollhouse.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--work", type=Path, required=True, help="folder for pictures and checkpoints (2 GB)")
+    parser.add_argument("--stage", action="append", choices=list(STAGES), help="only this stage; may be repeated")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--workers", type=int, help="processes to train with (default: one a core; 1 on a GPU)")
+    parser.add_argument(
+        "--steps", action="append", type=_step_override, default=[], metavar="STAGE=COUNT",
+        help=f"another number of steps (defaults: {', '.join(f'{k}={v}' for k, v in STEPS.items())})",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, help="where to put weights, judge and report (default: this package)")
+    options = parser.parse_args(arguments)
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    cores = 1 if device == "cuda" else os.cpu_count() or 1
+    workers = options.workers or max(count for count in WORKERS if count <= cores)
+    if workers not in WORKERS:
+        parser.error(f"--workers {workers}: must be 1, 2 or 4, so that batches divide evenly")
+    job = Job(options.work, device, workers, steps=STEPS | dict(options.steps))
+    if options.out:
+        job.weights, job.judge_weights = options.out / "weights", options.out / "judge.safetensors"
+        job.docs = options.out
+    return job, options.stage or list(STAGES)
+
+
+def main() -> None:
+    """Run the stages asked for."""
+    job, stages = parse()
+    job.work.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    for stage in STAGES:
+        if stage in stages:
+            console.rule(f"{stage} ({job.device}, {job.workers} at a time)")
+            STAGES[stage](job)
+
+
+if __name__ == "__main__":
+    main()
