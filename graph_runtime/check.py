@@ -368,6 +368,7 @@ class Checker:
     def _static(self, order: list[str]) -> dict[str, tuple[Any, ...]]:
         """Run the nodes that only describe (model loaders), then every check hook on what is known."""
         known: dict[str, tuple[Any, ...]] = {}
+        facts: dict[str, Mapping[str, Any]] = {}
         blamed = {problem.node for problem in self.problems}
         for name in order:
             spec = self.specs[name]
@@ -380,7 +381,9 @@ class Checker:
             }
             try:
                 if spec.check is not None:
-                    spec.check(given, self.settings[name])
+                    told = {socket: facts[source][output] for socket, source, output in self.links.get(name, [])
+                            if output in facts.get(source, ())}
+                    facts[name] = spec.check({**told, **given}, self.settings[name]) or {}
                 if spec.static and len(given) == len(self.links.get(name, [])):
                     known[name] = tuple(spec.run(**self.settings[name], **given))
             except BadInput as error:

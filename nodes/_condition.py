@@ -9,6 +9,20 @@ from torch import Tensor
 from ._models import TextModule
 
 
+@dataclass(frozen=True)
+class ConditioningFacts:
+    """What is known of a conditioning before it is made: enough to refuse a wrong pairing while checking."""
+
+    width: int
+    extra: int = 0
+    name: str = "conditioning"
+
+    @property
+    def facts(self) -> "ConditioningFacts":
+        """Itself, so that a check can treat it as the conditioning."""
+        return self
+
+
 @dataclass(frozen=True, eq=False)
 class Conditioning:
     """Embeddings and extra channels, on the CPU.
@@ -26,6 +40,11 @@ class Conditioning:
     extra: Tensor | None = None
     drew_posterior: bool = False
     name: str = "conditioning"
+
+    @property
+    def facts(self) -> "ConditioningFacts":
+        """Width of the embeddings and number of extra channels."""
+        return ConditioningFacts(self.cond.shape[-1], 0 if self.extra is None else self.extra.shape[1], self.name)
 
     @property
     def differs(self) -> bool:

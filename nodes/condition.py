@@ -1,10 +1,11 @@
 """Conditions: what the denoiser is told."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from ..graph_runtime import BadInput, Context, node
 from ._condition import Conditioning as Told
-from ._condition import encode_text
+from ._condition import ConditioningFacts, encode_text
 from ._ports import Conditioning, Text, TextEncoder, describe
 from ._tensors import plain_mode
 
@@ -15,7 +16,14 @@ class Conditioned(NamedTuple):
     conditioning: Conditioning
 
 
-@node("condition.text", version=1)
+def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    encoder = known.get("text_encoder")
+    if encoder is None or not getattr(encoder, "known", False):
+        return {}
+    return {"conditioning": ConditioningFacts(encoder.hidden_size, 0, encoder.label)}
+
+
+@node("condition.text", version=1, check=_check_text)
 def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prompt: str = "",
          negative: str = "") -> Conditioned:
     """Embed a prompt and a negative prompt with CLIP.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, node
 from ._condition import Conditioning as Told
-from ._condition import to_host
+from ._condition import ConditioningFacts, to_host
 from ._constraints import spread
 from ._ports import (
     Attention,
@@ -34,11 +34,17 @@ class Denoised(NamedTuple):
 
 
 def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
-    """Wrong pairings that configurations alone give away."""
-    denoiser = known.get("denoiser")
+    """Wrong pairings that configurations alone give away, before anything runs."""
+    denoiser, conditioning, schedule = (known.get(name) for name in ("denoiser", "conditioning", "schedule"))
+    if schedule is not None:
+        first_step(len(schedule), params["strength"])
+        if "constraint" in known:
+            require_ddim(schedule)
     if denoiser is None or not getattr(denoiser, "known", False):
         return
     require_denoiser(denoiser)
+    if conditioning is not None:
+        require_pair(denoiser, conditioning.facts)
 
 
 @node("sample.denoise", version=1, persist=True, check=_check_denoise)
@@ -68,13 +74,18 @@ def denoise(denoiser: Denoiser, schedule: Schedule, noise: Noise, ctx: Context,
         BadInput: the parts do not fit together, or the model gives NaN.
     """
     require_denoiser(denoiser)
-    _require_parts(denoiser, schedule, conditioning, constraint)
+    require_pair(denoiser, None if conditioning is None else conditioning.facts)
+    if constraint is not None:
+        require_ddim(schedule)
     stream = noise.stream()
     z_t = stream.start()
     _require_shapes(denoiser, conditioning, z_t)
     if conditioning is not None and conditioning.drew_posterior:
         stream.posterior()
-    first = first_step(len(schedule), strength, latent)
+    if strength < 1 and latent is None:
+        raise BadInput("strength", found=f"{strength:g} with no latent wired", expected="a latent to start from",
+                       fix="wire the output of latent.encode to latent, or set strength to 1")
+    first = first_step(len(schedule), strength)
     if latent is not None and strength == 1:
         ctx.warn("strength is 1: the run starts from pure noise and the latent that is wired has no effect")
     with plain_mode(), ctx.lease(denoiser) as unet:
@@ -103,17 +114,12 @@ def as_model(unet: Any, denoiser: Any) -> Model:
     return model
 
 
-def first_step(steps: int, strength: float, latent: Any) -> int:
+def first_step(steps: int, strength: float) -> int:
     """Position in the timesteps at which a run of this strength begins.
 
     Raises:
-        BadInput: strength is below 1 with nothing to start from, or so small that no step is left.
+        BadInput: strength is so small that no step is left.
     """
-    if strength >= 1:
-        return 0
-    if latent is None:
-        raise BadInput("strength", found=f"{strength:g} with no latent wired", expected="a latent to start from",
-                       fix="wire the output of latent.encode to latent, or set strength to 1")
     count = int(steps * strength + 1e-9)
     if count == 0:
         raise BadInput("strength", found=f"{strength:g} of {steps} steps, which is none", expected="at least one step",
@@ -143,13 +149,17 @@ def require_denoiser(denoiser: Any) -> None:
                        fix="wire the denoiser output of a model node")
 
 
-def _require_parts(denoiser: Any, schedule: Any, conditioning: Told | None, constraint: Any) -> None:
-    if constraint is not None and not schedule.takes_constraint:
+def require_ddim(schedule: Any) -> None:
+    """Raise BadInput unless the schedule's update is the one that constraints are defined for."""
+    if not schedule.takes_constraint:
         raise BadInput("constraint", found="a constraint with a schedule.solver",
                        expected="schedule.ddim: Algorithm 1 is defined for the DDIM update",
                        fix="use schedule.ddim, or take the constraint away")
-    extra = 0 if conditioning is None or conditioning.extra is None else conditioning.extra.shape[1]
-    require_channels(denoiser, extra)
+
+
+def require_pair(denoiser: Any, conditioning: ConditioningFacts | None) -> None:
+    """Raise BadInput unless the UNet takes what it is told, or, where nothing is wired, needs none."""
+    require_channels(denoiser, 0 if conditioning is None else conditioning.extra)
     width = denoiser.cross_attention_dim
     if width is None and conditioning is not None:
         raise BadInput("conditioning", found=f"a conditioning for the unconditional {denoiser.label}",
@@ -157,9 +167,9 @@ def _require_parts(denoiser: Any, schedule: Any, conditioning: Told | None, cons
     if width is not None and conditioning is None:
         raise BadInput("conditioning", found="nothing wired", expected=f"what the {denoiser.label} is told",
                        fix="add condition.text; its prompt may stay empty")
-    if conditioning is not None and conditioning.cond.shape[-1] != width:
-        raise BadInput("conditioning", found=f"embeddings of width {conditioning.cond.shape[-1]} from the "
-                       f"{conditioning.name}", expected=f"{width}, as the {denoiser.label} listens to",
+    if conditioning is not None and conditioning.width != width:
+        raise BadInput("conditioning", found=f"embeddings of width {conditioning.width} from the {conditioning.name}",
+                       expected=f"{width}, as the {denoiser.label} listens to",
                        fix="take text encoder and denoiser from the same model")
 
 

@@ -17,10 +17,11 @@ class Scheduled(NamedTuple):
     schedule: Schedule
 
 
-def _check_ddim(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def _check_ddim(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     scheduler = known.get("scheduler")
     if scheduler is not None and getattr(scheduler, "known", False):
-        make_ddim(scheduler.config, **params)
+        return {"schedule": make_ddim(scheduler.config, **params)}
+    return {}
 
 
 @node("schedule.ddim", version=1, check=_check_ddim)
