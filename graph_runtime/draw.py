@@ -117,7 +117,7 @@ def _boxes(workflow: Workflow, registry: Registry) -> dict[str, _Box]:
 
 def _box(name: str, node: Node, spec: NodeSpec | None, read: set[str], exposed: set[str]) -> _Box:
     if spec is None:
-        outputs = sorted(link.split(".", 1)[1] for link in read if link.startswith(f"{name}."))
+        outputs = sorted(link.partition(".")[2] for link in read if link.partition(".")[0] == name)
         inputs = {socket: ("", True) for socket in node.inputs}
         box = _Box(clean(name, 40), clean(f"{node.type} (unknown)", 48), False, inputs,
                    {output: ("", True) for output in outputs})
@@ -129,7 +129,7 @@ def _box(name: str, node: Node, spec: NodeSpec | None, read: set[str], exposed: 
         outputs_ = {output: (port.socket, f"{name}.{output}" in read) for output, port in spec.outputs.items()}
         box = _Box(clean(name, 40), spec.id, True, inputs, outputs_, list(_settings(name, node, spec, exposed)))
     known = {setting for setting, _, _ in box.settings}
-    wanted = [target.split(".", 1)[1] for target in sorted(exposed) if target.startswith(f"{name}.")]
+    wanted = [target.partition(".")[2] for target in sorted(exposed) if target.partition(".")[0] == name]
     box.settings += [(setting, "", True) for setting in wanted if setting not in known]
     return box
 

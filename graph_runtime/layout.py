@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-import networkx as nx
+import networkx as nx  # type: ignore[import-untyped]
 
 GAP_X, GAP_Y, LANE_GAP, LANE_HEIGHT = 54.0, 22.0, 8.0, 8.0
 SWEEPS, PASSES, SMALL, STRAIGHT = 16, 60, 160, 12.0
