@@ -1,5 +1,7 @@
 """A comparison sheet: pictures side by side at one height, each with a readable label."""
 
+import unicodedata
+from functools import cache
 from math import ceil, sqrt
 
 import numpy as np
@@ -51,7 +53,7 @@ def draw_sheet(pictures: list[Float[Tensor, "h w 3"]], labels: list[str], column
 
 def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, "height width 3"]:
     """One centred line of text; smaller when it is long, cut with an ellipsis when even that does not fit."""
-    label = " ".join(label.split())
+    label = "".join(_writable(letter) for letter in " ".join(label.split()))
     strip = Pil.new("RGB", (width, height), (255, 255, 255))
     pen = ImageDraw.Draw(strip)
     font = _font(size)
@@ -66,6 +68,15 @@ def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, 
     return torch.from_numpy(np.asarray(strip, dtype=np.float32) / np.float32(255))
 
 
+@cache
+def _writable(letter: str) -> str:
+    """The letter, or the name of a Greek one that Pillow's built-in font lacks: η becomes eta."""
+    name = unicodedata.name(letter, "").split()
+    missing = bytes(_font(16).getmask("\uffff")) == bytes(_font(16).getmask(letter))
+    return name[-1].lower() if missing and name[:1] == ["GREEK"] and "LETTER" in name[:-1] else letter
+
+
+@cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size)
     assert isinstance(font, ImageFont.FreeTypeFont)  # load_default(size) always scales

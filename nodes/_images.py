@@ -9,9 +9,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ._masks import depth
+from ._masks import bounding_box, depth
 
 GREY = 0.5  # 0 in the model's [−1, 1]
+MARGIN = 8  # pixels around the hole that the membrane sees
+JACOBI_STEPS = 16  # on each grid of the membrane
 RING = 32  # pixels around the hole in which colours are compared
 RING_LEAST = 64  # fewer known pixels than this say nothing about colour: all known ones are taken
 
@@ -64,30 +66,39 @@ def nearest_known(image: Float[Tensor, "b h w 3"], hole: Bool[Tensor, "b h w"]) 
 
 
 def smooth_fill(image: Float[Tensor, "b h w 3"], hole: Bool[Tensor, "b h w"]) -> Float[Tensor, "b h w 3"]:
-    """A smooth membrane over the hole: `nearest_known`, then blurred inside it from coarse to fine.
+    """The membrane over the hole: nearly harmonic (Laplace's equation with the known colours as boundary).
 
-    The widths fall from half the hole's depth to one pixel while known pixels stay fixed, which approaches the
-    harmonic fill (the solution of Laplace's equation with the known colours as boundary).
+    Cascadic multigrid (Bornemann and Deuflhard, 1996): known colours are averaged on coarser and coarser grids until no
+    hole is left; then each grid starts from the coarser one and takes Jacobi steps inside the hole. O(pixels).
     """
-    from scipy.ndimage import gaussian_filter
-
-    start = nearest_known(image, hole)
-    out = start.clone()
-    for picture, plane in zip(out, hole, strict=True):
-        if not plane.any() or plane.all():
-            continue
-        rows, columns = plane.any(1).nonzero()[:, 0], plane.any(0).nonzero()[:, 0]
-        sigma = max(1.0, float(depth(plane[None]).max()) / 2)
-        margin = int(4 * sigma) + 1
-        window = (slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
-                  slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1))
-        part, inside = picture[window].cpu().double().numpy(), plane[window].cpu().numpy()[..., None]
-        while sigma >= 1:
-            part = np.where(inside, gaussian_filter(part, (sigma, sigma, 0), mode="nearest"), part)
-            sigma /= 1.5
-        filled = torch.from_numpy(part).to(picture)
-        picture[window] = torch.where(plane[window][..., None], filled.clamp(0, 1), picture[window])
+    box = bounding_box(hole)
+    if box is None:
+        return image.clone()
+    left, top, right, bottom = box
+    part = (slice(None), slice(max(0, top - MARGIN), bottom + MARGIN), slice(max(0, left - MARGIN), right + MARGIN))
+    grids = [(image[part].movedim(-1, 1), hole[part][:, None])]
+    while bool(grids[-1][1].any()) and max(grids[-1][0].shape[2:]) > 1:
+        grids.append(_halve(*grids[-1]))
+    solution = torch.where(grids[-1][1], GREY, grids[-1][0])
+    for picture, inside in reversed(grids[:-1]):
+        height, width = picture.shape[2:]
+        finer = F.interpolate(solution, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+        solution = torch.where(inside, finer, picture)
+        for _ in range(JACOBI_STEPS):
+            around = F.pad(solution, (1, 1, 1, 1), mode="replicate")
+            mean = (around[..., :-2, 1:-1] + around[..., 2:, 1:-1] + around[..., 1:-1, :-2] + around[..., 1:-1, 2:]) / 4
+            solution = torch.where(inside, mean, picture)
+    out = image.clone()
+    out[part] = solution.movedim(1, -1)
     return out
+
+
+def _halve(picture: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of the known pixels in every 2×2 block; a block without any stays hole."""
+    known = (~hole).to(picture)
+    weight = F.avg_pool2d(known, 2, ceil_mode=True)
+    total = F.avg_pool2d(torch.where(hole, 0, picture), 2, ceil_mode=True)
+    return total / weight.clamp(min=1e-6), weight == 0
 
 
 def noise_like(image: Float[Tensor, "b h w 3"], seed: int) -> Float[Tensor, "b h w 3"]:

@@ -63,8 +63,8 @@ class Window:
 
 
 def plan_fit(height: int, width: int, multiple: int, size: int | None, mode: str, square: bool) -> Fit:
-    """Sizes for `fit_image`. `size` is the short side after scaling; aspect is kept but for `resize`'s rounding."""
-    scale = 1.0 if size is None else size / min(height, width)
+    """Sizes for `fit_image`. `size` is the short side after scaling (padding to a square: the long one)."""
+    scale = 1.0 if size is None else size / (max if square and mode == "pad" else min)(height, width)
     scaled_h, scaled_w = max(1, round(height * scale)), max(1, round(width * scale))
     if mode == "pad":
         goal_h, goal_w = (_up(side, multiple) for side in (scaled_h, scaled_w))

@@ -136,15 +136,15 @@ def fit(image: Image, mask: Mask | None = None, multiple: Annotated[int, Field(g
         square: bool = False) -> Fitted:
     """Bring a picture of any size to sides that a model takes; image.unfit brings the result back.
 
-    `size` scales the short side to that many pixels first (aspect kept, bicubic with antialiasing; masks keep every
-    hole). Then `pad` mirrors the border outwards (known: mask 0), `crop` cuts the centre, `resize` stretches to the
-    nearest multiple. `size=512, mode=crop, square=true` is the papers' centre crop of 512².
+    `size` first scales the picture (aspect kept, bicubic with antialiasing; masks keep every hole). Then `pad`
+    mirrors the border outwards (known: mask 0), `crop` cuts the centre, `resize` stretches to the nearest multiple.
+    `size=512, mode=crop, square=true` is the papers' centre crop of 512².
 
     Args:
         image: The picture, `[b h w 3]`, any size.
         mask: Travels along, 1 = repaint; without one, a mask of zeros comes out.
         multiple: Both sides become multiples of this (8 for Stable Diffusion).
-        size: Length of the short side in pixels after scaling; null leaves the scale alone.
+        size: Short side in pixels after scaling (the square's side with square=true); null leaves the scale alone.
         mode: pad (nothing is lost), crop (the margin is restored by image.unfit) or resize (aspect changes a little).
         square: Make both sides equal: pad to the longer, crop or resize to the shorter.
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image as Pil
-
 from inlay.graph_runtime import BadInput, Context
 from inlay.nodes.image import load
 from inlay.nodes.mask import load as load_mask
+from PIL import Image as Pil
 
 RNG = np.random.default_rng(0)
 SIZE = (9, 7)  # width, height

@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
-
 from inlay.graph_runtime import BadInput, Context
 from inlay.nodes.mask import grow, shape, to_latent
+from scipy import ndimage
 
 CTX = Context()
 

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image as Pil
-
 from inlay.graph_runtime import BadInput, Context
 from inlay.nodes.mask import load
+from PIL import Image as Pil
 
 HOLE = np.zeros((12, 16), dtype=bool)
 HOLE[3:9, 4:12] = True
@@ -34,7 +33,7 @@ def save(path, hole=HOLE, mode="L", white=255, black=0):
     if mode == "I;16":
         Pil.fromarray((grey * 257).astype(np.uint16)).save(path)
     elif mode == "P":
-        picture = Pil.fromarray(np.where(hole, 0, 1).astype(np.uint8), "P")  # index 0 is white, so order must not matter
+        picture = Pil.fromarray(np.where(hole, 0, 1).astype(np.uint8), "P")  # index 0 is the white one
         picture.putpalette([white] * 3 + [black] * 3)
         picture.save(path)
     elif mode in ("LA", "RGBA"):
