@@ -4,6 +4,7 @@ import types
 
 import graph_toys
 import pytest
+from inlay.graph_runtime import session
 
 
 @pytest.fixture
@@ -18,4 +19,6 @@ def _graph():
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory, monkeypatch):
+    """A home and a session of its own for every test."""
     monkeypatch.setenv("INLAY_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setattr(session, "_sessions", {})

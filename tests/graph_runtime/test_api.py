@@ -1,0 +1,130 @@
+"""`inlay.run` and `inlay.check` on toy graphs: names, paths, results, warm sessions."""
+
+import json
+
+import inlay
+import pytest
+from inlay.graph_runtime import api, session
+from inlay.graph_runtime.errors import WorkflowError
+
+
+@pytest.fixture
+def flow(toys, graph, tmp_path):
+    (tmp_path / "words.txt").write_text("hello")
+    raw = graph({"r": ("toy.read", {"path": "words.txt"}), "w": ("toy.write", {}, {"word": "r.word"})},
+                {"word": "w.word"}, inputs={"text": "r.path", "prefix": "w.prefix"})
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps(raw))
+    return path
+
+
+def test_a_file_runs(flow, toys, tmp_path):
+    result = inlay.run(flow, nodes=[toys.module], out=tmp_path / "out")
+    assert result["word"] == "hello"
+    assert [path.relative_to(tmp_path).as_posix() for path in result.paths] == ["out/word_00001.txt"]
+    assert list(result) == ["word"]
+    assert set(result.timings) == {"r", "w"}
+
+
+def test_inputs_by_name_and_settings_by_place(flow, toys, tmp_path):
+    other = tmp_path / "elsewhere.txt"
+    other.write_text("bye")
+    result = inlay.run(flow, nodes=[toys.module], out=tmp_path / "out", text=other, set={"w.prefix": "deep/er"})
+    assert result["word"] == "bye"
+    assert result.paths[0].relative_to(tmp_path).as_posix() == "out/deep/er_00001.txt"
+
+
+def test_nothing_is_overwritten(flow, toys, tmp_path):
+    for number in (1, 2, 3):
+        result = inlay.run(flow, nodes=[toys.module], out=tmp_path / "out", prefix="same")
+        assert result.paths[0].name == f"same_0000{number}.txt"
+
+
+@pytest.mark.parametrize("prefix", ["../escape", "/tmp/escape", "", "a/../../escape", ".."])
+def test_files_land_only_below_the_output_folder(flow, toys, tmp_path, prefix):
+    with pytest.raises(inlay.NodeError, match="below the output folder"):
+        inlay.run(flow, nodes=[toys.module], out=tmp_path / "out", prefix=prefix)
+    assert not list(tmp_path.parent.rglob("escape*"))
+
+
+def test_a_link_in_the_output_folder_leads_nowhere(flow, toys, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "away").mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "away")
+    with pytest.raises(inlay.NodeError, match="below the output folder"):
+        inlay.run(flow, nodes=[toys.module], out=tmp_path / "out", prefix="link/x")
+    assert not list((tmp_path / "away").iterdir())
+
+
+def test_a_dict_is_the_users_own_word(toys, graph, tmp_path, monkeypatch):
+    (tmp_path / "w.txt").write_text("mine")
+    raw = graph({"r": ("toy.read", {"path": "w.txt"})}, {"word": "r.word"})
+    monkeypatch.chdir(tmp_path)
+    assert inlay.run(raw, nodes=[toys.module])["word"] == "mine"
+    assert raw["nodes"]["r"]["params"] == {"path": "w.txt"}
+
+
+def test_check_gives_problems_and_runs_nothing(flow, toys):
+    assert inlay.check(flow, nodes=[toys.module]) == []
+    problems = inlay.check(flow, nodes=[toys.module], txet="a")
+    assert [problem.fix for problem in problems] == ["did you mean 'text'?"]
+    problems = inlay.check(flow, nodes=[toys.module], text="/nowhere/at/all.txt")
+    assert problems[0].where == "r.path"
+    assert "--text" in problems[0].fix
+    assert toys.calls == []
+
+
+def test_results_stay_warm_between_runs_and_no_cache_computes_anew(flow, toys, tmp_path):
+    for _ in range(2):
+        inlay.run(flow, nodes=[toys.module], out=tmp_path / "out")
+    assert toys.calls.count("read") == 1
+    inlay.run(flow, nodes=[toys.module], out=tmp_path / "out", cache=False)
+    assert toys.calls.count("read") == 2
+    (tmp_path / "words.txt").write_text("other")
+    assert inlay.run(flow, nodes=[toys.module], out=tmp_path / "out")["word"] == "other"
+
+
+def test_an_unknown_file_names_the_shipped_ones():
+    with pytest.raises(WorkflowError) as caught:
+        inlay.run("zero_shot_inpiant")
+    assert "zero_shot_inpaint" in caught.value.problems[0].fix
+
+
+@pytest.mark.parametrize(("text", "size"), [("6GB", 6 * 10**9), ("500 MiB", 500 * 2**20), ("1.5g", 1_500_000_000),
+                                            ("123", 123), (None, None), (7, 7)])
+def test_memory_sizes(text, size):
+    assert session.parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "six", "-3GB", "0", "3 GBB"])
+def test_what_is_no_memory_size_is_refused(text):
+    with pytest.raises(WorkflowError, match="6GB"):
+        session.parse_size(text)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "tpu", "cpu:x", ""])
+def test_a_device_that_is_not_there_is_refused(device):
+    with pytest.raises(WorkflowError, match="--device auto"):
+        session.resolve_device(device)
+
+
+def test_a_broken_plugin_is_named(monkeypatch):
+    import importlib.metadata
+
+    class Entry:
+        name, value = "bad", "bad_pack.nodes"
+
+        def load(self):
+            raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [Entry()])
+    with pytest.raises(WorkflowError, match="bad_pack"):
+        api.pack.__wrapped__()
+
+
+def test_importing_inlay_is_light():
+    import subprocess
+    import sys
+
+    code = "import sys, inlay; assert 'torch' not in sys.modules and 'pydantic' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
