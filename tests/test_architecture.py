@@ -1,0 +1,141 @@
+"""The house rules that a machine can check: who imports whom, and how files look."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("graph_runtime", "nodes", "dollhouse", "workflows", "benchmarks", "tests")
+SOURCES = [Path("__init__.py"), *sorted(path.relative_to(ROOT) for room in ROOMS if room != "tests"
+                                        for path in (ROOT / room).rglob("*.py"))]
+TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
+LONGEST = 400
+HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "node_helpers", "server", "execution"}
+WEB = {"fastapi", "starlette", "uvicorn", "aiohttp", "flask", "gradio"}
+HEAVY = {"diffusers", "transformers", "peft", "accelerate", "cv2", "torchvision", "matplotlib", "scipy"}
+FORBIDDEN = {"eval", "exec", "compile", "os.system", "pickle.load", "pickle.loads"}
+PURE = {"spec", "errors", "context", "models", "events", ""}  # what a node file may see of the engine
+EDGE = {"api", "cli", "comfy", "comfy_host", "docs", "server", "sweep", "recipe"}  # may look at the nodes
+
+
+def tree(path):
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"), str(path))
+
+
+def resolved(path, statement):
+    """Dotted names that an import statement reaches, ours as `inlay.…`, whichever way it is written."""
+    if isinstance(statement, ast.Import):
+        return [alias.name for alias in statement.names]
+    base = statement.module or ""
+    if statement.level:
+        package = ("inlay", *path.parts[:-1])
+        package = package[: len(package) - statement.level + 1]
+        base = ".".join((*package, *([statement.module] if statement.module else [])))
+    return [f"{base}.{alias.name}" for alias in statement.names]
+
+
+def imports(path, top_only=False):
+    statements = tree(path).body if top_only else ast.walk(tree(path))
+    return [(name, statement) for statement in statements if isinstance(statement, (ast.Import, ast.ImportFrom))
+            for name in resolved(path, statement)]
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
+def test_no_star_imports_and_no_long_files(path):
+    for name, _ in imports(path):
+        assert not name.endswith(".*"), f"{path}: import * from {name}"
+    length = len((ROOT / path).read_text(encoding="utf-8").splitlines())
+    assert length <= (LONGEST if path in SOURCES else 2 * LONGEST), f"{path} has {length} lines"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_imports_inside_the_package_are_relative(path):
+    if path.parts[0] == "benchmarks":
+        return  # scripts that stand outside the package
+    for name, statement in imports(path):
+        ours = name.split(".")[0] in (*ROOMS, "inlay")
+        assert not ours or getattr(statement, "level", 0), f"{path}:{statement.lineno}: absolute import of {name}"
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] == "graph_runtime"], ids=str)
+def test_the_engine_imports_itself_only(path):
+    for name, statement in imports(path):
+        if name.startswith("inlay.nodes"):
+            assert path.stem in EDGE, f"{path}:{statement.lineno}: the engine knows no node"
+        assert not name.startswith("inlay.dollhouse"), f"{path}:{statement.lineno}: {name}"
+        assert name.split(".")[0] not in {"diffusers", "transformers", "peft"} or path.stem in EDGE, (
+            f"{path}:{statement.lineno}: the engine knows nothing of diffusion")
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] == "nodes"], ids=str)
+def test_nodes_see_only_what_is_pure(path):
+    for name, statement in imports(path):
+        parts = name.split(".")
+        where = f"{path}:{statement.lineno}: {name}"
+        if parts[:2] == ["inlay", "graph_runtime"]:
+            public = len(parts) == 3 and (parts[2] in PURE or parts[2][:1].isupper() or parts[2] == "node")
+            assert public or parts[2] in PURE or path.name == "__init__.py", where
+        if parts[:2] == ["inlay", "nodes"] and path.name.startswith("_") and path.name != "__init__.py":
+            assert parts[2].startswith("_"), f"{where}: an algorithm imports a node"
+        if parts[:2] == ["inlay", "dollhouse"]:
+            pytest.fail(f"{where}: dollhouse is data, named by its folder")
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] == "nodes"], ids=str)
+def test_node_files_stay_light_and_readable_at_run_time(path):
+    for name, statement in imports(path, top_only=True):
+        assert name.split(".")[0] not in HEAVY, f"{path}:{statement.lineno}: import {name} inside the function"
+    assert not any(name.startswith("__future__.annotations") for name, _ in imports(path)), path
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] != "benchmarks"], ids=str)
+def test_only_the_adapters_name_the_host_or_a_web_framework(path):
+    for name, statement in imports(path):
+        top = name.split(".")[0]
+        assert top not in HOST, f"{path}:{statement.lineno}: {name}"
+        assert top not in WEB or "server" in path.parts or path.stem == "server", f"{path}:{statement.lineno}: {name}"
+    constants = {node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant)}
+    named = {text for text in constants if isinstance(text, str) and " " not in text
+             and text.split(".")[0] in ("comfy", "folder_paths")}
+    assert not named or path.name == "comfy_host.py", f"{path} names {named}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_nothing_executes_text_or_reads_pickles(path):
+    for call in (node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)):
+        name = ast.unparse(call.func)
+        assert name not in FORBIDDEN, f"{path}:{call.lineno}: {name}"
+        if name == "torch.load":
+            flags = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+            assert flags.get("weights_only") == "True", f"{path}:{call.lineno}: torch.load without weights_only"
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_importing_inlay_is_light():
+    heavy = ("torch", "numpy", "pydantic", "PIL", "diffusers", "transformers", "networkx", "rich")
+    done = run_python(f"import sys, inlay; dir(inlay); print([m for m in {heavy!r} if m in sys.modules])")
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_node_files_import_no_diffusers():
+    done = run_python("import sys, inlay.nodes; inlay.nodes.load_pack(); "
+                      f"print([m for m in {sorted(HEAVY)!r} if m in sys.modules])")
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_every_lazy_name_is_there():
+    done = run_python("import inlay; [getattr(inlay, name) for name in inlay._LAZY]; print(inlay.__version__)")
+    assert done.returncode == 0, done.stderr
+    assert f'version = "{done.stdout.strip()}"' in (ROOT / "pyproject.toml").read_text()
+    assert run_python("import inlay; inlay.nothing").returncode == 1
+
+
+def test_test_files_have_names_of_their_own():
+    names = [path.name for path in TESTS if path.name not in ("conftest.py", "__init__.py")]
+    assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
