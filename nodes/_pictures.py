@@ -27,6 +27,8 @@ MAX_BATCH_PIXELS = 400_000_000  # of a whole folder or glob
 SIDE_LIMIT = {"jpeg": 65_500, "webp": 16_383}
 ORIENTATION = 0x0112
 DESCRIPTION = 0x010E
+EXIF_FOLDER, USER_COMMENT = 0x8769, 0x9286
+JPEG_EXIF_LIMIT = 65_500  # one segment holds 64 KiB
 UPRIGHT = {
     2: Pil.Transpose.FLIP_LEFT_RIGHT, 3: Pil.Transpose.ROTATE_180, 4: Pil.Transpose.FLIP_TOP_BOTTOM,
     5: Pil.Transpose.TRANSPOSE, 6: Pil.Transpose.ROTATE_270, 7: Pil.Transpose.TRANSVERSE, 8: Pil.Transpose.ROTATE_90,
@@ -301,7 +303,8 @@ def _sizes_differ(files: list[Path]) -> BadInput:
 def write_picture(pixels: NDArray[np.uint8], path: Path, kind: str, metadata: dict[str, str]) -> list[str]:
     """Write `[h w 3]` 8-bit RGB as png, jpeg or webp (lossless); the same input gives the same bytes.
 
-    Metadata become PNG text chunks of the same names; in JPEG and WebP one JSON object in EXIF ImageDescription.
+    Metadata become PNG text chunks of the same names. In JPEG and WebP, `inlay` (the workflow) becomes EXIF
+    ImageDescription and all others one JSON object in EXIF UserComment.
 
     Returns:
         Notes for the user, e.g. that metadata did not fit.
@@ -313,16 +316,23 @@ def write_picture(pixels: NDArray[np.uint8], path: Path, kind: str, metadata: di
             chunks.add_text(name, text)  # Latin-1 as tEXt, anything else as iTXt
         picture.save(path, format="PNG", pnginfo=chunks)
         return []
-    notes, exif = [], Pil.Exif()
-    if metadata:
-        text = json.dumps(metadata)
-        if kind == "jpeg" and len(text) > 65_000:  # one EXIF segment holds 64 KiB
-            notes.append("the workflow is too long for JPEG's metadata and was left out: save as PNG to keep it")
-        else:
-            exif[DESCRIPTION] = text
+    exif, notes = _exif(metadata), []
+    if kind == "jpeg" and len(exif) > JPEG_EXIF_LIMIT:
+        notes.append("the workflow is too long for JPEG's metadata and was left out: save as PNG to keep it")
+        exif = b""
     if kind == "jpeg":
-        picture.save(path, format="JPEG", quality=95, subsampling=0, exif=exif.tobytes() if len(exif) else b"")
+        picture.save(path, format="JPEG", quality=95, subsampling=0, exif=exif)
     else:
-        picture.save(path, format="WEBP", lossless=True, exact=True, quality=80, method=4,
-                     exif=exif.tobytes() if len(exif) else b"")
+        picture.save(path, format="WEBP", lossless=True, exact=True, quality=80, method=4, exif=exif)
     return notes
+
+
+def _exif(metadata: dict[str, str]) -> bytes:
+    if not metadata:
+        return b""
+    exif, others = Pil.Exif(), {name: text for name, text in metadata.items() if name != "inlay"}
+    if "inlay" in metadata:
+        exif[DESCRIPTION] = metadata["inlay"]
+    if others:
+        exif.get_ifd(EXIF_FOLDER)[USER_COMMENT] = b"ASCII\0\0\0" + json.dumps(others).encode("ascii")
+    return exif.tobytes()

@@ -70,7 +70,7 @@ def test_same_bytes(ctx, kind):
         assert a.read() == b.read()
 
 
-CHUNKS = {"inlay": json.dumps({"title": "Ein Loch füllen – 部屋", "nodes": {}}, ensure_ascii=False), "note": "plain"}
+CHUNKS = {"inlay": json.dumps({"title": "Ein Loch füllen – 部屋", "nodes": {}}), "note": "plain"}
 
 
 def test_png_metadata_are_text_chunks(ctx):
@@ -79,6 +79,10 @@ def test_png_metadata_are_text_chunks(ctx):
     with Pil.open(path) as picture:
         assert picture.info["inlay"] == CHUNKS["inlay"]
         assert picture.text == CHUNKS
+    ctx.metadata = {"prompt": "部屋 – räume"}  # not Latin-1: an iTXt chunk
+    path, = save(torch.rand(1, 8, 8, 3), ctx).paths
+    with Pil.open(path) as picture:
+        assert picture.info["prompt"] == "部屋 – räume"
     bare, = save(torch.rand(1, 8, 8, 3), ctx, metadata=False).paths
     with Pil.open(bare) as picture:
         assert picture.text == {}
@@ -86,10 +90,12 @@ def test_png_metadata_are_text_chunks(ctx):
 
 @pytest.mark.parametrize("kind", ["jpeg", "webp"])
 def test_other_metadata_are_exif(ctx, kind):
-    ctx.metadata = CHUNKS
+    ctx.metadata = {**CHUNKS, "prompt": "räume"}
     path, = save(torch.rand(1, 8, 8, 3), ctx, format=kind).paths
     with Pil.open(path) as picture:
-        assert json.loads(picture.getexif()[0x010E]) == CHUNKS
+        exif = picture.getexif()
+        assert exif[0x010E] == CHUNKS["inlay"]
+        assert json.loads(exif.get_ifd(0x8769)[0x9286][8:]) == {"note": "plain", "prompt": "räume"}
     bare, = save(torch.rand(1, 8, 8, 3), ctx, format=kind, metadata=False).paths
     with Pil.open(bare) as picture:
         assert not picture.getexif()
