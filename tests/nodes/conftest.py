@@ -45,7 +45,8 @@ class Tiny:
         """A real CLIP byte-pair tokenizer over the letters a … l with two merges."""
         folder.mkdir(parents=True, exist_ok=True)
         letters = "abcdefghijkl"
-        words = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters), "ab", "abc</w>"]
+        words = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
+        words += ["ab", "abc</w>"]
         (folder / "vocab.json").write_text(json.dumps({word: index for index, word in enumerate(words)}))
         (folder / "merges.txt").write_text("#version: 0.2\na b\nab c</w>\n")
         (folder / "tokenizer_config.json").write_text(json.dumps({

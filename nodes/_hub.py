@@ -1,0 +1,153 @@
+"""Models on the Hugging Face hub: from the local cache while checking, downloaded when they are first needed.
+
+Only what is used is fetched: configurations, the tokenizer, and one variant of the safetensors weights of each part.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..graph_runtime import ModelError
+from ._model_files import PARTS, PICKLES, ModelFolder, Weights, pickled
+
+_resolved: dict["HubModel", ModelFolder] = {}  # lookups of this process; a snapshot's files never change
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A repository on the hub.
+
+    Attributes:
+        repository: `owner/name`.
+        revision: branch, tag or commit; None for the default branch.
+        variant: file variant asked for, or None.
+        prediction: a prediction type that overrides the scheduler's own.
+        pixel: an unconditional pixel model is wanted, with no VAE and no text.
+    """
+
+    repository: str
+    revision: str | None = None
+    variant: str | None = None
+    prediction: str | None = None
+    pixel: bool = False
+
+    @property
+    def name(self) -> str:
+        """The repository, with its revision where one was named."""
+        return self.repository + (f"@{self.revision}" if self.revision else "")
+
+    @property
+    def known(self) -> bool:
+        """True when every file that is needed is in the local cache. Never touches the network."""
+        return self._cached() is not None
+
+    def folder(self) -> ModelFolder:
+        """The model on disk, downloaded if need be.
+
+        Raises:
+            ModelError: there is no such model, or no network; the message says where was looked.
+        """
+        return self._cached() or self._download()
+
+    def config(self, part: str) -> Mapping[str, Any]:
+        """The configuration of a part."""
+        return self.folder().config(part)
+
+    def stamp(self, part: str) -> str:
+        """State of a part's files."""
+        return self.folder().stamp(part)
+
+    def weights(self, part: str) -> Weights:
+        """The weight files of a part."""
+        return self.folder().weights(part)
+
+    def tokenizer_folder(self) -> Path:
+        """The folder of the tokenizer."""
+        return self.folder().tokenizer_folder()
+
+    def _cached(self) -> ModelFolder | None:
+        if self not in _resolved:
+            from huggingface_hub import snapshot_download
+
+            try:
+                root = snapshot_download(self.repository, revision=self.revision, local_files_only=True)
+                _resolved[self] = self._complete(Path(root))
+            except (OSError, ValueError, ModelError):  # not there, or there in part: it will be downloaded
+                return None
+        return _resolved[self]
+
+    def _complete(self, root: Path) -> ModelFolder:
+        """The folder, if all that is needed is in it."""
+        flat = self.pixel and (root / "config.json").is_file() and not (root / "unet").is_dir()
+        folder = ModelFolder(root, self.name, self.variant, flat, self.prediction)
+        for part in self._parts():
+            folder.stamp(part)
+        return folder
+
+    def _parts(self) -> tuple[str, ...]:
+        return ("unet", "scheduler") if self.pixel else tuple(PARTS)
+
+    def _download(self) -> ModelFolder:
+        from huggingface_hub import HfApi, constants, snapshot_download
+
+        if offline():
+            raise ModelError("source", found=f"{self.name}, which is not in {constants.HF_HUB_CACHE}, and no network "
+                             "is to be used (INLAY_OFFLINE or HF_HUB_OFFLINE is set)",
+                             expected="a model that is on this machine",
+                             fix="unset the variable once to download it, or name a folder")
+        try:
+            names = HfApi().list_repo_files(self.repository, revision=self.revision)
+            wanted = needed_files(names, self._parts(), self.variant, self.name)
+            root = snapshot_download(self.repository, revision=self.revision, allow_patterns=wanted)
+        except ModelError:
+            raise
+        except Exception as error:  # the client raises its own, httpx's and requests' errors
+            text = (str(error).strip().splitlines() or [""])[0][:160]
+            raise ModelError("source", found=f"{self.name}: {type(error).__name__}: {text}; not in the cache either "
+                             f"({constants.HF_HUB_CACHE})", expected="a hub repository that can be read",
+                             fix="check the spelling and the network; a gated model needs its licence accepted and "
+                                 "`hf auth login`") from error
+        _resolved[self] = self._complete(Path(root))
+        return _resolved[self]
+
+
+def offline() -> bool:
+    """True when the user forbade the network."""
+    return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
+               for name in ("INLAY_OFFLINE", "HF_HUB_OFFLINE"))
+
+
+def needed_files(names: Iterable[str], parts: Iterable[str], variant: str | None, repository: str) -> list[str]:
+    """Of a repository's files those that are needed: configurations, tokenizer, one variant of each part's weights.
+
+    Raises:
+        ModelError: a part has no safetensors, or not the variant.
+    """
+    names = sorted(names)
+    flat = not any(name.startswith("unet/") for name in names)
+    wanted = [name for name in names if name == "model_index.json"]
+    for part in parts:
+        prefix = "" if flat else f"{part}/"
+        inside = [name for name in names if name.startswith(prefix) and "/" not in name.removeprefix(prefix)]
+        stem = PARTS[part][1]
+        wanted += [name for name in inside if name.endswith((".json", ".txt"))]
+        if stem is None:
+            continue
+        pattern = re.compile(rf"{re.escape(prefix + stem)}(?:\.(\w+))?(?:-\d+-of-\d+)?\.safetensors")
+        found: dict[str | None, list[str]] = {}
+        for name in inside:
+            if match := pattern.fullmatch(name):
+                found.setdefault(match.group(1), []).append(name)
+        if not found and any(name.endswith(PICKLES) for name in inside):
+            raise pickled(f"{repository}/{next(name for name in inside if name.endswith(PICKLES))}")
+        if not found or (variant is not None and variant not in found):
+            kinds = ", ".join(sorted(str(kind or "plain") for kind in found)) or "no safetensors at all"
+            raise ModelError("variant" if found else "source",
+                             found=f"{repository} with {kinds} for its {part}",
+                             expected=f"{variant!r} files" if variant else f"weights of a {part} as .safetensors",
+                             fix="set variant to null" if found else "name a Stable Diffusion 1.x or 2.x model")
+        wanted += found.get(variant) or found[sorted(found, key=str)[0]]
+    return sorted(set(wanted))
