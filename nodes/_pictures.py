@@ -5,10 +5,11 @@ number from file to file. A picture's colour profile is not applied: the numbers
 """
 
 import glob
+import io
 import json
 import re
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class Picture:
         colour: 8-bit RGB, or None for 16-bit grey.
         wide: `[h w]` grey in [0, 1] of a 16-bit picture, or None.
         alpha: `[h w]` in [0, 1], 1 = opaque; None where the file has no transparency.
+        profile: name of a colour profile other than sRGB, which is not applied; else empty.
         notes: what the reader should be told about this file.
     """
 
@@ -61,7 +63,8 @@ class Picture:
     colour: Pil.Image | None
     wide: Array | None
     alpha: Array | None
-    notes: tuple[str, ...] = field(default=())
+    profile: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -166,8 +169,8 @@ def read_picture(path: Path) -> Picture:
         except Exception as error:  # whatever a decoder trips over is a statement about the file
             raise BadInput("path", found=f"{path.name!r}, which breaks off or is damaged ({error})",
                            expected="a complete picture file", fix="copy or download the file again") from error
-        picture.info.pop("icc_profile", None)
-        return _convert(path, _upright(picture, notes), notes)
+        profile = _foreign_profile(picture.info.get("icc_profile"))
+        return replace(_convert(path, _upright(picture, notes), notes), profile=profile)
 
 
 def _open(path: Path) -> Pil.Image:
@@ -207,22 +210,18 @@ def _notes(picture: Pil.Image) -> list[str]:
         notes.append(f"animated or many-paged: only the first of {frames} frames is used")
     if picture.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[-1]) for tile in getattr(picture, "tile", ())):
         notes.append("16-bit colour: read at 8 bits a channel")
-    profile = _profile_name(picture.info.get("icc_profile"))
-    if profile and "srgb" not in profile.lower().replace(" ", ""):
-        notes.append(f"colour profile {profile!r}: its numbers are kept as they are and read as sRGB")
     return notes
 
 
-def _profile_name(profile: bytes | None) -> str:
+def _foreign_profile(profile: bytes | None) -> str:
     if not profile:
         return ""
     try:
-        import io
-
         from PIL import ImageCms
-        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).strip()
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).strip()
     except Exception:  # a damaged profile changes nothing, since profiles are not applied
         return "unreadable"
+    return "" if "srgb" in name.lower().replace(" ", "") else name or "unnamed"
 
 
 def _upright(picture: Pil.Image, notes: list[str]) -> Pil.Image:
@@ -243,15 +242,15 @@ def _convert(path: Path, picture: Pil.Image, notes: list[str]) -> Picture:
             raise _refused(path, f"32-bit integers from {raw.min()} to {raw.max()}")
         alpha = (raw != key).astype(np.float32) if isinstance(key, int) else None
         wide = raw.astype(np.float32) / np.float32(65_535)
-        return Picture(path, mode, None, wide, alpha, tuple(notes))
+        return Picture(path, mode, None, wide, alpha, notes=tuple(notes))
     if mode not in EIGHT_BIT:
         raise _refused(path, f"Pillow mode {mode!r}")
     if mode in ("LA", "PA", "RGBA") or (key is not None and mode in ("1", "L", "P", "RGB")):
         picture = picture.convert("RGBA")
-        return Picture(path, mode, picture.convert("RGB"), None, unit(picture.getchannel("A")), tuple(notes))
+        return Picture(path, mode, picture.convert("RGB"), None, unit(picture.getchannel("A")), notes=tuple(notes))
     if mode == "1":
         picture = picture.convert("L")
-    return Picture(path, mode, picture.convert("RGB"), None, None, tuple(notes))
+    return Picture(path, mode, picture.convert("RGB"), None, None, notes=tuple(notes))
 
 
 def _refused(path: Path, what: str) -> BadInput:

@@ -76,6 +76,8 @@ def load(path: ReadPaths, ctx: Context) -> Loaded:
     for picture in pictures:
         for note in picture.notes:
             ctx.warn(f"{picture.path.name}: {note}")
+        if picture.profile:
+            ctx.warn(f"{picture.path.name}: colour profile {picture.profile!r}: its numbers are read as if sRGB")
     image = np.stack([picture.rgb() for picture in pictures])
     return Loaded(torch.from_numpy(image), torch.from_numpy(np.stack([_transparency(p) for p in pictures])))
 

@@ -273,6 +273,9 @@ def test_foreign_colour_profiles_are_mentioned(tmp_path, ctx):
     Pil.new("RGB", SIZE).save(tmp_path / "x.png", icc_profile=b"nonsense")
     load(str(tmp_path / "x.png"), ctx)
     assert "colour profile" in ctx.said[0]
+    ctx.said.clear()
+    load_mask(str(tmp_path / "x.png"), ctx, threshold=None)
+    assert not any("profile" in message for message in ctx.said)  # a mask has no colour
 
 
 def test_real_photos(ctx):

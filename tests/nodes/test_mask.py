@@ -239,9 +239,13 @@ def test_a_thin_line_vanishes_under_nearest_and_the_error_says_where():
 
 def test_components_are_eight_connected():
     mask = torch.zeros(1, 16, 16)
-    for i in range(9):
-        mask[0, i, i] = 1  # a diagonal that starts on a sampled pixel
-    to_latent(mask, SimpleNamespace(factor=8), CTX, reduce="nearest")
+    mask[0, :7, :8] = 1
+    mask[0, 7, 8] = 1  # in a cell of its own that nearest misses, but joined to the block at a corner
+    out = to_latent(mask, SimpleNamespace(factor=8), Heard(), dilate=0, reduce="nearest").latent_mask
+    assert out[0, 0].tolist() == [[1, 0], [0, 0]]
+    mask[0, 6, 7] = 0
+    with pytest.raises(BadInput, match="x 8–8, y 7–7"):
+        to_latent(mask, SimpleNamespace(factor=8), Heard(), dilate=0, reduce="nearest")
 
 
 def test_partly_covered_holes_are_named():
