@@ -104,10 +104,10 @@ def _model_path(parameter: str, value: str) -> str:
     """A model's folder or file among the host's models, in its input or output folder; else the name as it is."""
     relative = not Path(value).is_absolute() and ".." not in Path(value).parts and not value.startswith("~")
     local = value.endswith((".safetensors", ".ckpt", ".bin", ".pt", ".pth")) or "/" in value or os.sep in value
-    if relative and local:
-        for folder in _model_folders():
-            if (folder / value).exists():
-                return str(folder / value)
+    for folder in _model_folders() if relative else ():
+        found = folder / value
+        if found.is_file() or (found / "model_index.json").is_file() or (local and found.exists()):
+            return str(found)
     roots = [root for root in (host_folder("input"), host_folder("output")) if root is not None]
     if relative and local and any((root / value).exists() for root in roots):
         return str(resolve_inside(value, roots))
@@ -146,7 +146,7 @@ class HostModelManager(ModelManager):
 
     def __init__(self, device: str):
         super().__init__((device,), log=logger.info, place=self._hand_over)
-        self._patchers: dict[int, Any] = {}
+        self._patchers: dict[int, tuple[Any, Any]] = {}  # by module: the host's handle, what it holds
 
     def _bring_in(self, description: ModelDescription, device: str) -> Any:
         """Ask the host to make room first: it knows what else lies on the device."""
@@ -162,17 +162,17 @@ class HostModelManager(ModelManager):
         load = getattr(management, "load_models_gpu", None)
         if load is None or not hasattr(patching, "ModelPatcher"):
             return
-        patcher = self._patchers.get(id(module))
-        if patcher is None:
+        if id(module) not in self._patchers:
             holder = _holder(module)
             if holder is None:
                 return
             offload = _ask("comfy.model_management", "unet_offload_device") or _device("cpu")
             patcher = patching.ModelPatcher(holder, _device(device), offload)  # type: ignore[union-attr]
-            self._patchers[id(module)] = patcher
+            self._patchers[id(module)] = (patcher, holder)
+        patcher, holder = self._patchers[id(module)]
         whole = {"force_full_load": True} if "force_full_load" in inspect.signature(load).parameters else {}
         load([patcher], **whole)  # whole: plain layers cannot run half on the CPU
-        patcher.model.to(_device(device))
+        holder.to(_device(device))
 
 
 def _device(name: str) -> Any:
