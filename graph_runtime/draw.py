@@ -21,6 +21,7 @@ from .workflow import Node, Workflow
 FONT = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'Nimbus Sans', sans-serif"
 INK, SOFT, FAINT, LINE, UNKNOWN = "#1c2430", "#66707e", "#a3acb8", "#d4d9e0", "#9aa3ae"
 MARGIN, HEADER, ROW, PAD, PILL = 28.0, 44.0, 19.0, 14.0, 26.0
+SHOWN = 26  # characters of a value
 COLOURS = {
     "IMAGE": "#2b74c9", "MASK": "#4d5661", "STRING": "#8a6d3b", "INLAY_LATENT": "#d9480f",
     "INLAY_LATENT_MASK": "#e2a008", "INLAY_VAE": "#8e44ad", "INLAY_DENOISER": "#5b3fd1",
@@ -142,12 +143,15 @@ def _settings(name: str, node: Node, spec: NodeSpec, exposed: set[str]) -> Itera
         given = node.params.get(setting.name, setting.default)
         default = not setting.required and given == setting.default
         if (setting.name in node.params and not default) or f"{name}.{setting.name}" in exposed:
-            yield setting.name, _value(given) if given not in (None, "") else "", default
+            shown = "" if given in (None, "") else _value(given)
+            if setting.path in ("file", "files"):  # of a path, the end says more
+                shown = text if len(text := clean(given or "", 4096)) <= SHOWN else "…" + text[1 - SHOWN:]
+            yield setting.name, shown, default
     yield from ((key, _value(value), False) for key, value in node.params.items() if key not in seen)
 
 
 def _value(value: Any) -> str:
-    return clean(value if isinstance(value, str) else shown_default(value), 26)
+    return clean(value if isinstance(value, str) else shown_default(value), SHOWN)
 
 
 def _edges(workflow: Workflow, boxes: dict[str, _Box]) -> list[Edge]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-import networkx as nx  # type: ignore[import-untyped]
+import networkx as nx
 
 GAP_X, GAP_Y, LANE_GAP, LANE_HEIGHT = 54.0, 22.0, 8.0, 8.0
 SWEEPS, PASSES, SMALL, STRAIGHT = 16, 60, 160, 12.0
@@ -78,7 +78,7 @@ def arrange(items: dict[str, Item], edges: Sequence[Edge]) -> Layout:
 
 
 def _ranks(items: Mapping[str, Item], edges: Sequence[Edge]) -> dict[str, int]:
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(items)
     graph.add_edges_from((edge.source, edge.target) for edge in edges if edge.source != edge.target)
     while not nx.is_directed_acyclic_graph(graph):

@@ -1,6 +1,7 @@
 """The house rules that a machine can check: who imports whom, and how files look."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ PURE = {"spec", "errors", "context", "models", "events", ""}  # what a node file
 EDGE = {"api", "cli", "comfy", "comfy_host", "docs", "server", "sweep", "recipe"}  # may look at the nodes
 
 
+@functools.cache
 def tree(path):
     return ast.parse((ROOT / path).read_text(encoding="utf-8"), str(path))
 

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inlay.graph_runtime import Port, Registry, node
+from inlay.graph_runtime import Port, ReadPath, Registry, node
 from inlay.graph_runtime.draw import clean, colour, draw, text_width
 from inlay.graph_runtime.layout import Edge, Item, arrange
 from inlay.graph_runtime.workflow import Node, Workflow
@@ -21,7 +21,7 @@ class Things(NamedTuple):
 
 
 @node("draw_toy.source")
-def source(path: str, steps: int = 3, rate: float = 0.5) -> Things:
+def source(path: ReadPath, steps: int = 3, rate: float = 0.5) -> Things:
     """Make one."""
 
 
@@ -51,6 +51,14 @@ def test_everything_is_in_the_picture():
         assert word in found, word
     assert "steps" not in found  # it has its default
     assert "second" not in found  # optional and not wired
+
+
+def test_long_values_are_cut_and_paths_keep_their_end():
+    found = texts(draw(small(
+        a=Node(type="draw_toy.source", params={"path": "folder/" * 9 + "room.png"}),
+        b=Node(type="draw_toy.join", inputs={"first": "a.thing"}, params={"text": "word " * 30})), REGISTRY))
+    assert any(text.endswith("room.png") and text.startswith("…") and len(text) == 26 for text in found)
+    assert any(text.startswith("word word") and text.endswith("…") and len(text) == 26 for text in found)
 
 
 def test_the_drawing_is_reproducible():
