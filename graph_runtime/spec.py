@@ -254,7 +254,7 @@ def _outputs(node_id: str, returned: Any) -> dict[str, Port]:
         raise TypeError(f"node {node_id}: the return annotation must be a NamedTuple whose fields are ports")
     hints = typing.get_type_hints(returned, include_extras=True)
     outputs = {}
-    for name in returned._fields:  # type: ignore[attr-defined]
+    for name in returned._fields:
         port = _find(_strip_optional(hints[name])[0], Port)
         if port is None:
             raise TypeError(f"node {node_id}: output {name!r} carries no Port")
