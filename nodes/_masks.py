@@ -49,11 +49,16 @@ def depth(hole: Bool[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
     """
     from scipy.ndimage import distance_transform_edt
 
-    planes = []
-    for plane in hole.cpu().numpy():
-        distance = np.full(plane.shape, np.inf) if plane.all() else distance_transform_edt(plane)
-        planes.append(torch.from_numpy(distance))
-    return torch.stack(planes).to(hole.device)
+    out = torch.zeros(hole.shape, dtype=torch.float64)
+    for distance, plane in zip(out, hole.cpu(), strict=True):
+        box = bounding_box(plane[None])
+        if plane.all():
+            distance.fill_(torch.inf)
+        elif box is not None:  # the nearest pixel outside is at most one beyond the hole's box
+            left, top, right, bottom = box
+            part = (slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1))
+            distance[part] = torch.from_numpy(distance_transform_edt(plane[part].numpy()))
+    return out.to(hole.device)
 
 
 def inward_ramp(mask: Float[Tensor, "b h w"], feather: int) -> Float[Tensor, "b h w"]:

@@ -194,7 +194,7 @@ def unfit(image: Image, fit: Fit) -> OneImage:
 
 @node("image.fill")
 def fill(image: Image, mask: Mask, fill: Literal["neutral", "original", "noise", "blur", "edge"] = "neutral",
-         seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0) -> OneImage:
+         seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0) -> OneImage:
     """Put something plain into the hole before a model sees the picture; known pixels keep their exact bits.
 
     Every pixel with mask > 0 counts as hole, also where a soft mask is faint: what is to be blended is not known.

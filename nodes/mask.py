@@ -78,7 +78,7 @@ def _channel(picture: Picture, channel: str) -> np.ndarray:
 def shape(image: Image, kind: Literal["rectangle", "ellipse", "center"] = "rectangle", x: float | None = None,
           y: float | None = None, width: Annotated[float, Field(gt=0)] | None = None,
           height: Annotated[float, Field(gt=0)] | None = None, unit: Literal["px", "fraction"] = "px",
-          jitter: Annotated[float, Field(ge=0)] = 0.0, seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0) -> OneMask:
+          jitter: Annotated[float, Field(ge=0)] = 0.0, seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0) -> OneMask:
     """Draw a rectangle or an ellipse as the hole, one for each picture of the batch.
 
     `kind=center, width=168, height=168` is the centred hole of the papers. Lengths are rounded to whole pixels. With

@@ -132,6 +132,23 @@ def test_feather_never_leaves_the_grown_mask(seed, pixels, feather):
     assert bool((soft <= hard).all())
 
 
+@given(st.integers(0, 2**31), st.integers(1, 25), st.integers(1, 25))
+@settings(max_examples=60, deadline=None)
+def test_depth_by_brute_force(seed, height, width):
+    from inlay.nodes._masks import depth
+
+    rng = np.random.default_rng(seed)
+    hole = np.zeros((height, width), dtype=bool)
+    y, x = rng.integers(0, height), rng.integers(0, width)
+    hole[y: y + rng.integers(1, height + 1), x: x + rng.integers(1, width + 1)] = True
+    hole &= rng.random(hole.shape) < 0.95
+    outside = np.argwhere(~hole)
+    got = depth(torch.from_numpy(hole)[None])[0].numpy()
+    for place in np.ndindex(hole.shape):
+        wanted = np.sqrt(((outside - place) ** 2).sum(1).min()) if len(outside) else np.inf
+        assert got[place] == pytest.approx(wanted)
+
+
 def test_feather_is_the_stated_ramp():
     mask = torch.zeros(1, 1, 30)
     mask[..., 5:25] = 1
