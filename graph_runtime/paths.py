@@ -133,7 +133,7 @@ def _exists(path: Path) -> bool:
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file's bytes. Of a folder: names, sizes and small files; of large weights: size and first part.
+    """sha256 of a file's bytes. Of a folder or glob: names and digests; of files over 64 MiB: size and first part.
 
     Raises:
         OSError: the path cannot be read.
@@ -144,14 +144,13 @@ def digest(path: Path) -> str:
         total = hashlib.sha256()
         for item in sorted(path.rglob("*")):
             if item.is_file():
-                total.update(f"{item.relative_to(path).as_posix()}\0{item.stat().st_size}\0".encode())
-                if item.stat().st_size < 2**20:
-                    total.update(item.read_bytes())
+                total.update(f"{item.relative_to(path).as_posix()}\0{_file_digest(item)}\0".encode())
         return total.hexdigest()
     if GLOB.intersection(path.name):
         total = hashlib.sha256()
         for item in sorted(path.parent.glob(path.name)):
-            total.update(f"{item.name}\0{_file_digest(item)}\0".encode())
+            if item.is_file():
+                total.update(f"{item.name}\0{_file_digest(item)}\0".encode())
         return total.hexdigest()
     raise FileNotFoundError(path)
 
