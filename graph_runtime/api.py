@@ -18,7 +18,7 @@ from .paths import home
 from .plan import Plan, make_plan
 from .session import environment, parse_size, resolve_device, session
 from .spec import Registry
-from .workflow import Workflow, build, parse
+from .workflow import Workflow, build, parse, read_bytes
 
 Source = str | os.PathLike[str] | Mapping[str, Any] | Workflow
 
@@ -141,7 +141,7 @@ def load(
         if path.suffix.lower() in recall.PICTURES:
             workflow, files = recall.read(path)
         else:
-            workflow = parse(_read(path), path.name)
+            workflow = parse(read_bytes(path), path.name)
     roots = [*([base] if base is not None else []), *folders]
     trusted = _apply(workflow, registry, values or {}, settings or {})
     loaded = Loaded(workflow, registry, roots, Path(out).expanduser(), trusted)
@@ -267,21 +267,6 @@ def _locate(source: str | os.PathLike[str]) -> Path:
         expected="a .json file, a picture that carries its workflow, or a shipped name",
         fix=did_you_mean(str(source), known),
     )
-
-
-def _read(path: Path) -> bytes:
-    from .workflow import MAX_BYTES
-
-    try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_BYTES + 1) if path.stat().st_size <= MAX_BYTES else b" " * (MAX_BYTES + 1)
-    except OSError as error:
-        raise WorkflowError.of(
-            None,
-            found=f"{str(path)!r}: {error.strerror}",
-            expected="a file that can be read",
-            fix="check its permissions",
-        ) from None
 
 
 def _apply(

@@ -345,7 +345,7 @@ class Checker:
 
     def _order(self, targets: Mapping[str, tuple[str, str]]) -> list[str]:
         """Needed nodes, each after all it reads; depth first, so that results are used soon after they are made."""
-        graph: "nx.DiGraph[Any]" = nx.DiGraph()
+        graph: nx.DiGraph[Any] = nx.DiGraph()
         graph.add_nodes_from(self.specs)
         graph.add_edges_from((name, source) for name, links in self.links.items() for _, source, _ in links)
         if not nx.is_directed_acyclic_graph(graph):

@@ -1,6 +1,7 @@
 """What a node may ask of the run it is part of: models, progress, cancel, and a file under the output folder."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -81,7 +82,7 @@ class Context:
                 fix="use a plain name such as 'image' or 'tests/image'",
             )
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{wanted.name}.{os.getpid()}.part"
+        temporary = folder / f".{wanted.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
         try:
             yield temporary
             final = self._publish(temporary, folder, wanted.name, suffix)

@@ -104,6 +104,7 @@ class NodeSpec:
     outputs: Mapping[str, Port]
     context: str | None = None
     repeats: Mapping[str, Repeat] = field(default_factory=dict)
+    may_be_none: tuple[str, ...] = ()  # optional sockets whose parameter has no default of its own
     static: bool = False
     effects: bool = False
     persist: bool = False
@@ -127,6 +128,8 @@ class NodeSpec:
 
     def run(self, **values: Any) -> Any:
         """Call the function, folding numbered names back into the lists it takes (None where one was left out)."""
+        for socket in self.may_be_none:
+            values.setdefault(socket, None)
         for parameter, repeat in self.repeats.items():
             items = [values.pop(name, None) for name in repeat.names()]
             while items and (items[-1] is None or (isinstance(items[-1], str) and not items[-1])):
@@ -205,6 +208,7 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
     fields: dict[str, Any] = {}
     roles: dict[str, PathRole] = {}
     repeats: dict[str, Repeat] = {}
+    may_be_none: list[str] = []
     context = None
     for parameter in inspect.signature(function).parameters.values():
         hint = hints.get(parameter.name)
@@ -224,6 +228,8 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
                     fields[name] = (str, "") if number >= repeat.required else (str, ...)
         elif port is not None:
             sockets[parameter.name] = Socket(parameter.name, port, optional)
+            if optional and parameter.default is inspect.Parameter.empty:
+                may_be_none.append(parameter.name)
         else:
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
             fields[parameter.name] = (hint, default)
@@ -245,6 +251,7 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
         "outputs": outputs,
         "context": context,
         "repeats": repeats,
+        "may_be_none": tuple(may_be_none),
         "digest": _code_digest(function),
     }
 

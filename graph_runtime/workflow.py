@@ -6,6 +6,7 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -68,6 +69,34 @@ def parse(data: bytes | str, name: str = "workflow") -> Workflow:
     return build(decode(data, name))
 
 
+def read_bytes(path: Path) -> bytes:
+    """A workflow file's bytes, not one more than is allowed.
+
+    Raises:
+        WorkflowError: too large, or it cannot be read.
+    """
+    try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise _too_large(size, path.name)
+        return path.read_bytes()
+    except OSError as error:
+        raise WorkflowError.of(
+            None,
+            found=f"{str(path)!r}: {error.strerror}",
+            expected="a file that can be read",
+            fix="check its permissions",
+        ) from None
+
+
+def _too_large(size: int, name: str) -> WorkflowError:
+    return WorkflowError.of(
+        None,
+        found=f"{size / 2**20:.0f} MiB in {name}",
+        expected=f"at most {MAX_BYTES // 2**20} MiB of JSON",
+        fix="a workflow holds settings, not pictures: keep pictures in files beside it",
+    )
+
+
 def decode(data: bytes | str, name: str = "workflow") -> Any:
     """JSON from a stranger: bounded in size and depth, no duplicate keys, no NaN.
 
@@ -75,12 +104,7 @@ def decode(data: bytes | str, name: str = "workflow") -> Any:
         WorkflowError: says what is wrong and where.
     """
     if len(data) > MAX_BYTES:
-        raise WorkflowError.of(
-            None,
-            found=f"{len(data) / 2**20:.0f} MiB in {name}",
-            expected=f"at most {MAX_BYTES // 2**20} MiB of JSON",
-            fix="a workflow holds settings, not pictures: keep pictures in files beside it",
-        )
+        raise _too_large(len(data), name)
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
     except UnicodeDecodeError as error:

@@ -4,7 +4,6 @@ import types
 
 import graph_toys
 import pytest
-from inlay.graph_runtime import session
 
 
 @pytest.fixture
@@ -15,10 +14,3 @@ def toys() -> types.SimpleNamespace:
 @pytest.fixture(name="graph")
 def _graph():
     return graph_toys.graph
-
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path_factory, monkeypatch):
-    """A home and a session of its own for every test."""
-    monkeypatch.setenv("INLAY_HOME", str(tmp_path_factory.mktemp("home")))
-    monkeypatch.setattr(session, "_sessions", {})

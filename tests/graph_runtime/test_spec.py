@@ -88,3 +88,12 @@ def test_the_digest_follows_the_body():
 
 def test_repeat_names():
     assert Repeat("image", 2, 3).names() == ["image_1", "image_2", "image_3"]
+
+
+def test_an_optional_socket_needs_no_default():
+    @node("x.y")
+    def function(a: Thing | None) -> Out:
+        return Out(a)
+
+    assert function.spec.run() == (None,)
+    assert function.spec.run(a=1) == (1,)
