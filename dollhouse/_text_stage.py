@@ -59,7 +59,7 @@ class _Reader(nn.Module):
 
 
 def train_text(
-    work: Path, tokenizer: CLIPTokenizer, device: torch.device, *, steps: int = 600, batch: int = 64
+    work: Path, tokenizer: CLIPTokenizer, device: torch.device, *, steps: int = 300, batch: int = 64
 ) -> CLIPTextModel:
     """Train a new text encoder to name label, colour and wall of the first scenes from their captions."""
     torch.manual_seed(2)

@@ -77,7 +77,7 @@ def train_unet(
         # Plain attention: on CPUs the backward pass of torch's fused one costs a quarter of the whole step.
         model.unet.set_attn_processor(AttnProcessor())
     alphas = DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
-    plan = Plan("unet", steps, learning_rate=4e-4, warmup=300, decay=0.4, ema=0.9995)
+    plan = Plan("unet", steps, learning_rate=5e-4, warmup=300, decay=0.4, ema=0.9995)
 
     def loss_of(module: nn.Module, step: int, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(latents), (batch,), generator=generator)

@@ -33,7 +33,7 @@ CROP_SHARE = 0.6
 
 def to_tensor(batch: NDArray[np.uint8]) -> Tensor:
     """b × h × w × 3 bytes -> b × 3 × h × w floats in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(batch)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _batch(pictures: NDArray[np.uint8], crop: bool, size: int, generator: torch.Generator) -> Tensor:

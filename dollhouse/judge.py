@@ -88,7 +88,7 @@ def _worn(images: Tensor, generator: torch.Generator) -> Tensor:
     return (images * gain + shift + strength * stains + grain).clamp(-1, 1)
 
 
-def train_judge(work: Path, device: torch.device, *, steps: int = 1000, batch: int = 32, count: int = 6000) -> Judge:
+def train_judge(work: Path, device: torch.device, *, steps: int = 600, batch: int = 32, count: int = 6000) -> Judge:
     """Train the judge on worn drawings of the training split; returns it with averaged weights."""
     from ._draw_stage import training_scene  # here, so that reading pictures needs no training code
     from ._vae_stage import to_tensor

@@ -16,6 +16,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from rich.console import Console
 from torch import Tensor
+from transformers import CLIPTokenizer
 
 from . import evaluate, judge
 from ._draw_stage import pictures
@@ -30,7 +31,7 @@ from ._workers import in_workers
 
 HERE = Path(__file__).parent
 #: Steps of each stage that learns.
-STEPS = {"vae": 6000, "text": 600, "unet": 9000, "judge": 1000}
+STEPS = {"vae": 6000, "text": 300, "unet": 9000, "judge": 600}
 VAE_BATCH, UNET_BATCH = 16, 32
 #: Numbers of processes that share the batches evenly.
 WORKERS = (1, 2, 4)
@@ -75,14 +76,14 @@ def _latents(job: Job) -> None:
 
 def _text(job: Job) -> None:
     tokenizer = write_tokenizer(job.work / "tokenizer")
-    train_text(job.work, tokenizer, job.torch_device, steps=job.steps["text"]).save_pretrained(job.work / "text-first")
+    train_text(job.work, tokenizer, job.torch_device, steps=job.steps["text"])
     torch.save(caption_ids(tokenizer, job.encoded), job.work / "captions.pt")
 
 
 def _denoiser(job: Job) -> Denoiser:
     """The denoiser as training begins: the taught text encoder, an untrained UNet."""
     torch.manual_seed(4)
-    encoder = text_encoder(write_tokenizer(job.work / "tokenizer"))
+    encoder = text_encoder(CLIPTokenizer.from_pretrained(job.work / "tokenizer"))
     prefix = "encoder."
     first = {k.removeprefix(prefix): v for k, v in averaged(job.work, "text").items() if k.startswith(prefix)}
     encoder.load_state_dict(first)
@@ -90,7 +91,7 @@ def _denoiser(job: Job) -> Denoiser:
 
 
 def _unet_worker(job: Job) -> None:
-    tokenizer = write_tokenizer(job.work / "tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(job.work / "tokenizer")
 
     def candidate(step: int, average: dict[str, Tensor]) -> None:
         if step % 1000 == 0 or step == job.steps["unet"]:
@@ -121,7 +122,7 @@ def _write(job: Job, average: dict[str, Tensor], folder: Path) -> None:
     model = _denoiser(job)
     model.load_state_dict(average)
     vae = AutoencoderKL.from_pretrained(job.work / "vae-final")
-    export(folder, vae, model.text_encoder, write_tokenizer(job.work / "tokenizer"), model.unet)
+    export(folder, vae, model.text_encoder, CLIPTokenizer.from_pretrained(job.work / "tokenizer"), model.unet)
 
 
 def _export(job: Job) -> None:
