@@ -52,18 +52,18 @@ class Conditioning:
         return self.cond is not self.uncond and not torch.equal(self.cond, self.uncond)
 
 
-def encode_text(module: TextModule, texts: list[str]) -> tuple[Tensor, list[str]]:
-    """CLIP embeddings of texts, `[len(texts) n d]` on the CPU, and what of them was cut off at the last token.
+def encode_text(module: TextModule, text: str) -> tuple[Tensor, str]:
+    """CLIP embeddings of a text, `[1 n d]` on the CPU, and what of it was cut off at the last token.
 
     As Stable Diffusion uses them: padded to the encoder's length, last hidden state after its final layer norm.
     """
     encoder: Any = module.encoder
     length = min(module.tokenizer.model_max_length, encoder.config.max_position_embeddings)
-    tokens = module.tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    tokens = module.tokenizer(text, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     device = next(encoder.parameters()).device
     attention_mask = tokens.attention_mask.to(device) if getattr(encoder.config, "use_attention_mask", False) else None
     embeddings = encoder(tokens.input_ids.to(device), attention_mask=attention_mask)[0]
-    return to_host(embeddings), [rest for text in texts if (rest := _cut_off(module.tokenizer, text, length))]
+    return to_host(embeddings), _cut_off(module.tokenizer, text, length)
 
 
 def _cut_off(tokenizer: Any, text: str, length: int) -> str:

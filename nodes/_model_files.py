@@ -32,11 +32,12 @@ PARTS: Mapping[str, tuple[str, str | None]] = MappingProxyType({
 
 
 class Weights(NamedTuple):
-    """The weight files of one part: their folder, the variant that was found and the files themselves."""
+    """The weight files of one part: their folder, the variant found, the files, and the prefix of the part's keys."""
 
     folder: Path
     variant: str | None
     files: tuple[Path, ...]
+    prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,11 @@ class ModelFolder:
 
     def stamp(self, part: str) -> str:
         """Changes when a file of the part changes: names, sizes and modification times, never the folder's place."""
+        if part == "tokenizer":
+            self.tokenizer_folder()
+        else:
+            self.config(part)  # must be there
         if PARTS[part][1] is None:
-            if part == "tokenizer":
-                self.tokenizer_folder()
-            else:
-                self.config(part)
             files = sorted(path for path in self.folder(part).glob("*") if path.is_file())
             if self.flat:
                 files = [self.root / PARTS[part][0]]
@@ -125,11 +126,13 @@ class ModelFolder:
     def missing(self, part: str, path: Path) -> ModelError:
         """What to say about a part that is not there."""
         there = sorted(entry.name for entry in self.root.iterdir())[:12] if self.root.is_dir() else []
+        fix = "name the folder that holds model_index.json, unet/, vae/ …, or download the model again"
+        if part == "text_encoder" and "image_encoder" in there:
+            fix = "use model.paint_by_example: this model listens to pictures, not to words"
         return ModelError(
             "source", found=f"{self.name} has no {self._short(path)}"
             + (f" (it holds {', '.join(there)})" if there else " (the folder is empty)"),
-            expected=f"a diffusers folder with a {part} in it",
-            fix="name the folder that holds model_index.json, unet/, vae/ …, or download the model again")
+            expected=f"a diffusers folder with a {part} in it", fix=fix)
 
     def _short(self, path: Path) -> str:
         return str(path.relative_to(self.root))

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -18,7 +17,7 @@ from torch import nn
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.models import ModelDescription, is_out_of_memory
-from ._model_files import ModelFolder, Weights, count_parameters, read_json
+from ._model_files import Weights, count_parameters
 
 DType = Literal["auto", "float16", "bfloat16", "float32", "float64"]
 _UNRESOLVED = uuid.uuid4().hex  # a result made before a model was resolved is never found again by another process
@@ -96,9 +95,9 @@ class Part(ModelDescription):
 
     def nbytes(self) -> int:
         """Bytes of the weights in memory, from the safetensors headers."""
-        files = self.origin.weights(self.part).files
+        weights = self.origin.weights(self.part)
         precision = torch_dtype(self.dtype, "cuda" if torch.cuda.is_available() else "cpu")
-        return count_parameters(files) * precision.itemsize
+        return count_parameters(weights.files, weights.prefix) * precision.itemsize
 
     def load(self, device: str) -> nn.Module:
         """Read the weights, in evaluation mode, frozen.
@@ -124,12 +123,14 @@ class Part(ModelDescription):
     def _read(self) -> nn.Module:
         raise NotImplementedError
 
-    def _from_pretrained(self, loader: Any, **options: Any) -> nn.Module:
+    def _from_pretrained(self, loader: Any) -> nn.Module:
         """The library's own loader, told to use local safetensors only, and its report taken at its word."""
+        if hasattr(self.origin, "convert"):
+            return self.origin.convert(self.part, loader)  # type: ignore[no-any-return]
         weights = self.origin.weights(self.part)
         module, report = loader.from_pretrained(
             str(weights.folder), variant=weights.variant, use_safetensors=True, local_files_only=True,
-            output_loading_info=True, **options)
+            output_loading_info=True)
         for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
             keys = [key for key in sorted(map(str, report.get(kind) or ())) if not key.endswith("position_ids")]
             if keys:
@@ -325,6 +326,8 @@ class TextEncoderPart(Part):
 
         folder = self.origin.tokenizer_folder()
         tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+        if getattr(self.origin, "pad_token", None):
+            tokenizer.pad_token = self.origin.pad_token
         rows = int(self.config.get("vocab_size", 49408))
         if len(tokenizer) > rows:
             raise ModelError(None, found=f"a tokenizer of {len(tokenizer)} tokens with a text encoder of {rows}",
@@ -396,14 +399,3 @@ def quiet() -> Iterator[None]:
 def _first_line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
     return (text[0] if text else type(error).__name__)[:300]
-
-
-def is_pixel_folder(folder: ModelFolder) -> bool:
-    """True when a folder holds an unconditional pixel model: a UNet2DModel, and no VAE."""
-    return folder.has("unet") and folder.config("unet").get("_class_name") == "UNet2DModel"
-
-
-def index_of(folder: ModelFolder) -> Mapping[str, Any]:
-    """The folder's model_index.json, or nothing."""
-    path = Path(folder.root) / "model_index.json"
-    return read_json(path) if path.is_file() else {}

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from ..graph_runtime import BadInput, Context, node
 from ._condition import Conditioning as Told
 from ._condition import ConditioningFacts, encode_text
@@ -42,10 +44,13 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
     wanted = prompt if text is None else text
     if not isinstance(wanted, str):
         raise BadInput("text", found=describe(wanted), expected="one text", fix="wire the output of caption.blip")
-    texts = [wanted] if wanted == negative else [negative, wanted]
+    embeddings: dict[str, Tensor] = {}  # equal texts are one tensor
     with plain_mode(), ctx.lease(text_encoder) as module:
-        embeddings, cut_off = encode_text(module, texts)
-    for rest in cut_off:
-        ctx.warn(f"the encoder reads {embeddings.shape[1] - 2} tokens; it does not see the end of the text: {rest!r}")
-    return Conditioned(Told(embeddings[-1:], embeddings[:1] if len(texts) == 2 else embeddings[-1:],
-                            name=text_encoder.label))
+        for words in (wanted, negative):
+            if words in embeddings:
+                continue
+            embeddings[words], rest = encode_text(module, words)
+            if rest:
+                ctx.warn(f"the encoder reads {embeddings[words].shape[1] - 2} tokens; it does not see the end of the "
+                         f"text: {rest!r}")
+    return Conditioned(Told(embeddings[wanted], embeddings[negative], name=text_encoder.label))
