@@ -1,0 +1,111 @@
+"""Every workflow that ships: free of problems, current, described, and it does what it says on its own sample."""
+
+import json
+from pathlib import Path
+
+import inlay
+import numpy as np
+import pytest
+from inlay.graph_runtime.workflow import parse
+from PIL import Image
+
+FOLDER = Path(__file__).parents[1] / "workflows"
+FILES = sorted(FOLDER.glob("*.json"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_it_is_free_of_problems_and_described(path):
+    assert inlay.check(path) == []
+    workflow = parse(path.read_bytes())
+    assert workflow.title
+    assert workflow.description
+    assert "source" in workflow.inputs
+    assert set(workflow.ui) == set(workflow.nodes)
+    for name, node in json.loads(path.read_text())["nodes"].items():
+        assert "version" in node, name
+
+
+def _sample():
+    with Image.open(FOLDER / "room.png") as photo, Image.open(FOLDER / "room-mask.png") as mask:
+        return np.asarray(photo.convert("RGB")), np.asarray(mask.convert("L")) > 127
+
+
+def _saved(result):
+    with Image.open(result.paths[0]) as picture:
+        return np.asarray(picture)
+
+
+def test_the_main_job_fills_the_hole_and_changes_nothing_else(tmp_path):
+    photo, hole = _sample()
+    result = inlay.run("zero_shot_inpaint", out=tmp_path, cache=False)
+    picture = _saved(result)
+    assert np.array_equal(picture[~hole], photo[~hole])
+    around = photo[~hole].astype(float)
+    assert np.abs(picture[hole].astype(float) - photo[hole]).mean() > 20  # the blot is gone
+    assert picture[hole].astype(float).mean(0) == pytest.approx(around.mean(0), abs=60)  # and the room goes on
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path):
+    first, second, other = (inlay.run("zero_shot_inpaint", out=tmp_path, cache=False, steps=4, seed=seed).paths[0]
+                            for seed in (1, 1, 2))
+    assert first.read_bytes() == second.read_bytes()
+    assert first.read_bytes() != other.read_bytes()
+
+
+def test_a_kept_sample_gives_the_same_bytes_and_is_not_computed_again(tmp_path):
+    from inlay.graph_runtime import session
+    from inlay.graph_runtime.events import NodeFinished
+
+    first = inlay.run("zero_shot_inpaint", out=tmp_path, steps=4)
+    session._sessions.clear()  # as in a new process: only the disk remembers
+    again = inlay.run("zero_shot_inpaint", out=tmp_path, steps=4)
+    assert [event.cached for event in again.events if isinstance(event, NodeFinished) and event.node == "sample"] == [True]
+    assert first.paths[0].read_bytes() == again.paths[0].read_bytes()
+
+
+def test_the_strict_form_keeps_known_cells_and_pastes_nothing(tmp_path):
+    photo, hole = _sample()
+    picture = _saved(inlay.run("zero_shot_inpaint_strict", out=tmp_path, cache=False))
+    outside = np.abs(picture[~hole].astype(float) - photo[~hole])
+    assert 0 < outside.mean() < 20  # through the VAE, so near but not equal
+
+
+def test_thirty_evaluations_without_a_prompt_and_thirty_batched_ones_with(tmp_path, monkeypatch):
+    from diffusers import UNet2DConditionModel
+
+    rows = []
+    forward = UNet2DConditionModel.forward
+
+    def counted(self, sample, *args, **kwargs):
+        rows.append(len(sample))
+        return forward(self, sample, *args, **kwargs)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", counted)
+    inlay.run("zero_shot_inpaint", out=tmp_path, cache=False)
+    assert rows == [1] * 30
+    rows.clear()
+    inlay.run("zero_shot_inpaint", out=tmp_path, cache=False, prompt="a red cat sitting in a room", steps=5)
+    assert rows == [2] * 5
+
+
+PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
+
+
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="the shared photos are not on this machine")
+@pytest.mark.parametrize(("photo", "mask"), [("example_1_image.png", "example_1_mask.png"),
+                                             ("scene.png", "scene-mask-rgba.png"),
+                                             ("painting.png", "painting-mask-palette.png")])
+def test_real_photos_keep_every_pixel_outside_the_mask(tmp_path, photo, mask):
+    from inlay.nodes.image import load
+    from inlay.nodes.mask import load as load_mask
+
+    out = inlay.run("zero_shot_inpaint", image=PHOTOS / photo, mask=PHOTOS / mask, out=tmp_path, cache=False, steps=2,
+                    size=128)
+    from inlay.graph_runtime import Context
+
+    ctx = Context(out=tmp_path)
+    base, hole = load(str(PHOTOS / photo), ctx)[0][0], load_mask(str(PHOTOS / mask), ctx)[0][0] > 0
+    result = load(str(out.paths[0]), ctx)[0][0]
+    assert result.shape == base.shape
+    assert (result[~hole] == base[~hole]).all()
+    assert (result[hole] != base[hole]).any()
