@@ -11,10 +11,11 @@ from . import recall
 from .cache import DiskCache
 from .check import Override
 from .context import Context
-from .errors import Problem, WorkflowError, did_you_mean
+from .errors import BadInput, Problem, WorkflowError, did_you_mean
 from .events import CancelToken, Event, Listener, ModelMoved, NodeFinished
 from .execute import execute
 from .paths import home
+from .models import ModelDescription
 from .plan import Plan, make_plan
 from .session import environment, parse_size, resolve_device, session
 from .spec import Registry
@@ -154,6 +155,7 @@ def load(
 
 def check(
     source: Source,
+    /,
     *,
     inputs: str | os.PathLike[str] | None = None,
     nodes: Iterable[Any] = (),
@@ -171,6 +173,7 @@ def check(
 
 def run(
     source: Source,
+    /,
     *,
     out: str | os.PathLike[str] = "inlay-out",
     inputs: str | os.PathLike[str] | None = None,
@@ -224,6 +227,8 @@ def run_loaded(
 ) -> Result:
     """`run`, for a workflow that is loaded already."""
     plan = loaded.plan()
+    if _fetch(plan):
+        plan = loaded.plan()  # what could not be checked without the models' configurations
     where = resolve_device(device)
     models, kept = session(where, parse_size(memory))
     events: list[Event] = []
@@ -238,6 +243,26 @@ def run_loaded(
     finally:
         models.log = lambda message: None
     return Result(values, list(ctx.saved), events)
+
+
+def _fetch(plan: Plan) -> bool:
+    """Bring every model to this machine; True if something was downloaded.
+
+    Raises:
+        WorkflowError: a model cannot be had; names the node that asks for it.
+    """
+    problems: list[Problem] = []
+    downloaded = False
+    for step in plan.steps:
+        for value in step.known or ():
+            if isinstance(value, ModelDescription):
+                try:
+                    downloaded |= value.fetch()
+                except BadInput as error:
+                    problems.append(error.at(step.name))
+    if problems:
+        raise WorkflowError(dict.fromkeys(problems))
+    return downloaded
 
 
 def _registry(nodes: Iterable[Any]) -> Registry:

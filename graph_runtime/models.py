@@ -37,6 +37,16 @@ class ModelDescription(ABC):
     def nbytes(self) -> int:
         """How much memory the loaded weights will take, in bytes (an estimate before loading)."""
 
+    def fetch(self) -> bool:
+        """Bring the files to this machine if they are not here yet; True if that took a download.
+
+        Called before anything runs, so that a model that cannot be had is said at once.
+
+        Raises:
+            ModelError: no such model, or it cannot be reached.
+        """
+        return False
+
     def base(self) -> "ModelDescription":
         """The description whose weights this one shares: itself, unless adapters are stacked on it."""
         return self

@@ -29,7 +29,6 @@ class Step:
     first_slot: int
     known: tuple[Any, ...] | None = None  # outputs of a static node, made while checking
     files: tuple[str, ...] | None = ()  # digests of the files read; None: not known before the run
-    key_material: bytes = b""
 
 
 @dataclass
@@ -60,7 +59,7 @@ class Plan:
             if step.files is None or None in parents:
                 keys.append(None)
                 continue
-            material = hashlib.blake2b(step.key_material, digest_size=16)
+            material = hashlib.blake2b(_key_material(step), digest_size=16)
             for socket, slot in step.links:
                 owner = self.owner[slot]
                 material.update(f"{socket}\0{slot - self.steps[owner].first_slot}\0".encode())
@@ -95,7 +94,6 @@ def make_plan(
     index = {name: position for position, name in enumerate(checked.order)}
     for name in checked.order:
         step = _step(name, checked, slots, index)
-        step.key_material = _key_material(step)
         for number, output in enumerate(step.spec.outputs):
             slots[name, output] = step.first_slot + number
         steps.append(step)
