@@ -14,8 +14,8 @@ from .context import Context
 from .errors import BadInput, Problem, WorkflowError, did_you_mean
 from .events import CancelToken, Event, Listener, ModelMoved, NodeFinished
 from .execute import execute
-from .paths import home
 from .models import ModelDescription
+from .paths import home
 from .plan import Plan, make_plan
 from .session import environment, parse_size, resolve_device, session
 from .spec import Registry

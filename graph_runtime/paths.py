@@ -7,6 +7,7 @@ What the user typed is the user's own word and is not restricted.
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from .errors import BadInput
 from .spec import PathRole
 
 _WHOLE = 64 * 2**20  # files up to this size are hashed whole, larger ones (weights) by their size and first part
+_SETTLED_NS = 2_000_000_000
 GLOB = frozenset("*?[")
 WEIGHTS = frozenset({".safetensors", ".ckpt", ".bin", ".pt", ".pth"})
 
@@ -155,9 +157,21 @@ def digest(path: Path) -> str:
     raise FileNotFoundError(path)
 
 
+_digests: dict[tuple[int, ...], str] = {}  # of files as they were, by all that changes when they do
+
+
 def _file_digest(path: Path) -> str:
-    size = path.stat().st_size
+    """Read once per state of the file; one that changed in the last two seconds is always read (clocks are coarse)."""
     with path.open("rb") as stream:
-        if size <= _WHOLE:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-        return hashlib.sha256(f"{size}\0".encode() + stream.read(2**20)).hexdigest()
+        now = os.fstat(stream.fileno())
+        state = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+        settled = time.time_ns() - max(now.st_mtime_ns, now.st_ctime_ns) > _SETTLED_NS
+        if settled and (known := _digests.get(state)) is not None:
+            return known
+        if now.st_size <= _WHOLE:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        else:
+            found = hashlib.sha256(f"{now.st_size}\0".encode() + stream.read(2**20)).hexdigest()
+    if settled:
+        _digests[state] = found
+    return found

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def record(plan: Plan, named: Mapping[Override, str]) -> str:
     )
 
 
+@cache
 def _versions() -> dict[str, str]:
     from .. import __version__
 

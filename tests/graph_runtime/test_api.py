@@ -128,3 +128,10 @@ def test_importing_inlay_is_light():
 
     code = "import sys, inlay; assert 'torch' not in sys.modules and 'pydantic' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_input_may_be_called_source(toys, graph, tmp_path):
+    (tmp_path / "words.txt").write_text("hello")
+    raw = graph({"r": ("toy.read", {"path": "other.txt"})}, {"word": "r.word"}, inputs={"source": "r.path"})
+    assert inlay.run(raw, source=tmp_path / "words.txt", nodes=[toys.module], out=tmp_path)["word"] == "hello"
+    assert inlay.check(raw, source=tmp_path / "words.txt", nodes=[toys.module]) == []

@@ -1,5 +1,8 @@
 """The digest of a folder changes with every picture in it, so that a result of the old ones is never served."""
 
+import os
+
+from inlay.graph_runtime import paths
 from inlay.graph_runtime.paths import digest
 
 
@@ -17,3 +20,27 @@ def test_a_glob_may_match_a_folder(tmp_path):
     before = digest(tmp_path / "*")
     (tmp_path / "folder").mkdir()
     assert digest(tmp_path / "*") == before
+
+
+def test_a_settled_file_is_read_once_and_again_when_it_changes(tmp_path, monkeypatch):
+    picture, reads = tmp_path / "a.png", []
+    real = paths.hashlib.file_digest
+    monkeypatch.setattr(paths.hashlib, "file_digest", lambda *args: reads.append(1) or real(*args))
+    monkeypatch.setattr(paths, "_SETTLED_NS", -1)
+    picture.write_bytes(b"1")
+    assert digest(picture) == digest(picture)
+    assert len(reads) == 1
+    before, size = digest(picture), picture.stat()
+    picture.write_bytes(b"2")
+    os.utime(picture, ns=(size.st_atime_ns, size.st_mtime_ns + 1))
+    assert digest(picture) != before
+    assert len(reads) == 2
+
+
+def test_a_file_that_has_just_changed_is_always_read(tmp_path, monkeypatch):
+    picture = tmp_path / "a.png"
+    monkeypatch.setattr(paths, "_SETTLED_NS", 10**18)
+    picture.write_bytes(b"1")
+    before = digest(picture)
+    picture.write_bytes(b"2")
+    assert digest(picture) != before

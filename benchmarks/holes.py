@@ -1,0 +1,120 @@
+"""The puzzles of inpainters.py and their rulers: rooms with a hole over background, fills without a model, measures.
+
+Pure functions of a scene's number and of pixels; no model, no network, nothing random but what a number seeds.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from inlay.dollhouse.world import draw_layers, sample_scene
+from inlay.nodes._masks import Box, draw_shape
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import spsolve
+from torch import Tensor
+
+SIZE, SHORT, LONG, CLEAR, RING = 128, 28, 44, 3, 8
+RESAMPLES = 10_000
+Plane = NDArray[np.bool_]
+Picture = NDArray[np.float64]
+
+
+class Task(NamedTuple):
+    """A picture, its hole, and whether the hole crosses the skirting board."""
+
+    number: int
+    truth: Tensor  # [h w 3]
+    hole: Tensor  # [h w], 1 = repaint
+    crosses: bool
+
+
+def make_task(split: str, number: int) -> Task | None:
+    """Scene and hole of a number; None where the room has no place for a hole of the least size."""
+    scene = sample_scene(split, number)
+    layers = draw_layers(scene, SIZE)
+    digest = hashlib.sha256(f"inlay-{split}-hole:{number}".encode()).digest()
+    uniform = random.Random(int.from_bytes(digest, "big")).random
+    width, height = (SHORT + int(uniform() * (LONG - SHORT + 1)) for _ in range(2))
+    kind, where = "ellipse" if uniform() < 0.5 else "rectangle", uniform()
+    taken = binary_dilation(layers.subject | layers.shadow | layers.window, np.ones((3, 3)), iterations=CLEAR)
+    top, bottom = (scene.horizon - 0.034) * SIZE, scene.horizon * SIZE  # the skirting board
+    while True:
+        places = free_places(taken, width, height)
+        crossing = [(x, y) for x, y in places if y <= top - 4 and y + height >= bottom + 4]
+        if places or (width, height) == (SHORT, SHORT):
+            break
+        width, height = max(SHORT, width - 4), max(SHORT, height - 4)
+    if not places:
+        return None
+    x, y = (crossing or places)[int(where * len(crossing or places))]
+    truth = torch.from_numpy(np.asarray(layers.image, dtype=np.float32) / np.float32(255))
+    return Task(number, truth, draw_shape(Box(x, y, width, height), kind, SIZE, SIZE), bool(crossing))
+
+
+def free_places(taken: Plane, width: int, height: int) -> list[tuple[int, int]]:
+    """Top left corners (x, y) of the boxes of that size that hold no taken pixel, by a summed-area table."""
+    table = np.pad(taken.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    inside = (table[height:, width:] - table[:-height, width:] - table[height:, :-width] + table[:-height, :-width])
+    ys, xs = np.nonzero(inside == 0)
+    return list(zip(xs.tolist(), ys.tolist(), strict=True))
+
+
+def mean_colour(picture: Picture, hole: Plane) -> Picture:
+    """The mean of the known pixels within 8 px of the hole."""
+    ring = binary_dilation(hole, np.ones((3, 3)), iterations=RING) & ~hole
+    out = picture.copy()
+    out[hole] = picture[ring].mean(0)
+    return out
+
+
+def harmonic(picture: Picture, hole: Plane) -> Picture:
+    """The membrane: Laplace's equation in the hole, solved exactly; known pixels at its edge, no flux at the border."""
+    index = np.full(hole.shape, -1)
+    index[hole] = np.arange(hole.sum())
+    ys, xs = np.nonzero(hole)
+    count = len(ys)
+    rows, columns, values = [], [], []
+    diagonal, right = np.zeros(count), np.zeros((count, 3))
+    for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        y, x = ys + dy, xs + dx
+        there = (y >= 0) & (y < hole.shape[0]) & (x >= 0) & (x < hole.shape[1])
+        diagonal += there
+        here, y, x = np.flatnonzero(there), y[there], x[there]
+        unknown = hole[y, x]
+        rows.append(here[unknown])
+        columns.append(index[y[unknown], x[unknown]])
+        values.append(-np.ones(unknown.sum()))
+        right[here[~unknown]] += picture[y[~unknown], x[~unknown]]
+    rows.append(np.arange(count))
+    columns.append(np.arange(count))
+    values.append(diagonal)
+    matrix = csr_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), (count, count))
+    out = picture.copy()
+    out[hole] = spsolve(matrix.tocsc(), right)
+    return out
+
+
+def edge_jumps(picture: Tensor, hole: Tensor) -> tuple[float, float]:
+    """Mean |difference| (of 255) of the pairs that the edge separates, and of the pairs one pixel further out."""
+    across, outside = [], []
+    for axis, turn in ((0, False), (0, True), (1, False), (1, True)):
+        x = picture.transpose(0, axis) if axis else picture
+        h = hole.transpose(0, axis) if axis else hole
+        if turn:
+            x, h = x.flip(0), h.flip(0)
+        triple = h[:-2] & ~h[1:-1] & ~h[2:]  # hole, then known, then known, along one direction
+        across.append((x[:-2] - x[1:-1]).abs()[triple])
+        outside.append((x[1:-1] - x[2:]).abs()[triple])
+    return float(torch.cat(across).mean()) * 255, float(torch.cat(outside).mean()) * 255
+
+
+def interval(statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]], count: int) -> tuple[float, float]:
+    """95 % bootstrap interval of a statistic of scene numbers `[resamples, count]`."""
+    draws = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
+    low, high = np.percentile(statistic(draws), (2.5, 97.5))
+    return float(low), float(high)
