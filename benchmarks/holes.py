@@ -19,41 +19,65 @@ from scipy.sparse.linalg import spsolve
 from torch import Tensor
 
 SIZE, SHORT, LONG, CLEAR, RING = 128, 28, 44, 3, 8
+SKIRTING = 0.034 * SIZE  # its height, pixels
+WINDOW_LEAST, WINDOW_MOST = 0.1, 0.6  # share of the window that a hole may hide
 RESAMPLES = 10_000
 Plane = NDArray[np.bool_]
 Picture = NDArray[np.float64]
 
 
 class Task(NamedTuple):
-    """A picture, its hole, and whether the hole crosses the skirting board."""
+    """A picture, its hole, and what the hole interrupts: `skirting`, `window` or `nothing`."""
 
     number: int
     truth: Tensor  # [h w 3]
     hole: Tensor  # [h w], 1 = repaint
-    crosses: bool
+    across: str
 
 
 def make_task(split: str, number: int) -> Task | None:
-    """Scene and hole of a number; None where the room has no place for a hole of the least size."""
+    """Scene and hole of a number; None where the room has no place for a hole of the least size.
+
+    Of the places that are free, one that interrupts something is preferred, the skirting board or the window by a coin:
+    a hole on a plain wall asks for nothing but its colour.
+    """
     scene = sample_scene(split, number)
     layers = draw_layers(scene, SIZE)
     digest = hashlib.sha256(f"inlay-{split}-hole:{number}".encode()).digest()
     uniform = random.Random(int.from_bytes(digest, "big")).random
     width, height = (SHORT + int(uniform() * (LONG - SHORT + 1)) for _ in range(2))
     kind, where = "ellipse" if uniform() < 0.5 else "rectangle", uniform()
-    taken = binary_dilation(layers.subject | layers.shadow | layers.window, np.ones((3, 3)), iterations=CLEAR)
-    top, bottom = (scene.horizon - 0.034) * SIZE, scene.horizon * SIZE  # the skirting board
+    prefer = ("skirting", "window", "nothing") if uniform() < 0.5 else ("window", "skirting", "nothing")
+    subject = binary_dilation(layers.subject | layers.shadow, np.ones((3, 3)), iterations=CLEAR)
     while True:
-        places = free_places(taken, width, height)
-        crossing = [(x, y) for x, y in places if y <= top - 4 and y + height >= bottom + 4]
-        if places or (width, height) == (SHORT, SHORT):
+        free = free_places(subject, width, height)
+        places = sort_places(free, width, height, scene.horizon * SIZE, layers.window)
+        across = next((name for name in prefer if places[name]), None)
+        if across or (width, height) == (SHORT, SHORT):
             break
         width, height = max(SHORT, width - 4), max(SHORT, height - 4)
-    if not places:
+    if across is None:
         return None
-    x, y = (crossing or places)[int(where * len(crossing or places))]
+    x, y = places[across][int(where * len(places[across]))]
     truth = torch.from_numpy(np.asarray(layers.image, dtype=np.float32) / np.float32(255))
-    return Task(number, truth, draw_shape(Box(x, y, width, height), kind, SIZE, SIZE), bool(crossing))
+    return Task(number, truth, draw_shape(Box(x, y, width, height), kind, SIZE, SIZE), across)
+
+
+def sort_places(places: list[tuple[int, int]], width: int, height: int, horizon: float, window: Plane
+                ) -> dict[str, list[tuple[int, int]]]:
+    """Places by what a hole there interrupts; those that leave too little of a window to continue it are dropped."""
+    table = np.pad(window.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    found: dict[str, list[tuple[int, int]]] = {"skirting": [], "window": [], "nothing": []}
+    for x, y in places:
+        hidden = table[y + height, x + width] - table[y, x + width] - table[y + height, x] + table[y, x]
+        over_skirting = y + height >= horizon - SKIRTING - 3 and y <= horizon + 3
+        if hidden == 0 and y <= horizon - SKIRTING - 4 and y + height >= horizon + 4:
+            found["skirting"].append((x, y))
+        elif hidden == 0 and not over_skirting:
+            found["nothing"].append((x, y))
+        elif WINDOW_LEAST * window.sum() <= hidden <= WINDOW_MOST * window.sum() and not over_skirting:
+            found["window"].append((x, y))
+    return found
 
 
 def free_places(taken: Plane, width: int, height: int) -> list[tuple[int, int]]:

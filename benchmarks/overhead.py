@@ -4,7 +4,7 @@
 
 Three comparisons, the two sides taking turns in one run:
   whole processes   `inlay run zero_shot_inpaint` against `python benchmarks/hand_written.py`: start to end, models cold
-  peak memory       of those processes (the kernel's own figure, ru_maxrss)
+  peak memory       of those processes (the kernel's own figure, ru_maxrss), and how much of it importing takes
   warm              `inlay.run(…, cache=False)` against `hand_written.inpaint(…)` in one process with weights in memory;
                     every call of UNet, VAE and text encoder is timed, so that what is left is the graph's own time
 Figures are medians. CPU time is what to read on a busy machine. The two pictures are compared value by value.
@@ -25,6 +25,12 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI = "import sys; from inlay.graph_runtime.cli import main; sys.exit(main())"
+IMPORTS = {
+    "hand": "import hand_written",
+    "graph": "from diffusers import AutoencoderKL, UNet2DConditionModel; from transformers import CLIPTextModel, "
+             "CLIPTokenizer; from inlay.graph_runtime import cli, progress; from inlay.graph_runtime.api import pack; "
+             "pack()",
+}
 LIMIT_MS = 10.0
 
 
@@ -68,7 +74,9 @@ def processes(job: argparse.Namespace, work: Path) -> dict[str, dict[str, float]
             figures = process(command, env)
             if number:
                 found[name].append(figures)
-    return {name: medians(rows) for name, rows in found.items()}
+    env["PYTHONPATH"] = str(ROOT / "benchmarks")
+    return {name: medians(rows) | {"imports": process([sys.executable, "-c", IMPORTS[name]], env)["peak"]}
+            for name, rows in found.items()}
 
 
 class Stopwatch:
@@ -182,6 +190,8 @@ def report(job: argparse.Namespace, cold: dict[str, Any], hot: dict[str, Any]) -
             row("whole process, models cold: wall s", lambda side: f"{cold[side]['wall']:.2f}"),
             row("whole process, models cold: CPU s", lambda side: f"{cold[side]['cpu']:.2f}"),
             row("peak memory of the process, MiB", lambda side: f"{cold[side]['peak']:.0f}"),
+            row("… of which the imported libraries", lambda side: f"{cold[side]['imports']:.0f}"),
+            row("… above them: weights and work", lambda side: f"{cold[side]['peak'] - cold[side]['imports']:.0f}"),
         ]
     lines += [
         row("warm run: wall ms", lambda side: f"{hot[side]['wall']:.0f}"),
