@@ -374,17 +374,23 @@ class Checker:
             spec = self.specs[name]
             if name in blamed or name not in self.settings or not (spec.static or spec.check):
                 continue
+            links = self.links.get(name, [])
             given = {
                 socket: self._output(known[source], source, output)
-                for socket, source, output in self.links.get(name, [])
+                for socket, source, output in links
                 if source in known
             }
             try:
                 if spec.check is not None:
-                    told = {socket: facts[source][output] for socket, source, output in self.links.get(name, [])
-                            if output in facts.get(source, ())}
-                    facts[name] = spec.check({**told, **given}, self.settings[name]) or {}
-                if spec.static and len(given) == len(self.links.get(name, [])):
+                    wired = {socket for socket, _, _ in links}
+                    unwired = {socket: None for socket in spec.sockets if socket not in wired}
+                    told = {
+                        socket: facts[source][output]
+                        for socket, source, output in links
+                        if output in facts.get(source, ())
+                    }
+                    facts[name] = spec.check({**unwired, **told, **given}, self.settings[name]) or {}
+                if spec.static and len(given) == len(links):
                     known[name] = tuple(spec.run(**self.settings[name], **given))
             except BadInput as error:
                 self.problems.append(error.at(name))

@@ -89,7 +89,8 @@ class NodeSpec:
         static: the outputs are descriptions that can be made while checking (no weights, no device).
         effects: the node writes files or talks to the outside; it always runs and is never cached.
         persist: the result is worth keeping on disk between runs.
-        check: called while checking with (known inputs, parameters); raises BadInput for a wrong pairing. May return
+        check: called while checking with (inputs, parameters), where an input is there if it is known, and None if
+            nothing is wired to it; raises BadInput for a wrong pairing. May return
             facts of its outputs by name, which the checks of later nodes receive in place of the values.
         migrations: `{1: f}` turns the params and inputs of version 1 into those of version 2, and so on.
     """

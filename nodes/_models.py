@@ -7,8 +7,7 @@ fact, or the first lease, downloads.
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -17,6 +16,7 @@ from torch import nn
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.models import ModelDescription, is_out_of_memory
+from ._libraries import quiet
 from ._model_files import Weights, count_parameters
 
 DType = Literal["auto", "float16", "bfloat16", "float32", "float64"]
@@ -89,6 +89,13 @@ class Part(ModelDescription):
         """Hash of the class, the files' state and the precision."""
         state = self.stamp or (self.origin.stamp(self.part) if self.known else f"{_UNRESOLVED}{self.origin!r}")
         return hashlib.sha256(f"{type(self).__name__}|{state}|{self.dtype}".encode()).hexdigest()
+
+    def fetch(self) -> bool:
+        """Download what is not here yet."""
+        if self.known:
+            return False
+        self.origin.config(self.part)
+        return True
 
     def check(self) -> None:
         """Refuse, by name, a configuration that this part cannot be used with."""
@@ -374,26 +381,6 @@ def torch_dtype(name: DType, device: str) -> torch.dtype:
         return torch.float16 if str(device).startswith("cuda") else torch.float32
     return {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32,
             "float64": torch.float64}[name]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep diffusers and transformers from printing while a model loads, then give them back their settings."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    libraries = (diffusers_logging, transformers_logging)
-    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
-    for library in libraries:
-        library.set_verbosity(50)
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, (verbosity, bars) in zip(libraries, before, strict=True):
-            library.set_verbosity(verbosity)
-            if bars:
-                library.enable_progress_bar()
 
 
 def _first_line(error: BaseException) -> str:

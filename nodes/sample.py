@@ -38,13 +38,15 @@ def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     denoiser, conditioning, schedule = (known.get(name) for name in ("denoiser", "conditioning", "schedule"))
     if schedule is not None:
         first_step(len(schedule), params["strength"])
-        if "constraint" in known:
+        if known.get("constraint") is not None:
             require_ddim(schedule)
     if denoiser is None or not getattr(denoiser, "known", False):
         return
     require_denoiser(denoiser)
     if conditioning is not None:
         require_pair(denoiser, conditioning.facts)
+    elif "conditioning" in known:  # nothing is wired to it; where the key is absent, nothing is known of what is
+        require_pair(denoiser, None)
 
 
 @node("sample.denoise", version=1, persist=True, check=_check_denoise)

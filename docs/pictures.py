@@ -1,0 +1,42 @@
+"""Make the README's pictures anew, with the program itself: `python docs/pictures.py`."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import inlay
+from inlay.graph_runtime.api import pack
+from inlay.graph_runtime.draw import draw
+from inlay.graph_runtime.workflow import parse
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOW = ROOT / "workflows" / "zero_shot_inpaint.json"
+
+
+def before_after() -> None:
+    """docs/before-after.png: the sample, its mask, and the result of the main job."""
+    flow = json.loads(FLOW.read_text("utf-8"))
+    for node in ("photo", "hole"):
+        flow["nodes"][node]["params"]["path"] = str(ROOT / "workflows" / flow["nodes"][node]["params"]["path"])
+    flow["nodes"]["drawn"] = {"type": "image.load", "params": {"path": flow["nodes"]["hole"]["params"]["path"]}}
+    flow["nodes"]["sheet"] = {
+        "type": "image.grid",
+        "params": {"label_1": "before", "label_2": "mask", "label_3": "after", "columns": 3},
+        "inputs": {"image_1": "photo.image", "image_2": "drawn.image", "image_3": "paste.image"},
+    }
+    flow["nodes"]["save"]["inputs"] = {"image": "sheet.image"}
+    del flow["ui"]
+    with tempfile.TemporaryDirectory() as folder:
+        result = inlay.run(flow, out=folder, cache=False, metadata=False)
+        shutil.copy(result.paths[0], ROOT / "docs" / "before-after.png")
+
+
+def graph() -> None:
+    """docs/zero_shot_inpaint.svg."""
+    (ROOT / "docs" / "zero_shot_inpaint.svg").write_text(draw(parse(FLOW.read_bytes()), pack()), "utf-8")
+
+
+if __name__ == "__main__":
+    before_after()
+    graph()
