@@ -167,7 +167,7 @@ def _arguments(spec: NodeSpec, inputs: Mapping[str, Any]) -> dict[str, Any]:
                            fix="wire a node that gives it")
     settings = checked_settings(spec, inputs)
     if spec.check is not None:
-        spec.check(wired, settings)
+        spec.check({name: wired.get(name) for name in spec.sockets}, settings)
     return settings | {name: wired.get(name) for name in spec.sockets}
 
 
