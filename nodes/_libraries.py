@@ -1,7 +1,14 @@
-"""Keeping the libraries that load models quiet: what they have to say reaches the user as our own errors."""
+"""Keeping the libraries that load models quiet: what they say reaches the user as our own errors. Precisions."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+DType = Literal["auto", "float16", "bfloat16", "float32", "float64"]
+_LOADING = threading.RLock()  # the libraries' settings belong to the whole process, so loads take turns
 
 
 @contextmanager
@@ -11,14 +18,29 @@ def quiet() -> Iterator[None]:
     from transformers.utils import logging as transformers_logging
 
     libraries = (diffusers_logging, transformers_logging)
-    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
-    for library in libraries:
-        library.set_verbosity(50)
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library, (verbosity, bars) in zip(libraries, before, strict=True):
-            library.set_verbosity(verbosity)
-            if bars:
-                library.enable_progress_bar()
+    with _LOADING:
+        before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
+        for library in libraries:
+            library.set_verbosity(50)
+            library.disable_progress_bar()
+        try:
+            yield
+        finally:
+            for library, (verbosity, bars) in zip(libraries, before, strict=True):
+                library.set_verbosity(verbosity)
+                if bars:
+                    library.enable_progress_bar()
+
+
+def torch_dtype(name: DType, device: str) -> torch.dtype:
+    """The precision that a name means on a device: `auto` is float16 on CUDA, float32 elsewhere."""
+    if name == "auto":
+        return torch.float16 if str(device).startswith("cuda") else torch.float32
+    return {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32,
+            "float64": torch.float64}[name]
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says first, at most 300 characters."""
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__)[:300]

@@ -4,22 +4,17 @@ Reads configurations (JSON) and, of the weights, only the safetensors header: so
 dtypes. That is enough to refuse what is missing, truncated, pickled or of another family before anything runs.
 """
 
-import hashlib
-import json
-import os
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..graph_runtime import ModelError
+from ._model_readers import read_header, read_json, read_shards, stamp_of, state_of
 
 EMBEDDED = "dollhouse"
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
-MAX_HEADER = 100 * 2**20  # the safetensors format's own limit
 
 # part of a pipeline: (name of its configuration, stem of its weights or None)
 PARTS: Mapping[str, tuple[str, str | None]] = MappingProxyType({
@@ -76,6 +71,8 @@ class ModelFolder:
         """
         path = self.folder(part) / PARTS[part][0]
         if not path.is_file():
+            if path.is_symlink() or path.exists():
+                state_of(path)
             raise self.missing(part, path)
         config = read_json(path)
         if part == "scheduler" and self.prediction is not None:
@@ -98,7 +95,7 @@ class ModelFolder:
         return Weights(folder, variant, files)
 
     def stamp(self, part: str) -> str:
-        """Changes when a file of the part changes: names, sizes and modification times, never the folder's place."""
+        """Changes when a file of the part changes: name, size, time or contents, never the folder's place."""
         if part == "tokenizer":
             self.tokenizer_folder()
         else:
@@ -118,9 +115,12 @@ class ModelFolder:
             ModelError: its files are not there.
         """
         folder = self.folder("tokenizer")
-        names = {path.name for path in folder.glob("*")}
-        if "tokenizer.json" not in names and not {"vocab.json", "merges.txt"} <= names:
+        entries = {path.name: path for path in folder.glob("*")}
+        if "tokenizer.json" not in entries and not {"vocab.json", "merges.txt"} <= set(entries):
             raise self.missing("tokenizer", folder / "vocab.json")
+        for path in entries.values():
+            if path.suffix in (".json", ".txt"):
+                state_of(path)  # the library opens them: none may be a pipe or a broken link
         return folder
 
     def missing(self, part: str, path: Path) -> ModelError:
@@ -168,90 +168,10 @@ def weight_variants(folder: Path, stem: str) -> dict[str | None, list[Path]]:
             found[variant.lstrip(".") or None] = [path]
     for index in sorted(folder.glob(f"{stem}*.safetensors.index*.json")):
         middle = index.name.removeprefix(stem + ".safetensors.index").removesuffix(".json")
-        shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+        shards = read_shards(index)
         for shard in shards:
             if Path(shard).name != shard or not (folder / shard).is_file():
                 raise ModelError("source", found=f"{index.name} names {shard!r}, which is not there",
                                  expected="every shard beside its index", fix="download the model again")
         found.setdefault(middle.lstrip(".") or None, [folder / shard for shard in shards])
     return found
-
-
-def read_json(path: Path) -> Mapping[str, Any]:
-    """A small JSON object from a model folder, read once per modification.
-
-    Raises:
-        ModelError: the file is no JSON object, or is absurdly large.
-    """
-    status = path.stat()
-    return _read_json(str(path), status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=256)
-def _read_json(path: str, mtime_ns: int, size: int) -> Mapping[str, Any]:
-    limit = 64 * 2**20
-    try:
-        if size > limit:
-            raise ValueError(f"{size / 2**20:.0f} MiB")
-        value = json.loads(Path(path).read_text("utf-8"))
-        if not isinstance(value, dict):
-            raise ValueError(f"a JSON {type(value).__name__}")
-    except (ValueError, RecursionError) as error:
-        raise ModelError("source", found=f"{Path(path).parent.name}/{Path(path).name} is damaged ({error})",
-                         expected="a JSON object", fix="download the model again") from error
-    return MappingProxyType(value)
-
-
-def read_header(path: Path) -> Mapping[str, Any]:
-    """Names, dtypes and shapes of a safetensors file, and its metadata under `__metadata__`; no weights are read.
-
-    Raises:
-        ModelError: the file is not safetensors, is truncated, or is a Git LFS pointer.
-    """
-    status = path.stat()
-    return _read_header(str(path), status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=64)
-def _read_header(name: str, mtime_ns: int, size: int) -> Mapping[str, Any]:
-    path = Path(name)
-
-    def damaged(why: str, fix: str = "download the file again") -> ModelError:
-        return ModelError("source", found=f"{path.parent.name}/{path.name} {why}", expected="a whole safetensors file",
-                          fix=fix)
-
-    with path.open("rb") as file:
-        start = file.read(8)
-        if start.startswith(b"version "):
-            raise damaged("is a Git LFS pointer, not the weights", "run `git lfs pull` where it was cloned")
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 2 <= length <= min(size - 8, MAX_HEADER):
-            raise damaged(f"is not safetensors, or is cut off ({size} bytes)")
-        try:
-            header = json.loads(file.read(length))
-            spans = [entry["data_offsets"] for key, entry in header.items() if key != "__metadata__"]
-            end = max((int(span[1]) for span in spans), default=0)
-        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-            raise damaged("has a header that cannot be read") from error
-    if size != 8 + length + end:
-        raise damaged(f"is cut off: {size} bytes of {8 + length + end}")
-    return MappingProxyType(header)
-
-
-def count_parameters(files: tuple[Path, ...], prefix: str = "") -> int:
-    """How many numbers the weight files hold, from their headers."""
-    total = 0
-    for file in files:
-        for key, entry in read_header(file).items():
-            if key != "__metadata__" and key.startswith(prefix):
-                size = 1
-                for length in entry["shape"]:
-                    size *= length
-                total += size
-    return total
-
-
-def stamp_of(files: list[Path]) -> str:
-    """A hash of file names, sizes and modification times."""
-    state = [(file.name, (status := os.stat(file)).st_size, status.st_mtime_ns) for file in files]
-    return hashlib.sha256(repr(state).encode()).hexdigest()[:20]

@@ -9,17 +9,18 @@ import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import nn
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.models import ModelDescription, is_out_of_memory
-from ._libraries import quiet
-from ._model_files import Weights, count_parameters
+from ._config import MAX_CHANNELS, MAX_WIDTH, Settings
+from ._libraries import DType, first_line, quiet, torch_dtype
+from ._model_files import PARTS, Weights
+from ._model_readers import count_parameters
 
-DType = Literal["auto", "float16", "bfloat16", "float32", "float64"]
 _UNRESOLVED = uuid.uuid4().hex  # a result made before a model was resolved is never found again by another process
 
 
@@ -58,6 +59,7 @@ class Part(ModelDescription):
 
     part = ""
     noun = ""
+    facts: ClassVar[tuple[str, ...]] = ()  # read once while checking, so that none of them fails later
 
     @classmethod
     def describe(cls, origin: Any, dtype: DType = "auto") -> Any:
@@ -77,6 +79,11 @@ class Part(ModelDescription):
         """What the part's configuration file says."""
         config: Mapping[str, Any] = self.origin.config(self.part)
         return config
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration, read by type and range."""
+        return Settings(self.config, f"{self.part}/{PARTS[self.part][0]} of {self.origin.name}")
 
     @property
     def label(self) -> str:
@@ -99,6 +106,8 @@ class Part(ModelDescription):
 
     def check(self) -> None:
         """Refuse, by name, a configuration that this part cannot be used with."""
+        for fact in self.facts:
+            getattr(self, fact)
 
     def nbytes(self) -> int:
         """Bytes of the weights in memory, from the safetensors headers."""
@@ -123,7 +132,7 @@ class Part(ModelDescription):
             except Exception as error:
                 if is_out_of_memory(error):
                     raise
-                raise ModelError(None, found=f"the {self.label} cannot be loaded: {_first_line(error)}",
+                raise ModelError(None, found=f"the {self.label} cannot be loaded: {first_line(error)}",
                                  expected="weights that fit their configuration",
                                  fix="download the model again, or name another source") from error
 
@@ -155,21 +164,22 @@ class DenoiserPart(Part):
 
     part = "unet"
     noun = "unet"
+    facts = ("in_channels", "out_channels", "cross_attention_dim", "sample_size", "multiple")
 
     @property
     def conditional(self) -> bool:
         """True when the UNet is told something: it has cross-attention."""
-        return self.config.get("_class_name", "UNet2DConditionModel") == "UNet2DConditionModel"
+        return self.settings.text("_class_name", "UNet2DConditionModel") == "UNet2DConditionModel"
 
     @property
     def in_channels(self) -> int:
         """Channels that go in: 4 for Stable Diffusion, 9 for its inpainting form, 3 for RGB models."""
-        return int(self.config.get("in_channels", 4 if self.conditional else 3))
+        return self.settings.whole("in_channels", 4 if self.conditional else 3, 1, MAX_CHANNELS)
 
     @property
     def out_channels(self) -> int:
         """Channels that come out; twice the latent's where the variance is learned."""
-        return int(self.config.get("out_channels", 4 if self.conditional else 3))
+        return self.settings.whole("out_channels", 4 if self.conditional else 3, 1, MAX_CHANNELS)
 
     @property
     def latent_channels(self) -> int:
@@ -180,22 +190,25 @@ class DenoiserPart(Part):
     @property
     def cross_attention_dim(self) -> int | None:
         """Width of the embeddings that the UNet listens to, or None for an unconditional one."""
-        return int(self.config.get("cross_attention_dim", 1280)) if self.conditional else None
+        return self.settings.whole("cross_attention_dim", 1280, 1, MAX_WIDTH) if self.conditional else None
 
     @property
     def sample_size(self) -> int | None:
         """Side of the latents it was trained on."""
         size = self.config.get("sample_size")
-        return int(size[0] if isinstance(size, (list, tuple)) else size) if size else None
+        if isinstance(size, (list, tuple)):
+            return self.settings.wholes("sample_size", (1,), 1, MAX_WIDTH, 2)[0]
+        return None if size is None else self.settings.whole("sample_size", 1, 1, MAX_WIDTH)
 
     @property
     def multiple(self) -> int:
         """What latent sides must be a multiple of; conditional UNets of diffusers take any."""
-        return 1 if self.conditional else 2 ** (len(self.config.get("block_out_channels", (0,) * 4)) - 1)
+        levels = self.settings.wholes("block_out_channels", (1,) * 4, 1, MAX_WIDTH, 12)
+        return 1 if self.conditional else int(2 ** (len(levels) - 1))
 
     def check(self) -> None:
         """Only plain UNets: no SDXL, no class labels, no other architecture."""
-        kind = self.config.get("_class_name", "UNet2DConditionModel")
+        kind = self.settings.text("_class_name", "UNet2DConditionModel")
         if kind not in ("UNet2DConditionModel", "UNet2DModel"):
             raise ModelError("source", found=f"a {kind} in {self.origin.name}", expected="a UNet of diffusers",
                              fix="use a Stable Diffusion 1.x or 2.x model, or an unconditional UNet2DModel")
@@ -208,6 +221,7 @@ class DenoiserPart(Part):
         if isinstance(self.config.get("cross_attention_dim"), (list, tuple)):
             raise ModelError("source", found=f"cross_attention_dim = {self.config['cross_attention_dim']}",
                              expected="one number", fix="use a Stable Diffusion 1.x or 2.x model")
+        super().check()
 
     def _read(self) -> nn.Module:
         from diffusers import UNet2DConditionModel, UNet2DModel
@@ -221,36 +235,38 @@ class VaePart(Part):
 
     part = "vae"
     noun = "vae"
+    facts = ("factor", "scaling_factor", "shift_factor", "latent_channels")
 
     @property
     def factor(self) -> int:
         """Pixels per latent cell, along each side."""
-        return int(2 ** (len(self.config.get("block_out_channels", (64,))) - 1))
+        return int(2 ** (len(self.settings.wholes("block_out_channels", (64,), 1, MAX_WIDTH, 12)) - 1))
 
     @property
     def scaling_factor(self) -> float:
         """What the posterior's mean is multiplied by."""
-        return float(self.config.get("scaling_factor", 0.18215))
+        return self.settings.number("scaling_factor", 0.18215, 1e-6, 1e6)
 
     @property
     def shift_factor(self) -> float:
         """What is taken off before scaling; 0 for Stable Diffusion."""
-        return float(self.config.get("shift_factor") or 0.0)
+        return 0.0 if self.config.get("shift_factor") is None else self.settings.number("shift_factor", 0.0, -1e6, 1e6)
 
     @property
     def latent_channels(self) -> int:
         """Channels of a latent."""
-        return int(self.config.get("latent_channels", 4))
+        return self.settings.whole("latent_channels", 4, 1, MAX_CHANNELS)
 
     def check(self) -> None:
         """Only AutoencoderKL with plain scaling."""
-        kind = self.config.get("_class_name", "AutoencoderKL")
+        kind = self.settings.text("_class_name", "AutoencoderKL")
         if kind != "AutoencoderKL":
             raise ModelError("source", found=f"a {kind} as the VAE of {self.origin.name}", expected="an AutoencoderKL",
                              fix="use a Stable Diffusion 1.x or 2.x model")
         if self.config.get("latents_mean") is not None:
             raise ModelError("source", found=f"a VAE with a mean per channel (latents_mean) in {self.origin.name}",
                              expected="one scaling factor for all channels", fix="use a Stable Diffusion model")
+        super().check()
 
     def _read(self) -> nn.Module:
         from diffusers import AutoencoderKL
@@ -294,6 +310,7 @@ class TextEncoderPart(Part):
 
     part = "text_encoder"
     noun = "text encoder"
+    facts = ("hidden_size", "max_tokens", "vocabulary")
     tokenizer_stamp: str = ""
 
     @classmethod
@@ -308,19 +325,25 @@ class TextEncoderPart(Part):
     @property
     def hidden_size(self) -> int:
         """Width of an embedding."""
-        return int(self.config.get("hidden_size", 512))
+        return self.settings.whole("hidden_size", 512, 1, MAX_WIDTH)
 
     @property
     def max_tokens(self) -> int:
         """Tokens of a prompt, start and end included."""
-        return int(self.config.get("max_position_embeddings", 77))
+        return self.settings.whole("max_position_embeddings", 77, 3, MAX_WIDTH)
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that have an embedding."""
+        return self.settings.whole("vocab_size", 49408, 1, 10**7)
 
     def check(self) -> None:
         """Only CLIP text models."""
-        kinds = self.config.get("architectures") or ["CLIPTextModel"]
+        kinds = self.settings.texts("architectures", ("CLIPTextModel",))
         if kinds[0] != "CLIPTextModel":
             raise ModelError("source", found=f"a {kinds[0]} as the text encoder of {self.origin.name}",
                              expected="a CLIPTextModel", fix="use a Stable Diffusion 1.x or 2.x model")
+        super().check()
 
     def _read(self) -> nn.Module:
         from transformers import CLIPTextModel
@@ -335,9 +358,8 @@ class TextEncoderPart(Part):
         tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
         if getattr(self.origin, "pad_token", None):
             tokenizer.pad_token = self.origin.pad_token
-        rows = int(self.config.get("vocab_size", 49408))
-        if len(tokenizer) > rows:
-            raise ModelError(None, found=f"a tokenizer of {len(tokenizer)} tokens with a text encoder of {rows}",
+        if len(tokenizer) > self.vocabulary:
+            raise ModelError(None, found=f"a tokenizer of {len(tokenizer)} tokens with an encoder of {self.vocabulary}",
                              expected="a tokenizer and an encoder of one model", fix="download the model again")
         return tokenizer
 
@@ -361,10 +383,11 @@ class SchedulerPart(Part):
 
     def check(self) -> None:
         """The schedule must be one of betas, the prediction of a known type."""
-        from ._schedule import alphas_cumprod, check_prediction_type
+        from ._schedule import alphas_cumprod, check_prediction_type, steps_offset
 
         check_prediction_type(self.prediction_type)
         alphas_cumprod(self.config)
+        steps_offset(self.config)
 
     def nbytes(self) -> int:
         """Nothing."""
@@ -373,16 +396,3 @@ class SchedulerPart(Part):
     def load(self, device: str) -> Any:
         """A scheduler has no weights to lease."""
         raise ModelError(None, found="a lease of a scheduler", expected="its configuration", fix="read .config instead")
-
-
-def torch_dtype(name: DType, device: str) -> torch.dtype:
-    """The precision that a name means on a device: `auto` is float16 on CUDA, float32 elsewhere."""
-    if name == "auto":
-        return torch.float16 if str(device).startswith("cuda") else torch.float32
-    return {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32,
-            "float64": torch.float64}[name]
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[:300]

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput
+from ._config import Settings
 
 Spacing = Literal["leading", "linspace", "trailing"]
 Variance = Literal["ddim", "ddnm"]
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
+MAX_TIMESTEPS = 100_000  # models are trained on 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ def ddim(config: Mapping[str, Any], *, steps: int, eta: float = 0.85, spacing: S
     if not 0 <= eta <= 1:
         raise BadInput("eta", found=str(eta), expected="0 (deterministic) to 1 (as much noise as DDPM)",
                        fix="the paper uses 0.85")
-    times = timesteps(len(table), steps, spacing, int(config.get("steps_offset", 0)))
+    times = timesteps(len(table), steps, spacing, steps_offset(config))
     final = 1.0 if final_alpha == "one" or config.get("set_alpha_to_one", True) else float(table[0])
     alphas = tuple(float(table[t]) for t in times)
     if prediction == "epsilon" and alphas[0] == 0:
@@ -158,15 +160,16 @@ def alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
     Raises:
         BadInput: the configuration is not one of betas (flow matching, EDM), or names an unknown beta schedule.
     """
-    kind = config.get("_class_name", "DDIMScheduler")
+    said = _settings(config)
+    kind = said.text("_class_name", "DDIMScheduler")
     if "Flow" in kind or "EDM" in kind or "Consistency" in kind or "Ve" in kind:
         raise BadInput("scheduler", found=f"a {kind}", expected="a scheduler with betas (DDIM, PNDM, Euler, DPM …)",
                        fix="flow-matching and EDM models are not supported: use Stable Diffusion 1.x or 2.x")
-    count = int(config.get("num_train_timesteps", 1000))
-    start, end = float(config.get("beta_start", 0.0001)), float(config.get("beta_end", 0.02))
+    count = said.whole("num_train_timesteps", 1000, 1, MAX_TIMESTEPS)
+    start, end = said.number("beta_start", 0.0001, 0, 1), said.number("beta_end", 0.02, 0, 1)
     schedule = config.get("beta_schedule", "linear")
     if config.get("trained_betas") is not None:
-        betas = torch.tensor(config["trained_betas"], dtype=torch.float32)
+        betas = torch.tensor(said.numbers("trained_betas", 0, 1, MAX_TIMESTEPS), dtype=torch.float32)
     elif schedule == "linear":
         betas = torch.linspace(start, end, count, dtype=torch.float32)
     elif schedule == "scaled_linear":
@@ -184,6 +187,15 @@ def alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
         raise BadInput("scheduler", found="betas outside 0 … 1", expected="a schedule that adds noise",
                        fix="correct beta_start and beta_end in scheduler_config.json")
     return table
+
+
+def steps_offset(config: Mapping[str, Any]) -> int:
+    """What diffusers adds to evenly spaced timesteps; raises ModelError where it is no whole number from 0."""
+    return _settings(config).whole("steps_offset", 0, 0, MAX_TIMESTEPS)
+
+
+def _settings(config: Mapping[str, Any]) -> Settings:
+    return Settings(config, "scheduler_config.json", "scheduler")
 
 
 def _zero_terminal_snr(betas: Tensor) -> Tensor:

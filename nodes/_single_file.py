@@ -15,7 +15,8 @@ from torch import nn
 
 from ..graph_runtime import ModelError
 from ._layouts import UNET, VAE, infer, text_prefix
-from ._model_files import Weights, read_header, stamp_of
+from ._model_files import Weights
+from ._model_readers import read_header, stamp_of
 
 TOKENIZER = "openai/clip-vit-large-patch14"  # the vocabulary of every Stable Diffusion 1.x and 2.x
 TOKENIZER_FILES = ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]
@@ -67,7 +68,7 @@ class SingleFile:
         """State of the file, and of the tokenizer's where it is here already."""
         if part == "tokenizer":
             folder = self._local_tokenizer()
-            return TOKENIZER if folder is None else stamp_of(sorted(folder.glob("*")))
+            return TOKENIZER if folder is None else stamp_of(sorted(filter(Path.is_file, folder.glob("*"))))
         return stamp_of([self.path]) + (self.prediction or "" if part == "scheduler" else "")
 
     def weights(self, part: str) -> Weights:

@@ -3,7 +3,8 @@
 from typing import Literal, NamedTuple
 
 from ..graph_runtime import BadInput, ModelSource, node
-from ._models import DenoiserPart, DType, IdentityVae, SchedulerPart, TextEncoderPart, VaePart
+from ._libraries import DType
+from ._models import DenoiserPart, IdentityVae, SchedulerPart, TextEncoderPart, VaePart
 from ._ports import Denoiser, Scheduler, TextEncoder, Vae
 from ._source import locate
 
