@@ -1,5 +1,6 @@
 """What the denoiser is told: embeddings for the conditional and the unconditional half, and extra input channels."""
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor
 
 from ._models import TextModule
+
+_TOKENIZING = threading.Lock()  # its first call may still take off what its own file set
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,24 @@ def encode_text(module: TextModule, text: str) -> tuple[Tensor, str]:
     """
     encoder: Any = module.encoder
     length = min(module.tokenizer.model_max_length, encoder.config.max_position_embeddings)
-    tokens = module.tokenizer(text, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    ids, rest = tokenize(module.tokenizer, text, length)
     device = next(encoder.parameters()).device
-    attention_mask = tokens.attention_mask.to(device) if getattr(encoder.config, "use_attention_mask", False) else None
-    embeddings = encoder(tokens.input_ids.to(device), attention_mask=attention_mask)[0]
-    return to_host(embeddings), _cut_off(module.tokenizer, text, length)
+    tokens = torch.tensor([ids + [module.tokenizer.pad_token_id] * (length - len(ids))], device=device)
+    seen = torch.arange(length, device=device)[None] < len(ids)
+    attention_mask = seen.long() if getattr(encoder.config, "use_attention_mask", False) else None
+    return to_host(encoder(tokens, attention_mask=attention_mask)[0]), rest
 
 
-def _cut_off(tokenizer: Any, text: str, length: int) -> str:
-    ids = tokenizer(text, padding=False, truncation=False, verbose=False).input_ids
-    return tokenizer.decode(ids[length - 1:-1]).strip() if len(ids) > length else ""
+def tokenize(tokenizer: Any, text: str, length: int) -> tuple[list[int], str]:
+    """At most `length` tokens of a text, start and end included, unpadded; and the words that were cut off.
+
+    Asked to pad or truncate, a tokenizer changes itself, and other threads with it: it is asked for neither.
+    """
+    with _TOKENIZING:
+        ids = list(tokenizer(text, padding=False, truncation=False, verbose=False).input_ids)
+        if len(ids) <= length:
+            return ids, ""
+        return [*ids[:length - 1], ids[-1]], tokenizer.decode(ids[length - 1:-1]).strip()
 
 
 def to_host(value: Tensor) -> Tensor:

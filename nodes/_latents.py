@@ -1,5 +1,6 @@
 """Pictures to scaled latents and back through a VAE: tensors in, tensors out."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from ._condition import to_host
 
 Tiling = Literal["auto", "on", "off"]
 TILE_ABOVE = 1280 * 1280  # pixels; above this the VAE's own activations outgrow everything else
+_SWITCHING = threading.RLock()  # `use_tiling` belongs to a module that several threads may lease
 
 
 def encode_picture(vae: nn.Module, image: Tensor, scale: float, shift: float, noise: Tensor | None = None) -> Tensor:
@@ -43,14 +45,17 @@ def _place(vae: nn.Module, value: Tensor) -> dict[str, Any]:
 
 @contextmanager
 def tiled(vae: Any, tiling: Tiling, pixels: int) -> Iterator[None]:
-    """Switch the VAE's own tiling on where wanted (auto: above 1280²), and give it back as it was."""
+    """Switch the VAE's own tiling on where wanted (auto: above 1280²), and give it back as it was.
+
+    Other threads wait until then: hold it for one picture, not for a batch.
+    """
     wanted = tiling == "on" or (tiling == "auto" and pixels > TILE_ABOVE)
     if not hasattr(vae, "use_tiling"):
         yield
         return
-    before = vae.use_tiling
-    vae.use_tiling = wanted
-    try:
-        yield
-    finally:
-        vae.use_tiling = before
+    with _SWITCHING:
+        before, vae.use_tiling = vae.use_tiling, wanted
+        try:
+            yield
+        finally:
+            vae.use_tiling = before

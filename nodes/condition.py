@@ -37,6 +37,9 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
         text: a text from another node (a caption); it overrides prompt.
         prompt: what the picture should show; empty leaves it to the picture itself.
         negative: what the picture should not show; the unconditional half of guidance.
+
+    Raises:
+        BadInput: a text that is no Unicode (half of a surrogate pair).
     """
     if not hasattr(text_encoder, "hidden_size"):
         raise BadInput("text_encoder", found=describe(text_encoder), expected="the description of a text encoder",
@@ -44,6 +47,8 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
     wanted = prompt if text is None else text
     if not isinstance(wanted, str):
         raise BadInput("text", found=describe(wanted), expected="one text", fix="wire the output of caption.blip")
+    for port, words in (("prompt" if text is None else "text", wanted), ("negative", negative)):
+        _require_unicode(port, words)
     embeddings: dict[str, Tensor] = {}  # equal texts are one tensor
     with plain_mode(), ctx.lease(text_encoder) as module:
         for words in (wanted, negative):
@@ -54,3 +59,11 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
                 ctx.warn(f"the encoder reads {embeddings[words].shape[1] - 2} tokens; it does not see the end of the "
                          f"text: {rest!r}")
     return Conditioned(Told(embeddings[wanted], embeddings[negative], name=text_encoder.label))
+
+
+def _require_unicode(port: str, words: str) -> None:
+    try:
+        words.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadInput(port, found=f"half a character ({words[error.start]!a}) at position {error.start + 1}",
+                       expected="Unicode text", fix="type the text again, or save its file as UTF-8") from error

@@ -60,10 +60,11 @@ def encode(image: Image, vae: Vae, ctx: Context, sample: Literal["mode", "poster
     generator = torch.Generator("cpu").manual_seed(seed)
     cells = (1, vae.latent_channels, height // vae.factor, width // vae.factor)
     rows = []
-    with plain_mode(), ctx.lease(vae) as module, tiled(module, tiling, height * width):
+    with plain_mode(), ctx.lease(vae) as module:
         for index, picture in enumerate(image.split(1)):
             noise = torch.randn(cells, generator=generator) if sample == "posterior" else None
-            rows.append(encode_picture(module, picture, vae.scaling_factor, vae.shift_factor, noise))
+            with tiled(module, tiling, height * width):
+                rows.append(encode_picture(module, picture, vae.scaling_factor, vae.shift_factor, noise))
             ctx.progress(index + 1, image.shape[0])
         latent = torch.cat(rows)
     return Encoded(require_finite(latent, "vae", what="the latent", fix="set dtype to float32 in the model node"))
@@ -88,9 +89,10 @@ def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> D
                        f"{vae.label} has", fix="decode with the VAE of the model that sampled")
     pixels = latent.shape[2] * latent.shape[3] * vae.factor**2
     pictures = []
-    with plain_mode(), ctx.lease(vae) as module, tiled(module, tiling, pixels):
+    with plain_mode(), ctx.lease(vae) as module:
         for index, row in enumerate(latent.split(1)):
-            pictures.append(decode_latent(module, row, vae.scaling_factor, vae.shift_factor))
+            with tiled(module, tiling, pixels):
+                pictures.append(decode_latent(module, row, vae.scaling_factor, vae.shift_factor))
             ctx.progress(index + 1, latent.shape[0])
         image = torch.cat(pictures)
     return Decoded(require_finite(image, "vae", what="the decoded picture",
