@@ -3,25 +3,20 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache as once
 from pathlib import Path
 from typing import Any
 
 from . import recall
 from .cache import DiskCache
-from .check import Override
 from .context import Context
-from .errors import BadInput, Problem, WorkflowError, did_you_mean
+from .errors import BadInput, Problem, WorkflowError
 from .events import CancelToken, Event, Listener, ModelMoved, NodeFinished
 from .execute import execute
+from .loading import Loaded, Source, load, pack, shipped
 from .models import ModelDescription
 from .paths import home
-from .plan import Plan, make_plan
+from .plan import Plan
 from .session import environment, parse_size, resolve_device, session
-from .spec import Registry
-from .workflow import Workflow, build, parse, read_bytes
-
-Source = str | os.PathLike[str] | Mapping[str, Any] | Workflow
 
 
 @dataclass
@@ -51,106 +46,6 @@ class Result(Mapping[str, Any]):
     def timings(self) -> dict[str, float]:
         """Seconds per node."""
         return {event.node: event.seconds for event in self.events if isinstance(event, NodeFinished)}
-
-
-@dataclass
-class Loaded:
-    """A workflow with where it came from and what was typed over it."""
-
-    workflow: Workflow
-    registry: Registry
-    roots: list[Path]
-    out: Path
-    trusted: dict[Override, str]
-    recorded_names: dict[Override, str] = field(default_factory=dict)
-
-    def plan(self) -> Plan:
-        """The checked plan.
-
-        Raises:
-            WorkflowError: with every problem.
-        """
-        return make_plan(self.workflow, self.registry, roots=self.roots, out=self.out, trusted=self.trusted)
-
-
-@once
-def pack() -> Registry:
-    """The nodes that ship with inlay, and those of installed packages with an `inlay.nodes` entry point."""
-    from importlib import metadata
-
-    from ..nodes import load_pack
-
-    registry = load_pack()
-    for entry in metadata.entry_points(group="inlay.nodes"):
-        try:
-            registry.add_module(entry.load())
-        except Exception as error:
-            raise WorkflowError.of(
-                None,
-                found=f"the node package {entry.value!r} ({entry.name}) is broken: {type(error).__name__}: {error}",
-                expected="a package of nodes that imports",
-                fix="update or uninstall it",
-            ) from error
-    return registry
-
-
-def shipped() -> dict[str, Path]:
-    """The workflows that come with inlay, by bare name."""
-    folder = Path(__file__).resolve().parent.parent / "workflows"
-    return {path.stem: path for path in sorted(folder.glob("*.json"))}
-
-
-def load(
-    source: Source,
-    *,
-    values: Mapping[str, Any] | None = None,
-    settings: Mapping[str, Any] | None = None,
-    inputs: str | os.PathLike[str] | None = None,
-    out: str | os.PathLike[str] = "inlay-out",
-    nodes: Iterable[Any] = (),
-    find_files: bool = True,
-) -> Loaded:
-    """Find and read a workflow and lay the user's own values over it.
-
-    Args:
-        source: a JSON file, the bare name of a shipped workflow, a picture that carries its workflow, a dict or a
-            Workflow.
-        values: the workflow's own `inputs` by name.
-        settings: `"node.parameter"` → value, for everything else.
-        inputs: a folder that paths in the file may point into.
-        out: the output folder.
-        nodes: modules with further nodes.
-        find_files: look for the files that a recalled picture names (only their names and digests are in it).
-
-    Raises:
-        WorkflowError: no such file, not a workflow, or an unknown name.
-    """
-    registry = _registry(nodes)
-    folders = [Path(inputs).expanduser()] if inputs is not None else []
-    if folders and not folders[0].is_dir():
-        raise WorkflowError.of(
-            "inputs", found=f"no such folder: {str(inputs)!r}", expected="an input folder", fix="check --inputs"
-        )
-    files: dict[Override, dict[str, str]] = {}
-    if isinstance(source, Workflow):
-        workflow, base = source.model_copy(deep=True), None
-    elif isinstance(source, Mapping):
-        workflow, base = build(dict(source)).model_copy(deep=True), None
-    else:
-        path = _locate(source)
-        base = path.resolve().parent
-        if path.suffix.lower() in recall.PICTURES:
-            workflow, files = recall.read(path)
-        else:
-            workflow = parse(read_bytes(path), path.name)
-    roots = [*([base] if base is not None else []), *folders]
-    trusted = _apply(workflow, registry, values or {}, settings or {})
-    loaded = Loaded(workflow, registry, roots, Path(out).expanduser(), trusted)
-    if base is None:  # a dict is the user's own word, its paths are taken from the current folder
-        loaded.trusted |= {target: value for target, value in _paths(workflow, registry) if target not in trusted}
-    if files and find_files:
-        _recall_files(loaded, files)
-    return loaded
 
 
 def check(
@@ -226,15 +121,16 @@ def run_loaded(
     cancel: CancelToken | None = None,
 ) -> Result:
     """`run`, for a workflow that is loaded already."""
-    plan = loaded.plan()
-    if _fetch(plan):
-        plan = loaded.plan()  # what could not be checked without the models' configurations
     where = resolve_device(device)
     models, kept = session(where, parse_size(memory))
+    plan = loaded.plan()
+    _require_room(plan, loaded.out)
+    if _fetch(plan):
+        plan = loaded.plan()  # what could not be checked without the models' configurations
     events: list[Event] = []
     ctx = Context(models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel)
     if metadata:
-        ctx.metadata[recall.CHUNK] = recall.record(plan, loaded.recorded_names)
+        ctx.metadata[recall.CHUNK] = recall.record(plan, loaded.registry, loaded.recorded_names)
     recall.remember(plan)
     models.log = lambda message: ctx.emit(ModelMoved(message))
     disk = DiskCache(home() / "cache", environment(where)) if cache else None
@@ -242,7 +138,36 @@ def run_loaded(
         values = execute(plan, ctx, memory=kept if cache else None, disk=disk)
     finally:
         models.log = lambda message: None
-    return Result(values, list(ctx.saved), events)
+    return Result({name: _own(value) for name, value in values.items()}, list(ctx.saved), events)
+
+
+def _own(value: Any) -> Any:
+    """A tensor of the caller's own: what is written into it must not reach the results that are kept."""
+    return value.clone() if hasattr(value, "clone") and hasattr(value, "shape") else value
+
+
+def _require_room(plan: Plan, out: Path) -> None:
+    """Refuse an output folder that cannot be written, before minutes are spent on what would go there.
+
+    Raises:
+        WorkflowError: says what is in the way.
+    """
+    if not any(step.spec.effects for step in plan.steps):
+        return
+    place = out.absolute()
+    try:
+        while not place.exists():
+            place = place.parent
+        usable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+    except (OSError, ValueError):
+        usable = False
+    if not usable:
+        raise WorkflowError.of(
+            "--out",
+            found=f"{str(out)!r}: {place} is not a folder that can be written to",
+            expected="an output folder",
+            fix="choose another with --out (out=… from Python)",
+        )
 
 
 def _fetch(plan: Plan) -> bool:
@@ -265,104 +190,4 @@ def _fetch(plan: Plan) -> bool:
     return downloaded
 
 
-def _registry(nodes: Iterable[Any]) -> Registry:
-    modules = list(nodes)
-    if not modules:
-        return pack()
-    registry = Registry(pack().values())
-    for module in modules:
-        registry.add_module(module)
-    return registry
-
-
-def _locate(source: str | os.PathLike[str]) -> Path:
-    path = Path(source).expanduser()
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise WorkflowError.of(
-            None, found=f"a folder, {str(source)!r}", expected="a workflow file", fix="name a .json file in it"
-        )
-    known = shipped()
-    if str(source) in known:
-        return known[str(source)]
-    raise WorkflowError.of(
-        None,
-        found=f"no such file: {str(source)!r}",
-        expected="a .json file, a picture that carries its workflow, or a shipped name",
-        fix=did_you_mean(str(source), known),
-    )
-
-
-def _apply(
-    workflow: Workflow, registry: Registry, values: Mapping[str, Any], settings: Mapping[str, Any]
-) -> dict[Override, str]:
-    """Write the user's values into the workflow; returns the paths among them, which may point anywhere."""
-    problems = []
-    typed: dict[Override, Any] = {}
-    for name, value in values.items():
-        if name not in workflow.inputs:
-            problems.append(
-                Problem(
-                    None,
-                    f"inputs.{name}",
-                    f"an input {name!r} that this workflow does not have",
-                    "one of its inputs",
-                    did_you_mean(name, workflow.inputs),
-                )
-            )
-            continue
-        for target in workflow.targets(name):
-            node, _, parameter = target.partition(".")
-            typed[node, parameter] = value
-    for target, value in settings.items():
-        node, _, parameter = target.partition(".")
-        typed[node, parameter] = value
-    trusted: dict[Override, str] = {}
-    for (node, parameter), value in typed.items():
-        entry = workflow.nodes.get(node)
-        if entry is None:
-            problems.append(
-                Problem(
-                    None,
-                    f"{node}.{parameter}",
-                    f"no node {node!r} in this workflow",
-                    "NODE.PARAM of this workflow",
-                    did_you_mean(node, workflow.nodes),
-                )
-            )
-            continue
-        value = os.fspath(value) if isinstance(value, os.PathLike) else value
-        entry.params[parameter] = value
-        spec = registry.get(entry.type)
-        if spec is not None and parameter in spec.path_roles and isinstance(value, str):
-            trusted[node, parameter] = value
-    if problems:
-        raise WorkflowError(problems)
-    return trusted
-
-
-def _paths(workflow: Workflow, registry: Registry) -> Iterator[tuple[Override, str]]:
-    for name, entry in workflow.nodes.items():
-        spec = registry.get(entry.type)
-        for parameter in spec.path_roles if spec is not None else ():
-            if isinstance(value := entry.params.get(parameter), str):
-                yield (name, parameter), value
-
-
-def _recall_files(loaded: Loaded, files: Mapping[Override, dict[str, str]]) -> None:
-    wanted = {}
-    for target, file in files.items():
-        entry = loaded.workflow.nodes.get(target[0])
-        spec = loaded.registry.get(entry.type) if entry is not None else None
-        if spec is not None and target[1] in spec.path_roles:
-            wanted[target] = file
-    found, problems = recall.find_files(
-        wanted, [*loaded.roots, *{path.parent for path in shipped().values()}], loaded.trusted
-    )
-    if problems:
-        raise WorkflowError(problems)
-    for (node, parameter), path in found.items():
-        loaded.workflow.nodes[node].params[parameter] = path
-        loaded.trusted[node, parameter] = path
-        loaded.recorded_names[node, parameter] = files[node, parameter]["name"]
+__all__ = ["Loaded", "Result", "Source", "check", "load", "pack", "run", "run_loaded", "shipped"]

@@ -20,25 +20,30 @@ class MemoryCache:
     def __init__(self, limit: int = 1 << 30, entries: int = 100_000):
         self.limit, self.entries = limit, entries
         self.bytes = 0
-        self._items: OrderedDict[bytes, tuple[Outputs, int]] = OrderedDict()
+        self._items: OrderedDict[bytes, tuple[Outputs, int, list[int]]] = OrderedDict()
 
     def get(self, key: bytes) -> Outputs | None:
-        """The outputs under `key`, or None."""
+        """The outputs under `key`, or None; a result that somebody wrote into since is forgotten."""
         item = self._items.get(key)
         if item is None:
             return None
+        outputs, size, versions = item
+        if _versions(outputs) != versions:
+            del self._items[key]
+            self.bytes -= size
+            return None
         self._items.move_to_end(key)
-        return item[0]
+        return outputs
 
     def put(self, key: bytes, outputs: Outputs) -> None:
         """Keep `outputs`; the oldest results make room."""
         size = sum(_nbytes(value) for value in outputs)
         if size > self.limit or key in self._items:
             return
-        self._items[key] = (outputs, size)
+        self._items[key] = (outputs, size, _versions(outputs))
         self.bytes += size
         while self.bytes > self.limit or len(self._items) > self.entries:
-            _, (_, freed) = self._items.popitem(last=False)
+            _, (_, freed, _) = self._items.popitem(last=False)
             self.bytes -= freed
 
     def clear(self) -> None:
@@ -119,3 +124,8 @@ class DiskCache:
 def _nbytes(value: Any) -> int:
     size = getattr(value, "nbytes", 0)
     return size if isinstance(size, int) else 0
+
+
+def _versions(outputs: Outputs) -> list[int]:
+    """torch's own count of in-place writes, for each tensor that keeps one (those of inference mode do not)."""
+    return [value._version for value in outputs if hasattr(value, "_version") and not value.is_inference()]

@@ -4,7 +4,7 @@ The graph is checked with networkx. What the check has found out (order, validat
 nodes describe) is handed on as `Checked`, from which `plan.py` makes the plan.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 import networkx as nx
 from pydantic import ValidationError
 
+from .context import safe_prefix
 from .errors import BadInput, Problem, WorkflowError, did_you_mean, shorten
+from .pairing import Link, pair
 from .paths import Reader
 from .spec import NodeSpec, PathRole, Registry
 from .workflow import NAME, RESERVED_INPUTS, Node, Workflow
@@ -36,7 +38,7 @@ class Checked:
     order: list[str]
     specs: dict[str, NodeSpec]
     settings: dict[str, dict[str, Any]]
-    links: dict[str, list[tuple[str, str, str]]]
+    links: dict[str, list[Link]]
     digests: dict[str, list[str] | None]
     known: dict[str, tuple[Any, ...]]
     targets: dict[str, tuple[str, str]]
@@ -54,9 +56,13 @@ class Checker:
         self.problems: list[Problem] = []
         self.specs: dict[str, NodeSpec] = {}
         self.settings: dict[str, dict[str, Any]] = {}
-        self.links: dict[str, list[tuple[str, str, str]]] = {}  # node -> (socket, source node, source output)
+        self.links: dict[str, list[Link]] = {}  # node -> (socket, source node, source output)
         self.digests: dict[str, list[str] | None] = {}
         self.files: dict[Override, dict[str, str]] = {}
+
+    def _suggest(self, word: str, known: Iterable[str]) -> str:
+        """A near name, for the first problems: closeness costs time, and a hostile file may have thousands."""
+        return did_you_mean(word, known) if len(self.problems) < 30 else "see the file's other names"
 
     def _complain(self, node: str | None, port: str | None, found: str, expected: str, fix: str) -> None:
         self.problems.append(Problem(node, port, found, expected, fix))
@@ -67,6 +73,8 @@ class Checker:
         Raises:
             WorkflowError: with every problem found.
         """
+        if not self.workflow.nodes:
+            self._complain(None, "nodes", "no nodes", "something to do", "add a node (`inlay nodes` lists them)")
         for name, entry in self.workflow.nodes.items():
             self._node(name, entry)
         for name, entry in self.workflow.nodes.items():
@@ -75,7 +83,10 @@ class Checker:
         self._inputs()
         targets = self._outputs()
         order = self._order(targets)
-        known = self._static(order)
+        blamed = {problem.node for problem in self.problems}
+        ready = [name for name in order if name not in blamed and name in self.settings]
+        known, wrong = pair(ready, self.specs, self.settings, self.links)
+        self.problems += wrong
         if self.problems:
             raise WorkflowError(self.problems)
         return Checked(order, self.specs, self.settings, self.links, self.digests, known, targets, self.files)
@@ -92,7 +103,7 @@ class Checker:
                 None,
                 f"an unknown node type {shorten(entry.type)}",
                 "a type from `inlay nodes`",
-                did_you_mean(entry.type, self.registry),
+                self._suggest(entry.type, self.registry),
             )
             return
         self.specs[name] = spec
@@ -135,6 +146,14 @@ class Checker:
             if isinstance(value := settings[parameter], str):
                 settings[parameter], found = self._path(name, parameter, value, role)
                 digests = None if found is None or digests is None else [*digests, found]
+        if spec.effects and isinstance(prefix := settings.get("prefix"), str) and not safe_prefix(prefix):
+            self._complain(
+                name,
+                "prefix",
+                shorten(prefix),
+                "a name below the output folder",
+                "use a plain name such as 'image' or 'tests/image'",
+            )
         self.settings[name], self.digests[name] = settings, digests
 
     def _setting_problem(self, name: str, spec: NodeSpec, item: Any) -> None:
@@ -148,7 +167,7 @@ class Checker:
                 f"a setting of {spec.id}",
                 'this is a socket: wire it under "inputs"'
                 if wire
-                else did_you_mean(setting or "", spec.params.model_fields),
+                else self._suggest(setting or "", spec.params.model_fields),
             )
         elif item["type"] == "missing":
             self._complain(
@@ -184,14 +203,21 @@ class Checker:
         if path is None:
             return value, ""
         if found is not None:
-            self.files[node, parameter] = {"name": path.name, "digest": found, "path": str(path)}
+            size = str(path.stat().st_size) if path.is_file() else ""
+            self.files[node, parameter] = {
+                "name": path.name,
+                "digest": found,
+                "path": str(path),
+                "kind": role.kind,
+                "size": size,
+            }
         return str(path), found
 
     # wires
 
     def _wires(self, name: str, entry: Node) -> None:
         spec = self.specs[name]
-        found: list[tuple[str, str, str]] = []
+        found: list[Link] = []
         for socket, link in entry.inputs.items():
             if socket not in spec.sockets:
                 setting = socket in spec.params.model_fields
@@ -200,7 +226,7 @@ class Checker:
                     socket,
                     f"an unknown socket {shorten(socket)}",
                     f"a socket of {spec.id}",
-                    'this is a setting: put it under "params"' if setting else did_you_mean(socket, spec.sockets),
+                    'this is a setting: put it under "params"' if setting else self._suggest(socket, spec.sockets),
                 )
                 continue
             wire = self._link(name, socket, link)
@@ -237,7 +263,7 @@ class Checker:
                 socket,
                 f"a link to a node {source!r} that is not there",
                 "a node of this file",
-                did_you_mean(source, self.workflow.nodes),
+                self._suggest(source, self.workflow.nodes),
             )
             return None
         giver = self.specs.get(source)
@@ -249,7 +275,7 @@ class Checker:
                 socket,
                 f"{source!r} ({giver.id}) has no output {output!r}",
                 "one of its outputs",
-                did_you_mean(output, giver.outputs),
+                self._suggest(output, giver.outputs),
             )
             return None
         given, wanted = giver.outputs[output].socket, self.specs[name].sockets[socket].port
@@ -290,6 +316,8 @@ class Checker:
                     "letters, digits and _, and none of: " + ", ".join(sorted(RESERVED_INPUTS)),
                     "rename it",
                 )
+            if not self.workflow.targets(name):
+                self._complain(None, f"inputs.{name}", "no target", '"node.parameter"', "name what it sets")
             for target in self.workflow.targets(name):
                 node, _, parameter = target.partition(".")
                 if node not in self.workflow.nodes:
@@ -298,7 +326,7 @@ class Checker:
                         f"inputs.{name}",
                         f"a target {target!r} in no node of this file",
                         '"node.parameter"',
-                        did_you_mean(node, self.workflow.nodes),
+                        self._suggest(node, self.workflow.nodes),
                     )
                 elif node in self.specs and parameter not in self.specs[node].params.model_fields:
                     self._complain(
@@ -306,12 +334,16 @@ class Checker:
                         f"inputs.{name}",
                         f"{target!r}: {self.specs[node].id} has no such setting",
                         "a setting",
-                        did_you_mean(parameter, self.specs[node].params.model_fields),
+                        self._suggest(parameter, self.specs[node].params.model_fields),
                     )
 
     def _outputs(self) -> dict[str, tuple[str, str]]:
         targets = {}
         for name, link in self.workflow.outputs.items():
+            if not NAME.fullmatch(name):
+                self._complain(
+                    None, "outputs", f"an output called {shorten(name)}", "letters, digits and _", "rename it"
+                )
             node, _, output = link.partition(".")
             if node not in self.workflow.nodes:
                 self._complain(
@@ -319,7 +351,7 @@ class Checker:
                     f"outputs.{name}",
                     f"a link to a node {node!r} that is not there",
                     '"node.output"',
-                    did_you_mean(node, self.workflow.nodes),
+                    self._suggest(node, self.workflow.nodes),
                 )
             elif node in self.specs and output not in self.specs[node].outputs:
                 self._complain(
@@ -327,7 +359,7 @@ class Checker:
                     f"outputs.{name}",
                     f"{node!r} ({self.specs[node].id}) has no output {output!r}",
                     "one of its outputs",
-                    did_you_mean(output, self.specs[node].outputs),
+                    self._suggest(output, self.specs[node].outputs),
                 )
             elif node in self.specs:
                 targets[name] = (node, output)
@@ -362,39 +394,3 @@ class Checker:
         sink = object()
         graph.add_edges_from((sink, node) for node in wanted)
         return [node for node in nx.dfs_postorder_nodes(graph, sink) if node is not sink] if wanted else []
-
-    # static nodes and pairing checks
-
-    def _static(self, order: list[str]) -> dict[str, tuple[Any, ...]]:
-        """Run the nodes that only describe (model loaders), then every check hook on what is known."""
-        known: dict[str, tuple[Any, ...]] = {}
-        facts: dict[str, Mapping[str, Any]] = {}
-        blamed = {problem.node for problem in self.problems}
-        for name in order:
-            spec = self.specs[name]
-            if name in blamed or name not in self.settings or not (spec.static or spec.check):
-                continue
-            links = self.links.get(name, [])
-            given = {
-                socket: self._output(known[source], source, output)
-                for socket, source, output in links
-                if source in known
-            }
-            try:
-                if spec.check is not None:
-                    wired = {socket for socket, _, _ in links}
-                    unwired = {socket: None for socket in spec.sockets if socket not in wired}
-                    told = {
-                        socket: facts[source][output]
-                        for socket, source, output in links
-                        if output in facts.get(source, ())
-                    }
-                    facts[name] = spec.check({**unwired, **told, **given}, self.settings[name]) or {}
-                if spec.static and len(given) == len(links):
-                    known[name] = tuple(spec.run(**self.settings[name], **given))
-            except BadInput as error:
-                self.problems.append(error.at(name))
-        return known
-
-    def _output(self, values: tuple[Any, ...], node: str, output: str) -> Any:
-        return values[list(self.specs[node].outputs).index(output)]

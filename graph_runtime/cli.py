@@ -5,6 +5,7 @@ Exit status: 0 done, 1 a node failed, 2 the input is wrong and nothing ran, 130 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import flags
-from .errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, did_you_mean
+from .errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, clean, did_you_mean
 from .flags import Parser
 
 if TYPE_CHECKING:
@@ -34,10 +35,25 @@ exit status: 0 done, 1 a node failed, 2 the input is wrong (nothing ran), 130 ca
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    as_json, traceback = "--json" in words, "--traceback" in words
+    as_json = "--json" in words
     _stop_on_sigterm()
+    for stream in (sys.stdout, sys.stderr):  # a stranger's title must not break a terminal that knows less
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = _main(words, as_json)
+        sys.stdout.flush()
+        return status
+    except OSError:  # nobody reads what we print any more, or there is no room for it
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _main(words: list[str], as_json: bool) -> int:
     try:
         options, rest = _parser().parse_known_args(words)
+        options.words = words
         command: Callable[[argparse.Namespace, list[str]], int] = options.command
         if rest and command is not _run:
             raise WorkflowError.of(
@@ -50,13 +66,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, Cancelled) as stop:
         return _report(as_json, 130, str(stop) or "cancelled", [])
     except InlayError as error:
-        if traceback:
-            raise
+        _show_traceback(words)
         problems = [error.problem] if isinstance(error, NodeError) else getattr(error, "problems", [])
         return _report(as_json, error.status, str(error), problems)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        raise
+    except Exception as error:
+        _show_traceback(words)
+        problem = Problem(
+            None,
+            "command line",
+            f"{type(error).__name__}: {error}",
+            "no such thing to happen",
+            "this is a mistake in inlay: run again with --traceback and report it, please",
+        )
+        return _report(as_json, 1, f"unexpected {problem}", [problem])
+
+
+def _show_traceback(words: list[str]) -> None:
+    if "--traceback" in words:
+        import traceback
+
+        traceback.print_exc()
 
 
 def _stop_on_sigterm() -> None:
@@ -139,14 +170,13 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
         print(options.parser.format_help(), end="")
         flags.print_shipped()
         return 0
-    if options.file.startswith("-"):
-        options.parser.error(f"FILE is missing before {options.file}")
+    _require_file_first(options)
     from . import api
 
     loaded = api.load(options.file, inputs=options.inputs, out=options.out, find_files=False)
     own = flags.parser_for(loaded, options.file)
     if options.help:
-        print(own.format_help(), end="")
+        print(clean(own.format_help()), end="")
         return 0
     found, unknown = own.parse_known_args(rest)
     if unknown:
@@ -177,6 +207,19 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
+def _require_file_first(options: argparse.Namespace) -> None:
+    """A flag of the workflow before FILE would swallow FILE as its value: say so instead."""
+    first = options.words[options.words.index("run") + 1]
+    known = [word for action in options.parser._actions for word in action.option_strings]
+    if first.startswith("-") and first != "--" and first.split("=")[0] not in known:
+        raise WorkflowError.of(
+            "command line",
+            found=f"{first!r} before the workflow",
+            expected="inlay run FILE [--NAME VALUE …]",
+            fix="put FILE first, the flags after it",
+        )
+
+
 # the other commands
 
 
@@ -187,7 +230,7 @@ def _check(options: argparse.Namespace, rest: list[str]) -> int:
     if options.json:
         print(json.dumps({"status": "error" if problems else "ok", "problems": [_problem_json(p) for p in problems]}))
     elif problems:
-        print(f"inlay: {WorkflowError(problems)}", file=sys.stderr)
+        print(f"inlay: {clean(str(WorkflowError(problems)))}", file=sys.stderr)
     else:
         print(f"{options.file}: no problems")
     return 2 if problems else 0
@@ -292,5 +335,5 @@ def _report(as_json: bool, status: int, message: str, problems: Sequence[Problem
     if as_json:
         word = {1: "failed", 2: "error", 130: "cancelled"}[status]
         print(json.dumps({"status": word, "message": message, "problems": [_problem_json(p) for p in problems]}))
-    print(f"inlay: {message}", file=sys.stderr)
+    print(f"inlay: {clean(message)}", file=sys.stderr)
     return status

@@ -27,9 +27,9 @@ from .comfy_host import (
     resolve_path,
 )
 from .context import Context
+from .digests import digest
 from .errors import BadInput, NodeError, Problem, did_you_mean, shorten
 from .models import is_out_of_memory
-from .paths import digest
 from .settings import Setting, settings_of
 from .spec import NodeSpec, Registry
 from .widgets import display_name, host_id, input_types, settings_from_widgets
@@ -227,7 +227,8 @@ def _path_hooks(spec: NodeSpec) -> dict[str, Any]:
         for name, role in spec.path_roles.items():
             try:
                 path = Path(resolve_path(name, str(inputs.get(name) or ""), role))
-                seen.append(digest(path) if role.kind != "model" or path.exists() else str(path))
+                seen.append(digest(path, weights=role.kind == "model") if role.kind != "model" or path.exists()
+                            else str(path))
             except (BadInput, OSError) as error:
                 seen.append(str(error))  # the run itself will say it
         return " ".join(seen)

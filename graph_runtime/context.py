@@ -1,5 +1,6 @@
 """What a node may ask of the run it is part of: models, progress, cancel, and a file under the output folder."""
 
+import logging
 import os
 import secrets
 from collections.abc import Iterator
@@ -7,9 +8,17 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import BadInput, Cancelled
+from .errors import BadInput, Cancelled, shorten
 from .events import CancelToken, Event, Listener, NodeProgress, Saved, Warned
 from .models import ModelDescription, ModelManager
+from .names import is_possible
+
+
+def safe_prefix(prefix: str) -> bool:
+    """True if files of that prefix land below the output folder (links apart, which are looked at when writing)."""
+    path = Path(prefix)
+    possible = is_possible(prefix) and len(path.name.encode()) <= 200
+    return possible and not path.is_absolute() and bool(path.name) and ".." not in path.parts
 
 
 class Context:
@@ -42,9 +51,12 @@ class Context:
         return self.models.lease(description)
 
     def emit(self, event: Event) -> None:
-        """Tell every listener."""
+        """Tell every listener; one that fails is noted in the log and does not stop the run."""
         for listener in self.listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:
+                logging.getLogger("inlay").exception("a listener failed on %s", type(event).__name__)
 
     def progress(self, step: int, total: int, preview: Any = None) -> None:
         """Report `step` of `total`; raises `Cancelled` when the user asked to stop."""
@@ -73,11 +85,11 @@ class Context:
         """
         root = self.out.resolve()
         wanted = Path(prefix)
-        folder = (root / wanted.parent).resolve()
-        if wanted.is_absolute() or not wanted.name or ".." in wanted.parts or not folder.is_relative_to(root):
+        folder = (root / wanted.parent).resolve() if safe_prefix(prefix) else root
+        if not safe_prefix(prefix) or not folder.is_relative_to(root):
             raise BadInput(
                 "prefix",
-                found=repr(prefix),
+                found=shorten(prefix),
                 expected="a name below the output folder",
                 fix="use a plain name such as 'image' or 'tests/image'",
             )

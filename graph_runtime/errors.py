@@ -13,6 +13,7 @@ A message always says where, what was found, what was expected and how to mend i
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from unicodedata import category
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: found {self.found}; expected {self.expected}. Fix: {self.fix}"
+
+
+_SHOWN = 50  # problems that a message lists; `problems` holds all
 
 
 class InlayError(Exception):
@@ -68,8 +72,10 @@ class WorkflowError(InlayError):
         count = len(self.problems)
         lines = [
             f"  {p.where}\n    found     {p.found}\n    expected  {p.expected}\n    fix       {p.fix}"
-            for p in self.problems
+            for p in self.problems[:_SHOWN]
         ]
+        if count > _SHOWN:
+            lines.append(f"  … and {count - _SHOWN} more")
         super().__init__(f"{count} problem{'s' if count != 1 else ''}, nothing was run\n" + "\n".join(lines))
 
     @classmethod
@@ -96,10 +102,19 @@ class Cancelled(InlayError):
     status = 130
 
 
+_COMPARED = 500  # names compared with a misspelt one: closeness costs time, and a stranger's file may hold thousands
+
+
+def clean(text: str) -> str:
+    """Text of a stranger's file made harmless for a terminal: no control characters but tab and newline."""
+    return "".join(letter if letter in "\n\t" or not category(letter).startswith("C") else "�" for letter in text)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: `did you mean 'steps'?`, or the known names when none is close."""
     names = sorted(known)
-    near = get_close_matches(word, names, n=1, cutoff=0.6)
+    likely = [name for name in names if abs(len(name) - len(word)) <= 4][:_COMPARED] if len(word) <= 64 else []
+    near = get_close_matches(word, likely, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
     if not names:

@@ -51,6 +51,9 @@ def execute(
                     values[slot] = None
             outputs = _call(step, arguments, ctx)
             del arguments
+            if keys is not None and step.files and not plan.still_reads(step):
+                ctx.warn("a file that this node reads changed during the run: nothing that follows from it is kept")
+                keys = None
             if keys is not None and (key := keys[index]) is not None and not step.spec.effects:
                 _keep(step, key, outputs, memory, disk)
         for number in range(len(outputs)):

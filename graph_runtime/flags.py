@@ -34,11 +34,12 @@ def print_shipped() -> None:
 def parser_for(loaded: "Loaded", file: str) -> argparse.ArgumentParser:
     """A parser for the workflow's own inputs, with types, bounds and docs from the nodes they set."""
     from .settings import settings_of
+    from .workflow import NAME
 
     workflow = loaded.workflow
-    about = "\n\n".join(text for text in (workflow.title, workflow.description) if text)
+    about = "\n\n".join(text for text in (workflow.title, workflow.description) if text).replace("%", "%%")
     parser = Parser(
-        prog=f"inlay run {file}",
+        prog=f"inlay run {file}".replace("%", "%%"),
         description=about,
         allow_abbrev=False,
         add_help=False,
@@ -47,6 +48,8 @@ def parser_for(loaded: "Loaded", file: str) -> argparse.ArgumentParser:
         "--no-metadata --quiet --json (see `inlay run --help`)",
     )
     for name in workflow.inputs:
+        if not NAME.fullmatch(name) or not workflow.targets(name):
+            continue  # the check will say what is wrong with it
         spec, parameter = target(loaded, name)
         known = {setting.name: setting for setting in settings_of(spec)} if spec is not None else {}
         setting = known.get(parameter)
@@ -110,14 +113,16 @@ def convert(text: str, target: tuple["NodeSpec | None", str]) -> Any:
     if spec is None or parameter not in spec.params.model_fields:
         return text
     annotation: Any = spec.params.model_fields[parameter].annotation
-    try:
-        TypeAdapter(annotation).validate_python(text, strict=True)
-        return text
-    except ValidationError:
-        pass
+    takes = TypeAdapter(annotation)
+    for value in ([None] if text in ("null", "None") else []) + [text]:
+        try:
+            takes.validate_python(value, strict=True)
+            return value
+        except ValidationError:
+            continue
     try:
         return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -147,7 +152,10 @@ def save_outputs(loaded: "Loaded") -> None:
         node, _, output = link.partition(".")
         spec = registry.get(workflow.nodes[node].type) if node in workflow.nodes else None
         if spec is not None and output in spec.outputs and spec.outputs[output].socket == "IMAGE":
-            workflow.nodes[f"save_{name}"] = Node(type="image.save", params={"prefix": name}, inputs={"image": link})
+            saver = f"save_{name}"
+            while saver in workflow.nodes:
+                saver += "_"
+            workflow.nodes[saver] = Node(type="image.save", params={"prefix": name}, inputs={"image": link})
 
 
 def result_json(result: "Result") -> dict[str, Any]:

@@ -4,19 +4,18 @@ A workflow file is data from a stranger: a path in it may only point below the f
 What the user typed is the user's own word and is not restricted.
 """
 
-import hashlib
 import os
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import BadInput
+from .digests import digest
+from .errors import BadInput, shorten
+from .names import is_possible
 from .spec import PathRole
 
-_WHOLE = 64 * 2**20  # files up to this size are hashed whole, larger ones (weights) by their size and first part
-_SETTLED_NS = 2_000_000_000
+MODEL_FILES = 5000  # more below a folder, and it is no model
 GLOB = frozenset("*?[")
 WEIGHTS = frozenset({".safetensors", ".ckpt", ".bin", ".pt", ".pth"})
 
@@ -24,12 +23,28 @@ WEIGHTS = frozenset({".safetensors", ".ckpt", ".bin", ".pt", ".pth"})
 def home() -> Path:
     """The folder for cache and models: `INLAY_HOME`, or the platform's folder for user data."""
     if chosen := os.environ.get("INLAY_HOME"):
-        return Path(chosen).expanduser()
+        return expand(chosen)
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "inlay"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "inlay"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "inlay"
+
+
+def expand(text: str | os.PathLike[str]) -> Path:
+    """A path with `~` replaced where that user is known, and as it stands where not."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def exists(path: Path) -> bool:
+    """True if there is something at `path` (for a glob: a folder to look in); a path that cannot be is not there."""
+    try:
+        return path.parent.is_dir() if GLOB.intersection(path.name) else path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def resolve_inside(path: str, roots: Sequence[Path]) -> Path:
@@ -40,8 +55,8 @@ def resolve_inside(path: str, roots: Sequence[Path]) -> Path:
     Raises:
         BadInput: empty, holds a NUL, or leads out of every root; says whether a link or `..` did it.
     """
-    if not path or "\0" in path:
-        raise BadInput(None, found=repr(path), expected="a path", fix="name a file")
+    if not is_possible(path):
+        raise BadInput(None, found=ascii(path), expected="a path", fix="name a file")
     candidates = [root / path for root in roots]
     inside = [
         (candidate, real)
@@ -49,11 +64,9 @@ def resolve_inside(path: str, roots: Sequence[Path]) -> Path:
         if (real := Path(os.path.realpath(candidate))).is_relative_to(os.path.realpath(root))
     ]
     for _, real in inside:
-        if _exists(real):
+        if exists(real):
             return real
-    leads_out = [
-        candidate for candidate in candidates if candidate not in [c for c, _ in inside] and _exists(candidate)
-    ]
+    leads_out = [candidate for candidate in candidates if candidate not in [c for c, _ in inside] and exists(candidate)]
     if inside and not leads_out:
         return inside[0][1]
     allowed = " or ".join(str(root) for root in roots) or "nowhere"
@@ -63,7 +76,7 @@ def resolve_inside(path: str, roots: Sequence[Path]) -> Path:
     how = "a link in it leads out" if lexical else "it points outside"
     raise BadInput(
         None,
-        found=f"{path!r} ({how})",
+        found=f"{shorten(path)} ({how})",
         expected=f"a path below {allowed}",
         fix="copy the file there, name its folder with --inputs, or type the path yourself on the command line",
     )
@@ -93,85 +106,60 @@ class Reader:
         if role.kind == "model" and not self._is_local_model(value, trusted):
             return None, None
         path = self._permitted(value, trusted)
-        if role.kind == "file" and path.is_dir():
-            raise BadInput(None, found=f"a folder, {value!r}", expected="a file", fix="name a file in it")
+        shown = shorten(value)
         try:
-            return path, digest(path)
+            if role.kind == "file" and path.is_dir():
+                raise BadInput(None, found=f"a folder, {shown}", expected="a file", fix="name a file in it")
+            if role.kind == "model" and not trusted:
+                self._keep_inside(path)
+            return path, digest(path, weights=role.kind == "model")
         except FileNotFoundError:
             if self.out is not None and path.suffix == ".safetensors" and path.is_relative_to(self.out.resolve()):
                 return path, None
             raise BadInput(
-                None, found=f"no such file: {value!r}", expected="a file that exists", fix=f"looked for {path}"
+                None, found=f"no such file: {shown}", expected="a file that exists", fix=f"looked for {path}"
             ) from None
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise BadInput(
                 None,
-                found=f"{value!r}: {error.strerror}",
-                expected="a file that can be read",
-                fix="check its permissions",
+                found=f"{shown}: {getattr(error, 'strerror', None) or error}",
+                expected="an ordinary file that can be read",
+                fix="check the name and its permissions",
             ) from None
+
+    def _keep_inside(self, folder: Path) -> None:
+        """Refuse a stranger's model folder with links that lead out of what may be read."""
+        if not folder.is_dir():
+            return
+        allowed = [os.path.realpath(root) for root in self.roots]
+        for number, item in enumerate(folder.rglob("*")):
+            if number >= MODEL_FILES:
+                raise BadInput(
+                    None,
+                    found=f"more than {MODEL_FILES} files below {folder}",
+                    expected="a model folder",
+                    fix="name the folder that holds model_index.json",
+                )
+            if item.is_symlink() and not any(Path(os.path.realpath(item)).is_relative_to(root) for root in allowed):
+                raise BadInput(
+                    None,
+                    found=f"{item} (a link that leads out)",
+                    expected="files below " + " or ".join(map(str, allowed)),
+                    fix="copy the file there, or type the model's path yourself on the command line",
+                )
 
     def _is_local_model(self, value: str, trusted: bool) -> bool:
         path = Path(value)
         if path.is_absolute() or value.startswith((".", "~")) or path.suffix in WEIGHTS:
             return True
         if trusted:
-            return ("/" in value.rstrip("/") and path.exists()) or (path / "model_index.json").exists()
-        return "/" in value and any((root / value).exists() for root in self.roots)
+            return ("/" in value.rstrip("/") and exists(path)) or exists(path / "model_index.json")
+        return "/" in value and any(exists(root / value) for root in self.roots)
 
     def _permitted(self, value: str, trusted: bool) -> Path:
-        if trusted and value and "\0" not in value:
-            path = Path(value).expanduser()
+        if trusted and is_possible(value):
+            path = expand(value)
             return path.absolute() if GLOB.intersection(path.name) else path.resolve()
         if self.out is not None and value.endswith(".safetensors"):
             return resolve_inside(value, [*self.roots, self.out])
         return resolve_inside(value, self.roots)
-
-
-def _exists(path: Path) -> bool:
-    if GLOB.intersection(path.name):
-        return path.parent.is_dir()
-    return path.exists()
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file's bytes. Of a folder or glob: names and digests; of files over 64 MiB: size and first part.
-
-    Raises:
-        OSError: the path cannot be read.
-    """
-    if path.is_file():
-        return _file_digest(path)
-    if path.is_dir():
-        total = hashlib.sha256()
-        for item in sorted(path.rglob("*")):
-            if item.is_file():
-                total.update(f"{item.relative_to(path).as_posix()}\0{_file_digest(item)}\0".encode())
-        return total.hexdigest()
-    if GLOB.intersection(path.name):
-        total = hashlib.sha256()
-        for item in sorted(path.parent.glob(path.name)):
-            if item.is_file():
-                total.update(f"{item.name}\0{_file_digest(item)}\0".encode())
-        return total.hexdigest()
-    raise FileNotFoundError(path)
-
-
-_digests: dict[tuple[int, ...], str] = {}  # of files as they were, by all that changes when they do
-
-
-def _file_digest(path: Path) -> str:
-    """Read once per state of the file; one that changed in the last two seconds is always read (clocks are coarse)."""
-    with path.open("rb") as stream:
-        now = os.fstat(stream.fileno())
-        state = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
-        settled = time.time_ns() - max(now.st_mtime_ns, now.st_ctime_ns) > _SETTLED_NS
-        if settled and (known := _digests.get(state)) is not None:
-            return known
-        if now.st_size <= _WHOLE:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        else:
-            found = hashlib.sha256(f"{now.st_size}\0".encode() + stream.read(2**20)).hexdigest()
-    if settled:
-        _digests[state] = found
-    return found

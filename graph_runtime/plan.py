@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .check import Checked, Checker, Override
+from .digests import digest
 from .models import ModelDescription
 from .spec import NodeSpec, Registry
 from .workflow import Workflow
@@ -49,6 +50,18 @@ class Plan:
     def owner(self) -> list[int]:
         """The step that fills each slot."""
         return [index for index, step in enumerate(self.steps) for _ in step.spec.outputs]
+
+    def still_reads(self, step: Step) -> bool:
+        """True if the files that a step has read still hold what they held when it was planned."""
+        for parameter, role in step.spec.path_roles.items():
+            file = self.files.get((step.name, parameter))
+            if file is not None and role.kind != "model":
+                try:
+                    if digest(Path(file["path"])) != file["digest"]:
+                        return False
+                except OSError:
+                    return False
+        return True
 
     @cached_property
     def keys(self) -> list[bytes | None]:

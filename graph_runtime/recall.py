@@ -7,19 +7,23 @@ The text chunk `inlay` of a PNG (EXIF ImageDescription of a JPEG or WebP) is one
 Only file names are recorded, never folders: a picture that is shared does not tell where its author keeps things.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
+import warnings
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from .check import Override
+from .digests import digest
 from .errors import Problem, WorkflowError
-from .paths import digest, home
+from .names import is_possible
+from .paths import home
 from .plan import Plan
+from .spec import Registry
 from .workflow import Workflow, build, decode
 
 CHUNK = "inlay"
@@ -28,19 +32,26 @@ _MADE_WITH = ("torch", "diffusers", "transformers", "pillow", "numpy")
 _KNOWN_LIMIT = 500
 
 
-def record(plan: Plan, named: Mapping[Override, str]) -> str:
+def record(plan: Plan, registry: Registry, named: Mapping[Override, str]) -> str:
     """The JSON text to embed: the workflow as it ran, each file by name and digest.
 
     Args:
         plan: what is about to run.
+        registry: the node types, which say what is a path.
         named: names to record instead of those on disk (a file that was found again under another name).
     """
     workflow = plan.workflow.model_copy(deep=True)
+    for node, entry in workflow.nodes.items():
+        spec = registry.get(entry.type)
+        for parameter, role in (spec.path_roles if spec is not None else {}).items():
+            value = entry.params.get(parameter)
+            if isinstance(value, str) and (role.kind != "model" or (node, parameter) in plan.files or _is_path(value)):
+                entry.params[parameter] = Path(value).name
     files = {}
     for (node, parameter), file in plan.files.items():
         name = named.get((node, parameter), file["name"])
         workflow.nodes[node].params[parameter] = name
-        files[f"{node}.{parameter}"] = {"name": name, "digest": file["digest"]}
+        files[f"{node}.{parameter}"] = {"name": name} | {key: file[key] for key in ("digest", "kind", "size")}
     return json.dumps(
         {"workflow": json.loads(workflow.to_json()), "files": files, "made_with": _versions()},
         ensure_ascii=True,
@@ -48,7 +59,11 @@ def record(plan: Plan, named: Mapping[Override, str]) -> str:
     )
 
 
-@cache
+def _is_path(source: str) -> bool:
+    """True for a model's source that names a place on this machine rather than a hub id."""
+    return Path(source).is_absolute() or source.startswith((".", "~"))
+
+
 def _versions() -> dict[str, str]:
     from .. import __version__
 
@@ -67,12 +82,15 @@ def read(picture: Path) -> tuple[Workflow, dict[Override, dict[str, str]]]:
     Raises:
         WorkflowError: not a picture, or one without a workflow.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
-        with Image.open(picture, formats=("PNG", "WEBP", "JPEG")) as image:
-            text = image.info.get(CHUNK) or image.getexif().get(0x010E)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(picture, formats=("PNG", "WEBP", "JPEG")) as image:
+                # a PNG's own chunk is read with its header; asking it for EXIF would decode the pixels
+                text = image.info.get(CHUNK) if image.format == "PNG" else image.getexif().get(0x010E)
+    except Exception as error:  # Pillow raises many kinds for damaged files
         raise _no_recall(picture, f"a file that is no readable picture ({error})") from None
     if not isinstance(text, str) or not text.lstrip().startswith("{"):
         raise _no_recall(picture, "a picture without an inlay workflow")
@@ -82,8 +100,11 @@ def read(picture: Path) -> tuple[Workflow, dict[Override, dict[str, str]]]:
     files: dict[Override, dict[str, str]] = {}
     for target, file in raw.get("files", {}).items():
         node, _, parameter = str(target).partition(".")
-        if isinstance(file, dict) and isinstance(file.get("name"), str) and isinstance(file.get("digest"), str):
-            files[node, parameter] = {"name": Path(file["name"]).name, "digest": file["digest"]}
+        if isinstance(file, dict) and all(isinstance(file.get(key), str) for key in ("name", "digest")):
+            name = Path(file["name"]).name
+            if is_possible(name) and name != "..":
+                kind, size = (str(file.get(key, "")) for key in ("kind", "size"))
+                files[node, parameter] = {"name": name, "digest": file["digest"], "kind": kind, "size": size}
     return build(raw.get("workflow")), files
 
 
@@ -132,15 +153,22 @@ def find_files(
 
 
 def _find(file: dict[str, str], folders: Iterable[Path], known: Mapping[str, str]) -> Path | None:
-    candidates = [folder / file["name"] for folder in folders]
+    """The first place where that content is. Of other files in the folders only those of its kind and size are read."""
+    places = list(folders)
+    candidates = [folder / file["name"] for folder in places]
     if remembered := known.get(file["digest"]):
         candidates.append(Path(remembered))
-    for folder in folders:
-        same_kind = Path(file["name"]).suffix.lower()
-        candidates += sorted(path for path in folder.glob("*") if path.suffix.lower() == same_kind and path.is_file())
+    if ":" not in file["digest"]:  # a whole ordinary file: it may have been renamed
+        suffix = Path(file["name"]).suffix.lower()
+        for folder in places:
+            candidates += sorted(path for path in folder.glob("*") if path.suffix.lower() == suffix and path.is_file())
     for path in candidates:
         try:
-            if digest(path) == file["digest"]:
+            if file["size"] and str(path.stat().st_size) != file["size"]:
+                continue
+            if path.is_dir() and not file["digest"].startswith("folder:"):
+                continue
+            if digest(path, weights=file["kind"] == "model") == file["digest"]:
                 return path.resolve()
         except OSError:
             continue
@@ -162,7 +190,8 @@ def remember(plan: Plan) -> None:
         temporary.write_text(json.dumps(merged, indent=1), encoding="utf-8")
         os.replace(temporary, path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _known_file() -> Path:

@@ -55,10 +55,10 @@ def parse_size(text: str | int | None) -> int | None:
     Raises:
         WorkflowError: not a size.
     """
-    if text is None or isinstance(text, int):
+    if text is None or (isinstance(text, int) and text > 0 and not isinstance(text, bool)):
         return text
     units = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", text.lower())
+    match = re.fullmatch(r"\s*(\d{1,12}(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", str(text).lower())
     if match is None or (size := int(float(match[1]) * units[match[2] or ""])) <= 0:
         raise WorkflowError.of(
             "memory", found=f"a memory size {text!r}", expected='a size such as "6GB" or "500MB"', fix="mend --memory"

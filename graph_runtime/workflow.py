@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -119,7 +120,7 @@ def decode(data: bytes | str, name: str = "workflow") -> Any:
             None, found=f"{depth} levels of nesting in {name}", expected=f"at most {MAX_DEPTH}", fix="flatten the file"
         )
     try:
-        return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants, parse_float=_finite)
     except json.JSONDecodeError as error:
         near = text[max(0, error.pos - 30) : error.pos + 10]
         raise WorkflowError.of(
@@ -199,14 +200,25 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise _Refused(f"the number {shorten(text, 30)}")
+    return value
+
+
 def _no_constants(word: str) -> Any:
     raise _Refused(f"the number {word}")
+
+
+#: A string (also one that never ends; possessive, so that nothing is tried twice) or a bracket.
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.|\\\Z)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
 def _depth(text: str) -> int:
     """Nesting of brackets outside strings, without recursion."""
     depth = deepest = 0
-    for bracket in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text):
+    for bracket in _TOKENS.finditer(text):
         symbol = bracket.group()
         if symbol in "[{":
             depth += 1

@@ -16,7 +16,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 def blocks(language):
     for page in PAGES:
-        for number, match in enumerate(re.finditer(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)):
+        for number, match in enumerate(
+            re.finditer(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+        ):
             yield pytest.param(match[1], id=f"{page.name}-{number}")
 
 

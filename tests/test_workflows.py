@@ -46,8 +46,9 @@ def test_the_main_job_fills_the_hole_and_changes_nothing_else(tmp_path):
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path):
-    first, second, other = (inlay.run("zero_shot_inpaint", out=tmp_path, cache=False, steps=4, seed=seed).paths[0]
-                            for seed in (1, 1, 2))
+    first, second, other = (
+        inlay.run("zero_shot_inpaint", out=tmp_path, cache=False, steps=4, seed=seed).paths[0] for seed in (1, 1, 2)
+    )
     assert first.read_bytes() == second.read_bytes()
     assert first.read_bytes() != other.read_bytes()
 
@@ -59,7 +60,9 @@ def test_a_kept_sample_gives_the_same_bytes_and_is_not_computed_again(tmp_path):
     first = inlay.run("zero_shot_inpaint", out=tmp_path, steps=4)
     session._sessions.clear()  # as in a new process: only the disk remembers
     again = inlay.run("zero_shot_inpaint", out=tmp_path, steps=4)
-    assert [event.cached for event in again.events if isinstance(event, NodeFinished) and event.node == "sample"] == [True]
+    assert [event.cached for event in again.events if isinstance(event, NodeFinished) and event.node == "sample"] == [
+        True
+    ]
     assert first.paths[0].read_bytes() == again.paths[0].read_bytes()
 
 
@@ -92,15 +95,21 @@ PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="the shared photos are not on this machine")
-@pytest.mark.parametrize(("photo", "mask"), [("example_1_image.png", "example_1_mask.png"),
-                                             ("scene.png", "scene-mask-rgba.png"),
-                                             ("painting.png", "painting-mask-palette.png")])
+@pytest.mark.parametrize(
+    ("photo", "mask"),
+    [
+        ("example_1_image.png", "example_1_mask.png"),
+        ("scene.png", "scene-mask-rgba.png"),
+        ("painting.png", "painting-mask-palette.png"),
+    ],
+)
 def test_real_photos_keep_every_pixel_outside_the_mask(tmp_path, photo, mask):
     from inlay.nodes.image import load
     from inlay.nodes.mask import load as load_mask
 
-    out = inlay.run("zero_shot_inpaint", image=PHOTOS / photo, mask=PHOTOS / mask, out=tmp_path, cache=False, steps=2,
-                    size=128)
+    out = inlay.run(
+        "zero_shot_inpaint", image=PHOTOS / photo, mask=PHOTOS / mask, out=tmp_path, cache=False, steps=2, size=128
+    )
     from inlay.graph_runtime import Context
 
     ctx = Context(out=tmp_path)

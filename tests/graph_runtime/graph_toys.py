@@ -55,8 +55,10 @@ def make_toys() -> types.SimpleNamespace:
         return Spelt(str(a))
 
     @node("toy.sum")
-    def total(numbers: Annotated[list[Any], Port("NUMBER", "numbers"), Repeat("number", 2, 4)],
-              labels: Annotated[list[str], Repeat("label", 0, 4)]) -> Spelt:
+    def total(
+        numbers: Annotated[list[Any], Port("NUMBER", "numbers"), Repeat("number", 2, 4)],
+        labels: Annotated[list[str], Repeat("label", 0, 4)],
+    ) -> Spelt:
         """Adds many."""
         return Spelt(f"{sum(n for n in numbers if n is not None)}:{','.join(labels)}:{len(numbers)}")
 
@@ -91,16 +93,25 @@ def make_toys() -> types.SimpleNamespace:
             ctx.progress(step + 1, steps)
         return One(a)
 
-    @node("toy.newer", version=3, migrations={1: lambda p, i: ({"amount": p.pop("n"), **p}, i),
-                                              2: lambda p, i: ({**p, "amount": p["amount"] * 10}, i)})
+    @node(
+        "toy.newer",
+        version=3,
+        migrations={
+            1: lambda p, i: ({"amount": p.pop("n"), **p}, i),
+            2: lambda p, i: ({**p, "amount": p["amount"] * 10}, i),
+        },
+    )
     def newer(amount: int = 0) -> One:
         """Has changed twice."""
         return One(amount)
 
     functions = [constant, add, split, spell, total, read, write, refuse, crash, slow, newer]
-    return types.SimpleNamespace(calls=calls, registry=Registry(f.spec for f in functions),
-                                 module=types.SimpleNamespace(**{f.__name__: f for f in functions}),
-                                 **{f.__name__: f for f in functions})
+    return types.SimpleNamespace(
+        calls=calls,
+        registry=Registry(f.spec for f in functions),
+        module=types.SimpleNamespace(**{f.__name__: f for f in functions}),
+        **{f.__name__: f for f in functions},
+    )
 
 
 def graph(nodes: dict[str, Any], outputs: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:

@@ -11,8 +11,11 @@ from inlay.graph_runtime.errors import WorkflowError
 @pytest.fixture
 def flow(toys, graph, tmp_path):
     (tmp_path / "words.txt").write_text("hello")
-    raw = graph({"r": ("toy.read", {"path": "words.txt"}), "w": ("toy.write", {}, {"word": "r.word"})},
-                {"word": "w.word"}, inputs={"text": "r.path", "prefix": "w.prefix"})
+    raw = graph(
+        {"r": ("toy.read", {"path": "words.txt"}), "w": ("toy.write", {}, {"word": "r.word"})},
+        {"word": "w.word"},
+        inputs={"text": "r.path", "prefix": "w.prefix"},
+    )
     path = tmp_path / "flow.json"
     path.write_text(json.dumps(raw))
     return path
@@ -42,7 +45,7 @@ def test_nothing_is_overwritten(flow, toys, tmp_path):
 
 @pytest.mark.parametrize("prefix", ["../escape", "/tmp/escape", "", "a/../../escape", ".."])
 def test_files_land_only_below_the_output_folder(flow, toys, tmp_path, prefix):
-    with pytest.raises(inlay.NodeError, match="below the output folder"):
+    with pytest.raises(inlay.WorkflowError, match="below the output folder"):
         inlay.run(flow, nodes=[toys.module], out=tmp_path / "out", prefix=prefix)
     assert not list(tmp_path.parent.rglob("escape*"))
 
@@ -90,8 +93,10 @@ def test_an_unknown_file_names_the_shipped_ones():
     assert "zero_shot_inpaint" in caught.value.problems[0].fix
 
 
-@pytest.mark.parametrize(("text", "size"), [("6GB", 6 * 10**9), ("500 MiB", 500 * 2**20), ("1.5g", 1_500_000_000),
-                                            ("123", 123), (None, None), (7, 7)])
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("6GB", 6 * 10**9), ("500 MiB", 500 * 2**20), ("1.5g", 1_500_000_000), ("123", 123), (None, None), (7, 7)],
+)
 def test_memory_sizes(text, size):
     assert session.parse_size(text) == size
 
@@ -135,3 +140,46 @@ def test_an_input_may_be_called_source(toys, graph, tmp_path):
     raw = graph({"r": ("toy.read", {"path": "other.txt"})}, {"word": "r.word"}, inputs={"source": "r.path"})
     assert inlay.run(raw, source=tmp_path / "words.txt", nodes=[toys.module], out=tmp_path)["word"] == "hello"
     assert inlay.check(raw, source=tmp_path / "words.txt", nodes=[toys.module]) == []
+
+
+def test_what_a_caller_writes_into_a_result_does_not_reach_the_next_run(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (8, 8), (200, 100, 50)).save(tmp_path / "p.png")
+    raw = {"format": 1, "nodes": {"p": {"type": "image.load", "params": {"path": tmp_path / "p.png"}}}}
+    raw["outputs"] = {"image": "p.image"}
+    inlay.run(raw, out=tmp_path)["image"].zero_()
+    assert inlay.run(raw, out=tmp_path)["image"].mean() > 0.3
+
+
+def test_a_file_that_changes_during_the_run_is_not_remembered_under_its_old_content(flow, toys, tmp_path):
+    from inlay.graph_runtime.events import RunStarted
+
+    words = tmp_path / "words.txt"
+
+    def meddle(event):
+        if isinstance(event, RunStarted):
+            words.write_text("HELLO")
+
+    assert inlay.run(flow, nodes=[toys.module], out=tmp_path / "o", listeners=[meddle])["word"] == "HELLO"
+    words.write_text("hello")
+    assert inlay.run(flow, nodes=[toys.module], out=tmp_path / "o")["word"] == "hello"
+
+
+@pytest.mark.parametrize("source", [None, 5, b"x", object()])
+def test_what_is_no_workflow_at_all_is_refused(source):
+    with pytest.raises(WorkflowError, match="a dict"):
+        inlay.run(source)
+
+
+def test_an_output_folder_that_cannot_be_is_refused_before_anything_runs(flow, toys, tmp_path):
+    with pytest.raises(WorkflowError, match="--out"):
+        inlay.run(flow, nodes=[toys.module], out=tmp_path / "words.txt" / "below")
+    assert toys.calls == []
+
+
+def test_a_listener_that_fails_does_not_stop_the_run(flow, toys, tmp_path):
+    def broken(event):
+        raise RuntimeError
+
+    assert inlay.run(flow, nodes=[toys.module], out=tmp_path / "o", listeners=[broken])["word"] == "hello"

@@ -13,15 +13,21 @@ def keys(raw, registry, **more):
 
 
 def test_a_key_follows_settings_wires_and_what_is_above(toys, graph):
-    nodes = {"c": ("toy.constant", {"value": 1}), "s": ("toy.split", {}, {"a": "c.value"}),
-             "a": ("toy.add", {"plus": 1}, {"a": "s.low"})}
+    nodes = {
+        "c": ("toy.constant", {"value": 1}),
+        "s": ("toy.split", {}, {"a": "c.value"}),
+        "a": ("toy.add", {"plus": 1}, {"a": "s.low"}),
+    }
     first = keys(graph(nodes, {"o": "a.value"}), toys.registry)
     assert first == keys(graph(dict(reversed(nodes.items())), {"o": "a.value"}), toys.registry)
     renamed = {"x": nodes["c"], "s": ("toy.split", {}, {"a": "x.value"}), "a": nodes["a"]}
     assert keys(graph(renamed, {"o": "a.value"}), toys.registry)["a"] == first["a"]
-    for change in ({"c": ("toy.constant", {"value": 2})}, {"a": ("toy.add", {"plus": 2}, {"a": "s.low"})},
-                   {"a": ("toy.add", {"plus": 1}, {"a": "s.high"})},
-                   {"a": ("toy.add", {"plus": 1}, {"a": "s.low", "b": "s.low"})}):
+    for change in (
+        {"c": ("toy.constant", {"value": 2})},
+        {"a": ("toy.add", {"plus": 2}, {"a": "s.low"})},
+        {"a": ("toy.add", {"plus": 1}, {"a": "s.high"})},
+        {"a": ("toy.add", {"plus": 1}, {"a": "s.low", "b": "s.low"})},
+    ):
         assert keys(graph({**nodes, **change}, {"o": "a.value"}), toys.registry)["a"] != first["a"]
 
 

@@ -17,28 +17,68 @@ def problems(raw, registry, **more):
 CASES = {
     "unknown type": ({"a": ("toy.constnat",)}, {"o": "a.value"}, "a", "toy.constnat", "'toy.constant'"),
     "missing input": ({"a": ("toy.add",)}, {"o": "a.value"}, "a.a", "nothing wired", "toy.constant"),
-    "unknown socket": ({"c": ("toy.constant",), "a": ("toy.add", {}, {"a": "c.value", "bb": "c.value"})},
-                       {"o": "a.value"}, "a.bb", "unknown socket", "'b'"),
-    "setting wired as a socket": ({"c": ("toy.constant",), "a": ("toy.add", {}, {"a": "c.value", "plus": "c.value"})},
-                                  {"o": "a.value"}, "a.plus", "unknown socket", "params"),
+    "unknown socket": (
+        {"c": ("toy.constant",), "a": ("toy.add", {}, {"a": "c.value", "bb": "c.value"})},
+        {"o": "a.value"},
+        "a.bb",
+        "unknown socket",
+        "'b'",
+    ),
+    "setting wired as a socket": (
+        {"c": ("toy.constant",), "a": ("toy.add", {}, {"a": "c.value", "plus": "c.value"})},
+        {"o": "a.value"},
+        "a.plus",
+        "unknown socket",
+        "params",
+    ),
     "socket set as a setting": ({"a": ("toy.add", {"b": 3})}, {"o": "a.value"}, "a.b", "unknown setting", "inputs"),
-    "wrong port type": ({"c": ("toy.constant",), "s": ("toy.spell", {}, {"a": "c.value"}),
-                         "a": ("toy.add", {}, {"a": "s.word"})}, {"o": "a.value"}, "a.a", "WORD", "c.value"),
+    "wrong port type": (
+        {"c": ("toy.constant",), "s": ("toy.spell", {}, {"a": "c.value"}), "a": ("toy.add", {}, {"a": "s.word"})},
+        {"o": "a.value"},
+        "a.a",
+        "WORD",
+        "c.value",
+    ),
     "bad parameter": ({"c": ("toy.constant", {"value": "x"})}, {"o": "c.value"}, "c.value", "'x'", "value"),
-    "out of bounds": ({"c": ("toy.constant",), "a": ("toy.add", {"plus": 10}, {"a": "c.value"})}, {"o": "a.value"},
-                      "a.plus", "10", "plus"),
+    "out of bounds": (
+        {"c": ("toy.constant",), "a": ("toy.add", {"plus": 10}, {"a": "c.value"})},
+        {"o": "a.value"},
+        "a.plus",
+        "10",
+        "plus",
+    ),
     "not a choice": ({"c": ("toy.constant", {"kind": "posh"})}, {"o": "c.value"}, "c.kind", "posh", "kind"),
     "a true is no number": ({"c": ("toy.constant", {"value": True})}, {"o": "c.value"}, "c.value", "True", "value"),
     "misspelt parameter": ({"c": ("toy.constant", {"vlaue": 1})}, {"o": "c.value"}, "c.vlaue", "unknown", "'value'"),
-    "two edges": ({"c": ("toy.constant",), "a": ("toy.add", {}, {"a": ["c.value", "c.value"]})}, {"o": "a.value"},
-                  "a.a", "2 edges", "one of them"),
-    "dangling link": ({"cat": ("toy.constant",), "a": ("toy.add", {}, {"a": "cta.value"})}, {"o": "a.value"},
-                      "a.a", "'cta'", "'cat'"),
-    "no such output": ({"c": ("toy.constant",), "a": ("toy.add", {}, {"a": "c.valu"})}, {"o": "a.value"},
-                       "a.a", "no output 'valu'", "'value'"),
+    "two edges": (
+        {"c": ("toy.constant",), "a": ("toy.add", {}, {"a": ["c.value", "c.value"]})},
+        {"o": "a.value"},
+        "a.a",
+        "2 edges",
+        "one of them",
+    ),
+    "dangling link": (
+        {"cat": ("toy.constant",), "a": ("toy.add", {}, {"a": "cta.value"})},
+        {"o": "a.value"},
+        "a.a",
+        "'cta'",
+        "'cat'",
+    ),
+    "no such output": (
+        {"c": ("toy.constant",), "a": ("toy.add", {}, {"a": "c.valu"})},
+        {"o": "a.value"},
+        "a.a",
+        "no output 'valu'",
+        "'value'",
+    ),
     "not a link": ({"c": ("toy.constant",), "a": ("toy.add", {}, {"a": 3})}, {"o": "a.value"}, "a.a", "3", "dot"),
-    "cycle": ({"a": ("toy.add", {}, {"a": "b.value"}), "b": ("toy.add", {}, {"a": "a.value"})}, {"o": "a.value"},
-              "b", "cycle", "remove"),
+    "cycle": (
+        {"a": ("toy.add", {}, {"a": "b.value"}), "b": ("toy.add", {}, {"a": "a.value"})},
+        {"o": "a.value"},
+        "b",
+        "cycle",
+        "remove",
+    ),
     "unreachable output": ({"c": ("toy.constant",)}, {"o": "d.value"}, "workflow outputs.o", "'d'", "c"),
     "output without such a field": ({"c": ("toy.constant",)}, {"o": "c.vale"}, "workflow outputs.o", "vale", "value"),
     "nothing to do": ({"c": ("toy.constant",)}, {}, "workflow outputs", "no outputs", "image.save"),
@@ -57,18 +97,32 @@ def test_each_problem_says_where_what_and_how(case, toys, graph):
 
 
 def test_all_problems_come_at_once(toys, graph):
-    raw = graph({"a": ("toy.add",), "b": ("toy.nope",), "c": ("toy.constant", {"value": "x", "z": 1}),
-                 "d": ("toy.add", {}, {"a": "gone.value"})}, {"o": "a.value", "p": "nowhere.value"})
+    raw = graph(
+        {
+            "a": ("toy.add",),
+            "b": ("toy.nope",),
+            "c": ("toy.constant", {"value": "x", "z": 1}),
+            "d": ("toy.add", {}, {"a": "gone.value"}),
+        },
+        {"o": "a.value", "p": "nowhere.value"},
+    )
     where = {problem.where for problem in problems(raw, toys.registry)}
     assert where == {"a.a", "b", "c.value", "c.z", "d.a", "workflow outputs.p"}
 
 
 def test_inputs_are_checked(toys, graph):
-    raw = graph({"c": ("toy.constant",)}, {"o": "c.value"},
-                inputs={"json": "c.value", "n": "c.valu", "m": ["c.value", "d.x"], "bad-name": "c.value"})
+    raw = graph(
+        {"c": ("toy.constant",)},
+        {"o": "c.value"},
+        inputs={"json": "c.value", "n": "c.valu", "m": ["c.value", "d.x"], "bad-name": "c.value"},
+    )
     where = [problem.where for problem in problems(raw, toys.registry)]
-    assert sorted(where) == ["workflow inputs.bad-name", "workflow inputs.json", "workflow inputs.m",
-                             "workflow inputs.n"]
+    assert sorted(where) == [
+        "workflow inputs.bad-name",
+        "workflow inputs.json",
+        "workflow inputs.m",
+        "workflow inputs.n",
+    ]
 
 
 def test_versions_migrate_or_are_refused(toys, graph):
@@ -134,8 +188,9 @@ class TestPaths:
         assert self.look(place, toys, graph, "ok.txt") == []
         assert self.look(place, toys, graph, place / "in" / "ok.txt") == []
 
-    @pytest.mark.parametrize("path", [
-        "../secret.txt", "folder/secret.txt", "link.txt", "/etc/hostname", "a/../../secret.txt"])
+    @pytest.mark.parametrize(
+        "path", ["../secret.txt", "folder/secret.txt", "link.txt", "/etc/hostname", "a/../../secret.txt"]
+    )
     def test_outside_is_refused(self, place, toys, graph, path):
         found = self.look(place, toys, graph, path)
         assert [p.where for p in found] == ["r.path"]
@@ -153,3 +208,36 @@ class TestPaths:
     def test_safetensors_may_come_from_the_output_folder_later(self, place, toys, graph):
         assert self.look(place, toys, graph, str(place / "out" / "later.safetensors")) == []
         assert self.look(place, toys, graph, str(place / "out" / "later.txt")) != []
+
+
+def test_a_linked_file_in_a_strangers_model_folder_is_refused(tmp_path, toys, graph):
+    from typing import Any
+
+    from inlay.graph_runtime import ModelSource
+
+    @node("toy.model")
+    def model(source: ModelSource) -> toys.constant.__annotations__["return"]:
+        """A model."""
+        return (source,)
+
+    registry: Any = Registry([model.spec])
+    (tmp_path / "in" / "m").mkdir(parents=True)
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "in" / "m" / "config.json").symlink_to(tmp_path / "secret")
+    raw = graph({"m": ("toy.model", {"source": "./m"})}, {"o": "m.value"})
+    found = problems(raw, registry, roots=[tmp_path / "in"])
+    assert "a link that leads out" in found[0].found
+    assert problems(raw, registry, roots=[tmp_path / "in"], trusted={("m", "source"): "./m"})[0].found.startswith(
+        "no such"
+    )
+
+
+def test_thousands_of_mistakes_are_found_in_reasonable_time(toys, graph):
+    import time
+
+    nodes = {f"node_{i}": ("toy.add", {}, {"a": f"nodf_{i}.value"}) for i in range(3000)}
+    began = time.process_time()
+    found = problems(graph(nodes, {"o": "node_0.value"}), toys.registry)
+    assert len(found) == 3000
+    assert time.process_time() - began < 10  # comparing every name with every other took minutes
+    assert "and 2950 more" in str(WorkflowError(found))

@@ -28,8 +28,19 @@ def inlay(capsys, monkeypatch):
 
 
 def test_the_exit_status_reaches_the_shell(tmp_path):
-    done = subprocess.run([sys.executable, "-c", "import sys; from inlay.graph_runtime.cli import main; sys.exit(main())",
-                           "check", "gone.json"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from inlay.graph_runtime.cli import main; sys.exit(main())",
+            "check",
+            "gone.json",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("inlay: ")
 
@@ -47,23 +58,38 @@ def picture(tmp_path):
 def flow(tmp_path, picture):
     """Loads a picture, masks its middle, fills the hole with grey, pastes it back; saves nothing by itself."""
     path = tmp_path / "flow.json"
-    path.write_text(json.dumps({
-        "format": 1, "title": "Grey hole",
-        "inputs": {"image": "photo.path", "seed": "grey.seed", "fill": "grey.fill"},
-        "nodes": {
-            "photo": {"type": "image.load", "params": {"path": "red.png"}},
-            "hole": {"type": "mask.shape", "params": {"kind": "rectangle", "x": 4, "y": 4, "width": 8, "height": 8},
-                     "inputs": {"image": "photo.image"}},
-            "grey": {"type": "image.fill", "params": {"fill": "noise"},
-                     "inputs": {"image": "photo.image", "mask": "hole.mask"}}},
-        "outputs": {"picture": "grey.image"}}))
+    path.write_text(
+        json.dumps(
+            {
+                "format": 1,
+                "title": "Grey hole",
+                "inputs": {"image": "photo.path", "seed": "grey.seed", "fill": "grey.fill"},
+                "nodes": {
+                    "photo": {"type": "image.load", "params": {"path": "red.png"}},
+                    "hole": {
+                        "type": "mask.shape",
+                        "params": {"kind": "rectangle", "x": 4, "y": 4, "width": 8, "height": 8},
+                        "inputs": {"image": "photo.image"},
+                    },
+                    "grey": {
+                        "type": "image.fill",
+                        "params": {"fill": "noise"},
+                        "inputs": {"image": "photo.image", "mask": "hole.mask"},
+                    },
+                },
+                "outputs": {"picture": "grey.image"},
+            }
+        )
+    )
     return path
 
 
 def test_help_imports_no_torch():
-    code = ("import sys; from inlay.graph_runtime.cli import main\n"
-            "try: main(['--help'])\nexcept SystemExit: pass\n"
-            "bad = {'torch', 'pydantic', 'networkx', 'numpy'} & set(sys.modules); assert not bad, bad")
+    code = (
+        "import sys; from inlay.graph_runtime.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "bad = {'torch', 'pydantic', 'networkx', 'numpy'} & set(sys.modules); assert not bad, bad"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for command in ("run", "check", "nodes", "schema", "draw", "doctor", "models"):
         assert command in done.stdout
@@ -92,7 +118,13 @@ def test_json_prints_one_object_and_nothing_else_on_stdout(inlay, flow, tmp_path
 def test_the_workflows_own_inputs_become_flags_with_docs(inlay, flow):
     done = inlay("run", flow, "--help")
     assert done.returncode == 0
-    for word in ("--image FILE", "--seed INT", "--fill neutral|original|noise|blur|edge", 'default: "noise"', "Grey hole"):
+    for word in (
+        "--image FILE",
+        "--seed INT",
+        "--fill neutral|original|noise|blur|edge",
+        'default: "noise"',
+        "Grey hole",
+    ):
         assert word in done.stdout
 
 
@@ -106,19 +138,22 @@ def test_flags_and_set_change_the_run(inlay, flow, tmp_path):
         assert image.getpixel((9, 5)) == (200, 10, 30)
 
 
-@pytest.mark.parametrize(("words", "part"), [
-    (["--seed", "x"], "grey.seed"),
-    (["--seed", "-1"], "grey.seed"),
-    (["--sead", "1"], "did you mean 'seed'"),
-    (["--fill", "gold"], "'neutral'"),
-    (["--set", "hole.z=1"], "hole.z"),
-    (["--set", "nowhere.x=1"], "nowhere"),
-    (["--set", "novalue"], "NODE.PARAM=VALUE"),
-    (["--device", "cuda:77"], "--device auto"),
-    (["--memory", "lots"], "6GB"),
-    (["--inputs", "/no/such/folder"], "--inputs"),
-    (["--image"], "--image"),
-])
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["--seed", "x"], "grey.seed"),
+        (["--seed", "-1"], "grey.seed"),
+        (["--sead", "1"], "did you mean 'seed'"),
+        (["--fill", "gold"], "'neutral'"),
+        (["--set", "hole.z=1"], "hole.z"),
+        (["--set", "nowhere.x=1"], "nowhere"),
+        (["--set", "novalue"], "NODE.PARAM=VALUE"),
+        (["--device", "cuda:77"], "--device auto"),
+        (["--memory", "lots"], "6GB"),
+        (["--inputs", "/no/such/folder"], "--inputs"),
+        (["--image"], "--image"),
+    ],
+)
 def test_what_is_typed_wrong_is_status_2_with_a_lesson(inlay, flow, words, part, tmp_path):
     done = inlay("run", flow, *words, "--out", tmp_path / "out")
     assert done.returncode == 2
@@ -127,8 +162,20 @@ def test_what_is_typed_wrong_is_status_2_with_a_lesson(inlay, flow, words, part,
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("words", [[], ["fly"], ["run"], ["check"], ["nodes", "image.laod"], ["schema", "x.y"],
-                                   ["run", "gone.json"], ["draw", "gone.json", "-o", "x.svg"], ["nodes", "--what"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["fly"],
+        ["run"],
+        ["check"],
+        ["nodes", "image.laod"],
+        ["schema", "x.y"],
+        ["run", "gone.json"],
+        ["draw", "gone.json", "-o", "x.svg"],
+        ["nodes", "--what"],
+    ],
+)
 def test_wrong_commands_are_status_2(inlay, words):
     done = inlay(*words)
     assert done.returncode == 2
@@ -180,16 +227,25 @@ def test_ctrl_c_is_130_and_leaves_nothing_half_written(tmp_path, number):
     flow = tmp_path / "slow.json"
     pack = tmp_path / "slowpack.py"
     pack.write_text(
-        "import time\nfrom typing import Annotated, Any, NamedTuple\nfrom inlay.graph_runtime import Context, Port, node\n"
+        "import time\nfrom typing import Annotated, Any, NamedTuple\n"
+        "from inlay.graph_runtime import Context, Port, node\n"
         "class Out(NamedTuple):\n    x: Annotated[Any, Port('X')]\n"
         "@node('slow.write', effects=True)\ndef write(ctx: Context) -> Out:\n    'Slow.'\n"
         "    with ctx.new_file('half', '.txt') as path:\n"
-        "        path.write_text('half')\n        print('ready', flush=True)\n        time.sleep(60)\n    return Out(1)\n")
+        "        path.write_text('half')\n        print('ready', flush=True)\n        time.sleep(60)\n"
+        "    return Out(1)\n"
+    )
     flow.write_text(json.dumps({"format": 1, "nodes": {"w": {"type": "slow.write"}}, "outputs": {"x": "w.x"}}))
-    code = ("import sys; sys.path.insert(0, sys.argv.pop(1)); import slowpack\n"
-            "from inlay.graph_runtime import api, cli\napi.pack().add_module(slowpack)\nsys.exit(cli.main())")
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), "run", str(flow), "--out", str(tmp_path / "o")],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import slowpack\n"
+        "from inlay.graph_runtime import api, cli\napi.pack().add_module(slowpack)\nsys.exit(cli.main())"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path), "run", str(flow), "--out", str(tmp_path / "o")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.2)
     process.send_signal(number)

@@ -34,16 +34,28 @@ def run(raw, registry, ctx=None, **more):
 
 
 def test_only_what_is_needed_runs(toys, graph):
-    raw = graph({"c": ("toy.constant", {"value": 2}), "unused": ("toy.constant", {"value": 9}),
-                 "a": ("toy.add", {"plus": 1}, {"a": "c.value"}), "idle": ("toy.add", {}, {"a": "unused.value"})},
-                {"o": "a.value"})
+    raw = graph(
+        {
+            "c": ("toy.constant", {"value": 2}),
+            "unused": ("toy.constant", {"value": 9}),
+            "a": ("toy.add", {"plus": 1}, {"a": "c.value"}),
+            "idle": ("toy.add", {}, {"a": "unused.value"}),
+        },
+        {"o": "a.value"},
+    )
     assert run(raw, toys.registry) == {"o": 3}
     assert toys.calls == ["constant 2", "add"]
 
 
 def test_a_shared_node_runs_once(toys, graph):
-    raw = graph({"c": ("toy.constant", {"value": 2}), "s": ("toy.split", {}, {"a": "c.value"}),
-                 "a": ("toy.add", {}, {"a": "s.low", "b": "s.high"})}, {"o": "a.value", "again": "c.value"})
+    raw = graph(
+        {
+            "c": ("toy.constant", {"value": 2}),
+            "s": ("toy.split", {}, {"a": "c.value"}),
+            "a": ("toy.add", {}, {"a": "s.low", "b": "s.high"}),
+        },
+        {"o": "a.value", "again": "c.value"},
+    )
     assert run(raw, toys.registry) == {"o": 5, "again": 2}
     assert toys.calls.count("constant 2") == 1
 
@@ -75,13 +87,16 @@ def test_values_are_freed_at_their_last_reader(graph):
         return Held(Box(name))
 
     registry = Registry([make.spec, use.spec, look.spec])
-    raw = graph({
-        "big": ("t.make", {"name": "big"}),
-        "first": ("t.use", {"name": "first"}, {"a": "big.thing"}),
-        "look1": ("t.look", {"name": "look1"}, {"a": "first.thing"}),
-        "second": ("t.use", {"name": "second"}, {"a": "look1.thing", "b": "big.thing"}),
-        "look2": ("t.look", {"name": "look2"}, {"a": "second.thing"}),
-    }, {"o": "look2.thing"})
+    raw = graph(
+        {
+            "big": ("t.make", {"name": "big"}),
+            "first": ("t.use", {"name": "first"}, {"a": "big.thing"}),
+            "look1": ("t.look", {"name": "look1"}, {"a": "first.thing"}),
+            "second": ("t.use", {"name": "second"}, {"a": "look1.thing", "b": "big.thing"}),
+            "look2": ("t.look", {"name": "look2"}, {"a": "second.thing"}),
+        },
+        {"o": "look2.thing"},
+    )
     result = run(raw, registry)
     assert "big" in alive["look1"]  # still has a reader
     assert "big" not in alive["look2"]  # its last reader is done
@@ -136,8 +151,14 @@ def test_a_node_that_returns_the_wrong_thing_is_named(graph):
 
 
 def test_cancel_between_and_inside_nodes(toys, graph):
-    raw = graph({"c": ("toy.constant", {"value": 1}), "s": ("toy.slow", {"steps": 5}, {"a": "c.value"}),
-                 "a": ("toy.add", {}, {"a": "s.value"})}, {"o": "a.value"})
+    raw = graph(
+        {
+            "c": ("toy.constant", {"value": 1}),
+            "s": ("toy.slow", {"steps": 5}, {"a": "c.value"}),
+            "a": ("toy.add", {}, {"a": "s.value"}),
+        },
+        {"o": "a.value"},
+    )
     ctx = Context()
     ctx.cancel.cancel()
     with pytest.raises(Cancelled):
@@ -159,8 +180,16 @@ def test_events_tell_the_story(toys, graph):
     seen = []
     raw = graph({"c": ("toy.constant",), "s": ("toy.slow", {"steps": 2}, {"a": "c.value"})}, {"o": "s.value"})
     run(raw, toys.registry, Context(listeners=(seen.append,)))
-    assert [type(event) for event in seen] == [RunStarted, NodeStarted, NodeFinished, NodeStarted, NodeProgress,
-                                               NodeProgress, NodeFinished, RunFinished]
+    assert [type(event) for event in seen] == [
+        RunStarted,
+        NodeStarted,
+        NodeFinished,
+        NodeStarted,
+        NodeProgress,
+        NodeProgress,
+        NodeFinished,
+        RunFinished,
+    ]
     assert (seen[4].node, seen[4].step, seen[4].total) == ("s", 1, 2)
 
 

@@ -14,16 +14,30 @@ def job(tmp_path):
     folder.mkdir()
     picture = Image.radial_gradient("L").resize((33, 21)).convert("RGB")
     picture.save(folder / "photo.png")
-    (folder / "flow.json").write_text(json.dumps({
-        "format": 1, "title": "noise", "inputs": {"image": "photo.path", "seed": "fill.seed", "format": "save.format"},
-        "nodes": {
-            "photo": {"type": "image.load", "params": {"path": "photo.png"}},
-            "hole": {"type": "mask.shape", "params": {"kind": "ellipse", "x": 4, "y": 4, "width": 12, "height": 9},
-                     "inputs": {"image": "photo.image"}},
-            "fill": {"type": "image.fill", "params": {"fill": "noise"},
-                     "inputs": {"image": "photo.image", "mask": "hole.mask"}},
-            "save": {"type": "image.save", "inputs": {"image": "fill.image"}}},
-        "outputs": {"image": "fill.image"}}))
+    (folder / "flow.json").write_text(
+        json.dumps(
+            {
+                "format": 1,
+                "title": "noise",
+                "inputs": {"image": "photo.path", "seed": "fill.seed", "format": "save.format"},
+                "nodes": {
+                    "photo": {"type": "image.load", "params": {"path": "photo.png"}},
+                    "hole": {
+                        "type": "mask.shape",
+                        "params": {"kind": "ellipse", "x": 4, "y": 4, "width": 12, "height": 9},
+                        "inputs": {"image": "photo.image"},
+                    },
+                    "fill": {
+                        "type": "image.fill",
+                        "params": {"fill": "noise"},
+                        "inputs": {"image": "photo.image", "mask": "hole.mask"},
+                    },
+                    "save": {"type": "image.save", "inputs": {"image": "fill.image"}},
+                },
+                "outputs": {"image": "fill.image"},
+            }
+        )
+    )
     return folder
 
 
@@ -88,8 +102,9 @@ def _forge(path, text):
     return path
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"workflow": 3}', '{"workflow": {"format": 1}, "files": 3}',
-                                  '{"a": ' * 9000, "x" * 1000])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"workflow": 3}', '{"workflow": {"format": 1}, "files": 3}', '{"a": ' * 9000, "x" * 1000]
+)
 def test_a_forged_record_is_refused(tmp_path, text):
     with pytest.raises(inlay.WorkflowError):
         inlay.run(_forge(tmp_path / "forged.png", text))
@@ -100,8 +115,11 @@ def test_a_forged_record_cannot_read_outside(tmp_path):
     secret.mkdir()
     Image.new("RGB", (8, 8)).save(secret / "s.png")
     (tmp_path / "in").mkdir()
-    flow = {"format": 1, "nodes": {"p": {"type": "image.load", "params": {"path": str(secret / "s.png")}}},
-            "outputs": {"image": "p.image"}}
+    flow = {
+        "format": 1,
+        "nodes": {"p": {"type": "image.load", "params": {"path": str(secret / "s.png")}}},
+        "outputs": {"image": "p.image"},
+    }
     for files in ({}, {"p.path": {"name": "../secret/s.png", "digest": "0" * 64}}):
         forged = _forge(tmp_path / "in" / "forged.png", json.dumps({"workflow": flow, "files": files}))
         with pytest.raises(inlay.WorkflowError):
@@ -113,3 +131,33 @@ def test_what_is_no_picture_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"" if name == "empty.png" else b"hello")
     with pytest.raises(inlay.WorkflowError, match="no readable picture"):
         inlay.run(tmp_path / name)
+
+
+def test_no_folder_is_named_also_for_nodes_that_do_not_run(job, tmp_path):
+    raw = json.loads((job / "flow.json").read_text())
+    raw["inputs"]["extra"] = "unused.path"
+    raw["nodes"]["unused"] = {"type": "image.load", "params": {"path": "photo.png"}}
+    (job / "flow.json").write_text(json.dumps(raw))
+    (tmp_path / "private").mkdir()
+    (job / "photo.png").rename(tmp_path / "private" / "photo.png")
+    photo = tmp_path / "private" / "photo.png"
+    saved = inlay.run(job / "flow.json", out=tmp_path / "a", image=photo, extra=photo).paths[0]
+    with Image.open(saved) as image:
+        assert "private" not in image.info["inlay"]
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/../..", "x\0y"])
+def test_a_forged_name_makes_nothing_be_read(tmp_path, name, monkeypatch):
+    from inlay.graph_runtime import recall
+
+    monkeypatch.setattr(recall, "digest", lambda *a, **k: pytest.fail("something was read"))
+    flow = {"format": 1, "nodes": {"p": {"type": "image.load", "params": {"path": "x.png"}}}}
+    record = {"workflow": flow, "files": {"p.path": {"name": name, "digest": "folder:" + "0" * 64}}}
+    with pytest.raises(inlay.WorkflowError):
+        inlay.run(_forge(tmp_path / "forged.png", json.dumps(record)))
+
+
+def test_a_picture_with_too_many_pixels_is_not_decoded(tmp_path):
+    Image.new("L", (13_000, 13_000)).save(tmp_path / "big.png")
+    with pytest.raises(inlay.WorkflowError, match="without an inlay workflow"):
+        inlay.run(tmp_path / "big.png")

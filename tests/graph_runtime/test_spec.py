@@ -38,10 +38,13 @@ def test_repeated_sockets_fold_into_lists_and_keep_their_numbers(toys):
     assert found == ("7:a,,,d:4",)
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: node("Bad.Id"), "must look like"),
-    (lambda: node("x.y")(lambda a: None), "no annotation|return annotation"),
-])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: node("Bad.Id"), "must look like"),
+        (lambda: node("x.y")(lambda a: None), "no annotation|return annotation"),
+    ],
+)
 def test_a_definition_that_cannot_be_a_node_is_refused(make, message):
     with pytest.raises(TypeError, match=message):
         make()
@@ -72,18 +75,25 @@ def test_two_nodes_under_one_id_are_refused():
         registry.add(second.spec)
 
 
-def test_the_digest_follows_the_body():
-    def make(constant):
+def _helper(value):
+    return value
+
+
+def test_the_digest_follows_the_code_behind_a_node(monkeypatch):
+    def make(constant, default=0):
         @node("x.y")
-        def function(ctx: Context) -> Out:
-            return Out(1 if constant else 2)
-        return function
+        def function(ctx: Context, extra: int = default) -> Out:
+            return Out(_helper(constant))
 
-    def other(ctx: Context) -> Out:
-        return Out(3)
+        return function.spec.digest
 
-    assert make(1).spec.digest == make(2).spec.digest  # the same code; a closure is not part of it
-    assert node("x.y")(other).spec.digest != make(1).spec.digest
+    assert make(1) == make(1)
+    assert make(1) != make(2)  # a closure
+    assert make(1) != make(1, default=5)
+    before = make(1)
+    replaced = lambda value: value + 1  # noqa: E731
+    monkeypatch.setitem(globals(), "_helper", replaced)  # a helper of the same module
+    assert make(1) != before
 
 
 def test_repeat_names():

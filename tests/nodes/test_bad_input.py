@@ -32,8 +32,11 @@ def inlay(capsys, monkeypatch, tmp_path, place, shared_sd):
     monkeypatch.setenv("COLUMNS", "200")
 
     def call(*words, file="zero_shot_inpaint", usual=True, source=shared_sd):
-        usual_words = ["--image", place / "photo.png", "--mask", place / "mask.png", "--source", source,
-                       "--steps", 3] if usual else []
+        usual_words = (
+            ["--image", place / "photo.png", "--mask", place / "mask.png", "--source", source, "--steps", 3]
+            if usual
+            else []
+        )
         try:
             status = cli.main([str(word) for word in ["run", file, *usual_words, "--out", tmp_path / "out", *words]])
         except SystemExit as end:
@@ -57,8 +60,11 @@ def test_the_job_itself_works(inlay, place):
     done = inlay()
     assert done.status == 0, done.err
     assert done.written == ["image_00001.png"]
-    with Image.open(done.out.strip()) as result, Image.open(place / "photo.png") as photo, \
-            Image.open(place / "mask.png") as mask:
+    with (
+        Image.open(done.out.strip()) as result,
+        Image.open(place / "photo.png") as photo,
+        Image.open(place / "mask.png") as mask,
+    ):
         outside = np.asarray(mask) == 0
         assert np.array_equal(np.asarray(result)[outside], np.asarray(photo)[outside])
         assert not np.array_equal(np.asarray(result), np.asarray(photo))
@@ -82,14 +88,19 @@ def test_a_truncated_picture(inlay, place):
 
 def _png(width, height):
     """A PNG that claims a size; its pixels are not all there."""
+
     def chunk(kind, data):
         return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
 
     head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
 
 
-@pytest.mark.parametrize(("size", "word"), [((0, 0), ""), ((20_000, 10_000), "megapixels"), ((60_000, 60_000), "megapixels")])
+@pytest.mark.parametrize(
+    ("size", "word"), [((0, 0), ""), ((20_000, 10_000), "megapixels"), ((60_000, 60_000), "megapixels")]
+)
 def test_a_picture_without_pixels_or_with_too_many(inlay, place, size, word):
     (place / "bad.png").write_bytes(_png(*size))
     refused(inlay("--image", place / "bad.png"), 1, "photo.path", word)
@@ -148,9 +159,17 @@ def test_nan_from_a_model(inlay, spoilt):
     refused(inlay(source=spoilt), 1, "sample", "NaN", "step 1 of 3", "float32")
 
 
-@pytest.mark.parametrize("missing", ["unet/diffusion_pytorch_model.safetensors", "vae/config.json", "unet/config.json",
-                                     "text_encoder/model.safetensors", "scheduler/scheduler_config.json",
-                                     "tokenizer/vocab.json"])
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/config.json",
+        "unet/config.json",
+        "text_encoder/model.safetensors",
+        "scheduler/scheduler_config.json",
+        "tokenizer/vocab.json",
+    ],
+)
 def test_a_model_folder_that_misses_a_file(inlay, spoilt, missing):
     (spoilt / missing).unlink()
     refused(inlay(source=spoilt), 2, "model.source", missing.split("/")[0])
@@ -193,14 +212,17 @@ def test_a_model_nobody_has(inlay, monkeypatch):
     refused(done, done.status, "model.source", "nobody/nothing-of-the-kind")
 
 
-@pytest.mark.parametrize(("text", "word"), [
-    ('{"format": 1, "nodes": {"a": {', "cut off"),
-    (" " * (50 * 2**20), "50 MiB"),
-    ("[" * 10_000 + "]" * 10_000, "10000 levels"),
-    ('{"format": 1, "format": 1, "nodes": {}}', "twice"),
-    ('{"format": 7, "nodes": {}}', "format 7"),
-    ("\x00\x01\x02", ""),
-])
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ('{"format": 1, "nodes": {"a": {', "cut off"),
+        (" " * (50 * 2**20), "50 MiB"),
+        ("[" * 10_000 + "]" * 10_000, "10000 levels"),
+        ('{"format": 1, "format": 1, "nodes": {}}', "twice"),
+        ('{"format": 7, "nodes": {}}', "format 7"),
+        ("\x00\x01\x02", ""),
+    ],
+)
 def test_a_file_that_is_no_workflow(inlay, tmp_path, text, word):
     (tmp_path / "bad.json").write_text(text)
     refused(inlay(file=tmp_path / "bad.json", usual=False), 2, word)
@@ -211,26 +233,38 @@ def test_a_path_that_climbs_out_or_follows_a_link_out(inlay, place, tmp_path, pa
     Image.new("RGB", (8, 8)).save(tmp_path / "secret.png")
     (place / "link.png").symlink_to(tmp_path / "secret.png")
     (place / "folder").symlink_to(tmp_path)
-    (place / "w.json").write_text(json.dumps({
-        "format": 1, "nodes": {"p": {"type": "image.load", "params": {"path": path}}}, "outputs": {"image": "p.image"}}))
+    (place / "w.json").write_text(
+        json.dumps(
+            {
+                "format": 1,
+                "nodes": {"p": {"type": "image.load", "params": {"path": path}}},
+                "outputs": {"image": "p.image"},
+            }
+        )
+    )
     refused(inlay(file=place / "w.json", usual=False), 2, "p.path", "--inputs")
 
 
 def test_a_stranger_cannot_write_outside(inlay, place, tmp_path):
-    (place / "w.json").write_text(json.dumps({
-        "format": 1, "nodes": {"p": {"type": "image.load", "params": {"path": "photo.png"}},
-                               "s": {"type": "image.save", "params": {"prefix": "../../escaped"},
-                                     "inputs": {"image": "p.image"}}}, "outputs": {"image": "p.image"}}))
-    refused(inlay(file=place / "w.json", usual=False), 1, "s.prefix", "below the output folder")
+    (place / "w.json").write_text(
+        json.dumps(
+            {
+                "format": 1,
+                "nodes": {
+                    "p": {"type": "image.load", "params": {"path": "photo.png"}},
+                    "s": {"type": "image.save", "params": {"prefix": "../../escaped"}, "inputs": {"image": "p.image"}},
+                },
+                "outputs": {"image": "p.image"},
+            }
+        )
+    )
+    refused(inlay(file=place / "w.json", usual=False), 2, "s.prefix", "below the output folder")
     assert not list(tmp_path.rglob("escaped*"))
 
 
 def test_an_output_folder_that_cannot_be_made(inlay, place):
     done = inlay("--out", place / "photo.png" / "below")
-    assert done.status == 1
-    assert "save" in done.err
-    assert "--out" in done.err
-    assert "Traceback" not in done.err
+    refused(done, 2, "--out")
 
 
 def test_sides_that_are_no_multiple_of_8_are_refused_by_the_strict_form_and_taken_by_the_exact_one(inlay, place):

@@ -1,0 +1,18 @@
+"""`python -m inlay`, and what the `inlay` command starts: Ctrl-C is polite from the very first moment."""
+
+import sys
+
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    try:
+        from .graph_runtime.cli import main as run
+
+        return run()
+    except KeyboardInterrupt:
+        print("inlay: cancelled", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
