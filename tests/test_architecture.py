@@ -19,7 +19,7 @@ WEB = {"fastapi", "starlette", "uvicorn", "aiohttp", "flask", "gradio"}
 HEAVY = {"diffusers", "transformers", "peft", "accelerate", "cv2", "torchvision", "matplotlib", "scipy"}
 FORBIDDEN = {"eval", "exec", "compile", "os.system", "pickle.load", "pickle.loads"}
 PURE = {"spec", "errors", "context", "models", "events", ""}  # what a node file may see of the engine
-EDGE = {"api", "cli", "comfy", "comfy_host", "docs", "server", "sweep", "recipe"}  # may look at the nodes
+EDGE = {"api", "loading", "cli", "comfy", "comfy_host", "docs", "server", "sweep", "recipe"}  # may look at the nodes
 
 
 @functools.cache
