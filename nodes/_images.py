@@ -33,6 +33,21 @@ def common_batch(**tensors: Tensor) -> list[Tensor]:
     return [tensor.expand(largest, *tensor.shape[1:]) for tensor in tensors.values()]
 
 
+def per_variation(rows: int, **tensors: Tensor) -> list[Tensor]:
+    """Bring batches to one size, then repeat each row for its variations: of `rows` rows, row i belongs to i // k.
+
+    Where `rows` is no multiple, they come back as `common_batch` makes them.
+
+    Raises:
+        BadInput: two batches differ and neither is 1.
+    """
+    common = common_batch(**tensors)
+    count = common[0].shape[0]
+    if count == 1 or rows % count or rows == count:
+        return common
+    return [tensor.repeat_interleave(rows // count, dim=0) for tensor in common]
+
+
 def resize_image(image: Float[Tensor, "b h w 3"], height: int, width: int) -> Float[Tensor, "b height width 3"]:
     """Bicubic with antialiasing, clamped to [0, 1]; the same size gives the same bits."""
     if image.shape[1:3] == (height, width):

@@ -20,6 +20,7 @@ from PIL import UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from ..graph_runtime import BadInput
+from ..graph_runtime.errors import shorten
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"})
@@ -100,14 +101,20 @@ def find_pictures(path: str) -> list[Path]:
         BadInput: nothing is there, or a file found in a folder is a link that leads out of it.
     """
     given = Path(path)
-    if given.is_file():
-        return [given]
+    try:
+        if given.is_file():
+            return [given]
+        found = list(given.iterdir()) if given.is_dir() else [Path(match) for match in glob.glob(path)]
+        exists = given.exists()
+    except (OSError, ValueError) as error:  # too long a name, a null byte, no permission
+        raise BadInput("path", found=f"{shorten(path)}: {getattr(error, 'strerror', None) or error}",
+                       expected="a picture file, a folder or a glob",
+                       fix="check the name and its permissions") from error
     if given.is_dir():
-        found, root = list(given.iterdir()), given
+        root = given
     elif glob.has_magic(path):
-        found = [Path(match) for match in glob.glob(path)]
         root = Path(*[part for i, part in enumerate(given.parts) if not glob.has_magic("/".join(given.parts[: i + 1]))])
-    elif given.exists():
+    elif exists:
         raise BadInput("path", found=f"{path!r}, which is not an ordinary file", expected="a picture file",
                        fix="name a PNG, JPEG, WebP, BMP, TIFF or GIF file")
     else:
@@ -161,16 +168,16 @@ def read_picture(path: Path) -> Picture:
         BadInput: see `read_pictures`.
     """
     with _open(path) as picture:
-        notes = _notes(picture)
         try:
+            notes = _notes(picture)
             picture.load()
-        except MemoryError:
+            profile = _foreign_profile(picture.info.get("icc_profile"))
+            return replace(_convert(path, _upright(picture, notes), notes), profile=profile)
+        except (MemoryError, BadInput):
             raise
         except Exception as error:  # whatever a decoder trips over is a statement about the file
             raise BadInput("path", found=f"{path.name!r}, which breaks off or is damaged ({error})",
                            expected="a complete picture file", fix="copy or download the file again") from error
-        profile = _foreign_profile(picture.info.get("icc_profile"))
-        return replace(_convert(path, _upright(picture, notes), notes), profile=profile)
 
 
 def _open(path: Path) -> Pil.Image:
@@ -225,13 +232,20 @@ def _foreign_profile(profile: bytes | None) -> str:
 
 
 def _upright(picture: Pil.Image, notes: list[str]) -> Pil.Image:
+    orientation = _orientation(picture)
+    if orientation is None:
+        notes.append("its EXIF data are damaged: taken as upright")
+    turn = UPRIGHT.get(orientation or 1)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _orientation(picture: Pil.Image) -> int | None:
+    """The EXIF orientation, 1 where there is none, or None where the EXIF data are damaged."""
     try:
         orientation = picture.getexif().get(ORIENTATION, 1)
     except Exception:
-        notes.append("its EXIF data are damaged: taken as upright")
-        return picture
-    turn = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return picture if turn is None else picture.transpose(turn)
+        return None
+    return orientation if isinstance(orientation, int) else 1
 
 
 def _convert(path: Path, picture: Pil.Image, notes: list[str]) -> Picture:
@@ -260,7 +274,7 @@ def _refused(path: Path, what: str) -> BadInput:
 
 def _missing(path: Path) -> BadInput:
     folder = path.parent
-    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    names = [p.name for p in folder.glob("*")] if folder.is_dir() else []
     near = get_close_matches(path.name, names, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]!r}?" if near else "check the name"
     where = "" if folder.is_dir() else f" (and no folder {str(folder)!r})"
@@ -289,7 +303,7 @@ def _sizes_differ(files: list[Path]) -> BadInput:
     sizes: dict[tuple[int, int], list[str]] = {}
     for file in files:
         with _open(file) as header:
-            turned = header.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+            turned = _orientation(header) in (5, 6, 7, 8)
             sizes.setdefault(header.size[::-1] if turned else header.size, []).append(file.name)
     listed = "; ".join(f"{w}×{h}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
                        for (w, h), names in list(sizes.items())[:8])

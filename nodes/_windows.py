@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ._images import nearest_known, reflect_index, resize_image
+from ._images import nearest_known, per_variation, reflect_index, resize_image
 from ._masks import resize_mask
 
 LEAST_WINDOW = 64  # pixels; less of the picture gives a model nothing to go on
@@ -133,7 +133,7 @@ def unfit_image(image: Float[Tensor, "b h w 3"], fit: Fit) -> Float[Tensor, "b h
 def _uncrop(image: Tensor, fit: Fit) -> Tensor:
     """The result in its place; the margin comes from the original, bit for bit."""
     assert fit.original is not None
-    original = fit.original.to(image)
+    original = per_variation(image.shape[0], fit=fit.original.to(image))[0]
     batch = max(image.shape[0], original.shape[0])
     scale_y, scale_x = fit.height / fit.scaled[0], fit.width / fit.scaled[1]
     top, left = round(fit.top * scale_y), round(fit.left * scale_x)
@@ -197,8 +197,8 @@ def place_patch(patch: Float[Tensor, "b ph pw 3"], window: Window) -> Float[Tens
     """The whole picture with the patch, resized, in the window's place."""
     patch = resize_image(patch.to(window.base), window.height, window.width)
     height, width = window.base.shape[1:3]
-    batch = max(patch.shape[0], window.base.shape[0])
-    out = window.base.expand(batch, -1, -1, -1).clone()
+    base = per_variation(patch.shape[0], crop=window.base)[0]
+    out = base.expand(max(patch.shape[0], base.shape[0]), -1, -1, -1).clone()
     top, left = max(0, window.top), max(0, window.left)
     bottom, right = min(height, window.top + window.height), min(width, window.left + window.width)
     out[:, top:bottom, left:right] = patch[:, top - window.top: bottom - window.top,

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, Port, ReadPaths, Repeat, node
 from ._grid import columns_for, draw_sheet
-from ._images import blend, common_batch, match_colours, nearest_known, noise_like, smooth_fill
+from ._images import blend, common_batch, match_colours, nearest_known, noise_like, per_variation, smooth_fill
 from ._masks import bounding_box, inward_ramp, unit_mask
-from ._pictures import SIDE_LIMIT, Picture, read_pictures, write_picture
+from ._pictures import MAX_PIXELS, SIDE_LIMIT, Picture, read_pictures, write_picture
 from ._ports import Crop, Fit, Image, Mask, Paths, describe, require_finite, require_image, require_mask
 from ._windows import Fit as FitRecord
 from ._windows import Window, cut_window, fit_image, place_patch, plan_fit, plan_window, unfit_image
 
+MAX_SIDE = 65_535  # pixels along a side that image.fit scales
 SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
 
@@ -76,6 +77,10 @@ def load(path: ReadPaths, ctx: Context) -> Loaded:
     for picture in pictures:
         for note in picture.notes:
             ctx.warn(f"{picture.path.name}: {note}")
+        if picture.alpha is not None and picture.alpha.min() < 1:
+            ctx.warn(f"{picture.path.name}: its transparency goes to the mask output alone; the image is opaque RGB")
+        if picture.wide is not None:
+            ctx.warn(f"{picture.path.name}: 16-bit grey, kept in full here; image.save writes 8 bits a channel")
         if picture.profile:
             ctx.warn(f"{picture.path.name}: colour profile {picture.profile!r}: its numbers are read as if sRGB")
     image = np.stack([picture.rgb() for picture in pictures])
@@ -151,12 +156,14 @@ def fit(image: Image, mask: Mask | None = None, multiple: Annotated[int, Field(g
         square: Make both sides equal: pad to the longer, crop or resize to the shorter.
 
     Raises:
-        BadInput: a mask of another size, or a picture smaller than `multiple` with mode=crop.
+        BadInput: a mask of another size, a picture smaller than `multiple` with mode=crop, or a result above 100
+            megapixels.
     """
     require_image(image)
     plane = image.new_zeros(image.shape[:3]) if mask is None else unit_mask(require_mask(mask, image)).to(image)
     height, width = image.shape[1:3]
     plan = plan_fit(height, width, multiple, size, mode, square)
+    _require_bounded(plan, size)
     if 0 in plan.fitted:
         raise BadInput("image", found=f"a picture of {_size(image)}, with mode=crop", fix="use mode=pad",
                        expected=f"at least {multiple} pixels on each side")
@@ -188,7 +195,7 @@ def unfit(image: Image, fit: Fit) -> OneImage:
                        expected=f"{fit.fitted[1]}×{fit.fitted[0]}, the size that image.fit made",
                        fix="wire the picture that went through the model, and the fit of the same run")
     if fit.original is not None:
-        common_batch(image=image, fit=fit.original)
+        common_batch(image=image, fit=per_variation(image.shape[0], fit=fit.original)[0])
     return OneImage(unfit_image(image, fit))
 
 
@@ -233,7 +240,7 @@ def paste_back(base: Image, patch: Image, mask: Mask, feather: Annotated[int, Fi
     """Lay the patch into the base: wherever mask = 0 the base's exact bits stay, wherever it is 1 the patch's.
 
     Between, soft masks mix. `feather` works inward only: the mixture rises smoothly from the hole's border to the
-    patch alone at a depth of `feather` pixels.
+    patch alone at a depth of `feather` pixels. With k variations a picture, patch i belongs to base and mask i // k.
 
     Args:
         base: The original picture, `[b h w 3]`.
@@ -253,6 +260,7 @@ def paste_back(base: Image, patch: Image, mask: Mask, feather: Annotated[int, Fi
                        expected="pictures of one size",
                        fix="undo image.fit with image.unfit, or image.crop_to_mask with image.stitch, first")
     plane = unit_mask(require_mask(mask, base)).to(base)
+    base, plane = per_variation(patch.shape[0], base=base, mask=plane)
     base, patch, plane = common_batch(base=base, patch=patch.to(base), mask=plane)
     judged = patch[plane > 0] if color_match == "none" else patch
     require_finite(judged, "patch", what="the patch", fix="look for the node that made them; try dtype=float32")
@@ -314,7 +322,7 @@ def crop_to_mask(image: Image, mask: Mask, context: Annotated[float, Field(ge=1,
         size: The patch's longer side in pixels; null keeps the picture's own pixels.
 
     Raises:
-        BadInput: an empty mask, or one of another size.
+        BadInput: an empty mask, one of another size, or a patch above 100 megapixels.
     """
     require_image(image)
     plane = unit_mask(require_mask(mask, image)).to(image)
@@ -325,6 +333,9 @@ def crop_to_mask(image: Image, mask: Mask, context: Annotated[float, Field(ge=1,
                        fix="draw the mask, or invert it")
     height, width = image.shape[1:3]
     top, left, window_h, window_w, patch = plan_window(box, height, width, context, size)
+    if size is not None and patch[0] * patch[1] > MAX_PIXELS:
+        raise BadInput("size", found=f"a patch of {patch[1]}×{patch[0]} pixels", fix="use a smaller size",
+                       expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels")
     window = Window(image.clone(), plane.clone(), top, left, window_h, window_w, patch)
     part, hole = cut_window(window)
     return Cropped(part, hole, window)
@@ -352,9 +363,20 @@ def stitch(patch: Image, crop: Crop, feather: Annotated[int, Field(ge=0, le=1024
         raise BadInput("patch", found=f"a patch of {_size(patch)}",
                        expected=f"{crop.size[1]}×{crop.size[0]}, the size that image.crop_to_mask made",
                        fix="wire the edited window of the same run, without resizing it")
-    base, _ = common_batch(crop=crop.base, patch=patch)
+    common_batch(crop=per_variation(patch.shape[0], crop=crop.base)[0], patch=patch)
     placed = place_patch(patch, crop)
-    return paste_back(base, placed, crop.mask, feather=feather, color_match=color_match)
+    return paste_back(crop.base, placed, crop.mask, feather=feather, color_match=color_match)
+
+
+def _require_bounded(plan: FitRecord, size: int | None) -> None:
+    """Refuse what nobody can want: a sliver enlarged, or padded to a square, beyond what a picture may be."""
+    height, width = (max(sides) for sides in zip(plan.scaled, plan.fitted, strict=True))
+    pixels = height * width
+    grown = pixels > 1.05 * plan.height * plan.width
+    if grown and (pixels > MAX_PIXELS or (size is not None and max(height, width) > MAX_SIDE)):
+        raise BadInput("image" if size is None else "size", found=f"a result of {width}×{height} pixels",
+                       expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels, and {MAX_SIDE} along a side",
+                       fix="use square=false" if size is None else "use a smaller size, or cut the picture first")
 
 
 def _size(image: Tensor) -> str:

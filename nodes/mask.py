@@ -22,6 +22,8 @@ from ._masks import (
 from ._pictures import Picture, read_pictures
 from ._ports import Image, LatentMask, Mask, Vae, require_image, require_mask
 
+FAR = 10_000_000  # pixels; no picture is so wide
+
 
 class OneMask(NamedTuple):
     """A mask."""
@@ -96,11 +98,15 @@ def shape(image: Image, kind: Literal["rectangle", "ellipse", "center"] = "recta
         seed: Of the jitter.
 
     Raises:
-        BadInput: a shape that is less than a pixel or reaches out of the picture.
+        BadInput: a shape that is less than a pixel or reaches out of the picture, or a number that is far from any.
     """
     require_image(image)
     rows, columns = image.shape[1:3]
     per_x, per_y = (columns, rows) if unit == "fraction" else (1, 1)
+    for port, value in (("x", x), ("y", y), ("width", width), ("height", height), ("jitter", jitter)):
+        if value is not None and not abs(value * max(per_x, per_y)) <= FAR:
+            raise BadInput(port, found=f"{value:g}", expected=f"a place or a length in a picture of {columns}×{rows}",
+                           fix="check the number, and unit=px|fraction")
     if kind == "center" and unit == "px":
         width, height = width or height, height or width
     box_w = round(width * per_x) if width is not None else max(1, columns // 2)
