@@ -14,6 +14,7 @@ import os
 import platform
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def _is_path(source: str) -> bool:
     return Path(source).is_absolute() or source.startswith((".", "~"))
 
 
+@cache  # reading package metadata takes some milliseconds
 def _versions() -> dict[str, str]:
     from .. import __version__
 
