@@ -34,18 +34,15 @@ def common_batch(**tensors: Tensor) -> list[Tensor]:
 
 
 def per_variation(rows: int, **tensors: Tensor) -> list[Tensor]:
-    """Bring batches to one size, then repeat each row for its variations: of `rows` rows, row i belongs to i // k.
+    """Repeat each row of the largest batches for its variations: of `rows` rows, row i belongs to i // k.
 
-    Where `rows` is no multiple, they come back as `common_batch` makes them.
-
-    Raises:
-        BadInput: two batches differ and neither is 1.
+    Batches of 1 stay so, and where `rows` is no multiple all do: `common_batch` expands them, or says what is wrong.
     """
-    common = common_batch(**tensors)
-    count = common[0].shape[0]
-    if count == 1 or rows % count or rows == count:
-        return common
-    return [tensor.repeat_interleave(rows // count, dim=0) for tensor in common]
+    count = max(tensor.shape[0] for tensor in tensors.values())
+    if count == 1 or rows <= count or rows % count:
+        return list(tensors.values())
+    return [tensor.repeat_interleave(rows // count, dim=0) if tensor.shape[0] == count else tensor
+            for tensor in tensors.values()]
 
 
 def resize_image(image: Float[Tensor, "b h w 3"], height: int, width: int) -> Float[Tensor, "b height width 3"]:
