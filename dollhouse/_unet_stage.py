@@ -63,7 +63,7 @@ def train_unet(
     no_caption: Tensor,
     device: torch.device,
     *,
-    steps: int = 9000,
+    steps: int = 6400,
     batch: int = 32,
     stop_at: int | None = None,
     on_save: Callable[[int, dict[str, Tensor]], None] | None = None,

@@ -67,7 +67,7 @@ def train_vae(
     pictures: NDArray[np.uint8],
     device: torch.device,
     *,
-    steps: int = 6000,
+    steps: int = 4700,
     batch: int = 16,
     stop_at: int | None = None,
     config: dict | None = None,

@@ -1,7 +1,7 @@
 """Train the embedded model from nothing: `python -m inlay.dollhouse.train --work DIR`.
 
 Stages, in order: draw (pictures), vae, latents, text (the text encoder's first lesson), unet, judge, export, evaluate.
-Each goes on from its checkpoint when it was interrupted, bit for bit. Two CPU cores take about two and a half hours.
+Each goes on from its checkpoint when it was interrupted, bit for bit. Two CPU cores take about two hours.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ._workers import in_workers
 
 HERE = Path(__file__).parent
 #: Steps of each stage that learns.
-STEPS = {"vae": 6000, "text": 300, "unet": 9000, "judge": 600}
+STEPS = {"vae": 4700, "text": 300, "unet": 6400, "judge": 600}
 VAE_BATCH, UNET_BATCH = 16, 32
 #: Numbers of processes that share the batches evenly.
 WORKERS = (1, 2, 4)
