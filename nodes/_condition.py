@@ -84,4 +84,5 @@ def tokenize(tokenizer: Any, text: str, length: int) -> tuple[list[int], str]:
 
 def to_host(value: Tensor) -> Tensor:
     """A value as it travels between nodes: on the CPU, float64 if it is, else float32."""
-    return value.detach().to("cpu", torch.float64 if value.dtype == torch.float64 else torch.float32)
+    precision = torch.float64 if value.dtype == torch.float64 else torch.float32
+    return value.detach().to("cpu", precision).contiguous()

@@ -142,7 +142,7 @@ class Part(ModelDescription):
     def _from_pretrained(self, loader: Any) -> nn.Module:
         """The library's own loader, told to use local safetensors only, and its report taken at its word."""
         if hasattr(self.origin, "convert"):
-            return self.origin.convert(self.part, loader)  # type: ignore[no-any-return]
+            return self.origin.convert(self.part, loader)
         weights = self.origin.weights(self.part)
         module, report = loader.from_pretrained(
             str(weights.folder), variant=weights.variant, use_safetensors=True, local_files_only=True,

@@ -1,7 +1,7 @@
 """Noise: lazy streams from a CPU generator, or exactly the tensors of a file."""
 
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
@@ -61,5 +61,5 @@ def load(path: ReadPath, start: str = "z_T", steps: str = "noises", posterior: s
         if key in tensors and tensors[key].ndim != axes:
             raise BadInput("path", found=f"{key!r} of shape {list(tensors[key].shape)}", expected=f"{axes} axes",
                            fix="save start and posterior as [b, c, lh, lw], steps as [steps, b, c, lh, lw]")
-    values: list[Any] = [tensors.get(key) for key in wanted]
-    return Noisy(GivenNoise(*values, name=Path(path).name, keys=wanted))
+    given = (tensors.get(key) for key in wanted)
+    return Noisy(GivenNoise(next(given), next(given), next(given), name=Path(path).name, keys=wanted))

@@ -30,7 +30,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("block", blocks("sh"))
+@pytest.mark.parametrize("block", list(blocks("sh")))
 def test_shell_blocks(block, here, capsys):
     for line in block.splitlines():
         words = shlex.split(line, comments=True)
@@ -43,7 +43,7 @@ def test_shell_blocks(block, here, capsys):
         assert (here / "first/image_00001.png").read_bytes() == (here / "again/image_00001.png").read_bytes()
 
 
-@pytest.mark.parametrize("block", blocks("python"))
+@pytest.mark.parametrize("block", list(blocks("python")))
 def test_python_blocks(block, here, monkeypatch):
     module = types.ModuleType("readme_block")
     monkeypatch.setitem(sys.modules, "readme_block", module)
