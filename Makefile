@@ -40,7 +40,7 @@ $(VENV)/.torch: constraints.txt
 			$(BIN)/pip install -q -c constraints.txt torch; \
 		fi; \
 	fi
-	@$(BIN)/python -c "import torch; print('torch==' + torch.__version__)" > $(VENV)/torch.txt
+	@$(BIN)/python -c "import torch; print('torch==' + torch.__version__)" > $(VENV)/torch.txt 2>/dev/null
 	@touch $@
 
 $(VENV)/.ready: $(VENV)/.torch pyproject.toml

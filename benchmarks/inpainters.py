@@ -287,7 +287,8 @@ def main() -> None:
         if (task := make_task(given.split, number)) is not None:
             tasks.append(task)
         number += 1
-    source = str(Path(given.source).resolve()) if Path(given.source).is_dir() else given.source
+    local = given.source != "dollhouse" and Path(given.source).is_dir()  # the embedded name is a folder here too
+    source = str(Path(given.source).resolve()) if local else given.source
     bench = Bench(source, given.steps)
     methods = METHODS | (VARIATIONS if given.variations else {}) | REFERENCES
     if given.only is not None:
