@@ -19,7 +19,7 @@ def test_this_machine():
     assert found["python"].ok is True
     assert found["torch"].ok is True
     assert found["cpu"].ok is True
-    assert {"diffusers", "transformers", "peft", "INLAY_HOME", "hub cache", "offline", "output"} <= set(found)
+    assert {"diffusers", "transformers", "accelerate", "INLAY_HOME", "hub cache", "offline", "output"} <= set(found)
     for finding in found.values():
         json.dumps(finding.__dict__)
         assert finding.ok is not False or finding.fix
