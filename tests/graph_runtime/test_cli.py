@@ -242,6 +242,7 @@ def test_ctrl_c_is_130_and_leaves_nothing_half_written(tmp_path, number):
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path), "run", str(flow), "--out", str(tmp_path / "o")],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job is born ignoring it
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
