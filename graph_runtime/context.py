@@ -58,11 +58,11 @@ class Context:
             except Exception:
                 logging.getLogger("inlay").exception("a listener failed on %s", type(event).__name__)
 
-    def progress(self, step: int, total: int, preview: Any = None) -> None:
-        """Report `step` of `total`; raises `Cancelled` when the user asked to stop."""
+    def progress(self, step: int, total: int, preview: Any = None, note: str = "") -> None:
+        """Report `step` of `total`, with a few words on how it goes; raises `Cancelled` when the user asked to stop."""
         self.check_cancelled()
         if self.listeners:
-            self.emit(NodeProgress(self.node, step, total, preview))
+            self.emit(NodeProgress(self.node, step, total, preview, note))
 
     def check_cancelled(self) -> None:
         """Raise `Cancelled` when the user asked to stop."""

@@ -26,12 +26,13 @@ class NodeStarted:
 
 @dataclass(frozen=True, slots=True)
 class NodeProgress:
-    """`step` of `total` done inside a node; `preview` is a PIL picture or None."""
+    """`step` of `total` done inside a node; `preview` is a PIL picture or None, `note` a few words such as a loss."""
 
     node: str
     step: int
     total: int
     preview: Any = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

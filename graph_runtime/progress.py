@@ -32,6 +32,7 @@ class Bars:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
             transient=True,
             disable=not (enabled and self.console.is_terminal),
@@ -50,13 +51,13 @@ class Bars:
         """Draw one event."""
         match event:
             case RunStarted(nodes=nodes):
-                self._all = self._progress.add_task("workflow", total=nodes)
+                self._all = self._progress.add_task("workflow", total=nodes, note="")
             case NodeStarted(node=node):
                 if self._node is not None:
                     self._progress.remove_task(self._node)
-                self._node = self._progress.add_task(f"  {node}", total=None)
-            case NodeProgress(step=step, total=total):
-                self._progress.update(self._node, completed=step, total=total)
+                self._node = self._progress.add_task(f"  {node}", total=None, note="")
+            case NodeProgress(step=step, total=total, note=note):
+                self._progress.update(self._node, completed=step, total=total, note=note)
             case NodeFinished():
                 self._progress.advance(self._all)
             case Warned(node=node, message=message):

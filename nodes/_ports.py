@@ -24,12 +24,14 @@ Crop = Annotated[Any, Port("INLAY_CROP", "where a patch was cut from, so that it
 Denoiser = Annotated[Any, Port("INLAY_DENOISER", "description of a denoising UNet")]
 Vae = Annotated[Any, Port("INLAY_VAE", "description of a VAE")]
 TextEncoder = Annotated[Any, Port("INLAY_TEXT_ENCODER", "description of a tokenizer and its text encoder")]
+ExemplarEncoder = Annotated[Any, Port("INLAY_EXEMPLAR_ENCODER", "description of an exemplar encoder: CLIP, mapper")]
 Scheduler = Annotated[Any, Port("INLAY_SCHEDULER", "description of a diffusers scheduler: its configuration")]
 Schedule = Annotated[Any, Port("INLAY_SCHEDULE", "the timesteps and the update rule of a run")]
 Conditioning = Annotated[Any, Port("INLAY_CONDITIONING", "what the denoiser is told: conditional and unconditional")]
 Noise = Annotated[Any, Port("INLAY_NOISE", "a lazy stream of noise tensors in a fixed order")]
 Constraint = Annotated[Any, Port("INLAY_CONSTRAINT", "applied to the predicted clean latent at every step")]
 Attention = Annotated[Any, Port("INLAY_ATTENTION", "an attention control, installed for the length of a run")]
+Photos = Annotated[Any, Port("INLAY_PHOTOS", "pictures on disk with boxes or masks; read when they are needed")]
 Tuning = Annotated[Any, Port("INLAY_TUNING", "per-step embeddings that an inversion made")]
 
 

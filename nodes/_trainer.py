@@ -1,0 +1,367 @@
+"""One training loop for every node that trains: exact resuming, moving average, accumulation, several devices.
+
+What makes a resumed run equal to one that was never stopped: everything random comes from (seed, step, place in the
+batch), never from a generator's state; a checkpoint holds weights, average and optimizer to the bit; and it is written
+beside, flushed, then renamed. Checkpoints are safetensors: loading one runs no code.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..graph_runtime import BadInput, ModelError
+from ..graph_runtime.models import is_out_of_memory
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+LossOf = Callable[[nn.Module, int, range], Tensor]
+CHECKPOINT = "checkpoint.safetensors"
+
+
+class TrainingFailed(BadInput):
+    """Training cannot go on; the last checkpoint is whole."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast to learn.
+
+    Attributes:
+        steps: optimizer steps in all.
+        batch_size: pictures a step, over all devices.
+        learning_rate: AdamW's, on the plateau.
+        weight_decay: AdamW's.
+        warmup: steps over which the rate rises from zero.
+        decay: last share of the steps, over which the rate falls to zero along a cosine; 0 keeps it constant.
+        ema: decay of the moving average; 0 keeps none.
+        seed: of everything random.
+        micro_batch: pictures that go through at once; gradients of the others are accumulated. 0: all of them.
+        precision: what the forward pass computes in; weights stay in full precision.
+        max_norm: gradients are scaled down to this norm.
+        save_every: steps between checkpoints.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.01
+    warmup: int = 0
+    decay: float = 0.0
+    ema: float = 0.9999
+    seed: int = 0
+    micro_batch: int = 0
+    precision: Precision = "auto"
+    max_norm: float = 1.0
+    save_every: int = 250
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is: the step just taken, its loss, a running mean of the loss, and pictures a second."""
+
+    step: int
+    loss: float
+    mean: float
+    per_second: float
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """The rate of step number `step`, from 0: linear warm-up, plateau, cosine to zero."""
+    rate = recipe.learning_rate * min(1.0, (step + 1) / max(1, recipe.warmup))
+    begin = recipe.steps * (1 - recipe.decay)
+    if recipe.decay and step > begin:
+        rate *= 0.5 + 0.5 * math.cos(math.pi * (step - begin) / (recipe.steps - begin))
+    return rate
+
+
+def generator_of(*place: int | str) -> torch.Generator:
+    """A CPU generator seeded by a place such as (seed, step, row): the same wherever and whenever it is asked."""
+    import hashlib
+
+    digest = hashlib.sha256(repr(place).encode()).digest()
+    return torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+class Workers:
+    """This process among those of one training, as `accelerate launch` started them; alone where it did not."""
+
+    def __init__(self, device: str):
+        self.rank, self.count, self.device = 0, 1, torch.device(device)
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            from accelerate import PartialState
+
+            state = PartialState(cpu=self.device.type == "cpu")
+            self.rank, self.count, self.device = state.process_index, state.num_processes, state.device
+
+    @property
+    def main(self) -> bool:
+        """True in the one process that writes files."""
+        return self.rank == 0
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module, its gradients averaged over the processes."""
+        if self.count == 1:
+            return module
+        ids = None if self.device.type == "cpu" else [self.device.index]
+        return nn.parallel.DistributedDataParallel(module, device_ids=ids, gradient_as_bucket_view=True)
+
+    def wait(self) -> None:
+        """Go on when every process is here."""
+        if self.count > 1:
+            torch.distributed.barrier()
+
+    def worst(self, value: float) -> float:
+        """The largest of the processes' values; NaN where one has it."""
+        if self.count == 1:
+            return value
+        both = torch.tensor([value if math.isfinite(value) else math.inf], device=self.device)
+        torch.distributed.all_reduce(both, op=torch.distributed.ReduceOp.MAX)
+        return float(both)
+
+    def mean(self, value: float) -> float:
+        """The mean of the processes' values."""
+        if self.count == 1:
+            return value
+        total = torch.tensor([value], dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(total)
+        return float(total) / self.count
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, about: Mapping[str, Any] | None = None) -> None:
+    """Write a safetensors file beside, flush it to the disk, then rename it: a reader never sees half of it.
+
+    `about` goes into the header as one JSON text: of several entries the library changes the order each time.
+
+    Raises:
+        TrainingFailed: the disk is full or not writable; what was there before is still there.
+    """
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, str(beside),
+                  None if about is None else {"inlay": json.dumps(about)})
+        with open(beside, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except Exception as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise TrainingFailed(None, found=f"{path.name} could not be written: {why}", expected="room for it on the disk",
+                             fix=f"make room in {path.parent}, then run again: training goes on from the checkpoint "
+                                 "before, which is whole") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+class Trainer:
+    """Trains the parameters of a module that ask for gradients.
+
+    Args:
+        folder: where the checkpoint lies.
+        key: what is being trained, on what, and how; a checkpoint of another key is refused.
+        module: called by the loss; in training precision, on its device.
+        names: names of the parameters to train; every other is frozen.
+        recipe: how long and how fast.
+        workers: the processes that train together.
+    """
+
+    def __init__(self, folder: Path, key: str, module: nn.Module, names: list[str], recipe: Recipe, workers: Workers):
+        self.folder, self.key, self.recipe, self.workers = folder, key, recipe, workers
+        if recipe.batch_size % workers.count:
+            raise BadInput("batch_size", found=f"{recipe.batch_size} pictures a step for {workers.count} processes",
+                           expected="a multiple of the number of processes",
+                           fix=f"use {math.ceil(recipe.batch_size / workers.count) * workers.count}")
+        wanted = set(names)
+        for name, value in module.named_parameters():
+            value.requires_grad_(name in wanted)
+        self.values: dict[str, Tensor] = {n: p for n, p in module.named_parameters() if n in wanted}
+        self.average = {name: value.detach().clone() for name, value in self.values.items()} if recipe.ema else {}
+        self.optimizer = torch.optim.AdamW(list(self.values.values()), lr=recipe.learning_rate,
+                                           weight_decay=recipe.weight_decay, fused=True)
+        self.module = module
+        self.step = 0
+        self.mean = 0.0
+        self._whole = True  # False while an update is half done
+        self.micro = recipe.micro_batch or recipe.batch_size // workers.count
+        half = precision_of(recipe.precision, workers.device)
+        self._half = half
+        self._scaler = torch.amp.GradScaler(workers.device.type) if half == torch.float16 else None
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint; False where there is none.
+
+        Raises:
+            ModelError: the checkpoint is damaged, or belongs to another training.
+        """
+        path = self.folder / CHECKPOINT
+        if not path.is_file():
+            return False
+        from safetensors import SafetensorError, safe_open
+
+        from ._model_readers import read_header
+
+        about = _about(read_header(path))
+        if about.get("key") != self.key:
+            raise ModelError("prefix", found=f"a checkpoint of another training in {self.folder}",
+                             expected="one of this training", fix="use another prefix, or set resume to false")
+        try:
+            with safe_open(str(path), framework="pt") as file, torch.no_grad():
+                for name, value in self.values.items():
+                    value.copy_(file.get_tensor(f"value.{name}"))
+                    if self.average:
+                        self.average[name].copy_(file.get_tensor(f"average.{name}"))
+                    self.optimizer.state[value] = {
+                        "step": torch.tensor(float(about["updates"])),
+                        "exp_avg": file.get_tensor(f"first.{name}").to(value.device),
+                        "exp_avg_sq": file.get_tensor(f"second.{name}").to(value.device)}
+            self.step, self.mean = int(about["step"]), float(about["mean"])
+            if self._scaler is not None:
+                self._scaler.load_state_dict(about["scaler"])
+        except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+            raise ModelError("prefix", found=f"a checkpoint that does not fit: {error}", expected="this training's own",
+                             fix="set resume to false") from error
+        return True
+
+    def save(self) -> None:
+        """Write the checkpoint, in the main process."""
+        if not self.workers.main:
+            return
+        tensors: dict[str, Tensor] = {}
+        updates = 0.0
+        for name, value in self.values.items():
+            state = self.optimizer.state[value]
+            updates = float(state["step"])
+            tensors |= {f"value.{name}": value, f"first.{name}": state["exp_avg"], f"second.{name}": state["exp_avg_sq"]}
+            if self.average:
+                tensors[f"average.{name}"] = self.average[name]
+        about: dict[str, Any] = {"key": self.key, "step": self.step, "mean": self.mean, "updates": updates}
+        if self._scaler is not None:
+            about["scaler"] = self._scaler.state_dict()
+        write_tensors(tensors, self.folder / CHECKPOINT, about)
+
+    def fit(self, loss_of: LossOf, on_step: Callable[[Progress], None], warn: Callable[[str], None]) -> None:
+        """Take the steps that are left.
+
+        Args:
+            loss_of: `(module, step, rows) -> scalar`, the mean loss over these rows of the step's batch.
+            on_step: called after each step; what it raises ends the training, with a checkpoint first.
+            warn: said when a batch does not fit and is split.
+
+        Raises:
+            TrainingFailed: the loss is not finite, or one picture alone does not fit into memory.
+        """
+        wrapped = self.workers.wrap(self.module)
+        began, first = time.monotonic(), self.step
+        self.module.train()
+        try:
+            while self.step < self.recipe.steps:
+                loss = self._step(wrapped, loss_of, warn)
+                self.mean = loss if self.step == 0 else 0.98 * self.mean + 0.02 * loss
+                self.step += 1
+                rate = (self.step - first) * self.recipe.batch_size / (time.monotonic() - began)
+                if self.step % self.recipe.save_every == 0 and self.step < self.recipe.steps:
+                    self.save()
+                on_step(Progress(self.step, loss, self.mean, rate))
+        except TrainingFailed:
+            raise
+        except BaseException:  # cancelled, interrupted, a full disk of samples: nothing that was learned is lost
+            if self.step > first and self._whole:
+                self.save()
+            raise
+        finally:
+            self.module.eval()
+        if self.step > first:
+            self.save()
+
+    def _step(self, wrapped: nn.Module, loss_of: LossOf, warn: Callable[[str], None]) -> float:
+        while True:
+            try:
+                loss = self._gradients(wrapped, loss_of)
+                break
+            except Exception as error:
+                if not is_out_of_memory(error) or self.micro == 1 or self.workers.count > 1:
+                    if is_out_of_memory(error):
+                        raise TrainingFailed("batch_size", found="one picture alone does not fit into memory"
+                                             if self.micro == 1 else "a batch that does not fit into memory",
+                                             expected="room for it", fix="set checkpointing to true, use a smaller "
+                                             "size or micro_batch") from error
+                    raise
+                self.optimizer.zero_grad(set_to_none=True)
+                self.micro = max(1, self.micro // 2)
+                warn(f"the batch does not fit into memory: from now on {self.micro} pictures at a time")
+        worst = self.workers.worst(loss)
+        if not math.isfinite(worst):
+            kept = self.step // self.recipe.save_every * self.recipe.save_every
+            raise TrainingFailed(
+                "learning_rate", found=f"a loss of {loss} at step {self.step + 1}", expected="a finite loss",
+                fix=f"lower learning_rate ({self.recipe.learning_rate:g}), or set precision to float32"
+                + (f"; the checkpoint of step {kept} is whole" if kept else ""))
+        self._whole = False
+        self._update()
+        self._whole = True
+        return self.workers.mean(loss)
+
+    def _gradients(self, wrapped: nn.Module, loss_of: LossOf) -> float:
+        """Add up the gradients of this process' rows; their mean loss."""
+        share = self.recipe.batch_size // self.workers.count
+        begin, total = self.workers.rank * share, 0.0
+        starts = range(begin, begin + share, self.micro)
+        for start in starts:
+            rows = range(start, min(start + self.micro, begin + share))
+            alone = start != starts[-1] and hasattr(wrapped, "no_sync")
+            with wrapped.no_sync() if alone else nullcontext():  # type: ignore[operator]
+                with self._casting():
+                    loss = loss_of(wrapped, self.step, rows)
+                part = loss * (len(rows) / share)
+                (part if self._scaler is None else self._scaler.scale(part)).backward()
+            total += float(part.detach())
+        return total
+
+    def _casting(self) -> Any:
+        return nullcontext() if self._half is None else torch.autocast(self.workers.device.type, self._half)
+
+    def _update(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.recipe, self.step)
+        if self._scaler is not None:
+            self._scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.values.values(), self.recipe.max_norm)
+        if self._scaler is None:
+            self.optimizer.step()
+        else:
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average:
+            keep = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+            with torch.no_grad():
+                torch._foreach_lerp_(list(self.average.values()), list(self.values.values()), 1 - keep)
+
+    def result(self) -> dict[str, Tensor]:
+        """The averaged weights, or the last ones where no average is kept."""
+        return self.average or {name: value.detach() for name, value in self.values.items()}
+
+
+def _about(header: Mapping[str, Any]) -> dict[str, Any]:
+    """What a header says of its file; nothing where it says nothing that can be read."""
+    try:
+        about = json.loads(header.get("__metadata__", {})["inlay"])
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def precision_of(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """What autocast computes in, or None for full precision; auto is bfloat16 on a GPU that has it."""
+    if precision == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else None
+    return {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
