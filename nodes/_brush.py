@@ -1,0 +1,163 @@
+"""Holes that look drawn by hand, made from a box: the mask augmentation of Paint by Example (Yang et al. 2022, §3.3).
+
+A box is `(left, top, right, bottom)` in pixels, right and bottom exclusive; a size is `(height, width)`. All randomness
+comes from the CPU generator given, as uniform doubles and integers alone, and points are rounded from exact fractions:
+the same seed gives the same mask on every machine.
+
+The paper and the authors' code (`ldm/data/open-images.py`) differ; here, and why:
+- 20 points an edge, at t = 0, 1/20, …, 19/20 (paper; each corner once). The code takes t = .05 … .9 and drops a point
+  when rounding makes its x or y equal to an earlier one's, which happens to most of them on edges that do not bulge.
+- Offsets of 1 to 5 px, either sign (paper). The code draws −5 … 5, zero included: `offset_min=0`.
+- The control point lies over the edge's middle, on the extended side (code).
+- The middle pixel of the box is always hole, so that no tiny box gives an empty mask.
+"""
+
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from ..graph_runtime import BadInput
+
+Box = tuple[int, int, int, int]
+Size = tuple[int, int]
+
+
+def require_box(box: Box, size: Size, port: str = "box") -> Box:
+    """`box` if it is at least one pixel and lies in a picture of `size`; raises BadInput otherwise."""
+    left, top, right, bottom = box
+    height, width = size
+    if not (left < right and top < bottom):
+        raise BadInput(port, found=f"the box {tuple(box)}, {right - left} px wide and {bottom - top} px high",
+                       expected="left < right and top < bottom, at least one pixel",
+                       fix="give left, top, right, bottom; COCO boxes are left, top, width, height")
+    if left < 0 or top < 0 or right > width or bottom > height:
+        raise BadInput(port, found=f"the box {tuple(box)}",
+                       expected=f"one within (0, 0, {width}, {height}), the picture is {width}×{height} px",
+                       fix="move or shrink it; scale it with the picture if that was resized")
+    return left, top, right, bottom
+
+
+def _whole(draw: float, low: int, high: int) -> int:
+    """The integer of low … high (both included) that a uniform number in [0, 1) stands for."""
+    return low + int(draw * (high - low + 1))
+
+
+def extend(box: Box, size: Size, generator: torch.Generator, amount: float = 0.4) -> Box:
+    """The box with each side moved out by a whole number of pixels, uniform in 0 … ⌊amount · free space on that side⌋.
+
+    Draws `u = rand(4)` in float64, for left, top, right and bottom; a side moves by `⌊u · (⌊amount · free⌋ + 1)⌋`.
+
+    Raises:
+        BadInput: a box that is empty or not in the picture.
+    """
+    left, top, right, bottom = require_box(box, size)
+    free = (left, top, size[1] - right, size[0] - bottom)
+    draws = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+    moves = [_whole(draw, 0, int(amount * space)) for draw, space in zip(draws, free, strict=True)]
+    return left - moves[0], top - moves[1], right + moves[2], bottom + moves[3]
+
+
+def outline(box: Box, outer: Box, generator: torch.Generator, *, points: int = 20, offset_min: int = 1,
+            offset_max: int = 5) -> Float[Tensor, "n 2"]:
+    """An arbitrary shape around `box`: 4 · `points` corners (x, y) in float64, to be joined by straight lines.
+
+    Each edge gives a quadratic Bézier from corner to corner whose control point is the edge's middle, moved to the same
+    side of `outer`, so it bulges half as far. On it, `points` points at t = i / points, i = 0 … points − 1; each x and
+    each y is then moved by a whole number drawn evenly from those with offset_min ≤ |v| ≤ offset_max. Edges run top,
+    right, bottom, left, clockwise from the top left corner.
+
+    Draws `k = randint(m, [4 · points, 2])`, m being how many such numbers there are; k counts them in rising order.
+    """
+    return _ring(box, outer, _offsets(generator, points, offset_min, offset_max))
+
+
+def _offsets(generator: torch.Generator, points: int, low: int, high: int) -> Tensor:
+    """Whole numbers v with low ≤ |v| ≤ high, evenly, `[4 · points, 2]`."""
+    values = torch.tensor([v for v in range(-high, high + 1) if abs(v) >= low])
+    return values[torch.randint(len(values), (4 * points, 2), generator=generator)]
+
+
+def _ring(box: Box, outer: Box, offsets: Tensor) -> Float[Tensor, "n 2"]:
+    """The curves' points plus offsets, each the double nearest to the exact fraction over 2 · points²."""
+    left, top, right, bottom = box
+    across, down = left + right, top + bottom  # twice the middle
+    edges = torch.tensor([  # start, twice the control point, end
+        [[left, top], [across, 2 * outer[1]], [right, top]],
+        [[right, top], [2 * outer[2], down], [right, bottom]],
+        [[right, bottom], [across, 2 * outer[3]], [left, bottom]],
+        [[left, bottom], [2 * outer[0], down], [left, top]],
+    ])
+    points = len(offsets) // 4
+    i = torch.arange(points)[None, :, None]
+    start, control, end = (edges[:, None, number] for number in range(3))
+    rest = points - i
+    curve = 2 * rest * rest * start + 2 * i * rest * control + 2 * i * i * end
+    whole = 2 * points * points
+    return (curve.flatten(0, 1) + whole * offsets).to(torch.float64) / whole
+
+
+def fill_polygon(points: Float[Tensor, "n 2"], size: Size) -> Float[Tensor, "h w"]:
+    """1 inside the polygon and on its border, 0 elsewhere: PIL's polygon fill, which cuts coordinates to whole pixels.
+
+    What lies outside the picture is cut off.
+    """
+    height, width = size
+    canvas = Image.new("L", (width, height))
+    ImageDraw.Draw(canvas).polygon([(int(x), int(y)) for x, y in points.tolist()], fill=1)
+    return torch.frombuffer(bytearray(canvas.tobytes()), dtype=torch.uint8).view(height, width).to(torch.float32)
+
+
+def brush(box: Box, size: Size, generator: torch.Generator, *, arbitrary: float = 0.5, amount: float = 0.4,
+          points: int = 20, offset_min: int = 1, offset_max: int = 5) -> Float[Tensor, "h w"]:
+    """A hole for the thing in `box`: the extended box, or with probability `arbitrary` an arbitrary shape, in {0, 1}.
+
+    The rectangle covers the box. The shape covers every pixel of the box with at least `offset_max` + 1 others between
+    it and the box's border, and the box's middle pixel in any case; no pixel of it is more than `offset_max` beyond the
+    extended box, but for the one that PIL's inclusive fill adds on the right and below.
+
+    Draws, always all of them: those of `extend`, `rand(1)` in float64 (below `arbitrary`: the shape), those of
+    `outline`. So what is drawn next does not depend on the settings except `points`.
+
+    Raises:
+        BadInput: a box that is empty or not in the picture.
+    """
+    outer = extend(box, size, generator, amount)
+    shaped = float(torch.rand(1, generator=generator, dtype=torch.float64)) < arbitrary
+    offsets = _offsets(generator, points, offset_min, offset_max)
+    left, top, right, bottom = outer
+    if not shaped:
+        mask = torch.zeros(size)
+        mask[top:bottom, left:right] = 1
+        return mask
+    mask = fill_polygon(_ring(box, outer, offsets), size)
+    mask[(box[1] + box[3]) // 2, (box[0] + box[2]) // 2] = 1
+    return mask
+
+
+def crop_around(box: Box, size: Size, generator: torch.Generator, *, aspect: float = 1.0, zoom: float = 0.6) -> Box:
+    """A random crop of width / height = `aspect` that contains the box and lies in the picture.
+
+    The largest such crop, evenly placed among those that contain the box; then all its sides move in together, by a
+    whole number of pixels uniform in 0 … ⌊zoom · the box's smallest distance to them⌋ (as published, for squares). A
+    picture that has this aspect already is taken whole, and so is one in which no such crop holds the box: resizing
+    stretches it then (both as published).
+
+    Draws `u = rand(3)` in float64: left, top, move.
+
+    Raises:
+        BadInput: a box that is empty or not in the picture.
+    """
+    left, top, right, bottom = require_box(box, size)
+    height, width = size
+    wide = min(width, max(1, round(height * aspect)))
+    high = height if wide < width else min(height, max(1, round(width / aspect)))
+    draws = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
+    if (wide, high) == (width, height) or right - left > wide or bottom - top > high:
+        return 0, 0, width, height
+    x = _whole(draws[0], max(0, right - wide), min(left, width - wide))
+    y = _whole(draws[1], max(0, bottom - high), min(top, height - high))
+    free = min(left - x, x + wide - right, int((top - y) * aspect), int((y + high - bottom) * aspect))
+    move = _whole(draws[2], 0, int(zoom * free))
+    rise = int(move / aspect)
+    return x + move, y + rise, x + wide - move, y + high - rise
