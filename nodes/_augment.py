@@ -107,6 +107,8 @@ def augmented(picture: Float[Tensor, "3 n n"], augment: Augment, generator: torc
 
 def rotated(picture: Float[Tensor, "3 n n"], degrees: float) -> Float[Tensor, "3 n n"]:
     """Turned counter-clockwise about its middle, bilinear, corners mirrored."""
+    if picture.shape[-1] == 1:
+        return picture
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return _read(picture, _places(picture, [[cos, -sin, 0.0], [sin, cos, 0.0]]))
 
@@ -126,6 +128,8 @@ def warped(picture: Float[Tensor, "3 n n"], moves: Float[Tensor, "3 2"],
     The points lie a third of the side off the middle: right and below, right and above, left and above. Lengths are
     shares of the side; the field is interpolated (bicubic) from its g × g points.
     """
+    if picture.shape[-1] == 1:
+        return picture
     off = 2 / 3  # a third of the side, where the side is 2
     corner, right, left = (torch.tensor(at, dtype=torch.float64) * off + 2 * move
                            for at, move in zip(((1, 1), (1, -1), (-1, -1)), moves, strict=True))
@@ -136,7 +140,7 @@ def warped(picture: Float[Tensor, "3 n n"], moves: Float[Tensor, "3 2"],
 
 
 def _places(picture: Tensor, matrix: list[list[float]]) -> Tensor:
-    theta = torch.tensor([matrix], dtype=picture.dtype)
+    theta = torch.tensor([matrix], dtype=picture.dtype, device=picture.device)
     return F.affine_grid(theta, [1, *picture.shape], align_corners=True)
 
 

@@ -112,9 +112,9 @@ def brush(box: Box, size: Size, generator: torch.Generator, *, arbitrary: float 
           points: int = 20, offset_min: int = 1, offset_max: int = 5) -> Float[Tensor, "h w"]:
     """A hole for the thing in `box`: the extended box, or with probability `arbitrary` an arbitrary shape, in {0, 1}.
 
-    The rectangle covers the box. The shape covers every pixel of the box with at least `offset_max` + 1 others between
-    it and the box's border, and the box's middle pixel in any case; no pixel of it is more than `offset_max` beyond the
-    extended box, but for the one that PIL's inclusive fill adds on the right and below.
+    The rectangle covers the box. The shape covers every pixel of the box with at least `offset_max` others between it
+    and the box's border, and the box's middle pixel in any case; it reaches at most `offset_max` + 1 pixels beyond the
+    extended box.
 
     Draws, always all of them: those of `extend`, `rand(1)` in float64 (below `arbitrary`: the shape), those of
     `outline`. So what is drawn next does not depend on the settings except `points`.

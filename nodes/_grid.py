@@ -1,6 +1,7 @@
 """A comparison sheet: pictures side by side at one height, each with a readable label."""
 
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from math import ceil, sqrt
 
@@ -11,7 +12,9 @@ from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
 from torch import Tensor
 
+from ..graph_runtime import BadInput
 from ._images import resize_image
+from ._ports import require_finite, require_image
 
 TALLEST = 1024  # pixels; taller pictures are scaled down on a sheet
 PAPER, INK = 1.0, (32, 32, 32)
@@ -29,6 +32,34 @@ def scale_to_height(picture: Float[Tensor, "h w 3"], height: int) -> Float[Tenso
 def columns_for(count: int) -> int:
     """One row up to four pictures, then a nearly square arrangement."""
     return count if count <= 4 else ceil(sqrt(count))
+
+
+def labelled(images: Sequence[Float[Tensor, "b h w 3"] | None],
+             labels: Sequence[str]) -> tuple[list[Float[Tensor, "h w 3"]], list[str]]:
+    """Every picture of all batches, and the words above it: its batch's label, numbered where there are several.
+
+    Raises:
+        BadInput: NaN in a picture, fewer than two pictures, or a label without one.
+    """
+    pictures: list[Tensor] = []
+    words: list[str] = []
+    for number, batch in enumerate(images, start=1):
+        if batch is None:
+            continue
+        require_finite(require_image(batch, f"image_{number}"), f"image_{number}", what="the picture",
+                       fix="look for the node that made them")
+        label = (labels[number - 1] if number <= len(labels) else "") or ""
+        for item, picture in enumerate(batch.detach().cpu(), start=1):
+            pictures.append(picture)
+            words.append(f"{label} ({item})" if label and len(batch) > 1 else label)
+    if len(pictures) < 2:
+        raise BadInput("image_1", found=f"{len(pictures)} pictures", expected="at least two to compare",
+                       fix="wire image_1 and image_2")
+    for number, label in enumerate(labels, start=1):
+        if label and (number > len(images) or images[number - 1] is None):
+            raise BadInput(f"label_{number}", found=f"the label {label!r} without a picture",
+                           expected=f"a picture at image_{number}", fix=f"wire image_{number}, or drop the label")
+    return pictures, words
 
 
 def draw_sheet(pictures: list[Float[Tensor, "h w 3"]], labels: list[str], columns: int) -> Float[Tensor, "1 h w 3"]:

@@ -6,9 +6,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..graph_runtime import BadInput
 from ._images import nearest_known, per_variation, reflect_index, resize_image
 from ._masks import resize_mask
+from ._pictures import MAX_PIXELS
 
+MAX_SIDE = 65_535  # pixels along a side that image.fit scales
 LEAST_WINDOW = 64  # pixels; less of the picture gives a model nothing to go on
 
 
@@ -204,3 +207,14 @@ def place_patch(patch: Float[Tensor, "b ph pw 3"], window: Window) -> Float[Tens
     out[:, top:bottom, left:right] = patch[:, top - window.top: bottom - window.top,
                                            left - window.left: right - window.left]
     return out
+
+
+def require_bounded(plan: Fit, size: int | None) -> None:
+    """Refuse what nobody can want: a sliver enlarged, or padded to a square, beyond what a picture may be: BadInput."""
+    height, width = (max(sides) for sides in zip(plan.scaled, plan.fitted, strict=True))
+    pixels = height * width
+    grown = pixels > 1.05 * plan.height * plan.width
+    if grown and (pixels > MAX_PIXELS or (size is not None and max(height, width) > MAX_SIDE)):
+        raise BadInput("image" if size is None else "size", found=f"a result of {width}×{height} pixels",
+                       expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels, and {MAX_SIDE} along a side",
+                       fix="use square=false" if size is None else "use a smaller size, or cut the picture first")

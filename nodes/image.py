@@ -11,15 +11,15 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, Port, ReadPaths, Repeat, node
-from ._grid import columns_for, draw_sheet
+from ._augment import Augment, cut_reference
+from ._grid import columns_for, draw_sheet, labelled
 from ._images import blend, common_batch, match_colours, nearest_known, noise_like, per_variation, smooth_fill
 from ._masks import bounding_box, inward_ramp, unit_mask
 from ._pictures import MAX_PIXELS, SIDE_LIMIT, Picture, read_pictures, write_picture
 from ._ports import Crop, Fit, Image, Mask, Paths, describe, require_finite, require_image, require_mask
 from ._windows import Fit as FitRecord
-from ._windows import Window, cut_window, fit_image, place_patch, plan_fit, plan_window, unfit_image
+from ._windows import Window, cut_window, fit_image, place_patch, plan_fit, plan_window, require_bounded, unfit_image
 
-MAX_SIDE = 65_535  # pixels along a side that image.fit scales
 SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
 
@@ -163,7 +163,7 @@ def fit(image: Image, mask: Mask | None = None, multiple: Annotated[int, Field(g
     plane = image.new_zeros(image.shape[:3]) if mask is None else unit_mask(require_mask(mask, image)).to(image)
     height, width = image.shape[1:3]
     plan = plan_fit(height, width, multiple, size, mode, square)
-    _require_bounded(plan, size)
+    require_bounded(plan, size)
     if 0 in plan.fitted:
         raise BadInput("image", found=f"a picture of {_size(image)}, with mode=crop", fix="use mode=pad",
                        expected=f"at least {multiple} pixels on each side")
@@ -269,6 +269,46 @@ def paste_back(base: Image, patch: Image, mask: Mask, feather: Annotated[int, Fi
     return OneImage(blend(base, patch, inward_ramp(plane, feather)))
 
 
+@node("image.augment")
+def augment(image: Image, mask: Mask | None = None, flip: Annotated[float, Field(ge=0, le=1)] = 0.5,
+            rotate: Annotated[float, Field(ge=0, le=180)] = 20.0, blur: Annotated[float, Field(ge=0, le=1)] = 0.3,
+            elastic: Annotated[float, Field(ge=0, le=1)] = 0.3, seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
+            size: Annotated[int, Field(ge=8, le=1024)] = 224, pad: Annotated[int, Field(ge=0, le=4096)] = 0,
+            count: Annotated[int, Field(ge=1, le=64)] = 1) -> OneImage:
+    """Cut a thing out and vary it at random: the exemplars as training sees them (Yang et al. 2022, §3.2).
+
+    Cut, stretched to a square, flipped, turned, blurred and warped, in this order; corners that turning leaves empty
+    are mirrored, nothing from outside the cut is seen. All zero: only cut and resized. `[b·count size size 3]`.
+
+    Args:
+        image: The picture, `[b h w 3]`.
+        mask: The thing: its bounding box is cut out; without one, the whole picture is taken.
+        flip: Chance of being mirrored, left to right.
+        rotate: Turned by an angle drawn evenly from ± this many degrees.
+        blur: Chance of a mean over a square of up to 7 px for each 224 px of `size` (at least 3 px).
+        elastic: Chance of being sheared, scaled, moved and bent.
+        seed: Of everything random.
+        size: Side of the result in pixels; CLIP ViT-L/14 sees 224.
+        pad: Pixels of the picture around the box that are cut along, as far as there are any.
+        count: Variations of each picture, one after the other.
+
+    Raises:
+        BadInput: NaN in the picture, a mask of another size, or an empty one.
+    """
+    require_finite(require_image(image), "image", what="the picture", fix="look for the node that made them")
+    plane = image.new_ones(image.shape[:3]) if mask is None else unit_mask(require_mask(mask, image)).to(image)
+    image, plane = common_batch(image=image, mask=plane)
+    how = Augment(flip=flip, rotate=rotate, blur=blur, elastic=elastic, pad=pad)
+    draws, made = torch.Generator("cpu").manual_seed(seed), []
+    for picture, hole in zip(image, plane, strict=True):
+        box = bounding_box(hole[None] > 0)
+        if box is None:
+            raise BadInput("mask", found="an empty mask", expected="a thing marked in white",
+                           fix="draw the mask, or take it away to use the whole picture")
+        made += [cut_reference(picture.movedim(-1, 0), box, size, how, draws) for _ in range(count)]
+    return OneImage(torch.stack(made).movedim(1, -1).contiguous())
+
+
 @node("image.grid")
 def grid(images: Annotated[Sequence[Float[Tensor, "b h w 3"] | None], Port("IMAGE", "RGB in [0, 1]"),
                            Repeat("image", 2, 16)],
@@ -287,23 +327,7 @@ def grid(images: Annotated[Sequence[Float[Tensor, "b h w 3"] | None], Port("IMAG
     Raises:
         BadInput: NaN in a picture, or fewer than two pictures wired.
     """
-    pictures, words = [], []
-    for number, batch in enumerate(images, start=1):
-        if batch is None:
-            continue
-        require_finite(require_image(batch, f"image_{number}"), f"image_{number}", what="the picture",
-                       fix="look for the node that made them")
-        label = (labels[number - 1] if number <= len(labels) else "") or ""
-        for item, picture in enumerate(batch.detach().cpu(), start=1):
-            pictures.append(picture)
-            words.append(f"{label} ({item})" if label and len(batch) > 1 else label)
-    if len(pictures) < 2:
-        raise BadInput("image_1", found=f"{len(pictures)} pictures", expected="at least two to compare",
-                       fix="wire image_1 and image_2")
-    for number, label in enumerate(labels, start=1):
-        if label and (number > len(images) or images[number - 1] is None):
-            raise BadInput(f"label_{number}", found=f"the label {label!r} without a picture",
-                           expected=f"a picture at image_{number}", fix=f"wire image_{number}, or drop the label")
+    pictures, words = labelled(images, labels)
     return OneImage(draw_sheet(pictures, words, columns or columns_for(len(pictures))))
 
 
@@ -366,17 +390,6 @@ def stitch(patch: Image, crop: Crop, feather: Annotated[int, Field(ge=0, le=1024
     common_batch(crop=per_variation(patch.shape[0], crop=crop.base)[0], patch=patch)
     placed = place_patch(patch, crop)
     return paste_back(crop.base, placed, crop.mask, feather=feather, color_match=color_match)
-
-
-def _require_bounded(plan: FitRecord, size: int | None) -> None:
-    """Refuse what nobody can want: a sliver enlarged, or padded to a square, beyond what a picture may be."""
-    height, width = (max(sides) for sides in zip(plan.scaled, plan.fitted, strict=True))
-    pixels = height * width
-    grown = pixels > 1.05 * plan.height * plan.width
-    if grown and (pixels > MAX_PIXELS or (size is not None and max(height, width) > MAX_SIDE)):
-        raise BadInput("image" if size is None else "size", found=f"a result of {width}×{height} pixels",
-                       expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels, and {MAX_SIDE} along a side",
-                       fix="use square=false" if size is None else "use a smaller size, or cut the picture first")
 
 
 def _size(image: Tensor) -> str:
