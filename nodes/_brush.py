@@ -2,7 +2,8 @@
 
 A box is `(left, top, right, bottom)` in pixels, right and bottom exclusive; a size is `(height, width)`. All randomness
 comes from the CPU generator given, as uniform doubles and integers alone, and points are rounded from exact fractions:
-the same seed gives the same mask on every machine.
+the same seed gives the same points on every machine. Pillow fills them; releases from 11.2.1 on agree on every pixel,
+older ones differ in one here and there.
 
 The paper and the authors' code (`ldm/data/open-images.py`) differ; here, and why:
 - 20 points an edge, at t = 0, 1/20, …, 19/20 (paper; each corner once). The code takes t = .05 … .9 and drops a point

@@ -200,7 +200,7 @@ GOLDEN_RING = "c5b5a3cdfbe393d5"
 GOLDEN_MASK = "e57b176bd1e96451"
 
 
-def test_the_same_seed_gives_the_same_mask_on_every_machine():
+def test_the_same_seed_gives_the_same_points_and_mask_on_every_machine():
     ring = outline((31, 17, 90, 101), (12, 3, 110, 120), generator(2024))
     outer = extend((31, 17, 90, 101), (141, 99), generator(2024))
     assert outer == GOLDEN_OUTER
