@@ -9,9 +9,9 @@ from .paths import home
 def at_hand() -> list[dict[str, Any]]:
     """Name, kind of place, folder and bytes of every model found: embedded, in inlay's home, in the hub's cache."""
     found = [
-        _entry(path.parent.name if path.name == "weights" else path.name, "embedded", path)
+        _entry("dollhouse" if path.name == "weights" else f"dollhouse-{path.name}", "embedded", path)
         for path in sorted((Path(__file__).resolve().parent.parent / "dollhouse").glob("*"))
-        if (path / "model_index.json").is_file()
+        if (path / "model_index.json").is_file() or (path / "config.json").is_file()
     ]
     found += [
         _entry(path.parent.name, "home", path.parent) for path in sorted((home() / "models").glob("*/model_index.json"))

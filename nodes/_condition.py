@@ -2,13 +2,14 @@
 
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ._models import TextModule
 
+Kind = Literal["text", "exemplar"]
 _TOKENIZING = threading.Lock()  # its first call may still take off what its own file set
 
 
@@ -19,6 +20,7 @@ class ConditioningFacts:
     width: int
     extra: int = 0
     name: str = "conditioning"
+    kind: Kind = "text"
 
     @property
     def facts(self) -> "ConditioningFacts":
@@ -36,6 +38,7 @@ class Conditioning:
         extra: channels that are joined to the latents `[b c lh lw]` (masked picture, mask), or None.
         drew_posterior: True when `extra` took the posterior's tensor of the run's noise, which the sampler then skips.
         name: whose embeddings they are, for messages.
+        kind: what was embedded, which decides the order of a model's extra channels.
     """
 
     cond: Tensor
@@ -43,11 +46,13 @@ class Conditioning:
     extra: Tensor | None = None
     drew_posterior: bool = False
     name: str = "conditioning"
+    kind: Kind = "text"
 
     @property
     def facts(self) -> "ConditioningFacts":
-        """Width of the embeddings and number of extra channels."""
-        return ConditioningFacts(self.cond.shape[-1], 0 if self.extra is None else self.extra.shape[1], self.name)
+        """Width of the embeddings, number of extra channels, and what was embedded."""
+        extra = 0 if self.extra is None else self.extra.shape[1]
+        return ConditioningFacts(self.cond.shape[-1], extra, self.name, self.kind)
 
     @property
     def differs(self) -> bool:
@@ -80,6 +85,17 @@ def tokenize(tokenizer: Any, text: str, length: int) -> tuple[list[int], str]:
         if len(ids) <= length:
             return ids, ""
         return [*ids[:length - 1], ids[-1]], tokenizer.decode(ids[length - 1:-1]).strip()
+
+
+def inpaint_channels(masked: Tensor, hole: Tensor, layout: Kind) -> Tensor:
+    """The five channels that inpainting UNets take beside the latent, in the order of their family.
+
+    Args:
+        masked: latent of the masked picture, zm `[b 4 lh lw]`.
+        hole: 1 = repaint, `[b 1 lh lw]`.
+        layout: `text` for Stable Diffusion inpainting, [hole, zm]; `exemplar` for Paint by Example, [zm, 1 − hole].
+    """
+    return torch.cat([hole, masked] if layout == "text" else [masked, 1 - hole], dim=1)
 
 
 def to_host(value: Tensor) -> Tensor:

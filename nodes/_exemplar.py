@@ -169,8 +169,8 @@ def save_encoder(module: ExemplarEncoder, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(encoder_config(module), indent=2) + "\n", encoding="utf-8")
 
 
-def preprocess(image: Tensor, size: int, how: Preprocess = "crop", mean: Sequence[float] = CLIP_MEAN,
-               std: Sequence[float] = CLIP_STD) -> Tensor:
+def preprocess_exemplar(image: Tensor, size: int, how: Preprocess = "crop", mean: Sequence[float] = CLIP_MEAN,
+                        std: Sequence[float] = CLIP_STD) -> Tensor:
     """Pictures `[b h w 3]` in [0, 1] -> what CLIP sees, `[b 3 size size]`, normalised.
 
     crop: the short side becomes `size`, then the middle is cut out, as diffusers' pipeline does (transformers'

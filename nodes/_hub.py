@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..graph_runtime import ModelError
-from ._model_files import PARTS, PICKLES, ModelFolder, Weights, pickled
+from ._model_files import FAMILIES, PARTS, PICKLES, ModelFolder, Weights, pickled
 
+EXTRAS = ("feature_extractor/preprocessor_config.json", "preprocessor_config.json", "tokenizer.json", "vocab.json",
+          "merges.txt", "tokenizer_config.json", "special_tokens_map.json")  # small, and used where they are
 _resolved: dict["HubModel", ModelFolder] = {}  # lookups of this process; a snapshot's files never change
 
 
@@ -25,14 +27,14 @@ class HubModel:
         revision: branch, tag or commit; None for the default branch.
         variant: file variant asked for, or None.
         prediction: a prediction type that overrides the scheduler's own.
-        pixel: an unconditional pixel model is wanted, with no VAE and no text.
+        family: what kind of model is wanted, which says what parts it must have.
     """
 
     repository: str
     revision: str | None = None
     variant: str | None = None
     prediction: str | None = None
-    pixel: bool = False
+    family: str = "stable_diffusion"
 
     @property
     def name(self) -> str:
@@ -55,6 +57,10 @@ class HubModel:
     def config(self, part: str) -> Mapping[str, Any]:
         """The configuration of a part."""
         return self.folder().config(part)
+
+    def optional(self, part: str) -> Mapping[str, Any]:
+        """The configuration of a part that may be absent; empty where it is."""
+        return self.folder().optional(part)
 
     def stamp(self, part: str) -> str:
         """State of a part's files."""
@@ -81,14 +87,14 @@ class HubModel:
 
     def _complete(self, root: Path) -> ModelFolder:
         """The folder, if all that is needed is in it."""
-        flat = self.pixel and (root / "config.json").is_file() and not (root / "unet").is_dir()
+        flat = self.family in ("pixel", "clip") and (root / "config.json").is_file() and not (root / "unet").is_dir()
         folder = ModelFolder(root, self.name, self.variant, flat, self.prediction)
         for part in self._parts():
             folder.stamp(part)
         return folder
 
     def _parts(self) -> tuple[str, ...]:
-        return ("unet", "scheduler") if self.pixel else tuple(PARTS)
+        return FAMILIES[self.family]
 
     def _download(self) -> ModelFolder:
         from huggingface_hub import HfApi, constants, snapshot_download
@@ -101,6 +107,7 @@ class HubModel:
         try:
             names = HfApi().list_repo_files(self.repository, revision=self.revision)
             wanted = needed_files(names, self._parts(), self.variant, self.name)
+            wanted += [name for name in names if name.startswith(EXTRAS)]
             root = snapshot_download(self.repository, revision=self.revision, allow_patterns=wanted)
         except ModelError:
             raise

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from ..graph_runtime import BadInput
 from ._condition import to_host
+from ._ports import describe
 
 Tiling = Literal["auto", "on", "off"]
 TILE_ABOVE = 1280 * 1280  # pixels; above this the VAE's own activations outgrow everything else
@@ -59,3 +61,10 @@ def tiled(vae: Any, tiling: Tiling, pixels: int) -> Iterator[None]:
             yield
         finally:
             vae.use_tiling = before
+
+
+def require_vae(vae: Any) -> None:
+    """Raise BadInput unless `vae` describes a VAE."""
+    if not hasattr(vae, "scaling_factor"):
+        raise BadInput("vae", found=describe(vae), expected="the description of a VAE",
+                       fix="wire the vae output of a model node")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..graph_runtime import ModelError
+from ._original_exemplar import encoder_config, holds_encoder
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 TEXT = ("cond_stage_model.transformer.", "cond_stage_model.model.")  # CLIP of 1.x, OpenCLIP of 2.x
@@ -15,17 +16,21 @@ def text_prefix(keys: Iterable[str]) -> str:
     return next((prefix for prefix in TEXT if any(key.startswith(prefix) for key in keys)), TEXT[0])
 
 
-def infer(header: Header, name: str, prediction: str | None) -> dict[str, dict[str, Any]]:
-    """The configurations of unet, vae, text_encoder and scheduler.
+def infer(header: Header, name: str, prediction: str | None, family: str = "stable_diffusion",
+          ) -> dict[str, dict[str, Any]]:
+    """The configurations of unet, vae, scheduler, and text_encoder or image_encoder.
 
     Raises:
         ModelError: the file is of another family, or lacks a part.
     """
-    _require_family(header, name)
+    _require_family(header, name, family)
     shapes = {key: entry["shape"] for key, entry in header.items() if key != "__metadata__"}
     try:
         unet = _unet({key.removeprefix(UNET): shape for key, shape in shapes.items() if key.startswith(UNET)})
         vae = _vae({key.removeprefix(VAE): shape for key, shape in shapes.items() if key.startswith(VAE)})
+        if family == "paint_by_example":
+            return {"unet": {**unet, "sample_size": 64}, "vae": {**vae, "sample_size": 512},
+                    "image_encoder": encoder_config(shapes), "scheduler": _scheduler("epsilon")}
         prefix = text_prefix(shapes)
         inside = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
         text = _clip(inside) if prefix == TEXT[0] else _open_clip(inside)
@@ -41,12 +46,16 @@ def infer(header: Header, name: str, prediction: str | None) -> dict[str, dict[s
                          fix="set prediction in model.stable_diffusion")
     side = 96 if second and prediction == "v_prediction" else 64
     return {"unet": {**unet, "sample_size": side}, "vae": {**vae, "sample_size": side * 8}, "text_encoder": text,
-            "scheduler": {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "beta_start": 0.00085,
-                          "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1,
-                          "set_alpha_to_one": False, "clip_sample": False, "prediction_type": prediction}}
+            "scheduler": _scheduler(prediction)}
 
 
-def _require_family(header: Header, name: str) -> None:
+def _scheduler(prediction: str) -> dict[str, Any]:
+    return {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,
+            "beta_schedule": "scaled_linear", "steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False,
+            "prediction_type": prediction}
+
+
+def _require_family(header: Header, name: str, family: str) -> None:
     keys = [key for key in header if key != "__metadata__"]
 
     def refuse(found: str, fix: str) -> ModelError:
@@ -61,7 +70,15 @@ def _require_family(header: Header, name: str) -> None:
         raise refuse("a transformer (SD3, Flux …)", "use Stable Diffusion 1.x or 2.x")
     if any(key.startswith(("down_blocks.", "encoder.down_blocks.")) for key in keys):
         raise refuse("one part of a diffusers model", "name the folder that holds model_index.json")
-    for prefix, part in ((UNET, "UNet"), (VAE, "VAE"), (text_prefix(keys), "text encoder")):
+    if family != "paint_by_example" and holds_encoder(keys):
+        raise refuse("a Paint-by-Example checkpoint", "use model.paint_by_example: it listens to pictures, not words")
+    if family == "paint_by_example" and not holds_encoder(keys):
+        raise ModelError("source", found=f"{name}, which has no exemplar encoder (no learnable_vector)",
+                         expected="a Paint-by-Example checkpoint in the original layout",
+                         fix="use model.stable_diffusion for this file, or name another")
+    last = ("cond_stage_model.", "image encoder") if family == "paint_by_example" else (
+        text_prefix(keys), "text encoder")
+    for prefix, part in ((UNET, "UNet"), (VAE, "VAE"), last):
         if not any(key.startswith(prefix) for key in keys):
             raise refuse(f"which has no {part} (no keys under {prefix})", "use a file that holds all three parts, or a "
                          "diffusers folder")

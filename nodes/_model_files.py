@@ -13,7 +13,19 @@ from typing import Any, NamedTuple
 from ..graph_runtime import ModelError
 from ._model_readers import read_header, read_json, read_shards, stamp_of, state_of
 
-EMBEDDED = "dollhouse"
+#: Models inside the package: name -> (folder below dollhouse/, family).
+EMBEDDED: Mapping[str, tuple[str, str]] = MappingProxyType({
+    "dollhouse": ("weights", "stable_diffusion"),
+    "dollhouse-exemplar": ("exemplar", "paint_by_example"),
+    "dollhouse-clip": ("clip", "clip"),
+})
+#: What a model of each family must have.
+FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "stable_diffusion": ("unet", "vae", "text_encoder", "scheduler", "tokenizer"),
+    "paint_by_example": ("unet", "vae", "image_encoder", "scheduler"),
+    "pixel": ("unet", "scheduler"),
+    "clip": ("clip",),
+})
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 # part of a pipeline: (name of its configuration, stem of its weights or None)
@@ -23,16 +35,19 @@ PARTS: Mapping[str, tuple[str, str | None]] = MappingProxyType({
     "text_encoder": ("config.json", "model"),
     "scheduler": ("scheduler_config.json", None),
     "tokenizer": ("tokenizer_config.json", None),
+    "image_encoder": ("config.json", "model"),
+    "feature_extractor": ("preprocessor_config.json", None),
+    "clip": ("config.json", "model"),
 })
 
 
 class Weights(NamedTuple):
-    """The weight files of one part: their folder, the variant found, the files, and the prefix of the part's keys."""
+    """The weight files of one part: their folder, the variant found, the files, and what the part's keys begin with."""
 
     folder: Path
     variant: str | None
     files: tuple[Path, ...]
-    prefix: str = ""
+    prefix: str | tuple[str, ...] = ""
 
 
 @dataclass(frozen=True)
@@ -45,6 +60,7 @@ class ModelFolder:
         variant: the file variant asked for (`fp16`), or None for the plain files, or whichever there are.
         flat: the parts lie in `root` itself, as old unconditional models are published.
         prediction: a prediction type that overrides the scheduler's own.
+        shared: another folder of this layout, for the parts that are not in `root`.
     """
 
     root: Path
@@ -52,12 +68,16 @@ class ModelFolder:
     variant: str | None = None
     flat: bool = False
     prediction: str | None = None
+    shared: Path | None = None
 
     known = True  # its configuration can be read at once, with no network
 
     def folder(self, part: str) -> Path:
         """Where a part's files lie."""
-        return self.root if self.flat else self.root / part
+        if self.flat:
+            return self.root
+        own = self.root / part
+        return self.shared / part if self.shared is not None and not own.is_dir() else own
 
     def has(self, part: str) -> bool:
         """True when the part's configuration is there."""
@@ -78,6 +98,11 @@ class ModelFolder:
         if part == "scheduler" and self.prediction is not None:
             config = MappingProxyType({**config, "prediction_type": self.prediction})
         return config
+
+    def optional(self, part: str) -> Mapping[str, Any]:
+        """The configuration of a part that may be absent; empty where it is."""
+        path = self.folder(part) / PARTS[part][0]
+        return read_json(path) if path.exists() or path.is_symlink() else MappingProxyType({})
 
     def weights(self, part: str) -> Weights:
         """The safetensors files of a part, of the variant asked for.
@@ -129,13 +154,15 @@ class ModelFolder:
         fix = "name the folder that holds model_index.json, unet/, vae/ …, or download the model again"
         if part == "text_encoder" and "image_encoder" in there:
             fix = "use model.paint_by_example: this model listens to pictures, not to words"
+        if part == "image_encoder" and "text_encoder" in there:
+            fix = "use model.stable_diffusion: this model listens to words, not to pictures"
         return ModelError(
             "source", found=f"{self.name} has no {self._short(path)}"
             + (f" (it holds {', '.join(there)})" if there else " (the folder is empty)"),
-            expected=f"a diffusers folder with a {part} in it", fix=fix)
+            expected=f"a {'folder' if self.flat else 'diffusers folder'} with a {part} in it", fix=fix)
 
     def _short(self, path: Path) -> str:
-        return str(path.relative_to(self.root))
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else f"{path.parent.name}/{path.name}"
 
     def _choose(self, part: str, folder: Path, stem: str, found: Mapping[str | None, list[Path]]) -> str | None:
         if self.variant in found:

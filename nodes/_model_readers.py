@@ -132,7 +132,7 @@ def _end(entry: Mapping[str, Any]) -> int:
     return int(end)
 
 
-def count_parameters(files: tuple[Path, ...], prefix: str = "") -> int:
+def count_parameters(files: tuple[Path, ...], prefix: str | tuple[str, ...] = "") -> int:
     """How many numbers the weight files hold, from their headers."""
     total = 0
     for file in files:

@@ -1,4 +1,4 @@
-"""One .safetensors file in the original layout of Stable Diffusion 1.x and 2.x, inpainting forms included.
+"""One .safetensors file in the original layout of Stable Diffusion 1.x and 2.x, inpainting forms and Paint by Example.
 
 No configuration comes with such a file, and none is fetched: shapes tell it (the safetensors header is enough), and
 what shapes cannot tell (heads, the activation, scaling) is fixed for each family. The keys are renamed by diffusers'
@@ -17,7 +17,9 @@ from ..graph_runtime import ModelError
 from ._layouts import UNET, VAE, infer, text_prefix
 from ._model_files import Weights
 from ._model_readers import read_header, stamp_of
+from ._original_exemplar import ENCODER, rename_encoder
 
+PREFIXES: Mapping[str, str | tuple[str, ...]] = {"unet": UNET, "vae": VAE, "image_encoder": ENCODER}
 TOKENIZER = "openai/clip-vit-large-patch14"  # the vocabulary of every Stable Diffusion 1.x and 2.x
 TOKENIZER_FILES = ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]
 
@@ -29,21 +31,23 @@ class SingleFile:
     Attributes:
         path: the file.
         prediction: the prediction type, where the user gave it.
+        family: what kind of model is wanted.
     """
 
     path: Path
     prediction: str | None = None
+    family: str = "stable_diffusion"
 
     known = True
 
     @classmethod
-    def read(cls, path: Path, prediction: str | None) -> "SingleFile":
-        """The file, if its keys are those of a Stable Diffusion 1.x or 2.x checkpoint.
+    def read(cls, path: Path, prediction: str | None, family: str = "stable_diffusion") -> "SingleFile":
+        """The file, if its keys are those of a Stable Diffusion 1.x or 2.x, or of a Paint-by-Example checkpoint.
 
         Raises:
             ModelError: it is another kind of file; the message says which, where that can be seen.
         """
-        origin = cls(path, prediction)
+        origin = cls(path, prediction, family)
         origin._configs()
         return origin
 
@@ -58,7 +62,7 @@ class SingleFile:
         return "!" if text_prefix(read_header(self.path)) == "cond_stage_model.model." else None
 
     def _configs(self) -> Mapping[str, Mapping[str, Any]]:
-        return infer(read_header(self.path), self.name, self.prediction)
+        return infer(read_header(self.path), self.name, self.prediction, self.family)
 
     def config(self, part: str) -> Mapping[str, Any]:
         """What the part's configuration would say, from the shapes of its weights."""
@@ -73,8 +77,17 @@ class SingleFile:
 
     def weights(self, part: str) -> Weights:
         """The file, and the prefix of the part's keys in it."""
-        prefix = {"unet": UNET, "vae": VAE, "text_encoder": text_prefix(read_header(self.path))}[part]
+        prefix = PREFIXES.get(part) or text_prefix(read_header(self.path))
         return Weights(self.path.parent, None, (self.path,), prefix)
+
+    def stored(self, part: str) -> dict[str, Any]:
+        """The tensors of the exemplar encoder, under their names in the diffusers layout."""
+        from safetensors import safe_open
+
+        assert part == "image_encoder"
+        with safe_open(str(self.path), framework="pt") as file:
+            return rename_encoder({key: file.get_tensor(key) for key in file.keys()  # noqa: SIM118
+                                   if key.startswith(ENCODER)})
 
     def convert(self, part: str, loader: Any) -> nn.Module:
         """The part as a module of diffusers or transformers.

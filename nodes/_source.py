@@ -8,61 +8,70 @@ from ..graph_runtime import ModelError
 from ..graph_runtime.errors import did_you_mean, shorten
 from ._model_files import EMBEDDED, PICKLES, ModelFolder, pickled
 
+#: Which node names a model of each family.
+NODES = {"stable_diffusion": "model.stable_diffusion", "paint_by_example": "model.paint_by_example",
+         "pixel": "model.pixel_diffusion", "clip": "model.clip"}
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 def locate(source: str, *, revision: str | None = None, variant: str | None = None, prediction: str | None = None,
-           pixel: bool = False) -> Any:
-    """The origin that `source` names.
+           family: str = "stable_diffusion") -> Any:
+    """The origin that `source` names, of a model of `family` (see FAMILIES).
 
     An absolute path is local (the runtime has resolved and permitted it); all else is an embedded name or a hub id.
 
     Raises:
         ModelError: no such model; the message says where was looked.
     """
-    if source == EMBEDDED and not pixel:
-        return _embedded(variant, prediction)
+    if source in EMBEDDED:
+        return _embedded(source, variant, prediction, family)
     path = Path(source).expanduser()
     if path.is_absolute():
-        return _local(path, variant, prediction, pixel)
+        return _local(path, variant, prediction, family)
     if HUB_ID.fullmatch(source):
         from ._hub import HubModel
 
-        return HubModel(source, revision, variant, prediction, pixel)
-    raise ModelError("source", found=shorten(source), expected=f"{EMBEDDED!r}, a hub id such as 'owner/name', "
-                     "a diffusers folder or a .safetensors file that exists",
-                     fix=f"{did_you_mean(source, [EMBEDDED])}; a path must exist where it is looked for")
+        return HubModel(source, revision, variant, prediction, family)
+    names = [name for name, (_, kind) in EMBEDDED.items() if kind == family]
+    raise ModelError("source", found=shorten(source), expected=", ".join([*map(repr, names), "a hub id such as "
+                     "'owner/name'"]) + ", a diffusers folder or a .safetensors file that exists",
+                     fix=f"{did_you_mean(source, names)}; a path must exist where it is looked for")
 
 
-def _embedded(variant: str | None, prediction: str | None) -> ModelFolder:
-    root = Path(__file__).resolve().parent.parent / "dollhouse" / "weights"
+def _embedded(name: str, variant: str | None, prediction: str | None, family: str) -> ModelFolder:
+    folder, kind = EMBEDDED[name]
+    if kind != family:
+        raise ModelError("source", found=f"{name!r}, a model for {NODES[kind]}",
+                         expected=f"a model for {NODES[family]}", fix=f"use {NODES[kind]}, or name another source")
+    root = Path(__file__).resolve().parent.parent / "dollhouse" / folder
     if not root.is_dir():
-        raise ModelError("source", found=f"no weights of {EMBEDDED!r} in {root}", expected="the embedded model",
+        raise ModelError("source", found=f"no weights of {name!r} in {root}", expected="the embedded model",
                          fix="install inlay again, or train it: python -m inlay.dollhouse.train")
-    return ModelFolder(root, EMBEDDED, variant, prediction=prediction)
+    return ModelFolder(root, name, variant, flat=family == "clip", prediction=prediction,
+                       shared=root.with_name("weights") if family == "paint_by_example" else None)
 
 
-def _local(path: Path, variant: str | None, prediction: str | None, pixel: bool) -> Any:
+def _local(path: Path, variant: str | None, prediction: str | None, family: str) -> Any:
     if not path.exists():
         raise ModelError("source", found=f"{path}, which does not exist", expected="a model folder or a file",
                          fix=_nearby(path))
     if path.is_dir():
-        return _folder(path, variant, prediction, pixel)
+        return _folder(path, variant, prediction, family)
     if path.suffix in PICKLES:
         raise pickled(path.name)
     if path.suffix != ".safetensors":
         raise ModelError("source", found=f"the file {path.name}", expected="a diffusers folder or a .safetensors file",
                          fix="name the folder that holds model_index.json")
-    if pixel:
-        raise ModelError("source", found=f"the single file {path.name}", expected="a diffusers folder",
-                         fix="pixel-space models are read from a folder with config.json")
+    if family in ("pixel", "clip"):
+        raise ModelError("source", found=f"the single file {path.name}", expected="a folder with config.json",
+                         fix="name the folder that holds config.json and the weights")
     from ._single_file import SingleFile
 
-    return SingleFile.read(path, prediction)
+    return SingleFile.read(path, prediction, family)
 
 
-def _folder(path: Path, variant: str | None, prediction: str | None, pixel: bool) -> ModelFolder:
-    flat = pixel and (path / "config.json").is_file() and not (path / "unet").is_dir()
+def _folder(path: Path, variant: str | None, prediction: str | None, family: str) -> ModelFolder:
+    flat = family in ("pixel", "clip") and (path / "config.json").is_file() and not (path / "unet").is_dir()
     if not flat and not any((path / part).is_dir() for part in ("unet", "vae", "transformer")):
         pickles = sorted(entry.name for entry in path.glob("*") if entry.suffix in PICKLES)
         if pickles:

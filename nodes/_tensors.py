@@ -50,3 +50,10 @@ def require_latent_mask(mask: Any, latent: Tensor, port: str = "latent_mask") ->
         raise BadInput(port, found=f"values from {float(mask.min()):g} to {float(mask.max()):g}",
                        expected="0 (keep) to 1 (repaint)", fix="wire the output of mask.to_latent")
     return plain(mask)
+
+
+def require_denoiser(denoiser: Any) -> None:
+    """Raise BadInput unless `denoiser` describes a UNet."""
+    if not hasattr(denoiser, "cross_attention_dim"):
+        raise BadInput("denoiser", found=describe(denoiser), expected="the description of a UNet",
+                       fix="wire the denoiser output of a model node")

@@ -240,7 +240,8 @@ class Trainer:
         for name, value in self.values.items():
             state = self.optimizer.state[value]
             updates = float(state["step"])
-            tensors |= {f"value.{name}": value, f"first.{name}": state["exp_avg"], f"second.{name}": state["exp_avg_sq"]}
+            tensors |= {f"value.{name}": value, f"first.{name}": state["exp_avg"],
+                        f"second.{name}": state["exp_avg_sq"]}
             if self.average:
                 tensors[f"average.{name}"] = self.average[name]
         about: dict[str, Any] = {"key": self.key, "step": self.step, "mean": self.mean, "updates": updates}

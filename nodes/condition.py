@@ -1,15 +1,36 @@
 """Conditions: what the denoiser is told."""
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
+import torch
+from pydantic import Field
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, Context, node
 from ._condition import Conditioning as Told
-from ._condition import ConditioningFacts, encode_text
-from ._ports import Conditioning, Text, TextEncoder, describe
+from ._condition import ConditioningFacts, encode_text, inpaint_channels, to_host
+from ._exemplar import Preprocess, preprocess_exemplar
+from ._latents import encode_picture, require_vae
+from ._ports import (
+    Conditioning,
+    ExemplarEncoder,
+    Image,
+    Mask,
+    Noise,
+    Text,
+    TextEncoder,
+    Vae,
+    describe,
+    require_finite,
+    require_image,
+    require_mask,
+)
 from ._tensors import plain_mode
+
+SMALL, LONG = 16, 3  # pixels, and sides' ratio, at which an exemplar is worth a warning
 
 
 class Conditioned(NamedTuple):
@@ -20,6 +41,9 @@ class Conditioned(NamedTuple):
 
 def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     encoder = known.get("text_encoder")
+    if hasattr(encoder, "image_size"):
+        raise BadInput("text_encoder", found=f"the {encoder.label}", expected="a text encoder",
+                       fix="use condition.exemplar with it: it looks at a picture")
     if encoder is None or not getattr(encoder, "known", False):
         return {}
     return {"conditioning": ConditioningFacts(encoder.hidden_size, 0, encoder.label)}
@@ -42,8 +66,10 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
         BadInput: a text that is no Unicode (half of a surrogate pair).
     """
     if not hasattr(text_encoder, "hidden_size"):
+        exemplar_there = hasattr(text_encoder, "image_size")
         raise BadInput("text_encoder", found=describe(text_encoder), expected="the description of a text encoder",
-                       fix="wire the text_encoder output of a model node")
+                       fix="this is an exemplar encoder: use condition.exemplar with it" if exemplar_there
+                       else "wire the text_encoder output of a model node")
     wanted = prompt if text is None else text
     if not isinstance(wanted, str):
         raise BadInput("text", found=describe(wanted), expected="one text", fix="wire the output of caption.blip")
@@ -67,3 +93,131 @@ def _require_unicode(port: str, words: str) -> None:
     except UnicodeEncodeError as error:
         raise BadInput(port, found=f"half a character ({words[error.start]!a}) at position {error.start + 1}",
                        expected="Unicode text", fix="type the text again, or save its file as UTF-8") from error
+
+
+def _check_exemplar(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    encoder = known.get("exemplar_encoder")
+    if encoder is None:
+        return {}
+    _require_exemplar_encoder(encoder)
+    if not getattr(encoder, "known", False):
+        return {}
+    return {"conditioning": ConditioningFacts(encoder.width, 0, encoder.label, "exemplar")}
+
+
+def _require_exemplar_encoder(encoder: Any) -> None:
+    if not hasattr(encoder, "image_size") or not hasattr(encoder, "width"):
+        found = f"the {encoder.label}" if hasattr(encoder, "label") else describe(encoder)
+        raise BadInput("exemplar_encoder", found=found, expected="an exemplar encoder",
+                       fix="wire the exemplar_encoder output of model.paint_by_example" + (
+                           "; for a text encoder use condition.text" if hasattr(encoder, "vocabulary") else ""))
+
+
+@node("condition.exemplar", version=1, check=_check_exemplar)
+def exemplar(exemplar_encoder: ExemplarEncoder, image: Image, ctx: Context, mask: Mask | None = None,
+             preprocess: Preprocess = "crop") -> Conditioned:
+    """Tell the denoiser what to paint by an example picture: one CLIP token (Yang et al. 2022, section 3.2).
+
+    The learned vector is the unconditional half of guidance. One exemplar serves all rows; several make one row each.
+
+    Args:
+        exemplar_encoder: of the Paint-by-Example model that will sample.
+        image: the exemplar; cut it to the thing itself for the best likeness.
+        mask: 1 where the picture is not the exemplar, such as image.load gives for transparent pixels; becomes grey.
+        preprocess: crop makes the short side fit and keeps the middle, as diffusers; stretch squeezes both sides to fit,
+            as the model was trained.
+
+    Raises:
+        BadInput: no picture, or another kind of encoder.
+    """
+    _require_exemplar_encoder(exemplar_encoder)
+    image = require_image(image)
+    if mask is not None:
+        grey = require_mask(mask, image).clamp(0, 1)[..., None]
+        image = image * (1 - grey) + 0.5 * grey
+    height, width = image.shape[1:3]
+    if min(height, width) < SMALL:
+        ctx.warn(f"the exemplar has {width}×{height} pixels: little more than its colour can be seen in it")
+    elif preprocess == "crop" and max(height, width) > LONG * min(height, width):
+        ctx.warn(f"of this exemplar, {width}×{height}, only the middle square is looked at: cut it to the thing itself, "
+                 "or set preprocess to stretch")
+    pixels = preprocess_exemplar(image, exemplar_encoder.image_size, preprocess, exemplar_encoder.mean,
+                                 exemplar_encoder.std)
+    with plain_mode(), ctx.lease(exemplar_encoder) as module:
+        parameter = next(module.parameters())
+        token = to_host(module(pixels.to(parameter.device, parameter.dtype)))
+        empty = to_host(module.uncond_vector).expand_as(token).contiguous()
+    require_finite(token, "exemplar_encoder", what="the exemplar's token",
+                   fix="set dtype to float32 in the model node")
+    return Conditioned(Told(token, empty, name=exemplar_encoder.label, kind="exemplar"))
+
+
+def _check_inpaint(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    told, vae = known.get("conditioning"), known.get("vae")
+    if told is None or vae is None or not getattr(vae, "known", False):
+        return {}
+    return {"conditioning": dataclasses.replace(told.facts, extra=vae.latent_channels + 1)}
+
+
+@node("condition.inpaint", version=1, check=_check_inpaint)
+def inpaint(conditioning: Conditioning, image: Image, mask: Mask, vae: Vae, ctx: Context, noise: Noise | None = None,
+            sample: Literal["posterior", "mode"] = "posterior",
+            seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
+            layout: Literal["auto", "text", "exemplar"] = "auto") -> Conditioned:
+    """Add what an inpainting UNet sees of the picture: the masked picture's latent and the mask, five channels.
+
+    The mask is cut at one half, the hole is made grey, encoded, and joined to the latents at every step. Paint by
+    Example takes [zm, 1 − mask], Stable Diffusion inpainting [mask, zm].
+
+    Args:
+        conditioning: from condition.exemplar or condition.text.
+        image: the picture; sides must be multiples of the VAE's factor.
+        mask: 1 = repaint.
+        vae: of the model that will sample.
+        noise: gives the posterior's noise, right after z_T, as diffusers draws it; without it, seed does.
+        sample: posterior draws the latent from the VAE's posterior, as published; mode takes its mean.
+        seed: of the posterior's noise where none is wired.
+        layout: order and polarity of the channels; auto is what the conditioning was made from.
+
+    Raises:
+        BadInput: sizes that do not fit each other or the VAE.
+    """
+    require_vae(vae)
+    image, mask = require_image(image), require_mask(mask, image)
+    height, width = image.shape[1:3]
+    if height % vae.factor or width % vae.factor:
+        raise BadInput("image", found=f"a picture of {width}×{height}", expected=f"sides that are multiples of "
+                       f"{vae.factor}, the pixels of one latent cell", fix=f"use image.fit with multiple={vae.factor}")
+    keep = ((1 - mask) >= 0.5).to(image.dtype)
+    rows = max(image.shape[0], mask.shape[0])
+    hidden = image * keep[..., None] + 0.5 * (1 - keep[..., None])
+    cells = (vae.latent_channels, height // vae.factor, width // vae.factor)
+    drawn = _posterior_noise(noise, rows, cells, seed) if sample == "posterior" else None
+    with plain_mode(), ctx.lease(vae) as module:
+        latents = []
+        for index in range(max(rows, 1 if drawn is None else drawn.shape[0])):
+            which = index * rows // max(rows, 1 if drawn is None else drawn.shape[0])
+            latents.append(encode_picture(module, hidden[which:which + 1], vae.scaling_factor, vae.shift_factor,
+                                          None if drawn is None else drawn[index:index + 1]))
+        masked = torch.cat(latents)
+    require_finite(masked, "vae", what="the masked picture's latent", fix="set dtype to float32 in the model node")
+    grid = F.interpolate(keep[:, None], cells[1:]).to(masked.dtype)
+    hole = 1 - grid.repeat_interleave(masked.shape[0] // grid.shape[0], 0)
+    kind = conditioning.kind if layout == "auto" else layout
+    extra = inpaint_channels(masked, hole, kind)
+    return Conditioned(dataclasses.replace(conditioning, extra=extra,
+                                           drew_posterior=noise is not None and sample == "posterior"))
+
+
+def _posterior_noise(noise: Any, rows: int, cells: tuple[int, int, int], seed: int) -> Tensor:
+    """The posterior's noise, one row each picture or several: from the run's own stream, or from a seed."""
+    if noise is None:
+        return torch.randn((rows, *cells), generator=torch.Generator("cpu").manual_seed(seed))
+    stream = noise.stream()
+    stream.start()
+    drawn: Tensor = stream.posterior()
+    if tuple(drawn.shape[1:]) != cells or drawn.shape[0] % rows:
+        raise BadInput("noise", found=f"noise of shape {list(drawn.shape)}",
+                       expected=f"[{rows}, {', '.join(map(str, cells))}], the grid of this picture, or several rows each",
+                       fix="make the noise from a latent of this picture, of this model's VAE")
+    return drawn

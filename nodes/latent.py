@@ -11,8 +11,8 @@ import torch
 from ..graph_runtime import BadInput, Context, ReadPath, node
 from ._condition import to_host
 from ._files import keys_of, read_tensors
-from ._latents import Tiling, decode_latent, encode_picture, tiled
-from ._ports import Image, Latent, Paths, Vae, describe, require_finite, require_image
+from ._latents import Tiling, decode_latent, encode_picture, require_vae, tiled
+from ._ports import Image, Latent, Paths, Vae, require_finite, require_image
 from ._tensors import plain, plain_mode, require_latent
 from .noise import Seed
 
@@ -134,10 +134,3 @@ def save(latent: Latent, ctx: Context, prefix: str = "latent") -> SavedLatent:
     with ctx.new_file(prefix, ".safetensors") as path:
         save_file({"latent": latent.contiguous()}, str(path))
     return SavedLatent(latent, [str(path) for path in ctx.saved[count:]])
-
-
-def require_vae(vae: Any) -> None:
-    """Raise BadInput unless `vae` describes a VAE."""
-    if not hasattr(vae, "scaling_factor"):
-        raise BadInput("vae", found=describe(vae), expected="the description of a VAE",
-                       fix="wire the vae output of a model node")

@@ -1,11 +1,14 @@
 """Models, as descriptions: where the weights are and what their configuration says. Nothing is loaded here."""
 
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
 
 from ..graph_runtime import BadInput, ModelSource, node
+from ._exemplar_parts import ExemplarEncoderPart, NewExemplarEncoderPart
 from ._libraries import DType
 from ._models import DenoiserPart, IdentityVae, SchedulerPart, TextEncoderPart, VaePart
-from ._ports import Denoiser, Scheduler, TextEncoder, Vae
+from ._ports import Denoiser, ExemplarEncoder, Scheduler, TextEncoder, Vae
 from ._source import locate
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
@@ -18,6 +21,21 @@ class StableDiffusion(NamedTuple):
     vae: Vae
     text_encoder: TextEncoder
     scheduler: Scheduler
+
+
+class PaintByExample(NamedTuple):
+    """The four parts of a Paint-by-Example model."""
+
+    denoiser: Denoiser
+    vae: Vae
+    exemplar_encoder: ExemplarEncoder
+    scheduler: Scheduler
+
+
+class NewEncoder(NamedTuple):
+    """An exemplar encoder to be trained."""
+
+    exemplar_encoder: ExemplarEncoder
 
 
 class PixelDiffusion(NamedTuple):
@@ -53,6 +71,70 @@ def stable_diffusion(source: ModelSource = "dollhouse", revision: str | None = N
     return parts
 
 
+@node("model.paint_by_example", version=1, static=True)
+def paint_by_example(source: ModelSource = "dollhouse-exemplar", revision: str | None = None,
+                     variant: str | None = None, dtype: DType = "auto") -> PaintByExample:
+    """Name a Paint-by-Example model: a 9-channel UNet that listens to a picture instead of words.
+
+    Each part is read by itself, from safetensors, and only when a node needs it.
+
+    Args:
+        source: `dollhouse-exemplar` (embedded), a hub id such as `Fantasy-Studio/Paint-by-Example`, a diffusers folder,
+            or one .safetensors file with the keys of the original checkpoint.
+        revision: branch, tag or commit of a hub id; null is its default branch.
+        variant: which files of a part to read, e.g. `fp16`; null prefers the plain ones.
+        dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere.
+
+    Raises:
+        ModelError: a file is missing, damaged or a pickle; a part is of another family; the parts do not fit together.
+    """
+    origin = locate(source, revision=revision, variant=variant, family="paint_by_example")
+    parts = PaintByExample(DenoiserPart.describe(origin, dtype), VaePart.describe(origin, dtype),
+                           ExemplarEncoderPart.describe(origin, dtype), SchedulerPart.describe(origin, dtype))
+    if origin.known:
+        _check_exemplar_family(parts)
+    return parts
+
+
+def _check_exemplar_family(parts: PaintByExample) -> None:
+    """Refuse parts that belong to different models."""
+    denoiser, vae, encoder = parts.denoiser, parts.vae, parts.exemplar_encoder
+    latent = vae.latent_channels
+    if denoiser.in_channels != 2 * latent + 1 or denoiser.latent_channels != latent:
+        raise BadInput("source", found=f"a UNet of {denoiser.in_channels} input channels in {denoiser.origin.name}",
+                       expected=f"{2 * latent + 1}: the latent, the masked picture's latent, and the mask",
+                       fix="use model.stable_diffusion for this model, or make one of it with train.exemplar")
+    if encoder.width != denoiser.cross_attention_dim:
+        raise BadInput("source", found=f"exemplar tokens of width {encoder.width} and a UNet that listens to "
+                       f"{denoiser.cross_attention_dim}", expected="parts of one model",
+                       fix="download the model again")
+
+
+@node("model.exemplar_encoder", version=1, static=True)
+def exemplar_encoder(source: ModelSource = "dollhouse-clip", revision: str | None = None, variant: str | None = None,
+                     dtype: DType = "auto", width: Annotated[int, Field(ge=1, le=65_536)] = 768,
+                     seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0) -> NewEncoder:
+    """Put a new, untrained exemplar encoder around a CLIP, for train.exemplar.
+
+    Args:
+        source: a CLIP: `dollhouse-clip` (embedded), a hub id such as `openai/clip-vit-large-patch14`, or a folder.
+        revision: branch, tag or commit of a hub id; null is its default branch.
+        variant: which files to read; null prefers the plain ones.
+        dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere.
+        width: of the token: as wide as the UNet's cross-attention, 768 for Stable Diffusion 1.x, 160 for dollhouse.
+        seed: of the new mapper, projection and learned vector.
+
+    Raises:
+        ModelError: a file is missing, damaged or a pickle, or is no CLIP.
+    """
+    origin = locate(source, revision=revision, variant=variant, family="clip")
+    stamp = origin.stamp("clip") if origin.known else ""
+    part = NewExemplarEncoderPart(origin, dtype, stamp, width, seed)
+    if origin.known:
+        part.check()
+    return NewEncoder(part)
+
+
 @node("model.pixel_diffusion", version=1, static=True)
 def pixel_diffusion(source: ModelSource, revision: str | None = None, variant: str | None = None,
                     dtype: DType = "auto") -> PixelDiffusion:
@@ -69,7 +151,7 @@ def pixel_diffusion(source: ModelSource, revision: str | None = None, variant: s
     Raises:
         ModelError: a file is missing, damaged or a pickle; the UNet is conditional or not for RGB pictures.
     """
-    origin = locate(source, revision=revision, variant=variant, pixel=True)
+    origin = locate(source, revision=revision, variant=variant, family="pixel")
     denoiser = DenoiserPart.describe(origin, dtype)
     if denoiser.known and denoiser.conditional:
         raise BadInput("source", found=f"a text-conditional UNet in {origin.name}",

@@ -20,11 +20,10 @@ from ._ports import (
     Noise,
     Schedule,
     Tuning,
-    describe,
 )
 from ._sampling import AttentionControl, Guidance, Model
 from ._sampling import denoise as run_loop
-from ._tensors import plain_mode, require_latent
+from ._tensors import plain_mode, require_denoiser, require_latent
 
 
 class Denoised(NamedTuple):
@@ -142,13 +141,6 @@ def _prepare(unet: Any, z_t: Tensor, conditioning: Told | None, scale: float, tu
     extra = None if conditioning.extra is None else spread(conditioning.extra, start, "conditioning")
     return start, Guidance(embeddings(conditioning.cond), embeddings(conditioning.uncond), scale, conditioning.differs,
                            extra, tuning)
-
-
-def require_denoiser(denoiser: Any) -> None:
-    """Raise BadInput unless `denoiser` describes a UNet."""
-    if not hasattr(denoiser, "cross_attention_dim"):
-        raise BadInput("denoiser", found=describe(denoiser), expected="the description of a UNet",
-                       fix="wire the denoiser output of a model node")
 
 
 def require_ddim(schedule: Any) -> None:

@@ -71,6 +71,39 @@ class Tiny:
         (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
         return folder
 
+    def exemplar_encoder(self, seed=3, proj_size=24, **changes):
+        """diffusers' own PaintByExampleImageEncoder, five layers deep, so that its mapper has one block."""
+        from diffusers.pipelines.deprecated.paint_by_example.image_encoder import PaintByExampleImageEncoder
+        from transformers import CLIPVisionConfig
+
+        torch.manual_seed(seed)
+        config = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=16,
+                      patch_size=8, projection_dim=proj_size)
+        return PaintByExampleImageEncoder(CLIPVisionConfig(**{**config, **changes}), proj_size=proj_size).eval()
+
+    def paint_by_example(self, name="pbe", *, unet=None, vae=None, encoder=None, scheduler=None, published=False):
+        """A Paint-by-Example folder; `published` writes the encoder's keys as the hub's repository has them."""
+        from safetensors.torch import load_file, save_file
+
+        folder = self.root / name
+        self.unet(**{"in_channels": 9, **(unet or {})}).save_pretrained(folder / "unet")
+        self.vae(**(vae or {})).save_pretrained(folder / "vae")
+        self.exemplar_encoder(**(encoder or {})).save_pretrained(folder / "image_encoder")
+        self.scheduler(**(scheduler or {})).save_pretrained(folder / "scheduler")
+        side = 16
+        (folder / "feature_extractor").mkdir()
+        (folder / "feature_extractor" / "preprocessor_config.json").write_text(json.dumps({
+            "crop_size": {"height": side, "width": side}, "size": {"shortest_edge": side},
+            "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711]}))
+        (folder / "model_index.json").write_text(json.dumps({"_class_name": "PaintByExamplePipeline"}))
+        path = folder / "image_encoder" / "model.safetensors"
+        stored = load_file(str(path))
+        long = {key if not key.startswith("model.") or key.startswith("model.vision_model.")
+                else key.replace("model.", "model.vision_model.", 1): value for key, value in stored.items()}
+        short = {key.replace("model.vision_model.", "model."): value for key, value in stored.items()}
+        save_file(long if published else short, str(path), {"format": "pt"})
+        return folder
+
     def pixel(self, name="pixel", *, flat=False, scheduler=None, **changes):
         """An unconditional pixel model: unet/ and scheduler/, or both at the top."""
         from diffusers import DDPMScheduler, UNet2DModel
@@ -94,6 +127,12 @@ def tiny(tmp_path):
 def shared_sd(tmp_path_factory):
     """A tiny Stable Diffusion folder that no test may change."""
     return Tiny(tmp_path_factory.mktemp("shared")).stable_diffusion()
+
+
+@pytest.fixture(scope="session")
+def shared_pbe(tmp_path_factory):
+    """A tiny Paint-by-Example folder that no test may change."""
+    return Tiny(tmp_path_factory.mktemp("shared")).paint_by_example()
 
 
 @pytest.fixture(scope="session")
