@@ -21,7 +21,7 @@ from torch import Tensor
 from ..graph_runtime import BadInput
 from ._constraints import Constraint
 from ._noise import NoiseStream
-from ._schedule import DdimSchedule, Move
+from ._schedule import Move
 
 Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 Progress = Callable[[int, int, Tensor], None]
@@ -91,6 +91,8 @@ class Chain:
     given: Callable[[int], Tensor] | None = None
     until: int | None = None
     x0: Tensor | None = None
+    run: Any = None  # its own schedule: solvers remember earlier steps
+    shown: Tensor | None = None  # its latents as the model saw them last
 
 
 class AttentionControl:
@@ -109,7 +111,14 @@ class AttentionControl:
         """Called before each evaluation with the (chain, half) of every group of rows in the batch, in order."""
 
 
-def denoise(model: Model, schedule: DdimSchedule, z: Tensor, stream: NoiseStream, guidance: Guidance, *,
+class Schedule(Protocol):
+    """Timesteps and update rule: a DdimSchedule, or a solver of diffusers."""
+
+    def begin(self) -> Any:
+        """The schedule for one chain of one run: moves, scaled, predict, advance, noised."""
+
+
+def denoise(model: Model, schedule: Schedule, z: Tensor, stream: NoiseStream, guidance: Guidance, *,
             start: int = 0, constraint: Constraint | None = None, attention: AttentionControl | None = None,
             progress: Progress | None = None) -> Tensor:
     """The clean latent `[b c lh lw]` that the reverse process makes of `z` (Kakinuma et al. 2024, algorithm 1).
@@ -128,28 +137,31 @@ def denoise(model: Model, schedule: DdimSchedule, z: Tensor, stream: NoiseStream
     Raises:
         BadInput: the model's output is NaN or infinite.
     """
-    run = schedule.begin()
-    moves = run.moves(start)
-    total = sum(not move.up for move in moves)
-    times = torch.tensor([move.t for move in moves], device=z.device)
     picture = Chain("edit", z, guidance)
     chains = [picture, *(attention.companions(z) if attention else [])]
+    for chain in chains:
+        chain.run = schedule.begin()
+    moves, *_ = [chain.run.moves(start) for chain in chains]
+    total = sum(not move.up for move in moves)
+    times = torch.tensor([move.t for move in moves], device=z.device)
+    told = _Told()
     for move in moves:
         noise = stream.step().to(device=z.device, dtype=z.dtype)
         active = [chain for chain in chains if chain.until is None or move.step < chain.until]
         if move.up:
             for chain in active:
                 assert chain.x0 is not None
-                chain.z = run.noised(chain.x0, noise, move.ap)
+                chain.z = chain.run.noised(chain.x0, noise, move.ap)
             continue
-        outputs = _evaluate(model, active, move, times[move.index], attention)
+        outputs = _evaluate(model, active, move, times[move.index], attention, told)
         for chain, output in zip(active, outputs, strict=True):
-            chain.x0, e = run.predict(output, chain.z, move.a)
+            assert chain.shown is not None
+            chain.x0, e = chain.run.predict(output, chain.shown, move.a)
             _refuse_nan(chain.x0, move, total)
             clean = chain.x0
             if chain is picture and constraint is not None:
                 clean = constraint.apply(clean, move)
-            chain.z = run.advance(move, clean, e, noise)
+            chain.z = chain.run.advance(move, clean, e, noise)
             if chain is picture and constraint is not None:
                 chain.z = constraint.after_step(chain.z, move)
         if progress is not None and picture.x0 is not None:
@@ -157,15 +169,31 @@ def denoise(model: Model, schedule: DdimSchedule, z: Tensor, stream: NoiseStream
     return picture.z
 
 
+class _Told:
+    """The embeddings of a step, joined: the same tensor for as long as its parts are the same."""
+
+    def __init__(self) -> None:
+        self._parts: list[Tensor] = []
+        self._joined: Tensor | None = None
+
+    def joined(self, parts: list[Tensor]) -> Tensor:
+        """All rows in one tensor `[rows n d]`."""
+        same = len(parts) == len(self._parts) and all(a is b for a, b in zip(parts, self._parts, strict=True))
+        if self._joined is None or not same:
+            self._parts, self._joined = parts, torch.cat(parts)
+        return self._joined
+
+
 def _evaluate(model: Model, chains: list[Chain], move: Move, t: Tensor, attention: AttentionControl | None,
-              ) -> list[Tensor]:
+              known: _Told) -> list[Tensor]:
     """One call of the model for all rows of all chains; the guided output of each chain."""
     rows, told, layout = [], [], []
     for chain in chains:
         if chain.given is not None:
             chain.z = chain.given(move.step)
         extra = chain.guidance.extra
-        joined = chain.z if extra is None else torch.cat([chain.z, extra], dim=1)
+        chain.shown = chain.run.scaled(chain.z, move)
+        joined = chain.shown if extra is None else torch.cat([chain.shown, extra], dim=1)
         for half, embeddings in chain.guidance.halves(move.step):
             rows.append(joined)
             told.append(embeddings)
@@ -175,7 +203,7 @@ def _evaluate(model: Model, chains: list[Chain], move: Move, t: Tensor, attentio
     if len(rows) == 1:
         outputs = [model(rows[0], t, told[0])]
     else:
-        embeddings = torch.cat([item for item in told if item is not None])
+        embeddings = known.joined([item for item in told if item is not None])
         outputs = list(model(torch.cat(rows), t, embeddings).split([row.shape[0] for row in rows]))
     guided, position = [], 0
     for chain in chains:

@@ -32,7 +32,7 @@ class Move:
         index: position among the moves of the run, from 0.
         step: reverse steps taken before this one, from 0.
         level: noise level it starts from, 0 the least noisy of the list.
-        t: the timestep that the denoiser is asked about.
+        t: the timestep that the denoiser is asked about; some solvers ask between two.
         a: ᾱ of the level it starts from.
         ap: ᾱ of the level it goes to.
         sigma: standard deviation of the noise that is added (eq. 6).
@@ -44,7 +44,7 @@ class Move:
     index: int
     step: int
     level: int
-    t: int
+    t: int | float
     a: float
     ap: float
     sigma: float
@@ -97,6 +97,18 @@ class DdimSchedule:
 
     def _alpha(self, level: int) -> float:
         return self.final if level < 0 else self.alphas[-1 - level]
+
+    def started(self, noise: Tensor) -> Tensor:
+        """Pure noise at the level a run begins from: itself."""
+        return noise
+
+    def renoised(self, clean: Tensor, noise: Tensor, position: int) -> Tensor:
+        """A clean latent at the noise level of the timestep at `position` (SDEdit)."""
+        return self.noised(clean, noise, self.alphas[position])
+
+    def scaled(self, z: Tensor, move: Move) -> Tensor:
+        """The latent as the model wants to see it: as it is."""
+        return z
 
     def predict(self, output: Tensor, z: Tensor, a: float) -> tuple[Tensor, Tensor]:
         """The clean latent x₀ and ε that a model output means at ᾱ = `a` (eq. 3; Salimans & Ho 2022 for v)."""

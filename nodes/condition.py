@@ -124,8 +124,8 @@ def exemplar(exemplar_encoder: ExemplarEncoder, image: Image, ctx: Context, mask
         exemplar_encoder: of the Paint-by-Example model that will sample.
         image: the exemplar; cut it to the thing itself for the best likeness.
         mask: 1 where the picture is not the exemplar, such as image.load gives for transparent pixels; becomes grey.
-        preprocess: crop makes the short side fit and keeps the middle, as diffusers; stretch squeezes both sides to fit,
-            as the model was trained.
+        preprocess: crop makes the short side fit and keeps the middle, as diffusers; stretch squeezes both sides to
+            fit, as the model was trained.
 
     Raises:
         BadInput: no picture, or another kind of encoder.
@@ -139,8 +139,8 @@ def exemplar(exemplar_encoder: ExemplarEncoder, image: Image, ctx: Context, mask
     if min(height, width) < SMALL:
         ctx.warn(f"the exemplar has {width}×{height} pixels: little more than its colour can be seen in it")
     elif preprocess == "crop" and max(height, width) > LONG * min(height, width):
-        ctx.warn(f"of this exemplar, {width}×{height}, only the middle square is looked at: cut it to the thing itself, "
-                 "or set preprocess to stretch")
+        ctx.warn(f"of this exemplar, {width}×{height}, only the middle square is looked at: cut it to the thing "
+                 "itself, or set preprocess to stretch")
     pixels = preprocess_exemplar(image, exemplar_encoder.image_size, preprocess, exemplar_encoder.mean,
                                  exemplar_encoder.std)
     with plain_mode(), ctx.lease(exemplar_encoder) as module:
@@ -218,6 +218,6 @@ def _posterior_noise(noise: Any, rows: int, cells: tuple[int, int, int], seed: i
     drawn: Tensor = stream.posterior()
     if tuple(drawn.shape[1:]) != cells or drawn.shape[0] % rows:
         raise BadInput("noise", found=f"noise of shape {list(drawn.shape)}",
-                       expected=f"[{rows}, {', '.join(map(str, cells))}], the grid of this picture, or several rows each",
+                       expected=f"[{rows}, {', '.join(map(str, cells))}], this picture's grid, or several rows each",
                        fix="make the noise from a latent of this picture, of this model's VAE")
     return drawn

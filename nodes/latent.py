@@ -4,7 +4,7 @@ Latents travel between nodes on the CPU in float32 (float64 where the VAE is), V
 """
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 

@@ -1,6 +1,7 @@
 """Sampling: one denoising loop for every method."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, node
+from ._collapse import collapsed
 from ._condition import Conditioning as Told
 from ._condition import ConditioningFacts, to_host
 from ._constraints import spread
@@ -37,8 +39,7 @@ def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     denoiser, conditioning, schedule = (known.get(name) for name in ("denoiser", "conditioning", "schedule"))
     if schedule is not None:
         first_step(len(schedule), params["strength"])
-        if known.get("constraint") is not None:
-            require_ddim(schedule)
+        require_ddim(schedule, **{name: known.get(name) for name in ("constraint", "attention", "tuning")})
     if denoiser is None or not getattr(denoiser, "known", False):
         return
     require_denoiser(denoiser)
@@ -76,8 +77,7 @@ def denoise(denoiser: Denoiser, schedule: Schedule, noise: Noise, ctx: Context,
     """
     require_denoiser(denoiser)
     require_pair(denoiser, None if conditioning is None else conditioning.facts)
-    if constraint is not None:
-        require_ddim(schedule)
+    require_ddim(schedule, constraint=constraint, attention=attention, tuning=tuning)
     stream = noise.stream()
     z_t = stream.start()
     _require_shapes(denoiser, conditioning, z_t)
@@ -91,10 +91,10 @@ def denoise(denoiser: Denoiser, schedule: Schedule, noise: Noise, ctx: Context,
         ctx.warn("strength is 1: the run starts from pure noise and the latent that is wired has no effect")
     with plain_mode(), ctx.lease(denoiser) as unet:
         start, guidance = _prepare(unet, z_t, conditioning, guidance_scale, tuning)
-        z = start if first == 0 else schedule.noised(
-            spread(require_latent(latent), start, "latent"), start, schedule.alphas[first])
+        z = schedule.started(start) if first == 0 else schedule.renoised(
+            spread(require_latent(latent), start, "latent"), start, first)
         control = attention or AttentionControl()
-        with control.installed(unet):
+        with collapsed(unet) if one_token(guidance) else nullcontext(), control.installed(unet):
             clean = run_loop(
                 as_model(unet, denoiser), schedule, z, stream, guidance, start=first,
                 constraint=None if constraint is None else constraint.begin(start), attention=attention,
@@ -143,12 +143,22 @@ def _prepare(unet: Any, z_t: Tensor, conditioning: Told | None, scale: float, tu
                            extra, tuning)
 
 
-def require_ddim(schedule: Any) -> None:
-    """Raise BadInput unless the schedule's update is the one that constraints are defined for."""
-    if not schedule.takes_constraint:
-        raise BadInput("constraint", found="a constraint with a schedule.solver",
-                       expected="schedule.ddim: Algorithm 1 is defined for the DDIM update",
-                       fix="use schedule.ddim, or take the constraint away")
+def require_ddim(schedule: Any, **wired: Any) -> None:
+    """Raise BadInput unless the schedule's update is the one that constraints and edits are defined for."""
+    if schedule.takes_constraint:
+        return
+    reasons = {"constraint": "Algorithm 1 is defined for the DDIM update",
+               "attention": "attention controls count its steps", "tuning": "inversions are made for its steps"}
+    for name, value in wired.items():
+        if value is not None:
+            raise BadInput(name, found=f"{'an' if name == 'attention' else 'a'} {name} with a schedule.solver",
+                           expected=f"schedule.ddim: {reasons[name]}",
+                           fix=f"use schedule.ddim, or take the {name} away")
+
+
+def one_token(guidance: Guidance) -> bool:
+    """True where the UNet is told a single token, as Paint by Example is."""
+    return guidance.cond is not None and guidance.cond.shape[1] == 1
 
 
 def require_pair(denoiser: Any, conditioning: ConditioningFacts | None) -> None:
