@@ -64,6 +64,7 @@ def boxes(work: Path, count: int) -> NDArray[np.int16]:
 def untrained(text_encoder: CLIPTextModel) -> CLIPModel:
     """A CLIP whose text half begins as `text_encoder`."""
     text = text_encoder.config.to_dict() | {"projection_dim": VISION["projection_dim"]}
+    text.pop("_name_or_path", None)  # a folder of this machine
     config = CLIPConfig(text_config=CLIPTextConfig(**text).to_dict(), vision_config=dict(VISION),
                         projection_dim=VISION["projection_dim"])
     model = CLIPModel(config)

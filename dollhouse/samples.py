@@ -1,6 +1,6 @@
-"""The pictures that the shipped workflows start from: a room with an ink blot, and the mask that covers the blot.
+"""The pictures that the shipped workflows start from: rooms, masks of what is to be painted anew, an exemplar.
 
-`python -m inlay.dollhouse.samples --out workflows` writes room.png (RGB) and room-mask.png (L, white = repaint).
+`python -m inlay.dollhouse.samples --out workflows` writes them; masks are L, white = repaint.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from .world import draw, sample_scene
+from .world import draw, draw_layers, sample_scene
 
 #: A held-out room, its dog a little smaller and further right so that wall and floor beside it are free.
 SCENE = replace(sample_scene("test", 395), size=0.53, x=0.69)
@@ -42,14 +44,60 @@ def room(size: int = 128) -> tuple[Image.Image, Image.Image]:
     return blotted, mask
 
 
+#: The room in which paint_by_example puts another thing, and where that thing is shown.
+LIVING_ROOM, SHOWN = sample_scene("test", 431), sample_scene("test", 428)
+ROUND, EDGE, BORDER = 0.06, 0.035, 0.04
+
+
+def _bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def living_room(size: int = 128) -> tuple[Image.Image, Image.Image, Image.Image]:
+    """A room, RGB; a mask over what stands in it, L with 255 = repaint; and what shall stand there instead, RGB."""
+    layers = draw_layers(LIVING_ROOM, size)
+    left, top, right, bottom = _bounds(layers.subject | layers.shadow)
+    edge = round(EDGE * size)
+    mask = Image.new("L", (size, size), 0)
+    hole = (max(0, left - edge), max(0, top - edge), min(size, right + edge) - 1, min(size, bottom + edge) - 1)
+    ImageDraw.Draw(mask).rounded_rectangle(hole, radius=ROUND * size, fill=255)
+    shown = draw_layers(SHOWN, 2 * size)
+    left, top, right, bottom = _bounds(shown.subject)
+    edge = round(BORDER * 2 * size)
+    return layers.image, mask, shown.image.crop((left - edge, top - edge, right + edge, bottom + edge))
+
+
+#: How many photos train_exemplar starts from.
+PHOTOS = 8
+
+
+def photographs(size: int = 128) -> list[tuple[str, Image.Image, tuple[int, int, int, int], str]]:
+    """Name, picture, box and label of each photo that train_exemplar starts from."""
+    found = []
+    for number in range(PHOTOS):
+        scene = sample_scene("val", 500 + number)
+        layers = draw_layers(scene, size)
+        found.append((f"photo-{number + 1}.png", layers.image, _bounds(layers.subject), scene.kind))
+    return found
+
+
 def main() -> None:
-    """Write both pictures."""
+    """Write the pictures of all shipped workflows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("workflows"), help="folder to write to (default: workflows)")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    for name, picture in zip(("room.png", "room-mask.png"), room(), strict=True):
-        picture.save(out / name)
+    for names, pictures in ((("room.png", "room-mask.png"), room()),
+                            (("living-room.png", "living-room-mask.png", "exemplar.png"), living_room())):
+        for name, picture in zip(names, pictures, strict=True):
+            picture.save(out / name)
+    (out / "photos").mkdir(exist_ok=True)
+    lines = ["file,left,top,right,bottom,label"]
+    for name, picture, box, label in photographs():
+        picture.save(out / "photos" / name)
+        lines.append(",".join([name, *map(str, box), label]))
+    (out / "boxes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -180,6 +180,28 @@ def read_picture(path: Path) -> Picture:
                            expected="a complete picture file", fix="copy or download the file again") from error
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of an upright picture, from its header alone; raises BadInput where there is no picture."""
+    with _open(path) as picture:
+        width, height = picture.size
+        if picture.format == "PNG" and "exif" not in picture.info and _says_late(path):
+            picture.load()  # what may turn it stands after its pixels
+        return (height, width) if (_orientation(picture, decode=False) or 1) >= 5 else (width, height)
+
+
+def _says_late(path: Path) -> bool:
+    """True if a PNG has EXIF data or text behind its pixels; its chunks are stepped over."""
+    pixels = False
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            if pixels and head[4:] in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
+                return True
+            pixels = pixels or head[4:] == b"IDAT"
+            file.seek(int.from_bytes(head[:4], "big") + 4, 1)
+    return False
+
+
 def _open(path: Path) -> Pil.Image:
     try:
         with warnings.catch_warnings():
@@ -239,10 +261,14 @@ def _upright(picture: Pil.Image, notes: list[str]) -> Pil.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def _orientation(picture: Pil.Image) -> int | None:
-    """The EXIF orientation, 1 where there is none, or None where the EXIF data are damaged."""
+def _orientation(picture: Pil.Image, decode: bool = True) -> int | None:
+    """The EXIF orientation, 1 where there is none, or None where the EXIF data are damaged.
+
+    Pillow decodes a PNG without EXIF data to look behind its pixels; `decode=False` does not.
+    """
     try:
-        orientation = picture.getexif().get(ORIENTATION, 1)
+        exif = picture.getexif() if decode or picture.format != "PNG" else Pil.Image.getexif(picture)
+        orientation = exif.get(ORIENTATION, 1)
     except Exception:
         return None
     return orientation if isinstance(orientation, int) else 1

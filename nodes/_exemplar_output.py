@@ -1,0 +1,208 @@
+"""The folder of an exemplar training: checkpoint, examples, sample sheets, and the model that comes of it."""
+
+import dataclasses
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..graph_runtime import BadInput, Context
+from ..graph_runtime.context import safe_prefix
+from ._exemplar import save_encoder
+from ._exemplar_training import ExemplarDenoiser, Source, averaged, encode
+from ._grid import draw_sheet
+from ._latents import decode_latent
+from ._libraries import quiet
+from ._model_files import ModelFolder
+from ._noise import gaussian
+from ._sampling import Guidance, denoise
+from ._schedule import ddim
+from ._trainer import CHECKPOINT, Trainer, TrainingFailed, Workers
+
+SHOWN, SHEET_STEPS, SHEET_GUIDANCE = 4, 20, 5.0
+
+
+class Run(NamedTuple):
+    """Where a training lives, and what identifies it."""
+
+    folder: Path
+    key: str
+
+    @classmethod
+    def open(cls, ctx: Context, prefix: str, key: str, resume: bool, workers: Workers) -> "Run":
+        """The training's folder `<out>/<prefix>-<key>`; without `resume`, its checkpoint and examples are set aside.
+
+        Raises:
+            BadInput: the prefix would leave the output folder, or the folder cannot be made.
+        """
+        root = ctx.out.resolve()
+        folder = (root / f"{prefix}-{key[:8]}").resolve()
+        if not safe_prefix(prefix) or not folder.is_relative_to(root):
+            raise BadInput("prefix", found=repr(prefix), expected="a name below the output folder",
+                           fix="use a plain name such as 'paint-by-example'")
+        if workers.main:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                if not resume and (folder / CHECKPOINT).is_file():
+                    os.replace(folder / CHECKPOINT, folder / f"checkpoint-{time.time_ns()}.safetensors")
+            except OSError as error:
+                raise BadInput("prefix", found=f"{folder}: {error.strerror or error}", expected="a folder to write to",
+                               fix="use another --out") from error
+        workers.wait()
+        return cls(folder, key)
+
+
+def sheet_maker(source: Source, model: ExemplarDenoiser, trainer: Trainer, parts: Any, vae: Any, run: Run,
+                ) -> Callable[[int], Image.Image]:
+    """A function that paints a few fixed examples with the averaged weights, and keeps the sheet in `samples`."""
+    places = [(number * 7919 % len(source.pairs), 2**41 + number) for number in range(SHOWN)]
+    examples, generators = source.examples(places)
+    batch = encode(examples, generators, source.encoders)
+    schedule = ddim(parts.scheduler.config, steps=SHEET_STEPS, eta=0.0)
+    device = trainer.workers.device
+
+    @torch.no_grad()
+    def draw(step: int) -> Image.Image:
+        """Rows of: the picture with its hole, the exemplar, what the model paints."""
+        state = torch.get_rng_state()
+        model.eval()
+        with averaged(trainer.values, trainer.average):
+            told = model.encoder.project(batch.token.to(device))  # type: ignore[operator]
+            empty = model.encoder.uncond_vector.expand_as(told)  # type: ignore[operator, union-attr]
+            extra = torch.cat([batch.masked, batch.keep], dim=1).to(device)
+            stream = gaussian(tuple(batch.latent.shape), 0).stream()
+            guidance = Guidance(told, empty, SHEET_GUIDANCE, True, extra)
+
+            def call(z: Tensor, t: Tensor, embeddings: Tensor | None) -> Tensor:
+                return model.unet(z, t, encoder_hidden_states=embeddings, return_dict=False)[0]
+
+            z = stream.start().to(device, told.dtype)
+            clean = denoise(call, schedule, z, stream, guidance)
+        model.train()
+        pictures: list[Tensor] = []
+        for row, example in enumerate(examples):
+            painted = decode_latent(vae, clean[row:row + 1], parts.vae.scaling_factor,
+                                    parts.vae.shift_factor)[0]
+            hole = example.picture * example.keep + 0.5 * (1 - example.keep)
+            pictures += [hole.permute(1, 2, 0), example.exemplar.permute(1, 2, 0), painted.float()]
+        sheet = draw_sheet(pictures, ["hole", "exemplar", f"step {step}"] * len(examples), 6)[0]
+        picture = Image.fromarray((sheet * 255).round().to(torch.uint8).numpy())
+        _keep_sheet(picture, run.folder / "samples" / f"step-{step:07d}.png")
+        torch.set_rng_state(state)
+        return picture
+
+    return draw
+
+
+def _keep_sheet(picture: Image.Image, path: Path) -> None:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        picture.save(beside, "PNG")
+        os.replace(beside, path)
+    except OSError as error:
+        raise TrainingFailed(None, found=f"{path.name} could not be written: {error.strerror or error}",
+                             expected="room for it on the disk", fix="make room, then run again") from error
+
+
+def finish(run: Run, trainer: Trainer, model: ExemplarDenoiser, parts: Any, half: bool) -> tuple[Any, Any, str]:
+    """Write the model as a Paint-by-Example folder; descriptions of its UNet and encoder, and a report in Markdown."""
+    from ._models import DenoiserPart, ExemplarEncoderPart
+
+    folder = run.folder / "model"
+    if trainer.workers.main:
+        with averaged(trainer.values, trainer.average):
+            _write_model(folder, model, parts, half)
+    trainer.workers.wait()
+    origin = ModelFolder(folder, f"{run.folder.name}/model")
+    report = (f"# {run.folder.name}\n\n| | |\n|---|---|\n| steps | {trainer.step} |\n| loss, running mean | "
+              f"{trainer.mean:.5f} |\n| parameters trained | {sum(v.numel() for v in trainer.values.values()):,} |\n"
+              f"| model | {folder} |\n")
+    return DenoiserPart.describe(origin), ExemplarEncoderPart.describe(origin), report
+
+
+def _write_model(folder: Path, model: ExemplarDenoiser, parts: Any, half: bool) -> None:
+    """The diffusers layout, written beside and then swapped in.
+
+    Raises:
+        TrainingFailed: a weight does not fit half precision, or the disk is full.
+    """
+    beside = folder.with_name(f".model.{os.getpid()}.part")
+    old = folder.with_name(f".model.{os.getpid()}.old")
+    kind = torch.float16 if half else next(model.parameters()).dtype
+    try:
+        with quiet():
+            unet = _cast(model.unet, kind)
+            unet.save_pretrained(beside / "unet")  # type: ignore[operator]
+            save_encoder(_cast(model.encoder, kind), beside / "image_encoder")
+            module = dataclasses.replace(parts.vae, dtype="float16" if half else parts.vae.dtype).load("cpu")
+            module.save_pretrained(beside / "vae")
+        for name in ("unet", "vae"):
+            _forget_place(beside / name / "config.json")
+        (beside / "scheduler").mkdir()
+        texts = {"scheduler/scheduler_config.json": dict(parts.scheduler.config),
+                 "feature_extractor/preprocessor_config.json": _preprocessor(parts.encoder),
+                 "model_index.json": {"_class_name": "PaintByExamplePipeline",
+                                      "unet": ["diffusers", "UNet2DConditionModel"],
+                                      "vae": ["diffusers", "AutoencoderKL"],
+                                      "scheduler": ["diffusers", str(parts.scheduler.config.get("_class_name"))],
+                                      "image_encoder": ["paint_by_example", "PaintByExampleImageEncoder"],
+                                      "feature_extractor": ["transformers", "CLIPImageProcessor"],
+                                      "safety_checker": [None, None]}}
+        for name, value in texts.items():
+            path = beside / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        if folder.exists():
+            os.rename(folder, old)
+        os.rename(beside, folder)
+    except OSError as error:
+        raise TrainingFailed(None, found=f"the model could not be written: {error.strerror or error}",
+                             expected="room for it on the disk",
+                             fix="make room, then run again: the checkpoint is whole") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _forget_place(path: Path) -> None:
+    """Take out of a configuration where on this machine its model came from: the folder may be given to others."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config.pop("_name_or_path", None)
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _cast(module: torch.nn.Module, kind: torch.dtype) -> torch.nn.Module:
+    from copy import deepcopy
+
+    cast = deepcopy(module).cpu().to(kind)
+    for name, value in cast.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise TrainingFailed("half", found=f"{name}, which does not fit {kind}", expected="finite weights",
+                                 fix="set half to false, then run again: training is done and not repeated")
+    return cast
+
+
+def _preprocessor(encoder: Any) -> dict[str, Any]:
+    """What transformers' CLIPImageProcessor is told."""
+    side = encoder.image_size
+    return {"image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": side},
+            "resample": 3, "do_center_crop": True, "crop_size": {"height": side, "width": side}, "do_rescale": True,
+            "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": list(encoder.mean),
+            "image_std": list(encoder.std), "do_convert_rgb": True}
+
+
+def append_line(path: Path, line: dict[str, Any]) -> None:
+    """Add one JSON object to a log; a log that cannot be written never stops a training."""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+    except OSError:
+        return

@@ -1,0 +1,173 @@
+"""A training of Paint by Example from descriptions to a written model: `train.exemplar` without its sockets."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+
+from ..graph_runtime import BadInput, Context
+from ._augment import Augment
+from ._exemplar_output import Run, append_line, finish, sheet_maker
+from ._exemplar_training import Encoders, ExemplarDenoiser, Objective, Recipes, Source, prepare, widen
+from ._ports import describe
+from ._schedule import alphas_cumprod, check_prediction_type
+from ._tensors import require_denoiser
+from ._trainer import Precision, Progress, Recipe, Trainer, Workers, precision_of
+
+#: Settings that may change between two runs of one training: what is learned does not depend on them.
+FREE = ("steps", "resume", "save_every", "sample_every", "micro_batch", "checkpointing", "half", "prefix")
+SMALL = 1024  # latent cells up to which plain attention is the faster one on a CPU
+
+
+class Parts(NamedTuple):
+    """What is trained, and on what: descriptions, and the photos."""
+
+    denoiser: Any
+    vae: Any
+    scheduler: Any
+    encoder: Any
+    photos: Any
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of `train.exemplar`, as they are explained there."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    condition_dropout: float
+    size: int | None
+    variations: int
+    flip: float
+    rotate: float
+    blur: float
+    elastic: float
+    arbitrary_mask: float
+    extend_mask: float
+    warmup: int
+    decay: float
+    weight_decay: float
+    ema: float
+    snr_limit: float
+    precision: Precision
+    micro_batch: int
+    checkpointing: bool
+    seed: int
+    resume: bool
+    save_every: int
+    sample_every: int
+    half: bool
+    prefix: str
+
+    def recipe(self) -> Recipe:
+        """What the trainer needs of them."""
+        return Recipe(self.steps, self.batch_size, self.learning_rate, self.weight_decay, self.warmup, self.decay,
+                      self.ema, self.seed, self.micro_batch, self.precision, save_every=self.save_every)
+
+    def examples(self, side: int, exemplar_size: int) -> Recipes:
+        """How examples are made."""
+        augment = Augment(flip=self.flip, rotate=self.rotate, blur=self.blur, elastic=self.elastic)
+        return Recipes(side, exemplar_size, augment, self.arbitrary_mask, self.extend_mask)
+
+
+def train_exemplar(parts: Parts, settings: Settings, ctx: Context) -> tuple[Any, Any, str]:
+    """Train to the last step, going on where the training was left; descriptions of the result, and a report.
+
+    Raises:
+        BadInput: the parts do not fit together.
+        TrainingFailed: the loss is not finite, or a file cannot be written.
+    """
+    require_parts(parts)
+    side = _side(parts, settings)
+    workers = Workers(ctx.device)
+    run = Run.open(ctx, settings.prefix, training_key(parts, settings, side), settings.resume, workers)
+    with torch.inference_mode(False), torch.enable_grad():
+        model = _model(parts, settings, side, workers)
+        trainer = Trainer(run.folder, run.key, model, model.trainable(), settings.recipe(), workers)
+        if settings.resume and trainer.resume():
+            ctx.warn(f"going on from step {trainer.step}, found in {run.folder}")
+        with ctx.lease(parts.vae) as vae:
+            encoders = _encoders(vae, parts, model.encoder, workers, settings.precision)
+            how = settings.examples(side, parts.encoder.image_size)
+            source = Source(parts.photos, how, encoders, settings.seed, settings.variations)
+            if settings.variations and trainer.step < settings.steps:
+                source.keep(run.folder / "examples", workers,
+                            lambda done, total: ctx.progress(done, total, note="encoding examples"))
+            draw = sheet_maker(source, model, trainer, parts, vae, run) if settings.sample_every else None
+            _fit(parts, settings, ctx, run, trainer, source, draw)
+        return finish(run, trainer, model, parts, settings.half)
+
+
+def _fit(parts: Parts, settings: Settings, ctx: Context, run: Run, trainer: Trainer, source: Source, draw: Any) -> None:
+    objective = Objective(alphas_cumprod(parts.scheduler.config), check_prediction_type(
+        parts.scheduler.prediction_type), settings.condition_dropout, settings.seed, settings.snr_limit)
+    main = trainer.workers.main
+
+    def on_step(now: Progress) -> None:
+        if main and (now.step % 10 == 0 or now.step == settings.steps):
+            append_line(run.folder / "log.jsonl", dataclasses.asdict(now))
+        sheet = draw(now.step) if draw is not None and main and now.step % settings.sample_every == 0 else None
+        ctx.progress(now.step, settings.steps, sheet, f"loss {now.mean:.4f} · {now.per_second:.1f} pictures/s")
+
+    trainer.fit(lambda module, step, rows: objective.loss(module, source, step, rows, trainer.workers.device),
+                on_step, ctx.warn)
+
+
+def require_parts(parts: Parts) -> None:
+    """Raise BadInput unless the parts fit together."""
+    require_denoiser(parts.denoiser)
+    if not hasattr(parts.encoder, "image_size"):
+        raise BadInput("exemplar_encoder", found=describe(parts.encoder),
+                       expected="the description of an exemplar encoder",
+                       fix="wire the output of model.paint_by_example, or of model.exemplar_encoder for a new one")
+    if not hasattr(parts.photos, "pairs"):
+        raise BadInput("photos", found=describe(parts.photos), expected="pictures with boxes",
+                       fix="wire the photos output of subject.photos")
+    channels, latent = parts.denoiser.in_channels, parts.denoiser.latent_channels
+    if channels not in (latent, 2 * latent + 1) or parts.vae.latent_channels != latent:
+        raise BadInput("denoiser", found=f"a UNet of {channels} input channels with a VAE of "
+                       f"{parts.vae.latent_channels}", expected=f"{latent} or {2 * latent + 1} input channels",
+                       fix="begin from a plain Stable Diffusion 1.x or a Paint-by-Example model")
+    if parts.encoder.width != parts.denoiser.cross_attention_dim:
+        raise BadInput("exemplar_encoder", found=f"tokens of width {parts.encoder.width}",
+                       expected=f"{parts.denoiser.cross_attention_dim}, as the {parts.denoiser.label} listens to",
+                       fix=f"set width to {parts.denoiser.cross_attention_dim} in model.exemplar_encoder")
+
+
+def _side(parts: Parts, settings: Settings) -> int:
+    side = settings.size or int((parts.denoiser.sample_size or 64) * parts.vae.factor)
+    if side % parts.vae.factor:
+        raise BadInput("size", found=f"{side} pixels", expected=f"a multiple of {parts.vae.factor}, as the "
+                       f"{parts.vae.label} needs", fix=f"use {side // parts.vae.factor * parts.vae.factor}")
+    return side
+
+
+def training_key(parts: Parts, settings: Settings, side: int) -> str:
+    """A hash of everything that what is learned depends on: settings, models and pictures."""
+    fixed = {key: value for key, value in sorted(dataclasses.asdict(settings).items()) if key not in FREE}
+    return hashlib.sha256(json.dumps([fixed, side, *(part.fingerprint for part in parts)]).encode()).hexdigest()
+
+
+def _model(parts: Parts, settings: Settings, side: int, workers: Workers) -> ExemplarDenoiser:
+    """UNet and encoder in training precision, nobody else's: leased modules must not change."""
+    master = torch.float64 if parts.denoiser.dtype == "float64" else torch.float32
+    name = "float64" if master == torch.float64 else "float32"
+    unet, encoder = (dataclasses.replace(part, dtype=name).load(str(workers.device))
+                     for part in (parts.denoiser, parts.encoder))
+    if parts.denoiser.in_channels == parts.denoiser.latent_channels:
+        widen(unet, parts.denoiser.latent_channels + 1)
+    plain = workers.device.type == "cpu" and (side // parts.vae.factor) ** 2 <= SMALL
+    prepare(unet, one_token=encoder.one_token, plain_attention=plain, checkpointing=settings.checkpointing)
+    return ExemplarDenoiser(unet, encoder).to(workers.device, master, memory_format=torch.channels_last)
+
+
+def _encoders(vae: Any, parts: Parts, encoder: Any, workers: Workers, precision: Precision) -> Encoders:
+    half = precision_of(precision, workers.device)
+    casting = half if half == torch.bfloat16 else None  # VAEs overflow float16
+    mean, std = (torch.tensor(values)[:, None, None] for values in (parts.encoder.mean, parts.encoder.std))
+    return Encoders(vae, parts.vae.scaling_factor, parts.vae.shift_factor, encoder.token, mean, std, workers.device,
+                    casting)
