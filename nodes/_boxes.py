@@ -70,8 +70,8 @@ def read_annotations(path: Path) -> list[Annotation]:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
-        raise BadInput("boxes", found=f"{path.name}, which cannot be read ({why})", expected="COCO JSON or CSV in UTF-8",
-                       fix="check the file") from error
+        raise BadInput("boxes", found=f"{path.name}, which cannot be read ({why})", expected="COCO JSON or CSV",
+                       fix="check the file; its text must be UTF-8") from error
     found = _coco(path.name, text) if text.lstrip()[:1] in ("{", "[") else _table(path.name, text)
     if not found:
         raise BadInput("boxes", found=f"{path.name} with no box in it", expected="at least one box",
@@ -96,7 +96,7 @@ def _show(value: Any) -> str:
 
 
 def _show_one(value: Any) -> str:
-    return {list: "a list", dict: "an object"}.get(type(value)) or shorten(value)
+    return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else shorten(value)
 
 
 def _table(name: str, text: str) -> list[Annotation]:
@@ -170,8 +170,9 @@ def _coco(name: str, text: str) -> list[Annotation]:
         if file is None:
             raise _refused(where, f"image_id is {_show(entry.get('image_id'))}, which no entry of images has",
                            "name an image of this file")
-        found.append(Annotation(same_name(file), _corners(box, True, where),
-                                kinds.get(_key(entry.get("category_id")), ""), where, entry.get("iscrowd") in (1, True)))
+        label = kinds.get(_key(entry.get("category_id")), "")
+        found.append(Annotation(same_name(file), _corners(box, True, where), label, where,
+                                crowd=entry.get("iscrowd") in (1, True)))
     return found
 
 

@@ -1,21 +1,20 @@
 """Photos on disk with boxes: described by their headers, read when they are needed."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ._boxes import Box
-from ._model_readers import stamp_of
-from ._pictures import picture_size, read_picture
-
-HASHED = 2**30  # bytes of photos up to which all of them are read for the fingerprint
+from ._boxes import Box, same_name
+from ._pictures import Array, picture_size, read_picture
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,8 @@ class Photo:
         path: the file.
         width: pixels, upright.
         height: pixels, upright.
-        boxes: left, top, right, bottom; right and bottom exclusive.
-        mask: a mask file of the same size, 1 / white = the subject, or None.
+        boxes: left, top, right, bottom in pixels of the upright picture; right and bottom exclusive.
+        mask: a mask file of the same size, read as `mask.load` reads it, white = the subject; or None.
     """
 
     path: Path
@@ -36,13 +35,29 @@ class Photo:
     boxes: tuple[Box, ...] = ()
     mask: Path | None = None
 
-    def picture(self) -> Tensor:
-        """`[h w 3]` in [0, 1], upright; transparency is dropped, as image.load drops it."""
-        return torch.from_numpy(read_picture(self.path).rgb())
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
 
-    def subject(self) -> Tensor | None:
-        """The mask `[h w]` in [0, 1], or None where there is none."""
-        return None if self.mask is None else torch.from_numpy(read_picture(self.mask).luminance())
+    def picture(self) -> Float[Tensor, "h w 3"]:
+        """The picture in [0, 1], upright, as image.load gives it: transparency is dropped, not composited.
+
+        Raises:
+            BadInput: the file is damaged, or its size is another than when it was described.
+        """
+        return torch.from_numpy(self._sized(read_picture(self.path).rgb(), self.path))
+
+    def subject(self) -> Float[Tensor, "h w"] | None:
+        """The mask, {0, 1}, or None where there is none; raises as `picture` does."""
+        return None if self.mask is None else torch.from_numpy(self._sized(read_mask(self.mask), self.mask))
+
+    def _sized(self, pixels: Array, path: Path) -> Array:
+        if pixels.shape[:2] != (self.height, self.width):
+            raise BadInput("photos", found=f"{path.name} of {pixels.shape[1]}×{pixels.shape[0]}",
+                           expected=f"{self.width}×{self.height}, as it was a moment ago",
+                           fix="run again; the file has changed since")
+        return pixels
 
 
 @dataclass(frozen=True)
@@ -61,20 +76,44 @@ class Photos:
         return len(self.photos)
 
     def pairs(self) -> tuple[tuple[int, Box], ...]:
-        """(number of the photo, box) for each box."""
+        """(number of the photo, box) for each box, in a fixed order."""
         return tuple((number, box) for number, photo in enumerate(self.photos) for box in photo.boxes)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes when a picture, a mask or a box changes; not with the folder. Of more than 1 GiB, times count too."""
+        """sha256 over names, contents, boxes and masks: all that training sees; not where the files lie, nor dates."""
         digest = hashlib.sha256()
-        files = [path for photo in self.photos for path in (photo.path, photo.mask) if path is not None]
-        whole = sum(path.stat().st_size for path in files) <= HASHED
         for photo in self.photos:
-            digest.update(repr((photo.path.name, photo.boxes)).encode("utf-8", "backslashreplace"))
-        for path in files:
-            digest.update(path.read_bytes() if whole else stamp_of([path]).encode())
+            contents = [None if path is None else _content(path) for path in (photo.path, photo.mask)]
+            digest.update(repr((photo.name, photo.boxes, contents)).encode("utf-8", "backslashreplace"))
         return digest.hexdigest()
+
+
+def _content(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput("photos", found=f"{path.name}: {error.strerror or error}", expected="a file that can be read",
+                       fix="run again; the file has changed since") from error
+
+
+def read_mask(path: Path) -> Array:
+    """`[h w]` of {0, 1}, by the rules of `mask.load`: 1 − alpha where the alpha varies, else the luminance, ≥ 0.5."""
+    picture = read_picture(path)
+    alpha = picture.alpha
+    soft = picture.luminance() if alpha is None or alpha.min() == alpha.max() else np.float32(1) - alpha
+    mask: Array = (soft >= 0.5).astype(np.float32)
+    return mask
+
+
+@contextmanager
+def at_port(port: str) -> Iterator[None]:
+    """What goes wrong in the block is said of another port."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(port, found=error.found, expected=error.expected, fix=error.fix) from error
 
 
 def look_at(files: Sequence[Path]) -> dict[str, tuple[int, int]]:
@@ -92,37 +131,74 @@ def look_at(files: Sequence[Path]) -> dict[str, tuple[int, int]]:
     return sizes
 
 
-def mask_boxes(files: Sequence[Path], masks: Sequence[Path], sizes: Mapping[str, tuple[int, int]],
-               ) -> dict[str, tuple[Path, Box]]:
-    """The mask of each photo, of the same name (whatever the ending), and the box around it.
+def match_masks(files: Sequence[Path], masks: Sequence[Path]) -> dict[str, Path]:
+    """The mask of each photo by the photo's name: of the same name, else of the same name but for the ending.
+
+    One photo and one mask belong together whatever they are called.
 
     Raises:
-        BadInput: a photo without mask, a mask without photo, of another size, or empty.
+        BadInput: a photo without mask, a mask without photo, or two masks for one photo.
     """
-    by_stem = {mask.stem: mask for mask in masks}
-    stems = {file.stem for file in files}
-    lone = sorted(stems - set(by_stem)), sorted(set(by_stem) - stems)
-    for names, what in zip(lone, ("no mask for the photo", "no photo for the mask"), strict=True):
-        if names:
-            raise BadInput("masks", found=f"{what} {names[0]!r}" + (f" and {len(names) - 1} more" * (len(names) > 1)),
-                           expected="one mask for each photo, of the same name", fix="rename, add or remove a file")
-    found = {}
+    if len(files) == len(masks) == 1:
+        return {files[0].name: masks[0]}
+    names = {same_name(mask.name): mask for mask in masks}
+    stems: dict[str, list[Path]] = {}
+    for mask in masks:
+        stems.setdefault(same_name(mask.stem), []).append(mask)
+    found: dict[str, Path] = {}
     for file in files:
-        mask = by_stem[file.stem]
-        plane = read_picture(mask).luminance()
-        if plane.shape != sizes[file.name][::-1]:
-            raise BadInput("masks", found=f"{mask.name} of {plane.shape[1]}×{plane.shape[0]} for a photo of "
-                           f"{sizes[file.name][0]}×{sizes[file.name][1]}", expected="masks of their photos' sizes",
-                           fix="draw the mask on the upright photo")
-        rows, columns = np.flatnonzero((plane > 0.5).any(axis=1)), np.flatnonzero((plane > 0.5).any(axis=0))
-        if not len(rows):
-            raise BadInput("masks", found=f"{mask.name} is empty", expected="white where the subject is",
-                           fix="paint the subject white, or invert the mask")
-        found[file.name] = mask, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+        same = [names[same_name(file.name)]] if same_name(file.name) in names else stems.get(same_name(file.stem), [])
+        if len(same) > 1:
+            raise _mismatch(f"{len(same)} masks for the photo {file.name!r}: {same[0].name}, {same[1].name}", 1)
+        if same:
+            found[file.name] = same[0]
+    bare = [file.name for file in files if file.name not in found]
+    lone = [mask.name for mask in masks if mask not in found.values()]
+    if bare:
+        raise _mismatch(f"no mask for the photo {bare[0]!r}", len(bare))
+    if lone:
+        raise _mismatch(f"no photo for the mask {lone[0]!r}", len(lone))
+    if len(set(found.values())) < len(found):
+        raise _mismatch("one mask for several photos", 1)
     return found
 
 
-def padded(box: Box, size: tuple[int, int], padding: float) -> Box:
-    """The box grown on each side by a share of its own length, inside the picture of `size` (width, height)."""
-    across, down = (round(padding * length) for length in (box[2] - box[0], box[3] - box[1]))
-    return (max(0, box[0] - across), max(0, box[1] - down), min(size[0], box[2] + across), min(size[1], box[3] + down))
+def _mismatch(found: str, count: int) -> BadInput:
+    return BadInput("masks", found=found + (f", and {count - 1} more" if count > 1 else ""),
+                    expected="one mask for each photo, of the same name (the ending may differ)",
+                    fix="rename, add or remove a file")
+
+
+def mask_box(mask: Path, size: tuple[int, int]) -> tuple[Box, float]:
+    """The box around a mask of `size` (width, height), and how much of the picture the mask itself fills.
+
+    Raises:
+        BadInput: it is of another size, or empty.
+    """
+    with at_port("masks"):
+        plane = read_mask(mask)
+    if plane.shape != size[::-1]:
+        turned = plane.shape == size
+        raise BadInput("masks", found=f"{mask.name} of {plane.shape[1]}×{plane.shape[0]} for a photo of "
+                       f"{size[0]}×{size[1]}", expected="masks of their photos' sizes",
+                       fix="turn the mask: its photo is turned upright by its EXIF data" if turned
+                       else "draw the mask on the upright photo at its full size")
+    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    if not len(rows):
+        raise BadInput("masks", found=f"{mask.name} is empty", expected="white where the subject is",
+                       fix="paint the subject white (transparent, where the mask has transparency)")
+    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), float(plane.mean())
+
+
+def mask_boxes(files: Sequence[Path], masks: Sequence[Path], sizes: Mapping[str, tuple[int, int]],
+               done: Callable[[int], None] = lambda number: None) -> dict[str, tuple[Path, Box, float]]:
+    """Mask, box around it and share of the picture it fills, by the photo's name; `done` is told how many are read.
+
+    Raises:
+        BadInput: see `match_masks` and `mask_box`.
+    """
+    found = {}
+    for number, (name, mask) in enumerate(match_masks(files, masks).items(), 1):
+        found[name] = (mask, *mask_box(mask, sizes[name]))
+        done(number)
+    return found

@@ -1,5 +1,6 @@
 """Photos to learn from: of one subject, or of many things with boxes around them."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -11,14 +12,15 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPath, ReadPaths, node
-from ._boxes import Box, place_boxes, read_annotations
+from ._boxes import Box, padded, read_boxes, unfit
 from ._grid import columns_for, draw_sheet
-from ._photos import Photo, look_at, mask_boxes, padded
+from ._photos import Photo, at_port, look_at, mask_boxes
 from ._photos import Photos as SomePhotos
 from ._pictures import find_pictures
 from ._ports import Image, Photos
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Sizes = Mapping[str, tuple[int, int]]
 SHOWN, TILE, FRAME = 24, 256, (230, 40, 40)
 
 
@@ -29,14 +31,26 @@ class Gathered(NamedTuple):
     overview: Image
 
 
-@node("subject.photos", version=1)
+def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    """Settings that contradict each other or the wiring."""
+    sources = [name for name in ("masks", "boxes") if params[name] is not None]
+    if params["min_area"] >= params["max_area"]:
+        raise BadInput("min_area", found=f"min_area={params['min_area']:g} with max_area={params['max_area']:g}",
+                       expected="min_area < max_area", fix="as published: 0.02 and 0.8")
+    if params["label"] is not None and not sources:
+        raise BadInput("label", found=f"label={params['label']!r} with no labelled boxes", expected="a boxes file",
+                       fix="give boxes, or set label to null")
+
+
+@node("subject.photos", version=1, check=_check)
 def photos(path: ReadPaths, ctx: Context, masks: ReadPaths | None = None, boxes: ReadPath | None = None,
            label: str | None = None, padding: Annotated[float, Field(ge=0, le=2)] = 0.0, min_area: Share = 0.02,
            max_area: Share = 0.8) -> Gathered:
     """Gather photos and the boxes of what is to be learned in them.
 
-    Boxes come from a file, from masks, or, with neither, are the whole photos. Pictures of any sizes, EXIF orientation
-    applied; they are read when they are needed, so a folder may hold many thousands.
+    Boxes come from masks, from a file, or, with neither, are the whole photos. Pictures of any sizes, EXIF orientation
+    applied; only headers are read here, the pictures when they are needed, so a folder may hold many thousands.
+    Photos without a box are left out, with a warning.
 
     Args:
         path: a folder of pictures, a glob, or one picture.
@@ -44,58 +58,66 @@ def photos(path: ReadPaths, ctx: Context, masks: ReadPaths | None = None, boxes:
         boxes: COCO JSON, or CSV with the columns file,left,top,right,bottom (or x,y,width,height) and perhaps label.
         label: keeps only boxes of this label; null keeps all.
         padding: grows each box on every side, as a share of its own length.
-        min_area: boxes below this share of their picture are left out.
-        max_area: boxes above this share are left out.
+        min_area: boxes that fill less of their picture are left out; masks that do are warned of.
+        max_area: boxes that fill more of their picture are left out; masks that do are warned of.
 
     Raises:
         BadInput: no picture, no box of use, a box outside its picture, masks that do not match.
     """
+    _check({}, {"masks": masks, "boxes": boxes, "label": label, "min_area": min_area, "max_area": max_area})
     files = find_pictures(path)
     sizes = look_at(files)
-    found, drawn = _boxes(files, sizes, masks, boxes, label, min_area, max_area, ctx)
-    gathered = tuple(Photo(file, *sizes[file.name],
-                           tuple(padded(box, sizes[file.name], padding) for box in found.get(file.name, ())),
-                           drawn.get(file.name)) for file in files)
-    bare = sum(not photo.boxes for photo in gathered)
-    if bare:
-        ctx.warn(f"{bare} of {len(gathered)} photos have no box and are not used")
-    some = SomePhotos(tuple(photo for photo in gathered if photo.boxes), Path(path).name)
-    return Gathered(some, _overview(some))
-
-
-def _boxes(files: list[Path], sizes: dict[str, tuple[int, int]], masks: str | None, boxes: str | None,
-           label: str | None, min_area: float, max_area: float, ctx: Context,
-           ) -> tuple[dict[str, list[Box]], dict[str, Path]]:
-    """Boxes and masks by name, from masks, a file, or of whole photos."""
+    drawn: dict[str, Path] = {}
     if masks is not None:
         if boxes is not None:
             ctx.warn("masks are given, so the boxes file is not used")
-        pairs = mask_boxes(files, find_pictures(masks), sizes)
-        return {name: [box] for name, (_, box) in pairs.items()}, {name: mask for name, (mask, _) in pairs.items()}
-    if boxes is None:
-        return {name: [(0, 0, *size)] for name, size in sizes.items()}, {}
-    found, left_out = place_boxes(read_annotations(Path(boxes)), sizes, label=label, min_area=min_area,
-                                  max_area=max_area)
-    for reason, count in left_out.items():
-        ctx.warn(f"{count} boxes are left out: {reason}")
-    return found, {}
+        found, drawn = _from_masks(files, masks, sizes, (min_area, max_area), ctx)
+    elif boxes is not None:
+        found, left_out = read_boxes(Path(boxes), sizes, label=label, min_area=min_area, max_area=max_area)
+        for reason, count in left_out.most_common(8):
+            ctx.warn(f"{count} box{'es are' if count > 1 else ' is'} left out: {reason}")
+    else:
+        found = {name: [(0, 0, *size)] for name, size in sizes.items()}
+    gathered = [Photo(file, *sizes[file.name], tuple(padded(box, sizes[file.name], padding) for box in
+                                                     found.get(file.name, ())), drawn.get(file.name)) for file in files]
+    some = SomePhotos(tuple(photo for photo in gathered if photo.boxes), Path(path).name)
+    bare = [photo.name for photo in gathered if not photo.boxes]
+    if bare:
+        ctx.warn(f"{len(bare)} of {len(gathered)} photos have no box and are not used: {', '.join(bare[:4])}"
+                 + ", …" * (len(bare) > 4))
+    return Gathered(some, _overview(some.photos))
 
 
-def _overview(some: SomePhotos) -> Tensor:
-    """The first photos, small, with their boxes drawn in."""
-    if not some.photos:
-        raise BadInput("boxes", found="no photo with a box", expected="at least one", fix="add boxes to the file")
-    tiles = [_tile(photo) for photo in some.photos[:SHOWN]]
-    labels = [photo.path.name for photo in some.photos[:SHOWN]]
-    return draw_sheet(tiles, labels, columns_for(len(tiles)))
+def _from_masks(files: Sequence[Path], masks: str, sizes: Sizes, areas: tuple[float, float], ctx: Context,
+                ) -> tuple[dict[str, list[Box]], dict[str, Path]]:
+    """Boxes and mask files by the photos' names."""
+    with at_port("masks"):
+        there = find_pictures(masks)
+    found = mask_boxes(files, there, sizes, lambda number: ctx.progress(number, len(files)))
+    for name, (_, _, share) in found.items():
+        if why := unfit(share, *areas):
+            ctx.warn(f"the mask of {name} covers {share:.1%}, {why}: is it the right one, and white = subject?")
+    return {name: [box] for name, (_, box, _) in found.items()}, {name: mask for name, (mask, _, _) in found.items()}
+
+
+def _overview(gathered: Sequence[Photo]) -> Tensor:
+    """The first photos, small, with their boxes drawn in; what a mask leaves out is dimmed."""
+    tiles = [_tile(photo) for photo in gathered[:SHOWN]]
+    return draw_sheet(tiles, [photo.name for photo in gathered[:SHOWN]], columns_for(len(tiles)))
 
 
 def _tile(photo: Photo) -> Tensor:
-    levels: Any = (photo.picture() * 255).round().to(torch.uint8).numpy()
+    pixels, subject = photo.picture(), photo.subject()
+    if subject is not None:
+        pixels = pixels * (0.35 + 0.65 * subject[..., None])
+    levels: Any = (pixels * 255).round().to(torch.uint8).numpy()
     picture = Pil.fromarray(levels)
     scale = TILE / max(picture.size)
     small = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+    across, down = small.width / picture.width, small.height / picture.height
     pen = ImageDraw.Draw(small)
     for left, top, right, bottom in photo.boxes:
-        pen.rectangle((left * scale, top * scale, right * scale - 1, bottom * scale - 1), outline=FRAME, width=2)
+        corner = int(left * across), int(top * down)
+        far = max(corner[0], round(right * across) - 1), max(corner[1], round(bottom * down) - 1)
+        pen.rectangle((*corner, *far), outline=FRAME, width=2)
     return torch.from_numpy(np.asarray(small).copy()).float() / 255
