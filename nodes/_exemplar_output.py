@@ -114,7 +114,8 @@ def _keep_sheet(picture: Image.Image, path: Path) -> None:
 
 def finish(run: Run, trainer: Trainer, model: ExemplarDenoiser, parts: Any, half: bool) -> tuple[Any, Any, str]:
     """Write the model as a Paint-by-Example folder; descriptions of its UNet and encoder, and a report in Markdown."""
-    from ._models import DenoiserPart, ExemplarEncoderPart
+    from ._exemplar_parts import ExemplarEncoderPart
+    from ._models import DenoiserPart
 
     folder = run.folder / "model"
     if trainer.workers.main:

@@ -5,6 +5,7 @@ batch), never from a generator's state; a checkpoint holds weights, average and 
 beside, flushed, then renamed. Checkpoints are safetensors: loading one runs no code.
 """
 
+import atexit
 import json
 import math
 import os
@@ -99,6 +100,7 @@ class Workers:
             from accelerate import PartialState
 
             state = PartialState(cpu=self.device.type == "cpu")
+            atexit.register(_leave)
             self.rank, self.count, self.device = state.process_index, state.num_processes, state.device
 
     @property
@@ -221,8 +223,8 @@ class Trainer:
                         self.average[name].copy_(file.get_tensor(f"average.{name}"))
                     self.optimizer.state[value] = {
                         "step": torch.tensor(float(about["updates"])),
-                        "exp_avg": file.get_tensor(f"first.{name}").to(value.device),
-                        "exp_avg_sq": file.get_tensor(f"second.{name}").to(value.device)}
+                        "exp_avg": _like(value, file.get_tensor(f"first.{name}")),
+                        "exp_avg_sq": _like(value, file.get_tensor(f"second.{name}"))}
             self.step, self.mean = int(about["step"]), float(about["mean"])
             if self._scaler is not None:
                 self._scaler.load_state_dict(about["scaler"])
@@ -350,6 +352,17 @@ class Trainer:
     def result(self) -> dict[str, Tensor]:
         """The averaged weights, or the last ones where no average is kept."""
         return self.average or {name: value.detach() for name, value in self.values.items()}
+
+
+def _leave() -> None:
+    """Take leave of the other processes before this one ends, or the library aborts it."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _like(value: Tensor, stored: Tensor) -> Tensor:
+    """A stored tensor in the memory layout of a parameter: the fused optimizer pairs them place by place."""
+    return torch.empty_like(value).copy_(stored)
 
 
 def _about(header: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,6 +121,33 @@ def test_stopped_and_resumed_equals_never_stopped(tmp_path, stop):
     assert (tmp_path / "a" / CHECKPOINT).read_bytes() == (tmp_path / "b" / CHECKPOINT).read_bytes()
 
 
+def test_resuming_keeps_the_memory_layout_that_the_fused_optimizer_relies_on(tmp_path):
+    """Channels-last weights with contiguous moments would be paired wrongly, and silently."""
+    def conv(folder):
+        torch.manual_seed(1)
+        model = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        recipe = Recipe(steps=4, batch_size=2, learning_rate=1e-2, save_every=2)
+        return model, Trainer(folder, "k", model, ["weight", "bias"], recipe, Workers("cpu"))
+
+    def loss(module, step, rows):
+        x = torch.stack([torch.randn(3, 6, 6, generator=generator_of(step, row)) for row in rows])
+        return module(x.to(memory_format=torch.channels_last)).square().mean()
+
+    whole, trainer = conv(tmp_path / "a")
+    fit(trainer, loss=loss)
+
+    def stop(now):
+        if now.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(conv(tmp_path / "b")[1], stop, loss)
+    resumed, again = conv(tmp_path / "b")
+    assert again.resume()
+    fit(again, loss=loss)
+    assert torch.equal(resumed.weight, whole.weight)
+
+
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(textwrap.dedent(f"""
