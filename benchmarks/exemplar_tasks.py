@@ -28,6 +28,7 @@ class Task(NamedTuple):
     truth: Tensor  # [h w 3]
     hole: Tensor  # [h w], 1 = repaint; covers subject and shadow
     exemplar: Tensor  # [h w 3], any size
+    elsewhere: Tensor  # [h w 3], the whole drawing that the exemplar was cut from
     words: str
 
     @property
@@ -71,7 +72,7 @@ def make_task(split: str, number: int, *, arbitrary: bool | None = None) -> Task
     room = round(PADDING * max(right - left, bottom - top))
     cut = np.asarray(drawn.image)[max(0, top - room):bottom + room, max(0, left - room):right + room]
     return Task(number, scene, picture(draw(scene, SIZE)), hole, torch.from_numpy(cut.copy()).float() / 255,
-                caption(scene))
+                picture(drawn.image), caption(scene))
 
 
 def picture(image: Image.Image) -> Tensor:

@@ -1,7 +1,7 @@
 """What appears in a hole that is filled by example: identity, copying, guidance, ablations, text against image.
 
-python benchmarks/exemplars.py --split val --scenes 60                       the embedded model, guidance 1 3 5 7
-python benchmarks/exemplars.py --train DIR --steps 600                       trains the ablations first (resumable)
+python benchmarks/exemplars.py --split val --scenes 60           the embedded model, guidance 0 (no exemplar) 1 3 5 7
+python benchmarks/exemplars.py --train DIR --steps 600 …         trains the ablations first (resumable)
 The test split was run once, for docs/exemplars.md.
 """
 
@@ -134,9 +134,11 @@ def compare(tasks: Sequence[Task], models: dict[str, Model], guidances: Sequence
     rows: dict[str, Any] = {}
     fills: dict[str, Tensor] = {"the true drawing": torch.stack([task.truth for task in tasks]),
                                 "copy and paste": torch.stack([pasted(task) for task in tasks])}
+    whole = [task._replace(exemplar=task.elsewhere) for task in tasks]
     for guidance in guidances:
         fills[f"guidance {guidance:g}"] = in_batches(
             lambda some, seed, g=guidance: by_example(models["full"], some, g, seed), tasks)
+    fills["shown in its own room"] = in_batches(lambda some, seed: by_example(models["full"], some, 5.0, seed), whole)
     for name, model in models.items():
         if name != "full":
             fills[name] = in_batches(lambda some, seed, m=model: by_example(m, some, 5.0, seed), tasks)
@@ -257,7 +259,7 @@ def main() -> None:
     parser.add_argument("--source", default="dollhouse-exemplar")
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--scenes", type=int, default=60)
-    parser.add_argument("--guidance", type=float, nargs="+", default=[1, 3, 5, 7])
+    parser.add_argument("--guidance", type=float, nargs="+", default=[0, 1, 3, 5, 7])
     parser.add_argument("--text", type=float, default=5.0, help="guidance of the fill from a caption; 0 leaves it out")
     parser.add_argument("--train", type=Path, help="folder to train the ablations in; needs --photos and --boxes")
     parser.add_argument("--photos", type=Path)

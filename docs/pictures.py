@@ -32,6 +32,25 @@ def before_after() -> None:
         shutil.copy(result.paths[0], ROOT / "docs" / "before-after.png")
 
 
+def by_example() -> None:
+    """docs/by-example.png: the sample of paint_by_example, its mask, the exemplar, and the result."""
+    flow = json.loads((ROOT / "workflows" / "paint_by_example.json").read_text("utf-8"))
+    for node in ("photo", "hole", "example"):
+        flow["nodes"][node]["params"]["path"] = str(ROOT / "workflows" / flow["nodes"][node]["params"]["path"])
+    flow["nodes"]["drawn"] = {"type": "image.load", "params": {"path": flow["nodes"]["hole"]["params"]["path"]}}
+    flow["nodes"]["sheet"] = {
+        "type": "image.grid",
+        "params": {"label_1": "before", "label_2": "mask", "label_3": "exemplar", "label_4": "after", "columns": 4},
+        "inputs": {"image_1": "photo.image", "image_2": "drawn.image", "image_3": "example.image",
+                   "image_4": "paste.image"},
+    }
+    flow["nodes"]["save"]["inputs"] = {"image": "sheet.image"}
+    del flow["ui"]
+    with tempfile.TemporaryDirectory() as folder:
+        result = inlay.run(flow, out=folder, cache=False, metadata=False)
+        shutil.copy(result.paths[0], ROOT / "docs" / "by-example.png")
+
+
 def graph() -> None:
     """docs/zero_shot_inpaint.svg."""
     (ROOT / "docs" / "zero_shot_inpaint.svg").write_text(draw(parse(FLOW.read_bytes()), pack()), "utf-8")
@@ -39,4 +58,5 @@ def graph() -> None:
 
 if __name__ == "__main__":
     before_after()
+    by_example()
     graph()

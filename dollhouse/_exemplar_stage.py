@@ -54,12 +54,15 @@ def photographs(work: Path, count: int) -> Path:
     return folder
 
 
-def train_exemplar(work: Path, *, count: int, steps: int, clip: Path | str, device: str, workers: int) -> Path:
+def train_exemplar(
+    work: Path, *, count: int, steps: int, source: Path, clip: Path, device: str, workers: int
+) -> Path:
     """Run the shipped workflow `train_exemplar` in as many processes as asked; the folder of the model it wrote."""
     folder = photographs(work, count)
     out = work / "exemplar"
     inlay = ["-m", "inlay", "run", "train_exemplar", "--out", str(out), "--device", device, "--photos", str(folder),
-             "--boxes", str(work / f"boxes-{count}.csv"), "--clip", str(clip), "--steps", str(steps)]
+             "--boxes", str(work / f"boxes-{count}.csv"), "--source", str(source), "--clip", str(clip),
+             "--width", "160", "--steps", str(steps)]  # fmt: skip
     for name, value in SETTINGS.items():
         inlay += ["--set", f"train.{name}={value}"]
     command = [sys.executable, *inlay]

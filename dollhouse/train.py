@@ -1,7 +1,8 @@
-"""Train the embedded model from nothing: `python -m inlay.dollhouse.train --work DIR`.
+"""Train the embedded models from nothing: `python -m inlay.dollhouse.train --work DIR`.
 
-Stages, in order: draw (pictures), vae, latents, text (the text encoder's first lesson), unet, judge, export, evaluate.
-Each goes on from its checkpoint when it was interrupted, bit for bit. Two CPU cores take about two hours.
+Stages, in order: draw (pictures), vae, latents, text (the text encoder's first lesson), unet, clip, judge, export,
+exemplar (the Paint-by-Example model, by the shipped workflow train_exemplar), evaluate. Each goes on from its
+checkpoint when it was interrupted, bit for bit. Two CPU cores take about three and a half hours.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from rich.console import Console
 from torch import Tensor
-from transformers import CLIPTokenizer
+from transformers import CLIPModel, CLIPTokenizer
 
 from . import evaluate, judge
+from ._clip_stage import boxes, train_clip, untrained
 from ._draw_stage import pictures
-from ._export import export
+from ._exemplar_stage import train_exemplar
+from ._export import export, export_clip, export_exemplar
 from ._latent_stage import make_latents
 from ._loop import averaged
 from ._text_stage import caption_ids, text_encoder, token_ids, train_text
@@ -31,8 +34,8 @@ from ._workers import in_workers
 
 HERE = Path(__file__).parent
 #: Steps of each stage that learns.
-STEPS = {"vae": 4700, "text": 300, "unet": 6400, "judge": 600}
-VAE_BATCH, UNET_BATCH = 16, 32
+STEPS = {"vae": 4700, "text": 300, "unet": 6400, "clip": 1500, "judge": 600, "exemplar": 5000}
+VAE_BATCH, UNET_BATCH, CLIP_BATCH = 16, 32, 128
 #: Numbers of processes that share the batches evenly.
 WORKERS = (1, 2, 4)
 
@@ -46,6 +49,7 @@ class Job:
     workers: int = 1
     drawn: int = 30_000  # pictures for the autoencoder
     encoded: int = 20_000  # of these, pictures for the denoiser
+    photographed: int = 12_000  # of these, pictures for the exemplar model
     steps: dict[str, int] = field(default_factory=lambda: dict(STEPS))
     weights: Path = HERE / "weights"
     judge_weights: Path = HERE / "judge.safetensors"
@@ -114,6 +118,32 @@ def _unet(job: Job) -> None:
     in_workers(job.workers, _unet_worker, job)
 
 
+def _clip_model(job: Job) -> CLIPModel:
+    """The CLIP as training begins: dollhouse's own text encoder, an untrained vision model."""
+    torch.manual_seed(6)
+    model = _denoiser(job)
+    model.load_state_dict(averaged(job.work, "unet"))
+    return untrained(model.text_encoder)
+
+
+def _clip_worker(job: Job) -> None:
+    train_clip(
+        job.work,
+        _clip_model(job),
+        pictures(job.work, job.drawn),
+        boxes(job.work, job.encoded),
+        torch.load(job.work / "captions.pt", weights_only=True),
+        job.torch_device,
+        steps=job.steps["clip"],
+        batch=CLIP_BATCH // job.workers,
+    )
+
+
+def _clip(job: Job) -> None:
+    boxes(job.work, job.encoded)
+    in_workers(job.workers, _clip_worker, job)
+
+
 def _judge(job: Job) -> None:
     judge.save(judge.train_judge(job.work, job.torch_device, steps=job.steps["judge"]), job.judge_weights)
 
@@ -127,6 +157,22 @@ def _write(job: Job, average: dict[str, Tensor], folder: Path) -> None:
 
 def _export(job: Job) -> None:
     _write(job, averaged(job.work, "unet"), job.weights)
+    clip = _clip_model(job)
+    clip.load_state_dict(averaged(job.work, "clip"))
+    export_clip(job.weights.with_name("clip"), clip)
+
+
+def _exemplar(job: Job) -> None:
+    trained = train_exemplar(
+        job.work,
+        count=job.photographed,
+        steps=job.steps["exemplar"],
+        source=job.weights.resolve(),
+        clip=job.weights.with_name("clip").resolve(),
+        device=job.device,
+        workers=job.workers,
+    )
+    export_exemplar(job.weights.with_name("exemplar"), trained)
 
 
 def _evaluate(job: Job) -> None:
@@ -139,8 +185,10 @@ STAGES: dict[str, Callable[[Job], None]] = {
     "latents": _latents,
     "text": _text,
     "unet": _unet,
+    "clip": _clip,
     "judge": _judge,
     "export": _export,
+    "exemplar": _exemplar,
     "evaluate": _evaluate,
 }
 
