@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..graph_runtime import ModelError
-from ._model_files import FAMILIES, PARTS, PICKLES, ModelFolder, Weights, pickled
+from ._model_files import FAMILIES, FLAT, PARTS, PICKLES, ModelFolder, Weights, pickled
 
 EXTRAS = ("feature_extractor/preprocessor_config.json", "preprocessor_config.json", "tokenizer.json", "vocab.json",
           "merges.txt", "tokenizer_config.json", "special_tokens_map.json")  # small, and used where they are
@@ -87,7 +87,7 @@ class HubModel:
 
     def _complete(self, root: Path) -> ModelFolder:
         """The folder, if all that is needed is in it."""
-        flat = self.family in ("pixel", "clip") and (root / "config.json").is_file() and not (root / "unet").is_dir()
+        flat = self.family in FLAT and (root / "config.json").is_file() and not (root / "unet").is_dir()
         folder = ModelFolder(root, self.name, self.variant, flat, self.prediction)
         for part in self._parts():
             folder.stamp(part)
@@ -155,6 +155,6 @@ def needed_files(names: Iterable[str], parts: Iterable[str], variant: str | None
             raise ModelError("variant" if found else "source",
                              found=f"{repository} with {kinds} for its {part}",
                              expected=f"{variant!r} files" if variant else f"weights of a {part} as .safetensors",
-                             fix="set variant to null" if found else "name a Stable Diffusion 1.x or 2.x model")
+                             fix="set variant to null" if found else "name another model, or another revision of it")
         wanted += found.get(variant) or found[sorted(found, key=str)[0]]
     return sorted(set(wanted))

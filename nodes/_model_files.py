@@ -18,6 +18,7 @@ EMBEDDED: Mapping[str, tuple[str, str]] = MappingProxyType({
     "dollhouse": ("weights", "stable_diffusion"),
     "dollhouse-exemplar": ("exemplar", "paint_by_example"),
     "dollhouse-clip": ("clip", "clip"),
+    "dollhouse-detector": ("detector", "detector"),
 })
 #: What a model of each family must have.
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType({
@@ -25,7 +26,9 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "paint_by_example": ("unet", "vae", "image_encoder", "scheduler"),
     "pixel": ("unet", "scheduler"),
     "clip": ("clip",),
+    "detector": ("detector",),
 })
+FLAT = frozenset({"pixel", "clip", "detector"})  # families whose files may lie in the model's folder itself
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 # part of a pipeline: (name of its configuration, stem of its weights or None)
@@ -38,6 +41,7 @@ PARTS: Mapping[str, tuple[str, str | None]] = MappingProxyType({
     "image_encoder": ("config.json", "model"),
     "feature_extractor": ("preprocessor_config.json", None),
     "clip": ("config.json", "model"),
+    "detector": ("config.json", "model"),
 })
 
 

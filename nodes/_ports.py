@@ -32,6 +32,8 @@ Noise = Annotated[Any, Port("INLAY_NOISE", "a lazy stream of noise tensors in a 
 Constraint = Annotated[Any, Port("INLAY_CONSTRAINT", "applied to the predicted clean latent at every step")]
 Attention = Annotated[Any, Port("INLAY_ATTENTION", "an attention control, installed for the length of a run")]
 Photos = Annotated[Any, Port("INLAY_PHOTOS", "pictures on disk with boxes or masks; read when they are needed")]
+Detector = Annotated[Any, Port("INLAY_DETECTOR", "description of a DETR, which finds things in pictures")]
+Boxes = Annotated[list[Any], Port("INLAY_BOXES", "what was found in each picture: box in pixels, label, score, area")]
 Tuning = Annotated[Any, Port("INLAY_TUNING", "per-step embeddings that an inversion made")]
 
 

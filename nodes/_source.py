@@ -6,11 +6,11 @@ from typing import Any
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.errors import did_you_mean, shorten
-from ._model_files import EMBEDDED, PICKLES, ModelFolder, pickled
+from ._model_files import EMBEDDED, FLAT, PICKLES, ModelFolder, pickled
 
 #: Which node names a model of each family.
 NODES = {"stable_diffusion": "model.stable_diffusion", "paint_by_example": "model.paint_by_example",
-         "pixel": "model.pixel_diffusion", "clip": "model.clip"}
+         "pixel": "model.pixel_diffusion", "clip": "model.clip", "detector": "model.detector"}
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
@@ -46,8 +46,8 @@ def _embedded(name: str, variant: str | None, prediction: str | None, family: st
     root = Path(__file__).resolve().parent.parent / "dollhouse" / folder
     if not root.is_dir():
         raise ModelError("source", found=f"no weights of {name!r} in {root}", expected="the embedded model",
-                         fix="install inlay again, or train it: python -m inlay.dollhouse.train")
-    return ModelFolder(root, name, variant, flat=family == "clip", prediction=prediction,
+                         fix="install inlay again, train it (python -m inlay.dollhouse.train), or name another source")
+    return ModelFolder(root, name, variant, flat=family in FLAT, prediction=prediction,
                        shared=root.with_name("weights") if family == "paint_by_example" else None)
 
 
@@ -62,7 +62,7 @@ def _local(path: Path, variant: str | None, prediction: str | None, family: str)
     if path.suffix != ".safetensors":
         raise ModelError("source", found=f"the file {path.name}", expected="a diffusers folder or a .safetensors file",
                          fix="name the folder that holds model_index.json")
-    if family in ("pixel", "clip"):
+    if family in FLAT:
         raise ModelError("source", found=f"the single file {path.name}", expected="a folder with config.json",
                          fix="name the folder that holds config.json and the weights")
     from ._single_file import SingleFile
@@ -71,11 +71,14 @@ def _local(path: Path, variant: str | None, prediction: str | None, family: str)
 
 
 def _folder(path: Path, variant: str | None, prediction: str | None, family: str) -> ModelFolder:
-    flat = family in ("pixel", "clip") and (path / "config.json").is_file() and not (path / "unet").is_dir()
+    flat = family in FLAT and (path / "config.json").is_file() and not (path / "unet").is_dir()
     if not flat and not any((path / part).is_dir() for part in ("unet", "vae", "transformer")):
         pickles = sorted(entry.name for entry in path.glob("*") if entry.suffix in PICKLES)
         if pickles:
             raise pickled(f"{path.name}/{pickles[0]}")
+        if family in ("clip", "detector"):
+            raise ModelError("source", found=f"{path}, a folder with no config.json in it", expected="a folder of "
+                             "transformers: config.json, model.safetensors", fix="name the folder that holds both")
         single = sorted(entry.name for entry in path.glob("*.safetensors"))
         fix = f"name the file itself: {path / single[0]}" if single else "name the folder that holds model_index.json"
         raise ModelError("source", found=f"{path}, a folder with no unet/ in it", expected="a diffusers folder",

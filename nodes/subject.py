@@ -13,15 +13,18 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPath, ReadPaths, node
 from ._boxes import Box, padded, read_boxes, unfit
+from ._detect import Detection, Pick, Wanted, check_wanted, choose, find_all, nothing_found, tell
 from ._grid import columns_for, draw_sheet
 from ._photos import Photo, at_port, look_at, mask_boxes
 from ._photos import Photos as SomePhotos
 from ._pictures import find_pictures
-from ._ports import Image, Photos
+from ._ports import Detector, Image, Photos
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Sizes = Mapping[str, tuple[int, int]]
 SHOWN, TILE, FRAME = 24, 256, (230, 40, 40)
+WARNED = 4  # photos without a box that are told of by name
+INSTEAD = "draw masks (white = subject) of the photos' names and name their folder in masks"
 
 
 class Gathered(NamedTuple):
@@ -33,49 +36,59 @@ class Gathered(NamedTuple):
 
 def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     """Settings that contradict each other or the wiring."""
-    sources = [name for name in ("masks", "boxes") if params[name] is not None]
-    if params["min_area"] >= params["max_area"]:
-        raise BadInput("min_area", found=f"min_area={params['min_area']:g} with max_area={params['max_area']:g}",
-                       expected="min_area < max_area", fix="as published: 0.02 and 0.8")
-    if params["label"] is not None and not sources:
-        raise BadInput("label", found=f"label={params['label']!r} with no labelled boxes", expected="a boxes file",
-                       fix="give boxes, or set label to null")
+    detector = known.get("detector", ...)  # not there: something is wired that is not known yet
+    label, masks, boxes = params["label"], params["masks"], params["boxes"]
+    wanted = label if masks is None and boxes is None and detector is not ... else None
+    check_wanted(known.get("detector"), wanted, params["min_area"], params["max_area"])
+    if boxes is not None and detector is not None and masks is None:
+        raise BadInput("boxes", found="a boxes file and a detector", expected="one source of boxes",
+                       fix="set boxes to null, or take the wire from detector away")
+    if label is not None and boxes is None and masks is None and detector is None:
+        raise BadInput("label", found=f"label={label!r} with nothing that has labels", expected="a boxes file or a "
+                       "detector", fix="wire model.detector, give boxes, or set label to null")
 
 
 @node("subject.photos", version=1, check=_check)
-def photos(path: ReadPaths, ctx: Context, masks: ReadPaths | None = None, boxes: ReadPath | None = None,
-           label: str | None = None, padding: Annotated[float, Field(ge=0, le=2)] = 0.0, min_area: Share = 0.02,
-           max_area: Share = 0.8) -> Gathered:
+def photos(path: ReadPaths, ctx: Context, detector: Detector | None = None, masks: ReadPaths | None = None,
+           boxes: ReadPath | None = None, label: str | None = None,
+           padding: Annotated[float, Field(ge=0, le=2)] = 0.0, pick: Pick = "best", score: Share = 0.9,
+           min_area: Share = 0.02, max_area: Share = 0.8) -> Gathered:
     """Gather photos and the boxes of what is to be learned in them.
 
-    Boxes come from masks, from a file, or, with neither, are the whole photos. Pictures of any sizes, EXIF orientation
-    applied; only headers are read here, the pictures when they are needed, so a folder may hold many thousands.
-    Photos without a box are left out, with a warning.
+    Boxes come from masks, from a file, from a detector, or, with none of these, are the whole photos. Pictures of any
+    sizes, EXIF orientation applied; those without a box are left out, with a warning. Of the pictures only headers are
+    read here (a detector sees each of them), so a folder may hold many thousands.
 
     Args:
         path: a folder of pictures, a glob, or one picture.
+        detector: finds a box in each photo, unless masks are given.
         masks: a folder or glob of masks, white = subject, of the photos' names and sizes; they override all else.
         boxes: COCO JSON, or CSV with the columns file,left,top,right,bottom (or x,y,width,height) and perhaps label.
-        label: keeps only boxes of this label; null keeps all.
+        label: what to look for, or which boxes of the file to keep; null takes any.
         padding: grows each box on every side, as a share of its own length.
+        pick: of what the detector finds in a photo: best, the surest; largest; or all.
+        score: the lowest probability at which a detection counts.
         min_area: boxes that fill less of their picture are left out; masks that do are warned of.
         max_area: boxes that fill more of their picture are left out; masks that do are warned of.
 
     Raises:
-        BadInput: no picture, no box of use, a box outside its picture, masks that do not match.
+        BadInput: no picture, no box of use (with what was found instead), a box outside its picture, masks that do not
+            match, two sources of boxes.
     """
-    _check({}, {"masks": masks, "boxes": boxes, "label": label, "min_area": min_area, "max_area": max_area})
+    wanted = Wanted(label, score, min_area, max_area, pick)
+    _check({"detector": detector}, {**wanted._asdict(), "masks": masks, "boxes": boxes})
     files = find_pictures(path)
     sizes = look_at(files)
     drawn: dict[str, Path] = {}
     if masks is not None:
-        if boxes is not None:
-            ctx.warn("masks are given, so the boxes file is not used")
+        for given, what in ((boxes, "the boxes file"), (detector, "the detector")):
+            if given is not None:
+                ctx.warn(f"masks are given, so {what} is not used")
         found, drawn = _from_masks(files, masks, sizes, (min_area, max_area), ctx)
     elif boxes is not None:
-        found, left_out = read_boxes(Path(boxes), sizes, label=label, min_area=min_area, max_area=max_area)
-        for reason, count in left_out.most_common(8):
-            ctx.warn(f"{count} box{'es are' if count > 1 else ' is'} left out: {reason}")
+        found = _from_file(Path(boxes), sizes, wanted, ctx)
+    elif detector is not None:
+        found = _detected(files, sizes, detector, wanted, ctx)
     else:
         found = {name: [(0, 0, *size)] for name, size in sizes.items()}
     gathered = [Photo(file, *sizes[file.name], tuple(padded(box, sizes[file.name], padding) for box in
@@ -98,6 +111,32 @@ def _from_masks(files: Sequence[Path], masks: str, sizes: Sizes, areas: tuple[fl
         if why := unfit(share, *areas):
             ctx.warn(f"the mask of {name} covers {share:.1%}, {why}: is it the right one, and white = subject?")
     return {name: [box] for name, (_, box, _) in found.items()}, {name: mask for name, (mask, _, _) in found.items()}
+
+
+def _from_file(path: Path, sizes: Sizes, wanted: Wanted, ctx: Context) -> dict[str, list[Box]]:
+    found, left_out = read_boxes(path, sizes, label=wanted.label, min_area=wanted.min_area, max_area=wanted.max_area)
+    for reason, count in left_out.most_common(8):
+        ctx.warn(f"{count} box{'es are' if count > 1 else ' is'} left out: {reason}")
+    return found
+
+
+def _detected(files: Sequence[Path], sizes: Sizes, detector: Any, wanted: Wanted, ctx: Context,
+              ) -> dict[str, list[Box]]:
+    """What a detector finds, by the photos' names; a photo with nothing of use in it is told of."""
+    found: dict[str, list[Box]] = {}
+    bare: list[tuple[str, list[Detection]]] = []
+    with ctx.lease(detector) as module:
+        for number, file in enumerate(files, 1):
+            seen = find_all(Photo(file, *sizes[file.name]).picture(), detector, module)
+            found[file.name] = [item.box for item in choose(seen, wanted)]
+            if not found[file.name]:
+                bare = [*bare, (file.name, seen)][:WARNED]
+            ctx.progress(number, len(files))
+    if not any(found.values()):
+        raise nothing_found("path", *bare[0], wanted, INSTEAD)
+    for name, seen in bare:
+        ctx.warn(f"nothing found in {name}: {tell(seen, wanted)}; to use it, {INSTEAD}")
+    return found
 
 
 def _overview(gathered: Sequence[Photo]) -> Tensor:

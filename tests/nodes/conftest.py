@@ -104,6 +104,31 @@ class Tiny:
         save_file(long if published else short, str(path), {"format": "pt"})
         return folder
 
+    def detector(self, name="detr", *, seed=6, labels=("sofa", "lamp", "N/A", "bird"), size=64, **changes):
+        """A DETR folder as transformers writes it: random, with statistics in its norms that are not 0 and 1."""
+        from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
+
+        torch.manual_seed(seed)
+        backbone = ResNetConfig(embedding_size=8, hidden_sizes=[16, 16, 32, 32], depths=[1, 1, 2, 1],
+                                layer_type="bottleneck", out_features=["stage4"])
+        config = dict(d_model=16, encoder_layers=1, decoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=16,
+                      decoder_attention_heads=2, decoder_ffn_dim=16, num_queries=7, init_xavier_std=3.0)
+        module = DetrForObjectDetection(DetrConfig(backbone_config=backbone, id2label=dict(enumerate(labels)),
+                                                   **{**config, **changes})).eval()
+        for key, value in module.state_dict().items():
+            if key.endswith("running_mean"):
+                value.normal_(0, 0.2)
+            elif key.endswith("running_var"):
+                value.uniform_(0.5, 1.5)
+            elif "query_position" in key or "classifier.weight" in key or "bbox_predictor" in key:
+                value.normal_(0, 1)
+        folder = self.root / name
+        module.save_pretrained(folder)
+        (folder / "preprocessor_config.json").write_text(json.dumps({
+            "do_normalize": True, "do_resize": True, "image_mean": [0.485, 0.456, 0.406],
+            "image_std": [0.229, 0.224, 0.225], "size": size, "max_size": 3 * size // 2}))
+        return folder
+
     def pixel(self, name="pixel", *, flat=False, scheduler=None, **changes):
         """An unconditional pixel model: unet/ and scheduler/, or both at the top."""
         from diffusers import DDPMScheduler, UNet2DModel

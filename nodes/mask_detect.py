@@ -1,0 +1,66 @@
+"""Masks around what a detector finds."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+import torch
+from pydantic import Field
+
+from ..graph_runtime import Context, node
+from ._detect import Pick, Wanted, check_wanted, choose, draw, fill_boxes, find_in, grow, nothing_found
+from ._ports import Boxes, Detector, Image, Mask, require_finite, require_image
+
+Share = Annotated[float, Field(ge=0, le=1)]
+INSTEAD = "draw a mask and use mask.load or mask.shape in place of mask.detect"
+
+
+class Detected(NamedTuple):
+    """A mask, what it was made from, and a picture of that."""
+
+    mask: Mask
+    boxes: Boxes
+    overlay: Image
+
+
+def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    check_wanted(known.get("detector"), params["label"], params["min_area"], params["max_area"])
+
+
+@node("mask.detect", version=1, check=_check)
+def detect(image: Image, detector: Detector, ctx: Context, label: str | None = None, pick: Pick = "best",
+           score: Share = 0.9, min_area: Share = 0.02, max_area: Share = 0.8,
+           padding: Annotated[float, Field(ge=0, le=2)] = 0.0) -> Detected:
+    """Find a thing in each picture with a DETR, and mask its box (Carion et al. 2020).
+
+    A box is cut at the picture's border and rounded outward to whole pixels; the area is judged before padding. Of
+    every query the likeliest class but "no object" counts. `mask` is `[b h w]` of {0, 1}. `boxes` has a list for each
+    picture of (left, top, right, bottom, label, score, area), right and bottom exclusive, padding included.
+
+    Args:
+        image: pictures of any size; the detector sees them as its preprocessor_config.json says.
+        detector: from model.detector.
+        label: what to look for, one of the detector's labels in any case; null takes whatever is found.
+        pick: best: the surest of each picture; largest: the one with the largest box; all: every one.
+        score: the lowest probability that counts.
+        min_area: boxes that fill less of the picture do not count.
+        max_area: boxes that fill more of it do not count.
+        padding: grows each box on every side, as a share of its own length.
+
+    Raises:
+        BadInput: a label that the detector does not know; nothing found in a picture, with what was found instead.
+    """
+    check_wanted(detector, label, min_area, max_area)
+    require_finite(require_image(image), "image", what="the picture", fix="look for the node that made them")
+    wanted = Wanted(label, score, min_area, max_area, pick)
+    height, width = image.shape[1:3]
+    masks, boxes, overlays = [], [], []
+    for number, (picture, found) in enumerate(zip(image, find_in(list(image), detector, ctx), strict=True), 1):
+        taken = choose(found, wanted)
+        if not taken:
+            where = f"picture {number} of {len(image)}" if len(image) > 1 else "the picture"
+            raise nothing_found("image", where, found, wanted, INSTEAD)
+        grown = [grow(item, (width, height), padding) for item in taken]
+        masks.append(fill_boxes(grown, height, width))
+        boxes.append(grown)
+        overlays.append(draw(picture, grown, [item for item in found if item not in taken]))
+    return Detected(torch.stack(masks), boxes, torch.stack(overlays))

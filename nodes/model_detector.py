@@ -1,0 +1,32 @@
+"""The detector of mask.detect and subject.photos, as a description. Nothing is loaded here."""
+
+from typing import NamedTuple
+
+from ..graph_runtime import ModelSource, node
+from ._detector import DetectorPart
+from ._ports import Detector
+from ._source import locate
+
+
+class OneDetector(NamedTuple):
+    """A detector."""
+
+    detector: Detector
+
+
+@node("model.detector", version=1, static=True)
+def detector(source: ModelSource, revision: str | None = None) -> OneDetector:
+    """Name a detector, which finds things in pictures: a DETR in the transformers layout, with a ResNet backbone.
+
+    Weights are read only from safetensors, in float32, and only when a node needs them. Neither timm nor torchvision is
+    used, also for files that name a timm backbone.
+
+    Args:
+        source: a hub id such as `facebook/detr-resnet-50`, or a folder with config.json and model.safetensors.
+        revision: branch, tag or commit of a hub id; null is its default branch.
+
+    Raises:
+        ModelError: a file is missing, damaged or a pickle, or is no DETR.
+    """
+    origin = locate(source, revision=revision, family="detector")
+    return OneDetector(DetectorPart.describe(origin, "float32"))
