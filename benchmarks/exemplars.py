@@ -198,6 +198,7 @@ class Altered:
     inner: Any
     alter: Callable[[Any], Any]
     mark: str
+    dtype: str = "float32"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -209,7 +210,7 @@ class Altered:
 
     def load(self, device: str) -> Any:
         """The altered module."""
-        return self.alter(dataclasses.replace(self.inner, dtype="float32").load(device))
+        return self.alter(dataclasses.replace(self.inner, dtype=self.dtype).load(device))
 
 
 def forget(unet: Any) -> Any:

@@ -11,7 +11,7 @@ def load_pack() -> Registry:
 
     Raises:
         ImportError: a family file is broken; the message names it.
-        ValueError: a node's id does not begin with its file's name, or two nodes share an id.
+        ValueError: a node's id does not begin with its file's name (`mask.py`, `mask_detect.py`), or two share an id.
     """
     registry = Registry()
     for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
@@ -22,8 +22,9 @@ def load_pack() -> Registry:
         before = set(registry)
         registry.add_module(module)
         for node_id in set(registry) - before:
-            if node_id.split(".")[0] != path.stem:
+            if node_id.split(".")[0] != path.stem.partition("_")[0]:
                 raise ValueError(
-                    f"node {node_id!r} is defined in {path.name}: it belongs in {node_id.split('.')[0]}.py"
+                    f"node {node_id!r} is defined in {path.name}: it belongs in {node_id.split('.')[0]}.py, "
+                    f"or {node_id.replace('.', '_')}.py"
                 )
     return registry

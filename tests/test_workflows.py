@@ -1,6 +1,7 @@
 """Every workflow that ships: free of problems, current, described, and it does what it says on its own sample."""
 
 import json
+import os
 from pathlib import Path
 
 import inlay
@@ -118,3 +119,34 @@ def test_real_photos_keep_every_pixel_outside_the_mask(tmp_path, photo, mask):
     assert result.shape == base.shape
     assert (result[~hole] == base[~hole]).all()
     assert (result[hole] != base[hole]).any()
+
+
+def test_painting_by_example_changes_the_hole_alone_and_puts_the_thing_there(tmp_path):
+    from inlay.dollhouse.judge import load, read
+
+    result = inlay.run("paint_by_example", out=tmp_path, cache=False)
+    picture = _saved(result)
+    with Image.open(FOLDER / "living-room.png") as photo, Image.open(FOLDER / "living-room-mask.png") as mask:
+        before, hole = np.asarray(photo.convert("RGB")), np.asarray(mask) > 127
+    assert np.array_equal(picture[~hole], before[~hole])
+    seen = read(load(), [Image.fromarray(picture)])[0]
+    assert (seen.kind, seen.colour, seen.wall) == ("sofa", "blue", "pink")
+
+
+def test_a_training_workflow_in_two_processes_writes_one_model(tmp_path):
+    """As `accelerate launch` starts it: the same graph in each process, one of which writes."""
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "inlay",
+               "run", "train_exemplar", "--out", str(tmp_path), "--steps", "2", "--batch_size", "2", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    folders = list(tmp_path.glob("paint-by-example-*"))
+    assert len(folders) == 1
+    alone = inlay.run("train_exemplar", out=tmp_path / "alone", steps=2, batch_size=2)
+    one, two = (next(root.glob("paint-by-example-*/model/unet/*.safetensors"))
+                for root in (tmp_path, tmp_path / "alone"))
+    assert "steps" in alone["report"]
+    assert one.stat().st_size == two.stat().st_size

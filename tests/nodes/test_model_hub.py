@@ -6,7 +6,7 @@ import socket
 import pytest
 from inlay.graph_runtime import ModelError
 from inlay.nodes import _hub
-from inlay.nodes.model import stable_diffusion
+from inlay.nodes.model import exemplar_encoder, paint_by_example, stable_diffusion
 
 
 @pytest.fixture
@@ -105,3 +105,69 @@ def test_pickles_and_missing_variants_are_refused_by_name():
         _hub.needed_files(["unet/config.json", "unet/diffusion_pytorch_model.bin"], ["unet"], None, "r")
     with pytest.raises(ModelError, match="'bf16'"):
         _hub.needed_files(FILES, PARTS, "bf16", "r")
+
+
+def test_paint_by_example_is_read_from_the_cache_part_by_part(hub, shared_pbe):
+    snapshot = put(hub, shared_pbe)
+    parts = paint_by_example("someone/tiny")
+    assert parts.exemplar_encoder.known
+    assert parts.exemplar_encoder.image_size == 16
+    assert parts.exemplar_encoder.mean == pytest.approx((0.48145466, 0.4578275, 0.40821073))
+    assert parts.exemplar_encoder.load("cpu").proj_out.out_features == 24
+    shutil.rmtree(snapshot / "image_encoder")
+    _hub._resolved.clear()
+    assert not paint_by_example("someone/tiny").denoiser.known
+
+
+def test_a_clip_on_the_hub_lies_at_the_top(hub, tmp_path):
+    from transformers import CLIPConfig, CLIPModel
+
+    folder = tmp_path / "clip"
+    vision = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=16,
+                  patch_size=8)
+    text = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=64)
+    CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=8)).save_pretrained(folder)
+    put(hub, folder)
+    part = exemplar_encoder("someone/tiny", width=24).exemplar_encoder
+    assert part.known
+    assert part.load("cpu").proj_out.out_features == 24
+
+
+PBE = ["model_index.json", "feature_extractor/preprocessor_config.json", "image_encoder/config.json",
+       "image_encoder/model.safetensors", "image_encoder/pytorch_model.bin", "scheduler/scheduler_config.json",
+       "safety_checker/model.safetensors", "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
+       "vae/config.json", "vae/diffusion_pytorch_model.safetensors"]
+
+
+def test_only_what_paint_by_example_needs_is_fetched(hub, monkeypatch):
+    import huggingface_hub
+
+    asked = {}
+
+    class Api:
+        def list_repo_files(self, repository, revision=None):
+            return PBE
+
+    def snapshot(repository, revision=None, allow_patterns=None, **others):
+        if others.get("local_files_only"):
+            raise FileNotFoundError(repository)
+        asked["files"] = allow_patterns
+        raise ConnectionError("far enough")
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    monkeypatch.delenv("INLAY_OFFLINE", raising=False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    with pytest.raises(ModelError):
+        paint_by_example("someone/pbe").exemplar_encoder.load("cpu")
+    assert {"image_encoder/model.safetensors", "feature_extractor/preprocessor_config.json",
+            "unet/diffusion_pytorch_model.safetensors"} <= set(asked["files"])
+    assert not any("safety" in name or name.endswith(".bin") for name in asked["files"])
+
+
+def test_an_encoder_published_as_a_pickle_alone_is_refused_with_the_way_out():
+    names = [name for name in PBE if name != "image_encoder/model.safetensors"]
+    with pytest.raises(ModelError) as caught:
+        _hub.needed_files(names, ["image_encoder"], None, "someone/pbe")
+    assert "image_encoder/pytorch_model.bin" in caught.value.found
+    assert "safetensors.torch.save_file" in caught.value.fix

@@ -4,6 +4,7 @@ import json
 from itertools import pairwise
 
 import inlay
+import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError, WorkflowError
@@ -315,3 +316,94 @@ def test_several_exemplars_make_one_row_each(shared_pbe):
     each = [condition.exemplar(encoder, image[None], Context()).conditioning.cond for image in images]
     torch.testing.assert_close(told.cond, torch.cat(each), rtol=0, atol=1e-6)
     assert all(not torch.equal(a, b) for a, b in pairwise(each))
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "I;16"])
+def test_exemplars_of_every_mode_are_painted(shared_pbe, files, mode):
+    from PIL import Image
+
+    picture = Image.open(files / "example.png")
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    elif mode == "RGBA":
+        picture.putalpha(Image.new("L", picture.size, 128))
+    else:
+        picture = picture.convert(mode)
+    picture.save(files / "example.png")
+    flow = workflow(shared_pbe)
+    flow["nodes"]["told"]["inputs"]["mask"] = "example.mask"
+    assert torch.isfinite(inlay.run(flow)["latent"]).all()
+
+
+def test_text_inpainting_models_get_their_own_order(tiny):
+    """Stable Diffusion inpainting wants [mask, zm] with 1 = repaint: diffusers' own pipeline on the same weights."""
+    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    folder = tiny.stable_diffusion("inpaint", unet={"in_channels": 9})
+    pipe = StableDiffusionInpaintPipeline(
+        vae=AutoencoderKL.from_pretrained(folder / "vae"), unet=UNet2DConditionModel.from_pretrained(folder / "unet"),
+        text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder"),
+        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"), safety_checker=None, feature_extractor=None,
+        scheduler=DDIMScheduler.from_pretrained(folder / "scheduler"), requires_safety_checker=False)
+    pipe.set_progress_bar_config(disable=True)
+    picture, hole, _ = pictures()
+    wanted = pipe("abc", picture, hole, negative_prompt="l", num_inference_steps=10, guidance_scale=6.0, strength=1.0,
+                  height=64, width=64, generator=torch.Generator().manual_seed(7), output_type="latent").images
+    parts, ctx = model.stable_diffusion(str(folder)), Context()
+    image, mask, _ = tensors((64, 64))
+    stream = noise.gaussian(torch.zeros(1, 4, 8, 8), seed=7).noise
+    told = condition.text(parts.text_encoder, ctx, prompt="abc", negative="l").conditioning
+    told = condition.inpaint(told, image, mask, parts.vae, ctx, stream).conditioning
+    found = sample.denoise(parts.denoiser, ddim(parts.scheduler), stream, ctx, told, guidance_scale=6.0).latent
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
+
+
+def test_inpaint_conditions_refuse_what_does_not_fit(shared_pbe):
+    ctx = Context()
+    parts = model.paint_by_example(str(shared_pbe))
+    image, mask, exemplar = tensors((64, 64))
+    told = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
+    for changes, port, word in (
+            ({"image": torch.rand(1, 60, 64, 3), "mask": torch.zeros(1, 60, 64)}, "image", "image.fit"),
+            ({"mask": torch.zeros(1, 32, 64)}, "mask", "size"),
+            ({"noise": noise.gaussian(torch.zeros(1, 4, 8, 9)).noise}, "noise", "grid"),
+            ({"vae": parts.denoiser}, "vae", "VAE")):
+        wired = {"image": image, "mask": mask, "vae": parts.vae, "noise": None} | changes
+        with pytest.raises(BadInput) as caught:
+            condition.inpaint(told, wired["image"], wired["mask"], wired["vae"], ctx, wired["noise"])
+        problem = caught.value.at("told")
+        assert problem.port == port
+        assert word in f"{problem.expected} {problem.fix}"
+
+
+@pytest.mark.parametrize("mode", ["posterior", "mode"])
+def test_without_noise_the_posterior_comes_from_its_own_seed(shared_pbe, mode):
+    ctx = Context()
+    parts = model.paint_by_example(str(shared_pbe))
+    image, mask, exemplar = tensors((64, 64))
+    told = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
+
+    def extra(seed):
+        made = condition.inpaint(told, image, mask, parts.vae, ctx, sample=mode, seed=seed).conditioning
+        assert not made.drew_posterior
+        return made.extra
+
+    assert torch.equal(extra(1), extra(1))
+    assert torch.equal(extra(1), extra(2)) == (mode == "mode")
+    assert extra(1).shape == (1, 5, 8, 8)
+    keep = 1 - torch.nn.functional.interpolate(mask[:, None], (8, 8))
+    assert torch.equal(extra(1)[:, 4:], keep)
+
+
+def test_variations_get_a_posterior_each(shared_pbe):
+    ctx = Context()
+    parts = model.paint_by_example(str(shared_pbe))
+    image, mask, exemplar = tensors((64, 64))
+    stream = noise.gaussian(torch.zeros(1, 4, 8, 8), seed=3, batch=2).noise
+    told = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
+    told = condition.inpaint(told, image, mask, parts.vae, ctx, stream).conditioning
+    assert told.extra.shape == (2, 5, 8, 8)
+    assert not torch.equal(told.extra[0, :4], told.extra[1, :4])
+    found = sample.denoise(parts.denoiser, ddim(parts.scheduler), stream, ctx, told, guidance_scale=5.0).latent
+    assert found.shape == (2, 4, 8, 8)
