@@ -183,6 +183,9 @@ def read_picture(path: Path) -> Picture:
 def picture_size(path: Path) -> tuple[int, int]:
     """Width and height of an upright picture, from its header alone; raises BadInput where there is no picture."""
     with _open(path) as picture:
+        if picture.format == "TIFF" and (_orientation(picture) or 1) >= 5:
+            picture.load()  # Pillow turns these itself, some releases already in the header's size
+            return picture.size
         width, height = picture.size
         if picture.format == "PNG" and "exif" not in picture.info and _says_late(path):
             picture.load()  # what may turn it stands after its pixels
@@ -328,9 +331,7 @@ def _unidentified(path: Path) -> BadInput:
 def _sizes_differ(files: list[Path]) -> BadInput:
     sizes: dict[tuple[int, int], list[str]] = {}
     for file in files:
-        with _open(file) as header:
-            turned = _orientation(header) in (5, 6, 7, 8)
-            sizes.setdefault(header.size[::-1] if turned else header.size, []).append(file.name)
+        sizes.setdefault(picture_size(file), []).append(file.name)
     listed = "; ".join(f"{w}×{h}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
                        for (w, h), names in list(sizes.items())[:8])
     more = f"; and {len(sizes) - 8} more sizes" if len(sizes) > 8 else ""
