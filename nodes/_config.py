@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ..graph_runtime import ModelError
@@ -9,6 +10,20 @@ from ..graph_runtime.errors import shorten
 
 MAX_CHANNELS = 1024  # of a latent; models have 3 to 64
 MAX_WIDTH = 65_536  # of a layer or an embedding
+
+
+@lru_cache(maxsize=256)
+def _kept_config(origin: Any, part: str, stamp: str) -> Mapping[str, Any]:
+    config: Mapping[str, Any] = origin.config(part)
+    return config
+
+
+def config_at(origin: Any, part: str, stamp: str) -> Mapping[str, Any]:
+    """A part's configuration, read once per state of its files: a run asks some eighty times."""
+    if stamp:
+        return _kept_config(origin, part, stamp)
+    config: Mapping[str, Any] = origin.config(part)
+    return config
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import nn
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.models import ModelDescription, is_out_of_memory
-from ._config import MAX_CHANNELS, MAX_WIDTH, Settings
+from ._config import MAX_CHANNELS, MAX_WIDTH, Settings, config_at
 from ._libraries import DType, first_line, quiet, torch_dtype
 from ._model_files import PARTS, Weights
 from ._model_readers import count_parameters
@@ -76,9 +76,8 @@ class Part(ModelDescription):
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """What the part's configuration file says."""
-        config: Mapping[str, Any] = self.origin.config(self.part)
-        return config
+        """What the part's configuration file said when it was described."""
+        return config_at(self.origin, self.part, self.stamp)
 
     @property
     def settings(self) -> Settings:
