@@ -21,6 +21,7 @@ from ..graph_runtime.errors import did_you_mean, shorten
 Box = tuple[int, int, int, int]
 MAX_FILE = 256 * 2**20
 SLACK = 1.0  # pixels by which a box may leave its picture: rounding
+HAIR = 0.01  # pixels that are taken for rounding when a box is brought to whole pixels
 #: How a column may be called; the first that is there counts.
 FILE, LABEL = ("file", "file_name", "filename", "image", "name", "path"), ("label", "class", "category")
 CORNERS = (("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax"), ("x0", "y0", "x1", "y1"))
@@ -250,10 +251,13 @@ def _placed(item: Annotation, size: tuple[int, int]) -> tuple[Box, float]:
 
 
 def whole_pixels(corners: tuple[float, float, float, float], size: tuple[int, int]) -> Box | None:
-    """The smallest box of whole pixels around `corners` in a picture of `size` (width, height); None: it is outside."""
+    """The smallest box of whole pixels around `corners` in a picture of `size` (width, height); None: it is outside.
+
+    A hundredth of a pixel beyond a whole one is rounding, and brings no further pixel in.
+    """
     left, top, right, bottom = corners
-    box = (max(0, math.floor(left)), max(0, math.floor(top)), min(size[0], math.ceil(right)),
-           min(size[1], math.ceil(bottom)))
+    box = (max(0, math.floor(left + HAIR)), max(0, math.floor(top + HAIR)), min(size[0], math.ceil(right - HAIR)),
+           min(size[1], math.ceil(bottom - HAIR)))
     return box if box[2] > box[0] and box[3] > box[1] else None
 
 

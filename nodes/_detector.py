@@ -187,7 +187,7 @@ class DetectorPart(Part):
                     "downsample_in_bottleneck": inner.values.get("downsample_in_bottleneck") is True}
         name = self.config.get("backbone") or inner.values.get("backbone") or "resnet50"
         strides = self.config.get("dilation") is True or inner.values.get("output_stride") not in (None, 32)
-        if kind not in ("resnet", "timm_backbone") or name not in RESNETS or strides:
+        if kind not in ("resnet", "timm_backbone") or not isinstance(name, str) or name not in RESNETS or strides:
             what = f"{shorten(name)} with dilation (DC5)" if strides else shorten(kind if kind not in (
                 "resnet", "timm_backbone") else name)
             raise ModelError("source", found=f"the backbone {what} in {self.origin.name}",
