@@ -203,6 +203,9 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
     else:
         for path in result.paths:
             print(path)
+        for value in result.values():
+            if isinstance(value, str):  # a report, a caption
+                print(clean(value))
         bars.summary(result)
     return 0
 

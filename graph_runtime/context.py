@@ -73,6 +73,11 @@ class Context:
         """Say something the user should know; the node's name is added."""
         self.emit(Warned(self.node or None, message))
 
+    def announce(self, path: Path) -> None:
+        """Name a file or folder below the output folder that a node keeps up to date itself, such as a trained model."""
+        self.saved.append(path)
+        self.emit(Saved(self.node, str(path)))
+
     @contextmanager
     def new_file(self, prefix: str, suffix: str) -> Iterator[Path]:
         """A path to write to; when the block ends well the file appears as `<out>/<prefix>_00001<suffix>`.
@@ -100,8 +105,7 @@ class Context:
             final = self._publish(temporary, folder, wanted.name, suffix)
         finally:
             temporary.unlink(missing_ok=True)
-        self.saved.append(final)
-        self.emit(Saved(self.node, str(final)))
+        self.announce(final)
 
     @staticmethod
     def _publish(temporary: Path, folder: Path, name: str, suffix: str) -> Path:

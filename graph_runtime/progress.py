@@ -1,12 +1,16 @@
 """Progress bars for a terminal, drawn from the event stream on stderr."""
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from .events import Event, ModelMoved, NodeFinished, NodeProgress, NodeStarted, RunStarted, Warned
 
 if TYPE_CHECKING:
     from .api import Result
+
+
+LOG_SECONDS = 30
 
 
 class Bars:
@@ -39,6 +43,8 @@ class Bars:
         )
         self._all: Any = None
         self._node: Any = None
+        self._since: tuple[float, int] | None = None  # when the present stretch of notes began, and at which step
+        self._said = time.monotonic()
 
     def __enter__(self) -> "Bars":
         self._progress.start()
@@ -56,8 +62,10 @@ class Bars:
                 if self._node is not None:
                     self._progress.remove_task(self._node)
                 self._node = self._progress.add_task(f"  {node}", total=None, note="")
-            case NodeProgress(step=step, total=total, note=note):
+            case NodeProgress(node=node, step=step, total=total, note=note):
                 self._progress.update(self._node, completed=step, total=total, note=note)
+                if note and self.enabled and not self.console.is_terminal:
+                    self._log(node, step, total, note)
             case NodeFinished():
                 self._progress.advance(self._all)
             case Warned(node=node, message=message):
@@ -67,6 +75,17 @@ class Bars:
                     self._say(message)
             case _:
                 pass
+
+    def _log(self, node: str, step: int, total: int, note: str) -> None:
+        """A line every half minute of long work, where there are no bars: a log file shows how it goes too."""
+        now = time.monotonic()
+        if self._since is None or step <= self._since[1]:
+            self._since = (now, step)
+        elif now - self._said >= LOG_SECONDS or step == total:
+            begun, first = self._since
+            left = (now - begun) / (step - first) * (total - step)
+            self._say(f"{node}: {step} of {total}, {note}, about {left / 60:.0f} min left")
+            self._said = now
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)

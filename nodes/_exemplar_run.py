@@ -99,7 +99,10 @@ def train_exemplar(parts: Parts, settings: Settings, ctx: Context) -> tuple[Any,
                             lambda done, total: ctx.progress(done, total, note="encoding examples"))
             draw = sheet_maker(source, model, trainer, parts, vae, run) if settings.sample_every else None
             _fit(parts, settings, ctx, run, trainer, source, draw)
-        return finish(run, trainer, model, parts, settings.half)
+        found = finish(run, trainer, model, parts, settings.half)
+    if workers.main:
+        ctx.announce(run.folder / "model")
+    return found
 
 
 def _fit(parts: Parts, settings: Settings, ctx: Context, run: Run, trainer: Trainer, source: Source, draw: Any) -> None:

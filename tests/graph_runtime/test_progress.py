@@ -1,0 +1,39 @@
+"""What a person sees of a long run where there is no terminal: a line now and then, not a bar."""
+
+from inlay.graph_runtime import Context, progress
+from inlay.graph_runtime.events import NodeProgress, NodeStarted, RunStarted, Saved
+
+
+def lines(capsys, monkeypatch, events, *, every, enabled=True):
+    clock = iter(range(0, 100_000, 10))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress, "LOG_SECONDS", every)
+    with progress.Bars(enabled=enabled) as bars:
+        for event in (RunStarted(1), NodeStarted("train", "train.exemplar"), *events):
+            bars(event)
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("train:")]
+
+
+def steps(count, note="loss 0.1"):
+    return [NodeProgress("train", step + 1, count, None, note) for step in range(count)]
+
+
+def test_long_work_leaves_a_line_now_and_then_and_one_at_the_end(capsys, monkeypatch):
+    said = lines(capsys, monkeypatch, steps(31), every=100)
+    assert said[0] == "train: 11 of 31, loss 0.1, about 3 min left"
+    assert said[-1] == "train: 31 of 31, loss 0.1, about 0 min left"
+    assert len(said) == 4
+
+
+def test_work_without_a_note_and_quiet_runs_say_nothing(capsys, monkeypatch):
+    assert not lines(capsys, monkeypatch, steps(31, note=""), every=10)
+    assert not lines(capsys, monkeypatch, steps(31), every=10, enabled=False)
+
+
+def test_what_a_node_keeps_itself_is_announced(tmp_path):
+    heard = []
+    ctx = Context(out=tmp_path, listeners=(heard.append,))
+    ctx.node = "train"
+    ctx.announce(tmp_path / "model")
+    assert ctx.saved == [tmp_path / "model"]
+    assert heard == [Saved("train", str(tmp_path / "model"))]
