@@ -74,7 +74,7 @@ class Context:
         self.emit(Warned(self.node or None, message))
 
     def announce(self, path: Path) -> None:
-        """Name a file or folder below the output folder that a node keeps up to date itself, such as a trained model."""
+        """Name a file or folder below the output folder that a node keeps up to date itself, such as a model."""
         self.saved.append(path)
         self.emit(Saved(self.node, str(path)))
 

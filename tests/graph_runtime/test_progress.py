@@ -1,12 +1,14 @@
 """What a person sees of a long run where there is no terminal: a line now and then, not a bar."""
 
+from types import SimpleNamespace
+
 from inlay.graph_runtime import Context, progress
 from inlay.graph_runtime.events import NodeProgress, NodeStarted, RunStarted, Saved
 
 
 def lines(capsys, monkeypatch, events, *, every, enabled=True):
     clock = iter(range(0, 100_000, 10))
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr(progress, "LOG_SECONDS", every)
     with progress.Bars(enabled=enabled) as bars:
         for event in (RunStarted(1), NodeStarted("train", "train.exemplar"), *events):
@@ -20,7 +22,7 @@ def steps(count, note="loss 0.1"):
 
 def test_long_work_leaves_a_line_now_and_then_and_one_at_the_end(capsys, monkeypatch):
     said = lines(capsys, monkeypatch, steps(31), every=100)
-    assert said[0] == "train: 11 of 31, loss 0.1, about 3 min left"
+    assert said[0] == "train: 10 of 31, loss 0.1, about 4 min left"
     assert said[-1] == "train: 31 of 31, loss 0.1, about 0 min left"
     assert len(said) == 4
 
