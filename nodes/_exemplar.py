@@ -179,8 +179,7 @@ def preprocess_exemplar(image: Tensor, size: int, how: Preprocess = "crop", mean
     """
     rows = [_resized(row, size, how) for row in image]
     pixels = torch.stack(rows).permute(0, 3, 1, 2).to(torch.float64) / 255
-    place = {"dtype": torch.float64}
-    centre, spread = (torch.tensor(list(values), **place)[:, None, None] for values in (mean, std))  # type: ignore[call-overload]
+    centre, spread = (torch.tensor(list(values), dtype=torch.float64)[:, None, None] for values in (mean, std))
     return ((pixels - centre) / spread).to(image.dtype if image.dtype == torch.float64 else torch.float32)
 
 

@@ -74,8 +74,8 @@ def sheet_maker(source: Source, model: ExemplarDenoiser, trainer: Trainer, parts
         state = torch.get_rng_state()
         model.eval()
         with averaged(trainer.values, trainer.average):
-            told = model.encoder.project(batch.token.to(device))  # type: ignore[operator]
-            empty = model.encoder.uncond_vector.expand_as(told)  # type: ignore[operator, union-attr]
+            told = model.encoder.project(batch.token.to(device))
+            empty = model.encoder.uncond_vector.expand_as(told)
             extra = torch.cat([batch.masked, batch.keep], dim=1).to(device)
             stream = gaussian(tuple(batch.latent.shape), 0).stream()
             guidance = Guidance(told, empty, SHEET_GUIDANCE, True, extra)
@@ -141,7 +141,7 @@ def _write_model(folder: Path, model: ExemplarDenoiser, parts: Any, half: bool) 
     try:
         with quiet():
             unet = _cast(model.unet, kind)
-            unet.save_pretrained(beside / "unet")  # type: ignore[operator]
+            unet.save_pretrained(beside / "unet")
             save_encoder(_cast(model.encoder, kind), beside / "image_encoder")
             module = dataclasses.replace(parts.vae, dtype="float16" if half else parts.vae.dtype).load("cpu")
             module.save_pretrained(beside / "vae")
@@ -180,7 +180,7 @@ def _forget_place(path: Path) -> None:
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-def _cast(module: torch.nn.Module, kind: torch.dtype) -> torch.nn.Module:
+def _cast(module: Any, kind: torch.dtype) -> Any:
     from copy import deepcopy
 
     cast = deepcopy(module).cpu().to(kind)

@@ -165,7 +165,8 @@ def _model(parts: Parts, settings: Settings, side: int, workers: Workers) -> Exe
         widen(unet, parts.denoiser.latent_channels + 1)
     plain = workers.device.type == "cpu" and (side // parts.vae.factor) ** 2 <= SMALL
     prepare(unet, one_token=encoder.one_token, plain_attention=plain, checkpointing=settings.checkpointing)
-    return ExemplarDenoiser(unet, encoder).to(workers.device, master, memory_format=torch.channels_last)
+    whole = ExemplarDenoiser(unet, encoder).to(workers.device, master)
+    return whole.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _encoders(vae: Any, parts: Parts, encoder: Any, workers: Workers, precision: Precision) -> Encoders:

@@ -173,14 +173,17 @@ class Source:
 class ExemplarDenoiser(nn.Module):
     """UNet and exemplar encoder as they train: joined latents and CLIP tokens in, the model's output out."""
 
+    unet: Any
+    encoder: Any
+
     def __init__(self, unet: nn.Module, encoder: nn.Module):
         super().__init__()
         self.unet, self.encoder = unet, encoder
 
     def forward(self, joined: Tensor, timesteps: Tensor, token: Tensor, dropped: Tensor) -> Tensor:
         """`[b 9 lh lw]`, `[b]`, `[b n d]` and `[b]` (True: the learned vector instead) -> `[b 4 lh lw]`."""
-        told = self.encoder.project(token)  # type: ignore[operator]
-        unconditional = self.encoder.uncond_vector.expand_as(told)  # type: ignore[operator, union-attr]
+        told = self.encoder.project(token)
+        unconditional = self.encoder.uncond_vector.expand_as(told)
         told = torch.where(dropped[:, None, None], unconditional.to(told.dtype), told)
         output: Tensor = self.unet(joined, timesteps, encoder_hidden_states=told, return_dict=False)[0]
         return output
@@ -192,7 +195,7 @@ class ExemplarDenoiser(nn.Module):
         would shrink it.
         """
         one_token = bool(self.encoder.one_token)
-        inert = {f"encoder.{name}" for name in self.encoder.inert()} if one_token else set()  # type: ignore[operator]
+        inert = {f"encoder.{name}" for name in self.encoder.inert()} if one_token else set()
         names = []
         for name, _ in self.named_parameters():
             if name.startswith("encoder.model.") or name in inert:
@@ -218,6 +221,7 @@ def widen(unet: Any, extra: int = EXTRA) -> None:
     old = unet.conv_in
     new = nn.Conv2d(old.in_channels + extra, old.out_channels, old.kernel_size, old.stride, old.padding)
     new = new.to(old.weight)
+    assert new.bias is not None
     with torch.no_grad():
         new.weight.zero_()
         new.weight[:, :old.in_channels] = old.weight

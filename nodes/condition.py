@@ -41,7 +41,7 @@ class Conditioned(NamedTuple):
 
 def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     encoder = known.get("text_encoder")
-    if hasattr(encoder, "image_size"):
+    if encoder is not None and hasattr(encoder, "image_size"):
         raise BadInput("text_encoder", found=f"the {encoder.label}", expected="a text encoder",
                        fix="use condition.exemplar with it: it looks at a picture")
     if encoder is None or not getattr(encoder, "known", False):
