@@ -81,5 +81,8 @@ def export_exemplar(folder: Path, trained: Path) -> Path:
     """Copy a model that `train.exemplar` wrote, without its VAE: that is dollhouse's own."""
     beside = folder.with_name(f".{folder.name}.new.{os.getpid()}")
     shutil.copytree(trained, beside, ignore=shutil.ignore_patterns("vae"))
+    index = beside / "model_index.json"
+    parts = json.loads(index.read_text(encoding="utf-8")) | {"vae": [None, None]}
+    index.write_text(json.dumps(parts, indent=2) + "\n", encoding="utf-8")
     (beside / "LICENSE").write_text(LICENSE, encoding="utf-8")
     return swap_in(beside, folder)

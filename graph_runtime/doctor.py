@@ -172,11 +172,12 @@ def _embedded() -> Iterable[Finding]:
     indexes = sorted(EMBEDDED.glob("**/model_index.json"))
     if not indexes:
         yield Finding("dollhouse", False, f"no embedded model in {EMBEDDED}", REINSTALL)
-    for index in indexes:
+    alone = sorted(path for path in EMBEDDED.glob("*/config.json") if path.with_name("model.safetensors").is_file())
+    for index in indexes + alone:
         folder = index.parent
         problems = [problem for path in sorted(folder.rglob("*.safetensors")) if (problem := _damage(path))]
-        problems += _absent(index)
-        name = folder.parent.name if folder.name == "weights" else folder.name
+        problems += [] if index in alone else _absent(index)
+        name = folder.parent.name if folder.name == "weights" else f"dollhouse-{folder.name}"
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
         yield Finding(name, not problems, "; ".join(problems) or f"embedded, {size:.1f} MiB",
                       REINSTALL if problems else "")

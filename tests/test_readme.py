@@ -26,6 +26,9 @@ def blocks(language):
 def here(tmp_path, monkeypatch):
     shutil.copy(ROOT / "workflows" / "room.png", tmp_path / "room.png")
     shutil.copy(ROOT / "workflows" / "room-mask.png", tmp_path / "hole.png")
+    shutil.copy(ROOT / "workflows" / "exemplar.png", tmp_path / "exemplar.png")
+    shutil.copytree(ROOT / "workflows" / "photos", tmp_path / "photos")
+    shutil.copy(ROOT / "workflows" / "boxes.csv", tmp_path / "boxes.csv")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
