@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .spec import NodeSpec as NodeSpec
     from .spec import PathRole as PathRole
     from .spec import Port as Port
+    from .spec import ReadMany as ReadMany
     from .spec import ReadPath as ReadPath
     from .spec import ReadPaths as ReadPaths
     from .spec import Registry as Registry
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "context": ("Context",),
     "errors": ("BadInput", "Cancelled", "InlayError", "ModelError", "NodeError", "Problem", "WorkflowError"),
-    "spec": ("ModelSource", "NodeSpec", "PathRole", "Port", "ReadPath", "ReadPaths", "Registry", "Repeat", "node"),
+    "spec": ("ModelSource", "NodeSpec", "PathRole", "Port", "ReadMany", "ReadPath", "ReadPaths", "Registry", "Repeat",
+             "node"),
 }
 _LAZY = {name: module for module, names in _HOMES.items() for name in names}
 

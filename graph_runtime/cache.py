@@ -23,12 +23,14 @@ class MemoryCache:
         self._items: OrderedDict[bytes, tuple[Outputs, int, list[int]]] = OrderedDict()
 
     def get(self, key: bytes) -> Outputs | None:
-        """The outputs under `key`, or None; a result that somebody wrote into since is forgotten."""
+        """The outputs under `key`, or None; a result that somebody wrote into since, or whose files are gone, is not
+        given: a value that stands for files says by `gone` that they are no longer what they were.
+        """
         item = self._items.get(key)
         if item is None:
             return None
         outputs, size, versions = item
-        if _versions(outputs) != versions:
+        if _versions(outputs) != versions or any(getattr(value, "gone", False) for value in outputs):
             del self._items[key]
             self.bytes -= size
             return None

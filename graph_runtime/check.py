@@ -143,7 +143,7 @@ class Checker:
         settings = {key: getattr(model, key) for key in spec.params.model_fields}
         digests: list[str] | None = []
         for parameter, role in spec.path_roles.items():
-            if isinstance(value := settings[parameter], str):
+            if isinstance(value := settings[parameter], (str, list)):
                 settings[parameter], found = self._path(name, parameter, value, role)
                 digests = None if found is None or digests is None else [*digests, found]
         if spec.effects and isinstance(prefix := settings.get("prefix"), str) and not safe_prefix(prefix):
@@ -192,8 +192,13 @@ class Checker:
                 return f", or set it with --{name}"
         return ""
 
-    def _path(self, node: str, parameter: str, value: str, role: PathRole) -> tuple[str, str | None]:
-        """The path to open and the digest of what is there (None: it will only exist during the run)."""
+    def _path(self, node: str, parameter: str, value: Any, role: PathRole) -> tuple[Any, str | None]:
+        """The path (or list of them) to open and the digest of what is there (None: it is written during the run)."""
+        if isinstance(value, list):
+            looked = [self._path(node, parameter, item, role) for item in value]
+            self.files.pop((node, parameter), None)  # a record names one file for each setting
+            seen = [found for _, found in looked if found is not None]
+            return [path for path, _ in looked], f"list:{' '.join(seen)}" if len(seen) == len(value) else None
         try:
             path, found = self.reader.look(value, role, trusted=(node, parameter) in self.trusted)
         except BadInput as error:
@@ -208,8 +213,7 @@ class Checker:
                 "name": path.name,
                 "digest": found,
                 "path": str(path),
-                "kind": role.kind,
-                "size": size,
+                "kind": role.kind, "size": size,
             }
         return str(path), found
 

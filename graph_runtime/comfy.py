@@ -187,8 +187,10 @@ def checked_settings(spec: NodeSpec, inputs: Mapping[str, Any]) -> dict[str, Any
                        fix=f"change {name!r} on the node") from None
     settings = {name: getattr(model, name) for name in spec.params.model_fields}
     for name, role in spec.path_roles.items():
-        if isinstance(settings[name], str):
-            settings[name] = resolve_path(name, settings[name], role)
+        if isinstance(value := settings[name], str):
+            settings[name] = resolve_path(name, value, role)
+        elif isinstance(value, list):
+            settings[name] = [resolve_path(name, item, role) for item in value]
     return settings
 
 

@@ -26,7 +26,7 @@ class Loaded:
     registry: Registry
     roots: list[Path]
     out: Path
-    trusted: dict[Override, str]
+    trusted: dict[Override, Any]
     recorded_names: dict[Override, str] = field(default_factory=dict)
 
     def plan(self) -> Plan:
@@ -158,7 +158,7 @@ def _locate(source: str | os.PathLike[str]) -> Path:
 
 def _apply(
     workflow: Workflow, registry: Registry, values: Mapping[str, Any], settings: Mapping[str, Any]
-) -> dict[Override, str]:
+) -> dict[Override, Any]:
     """Write the user's values into the workflow; returns the paths among them, which may point anywhere."""
     problems = []
     typed: dict[Override, Any] = {}
@@ -180,7 +180,7 @@ def _apply(
     for target, value in settings.items():
         node, _, parameter = target.partition(".")
         typed[node, parameter] = value
-    trusted: dict[Override, str] = {}
+    trusted: dict[Override, Any] = {}
     for (node, parameter), value in typed.items():
         entry = workflow.nodes.get(node)
         if entry is None:
@@ -197,7 +197,7 @@ def _apply(
         value = _plain(value)
         entry.params[parameter] = value
         spec = registry.get(entry.type)
-        if spec is not None and parameter in spec.path_roles and isinstance(value, str):
+        if spec is not None and parameter in spec.path_roles and isinstance(value, (str, list)):
             trusted[node, parameter] = value
     if problems:
         raise WorkflowError(problems)
@@ -208,14 +208,16 @@ def _plain(value: Any) -> Any:
     """What Python callers naturally hand over, as the file would say it: paths as text, numpy's numbers as numbers."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
-def _paths(workflow: Workflow, registry: Registry) -> Iterator[tuple[Override, str]]:
+def _paths(workflow: Workflow, registry: Registry) -> Iterator[tuple[Override, Any]]:
     for name, entry in workflow.nodes.items():
         spec = registry.get(entry.type)
         for parameter in spec.path_roles if spec is not None else ():
-            if isinstance(value := entry.params.get(parameter), str):
+            if isinstance(value := entry.params.get(parameter), (str, list)):
                 yield (name, parameter), value
 
 

@@ -134,7 +134,10 @@ _encode: Callable[[Any], str] = json.JSONEncoder(sort_keys=True, default=repr).e
 
 def _key_material(step: Step) -> bytes:
     settings = step.settings
-    if step.spec.path_roles:  # the content of a file counts, not where it lies
-        settings = {key: value for key, value in settings.items() if key not in step.spec.path_roles or not step.files}
+    if step.spec.path_roles and step.files:  # the content of a file counts, and what it is for, not where it lies
+        settings = {
+            key: value if key not in step.spec.path_roles else len(value) if isinstance(value, list) else bool(value)
+            for key, value in settings.items()
+        }
     described = [value.fingerprint for value in step.known or () if isinstance(value, ModelDescription)]
     return _encode([step.spec.id, step.spec.version, step.spec.digest, settings, step.files, described]).encode()

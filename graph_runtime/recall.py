@@ -48,6 +48,8 @@ def record(plan: Plan, registry: Registry, named: Mapping[Override, str]) -> str
             value = entry.params.get(parameter)
             if isinstance(value, str) and (role.kind != "model" or (node, parameter) in plan.files or _is_path(value)):
                 entry.params[parameter] = Path(value).name
+            elif isinstance(value, list):
+                entry.params[parameter] = [Path(str(item)).name for item in value]
     files = {}
     for (node, parameter), file in plan.files.items():
         name = named.get((node, parameter), file["name"])

@@ -55,6 +55,7 @@ class PathRole:
 
 ReadPath = Annotated[str, PathRole("file")]
 ReadPaths = Annotated[str, PathRole("files")]
+ReadMany = Annotated[str | list[str], PathRole("files")]  # or a list of files, folders and globs
 ModelSource = Annotated[str, PathRole("model")]
 
 

@@ -72,6 +72,23 @@ class Photos:
     photos: tuple[Photo, ...]
     name: str
 
+    def __post_init__(self) -> None:
+        """Remember the files as they are now."""
+        object.__setattr__(self, "_states", self._state())
+
+    def _state(self) -> list[tuple[int, ...]]:
+        files = [path for photo in self.photos for path in (photo.path, photo.mask) if path is not None]
+        seen = [path.stat() for path in files]
+        return [(one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino) for one in seen]
+
+    @property
+    def gone(self) -> bool:
+        """True when a file is no longer there, or no longer as it was described."""
+        try:
+            return bool(self._state() != getattr(self, "_states", None))
+        except OSError:
+            return True
+
     def __len__(self) -> int:
         return len(self.photos)
 
@@ -120,8 +137,10 @@ def look_at(files: Sequence[Path]) -> dict[str, tuple[int, int]]:
     """Upright width and height of each picture by name, from the headers alone.
 
     Raises:
-        BadInput: a file is no picture, or two have one name.
+        BadInput: there is none, a file is no picture, or two have one name.
     """
+    if not files:
+        raise BadInput("path", found="an empty list", expected="at least one picture", fix="name pictures or a folder")
     sizes: dict[str, tuple[int, int]] = {}
     for file in files:
         if file.name in sizes:

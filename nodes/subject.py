@@ -11,7 +11,7 @@ from PIL import ImageDraw
 from pydantic import Field
 from torch import Tensor
 
-from ..graph_runtime import BadInput, Context, ReadPath, ReadPaths, node
+from ..graph_runtime import BadInput, Context, ReadMany, ReadPath, ReadPaths, node
 from ._boxes import Box, padded, read_boxes, unfit
 from ._detect import Detection, Pick, Wanted, check_wanted, choose, find_all, nothing_found, tell
 from ._grid import columns_for, draw_sheet
@@ -49,7 +49,7 @@ def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
 
 
 @node("subject.photos", version=1, check=_check)
-def photos(path: ReadPaths, ctx: Context, detector: Detector | None = None, masks: ReadPaths | None = None,
+def photos(path: ReadMany, ctx: Context, detector: Detector | None = None, masks: ReadPaths | None = None,
            boxes: ReadPath | None = None, label: str | None = None,
            padding: Annotated[float, Field(ge=0, le=2)] = 0.0, pick: Pick = "best", score: Share = 0.9,
            min_area: Share = 0.02, max_area: Share = 0.8) -> Gathered:
@@ -60,7 +60,7 @@ def photos(path: ReadPaths, ctx: Context, detector: Detector | None = None, mask
     read here (a detector sees each of them), so a folder may hold many thousands.
 
     Args:
-        path: a folder of pictures, a glob, or one picture.
+        path: a folder of pictures, a glob, one picture, or a list of these.
         detector: finds a box in each photo, unless masks are given.
         masks: a folder or glob of masks, white = subject, of the photos' names and sizes; they override all else.
         boxes: COCO JSON, or CSV with the columns file,left,top,right,bottom (or x,y,width,height) and perhaps label.
@@ -77,7 +77,7 @@ def photos(path: ReadPaths, ctx: Context, detector: Detector | None = None, mask
     """
     wanted = Wanted(label, score, min_area, max_area, pick)
     _check({"detector": detector}, {**wanted._asdict(), "masks": masks, "boxes": boxes})
-    files = find_pictures(path)
+    files = [file for one in (path if isinstance(path, list) else [path]) for file in find_pictures(one)]
     sizes = look_at(files)
     drawn: dict[str, Path] = {}
     if masks is not None:
@@ -93,7 +93,8 @@ def photos(path: ReadPaths, ctx: Context, detector: Detector | None = None, mask
         found = {name: [(0, 0, *size)] for name, size in sizes.items()}
     gathered = [Photo(file, *sizes[file.name], tuple(padded(box, sizes[file.name], padding) for box in
                                                      found.get(file.name, ())), drawn.get(file.name)) for file in files]
-    some = SomePhotos(tuple(photo for photo in gathered if photo.boxes), Path(path).name)
+    name = Path(path).name if isinstance(path, str) else f"{len(files)} photos"
+    some = SomePhotos(tuple(photo for photo in gathered if photo.boxes), name)
     bare = [photo.name for photo in gathered if not photo.boxes]
     if bare:
         ctx.warn(f"{len(bare)} of {len(gathered)} photos have no box and are not used: {', '.join(bare[:4])}"

@@ -1,5 +1,6 @@
 """subject.photos: sizes from headers, boxes from masks or whole photos, what is refused, and what its value tells."""
 
+import json
 import os
 import shutil
 import time
@@ -8,7 +9,7 @@ import inlay
 import numpy as np
 import pytest
 import torch
-from inlay.graph_runtime import BadInput, Context, WorkflowError
+from inlay.graph_runtime import BadInput, Context, NodeError, WorkflowError
 from inlay.nodes import image, mask
 from inlay.nodes._photos import look_at, match_masks, read_mask
 from inlay.nodes._pictures import picture_size
@@ -328,9 +329,71 @@ def test_in_a_workflow_a_changed_photo_is_seen(folder, tmp_path):
     assert not torch.equal(first, changed)
 
 
-def test_a_strangers_file_reads_no_photos_masks_or_boxes_elsewhere(folder, tmp_path):
-    import json
+def test_a_list_of_pictures_folders_and_globs(folder, tmp_path, ctx):
+    one = save(tmp_path / "one.png")
+    some = photos([str(one), str(folder / "*.jpg")], ctx).photos
+    assert [photo.name for photo in some.photos] == ["one.png", "2.jpg", "3.jpg"]
+    assert some.name == "3 photos"
+    with pytest.raises(BadInput, match="an empty list"):
+        photos([], ctx)
+    with pytest.raises(BadInput, match=r"two pictures called 'one\.png'"):
+        photos([str(one), str(one)], ctx)
+    result = inlay.run(workflow(tmp_path), photos=[one, folder], out=str(tmp_path / "out"))
+    assert torch.equal(result["sheet"], photos([str(one), str(folder)], ctx).overview)
 
+
+def test_a_list_in_a_workflow_file_is_read_below_the_file_only_and_contents_count(folder, tmp_path, monkeypatch):
+    inside = tmp_path / "inside"
+    shutil.copytree(folder, inside)
+    save(tmp_path / "secret.png")
+    outside = str(tmp_path / "secret.png")
+    for path in (["2.jpg", "../secret.png"], ["2.jpg", outside], ["2.jpg", "missing.jpg"], [1], []):
+        (inside / "w.json").write_text(json.dumps(workflow(tmp_path, path=path)))
+        with pytest.raises((WorkflowError, NodeError)) as caught:
+            inlay.run(str(inside / "w.json"), out=str(tmp_path / "out"))
+        assert "some.path" in str(caught.value)
+    (inside / "w.json").write_text(json.dumps(workflow(tmp_path, path=["2.jpg", "10.png"])))
+    sheets = []
+    for _ in range(2):
+        sheets.append(inlay.run(str(inside / "w.json"), out=str(tmp_path / "out"))["sheet"])
+        save(inside / "10.png")
+    assert not torch.equal(*sheets)
+
+
+def test_a_list_is_recorded_by_names_alone(folder, tmp_path):
+    graph = workflow(tmp_path, path=[str(folder / "2.jpg"), str(folder / "10.png")])
+    graph["nodes"]["save"] = {"type": "image.save", "version": 1, "inputs": {"image": "some.overview"}}
+    result = inlay.run(graph, out=str(tmp_path / "out"))
+    recorded = Pil.open(result.paths[0]).text["inlay"]
+    assert str(tmp_path) not in recorded
+    assert json.loads(recorded)["workflow"]["nodes"]["some"]["params"]["path"] == ["2.jpg", "10.png"]
+
+
+def test_photos_that_moved_are_described_anew_though_their_contents_are_known(folder, tmp_path):
+    graph = workflow(tmp_path)
+    graph["outputs"]["photos"] = "some.photos"
+    inlay.run(graph, photos=str(folder), out=str(tmp_path / "out"))
+    for number in range(2):
+        shutil.copytree(folder, tmp_path / f"new{number}")
+    again = inlay.run(graph, photos=str(tmp_path / "new0"), out=str(tmp_path / "out"))["photos"]
+    assert not again.gone
+    save(again.photos[0].path.parent / "2.jpg")
+    assert again.gone
+    shutil.rmtree(folder)
+    last = inlay.run(graph, photos=str(tmp_path / "new1"), out=str(tmp_path / "out"))["photos"]
+    assert last.photos[0].path.parent == tmp_path / "new1"
+    assert last.photos[0].picture().shape == (99, 141, 3)
+
+
+def test_what_a_path_is_for_is_part_of_what_a_result_depends_on(tmp_path):
+    """The same two files as two photos, and as a photo and its mask."""
+    photo, drawn = save(tmp_path / "a.png"), save_mask(tmp_path / "b.png")
+    both = inlay.run(workflow(tmp_path), photos=[photo, drawn], out=str(tmp_path / "out"))["sheet"]
+    masked = inlay.run(workflow(tmp_path, masks=str(drawn)), photos=[photo], out=str(tmp_path / "out"))["sheet"]
+    assert both.shape != masked.shape
+
+
+def test_a_strangers_file_reads_no_photos_masks_or_boxes_elsewhere(folder, tmp_path):
     inside = tmp_path / "inside"
     shutil.copytree(folder, inside / "photos")
     for params in ({"path": str(folder)}, {"path": "../photos"}, {"masks": str(folder)}, {"boxes": "/etc/passwd"}):
