@@ -189,7 +189,7 @@ def _absent(index: Path) -> Iterable[str]:
         folder = index.parent / name
         if library is not None and not any(folder.glob("*.json")):
             yield f"{name}: no configuration"
-        elif name in ("unet", "vae", "text_encoder") and not any(folder.glob("*.safetensors")):
+        elif library is not None and name in ("unet", "vae", "text_encoder", "image_encoder") and not any(folder.glob("*.safetensors")):
             yield f"{name}: no weights"
 
 
