@@ -183,13 +183,16 @@ def _embedded() -> Iterable[Finding]:
                       REINSTALL if problems else "")
 
 
+WEIGHTED = ("unet", "vae", "text_encoder", "image_encoder")
+
+
 def _absent(index: Path) -> Iterable[str]:
     parts = {name: value for name, value in json.loads(index.read_text()).items() if isinstance(value, list)}
     for name, (library, _) in parts.items():
         folder = index.parent / name
         if library is not None and not any(folder.glob("*.json")):
             yield f"{name}: no configuration"
-        elif library is not None and name in ("unet", "vae", "text_encoder", "image_encoder") and not any(folder.glob("*.safetensors")):
+        elif library is not None and name in WEIGHTED and not any(folder.glob("*.safetensors")):
             yield f"{name}: no weights"
 
 
