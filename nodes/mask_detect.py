@@ -5,13 +5,16 @@ from typing import Annotated, Any, NamedTuple
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
-from ..graph_runtime import Context, node
-from ._detect import Pick, Wanted, check_wanted, choose, draw, fill_boxes, find_in, grow, nothing_found
-from ._ports import Boxes, Detector, Image, Mask, require_finite, require_image
+from ..graph_runtime import BadInput, Context, node
+from ._boxes import area_share
+from ._detect import Detection, Pick, Wanted, check_wanted, choose, draw, fill_boxes, find_in, grow, nothing_found
+from ._masks import bounding_box, unit_mask
+from ._ports import Boxes, Detector, Image, Mask, require_finite, require_image, require_mask
 
 Share = Annotated[float, Field(ge=0, le=1)]
-INSTEAD = "draw a mask and use mask.load or mask.shape in place of mask.detect"
+INSTEAD = "draw a mask: wire mask.load or mask.shape into mask, which overrides detection"
 
 
 class Detected(NamedTuple):
@@ -27,8 +30,8 @@ def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
 
 
 @node("mask.detect", version=1, check=_check)
-def detect(image: Image, detector: Detector, ctx: Context, label: str | None = None, pick: Pick = "best",
-           score: Share = 0.9, min_area: Share = 0.02, max_area: Share = 0.8,
+def detect(image: Image, detector: Detector, ctx: Context, mask: Mask | None = None, label: str | None = None,
+           pick: Pick = "best", score: Share = 0.9, min_area: Share = 0.02, max_area: Share = 0.8,
            padding: Annotated[float, Field(ge=0, le=2)] = 0.0) -> Detected:
     """Find a thing in each picture with a DETR, and mask its box (Carion et al. 2020).
 
@@ -39,6 +42,7 @@ def detect(image: Image, detector: Detector, ctx: Context, label: str | None = N
     Args:
         image: pictures of any size; the detector sees them as its preprocessor_config.json says.
         detector: from model.detector.
+        mask: a mask of the pictures that overrides detection: it is passed on as it is, and nothing is looked for.
         label: what to look for, one of the detector's labels in any case; null takes whatever is found.
         pick: best: the surest of each picture; largest: the one with the largest box; all: every one.
         score: the lowest probability that counts.
@@ -47,10 +51,13 @@ def detect(image: Image, detector: Detector, ctx: Context, label: str | None = N
         padding: grows each box on every side, as a share of its own length.
 
     Raises:
-        BadInput: a label that the detector does not know; nothing found in a picture, with what was found instead.
+        BadInput: a label that the detector does not know; nothing found in a picture, with what was found instead; a
+            mask of another size, or an empty one.
     """
     check_wanted(detector, label, min_area, max_area)
     require_finite(require_image(image), "image", what="the picture", fix="look for the node that made them")
+    if mask is not None:
+        return _given(unit_mask(require_mask(mask, image)), image)
     wanted = Wanted(label, score, min_area, max_area, pick)
     height, width = image.shape[1:3]
     masks, boxes, overlays = [], [], []
@@ -64,3 +71,18 @@ def detect(image: Image, detector: Detector, ctx: Context, label: str | None = N
         boxes.append(grown)
         overlays.append(draw(picture, grown, [item for item in found if item not in taken]))
     return Detected(torch.stack(masks), boxes, torch.stack(overlays))
+
+
+def _given(mask: Tensor, image: Tensor) -> Detected:
+    """A mask that somebody drew, in the form of a detection; one mask serves for all pictures, one picture for all."""
+    count = max(len(mask), len(image))
+    mask, image = (value.expand(count, *value.shape[1:]) for value in (mask, image))
+    boxes = []
+    for number, plane in enumerate(mask, 1):
+        box = bounding_box(plane[None] > 0)
+        if box is None:
+            raise BadInput("mask", found=f"mask {number} of {count} is empty" if count > 1 else "an empty mask",
+                           expected="a mask with something in it, or none", fix="take the wire away to detect instead")
+        boxes.append([Detection(*box, "mask", 1.0, area_share(box, (mask.shape[2], mask.shape[1])))])
+    overlays = [draw(picture, found, []) for picture, found in zip(image, boxes, strict=True)]
+    return Detected(mask.clone(), boxes, torch.stack(overlays))

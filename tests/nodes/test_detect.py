@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from inlay.graph_runtime import BadInput, ModelError, WorkflowError
 from inlay.graph_runtime.models import ModelDescription
-from inlay.nodes import _detector
+from inlay.nodes import _detector, _hub
 from inlay.nodes._detect import Detection, Wanted, choose, decode, find_all, tell, to_corners
 from inlay.nodes._detector import Preprocessing, module_name
 from inlay.nodes.mask_detect import detect
@@ -306,6 +306,35 @@ def test_the_embedded_name_is_known_by_name(monkeypatch, tmp_path):
         detector("dollhouse-detector")
 
 
+def test_a_detector_of_the_hub_is_read_from_the_cache_by_revision(tiny, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(_hub, "_resolved", {})
+    monkeypatch.setenv("INLAY_OFFLINE", "1")
+    repository = tmp_path / "hub" / "models--someone--detr"
+    (repository / "snapshots").mkdir(parents=True)
+    tiny.detector().rename(repository / "snapshots" / ("0" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "no_timm").write_text("0" * 40)
+    part = detector("someone/detr", revision="no_timm").detector
+    assert part.known
+    assert part.preprocessing.shortest == 64
+    assert part.load("cpu").config.num_queries == 7
+    unknown = detector("someone/detr").detector
+    assert not unknown.known
+    with pytest.raises(ModelError, match="INLAY_OFFLINE"):
+        unknown.load("cpu")
+
+
+def test_only_what_a_detector_needs_is_fetched():
+    there = ["README.md", "config.json", "model.safetensors", "preprocessor_config.json", "pytorch_model.bin"]
+    assert set(_hub.needed_files(there, ("detector",), None, "x")) == {
+        "config.json", "model.safetensors", "preprocessor_config.json"}
+    with pytest.raises(ModelError, match="a pickle"):
+        _hub.needed_files(["config.json", "pytorch_model.bin"], ("detector",), None, "x")
+
+
 # what is done with what it finds
 
 
@@ -473,6 +502,23 @@ def test_the_picture_is_not_written_to_and_the_overlay_marks_the_box(ctx):
     assert red[149, 75:225].all()
     assert not red[160:].any()
     assert (found.overlay[0, 160:] < 0.9).any()  # what was not taken, in grey
+
+
+def test_a_given_mask_overrides_detection(ctx):
+    broken = Scripted(((float("nan"),) * 4 + (0, 0.9),))
+    mask = torch.zeros(1, 50, 80)
+    mask[0, 10:20, 30:60] = 0.7
+    mask[0, 12, 12] = 1.0
+    found = detect(picture(50, 80)[None].repeat(2, 1, 1, 1), broken, ctx, mask=mask, padding=0.5)
+    assert torch.equal(found.mask, mask.repeat(2, 1, 1))
+    assert [item[0][:4] for item in found.boxes] == [(12, 10, 60, 20)] * 2
+    assert found.boxes[0][0].area == pytest.approx(480 / 4000)
+    assert found.overlay.shape == (2, 50, 80, 3)
+    with pytest.raises(BadInput, match="an empty mask"):
+        detect(picture(50, 80)[None], broken, ctx, mask=torch.zeros(1, 50, 80))
+    with pytest.raises(BadInput, match="a mask of 50×80") as caught:
+        detect(picture(50, 80)[None], broken, ctx, mask=torch.ones(1, 80, 50))
+    assert caught.value.port == "mask"
 
 
 def test_choose_of_nothing_is_nothing():
