@@ -43,6 +43,7 @@ def _entry(rank: int, workers: int, meeting: str, function: Callable[..., object
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=workers)
     try:
         function(*args)
+        dist.barrier()  # nobody leaves while another still talks to it
     finally:
         dist.destroy_process_group()
 
