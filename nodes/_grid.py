@@ -82,6 +82,9 @@ def draw_sheet(pictures: list[Float[Tensor, "h w 3"]], labels: list[str], column
     return sheet[None]
 
 
+SAID = {"×": "x", "−": "-", "≤": "<=", "≥": ">=", "→": "->"}
+
+
 def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, "height width 3"]:
     """One centred line of text; smaller when it is long, cut with an ellipsis when even that does not fit."""
     label = "".join(_writable(letter) for letter in " ".join(label.split()))
@@ -101,8 +104,10 @@ def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, 
 
 @cache
 def _writable(letter: str) -> str:
-    """The letter, or the name of a Greek one that Pillow's built-in font lacks: η becomes eta."""
+    """The letter, or how it is said where Pillow's built-in font lacks it: η becomes eta, × becomes x."""
     name = unicodedata.name(letter, "").split()
+    if letter in SAID:
+        return SAID[letter]
     missing = bytes(_font(16).getmask("\uffff")) == bytes(_font(16).getmask(letter))
     return name[-1].lower() if missing and name[:1] == ["GREEK"] and "LETTER" in name[:-1] else letter
 

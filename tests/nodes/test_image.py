@@ -487,3 +487,10 @@ def test_grid_mistakes_are_explained():
     with pytest.raises(BadInput, match="NaN") as caught:
         grid([a, a * float("nan")])
     assert caught.value.port == "image_2"
+
+
+@pytest.mark.parametrize(("typed", "said"), [("2×", "2x"), ("≤ 3", "<= 3"), ("a → b", "a -> b")])
+def test_signs_that_the_font_lacks_are_spelled(typed, said):
+    from inlay.nodes._grid import draw_label
+
+    assert torch.equal(draw_label(typed, 120, 24, 14), draw_label(said, 120, 24, 14))
