@@ -7,9 +7,10 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, ReadPath, node
 from ._files import read_tensors
+from ._inversion import Trajectory as Inverted
 from ._noise import GivenNoise
 from ._noise import gaussian as make_gaussian
-from ._ports import Latent, Noise
+from ._ports import Latent, Noise, Trajectory, describe
 from ._tensors import require_latent
 
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]
@@ -63,3 +64,20 @@ def load(path: ReadPath, start: str = "z_T", steps: str = "noises", posterior: s
                            fix="save start and posterior as [b, c, lh, lw], steps as [steps, b, c, lh, lw]")
     given = (tensors.get(key) for key in wanted)
     return Noisy(GivenNoise(next(given), next(given), next(given), name=Path(path).name, keys=wanted))
+
+
+@node("noise.from_trajectory", version=1)
+def from_trajectory(trajectory: Trajectory) -> Noisy:
+    """Begin where an inversion ended: z*_T instead of random noise.
+
+    Edits are deterministic (eta 0), so the noise of the steps is zero.
+
+    Args:
+        trajectory: from invert.ddim.
+    """
+    if not isinstance(trajectory, Inverted):
+        raise BadInput("trajectory", found=describe(trajectory), expected="the trajectory of an inversion",
+                       fix="wire the output of invert.ddim")
+    start = trajectory.start
+    still = start.new_zeros(()).expand(len(trajectory.timesteps), *start.shape)
+    return Noisy(GivenNoise(start, still, name="the trajectory"))

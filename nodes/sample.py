@@ -138,6 +138,8 @@ def _prepare(unet: Any, z_t: Tensor, conditioning: Told | None, scale: float, tu
     def embeddings(value: Tensor) -> Tensor:
         return spread(value, start, "conditioning").to(parameter.dtype)
 
+    if tuning is not None and hasattr(tuning, "on"):
+        tuning = tuning.on(parameter.device, parameter.dtype)
     extra = None if conditioning.extra is None else spread(conditioning.extra, start, "conditioning")
     return start, Guidance(embeddings(conditioning.cond), embeddings(conditioning.uncond), scale, conditioning.differs,
                            extra, tuning)

@@ -1,0 +1,205 @@
+"""Inversions: from a picture's latent back to noise, and embeddings that lead forward to it again.
+
+DDIM inversion (Song et al. 2021) gives the trajectory z*_0 … z*_T. Plain guidance does not walk it back; target-text
+inversion (BARET, 2023) tunes the conditional embedding at each step so that it does, null-text inversion (Mokady et al.
+2023) the unconditional one. Tensors and functions in, tensors out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..graph_runtime import BadInput
+from ._schedule import DdimSchedule, Move
+
+Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Latents of an inversion, on the CPU.
+
+    Attributes:
+        latents: z*_0 … z*_T, `[T + 1, b, c, lh, lw]`.
+        timesteps: of the schedule, noisiest first.
+        key: what the trajectory was made with: model and schedule, for refusing another one's.
+    """
+
+    latents: Tensor
+    timesteps: tuple[int, ...]
+    key: str = ""
+
+    @property
+    def start(self) -> Tensor:
+        """z*_T, where edits begin."""
+        return self.latents[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """Per-step embeddings that an inversion made, and where they lead.
+
+    Attributes:
+        embeddings: `[T, b, n, d]`, noisiest first.
+        half: which half of guidance they replace.
+        achieved: the latents that the tuned steps arrive at, z̄_T … z̄_0, `[T + 1, b, c, lh, lw]`.
+        losses: last loss of each step.
+        updates: gradient steps taken at each step.
+        timesteps: of the schedule, noisiest first.
+        key: what it was made with.
+    """
+
+    embeddings: Tensor
+    half: Literal["cond", "uncond"]
+    achieved: Tensor
+    losses: tuple[float, ...] = ()
+    updates: tuple[int, ...] = ()
+    timesteps: tuple[int, ...] = ()
+    key: str = ""
+
+    def on(self, device: torch.device, dtype: torch.dtype) -> "Tuned":
+        """The same, ready for a model."""
+        return replace(self, embeddings=self.embeddings.to(device, dtype))
+
+    def with_embeddings(self, embeddings: Tensor) -> "Tuned":
+        """Other embeddings for the same steps; where they lead is not known."""
+        return replace(self, embeddings=embeddings, achieved=self.achieved[:1], losses=(), updates=())
+
+    def at(self, step: int) -> tuple[Tensor | None, Tensor | None]:
+        """(conditional, unconditional) embeddings of a reverse step; None keeps the conditioning's own."""
+        own = self.embeddings[step]
+        return (own, None) if self.half == "cond" else (None, own)
+
+
+@dataclass(frozen=True)
+class TuningRecipe:
+    """How embeddings are tuned.
+
+    Attributes:
+        scale: guidance.
+        iterations: gradient steps at most, at each step; 0 leaves plain guidance.
+        rate: learning rate of Adam at a step's number.
+        stop: loss below which a step is good enough, by its number.
+        carry: begin each step with what the one before ended with.
+        half: which embedding is tuned.
+    """
+
+    scale: float
+    iterations: int
+    rate: Callable[[int], float]
+    stop: Callable[[int], float]
+    carry: bool = True
+    half: Literal["cond", "uncond"] = "cond"
+
+
+@torch.no_grad()
+def invert_ddim(model: Model, schedule: DdimSchedule, z: Tensor, told: Tensor | None,
+                progress: Callable[[int, int], None] = lambda step, total: None) -> Tensor:
+    """z*_0 … z*_T of a clean latent, `[T + 1, b, c, lh, lw]`: the deterministic reverse run backwards.
+
+    ε is asked for at (z, t) on the way from the level below t up to t, as published code and diffusers'
+    DDIMInverseScheduler do; guidance 1. z: `[b c lh lw]`; told: `[b n d]`.
+    """
+    moves = schedule.moves()
+    latents = [z]
+    times = torch.tensor([move.t for move in moves], device=z.device)
+    for number, move in enumerate(reversed(moves)):
+        output = model(z, times[move.index], told)
+        x0, e = schedule.predict(output, z, move.ap)
+        z = (move.a ** 0.5) * x0 + ((1 - move.a) ** 0.5) * e
+        latents.append(z)
+        progress(number + 1, len(moves))
+    return torch.stack(latents)
+
+
+def guided_step(schedule: DdimSchedule, move: Move, z: Tensor, uncond: Tensor, cond: Tensor, scale: float) -> Tensor:
+    """One deterministic DDIM step of the guided output."""
+    x0, e = schedule.predict(uncond + scale * (cond - uncond), z, move.a)
+    return schedule.advance(move, x0, e, z)
+
+
+def tune(model: Model, schedule: DdimSchedule, trajectory: Tensor, cond: Tensor, uncond: Tensor, recipe: TuningRecipe,
+         on_step: Callable[[int, int, float, int], None] = lambda step, total, loss, used: None) -> Tuned:
+    """Embeddings with which guidance walks a trajectory back (BARET, TTIS; Mokady et al. 2023, algorithm 1).
+
+    Args:
+        model: frozen; gradients reach its embeddings.
+        schedule: deterministic (eta 0).
+        trajectory: z*_0 … z*_T, `[T + 1, b, c, lh, lw]`.
+        cond: the target text's embedding `[b n d]`.
+        uncond: the empty text's.
+        recipe: what is tuned, and how long.
+        on_step: called with (step, of how many, last loss, gradient steps taken).
+
+    Raises:
+        BadInput: the loss is not finite; the step is named.
+    """
+    moves = schedule.moves()
+    total = len(moves)
+    z, told = trajectory[-1], {"cond": cond, "uncond": uncond}[recipe.half]
+    fresh = told
+    kept, achieved, losses, counts = [], [z], [], []
+    times = torch.tensor([move.t for move in moves], device=z.device)
+    for number, move in enumerate(moves):
+        t, wanted = times[number], trajectory[total - 1 - number]
+        with torch.no_grad():  # the half that is not tuned: once a step
+            fixed = model(z, t, uncond if recipe.half == "cond" else cond)
+
+        def after(embedding: Tensor, t: Tensor = t, z: Tensor = z, fixed: Tensor = fixed, move: Move = move) -> Tensor:
+            free = model(z, t, embedding)
+            halves = (fixed, free) if recipe.half == "cond" else (free, fixed)
+            return guided_step(schedule, move, z, *halves, recipe.scale)
+
+        told, loss, used = _tune_step(after, wanted, told if recipe.carry else fresh, recipe, number, total)
+        with torch.no_grad():
+            z = after(told)
+        kept.append(told)
+        achieved.append(z)
+        losses.append(loss)
+        counts.append(used)
+        on_step(number + 1, total, loss, used)
+    return Tuned(torch.stack(kept), recipe.half, torch.stack(achieved), tuple(losses), tuple(counts),
+                 tuple(int(move.t) for move in moves))
+
+
+def _tune_step(after: Callable[[Tensor], Tensor], wanted: Tensor, told: Tensor, recipe: TuningRecipe, number: int,
+               total: int) -> tuple[Tensor, float, int]:
+    """The tuned embedding of one step, its last loss, and how many gradient steps it took."""
+    if recipe.iterations == 0:
+        with torch.no_grad():
+            return told, float((after(told) - wanted).square().mean()), 0
+    value = told.detach().clone().requires_grad_(True)
+    adam = torch.optim.Adam([value], lr=recipe.rate(number))
+    loss_value = float("nan")
+    used = 0
+    while used < recipe.iterations:
+        used += 1
+        with torch.enable_grad():
+            loss = (after(value) - wanted).square().mean()
+        loss_value = float(loss.detach())
+        if not torch.isfinite(loss):
+            raise BadInput("learning_rate", found=f"a loss of {loss_value} at step {number + 1} of {total}",
+                           expected="a finite loss", fix="lower learning_rate, or use float32")
+        adam.zero_grad(set_to_none=True)
+        loss.backward()
+        adam.step()
+        if loss_value < recipe.stop(number):
+            break
+    return value.detach(), loss_value, used
+
+
+def transition_weights(start: float, end: float, total: int) -> list[float]:
+    """λ_i = start + (end − start)·i/(T − 1), noisiest first; 1 is the tuned embedding."""
+    return [start + (end - start) * number / max(1, total - 1) for number in range(total)]
+
+
+def blend(tuned: Tensor, target: Tensor, weights: list[float]) -> Tensor:
+    """ẽ_t = λ_i·e_t + (1 − λ_i)·e_tgt, `[T, b, n, d]`; exact at 0 and 1."""
+    rows = []
+    for value, weight in zip(tuned, weights, strict=True):
+        rows.append(value if weight == 1 else target.expand_as(value) if weight == 0
+                    else weight * value + (1 - weight) * target)
+    return torch.stack(rows)

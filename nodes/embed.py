@@ -1,0 +1,48 @@
+"""Embeddings between what an inversion tuned and what a text says."""
+
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+
+from ..graph_runtime import BadInput, node
+from ._inversion import Tuned, blend, transition_weights
+from ._ports import Conditioning, Tuning, describe
+
+Weight = Annotated[float, Field(ge=0, le=1)]
+
+
+class Blended(NamedTuple):
+    """Per-step embeddings."""
+
+    tuning: Tuning
+
+
+@node("embed.transition", version=1)
+def transition(tuning: Tuning, conditioning: Conditioning, start: Weight = 0.8, end: Weight = 0.1) -> Blended:
+    """Fade from the tuned embedding to the target text's, step by step (BARET, progressive transition).
+
+    ẽ_t = λ·e_t + (1 − λ)·e_tgt, λ from `start` at the noisiest step to `end` at the last: 0.8 → 0.1 for non-rigid
+    edits, 1 → 1 for rigid ones.
+
+    Args:
+        tuning: from invert.target_text.
+        conditioning: the target text.
+        start: weight of the tuned embedding at the noisiest step.
+        end: its weight at the last step.
+
+    Raises:
+        BadInput: a tuning of the empty text, or of another width than the text's.
+    """
+    if not isinstance(tuning, Tuned):
+        raise BadInput("tuning", found=describe(tuning), expected="the tuning of an inversion",
+                       fix="wire the output of invert.target_text")
+    if tuning.half != "cond":
+        raise BadInput("tuning", found="a tuning of the empty text", expected="one of the target text",
+                       fix="use invert.target_text instead of invert.null_text")
+    target = conditioning.cond
+    if target.shape[1:] != tuning.embeddings.shape[2:]:
+        raise BadInput("conditioning", found=f"embeddings of {list(target.shape[1:])}",
+                       expected=f"{list(tuning.embeddings.shape[2:])}, as the tuning has",
+                       fix="take the text encoder of the model that was inverted with")
+    weights = transition_weights(start, end, len(tuning.embeddings))
+    return Blended(tuning.with_embeddings(blend(tuning.embeddings, target.to(tuning.embeddings), weights)))

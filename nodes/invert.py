@@ -1,0 +1,206 @@
+"""Inversions: back from a picture to noise, and embeddings that lead forward to it again."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ..graph_runtime import BadInput, Context, node
+from ._condition import to_host
+from ._constraints import spread
+from ._inversion import Trajectory as Path
+from ._inversion import Tuned, TuningRecipe, invert_ddim, tune
+from ._ports import Conditioning, Denoiser, Latent, Schedule, Text, Trajectory, Tuning, describe
+from ._schedule import DdimSchedule
+from ._tensors import plain_mode, require_denoiser, require_latent
+from .sample import as_model, require_pair
+
+Scale = Annotated[float, Field(ge=0, le=100)]
+Rate = Annotated[float, Field(gt=0, le=10)]
+Count = Annotated[int, Field(ge=0, le=10_000)]
+Loss = Annotated[float, Field(ge=0)]
+FAR = 0.05  # share of the latent's variance by which a reconstruction may miss it without a warning
+
+
+class Inverted(NamedTuple):
+    """The way from the picture to noise."""
+
+    trajectory: Trajectory
+
+
+class Tunings(NamedTuple):
+    """Embeddings that walk the way back, where they arrive, and how it went."""
+
+    tuning: Tuning
+    latent: Latent
+    report: Text
+
+
+def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    denoiser, conditioning, schedule = (known.get(name) for name in ("denoiser", "conditioning", "schedule"))
+    if schedule is not None:
+        require_deterministic(schedule)
+    if denoiser is not None and getattr(denoiser, "known", False):
+        require_denoiser(denoiser)
+        if conditioning is not None:
+            require_pair(denoiser, conditioning.facts)
+
+
+@node("invert.ddim", version=1, persist=True, check=_check)
+def ddim(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, latent: Latent, ctx: Context) -> Inverted:
+    """Run deterministic DDIM backwards, from a picture's latent to the noise it would come from.
+
+    Guidance 1, with the conditional embedding; one model evaluation a step (Song et al. 2021; BARET, 2023, step 1).
+
+    Args:
+        denoiser: the UNet.
+        conditioning: what the UNet is told on the way: for BARET the target text.
+        schedule: schedule.ddim with eta 0.
+        latent: the picture's, from latent.encode.
+
+    Raises:
+        BadInput: eta is not 0, a solver or time travel is wired, or the parts do not fit together.
+    """
+    require_denoiser(denoiser)
+    require_deterministic(schedule)
+    require_pair(denoiser, conditioning.facts)
+    z = require_latent(latent)
+    with plain_mode(), ctx.lease(denoiser) as unet:
+        state, told = _placed(unet, z, conditioning.cond)
+        latents = invert_ddim(as_model(unet, denoiser), schedule, state, told,
+                              lambda step, total: ctx.progress(step, total))
+    _require_finite(latents)
+    return Inverted(Path(to_host(latents), schedule.timesteps, trajectory_key(denoiser, schedule, z.shape)))
+
+
+@node("invert.target_text", version=1, persist=True, check=_check)
+def target_text(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, trajectory: Trajectory,
+                ctx: Context, guidance_scale: Scale = 7.5, iterations: Count = 5, learning_rate: Rate = 1e-3,
+                stop_start: Loss = 1e-5, stop_step: Loss = 2e-5, carry: bool = True) -> Tunings:
+    """Tune the target text's embedding at every step until guidance walks the trajectory back (BARET, TTIS).
+
+    The unconditional prediction is made once a step; gradients reach the embedding alone.
+
+    Args:
+        denoiser: the UNet that the trajectory was made with.
+        conditioning: the target text.
+        schedule: the trajectory's.
+        trajectory: from invert.ddim with the same conditioning.
+        guidance_scale: of the walk back and of the edit that follows.
+        iterations: gradient steps at most at each step; 0 leaves the embedding as it is, which is plain DDIM.
+        learning_rate: of Adam, fresh at each step.
+        stop_start: loss below which the first step is good enough.
+        stop_step: how much that grows with each step.
+        carry: begin each step with the embedding that the one before ended with.
+
+    Raises:
+        BadInput: the trajectory belongs to another model, schedule or size; the loss diverges (the step is named).
+    """
+    recipe = TuningRecipe(guidance_scale, iterations, lambda step: learning_rate,
+                          lambda step: stop_start + stop_step * step, carry, "cond")
+    return _tune(denoiser, conditioning, schedule, trajectory, ctx, recipe)
+
+
+@node("invert.null_text", version=1, persist=True, check=_check)
+def null_text(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, trajectory: Trajectory, ctx: Context,
+              guidance_scale: Scale = 7.5, iterations: Count = 10, learning_rate: Rate = 1e-2,
+              stop_start: Loss = 1e-5, stop_step: Loss = 2e-5, carry: bool = True) -> Tunings:
+    """Tune the empty text's embedding at every step instead (Mokady et al. 2023, a rival).
+
+    The rate falls as published, by a hundredth of itself each step.
+
+    Args:
+        denoiser: the UNet that the trajectory was made with.
+        conditioning: the source text, and the empty one to begin from.
+        schedule: the trajectory's.
+        trajectory: from invert.ddim with the same conditioning.
+        guidance_scale: of the walk back and of the edit that follows.
+        iterations: gradient steps at most at each step; 0 leaves the embedding as it is.
+        learning_rate: of Adam at the first step, fresh at each.
+        stop_start: loss below which the first step is good enough.
+        stop_step: how much that grows with each step.
+        carry: begin each step with the embedding that the one before ended with.
+
+    Raises:
+        BadInput: the trajectory belongs to another model, schedule or size; the loss diverges (the step is named).
+    """
+    recipe = TuningRecipe(guidance_scale, iterations, lambda step: learning_rate * max(1 - step / 100, 0.01),
+                          lambda step: stop_start + stop_step * step, carry, "uncond")
+    return _tune(denoiser, conditioning, schedule, trajectory, ctx, recipe)
+
+
+def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx: Context, recipe: TuningRecipe,
+          ) -> Tunings:
+    require_denoiser(denoiser)
+    require_deterministic(schedule)
+    require_pair(denoiser, conditioning.facts)
+    if not isinstance(trajectory, Path):
+        raise BadInput("trajectory", found=describe(trajectory), expected="the trajectory of an inversion",
+                       fix="wire the output of invert.ddim")
+    key = trajectory_key(denoiser, schedule, trajectory.start.shape)
+    if trajectory.key != key:
+        raise BadInput("trajectory", found="one that was made with another model or schedule",
+                       expected=f"one of the {denoiser.label}, {len(schedule)} steps",
+                       fix="wire the same denoiser and schedule into invert.ddim and here")
+    with plain_mode(), ctx.lease(denoiser) as unet:
+        state, cond = _placed(unet, trajectory.latents, conditioning.cond, trajectory.start)
+        _, uncond = _placed(unet, trajectory.start, conditioning.uncond)
+        made = tune(as_model(unet, denoiser), schedule, state, cond, uncond, recipe,
+                    lambda step, total, loss, used: ctx.progress(step, total, note=f"loss {loss:.2e}, {used} updates"))
+    _require_finite(made.achieved)
+    found, wanted = to_host(made.achieved[-1]), trajectory.latents[0]
+    missed = float((found - wanted).square().mean() / wanted.var().clamp(min=1e-12))
+    if missed > FAR:
+        ctx.warn(f"the reconstruction misses the picture's latent by {missed:.0%} of its variance: edits will differ "
+                 "from it; try more iterations, or a lower guidance_scale")
+    tuned = Tuned(to_host(made.embeddings), made.half, to_host(made.achieved), made.losses, made.updates,
+                  schedule.timesteps, key)
+    return Tunings(tuned, found, _report(tuned, missed))
+
+
+def _report(tuned: Tuned, missed: float) -> str:
+    rows = "\n".join(f"| {step + 1} | {t} | {loss:.3e} | {used} |" for step, (t, loss, used) in enumerate(
+        zip(tuned.timesteps, tuned.losses, tuned.updates, strict=True)))
+    return (f"{sum(tuned.updates)} updates; the reconstruction misses the latent by {missed:.2%} of its variance\n\n"
+            f"| step | timestep | loss | updates |\n|---|---|---|---|\n{rows}\n")
+
+
+def require_deterministic(schedule: Any) -> None:
+    """Raise BadInput unless the schedule can be walked backwards: DDIM with eta 0 and no time travel."""
+    if not isinstance(schedule, DdimSchedule):
+        raise BadInput("schedule", found="a schedule.solver", expected="schedule.ddim with eta 0",
+                       fix="inversion walks the DDIM update backwards: use schedule.ddim")
+    if schedule.eta != 0:
+        raise BadInput("schedule", found=f"eta {schedule.eta:g}", expected="eta 0: noise cannot be walked backwards",
+                       fix="set eta to 0 in schedule.ddim")
+    if schedule.travel_repeat > 1:
+        raise BadInput("schedule", found="time travel", expected="every step once", fix="set travel_repeat to 1")
+    if schedule.prediction == "sample":
+        raise BadInput("schedule", found="a model that predicts the clean latent", expected="epsilon or v_prediction",
+                       fix="use Stable Diffusion 1.x or 2.x")
+
+
+def trajectory_key(denoiser: Any, schedule: DdimSchedule, shape: Any) -> str:
+    """What a trajectory belongs to: model, timesteps, noise levels, size."""
+    state = (denoiser.fingerprint, schedule.timesteps, schedule.alphas, schedule.final, tuple(shape[-3:]))
+    return hashlib.sha256(repr(state).encode()).hexdigest()
+
+
+def _placed(unet: Any, z: Tensor, told: Tensor, like: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Latents and embeddings where the UNet is; the state is float32, or float64 where the UNet is."""
+    parameter = next(unet.parameters())
+    precision = torch.float64 if parameter.dtype == torch.float64 else torch.float32
+    state = z.to(parameter.device, precision)
+    embeddings = spread(told, state if like is None else like.to(state), "conditioning")
+    return state, embeddings.to(parameter.dtype)
+
+
+def _require_finite(latents: Tensor) -> None:
+    if not torch.isfinite(latents).all():
+        raise BadInput("denoiser", found="NaN or infinity from the model", expected="finite numbers",
+                       fix="set dtype to float32 in the model node")
+
+
