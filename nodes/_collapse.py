@@ -4,16 +4,13 @@ The softmax over one key is 1, so the output is Wo(Wv(e)) + bias for every query
 the same reason a LoRA on `attn2.to_q` or `attn2.to_k` of such a model learns nothing.)
 """
 
-import threading
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-_SWITCHING = threading.Lock()
-_INSTALLED: "weakref.WeakKeyDictionary[nn.Module, list[Any]]" = weakref.WeakKeyDictionary()  # [how often, before]
+from ._processors import layered
 
 
 class CollapsedProcessor:
@@ -48,29 +45,10 @@ def collapsible(attention: Any) -> bool:
 
 @contextmanager
 def collapsed(unet: Any) -> Iterator[None]:
-    """Collapse a UNet's cross-attentions for the length of the block, and put back what was there whatever happens.
-
-    Several runs may share a UNet: the last to end puts the processors back.
-    """
-    with _SWITCHING:
-        entry = _INSTALLED.setdefault(unet, [0, None])
-        if entry[0] == 0:
-            entry[1] = {name: module.processor for name, module in _cross_attentions(unet)}
-            for _, module in _cross_attentions(unet):
-                module.processor = CollapsedProcessor(module.processor)
-        entry[0] += 1
-    try:
+    """Collapse a UNet's cross-attentions for the length of the block, and put back what was there whatever happens."""
+    with layered(unet, "collapse", _wrap):
         yield
-    finally:
-        with _SWITCHING:
-            entry[0] -= 1
-            if entry[0] == 0:
-                for name, module in _cross_attentions(unet):
-                    if isinstance(module.processor, CollapsedProcessor):
-                        module.processor = entry[1][name]
-                del _INSTALLED[unet]
 
 
-def _cross_attentions(unet: nn.Module) -> list[tuple[str, Any]]:
-    return [(name, module) for name, module in unet.named_modules()
-            if name.endswith(".attn2") and hasattr(module, "processor") and collapsible(module)]
+def _wrap(name: str, attention: Any, before: Any) -> Any:
+    return CollapsedProcessor(before) if name.endswith(".attn2") and collapsible(attention) else before

@@ -39,6 +39,7 @@ class Conditioning:
         drew_posterior: True when `extra` took the posterior's tensor of the run's noise, which the sampler then skips.
         name: whose embeddings they are, for messages.
         kind: what was embedded, which decides the order of a model's extra channels.
+        tokens: of the conditional text, start, end and padding included, or None where there is no text.
     """
 
     cond: Tensor
@@ -47,6 +48,7 @@ class Conditioning:
     drew_posterior: bool = False
     name: str = "conditioning"
     kind: Kind = "text"
+    tokens: tuple[int, ...] | None = None
 
     @property
     def facts(self) -> "ConditioningFacts":
@@ -60,8 +62,8 @@ class Conditioning:
         return self.cond is not self.uncond and not torch.equal(self.cond, self.uncond)
 
 
-def encode_text(module: TextModule, text: str) -> tuple[Tensor, str]:
-    """CLIP embeddings of a text, `[1 n d]` on the CPU, and what of it was cut off at the last token.
+def encode_text(module: TextModule, text: str) -> tuple[Tensor, tuple[int, ...], str]:
+    """CLIP embeddings of a text, `[1 n d]` on the CPU, its tokens, and what of it was cut off at the last token.
 
     As Stable Diffusion uses them: padded to the encoder's length, last hidden state after its final layer norm.
     """
@@ -69,10 +71,11 @@ def encode_text(module: TextModule, text: str) -> tuple[Tensor, str]:
     length = min(module.tokenizer.model_max_length, encoder.config.max_position_embeddings)
     ids, rest = tokenize(module.tokenizer, text, length)
     device = next(encoder.parameters()).device
-    tokens = torch.tensor([ids + [module.tokenizer.pad_token_id] * (length - len(ids))], device=device)
+    padded = (*ids, *[module.tokenizer.pad_token_id] * (length - len(ids)))
+    tokens = torch.tensor([padded], device=device)
     seen = torch.arange(length, device=device)[None] < len(ids)
     attention_mask = seen.long() if getattr(encoder.config, "use_attention_mask", False) else None
-    return to_host(encoder(tokens, attention_mask=attention_mask)[0]), rest
+    return to_host(encoder(tokens, attention_mask=attention_mask)[0]), padded, rest
 
 
 def tokenize(tokenizer: Any, text: str, length: int) -> tuple[list[int], str]:

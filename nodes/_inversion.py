@@ -5,9 +5,10 @@ inversion (BARET, 2023) tunes the conditional embedding at each step so that it 
 2023) the unconditional one. Tensors and functions in, tensors out.
 """
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -60,6 +61,11 @@ class Tuned:
     timesteps: tuple[int, ...] = ()
     key: str = ""
 
+    @property
+    def belongs(self) -> str:
+        """Model, schedule and size that it was made for."""
+        return self.key
+
     def on(self, device: torch.device, dtype: torch.dtype) -> "Tuned":
         """The same, ready for a model."""
         return replace(self, embeddings=self.embeddings.to(device, dtype))
@@ -93,6 +99,12 @@ class TuningRecipe:
     stop: Callable[[int], float]
     carry: bool = True
     half: Literal["cond", "uncond"] = "cond"
+
+
+def trajectory_key(denoiser: Any, schedule: DdimSchedule, shape: Sequence[int]) -> str:
+    """What an inversion belongs to: model, timesteps, noise levels, size."""
+    state = (denoiser.fingerprint, schedule.timesteps, schedule.alphas, schedule.final, tuple(shape[-3:]))
+    return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
 @torch.no_grad()

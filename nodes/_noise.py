@@ -74,6 +74,7 @@ class GivenNoise(Noise):
         posterior: `[b c lh lw]`, or None.
         name: where they come from, for messages.
         keys: the names under which start, steps and posterior were looked for.
+        belongs: model, schedule and size of the inversion it comes from; empty: of none.
     """
 
     start: Tensor | None = None
@@ -81,6 +82,7 @@ class GivenNoise(Noise):
     posterior: Tensor | None = None
     name: str = "noise"
     keys: tuple[str, str, str] = ("z_T", "noises", "posterior_noise")
+    belongs: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]

@@ -96,20 +96,28 @@ class Chain:
     shown: Tensor | None = None  # its latents as the model saw them last
 
 
-class AttentionControl:
-    """Base of attention controls; this one changes nothing."""
+class AttentionRun:
+    """One run of an attention control; this one changes nothing."""
 
     @contextmanager
     def installed(self, denoiser: Any) -> Iterator[None]:
         """Put processors on the denoiser, and take them off again whatever happens."""
         yield
 
-    def companions(self, start: Tensor) -> list[Chain]:
-        """Chains that run along with the picture's, which starts at `start`."""
+    def companions(self, picture: Chain, steps: int) -> list[Chain]:
+        """Chains that run along with the picture's, for a run of so many reverse steps."""
         return []
 
     def before_step(self, move: Move, layout: Sequence[tuple[str, str]]) -> None:
         """Called before each evaluation with the (chain, half) of every group of rows in the batch, in order."""
+
+
+class AttentionControl:
+    """Base of attention controls: what travels between nodes, and holds no state of a run."""
+
+    def begin(self) -> AttentionRun:
+        """The control for one run."""
+        return AttentionRun()
 
 
 class Schedule(Protocol):
@@ -120,7 +128,7 @@ class Schedule(Protocol):
 
 
 def denoise(model: Model, schedule: Schedule, z: Tensor, stream: NoiseStream, guidance: Guidance, *,
-            start: int = 0, constraint: Constraint | None = None, attention: AttentionControl | None = None,
+            start: int = 0, constraint: Constraint | None = None, attention: AttentionRun | None = None,
             progress: Progress | None = None) -> Tensor:
     """The clean latent `[b c lh lw]` that the reverse process makes of `z` (Kakinuma et al. 2024, algorithm 1).
 
@@ -132,18 +140,21 @@ def denoise(model: Model, schedule: Schedule, z: Tensor, stream: NoiseStream, gu
         guidance: what the picture's rows are told.
         start: position in the timesteps to begin at (SDEdit), 0 for pure noise.
         constraint: begun already; sees every predicted clean latent.
-        attention: installed already; its companions run along.
+        attention: begun and installed already; its companions run along.
         progress: called after each reverse step with (steps done, of how many, the predicted clean latent).
 
     Raises:
         BadInput: the model's output is NaN or infinite.
     """
     picture = Chain("edit", z, guidance)
-    chains = [picture, *(attention.companions(z) if attention else [])]
-    for chain in chains:
-        chain.run = schedule.begin()
-    moves, *_ = [chain.run.moves(start) for chain in chains]
+    picture.run = schedule.begin()
+    moves = picture.run.moves(start)
     total = sum(not move.up for move in moves)
+    chains = [picture]
+    for chain in attention.companions(picture, total) if attention else []:
+        chain.run = schedule.begin()
+        chain.run.moves(start)
+        chains.append(chain)
     times = torch.tensor([move.t for move in moves], device=z.device)
     told = _Told()
     for move in moves:
@@ -185,7 +196,7 @@ class _Told:
         return self._joined
 
 
-def _evaluate(model: Model, chains: list[Chain], move: Move, t: Tensor, attention: AttentionControl | None,
+def _evaluate(model: Model, chains: list[Chain], move: Move, t: Tensor, attention: AttentionRun | None,
               known: _Told) -> list[Tensor]:
     """One call of the model for all rows of all chains; the guided output of each chain."""
     rows, told, layout = [], [], []

@@ -76,15 +76,16 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
     for port, words in (("prompt" if text is None else "text", wanted), ("negative", negative)):
         _require_unicode(port, words)
     embeddings: dict[str, Tensor] = {}  # equal texts are one tensor
+    tokens: dict[str, tuple[int, ...]] = {}
     with plain_mode(), ctx.lease(text_encoder) as module:
         for words in (wanted, negative):
             if words in embeddings:
                 continue
-            embeddings[words], rest = encode_text(module, words)
+            embeddings[words], tokens[words], rest = encode_text(module, words)
             if rest:
                 ctx.warn(f"the encoder reads {embeddings[words].shape[1] - 2} tokens; it does not see the end of the "
                          f"text: {rest!r}")
-    return Conditioned(Told(embeddings[wanted], embeddings[negative], name=text_encoder.label))
+    return Conditioned(Told(embeddings[wanted], embeddings[negative], name=text_encoder.label, tokens=tokens[wanted]))
 
 
 def _require_unicode(port: str, words: str) -> None:

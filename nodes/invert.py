@@ -1,6 +1,5 @@
 """Inversions: back from a picture to noise, and embeddings that lead forward to it again."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
@@ -12,7 +11,7 @@ from ..graph_runtime import BadInput, Context, node
 from ._condition import to_host
 from ._constraints import spread
 from ._inversion import Trajectory as Path
-from ._inversion import Tuned, TuningRecipe, invert_ddim, tune
+from ._inversion import Tuned, TuningRecipe, invert_ddim, trajectory_key, tune
 from ._ports import Conditioning, Denoiser, Latent, Schedule, Text, Trajectory, Tuning, describe
 from ._schedule import DdimSchedule
 from ._tensors import plain_mode, require_denoiser, require_latent
@@ -181,12 +180,6 @@ def require_deterministic(schedule: Any) -> None:
     if schedule.prediction == "sample":
         raise BadInput("schedule", found="a model that predicts the clean latent", expected="epsilon or v_prediction",
                        fix="use Stable Diffusion 1.x or 2.x")
-
-
-def trajectory_key(denoiser: Any, schedule: DdimSchedule, shape: Any) -> str:
-    """What a trajectory belongs to: model, timesteps, noise levels, size."""
-    state = (denoiser.fingerprint, schedule.timesteps, schedule.alphas, schedule.final, tuple(shape[-3:]))
-    return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
 def _placed(unet: Any, z: Tensor, told: Tensor, like: Tensor | None = None) -> tuple[Tensor, Tensor]:

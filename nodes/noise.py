@@ -80,4 +80,4 @@ def from_trajectory(trajectory: Trajectory) -> Noisy:
                        fix="wire the output of invert.ddim")
     start = trajectory.start
     still = start.new_zeros(()).expand(len(trajectory.timesteps), *start.shape)
-    return Noisy(GivenNoise(start, still, name="the trajectory"))
+    return Noisy(GivenNoise(start, still, name="the trajectory", belongs=trajectory.key))

@@ -13,6 +13,7 @@ from ._collapse import collapsed
 from ._condition import Conditioning as Told
 from ._condition import ConditioningFacts, to_host
 from ._constraints import spread
+from ._inversion import trajectory_key
 from ._ports import (
     Attention,
     Conditioning,
@@ -87,17 +88,18 @@ def denoise(denoiser: Denoiser, schedule: Schedule, noise: Noise, ctx: Context,
         raise BadInput("strength", found=f"{strength:g} with no latent wired", expected="a latent to start from",
                        fix="wire the output of latent.encode to latent, or set strength to 1")
     first = first_step(len(schedule), strength)
+    _require_inversion(denoiser, schedule, z_t, first, noise=noise, tuning=tuning, attention=attention)
     if latent is not None and strength == 1:
         ctx.warn("strength is 1: the run starts from pure noise and the latent that is wired has no effect")
     with plain_mode(), ctx.lease(denoiser) as unet:
         start, guidance = _prepare(unet, z_t, conditioning, guidance_scale, tuning)
         z = schedule.started(start) if first == 0 else schedule.renoised(
             spread(require_latent(latent), start, "latent"), start, first)
-        control = attention or AttentionControl()
+        control = (attention or AttentionControl()).begin()
         with collapsed(unet) if one_token(guidance) else nullcontext(), control.installed(unet):
             clean = run_loop(
                 as_model(unet, denoiser), schedule, z, stream, guidance, start=first,
-                constraint=None if constraint is None else constraint.begin(start), attention=attention,
+                constraint=None if constraint is None else constraint.begin(start), attention=control,
                 progress=lambda step, total, x0: ctx.progress(step, total))
         return Denoised(to_host(clean))
 
@@ -156,6 +158,28 @@ def require_ddim(schedule: Any, **wired: Any) -> None:
             raise BadInput(name, found=f"{'an' if name == 'attention' else 'a'} {name} with a schedule.solver",
                            expected=f"schedule.ddim: {reasons[name]}",
                            fix=f"use schedule.ddim, or take the {name} away")
+
+
+def _require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **wired: Any) -> None:
+    """Raise BadInput unless what comes from an inversion was made for this model, schedule and size."""
+    made = {port: value.belongs for port, value in wired.items() if getattr(value, "belongs", "")}
+    if not made:
+        return
+    port = next(iter(made))
+    if first:
+        raise BadInput("strength", found=f"a part of the schedule with a {port} from an inversion",
+                       expected="1: the steps of an inversion are counted from its noisiest",
+                       fix="set strength to 1 and take the latent away")
+    if not schedule.takes_constraint:
+        raise BadInput("schedule", found=f"a schedule.solver with a {port} from an inversion",
+                       expected="the schedule.ddim that was inverted", fix="use schedule.ddim with eta 0")
+    wanted = trajectory_key(denoiser, schedule, z_t.shape)
+    for port, found in made.items():
+        if found != wanted:
+            raise BadInput(port, found="one from an inversion with another model, schedule or picture size",
+                           expected=f"one of the {denoiser.label}, {len(schedule)} steps, "
+                           f"{z_t.shape[3]}×{z_t.shape[2]} cells",
+                           fix="wire the same denoiser and schedule into the invert node and here")
 
 
 def one_token(guidance: Guidance) -> bool:

@@ -12,7 +12,7 @@ from inlay.graph_runtime import BadInput, Cancelled, Context
 from inlay.graph_runtime.events import CancelToken, NodeProgress
 from inlay.nodes._condition import ConditioningFacts
 from inlay.nodes._noise import GivenNoise
-from inlay.nodes._sampling import AttentionControl, Chain, Guidance
+from inlay.nodes._sampling import AttentionControl, AttentionRun, Chain, Guidance
 from inlay.nodes.condition import text as condition_text
 from inlay.nodes.constraint import null_space
 from inlay.nodes.latent import decode, encode
@@ -249,7 +249,7 @@ def test_nan_is_refused_at_once_and_the_model_is_left_as_it_was(sd, parts, tmp_p
     assert state(ctx, sd.denoiser) == before
 
 
-class Shadow(AttentionControl):
+class Shadow(AttentionControl, AttentionRun):
     """Brings a companion that runs along for two steps and changes nothing."""
 
     def __init__(self, guidance, fail=False):
@@ -263,8 +263,11 @@ class Shadow(AttentionControl):
         finally:
             self.on = False
 
-    def companions(self, start):
-        self.chain = Chain("shadow", start.clone(), self.guidance, until=2)
+    def begin(self):
+        return self
+
+    def companions(self, picture, steps):
+        self.chain = Chain("shadow", picture.z.clone(), self.guidance, until=2)
         return [self.chain]
 
     def before_step(self, move, layout):

@@ -1,0 +1,65 @@
+"""Attention processors on a UNet, for the length of a run: put on in layers, taken off whatever happens.
+
+Several runs, in several threads, may share one UNet. Each kind of layer is put on once, however many runs ask for it,
+and goes with the last of them; what was there before comes back with the last layer.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+Wrap = Callable[[str, Any, Any], Any]  # (name, attention module, processor so far) -> processor
+_SWITCHING = threading.RLock()
+_STATES: "weakref.WeakKeyDictionary[nn.Module, _State]" = weakref.WeakKeyDictionary()
+
+
+class _State:
+    """What a UNet had, and the layers on it now: how often each was asked for, and how it wraps."""
+
+    def __init__(self, unet: Any):
+        self.before = {name: module.processor for name, module in attentions(unet)}
+        self.layers: dict[str, tuple[int, Wrap]] = {}
+
+    def put(self, unet: Any) -> None:
+        """Every module's processor: what it had, wrapped by each layer in the order of their names."""
+        for name, module in attentions(unet):
+            processor = self.before[name]
+            for layer in sorted(self.layers):
+                processor = self.layers[layer][1](name, module, processor)
+            module.processor = processor
+
+
+def attentions(unet: Any) -> list[tuple[str, Any]]:
+    """(name, module) of every attention, in the order in which the UNet calls them: down, middle, up."""
+    order = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
+    found = [(name, module) for name, module in unet.named_modules() if hasattr(module, "set_processor")
+             and hasattr(module, "to_q")]
+    return sorted(found, key=lambda item: order.get(item[0].partition(".")[0], 3))
+
+
+@contextmanager
+def layered(unet: Any, layer: str, wrap: Wrap) -> Iterator[None]:
+    """Wrap every attention processor of a UNet for the length of the block."""
+    with _SWITCHING:
+        state = _STATES.get(unet)
+        if state is None:
+            state = _STATES[unet] = _State(unet)
+        count, first = state.layers.get(layer, (0, wrap))
+        state.layers[layer] = (count + 1, first)
+        if count == 0:
+            state.put(unet)
+    try:
+        yield
+    finally:
+        with _SWITCHING:
+            count, first = state.layers.pop(layer)
+            if count > 1:
+                state.layers[layer] = (count - 1, first)
+            else:
+                state.put(unet)
+            if not state.layers:
+                _STATES.pop(unet, None)

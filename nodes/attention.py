@@ -1,0 +1,106 @@
+"""Attention controls: what an edit borrows from chains that run along with it."""
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from ..graph_runtime import BadInput, node
+from ._condition import Conditioning as Told
+from ._controls import Balanced, MutualSelf, PromptToPrompt
+from ._inversion import Tuned
+from ._ports import Attention, Conditioning, Tuning, describe
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Controlled(NamedTuple):
+    """An attention control, for sample.denoise."""
+
+    attention: Attention
+
+
+@node("attention.balanced", version=1)
+def balanced(reconstruction: Tuning, transition: Tuning, self_until: Share = 0.3, cross_until: Share = 0.6,
+             layers: Literal["all", "down", "mid", "up"] = "all") -> Controlled:
+    """Keep the picture's layout while the text changes what is in it (BARET, balanced attention injection).
+
+    The edit's self-attention uses queries and keys of the reconstruction, its cross-attention those of the transition;
+    values stay its own. Conditional half only. Longer self-attention keeps more of the picture's shapes, longer
+    cross-attention more of its layout.
+
+    Args:
+        reconstruction: from invert.target_text.
+        transition: from embed.transition.
+        self_until: share of the steps, from the noisiest, in which self-attention is the reconstruction's.
+        cross_until: share of the steps in which cross-attention is the transition's.
+        layers: the part of the UNet it is done in.
+
+    Raises:
+        BadInput: tunings of the empty text, or of two different inversions.
+    """
+    for port, value in (("reconstruction", reconstruction), ("transition", transition)):
+        _require_tuned(port, value, "cond")
+    if reconstruction.key != transition.key:
+        raise BadInput("transition", found="a tuning of another inversion than the reconstruction's",
+                       expected="both made from one inversion", fix="wire one invert.target_text into both, the "
+                       "transition by way of embed.transition")
+    return Controlled(Balanced(reconstruction, transition, self_until, cross_until, layers))
+
+
+@node("attention.mutual_self", version=1)
+def mutual_self(source: Conditioning, start_step: Annotated[int, Field(ge=0, le=10_000)] = 4,
+                start_layer: Annotated[int, Field(ge=0, le=1000)] = 10) -> Controlled:
+    """Let the edit take its textures from the picture (MasaCtrl, Cao et al. 2023, a rival).
+
+    From a step and a layer on, self-attention looks for keys and values in a chain that draws the source.
+
+    Args:
+        source: what that chain is told: the text that the picture was inverted with, often empty.
+        start_step: first step, from 0.
+        start_layer: first self-attention of the UNet in the order they are called, from 0; Stable Diffusion has 16.
+    """
+    _require_told("source", source)
+    return Controlled(MutualSelf(source, start_step, start_layer))
+
+
+@node("attention.prompt_to_prompt", version=1)
+def prompt_to_prompt(source: Conditioning, target: Conditioning, tuning: Tuning | None = None,
+                     self_until: Share = 0.5, cross_until: Share = 0.8) -> Controlled:
+    """Change words of the text that describes the picture (Hertz et al. 2022; with null-text inversion, a rival).
+
+    Cross-attention's maps are the source's for the words that both texts share, and for words that stand in the place
+    of others; words that are only added keep their own. Self-attention's maps are the source's up to 32 × 32 cells.
+
+    Args:
+        source: the text that the picture was inverted with.
+        target: the text of the edit; the same that is wired into sample.denoise.
+        tuning: from invert.null_text; wire it into sample.denoise too. Without it the source is drawn from the noise.
+        self_until: share of the steps, from the noisiest, in which self-attention is the source's.
+        cross_until: share of the steps in which cross-attention is the source's.
+
+    Raises:
+        BadInput: a tuning of the target text, or a condition that no text was read for.
+    """
+    for port, value in (("source", source), ("target", target)):
+        _require_told(port, value)
+        if value.tokens is None:
+            raise BadInput(port, found=f"a conditioning of the {value.name}, which has no words",
+                           expected="that of a text", fix="wire the output of condition.text")
+    if tuning is not None:
+        _require_tuned("tuning", tuning, "uncond")
+    return Controlled(PromptToPrompt(source, target, tuning, self_until, cross_until))
+
+
+def _require_told(port: str, value: Any) -> None:
+    if not isinstance(value, Told):
+        raise BadInput(port, found=describe(value), expected="a conditioning", fix="wire the output of condition.text")
+
+
+def _require_tuned(port: str, value: Any, half: Literal["cond", "uncond"]) -> None:
+    if not isinstance(value, Tuned):
+        raise BadInput(port, found=describe(value), expected="the tuning of an inversion",
+                       fix="wire the output of an invert node")
+    if value.half != half:
+        names = {"cond": "invert.target_text", "uncond": "invert.null_text"}
+        raise BadInput(port, found=f"a tuning of the {'empty' if value.half == 'uncond' else 'target'} text",
+                       expected=f"one from {names[half]}", fix=f"use {names[half]}")
