@@ -68,6 +68,10 @@ def living_room(size: int = 128) -> tuple[Image.Image, Image.Image, Image.Image]
     return layers.image, mask, shown.image.crop((left - edge, top - edge, right + edge, bottom + edge))
 
 
+#: The dog that baret_edit lays down: "a blue dog standing in a room with green walls".
+DOG = replace(next(scene for scene in (sample_scene("test", index) for index in range(600, 2000))
+                   if scene.label == "dog-standing" and scene.wall == "green"), colour="blue")
+
 #: How many photos train_exemplar starts from.
 PHOTOS = 8
 
@@ -92,6 +96,7 @@ def main() -> None:
                             (("living-room.png", "living-room-mask.png", "exemplar.png"), living_room())):
         for name, picture in zip(names, pictures, strict=True):
             picture.save(out / name)
+    draw(DOG).save(out / "dog.png")
     (out / "photos").mkdir(exist_ok=True)
     lines = ["file,left,top,right,bottom,label"]
     for name, picture, box, label in photographs():

@@ -128,12 +128,12 @@ def run_loaded(
     if _fetch(plan):
         plan = loaded.plan()  # what could not be checked without the models' configurations
     events: list[Event] = []
-    ctx = Context(models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel)
+    disk = DiskCache(home() / "cache", environment(where)) if cache else None
+    ctx = Context(models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk)
     if metadata:
         ctx.metadata[recall.CHUNK] = recall.record(plan, loaded.registry, loaded.recorded_names)
     recall.remember(plan)
     models.log = lambda message: ctx.emit(ModelMoved(message))
-    disk = DiskCache(home() / "cache", environment(where)) if cache else None
     try:
         values = execute(plan, ctx, memory=kept if cache else None, disk=disk)
     finally:

@@ -203,9 +203,11 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
     else:
         for path in result.paths:
             print(path)
-        for value in result.values():
+        for name, value in result.items():
             if isinstance(value, str):  # a report, a caption
                 print(clean(value))
+            elif isinstance(value, float):  # a measurement
+                print(f"{name}: {value:.4g}")
         bars.summary(result)
     return 0
 

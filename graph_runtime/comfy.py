@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
+from .cache import DiskCache
 from .comfy_host import (
     PICTURES,
     HostCancel,
@@ -30,6 +31,8 @@ from .context import Context
 from .digests import digest
 from .errors import BadInput, NodeError, Problem, did_you_mean, shorten
 from .models import is_out_of_memory
+from .paths import home
+from .session import environment
 from .settings import Setting, settings_of
 from .spec import NodeSpec, Registry
 from .widgets import display_name, host_id, input_types, settings_from_widgets
@@ -127,6 +130,7 @@ class HostNode:
         with torch.inference_mode(False), torch.no_grad():
             ctx = Context(model_manager(), out=host_folder("output") or "inlay-out", listeners=(HostListener(),),
                           cancel=HostCancel(), metadata=_metadata(hidden.get("PROMPT"), hidden.get("EXTRA_PNGINFO")))
+            ctx.store = DiskCache(home() / "cache", environment(ctx.device))
             ctx.node = display_name(spec.id)
             ctx.check_cancelled()
             try:

@@ -3,15 +3,18 @@
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import BadInput, Cancelled, shorten
 from .events import CancelToken, Event, Listener, NodeProgress, Saved, Warned
 from .models import ModelDescription, ModelManager
 from .names import is_possible
+
+if TYPE_CHECKING:
+    from .cache import DiskCache
 
 
 def safe_prefix(prefix: str) -> bool:
@@ -32,12 +35,15 @@ class Context:
         listeners: tuple[Listener, ...] = (),
         cancel: CancelToken | None = None,
         metadata: dict[str, str] | None = None,
+        store: "DiskCache | None" = None,
     ):
         self.models = models or ModelManager()
         self.out = Path(out)
         self.listeners = listeners
         self.cancel = cancel or CancelToken()
         self.metadata = dict(metadata or {})  # text chunks that saved pictures carry, e.g. {"inlay": "<workflow>"}
+        self.store = store  # where nodes keep what takes long, by content; None: nowhere
+        self.spent: Callable[[str], float | None] = lambda socket: None  # see `time_of`
         self.node = ""  # the running node's name, kept up to date by the executor
         self.saved: list[Path] = []
 
@@ -49,6 +55,13 @@ class Context:
     def lease(self, description: ModelDescription) -> AbstractContextManager[Any]:
         """The weights of `description`, resident for as long as the `with` block lasts."""
         return self.models.lease(description)
+
+    def time_of(self, socket: str) -> float | None:
+        """Seconds that everything behind an input of the running node took in this run.
+
+        None where a part of it was known from before, or where nobody measures (a direct call, another host).
+        """
+        return self.spent(socket)
 
     def emit(self, event: Event) -> None:
         """Tell every listener; one that fails is noted in the log and does not stop the run."""

@@ -30,6 +30,8 @@ def execute(
     values: list[Any] = [None] * plan.slots
     listening = bool(ctx.listeners)
     keys = plan.keys if memory is not None or disk is not None else None
+    kept, took = set(cached), [0.0] * len(steps)
+    ctx.spent = lambda socket: _spent(plan, index, socket, took, kept)
     if listening:
         ctx.emit(RunStarted(sum(needed)))
     for index, step in enumerate(steps):
@@ -60,8 +62,9 @@ def execute(
             if readers[step.first_slot + number]:
                 values[step.first_slot + number] = outputs[number]
         del outputs
+        took[index] = time.perf_counter() - started
         if listening:
-            ctx.emit(NodeFinished(step.name, step.spec.id, time.perf_counter() - started, known))
+            ctx.emit(NodeFinished(step.name, step.spec.id, took[index], known))
     ctx.node = ""
     if listening:
         ctx.emit(RunFinished(time.perf_counter() - began))
@@ -69,6 +72,20 @@ def execute(
         name: values[slot] if readers[slot] else _static_value(steps[owner[slot]], slot)
         for name, slot in plan.outputs.items()
     }
+
+
+def _spent(plan: Plan, index: int, socket: str, took: list[float], kept: set[int]) -> float | None:
+    """Seconds of all steps behind an input of step `index`; None where a result was known from before."""
+    behind = {plan.owner[slot] for name, slot in plan.steps[index].links if name == socket}
+    waiting = list(behind)
+    while waiting:
+        for source in plan.steps[waiting.pop()].sources:
+            if source not in behind:
+                behind.add(source)
+                waiting.append(source)
+    if not behind or any(step in kept and plan.steps[step].known is None for step in behind):
+        return None
+    return sum(took[step] for step in behind)
 
 
 def _static_value(step: Step, slot: int) -> Any:

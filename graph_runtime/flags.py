@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import WorkflowError, did_you_mean
@@ -177,6 +178,8 @@ def result_json(result: "Result") -> dict[str, Any]:
 def _value_json(value: Any) -> Any:
     if hasattr(value, "shape"):
         return {"dtype": str(value.dtype).removeprefix("torch."), "shape": list(value.shape)}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no infinity
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if isinstance(value, (list, tuple)):

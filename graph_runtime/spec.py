@@ -219,7 +219,7 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
         hint = hints.get(parameter.name)
         if hint is None:
             raise TypeError(f"node {node_id}: parameter {parameter.name!r} has no annotation")
-        if hint is Context:
+        if Context in (hint, _strip_optional(hint)[0]):
             context = parameter.name
             continue
         inner, optional = _strip_optional(hint)

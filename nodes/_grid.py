@@ -12,7 +12,7 @@ from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
 from torch import Tensor
 
-from ..graph_runtime import BadInput
+from ..graph_runtime import BadInput, Context
 from ._images import resize_image
 from ._ports import require_finite, require_image
 
@@ -60,6 +60,14 @@ def labelled(images: Sequence[Float[Tensor, "b h w 3"] | None],
             raise BadInput(f"label_{number}", found=f"the label {label!r} without a picture",
                            expected=f"a picture at image_{number}", fix=f"wire image_{number}, or drop the label")
     return pictures, words
+
+
+def timed(labels: Sequence[str], count: int, ctx: Context) -> list[str]:
+    """Labels with the seconds that each picture took in this run; without where a part of it was known before."""
+    spent = [ctx.time_of(f"image_{number}") for number in range(1, count + 1)]
+    padded = [*labels, *[""] * (count - len(labels))]
+    return [label if seconds is None or seconds < 0.05 else f"{label}, {seconds:.1f} s".removeprefix(", ")
+            for label, seconds in zip(padded, spent, strict=True)]
 
 
 def draw_sheet(pictures: list[Float[Tensor, "h w 3"]], labels: list[str], columns: int) -> Float[Tensor, "1 h w 3"]:

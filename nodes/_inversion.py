@@ -34,6 +34,11 @@ class Trajectory:
     key: str = ""
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of its latents."""
+        return self.latents.nbytes
+
+    @property
     def start(self) -> Tensor:
         """z*_T, where edits begin."""
         return self.latents[-1]
@@ -65,6 +70,11 @@ class Tuned:
     def belongs(self) -> str:
         """Model, schedule and size that it was made for."""
         return self.key
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its tensors."""
+        return self.embeddings.nbytes + self.achieved.nbytes
 
     def on(self, device: torch.device, dtype: torch.dtype) -> "Tuned":
         """The same, ready for a model."""
@@ -179,28 +189,36 @@ def tune(model: Model, schedule: DdimSchedule, trajectory: Tensor, cond: Tensor,
 
 def _tune_step(after: Callable[[Tensor], Tensor], wanted: Tensor, told: Tensor, recipe: TuningRecipe, number: int,
                total: int) -> tuple[Tensor, float, int]:
-    """The tuned embedding of one step, its last loss, and how many gradient steps it took."""
+    """The tuned embedding of one step, its last loss (mean over the rows), and how many gradient steps it took.
+
+    Rows are tuned as each alone: the losses are summed, and one that is good enough takes no further part.
+    """
+    def losses(value: Tensor) -> Tensor:
+        return (after(value) - wanted).square().flatten(1).mean(1)
+
     if recipe.iterations == 0:
         with torch.no_grad():
-            return told, float((after(told) - wanted).square().mean()), 0
+            return told, float(losses(told).mean()), 0
     value = told.detach().clone().requires_grad_(True)
     adam = torch.optim.Adam([value], lr=recipe.rate(number))
-    loss_value = float("nan")
+    kept, last = value.detach().clone(), torch.full((len(wanted),), float("nan"), dtype=wanted.dtype)
+    active = torch.ones(len(wanted), dtype=torch.bool, device=wanted.device)
     used = 0
-    while used < recipe.iterations:
+    while used < recipe.iterations and bool(active.any()):
         used += 1
         with torch.enable_grad():
-            loss = (after(value) - wanted).square().mean()
-        loss_value = float(loss.detach())
-        if not torch.isfinite(loss):
-            raise BadInput("learning_rate", found=f"a loss of {loss_value} at step {number + 1} of {total}",
+            each = losses(value)
+            adam.zero_grad(set_to_none=True)
+            each.sum().backward()
+        found = each.detach()
+        if not torch.isfinite(found).all():
+            raise BadInput("learning_rate", found=f"a loss of {float(found.mean())} at step {number + 1} of {total}",
                            expected="a finite loss", fix="lower learning_rate, or use float32")
-        adam.zero_grad(set_to_none=True)
-        loss.backward()
         adam.step()
-        if loss_value < recipe.stop(number):
-            break
-    return value.detach(), loss_value, used
+        kept[active] = value.detach()[active]
+        last = torch.where(active.to(last.device), found.to(last.device), last)
+        active &= found >= recipe.stop(number)
+    return kept, float(last.mean()), used
 
 
 def transition_weights(start: float, end: float, total: int) -> list[float]:

@@ -1,18 +1,15 @@
 """Pictures: reading, writing, filling holes, pasting back exactly, and making any size fit a model."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from ..graph_runtime import BadInput, Context, Port, ReadPaths, Repeat, node
+from ..graph_runtime import BadInput, Context, ReadPaths, node
 from ._augment import Augment, cut_reference
-from ._grid import columns_for, draw_sheet, labelled
 from ._images import blend, common_batch, match_colours, nearest_known, noise_like, per_variation, smooth_fill
 from ._masks import bounding_box, inward_ramp, unit_mask
 from ._pictures import MAX_PIXELS, SIDE_LIMIT, Picture, read_pictures, write_picture
@@ -307,28 +304,6 @@ def augment(image: Image, mask: Mask | None = None, flip: Annotated[float, Field
                            fix="draw the mask, or take it away to use the whole picture")
         made += [cut_reference(picture.movedim(-1, 0), box, size, how, draws) for _ in range(count)]
     return OneImage(torch.stack(made).movedim(1, -1).contiguous())
-
-
-@node("image.grid")
-def grid(images: Annotated[Sequence[Float[Tensor, "b h w 3"] | None], Port("IMAGE", "RGB in [0, 1]"),
-                           Repeat("image", 2, 16)],
-         labels: Annotated[Sequence[str], Repeat("label", 0, 16)] = (),
-         columns: Annotated[int, Field(ge=1, le=256)] | None = None) -> OneImage:
-    """Arrange pictures on one sheet, side by side at one height, each under its label.
-
-    Smaller pictures are enlarged by whole factors only, so pixels stay crisp; those above 1024 px are scaled down.
-    Each picture of a batch gets a place of its own.
-
-    Args:
-        images: A picture on the sheet; sizes may differ.
-        labels: Words above the picture of the same number.
-        columns: Pictures in a row; null: up to four in one row, else nearly square.
-
-    Raises:
-        BadInput: NaN in a picture, or fewer than two pictures wired.
-    """
-    pictures, words = labelled(images, labels)
-    return OneImage(draw_sheet(pictures, words, columns or columns_for(len(pictures))))
 
 
 @node("image.crop_to_mask")

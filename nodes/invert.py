@@ -1,6 +1,7 @@
 """Inversions: back from a picture to noise, and embeddings that lead forward to it again."""
 
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -8,10 +9,13 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, node
+from ..graph_runtime.models import is_out_of_memory
+from . import _inversion
 from ._condition import to_host
 from ._constraints import spread
 from ._inversion import Trajectory as Path
 from ._inversion import Tuned, TuningRecipe, invert_ddim, trajectory_key, tune
+from ._kept import content_key, kept
 from ._ports import Conditioning, Denoiser, Latent, Schedule, Text, Trajectory, Tuning, describe
 from ._schedule import DdimSchedule
 from ._tensors import plain_mode, require_denoiser, require_latent
@@ -21,6 +25,7 @@ Scale = Annotated[float, Field(ge=0, le=100)]
 Rate = Annotated[float, Field(gt=0, le=10)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
 Loss = Annotated[float, Field(ge=0)]
+SOURCE = pathlib.Path(_inversion.__file__)  # what is kept is made anew when the code changes
 FAR = 0.05  # share of the latent's variance by which a reconstruction may miss it without a warning
 
 
@@ -48,7 +53,7 @@ def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
             require_pair(denoiser, conditioning.facts)
 
 
-@node("invert.ddim", version=1, persist=True, check=_check)
+@node("invert.ddim", version=1, check=_check)
 def ddim(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, latent: Latent, ctx: Context) -> Inverted:
     """Run deterministic DDIM backwards, from a picture's latent to the noise it would come from.
 
@@ -67,15 +72,21 @@ def ddim(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, lat
     require_deterministic(schedule)
     require_pair(denoiser, conditioning.facts)
     z = require_latent(latent)
-    with plain_mode(), ctx.lease(denoiser) as unet:
-        state, told = _placed(unet, z, conditioning.cond)
-        latents = invert_ddim(as_model(unet, denoiser), schedule, state, told,
-                              lambda step, total: ctx.progress(step, total))
-    _require_finite(latents)
-    return Inverted(Path(to_host(latents), schedule.timesteps, trajectory_key(denoiser, schedule, z.shape)))
+
+    def make() -> tuple[Tensor, ...]:
+        with plain_mode(), ctx.lease(denoiser) as unet:
+            state, told = _placed(unet, z, conditioning.cond)
+            latents = invert_ddim(as_model(unet, denoiser), schedule, state, told,
+                                  lambda step, total: ctx.progress(step, total))
+        _require_finite(latents)
+        return (to_host(latents),)
+
+    key = content_key("invert.ddim", SOURCE, denoiser.fingerprint, schedule, z, conditioning.cond)
+    (latents,) = kept(ctx, key, ["latents"], make)
+    return Inverted(Path(latents, schedule.timesteps, trajectory_key(denoiser, schedule, z.shape)))
 
 
-@node("invert.target_text", version=1, persist=True, check=_check)
+@node("invert.target_text", version=1, check=_check)
 def target_text(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, trajectory: Trajectory,
                 ctx: Context, guidance_scale: Scale = 7.5, iterations: Count = 5, learning_rate: Rate = 1e-3,
                 stop_start: Loss = 1e-5, stop_step: Loss = 2e-5, carry: bool = True) -> Tunings:
@@ -103,7 +114,7 @@ def target_text(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedu
     return _tune(denoiser, conditioning, schedule, trajectory, ctx, recipe)
 
 
-@node("invert.null_text", version=1, persist=True, check=_check)
+@node("invert.null_text", version=1, check=_check)
 def null_text(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, trajectory: Trajectory, ctx: Context,
               guidance_scale: Scale = 7.5, iterations: Count = 10, learning_rate: Rate = 1e-2,
               stop_start: Loss = 1e-5, stop_step: Loss = 2e-5, carry: bool = True) -> Tunings:
@@ -144,20 +155,47 @@ def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx:
         raise BadInput("trajectory", found="one that was made with another model or schedule",
                        expected=f"one of the {denoiser.label}, {len(schedule)} steps",
                        fix="wire the same denoiser and schedule into invert.ddim and here")
-    with plain_mode(), ctx.lease(denoiser) as unet:
-        state, cond = _placed(unet, trajectory.latents, conditioning.cond, trajectory.start)
-        _, uncond = _placed(unet, trajectory.start, conditioning.uncond)
-        made = tune(as_model(unet, denoiser), schedule, state, cond, uncond, recipe,
-                    lambda step, total, loss, used: ctx.progress(step, total, note=f"loss {loss:.2e}, {used} updates"))
-    _require_finite(made.achieved)
-    found, wanted = to_host(made.achieved[-1]), trajectory.latents[0]
+
+    def make() -> tuple[Tensor, ...]:
+        with plain_mode(), ctx.lease(denoiser) as unet:
+            state, cond = _placed(unet, trajectory.latents, conditioning.cond, trajectory.start)
+            _, uncond = _placed(unet, trajectory.start, conditioning.uncond)
+            made = _sparingly(ctx, unet, lambda: tune(
+                as_model(unet, denoiser), schedule, state, cond, uncond, recipe,
+                lambda step, total, loss, used: ctx.progress(step, total, note=f"loss {loss:.2e}, {used} updates")))
+        _require_finite(made.achieved)
+        return (to_host(made.embeddings), to_host(made.achieved), torch.tensor(made.losses, dtype=torch.float64),
+                torch.tensor(made.updates))
+
+    steps = range(len(schedule))
+    rates = [(recipe.rate(step), recipe.stop(step)) for step in steps]
+    content = content_key("tuning", SOURCE, denoiser.fingerprint, schedule, trajectory.latents, conditioning.cond,
+                          conditioning.uncond, recipe.half, recipe.scale, recipe.iterations, recipe.carry, rates)
+    embeddings, achieved, losses, updates = kept(ctx, content, ["embeddings", "achieved", "losses", "updates"], make)
+    found, wanted = achieved[-1], trajectory.latents[0]
     missed = float((found - wanted).square().mean() / wanted.var().clamp(min=1e-12))
     if missed > FAR:
         ctx.warn(f"the reconstruction misses the picture's latent by {missed:.0%} of its variance: edits will differ "
                  "from it; try more iterations, or a lower guidance_scale")
-    tuned = Tuned(to_host(made.embeddings), made.half, to_host(made.achieved), made.losses, made.updates,
+    tuned = Tuned(embeddings, recipe.half, achieved, tuple(losses.tolist()), tuple(updates.tolist()),
                   schedule.timesteps, key)
     return Tunings(tuned, found, _report(tuned, missed))
+
+
+def _sparingly(ctx: Context, unet: Any, work: Callable[[], Tuned]) -> Tuned:
+    """Run `work`; where memory does not suffice, make room, and keep only a part of what its gradients need."""
+    try:
+        return work()
+    except Exception as error:
+        if not is_out_of_memory(error) or not getattr(unet, "_supports_gradient_checkpointing", False):
+            raise
+    ctx.models.evict_idle("an inversion ran out of memory")
+    ctx.warn("memory is short: activations are computed twice instead of kept, which takes about a third longer")
+    unet.enable_gradient_checkpointing()
+    try:
+        return work()
+    finally:
+        unet.disable_gradient_checkpointing()
 
 
 def _report(tuned: Tuned, missed: float) -> str:

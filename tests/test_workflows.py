@@ -150,3 +150,54 @@ def test_a_training_workflow_in_two_processes_writes_one_model(tmp_path):
                 for root in (tmp_path, tmp_path / "alone"))
     assert "steps" in alone["report"]
     assert one.stat().st_size == two.stat().st_size
+
+
+def _dog():
+    with Image.open(FOLDER / "dog.png") as photo:
+        return np.asarray(photo.convert("RGB"))
+
+
+def _read(picture):
+    from inlay.dollhouse import judge
+
+    return judge.read(judge.load(), [Image.fromarray(picture)])[0]
+
+
+def test_baret_lays_the_dog_down_where_it_stood_and_keeps_the_room(tmp_path):
+    from inlay.dollhouse.samples import DOG
+    from inlay.dollhouse.world import draw_layers
+    from inlay.graph_runtime.events import NodeFinished
+
+    result = inlay.run("baret_edit", out=tmp_path)
+    picture, dog = _saved(result), draw_layers(DOG)
+    assert _read(_dog()).label == "dog-standing"
+    found = _read(picture)
+    assert (found.label, found.colour, found.wall) == ("dog-lying", "blue", "green")
+    far = ~(dog.subject | dog.shadow)
+    far[70:] = False  # the floor, where it lies now
+    assert np.abs(picture[far].astype(int) - _dog()[far]).mean() < 8
+    assert result["reconstruction_psnr"] > 28
+    assert result.timings["tune"] > result.timings["sample"]
+    again = inlay.run("baret_edit", out=tmp_path, start=0.7)  # the inversion is made once
+    assert not any(isinstance(event, NodeFinished) and event.node in ("tune", "invert") and not event.cached
+                   for event in again.events)
+    assert _saved(again).shape == picture.shape
+
+
+def test_baret_rigid_changes_the_colour_alone(tmp_path):
+    found = _read(_saved(inlay.run("baret_rigid", out=tmp_path, cache=False)))
+    assert found.label == "dog-standing"
+    assert found.colour in ("yellow", "orange")
+
+
+def test_null_text_edit_runs_and_reconstructs(tmp_path):
+    result = inlay.run("null_text_edit", out=tmp_path, cache=False, steps=20, self_until=0.2, cross_until=0.4)
+    assert result["reconstruction_psnr"] > 28
+    assert _read(_saved(result)).kind == "dog"
+
+
+def test_all_editors_on_one_sheet_with_times(tmp_path):
+    result = inlay.run("compare_editors", out=tmp_path, cache=False, steps=6, strength=0.7)
+    assert _saved(result).shape[1] > 4 * 128
+    again = inlay.run("compare_editors", out=tmp_path, cache=False, steps=6, strength=0.7)
+    assert _saved(again).shape == _saved(result).shape

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput
-from inlay.nodes.image import crop_to_mask, fill, fit, grid, paste_back, stitch, unfit
+from inlay.nodes.image import crop_to_mask, fill, fit, paste_back, stitch, unfit
+from inlay.nodes.image_grid import grid
 
 
 def rand(seed, *shape, dtype=torch.float32):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from diffusers import DDIMInverseScheduler
 from inlay.graph_runtime import BadInput, Context
+from inlay.graph_runtime.cache import DiskCache
 from inlay.graph_runtime.events import NodeProgress, Warned
 from inlay.nodes import condition, embed, invert, model, noise, sample, schedule
 from inlay.nodes._inversion import Trajectory, Tuned, blend, transition_weights
@@ -275,3 +276,91 @@ def test_trajectories_and_tunings_say_what_they_are(parts, wired):
     assert isinstance(trajectory, Trajectory)
     assert torch.equal(trajectory.start, trajectory.latents[-1])
     assert Tuned(torch.zeros(1, 1, 1, 1), "uncond", torch.zeros(1)).at(0)[0] is None
+
+
+@pytest.mark.parametrize("which", ["target_text", "null_text"])
+def test_several_pictures_are_tuned_as_each_alone(parts, wired, which):
+    told, plan, _, ctx = wired
+    latents = torch.randn(2, 4, 4, 6, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+
+    def made(z):
+        trajectory = invert.ddim(parts.denoiser, told, plan, z, ctx).trajectory
+        return getattr(invert, which)(parts.denoiser, told, plan, trajectory, ctx, iterations=4, learning_rate=0.05,
+                                      stop_start=0.05, stop_step=0.06)
+
+    together, alone = made(latents), [made(z[None]) for z in latents]
+    assert alone[0].tuning.updates != alone[1].tuning.updates  # one is done before the other
+    torch.testing.assert_close(together.latent, torch.cat([one.latent for one in alone]), rtol=0, atol=1e-9)
+
+
+def tensors_of(made):
+    return made.tuning.embeddings, made.tuning.achieved, made.latent
+
+
+@pytest.mark.parametrize("which", ["target_text", "null_text"])
+def test_an_inversion_is_kept_by_what_it_was_made_from_and_found_after_a_restart(parts, wired, tmp_path, which):
+    told, plan, z, _ = wired
+    calls = []
+
+    def inverted(latent=z, plan=plan, **settings):
+        calls.clear()
+        ctx = Context(store=DiskCache(tmp_path, "here"))  # a new process has nothing but the folder
+        with ctx.lease(parts.denoiser) as unet:
+            hook = unet.register_forward_hook(lambda *_: calls.append(1))
+            trajectory = invert.ddim(parts.denoiser, told, plan, latent, ctx).trajectory
+            made = getattr(invert, which)(parts.denoiser, told, plan, trajectory, ctx, **{"iterations": 2} | settings)
+            hook.remove()
+        return trajectory, made
+
+    first, again = inverted(), None
+    assert calls
+    again = inverted()
+    assert not calls
+    assert torch.equal(first[0].latents, again[0].latents)
+    assert first[0].key == again[0].key
+    for left, right in zip(tensors_of(first[1]), tensors_of(again[1]), strict=True):
+        assert left.dtype == right.dtype
+        assert torch.equal(left, right)
+    assert first[1].tuning.losses == again[1].tuning.losses
+    assert first[1].tuning.updates == again[1].tuning.updates
+    assert first[1].report == again[1].report
+    longer = schedule.ddim(parts.scheduler, steps=STEPS, eta=0.0).schedule  # another last noise level
+    for changed in ({"iterations": 3}, {"learning_rate": 0.5}, {"stop_step": 1.0}, {"carry": False},
+                    {"guidance_scale": 2.0}, {"latent": z + 1e-9}, {"plan": longer}):
+        inverted(**changed)
+        assert calls, changed
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_without_a_store_nothing_is_kept(parts, wired, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trajectory_of(parts, wired)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("which", ["target_text", "null_text"])
+def test_short_memory_is_answered_with_checkpointing_and_the_same_result(parts, wired, which):
+    told, plan, _, _ = wired
+    heard = []
+    ctx = Context(listeners=(heard.append,))
+    trajectory = trajectory_of(parts, wired)
+    wanted = getattr(invert, which)(parts.denoiser, told, plan, trajectory, ctx, iterations=2)
+    assert not any(isinstance(event, Warned) and "memory" in event.message for event in heard)
+
+    def short(module, inputs):
+        if torch.is_grad_enabled() and not module.is_gradient_checkpointing:
+            raise MemoryError
+
+    with ctx.lease(parts.denoiser) as unet:
+        hook = unet.register_forward_pre_hook(short)
+        found = getattr(invert, which)(parts.denoiser, told, plan, trajectory, ctx, iterations=2)
+        assert not unet.is_gradient_checkpointing  # as before
+        hook.remove()
+        always = unet.register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(MemoryError()))
+        with pytest.raises(MemoryError):
+            getattr(invert, which)(parts.denoiser, told, plan, trajectory, ctx, iterations=2)
+        always.remove()
+        assert not unet.is_gradient_checkpointing
+    assert any(isinstance(event, Warned) and "memory" in event.message for event in heard)
+    for left, right in zip(tensors_of(found), tensors_of(wanted), strict=True):
+        torch.testing.assert_close(left, right, rtol=0, atol=1e-12)

@@ -1,0 +1,45 @@
+"""A comparison sheet."""
+
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from ..graph_runtime import Context, Port, Repeat, node
+from ._grid import columns_for, draw_sheet, labelled, timed
+from ._ports import Image
+
+
+class Sheet(NamedTuple):
+    """The sheet."""
+
+    image: Image
+
+
+@node("image.grid")
+def grid(images: Annotated[Sequence[Float[Tensor, "b h w 3"] | None], Port("IMAGE", "RGB in [0, 1]"),
+                           Repeat("image", 2, 16)],
+         labels: Annotated[Sequence[str], Repeat("label", 0, 16)] = (),
+         columns: Annotated[int, Field(ge=1, le=256)] | None = None, times: bool = False,
+         ctx: Context | None = None) -> Sheet:
+    """Arrange pictures on one sheet, side by side at one height, each under its label.
+
+    Smaller pictures are enlarged by whole factors only, so pixels stay crisp; those above 1024 px are scaled down.
+    Each picture of a batch gets a place of its own.
+
+    Args:
+        images: A picture on the sheet; sizes may differ.
+        labels: Words above the picture of the same number.
+        columns: Pictures in a row; null: up to four in one row, else nearly square.
+        times: Add the seconds that each picture took in this run, with all that it hangs on; the sheet's bytes differ
+            from run to run then.
+
+    Raises:
+        BadInput: NaN in a picture, or fewer than two pictures wired.
+    """
+    if times and ctx is not None:
+        labels = timed(labels, len(images), ctx)
+    pictures, words = labelled(images, labels)
+    return Sheet(draw_sheet(pictures, words, columns or columns_for(len(pictures))))
