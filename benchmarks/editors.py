@@ -202,27 +202,36 @@ def read_lines(out: Path, split: str) -> list[dict[str, Any]]:
 
 
 def measure(split: str, each: int, out: Path, share: tuple[int, int]) -> None:
-    """Run the editors; each batch's lines are written when it is whole."""
+    """Run the editors; each batch's lines are written when it is whole. Of the test split, the best settings first."""
     out.mkdir(parents=True, exist_ok=True)
-    best = chosen(read_lines(out, "val")) if split == "test" else {}
-    bench = Bench()
-    for number, batch in enumerate(batches(split, each)):
-        path = out / f"{split}-{number:03d}.jsonl"
-        if number % share[1] != share[0] or path.exists():
-            continue
-        bench.take(batch)
-        kind, lines = batch[0].kind, []
-        for editor, searched in SEARCHED.items():
-            wanted = searched if split == "val" else [PUBLISHED[editor], best[editor][kind]]
-            for position, setting in enumerate(wanted):
-                if position and split == "test" and same(setting, wanted[0]):
-                    continue
-                keep = out / f"{split}-{'best' if position else 'published'}" / f"{number:03d}"
-                lines += bench.judged(editor, setting, keep if split == "test" else None)
-        beside = path.with_suffix(".part")
-        beside.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        beside.rename(path)
-        print(f"batch {number}: {len(batch)} pairs of {kind}", flush=True)
+    bench, todo = Bench(), batches(split, each)
+    if split == "val":
+        for number, batch in enumerate(todo):
+            _batch(bench, batch, number, SEARCHED, out / f"val-{number:03d}.jsonl", share)
+        return
+    best = chosen(read_lines(out, "val"))
+    for mode in ("best", "published"):
+        for number, batch in enumerate(todo):
+            settings = {editor: [PUBLISHED[editor] if mode == "published" else best[editor][batch[0].kind]]
+                        for editor in SEARCHED}
+            _batch(bench, batch, number, settings, out / f"test-{mode}-{number:03d}.jsonl", share, mode)
+
+
+def _batch(bench: Bench, batch: list[Pair], number: int, settings: dict[str, list[Setting]], path: Path,
+           share: tuple[int, int], mode: str = "") -> None:
+    """Every setting of every editor on one batch, unless it is another process's, or done."""
+    if number % share[1] != share[0] or path.exists():
+        return
+    bench.take(batch)
+    lines = []
+    for editor, wanted in settings.items():
+        for setting in wanted:
+            lines += [line | {"mode": mode} for line in bench.judged(
+                editor, setting, path.parent / mode / f"{number:03d}" if mode else None)]
+    beside = path.with_suffix(".part")
+    beside.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    beside.rename(path)
+    print(f"{mode} batch {number}: {len(batch)} pairs of {batch[0].kind}", flush=True)
 
 
 def main() -> None:

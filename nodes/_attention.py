@@ -217,6 +217,24 @@ def require_controllable(unet: Any) -> None:
                        fix="take the attention control away, or use one of these models")
 
 
+#: The blocks that Stable Diffusion 1.x and 2.x are built of.
+BLOCKS = ("CrossAttnDownBlock2D", "DownBlock2D", "UNetMidBlock2DCrossAttn", "UNetMidBlock2D", "CrossAttnUpBlock2D",
+          "UpBlock2D")
+
+
+def require_known_blocks(denoiser: Any) -> None:
+    """Raise BadInput, from the configuration alone, where a UNet has attentions of another form; see above."""
+    config = getattr(denoiser, "config", {})
+    named = [*config.get("down_block_types", ()), config.get("mid_block_type") or "", *config.get("up_block_types", ())]
+    odd = [name for name in named if name and name not in BLOCKS]
+    odd += [f"{key} = {config[key]!r}" for key in ("cross_attention_norm", "attention_type")
+            if config.get(key) not in (None, "default")]
+    if odd:
+        raise BadInput("denoiser", found=f"the {denoiser.label}, which has {odd[0]}",
+                       expected="the plain self- and cross-attentions of Stable Diffusion 1.x or 2.x, whose queries and "
+                       "keys can be lent", fix="take the attention control away, or use one of these models")
+
+
 def aligned(source: Sequence[int], target: Sequence[int]) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """For each token of `target` the one of `source` it stands for, and 1; 0 where it stands for none.
 

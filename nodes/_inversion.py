@@ -17,6 +17,7 @@ from ..graph_runtime import BadInput
 from ._schedule import DdimSchedule, Move
 
 Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+ABSURD = 100.0  # times the latents' own mean square, from which a loss has diverged
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,9 +212,10 @@ def _tune_step(after: Callable[[Tensor], Tensor], wanted: Tensor, told: Tensor, 
             adam.zero_grad(set_to_none=True)
             each.sum().backward()
         found = each.detach()
-        if not torch.isfinite(found).all():
-            raise BadInput("learning_rate", found=f"a loss of {float(found.mean())} at step {number + 1} of {total}",
-                           expected="a finite loss", fix="lower learning_rate, or use float32")
+        if not (found <= ABSURD * (1 + wanted.square().mean())).all():  # NaN is not below anything
+            raise BadInput("learning_rate", found=f"a loss of {float(found.max()):.3g} at step {number + 1} of {total}, "
+                           f"update {used}", expected="a loss that falls: it diverges",
+                           fix="lower learning_rate or guidance_scale, or use float32")
         adam.step()
         kept[active] = value.detach()[active]
         last = torch.where(active.to(last.device), found.to(last.device), last)

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, node
+from ._attention import require_known_blocks
 from ._collapse import collapsed
 from ._condition import Conditioning as Told
 from ._condition import ConditioningFacts, to_host
@@ -79,6 +80,8 @@ def denoise(denoiser: Denoiser, schedule: Schedule, noise: Noise, ctx: Context,
     require_denoiser(denoiser)
     require_pair(denoiser, None if conditioning is None else conditioning.facts)
     require_ddim(schedule, constraint=constraint, attention=attention, tuning=tuning)
+    if attention is not None:
+        require_known_blocks(denoiser)
     stream = noise.stream()
     z_t = stream.start()
     _require_shapes(denoiser, conditioning, z_t)

@@ -263,3 +263,17 @@ def test_what_does_not_fit_is_refused_by_name(parts, tiny):
     assert problem_of(run(stream=wide, attention=control)).port == "attention"
     assert problem_of(run(stream=wide, tuning=job.made.tuning)).port == "tuning"
     assert problem_of(run(latent=job.z, strength=0.5, tuning=job.made.tuning)).port == "strength"
+
+
+@pytest.mark.parametrize(("setting", "word"), [
+    ({"down_block_types": ("SimpleCrossAttnDownBlock2D", "DownBlock2D")}, "SimpleCrossAttnDownBlock2D"),
+    ({"cross_attention_norm": "layer_norm"}, "cross_attention_norm")])
+def test_another_backbone_is_refused_by_name_before_it_is_loaded(parts, monkeypatch, setting, word):
+    job = Job(parts)
+    control = attention.balanced(job.made.tuning, job.between()).attention
+    monkeypatch.setattr(type(parts.denoiser), "config", dict(parts.denoiser.config) | setting)
+    job.ctx = Context()
+    monkeypatch.setattr(type(parts.denoiser), "load", lambda *_: pytest.fail("it was loaded"))
+    problem = problem_of(lambda: job.edit(control))
+    assert problem.port == "denoiser"
+    assert word in problem.found

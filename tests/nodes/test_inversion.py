@@ -364,3 +364,38 @@ def test_short_memory_is_answered_with_checkpointing_and_the_same_result(parts, 
     assert any(isinstance(event, Warned) and "memory" in event.message for event in heard)
     for left, right in zip(tensors_of(found), tensors_of(wanted), strict=True):
         torch.testing.assert_close(left, right, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("which", ["target_text", "null_text"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e4])
+def test_a_loss_that_diverges_stops_and_names_the_step(parts, wired, which, value):
+    told, plan, _, ctx = wired
+    trajectory = trajectory_of(parts, wired)
+    calls = []
+
+    def spoil(module, args, output):
+        calls.append(1)
+        return (output[0] + value,) if torch.is_grad_enabled() and len(calls) > 6 else None
+
+    with ctx.lease(parts.denoiser) as unet:
+        hook = unet.register_forward_hook(spoil)
+        with pytest.raises(BadInput) as caught:
+            getattr(invert, which)(parts.denoiser, told, plan, trajectory, ctx, iterations=3)
+        hook.remove()
+        assert all(not value.requires_grad for value in unet.parameters())
+    problem = caught.value.at("tune")
+    assert problem.port == "learning_rate"
+    assert "step 2 of 5" in problem.found
+
+
+@pytest.mark.parametrize("prompt", ["", "синяя собака лежит", "abc " * 100])
+def test_any_text_can_be_a_target(parts, wired, prompt):
+    _, plan, z, _ = wired
+    heard = []
+    ctx = Context(listeners=(heard.append,))
+    told = condition.text(parts.text_encoder, ctx, prompt=prompt).conditioning
+    trajectory = invert.ddim(parts.denoiser, told, plan, z, ctx).trajectory
+    made = invert.target_text(parts.denoiser, told, plan, trajectory, ctx, iterations=1)
+    assert torch.isfinite(made.latent).all()
+    assert any("does not see the end" in event.message for event in heard if isinstance(event, Warned)) == (
+        len(prompt) > 12)
