@@ -1,7 +1,7 @@
 """Editing drawn rooms by describing the result, where the right answer is known: BARET and its rivals.
 
     python benchmarks/editors.py --split val --out FOLDER          every setting of every editor: how they are tuned
-    python benchmarks/editors.py --split test --out FOLDER         published settings, and each editor's best on val
+    python benchmarks/editors.py --split test --out FOLDER         each editor's best on val; or --mode published
     python benchmarks/editors.py --report FOLDER                   the tables
 
 Four kinds of change (pose, colour, class, wall), the same number of settings tried for every editor, and each editor's
@@ -201,8 +201,8 @@ def read_lines(out: Path, split: str) -> list[dict[str, Any]]:
     return [json.loads(line) for path in sorted(out.glob(f"{split}-*.jsonl")) for line in path.open()]
 
 
-def measure(split: str, each: int, out: Path, share: tuple[int, int]) -> None:
-    """Run the editors; each batch's lines are written when it is whole. Of the test split, the best settings first."""
+def measure(split: str, mode: str, each: int, out: Path, share: tuple[int, int]) -> None:
+    """Run the editors; each batch's lines are written when it is whole."""
     out.mkdir(parents=True, exist_ok=True)
     bench, todo = Bench(), batches(split, each)
     if split == "val":
@@ -210,11 +210,10 @@ def measure(split: str, each: int, out: Path, share: tuple[int, int]) -> None:
             _batch(bench, batch, number, SEARCHED, out / f"val-{number:03d}.jsonl", share)
         return
     best = chosen(read_lines(out, "val"))
-    for mode in ("best", "published"):
-        for number, batch in enumerate(todo):
-            settings = {editor: [PUBLISHED[editor] if mode == "published" else best[editor][batch[0].kind]]
-                        for editor in SEARCHED}
-            _batch(bench, batch, number, settings, out / f"test-{mode}-{number:03d}.jsonl", share, mode)
+    for number, batch in enumerate(todo):
+        settings = {editor: [PUBLISHED[editor] if mode == "published" else best[editor][batch[0].kind]]
+                    for editor in SEARCHED}
+        _batch(bench, batch, number, settings, out / f"test-{mode}-{number:03d}.jsonl", share, mode)
 
 
 def _batch(bench: Bench, batch: list[Pair], number: int, settings: dict[str, list[Setting]], path: Path,
@@ -238,6 +237,7 @@ def main() -> None:
     """Run or report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", choices=("val", "test"))
+    parser.add_argument("--mode", choices=("best", "published"), default="best", help="which settings, on the test split")
     parser.add_argument("--each", type=int, help="pairs of each kind (default: 6 of val, 25 of test)")
     parser.add_argument("--out", type=Path, default=Path("editors"))
     parser.add_argument("--share", default="0/1", help="which part of the batches, such as 0/2")
@@ -249,7 +249,8 @@ def main() -> None:
         print(report(args.report))
         return
     first, _, count = args.share.partition("/")
-    measure(args.split, args.each or {"val": 6, "test": 25}[args.split], args.out, (int(first), int(count)))
+    each = args.each or {"val": 6, "test": 25}[args.split]
+    measure(args.split, args.mode, each, args.out, (int(first), int(count)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Target-text inversion against null-text inversion: what is left of the picture, against what was spent.
 
-    python benchmarks/inversions.py --out FOLDER [--share 0/2]      twenty pictures, several numbers of iterations
-    python benchmarks/inversions.py --report FOLDER [--plot FILE]   the table; the curves with matplotlib (extra "bench")
+    python benchmarks/inversions.py --out FOLDER [--share 0/2]     twenty pictures, several numbers of iterations
+    python benchmarks/inversions.py --report FOLDER [--plot FILE]  the table; the curves with matplotlib (extra "bench")
 
 Target-text inversion is told what the picture shall show, null-text inversion what it shows; no step stops early. Spent
 are evaluations of the denoiser, a forward and a backward pass counting as one each, and CPU seconds; ten pictures go
@@ -93,9 +93,10 @@ def report(lines: list[dict[str, Any]]) -> str:
         for iterations in (0, *numbers):
             mine = [line for line in lines if line["curve"] == name and line["iterations"] == iterations]
             low, middle, high = quartiles([line["loss"] for line in mine])
-            rows.append(f"| {name} | {iterations} | {mine[0]['forward'] + mine[0]['backward']} | "
-                        f"{statistics.median(line['seconds'] for line in mine):.1f} | {middle:.2g} ({low:.2g}–{high:.2g})"
-                        f" | {statistics.median(line['psnr'] for line in mine):.1f} |")
+            evaluations = mine[0]["forward"] + mine[0]["backward"]
+            seconds, psnr = (statistics.median(line[key] for line in mine) for key in ("seconds", "psnr"))
+            loss = f"{middle:.2g} ({low:.2g}–{high:.2g})"
+            rows.append(f"| {name} | {iterations} | {evaluations} | {seconds:.1f} | {loss} | {psnr:.1f} |")
     count = len(lines) // sum(len(numbers) + 1 for *_, numbers in CURVES)
     return "\n".join([f"{count} pictures", "", *rows])
 

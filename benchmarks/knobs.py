@@ -3,8 +3,8 @@
     python benchmarks/knobs.py --docs docs                 the strips, docs/knob-*.png
     python benchmarks/knobs.py --docs docs --similarity    docs/knob-similarity.png, after figure 10 of the paper
 
-The strips are edits of the sample of `baret_edit`. Similarities are cosines in dollhouse-clip's space, over pairs of the
-validation split; the plot needs matplotlib (extra "bench").
+The strips are edits of the sample of `baret_edit`. Similarities are cosines in dollhouse-clip's space, over pairs of
+the validation split; the plot needs matplotlib (extra "bench").
 """
 
 import argparse
@@ -92,8 +92,8 @@ def similarity(bench: Bench, out: Path, each: int) -> None:
     for value in LAMBDAS:
         found = eyes.pictures([picture(image) for image in edited(bench, windows("start", value))])
         rows[value] = ((found * before).sum(-1).tolist(), (found * wanted).sum(-1).tolist())
-        print(f"λ {value:.1f}: picture {statistics.mean(rows[value][0]):.3f}, text {statistics.mean(rows[value][1]):.3f}",
-              flush=True)
+        print(f"λ {value:.1f}: to the picture {statistics.mean(rows[value][0]):.3f}, "
+              f"to the text {statistics.mean(rows[value][1]):.3f}", flush=True)
     figure, left = pyplot.subplots(figsize=(6, 3.6))
     right = left.twinx()
     for axis, which, colour, name in ((left, 0, "tab:blue", "to the picture"), (right, 1, "tab:red", "to the text")):

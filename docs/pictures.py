@@ -6,9 +6,12 @@ import tempfile
 from pathlib import Path
 
 import inlay
+from inlay.graph_runtime import Context
 from inlay.graph_runtime.api import pack
 from inlay.graph_runtime.draw import draw
 from inlay.graph_runtime.workflow import parse
+from inlay.nodes.image import load, save
+from inlay.nodes.image_grid import grid
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOW = ROOT / "workflows" / "zero_shot_inpaint.json"
@@ -51,6 +54,19 @@ def by_example() -> None:
         shutil.copy(result.paths[0], ROOT / "docs" / "by-example.png")
 
 
+def edited() -> None:
+    """docs/editing.png: the sample of baret_edit, and what three descriptions make of it."""
+    jobs = (("baret_edit", "a blue dog lying in a room with green walls"),
+            ("baret_rigid", "a yellow dog standing in a room with green walls"),
+            ("baret_rigid", "a blue dog standing in a room with pink walls"))
+    with tempfile.TemporaryDirectory() as folder:
+        images = [inlay.run(name, out=folder, prompt=prompt)["image"] for name, prompt in jobs]
+        sheet = grid([load(str(ROOT / "workflows" / "dog.png"), Context()).image, *images],
+                     ["before", "… lying …", "a yellow dog …", "… with pink walls"], columns=4).image
+        save(sheet, Context(out=folder), prefix="sheet", metadata=False)
+        shutil.copy(Path(folder) / "sheet_00001.png", ROOT / "docs" / "editing.png")
+
+
 def graph() -> None:
     """docs/zero_shot_inpaint.svg."""
     (ROOT / "docs" / "zero_shot_inpaint.svg").write_text(draw(parse(FLOW.read_bytes()), pack()), "utf-8")
@@ -59,4 +75,5 @@ def graph() -> None:
 if __name__ == "__main__":
     before_after()
     by_example()
+    edited()
     graph()

@@ -231,8 +231,8 @@ def require_known_blocks(denoiser: Any) -> None:
             if config.get(key) not in (None, "default")]
     if odd:
         raise BadInput("denoiser", found=f"the {denoiser.label}, which has {odd[0]}",
-                       expected="the plain self- and cross-attentions of Stable Diffusion 1.x or 2.x, whose queries and "
-                       "keys can be lent", fix="take the attention control away, or use one of these models")
+                       expected="the plain self- and cross-attentions of Stable Diffusion 1.x or 2.x",
+                       fix="take the attention control away, or use one of these models")
 
 
 def aligned(source: Sequence[int], target: Sequence[int]) -> tuple[tuple[int, ...], tuple[float, ...]]:

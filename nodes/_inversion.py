@@ -213,8 +213,8 @@ def _tune_step(after: Callable[[Tensor], Tensor], wanted: Tensor, told: Tensor, 
             each.sum().backward()
         found = each.detach()
         if not (found <= ABSURD * (1 + wanted.square().mean())).all():  # NaN is not below anything
-            raise BadInput("learning_rate", found=f"a loss of {float(found.max()):.3g} at step {number + 1} of {total}, "
-                           f"update {used}", expected="a loss that falls: it diverges",
+            raise BadInput("learning_rate", found=f"a loss of {float(found.max()):.3g} at step {number + 1} of {total}",
+                           expected="a loss that falls: it diverges",
                            fix="lower learning_rate or guidance_scale, or use float32")
         adam.step()
         kept[active] = value.detach()[active]

@@ -27,6 +27,7 @@ def here(tmp_path, monkeypatch):
     shutil.copy(ROOT / "workflows" / "room.png", tmp_path / "room.png")
     shutil.copy(ROOT / "workflows" / "room-mask.png", tmp_path / "hole.png")
     shutil.copy(ROOT / "workflows" / "exemplar.png", tmp_path / "exemplar.png")
+    shutil.copy(ROOT / "workflows" / "dog.png", tmp_path / "dog.png")
     shutil.copytree(ROOT / "workflows" / "photos", tmp_path / "photos")
     shutil.copy(ROOT / "workflows" / "boxes.csv", tmp_path / "boxes.csv")
     monkeypatch.chdir(tmp_path)

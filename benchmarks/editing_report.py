@@ -1,0 +1,86 @@
+"""The tables of editors.py."""
+
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+from editing_tasks import KINDS
+
+NAMES = {"baret": "BARET", "null_text_p2p": "null-text + prompt-to-prompt", "null_text": "null-text alone",
+         "masactrl": "MasaCtrl", "sdedit": "SDEdit", "ddim": "DDIM inversion"}
+HEAD = ("| | good | interval | target attribute | all others | facing | background, dB | truth, dB | s a picture: "
+        "before, edit |\n|---|---|---|---|---|---|---|---|---|")
+
+
+def wilson(right: int, of: int) -> tuple[float, float]:
+    """95 % interval of a share."""
+    z, share = 1.959964, right / of
+    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
+    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    return middle - half, middle + half
+
+
+def _row(name: str, lines: list[dict[str, Any]]) -> str:
+    of = len(lines)
+    count = {key: sum(line[key] for line in lines) for key in ("good", "target", "kept", "facing")}
+    low, high = wilson(count["good"], of)
+    middle = {key: statistics.median(line[key] for line in lines)
+              for key in ("background", "truth", "inversion_s", "edit_s")}
+    return (f"| {name} | {count['good']} of {of} | {low:.0%} – {high:.0%} | {count['target']} | {count['kept']} | "
+            f"{count['facing']} | {middle['background']:.1f} | {middle['truth']:.1f} | {middle['inversion_s']:.1f}, "
+            f"{middle['edit_s']:.1f} |")
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """A row an editor."""
+    return "\n".join([HEAD, *(_row(name, mine) for editor, name in NAMES.items()
+                              if (mine := [line for line in lines if line["editor"] == editor]))])
+
+
+def by_kind(lines: list[dict[str, Any]]) -> str:
+    """Good edits of each kind of change, and how many with class, pose, colour and wall right."""
+    rows = ["| good (all attributes right) | " + " | ".join(KINDS) + " |", "|---" * (len(KINDS) + 1) + "|"]
+    for editor, name in NAMES.items():
+        cells = []
+        for kind in KINDS:
+            mine = [line for line in lines if line["editor"] == editor and line["kind"] == kind]
+            cells.append(f"{sum(line['good'] for line in mine)} ({sum(line['right'] for line in mine)}) of {len(mine)}")
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def failures(lines: list[dict[str, Any]]) -> str:
+    """How many reconstructions are below 20 dB."""
+    found = []
+    for editor, name in (("baret", "target-text inversion"), ("null_text", "null-text inversion")):
+        values = [line["reconstruction"] for line in lines if line["editor"] == editor]
+        if values:
+            found.append(f"{name}: {sum(value < 20 for value in values)} of {len(values)} reconstructions below 20 dB, "
+                         f"median {statistics.median(values):.1f} dB")
+    return "\n".join(found)
+
+
+def chosen_table(best: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """The settings that the validation split chose."""
+    rows = ["| | " + " | ".join(KINDS) + " |", "|---" * (len(KINDS) + 1) + "|"]
+    for editor, name in NAMES.items():
+        rows.append(f"| {name} | " + " | ".join(
+            ", ".join(f"{key} {value if not isinstance(value, list) else '/'.join(map(str, value))}"
+                      for key, value in best[editor][kind].items()) for kind in KINDS) + " |")
+    return "\n".join(rows)
+
+
+def report(folder: Path) -> str:
+    """Everything."""
+    from editors import chosen, read_lines
+
+    parts = []
+    for mode, title in (("best", "each editor's best settings on val"), ("published", "published settings")):
+        lines = [line for line in read_lines(folder, "test") if line["mode"] == mode]
+        if lines:
+            parts += [f"test split, {title}", "", table(lines), "", by_kind(lines), "", failures(lines), ""]
+    val = read_lines(folder, "val")
+    if val:
+        parts += ["settings chosen on val", "", chosen_table(chosen(val))]
+    return "\n".join(parts)
