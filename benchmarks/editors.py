@@ -237,7 +237,7 @@ def main() -> None:
     """Run or report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", choices=("val", "test"))
-    parser.add_argument("--mode", choices=("best", "published"), default="best", help="which settings, on the test split")
+    parser.add_argument("--mode", choices=("best", "published"), default="best", help="settings on the test split")
     parser.add_argument("--each", type=int, help="pairs of each kind (default: 6 of val, 25 of test)")
     parser.add_argument("--out", type=Path, default=Path("editors"))
     parser.add_argument("--share", default="0/1", help="which part of the batches, such as 0/2")
