@@ -32,7 +32,7 @@ WINDOWS = ((0.8, 0.1, 0.3, 0.6), (0.8, 0.1, 0.2, 0.4), (1.0, 1.0, 0.3, 0.6), (1.
 #: What the papers and their code use.
 PUBLISHED: dict[str, Setting] = {
     "baret": {"guidance": 7.5, "rate": 1e-3, "windows": (0.8, 0.1, 0.3, 0.6)},
-    "null_text": {"guidance": 7.5, "rate": 1e-2},
+    "null_text": {"guidance": 7.5, "rate": 1e-2, "edit_guidance": 7.5},
     "null_text_p2p": {"guidance": 7.5, "rate": 1e-2, "windows": (0.5, 0.8)},
     "sdedit": {"guidance": 7.5, "strength": 0.75},
     "masactrl": {"guidance": 7.5, "step": 4, "layer": 4},
@@ -41,7 +41,8 @@ PUBLISHED: dict[str, Setting] = {
 #: Nine settings each, the published one among them.
 SEARCHED: dict[str, list[Setting]] = {
     "baret": [PUBLISHED["baret"], *[{"guidance": g, "rate": 0.03, "windows": w} for g in (3.0, 5.0) for w in WINDOWS]],
-    "null_text": [{"guidance": g, "rate": r} for g in (3.0, 5.0, 7.5) for r in (3e-3, 1e-2, 3e-2)],
+    "null_text": [{"guidance": g, "rate": 1e-2, "edit_guidance": e} for g, e in (
+        (3.0, 3.0), (3.0, 5.0), (3.0, 7.5), (5.0, 3.0), (5.0, 5.0), (5.0, 7.5), (7.5, 5.0), (7.5, 7.5), (7.5, 10.0))],
     "null_text_p2p": [{"guidance": g, "rate": 1e-2, "windows": w} for g in (3.0, 5.0, 7.5)
                       for w in ((0.5, 0.8), (0.2, 0.4), (0.3, 0.6))],
     "sdedit": [{"guidance": g, "strength": s} for g, s in ((7.5, 0.5), (7.5, 0.6), (7.5, 0.7), (7.5, 0.75), (7.5, 0.8),
@@ -130,7 +131,7 @@ class Bench:
         trajectory, first = self.inverted("target" if which == "ttis" else "source")
         made, second = self.tuned(which, guidance, setting["rate"])
         if editor == "null_text":
-            return first + second, lambda: self.drawn(trajectory, guidance, tuning=made.tuning)
+            return first + second, lambda: self.drawn(trajectory, setting["edit_guidance"], tuning=made.tuning)
         if editor == "null_text_p2p":
             self_until, cross_until = setting["windows"]
             control = attention.prompt_to_prompt(self.source, self.target, made.tuning, self_until,
@@ -238,7 +239,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", choices=("val", "test"))
     parser.add_argument("--mode", choices=("best", "published"), default="best", help="settings on the test split")
-    parser.add_argument("--each", type=int, help="pairs of each kind (default: 6 of val, 25 of test)")
+    parser.add_argument("--each", type=int, help="pairs of each kind (default: 5 of val, 25 of test)")
     parser.add_argument("--out", type=Path, default=Path("editors"))
     parser.add_argument("--share", default="0/1", help="which part of the batches, such as 0/2")
     parser.add_argument("--report", type=Path, help="a folder to make the tables from")
@@ -249,7 +250,7 @@ def main() -> None:
         print(report(args.report))
         return
     first, _, count = args.share.partition("/")
-    each = args.each or {"val": 6, "test": 25}[args.split]
+    each = args.each or {"val": 5, "test": 25}[args.split]
     measure(args.split, args.mode, each, args.out, (int(first), int(count)))
 
 

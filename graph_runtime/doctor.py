@@ -18,7 +18,8 @@ from pathlib import Path
 from .paths import home
 
 PYTHON = (3, 11)
-NEEDED = {"torch": (2, 4), "diffusers": (0, 35), "transformers": (4, 48), "accelerate": (1, 0), "safetensors": (0, 5)}
+NEEDED = {"torch": (2, 4), "diffusers": (0, 35), "transformers": (4, 48), "accelerate": (1, 0), "peft": (0, 15),
+          "safetensors": (0, 5)}
 REINSTALL = "pip install --force-reinstall inlay, or check the repository out again"
 ENOUGH_DISK = 10 * 2**30
 EMBEDDED = Path(__file__).resolve().parent.parent / "dollhouse"

@@ -34,6 +34,7 @@ Attention = Annotated[Any, Port("INLAY_ATTENTION", "an attention control, instal
 Photos = Annotated[Any, Port("INLAY_PHOTOS", "pictures on disk with boxes or masks; read when they are needed")]
 Detector = Annotated[Any, Port("INLAY_DETECTOR", "description of a DETR, which finds things in pictures")]
 Boxes = Annotated[list[Any], Port("INLAY_BOXES", "what was found in each picture: box in pixels, label, score, area")]
+Lora = Annotated[Any, Port("INLAY_LORA", "a LoRA file")]
 Trajectory = Annotated[Any, Port("INLAY_TRAJECTORY", "the latents of an inversion, from the picture to noise")]
 Tuning = Annotated[Any, Port("INLAY_TUNING", "per-step embeddings that an inversion made")]
 

@@ -1,0 +1,152 @@
+"""A denoiser with LoRAs: the description of a base and what is stacked on it; the base's weights are shared."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..graph_runtime import ModelError
+from ..graph_runtime.models import ModelDescription
+from ._lora import about_of, attach, check_names, read_lora
+from ._lora_source import LoraSource
+from ._model_readers import content_of, state_of
+
+KEPT = 2  # adapted forms of one UNet that stay in memory
+_ATTACHING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One LoRA on a denoiser: where it is, what the file held when it was described, and how much of it counts."""
+
+    source: LoraSource
+    stamp: str
+    weight: float
+
+    @property
+    def file(self) -> Path:
+        """The file.
+
+        Raises:
+            ModelError: it is gone, or another one now.
+        """
+        path = Path(self.source.path or self.source.fetched().path)
+        if self.stamp and content_of([path]) != self.stamp:
+            raise ModelError("source", found=f"{path.name}, which changed during the run",
+                             expected="the file that was checked", fix="run again")
+        return path
+
+
+@dataclass(frozen=True)
+class AdaptedDenoiser(ModelDescription):
+    """A denoiser with LoRAs; asked for anything else, it answers as its base does.
+
+    Attributes:
+        inner: the base's description.
+        adapters: in the order they were stacked.
+    """
+
+    inner: Any
+    adapters: tuple[Adapter, ...]
+
+    def __getattr__(self, name: str) -> Any:
+        """What the base says: channels, widths, configuration."""
+        if name.startswith("_") or name == "inner":
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    @property
+    def label(self) -> str:
+        """`unet of dollhouse with sofa.safetensors`."""
+        return f"{self.inner.label} with {', '.join(adapter.source.name for adapter in self.adapters)}"
+
+    @property
+    def known(self) -> bool:
+        """True when neither the base nor a LoRA is still to be downloaded."""
+        return bool(self.inner.known) and all(adapter.stamp for adapter in self.adapters)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the base, the files and their weights."""
+        state = [(adapter.stamp or id(adapter), adapter.weight) for adapter in self.adapters]
+        return hashlib.sha256(f"{self.inner.fingerprint}|{state}".encode()).hexdigest()
+
+    def nbytes(self) -> int:
+        """Bytes of the base and of the files."""
+        return int(self.inner.nbytes()) + sum(state_of(adapter.file)[0] for adapter in self.adapters)
+
+    def fetch(self) -> bool:
+        """Download what is not here yet."""
+        fetched = bool(self.inner.fetch())
+        for adapter in self.adapters:
+            if not adapter.stamp:
+                adapter.source.fetched()
+                fetched = True
+        return fetched
+
+    def load(self, device: str) -> Any:
+        """The UNet with its LoRAs, on its own."""
+        with self.adapted(self.inner.load(device)) as module:
+            return module
+
+    def base(self) -> ModelDescription:
+        """The description whose weights are shared."""
+        base: ModelDescription = self.inner.base()
+        return base
+
+    @contextmanager
+    def adapted(self, module: Any) -> Iterator[Any]:
+        """The LoRAs beside the layers of a copy that shares every weight; `module` stays as it is."""
+        place = next(module.parameters())
+        key = (self.adapters, str(place.device), place.dtype)
+        with _ATTACHING:
+            known = module.__dict__.pop("_inlay_adapted", {})  # not to be copied with the UNet
+            try:
+                if key not in known:
+                    while len(known) >= KEPT:
+                        known.pop(next(iter(known)))
+                    known[key] = attach(module, [(read_lora(adapter.file), adapter.weight)
+                                                 for adapter in self.adapters])
+                found = known[key]
+            finally:
+                module.__dict__["_inlay_adapted"] = known
+        yield found
+
+
+def adapted(denoiser: Any, source: LoraSource, weight: float, any_base: bool = False) -> AdaptedDenoiser:
+    """`denoiser` with one more LoRA.
+
+    Raises:
+        ModelError: the file is no LoRA for a UNet, or was made for another base; both are named.
+    """
+    stamp = ""
+    if source.path:
+        path = Path(source.path)
+        check_names(path)
+        if not any_base:
+            _require_base(denoiser, path)
+        stamp = content_of([path])
+    adapter = Adapter(source, stamp, float(weight))
+    if isinstance(denoiser, AdaptedDenoiser):
+        return replace(denoiser, adapters=(*denoiser.adapters, adapter))
+    return AdaptedDenoiser(denoiser, (adapter,))
+
+
+def _require_base(denoiser: Any, path: Path) -> None:
+    about, base = about_of(path), denoiser.base()
+    if "base" not in about or not getattr(base, "known", False):
+        return
+    name = base.origin.name
+    if about["base"] != name and about.get("base_sha256") != weights_hash(base):
+        raise ModelError("source", found=f"{path.name}, which was made for {about['base']}",
+                         expected=f"one that was made for {name}",
+                         fix=f"name {about['base']} as the model, train the LoRA again on {name}, or set any_base to "
+                         "true to try all the same")
+
+
+def weights_hash(base: Any) -> str:
+    """What tells a base's weights from others', wherever they lie."""
+    return content_of(base.origin.weights(base.part).files)

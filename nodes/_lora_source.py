@@ -1,0 +1,114 @@
+"""Where a LoRA file is: a path, a folder that holds one, or a hub repository."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..graph_runtime import ModelError
+from ..graph_runtime.errors import shorten
+from ._hub import offline
+from ._model_files import PICKLES, pickled
+from ._source import HUB_ID
+
+USUAL = "pytorch_lora_weights.safetensors"  # what diffusers and peft's tools call it
+
+
+@dataclass(frozen=True)
+class LoraSource:
+    """A LoRA by its path, or by its repository until it is on this machine.
+
+    Attributes:
+        path: the file; empty while it is not here.
+        repository: `owner/name`, or empty.
+        revision: branch, tag or commit; None for the default branch.
+    """
+
+    path: str = ""
+    repository: str = ""
+    revision: str | None = None
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.repository or Path(self.path).name
+
+    def fetched(self) -> "LoraSource":
+        """The same with its file on this machine, downloaded if need be.
+
+        Raises:
+            ModelError: no such repository, no network, or not exactly one LoRA in it.
+        """
+        if self.path:
+            return self
+        from huggingface_hub import HfApi, constants, hf_hub_download
+
+        if offline():
+            raise ModelError("source", found=f"{self.repository}, which is not in {constants.HF_HUB_CACHE}, and no "
+                             "network is to be used (INLAY_OFFLINE or HF_HUB_OFFLINE is set)",
+                             expected="a LoRA that is on this machine",
+                             fix="unset the variable once to download it, or name a file")
+        try:
+            names = HfApi().list_repo_files(self.repository, revision=self.revision)
+            path = hf_hub_download(self.repository, _only(names, self.repository), revision=self.revision)
+        except ModelError:
+            raise
+        except Exception as error:  # the client raises its own, httpx's and requests' errors
+            text = (str(error).strip().splitlines() or [""])[0][:160]
+            raise ModelError("source", found=f"{self.repository}: {type(error).__name__}: {text}",
+                             expected="a hub repository that can be read",
+                             fix="check the spelling and the network, or name a file") from error
+        return LoraSource(str(path), self.repository, self.revision)
+
+
+def locate_lora(source: str, revision: str | None = None) -> LoraSource:
+    """The LoRA that `source` names. Never touches the network.
+
+    Raises:
+        ModelError: no such file, or nothing that could be one.
+    """
+    path = Path(source).expanduser()
+    if path.is_absolute():
+        return LoraSource(str(_local(path)))
+    if HUB_ID.fullmatch(source):
+        return _cached(source, revision)
+    raise ModelError("source", found=shorten(source), expected="a .safetensors file that exists, or a hub id such as "
+                     "'owner/name'", fix="a path must exist where it is looked for")
+
+
+def _local(path: Path) -> Path:
+    if path.is_dir():
+        names = sorted(entry.name for entry in path.iterdir() if entry.suffix in (".safetensors", *PICKLES))
+        return path / _only(names, path.name)
+    if not path.exists():
+        raise ModelError("source", found=f"{path}, which does not exist", expected="a LoRA file",
+                         fix="check the path")
+    if path.suffix in PICKLES:
+        raise pickled(path.name)
+    if path.suffix != ".safetensors":
+        raise ModelError("source", found=f"the file {path.name}", expected="a .safetensors file",
+                         fix="name the LoRA file itself")
+    return path
+
+
+def _cached(repository: str, revision: str | None) -> LoraSource:
+    from huggingface_hub import snapshot_download
+
+    try:
+        root = Path(snapshot_download(repository, revision=revision, local_files_only=True))
+        names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.safetensors"))
+        return LoraSource(str(root / _only(names, repository)), repository, revision)
+    except (OSError, ValueError, ModelError):  # not there, or not whole
+        return LoraSource("", repository, revision)
+
+
+def _only(names: list[str], where: str) -> str:
+    """The LoRA among a folder's files: the usual name, or the only safetensors."""
+    found = [name for name in names if name.endswith(".safetensors")]
+    if USUAL in found:
+        return USUAL
+    if not found and any(name.endswith(PICKLES) for name in names):
+        raise pickled(f"{where}/{next(name for name in names if name.endswith(PICKLES))}")
+    if len(found) != 1:
+        raise ModelError("source", found=f"{where} with {len(found)} safetensors files" + (
+            f": {', '.join(found[:8])}" if found else ""), expected=f"{USUAL}, or one alone",
+            fix="name the file itself")
+    return found[0]

@@ -1,0 +1,48 @@
+"""LoRAs on a denoiser, as a description. Nothing is loaded here."""
+
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+
+from ..graph_runtime import BadInput, ModelSource, node
+from ._lora_part import adapted
+from ._lora_source import LoraSource, locate_lora
+from ._ports import Denoiser, Lora, describe
+from ._tensors import require_denoiser
+
+
+class Adapted(NamedTuple):
+    """The denoiser with the LoRA."""
+
+    denoiser: Denoiser
+
+
+@node("model.lora", version=1, static=True)
+def lora(denoiser: Denoiser, lora: Lora | None = None, source: ModelSource | None = None,
+         weight: Annotated[float, Field(ge=0, le=2)] = 1.0, revision: str | None = None,
+         any_base: bool = False) -> Adapted:
+    """Put a LoRA on a denoiser: h = W₀x + weight·(α/r)·B·A·x (Hu et al. 2022). Several stack, one node after another.
+
+    The base's weights are shared and never changed. Diffusers', peft's and kohya's key layouts are read, safetensors
+    only; parts for text encoders are left out.
+
+    Args:
+        denoiser: of the model that the LoRA was made for.
+        lora: from train.subject_lora.
+        source: a .safetensors file, a folder or a hub id such as `owner/name`, where no lora is wired.
+        weight: how much of it counts: 0 nothing, 1 as it was trained.
+        revision: branch, tag or commit of a hub id; null is its default branch.
+        any_base: take a LoRA that was made for another base of the same shape.
+
+    Raises:
+        BadInput: neither a lora nor a source.
+        ModelError: no LoRA for a UNet, for another base, or of other sizes than the layers have.
+    """
+    require_denoiser(denoiser)
+    if lora is None and not source:
+        raise BadInput("source", found="nothing", expected="a LoRA", fix="wire train.subject_lora, or name a file")
+    if lora is not None and not isinstance(lora, LoraSource):
+        raise BadInput("lora", found=describe(lora), expected="a LoRA",
+                       fix="wire the lora output of train.subject_lora")
+    where = lora if lora is not None else locate_lora(str(source), revision)
+    return Adapted(adapted(denoiser, where, weight, any_base))
