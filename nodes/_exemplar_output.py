@@ -5,13 +5,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, Context
 from ..graph_runtime.context import safe_prefix
@@ -59,46 +59,69 @@ class Run(NamedTuple):
         return cls(folder, key)
 
 
-def sheet_maker(source: Source, model: ExemplarDenoiser, trainer: Trainer, parts: Any, vae: Any, run: Run,
-                ) -> Callable[[int], Image.Image]:
-    """A function that paints a few fixed examples with the averaged weights, and keeps the sheet in `samples`."""
-    places = [(number * 7919 % len(source.pairs), 2**41 + number) for number in range(SHOWN)]
-    examples, generators = source.examples(places)
-    batch = encode(examples, generators, source.encoders)
-    schedule = ddim(parts.scheduler.config, steps=SHEET_STEPS, eta=0.0)
-    device = trainer.workers.device
+class Sheets:
+    """Paints a few fixed examples with the weights as they are, and keeps the sheets in `samples`.
+
+    Attributes:
+        likeness: of the last sheet: mean cosine between exemplars and what was painted, as the exemplar encoder sees
+            them.
+    """
+
+    def __init__(self, source: Source, model: ExemplarDenoiser, trainer: Trainer, parts: Any, vae: Any, run: Run):
+        places = [(number * 7919 % len(source.pairs), 2**41 + number) for number in range(SHOWN)]
+        self._examples, generators = source.examples(places)
+        self._batch = encode(self._examples, generators, source.encoders)
+        self._schedule = ddim(parts.scheduler.config, steps=SHEET_STEPS, eta=0.0)
+        self._model, self._trainer, self._vae, self._run = model, trainer, vae, run
+        self._source, self._scale, self._shift = source, parts.vae.scaling_factor, parts.vae.shift_factor
+        self.likeness = 0.0
 
     @torch.no_grad()
-    def draw(step: int) -> Image.Image:
+    def __call__(self, step: int) -> Image.Image:
         """Rows of: the picture with its hole, the exemplar, what the model paints."""
         state = torch.get_rng_state()
+        painted = self._paint()
+        self.likeness = self._likeness(painted)
+        pictures: list[Tensor] = []
+        for example, found in zip(self._examples, painted, strict=True):
+            hole = example.picture * example.keep + 0.5 * (1 - example.keep)
+            pictures += [hole.permute(1, 2, 0), example.exemplar.permute(1, 2, 0), found]
+        sheet = draw_sheet(pictures, ["hole", "exemplar", f"step {step}"] * len(self._examples), 6)[0]
+        picture = Image.fromarray((sheet * 255).round().to(torch.uint8).numpy())
+        _keep_sheet(picture, self._run.folder / "samples" / f"step-{step:07d}.png")
+        torch.set_rng_state(state)
+        return picture
+
+    def _paint(self) -> list[Tensor]:
+        """The examples' pictures `[h w 3]`, painted by the averaged weights."""
+        model, batch, device = self._model, self._batch, self._trainer.workers.device
         model.eval()
-        with averaged(trainer.values, trainer.average):
+        with averaged(self._trainer.values, self._trainer.average):
             told = model.encoder.project(batch.token.to(device))
-            empty = model.encoder.uncond_vector.expand_as(told)
             extra = torch.cat([batch.masked, batch.keep], dim=1).to(device)
             stream = gaussian(tuple(batch.latent.shape), 0).stream()
-            guidance = Guidance(told, empty, SHEET_GUIDANCE, True, extra)
+            guidance = Guidance(told, model.encoder.uncond_vector.expand_as(told), SHEET_GUIDANCE, True, extra)
 
             def call(z: Tensor, t: Tensor, embeddings: Tensor | None) -> Tensor:
                 return model.unet(z, t, encoder_hidden_states=embeddings, return_dict=False)[0]
 
             z = stream.start().to(device, told.dtype)
-            clean = denoise(call, schedule, z, stream, guidance)
+            clean = denoise(call, self._schedule, z, stream, guidance)
         model.train()
-        pictures: list[Tensor] = []
-        for row, example in enumerate(examples):
-            painted = decode_latent(vae, clean[row:row + 1], parts.vae.scaling_factor,
-                                    parts.vae.shift_factor)[0]
-            hole = example.picture * example.keep + 0.5 * (1 - example.keep)
-            pictures += [hole.permute(1, 2, 0), example.exemplar.permute(1, 2, 0), painted.float()]
-        sheet = draw_sheet(pictures, ["hole", "exemplar", f"step {step}"] * len(examples), 6)[0]
-        picture = Image.fromarray((sheet * 255).round().to(torch.uint8).numpy())
-        _keep_sheet(picture, run.folder / "samples" / f"step-{step:07d}.png")
-        torch.set_rng_state(state)
-        return picture
+        return [decode_latent(self._vae, row[None], self._scale, self._shift)[0].float().cpu() for row in clean]
 
-    return draw
+    def _likeness(self, painted: list[Tensor]) -> float:
+        """Mean cosine between the exemplars and the painted holes."""
+        with_, side = self._source.encoders, self._source.how.exemplar_size
+        cut = []
+        for example, found in zip(self._examples, painted, strict=True):
+            rows, columns = (torch.nonzero((example.keep[0] < 0.5).any(axis)).flatten() for axis in (1, 0))
+            part = found[int(rows[0]):int(rows[-1]) + 1, int(columns[0]):int(columns[-1]) + 1].permute(2, 0, 1)
+            cut.append(F.interpolate(part[None], (side, side), mode="bicubic", antialias=True)[0].clamp(0, 1))
+        exemplars = torch.stack([example.exemplar for example in self._examples])
+        seen, wanted = (with_.clip(((values - with_.mean) / with_.std).to(with_.device)).flatten(1)
+                        for values in (torch.stack(cut), exemplars))
+        return float(F.cosine_similarity(seen, wanted, dim=-1).mean())
 
 
 def _keep_sheet(picture: Image.Image, path: Path) -> None:

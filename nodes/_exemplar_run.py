@@ -10,7 +10,7 @@ import torch
 
 from ..graph_runtime import BadInput, Context
 from ._augment import Augment
-from ._exemplar_output import Run, append_line, finish, sheet_maker
+from ._exemplar_output import Run, Sheets, append_line, finish
 from ._exemplar_training import Encoders, ExemplarDenoiser, Objective, Recipes, Source, prepare, widen
 from ._ports import describe
 from ._schedule import alphas_cumprod, check_prediction_type
@@ -97,7 +97,7 @@ def train_exemplar(parts: Parts, settings: Settings, ctx: Context) -> tuple[Any,
             if settings.variations and trainer.step < settings.steps:
                 source.keep(run.folder / "examples", workers,
                             lambda done, total: ctx.progress(done, total, note="encoding examples"))
-            draw = sheet_maker(source, model, trainer, parts, vae, run) if settings.sample_every else None
+            draw = Sheets(source, model, trainer, parts, vae, run) if settings.sample_every else None
             _fit(parts, settings, ctx, run, trainer, source, draw)
         found = finish(run, trainer, model, parts, settings.half)
     if workers.main:

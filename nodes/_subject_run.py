@@ -1,0 +1,300 @@
+"""Learning one subject from a few photos (Lim & Kim): `train.subject_lora` without its sockets.
+
+Paint by Example's own objective, with the photos as their own exemplars; what learns is a LoRA on the UNet alone.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from ..graph_runtime import BadInput, Context
+from ._augment import Augment
+from ._exemplar_output import Run, Sheets, append_line
+from ._exemplar_run import SMALL, Parts, _encoders, _side
+from ._exemplar_training import ExemplarDenoiser, Objective, Recipes, Source, prepare
+from ._lora import Layout, Pair, stored_names
+from ._lora_part import weights_hash
+from ._lora_source import LoraSource
+from ._ports import describe
+from ._schedule import alphas_cumprod, check_prediction_type
+from ._tensors import require_denoiser
+from ._trainer import Precision, Progress, Recipe, Trainer, Workers, generator_of, write_tensors
+
+Targets = Literal["attention", "attention_and_feedforward"]
+VIEWS = 100  # augmented views of each photo in an epoch
+#: The layers of the UNet that a LoRA is put on; queries and keys of a cross-attention to one token are inert.
+PATTERNS = {
+    "self": r"\.attn1\.(to_q|to_k|to_v|to_out\.0)", "one": r"\.attn2\.(to_v|to_out\.0)",
+    "cross": r"\.attn2\.(to_q|to_k|to_v|to_out\.0)", "feedforward": r"\.ff\.net\.(0\.proj|2)",
+}
+FEW, MANY = 2, 8  # photos
+LITTLE = 0.10  # share of a photo that a subject should fill
+GAIN = 1e-3  # likeness by which a sheet must be better to count
+ALIKE = 0.999  # cosine from which two photos show the same thing in the same way
+#: Settings that may change between two runs of one training: what is learned does not depend on them.
+FREE = ("epochs", "resume", "save_every", "sample_every", "patience", "micro_batch", "checkpointing", "layout",
+        "prefix")
+
+
+@dataclass(frozen=True)
+class SubjectSettings:
+    """The settings of `train.subject_lora`, as they are explained there."""
+
+    rank: int
+    alpha: float | None
+    targets: Targets
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    condition_dropout: float
+    size: int | None
+    variations: int
+    flip: float
+    rotate: float
+    blur: float
+    mask_jitter: float
+    arbitrary_mask: float
+    weight_decay: float
+    precision: Precision
+    micro_batch: int
+    checkpointing: bool
+    seed: int
+    resume: bool
+    save_every: int
+    sample_every: int
+    patience: int
+    layout: Layout
+    prefix: str
+
+    def steps(self, photos: int) -> int:
+        """Optimizer steps: an epoch is 100 augmented views of each photo."""
+        return math.ceil(self.epochs * VIEWS * photos / self.batch_size)
+
+
+def train_subject(parts: Parts, settings: SubjectSettings, ctx: Context) -> tuple[LoraSource, str]:
+    """Train to the last epoch, going on where the training was left; the LoRA's file, and a report.
+
+    Raises:
+        BadInput: the parts do not fit together, or the rank is larger than a layer.
+        TrainingFailed: the loss is not finite, or a file cannot be written.
+    """
+    _require_subject(parts, ctx)
+    side = _side(parts, settings)  # type: ignore[arg-type]
+    workers = Workers(ctx.device)
+    run = Run.open(ctx, settings.prefix, _key(parts, settings, side), settings.resume, workers)
+    steps = settings.steps(len(parts.photos.pairs()))
+    recipe = Recipe(steps, settings.batch_size, settings.learning_rate, settings.weight_decay, ema=0.0,
+                    seed=settings.seed, micro_batch=settings.micro_batch, precision=settings.precision,
+                    save_every=settings.save_every)
+    with torch.inference_mode(False), torch.enable_grad():
+        model = _model(parts, settings, side, workers)
+        names = [name for name, _ in model.named_parameters() if ".lora_" in name]
+        trainer = Trainer(run.folder, run.key, model, names, recipe, workers)
+        if settings.resume and trainer.resume():
+            ctx.warn(f"going on from step {trainer.step}, found in {run.folder}")
+        with ctx.lease(parts.vae) as vae:
+            encoders = _encoders(vae, parts, model.encoder, workers, settings.precision)
+            augment = Augment(flip=settings.flip, rotate=settings.rotate, blur=settings.blur, elastic=0.0)
+            how = Recipes(side, parts.encoder.image_size, augment, settings.arbitrary_mask, settings.mask_jitter)
+            source = Source(parts.photos, how, encoders, settings.seed, settings.variations)
+            _look_for_twins(parts, source, ctx)
+            if settings.variations and trainer.step < steps:
+                source.keep(run.folder / "examples", workers,
+                            lambda done, total: ctx.progress(done, total, note="encoding views"))
+            draw = Sheets(source, model, trainer, parts, vae, run) if settings.sample_every else None
+            stopped = _fit(parts, settings, ctx, run, trainer, source, draw)
+        path = run.folder / "lora.safetensors"
+        if workers.main:
+            _write(path, trainer, parts, settings, stopped)
+        workers.wait()
+    if workers.main:
+        ctx.announce(path)
+    return LoraSource(str(path)), _report(path, trainer, parts, settings, stopped)
+
+
+def _fit(parts: Parts, settings: SubjectSettings, ctx: Context, run: Run, trainer: Trainer, source: Source, draw: Any,
+         ) -> str:
+    """Train; says why it ended before the last step, or nothing."""
+    objective = Objective(alphas_cumprod(parts.scheduler.config), check_prediction_type(
+        parts.scheduler.prediction_type), settings.condition_dropout, settings.seed)
+    watch = _Watch(run.folder / "likeness.jsonl", settings.patience, trainer.step)
+    total = trainer.recipe.steps
+
+    def on_step(now: Progress) -> None:
+        main = trainer.workers.main
+        if main and (now.step % 10 == 0 or now.step == total):
+            append_line(run.folder / "log.jsonl", dataclasses.asdict(now))
+        sheet, said = None, ""
+        if draw is not None and main and now.step % settings.sample_every == 0:
+            sheet = draw(now.step)
+            watch.see(now.step, draw.likeness)
+            said = f" · likeness {draw.likeness:.3f}"
+        ctx.progress(now.step, total, sheet, f"loss {now.mean:.4f} · {now.per_second:.1f} views/s{said}")
+        if watch.over:
+            raise _Enough
+
+    try:
+        trainer.fit(lambda module, step, rows: objective.loss(module, source, step, rows, trainer.workers.device),
+                    on_step, ctx.warn)
+    except _Enough:  # the trainer has written its checkpoint
+        return (f"stopped at step {trainer.step} of {total}: the samples' likeness to the subject has not grown for "
+                f"{settings.patience} sheets")
+    return ""
+
+
+class _Enough(Exception):
+    """The samples stopped improving."""
+
+
+class _Watch:
+    """Whether the samples still become more like the subject; remembers over a resumed training."""
+
+    def __init__(self, path: Path, patience: int, step: int):
+        self._path, self._patience = path, patience
+        self._seen: list[tuple[int, float]] = []
+        try:
+            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            self._seen = [(line["step"], line["likeness"]) for line in lines if line["step"] <= step]
+        except (OSError, ValueError, KeyError):
+            pass  # a log that is gone or cut off only means a longer training
+
+    def see(self, step: int, likeness: float) -> None:
+        """Note the likeness of a sheet."""
+        self._seen = [*(seen for seen in self._seen if seen[0] < step), (step, likeness)]
+        append_line(self._path, {"step": step, "likeness": likeness})
+
+    @property
+    def over(self) -> bool:
+        """True when the best sheet is `patience` sheets ago; never where patience is 0."""
+        if not self._patience or len(self._seen) <= self._patience:
+            return False
+        values = [likeness for _, likeness in self._seen]
+        return max(values[-self._patience:]) < max(values[:-self._patience]) + GAIN
+
+
+def _require_subject(parts: Parts, ctx: Context) -> None:
+    require_denoiser(parts.denoiser)
+    if hasattr(parts.denoiser, "adapters"):
+        raise BadInput("denoiser", found=f"the {parts.denoiser.label}", expected="a base model, without LoRAs",
+                       fix="wire the model node itself; the finished LoRA can be stacked on others")
+    if not hasattr(parts.encoder, "image_size"):
+        raise BadInput("exemplar_encoder", found=describe(parts.encoder), expected="an exemplar encoder",
+                       fix="wire the exemplar_encoder output of model.paint_by_example")
+    if not hasattr(parts.photos, "pairs"):
+        raise BadInput("photos", found=describe(parts.photos), expected="photos of the subject",
+                       fix="wire the photos output of subject.photos")
+    wanted = 2 * parts.denoiser.latent_channels + 1
+    if parts.denoiser.in_channels != wanted:
+        raise BadInput("denoiser", found=f"the {parts.denoiser.label}, of {parts.denoiser.in_channels} input channels",
+                       expected=f"{wanted}: a Paint-by-Example model", fix="wire model.paint_by_example")
+    if parts.encoder.width != parts.denoiser.cross_attention_dim:
+        raise BadInput("exemplar_encoder", found=f"tokens of width {parts.encoder.width}",
+                       expected=f"{parts.denoiser.cross_attention_dim}, as the {parts.denoiser.label} listens to",
+                       fix="take both from one model.paint_by_example")
+    pairs, photos = parts.photos.pairs(), parts.photos.photos
+    if len(pairs) < FEW:
+        ctx.warn("one photo: what it shows is learned with its pose and its light; two to four photos are better")
+    if len(pairs) > MANY:
+        ctx.warn(f"{len(pairs)} views of the subject: two to four are enough, and training takes as many times longer")
+    for number, (left, top, right, bottom) in pairs:
+        share = (right - left) * (bottom - top) / (photos[number].width * photos[number].height)
+        if share < LITTLE:
+            ctx.warn(f"{photos[number].name}: the subject fills {share:.0%} of it; cut the photo closer, or little of "
+                     "its detail is learned")
+
+
+@torch.no_grad()
+def _look_for_twins(parts: Parts, source: Source, ctx: Context) -> None:
+    """Warn of photos that are one and the same, as the exemplar encoder sees their subjects."""
+    if len(source.pairs) < 2 or len(source.pairs) > MANY:
+        return
+    plain = Recipes(source.how.size, source.how.exemplar_size, Augment(0.0, 0.0, 0.0, 0.0))
+    seen = Source(parts.photos, plain, source.encoders, source.seed, 0)
+    exemplars = torch.stack([example.exemplar for example in seen.examples(
+        [(number, 0) for number in range(len(seen.pairs))])[0]])
+    with_ = source.encoders
+    tokens = with_.clip(((exemplars - with_.mean) / with_.std).to(with_.device)).flatten(1)
+    close = torch.nn.functional.cosine_similarity(tokens[:, None], tokens[None], dim=-1)
+    names = [parts.photos.photos[number].name for number, _ in source.pairs]
+    for one, other in combinations(range(len(names)), 2):
+        if close[one, other] > ALIKE:
+            ctx.warn(f"{names[one]} and {names[other]} show the subject alike: photos from other sides, or in other "
+                     "light, teach more")
+
+
+def _model(parts: Parts, settings: SubjectSettings, side: int, workers: Workers) -> ExemplarDenoiser:
+    """UNet with a fresh LoRA and the encoder, in training precision, nobody else's."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    name = "float64" if parts.denoiser.dtype == "float64" else "float32"
+    unet, encoder = (dataclasses.replace(part, dtype=name).load(str(workers.device))
+                     for part in (parts.denoiser, parts.encoder))
+    plain = workers.device.type == "cpu" and (side // parts.vae.factor) ** 2 <= SMALL
+    prepare(unet, one_token=encoder.one_token, plain_attention=plain, checkpointing=settings.checkpointing)
+    kinds = ["self", "one" if encoder.one_token else "cross"]
+    kinds += ["feedforward"] if settings.targets == "attention_and_feedforward" else []
+    pattern = ".*(" + "|".join(PATTERNS[kind] for kind in kinds) + ")"
+    _require_rank(unet, pattern, settings.rank)
+    config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha or settings.rank,  # type: ignore[arg-type]
+                        target_modules=pattern, init_lora_weights="gaussian")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator_of(settings.seed, "lora").initial_seed())
+        inject_adapter_in_model(config, unet, "subject")
+    return ExemplarDenoiser(unet, encoder).to(workers.device)
+
+
+def _require_rank(unet: Any, pattern: str, rank: int) -> None:
+    import re
+
+    found = [(min(module.weight.shape), name) for name, module in unet.named_modules()
+             if re.fullmatch(pattern, name) and hasattr(module, "weight")]
+    if not found:
+        raise BadInput("denoiser", found="a UNet without attention of the usual form", expected="layers for a LoRA",
+                       fix="use a Paint-by-Example model")
+    least, name = min(found)
+    if rank > least:
+        raise BadInput("rank", found=str(rank), expected=f"at most {least}, the size of {name}", fix="4 is usual")
+
+
+def _key(parts: Parts, settings: SubjectSettings, side: int) -> str:
+    """A hash of everything that what is learned depends on: settings, models and photos."""
+    fixed = {key: value for key, value in sorted(dataclasses.asdict(settings).items()) if key not in FREE}
+    return hashlib.sha256(json.dumps([fixed, side, *(part.fingerprint for part in parts)]).encode()).hexdigest()
+
+
+def _pairs(trainer: Trainer, settings: SubjectSettings) -> dict[str, Pair]:
+    """The learned pairs by the UNet's own names, in half precision."""
+    values = trainer.result()
+    alpha = float(settings.alpha or settings.rank)
+    pairs = {}
+    for name, down in values.items():
+        stem, mark, _ = name.partition(".lora_A.")
+        if mark:
+            up = values[f"{stem}.lora_B.subject.weight"]
+            pairs[stem.removeprefix("unet.")] = Pair(down.half(), up.half(), alpha)
+    return pairs
+
+
+def _write(path: Path, trainer: Trainer, parts: Parts, settings: SubjectSettings, stopped: str) -> None:
+    base = parts.denoiser.base()
+    about = {"base": base.origin.name, "base_sha256": weights_hash(base), "rank": settings.rank,
+             "alpha": float(settings.alpha or settings.rank), "targets": settings.targets, "steps": trainer.step,
+             "photos_sha256": parts.photos.fingerprint, "stopped": stopped, "training": dataclasses.asdict(settings)}
+    write_tensors(stored_names(_pairs(trainer, settings), settings.layout), path, about)
+
+
+def _report(path: Path, trainer: Trainer, parts: Parts, settings: SubjectSettings, stopped: str) -> str:
+    count = sum(value.numel() for value in trainer.values.values())
+    rows = {"base": parts.denoiser.base().origin.name, "photos": len(parts.photos), "rank": settings.rank,
+            "steps": trainer.step, "loss, running mean": f"{trainer.mean:.5f}", "parameters": f"{count:,}",
+            "file": f"{path} ({path.stat().st_size / 1e6:.2f} MB)" if path.exists() else str(path)}
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    return f"# {path.parent.name}\n\n| | |\n|---|---|\n{table}\n" + (f"\n{stopped}\n" if stopped else "")
+
