@@ -169,13 +169,14 @@ class Bench:
 
 
 def batches(split: str, each: int) -> list[list[Pair]]:
-    """Pairs of one kind, whose texts align in one way, ten at a time at most."""
+    """Pairs of one kind, whose texts align in one way, ten at a time at most; the first ten of every group first."""
     bench_words = model.stable_diffusion("dollhouse").text_encoder
     ctx, groups = Context(), {}
     for pair in pairs(split, each):
         source, target = (condition.text(bench_words, ctx, prompt=text).conditioning.tokens for text in pair.texts)
         groups.setdefault((pair.kind, aligned(source, target)), []).append(pair)
-    return [items[start:start + BATCH] for items in groups.values() for start in range(0, len(items), BATCH)]
+    parts = [(start, items[start:start + BATCH]) for items in groups.values() for start in range(0, len(items), BATCH)]
+    return [items for _, items in sorted(parts, key=lambda part: part[0])]
 
 
 def chosen(lines: list[dict[str, Any]]) -> dict[str, dict[str, Setting]]:

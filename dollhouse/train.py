@@ -1,7 +1,7 @@
 """Train the embedded models from nothing: `python -m inlay.dollhouse.train --work DIR`.
 
-Stages, in order: draw (pictures), vae, latents, text (the text encoder's first lesson), unet, clip, judge, export,
-exemplar (the Paint-by-Example model, by the shipped workflow train_exemplar), evaluate. Each goes on from its
+Stages, in order: draw (pictures), vae, latents, text (the text encoder's first lesson), unet, clip, detector, judge,
+export, exemplar (the Paint-by-Example model, by the shipped workflow train_exemplar), evaluate. Each goes on from its
 checkpoint when it was interrupted, bit for bit. Two CPU cores take about three and a half hours.
 """
 
@@ -21,6 +21,8 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from . import evaluate, judge
 from ._clip_stage import boxes, train_clip, untrained
+from ._detector_stage import export_detector, train_detector
+from ._detector_stage import untrained as untrained_detector
 from ._draw_stage import pictures
 from ._exemplar_stage import train_exemplar
 from ._export import export, export_clip, export_exemplar
@@ -34,7 +36,7 @@ from ._workers import in_workers
 
 HERE = Path(__file__).parent
 #: Steps of each stage that learns.
-STEPS = {"vae": 4700, "text": 300, "unet": 6400, "clip": 1500, "judge": 600, "exemplar": 5000}
+STEPS = {"vae": 4700, "text": 300, "unet": 6400, "clip": 1500, "detector": 4000, "judge": 600, "exemplar": 5000}
 VAE_BATCH, UNET_BATCH, CLIP_BATCH = 16, 32, 128
 #: Numbers of processes that share the batches evenly.
 WORKERS = (1, 2, 4)
@@ -144,6 +146,11 @@ def _clip(job: Job) -> None:
     in_workers(job.workers, _clip_worker, job)
 
 
+def _detector(job: Job) -> None:
+    train_detector(job.work, pictures(job.work, job.drawn), boxes(job.work, job.encoded), job.torch_device,
+                   steps=job.steps["detector"])
+
+
 def _judge(job: Job) -> None:
     judge.save(judge.train_judge(job.work, job.torch_device, steps=job.steps["judge"]), job.judge_weights)
 
@@ -160,6 +167,9 @@ def _export(job: Job) -> None:
     clip = _clip_model(job)
     clip.load_state_dict(averaged(job.work, "clip"))
     export_clip(job.weights.with_name("clip"), clip)
+    detector = untrained_detector()
+    detector.load_state_dict(averaged(job.work, "detector"))
+    export_detector(job.weights.with_name("detector"), detector)
 
 
 def _exemplar(job: Job) -> None:
@@ -186,6 +196,7 @@ STAGES: dict[str, Callable[[Job], None]] = {
     "text": _text,
     "unet": _unet,
     "clip": _clip,
+    "detector": _detector,
     "judge": _judge,
     "export": _export,
     "exemplar": _exemplar,

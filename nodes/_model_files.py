@@ -26,9 +26,10 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "paint_by_example": ("unet", "vae", "image_encoder", "scheduler"),
     "pixel": ("unet", "scheduler"),
     "clip": ("clip",),
+    "dino": ("dino",),
     "detector": ("detector",),
 })
-FLAT = frozenset({"pixel", "clip", "detector"})  # families whose files may lie in the model's folder itself
+FLAT = frozenset({"pixel", "clip", "dino", "detector"})  # families whose files may lie in the model's folder itself
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 # part of a pipeline: (name of its configuration, stem of its weights or None)
@@ -41,6 +42,7 @@ PARTS: Mapping[str, tuple[str, str | None]] = MappingProxyType({
     "image_encoder": ("config.json", "model"),
     "feature_extractor": ("preprocessor_config.json", None),
     "clip": ("config.json", "model"),
+    "dino": ("config.json", "model"),
     "detector": ("config.json", "model"),
 })
 

@@ -1,14 +1,18 @@
 """Metrics: how near a picture is to another one."""
 
 import math
-from typing import Annotated, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
-from ..graph_runtime import BadInput, Port, node
-from ._ports import Image, Mask, require_finite, require_image, require_mask
-
-Value = Annotated[float, Port("FLOAT", "a number")]
+from ..graph_runtime import BadInput, Context, ReadPaths, node
+from ._masks import bounding_box
+from ._metrics import WINDOW, frechet, similarity_map
+from ._pictures import find_pictures, read_picture
+from ._ports import Clip, Dino, Image, Mask, Value, describe, require_finite, require_image, require_mask
+from ._seeing import picture_vectors, unit
+from ._tensors import plain_mode
 
 
 class Measured(NamedTuple):
@@ -17,7 +21,7 @@ class Measured(NamedTuple):
     value: Value
 
 
-def _pair(image: Image, reference: Image, mask: Mask | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+def _pair(image: Image, reference: Image, mask: Mask | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """Both pictures in float64, of one size and as many rows, and where to look `[b h w]` or everywhere."""
     image, reference = require_image(image), require_image(reference, "reference")
     for port, value in (("image", image), ("reference", reference)):
@@ -77,3 +81,163 @@ def known_region(image: Image, reference: Image, mask: Mask) -> Measured:
     assert where is not None
     difference = (found - wanted).abs().amax(-1)[where <= 0]
     return Measured(float(difference.max()) if difference.numel() else 0.0)
+
+
+@node("metric.ssim", version=1)
+def ssim(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
+    """Structural similarity (Wang et al. 2004): 1 for equal pictures. Gaussian window of 11 × 11, σ 1.5, mean of RGB.
+
+    Args:
+        image: the picture.
+        reference: what it is compared with.
+        mask: where to look, above 0.5, by the window's middle. Nothing wired: everywhere the window fits.
+
+    Raises:
+        BadInput: other sizes, sides below 11, or a mask with no window in it.
+    """
+    found, wanted, where = _pair(image, reference, mask)
+    if min(found.shape[1:3]) < WINDOW:
+        raise BadInput("image", found=f"a picture of {found.shape[2]}×{found.shape[1]}",
+                       expected=f"sides of {WINDOW} pixels or more", fix="measure a larger picture")
+    values = similarity_map(found, wanted)
+    if where is not None:
+        edge = WINDOW // 2
+        chosen = where[:, edge:-edge, edge:-edge] > 0.5
+        if not chosen.any():
+            raise BadInput("mask", found="a mask with no window in it", expected="white where the pictures are to be "
+                           "compared", fix="use metric.psnr for thin regions")
+        values = values[chosen]
+    return Measured(float(values.mean()))
+
+
+@node("metric.lpips", version=1)
+def lpips(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
+    """Perceptual distance (Zhang et al. 2018) with AlexNet: 0 for equal pictures. Needs `pip install lpips`.
+
+    Args:
+        image: the picture.
+        reference: what it is compared with.
+        mask: what is 0 is made equal in both. Nothing wired: the whole picture.
+
+    Raises:
+        BadInput: the package is not installed, or other sizes.
+    """
+    try:
+        import lpips as package  # type: ignore[import-not-found,unused-ignore]
+    except ImportError as error:
+        raise BadInput(None, found="no package lpips", expected="it, with torchvision, which it needs",
+                       fix="pip install lpips; or use metric.ssim") from error
+    found, wanted, where = _pair(image, reference, mask)
+    if where is not None:
+        found = wanted + (found - wanted) * (where > 0.5)[..., None]
+    with plain_mode():
+        network = package.LPIPS(net="alex", verbose=False)
+        distance = network(*(value.float().movedim(-1, 1) * 2 - 1 for value in (found, wanted)))
+    return Measured(float(distance.mean()))
+
+
+def _eyes(port: str, seeing: Any, *, words: bool = False) -> None:
+    if not hasattr(seeing, "image_size") or getattr(seeing, "part", "") not in ("clip", "dino"):
+        raise BadInput(port, found=describe(seeing), expected="the description of an encoder",
+                       fix="wire model.clip or model.dino")
+    if words and seeing.part != "clip":
+        raise BadInput(port, found=f"the {seeing.label}, which reads no text", expected="a CLIP", fix="wire model.clip")
+
+
+def _regions(image: Tensor, mask: Mask | None) -> list[Tensor]:
+    """Each picture `[h w 3]`, cut to the box around its mask."""
+    image = require_image(image)
+    if mask is None:
+        return list(image)
+    where = require_mask(mask, image).expand(len(image), -1, -1)
+    cut = []
+    for picture, plane in zip(image, where, strict=True):
+        box = bounding_box(plane[None] > 0.5)
+        if box is None:
+            raise BadInput("mask", found="an empty mask", expected="something marked in white", fix="draw the mask")
+        left, top, right, bottom = box
+        cut.append(picture[top:bottom, left:right])
+    return cut
+
+
+def _likeness(image: Tensor, reference: Tensor, mask: Mask | None, seeing: Any, ctx: Context) -> Measured:
+    with plain_mode(), ctx.lease(seeing) as module:
+        found = unit(picture_vectors(module, seeing, _regions(image, mask)))
+        wanted = unit(picture_vectors(module, seeing, list(require_image(reference, "reference"))))
+    return Measured(100 * float((found @ wanted.T).mean()))
+
+
+@node("metric.clip_image", version=1)
+def clip_image(image: Image, reference: Image, clip: Clip, ctx: Context, mask: Mask | None = None) -> Measured:
+    """How alike two pictures are to CLIP: 100 × the cosine of their vectors, the mean over all pairs.
+
+    Args:
+        image: the picture.
+        reference: what it should be like, such as an exemplar; any size.
+        clip: from model.clip.
+        mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
+    """
+    _eyes("clip", clip, words=True)
+    return _likeness(image, reference, mask, clip, ctx)
+
+
+@node("metric.dino", version=1)
+def dino(image: Image, reference: Image, dino: Dino, ctx: Context, mask: Mask | None = None) -> Measured:
+    """How alike two pictures are to DINO, which tells one subject from another of its kind: 100 × the cosine.
+
+    Args:
+        image: the picture.
+        reference: what it should be like, such as an exemplar; any size.
+        dino: from model.dino.
+        mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
+    """
+    _eyes("dino", dino)
+    return _likeness(image, reference, mask, dino, ctx)
+
+
+@node("metric.clip_score", version=1)
+def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mask | None = None) -> Measured:
+    """How well a picture fits a text (Hessel et al. 2021): 100 × the cosine, never below 0, the mean over pictures.
+
+    Args:
+        image: the picture.
+        clip: from model.clip.
+        text: what it should show.
+        mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
+    """
+    _eyes("clip", clip, words=True)
+    with plain_mode(), ctx.lease(clip) as module:
+        found = unit(picture_vectors(module, clip, _regions(image, mask)))
+        wanted = unit(module.texts([text]).double().cpu())
+    return Measured(100 * float((found @ wanted.T).clamp(min=0).mean()))
+
+
+@node("metric.fid", version=1)
+def fid(path: ReadPaths, reference: ReadPaths, features: Dino, ctx: Context) -> Measured:
+    """Fréchet distance of two sets of pictures (Heusel et al. 2017), in the space of the encoder that is wired.
+
+    Only distances by one encoder, over sets of one size, can be compared: published FIDs use Inception.
+
+    Args:
+        path: a folder or glob of pictures, of any sizes.
+        reference: the pictures that they should be like.
+        features: from model.clip or model.dino.
+
+    Raises:
+        BadInput: fewer than two pictures in a set.
+    """
+    _eyes("features", features)
+    sets = []
+    with plain_mode(), ctx.lease(features) as module:
+        for port, where in (("path", path), ("reference", reference)):
+            files = find_pictures(where)
+            if len(files) < 2:
+                raise BadInput(port, found=f"{len(files)} pictures", expected="two or more, better a thousand",
+                               fix="name a folder of pictures")
+            rows = []
+            for number, file in enumerate(files, 1):
+                picture = torch.from_numpy(read_picture(file).rgb())
+                rows.append(picture_vectors(module, features, [picture]))
+                ctx.progress(number, len(files), note=port)
+            sets.append(torch.cat(rows))
+    return Measured(frechet(*sets))

@@ -1,11 +1,18 @@
 """Metrics against closed forms."""
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from inlay.graph_runtime import BadInput
-from inlay.nodes.metric import known_region, psnr
+from inlay.graph_runtime import BadInput, Context
+from inlay.nodes import model_clip, model_dino
+from inlay.nodes._exemplar import preprocess_exemplar
+from inlay.nodes._metrics import frechet
+from inlay.nodes.metric import clip_image, clip_score, dino, fid, known_region, psnr, ssim
+from inlay.nodes.report import table
+from PIL import Image
 
 
 def test_psnr_in_closed_form():
@@ -45,3 +52,124 @@ def test_what_cannot_be_compared_is_refused_by_name():
         with pytest.raises(BadInput) as caught:
             call()
         assert caught.value.at("x").port == port
+
+
+def test_ssim_against_its_definition_written_out():
+    draws = np.random.default_rng(0)
+    a, b = draws.random((14, 13, 3)), draws.random((14, 13, 3))
+    axis = np.arange(-5, 6)
+    window = np.exp(-(axis[:, None] ** 2 + axis[None] ** 2) / (2 * 1.5**2))
+    window /= window.sum()
+    values = []
+    for channel in range(3):
+        for y in range(4):
+            for x in range(3):
+                p, q = (value[y:y + 11, x:x + 11, channel] for value in (a, b))
+                mp, mq = (window * p).sum(), (window * q).sum()
+                vp, vq = (window * (p - mp) ** 2).sum(), (window * (q - mq) ** 2).sum()
+                cov = (window * (p - mp) * (q - mq)).sum()
+                values.append((2 * mp * mq + 1e-4) * (2 * cov + 9e-4) / ((mp**2 + mq**2 + 1e-4) * (vp + vq + 9e-4)))
+    first, second = (torch.from_numpy(value)[None] for value in (a, b))
+    assert ssim(first, second).value == pytest.approx(np.mean(values), abs=1e-12)
+    assert ssim(first, first).value == pytest.approx(1, abs=1e-12)
+    mask = torch.zeros(1, 14, 13)
+    mask[0, 5, 5] = 1
+    assert ssim(first, second, mask).value == pytest.approx(np.mean(values[::12]), abs=1e-12)
+    with pytest.raises(BadInput):
+        ssim(torch.rand(1, 8, 30, 3), torch.rand(1, 8, 30, 3))
+    with pytest.raises(BadInput):
+        ssim(first, second, torch.zeros(1, 14, 13))
+
+
+def test_the_frechet_distance_of_gaussians_in_closed_form():
+    from scipy.linalg import sqrtm
+
+    draws = np.random.default_rng(1)
+    a, b = draws.normal(size=(60, 5)) @ draws.normal(size=(5, 5)), 1 + draws.normal(size=(40, 5))
+    s1, s2 = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    wanted = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(s1 + s2 - 2 * sqrtm(s1 @ s2).real)
+    assert frechet(torch.from_numpy(a), torch.from_numpy(b)) == pytest.approx(wanted, rel=1e-9)
+    assert frechet(torch.from_numpy(a), torch.from_numpy(a)) == pytest.approx(0, abs=1e-9)
+    shift = torch.from_numpy(a)
+    assert frechet(shift, shift + 2) == pytest.approx(5 * 4, rel=1e-9)
+
+
+def rooms(*indices):
+    from inlay.dollhouse.world import draw, sample_scene
+
+    return torch.stack([torch.from_numpy(np.asarray(draw(sample_scene("val", index)))).float() / 255
+                        for index in indices])
+
+
+def test_clip_measures_are_cosines_of_transformers_own_features(tmp_path):
+    from inlay.dollhouse import judge
+    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
+    folder = Path(judge.__file__).with_name("clip")
+    theirs = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
+    processor, tokenizer = (kind.from_pretrained(folder) for kind in (CLIPImageProcessorPil, CLIPTokenizer))
+    images, ctx, described = rooms(3, 4), Context(), model_clip.clip()
+    text = "a blue dog standing in a room with green walls"
+    with torch.no_grad():
+        pixels = processor([Image.fromarray((image * 255).round().byte().numpy()) for image in images],
+                           return_tensors="pt")
+        seen = theirs.get_image_features(**pixels)
+        read = theirs.get_text_features(**tokenizer([text], padding="max_length", max_length=32, return_tensors="pt"))
+    seen, read = (torch.nn.functional.normalize(getattr(value, "pooler_output", value), dim=-1)
+                  for value in (seen, read))
+    assert clip_image(images[:1], images[1:], described.clip, ctx).value == pytest.approx(
+        100 * float(seen[0] @ seen[1]), abs=1e-3)
+    assert dino(images[:1], images[1:], described.dino, ctx).value == pytest.approx(
+        100 * float(seen[0] @ seen[1]), abs=1e-3)
+    assert clip_score(images, described.clip, ctx, text=text).value == pytest.approx(
+        100 * float((seen @ read.T).clamp(min=0).mean()), abs=1e-3)
+    assert clip_image(images[:1], images[:1], described.clip, ctx).value == pytest.approx(100, abs=1e-6)
+    mask = torch.zeros(1, 128, 128)
+    mask[:, 30:94, 30:94] = 1
+    cut = images[:1, 30:94, 30:94]
+    assert clip_image(images[:1], cut, described.clip, ctx, mask).value == pytest.approx(100, abs=1e-6)
+    for number, image in enumerate(rooms(*range(6))):
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray((image * 255).round().byte().numpy()).save(tmp_path / name / f"{number}.png")
+    assert fid(str(tmp_path / "a"), str(tmp_path / "b"), described.dino, ctx).value == pytest.approx(0, abs=1e-6)
+    (tmp_path / "b/0.png").unlink()
+    assert fid(str(tmp_path / "a"), str(tmp_path / "b"), described.dino, ctx).value > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["vit", "dinov2"])
+def test_dino_is_the_class_token_of_transformers_own_model(tmp_path, kind):
+    from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
+             "image_size": 32, "patch_size": 8}
+    theirs = (ViTModel(ViTConfig(**sizes)) if kind == "vit" else Dinov2Model(Dinov2Config(**sizes))).eval()
+    theirs.save_pretrained(tmp_path)
+    described, images, ctx = model_dino.dino(str(tmp_path)).dino, rooms(1, 2), Context()
+    pixels = preprocess_exemplar(images, 32, "crop", described.mean, described.std)
+    with torch.no_grad():
+        seen = torch.nn.functional.normalize(theirs(pixels).last_hidden_state[:, 0], dim=-1)
+    assert dino(images[:1], images[1:], described, ctx).value == pytest.approx(100 * float(seen[0] @ seen[1]), abs=1e-3)
+    with pytest.raises(BadInput) as caught:
+        clip_score(images, described, ctx, text="a")
+    assert "reads no text" in caught.value.found
+    with pytest.raises(BadInput):
+        dino(images, images, "x", ctx)
+
+
+def test_a_table_is_written_three_ways(tmp_path):
+    ctx = Context(out=tmp_path)
+    made = table([1.23456789, math.inf, None, 2.0], ctx, ["one|two", "", "", "last"], title="Numbers", digits=3)
+    assert made.table.splitlines() == ["**Numbers**", "", "|  | value |", "|---|---|", "| one\\|two | 1.23 |",
+                                       "| 2 | ∞ |", "| last | 2 |"]
+    names = [Path(path).name for path in made.paths]
+    assert names == ["table_00001.md", "table_00001.csv", "table_00001.png"]
+    assert "1.23456789" in (tmp_path / "table_00001.csv").read_text()
+    with Image.open(tmp_path / "table_00001.png") as picture:
+        assert picture.size == (made.image.shape[2], made.image.shape[1])
+    grid = table([1.0, 2.0, 3.0, 4.0], ctx, ["first", "", "second"], heads="a, b").table.splitlines()
+    assert grid == ["|  | a | b |", "|---|---|---|", "| first | 1 | 2 |", "| second | 3 | 4 |"]
+    for wrong in ({"digits": 0}, {"labels": ["a", "b"]}):
+        with pytest.raises(BadInput):
+            table([1.0], ctx, **wrong)

@@ -1,0 +1,30 @@
+"""Encoders for metrics, as descriptions. Nothing is loaded here."""
+
+from typing import NamedTuple
+
+from ..graph_runtime import ModelSource, node
+from ._ports import Clip, Dino
+from ._seeing import ClipPart
+from ._source import locate
+
+
+class OneClip(NamedTuple):
+    """A CLIP; it also serves where a DINO is asked for."""
+
+    clip: Clip
+    dino: Dino
+
+
+@node("model.clip", version=1, static=True)
+def clip(source: ModelSource = "dollhouse-clip", revision: str | None = None) -> OneClip:
+    """Name a CLIP, which puts pictures and texts into one space; metrics see with it.
+
+    Args:
+        source: `dollhouse-clip` (embedded), a hub id such as `openai/clip-vit-base-patch32`, or a folder.
+        revision: branch, tag or commit of a hub id; null is its default branch.
+
+    Raises:
+        ModelError: a file is missing, damaged or a pickle, or is no CLIP.
+    """
+    described = ClipPart.describe(locate(source, revision=revision, family="clip"), "float32")
+    return OneClip(described, described)

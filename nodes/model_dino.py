@@ -1,0 +1,30 @@
+"""DINO, as a description. Nothing is loaded here."""
+
+from typing import NamedTuple
+
+from ..graph_runtime import ModelSource, node
+from ._ports import Dino
+from ._seeing import DinoPart
+from ._source import locate
+
+
+class OneDino(NamedTuple):
+    """A DINO."""
+
+    dino: Dino
+
+
+@node("model.dino", version=1, static=True)
+def dino(source: ModelSource = "facebook/dino-vits16", revision: str | None = None) -> OneDino:
+    """Name a DINO, a vision transformer that tells one subject from another of its kind; metrics see with it.
+
+    Without a download, `model.clip` gives the embedded encoder under the same socket.
+
+    Args:
+        source: a hub id such as `facebook/dino-vits16` or `facebook/dinov2-small`, or a folder.
+        revision: branch, tag or commit of a hub id; null is its default branch.
+
+    Raises:
+        ModelError: a file is missing, damaged or a pickle, or is no vision transformer.
+    """
+    return OneDino(DinoPart.describe(locate(source, revision=revision, family="dino"), "float32"))

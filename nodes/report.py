@@ -1,0 +1,126 @@
+"""Reports: numbers side by side, as text, as a file for spreadsheets and as a picture."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..graph_runtime import BadInput, Context, Port, Repeat, node
+from ._grid import draw_label
+from ._ports import Image, Paths, Text
+
+LINE, LETTER, GAP = 28, 16, 12  # pixels: height of a row, size of a letter, space beside a word
+LONG = 60  # letters of a cell that are shown in the picture
+
+
+class Tabled(NamedTuple):
+    """The table as Markdown, as a picture, and the files."""
+
+    table: Text
+    image: Image
+    paths: Paths
+
+
+@node("report.table", effects=True)
+def table(values: Annotated[Sequence[float | str | None], Port("FLOAT", "a number"), Repeat("value", 1, 32)],
+          ctx: Context, labels: Annotated[Sequence[str], Repeat("label", 0, 32)] = (), heads: str = "",
+          title: str = "", digits: int = 4, prefix: str = "table") -> Tabled:
+    """Lay numbers out in rows, and write them as Markdown, CSV and PNG.
+
+    With one heading (or none) each value is a row under its label; with several, values fill the rows from left to
+    right, and a row is called by the label of its first value.
+
+    Args:
+        values: A number, such as a metric gives.
+        labels: What the value of the same number is called.
+        heads: Headings of the columns, separated by commas; as many as there are, so many values stand in a row.
+        title: A line above the table.
+        digits: Significant digits; 1 to 17. Nothing is rounded in the CSV.
+        prefix: The files' names begin with it.
+
+    Raises:
+        BadInput: fewer digits than one, or a label without a value.
+    """
+    if not 1 <= digits <= 17:
+        raise BadInput("digits", found=str(digits), expected="1 to 17", fix="4 is readable")
+    for number, label in enumerate(labels, 1):
+        if label and (number > len(values) or values[number - 1] is None):
+            raise BadInput(f"label_{number}", found=f"the label {label!r} without a value",
+                           expected=f"a number at value_{number}", fix=f"wire value_{number}, or drop the label")
+    headings = [head.strip() for head in heads.split(",")] if heads.strip() else ["value"]
+    exact, shown = _rows(list(values), list(labels), len(headings), digits)
+    markdown = _markdown([["", *headings], *shown], title)
+    picture = _picture([["", *headings], *shown], title)
+    saved = [_write(ctx, prefix, ".md", markdown.encode("utf-8")),
+             _write(ctx, prefix, ".csv", _csv([["", *headings], *exact])), _write(ctx, prefix, ".png", _png(picture))]
+    return Tabled(markdown, picture[None], saved)
+
+
+def _rows(values: list[float | str | None], labels: list[str], width: int, digits: int,
+          ) -> tuple[list[list[str]], list[list[str]]]:
+    """Rows with their names, in full and rounded; a row with no value at all is left out."""
+    exact, shown = [], []
+    for start in range(0, len(values), width):
+        part = values[start:start + width]
+        if all(value is None for value in part):
+            continue
+        name = labels[start] if start < len(labels) and labels[start] else f"{start // width + 1}"
+        cells = [*part, *[None] * (width - len(part))]
+        exact.append([name, *("" if value is None else repr(value) if isinstance(value, float) else str(value)
+                              for value in cells)])
+        shown.append([name, *(_said(value, digits) for value in cells)])
+    return exact, shown
+
+
+def _said(value: float | str | None, digits: int) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return f"{value:.{digits}g}" if math.isfinite(value) else {True: "∞", False: "−∞"}.get(value > 0, "") \
+        if not math.isnan(value) else "not a number"
+
+
+def _markdown(rows: list[list[str]], title: str) -> str:
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    body = [line(rows[0]), "|" + "---|" * len(rows[0]), *map(line, rows[1:])]
+    return "\n".join([*([f"**{title}**", ""] if title else []), *body, ""])
+
+
+def _csv(rows: list[list[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode("utf-8")
+
+
+def _picture(rows: list[list[str]], title: str) -> Tensor:
+    """`[h w 3]`: the table on white, a rule under the headings."""
+    cells = [[cell if len(cell) <= LONG else cell[:LONG - 1] + "…" for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) * LETTER * 6 // 10 + 2 * GAP for column in range(len(cells[0]))]
+    lines = [torch.cat([draw_label(cell, width, LINE, LETTER) for cell, width in zip(row, widths, strict=True)], dim=1)
+             for row in cells]
+    wide = sum(widths)
+    lines.insert(1, torch.full((1, wide, 3), 0.6))
+    if title:
+        lines.insert(0, draw_label(title, wide, LINE, LETTER))
+    return torch.cat(lines)
+
+
+def _png(picture: Tensor) -> bytes:
+    from PIL import Image as Pil
+
+    file = io.BytesIO()
+    Pil.fromarray((picture * 255).round().to(torch.uint8).numpy()).save(file, "PNG")
+    return file.getvalue()
+
+
+def _write(ctx: Context, prefix: str, suffix: str, contents: bytes) -> str:
+    with ctx.new_file(prefix, suffix) as path:
+        path.write_bytes(contents)
+    return str(ctx.saved[-1])
