@@ -27,9 +27,10 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "pixel": ("unet", "scheduler"),
     "clip": ("clip",),
     "dino": ("dino",),
+    "captioner": ("captioner",),
     "detector": ("detector",),
 })
-FLAT = frozenset({"pixel", "clip", "dino", "detector"})  # families whose files may lie in the model's folder itself
+FLAT = frozenset({"pixel", "clip", "dino", "captioner", "detector"})  # their files may lie in the model's folder itself
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 # part of a pipeline: (name of its configuration, stem of its weights or None)
@@ -43,6 +44,7 @@ PARTS: Mapping[str, tuple[str, str | None]] = MappingProxyType({
     "feature_extractor": ("preprocessor_config.json", None),
     "clip": ("config.json", "model"),
     "dino": ("config.json", "model"),
+    "captioner": ("config.json", "model"),
     "detector": ("config.json", "model"),
 })
 

@@ -36,6 +36,7 @@ Detector = Annotated[Any, Port("INLAY_DETECTOR", "description of a DETR, which f
 Boxes = Annotated[list[Any], Port("INLAY_BOXES", "what was found in each picture: box in pixels, label, score, area")]
 Clip = Annotated[Any, Port("INLAY_CLIP", "description of a CLIP: pictures and texts as vectors of one space")]
 Dino = Annotated[Any, Port("INLAY_DINO", "description of a DINO, or of a CLIP: pictures as vectors")]
+Captioner = Annotated[Any, Port("INLAY_CAPTIONER", "description of a BLIP, which says what a picture shows")]
 Value = Annotated[float, Port("FLOAT", "a number")]
 Lora = Annotated[Any, Port("INLAY_LORA", "a LoRA file")]
 Trajectory = Annotated[Any, Port("INLAY_TRAJECTORY", "the latents of an inversion, from the picture to noise")]

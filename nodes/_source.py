@@ -10,7 +10,8 @@ from ._model_files import EMBEDDED, FLAT, PICKLES, ModelFolder, pickled
 
 #: Which node names a model of each family.
 NODES = {"stable_diffusion": "model.stable_diffusion", "paint_by_example": "model.paint_by_example",
-         "pixel": "model.pixel_diffusion", "clip": "model.clip", "dino": "model.dino", "detector": "model.detector"}
+         "pixel": "model.pixel_diffusion", "clip": "model.clip", "dino": "model.dino", "captioner": "model.captioner",
+         "detector": "model.detector"}
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
@@ -76,7 +77,7 @@ def _folder(path: Path, variant: str | None, prediction: str | None, family: str
         pickles = sorted(entry.name for entry in path.glob("*") if entry.suffix in PICKLES)
         if pickles:
             raise pickled(f"{path.name}/{pickles[0]}")
-        if family in ("clip", "dino", "detector"):
+        if family in ("clip", "dino", "captioner", "detector"):
             raise ModelError("source", found=f"{path}, a folder with no config.json in it", expected="a folder of "
                              "transformers: config.json, model.safetensors", fix="name the folder that holds both")
         single = sorted(entry.name for entry in path.glob("*.safetensors"))

@@ -1,0 +1,46 @@
+"""Captions: what a picture shows, in words."""
+
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+
+from ..graph_runtime import BadInput, Context, node
+from ._exemplar import preprocess_exemplar
+from ._ports import Captioner, Image, Text, describe, require_image
+from ._tensors import plain_mode
+
+
+class Captioned(NamedTuple):
+    """What the picture shows."""
+
+    text: Text
+
+
+@node("caption.blip", version=1)
+def blip(image: Image, captioner: Captioner, ctx: Context, prompt: str | None = None,
+         longest: Annotated[int, Field(ge=1, le=200)] = 30, beams: Annotated[int, Field(ge=1, le=16)] = 4) -> Captioned:
+    """Say what a picture shows (BLIP, Li et al. 2022), for condition.text and for text inversions.
+
+    Beam search without chance: the same picture always gives the same words.
+
+    Args:
+        image: one picture.
+        captioner: from model.captioner.
+        prompt: the words that the caption begins with, such as `a photo of`; null lets the model begin.
+        longest: tokens at most.
+        beams: sentences that are followed side by side; 1 is fastest.
+
+    Raises:
+        BadInput: several pictures, or something else than a captioner.
+    """
+    image = require_image(image)
+    if len(image) != 1:
+        raise BadInput("image", found=f"{len(image)} pictures", expected="one: a caption is one text",
+                       fix="load one picture")
+    if getattr(captioner, "part", "") != "captioner":
+        raise BadInput("captioner", found=describe(captioner), expected="the description of a captioner",
+                       fix="wire model.captioner")
+    pixels = preprocess_exemplar(image, captioner.image_size, "stretch", captioner.mean, captioner.std)
+    with plain_mode(), ctx.lease(captioner) as module:
+        parameter = next(module.parameters())
+        return Captioned(module.say(pixels.to(parameter.device, parameter.dtype), prompt or "", longest, beams))

@@ -1,0 +1,29 @@
+"""A captioner, as a description. Nothing is loaded here."""
+
+from typing import NamedTuple
+
+from ..graph_runtime import ModelSource, node
+from ._captioner import CaptionerPart
+from ._ports import Captioner
+from ._source import locate
+
+
+class OneCaptioner(NamedTuple):
+    """A captioner."""
+
+    captioner: Captioner
+
+
+@node("model.captioner", version=1, static=True)
+def captioner(source: ModelSource = "Salesforce/blip-image-captioning-base", revision: str | None = None,
+              ) -> OneCaptioner:
+    """Name a BLIP, which says what a picture shows.
+
+    Args:
+        source: a hub id such as `Salesforce/blip-image-captioning-base`, or a folder of the transformers layout.
+        revision: branch, tag or commit of a hub id; null is its default branch.
+
+    Raises:
+        ModelError: a file is missing, damaged or a pickle, or is no BLIP.
+    """
+    return OneCaptioner(CaptionerPart.describe(locate(source, revision=revision, family="captioner"), "float32"))
