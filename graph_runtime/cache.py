@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 Outputs = tuple[Any, ...]
+SEAL = 16  # bytes of a hash behind each kept result, so that a damaged one is made anew
 
 
 class MemoryCache:
@@ -58,7 +59,9 @@ class MemoryCache:
 
 
 class DiskCache:
-    """Tensors under `folder`, one safetensors file a result; the least recently used go when `limit` bytes are passed.
+    """Tensors under `folder`, a file a result: safetensors with a seal behind them.
+
+    The least recently used go when `limit` bytes are passed.
 
     `environment` becomes part of every name: a result of another torch, device or thread count is not the same bytes.
     """
@@ -77,11 +80,15 @@ class DiskCache:
 
         path = self._file(key)
         try:
-            tensors = load(path.read_bytes())
+            contents = path.read_bytes()
+            body, seal = contents[:-SEAL], contents[-SEAL:]
+            if hashlib.blake2b(body, digest_size=SEAL).digest() != seal:
+                raise ValueError("damaged")
+            tensors = load(body)
             outputs = tuple(tensors[name] for name in names)
         except FileNotFoundError:
             return None
-        except (SafetensorError, KeyError, OSError):
+        except (SafetensorError, KeyError, ValueError, OSError):
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
@@ -100,9 +107,8 @@ class DiskCache:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(
-                save({name: value.detach().cpu().contiguous() for name, value in zip(names, outputs, strict=True)})
-            )
+            body = save({name: value.detach().cpu().contiguous() for name, value in zip(names, outputs, strict=True)})
+            temporary.write_bytes(body + hashlib.blake2b(body, digest_size=SEAL).digest())
             os.replace(temporary, path)
             self._trim()
         except OSError:

@@ -189,7 +189,7 @@ class Checker:
     def _exposed_hint(self, node: str, setting: str | None) -> str:
         for name in self.workflow.inputs:
             if f"{node}.{setting}" in self.workflow.targets(name):
-                return f", or set it with --{name}"
+                return f"; set it with --{name}"
         return ""
 
     def _path(self, node: str, parameter: str, value: Any, role: PathRole) -> tuple[Any, str | None]:
@@ -242,7 +242,7 @@ class Checker:
                     name,
                     socket,
                     "nothing wired to it",
-                    f"a {definition.port.socket}: {definition.port.doc}",
+                    f"{definition.port.socket}: {definition.port.doc}",
                     self._who_gives(definition.port.socket, name),
                 )
         self.links[name] = found

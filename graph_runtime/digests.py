@@ -33,7 +33,8 @@ def _together(root: Path, items: Iterable[Path], weights: bool) -> str:
     total = hashlib.sha256()
     for item in sorted(items):
         if item.is_file():
-            total.update(f"{item.relative_to(root).as_posix()}\0{_file_digest(item, weights)}\0".encode())
+            total.update(f"{item.relative_to(root).as_posix()}\0{_file_digest(item, weights)}\0".encode(
+                errors="surrogateescape"))
     return total.hexdigest()
 
 

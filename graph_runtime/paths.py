@@ -117,7 +117,8 @@ class Reader:
             if self.out is not None and path.suffix == ".safetensors" and path.is_relative_to(self.out.resolve()):
                 return path, None
             raise BadInput(
-                None, found=f"no such file: {shown}", expected="a file that exists", fix=f"looked for {path}"
+                None, found=f"no such file: {shown}", expected="a file that exists",
+                fix=f"put it there, or correct the path: looked for {path}"
             ) from None
         except (OSError, ValueError) as error:
             raise BadInput(

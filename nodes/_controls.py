@@ -11,6 +11,7 @@ from ._attention import Borrowing, GatheredRun, Kind, Layers, Mixing, Row, align
 from ._condition import Conditioning
 from ._constraints import spread
 from ._inversion import Tuned
+from ._kept import content_key
 from ._sampling import AttentionControl, Chain, Guidance
 
 EDIT_C: Row = ("edit", "cond")
@@ -20,6 +21,23 @@ TRANSITION: Row = ("transition", "cond")
 SOURCE_C: Row = ("source", "cond")
 SOURCE_U: Row = ("source", "uncond")
 LARGEST = 32 * 32  # queries up to which prompt-to-prompt lends self-attention maps, as in null-text's published code
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What a control expects beside it in the sampler; an edit without is another one than was asked for.
+
+    Attributes:
+        told: the conditional text, as a hash of its embedding.
+        scale: the guidance; 0: any.
+        paired: a tuning of the empty text belongs into control and sampler, or into neither.
+        tuning: the control's.
+    """
+
+    told: str
+    scale: float
+    paired: bool = False
+    tuning: Tuned | None = None
 
 
 def steps_until(share: float, steps: int) -> int:
@@ -85,6 +103,16 @@ class Balanced(AttentionControl):
         """Model, schedule and size that it was made for."""
         return self.reconstruction.key
 
+    @property
+    def start(self) -> Tensor:
+        """Where the edit must begin."""
+        return self.reconstruction.start
+
+    @property
+    def wanted(self) -> Wanted:
+        """What has to be wired into the sampler beside it."""
+        return Wanted(self.reconstruction.told, self.reconstruction.scale)
+
     def begin(self) -> "_BalancedRun":
         """The control for one run."""
         return _BalancedRun(self)
@@ -146,15 +174,17 @@ class _MutualRun(GatheredRun):
     def installed(self, denoiser: Any) -> Any:
         count = self_attentions(denoiser)
         if self._control.start_layer >= count:
-            raise BadInput("start_layer", found=f"{self._control.start_layer}",
+            raise BadInput("attention", found=f"start_layer {self._control.start_layer} in attention.mutual_self",
                            expected=f"at most {count - 1}: this UNet has {count} self-attentions",
-                           fix="use about two thirds of them; Stable Diffusion has 16 and the paper uses 10")
+                           fix=f"set start_layer to about {count * 5 // 8} there; of Stable Diffusion's 16 the paper "
+                           "leaves out 10")
         return super().installed(denoiser)
 
     def companions(self, picture: Chain, steps: int) -> list[Chain]:
         if self._control.start_step >= steps:
-            raise BadInput("start_step", found=f"{self._control.start_step} of {steps} steps",
-                           expected=f"at most {steps - 1}", fix="use fewer: the paper begins at 4 of 50")
+            raise BadInput("attention", found=f"start_step {self._control.start_step} in attention.mutual_self, of "
+                           f"{steps} steps", expected=f"at most {steps - 1}",
+                           fix="lower start_step there (the paper begins at 4 of 50), or use more steps")
         guidance = _told(picture, self._control.source, None)
         if len(guidance.halves(0)) == 1:  # one row serves both halves
             self._rows_of_source = {EDIT_U: SOURCE_C, EDIT_C: SOURCE_C}
@@ -191,6 +221,17 @@ class PromptToPrompt(AttentionControl):
     def belongs(self) -> str:
         """Model, schedule and size that it was made for."""
         return "" if self.tuning is None else self.tuning.key
+
+    @property
+    def start(self) -> Tensor | None:
+        """Where the edit must begin."""
+        return None if self.tuning is None else self.tuning.start
+
+    @property
+    def wanted(self) -> Wanted:
+        """What has to be wired into the sampler beside it."""
+        scale = 0.0 if self.tuning is None else self.tuning.scale
+        return Wanted(content_key(self.target.cond).hex(), scale, True, self.tuning)
 
     def begin(self) -> "_PromptRun":
         """The control for one run."""

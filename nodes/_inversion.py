@@ -17,7 +17,7 @@ from ..graph_runtime import BadInput
 from ._schedule import DdimSchedule, Move
 
 Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-ABSURD = 100.0  # times the latents' own mean square, from which a loss has diverged
+ABSURD = 10.0  # times the latents' own mean square, from which a loss has diverged
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +28,13 @@ class Trajectory:
         latents: z*_0 … z*_T, `[T + 1, b, c, lh, lw]`.
         timesteps: of the schedule, noisiest first.
         key: what the trajectory was made with: model and schedule, for refusing another one's.
+        told: what the text was, as a hash of its embedding.
     """
 
     latents: Tensor
     timesteps: tuple[int, ...]
     key: str = ""
+    told: str = ""
 
     @property
     def nbytes(self) -> int:
@@ -57,6 +59,8 @@ class Tuned:
         updates: gradient steps taken at each step.
         timesteps: of the schedule, noisiest first.
         key: what it was made with.
+        told: the conditional text it was tuned under, as a hash of its embedding.
+        scale: the guidance it was tuned for.
     """
 
     embeddings: Tensor
@@ -66,6 +70,18 @@ class Tuned:
     updates: tuple[int, ...] = ()
     timesteps: tuple[int, ...] = ()
     key: str = ""
+    told: str = ""
+    scale: float = 0.0
+
+    @property
+    def start(self) -> Tensor:
+        """z*_T, where its inversion ended and edits begin."""
+        return self.achieved[0]
+
+    @property
+    def walked(self) -> bool:
+        """True where it is known where the embeddings lead: as an inversion made them, not blended."""
+        return len(self.achieved) == len(self.embeddings) + 1
 
     @property
     def belongs(self) -> str:
@@ -212,7 +228,8 @@ def _tune_step(after: Callable[[Tensor], Tensor], wanted: Tensor, told: Tensor, 
             adam.zero_grad(set_to_none=True)
             each.sum().backward()
         found = each.detach()
-        if not (found <= ABSURD * (1 + wanted.square().mean())).all():  # NaN is not below anything
+        bound = ABSURD * (1 + float(wanted.square().mean())) if used > 1 else float("inf")  # at first: guidance alone
+        if not torch.isfinite(found).all() or (found > bound).any():
             raise BadInput("learning_rate", found=f"a loss of {float(found.max()):.3g} at step {number + 1} of {total}",
                            expected="a loss that falls: it diverges",
                            fix="lower learning_rate or guidance_scale, or use float32")

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal, NamedTuple
 
+import torch
 from pydantic import Field
 
 from ..graph_runtime import BadInput, node
@@ -40,7 +41,11 @@ def balanced(reconstruction: Tuning, transition: Tuning, self_until: Share = 0.3
     """
     for port, value in (("reconstruction", reconstruction), ("transition", transition)):
         _require_tuned(port, value, "cond")
-    if reconstruction.key != transition.key:
+    if transition.walked and not reconstruction.walked:
+        raise BadInput("reconstruction", found="a blended tuning, with the unblended one at transition",
+                       expected="the tuning of invert.target_text here, that of embed.transition there",
+                       fix="swap the two wires")
+    if reconstruction.key != transition.key or not torch.equal(reconstruction.start, transition.start):
         raise BadInput("transition", found="a tuning of another inversion than the reconstruction's",
                        expected="both made from one inversion", fix="wire one invert.target_text into both, the "
                        "transition by way of embed.transition")

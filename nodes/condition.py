@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, Context, node
+from ..graph_runtime.errors import shorten
 from ._condition import Conditioning as Told
 from ._condition import ConditioningFacts, encode_text, inpaint_channels, to_host
 from ._exemplar import Preprocess, preprocess_exemplar
@@ -84,7 +85,7 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
             embeddings[words], tokens[words], rest = encode_text(module, words)
             if rest:
                 ctx.warn(f"the encoder reads {embeddings[words].shape[1] - 2} tokens; it does not see the end of the "
-                         f"text: {rest!r}")
+                         f"text: {shorten(rest)}")
     return Conditioned(Told(embeddings[wanted], embeddings[negative], name=text_encoder.label, tokens=tokens[wanted]))
 
 

@@ -4,8 +4,9 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from ..graph_runtime import BadInput, node
+from ..graph_runtime import BadInput, Context, node
 from ._inversion import Tuned, blend, transition_weights
+from ._kept import content_key
 from ._ports import Conditioning, Tuning, describe
 
 Weight = Annotated[float, Field(ge=0, le=1)]
@@ -18,7 +19,8 @@ class Blended(NamedTuple):
 
 
 @node("embed.transition", version=1)
-def transition(tuning: Tuning, conditioning: Conditioning, start: Weight = 0.8, end: Weight = 0.1) -> Blended:
+def transition(tuning: Tuning, conditioning: Conditioning, start: Weight = 0.8, end: Weight = 0.1,
+               ctx: Context | None = None) -> Blended:
     """Fade from the tuned embedding to the target text's, step by step (BARET, progressive transition).
 
     ẽ_t = λ·e_t + (1 − λ)·e_tgt, λ from `start` at the noisiest step to `end` at the last: 0.8 → 0.1 for non-rigid
@@ -44,5 +46,8 @@ def transition(tuning: Tuning, conditioning: Conditioning, start: Weight = 0.8, 
         raise BadInput("conditioning", found=f"embeddings of {list(target.shape[1:])}",
                        expected=f"{list(tuning.embeddings.shape[2:])}, as the tuning has",
                        fix="take the text encoder of the model that was inverted with")
+    if ctx is not None and tuning.told not in ("", content_key(target).hex()):
+        ctx.warn("the tuning was made under another text than the one that is wired here: wire one condition.text into "
+                 "both")
     weights = transition_weights(start, end, len(tuning.embeddings))
     return Blended(tuning.with_embeddings(blend(tuning.embeddings, target.to(tuning.embeddings), weights)))

@@ -83,7 +83,8 @@ def ddim(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, lat
 
     key = content_key("invert.ddim", SOURCE, denoiser.fingerprint, schedule, z, conditioning.cond)
     (latents,) = kept(ctx, key, ["latents"], make)
-    return Inverted(Path(latents, schedule.timesteps, trajectory_key(denoiser, schedule, z.shape)))
+    return Inverted(Path(latents, schedule.timesteps, trajectory_key(denoiser, schedule, z.shape),
+                         content_key(conditioning.cond).hex()))
 
 
 @node("invert.target_text", version=1, check=_check)
@@ -150,11 +151,14 @@ def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx:
     if not isinstance(trajectory, Path):
         raise BadInput("trajectory", found=describe(trajectory), expected="the trajectory of an inversion",
                        fix="wire the output of invert.ddim")
-    key = trajectory_key(denoiser, schedule, trajectory.start.shape)
+    key, told = trajectory_key(denoiser, schedule, trajectory.start.shape), content_key(conditioning.cond).hex()
     if trajectory.key != key:
         raise BadInput("trajectory", found="one that was made with another model or schedule",
                        expected=f"one of the {denoiser.label}, {len(schedule)} steps",
                        fix="wire the same denoiser and schedule into invert.ddim and here")
+    if trajectory.told not in ("", told):
+        ctx.warn("the trajectory was inverted with another text than the one that is wired here: wire one "
+                 "condition.text into both")
 
     def make() -> tuple[Tensor, ...]:
         with plain_mode(), ctx.lease(denoiser) as unet:
@@ -176,9 +180,9 @@ def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx:
     missed = float((found - wanted).square().mean() / wanted.var().clamp(min=1e-12))
     if missed > FAR:
         ctx.warn(f"the reconstruction misses the picture's latent by {missed:.0%} of its variance: edits will differ "
-                 "from it; try more iterations, or a lower guidance_scale")
+                 "from it; try more iterations, another learning_rate, or a lower guidance_scale")
     tuned = Tuned(embeddings, recipe.half, achieved, tuple(losses.tolist()), tuple(updates.tolist()),
-                  schedule.timesteps, key)
+                  schedule.timesteps, key, told, recipe.scale)
     return Tunings(tuned, found, _report(tuned, missed))
 
 

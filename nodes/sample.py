@@ -15,6 +15,7 @@ from ._condition import Conditioning as Told
 from ._condition import ConditioningFacts, to_host
 from ._constraints import spread
 from ._inversion import trajectory_key
+from ._kept import content_key
 from ._ports import (
     Attention,
     Conditioning,
@@ -92,6 +93,7 @@ def denoise(denoiser: Denoiser, schedule: Schedule, noise: Noise, ctx: Context,
                        fix="wire the output of latent.encode to latent, or set strength to 1")
     first = first_step(len(schedule), strength)
     _require_inversion(denoiser, schedule, z_t, first, noise=noise, tuning=tuning, attention=attention)
+    _doubt(ctx, conditioning, guidance_scale, tuning, attention)
     if latent is not None and strength == 1:
         ctx.warn("strength is 1: the run starts from pure noise and the latent that is wired has no effect")
     with plain_mode(), ctx.lease(denoiser) as unet:
@@ -176,6 +178,9 @@ def _require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **
     if not schedule.takes_constraint:
         raise BadInput("schedule", found=f"a schedule.solver with a {port} from an inversion",
                        expected="the schedule.ddim that was inverted", fix="use schedule.ddim with eta 0")
+    if schedule.eta:
+        raise BadInput("schedule", found=f"eta {schedule.eta:g} with a {port} from an inversion",
+                       expected="eta 0, as it was inverted", fix="wire the schedule of the invert node")
     wanted = trajectory_key(denoiser, schedule, z_t.shape)
     for port, found in made.items():
         if found != wanted:
@@ -183,6 +188,27 @@ def _require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **
                            expected=f"one of the {denoiser.label}, {len(schedule)} steps, "
                            f"{z_t.shape[3]}×{z_t.shape[2]} cells",
                            fix="wire the same denoiser and schedule into the invert node and here")
+    for port, value in wired.items():
+        start = getattr(value, "start", None)
+        if port != "noise" and isinstance(start, Tensor) and not torch.equal(start.float(), z_t.float()):
+            raise BadInput("noise", found=f"a start that the inversion behind {port} did not end at",
+                           expected="the noise of that inversion: edits begin where it ended",
+                           fix="wire noise.from_trajectory, with the trajectory that was tuned")
+
+
+def _doubt(ctx: Context, conditioning: Told | None, scale: float, tuning: Any, attention: Any) -> None:
+    """Warn of wires that contradict each other: the edit would be another one than was asked for."""
+    wanted = getattr(attention, "wanted", None)
+    told = "" if conditioning is None else content_key(conditioning.cond).hex()
+    if wanted is not None and told and wanted.told not in ("", told):
+        ctx.warn("the attention control was made for another text than the one at conditioning: wire one "
+                 "condition.text into both")
+    if wanted is not None and wanted.paired and (wanted.tuning is None) != (tuning is None):
+        ctx.warn("a tuning of the empty text is wired into only one of this node and attention.prompt_to_prompt: the "
+                 "picture is kept only where both have it")
+    made_for = getattr(tuning, "scale", 0.0) or (0.0 if wanted is None else wanted.scale)
+    if made_for and made_for != scale:
+        ctx.warn(f"guidance_scale is {scale:g}, but the inversion was tuned for {made_for:g}: set both to one value")
 
 
 def one_token(guidance: Guidance) -> bool:

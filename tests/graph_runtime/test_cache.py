@@ -71,11 +71,12 @@ def test_disk_gives_back_the_same_bits(tmp_path, dtype):
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_a_damaged_file_is_a_miss_and_goes(tmp_path):
+@pytest.mark.parametrize("how", [lambda data: data[:-3], lambda data: data[:-30] + b"x" + data[-29:], lambda data: b""])
+def test_a_damaged_file_is_a_miss_and_goes(tmp_path, how):
     cache = DiskCache(tmp_path, "here")
     cache.put(b"k", ["latent"], (torch.zeros(3),))
     (file,) = tmp_path.glob("*.safetensors")
-    file.write_bytes(file.read_bytes()[:-3])
+    file.write_bytes(how(file.read_bytes()))
     assert cache.get(b"k", ["latent"]) is None
     assert not file.exists()
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from baret_oracle import Reference, baret, masactrl, prompt_to_prompt
 from inlay.graph_runtime import BadInput, Context
+from inlay.graph_runtime.events import Warned
 from inlay.nodes import attention, condition, embed, invert, model, noise, sample, schedule
 from inlay.nodes._attention import aligned
 from inlay.nodes._processors import attentions
@@ -247,8 +248,8 @@ def test_what_does_not_fit_is_refused_by_name(parts, tiny):
     assert problem_of(lambda: attention.balanced("x", nothing)).port == "reconstruction"
     assert problem_of(lambda: attention.prompt_to_prompt(job.told, job.told, job.made.tuning)).port == "tuning"
     assert problem_of(lambda: attention.mutual_self("x")).port == "source"
-    assert problem_of(lambda: job.edit(attention.mutual_self(job.told, 0, 99).attention)).port == "start_layer"
-    assert problem_of(lambda: job.edit(attention.mutual_self(job.told, 99, 0).attention)).port == "start_step"
+    assert problem_of(lambda: job.edit(attention.mutual_self(job.told, 0, 99).attention)).port == "attention"
+    assert problem_of(lambda: job.edit(attention.mutual_self(job.told, 99, 0).attention)).port == "attention"
     other = Job(model.stable_diffusion(str(tiny.stable_diffusion("another", unet={"seed": 3})), dtype="float64"))
     assert problem_of(lambda: attention.balanced(job.made.tuning, other.between())).port == "transition"
     control = attention.balanced(job.made.tuning, job.between()).attention
@@ -259,7 +260,7 @@ def test_what_does_not_fit_is_refused_by_name(parts, tiny):
 
     assert problem_of(run(stream=other.noise)).port == "noise"
     assert problem_of(run(plan=shorter)).port == "noise"
-    wide = noise.gaussian(torch.zeros(1, 4, 8, 8)).noise
+    wide = noise.gaussian(torch.zeros(1, 4, 8, 8)).noise  # of another size
     assert problem_of(run(stream=wide, attention=control)).port == "attention"
     assert problem_of(run(stream=wide, tuning=job.made.tuning)).port == "tuning"
     assert problem_of(run(latent=job.z, strength=0.5, tuning=job.made.tuning)).port == "strength"
@@ -277,3 +278,41 @@ def test_another_backbone_is_refused_by_name_before_it_is_loaded(parts, monkeypa
     problem = problem_of(lambda: job.edit(control))
     assert problem.port == "denoiser"
     assert word in problem.found
+
+
+def heard_in(job, **wired):
+    heard = []
+    ctx = Context(listeners=(heard.append,))
+    told = wired.pop("told", job.told)
+    sample.denoise(job.parts.denoiser, job.plan, job.noise, ctx, told, **wired)
+    return " ".join(event.message for event in heard if isinstance(event, Warned))
+
+
+def test_wires_that_contradict_each_other_are_refused_or_told_of(parts):
+    job, other = Job(parts), Job(parts, prompt="d")
+    control = attention.balanced(job.made.tuning, job.between()).attention
+    assert problem_of(lambda: attention.balanced(job.made.tuning, other.between())).port == "transition"
+    assert "swap" in problem_of(lambda: attention.balanced(job.between(), job.made.tuning)).fix
+    free = noise.gaussian(job.z, seed=1).noise
+    for wired in ({"attention": control}, {"tuning": job.made.tuning}):
+        for stream in (free, other.noise, noise.gaussian(job.z, seed=1, batch=2).noise):
+            assert problem_of(lambda w=wired, s=stream: sample.denoise(
+                parts.denoiser, job.plan, s, job.ctx, job.told, **w)).port == "noise"
+    noisy = schedule.ddim(parts.scheduler, steps=STEPS, eta=0.5, final_alpha="config").schedule
+    assert problem_of(lambda: sample.denoise(parts.denoiser, noisy, job.noise, job.ctx, job.told,
+                                             attention=control)).port == "schedule"
+    assert heard_in(job, attention=control) == ""
+    assert heard_in(job, tuning=job.made.tuning) == ""
+    assert "another text" in heard_in(job, attention=control, told=other.told)
+    assert "tuned for 7.5" in heard_in(job, attention=control, guidance_scale=3.0)
+    assert "tuned for 7.5" in heard_in(job, tuning=job.made.tuning, guidance_scale=3.0)
+    nothing = invert.null_text(parts.denoiser, job.told, job.plan, job.trajectory, job.ctx, iterations=0).tuning
+    paired = attention.prompt_to_prompt(job.told, other.told, nothing).attention
+    assert heard_in(job, attention=paired, tuning=nothing, told=other.told) == ""
+    assert "only one" in heard_in(job, attention=paired, told=other.told)
+    assert "another text" in heard_in(job, attention=paired, tuning=nothing)
+    heard = []
+    ctx = Context(listeners=(heard.append,))
+    invert.target_text(parts.denoiser, other.told, job.plan, job.trajectory, ctx, iterations=0)
+    embed.transition(job.made.tuning, other.told, ctx=ctx)
+    assert sum("another text" in event.message for event in heard if isinstance(event, Warned)) == 2
