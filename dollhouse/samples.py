@@ -86,6 +86,20 @@ def photographs(size: int = 128) -> list[tuple[str, Image.Image, tuple[int, int,
     return found
 
 
+#: A sofa that no split has: dots in another colour. Four photos of it, and a room to put it into.
+SUBJECT = {"kind": "sofa", "pose": "none", "colour": "purple", "pattern": "dotted", "second_colour": "orange"}
+SUBJECT_PHOTOS, SUBJECT_ROOM = (900, 903, 905, 911), 431
+
+
+def subject_photographs(size: int = 128) -> list[tuple[Image.Image, Image.Image]]:
+    """Photos of the subject, RGB, each with its mask, L, white = subject."""
+    found = []
+    for index in SUBJECT_PHOTOS:
+        layers = draw_layers(replace(sample_scene("test", index), **SUBJECT), size)
+        found.append((layers.image, Image.fromarray((layers.subject * 255).astype(np.uint8))))
+    return found
+
+
 def main() -> None:
     """Write the pictures of all shipped workflows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -98,6 +112,11 @@ def main() -> None:
             picture.save(out / name)
     draw(DOG).save(out / "dog.png")
     (out / "photos").mkdir(exist_ok=True)
+    for folder in ("subject", "subject-masks"):
+        (out / folder).mkdir(exist_ok=True)
+    for number, (picture, mask) in enumerate(subject_photographs(), 1):
+        picture.save(out / "subject" / f"sofa-{number}.png")
+        mask.save(out / "subject-masks" / f"sofa-{number}.png")
     lines = ["file,left,top,right,bottom,label"]
     for name, picture, box, label in photographs():
         picture.save(out / "photos" / name)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
 from ._config import MAX_WIDTH, Settings
-from ._exemplar_parts import _Seeing, vision_config
+from ._exemplar_parts import SeeingPart, vision_config
 
 
 class CaptionModule(nn.Module):
@@ -31,7 +31,7 @@ class CaptionModule(nn.Module):
 
 
 @dataclass(frozen=True)
-class CaptionerPart(_Seeing):
+class CaptionerPart(SeeingPart):
     """A BlipForConditionalGeneration with its tokenizer."""
 
     part = "captioner"

@@ -55,7 +55,7 @@ def fill(module: nn.Module, found: Mapping[str, Tensor], what: str) -> nn.Module
     return module
 
 
-class _Seeing(Part):
+class SeeingPart(Part):
     """What both kinds of exemplar encoder say of the pictures they see."""
 
     @property
@@ -95,7 +95,7 @@ class _Seeing(Part):
 
 
 @dataclass(frozen=True)
-class ExemplarEncoderPart(_Seeing):
+class ExemplarEncoderPart(SeeingPart):
     """A trained exemplar encoder: CLIP's vision model, mapper, projection and learned vector."""
 
     part = "image_encoder"
@@ -130,7 +130,7 @@ class ExemplarEncoderPart(_Seeing):
 
 
 @dataclass(frozen=True)
-class NewExemplarEncoderPart(_Seeing):
+class NewExemplarEncoderPart(SeeingPart):
     """An exemplar encoder that is not trained yet: a CLIP's vision model, and a mapper and projection from a seed.
 
     Attributes:

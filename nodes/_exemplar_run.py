@@ -82,7 +82,7 @@ def train_exemplar(parts: Parts, settings: Settings, ctx: Context) -> tuple[Any,
         TrainingFailed: the loss is not finite, or a file cannot be written.
     """
     require_parts(parts)
-    side = _side(parts, settings)
+    side = side_of(parts, settings)
     workers = Workers(ctx.device)
     run = Run.open(ctx, settings.prefix, training_key(parts, settings, side), settings.resume, workers)
     with torch.inference_mode(False), torch.enable_grad():
@@ -91,7 +91,7 @@ def train_exemplar(parts: Parts, settings: Settings, ctx: Context) -> tuple[Any,
         if settings.resume and trainer.resume():
             ctx.warn(f"going on from step {trainer.step}, found in {run.folder}")
         with ctx.lease(parts.vae) as vae:
-            encoders = _encoders(vae, parts, model.encoder, workers, settings.precision)
+            encoders = encoders_of(vae, parts, model.encoder, workers, settings.precision)
             how = settings.examples(side, parts.encoder.image_size)
             source = Source(parts.photos, how, encoders, settings.seed, settings.variations)
             if settings.variations and trainer.step < settings.steps:
@@ -141,7 +141,8 @@ def require_parts(parts: Parts) -> None:
                        fix=f"set width to {parts.denoiser.cross_attention_dim} in model.exemplar_encoder")
 
 
-def _side(parts: Parts, settings: Settings) -> int:
+def side_of(parts: Parts, settings: Any) -> int:
+    """Side of the cut-outs in pixels, which the VAE can encode."""
     side = settings.size or int((parts.denoiser.sample_size or 64) * parts.vae.factor)
     if side % parts.vae.factor:
         raise BadInput("size", found=f"{side} pixels", expected=f"a multiple of {parts.vae.factor}, as the "
@@ -169,9 +170,10 @@ def _model(parts: Parts, settings: Settings, side: int, workers: Workers) -> Exe
     return whole.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _encoders(vae: Any, parts: Parts, encoder: Any, workers: Workers, precision: Precision) -> Encoders:
+def encoders_of(vae: Any, parts: Parts, encoder: Any, workers: Workers, precision: Precision) -> Encoders:
+    """What encodes examples, as training uses it: the VAE never in float16, which it overflows."""
     half = precision_of(precision, workers.device)
-    casting = half if half == torch.bfloat16 else None  # VAEs overflow float16
+    casting = half if half == torch.bfloat16 else None
     mean, std = (torch.tensor(values)[:, None, None] for values in (parts.encoder.mean, parts.encoder.std))
     return Encoders(vae, parts.vae.scaling_factor, parts.vae.shift_factor, encoder.token, mean, std, workers.device,
                     casting)

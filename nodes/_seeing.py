@@ -11,7 +11,7 @@ from ..graph_runtime import ModelError
 from ._condition import tokenize
 from ._config import MAX_WIDTH
 from ._exemplar import preprocess_exemplar
-from ._exemplar_parts import _Seeing
+from ._exemplar_parts import SeeingPart
 
 BATCH = 32
 
@@ -54,7 +54,7 @@ class DinoModule(nn.Module):
 
 
 @dataclass(frozen=True)
-class ClipPart(_Seeing):
+class ClipPart(SeeingPart):
     """A CLIPModel with its tokenizer."""
 
     part = "clip"
@@ -77,7 +77,7 @@ class ClipPart(_Seeing):
 
 
 @dataclass(frozen=True)
-class DinoPart(_Seeing):
+class DinoPart(SeeingPart):
     """A vision transformer that was trained without labels."""
 
     part = "dino"

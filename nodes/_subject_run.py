@@ -17,7 +17,7 @@ import torch
 from ..graph_runtime import BadInput, Context
 from ._augment import Augment
 from ._exemplar_output import Run, Sheets, append_line
-from ._exemplar_run import SMALL, Parts, _encoders, _side
+from ._exemplar_run import SMALL, Parts, encoders_of, side_of
 from ._exemplar_training import ExemplarDenoiser, Objective, Recipes, Source, prepare
 from ._lora import Layout, Pair, stored_names
 from ._lora_part import weights_hash
@@ -86,7 +86,7 @@ def train_subject(parts: Parts, settings: SubjectSettings, ctx: Context) -> tupl
         TrainingFailed: the loss is not finite, or a file cannot be written.
     """
     _require_subject(parts, ctx)
-    side = _side(parts, settings)  # type: ignore[arg-type]
+    side = side_of(parts, settings)
     workers = Workers(ctx.device)
     run = Run.open(ctx, settings.prefix, _key(parts, settings, side), settings.resume, workers)
     steps = settings.steps(len(parts.photos.pairs()))
@@ -100,7 +100,7 @@ def train_subject(parts: Parts, settings: SubjectSettings, ctx: Context) -> tupl
         if settings.resume and trainer.resume():
             ctx.warn(f"going on from step {trainer.step}, found in {run.folder}")
         with ctx.lease(parts.vae) as vae:
-            encoders = _encoders(vae, parts, model.encoder, workers, settings.precision)
+            encoders = encoders_of(vae, parts, model.encoder, workers, settings.precision)
             augment = Augment(flip=settings.flip, rotate=settings.rotate, blur=settings.blur, elastic=0.0)
             how = Recipes(side, parts.encoder.image_size, augment, settings.arbitrary_mask, settings.mask_jitter)
             source = Source(parts.photos, how, encoders, settings.seed, settings.variations)
