@@ -4,12 +4,13 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _SAMPLED = 64 * 2**20  # weights above this size are known by their size and first part: reading gigabytes takes seconds
 _SETTLED_NS = 2_000_000_000
 _GLOB = frozenset("*?[")
+_MODEL = frozenset({".json", ".txt", ".safetensors"})
 
 
 def digest(path: Path, *, weights: bool = False) -> str:
@@ -17,16 +18,22 @@ def digest(path: Path, *, weights: bool = False) -> str:
 
     Args:
         path: a file, a folder, or a glob in its last part.
-        weights: a model: large files are sampled, and folders are looked through to the bottom.
+        weights: a model: large files are sampled; of a folder, what models are made of counts, down to its parts.
 
     Raises:
         OSError: there is nothing, it cannot be read, or it is a device or a pipe.
     """
     if path.is_dir():
-        return "folder:" + _together(path, path.rglob("*") if weights else path.glob("*"), weights)
+        return "folder:" + _together(path, _model_files(path) if weights else path.glob("*"), weights)
     if not path.exists() and _GLOB.intersection(path.name):
         return "glob:" + _together(path.parent, path.parent.glob(path.name), weights)
     return _file_digest(path, weights)
+
+
+def _model_files(folder: Path) -> Iterator[Path]:
+    """Weights and configurations in a folder and in the folders of its parts; nothing else of what may lie there."""
+    for pattern in ("*", "*/*"):
+        yield from (item for item in folder.glob(pattern) if item.suffix in _MODEL)
 
 
 def _together(root: Path, items: Iterable[Path], weights: bool) -> str:

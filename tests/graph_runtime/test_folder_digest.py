@@ -44,3 +44,19 @@ def test_a_file_that_has_just_changed_is_always_read(tmp_path, monkeypatch):
     before = digest(picture)
     picture.write_bytes(b"2")
     assert digest(picture) != before
+
+
+def test_of_a_model_folder_only_what_models_are_made_of_counts(tmp_path):
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet/config.json").write_text("{}")
+    before = digest(tmp_path, weights=True)
+    os.close(os.open(os.fsencode(tmp_path) + b"/bad-\xff-name.txt", os.O_CREAT))  # a name that is no Unicode
+    named = digest(tmp_path, weights=True)
+    assert named != before
+    (tmp_path / "holiday.mp4").write_bytes(b"x")
+    deep = tmp_path / "a/b/c"
+    deep.mkdir(parents=True)
+    (deep / "model.safetensors").write_bytes(b"x")
+    assert digest(tmp_path, weights=True) == named
+    (tmp_path / "unet/diffusion_pytorch_model.safetensors").write_bytes(b"x")
+    assert digest(tmp_path, weights=True) != named
