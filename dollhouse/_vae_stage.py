@@ -47,7 +47,7 @@ def _batch(pictures: NDArray[np.uint8], crop: bool, size: int, generator: torch.
     )
 
 
-class _Trained(nn.Module):
+class AutoencoderModule(nn.Module):
     """Encoder, noise, decoder: one call gives picture, mean and log-variance."""
 
     def __init__(self, vae: AutoencoderKL) -> None:
@@ -77,7 +77,7 @@ def train_vae(
     Returns the averaged weights, as `averaged_vae` loads them from the checkpoint.
     """
     torch.manual_seed(1)
-    model = _Trained(AutoencoderKL(**(config or VAE_CONFIG))).to(device, memory_format=torch.channels_last)
+    model = AutoencoderModule(AutoencoderKL(**(config or VAE_CONFIG))).to(device, memory_format=torch.channels_last)
     plan = Plan("vae", steps, learning_rate=8e-4, decay=0.45, ema=0.998)
 
     def loss_of(module: nn.Module, step: int, generator: torch.Generator) -> Tensor:
@@ -95,7 +95,7 @@ def train_vae(
 
 def averaged_vae(work: Path, config: dict | None = None) -> AutoencoderKL:
     """The autoencoder with the averaged weights of its checkpoint, float32, on the CPU."""
-    model = _Trained(AutoencoderKL(**(config or VAE_CONFIG)))
+    model = AutoencoderModule(AutoencoderKL(**(config or VAE_CONFIG)))
     model.load_state_dict(averaged(work, "vae"))
     return model.vae.eval().requires_grad_(False)
 
