@@ -1,8 +1,9 @@
 """Train the embedded models from nothing: `python -m inlay.dollhouse.train --work DIR`.
 
-Stages, in order: draw (pictures), vae, latents, text (the text encoder's first lesson), unet, clip, detector, judge,
-export, exemplar (the Paint-by-Example model, by the shipped workflow train_exemplar), evaluate. Each goes on from its
-checkpoint when it was interrupted, bit for bit. Two CPU cores take about three and a half hours.
+Stages, in order: draw (pictures), vae, latents, patterns (the autoencoder's second lesson), text (the text encoder's
+first), unet, clip, detector, judge, export, exemplar (the Paint-by-Example model, by the shipped workflow
+train_exemplar), evaluate. Each goes on from its checkpoint when it was interrupted, bit for bit. Two CPU cores take
+about four hours.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ._exemplar_stage import train_exemplar
 from ._export import export, export_clip, export_exemplar
 from ._latent_stage import make_latents
 from ._loop import averaged
+from ._pattern_stage import patterned, patterned_vae, train_patterns
 from ._text_stage import caption_ids, text_encoder, token_ids, train_text
 from ._unet_stage import UNET_CONFIG, Denoiser, train_unet
 from ._vae_stage import train_vae
@@ -36,7 +38,8 @@ from ._workers import in_workers
 
 HERE = Path(__file__).parent
 #: Steps of each stage that learns.
-STEPS = {"vae": 4700, "text": 300, "unet": 6400, "clip": 1500, "detector": 4000, "judge": 600, "exemplar": 5000}
+STEPS = {"vae": 4700, "patterns": 2500, "text": 300, "unet": 6400, "clip": 1500, "detector": 2200, "judge": 600,
+         "exemplar": 5000}
 VAE_BATCH, UNET_BATCH, CLIP_BATCH = 16, 32, 128
 #: Numbers of processes that share the batches evenly.
 WORKERS = (1, 2, 4)
@@ -51,6 +54,7 @@ class Job:
     workers: int = 1
     drawn: int = 30_000  # pictures for the autoencoder
     encoded: int = 20_000  # of these, pictures for the denoiser
+    worn: int = 4_000  # pictures of patterned subjects
     photographed: int = 12_000  # of these, pictures for the exemplar model
     steps: dict[str, int] = field(default_factory=lambda: dict(STEPS))
     weights: Path = HERE / "weights"
@@ -78,6 +82,12 @@ def _vae(job: Job) -> None:
 
 def _latents(job: Job) -> None:
     make_latents(job.work, job.drawn, job.encoded, job.torch_device, job.workers)
+
+
+def _patterns(job: Job) -> None:
+    vae = AutoencoderKL.from_pretrained(job.work / "vae-final")
+    train_patterns(job.work, vae, pictures(job.work, job.drawn), patterned(job.work, job.worn), job.torch_device,
+                   steps=job.steps["patterns"])
 
 
 def _text(job: Job) -> None:
@@ -158,7 +168,7 @@ def _judge(job: Job) -> None:
 def _write(job: Job, average: dict[str, Tensor], folder: Path) -> None:
     model = _denoiser(job)
     model.load_state_dict(average)
-    vae = AutoencoderKL.from_pretrained(job.work / "vae-final")
+    vae = patterned_vae(job.work, AutoencoderKL.from_pretrained(job.work / "vae-final"))
     export(folder, vae, model.text_encoder, CLIPTokenizer.from_pretrained(job.work / "tokenizer"), model.unet)
 
 
@@ -193,6 +203,7 @@ STAGES: dict[str, Callable[[Job], None]] = {
     "draw": _draw,
     "vae": _vae,
     "latents": _latents,
+    "patterns": _patterns,
     "text": _text,
     "unet": _unet,
     "clip": _clip,

@@ -7,12 +7,15 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, Context
 from ._augment import Augment
@@ -38,6 +41,9 @@ FEW, MANY = 2, 8  # photos
 LITTLE = 0.10  # share of a photo that a subject should fill
 GAIN = 1e-3  # likeness by which a sheet must be better to count
 ALIKE = 0.999  # cosine from which two photos show the same thing in the same way
+#: Likeness, from 0 (a subject and a room) to 1 (a subject and its mirror image), below which photos show other things.
+#: Of drawn subjects the least alike photos of one are at 0.25; half of those of different kinds lie below 0.2.
+ALIEN = 0.2
 #: Settings that may change between two runs of one training: what is learned does not depend on them.
 FREE = ("epochs", "resume", "save_every", "sample_every", "patience", "micro_batch", "checkpointing", "layout",
         "prefix")
@@ -104,7 +110,7 @@ def train_subject(parts: Parts, settings: SubjectSettings, ctx: Context) -> tupl
             augment = Augment(flip=settings.flip, rotate=settings.rotate, blur=settings.blur, elastic=0.0)
             how = Recipes(side, parts.encoder.image_size, augment, settings.arbitrary_mask, settings.mask_jitter)
             source = Source(parts.photos, how, encoders, settings.seed, settings.variations)
-            _look_for_twins(parts, source, ctx)
+            _compare_photos(parts, source, ctx)
             if settings.variations and trainer.step < steps:
                 source.keep(run.folder / "examples", workers,
                             lambda done, total: ctx.progress(done, total, note="encoding views"))
@@ -211,22 +217,50 @@ def _require_subject(parts: Parts, ctx: Context) -> None:
 
 
 @torch.no_grad()
-def _look_for_twins(parts: Parts, source: Source, ctx: Context) -> None:
-    """Warn of photos that are one and the same, as the exemplar encoder sees their subjects."""
-    if len(source.pairs) < 2 or len(source.pairs) > MANY:
+def _compare_photos(parts: Parts, source: Source, ctx: Context) -> None:
+    """Warn of photos that are one and the same, or that seem to show something else, as the exemplar encoder sees them.
+
+    Encoders differ in what a cosine means, so 0 is how alike subjects are to rooms without them, 1 to their mirror
+    images.
+    """
+    if not 2 <= len(source.pairs) <= MANY:
         return
     plain = Recipes(source.how.size, source.how.exemplar_size, Augment(0.0, 0.0, 0.0, 0.0))
     seen = Source(parts.photos, plain, source.encoders, source.seed, 0)
     exemplars = torch.stack([example.exemplar for example in seen.examples(
         [(number, 0) for number in range(len(seen.pairs))])[0]])
-    with_ = source.encoders
-    tokens = with_.clip(((exemplars - with_.mean) / with_.std).to(with_.device)).flatten(1)
-    close = torch.nn.functional.cosine_similarity(tokens[:, None], tokens[None], dim=-1)
+    rooms = torch.cat([_without(source.photos.photos[photo].picture(), box, plain.exemplar_size)
+                       for photo, box in seen.pairs])
+    subjects, mirrored, empty = (_tokens(pictures, source) for pictures in (exemplars, exemplars.flip(3), rooms))
+    close = subjects @ subjects.T
+    low, high = float((subjects @ empty.T).mean()), float((subjects * mirrored).sum(1).mean())
     names = [parts.photos.photos[number].name for number, _ in source.pairs]
     for one, other in combinations(range(len(names)), 2):
         if close[one, other] > ALIKE:
             ctx.warn(f"{names[one]} and {names[other]} show the subject alike: photos from other sides, or in other "
                      "light, teach more")
+    if high - low > ALIEN:
+        nearest = ((close - 2 * torch.eye(len(names)).to(close)).amax(1) - low) / (high - low)
+        strange = [name for name, value in zip(names, nearest.tolist(), strict=True) if value < ALIEN]
+        if strange and len(names) == 2:
+            ctx.warn(f"{names[0]} and {names[1]} seem to show different things: are they photos of one subject?")
+        elif strange:
+            ctx.warn(f"{', '.join(strange)} seem{'s' * (len(strange) == 1)} to show something else than the other "
+                     "photos: are they all of one subject?")
+
+
+def _without(picture: Tensor, box: Sequence[int], side: int) -> Tensor:
+    """A picture `[h w 3]` with its subject's box grey, `[1 3 s s]`."""
+    left, top, right, bottom = box
+    room = picture.clone()
+    room[top:bottom, left:right] = 0.5
+    return F.interpolate(room.permute(2, 0, 1)[None], (side, side), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def _tokens(pictures: Tensor, source: Source) -> Tensor:
+    """Unit vectors of pictures `[b 3 s s]`, as the exemplar encoder sees them."""
+    with_ = source.encoders
+    return F.normalize(with_.clip(((pictures - with_.mean) / with_.std).to(with_.device)).flatten(1).float(), dim=-1)
 
 
 def _model(parts: Parts, settings: SubjectSettings, side: int, workers: Workers) -> ExemplarDenoiser:

@@ -23,6 +23,7 @@ from ._ports import Detector, Image, Photos
 Share = Annotated[float, Field(ge=0, le=1)]
 Sizes = Mapping[str, tuple[int, int]]
 SHOWN, TILE, FRAME = 24, 256, (230, 40, 40)
+FEW = 8  # photos that are taken for those of one subject
 WARNED = 4  # photos without a box that are told of by name
 INSTEAD = "draw masks (white = subject) of the photos' names and name their folder in masks"
 
@@ -125,16 +126,23 @@ def _detected(files: Sequence[Path], sizes: Sizes, detector: Any, wanted: Wanted
               ) -> dict[str, list[Box]]:
     """What a detector finds, by the photos' names; a photo with nothing of use in it is told of."""
     found: dict[str, list[Box]] = {}
+    shown: dict[str, list[str]] = {}
     bare: list[tuple[str, list[Detection]]] = []
     with ctx.lease(detector) as module:
         for number, file in enumerate(files, 1):
             seen = find_all(Photo(file, *sizes[file.name]).picture(), detector, module)
-            found[file.name] = [item.box for item in choose(seen, wanted)]
+            chosen = choose(seen, wanted)
+            found[file.name] = [item.box for item in chosen]
+            for label in {item.label for item in chosen}:
+                shown.setdefault(label, []).append(file.name)
             if not found[file.name]:
                 bare = [*bare, (file.name, seen)][:WARNED]
             ctx.progress(number, len(files))
     if not any(found.values()):
         raise nothing_found("path", *bare[0], wanted, INSTEAD)
+    if len(shown) > 1 and len(files) <= FEW:  # photos of one subject, not of a collection
+        kinds = "; ".join(f"{label} in {', '.join(names)}" for label, names in shown.items())
+        ctx.warn(f"different things were found: {kinds}; set label to the one that is meant")
     for name, seen in bare:
         ctx.warn(f"nothing found in {name}: {tell(seen, wanted)}; to use it, {INSTEAD}")
     return found

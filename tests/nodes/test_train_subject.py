@@ -229,6 +229,36 @@ def test_what_teaches_little_is_said(pictures, shared_pbe):
     assert "two to four are enough" in warnings_of(pictures, shared_pbe, many, batch_size=500)
 
 
+def test_photos_of_different_things_are_told_of(tmp_path):
+    """The embedded encoder: a dog among sofas, and two sofas alone."""
+    from inlay.dollhouse._clip_stage import subject_box
+    from inlay.dollhouse.world import draw_layers, sample_scene
+
+    def photo(number, **look):
+        layers = draw_layers(dataclasses.replace(sample_scene("val", 800 + number), **look))
+        layers.image.save(tmp_path / f"{number}.png")
+        return f"{number}.png,{','.join(map(str, subject_box(layers.subject)))}"
+
+    sofa = {"kind": "sofa", "pose": "none", "colour": "red"}
+    lines = [photo(0, **sofa), photo(1, **sofa), photo(2, kind="dog", pose="standing", colour="blue")]
+    parts = model.paint_by_example("dollhouse-exemplar")
+
+    def heard(rows):
+        table = tmp_path / "boxes.csv"
+        table.write_text("\n".join(["file,left,top,right,bottom", *rows]) + "\n")
+        some = photos([str(tmp_path / row.split(",")[0]) for row in rows], Context(), boxes=str(table)).photos
+        said = []
+        subject_lora(parts.denoiser, parts.vae, parts.scheduler, parts.exemplar_encoder, some,
+                     Context(out=tmp_path / "out", listeners=(said.append,)), epochs=1, batch_size=300, variations=1,
+                     sample_every=0)
+        return " ".join(event.message for event in said if isinstance(event, Warned))
+
+    assert "2.png seems to show something else" in heard(lines)
+    assert "something else" not in heard(lines[:2])
+    assert "different things" not in heard(lines[:2])
+    assert "different things" in heard(lines[1:])
+
+
 def test_what_does_not_fit_is_refused_by_name(pictures, shared_pbe, shared_sd):
     parts, some, ctx = model.paint_by_example(str(shared_pbe)), gathered(pictures), Context(out=pictures / "out")
     plain = model.stable_diffusion(str(shared_sd))

@@ -1,0 +1,252 @@
+"""The puzzles of subjects.py and their rulers: patterned things that no split has, their photos, rooms for them.
+
+Everything follows from a subject's and a room's number. The reader of patterns is a small network that is trained here,
+on drawings of the training split; which kind of thing it is, and where, the judge says.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from exemplar_tasks import bounds, judge_fills, picture, pil, uniform_of
+from inlay.dollhouse import judge
+from inlay.dollhouse._loop import Plan, fit
+from inlay.dollhouse.world import (
+    KINDS,
+    PATTERNS,
+    POSES,
+    SUBJECT_COLOURS,
+    Scene,
+    caption,
+    draw,
+    draw_layers,
+    sample_scene,
+)
+from inlay.nodes._brush import brush
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SIZE, PHOTOS, MARGIN = 128, 4, 3
+COLOURS = tuple(SUBJECT_COLOURS)
+#: Photos and rooms come from scenes that no other benchmark uses.
+PHOTO_START, ROOM_START = 40_000, 60_000
+SHOWN = 5  # one in so many of the reader's drawings is also shown as the autoencoder shows it
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One thing: what is the same in all its photos."""
+
+    kind: str
+    colour: str
+    pattern: str
+    second_colour: str
+    number: int = 0
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """The attributes of a scene that make it this subject."""
+        return {"kind": self.kind, "pose": POSES[self.kind][0], "colour": self.colour, "pattern": self.pattern,
+                "second_colour": self.second_colour}
+
+    @property
+    def words(self) -> str:
+        """What it is called, without a room: "a dotted purple and orange sofa"."""
+        return caption(replace(sample_scene("train", 0), **self.look), 7)
+
+
+def subject(split: str, number: int) -> Subject:
+    """Subject `number` of a split: kinds in turn, stripes and dots in turn, two colours of its own."""
+    draws = uniform_of(f"{split}-subject", number)
+    first = int(draws.random() * len(COLOURS))
+    second = (first + 1 + int(draws.random() * (len(COLOURS) - 1))) % len(COLOURS)
+    pattern = ("striped", "dotted")[(number + number // len(KINDS)) % 2]
+    return Subject(KINDS[number % len(KINDS)], COLOURS[first], pattern, COLOURS[second], number)
+
+
+def in_room(thing: Subject, split: str, index: int) -> Scene:
+    """The thing in a room of a split."""
+    return replace(sample_scene(split, index), **thing.look)
+
+
+def write_photos(thing: Subject, split: str, folder: Path) -> None:
+    """Four photos of the thing, and masks of it, as a user would have them."""
+    for name in ("photos", "masks"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for index in range(PHOTOS):
+        layers = draw_layers(in_room(thing, split, PHOTO_START + PHOTOS * thing.number + index), SIZE)
+        layers.image.save(folder / "photos" / f"{index}.png")
+        pil(torch.from_numpy(layers.subject).float()[..., None].expand(-1, -1, 3)).convert("L").save(
+            folder / "masks" / f"{index}.png")
+
+
+class Room(NamedTuple):
+    """A room with a hole, and the thing as one of its photos shows it."""
+
+    thing: Subject
+    truth: Tensor  # [h w 3]: the thing drawn in the hole
+    hole: Tensor  # [h w], 1 = repaint
+    exemplar: Tensor  # [h w 3], any size
+    box: tuple[int, int, int, int]  # of the thing in the true drawing
+    words: str
+
+
+def make_room(thing: Subject, split: str, number: int, grow: float | None = None) -> Room:
+    """Room `number` for a thing: the hole a rectangle around thing and shadow, and a photo, mirrored every second time.
+
+    `grow` None moves each side of the hole out by up to 0.4 of its free space, as training does; 1.5 makes the thing's
+    box half as large again on both sides, as people who draw too large do.
+    """
+    scene = in_room(thing, split, ROOM_START + 1000 * thing.number + number)
+    layers = draw_layers(scene, SIZE)
+    draws = uniform_of(f"{split}-room-{thing.number}", number)
+    left, top, right, bottom = bounds(layers.subject | layers.shadow)
+    box = (max(0, left - MARGIN), max(0, top - MARGIN), min(SIZE, right + MARGIN), min(SIZE, bottom + MARGIN))
+    if grow is None:
+        hole = brush(box, (SIZE, SIZE), torch.Generator().manual_seed(draws.getrandbits(32)), arbitrary=0.0)
+    else:
+        more = [(grow - 1) / 2 * (box[2 + axis] - box[axis]) for axis in (0, 1)]
+        hole = torch.zeros(SIZE, SIZE)
+        hole[max(0, round(box[1] - more[1])):round(box[3] + more[1]),
+             max(0, round(box[0] - more[0])):round(box[2] + more[0])] = 1
+    seen = draw_layers(in_room(thing, split, PHOTO_START + PHOTOS * thing.number + int(draws.random() * PHOTOS)), SIZE)
+    left, top, right, bottom = bounds(seen.subject)
+    cut = picture(seen.image)[top:bottom, left:right]
+    return Room(thing, picture(layers.image), hole, cut.flip(1) if draws.random() < 0.5 else cut,
+                bounds(layers.subject), caption(scene))
+
+
+# ----------------------------------------------------------------------------------------------------- the reader
+
+
+class Pattern(NamedTuple):
+    """What a thing wears."""
+
+    pattern: str
+    colour: str
+    second_colour: str
+
+
+class Reader(nn.Module):
+    """b × 3 × 128 × 128 in [-1, 1] -> logits of pattern (3), colour (8) and second colour (8)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        def layer(inside: int, outside: int, stride: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(inside, outside, 3, stride, 1), nn.GroupNorm(8, outside), nn.SiLU())
+
+        self.body = nn.Sequential(layer(3 + len(COLOURS), 32, 2), layer(32, 48, 1), layer(48, 64, 2),
+                                  layer(64, 64, 1), layer(64, 96, 2), layer(96, 128, 2))
+        self.register_buffer("palette", torch.tensor(list(SUBJECT_COLOURS.values())) / 127.5 - 1)
+        self.head = nn.Linear(256, len(PATTERNS) + 2 * len(COLOURS))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits, all in a row."""
+        named: Tensor = self.head(self.features(images))
+        return named
+
+    def features(self, images: Tensor) -> Tensor:
+        """What it sees, b × 256: pictures beside how near each pixel is to each colour of the palette."""
+        near = (images[:, None] - self.palette[None, :, :, None, None]).square().sum(2)
+        seen = self.body(torch.cat([images, (-near / NEAR**2).exp()], dim=1))
+        return torch.cat([seen.mean((2, 3)), seen.amax((2, 3))], dim=1)
+
+
+NEAR = 0.35  # distance in [-1, 1] at which a colour counts little
+PARTS = (len(PATTERNS), len(COLOURS), len(COLOURS))
+
+
+def lesson(index: int) -> Scene:
+    """Training scene of the reader: any kind, a third of them plain."""
+    scene = sample_scene("train", 300_000 + index)
+    others = [name for name in COLOURS if name != scene.colour]
+    return replace(scene, pattern=PATTERNS[index % 3], second_colour=others[index // 3 % len(others)])
+
+
+def _lessons(start: int, stop: int) -> NDArray[np.uint8]:
+    return np.stack([np.asarray(draw(lesson(index))) for index in range(start, stop)])
+
+
+def load_reader(folder: Path, vae: Any, *, count: int = 6000, steps: int = 1200) -> Reader:
+    """The reader, trained when the folder has none: on drawings, a third of them as the autoencoder shows them."""
+    from safetensors.torch import load_file, save_file
+
+    path, reader = folder / "reader.safetensors", Reader()
+    if not path.exists():
+        torch.manual_seed(9)
+        reader = Reader()
+        with ProcessPoolExecutor() as pool:
+            starts = range(0, count, 500)
+            drawn = np.concatenate(list(pool.map(_lessons, starts, [min(start + 500, count) for start in starts])))
+        shown = np.concatenate([_through(vae, drawn[start:start + 50]) for start in range(0, count // SHOWN, 50)])
+        rows = [lesson(index) for index in range(count)]
+        wanted = torch.tensor([[PATTERNS.index(row.pattern), COLOURS.index(row.colour), COLOURS.index(
+            row.colour if row.pattern == "plain" else row.second_colour)] for row in rows])
+
+        def loss_of(module: nn.Module, step: int, generator: torch.Generator) -> Tensor:
+            some = torch.cat([torch.randint(count, (21,), generator=generator),
+                              torch.randint(len(shown), (11,), generator=generator)])
+            seen = np.concatenate([drawn[some[:21].numpy()], shown[some[21:].numpy()]])
+            images = torch.from_numpy(seen).permute(0, 3, 1, 2).float() / 127.5 - 1
+            images = torch.where(torch.rand(32, 1, 1, 1, generator=generator) < 0.5, images.flip(3), images)
+            shift = 0.06 * torch.randn(32, 3, 1, 1, generator=generator)
+            images = (images + shift + 0.03 * torch.randn(images.shape, generator=generator)).clamp(-1, 1)
+            with torch.autocast("cpu", torch.bfloat16):
+                named = module(images.contiguous(memory_format=torch.channels_last))
+            losses = [F.cross_entropy(part.float(), wanted[some, number])
+                      for number, part in enumerate(named.split(PARTS, dim=1))]
+            return torch.stack(losses).sum()
+
+        found = fit(Plan("reader", steps, learning_rate=2e-3, ema=0.995), folder, reader, loss_of,
+                    device=torch.device("cpu"))
+        save_file({name: value.contiguous() for name, value in found.items()}, path)
+    reader.load_state_dict(load_file(path))
+    return reader.eval()
+
+
+@torch.no_grad()
+def _through(vae: Any, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Encoded and decoded."""
+    images = torch.from_numpy(pictures.copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
+    back = vae.decode(vae.encode(images).latent_dist.mean).sample.clamp(-1, 1)
+    return ((back + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+@torch.no_grad()
+def read_patterns(reader: Reader, fills: Tensor) -> list[Pattern]:
+    """What the things in pictures `[b h w 3]` in [0, 1] wear."""
+    found: list[Pattern] = []
+    for part in fills.split(50):
+        named = [logits.argmax(1).tolist() for logits in reader(part.permute(0, 3, 1, 2) * 2 - 1).split(PARTS, dim=1)]
+        found += [Pattern(PATTERNS[a], COLOURS[b], COLOURS[c]) for a, b, c in zip(*named, strict=True)]
+    return found
+
+
+def worn(thing: Subject, seen: Pattern) -> dict[str, bool]:
+    """Pattern and colours, each right or wrong; of equal stripes nobody can say which colour is the first."""
+    pair = (seen.colour, seen.second_colour), (thing.colour, thing.second_colour)
+    same = pair[0] == pair[1] if thing.pattern == "dotted" else set(pair[0]) == set(pair[1])
+    return {"pattern": seen.pattern == thing.pattern, "colours": same}
+
+
+def look_at(rooms: Sequence[Room], fills: Tensor, reader: Reader, eyes: judge.Judge) -> list[dict[str, Any]]:
+    """Of each fill: kind, pattern, colours, all three (identity), and how much of the hole's box the thing's takes."""
+    rows = []
+    for room, seen, reading in zip(rooms, read_patterns(reader, fills), judge_fills(eyes, fills), strict=True):
+        row: dict[str, Any] = {"kind": reading.kind == room.thing.kind, **worn(room.thing, seen)}
+        row["identity"] = all(row.values())
+        hole = area(bounds(room.hole.numpy() > 0))
+        row["fills"] = area(bounds(reading.region)) / hole if reading.region.any() else 0.0
+        rows.append(row)
+    return rows
+
+
+def area(box: tuple[int, int, int, int]) -> int:
+    """Pixels in a box."""
+    return (box[2] - box[0]) * (box[3] - box[1])

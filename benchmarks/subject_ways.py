@@ -1,0 +1,159 @@
+"""The ways of teaching a model one subject that subjects.py compares: all on the same views, steps and seed."""
+
+import dataclasses
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from exemplars import Model
+from inlay.graph_runtime import Context
+from inlay.nodes import model as models
+from inlay.nodes._augment import Augment
+from inlay.nodes._exemplar_run import Parts, encoders_of
+from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective, Recipes, Source, prepare, widen
+from inlay.nodes._schedule import alphas_cumprod, check_prediction_type
+from inlay.nodes._subject_run import PATTERNS
+from inlay.nodes._trainer import Recipe, Trainer, Workers, generator_of
+from inlay.nodes.subject import photos
+from torch import Tensor, nn
+
+#: Parameters of an SD-1.5 UNet with nine input channels, and of a LoRA of rank 1 on its attention (methods: §3).
+SD15_WHOLE, SD15_RANK, SD15_WIDTH = 859_535_364, 149_568, 768
+
+
+@dataclass(frozen=True)
+class Way:
+    """What learns, from what, and what its views go through.
+
+    Attributes:
+        learns: lora, whole (every parameter of the UNet), word (one vector in place of the exemplar's), or nothing.
+        rate: of AdamW.
+        prior: begin with the model that has learned to paint by example; else with the text model, its exemplar
+            encoder untaught.
+        reference: flip, turn and blur the exemplars.
+        masks: holes larger than their boxes and of arbitrary shapes.
+        rank: of a LoRA.
+    """
+
+    learns: str
+    rate: float = 0.0
+    prior: bool = True
+    reference: bool = True
+    masks: bool = True
+    rank: int = 4
+
+    def stored(self, parameters: int) -> tuple[float, float]:
+        """Megabytes in half precision: here, and with SD-1.5's shapes."""
+        large = {"lora": SD15_RANK * self.rank, "whole": SD15_WHOLE, "word": SD15_WIDTH, "": 0}[self.learns]
+        return 2 * parameters / 1e6, 2 * large / 1e6
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The same for all ways."""
+
+    steps: int
+    batch: int
+    views: int  # of each photo, made once and kept encoded
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A model that has learned a subject, and what that took."""
+
+    model: Model
+    seconds: float
+    parameters: int
+
+
+class OneWord(nn.Module):
+    """An exemplar encoder that says one learned vector whatever it is shown: textual inversion (Gal et al. 2022)."""
+
+    def __init__(self, encoder: Any, start: Tensor):
+        super().__init__()
+        self.inner, self.word, self.one_token = encoder, nn.Parameter(start.detach().clone()), True
+
+    @property
+    def uncond_vector(self) -> Any:
+        """What stands for no exemplar."""
+        return self.inner.uncond_vector
+
+    def token(self, pixels: Tensor) -> Any:
+        """As the encoder sees it; nobody listens."""
+        return self.inner.token(pixels)
+
+    def project(self, tokens: Tensor) -> Tensor:
+        """`[b n d]` -> the vector, `[b 1 d]`."""
+        return self.word.expand(len(tokens), -1, -1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """`[b 3 s s]` -> the vector, `[b 1 d]`."""
+        return self.word.expand(len(pixels), -1, -1)
+
+
+def base_of(prior: bool) -> Any:
+    """The parts that a way begins with."""
+    parts: Any = models.paint_by_example("dollhouse-exemplar", dtype="float32")
+    if prior:
+        return parts
+    plain = models.stable_diffusion("dollhouse", dtype="float32")
+    encoder = models.exemplar_encoder("dollhouse-clip", width=parts.denoiser.cross_attention_dim).exemplar_encoder
+    return parts._replace(denoiser=plain.denoiser, exemplar_encoder=dataclasses.replace(encoder, dtype="float32"))
+
+
+def teach(way: Way, folder: Path, budget: Budget, seed: int = 0) -> Taught:
+    """Teach a way the subject whose photos and masks lie in `folder`; views are kept there for the next way."""
+    base, workers = base_of(way.prior), Workers("cpu")
+    pictures = photos(str(folder / "photos"), Context(), masks=str(folder / "masks")).photos
+    parts = Parts(base.denoiser, base.vae, base.scheduler, base.exemplar_encoder, pictures)
+    with torch.inference_mode(False), torch.enable_grad():
+        unet, encoder, vae = (part.load("cpu") for part in (parts.denoiser, parts.encoder, parts.vae))
+        if parts.denoiser.in_channels == parts.denoiser.latent_channels:
+            widen(unet, parts.denoiser.latent_channels + 1)
+        prepare(unet, one_token=True, plain_attention=True, checkpointing=False)
+        side = int(parts.denoiser.sample_size * parts.vae.factor)
+        augment = Augment(elastic=0.0) if way.reference else Augment(0.0, 0.0, 0.0, 0.0)
+        how = Recipes(side, parts.encoder.image_size, augment, *((0.5, 0.4) if way.masks else (0.0, 0.0)))
+        source = Source(pictures, how, encoders_of(vae, parts, encoder, workers, "float32"), seed, budget.views)
+        began = time.process_time()
+        if way.learns:
+            source.keep(folder / f"views-{way.reference:d}{way.masks:d}-{budget.views}", workers, lambda *_: None)
+        began = time.process_time()
+        module = ExemplarDenoiser(unet, encoder)
+        names = list(_learning(way, module, source, seed))
+        if way.learns:
+            recipe = Recipe(budget.steps, budget.batch, way.rate, warmup=20, ema=0.0, seed=seed, precision="float32",
+                            save_every=10**9)
+            objective = Objective(alphas_cumprod(parts.scheduler.config), check_prediction_type(
+                parts.scheduler.prediction_type), 0.2, seed)
+            trainer = Trainer(folder / "run", "benchmark", module, names, recipe, workers)
+            trainer.save = lambda: None  # type: ignore[method-assign]
+            trainer.fit(lambda net, step, rows: objective.loss(net, source, step, rows, workers.device),
+                        lambda _: None, print)
+        count = sum(value.numel() for name, value in module.named_parameters() if name in set(names))
+    module.requires_grad_(False).eval()
+    return Taught(Model(module.unet, module.encoder, vae, parts.vae.scaling_factor, parts.scheduler.config,
+                        parts.encoder.image_size), time.process_time() - began, count)
+
+
+def _learning(way: Way, module: ExemplarDenoiser, source: Source, seed: int) -> Iterable[str]:
+    """Make what shall learn; the names of its parameters."""
+    if way.learns == "whole":
+        return [name for name in module.trainable() if name.startswith("unet.")]
+    if way.learns == "word":
+        assert source.kept is not None
+        module.encoder = OneWord(module.encoder, module.encoder.project(source.kept.token).mean(0, keepdim=True))
+        return ["encoder.word"]
+    if way.learns == "lora":
+        from peft import LoraConfig, inject_adapter_in_model
+
+        pattern = f".*({PATTERNS['self']}|{PATTERNS['one']})"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator_of(seed, "lora").initial_seed())
+            inject_adapter_in_model(LoraConfig(r=way.rank, lora_alpha=way.rank, target_modules=pattern,
+                                               init_lora_weights="gaussian"), module.unet, "subject")
+        return [name for name, _ in module.named_parameters() if ".lora_" in name]
+    return []

@@ -1,0 +1,186 @@
+"""One subject from four photos, in rooms that nobody has seen: LoRA beside whole-parameter tuning and a caption.
+
+    python benchmarks/inpaint_baseline.py --work FOLDER                    the caption's model, first
+    python benchmarks/subjects.py --out FOLDER --split test                every way, 12 subjects × 20 rooms
+    python benchmarks/subjects.py --report FOLDER                          the tables
+
+A folder that is half done is gone on with, subject by subject. `--share 0/2` and `--share 1/2` are two processes.
+The test split was run once, for docs/subjects.md.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from exemplar_tasks import bounds, pil
+from exemplars import by_example, paste, run
+from inlay.dollhouse import judge
+from inlay.nodes._condition import encode_text
+from inlay.nodes._latents import encode_picture
+from inlay.nodes._sampling import Guidance
+from inlay.nodes._seeing import picture_vectors, unit
+from inlay.nodes.model import stable_diffusion
+from inlay.nodes.model_clip import clip as clip_node
+from inlay.nodes.model_dino import dino as dino_node
+from subject_tasks import Reader, Room, Subject, load_reader, look_at, make_room, subject, write_photos
+from subject_ways import Budget, Way, base_of, teach
+from torch import Tensor
+from torch.nn import functional as F
+
+GUIDANCE, CAPTION_GUIDANCE, WIDE = 5.0, 5.0, 1.5
+#: Table 1: what learns, with and without the prior. Table 2: which augmentations. Settings were chosen on val.
+WAYS: dict[str, Way] = {
+    "Paint by Example, untuned": Way(""),
+    "one vector (textual inversion)": Way("word", 1e-2),
+    "whole UNet": Way("whole", 2e-4),
+    "LoRA": Way("lora", 2e-3),
+    "whole UNet, no prior": Way("whole", 2e-4, prior=False),
+    "LoRA, no prior": Way("lora", 2e-3, prior=False),
+    "LoRA, no augmentation": Way("lora", 2e-3, reference=False, masks=False),
+    "LoRA, + reference augmentation": Way("lora", 2e-3, masks=False),
+}
+CAPTION = "caption (SD-inpainting)"
+
+
+class Rulers:
+    """What every fill is measured with: judge, reader of patterns, two encoders."""
+
+    def __init__(self, folder: Path, clip: str, dino: str):
+        vae = base_of(True).vae.load("cpu")
+        self.eyes, self.reader = judge.load(), load_reader(folder, vae)
+        self.clip: Any = clip_node(clip).clip
+        self.dino: Any = dino_node(dino).dino if dino else None
+        self.clip_module = self.clip.load("cpu")
+        self.dino_module = self.dino.load("cpu") if dino else None
+
+    def seen(self, pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Unit vectors of pictures `[h w 3]`: to CLIP, and to DINO or, without one, to the reader of patterns."""
+        by_clip = unit(picture_vectors(self.clip_module, self.clip, list(pictures)))
+        if self.dino is not None:
+            return by_clip, unit(picture_vectors(self.dino_module, self.dino, list(pictures)))
+        return by_clip, unit(_read_features(self.reader, pictures).double())
+
+
+@torch.no_grad()
+def _read_features(reader: Reader, pictures: Sequence[Tensor]) -> Tensor:
+    images = torch.cat([F.interpolate(picture.permute(2, 0, 1)[None], (128, 128), mode="bicubic", antialias=True)
+                        for picture in pictures]).clamp(0, 1) * 2 - 1
+    return reader.features(images)
+
+
+@torch.no_grad()
+def by_caption(folder: Path) -> Callable[[Sequence[Room], int], Tensor]:
+    """The baseline: SD-inpainting's order of channels, [latent, hole, masked picture]."""
+    parts: Any = stable_diffusion(str(folder), dtype="float32")
+    unet, vae, text = (part.load("cpu") for part in (parts.denoiser, parts.vae, parts.text_encoder))
+    empty = encode_text(text, "")[0]
+
+    @torch.no_grad()
+    def paint(rooms: Sequence[Room], seed: int) -> Tensor:
+        told = torch.cat([encode_text(text, room.words)[0] for room in rooms])
+        hole = torch.stack([room.hole for room in rooms])[:, None]
+        keep = (1 - hole).permute(0, 2, 3, 1)
+        truth = torch.stack([room.truth for room in rooms])
+        masked = encode_picture(vae, truth * keep + 0.5 * (1 - keep), parts.vae.scaling_factor, 0.0)
+        extra = torch.cat([F.interpolate(hole, masked.shape[2:]), masked], dim=1)
+        guided = Guidance(told, empty.expand_as(told).contiguous(), CAPTION_GUIDANCE, True, extra)
+        latent = run(unet, parts.scheduler.config, masked.shape, seed, guided)
+        return paste(vae, parts.vae.scaling_factor, rooms, latent)
+
+    return paint
+
+
+def measure(rooms: Sequence[Room], fills: Tensor, rulers: Rulers) -> list[dict[str, Any]]:
+    """One line a fill: identity, how much of the hole it takes, likeness to the exemplar and vectors for FID."""
+    cut = [fill[top:bottom, left:right] for fill, (left, top, right, bottom)
+           in zip(fills, (bounds(room.hole.numpy() > 0) for room in rooms), strict=True)]
+    found, wanted = rulers.seen(cut), rulers.seen([room.exemplar for room in rooms])
+    lines = look_at(rooms, fills, rulers.reader, rulers.eyes)
+    for number, line in enumerate(lines):
+        line["clip"], line["dino"] = (round(100 * float(a[number] @ b[number]), 3)
+                                      for a, b in zip(found, wanted, strict=True))
+        line["vector"] = [round(value, 5) for value in found[0][number].tolist()]
+    return lines
+
+
+def one_subject(thing: Subject, split: str, out: Path, rulers: Rulers, ways: dict[str, Way], rooms: int,
+                budget: Budget, caption: Path | None) -> None:
+    """Every way for one subject; a way's lines are written when it is whole."""
+    folder = out / f"{split}-{thing.number:02d}"
+    write_photos(thing, split, folder)
+    puzzles = [make_room(thing, split, number) for number in range(rooms)]
+    wide = [make_room(thing, split, number, WIDE) for number in range(rooms)]
+    truth = folder / "truth.json"
+    if not truth.exists():
+        _write(truth, {"lines": measure(puzzles, torch.stack([room.truth for room in puzzles]), rulers)})
+    for name, way in ([(CAPTION, None)] if caption else []) + list(ways.items()):
+        path = folder / f"{name}.json"
+        if path.exists():
+            continue
+        found: dict[str, Any] = {"thing": thing.words}
+        if way is None:
+            assert caption is not None
+            paint = by_caption(caption)
+        else:
+            taught = teach(way, folder, budget)
+            here, large = way.stored(taught.parameters)
+            found |= {"seconds": taught.seconds, "parameters": taught.parameters, "mb": here, "mb_sd15": large}
+
+            def paint(some: Sequence[Room], seed: int, model: Any = taught.model) -> Tensor:
+                return by_example(model, some, GUIDANCE, seed)
+        began = time.process_time()
+        fills = torch.cat([paint(puzzles[start:start + 20], start) for start in range(0, rooms, 20)])
+        found["paint_seconds"] = (time.process_time() - began) / rooms
+        found["lines"] = measure(puzzles, fills, rulers)
+        broad = paint(wide[:10], 0)
+        found["wide"] = measure(wide[:10], broad, rulers)
+        for kind, some in (("", fills), ("wide-", broad)):
+            for number, fill in enumerate(some[:3]):
+                pil(fill).save(folder / f"{name}-{kind}{number}.png")
+        _write(path, found)
+        right = sum(line["identity"] for line in found["lines"])
+        print(f"{thing.words}: {name}: identity {right} of {rooms}, {found.get('seconds', 0):.0f} s", flush=True)
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps(value))
+    beside.rename(path)
+
+
+def main() -> None:
+    """Measure or report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("subjects"))
+    parser.add_argument("--split", choices=("val", "test"), default="val")
+    parser.add_argument("--subjects", type=int, default=12)
+    parser.add_argument("--rooms", type=int, default=20)
+    parser.add_argument("--ways", nargs="*", default=list(WAYS), help="only these")
+    parser.add_argument("--caption", type=Path, help="the folder that inpaint_baseline.py wrote")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--views", type=int, default=40)
+    parser.add_argument("--clip", default="dollhouse-clip", help="a CLIP, for likeness and FID")
+    parser.add_argument("--dino", default="", help="a DINO; default: the reader of patterns")
+    parser.add_argument("--share", default="0/1", help="which part of the subjects, such as 0/2")
+    parser.add_argument("--report", type=Path, help="a folder to make the tables from")
+    args = parser.parse_args()
+    if args.report is not None:
+        from subject_report import report
+
+        print(report(args.report, args.split))
+        return
+    args.out.mkdir(parents=True, exist_ok=True)
+    rulers = Rulers(args.out, args.clip, args.dino)
+    first, _, count = args.share.partition("/")
+    for number in range(int(first), args.subjects, int(count)):
+        one_subject(subject(args.split, number), args.split, args.out, rulers, {name: WAYS[name] for name in args.ways},
+                    args.rooms, Budget(args.steps, args.batch, args.views), args.caption)
+
+
+if __name__ == "__main__":
+    main()
