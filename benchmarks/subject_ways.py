@@ -20,8 +20,9 @@ from inlay.nodes._trainer import Recipe, Trainer, Workers, generator_of
 from inlay.nodes.subject import photos
 from torch import Tensor, nn
 
-#: Parameters of an SD-1.5 UNet with nine input channels, and of a LoRA of rank 1 on its attention (methods: §3).
-SD15_WHOLE, SD15_RANK, SD15_WIDTH = 859_535_364, 149_568, 768
+#: Parameters of an SD-1.5 UNet with nine input channels, and of a LoRA of rank 1 on its attention (methods: §3) and on
+#: its feed-forward layers.
+SD15_WHOLE, SD15_RANK, SD15_FORWARD, SD15_WIDTH = 859_535_364, 149_568, 174_720, 768
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Way:
         reference: flip, turn and blur the exemplars.
         masks: holes larger than their boxes and of arbitrary shapes.
         rank: of a LoRA.
+        forward: the LoRA is on the feed-forward layers too.
     """
 
     learns: str
@@ -43,11 +45,13 @@ class Way:
     prior: bool = True
     reference: bool = True
     masks: bool = True
-    rank: int = 4
+    rank: int = 16
+    forward: bool = False
 
     def stored(self, parameters: int) -> tuple[float, float]:
         """Megabytes in half precision: here, and with SD-1.5's shapes."""
-        large = {"lora": SD15_RANK * self.rank, "whole": SD15_WHOLE, "word": SD15_WIDTH, "": 0}[self.learns]
+        rank = self.rank * (SD15_RANK + SD15_FORWARD * self.forward)
+        large = {"lora": rank, "whole": SD15_WHOLE, "word": SD15_WIDTH, "": 0}[self.learns]
         return 2 * parameters / 1e6, 2 * large / 1e6
 
 
@@ -150,7 +154,8 @@ def _learning(way: Way, module: ExemplarDenoiser, source: Source, seed: int) -> 
     if way.learns == "lora":
         from peft import LoraConfig, inject_adapter_in_model
 
-        pattern = f".*({PATTERNS['self']}|{PATTERNS['one']})"
+        kinds = ["self", "one"] + ["feedforward"] * way.forward
+        pattern = ".*(" + "|".join(PATTERNS[kind] for kind in kinds) + ")"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(generator_of(seed, "lora").initial_seed())
             inject_adapter_in_model(LoraConfig(r=way.rank, lora_alpha=way.rank, target_modules=pattern,

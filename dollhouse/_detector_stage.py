@@ -9,6 +9,7 @@ found too.
 from __future__ import annotations
 
 import json
+import math
 import os
 from copy import deepcopy
 from pathlib import Path
@@ -25,6 +26,7 @@ from ._loop import Plan, fit
 from .world import KINDS, draw_layers, sample_scene
 
 SIDE = 128
+DENSE = 2.0  # weight of the dense lesson
 EMPTY = 0.1  # share of pictures with no subject
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BACKBONE = {"embedding_size": 32, "hidden_sizes": [32, 64, 128], "depths": [1, 1, 2], "layer_type": "basic",
@@ -45,7 +47,7 @@ def untrained() -> DetrForObjectDetection:
         for name, child in list(module.named_children()):
             if type(child).__name__ == "DetrFrozenBatchNorm2d":
                 setattr(module, name, nn.BatchNorm2d(child.weight.shape[0]))
-    return model
+    return model.requires_grad_(True)  # transformers freezes the backbone, which it expects to be trained
 
 
 def labels(split: str, count: int) -> NDArray[np.int64]:
@@ -89,6 +91,25 @@ def seen(pictures: Tensor, boxes: Tensor, generator: torch.Generator) -> tuple[T
     return pictures, torch.cat([centre, extent], dim=1)
 
 
+def dense_loss(module: nn.Module, memory: Tensor, kinds: Tensor, boxes: Tensor, empty: Tensor) -> Tensor:
+    """Asks every place of the encoder's memory (b × n × d, a square grid) what is there, and where its box is.
+
+    A transformer that begins with an untrained backbone takes long to find anything by queries alone; this gives each
+    place a task of its own, with the heads that read the queries. Boxes b × 4 as cx, cy, w, h; kinds and empty b.
+    """
+    side = math.isqrt(memory.shape[1])
+    at = (torch.arange(side) + 0.5) / side
+    place = torch.stack([at.repeat(side), at.repeat_interleave(side)], dim=1)  # n × 2, across and down
+    inside = ((place[None] - boxes[:, None, :2]).abs() < boxes[:, None, 2:] / 2).all(2) & ~empty[:, None]
+    wanted = torch.where(inside, kinds[:, None], len(KINDS)).to(memory.device)
+    named = module.class_labels_classifier(memory)
+    found = F.cross_entropy(named.flatten(0, 1), wanted.flatten())
+    guess = module.bbox_predictor(memory).sigmoid()
+    inside = inside.to(memory.device)
+    far = (guess - boxes[:, None].to(memory)).abs().sum(2)
+    return DENSE * (found + 5 * (far * inside).sum() / inside.sum().clamp(min=1))
+
+
 def train_detector(work: Path, pictures: NDArray[np.uint8], boxes: NDArray[np.int16], device: torch.device, *,
                    steps: int, batch: int = 32) -> DetrForObjectDetection:
     """Train on pictures (n × 128 × 128 × 3) and their subjects' boxes; every second picture is a mirror image."""
@@ -108,8 +129,8 @@ def train_detector(work: Path, pictures: NDArray[np.uint8], boxes: NDArray[np.in
         told = [{"class_labels": kinds[row:row + 1][:0] if gone else kinds[row:row + 1],
                  "boxes": box[None][:0] if gone else box[None]}
                 for row, box, gone in zip(rows.tolist(), wanted, empty.tolist(), strict=True)]
-        output: Tensor = module(((images - mean) / std).to(device), labels=told).loss
-        return output
+        output = module(((images - mean) / std).to(device), labels=told)
+        return output.loss + dense_loss(module, output.encoder_last_hidden_state, kinds[rows], wanted, empty)
 
     plan = Plan("detector", steps, learning_rate=6e-4, warmup=200, ema=0.998, weight_decay=1e-3, save_every=200)
     model.load_state_dict(fit(plan, work, model, loss_of, device=device))

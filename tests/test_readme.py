@@ -1,5 +1,6 @@
 """The README's commands and code, as a newcomer would type them, in an empty folder with a picture and a mask."""
 
+import glob
 import re
 import shlex
 import shutil
@@ -28,7 +29,8 @@ def here(tmp_path, monkeypatch):
     shutil.copy(ROOT / "workflows" / "room-mask.png", tmp_path / "hole.png")
     shutil.copy(ROOT / "workflows" / "exemplar.png", tmp_path / "exemplar.png")
     shutil.copy(ROOT / "workflows" / "dog.png", tmp_path / "dog.png")
-    shutil.copytree(ROOT / "workflows" / "photos", tmp_path / "photos")
+    for folder in ("photos", "subject"):
+        shutil.copytree(ROOT / "workflows" / folder, tmp_path / folder)
     shutil.copy(ROOT / "workflows" / "boxes.csv", tmp_path / "boxes.csv")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -37,7 +39,8 @@ def here(tmp_path, monkeypatch):
 @pytest.mark.parametrize("block", list(blocks("sh")))
 def test_shell_blocks(block, here, capsys):
     for line in block.splitlines():
-        words = shlex.split(line, comments=True)
+        words = [part for word in shlex.split(line, comments=True)
+                 for part in (sorted(glob.glob(word)) if "*" in word else [word])]  # as a shell does
         if not words or words[0] != "inlay":
             continue
         status = cli.main(words[1:])

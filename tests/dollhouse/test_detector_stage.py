@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from inlay.dollhouse._detector_stage import export_detector, labels, seen, train_detector, untrained
+from inlay.dollhouse._detector_stage import DENSE, dense_loss, export_detector, labels, seen, train_detector, untrained
 from inlay.dollhouse.world import KINDS, sample_scene
 from inlay.graph_runtime import Context
 from inlay.nodes import model_detector
@@ -27,6 +27,38 @@ def test_boxes_follow_their_pictures():
         edges = torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]).float()
         wanted = torch.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2])
         assert (edges - wanted).abs().max() < 2.5
+
+
+def test_every_weight_learns():
+    model = untrained()
+    pixels = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    boxes, kinds = torch.tensor([[0.5, 0.5, 0.3, 0.4], [0.4, 0.6, 0.5, 0.2]]), torch.tensor([1, 2])
+    found = model(pixels, labels=[{"class_labels": kinds[row:row + 1], "boxes": boxes[row:row + 1]} for row in (0, 1)])
+    loss = found.loss + dense_loss(model, found.encoder_last_hidden_state, kinds, boxes, torch.tensor([False, True]))
+    loss.backward()
+    still = [name for name, value in model.named_parameters() if value.grad is None]
+    assert still == []
+
+
+def test_the_dense_lesson_asks_each_place_what_is_there():
+    """Four places, one of them in the box: against the formula."""
+
+    class Heads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.class_labels_classifier = nn.Linear(3, len(KINDS) + 1).double()
+            self.bbox_predictor = nn.Linear(3, 4).double()
+
+    heads = Heads()
+    memory = torch.randn(1, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    box = torch.tensor([[0.75, 0.25, 0.2, 0.2]], dtype=torch.float64)  # upper right
+    found = dense_loss(heads, memory, torch.tensor([2]), box, torch.tensor([False]))
+    named = heads.class_labels_classifier(memory)[0].log_softmax(1)
+    wanted = -(named[1, 2] + sum(named[place, len(KINDS)] for place in (0, 2, 3))) / 4
+    wanted = wanted + 5 * (heads.bbox_predictor(memory)[0, 1].sigmoid() - box[0]).abs().sum()
+    assert torch.allclose(found, DENSE * wanted)
+    empty = dense_loss(heads, memory, torch.tensor([2]), box, torch.tensor([True]))
+    assert torch.allclose(empty, -DENSE * named[:, len(KINDS)].mean())
 
 
 def test_kinds_are_those_of_the_scenes():
