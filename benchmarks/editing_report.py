@@ -73,14 +73,17 @@ def chosen_table(best: dict[str, dict[str, dict[str, Any]]]) -> str:
 
 def report(folder: Path) -> str:
     """Everything."""
-    from editors import chosen, read_lines
+    from editors import PUBLISHED, chosen, read_lines, same
 
     parts = []
-    for mode, title in (("best", "each editor's best settings on val"), ("published", "published settings")):
+    for mode, title in (("best", "each editor's best settings on val"), ("published", "published settings"),
+                        ("shipped", "the settings of baret_edit")):
         lines = [line for line in read_lines(folder, "test") if line["mode"] == mode]
         if lines:
             parts += [f"test split, {title}", "", table(lines), "", by_kind(lines), "", failures(lines), ""]
     val = read_lines(folder, "val")
     if val:
+        lines = [line for line in val if same(line["setting"], PUBLISHED[line["editor"]])]
+        parts += ["val split, published settings", "", table(lines), "", by_kind(lines), "", failures(lines), ""]
         parts += ["settings chosen on val", "", chosen_table(chosen(val))]
     return "\n".join(parts)

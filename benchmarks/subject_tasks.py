@@ -18,7 +18,6 @@ from exemplar_tasks import bounds, judge_fills, picture, pil, uniform_of
 from inlay.dollhouse import judge
 from inlay.dollhouse._loop import Plan, fit
 from inlay.dollhouse.world import (
-    KINDS,
     PATTERNS,
     POSES,
     SUBJECT_COLOURS,
@@ -35,6 +34,8 @@ from torch.nn import functional as F
 
 SIZE, PHOTOS, MARGIN = 128, 4, 3
 COLOURS = tuple(SUBJECT_COLOURS)
+#: Chairs and tables are left out: their parts are hardly wider than a dot, so even the autoencoder shows half of them.
+BROAD = ("sofa", "bed", "lamp", "dog", "cat", "bird")
 #: Photos and rooms come from scenes that no other benchmark uses.
 PHOTO_START, ROOM_START = 40_000, 60_000
 SHOWN = 5  # one in so many of the reader's drawings is also shown as the autoencoder shows it
@@ -67,8 +68,8 @@ def subject(split: str, number: int) -> Subject:
     draws = uniform_of(f"{split}-subject", number)
     first = int(draws.random() * len(COLOURS))
     second = (first + 1 + int(draws.random() * (len(COLOURS) - 1))) % len(COLOURS)
-    pattern = ("striped", "dotted")[(number + number // len(KINDS)) % 2]
-    return Subject(KINDS[number % len(KINDS)], COLOURS[first], pattern, COLOURS[second], number)
+    pattern = ("striped", "dotted")[(number + number // len(BROAD)) % 2]
+    return Subject(BROAD[number % len(BROAD)], COLOURS[first], pattern, COLOURS[second], number)
 
 
 def in_room(thing: Subject, split: str, index: int) -> Scene:

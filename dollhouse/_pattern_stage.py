@@ -29,9 +29,9 @@ FIRST = 100_000  # patterned scenes follow those of the training split
 ANCHOR = 4.0
 
 
-def patterned_scene(index: int) -> Scene:
+def patterned_scene(index: int, split: str = "train") -> Scene:
     """Scene `index` in a pattern and a second colour."""
-    scene = sample_scene("train", FIRST + index)
+    scene = sample_scene(split, FIRST + index)
     others = [name for name in SUBJECT_COLOURS if name != scene.colour]
     return replace(scene, pattern=("striped", "dotted")[index % 2], second_colour=others[index // 2 % len(others)])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from PIL import Image, ImageDraw
 from rich.progress import track
 
 from . import judge
+from ._pattern_stage import patterned_scene
 from .world import Scene, caption, draw, draw_layers, sample_scene
 
 HERE = Path(__file__).parent
 Z95 = 1.959964
+SceneOf = Callable[[str, int], Scene]  # split and number to scene
 
 
 def wilson(right: int, total: int) -> tuple[float, float]:
@@ -40,11 +43,11 @@ def _share(right: int, total: int) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def measure_vae(vae: AutoencoderKL, split: str, count: int = 200) -> dict[str, float]:
+def measure_vae(vae: AutoencoderKL, split: str, count: int = 200, scene_of: SceneOf = sample_scene) -> dict[str, float]:
     """PSNR in dB of decode(encode(x)) as 8-bit pictures, and the error of subjects' mean colours in 1/255."""
     errors, colours = [], []
     for index in track(range(count), "autoencoder"):
-        layers = draw_layers(sample_scene(split, index))
+        layers = draw_layers(scene_of(split, index))
         before = np.asarray(layers.image)
         image = torch.from_numpy(before.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
         decoded = vae.decode(vae.encode(image).latent_dist.mode()).sample[0].permute(1, 2, 0)
@@ -122,6 +125,7 @@ def evaluate(
             for name in ("vae", "unet", "text_encoder")
         },
         "vae": measure_vae(pipeline.vae, split),
+        "vae_patterned": measure_vae(pipeline.vae, split, scene_of=lambda split, index: patterned_scene(index, split)),
         "judge": measure_judge(model, split),
         "prompts": _count(scenes, readings),
     }

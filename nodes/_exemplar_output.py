@@ -19,7 +19,7 @@ from ._exemplar import save_encoder
 from ._exemplar_training import ExemplarDenoiser, Source, averaged, encode
 from ._grid import draw_sheet
 from ._latents import decode_latent
-from ._libraries import quiet
+from ._libraries import quiet, share
 from ._model_files import ModelFolder
 from ._noise import gaussian
 from ._sampling import Guidance, denoise
@@ -184,6 +184,7 @@ def _write_model(folder: Path, model: ExemplarDenoiser, parts: Any, half: bool) 
             path = beside / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        share(beside)
         if folder.exists():
             os.rename(folder, old)
         os.rename(beside, folder)

@@ -1,8 +1,11 @@
 """Keeping the libraries that load models quiet: what they say reaches the user as our own errors. Precisions."""
 
+import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -30,6 +33,17 @@ def quiet() -> Iterator[None]:
                 library.set_verbosity(verbosity)
                 if bars:
                     library.enable_progress_bar()
+
+
+def share(path: Path) -> None:
+    """Give a file, or every file of a folder, the permissions of any new file: safetensors shuts others out (0600)."""
+    probe = path.with_name(f".{path.name}.{os.getpid()}.mode")
+    probe.touch()
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_file():
+            file.chmod(mode)
 
 
 def torch_dtype(name: DType, device: str) -> torch.dtype:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, ModelError
 from ..graph_runtime.models import is_out_of_memory
+from ._libraries import share
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 LossOf = Callable[[nn.Module, int, range], Tensor]
@@ -152,6 +153,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, about: Mapping[str,
     try:
         save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, str(beside),
                   None if about is None else {"inlay": json.dumps(about)})
+        share(beside)
         with open(beside, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(beside, path)

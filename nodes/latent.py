@@ -12,6 +12,7 @@ from ..graph_runtime import BadInput, Context, ReadPath, node
 from ._condition import to_host
 from ._files import keys_of, read_tensors
 from ._latents import Tiling, decode_latent, encode_picture, require_vae, tiled
+from ._libraries import share
 from ._ports import Image, Latent, Paths, Vae, require_finite, require_image
 from ._tensors import plain, plain_mode, require_latent
 from .noise import Seed
@@ -133,4 +134,5 @@ def save(latent: Latent, ctx: Context, prefix: str = "latent") -> SavedLatent:
     count = len(ctx.saved)
     with ctx.new_file(prefix, ".safetensors") as path:
         save_file({"latent": latent.contiguous()}, str(path))
+        share(path)
     return SavedLatent(latent, [str(path) for path in ctx.saved[count:]])

@@ -201,3 +201,35 @@ def test_all_editors_on_one_sheet_with_times(tmp_path):
     assert _saved(result).shape[1] > 4 * 128
     again = inlay.run("compare_editors", out=tmp_path, cache=False, steps=6, strength=0.7)
     assert _saved(again).shape == _saved(result).shape
+
+
+def _worn(picture, *names):
+    """What share of the subject each palette colour has."""
+    from inlay.dollhouse.world import nearest_colour
+
+    seen = _read(picture)
+    pixels = picture[seen.region].astype(float)
+    found = [nearest_colour(pixel) for pixel in pixels[::3]]
+    return seen.kind, [found.count(name) / len(found) for name in names]
+
+
+def test_the_sample_subject_goes_into_a_room_with_its_pattern_and_changes_nothing_else(tmp_path):
+    with Image.open(FOLDER / "living-room.png") as photo, Image.open(FOLDER / "living-room-mask.png") as mask:
+        before, hole = np.asarray(photo.convert("RGB")), np.asarray(mask) > 127
+    picture = _saved(inlay.run("subject_lora_inpaint", out=tmp_path, cache=False))
+    assert np.array_equal(picture[~hole], before[~hole])
+    kind, (purple, orange) = _worn(picture, "purple", "orange")
+    assert kind == "sofa"
+    assert min(purple, orange) > 0.1
+    without = _saved(inlay.run("subject_lora_inpaint", out=tmp_path, cache=False, weight=0.0))
+    assert min(_worn(without, "purple", "orange")[1]) < 0.1  # the base alone knows no pattern
+
+
+def test_a_subject_is_learned_from_photos_alone_and_its_file_is_used(tmp_path):
+    made = inlay.run("subject_lora_train", out=tmp_path, epochs=1, batch_size=200, variations=2)
+    file = next(tmp_path.glob("subject-*/lora.safetensors"))
+    assert str(file) in made["report"]
+    assert any(path.name.startswith("photos") for path in made.paths)  # the overview: what the detector found
+    picture = _saved(inlay.run("subject_lora_inpaint", out=tmp_path / "used", lora=file, steps=2))
+    other = _saved(inlay.run("subject_lora_inpaint", out=tmp_path / "used", lora=file, steps=2, weight=0.0))
+    assert (picture != other).any()

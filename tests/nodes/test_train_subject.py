@@ -149,6 +149,13 @@ def test_the_file_says_what_it_is_and_works_on_its_base_alone(pictures, shared_p
     assert "lora.safetensors" in made.report
 
 
+def test_files_have_the_permissions_of_any_new_file(pictures, shared_pbe):
+    made = run(pictures, shared_pbe)
+    (pictures / "plain").touch()
+    wanted = (pictures / "plain").stat().st_mode
+    assert {file.stat().st_mode for file in Path(made.lora.path).parent.rglob("*") if file.is_file()} == {wanted}
+
+
 def test_sizes_at_the_shapes_of_stable_diffusion():
     """149,568 parameters per rank for these targets: 0.30 MB at rank 1, 19.1 at 64 (methods, section 3)."""
     from accelerate import init_empty_weights
