@@ -15,14 +15,15 @@ class OneDetector(NamedTuple):
 
 
 @node("model.detector", version=1, static=True)
-def detector(source: ModelSource, revision: str | None = None) -> OneDetector:
+def detector(source: ModelSource = "dollhouse-detector", revision: str | None = None) -> OneDetector:
     """Name a detector, which finds things in pictures: a DETR in the transformers layout, with a ResNet backbone.
 
     Weights are read only from safetensors, in float32, and only when a node needs them. Neither timm nor torchvision is
     used, also for files that name a timm backbone.
 
     Args:
-        source: a hub id such as `facebook/detr-resnet-50`, or a folder with config.json and model.safetensors.
+        source: `dollhouse-detector` (embedded), a hub id such as `facebook/detr-resnet-50`, or a folder
+            with config.json and model.safetensors.
         revision: branch, tag or commit of a hub id; null is its default branch.
 
     Raises:

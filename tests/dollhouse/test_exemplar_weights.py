@@ -22,7 +22,7 @@ POSES = {"": "", "standing": " standing", "lying": " lying", "sitting": " sittin
 
 def test_all_embedded_weights_together_are_small():
     sizes = {folder.name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-             for folder in (EXEMPLAR, CLIP, evaluate.HERE / "weights")}
+             for folder in (EXEMPLAR, CLIP, *(evaluate.HERE / name for name in ("weights", "detector")))}
     assert sizes["exemplar"] <= 27_000_000
     assert sum(sizes.values()) <= 80_000_000
 
