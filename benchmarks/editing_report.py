@@ -5,7 +5,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from editing_tasks import KINDS
+from PIL import Image
 
 NAMES = {"baret": "BARET", "null_text_p2p": "null-text + prompt-to-prompt", "null_text": "null-text alone",
          "masactrl": "MasaCtrl", "sdedit": "SDEdit", "ddim": "DDIM inversion"}
@@ -69,6 +72,25 @@ def chosen_table(best: dict[str, dict[str, dict[str, Any]]]) -> str:
             ", ".join(f"{key} {value if not isinstance(value, list) else '/'.join(map(str, value))}"
                       for key, value in best[editor][kind].items()) for kind in KINDS) + " |")
     return "\n".join(rows)
+
+
+def sheet(folder: Path, each: int, rows: int = 2) -> Image.Image:
+    """The first edits of each kind, each editor at its best settings: before, the true result, and what each made."""
+    from editors import batches
+    from inlay.dollhouse.world import draw
+    from inlay.nodes._grid import draw_sheet
+
+    pictures, labels, count = [], [], dict.fromkeys(KINDS, 0)
+    for number, batch in enumerate(batches("test", each)):
+        for place, pair in enumerate(batch):
+            files = [folder / "best" / f"{number:03d}" / f"{pair.kind}-{place}-{editor}.png" for editor in NAMES]
+            if count[pair.kind] < rows and all(file.is_file() for file in files):
+                pictures += [draw(pair.before), draw(pair.after), *(Image.open(file).convert("RGB") for file in files)]
+                labels += ["before", "the truth", *(name.replace("prompt-to-prompt", "P2P") for name in NAMES.values())] if not count[KINDS[0]] else [""] * (2 + len(NAMES))
+                count[pair.kind] += 1
+    tensors = [torch.from_numpy(np.asarray(picture).copy()).float() / 255 for picture in pictures]
+    found = draw_sheet(tensors, labels, 2 + len(NAMES))[0]
+    return Image.fromarray((found * 255).round().to(torch.uint8).numpy())
 
 
 def report(folder: Path) -> str:

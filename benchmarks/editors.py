@@ -246,11 +246,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("editors"))
     parser.add_argument("--share", default="0/1", help="which part of the batches, such as 0/2")
     parser.add_argument("--report", type=Path, help="a folder to make the tables from")
+    parser.add_argument("--sheet", type=Path, help="with --report: a picture of the first edits of each kind")
     args = parser.parse_args()
     if args.report is not None:
-        from editing_report import report
+        from editing_report import report, sheet
 
         print(report(args.report))
+        if args.sheet is not None:
+            sheet(args.report, args.each or 25).save(args.sheet, optimize=True)
         return
     first, _, count = args.share.partition("/")
     each = args.each or {"val": 5, "test": 25}[args.split]

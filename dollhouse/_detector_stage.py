@@ -1,9 +1,8 @@
 """Stage detector: a small DETR that finds the subject of a drawn room, so that automatic masks need no download.
 
 The layout is that of facebook/detr-resnet-50 (Carion et al. 2020) with a ResNet of three stages. Its batch norms learn
-here and are frozen in the file, as in every DETR. Pictures are mirrored, cut, washed out and recoloured, and some are
-empty rooms, so that it finds the shape of a thing and not its colour: subjects in patterns that no split has must be
-found too.
+here and are frozen in the file, as in every DETR. Pictures are mirrored, cut, washed out and recoloured, some are
+empty rooms and some of patterned subjects, so that it finds the shape of a thing and not its colour.
 """
 
 from __future__ import annotations
@@ -21,8 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
 
+from ._clip_stage import subject_box
 from ._export import LICENSE, swap_in
 from ._loop import Plan, fit
+from ._pattern_stage import patterned_scene
 from .world import KINDS, draw_layers, sample_scene
 
 SIDE = 128
@@ -110,20 +111,35 @@ def dense_loss(module: nn.Module, memory: Tensor, kinds: Tensor, boxes: Tensor, 
     return DENSE * (found + 5 * (far * inside).sum() / inside.sum().clamp(min=1))
 
 
+def patterned_boxes(count: int) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+    """Box (left, top, right, bottom) and kind of the subject of each of the first patterned pictures."""
+    scenes = [patterned_scene(index) for index in range(count)]
+    return (np.array([subject_box(draw_layers(scene).subject) for scene in scenes], np.int16),
+            np.array([KINDS.index(scene.kind) for scene in scenes]))
+
+
 def train_detector(work: Path, pictures: NDArray[np.uint8], boxes: NDArray[np.int16], device: torch.device, *,
-                   steps: int, batch: int = 32) -> DetrForObjectDetection:
-    """Train on pictures (n × 128 × 128 × 3) and their subjects' boxes; every second picture is a mirror image."""
-    kinds = torch.from_numpy(np.repeat(labels("train", (len(boxes) + 1) // 2), 2)[: len(boxes)])
-    places = torch.from_numpy(boxes.astype(np.float32))
+                   steps: int, worn: NDArray[np.uint8], batch: int = 32) -> DetrForObjectDetection:
+    """Train on pictures (n × 128 × 128 × 3) and their subjects' boxes; every second picture is a mirror image.
+
+    A third of each batch are pictures of patterned subjects, `worn`, from the first.
+    """
+    worn_boxes, worn_kinds = patterned_boxes(len(worn))
+    kinds = torch.from_numpy(np.concatenate([np.repeat(labels("train", (len(boxes) + 1) // 2), 2)[:len(boxes)],
+                                             worn_kinds]))
+    places = torch.from_numpy(np.concatenate([boxes, worn_boxes]).astype(np.float32))
+    plain = batch - batch // 3
     rooms = torch.from_numpy(np.stack([np.asarray(draw_layers(sample_scene("train", index)).background)
                                        for index in range(256)]))
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
     model = untrained().to(device)
 
     def loss_of(module: nn.Module, step: int, generator: torch.Generator) -> Tensor:
-        rows = torch.randint(len(boxes), (batch,), generator=generator)
+        rows = torch.cat([torch.randint(len(boxes), (plain,), generator=generator),
+                          len(boxes) + torch.randint(len(worn), (batch - plain,), generator=generator)])
         empty = torch.rand(batch, generator=generator) < EMPTY
-        drawn = torch.from_numpy(pictures[rows.numpy()])
+        drawn = torch.from_numpy(np.concatenate([pictures[rows[:plain].numpy()],
+                                                 worn[rows[plain:].numpy() - len(boxes)]]))
         drawn[empty] = rooms[torch.randint(len(rooms), (int(empty.sum()),), generator=generator)]
         images, wanted = seen(drawn.permute(0, 3, 1, 2).float() / 255, places[rows], generator)
         told = [{"class_labels": kinds[row:row + 1][:0] if gone else kinds[row:row + 1],

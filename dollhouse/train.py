@@ -38,7 +38,7 @@ from ._workers import in_workers
 
 HERE = Path(__file__).parent
 #: Steps of each stage that learns.
-STEPS = {"vae": 4700, "patterns": 2500, "text": 300, "unet": 6400, "clip": 1500, "detector": 2200, "judge": 600,
+STEPS = {"vae": 4700, "patterns": 2500, "text": 300, "unet": 6400, "clip": 1500, "detector": 2800, "judge": 600,
          "exemplar": 5000}
 VAE_BATCH, UNET_BATCH, CLIP_BATCH = 16, 32, 128
 #: Numbers of processes that share the batches evenly.
@@ -158,7 +158,7 @@ def _clip(job: Job) -> None:
 
 def _detector(job: Job) -> None:
     train_detector(job.work, pictures(job.work, job.drawn), boxes(job.work, job.encoded), job.torch_device,
-                   steps=job.steps["detector"])
+                   worn=patterned(job.work, job.worn), steps=job.steps["detector"])
 
 
 def _judge(job: Job) -> None:

@@ -70,7 +70,7 @@ def test_a_detector_learns_batch_norms_too_and_is_read_as_it_was_written(tmp_pat
     boxes = np.array([[20, 30, 70, 90]] * 8, dtype=np.int16)
 
     def run(folder, steps):
-        return train_detector(tmp_path / folder, pictures, boxes, CPU, steps=steps, batch=4)
+        return train_detector(tmp_path / folder, pictures, boxes, CPU, steps=steps, worn=pictures[:3], batch=4)
 
     whole = run("whole", 2).state_dict()
     assert any(isinstance(module, nn.BatchNorm2d) for module in untrained().modules())
