@@ -80,13 +80,14 @@ def sheet(folder: Path, each: int, rows: int = 2) -> Image.Image:
     from inlay.dollhouse.world import draw
     from inlay.nodes._grid import draw_sheet
 
+    heads = ["before", "the truth", *(name.replace("prompt-to-prompt", "P2P") for name in NAMES.values())]
     pictures, labels, count = [], [], dict.fromkeys(KINDS, 0)
     for number, batch in enumerate(batches("test", each)):
         for place, pair in enumerate(batch):
             files = [folder / "best" / f"{number:03d}" / f"{pair.kind}-{place}-{editor}.png" for editor in NAMES]
             if count[pair.kind] < rows and all(file.is_file() for file in files):
                 pictures += [draw(pair.before), draw(pair.after), *(Image.open(file).convert("RGB") for file in files)]
-                labels += ["before", "the truth", *(name.replace("prompt-to-prompt", "P2P") for name in NAMES.values())] if not count[KINDS[0]] else [""] * (2 + len(NAMES))
+                labels += [""] * (2 + len(NAMES)) if labels else heads
                 count[pair.kind] += 1
     tensors = [torch.from_numpy(np.asarray(picture).copy()).float() / 255 for picture in pictures]
     found = draw_sheet(tensors, labels, 2 + len(NAMES))[0]
