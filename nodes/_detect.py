@@ -18,6 +18,7 @@ from ._detector import DetectorPart
 
 Pick = Literal["best", "largest", "all"]
 TOLD, FAINT = 6, 0.3  # candidates that a message lists; the score from which an overlay shows what was not taken
+WORTH_TELLING = 0.02  # score below which a detection is noise, unless there is nothing else
 TAKEN, OTHER = (230, 40, 40), (150, 150, 150)
 
 
@@ -116,7 +117,8 @@ def tell(found: Sequence[Detection], wanted: Wanted) -> str:
     """What was found, surest first, and why each of it is not used."""
     if not found:
         return "nothing at all"
-    told = list(dict.fromkeys(f"{item}, {wanted.refusal(item)}" for item in found))
+    sure = [item for item in found if item.score >= WORTH_TELLING] or list(found[:1])
+    told = list(dict.fromkeys(f"{item}, {wanted.refusal(item)}" for item in sure))
     alike = [] if wanted.label is None else [words for words in told[TOLD:]
                                              if words.casefold().startswith(wanted.label.strip().casefold())]
     return "; ".join([*told[:TOLD], *alike[:2]])
@@ -144,7 +146,7 @@ def check_wanted(detector: Any, label: str | None, min_area: float, max_area: fl
     names = sorted({name for name in detector.labels if name != "N/A"})
     if label.strip().casefold() not in {name.casefold() for name in detector.labels}:
         raise BadInput("label", found=repr(label), expected=f"one of the {len(names)} labels of {detector.origin.name}",
-                       fix=f"{did_you_mean(label.strip(), names)} null takes whatever is found")
+                       fix=f"{did_you_mean(label.strip(), names)} – null takes whatever is found")
 
 
 def find_in(pictures: Sequence[Float[Tensor, "h w 3"]], detector: DetectorPart, ctx: Context) -> list[list[Detection]]:
