@@ -13,7 +13,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +205,8 @@ def read_lines(out: Path, split: str) -> list[dict[str, Any]]:
     return [json.loads(line) for path in sorted(out.glob(f"{split}-*.jsonl")) for line in path.open()]
 
 
-def measure(split: str, mode: str, each: int, out: Path, share: tuple[int, int]) -> None:
+def measure(split: str, mode: str, each: int, out: Path, share: tuple[int, int], kinds: Sequence[str],
+            editors: Sequence[str]) -> None:
     """Run the editors; each batch's lines are written when it is whole."""
     out.mkdir(parents=True, exist_ok=True)
     bench, todo = Bench(), batches(split, each)
@@ -216,8 +217,10 @@ def measure(split: str, mode: str, each: int, out: Path, share: tuple[int, int])
     best = chosen(read_lines(out, "val"))
     fixed = {"best": {}, "published": PUBLISHED, "shipped": SHIPPED}[mode]
     for number, batch in enumerate(todo):
-        settings = {editor: [fixed[editor] if fixed else best[editor][batch[0].kind]] for editor in fixed or SEARCHED}
-        _batch(bench, batch, number, settings, out / f"test-{mode}-{number:03d}.jsonl", share, mode)
+        settings = {editor: [fixed[editor] if fixed else best[editor][batch[0].kind]] for editor in fixed or SEARCHED
+                    if editor in editors}
+        if batch[0].kind in kinds:
+            _batch(bench, batch, number, settings, out / f"test-{mode}-{number:03d}.jsonl", share, mode)
 
 
 def _batch(bench: Bench, batch: list[Pair], number: int, settings: dict[str, list[Setting]], path: Path,
@@ -245,6 +248,8 @@ def main() -> None:
     parser.add_argument("--each", type=int, help="pairs of each kind (default: 5 of val, 25 of test)")
     parser.add_argument("--out", type=Path, default=Path("editors"))
     parser.add_argument("--share", default="0/1", help="which part of the batches, such as 0/2")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="of test, only these changes")
+    parser.add_argument("--editors", nargs="+", choices=list(SEARCHED), default=list(SEARCHED), help="only these")
     parser.add_argument("--report", type=Path, help="a folder to make the tables from")
     parser.add_argument("--sheet", type=Path, help="with --report: a picture of the first edits of each kind")
     args = parser.parse_args()
@@ -257,7 +262,7 @@ def main() -> None:
         return
     first, _, count = args.share.partition("/")
     each = args.each or {"val": 5, "test": 25}[args.split]
-    measure(args.split, args.mode, each, args.out, (int(first), int(count)))
+    measure(args.split, args.mode, each, args.out, (int(first), int(count)), args.kinds, args.editors)
 
 
 if __name__ == "__main__":
