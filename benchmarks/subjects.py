@@ -3,6 +3,7 @@
     python benchmarks/inpaint_baseline.py --work FOLDER                    the caption's model, first
     python benchmarks/subjects.py --out FOLDER --split test                every way, 12 subjects × 20 rooms
     python benchmarks/subjects.py --report FOLDER                          the tables
+    python benchmarks/subjects.py --sample 100                             the shipped LoRA in 100 rooms
 
 A folder that is half done is gone on with, subject by subject. `--share 0/2` and `--share 1/2` are two processes.
 The test split was run once, for docs/subjects.md.
@@ -18,15 +19,17 @@ from typing import Any
 
 import torch
 from exemplar_tasks import bounds, pil
-from exemplars import by_example, paste, run
+from exemplars import by_example, load_model, paste, run
 from inlay.dollhouse import judge
+from inlay.dollhouse.samples import SUBJECT
 from inlay.nodes._condition import encode_text
 from inlay.nodes._latents import encode_picture
 from inlay.nodes._sampling import Guidance
 from inlay.nodes._seeing import picture_vectors, unit
-from inlay.nodes.model import stable_diffusion
+from inlay.nodes.model import paint_by_example, stable_diffusion
 from inlay.nodes.model_clip import clip as clip_node
 from inlay.nodes.model_dino import dino as dino_node
+from inlay.nodes.model_lora import lora
 from subject_tasks import Reader, Room, Subject, load_reader, look_at, make_room, subject, write_photos
 from subject_ways import Budget, Way, base_of, teach
 from torch import Tensor
@@ -151,6 +154,19 @@ def one_subject(thing: Subject, split: str, out: Path, rulers: Rulers, ways: dic
         print(f"{thing.words}: {name}: identity {right} of {rooms}, {found.get('seconds', 0):.0f} s", flush=True)
 
 
+def sample(rulers: Rulers, rooms: int) -> str:
+    """How often the shipped LoRA puts the sample's sofa right into rooms of the test split."""
+    thing = Subject(**{name: SUBJECT[name] for name in ("kind", "colour", "pattern", "second_colour")}, number=99)
+    base: Any = paint_by_example("dollhouse-exemplar", dtype="float32")
+    adapted = lora(base.denoiser, source=str(Path(judge.__file__).parents[1] / "workflows" / "subject.safetensors"))
+    model = load_model("dollhouse-exemplar")._replace(unet=adapted.denoiser.load("cpu"))
+    puzzles = [make_room(thing, "test", number) for number in range(rooms)]
+    fills = torch.cat([by_example(model, puzzles[start:start + 20], GUIDANCE, start) for start in range(0, rooms, 20)])
+    lines = measure(puzzles, fills, rulers)
+    return "\n".join(f"{name}: {sum(line[name] for line in lines)} of {rooms}"
+                     for name in ("kind", "pattern", "colours", "identity"))
+
+
 def _write(path: Path, value: dict[str, Any]) -> None:
     beside = path.with_suffix(".part")
     beside.write_text(json.dumps(value))
@@ -172,6 +188,7 @@ def main() -> None:
     parser.add_argument("--clip", default="dollhouse-clip", help="a CLIP, for likeness and FID")
     parser.add_argument("--dino", default="", help="a DINO; default: the reader of patterns")
     parser.add_argument("--share", default="0/1", help="which part of the subjects, such as 0/2")
+    parser.add_argument("--sample", type=int, help="only the shipped LoRA, in so many rooms")
     parser.add_argument("--report", type=Path, help="a folder to make the tables from")
     args = parser.parse_args()
     if args.report is not None:
@@ -181,6 +198,9 @@ def main() -> None:
         return
     args.out.mkdir(parents=True, exist_ok=True)
     rulers = Rulers(args.out, args.clip, args.dino)
+    if args.sample:
+        print(sample(rulers, args.sample))
+        return
     first, _, count = args.share.partition("/")
     for number in range(int(first), args.subjects, int(count)):
         one_subject(subject(args.split, number), args.split, args.out, rulers, {name: WAYS[name] for name in args.ways},

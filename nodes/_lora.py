@@ -203,7 +203,8 @@ def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
     for module in clone.modules():
         if hasattr(module, "set_adapter") and hasattr(module, "lora_A"):
             module.set_adapter([name for name in names if name in module.lora_A])  # type: ignore[operator,operator]
-    return clone.to(like.device, like.dtype).eval().requires_grad_(False)
+    cast = nn.Module.to(clone, like.device, like.dtype)  # diffusers' own .to warns about precisions that nobody set
+    return cast.eval().requires_grad_(False)
 
 
 def stored_names(pairs: Mapping[str, Pair], layout: Layout) -> dict[str, Tensor]:
