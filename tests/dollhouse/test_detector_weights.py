@@ -43,7 +43,7 @@ def test_it_finds_subjects_with_their_names(part, scene_of):
 
 def test_an_empty_room_has_nothing_in_it(part):
     room = draw_layers(sample_scene("val", 3)).background
-    with pytest.raises(BadInput, match="below 0.9"):
+    with pytest.raises(BadInput, match=r"below 0\.9"):
         detect(pixels(room), part, Context())
 
 
