@@ -1,5 +1,6 @@
 """The tables of editors.py."""
 
+import json
 import math
 import statistics
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 NAMES = {"baret": "BARET", "null_text_p2p": "null-text + prompt-to-prompt", "null_text": "null-text alone",
          "masactrl": "MasaCtrl", "sdedit": "SDEdit", "ddim": "DDIM inversion"}
+COUNTED = ("good", "right", "target", "kept", "facing")
 HEAD = ("| | good | interval | target attribute | all others | facing | background, dB | truth, dB | s a picture: "
         "before, edit |\n|---|---|---|---|---|---|---|---|---|")
 
@@ -92,6 +94,23 @@ def sheet(folder: Path, each: int, rows: int = 2) -> Image.Image:
     tensors = [torch.from_numpy(np.asarray(picture).copy()).float() / 255 for picture in pictures]
     found = draw_sheet(tensors, labels, 2 + len(NAMES))[0]
     return Image.fromarray((found * 255).round().to(torch.uint8).numpy())
+
+
+def counts(folder: Path) -> dict[str, Any]:
+    """Every count behind the tables, by split and settings, editor, and kind of change."""
+    from editors import read_lines
+
+    found: dict[str, Any] = {}
+    for split in ("val", "test"):
+        for line in read_lines(folder, split):
+            name = f"{split}, {line['mode'] or json.dumps(line['setting'])}"
+            row = found.setdefault(line["editor"], {}).setdefault(name, {}).setdefault(
+                line["kind"], {"of": 0} | dict.fromkeys(COUNTED, 0) | {"background_db": []})
+            row["of"] += 1
+            row["background_db"].append(round(line["background"], 2))
+            for key in COUNTED:
+                row[key] += bool(line[key])
+    return found
 
 
 def report(folder: Path) -> str:

@@ -251,12 +251,15 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="of test, only these changes")
     parser.add_argument("--editors", nargs="+", choices=list(SEARCHED), default=list(SEARCHED), help="only these")
     parser.add_argument("--report", type=Path, help="a folder to make the tables from")
+    parser.add_argument("--json", type=Path, help="with --report: every count behind the tables")
     parser.add_argument("--sheet", type=Path, help="with --report: a picture of the first edits of each kind")
     args = parser.parse_args()
     if args.report is not None:
-        from editing_report import report, sheet
+        from editing_report import counts, report, sheet
 
         print(report(args.report))
+        if args.json is not None:
+            args.json.write_text(json.dumps(counts(args.report)) + "\n", "utf-8")
         if args.sheet is not None:
             sheet(args.report, args.each or 25).save(args.sheet, optimize=True)
         return
