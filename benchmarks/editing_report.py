@@ -1,7 +1,6 @@
 """The tables of editors.py."""
 
 import json
-import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from editing_tasks import KINDS
+from inlay.dollhouse.evaluate import wilson
 from PIL import Image
 
 NAMES = {"baret": "BARET", "null_text_p2p": "null-text + prompt-to-prompt", "null_text": "null-text alone",
@@ -16,14 +16,6 @@ NAMES = {"baret": "BARET", "null_text_p2p": "null-text + prompt-to-prompt", "nul
 COUNTED = ("good", "right", "target", "kept", "facing")
 HEAD = ("| | good | interval | target attribute | all others | facing | background, dB | truth, dB | s a picture: "
         "before, edit |\n|---|---|---|---|---|---|---|---|---|")
-
-
-def wilson(right: int, of: int) -> tuple[float, float]:
-    """95 % interval of a share."""
-    z, share = 1.959964, right / of
-    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return middle - half, middle + half
 
 
 def _row(name: str, lines: list[dict[str, Any]]) -> str:

@@ -15,8 +15,8 @@ from inlay.nodes._augment import Augment
 from inlay.nodes._exemplar_run import Parts, encoders_of
 from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective, Recipes, Source, prepare, widen
 from inlay.nodes._schedule import alphas_cumprod, check_prediction_type
-from inlay.nodes._subject_run import PATTERNS
-from inlay.nodes._trainer import Recipe, Trainer, Workers, generator_of
+from inlay.nodes._subject_run import add_lora
+from inlay.nodes._trainer import Recipe, Trainer, Workers
 from inlay.nodes.subject import photos
 from torch import Tensor, nn
 
@@ -122,7 +122,6 @@ def teach(way: Way, folder: Path, budget: Budget, seed: int = 0) -> Taught:
         augment = Augment(elastic=0.0) if way.reference else Augment(0.0, 0.0, 0.0, 0.0)
         how = Recipes(side, parts.encoder.image_size, augment, *((0.5, 0.4) if way.masks else (0.0, 0.0)))
         source = Source(pictures, how, encoders_of(vae, parts, encoder, workers, "float32"), seed, budget.views)
-        began = time.process_time()
         if way.learns:
             source.keep(folder / f"views-{way.reference:d}{way.masks:d}-{budget.views}", workers, lambda *_: None)
         began = time.process_time()
@@ -152,13 +151,6 @@ def _learning(way: Way, module: ExemplarDenoiser, source: Source, seed: int) -> 
         module.encoder = OneWord(module.encoder, module.encoder.project(source.kept.token).mean(0, keepdim=True))
         return ["encoder.word"]
     if way.learns == "lora":
-        from peft import LoraConfig, inject_adapter_in_model
-
-        kinds = ["self", "one"] + ["feedforward"] * way.forward
-        pattern = ".*(" + "|".join(PATTERNS[kind] for kind in kinds) + ")"
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(generator_of(seed, "lora").initial_seed())
-            inject_adapter_in_model(LoraConfig(r=way.rank, lora_alpha=way.rank, target_modules=pattern,
-                                               init_lora_weights="gaussian"), module.unet, "subject")
+        add_lora(module.unet, ["self", "one"] + ["feedforward"] * way.forward, way.rank, None, seed)
         return [name for name, _ in module.named_parameters() if ".lora_" in name]
     return []

@@ -8,8 +8,6 @@ Chen et al. 2020). The image encoder goes into the exemplar model, the whole int
 from __future__ import annotations
 
 import math
-import os
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel
 
-from ._draw_stage import CHUNK, training_scene
-from ._loop import Plan, fit, save_beside
+from ._draw_stage import in_chunks, training_scene
+from ._loop import Plan, fit
 from .world import draw_layers
 
 #: Side of the pictures it sees, and of its patches.
@@ -48,16 +46,7 @@ def _chunk(start: int, stop: int) -> NDArray[np.int16]:
 def boxes(work: Path, count: int) -> NDArray[np.int16]:
     """The subject's box in each of the first `count` training pictures, count × 4, in pixels; found when missing."""
     path = work / f"boxes-{count}.npy"
-    if not path.exists():
-        starts = range(0, count, CHUNK)
-        with ProcessPoolExecutor(os.cpu_count()) as pool:
-            found = np.concatenate(list(pool.map(_chunk, starts, [min(s + CHUNK, count) for s in starts])))
-
-        def write(beside: Path) -> None:
-            with open(beside, "wb") as file:
-                np.save(file, found)
-
-        save_beside(write, path)
+    in_chunks(path, _chunk, count)
     return np.load(path)
 
 

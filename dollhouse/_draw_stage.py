@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,24 @@ def training_scene(index: int) -> Scene:
 
 def _chunk(start: int, stop: int) -> NDArray[np.uint8]:
     return np.stack([np.asarray(draw(training_scene(i), SIZE)) for i in range(start, stop)])
+
+
+def in_chunks(path: Path, chunk: Callable[[int, int], NDArray[Any]], count: int) -> None:
+    """Write what `chunk(start, stop)` makes of 0…count, one process a core, unless the file is there.
+
+    `chunk` must be a function of a module.
+    """
+    if path.exists():
+        return
+    starts = range(0, count, CHUNK)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        found = np.concatenate(list(pool.map(chunk, starts, [min(start + CHUNK, count) for start in starts])))
+
+    def write(beside: Path) -> None:
+        with open(beside, "wb") as file:
+            np.save(file, found)
+
+    save_beside(write, path)
 
 
 def pictures(work: Path, count: int) -> NDArray[np.uint8]:

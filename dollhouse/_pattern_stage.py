@@ -7,8 +7,6 @@ stay right, and no denoiser has seen a patterned subject: those remain what late
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ProcessPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +17,8 @@ from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ._draw_stage import CHUNK
-from ._loop import Plan, averaged, fit, save_beside
+from ._draw_stage import in_chunks
+from ._loop import Plan, averaged, fit
 from ._vae_stage import KL_WEIGHT, AutoencoderModule, to_tensor
 from .world import SUBJECT_COLOURS, Scene, draw, sample_scene
 
@@ -43,16 +41,7 @@ def _chunk(start: int, stop: int) -> NDArray[np.uint8]:
 def patterned(work: Path, count: int) -> NDArray[np.uint8]:
     """The first `count` patterned pictures, uint8, count × 128 × 128 × 3; drawn when missing."""
     path = work / f"patterned-{count}.npy"
-    if not path.exists():
-        starts = range(0, count, CHUNK)
-        with ProcessPoolExecutor(os.cpu_count()) as pool:
-            found = np.concatenate(list(pool.map(_chunk, starts, [min(s + CHUNK, count) for s in starts])))
-
-        def write(beside: Path) -> None:
-            with open(beside, "wb") as file:
-                np.save(file, found)
-
-        save_beside(write, path)
+    in_chunks(path, _chunk, count)
     return np.load(path, mmap_mode="r")
 
 

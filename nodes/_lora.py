@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..graph_runtime import BadInput, ModelError
+from ..graph_runtime import ModelError
 from ._model_readers import read_header
 
 Layout = Literal["diffusers", "kohya"]
@@ -220,9 +220,3 @@ def stored_names(pairs: Mapping[str, Pair], layout: Layout) -> dict[str, Tensor]
         tensors |= {f"unet.{name}.lora_A.weight": pair.down,
                     f"unet.{name}.lora_B.weight": pair.up if share == 1 else share * pair.up}
     return tensors
-
-
-def require_weight(weight: float) -> None:
-    """Raise BadInput unless a LoRA's weight is one that makes sense."""
-    if not 0 <= weight <= 2:
-        raise BadInput("weight", found=f"{weight:g}", expected="0 (nothing) to 2 (twice)", fix="1 is as it was trained")

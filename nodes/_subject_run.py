@@ -265,8 +265,6 @@ def _tokens(pictures: Tensor, source: Source) -> Tensor:
 
 def _model(parts: Parts, settings: SubjectSettings, side: int, workers: Workers) -> ExemplarDenoiser:
     """UNet with a fresh LoRA and the encoder, in training precision, nobody else's."""
-    from peft import LoraConfig, inject_adapter_in_model
-
     name = "float64" if parts.denoiser.dtype == "float64" else "float32"
     unet, encoder = (dataclasses.replace(part, dtype=name).load(str(workers.device))
                      for part in (parts.denoiser, parts.encoder))
@@ -274,14 +272,25 @@ def _model(parts: Parts, settings: SubjectSettings, side: int, workers: Workers)
     prepare(unet, one_token=encoder.one_token, plain_attention=plain, checkpointing=settings.checkpointing)
     kinds = ["self", "one" if encoder.one_token else "cross"]
     kinds += ["feedforward"] if settings.targets == "attention_and_feedforward" else []
+    add_lora(unet, kinds, settings.rank, settings.alpha, settings.seed)
+    return ExemplarDenoiser(unet, encoder).to(workers.device)
+
+
+def add_lora(unet: Any, kinds: Sequence[str], rank: int, alpha: float | None, seed: int) -> None:
+    """Put a fresh LoRA, called subject, on layers of these kinds (keys of PATTERNS), A drawn from the seed, B zero.
+
+    Raises:
+        BadInput: the rank is larger than a layer, or there is no such layer.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
     pattern = ".*(" + "|".join(PATTERNS[kind] for kind in kinds) + ")"
-    _require_rank(unet, pattern, settings.rank)
-    config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha or settings.rank,  # type: ignore[arg-type]
+    _require_rank(unet, pattern, rank)
+    config = LoraConfig(r=rank, lora_alpha=alpha or rank,  # type: ignore[arg-type]
                         target_modules=pattern, init_lora_weights="gaussian")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator_of(settings.seed, "lora").initial_seed())
+        torch.manual_seed(generator_of(seed, "lora").initial_seed())
         inject_adapter_in_model(config, unet, "subject")
-    return ExemplarDenoiser(unet, encoder).to(workers.device)
 
 
 def _require_rank(unet: Any, pattern: str, rank: int) -> None:
