@@ -6,6 +6,7 @@ beside, flushed, then renamed. Checkpoints are safetensors: loading one runs no 
 """
 
 import atexit
+import gc
 import json
 import math
 import os
@@ -286,6 +287,7 @@ class Trainer:
             self.module.eval()
         if self.step > first:
             self.save()
+        self.workers.wait()  # the checkpoint is there for all; and none ends while a sum of another is under way
 
     def _step(self, wrapped: nn.Module, loss_of: LossOf, warn: Callable[[str], None]) -> float:
         while True:
@@ -357,7 +359,11 @@ class Trainer:
 
 
 def _leave() -> None:
-    """Take leave of the other processes before this one ends, or the library aborts it."""
+    """Take leave of the other processes before this one ends.
+
+    A thread of gloo that still holds a tensor when the interpreter ends aborts the process (pytorch pull request 179291).
+    """
+    gc.collect()  # a wrapped module is part of a cycle
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
