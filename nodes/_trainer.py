@@ -361,7 +361,7 @@ class Trainer:
 def _leave() -> None:
     """Take leave of the other processes before this one ends.
 
-    A thread of gloo that still holds a tensor when the interpreter ends aborts the process (pytorch pull request 179291).
+    A thread of gloo that holds a tensor when the interpreter ends aborts the process (pytorch pull request 179291).
     """
     gc.collect()  # a wrapped module is part of a cycle
     if torch.distributed.is_initialized():
