@@ -5,7 +5,8 @@ Only what is used is fetched: configurations, the tokenizer, and one variant of 
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,28 +98,41 @@ class HubModel:
         return FAMILIES[self.family]
 
     def _download(self) -> ModelFolder:
-        from huggingface_hub import HfApi, constants, snapshot_download
+        from huggingface_hub import HfApi, snapshot_download
 
-        if offline():
-            raise ModelError("source", found=f"{self.name}, which is not in {constants.HF_HUB_CACHE}, and no network "
-                             "is to be used (INLAY_OFFLINE or HF_HUB_OFFLINE is set)",
-                             expected="a model that is on this machine",
-                             fix="unset the variable once to download it, or name a folder")
-        try:
+        with downloading(self.name, "model"):
             names = HfApi().list_repo_files(self.repository, revision=self.revision)
             wanted = needed_files(names, self._parts(), self.variant, self.name)
             wanted += [name for name in names if name.startswith(EXTRAS)]
             root = snapshot_download(self.repository, revision=self.revision, allow_patterns=wanted)
-        except ModelError:
-            raise
-        except Exception as error:  # the client raises its own, httpx's and requests' errors
-            text = (str(error).strip().splitlines() or [""])[0][:160]
-            raise ModelError("source", found=f"{self.name}: {type(error).__name__}: {text}; not in the cache either "
-                             f"({constants.HF_HUB_CACHE})", expected="a hub repository that can be read",
-                             fix="check the spelling and the network; a gated model needs its licence accepted and "
-                                 "`hf auth login`") from error
         _resolved[self] = self._complete(Path(root))
         return _resolved[self]
+
+
+@contextmanager
+def downloading(name: str, what: str) -> Iterator[None]:
+    """Around what fetches `name`, a `what`, from the hub: one message for all the ways in which that fails.
+
+    Raises:
+        ModelError: the user forbade the network, or the client failed; the message says where was looked.
+    """
+    from huggingface_hub import constants
+
+    cache = constants.HF_HUB_CACHE
+    if offline():
+        raise ModelError("source", found=f"{name}, which is not in {cache}, and no network is to be used "
+                         "(INLAY_OFFLINE or HF_HUB_OFFLINE is set)", expected=f"a {what} that is on this machine",
+                         fix=f"unset the variable once to download it, or name the {what}'s file or folder")
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:  # the client raises its own, httpx's and requests' errors
+        text = (str(error).strip().splitlines() or [""])[0][:160]
+        raise ModelError("source", found=f"{name}: {type(error).__name__}: {text}; not in the cache either ({cache})",
+                         expected="a hub repository that can be read",
+                         fix="check the spelling and the network; a gated model needs its licence accepted and "
+                             "`hf auth login`") from error
 
 
 def offline() -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.errors import shorten
-from ._hub import offline
+from ._hub import downloading
 from ._model_files import PICKLES, pickled
 from ._source import HUB_ID
 
@@ -39,23 +39,11 @@ class LoraSource:
         """
         if self.path:
             return self
-        from huggingface_hub import HfApi, constants, hf_hub_download
+        from huggingface_hub import HfApi, hf_hub_download
 
-        if offline():
-            raise ModelError("source", found=f"{self.repository}, which is not in {constants.HF_HUB_CACHE}, and no "
-                             "network is to be used (INLAY_OFFLINE or HF_HUB_OFFLINE is set)",
-                             expected="a LoRA that is on this machine",
-                             fix="unset the variable once to download it, or name a file")
-        try:
+        with downloading(self.repository, "LoRA"):
             names = HfApi().list_repo_files(self.repository, revision=self.revision)
             path = hf_hub_download(self.repository, _only(names, self.repository), revision=self.revision)
-        except ModelError:
-            raise
-        except Exception as error:  # the client raises its own, httpx's and requests' errors
-            text = (str(error).strip().splitlines() or [""])[0][:160]
-            raise ModelError("source", found=f"{self.repository}: {type(error).__name__}: {text}",
-                             expected="a hub repository that can be read",
-                             fix="check the spelling and the network, or name a file") from error
         return LoraSource(str(path), self.repository, self.revision)
 
 
