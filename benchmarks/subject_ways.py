@@ -57,7 +57,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Budget:
-    """The same for all ways."""
+    """The same for all ways. Over the second half of the steps the learning rate falls to zero."""
 
     steps: int
     batch: int
@@ -128,8 +128,8 @@ def teach(way: Way, folder: Path, budget: Budget, seed: int = 0) -> Taught:
         module = ExemplarDenoiser(unet, encoder)
         names = list(_learning(way, module, source, seed))
         if way.learns:
-            recipe = Recipe(budget.steps, budget.batch, way.rate, warmup=20, ema=0.0, seed=seed, precision="float32",
-                            save_every=10**9)
+            recipe = Recipe(budget.steps, budget.batch, way.rate, warmup=20, decay=0.5, ema=0.0, seed=seed,
+                            precision="float32", save_every=10**9)
             objective = Objective(alphas_cumprod(parts.scheduler.config), check_prediction_type(
                 parts.scheduler.prediction_type), 0.2, seed)
             trainer = Trainer(folder / "run", "benchmark", module, names, recipe, workers)

@@ -49,21 +49,22 @@ WAYS: dict[str, Way] = {
     "LoRA, no prior": replace(LORA, prior=False),
 }
 #: Ways that are measured with the first subjects only.
-FEW = {"one vector (textual inversion)": 4, "whole UNet, no prior": 4, "LoRA, no prior": 4, "LoRA, no augmentation": 8,
-       "LoRA, + reference augmentation": 8}
+FEW = {"one vector (textual inversion)": 4, "whole UNet, no prior": 4, "LoRA, no prior": 4, "LoRA, no augmentation": 6,
+       "LoRA, + reference augmentation": 6}
 CAPTION = "caption (SD-inpainting)"
 
 
 class Rulers:
     """What every fill is measured with: judge, reader of patterns, two encoders."""
 
-    def __init__(self, folder: Path, clip: str, dino: str):
+    def __init__(self, folder: Path, clip: str, dino: str = "", inception: Path | None = None):
         vae = base_of(True).vae.load("cpu")
         self.eyes, self.reader = judge.load(), load_reader(folder, vae)
         self.clip: Any = clip_node(clip).clip
         self.dino: Any = dino_node(dino).dino if dino else None
         self.clip_module = self.clip.load("cpu")
         self.dino_module = self.dino.load("cpu") if dino else None
+        self.inception = torch.jit.load(str(inception)).eval() if inception else None
 
     def seen(self, pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Unit vectors of pictures `[h w 3]`: to CLIP, and to DINO or, without one, to the reader of patterns."""
@@ -71,6 +72,14 @@ class Rulers:
         if self.dino is not None:
             return by_clip, unit(picture_vectors(self.dino_module, self.dino, list(pictures)))
         return by_clip, unit(_read_features(self.reader, pictures).double())
+
+    @torch.no_grad()
+    def for_fid(self, pictures: Sequence[Tensor]) -> Tensor | None:
+        """Inception's pooled features of pictures `[h w 3]`, `[n 2048]`; None without one, and CLIP's vectors serve."""
+        if self.inception is None:
+            return None
+        return torch.cat([self.inception((picture.permute(2, 0, 1)[None] * 255).round().byte(), return_features=True)
+                          for picture in pictures])
 
 
 @torch.no_grad()
@@ -107,11 +116,13 @@ def measure(rooms: Sequence[Room], fills: Tensor, rulers: Rulers) -> list[dict[s
     cut = [fill[top:bottom, left:right] for fill, (left, top, right, bottom)
            in zip(fills, (bounds(room.hole.numpy() > 0) for room in rooms), strict=True)]
     found, wanted = rulers.seen(cut), rulers.seen([room.exemplar for room in rooms])
+    features = rulers.for_fid(cut)
+    features = found[0] if features is None else features
     lines = look_at(rooms, fills, rulers.reader, rulers.eyes)
     for number, line in enumerate(lines):
         line["clip"], line["dino"] = (round(100 * float(a[number] @ b[number]), 3)
                                       for a, b in zip(found, wanted, strict=True))
-        line["vector"] = [round(value, 5) for value in found[0][number].tolist()]
+        line["vector"] = [round(value, 5) for value in features[number].tolist()]
     return lines
 
 
@@ -182,11 +193,12 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=20)
     parser.add_argument("--ways", nargs="*", default=list(WAYS), help="only these")
     parser.add_argument("--caption", type=Path, help="the folder that inpaint_baseline.py wrote")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--views", type=int, default=40)
     parser.add_argument("--clip", default="dollhouse-clip", help="a CLIP, for likeness and FID")
     parser.add_argument("--dino", default="", help="a DINO; default: the reader of patterns")
+    parser.add_argument("--inception", type=Path, help="inception-v3-2015-12-05 as TorchScript, for FID; default: CLIP")
     parser.add_argument("--share", default="0/1", help="which part of the subjects, such as 0/2")
     parser.add_argument("--sample", type=int, help="only the shipped LoRA, in so many rooms")
     parser.add_argument("--report", type=Path, help="a folder to make the tables from")
@@ -197,7 +209,7 @@ def main() -> None:
         print(report(args.report, args.split))
         return
     args.out.mkdir(parents=True, exist_ok=True)
-    rulers = Rulers(args.out, args.clip, args.dino)
+    rulers = Rulers(args.out, args.clip, args.dino, args.inception)
     if args.sample:
         print(sample(rulers, args.sample))
         return

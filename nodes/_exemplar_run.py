@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -84,7 +85,7 @@ def train_exemplar(parts: Parts, settings: Settings, ctx: Context) -> tuple[Any,
     require_parts(parts)
     side = side_of(parts, settings)
     workers = Workers(ctx.device)
-    run = Run.open(ctx, settings.prefix, training_key(parts, settings, side), settings.resume, workers)
+    run = Run.open(ctx, settings.prefix, training_key(parts, settings, side, FREE), settings.resume, workers)
     with torch.inference_mode(False), torch.enable_grad():
         model = _model(parts, settings, side, workers)
         trainer = Trainer(run.folder, run.key, model, model.trainable(), settings.recipe(), workers)
@@ -150,9 +151,13 @@ def side_of(parts: Parts, settings: Any) -> int:
     return side
 
 
-def training_key(parts: Parts, settings: Settings, side: int) -> str:
-    """A hash of everything that what is learned depends on: settings, models and pictures."""
-    fixed = {key: value for key, value in sorted(dataclasses.asdict(settings).items()) if key not in FREE}
+def training_key(parts: Parts, settings: Any, side: int, free: Collection[str]) -> str:
+    """A hash of everything that what is learned depends on: settings but the free ones, models and pictures.
+
+    Where the learning rate falls towards the end, it depends on where the end is.
+    """
+    free = set(free) - ({"steps", "epochs"} if settings.decay else set())
+    fixed = {key: value for key, value in sorted(dataclasses.asdict(settings).items()) if key not in free}
     return hashlib.sha256(json.dumps([fixed, side, *(part.fingerprint for part in parts)]).encode()).hexdigest()
 
 

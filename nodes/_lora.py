@@ -7,6 +7,7 @@ out.
 
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,7 +193,9 @@ def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
             r=1, lora_alpha=1, target_modules=list(pairs), init_lora_weights=False,
             rank_pattern={f"^{re.escape(key)}$": pair.rank for key, pair in pairs.items()},
             alpha_pattern={f"^{re.escape(key)}$": pair.alpha for key, pair in pairs.items()})
-        inject_adapter_in_model(config, clone, name)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several are meant
+            inject_adapter_in_model(config, clone, name)
         values = {f"{key}.lora_{half}.weight": value.to(like.device, like.dtype) for key, pair in pairs.items()
                   for half, value in (("A", pair.down), ("B", pair.up))}
         set_peft_model_state_dict(clone, values, adapter_name=name)

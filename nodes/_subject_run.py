@@ -4,7 +4,6 @@ Paint by Example's own objective, with the photos as their own exemplars; what l
 """
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from torch.nn import functional as F
 from ..graph_runtime import BadInput, Context
 from ._augment import Augment
 from ._exemplar_output import Run, Sheets, append_line
-from ._exemplar_run import SMALL, Parts, encoders_of, side_of
+from ._exemplar_run import SMALL, Parts, encoders_of, side_of, training_key
 from ._exemplar_training import ExemplarDenoiser, Objective, Recipes, Source, prepare
 from ._lora import Layout, Pair, stored_names
 from ._lora_part import weights_hash
@@ -67,6 +66,7 @@ class SubjectSettings:
     blur: float
     mask_jitter: float
     arbitrary_mask: float
+    decay: float
     weight_decay: float
     precision: Precision
     micro_batch: int
@@ -94,10 +94,10 @@ def train_subject(parts: Parts, settings: SubjectSettings, ctx: Context) -> tupl
     _require_subject(parts, ctx)
     side = side_of(parts, settings)
     workers = Workers(ctx.device)
-    run = Run.open(ctx, settings.prefix, _key(parts, settings, side), settings.resume, workers)
+    run = Run.open(ctx, settings.prefix, training_key(parts, settings, side, FREE), settings.resume, workers)
     steps = settings.steps(len(parts.photos.pairs()))
-    recipe = Recipe(steps, settings.batch_size, settings.learning_rate, settings.weight_decay, ema=0.0,
-                    seed=settings.seed, micro_batch=settings.micro_batch, precision=settings.precision,
+    recipe = Recipe(steps, settings.batch_size, settings.learning_rate, settings.weight_decay, decay=settings.decay,
+                    ema=0.0, seed=settings.seed, micro_batch=settings.micro_batch, precision=settings.precision,
                     save_every=settings.save_every)
     with torch.inference_mode(False), torch.enable_grad():
         model = _model(parts, settings, side, workers)
@@ -304,12 +304,6 @@ def _require_rank(unet: Any, pattern: str, rank: int) -> None:
     least, name = min(found)
     if rank > least:
         raise BadInput("rank", found=str(rank), expected=f"at most {least}, the size of {name}", fix="4 is usual")
-
-
-def _key(parts: Parts, settings: SubjectSettings, side: int) -> str:
-    """A hash of everything that what is learned depends on: settings, models and photos."""
-    fixed = {key: value for key, value in sorted(dataclasses.asdict(settings).items()) if key not in FREE}
-    return hashlib.sha256(json.dumps([fixed, side, *(part.fingerprint for part in parts)]).encode()).hexdigest()
 
 
 def _pairs(trainer: Trainer, settings: SubjectSettings) -> dict[str, Pair]:

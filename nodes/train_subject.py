@@ -31,8 +31,8 @@ def subject_lora(
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-5, condition_dropout: Share = 0.2,
     size: Annotated[int, Field(ge=16, le=2048)] | None = None, variations: Annotated[int, Field(ge=0, le=10_000)] = 100,
     flip: Share = 0.5, rotate: Annotated[float, Field(ge=0, le=180)] = 20.0, blur: Share = 0.3,
-    mask_jitter: Share = 0.4, arbitrary_mask: Share = 0.5, weight_decay: Share = 0.01, precision: Precision = "auto",
-    micro_batch: Annotated[int, Field(ge=0)] = 0, checkpointing: bool = False,
+    mask_jitter: Share = 0.4, arbitrary_mask: Share = 0.5, decay: Share = 0.0, weight_decay: Share = 0.01,
+    precision: Precision = "auto", micro_batch: Annotated[int, Field(ge=0)] = 0, checkpointing: bool = False,
     seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0, resume: bool = True, save_every: Count = 100,
     sample_every: Annotated[int, Field(ge=0)] = 100, patience: Annotated[int, Field(ge=0)] = 0,
     layout: Layout = "diffusers", prefix: str = "subject",
@@ -64,6 +64,7 @@ def subject_lora(
         blur: probability that an exemplar is blurred.
         mask_jitter: how far a hole may reach beyond its box, as a share of the free space: people draw masks too large.
         arbitrary_mask: share of holes of an arbitrary shape; the others are rectangles.
+        decay: last share of the steps, over which the learning rate falls to zero; 0 keeps it constant, as published.
         weight_decay: of AdamW.
         precision: what is computed in; the LoRA learns in float32. auto: bfloat16 on a GPU that has it.
         micro_batch: views that go through at once, gradients accumulate; 0 is all, halved when memory runs out.
@@ -83,8 +84,8 @@ def subject_lora(
     settings = SubjectSettings(
         rank=rank, alpha=alpha, targets=targets, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
         condition_dropout=condition_dropout, size=size, variations=variations, flip=flip, rotate=rotate, blur=blur,
-        mask_jitter=mask_jitter, arbitrary_mask=arbitrary_mask, weight_decay=weight_decay, precision=precision,
-        micro_batch=micro_batch, checkpointing=checkpointing, seed=seed, resume=resume, save_every=save_every,
-        sample_every=sample_every, patience=patience, layout=layout, prefix=prefix,
+        mask_jitter=mask_jitter, arbitrary_mask=arbitrary_mask, decay=decay, weight_decay=weight_decay,
+        precision=precision, micro_batch=micro_batch, checkpointing=checkpointing, seed=seed, resume=resume,
+        save_every=save_every, sample_every=sample_every, patience=patience, layout=layout, prefix=prefix,
     )
     return SubjectTrained(*train_subject(Parts(denoiser, vae, scheduler, exemplar_encoder, photos), settings, ctx))

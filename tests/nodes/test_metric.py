@@ -97,7 +97,7 @@ def test_the_frechet_distance_of_gaussians_in_closed_form():
 def rooms(*indices):
     from inlay.dollhouse.world import draw, sample_scene
 
-    return torch.stack([torch.from_numpy(np.asarray(draw(sample_scene("val", index)))).float() / 255
+    return torch.stack([torch.from_numpy(np.array(draw(sample_scene("val", index)))).float() / 255
                         for index in indices])
 
 

@@ -247,6 +247,12 @@ def test_other_settings_or_pictures_are_another_training(pictures, shared_sd, cl
     assert len(list((pictures / "out").iterdir())) == 3
 
 
+def test_a_rate_that_falls_towards_the_end_makes_the_end_part_of_the_training(pictures, shared_sd, clip):
+    run(pictures, shared_sd, clip, steps=1, decay=0.5)
+    run(pictures, shared_sd, clip, steps=2, decay=0.5)
+    assert len(list((pictures / "out").iterdir())) == 2
+
+
 def test_beginning_anew_sets_the_old_checkpoint_aside(pictures, shared_sd, clip):
     run(pictures, shared_sd, clip, steps=2)
     run(pictures, shared_sd, clip, steps=2, resume=False)

@@ -198,6 +198,14 @@ def test_more_epochs_go_on_from_the_last(pictures, shared_pbe):
     assert about_of(Path(longer.lora.path))["steps"] == 2 * STEPS
 
 
+def test_a_rate_that_falls_towards_the_end_is_another_training_for_each_end(pictures, shared_pbe):
+    made = [run(pictures, shared_pbe, epochs=epochs, decay=decay)
+            for epochs, decay in ((1, 0.0), (1, 1.0), (2, 1.0))]
+    files = [Path(one.lora.path) for one in made]
+    assert len({file.parent for file in files}) == 3
+    assert len({file.read_bytes() for file in files}) == 3
+
+
 def test_samples_are_shown_and_end_a_training_that_is_over(pictures, shared_pbe):
     heard = []
     made = run(pictures, shared_pbe, epochs=4, sample_every=2, patience=2, learning_rate=1e-9,
