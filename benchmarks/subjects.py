@@ -37,7 +37,7 @@ from torch.nn import functional as F
 
 GUIDANCE, CAPTION_GUIDANCE, WIDE = 5.0, 5.0, 1.5
 #: Table 1: what learns, with and without the prior. Table 2: which augmentations. Settings were chosen on val.
-LORA = Way("lora", 2e-3, rank=16, forward=True)
+LORA = Way("lora", 4e-3, rank=24, forward=True)
 WAYS: dict[str, Way] = {
     "Paint by Example, untuned": Way(""),
     "LoRA": LORA,
@@ -49,8 +49,8 @@ WAYS: dict[str, Way] = {
     "LoRA, no prior": replace(LORA, prior=False),
 }
 #: Ways that are measured with the first subjects only.
-FEW = {"one vector (textual inversion)": 4, "whole UNet, no prior": 4, "LoRA, no prior": 4, "LoRA, no augmentation": 6,
-       "LoRA, + reference augmentation": 6}
+FEW = {"one vector (textual inversion)": 4, "whole UNet, no prior": 4, "LoRA, no prior": 4, "LoRA, no augmentation": 4,
+       "LoRA, + reference augmentation": 4}
 CAPTION = "caption (SD-inpainting)"
 
 
@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=20)
     parser.add_argument("--ways", nargs="*", default=list(WAYS), help="only these")
     parser.add_argument("--caption", type=Path, help="the folder that inpaint_baseline.py wrote")
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--views", type=int, default=40)
     parser.add_argument("--clip", default="dollhouse-clip", help="a CLIP, for likeness and FID")
