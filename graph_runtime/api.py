@@ -157,6 +157,8 @@ def _require_room(plan: Plan, out: Path) -> None:
     place = out.absolute()
     try:
         while not place.exists():
+            if place.is_symlink():
+                raise OSError("a link that leads nowhere, or round and round")
             place = place.parent
         usable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
     except (OSError, ValueError):

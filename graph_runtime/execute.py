@@ -1,6 +1,7 @@
 """The loop: run what is needed, in the planned order, and free what nobody reads any more."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from .cache import DiskCache, MemoryCache, Outputs
@@ -151,7 +152,10 @@ def _call(step: Step, arguments: dict[str, Any], ctx: Context) -> Outputs:
     except (Cancelled, NodeError):
         raise
     except BadInput as error:
-        raise NodeError(error.at(step.name), spec.id) from error
+        problem = error.at(step.name)
+        if not spec.has(problem.port):  # of another node: what a model's own files lack shows when it is first used
+            problem = replace(problem, port=None)
+        raise NodeError(problem, spec.id) from error
     except Exception as error:
         raise NodeError(_unforeseen(step, arguments, error), spec.id) from error
     if not isinstance(outputs, tuple) or len(outputs) != len(spec.outputs):

@@ -160,7 +160,7 @@ class Reader:
     def _permitted(self, value: str, trusted: bool) -> Path:
         if trusted and is_possible(value):
             path = expand(value)
-            return path.absolute() if GLOB.intersection(path.name) else path.resolve()
+            return path.absolute() if GLOB.intersection(path.name) else Path(os.path.realpath(path))
         if self.out is not None and value.endswith(".safetensors"):
             return resolve_inside(value, [*self.roots, self.out])
         return resolve_inside(value, self.roots)

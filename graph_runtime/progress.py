@@ -4,6 +4,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from .errors import clean
 from .events import Event, ModelMoved, NodeFinished, NodeProgress, NodeStarted, RunStarted, Warned
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ class Bars:
             case NodeStarted(node=node):
                 if self._node is not None:
                     self._progress.remove_task(self._node)
-                self._node = self._progress.add_task(f"  {node}", total=None, note="")
+                self._node = self._progress.add_task(f"  {clean(node)}", total=None, note="")
             case NodeProgress(node=node, step=step, total=total, note=note):
-                self._progress.update(self._node, completed=step, total=total, note=note)
+                self._progress.update(self._node, completed=step, total=total, note=clean(note))
                 if note and self.enabled and not self.console.is_terminal:
                     self._log(node, step, total, note)
             case NodeFinished():
@@ -88,7 +89,7 @@ class Bars:
             self._said = now
 
     def _say(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(clean(text), markup=False, soft_wrap=True)
 
     def summary(self, result: "Result") -> None:
         """One line: how long it took, and where the time went."""

@@ -127,6 +127,11 @@ class NodeSpec:
         """First sentence of the docstring."""
         return self.doc.split("\n\n")[0].replace("\n", " ").strip()
 
+    def has(self, name: str | None) -> bool:
+        """True if the node has a socket or a setting of this name; of None, which means the node as a whole."""
+        numbered = {one for repeat in self.repeats.values() for one in repeat.names()}
+        return name is None or name in self.sockets or name in self.params.model_fields or name in numbered
+
     def parameter_docs(self) -> dict[str, str]:
         """`Args:` lines of the docstring by name, for settings and sockets alike."""
         return _argument_docs(self.doc)

@@ -47,6 +47,8 @@ class CaptionerPart(SeeingPart):
     def check(self) -> None:
         """Only BLIPs that caption."""
         kind = self.settings.texts("architectures", ("BlipForConditionalGeneration",))[0]
+        family = self.settings.text("model_type", "blip")
+        kind = kind if family == "blip" else f"{kind} of model_type {family!r}"
         if kind != "BlipForConditionalGeneration":
             raise ModelError("source", found=f"a {kind} in {self.origin.name}",
                              expected="a BlipForConditionalGeneration",
@@ -54,8 +56,8 @@ class CaptionerPart(SeeingPart):
         super().check()
 
     def _read(self) -> nn.Module:
-        from transformers import AutoTokenizer, BlipForConditionalGeneration
+        from transformers import BertTokenizer, BlipForConditionalGeneration
 
-        folder = self.origin.weights(self.part).folder
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=True)
+        folder = self.origin.weights(self.part).folder  # a class of its own: an Auto class may run a folder's code
+        tokenizer = BertTokenizer.from_pretrained(str(folder), local_files_only=True)
         return CaptionModule(self._from_pretrained(BlipForConditionalGeneration), tokenizer)

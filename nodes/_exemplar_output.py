@@ -37,7 +37,7 @@ class Run(NamedTuple):
 
     @classmethod
     def open(cls, ctx: Context, prefix: str, key: str, resume: bool, workers: Workers) -> "Run":
-        """The training's folder `<out>/<prefix>-<key>`; without `resume`, its checkpoint and examples are set aside.
+        """The training's folder `<out>/<prefix>-<key>`; without `resume`, its checkpoint is set aside.
 
         Raises:
             BadInput: the prefix would leave the output folder, or the folder cannot be made.
@@ -50,7 +50,7 @@ class Run(NamedTuple):
         if workers.main:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                if not resume and (folder / CHECKPOINT).is_file():
+                if not resume and (folder / CHECKPOINT).exists():
                     os.replace(folder / CHECKPOINT, folder / f"checkpoint-{time.time_ns()}.safetensors")
             except OSError as error:
                 raise BadInput("prefix", found=f"{folder}: {error.strerror or error}", expected="a folder to write to",

@@ -18,7 +18,7 @@ from ..graph_runtime import BadInput
 from ._augment import Augment, cut_reference
 from ._brush import Box, brush, crop_around
 from ._photos import Photos
-from ._trainer import Workers, generator_of, write_tensors
+from ._trainer import TrainingFailed, Workers, generator_of, write_tensors
 
 EXTRA = 5  # channels beside the latent: the masked picture's latent and the mask
 CACHE_PART = 256
@@ -146,21 +146,24 @@ class Source:
 
     def keep(self, folder: Path, workers: Workers, progress: Callable[[int, int], None]) -> None:
         """Make every variation of every box once, in parts that a later run finds again."""
-        from safetensors.torch import load_file
-
         places = [(pair, variation) for variation in range(self.variations) for pair in range(len(self.pairs))]
         starts = range(0, len(places), CACHE_PART)
         files = [folder / f"{start // CACHE_PART:05d}.safetensors" for start in starts]
         for number, (start, file) in enumerate(zip(starts, files, strict=True)):
-            if number % workers.count == workers.rank and not file.is_file():
+            count = min(CACHE_PART, len(places) - start)
+            if number % workers.count == workers.rank and _kept(file, count) is None:
                 batches = [encode(*self.examples(places[at:at + 16]), self.encoders)
-                           for at in range(start, min(start + CACHE_PART, len(places)), 16)]
+                           for at in range(start, start + count, 16)]
                 write_tensors({name: torch.cat([getattr(batch, name) for batch in batches])
                                for name in Batch._fields}, file)
             progress(number + 1, len(files))
         workers.wait()
-        parts = [load_file(str(file)) for file in files]
-        self.kept = Batch(*(torch.cat([part[name] for part in parts]) for name in Batch._fields))
+        parts = [_kept(file, min(CACHE_PART, len(places) - start)) for start, file in zip(starts, files, strict=True)]
+        whole = [part for part in parts if part is not None]
+        if len(whole) < len(files):
+            raise TrainingFailed(None, found=f"encoded examples in {folder} that changed during the run",
+                                 expected="the folder for this training alone", fix="run again")
+        self.kept = Batch(*(torch.cat(values) for values in zip(*whole, strict=True)))
 
     def batch(self, draws: Sequence[tuple[int, int]]) -> Batch:
         """The examples that two random numbers each stand for."""
@@ -168,6 +171,21 @@ class Source:
             rows = torch.tensor([one % len(self.kept.latent) for one, _ in draws])
             return Batch(*(value[rows] for value in self.kept))
         return encode(*self.examples([(one % len(self.pairs), other) for one, other in draws]), self.encoders)
+
+
+def _kept(file: Path, count: int) -> Batch | None:
+    """The `count` examples that a run before left in a file; None where there are none, or damaged ones."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        batch = Batch(**load_file(str(file)))
+    except (OSError, SafetensorError, TypeError):  # not there, cut off, or something else
+        return None
+    latent = batch.latent.shape
+    fits = batch.masked.shape == latent and batch.keep.shape == (count, 1, *latent[2:])
+    fits = fits and latent[0] == len(batch.token) == count
+    return batch if fits and all(torch.isfinite(part).all() for part in batch) else None
 
 
 class ExemplarDenoiser(nn.Module):

@@ -1,6 +1,7 @@
 """A comparison sheet: pictures side by side at one height, each with a readable label."""
 
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache
 from math import ceil, sqrt
@@ -95,7 +96,7 @@ SAID = {"×": "x", "−": "-", "≤": "<=", "≥": ">=", "→": "->"}
 
 def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, "height width 3"]:
     """One centred line of text; smaller when it is long, cut with an ellipsis when even that does not fit."""
-    label = "".join(_writable(letter) for letter in " ".join(label.split()))
+    label = "".join(_writable(letter) for letter in " ".join(label[:4 * width].split()))[:width]  # a letter is a pixel
     strip = Pil.new("RGB", (width, height), (255, 255, 255))
     pen = ImageDraw.Draw(strip)
     font = _font(size)
@@ -103,9 +104,9 @@ def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, 
         size -= 1
         font = _font(size)
     if pen.textlength(label, font=font) > width:
-        while label and pen.textlength(label + "…", font=font) > width:
-            label = label[:-1]
-        label += "…"
+        ends = range(1, len(label))
+        cut = bisect_right(ends, width, key=lambda end: ceil(pen.textlength(label[:end] + "…", font=font)))
+        label = label[:cut] + "…"
     pen.text((width / 2, height / 2), label, fill=INK, font=font, anchor="mm")
     return torch.from_numpy(np.asarray(strip, dtype=np.float32) / np.float32(255))
 

@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
+from ..graph_runtime.errors import clean, shorten
 from ._model_readers import read_header
 
 Layout = Literal["diffusers", "kohya"]
@@ -24,6 +26,8 @@ DOWN = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:A|down)(?:\.default)?\.weight$")
 UP = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:B|up)(?:\.default)?\.weight$")
 PREFIXES = ("base_model.model.", "unet.", "diffusion_model.")
 TEXT = ("text_encoder", "lora_te_", "lora_te1_", "lora_te2_", "te_model")
+DTYPES = ("F16", "BF16", "F32", "F64")
+MAX_ALPHA = 1e6
 OTHERS = {"hada_w1": "a LoHa", "lokr_w": "a LoKr", "dora_scale": "a DoRA", "lora_mid": "a LoCon with a middle part",
           "oft_": "an OFT", "ia3": "an (IA)³"}
 
@@ -68,18 +72,33 @@ def about_of(path: Path) -> dict[str, Any]:
     """What inlay wrote into a LoRA's header; empty for files made elsewhere. No weights are read."""
     try:
         about = json.loads(read_header(path).get("__metadata__", {}).get("inlay", "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return about if isinstance(about, dict) else {}
+    return about if isinstance(about, dict) and isinstance(about.get("base", ""), str) else {}
 
 
-def check_names(path: Path) -> None:
-    """Refuse, from the header alone, what is no LoRA for a UNet.
+def made_for(about: Mapping[str, Any]) -> str:
+    """The base that a header names, in a readable length."""
+    return clean(str(about.get("base", "")))[:80]
+
+
+class _Names(NamedTuple):
+    """The tensors of a LoRA for a UNet: names in the file by the layer's."""
+
+    downs: dict[str, str]
+    ups: dict[str, str]
+    alphas: dict[str, str]
+
+
+def check_header(path: Path) -> _Names:
+    """Refuse, from the header alone, what is no LoRA for a UNet; where its tensors are.
 
     Raises:
-        ModelError: another kind of file or of adapter.
+        ModelError: another kind of file or of adapter, half a pair, a pair that does not fit together, a tensor twice,
+            or numbers that are not floating point.
     """
-    names = [name for name in read_header(path) if name != "__metadata__"]
+    header = {name: entry for name, entry in read_header(path).items() if name != "__metadata__"}
+    names = list(header)
     for mark, what in OTHERS.items():
         if any(mark in name for name in names):
             raise _no_lora(path.name, f"{what}", "a plain LoRA: down and up weights")
@@ -87,6 +106,40 @@ def check_names(path: Path) -> None:
         found = "a LoRA for text encoders alone" if any(DOWN.match(name) for name in names) else (
             f"no LoRA weights in it ({len(names)} tensors, such as {min(names)!r})" if names else "nothing in it")
         raise _no_lora(path.name, found, "LoRA weights for a UNet, in diffusers' or kohya's layout")
+    sorted_ = _by_layer(path.name, [name for name in names if not name.startswith(TEXT)])
+    for name in (name for part in sorted_ for name in part.values()):
+        if header[name]["dtype"] not in DTYPES:
+            raise _no_lora(path.name, f"{name} of type {clean(header[name]['dtype'])[:20]}",
+                           f"one of {', '.join(DTYPES)}")
+    if odd := set(sorted_.downs) ^ set(sorted_.ups):
+        raise _no_lora(path.name, f"half a pair for {min(odd)}", "a down and an up weight for each layer")
+    if odd := set(sorted_.alphas) - set(sorted_.downs):
+        raise _no_lora(path.name, f"an alpha for {min(odd)}, which has no weights", "alphas of its own layers")
+    for layer, name in sorted_.downs.items():
+        down, up = header[name]["shape"], header[sorted_.ups[layer]]["shape"]
+        if len(down) < 2 or len(up) < 2 or down[0] != up[1] or down[0] == 0:
+            raise _no_lora(path.name, f"{down} and {up} for {layer}", "[r, in] and [out, r]")
+    for layer, name in sorted_.alphas.items():
+        if prod(header[name]["shape"]) != 1:
+            raise _no_lora(path.name, f"an alpha of shape {header[name]['shape']} for {layer}", "one number")
+    return sorted_
+
+
+def _by_layer(where: str, names: list[str]) -> _Names:
+    found = _Names({}, {}, {})
+    for name in names:
+        if match := DOWN.match(name):
+            kind, layer = found.downs, _layer(match[1])
+        elif match := UP.match(name):
+            kind, layer = found.ups, _layer(match[1])
+        elif name.endswith(".alpha"):
+            kind, layer = found.alphas, _layer(name.removesuffix(".alpha"))
+        else:
+            raise _no_lora(where, f"the tensor {shorten(name)}", "down and up weights, and their alphas")
+        if layer in kind:
+            raise _no_lora(where, f"{kind[layer]} and {name}", "each layer once")
+        kind[layer] = name
+    return found
 
 
 def _no_lora(name: str, found: str, expected: str) -> ModelError:
@@ -98,37 +151,26 @@ def read_lora(path: Path) -> LoraFile:
     """Every pair of a LoRA file, in full precision.
 
     Raises:
-        ModelError: the file is damaged, or no LoRA for a UNet; half of a pair is missing.
+        ModelError: the file is damaged, or no LoRA for a UNet (see check_header); a number is not finite.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    check_names(path)
-    stored = load_file(str(path))
-    kept = {name: value for name, value in stored.items() if not name.startswith(TEXT)}
-    downs: dict[str, Tensor] = {}
-    ups: dict[str, Tensor] = {}
-    alphas: dict[str, float] = {}
-    for name, value in kept.items():
-        if match := DOWN.match(name):
-            downs[_layer(match[1])] = value
-        elif match := UP.match(name):
-            ups[_layer(match[1])] = value
-        elif name.endswith(".alpha"):
-            alphas[_layer(name.removesuffix(".alpha"))] = float(value)
-        else:
-            raise _no_lora(path.name, f"the tensor {name!r}", "down and up weights, and their alphas")
-    if set(downs) != set(ups):
-        raise _no_lora(path.name, f"half a pair for {min(set(downs) ^ set(ups))}",
-                       "a down and an up weight for each layer")
+    names = check_header(path)
+    try:
+        stored = load_file(str(path))
+    except (SafetensorError, OSError) as error:
+        raise _no_lora(path.name, f"a file that cannot be read ({error})", "a whole .safetensors file") from error
     pairs = {}
-    for name, down in sorted(downs.items()):
-        up = ups[name]
-        if down.ndim < 2 or up.ndim < 2 or down.shape[0] != up.shape[1] or down.shape[0] == 0:
-            raise _no_lora(path.name, f"{list(down.shape)} and {list(up.shape)} for {name}", "[r, in] and [out, r]")
+    for layer, name in sorted(names.downs.items()):
+        down, up = stored[name], stored[names.ups[layer]]
+        alpha = float(stored[names.alphas[layer]]) if layer in names.alphas else float(down.shape[0])
         if not (torch.isfinite(down).all() and torch.isfinite(up).all()):
-            raise _no_lora(path.name, f"NaN or infinity in {name}", "finite numbers")
-        pairs[name] = Pair(down, up, alphas.get(name, float(down.shape[0])))
-    return LoraFile(path.name, pairs, about_of(path), len(stored) - len(kept))
+            raise _no_lora(path.name, f"NaN or infinity in {layer}", "finite numbers")
+        if not 0 <= alpha <= MAX_ALPHA:
+            raise _no_lora(path.name, f"an alpha of {alpha} for {layer}", f"a number from 0 to {MAX_ALPHA:g}")
+        pairs[layer] = Pair(down, up, alpha)
+    return LoraFile(path.name, pairs, about_of(path), len(stored) - sum(map(len, names)))
 
 
 def _layer(name: str) -> str:
@@ -153,9 +195,12 @@ def by_module(lora: LoraFile, unet: nn.Module) -> dict[str, Pair]:
         real = name if name in modules else kohya.get(name)
         if real is None:
             raise _misfit(lora, f"a layer {name!r}", "layers that the UNet has")
+        if real in found:
+            raise _misfit(lora, f"{real} in two layouts", "each layer once")
         weight = modules[real].weight
         down, up = (_like(value, weight.ndim) for value in pair[:2])
-        if up.shape[0] != weight.shape[0] or down.shape[1:] != weight.shape[1:]:
+        wanted = (weight.shape[0], pair.rank, *[1] * (weight.ndim - 2))
+        if tuple(up.shape) != wanted or down.shape[1:] != weight.shape[1:]:
             raise _misfit(lora, f"{list(down.shape)} and {list(up.shape)} for {real}, a layer of {list(weight.shape)}",
                           "the UNet's own sizes")
         found[real] = Pair(down, up, pair.alpha)
@@ -170,7 +215,7 @@ def _like(value: Tensor, axes: int) -> Tensor:
 
 
 def _misfit(lora: LoraFile, found: str, expected: str) -> ModelError:
-    made = f", which was made for {lora.about['base']}" if "base" in lora.about else ""
+    made = f", which was made for {made_for(lora.about)}" if "base" in lora.about else ""
     return ModelError("lora", found=f"{lora.name}{made}, with {found}", expected=expected,
                       fix="a LoRA works with the kind of model that it was made for: name that one")
 
@@ -221,5 +266,5 @@ def stored_names(pairs: Mapping[str, Pair], layout: Layout) -> dict[str, Tensor]
             continue
         share = pair.alpha / pair.rank  # this layout has no place for α that every reader looks at
         tensors |= {f"unet.{name}.lora_A.weight": pair.down,
-                    f"unet.{name}.lora_B.weight": pair.up if share == 1 else share * pair.up}
+                    f"unet.{name}.lora_B.weight": (share * pair.up.double()).to(pair.up.dtype)}
     return tensors

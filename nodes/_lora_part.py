@@ -10,7 +10,7 @@ from typing import Any
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.models import ModelDescription
-from ._lora import about_of, attach, check_names, read_lora
+from ._lora import about_of, attach, check_header, made_for, read_lora
 from ._lora_source import LoraSource
 from ._model_readers import content_of, state_of
 
@@ -125,7 +125,7 @@ def adapted(denoiser: Any, source: LoraSource, weight: float, any_base: bool = F
     stamp = ""
     if source.path:
         path = Path(source.path)
-        check_names(path)
+        check_header(path)
         if not any_base:
             _require_base(denoiser, path)
         stamp = content_of([path])
@@ -141,9 +141,9 @@ def _require_base(denoiser: Any, path: Path) -> None:
         return
     name = base.origin.name
     if about["base"] != name and about.get("base_sha256") != weights_hash(base):
-        raise ModelError("source", found=f"{path.name}, which was made for {about['base']}",
+        raise ModelError("source", found=f"{path.name}, which was made for {made_for(about)}",
                          expected=f"one that was made for {name}",
-                         fix=f"name {about['base']} as the model, train the LoRA again on {name}, or set any_base to "
+                         fix=f"name {made_for(about)} as the model, train the LoRA again on {name}, or set any_base to "
                          "true to try all the same")
 
 

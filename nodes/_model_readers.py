@@ -6,6 +6,8 @@ waits for ever. What was read is kept until the file changes in any way that its
 
 import hashlib
 import json
+import math
+import re
 import stat
 import struct
 from collections.abc import Iterable, Mapping
@@ -112,8 +114,13 @@ def _read_header(name: str, state: State) -> Mapping[str, Any]:
         raise damaged(f"is not safetensors, or is cut off ({size} bytes)")
     try:
         header = json.loads(text)
-        end = max((_end(entry) for key, entry in header.items() if key != "__metadata__"), default=0)
-        if not isinstance(header.get("__metadata__", {}), dict):
+        end = 0
+        for begin, last in sorted(_place(entry) for key, entry in header.items() if key != "__metadata__"):
+            if begin != end:
+                raise ValueError("gaps or overlaps")
+            end = last
+        metadata = header.get("__metadata__", {})
+        if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
             raise TypeError("metadata")
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise damaged("has a header that cannot be read") from error
@@ -122,14 +129,17 @@ def _read_header(name: str, state: State) -> Mapping[str, Any]:
     return MappingProxyType(header)
 
 
-def _end(entry: Mapping[str, Any]) -> int:
-    """Where a tensor's bytes end; raises where the entry is not `dtype`, `shape` and two offsets."""
+def _place(entry: Mapping[str, Any]) -> tuple[int, int]:
+    """Where a tensor's bytes begin and end; raises where the entry is not `dtype`, `shape` and two fitting offsets."""
     begin, end = entry["data_offsets"]
     if not isinstance(entry["dtype"], str) or not isinstance(entry["shape"], list):
         raise TypeError("dtype or shape")
     if not all(type(number) is int and number >= 0 for number in (begin, end - begin, *entry["shape"])):
         raise TypeError("offsets or shape")
-    return int(end)
+    width = re.fullmatch(r"[A-Z]+(8|16|32|64|128)(?:_\w+)?", entry["dtype"])
+    if width and end - begin != math.prod(entry["shape"]) * int(width[1]) // 8:
+        raise ValueError("offsets that do not fit the shape")
+    return int(begin), int(end)
 
 
 def count_parameters(files: tuple[Path, ...], prefix: str | tuple[str, ...] = "") -> int:

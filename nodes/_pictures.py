@@ -9,6 +9,8 @@ import io
 import json
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -167,22 +169,16 @@ def read_picture(path: Path) -> Picture:
     Raises:
         BadInput: see `read_pictures`.
     """
-    with _open(path) as picture:
-        try:
-            notes = _notes(picture)
-            picture.load()
-            profile = _foreign_profile(picture.info.get("icc_profile"))
-            return replace(_convert(path, _upright(picture, notes), notes), profile=profile)
-        except (MemoryError, BadInput):
-            raise
-        except Exception as error:  # whatever a decoder trips over is a statement about the file
-            raise BadInput("path", found=f"{path.name!r}, which breaks off or is damaged ({error})",
-                           expected="a complete picture file", fix="copy or download the file again") from error
+    with _open(path) as picture, _decoding(path):
+        notes = _notes(picture)
+        picture.load()
+        profile = _foreign_profile(picture.info.get("icc_profile"))
+        return replace(_convert(path, _upright(picture, notes), notes), profile=profile)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Width and height of an upright picture, from its header alone; raises BadInput where there is no picture."""
-    with _open(path) as picture:
+    with _open(path) as picture, _decoding(path):
         if picture.format == "TIFF" and (_orientation(picture) or 1) >= 5:
             picture.load()  # Pillow turns these itself, some releases already in the header's size
             return picture.size
@@ -190,6 +186,18 @@ def picture_size(path: Path) -> tuple[int, int]:
         if picture.format == "PNG" and "exif" not in picture.info and _says_late(path):
             picture.load()  # what may turn it stands after its pixels
         return (height, width) if (_orientation(picture, decode=False) or 1) >= 5 else (width, height)
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Around a decoder: whatever it trips over is a statement about the file."""
+    try:
+        yield
+    except (MemoryError, BadInput):
+        raise
+    except Exception as error:
+        raise BadInput("path", found=f"{path.name!r}, which breaks off or is damaged ({error})",
+                       expected="a complete picture file", fix="copy or download the file again") from error
 
 
 def _says_late(path: Path) -> bool:

@@ -27,7 +27,7 @@ from ._lora_source import LoraSource
 from ._ports import describe
 from ._schedule import alphas_cumprod, check_prediction_type
 from ._tensors import require_denoiser
-from ._trainer import Precision, Progress, Recipe, Trainer, Workers, generator_of, write_tensors
+from ._trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, Workers, generator_of, write_tensors
 
 Targets = Literal["attention", "attention_and_feedforward"]
 VIEWS = 100  # augmented views of each photo in an epoch
@@ -94,13 +94,13 @@ def train_subject(parts: Parts, settings: SubjectSettings, ctx: Context) -> tupl
     _require_subject(parts, ctx)
     side = side_of(parts, settings)
     workers = Workers(ctx.device)
-    run = Run.open(ctx, settings.prefix, training_key(parts, settings, side, FREE), settings.resume, workers)
     steps = settings.steps(len(parts.photos.pairs()))
     recipe = Recipe(steps, settings.batch_size, settings.learning_rate, settings.weight_decay, decay=settings.decay,
                     ema=0.0, seed=settings.seed, micro_batch=settings.micro_batch, precision=settings.precision,
                     save_every=settings.save_every)
     with torch.inference_mode(False), torch.enable_grad():
         model = _model(parts, settings, side, workers)
+        run = Run.open(ctx, settings.prefix, training_key(parts, settings, side, FREE), settings.resume, workers)
         names = [name for name, _ in model.named_parameters() if ".lora_" in name]
         trainer = Trainer(run.folder, run.key, model, names, recipe, workers)
         if settings.resume and trainer.resume():
@@ -307,7 +307,7 @@ def _require_rank(unet: Any, pattern: str, rank: int) -> None:
 
 
 def _pairs(trainer: Trainer, settings: SubjectSettings) -> dict[str, Pair]:
-    """The learned pairs by the UNet's own names, in half precision."""
+    """The learned pairs by the UNet's own names."""
     values = trainer.result()
     alpha = float(settings.alpha or settings.rank)
     pairs = {}
@@ -315,7 +315,7 @@ def _pairs(trainer: Trainer, settings: SubjectSettings) -> dict[str, Pair]:
         stem, mark, _ = name.partition(".lora_A.")
         if mark:
             up = values[f"{stem}.lora_B.subject.weight"]
-            pairs[stem.removeprefix("unet.")] = Pair(down.half(), up.half(), alpha)
+            pairs[stem.removeprefix("unet.")] = Pair(down, up, alpha)
     return pairs
 
 
@@ -324,7 +324,14 @@ def _write(path: Path, trainer: Trainer, parts: Parts, settings: SubjectSettings
     about = {"base": base.origin.name, "base_sha256": weights_hash(base), "rank": settings.rank,
              "alpha": float(settings.alpha or settings.rank), "targets": settings.targets, "steps": trainer.step,
              "photos_sha256": parts.photos.fingerprint, "stopped": stopped, "training": dataclasses.asdict(settings)}
-    write_tensors(stored_names(_pairs(trainer, settings), settings.layout), path, about)
+    tensors = {name: value.half() if value.ndim else value
+               for name, value in stored_names(_pairs(trainer, settings), settings.layout).items()}
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise TrainingFailed("learning_rate", found=f"numbers in {name} that half precision cannot hold",
+                                 expected=f"less than {torch.finfo(torch.float16).max:g}",
+                                 fix="set another prefix and a lower learning_rate or alpha")
+    write_tensors(tensors, path, about)
 
 
 def _report(path: Path, trainer: Trainer, parts: Parts, settings: SubjectSettings, stopped: str) -> str:

@@ -149,9 +149,9 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, about: Mapping[str,
     """
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, str(beside),
                   None if about is None else {"inlay": json.dumps(about)})
         share(beside)
@@ -160,9 +160,12 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, about: Mapping[str,
         os.replace(beside, path)
     except Exception as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise TrainingFailed(None, found=f"{path.name} could not be written: {why}", expected="room for it on the disk",
-                             fix=f"make room in {path.parent}, then run again: training goes on from the checkpoint "
-                                 "before, which is whole") from error
+        kept = path.with_name(CHECKPOINT).is_file()
+        raise TrainingFailed(None, found=f"{path} could not be written: {why}",
+                             expected="room for it on the disk, and nothing else of that name",
+                             fix=f"make room in {path.parent}, then run again" + (
+                                 ": training goes on from the checkpoint before, which is whole" if kept else "")
+                             ) from error
     finally:
         beside.unlink(missing_ok=True)
 
@@ -208,32 +211,37 @@ class Trainer:
             ModelError: the checkpoint is damaged, or belongs to another training.
         """
         path = self.folder / CHECKPOINT
-        if not path.is_file():
+        if not path.exists():
             return False
         from safetensors import SafetensorError, safe_open
 
         from ._model_readers import read_header
 
-        about = _about(read_header(path))
+        try:
+            about = _about(read_header(path))
+        except ModelError as error:
+            raise _unusable(error.found) from error
         if about.get("key") != self.key:
             raise ModelError("prefix", found=f"a checkpoint of another training in {self.folder}",
                              expected="one of this training", fix="use another prefix, or set resume to false")
         try:
             with safe_open(str(path), framework="pt") as file, torch.no_grad():
+                step, mean, updates = int(about["step"]), float(about["mean"]), float(about["updates"])
+                if step < 0 or not math.isfinite(mean + updates):
+                    raise ValueError(f"step {step}, mean {mean}, updates {updates}")
                 for name, value in self.values.items():
-                    value.copy_(file.get_tensor(f"value.{name}"))
+                    value.copy_(_like(value, file.get_tensor(f"value.{name}")))
                     if self.average:
-                        self.average[name].copy_(file.get_tensor(f"average.{name}"))
+                        self.average[name].copy_(_like(value, file.get_tensor(f"average.{name}")))
                     self.optimizer.state[value] = {
-                        "step": torch.tensor(float(about["updates"])),
+                        "step": torch.tensor(updates),
                         "exp_avg": _like(value, file.get_tensor(f"first.{name}")),
                         "exp_avg_sq": _like(value, file.get_tensor(f"second.{name}"))}
-            self.step, self.mean = int(about["step"]), float(about["mean"])
+            self.step, self.mean = step, mean
             if self._scaler is not None:
                 self._scaler.load_state_dict(about["scaler"])
-        except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-            raise ModelError("prefix", found=f"a checkpoint that does not fit: {error}", expected="this training's own",
-                             fix="set resume to false") from error
+        except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, SafetensorError) as error:
+            raise _unusable(f"a checkpoint that does not fit: {error}") from error
         return True
 
     def save(self) -> None:
@@ -369,8 +377,20 @@ def _leave() -> None:
 
 
 def _like(value: Tensor, stored: Tensor) -> Tensor:
-    """A stored tensor in the memory layout of a parameter: the fused optimizer pairs them place by place."""
+    """A stored tensor in the memory layout of a parameter: the fused optimizer pairs them place by place.
+
+    Raises:
+        ValueError: it has another shape, or holds NaN or infinity.
+    """
+    if stored.shape != value.shape or not torch.isfinite(stored).all():
+        raise ValueError(f"{list(stored.shape)} numbers, not all of them finite" if stored.shape == value.shape else
+                         f"{list(stored.shape)} numbers where {list(value.shape)} are learned")
     return torch.empty_like(value).copy_(stored)
+
+
+def _unusable(found: str) -> ModelError:
+    return ModelError("resume", found=found, expected="a checkpoint of this training",
+                      fix="set resume to false: it is set aside, and training begins anew")
 
 
 def _about(header: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, Port, Repeat, node
+from ..graph_runtime.errors import clean
 from ._grid import draw_label
 from ._ports import Image, Paths, Text
 
@@ -51,13 +52,19 @@ def table(values: Annotated[Sequence[float | str | None], Port("FLOAT", "a numbe
         if label and (number > len(values) or values[number - 1] is None):
             raise BadInput(f"label_{number}", found=f"the label {label!r} without a value",
                            expected=f"a number at value_{number}", fix=f"wire value_{number}, or drop the label")
-    headings = [head.strip() for head in heads.split(",")] if heads.strip() else ["value"]
-    exact, shown = _rows(list(values), list(labels), len(headings), digits)
+    title, labels = _line(title), [_line(label) for label in labels]
+    headings = [_line(head) for head in heads.split(",")] if heads.strip() else ["value"]
+    exact, shown = _rows(list(values), labels, len(headings), digits)
     markdown = _markdown([["", *headings], *shown], title)
     picture = _picture([["", *headings], *shown], title)
     saved = [_write(ctx, prefix, ".md", markdown.encode("utf-8")),
              _write(ctx, prefix, ".csv", _csv([["", *headings], *exact])), _write(ctx, prefix, ".png", _png(picture))]
     return Tabled(markdown, picture[None], saved)
+
+
+def _line(text: str) -> str:
+    """One line without control characters, which no file and no letter stands for."""
+    return " ".join(clean(text).split())
 
 
 def _rows(values: list[float | str | None], labels: list[str], width: int, digits: int,
@@ -70,24 +77,29 @@ def _rows(values: list[float | str | None], labels: list[str], width: int, digit
             continue
         name = labels[start] if start < len(labels) and labels[start] else f"{start // width + 1}"
         cells = [*part, *[None] * (width - len(part))]
-        exact.append([name, *("" if value is None else repr(value) if isinstance(value, float) else str(value)
-                              for value in cells)])
+        exact.append([name, *map(_whole, cells)])
         shown.append([name, *(_said(value, digits) for value in cells)])
     return exact, shown
+
+
+def _whole(value: float | str | None) -> str:
+    if value is None:
+        return ""
+    return _inert(_line(value)) if isinstance(value, str) else repr(value)
 
 
 def _said(value: float | str | None, digits: int) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return value
+        return _line(value)
     return f"{value:.{digits}g}" if math.isfinite(value) else {True: "∞", False: "−∞"}.get(value > 0, "") \
         if not math.isnan(value) else "not a number"
 
 
 def _markdown(rows: list[list[str]], title: str) -> str:
     def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+        return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells) + " |"
 
     body = [line(rows[0]), "|" + "---|" * len(rows[0]), *map(line, rows[1:])]
     return "\n".join([*([f"**{title}**", ""] if title else []), *body, ""])
@@ -95,8 +107,14 @@ def _markdown(rows: list[list[str]], title: str) -> str:
 
 def _csv(rows: list[list[str]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([_inert(row[0]), *row[1:]] if number else map(_inert, row)
+                                                    for number, row in enumerate(rows))
     return text.getvalue().encode("utf-8")
+
+
+def _inert(name: str) -> str:
+    """A name that no spreadsheet takes for a formula (OWASP: CSV injection)."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
 
 
 def _picture(rows: list[list[str]], title: str) -> Tensor:

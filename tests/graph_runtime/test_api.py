@@ -5,7 +5,8 @@ import json
 import inlay
 import pytest
 from inlay.graph_runtime import api, session
-from inlay.graph_runtime.errors import WorkflowError
+from inlay.graph_runtime.errors import BadInput, NodeError, WorkflowError
+from inlay.graph_runtime.spec import NodeSpec
 
 
 @pytest.fixture
@@ -176,6 +177,28 @@ def test_an_output_folder_that_cannot_be_is_refused_before_anything_runs(flow, t
     with pytest.raises(WorkflowError, match="--out"):
         inlay.run(flow, nodes=[toys.module], out=tmp_path / "words.txt" / "below")
     assert toys.calls == []
+
+
+def test_links_that_go_round_are_refused_as_any_other_path(flow, toys, tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.symlink_to(other)
+    other.symlink_to(one)
+    with pytest.raises(WorkflowError, match="--out"):
+        inlay.run(flow, nodes=[toys.module], out=one)
+    assert toys.calls == []
+    with pytest.raises(WorkflowError, match="one"):
+        inlay.run("zero_shot_inpaint", image=str(one), out=tmp_path / "o")
+
+
+@pytest.mark.parametrize(("port", "where"), [("path", "r.path"), ("source", "r"), (None, "r")])
+def test_a_failure_names_no_port_that_its_node_has_not(flow, toys, tmp_path, monkeypatch, port, where):
+    def fail(*_, **__):
+        raise BadInput(port, found="a", expected="b", fix="c")
+
+    monkeypatch.setattr(NodeSpec, "run", fail)
+    with pytest.raises(NodeError) as caught:
+        inlay.run(flow, nodes=[toys.module], out=tmp_path / "o")
+    assert caught.value.problem.where == where
 
 
 def test_a_listener_that_fails_does_not_stop_the_run(flow, toys, tmp_path):

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from inlay.graph_runtime import Context, progress
-from inlay.graph_runtime.events import NodeProgress, NodeStarted, RunStarted, Saved
+from inlay.graph_runtime.events import NodeProgress, NodeStarted, RunStarted, Saved, Warned
 
 
 def lines(capsys, monkeypatch, events, *, every, enabled=True):
@@ -30,6 +30,14 @@ def test_long_work_leaves_a_line_now_and_then_and_one_at_the_end(capsys, monkeyp
 def test_work_without_a_note_and_quiet_runs_say_nothing(capsys, monkeypatch):
     assert not lines(capsys, monkeypatch, steps(31, note=""), every=10)
     assert not lines(capsys, monkeypatch, steps(31), every=10, enabled=False)
+
+
+def test_what_a_stranger_named_cannot_command_the_terminal(capsys):
+    with progress.Bars() as bars:
+        bars(Warned("photos", "nothing found in \x1b[2Jb.png\x07"))
+    said = capsys.readouterr().err
+    assert "b.png" in said
+    assert not {"\x1b", "\x07"} & set(said)
 
 
 def test_what_a_node_keeps_itself_is_announced(tmp_path):

@@ -1,5 +1,7 @@
 """caption.blip against transformers' own classes on a tiny model of the published layout."""
 
+import json
+
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError
@@ -42,6 +44,25 @@ def test_it_says_what_transformers_says(folder, prompt):
     assert found == wanted.strip()
     assert found == blip(image, described, Context(), prompt=prompt, longest=8, beams=3).text
     assert prompt is None or found.startswith(prompt)
+
+
+@pytest.mark.parametrize("kind", ["blip", "evil"])
+def test_a_folder_that_brings_code_of_its_own_does_not_run_it(folder, monkeypatch, kind):
+    ran = folder / "ran"
+    (folder / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nEvilConfig = EvilTokenizer = dict\n")
+    for name, said in (("config.json", {"AutoConfig": "evil.EvilConfig"}),
+                       ("tokenizer_config.json", {"AutoTokenizer": ["evil.EvilTokenizer", "evil.EvilTokenizer"]})):
+        path = folder / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_map": said, "tokenizer_class": "EvilTokenizer"}
+                                   | ({"model_type": kind} if name == "config.json" else {})))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    if kind == "evil":
+        with pytest.raises(ModelError, match="evil"):
+            model_captioner.captioner(str(folder))
+    else:
+        described = model_captioner.captioner(str(folder)).captioner
+        assert blip(torch.rand(1, 8, 8, 3), described, Context()).text is not None
+    assert not ran.exists()
 
 
 def test_what_does_not_fit_is_refused_by_name(folder, shared_sd):

@@ -490,6 +490,27 @@ def test_grid_mistakes_are_explained():
     assert caught.value.port == "image_2"
 
 
+@pytest.mark.parametrize("width", [40, 120, 300])
+def test_a_label_that_is_too_long_keeps_as_many_letters_as_fit(width, monkeypatch):
+    from inlay.nodes._grid import _font, draw_label
+    from PIL import Image, ImageDraw
+
+    pen, words = ImageDraw.Draw(Image.new("RGB", (1, 1))), "wide and iii narrow letters " * 30
+    kept = words
+    while pen.textlength(kept + "…", font=_font(10)) > width:
+        kept = kept[:-1]
+    assert torch.equal(draw_label(words, width, 20, 10), draw_label(kept + "…", width, 20, 10))
+    measured, measure = [], ImageDraw.ImageDraw.textlength
+
+    def counted(pen, text, **kwargs):
+        measured.append(len(text))
+        return measure(pen, text, **kwargs)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "textlength", counted)
+    draw_label("x" * 1_000_000, width, 20, 16)
+    assert sum(measured) < 40 * width  # a stranger's title of any length costs no more
+
+
 @pytest.mark.parametrize(("typed", "said"), [("2×", "2x"), ("≤ 3", "<= 3"), ("a → b", "a -> b")])
 def test_signs_that_the_font_lacks_are_spelled(typed, said):
     from inlay.nodes._grid import draw_label

@@ -227,6 +227,73 @@ def test_what_is_no_lora_for_this_unet_is_refused_by_name(base, tiny, tmp_path):
     assert refused(lambda: lora(base, lora="x")).at("x").port == "lora"
 
 
+def damaged(change):
+    """A file of one pair for a linear layer, changed."""
+    pair = {"unet.a.to_q.lora_A.weight": torch.ones(2, 8), "unet.a.to_q.lora_B.weight": torch.ones(8, 2)}
+    change(pair)
+    return pair
+
+
+def put(name, value):
+    return lambda tensors: tensors.__setitem__(name, value)
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (put("unet.a.to_q.lora_A.weight", torch.ones(2, 8).to(torch.float8_e4m3fn)), "F8"),
+    (put("unet.a.to_q.lora_A.weight", torch.ones(2, 8, dtype=torch.complex64)), "C64"),
+    (put("unet.a.to_q.lora_A.weight", torch.ones(2, 8, dtype=torch.int32)), "I32"),
+    (put("unet.a.to_q.alpha", torch.ones(3)), "shape"), (put("unet.a.to_q.alpha", torch.ones(0)), "shape"),
+    (put("unet.b.to_q.alpha", torch.ones(1)), "no weights"),
+    (put("base_model.model.a.to_q.lora_A.weight", torch.ones(2, 8)), "base_model"),
+    (put("unet.b.to_q.lora_A.weight", torch.ones(2, 8)), "half a pair"),
+    (put("unet.a.to_q.lora_B.weight", torch.ones(8, 3)), "8, 3"), (put("unet.a.bias", torch.ones(8)), "bias")])
+def test_what_a_header_shows_is_refused_before_anything_runs(base, tmp_path, change, said):
+    save_file(damaged(change), tmp_path / "a.safetensors")
+    with pytest.raises(ModelError, match=said) as caught:
+        lora(base, source=str(tmp_path / "a.safetensors"))
+    assert caught.value.port == "source"
+
+
+@pytest.mark.parametrize("alpha", [float("nan"), float("inf"), -1.0, 1e30])
+def test_an_alpha_that_is_no_scale_is_refused(base, tmp_path, alpha):
+    write(tmp_path / "a.safetensors", pairs_for(base.load("cpu"), alpha=alpha), "kohya")
+    with pytest.raises(ModelError, match="alpha"):
+        read_lora(tmp_path / "a.safetensors")
+
+
+def test_a_layer_in_two_layouts_or_of_too_many_axes_is_refused(base, tmp_path):
+    unet = base.load("cpu")
+    name, pair = next((name, pair) for name, pair in pairs_for(unet).items() if name.endswith("to_q"))
+    for number, tensors in enumerate((  # the last two: an up weight as of a convolution
+            stored_names({name: pair}, "diffusers") | stored_names({name: pair}, "kohya"),
+            stored_names({name: pair._replace(up=pair.up[..., None].expand(-1, -1, 3).contiguous())}, "diffusers"),
+            stored_names({name: pair._replace(up=pair.up[..., None, None].expand(-1, -1, 3, 3).contiguous())},
+                         "diffusers"))):
+        write_tensors({key: value.clone() for key, value in tensors.items()}, tmp_path / f"{number}.safetensors")
+        with pytest.raises(ModelError):
+            by_module(read_lora(tmp_path / f"{number}.safetensors"), unet)
+
+
+@pytest.mark.parametrize("text", ["5", "null", "[" * 200_000, '{"base": ["x"]}', '{"base": {}}'])
+def test_a_header_that_says_nonsense_of_itself_is_one_of_a_stranger(base, tmp_path, text):
+    save_file(stored_names(pairs_for(base.load("cpu")), "diffusers"), tmp_path / "a.safetensors", {"inlay": text})
+    assert read_lora(lora(base, source=str(tmp_path / "a.safetensors")).denoiser.adapters[0].file).about == {}
+
+
+def test_a_base_of_a_very_long_name_is_named_in_short(base, tmp_path):
+    path = write(tmp_path / "a.safetensors", pairs_for(base.load("cpu")), about={"base": "x" * 100_000})
+    with pytest.raises(ModelError) as caught:
+        lora(base, source=path)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(("rank", "alpha"), [(1, 4096.0), (4, 1e-4)])
+def test_the_scale_that_is_written_into_the_weights_keeps_their_precision(rank, alpha):
+    up = torch.rand(8, rank, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    stored = stored_names({"a": Pair(torch.ones(rank, 8), up, alpha)}, "diffusers")["unet.a.lora_B.weight"]
+    assert torch.equal(stored, up * (alpha / rank))
+
+
 def test_another_base_is_refused_with_both_names_unless_asked_for(base, tiny, tmp_path):
     other = model.stable_diffusion(str(tiny.stable_diffusion("other", unet={"seed": 5})), dtype="float64").denoiser
     with Context().lease(base) as unet:

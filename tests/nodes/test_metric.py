@@ -168,6 +168,11 @@ def test_a_table_is_written_three_ways(tmp_path):
     assert "1.23456789" in (tmp_path / "table_00001.csv").read_text()
     with Image.open(tmp_path / "table_00001.png") as picture:
         assert picture.size == (made.image.shape[2], made.image.shape[1])
+    odd = table([1.0, -2, "-3\n|"], ctx, ["=HYPERLINK(1)", "a\\|b\x00\ud800", "@SUM"], title="two\nlines")
+    assert odd.table.splitlines()[0] == "**two lines**"
+    assert "| a\\\\\\|b�� |" in odd.table
+    lines = Path(odd.paths[1]).read_text().splitlines()
+    assert lines[1:] == ["'=HYPERLINK(1),1.0", "a\\|b��,-2", "'@SUM,'-3 |"]
     grid = table([1.0, 2.0, 3.0, 4.0], ctx, ["first", "", "second"], heads="a, b").table.splitlines()
     assert grid == ["|  | a | b |", "|---|---|---|", "| first | 1 | 2 |", "| second | 3 | 4 |"]
     for wrong in ({"digits": 0}, {"labels": ["a", "b"]}):

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+import zlib
 
 import inlay
 import numpy as np
@@ -101,6 +102,25 @@ def test_a_png_that_tells_its_orientation_behind_the_pixels(tmp_path):
     path.write_bytes(data[:at] + data[at + length:end] + data[at:at + length] + data[end:])
     assert picture_size(path) == (30, 40)
     assert image.load(str(path), Context()).image.shape[1:3] == (40, 30)
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+def test_a_damaged_photo_is_refused_by_its_name(tmp_path, ending):
+    how = {"compression": "tiff_adobe_deflate"} if ending == "tiff" else {}
+    path = save(tmp_path / f"a.{ending}", orientation=6, **how)
+    data = path.read_bytes()
+    if ending == "png":  # its pixels break off, and its EXIF data stand behind them
+        at = data.index(b"eXIf") - 4
+        length, pixels = 12 + int.from_bytes(data[at:at + 4], "big"), data.index(b"IDAT") - 4
+        size = int.from_bytes(data[pixels:pixels + 4], "big")
+        cut = size // 2
+        chunk = b"IDAT" + data[pixels + 8:pixels + 8 + cut]
+        path.write_bytes(data[:at] + cut.to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+                         + data[at:at + length] + data[data.index(b"IEND") - 4:])
+    else:
+        path.write_bytes(data[:12] + bytes(40) + data[52:])
+    with pytest.raises(BadInput, match="a." + ending):
+        picture_size(path)
 
 
 def test_a_png_that_tells_its_orientation_as_xmp(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective
 from inlay.nodes._lora import about_of, by_module, read_lora
 from inlay.nodes._lora_part import weights_hash
 from inlay.nodes._schedule import alphas_cumprod
-from inlay.nodes._trainer import generator_of
+from inlay.nodes._trainer import TrainingFailed, generator_of
 from inlay.nodes.model_lora import lora
 from inlay.nodes.subject import photos
 from inlay.nodes.train_subject import subject_lora
 from PIL import Image
+from safetensors.torch import load_file, save
 
 SETTINGS = {"epochs": 1, "batch_size": 40, "size": 64, "variations": 2, "sample_every": 0, "learning_rate": 1e-2,
             "save_every": 2}
@@ -188,6 +190,33 @@ def test_a_stopped_training_goes_on_to_the_same_bits(pictures, shared_pbe):
     other = run(pictures, shared_pbe, out="other", seed=1)
     first, second = (next(iter(file_of(made).pairs.values())).down for made in (other, whole))
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "rows", "nan", "other"])
+def test_kept_views_that_are_damaged_are_made_anew(pictures, shared_pbe, damage):
+    whole = run(pictures, shared_pbe)
+    before = load_file(whole.lora.path)
+    file = next(Path(whole.lora.path).parent.glob("examples/*.safetensors"))
+    data, tensors = file.read_bytes(), load_file(file)
+    file.write_bytes({"cut": data[:len(data) // 2], "empty": b"", "other": save({"x": torch.ones(1)}),
+                      "rows": save({name: value[:1].clone() for name, value in tensors.items()}),
+                      "nan": save({name: value * math.nan for name, value in tensors.items()})}[damage])
+    again = run(pictures, shared_pbe, resume=False)
+    after = load_file(again.lora.path)
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert file.read_bytes() == data
+
+
+def test_what_half_precision_cannot_hold_is_refused_and_nothing_is_written(pictures, shared_pbe):
+    with pytest.raises(TrainingFailed, match="half precision"):
+        run(pictures, shared_pbe, rank=1, alpha=4096.0, learning_rate=1.0, epochs=10)
+    assert not list((pictures / "out").glob("*/lora.safetensors"))
+
+
+def test_a_rank_that_no_layer_has_leaves_no_folder(pictures, shared_pbe):
+    with pytest.raises(BadInput, match="rank"):
+        run(pictures, shared_pbe, rank=1000)
+    assert not (pictures / "out").exists()
 
 
 def test_more_epochs_go_on_from_the_last(pictures, shared_pbe):

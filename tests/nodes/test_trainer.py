@@ -14,6 +14,7 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput, ModelError
 from inlay.nodes._trainer import CHECKPOINT, Recipe, Trainer, TrainingFailed, Workers, generator_of, learning_rate
+from safetensors.torch import save
 from torch import nn
 
 
@@ -178,6 +179,45 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path):
     assert victim.wait(10) == -signal.SIGKILL
     assert start(tmp_path / "cut", 0).wait(60) == 0
     assert (tmp_path / "cut" / CHECKPOINT).read_bytes() == (tmp_path / "whole" / CHECKPOINT).read_bytes()
+
+
+def edited(path, change):
+    """A checkpoint with other contents under the same key."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), "pt") as file:
+        about = json.loads(file.metadata()["inlay"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    change(tensors, about)
+    path.write_bytes(save(tensors, {"inlay": json.dumps(about)}))
+
+
+@pytest.mark.parametrize("change", [
+    lambda tensors, about: about.update(step=-3), lambda tensors, about: about.update(step=math.inf),
+    lambda tensors, about: about.update(mean=math.nan), lambda tensors, about: about.pop("updates"),
+    lambda tensors, about: tensors.update({n: v * math.nan for n, v in tensors.items()}),
+    lambda tensors, about: tensors.update({n: v.flatten()[:1].clone() for n, v in tensors.items()}),
+    lambda tensors, about: tensors.pop(min(tensors))])
+def test_a_checkpoint_that_cannot_be_is_refused_and_says_how_to_begin_anew(tmp_path, change):
+    _, trainer = make(tmp_path)
+    fit(trainer)
+    edited(tmp_path / CHECKPOINT, change)
+    with pytest.raises(ModelError) as caught:
+        make(tmp_path)[1].resume()
+    assert caught.value.port == "resume"
+    assert "false" in caught.value.fix
+
+
+@pytest.mark.parametrize("kind", ["empty", "cut", "folder"])
+def test_a_checkpoint_that_is_no_file_of_ours_is_refused_before_training(tmp_path, kind):
+    _, trainer = make(tmp_path)
+    fit(trainer)
+    path, whole = tmp_path / CHECKPOINT, (tmp_path / CHECKPOINT).read_bytes()
+    path.unlink()
+    path.mkdir() if kind == "folder" else path.write_bytes(whole[:100] if kind == "cut" else b"")
+    with pytest.raises(ModelError) as caught:
+        make(tmp_path)[1].resume()
+    assert caught.value.port == "resume"
 
 
 def test_more_steps_go_on_from_a_finished_training(tmp_path):
