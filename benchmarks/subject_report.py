@@ -4,24 +4,28 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from inlay.dollhouse.evaluate import wilson
+from inlay.nodes._grid import draw_sheet
 from inlay.nodes._metrics import frechet
+from PIL import Image
 
 UNTUNED, WHOLE, CAPTION, LORA = "Paint by Example, untuned", "whole UNet", "caption (SD-inpainting)", "LoRA"
-#: Tables 1 and 2, and the ablation of Table 3.
-WAYS = (CAPTION, UNTUNED, "one vector (textual inversion)", WHOLE, LORA, "whole UNet, no prior", "LoRA, no prior")
-STEPS = (CAPTION, "LoRA, no augmentation", "LoRA, + reference augmentation", LORA)
+TRUTH = "truth"
+#: What each table compares, after Tables 1 to 3: ways, what was learned before and what learns, augmentation.
+WAYS = (TRUTH, CAPTION, UNTUNED, WHOLE, LORA)
+PRIORS = (LORA, "LoRA, no prior", WHOLE, "whole UNet, no prior", "one vector (textual inversion)")
+STEPS = (TRUTH, CAPTION, "LoRA, no augmentation", "LoRA, + reference augmentation", LORA)
 MARKS = ("kind", "pattern", "colours", "identity")
 
 
-def read_ways(folder: Path, split: str, subjects: set[str] | None = None) -> dict[str, list[dict[str, Any]]]:
-    """What was measured, by way: one entry a subject; only of these folders, where they are named."""
+def read_ways(folder: Path, split: str) -> dict[str, list[dict[str, Any]]]:
+    """What was measured, by way: one entry a subject."""
     found: dict[str, list[dict[str, Any]]] = {}
     for one in sorted(folder.glob(f"{split}-*")):
-        if subjects is None or one.name in subjects:
-            for path in sorted(one.glob("*.json")):
-                found.setdefault(path.stem, []).append(json.loads(path.read_text()) | {"subject": one.name})
+        for path in sorted(one.glob("*.json")):
+            found.setdefault(path.stem, []).append(json.loads(path.read_text()) | {"subject": one.name})
     return found
 
 
@@ -51,31 +55,61 @@ def _number(value: float, digits: int = 1) -> str:
 
 
 def report(folder: Path, split: str) -> str:
-    """All tables as Markdown."""
+    """All tables as Markdown. In each the ways are compared on the subjects that all of them were measured with."""
     ways = read_ways(folder, split)
-    truth = ways.pop("truth")
-    lines = ["| | identity right | kind | pattern | colours | DINO-like | CLIP-like | FID × 100 | training, CPU s | "
-             "stored, MB | at SD-1.5's shapes, MB |", "|---|---|---|---|---|---|---|---|---|---|---|"]
-    known = _row(truth, truth)
-    rows = {name: _row(ways[name], [one for one in truth if one["subject"] in {w["subject"] for w in ways[name]}])
-            for name in ways}
-    for name, row in [("the true drawings", known), *((name, rows[name]) for name in WAYS if name in rows)]:
-        of = row["of"]
-        lines.append(f"| {name} | {_share(row['identity'], of)} | {row['kind']} | {row['pattern']} | "
-                     f"{row['colours']} | {row['dino']:.1f} | {row['clip']:.1f} | {row['fid']:.1f} | "
-                     f"{_number(row['seconds'], 0)} | "
+    rows = _rows(ways, WAYS)
+    head = "| | identity right | kind | pattern | colours | DINO-like | CLIP-like | FID × 100 | training, CPU s | "
+    lines = [head + "stored, MB | at SD-1.5's shapes, MB |", "|---|---|---|---|---|---|---|---|---|---|---|"]
+    for name, row in rows.items():
+        lines.append(f"| {name} | {_share(row['identity'], row['of'])} | {row['kind']} | {row['pattern']} | "
+                     f"{row['colours']} | {_alike(row)} | {_number(row['seconds'], 0)} | "
                      f"{_number(row['mb'], 2)} | {_number(row['mb_sd15'], 2)} |")
     if {UNTUNED, WHOLE, LORA} <= rows.keys():
         lines += ["", _gains(rows)]
+    lines += ["", head.rstrip(), "|---|---|---|---|---|---|---|---|---|"]
+    for name, row in _rows(ways, PRIORS).items():
+        lines.append(f"| {name} | {_share(row['identity'], row['of'])} | {row['kind']} | {row['pattern']} | "
+                     f"{row['colours']} | {_alike(row)} | {_number(row['seconds'], 0)} |")
     lines += ["", "| | identity right | DINO-like | CLIP-like | FID × 100 | share of the hole that the thing fills | "
               "the same, holes 1.5 times too large | identity there |", "|---|---|---|---|---|---|---|---|"]
-    for name in STEPS:
-        if name in rows:
-            row = rows[name]
-            lines.append(f"| {name} | {_share(row['identity'], row['of'])} | {row['dino']:.1f} | {row['clip']:.1f} | "
-                         f"{row['fid']:.1f} | {100 * row['fills']:.0f} % | {100 * row['wide']:.0f} % | "
-                         f"{_share(row['wide_right'], row['wide_of'])} |")
+    for name, row in _rows(ways, STEPS).items():
+        lines.append(f"| {name} | {_share(row['identity'], row['of'])} | {_alike(row)} | {100 * row['fills']:.0f} % | "
+                     f"{100 * row['wide']:.0f} % | {_share(row['wide_right'], row['wide_of'])} |")
     return "\n".join(lines) + "\n"
+
+
+def draw_report(folder: Path, split: str, path: Path) -> None:
+    """A sheet: for each subject, two in a row, one of its photos, then the first room as each way filled it."""
+    ways = (CAPTION, UNTUNED, WHOLE, LORA)
+    pictures, words = [], []
+    for number, one in enumerate(sorted(folder.glob(f"{split}-*"))):
+        first = sorted((one / "photos").iterdir())[0]
+        for name, file in [("one of 4 photos", first), *((way, one / f"{way}-0.png") for way in ways)]:
+            pictures.append(torch.from_numpy(np.array(Image.open(file).convert("RGB"))).float() / 255)
+            words.append(name.split(",")[0].split(" (")[0] if number < 2 else "")
+    sheet = draw_sheet(pictures, words, 2 * (1 + len(ways)))[0]
+    Image.fromarray((sheet * 255).round().to(torch.uint8).numpy()).save(path, optimize=True)
+
+
+def counts(folder: Path, split: str) -> dict[str, Any]:
+    """The numbers behind the tables, by way and subject."""
+    ways = read_ways(folder, split)
+    truth = {entry["subject"]: entry for entry in ways[TRUTH]}
+    return {way: {entry["subject"]: {name: round(value, 4) for name, value in
+                                     _row([entry], [truth[entry["subject"]]]).items() if value == value}
+                  for entry in entries} for way, entries in ways.items()}
+
+
+def _rows(ways: dict[str, list[dict[str, Any]]], names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Those of `names` that were measured, over the subjects that they share."""
+    found = [name for name in names if name in ways]
+    shared = set.intersection(*({entry["subject"] for entry in ways[name]} for name in [*found, TRUTH]))
+    some = {name: [entry for entry in ways[name] if entry["subject"] in shared] for name in {*found, TRUTH}}
+    return {name: _row(some[name], some[TRUTH]) for name in found}
+
+
+def _alike(row: dict[str, Any]) -> str:
+    return f"{row['dino']:.1f} | {row['clip']:.1f} | {row['fid']:.1f}"
 
 
 def _gains(rows: dict[str, dict[str, Any]]) -> str:

@@ -16,7 +16,8 @@ from inlay.nodes._exemplar_run import Parts, encoders_of
 from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective, Recipes, Source, prepare, widen
 from inlay.nodes._schedule import alphas_cumprod, check_prediction_type
 from inlay.nodes._subject_run import add_lora
-from inlay.nodes._trainer import Recipe, Trainer, Workers
+from inlay.nodes._trainer import Recipe, Trainer
+from inlay.nodes._workers import Workers
 from inlay.nodes.subject import photos
 from torch import Tensor, nn
 

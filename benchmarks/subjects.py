@@ -135,7 +135,8 @@ def one_subject(thing: Subject, split: str, out: Path, rulers: Rulers, ways: dic
     wide = [make_room(thing, split, number, WIDE) for number in range(rooms)]
     truth = folder / "truth.json"
     if not truth.exists():
-        _write(truth, {"lines": measure(puzzles, torch.stack([room.truth for room in puzzles]), rulers)})
+        _write(truth, {key: measure(some, torch.stack([room.truth for room in some]), rulers)
+                       for key, some in (("lines", puzzles), ("wide", wide[:10]))})
     for name, way in ([(CAPTION, None)] if caption else []) + list(ways.items()):
         path = folder / f"{name}.json"
         if path.exists() or thing.number >= FEW.get(name, thing.number + 1):
@@ -202,11 +203,17 @@ def main() -> None:
     parser.add_argument("--share", default="0/1", help="which part of the subjects, such as 0/2")
     parser.add_argument("--sample", type=int, help="only the shipped LoRA, in so many rooms")
     parser.add_argument("--report", type=Path, help="a folder to make the tables from")
+    parser.add_argument("--json", type=Path, help="with --report: every number behind the tables")
+    parser.add_argument("--sheet", type=Path, help="with --report: a picture of each subject's first room")
     args = parser.parse_args()
     if args.report is not None:
-        from subject_report import report
+        from subject_report import counts, draw_report, report
 
         print(report(args.report, args.split))
+        if args.json:
+            args.json.write_text(json.dumps(counts(args.report, args.split)) + "\n")
+        if args.sheet:
+            draw_report(args.report, args.split, args.sheet)
         return
     args.out.mkdir(parents=True, exist_ok=True)
     rulers = Rulers(args.out, args.clip, args.dino, args.inception)

@@ -24,7 +24,8 @@ from ._model_files import ModelFolder
 from ._noise import gaussian
 from ._sampling import Guidance, denoise
 from ._schedule import ddim
-from ._trainer import CHECKPOINT, Trainer, TrainingFailed, Workers
+from ._trainer import CHECKPOINT, Trainer, TrainingFailed
+from ._workers import Workers
 
 SHOWN, SHEET_STEPS, SHEET_GUIDANCE = 4, 20, 5.0
 

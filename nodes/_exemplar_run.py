@@ -16,7 +16,8 @@ from ._exemplar_training import Encoders, ExemplarDenoiser, Objective, Recipes, 
 from ._ports import describe
 from ._schedule import alphas_cumprod, check_prediction_type
 from ._tensors import require_denoiser
-from ._trainer import Precision, Progress, Recipe, Trainer, Workers, precision_of
+from ._trainer import Precision, Progress, Recipe, Trainer, precision_of
+from ._workers import Workers
 
 #: Settings that may change between two runs of one training: what is learned does not depend on them.
 FREE = ("steps", "resume", "save_every", "sample_every", "micro_batch", "checkpointing", "half", "prefix")

@@ -18,7 +18,8 @@ from ..graph_runtime import BadInput
 from ._augment import Augment, cut_reference
 from ._brush import Box, brush, crop_around
 from ._photos import Photos
-from ._trainer import TrainingFailed, Workers, generator_of, write_tensors
+from ._trainer import TrainingFailed, generator_of, write_tensors
+from ._workers import Workers
 
 EXTRA = 5  # channels beside the latent: the masked picture's latent and the mask
 CACHE_PART = 256

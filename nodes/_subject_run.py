@@ -27,7 +27,8 @@ from ._lora_source import LoraSource
 from ._ports import describe
 from ._schedule import alphas_cumprod, check_prediction_type
 from ._tensors import require_denoiser
-from ._trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, Workers, generator_of, write_tensors
+from ._trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, generator_of, write_tensors
+from ._workers import Workers
 
 Targets = Literal["attention", "attention_and_feedforward"]
 VIEWS = 100  # augmented views of each photo in an epoch

@@ -13,7 +13,8 @@ import time
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, ModelError
-from inlay.nodes._trainer import CHECKPOINT, Recipe, Trainer, TrainingFailed, Workers, generator_of, learning_rate
+from inlay.nodes._trainer import CHECKPOINT, Recipe, Trainer, TrainingFailed, generator_of, learning_rate
+from inlay.nodes._workers import Workers
 from safetensors.torch import save
 from torch import nn
 
