@@ -394,7 +394,7 @@ class Checker:
                 "remove one of these links",
             )
             return []
-        wanted = [node for node, _ in targets.values()] + [name for name, spec in self.specs.items() if spec.effects]
+        wanted = [name for name, spec in self.specs.items() if spec.effects] + [node for node, _ in targets.values()]
         sink = object()
         graph.add_edges_from((sink, node) for node in wanted)
         return [node for node in nx.dfs_postorder_nodes(graph, sink) if node is not sink] if wanted else []

@@ -9,7 +9,7 @@ from ._hub import downloading
 from ._model_files import PICKLES, pickled
 from ._source import HUB_ID
 
-USUAL = "pytorch_lora_weights.safetensors"  # what diffusers and peft's tools call it
+USUAL = ("pytorch_lora_weights.safetensors", "lora.safetensors")  # what diffusers' and peft's tools call it, and ours
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,13 @@ def _cached(repository: str, revision: str | None) -> LoraSource:
 def _only(names: list[str], where: str) -> str:
     """The LoRA among a folder's files: the usual name, or the only safetensors."""
     found = [name for name in names if name.endswith(".safetensors")]
-    if USUAL in found:
-        return USUAL
+    for name in USUAL:
+        if name in found:
+            return name
     if not found and any(name.endswith(PICKLES) for name in names):
         raise pickled(f"{where}/{next(name for name in names if name.endswith(PICKLES))}")
     if len(found) != 1:
         raise ModelError("source", found=f"{where} with {len(found)} safetensors files" + (
-            f": {', '.join(found[:8])}" if found else ""), expected=f"{USUAL}, or one alone",
+            f": {', '.join(found[:8])}" if found else ""), expected=f"{USUAL[0]}, or one alone",
             fix="name the file itself")
     return found[0]

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, ModelError
+from ..graph_runtime.errors import Cancelled
 from ..graph_runtime.models import is_out_of_memory
 from ._libraries import share
 from ._workers import Workers
@@ -240,9 +241,11 @@ class Trainer:
                 on_step(Progress(self.step, loss, self.mean, rate))
         except TrainingFailed:
             raise
-        except BaseException:  # cancelled, interrupted, a full disk of samples: nothing that was learned is lost
+        except BaseException as error:  # cancelled, interrupted, a full disk: nothing that was learned is lost
             if self.step > first and self._whole:
                 self.save()
+                if isinstance(error, Cancelled | KeyboardInterrupt):
+                    warn(f"stopped after step {self.step} of {self.recipe.steps}: the same command goes on from there")
             raise
         finally:
             self.module.eval()

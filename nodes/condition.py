@@ -125,26 +125,26 @@ def exemplar(exemplar_encoder: ExemplarEncoder, image: Image, ctx: Context, mask
     Args:
         exemplar_encoder: of the Paint-by-Example model that will sample.
         image: the exemplar; cut it to the thing itself for the best likeness.
-        mask: 1 where the picture is not the exemplar, such as image.load gives for transparent pixels; becomes grey.
+        mask: 1 where the picture is not the exemplar, such as image.load gives for transparent pixels: the picture is
+            cut to the box of the rest, and what of the mask lies in it becomes grey.
         preprocess: crop makes the short side fit and keeps the middle, as diffusers; stretch squeezes both sides to
             fit, as the model was trained.
 
     Raises:
-        BadInput: no picture, or another kind of encoder.
+        BadInput: no picture, a mask that leaves nothing of it, or another kind of encoder.
     """
     _require_exemplar_encoder(exemplar_encoder)
     image = require_image(image)
-    if mask is not None:
-        grey = require_mask(mask, image).clamp(0, 1)[..., None]
-        image = image * (1 - grey) + 0.5 * grey
-    height, width = image.shape[1:3]
-    if min(height, width) < SMALL:
-        ctx.warn(f"the exemplar has {width}×{height} pixels: little more than its colour can be seen in it")
-    elif preprocess == "crop" and max(height, width) > LONG * min(height, width):
-        ctx.warn(f"of this exemplar, {width}×{height}, only the middle square is looked at: cut it to the thing "
-                 "itself, or set preprocess to stretch")
-    pixels = preprocess_exemplar(image, exemplar_encoder.image_size, preprocess, exemplar_encoder.mean,
-                                 exemplar_encoder.std)
+    shown = list(image[:, None]) if mask is None else _shown(image, require_mask(mask, image).clamp(0, 1))
+    for one in shown:
+        height, width = one.shape[1:3]
+        if min(height, width) < SMALL:
+            ctx.warn(f"the exemplar has {width}×{height} pixels: little more than its colour can be seen in it")
+        elif preprocess == "crop" and max(height, width) > LONG * min(height, width):
+            ctx.warn(f"of this exemplar, {width}×{height}, only the middle square is looked at: cut it to the thing "
+                     "itself, or set preprocess to stretch")
+    pixels = torch.cat([preprocess_exemplar(one, exemplar_encoder.image_size, preprocess, exemplar_encoder.mean,
+                                            exemplar_encoder.std) for one in shown])
     with plain_mode(), ctx.lease(exemplar_encoder) as module:
         parameter = next(module.parameters())
         token = to_host(module(pixels.to(parameter.device, parameter.dtype)))
@@ -152,6 +152,20 @@ def exemplar(exemplar_encoder: ExemplarEncoder, image: Image, ctx: Context, mask
     require_finite(token, "exemplar_encoder", what="the exemplar's token",
                    fix="set dtype to float32 in the model node")
     return Conditioned(Told(token, empty, name=exemplar_encoder.label, kind="exemplar"))
+
+
+def _shown(image: Tensor, mask: Tensor) -> list[Tensor]:
+    """Of each picture `[b h w 3]` the box that its mask `[b h w]` leaves, `[1 h' w' 3]`, grey where the mask is."""
+    shown = []
+    for picture, grey in zip(image, mask.expand(len(image), -1, -1), strict=True):
+        rows, columns = (torch.nonzero((grey < 1).any(axis)).flatten().tolist() for axis in (1, 0))
+        if not rows:
+            raise BadInput("mask", found="a mask of ones: nothing of the exemplar is left",
+                           expected="zeros where the exemplar is", fix="invert the mask, or wire none")
+        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        share = grey[box][..., None]
+        shown.append((picture[box] * (1 - share) + 0.5 * share)[None])
+    return shown
 
 
 def _check_inpaint(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -52,7 +52,8 @@ def subject_lora(
         rank: of the LoRA; 1 to 64, the file grows with it.
         alpha: scale of the LoRA; null is the rank, which is a scale of 1.
         targets: attention, or the feed-forward layers too.
-        epochs: how long; an epoch is 100 augmented views of each photo.
+        epochs: how long; an epoch is 100 augmented views of each photo. More of them go on where the training ended,
+            unless decay is set: then another number is another training.
         batch_size: views a step.
         learning_rate: of AdamW.
         condition_dropout: probability that the learned vector stands in for the exemplar.

@@ -7,6 +7,7 @@ from pathlib import Path
 import inlay
 import numpy as np
 import pytest
+from inlay.graph_runtime.events import NodeProgress
 from inlay.graph_runtime.workflow import parse
 from PIL import Image
 
@@ -233,3 +234,16 @@ def test_a_subject_is_learned_from_photos_alone_and_its_file_is_used(tmp_path):
     picture = _saved(inlay.run("subject_lora_inpaint", out=tmp_path / "used", lora=file, steps=2))
     other = _saved(inlay.run("subject_lora_inpaint", out=tmp_path / "used", lora=file, steps=2, weight=0.0))
     assert (picture != other).any()
+
+
+def test_what_the_detector_found_can_be_looked_at_before_training_begins(tmp_path):
+    """The overview of the photos is on the disk when the first step is taken."""
+    seen = []
+
+    def listen(event):
+        if isinstance(event, NodeProgress) and event.node == "train":
+            seen.append([path.name for path in tmp_path.glob("photos_*.png")])
+
+    inlay.run("subject_lora_train", epochs=1, variations=1, size=64, batch_size=200, out=tmp_path, listeners=[listen],
+              **{"set": {"train.sample_every": 0}})
+    assert seen[0] == ["photos_00001.png"]

@@ -254,6 +254,12 @@ def test_what_a_header_shows_is_refused_before_anything_runs(base, tmp_path, cha
     assert caught.value.port == "source"
 
 
+def test_the_folder_of_a_training_is_a_lora(base, tmp_path):
+    write(tmp_path / "lora.safetensors", pairs_for(base.load("cpu")))
+    save_file({"x": torch.ones(1)}, tmp_path / "checkpoint.safetensors")
+    assert lora(base, source=str(tmp_path)).denoiser.adapters[0].file == tmp_path / "lora.safetensors"
+
+
 @pytest.mark.parametrize("alpha", [float("nan"), float("inf"), -1.0, 1e30])
 def test_an_alpha_that_is_no_scale_is_refused(base, tmp_path, alpha):
     write(tmp_path / "a.safetensors", pairs_for(base.load("cpu"), alpha=alpha), "kohya")

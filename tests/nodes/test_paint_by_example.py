@@ -308,6 +308,19 @@ def test_what_is_transparent_in_an_exemplar_does_not_count(shared_pbe):
     assert not torch.equal(one.cond, condition.exemplar(encoder, image, Context()).conditioning.cond)
 
 
+def test_a_small_thing_on_a_large_transparent_canvas_is_seen_as_if_cut_out(shared_pbe):
+    encoder = model.paint_by_example(str(shared_pbe)).exemplar_encoder
+    thing, canvas, clear = torch.rand(2, 12, 10, 3), torch.zeros(2, 60, 50, 3), torch.ones(2, 60, 50)
+    canvas[0, 5:17, 20:30], clear[0, 5:17, 20:30] = thing[0], 0
+    canvas[1, 40:52, 1:11], clear[1, 40:52, 1:11] = thing[1], 0
+    one, two = (condition.exemplar(encoder, *given).conditioning.cond
+                for given in ((canvas, Context(), clear), (thing, Context())))
+    assert torch.equal(one, two)
+    with pytest.raises(BadInput, match="nothing of the exemplar") as caught:
+        condition.exemplar(encoder, canvas, Context(), torch.ones(2, 60, 50))
+    assert caught.value.port == "mask"
+
+
 def test_several_exemplars_make_one_row_each(shared_pbe):
     encoder = model.paint_by_example(str(shared_pbe)).exemplar_encoder
     images = torch.rand(3, 16, 16, 3)
