@@ -150,16 +150,17 @@ class Source:
         places = [(pair, variation) for variation in range(self.variations) for pair in range(len(self.pairs))]
         starts = range(0, len(places), CACHE_PART)
         files = [folder / f"{start // CACHE_PART:05d}.safetensors" for start in starts]
-        for number, (start, file) in enumerate(zip(starts, files, strict=True)):
-            count = min(CACHE_PART, len(places) - start)
-            if number % workers.count == workers.rank and _kept(file, count) is None:
+        counts = [min(CACHE_PART, len(places) - start) for start in starts]
+        parts = [_kept(file, count) for file, count in zip(files, counts, strict=True)]
+        for number, (start, file, count) in enumerate(zip(starts, files, counts, strict=True)):
+            if number % workers.count == workers.rank and parts[number] is None:
                 batches = [encode(*self.examples(places[at:at + 16]), self.encoders)
                            for at in range(start, start + count, 16)]
                 write_tensors({name: torch.cat([getattr(batch, name) for batch in batches])
                                for name in Batch._fields}, file)
             progress(number + 1, len(files))
         workers.wait()
-        parts = [_kept(file, min(CACHE_PART, len(places) - start)) for start, file in zip(starts, files, strict=True)]
+        parts = [part or _kept(file, count) for part, file, count in zip(parts, files, counts, strict=True)]
         whole = [part for part in parts if part is not None]
         if len(whole) < len(files):
             raise TrainingFailed(None, found=f"encoded examples in {folder} that changed during the run",

@@ -58,7 +58,8 @@ def table(values: Annotated[Sequence[float | str | None], Port("FLOAT", "a numbe
     markdown = _markdown([["", *headings], *shown], title)
     picture = _picture([["", *headings], *shown], title)
     saved = [_write(ctx, prefix, ".md", markdown.encode("utf-8")),
-             _write(ctx, prefix, ".csv", _csv([["", *headings], *exact])), _write(ctx, prefix, ".png", _png(picture))]
+             _write(ctx, prefix, ".csv", _csv([["", *map(_inert, headings)], *exact])),
+             _write(ctx, prefix, ".png", _png(picture))]
     return Tabled(markdown, picture[None], saved)
 
 
@@ -77,7 +78,7 @@ def _rows(values: list[float | str | None], labels: list[str], width: int, digit
             continue
         name = labels[start] if start < len(labels) and labels[start] else f"{start // width + 1}"
         cells = [*part, *[None] * (width - len(part))]
-        exact.append([name, *map(_whole, cells)])
+        exact.append([_inert(name), *map(_whole, cells)])
         shown.append([name, *(_said(value, digits) for value in cells)])
     return exact, shown
 
@@ -107,8 +108,7 @@ def _markdown(rows: list[list[str]], title: str) -> str:
 
 def _csv(rows: list[list[str]]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([_inert(row[0]), *row[1:]] if number else map(_inert, row)
-                                                    for number, row in enumerate(rows))
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8")
 
 
