@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .errors import NodeError as NodeError
     from .errors import Problem as Problem
     from .errors import WorkflowError as WorkflowError
+    from .notices import notice as notice
     from .spec import ModelSource as ModelSource
     from .spec import NodeSpec as NodeSpec
     from .spec import PathRole as PathRole
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "context": ("Context",),
     "errors": ("BadInput", "Cancelled", "InlayError", "ModelError", "NodeError", "Problem", "WorkflowError"),
+    "notices": ("notice",),
     "spec": ("ModelSource", "NodeSpec", "PathRole", "Port", "ReadMany", "ReadPath", "ReadPaths", "Registry", "Repeat",
              "node"),
 }

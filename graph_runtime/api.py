@@ -10,7 +10,7 @@ from . import recall
 from .cache import DiskCache
 from .context import Context
 from .errors import BadInput, Problem, WorkflowError
-from .events import CancelToken, Event, Listener, ModelMoved, NodeFinished
+from .events import CancelToken, Event, Listener, ModelMoved, NodeFinished, Warned
 from .execute import execute
 from .loading import Loaded, Source, load, pack, shipped
 from .models import ModelDescription
@@ -59,11 +59,25 @@ def check(
     **values: Any,
 ) -> list[Problem]:
     """Every problem of a workflow, without running it; an empty list when there is none."""
+    return findings(source, inputs=inputs, nodes=nodes, out=out, set=set, **values)[0]
+
+
+def findings(
+    source: Source,
+    /,
+    *,
+    inputs: str | os.PathLike[str] | None = None,
+    nodes: Iterable[Any] = (),
+    out: str | os.PathLike[str] = "inlay-out",
+    set: Mapping[str, Any] | None = None,
+    **values: Any,
+) -> tuple[list[Problem], list[Warned]]:
+    """`check`, and what is no problem but should be known, such as what a model's file says and nobody uses."""
     try:
-        load(source, values=values, settings=set, inputs=inputs, out=out, nodes=nodes).plan()
+        plan = load(source, values=values, settings=set, inputs=inputs, out=out, nodes=nodes).plan()
     except WorkflowError as error:
-        return error.problems
-    return []
+        return error.problems, []
+    return [], plan.warnings
 
 
 def run(
@@ -135,6 +149,8 @@ def run_loaded(
     recall.remember(plan)
     models.log = lambda message: ctx.emit(ModelMoved(message))
     try:
+        for warning in plan.warnings:
+            ctx.pass_on(warning)
         values = execute(plan, ctx, memory=kept if cache else None, disk=disk)
     finally:
         models.log = lambda message: None
@@ -192,4 +208,4 @@ def _fetch(plan: Plan) -> bool:
     return downloaded
 
 
-__all__ = ["Loaded", "Result", "Source", "check", "load", "pack", "run", "run_loaded", "shipped"]
+__all__ = ["Loaded", "Result", "Source", "check", "findings", "load", "pack", "run", "run_loaded", "shipped"]

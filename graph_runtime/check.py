@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from .context import safe_prefix
 from .errors import BadInput, Problem, WorkflowError, did_you_mean, shorten
+from .events import Warned
 from .pairing import Link, pair
 from .paths import Reader
 from .spec import NodeSpec, PathRole, Registry
@@ -33,6 +34,7 @@ class Checked:
         digests: per node, of the files it reads; None when one of them will only exist during the run.
         known: outputs of static nodes.
         files: what is read: name, digest, path.
+        warnings: what is no problem, and a person should know.
     """
 
     order: list[str]
@@ -43,6 +45,7 @@ class Checked:
     known: dict[str, tuple[Any, ...]]
     targets: dict[str, tuple[str, str]]
     files: dict[Override, dict[str, str]]
+    warnings: list[Warned]
 
 
 class Checker:
@@ -85,11 +88,12 @@ class Checker:
         order = self._order(targets)
         blamed = {problem.node for problem in self.problems}
         ready = [name for name in order if name not in blamed and name in self.settings]
-        known, wrong = pair(ready, self.specs, self.settings, self.links)
+        known, wrong, warnings = pair(ready, self.specs, self.settings, self.links)
         self.problems += wrong
         if self.problems:
             raise WorkflowError(self.problems)
-        return Checked(order, self.specs, self.settings, self.links, self.digests, known, targets, self.files)
+        return Checked(order, self.specs, self.settings, self.links, self.digests, known, targets, self.files,
+                       warnings)
 
     # nodes and their settings
 
@@ -209,12 +213,8 @@ class Checker:
             return value, ""
         if found is not None:
             size = str(path.stat().st_size) if path.is_file() else ""
-            self.files[node, parameter] = {
-                "name": path.name,
-                "digest": found,
-                "path": str(path),
-                "kind": role.kind, "size": size,
-            }
+            self.files[node, parameter] = {"name": path.name, "digest": found, "path": str(path), "kind": role.kind,
+                                           "size": size}
         return str(path), found
 
     # wires

@@ -231,9 +231,15 @@ def _require_file_first(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace, rest: list[str]) -> int:
     from . import api
 
-    problems = api.check(options.file, inputs=options.inputs)
+    problems, warnings = api.findings(options.file, inputs=options.inputs)
+    for warning in warnings:
+        print(clean(f"warning: {warning.node}: {warning.message}"), file=sys.stderr)
     if options.json:
-        print(json.dumps({"status": "error" if problems else "ok", "problems": [_problem_json(p) for p in problems]}))
+        print(json.dumps({
+            "status": "error" if problems else "ok",
+            "problems": [_problem_json(p) for p in problems],
+            "warnings": [{"node": warning.node, "message": warning.message} for warning in warnings],
+        }))
     elif problems:
         print(f"inlay: {clean(str(WorkflowError(problems)))}", file=sys.stderr)
     else:

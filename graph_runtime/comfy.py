@@ -31,6 +31,7 @@ from .context import Context
 from .digests import digest
 from .errors import BadInput, NodeError, Problem, did_you_mean, shorten
 from .models import is_out_of_memory
+from .notices import hearing
 from .paths import home
 from .session import environment
 from .settings import Setting, settings_of
@@ -134,7 +135,10 @@ class HostNode:
             ctx.node = display_name(spec.id)
             ctx.check_cancelled()
             try:
-                outputs = _call(spec, _arguments(spec, inputs), ctx)
+                with hearing() as said:
+                    outputs = _call(spec, _arguments(spec, inputs), ctx)
+                for message in said:
+                    ctx.warn(message)
             except BadInput as error:
                 raise NodeError(error.at(ctx.node), spec.id) from error
         values = tuple(_to_host(port.socket, value) for port, value in zip(spec.outputs.values(), outputs, strict=True))

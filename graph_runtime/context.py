@@ -46,6 +46,7 @@ class Context:
         self.spent: Callable[[str], float | None] = lambda socket: None  # see `time_of`
         self.node = ""  # the running node's name, kept up to date by the executor
         self.saved: list[Path] = []
+        self._warned: set[Warned] = set()
 
     @property
     def device(self) -> str:
@@ -83,8 +84,14 @@ class Context:
             raise Cancelled(f"cancelled in node {self.node}" if self.node else "cancelled")
 
     def warn(self, message: str) -> None:
-        """Say something the user should know; the node's name is added."""
-        self.emit(Warned(self.node or None, message))
+        """Say something the user should know, once a run; the node's name is added."""
+        self.pass_on(Warned(self.node or None, message))
+
+    def pass_on(self, warning: Warned) -> None:
+        """A warning with its node, such as those of the check; what was said before is not said again."""
+        if warning not in self._warned:
+            self._warned.add(warning)
+            self.emit(warning)
 
     def announce(self, path: Path) -> None:
         """Name a file or folder below the output folder that a node keeps up to date itself, such as a model."""

@@ -9,6 +9,7 @@ from .context import Context
 from .errors import BadInput, Cancelled, NodeError, Problem, shorten
 from .events import NodeFinished, NodeStarted, RunFinished, RunStarted
 from .models import is_out_of_memory
+from .notices import hearing
 from .plan import Plan, Step
 
 
@@ -52,7 +53,10 @@ def execute(
                 readers[slot] -= 1
                 if not readers[slot]:
                     values[slot] = None
-            outputs = _call(step, arguments, ctx)
+            with hearing() as said:
+                outputs = _call(step, arguments, ctx)
+            for message in said:
+                ctx.warn(message)
             del arguments
             if keys is not None and step.files and not plan.still_reads(step):
                 ctx.warn("a file that this node reads changed during the run: nothing that follows from it is kept")

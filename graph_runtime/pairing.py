@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import BadInput, Problem, shorten
+from .events import Warned
+from .notices import hearing
 from .spec import NodeSpec
 
 Link = tuple[str, str, str]  # (socket, source node, source output)
@@ -15,7 +17,7 @@ def pair(
     specs: Mapping[str, NodeSpec],
     settings: Mapping[str, dict[str, Any]],
     links: Mapping[str, list[Link]],
-) -> tuple[Known, list[Problem]]:
+) -> tuple[Known, list[Problem], list[Warned]]:
     """Run the nodes that only describe (model loaders), and every check hook on what is known.
 
     Args:
@@ -25,11 +27,12 @@ def pair(
         links: the wires into them.
 
     Returns:
-        The outputs of the static nodes, and what does not fit.
+        The outputs of the static nodes, what does not fit, and what a person should know of the rest.
     """
     known: Known = {}
     facts: dict[str, Mapping[str, Any]] = {}
     problems: list[Problem] = []
+    warnings: list[Warned] = []
     for name in order:
         spec, wires = specs[name], links.get(name, [])
         if not (spec.static or spec.check):
@@ -40,10 +43,12 @@ def pair(
             if source in known
         }
         try:
-            if spec.check is not None:
-                facts[name] = spec.check({**_heard(spec, wires, facts), **given}, settings[name]) or {}
-            if spec.static and len(given) == len(wires):
-                known[name] = tuple(spec.run(**settings[name], **given))
+            with hearing() as said:
+                if spec.check is not None:
+                    facts[name] = spec.check({**_heard(spec, wires, facts), **given}, settings[name]) or {}
+                if spec.static and len(given) == len(wires):
+                    known[name] = tuple(spec.run(**settings[name], **given))
+            warnings += [Warned(name, message) for message in said]
         except BadInput as error:
             problems.append(error.at(name))
         except Exception as error:  # a description made from a damaged file; nothing has run yet
@@ -56,7 +61,7 @@ def pair(
                     f"check what {spec.id} is given; is a model's configuration damaged?",
                 )
             )
-    return known, problems
+    return known, problems, warnings
 
 
 def _heard(spec: NodeSpec, wires: list[Link], facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

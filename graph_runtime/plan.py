@@ -13,6 +13,7 @@ from typing import Any
 
 from .check import Checked, Checker, Override
 from .digests import digest
+from .events import Warned
 from .models import ModelDescription
 from .spec import NodeSpec, Registry
 from .workflow import Workflow
@@ -40,6 +41,7 @@ class Plan:
     outputs: dict[str, int]  # name -> slot
     workflow: Workflow
     files: dict[Override, dict[str, str]] = field(default_factory=dict)  # what was read: name, digest, path
+    warnings: list[Warned] = field(default_factory=list)  # what the check has to say of what it lets pass
 
     @cached_property
     def slots(self) -> int:
@@ -111,7 +113,8 @@ def make_plan(
             slots[name, output] = step.first_slot + number
         steps.append(step)
     files = {key: value for key, value in checked.files.items() if key[0] in index}
-    return Plan(steps, {name: slots[target] for name, target in checked.targets.items()}, workflow, files)
+    return Plan(steps, {name: slots[target] for name, target in checked.targets.items()}, workflow, files,
+                checked.warnings)
 
 
 def _step(name: str, checked: Checked, slots: Mapping[tuple[str, str], int], index: Mapping[str, int]) -> Step:
