@@ -1,5 +1,11 @@
-# make demo   the main job on the sample picture        make lint   ruff and mypy
-# make test   the tests                                  make docs   the node reference, anew
+# make demo       the main job on the sample picture
+# make test       the tests, in two processes (WORKERS=4 for more)
+# make test-all   the same and the slow ones
+# make lint       ruff and mypy
+# make docs       the node reference, anew
+# make wheel-test a wheel, installed alone, does the main jobs
+# make clean      remove what these made
+#
 # A torch that is there already (active environment) is used as it is and never replaced; otherwise .venv gets one,
 # the CPU build where no NVIDIA GPU is found.
 
@@ -9,14 +15,21 @@ BIN := $(VENV)/bin
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint docs wheel-test clean
+# One thread a process: two that share a core's caches are faster than two that each start two threads.
+WORKERS ?= 2
+PYTEST = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 INLAY_OFFLINE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+
+.PHONY: demo test test-all lint docs wheel-test clean help
 
 demo: $(VENV)/.ready
 	@$(BIN)/inlay run zero_shot_inpaint --out inlay-out
 	@echo "the picture above was made by the embedded model; try your own: $(BIN)/inlay run zero_shot_inpaint --image photo.png --mask hole.png --source HUB_ID"
 
 test: $(VENV)/.test
-	@$(BIN)/python -m pytest -q
+	@$(PYTEST) -m "not slow and not cuda"
+
+test-all: $(VENV)/.test
+	@$(PYTEST) -m "not cuda"
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
@@ -58,6 +71,9 @@ $(VENV)/.lint: $(VENV)/.ready
 
 wheel-test:
 	@PYTHON=$(PYTHON) sh .ci/wheel-test
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info inlay-out .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,6 +1,12 @@
 """Fixtures of every test."""
 
+import os
+
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: as many threads as cores, in each process, is slow
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from inlay.graph_runtime import session
 
 
@@ -9,3 +15,13 @@ def _own_home(tmp_path_factory, monkeypatch):
     """A home and a session of its own for every test."""
     monkeypatch.setenv("INLAY_HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setattr(session, "_sessions", {})
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that need an NVIDIA GPU are named as not run where there is none."""
+    if any(item.get_closest_marker("cuda") for item in items):
+        import torch
+
+        for item in items:
+            if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+                item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU here"))
