@@ -4,7 +4,6 @@
 number from file to file. A picture's colour profile is not applied: the numbers are what is kept.
 """
 
-import glob
 import io
 import json
 import re
@@ -12,7 +11,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +20,9 @@ from PIL import UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from ..graph_runtime import BadInput
-from ..graph_runtime.errors import shorten
+from ._folders import SIGNATURES, find_pictures, missing
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"})
 MAX_PIXELS = 100_000_000  # of one picture: 1.2 GB as float32
 MAX_BATCH_PIXELS = 400_000_000  # of a whole folder or glob
 SIDE_LIMIT = {"jpeg": 65_500, "webp": 16_383}
@@ -38,11 +35,6 @@ UPRIGHT = {
     5: Pil.Transpose.TRANSPOSE, 6: Pil.Transpose.ROTATE_270, 7: Pil.Transpose.TRANSVERSE, 8: Pil.Transpose.ROTATE_90,
 }
 EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
-SIGNATURES = {  # what people try to open most often among the formats that are not read
-    b"ftyphei": "a HEIC photo", b"ftypmif": "a HEIC photo", b"ftypavif": "an AVIF picture", b"%PDF": "a PDF document",
-    b"8BPS": "a Photoshop file", b"<svg": "an SVG drawing", b"<?xml": "an XML file", b"PK\x03\x04": "a zip archive",
-    b"\x00\x00\x01\x00": "an icon file", b"<!DOCTYPE": "a web page", b"<html": "a web page",
-}
 
 Array = NDArray[np.float32]
 
@@ -94,50 +86,6 @@ class Picture:
 def unit(picture: Pil.Image | None) -> Array:
     """8-bit samples as float32 `x / 255`."""
     return np.asarray(picture, dtype=np.uint8).astype(np.float32) / np.float32(255)
-
-
-def find_pictures(path: str) -> list[Path]:
-    """The files that `path` means: one file, the pictures in a folder, or those that a glob matches, sorted naturally.
-
-    Raises:
-        BadInput: nothing is there, or a file found in a folder is a link that leads out of it.
-    """
-    given = Path(path)
-    try:
-        if given.is_file():
-            return [given]
-        found = list(given.iterdir()) if given.is_dir() else [Path(match) for match in glob.glob(path)]
-        exists = given.exists()
-    except (OSError, ValueError) as error:  # too long a name, a null byte, no permission
-        raise BadInput("path", found=f"{shorten(path)}: {getattr(error, 'strerror', None) or error}",
-                       expected="a picture file, a folder or a glob",
-                       fix="check the name and its permissions") from error
-    if given.is_dir():
-        root = given
-    elif glob.has_magic(path):
-        root = Path(*[part for i, part in enumerate(given.parts) if not glob.has_magic("/".join(given.parts[: i + 1]))])
-    elif exists:
-        raise BadInput("path", found=f"{path!r}, which is not an ordinary file", expected="a picture file",
-                       fix="name a PNG, JPEG, WebP, BMP, TIFF or GIF file")
-    else:
-        raise _missing(given)
-    files = sorted((p for p in found if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith(".")),
-                   key=natural_key)
-    if not files:
-        raise BadInput("path", found=f"no picture among the {len(found)} entries of {path!r}",
-                       expected="PNG, JPEG, WebP, BMP, TIFF or GIF files there",
-                       fix="check the folder or the pattern")
-    for file in files:
-        if not file.resolve().is_relative_to(root.resolve()):
-            raise BadInput("path", found=f"{file.name!r}, a link that leads out of {str(root)!r}",
-                           expected="files that lie in that folder", fix="copy the file there, or name it by itself")
-    return files
-
-
-def natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Sorts `2.png` before `10.png`."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold())
-            for part in re.split(r"(\d+)", path.name) if part] + [(1, 0, str(path))]
 
 
 def read_pictures(path: str) -> list[Picture]:
@@ -224,7 +172,7 @@ def _open(path: Path) -> Pil.Image:
         raise BadInput("path", found=f"{path.name!r} {size}", expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels",
                        fix="scale the picture down first") from error
     except FileNotFoundError:
-        raise _missing(path) from None
+        raise missing(path) from None
     except UnidentifiedImageError as error:
         raise _unidentified(path) from error
     except MemoryError:
@@ -307,16 +255,6 @@ def _convert(path: Path, picture: Pil.Image, notes: list[str]) -> Picture:
 def _refused(path: Path, what: str) -> BadInput:
     return BadInput("path", found=f"{path.name!r} with {what}", fix="save it as an 8-bit or 16-bit PNG",
                     expected="8-bit samples (modes 1, L, LA, P, RGB, RGBA, CMYK) or 16-bit grey, whose range is known")
-
-
-def _missing(path: Path) -> BadInput:
-    folder = path.parent
-    names = [p.name for p in folder.glob("*")] if folder.is_dir() else []
-    near = get_close_matches(path.name, names, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]!r}?" if near else "check the name"
-    where = "" if folder.is_dir() else f" (and no folder {str(folder)!r})"
-    return BadInput("path", found=f"no file {str(path)!r}{where}", fix=hint,
-                    expected="a picture file, a folder or a glob")
 
 
 def _unidentified(path: Path) -> BadInput:

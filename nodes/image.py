@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPaths, node
 from ._augment import Augment, cut_reference
+from ._folders import left_out
 from ._images import blend, common_batch, match_colours, nearest_known, noise_like, per_variation, smooth_fill
 from ._masks import bounding_box, inward_ramp, unit_mask
 from ._pictures import MAX_PIXELS, SIDE_LIMIT, Picture, read_pictures, write_picture
@@ -61,7 +62,7 @@ def load(path: ReadPaths, ctx: Context) -> Loaded:
 
     PNG, JPEG, WebP, BMP, TIFF and GIF; modes 1, L, LA, P, RGB, RGBA, CMYK and 16-bit grey (`x / 65535`). The EXIF
     orientation is applied. `image` is `[b h w 3]`; `mask` is 1 − alpha `[b h w]`, zeros where a file has no alpha.
-    Of animated files the first frame is used, with a warning.
+    Of animated files the first frame is used, with a warning; so is what in a folder is no picture left out.
 
     Args:
         path: A picture, a folder of pictures, or a glob such as `photos/*.png` (sorted naturally, all of one size).
@@ -71,6 +72,8 @@ def load(path: ReadPaths, ctx: Context) -> Loaded:
             sizes that differ (they are listed).
     """
     pictures = read_pictures(path)
+    if rest := left_out(path):
+        ctx.warn(rest)
     for picture in pictures:
         for note in picture.notes:
             ctx.warn(f"{picture.path.name}: {note}")

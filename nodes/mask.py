@@ -12,6 +12,7 @@ from ..graph_runtime import BadInput, Context, ReadPaths, node
 from ._brush import Box as PixelBox
 from ._brush import brush as brush_mask
 from ._brush import require_box
+from ._folders import left_out
 from ._masks import (
     Box,
     bounding_box,
@@ -61,7 +62,10 @@ def load(path: ReadPaths, ctx: Context, channel: Literal["auto", "alpha", "lumin
         BadInput: what image.load refuses; channel=alpha for a file without transparency.
     """
     planes = []
-    for picture in read_pictures(path):
+    pictures = read_pictures(path)
+    if rest := left_out(path):
+        ctx.warn(rest)
+    for picture in pictures:
         soft = torch.from_numpy(_channel(picture, channel))
         soft = 1 - soft if invert else soft
         plane = soft if threshold is None else (soft >= threshold).to(torch.float32)

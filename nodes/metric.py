@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPaths, node
+from ._folders import find_pictures, left_out
 from ._masks import bounding_box
 from ._metrics import WINDOW, frechet, similarity_map
-from ._pictures import find_pictures, read_picture
+from ._pictures import read_picture
 from ._ports import Clip, Dino, Image, Mask, Value, describe, require_finite, require_image, require_mask
 from ._seeing import picture_vectors, unit
 from ._tensors import plain_mode
@@ -231,6 +232,8 @@ def fid(path: ReadPaths, reference: ReadPaths, features: Dino, ctx: Context) -> 
     with plain_mode(), ctx.lease(features) as module:
         for port, where in (("path", path), ("reference", reference)):
             files = find_pictures(where)
+            if rest := left_out(where):
+                ctx.warn(f"{port}: {rest}")
             if len(files) < 2:
                 raise BadInput(port, found=f"{len(files)} pictures", expected="two or more, better a thousand",
                                fix="name a folder of pictures")

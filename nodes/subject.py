@@ -14,10 +14,10 @@ from torch import Tensor
 from ..graph_runtime import BadInput, Context, ReadMany, ReadPath, ReadPaths, node
 from ._boxes import Box, padded, read_boxes, unfit
 from ._detect import Detection, Pick, Wanted, check_wanted, choose, find_all, nothing_found, tell
+from ._folders import find_pictures, left_out
 from ._grid import columns_for, draw_sheet
 from ._photos import Photo, at_port, look_at, mask_boxes
 from ._photos import Photos as SomePhotos
-from ._pictures import find_pictures
 from ._ports import Detector, Image, Photos
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -78,7 +78,11 @@ def photos(path: ReadMany, ctx: Context, detector: Detector | None = None, masks
     """
     wanted = Wanted(label, score, min_area, max_area, pick)
     _check({"detector": detector}, {**wanted._asdict(), "masks": masks, "boxes": boxes})
-    files = [file for one in (path if isinstance(path, list) else [path]) for file in find_pictures(one)]
+    looked = path if isinstance(path, list) else [path]
+    files = [file for one in looked for file in find_pictures(one)]
+    elsewhere = frozenset(Path(other).name for other in (masks, boxes) if other is not None)  # read in their own ways
+    for rest in filter(None, (left_out(one, but=elsewhere) for one in looked)):
+        ctx.warn(rest)
     sizes = look_at(files)
     drawn: dict[str, Path] = {}
     if masks is not None:
@@ -108,6 +112,8 @@ def _from_masks(files: Sequence[Path], masks: str, sizes: Sizes, areas: tuple[fl
     """Boxes and mask files by the photos' names."""
     with at_port("masks"):
         there = find_pictures(masks)
+    if rest := left_out(masks):
+        ctx.warn(f"masks: {rest}")
     found = mask_boxes(files, there, sizes, lambda number: ctx.progress(number, len(files)))
     for name, (_, _, share) in found.items():
         if why := unfit(share, *areas):

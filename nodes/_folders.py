@@ -1,0 +1,133 @@
+"""What a path means: one picture, the pictures of a folder, or those that a glob matches; and what is left out."""
+
+import glob
+import re
+from difflib import get_close_matches
+from pathlib import Path
+
+from ..graph_runtime import BadInput
+from ..graph_runtime.errors import shorten
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"})
+SIGNATURES = {  # what people try to open most often among the formats that are not read
+    b"ftyphei": "a HEIC photo", b"ftypmif": "a HEIC photo", b"ftypavif": "an AVIF picture", b"%PDF": "a PDF document",
+    b"8BPS": "a Photoshop file", b"<svg": "an SVG drawing", b"<?xml": "an XML file", b"PK\x03\x04": "a zip archive",
+    b"\x00\x00\x01\x00": "an icon file", b"<!DOCTYPE": "a web page", b"<html": "a web page",
+}
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # and RIFF….WEBP: how pictures begin that are read
+TIFF = (b"II*\0", b"MM\0*")  # many a camera's raw photo begins so too
+ENDINGS = {  # what a file is by its ending alone
+    **dict.fromkeys((".heic", ".heif"), "a HEIC photo"), ".avif": "an AVIF picture", ".jxl": "a JPEG XL picture",
+    **dict.fromkeys((".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"), "a camera's raw photo"),
+    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "a video"), ".psd": "a Photoshop file",
+    **dict.fromkeys((".exr", ".hdr"), "a picture of high dynamic range"),
+}
+#: What systems put into folders of pictures; so are all names that begin with a dot.
+SYSTEM = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"})
+NAMED = 4  # of the files that are left out
+
+
+def find_pictures(path: str) -> list[Path]:
+    """The files that `path` means: one file, the pictures in a folder, or those that a glob matches, sorted naturally.
+
+    Raises:
+        BadInput: nothing is there, or a file found in a folder is a link that leads out of it.
+    """
+    given = Path(path)
+    try:
+        if given.is_file():
+            return [given]
+        found, exists = _entries(path), given.exists()
+    except (OSError, ValueError) as error:  # too long a name, a null byte, no permission
+        raise BadInput("path", found=f"{shorten(path)}: {getattr(error, 'strerror', None) or error}",
+                       expected="a picture file, a folder or a glob",
+                       fix="check the name and its permissions") from error
+    if given.is_dir():
+        root = given
+    elif glob.has_magic(path):
+        root = Path(*[part for i, part in enumerate(given.parts) if not glob.has_magic("/".join(given.parts[: i + 1]))])
+    elif exists:
+        raise BadInput("path", found=f"{path!r}, which is not an ordinary file", expected="a picture file",
+                       fix="name a PNG, JPEG, WebP, BMP, TIFF or GIF file")
+    else:
+        raise missing(given)
+    files = sorted((entry for entry in found if _is_read(entry)), key=natural_key)
+    if not files:
+        rest = left_out(path)
+        raise BadInput("path", found=f"no picture among the {len(found)} entries of {path!r}"
+                       + (f" ({rest})" if rest else ""), expected="PNG, JPEG, WebP, BMP, TIFF or GIF files there",
+                       fix="convert them to PNG or JPEG" if rest else "check the folder or the pattern")
+    for file in files:
+        if not file.resolve().is_relative_to(root.resolve()):
+            raise BadInput("path", found=f"{file.name!r}, a link that leads out of {str(root)!r}",
+                           expected="files that lie in that folder", fix="copy the file there, or name it by itself")
+    return files
+
+
+def left_out(path: str, *, but: frozenset[str] = frozenset()) -> str:
+    """What lies where `path` looks and is not read as a picture, in a few words; empty for a single file, or none.
+
+    Files that systems put there (`.DS_Store`, `Thumbs.db`, `._photo.jpg`) are passed over without a word.
+
+    Args:
+        path: as `find_pictures` takes it.
+        but: names that somebody else reads.
+    """
+    try:
+        rest = sorted((entry for entry in ([] if Path(path).is_file() else _entries(path))
+                       if not _is_read(entry) and not _is_systems(entry) and entry.name not in but), key=natural_key)
+    except (OSError, ValueError):  # find_pictures says what is wrong with it
+        return ""
+    if not rest:
+        return ""
+    named = [f"{entry.name} ({kind})" if (kind := _kind(entry)) else entry.name for entry in rest[:NAMED]]
+    more = f" and {len(rest) - NAMED} more" if len(rest) > NAMED else ""
+    return f"left out: {', '.join(named)}{more}"
+
+
+def _entries(path: str) -> list[Path]:
+    given = Path(path)
+    return list(given.iterdir()) if given.is_dir() else [Path(match) for match in glob.glob(path)]
+
+
+def _is_read(entry: Path) -> bool:
+    return entry.suffix.lower() in SUFFIXES and entry.is_file() and not _is_systems(entry)
+
+
+def _is_systems(entry: Path) -> bool:
+    return entry.name.startswith(".") or entry.name.lower() in SYSTEM
+
+
+def _kind(entry: Path) -> str:
+    """What an entry is that is not read, or nothing where its name says enough."""
+    if entry.is_dir():
+        return "a folder: only the pictures beside it are read"
+    if not entry.is_file():
+        return "not an ordinary file"
+    try:
+        with entry.open("rb") as file:
+            head = file.read(32)
+    except OSError as error:
+        return error.strerror or "cannot be read"
+    if head.startswith(PICTURES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
+        return "a picture under another ending: rename it"
+    kind = next((name for mark, name in SIGNATURES.items() if mark in head), "")
+    kind = kind or ENDINGS.get(entry.suffix.lower(), "")
+    return "a picture under another ending: rename it" if not kind and head.startswith(TIFF) else kind
+
+
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sorts `2.png` before `10.png`."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold())
+            for part in re.split(r"(\d+)", path.name) if part] + [(1, 0, str(path))]
+
+
+def missing(path: Path) -> BadInput:
+    """Nothing is there: which name comes near."""
+    folder = path.parent
+    names = [p.name for p in folder.glob("*")] if folder.is_dir() else []
+    near = get_close_matches(path.name, names, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]!r}?" if near else "check the name"
+    where = "" if folder.is_dir() else f" (and no folder {str(folder)!r})"
+    return BadInput("path", found=f"no file {str(path)!r}{where}", fix=hint,
+                    expected="a picture file, a folder or a glob")

@@ -1,0 +1,105 @@
+"""A folder or glob of pictures: what is read, and that what is left out is named."""
+
+import pytest
+from inlay.graph_runtime import BadInput, Context
+from inlay.nodes import image, mask
+from inlay.nodes._folders import find_pictures, left_out
+from inlay.nodes.subject import photos
+from PIL import Image as Pil
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 64
+
+
+class Heard(Context):
+    """A context that remembers warnings."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.said = []
+
+    def warn(self, message):
+        self.said.append(message)
+
+
+@pytest.fixture
+def ctx(tmp_path):
+    return Heard(out=tmp_path / "out")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A phone's folder: photos, and what else gathers in one."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in (1, 2, 10):
+        Pil.new("RGB", (8, 6), (number, 9, 9)).save(folder / f"IMG_{number}.JPG")
+    for name in (".DS_Store", "Thumbs.db", "._IMG_1.JPG", "desktop.ini"):
+        (folder / name).write_bytes(b"\0\1")
+    return folder
+
+
+def names(paths):
+    return [path.name for path in paths]
+
+
+def test_what_systems_put_into_a_folder_is_no_news(folder):
+    assert names(find_pictures(str(folder))) == ["IMG_1.JPG", "IMG_2.JPG", "IMG_10.JPG"]
+    assert left_out(str(folder)) == ""
+
+
+@pytest.mark.parametrize(("name", "content", "said"), [
+    ("IMG_3.HEIC", HEIC, "IMG_3.HEIC (a HEIC photo)"),
+    ("IMG_3.HEIC", b"", "IMG_3.HEIC (a HEIC photo)"),
+    ("notes.txt", b"hello", "notes.txt"),
+    ("scan.pdf", b"%PDF-1.7", "scan.pdf (a PDF document)"),
+    ("clip.MOV", b"\0\0\0\x14ftypqt  ", "clip.MOV (a video)"),
+    ("raw.NEF", b"MM\0*\0\0\0\x08", "raw.NEF (a camera's raw photo)"),
+    ("photo", b"\x89PNG\r\n\x1a\n", "photo (a picture under another ending: rename it)"),
+    ("photo.jpg_large", b"\xff\xd8\xff\xe0", "photo.jpg_large (a picture under another ending: rename it)"),
+    ("photo.img", b"RIFF\x10\0\0\0WEBPVP8 ", "photo.img (a picture under another ending: rename it)"),
+    ("scan.img", b"II*\0\x08\0\0\0", "scan.img (a picture under another ending: rename it)"),
+])
+def test_a_file_that_is_no_picture_is_named_with_what_it_is(folder, name, content, said):
+    (folder / name).write_bytes(content)
+    assert left_out(str(folder)) == f"left out: {said}"
+    assert left_out(str(folder / "*")) == f"left out: {said}"
+    assert left_out(str(folder / "*.JPG")) == ""
+    assert left_out(str(folder / "IMG_1.JPG")) == ""
+    assert left_out(str(folder), but=frozenset({name})) == ""
+
+
+def test_folders_links_to_nowhere_and_many(folder):
+    (folder / "more").mkdir()
+    (folder / "gone.png").symlink_to(folder / "nowhere.png")
+    assert left_out(str(folder)) == ("left out: gone.png (not an ordinary file), more (a folder: only the pictures "
+                                     "beside it are read)")
+    for number in range(1, 12):
+        (folder / f"a{number}.txt").write_text("x")
+    assert left_out(str(folder)) == "left out: a1.txt, a2.txt, a3.txt, a4.txt and 9 more"
+
+
+def test_every_node_that_reads_a_folder_says_what_it_leaves_out(folder, ctx):
+    (folder / "IMG_3.HEIC").write_bytes(HEIC)
+    said = "left out: IMG_3.HEIC (a HEIC photo)"
+    assert len(image.load(str(folder), ctx).image) == 3
+    assert ctx.said == [said]
+    mask.load(str(folder), ctx)
+    assert ctx.said[1] == said
+    ctx.said.clear()
+    photos(str(folder), ctx)
+    assert ctx.said == [said]
+
+
+def test_a_file_of_boxes_and_a_folder_of_masks_are_not_left_out(folder, tmp_path, ctx):
+    (folder / "boxes.csv").write_text("file,left,top,right,bottom\n" + "".join(
+        f"IMG_{number}.JPG,0,0,4,4\n" for number in (1, 2, 10)))
+    photos(str(folder), ctx, boxes=str(folder / "boxes.csv"))
+    assert ctx.said == []
+    photos(str(folder), ctx)
+    assert ctx.said == ["left out: boxes.csv"]
+
+
+def test_a_folder_of_other_things_alone_is_refused_with_their_names(tmp_path, ctx):
+    (tmp_path / "IMG_3.HEIC").write_bytes(HEIC)
+    with pytest.raises(BadInput, match=r"no picture among .* \(left out: IMG_3.HEIC \(a HEIC photo\)\)"):
+        image.load(str(tmp_path), ctx)
