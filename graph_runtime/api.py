@@ -10,8 +10,9 @@ from . import recall
 from .cache import DiskCache
 from .context import Context
 from .errors import BadInput, Problem, WorkflowError
-from .events import CancelToken, Event, Listener, ModelMoved, NodeFinished, Warned
+from .events import CancelToken, Event, Listener, ModelMoved, NodeFinished
 from .execute import execute
+from .findings import Report
 from .loading import Loaded, Source, load, pack, shipped
 from .models import ModelDescription
 from .paths import home
@@ -52,32 +53,53 @@ def check(
     source: Source,
     /,
     *,
-    inputs: str | os.PathLike[str] | None = None,
-    nodes: Iterable[Any] = (),
     out: str | os.PathLike[str] = "inlay-out",
-    set: Mapping[str, Any] | None = None,
-    **values: Any,
-) -> list[Problem]:
-    """Every problem of a workflow, without running it; an empty list when there is none."""
-    return findings(source, inputs=inputs, nodes=nodes, out=out, set=set, **values)[0]
-
-
-def findings(
-    source: Source,
-    /,
-    *,
     inputs: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    memory: str | int | None = None,
     nodes: Iterable[Any] = (),
-    out: str | os.PathLike[str] = "inlay-out",
     set: Mapping[str, Any] | None = None,
+    cache: bool = True,
+    metadata: bool = True,
+    listeners: Iterable[Listener] = (),
+    cancel: CancelToken | None = None,
     **values: Any,
-) -> tuple[list[Problem], list[Warned]]:
-    """`check`, and what is no problem but should be known, such as what a model's file says and nobody uses."""
+) -> Report:
+    """Everything that can be known to be wrong with a run, without running it; takes what `run` takes.
+
+    Returns:
+        A list of the problems, empty when there is none; its `warnings` are what the run would say beforehand.
+    """
+    report = Report()
     try:
-        plan = load(source, values=values, settings=set, inputs=inputs, out=out, nodes=nodes).plan()
+        return check_loaded(
+            load(source, values=values, settings=set, inputs=inputs, out=out, nodes=nodes), device=device, memory=memory
+        )
     except WorkflowError as error:
-        return error.problems, []
-    return [], plan.warnings
+        report.take(error)
+    for look in (lambda: resolve_device(device), lambda: parse_size(memory)):
+        try:
+            look()
+        except WorkflowError as error:
+            report.take(error)
+    return report
+
+
+def check_loaded(loaded: Loaded, *, device: str = "auto", memory: str | int | None = None) -> Report:
+    """`check`, for a workflow that is loaded already."""
+    report = Report()
+
+    def look_at_plan() -> None:
+        plan = loaded.plan()
+        report.warnings += plan.warnings
+        _require_room(plan, loaded.out)
+
+    for look in (look_at_plan, lambda: resolve_device(device), lambda: parse_size(memory)):
+        try:
+            look()
+        except WorkflowError as error:
+            report.take(error)
+    return report
 
 
 def run(
@@ -208,4 +230,16 @@ def _fetch(plan: Plan) -> bool:
     return downloaded
 
 
-__all__ = ["Loaded", "Result", "Source", "check", "findings", "load", "pack", "run", "run_loaded", "shipped"]
+__all__ = [
+    "Loaded",
+    "Report",
+    "Result",
+    "Source",
+    "check",
+    "check_loaded",
+    "load",
+    "pack",
+    "run",
+    "run_loaded",
+    "shipped",
+]

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import flags
+from . import cli_run
 from .errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, clean, did_you_mean
-from .flags import Parser
+from .flags import Parser, bind, problem_json
 
 if TYPE_CHECKING:
     from .spec import NodeSpec, Registry
@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(words: list[str], as_json: bool) -> int:
     try:
-        options, rest = _parser().parse_known_args(words)
+        options, rest = _parser().parse_known_args(bind(words))
         options.words = words
         command: Callable[[argparse.Namespace, list[str]], int] = options.command
-        if rest and command is not _run:
+        if rest and not getattr(options, "takes_flags", False):
             raise WorkflowError.of(
                 "command line",
                 found=f"unknown arguments {' '.join(rest)}",
@@ -124,24 +124,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=function)
         return sub
 
-    run = add("run", _run, "run a workflow", add_help=False)
-    run.add_argument(
-        "file", metavar="FILE", nargs="?", help="a .json workflow, the name of a shipped one, or a picture"
-    )
-    run.add_argument("-h", "--help", action="store_true", help="with FILE: what this workflow lets you set")
-    run.add_argument("--set", action="append", default=[], metavar="NODE.PARAM=VALUE", help="any setting of any node")
-    run.add_argument("--out", default="inlay-out", metavar="DIR", help="where files land (default: ./inlay-out)")
-    run.add_argument("--inputs", metavar="DIR", help="a folder that paths in the file may point into")
-    run.add_argument("--device", default="auto", help="auto, cpu, cuda:0 … (default: auto)")
-    run.add_argument("--memory", metavar="SIZE", help='how much the weights may take on the device, e.g. "6GB"')
-    run.add_argument("--no-cache", action="store_true", help="compute everything anew, keep nothing")
-    run.add_argument("--no-metadata", action="store_true", help="saved pictures do not carry their workflow")
-    run.add_argument("--quiet", action="store_true", help="no progress bars")
-    run.set_defaults(parser=run)
-
-    check = add("check", _check, "find every problem of a workflow without running it")
-    check.add_argument("file", metavar="FILE")
-    check.add_argument("--inputs", metavar="DIR", help="a folder that paths in the file may point into")
+    cli_run.add_run(add)
+    cli_run.add_check(add)
 
     nodes = add("nodes", _nodes, "list the nodes, or show one in full")
     nodes.add_argument("id", metavar="ID", nargs="?")
@@ -160,91 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# run
-
-
-def _run(options: argparse.Namespace, rest: list[str]) -> int:
-    if options.file is None:
-        if not options.help:
-            options.parser.error("FILE is missing")
-        print(options.parser.format_help(), end="")
-        flags.print_shipped()
-        return 0
-    _require_file_first(options)
-    from . import api
-
-    loaded = api.load(options.file, inputs=options.inputs, out=options.out, find_files=False)
-    own = flags.parser_for(loaded, options.file)
-    if options.help:
-        print(clean(own.format_help()), end="")
-        return 0
-    found, unknown = own.parse_known_args(rest)
-    if unknown:
-        flags.unknown_flag(unknown, loaded)
-    values = {
-        name: flags.convert(text, flags.target(loaded, name)) for name, text in vars(found).items() if text is not None
-    }
-    settings = dict(flags.override(word, loaded) for word in options.set)
-    loaded = api.load(options.file, values=values, settings=settings, inputs=options.inputs, out=options.out)
-    flags.save_outputs(loaded)
-    from .progress import Bars
-
-    with Bars(enabled=not options.quiet) as bars:
-        result = api.run_loaded(
-            loaded,
-            device=options.device,
-            memory=options.memory,
-            cache=not options.no_cache,
-            metadata=not options.no_metadata,
-            listeners=[bars],
-        )
-    if options.json:
-        print(json.dumps(flags.result_json(result)))
-    else:
-        for path in result.paths:
-            print(path)
-        for name, value in result.items():
-            if isinstance(value, str):  # a report, a caption
-                print(clean(value))
-            elif isinstance(value, float):  # a measurement
-                print(f"{name}: {value:.4g}")
-        bars.summary(result)
-    return 0
-
-
-def _require_file_first(options: argparse.Namespace) -> None:
-    """A flag of the workflow before FILE would swallow FILE as its value: say so instead."""
-    first = options.words[options.words.index("run") + 1]
-    known = [word for action in options.parser._actions for word in action.option_strings]
-    if first.startswith("-") and first != "--" and first.split("=")[0] not in known:
-        raise WorkflowError.of(
-            "command line",
-            found=f"{first!r} before the workflow",
-            expected="inlay run FILE [--NAME VALUE …]",
-            fix="put FILE first, the flags after it",
-        )
-
-
-# the other commands
-
-
-def _check(options: argparse.Namespace, rest: list[str]) -> int:
-    from . import api
-
-    problems, warnings = api.findings(options.file, inputs=options.inputs)
-    for warning in warnings:
-        print(clean(f"warning: {warning.node}: {warning.message}"), file=sys.stderr)
-    if options.json:
-        print(json.dumps({
-            "status": "error" if problems else "ok",
-            "problems": [_problem_json(p) for p in problems],
-            "warnings": [{"node": warning.node, "message": warning.message} for warning in warnings],
-        }))
-    elif problems:
-        print(f"inlay: {clean(str(WorkflowError(problems)))}", file=sys.stderr)
-    else:
-        print(f"{options.file}: no problems")
-    return 2 if problems else 0
+# the commands that run nothing
 
 
 def _nodes(options: argparse.Namespace, rest: list[str]) -> int:
@@ -332,19 +232,9 @@ def _models(options: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def _problem_json(problem: Problem) -> dict[str, str | None]:
-    return {
-        "node": problem.node,
-        "port": problem.port,
-        "found": problem.found,
-        "expected": problem.expected,
-        "fix": problem.fix,
-    }
-
-
 def _report(as_json: bool, status: int, message: str, problems: Sequence[Problem]) -> int:
     if as_json:
         word = {1: "failed", 2: "error", 130: "cancelled"}[status]
-        print(json.dumps({"status": word, "message": message, "problems": [_problem_json(p) for p in problems]}))
+        print(json.dumps({"status": word, "message": message, "problems": [problem_json(p) for p in problems]}))
     print(f"inlay: {clean(message)}", file=sys.stderr)
     return status

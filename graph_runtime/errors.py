@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from unicodedata import category
 
+from .events import Warned
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -63,12 +65,15 @@ class ModelError(BadInput):
 
 
 class WorkflowError(InlayError):
-    """The workflow or what was typed is wrong; nothing ran. `problems` holds all of it, not just the first."""
+    """The workflow or what was typed is wrong; nothing ran.
+
+    `problems` holds all of it, not just the first; `warnings` what was noticed beside it.
+    """
 
     status = 2
 
-    def __init__(self, problems: Iterable[Problem]):
-        self.problems = list(problems)
+    def __init__(self, problems: Iterable[Problem], warnings: Iterable[Warned] = ()):
+        self.problems, self.warnings = list(problems), list(warnings)
         count = len(self.problems)
         lines = [
             f"  {p.where}\n    found     {p.found}\n    expected  {p.expected}\n    fix       {p.fix}"

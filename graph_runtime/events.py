@@ -52,6 +52,9 @@ class Warned:
     node: str | None
     message: str
 
+    def __str__(self) -> str:
+        return f"warning: {self.node}: {self.message}" if self.node else f"warning: {self.message}"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelMoved:

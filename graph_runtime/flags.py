@@ -3,14 +3,20 @@
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .errors import WorkflowError, did_you_mean
+from .errors import Problem, WorkflowError, did_you_mean
+from .events import Warned
 
 if TYPE_CHECKING:
     from .api import Loaded, Result
     from .settings import Setting
     from .spec import NodeSpec
+
+
+#: Flags without a value.
+SWITCHES = frozenset({"--json", "--traceback", "--no-cache", "--no-metadata", "--quiet", "--help", "--version"})
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,6 +26,22 @@ class Parser(argparse.ArgumentParser):
         """Refuse what was typed."""
         usage = self.format_usage().strip().removeprefix("usage: ")
         raise WorkflowError.of("command line", found=message, expected=usage, fix=f"see `{self.prog} --help`")
+
+
+def bind(words: Sequence[str]) -> list[str]:
+    """What was typed, with `--image -room.png` as `--image=-room.png`: a value may begin with a dash.
+
+    Only a flag that takes a value binds what follows it, and only a word that is no flag of ours.
+    """
+    bound: list[str] = []
+    for word in words:
+        before = bound[-1] if bound else ""
+        takes = before.startswith("--") and len(before) > 2 and "=" not in before and before not in SWITCHES
+        if takes and len(word) > 1 and word[0] == "-" and word[1] != "-" and word not in ("-h", "-o"):
+            bound[-1] = f"{before}={word}"
+        else:
+            bound.append(word)
+    return bound
 
 
 def print_shipped() -> None:
@@ -32,7 +54,7 @@ def print_shipped() -> None:
         print(f"  {name:26} {title}")
 
 
-def parser_for(loaded: "Loaded", file: str) -> argparse.ArgumentParser:
+def parser_for(loaded: "Loaded", file: str, command: str = "run") -> argparse.ArgumentParser:
     """A parser for the workflow's own inputs, with types, bounds and docs from the nodes they set."""
     from .settings import settings_of
     from .workflow import NAME
@@ -40,13 +62,13 @@ def parser_for(loaded: "Loaded", file: str) -> argparse.ArgumentParser:
     workflow = loaded.workflow
     about = "\n\n".join(text for text in (workflow.title, workflow.description) if text).replace("%", "%%")
     parser = Parser(
-        prog=f"inlay run {file}".replace("%", "%%"),
+        prog=f"inlay {command} {file}".replace("%", "%%"),
         description=about,
         allow_abbrev=False,
         add_help=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="and the options of every run: --set --out --inputs --device --memory --no-cache "
-        "--no-metadata --quiet --json (see `inlay run --help`)",
+        f"--no-metadata --quiet --json (see `inlay {command} --help`)",
     )
     for name in workflow.inputs:
         if not NAME.fullmatch(name) or not workflow.targets(name):
@@ -159,19 +181,31 @@ def save_outputs(loaded: "Loaded") -> None:
             workflow.nodes[saver] = Node(type="image.save", params={"prefix": name}, inputs={"image": link})
 
 
+def problem_json(problem: Problem) -> dict[str, str | None]:
+    """A problem as `--json` prints it."""
+    return {
+        "node": problem.node,
+        "port": problem.port,
+        "found": problem.found,
+        "expected": problem.expected,
+        "fix": problem.fix,
+    }
+
+
+def warning_json(warning: Warned) -> dict[str, str | None]:
+    """A warning as `--json` prints it."""
+    return {"node": warning.node, "message": warning.message}
+
+
 def result_json(result: "Result") -> dict[str, Any]:
     """What `--json` prints of a run."""
-    from .events import Warned
-
     return {
         "status": "done",
         "paths": [str(path) for path in result.paths],
         "outputs": {name: _value_json(value) for name, value in result.items()},
         "seconds": round(sum(result.timings.values()), 3),
         "timings": {name: round(seconds, 4) for name, seconds in result.timings.items()},
-        "warnings": [
-            {"node": event.node, "message": event.message} for event in result.events if isinstance(event, Warned)
-        ],
+        "warnings": [warning_json(event) for event in result.events if isinstance(event, Warned)],
     }
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .errors import BadInput, Problem, shorten
+from .errors import BadInput, shorten
 from .events import Warned
+from .findings import Findings
 from .notices import hearing
 from .spec import NodeSpec
 
 Link = tuple[str, str, str]  # (socket, source node, source output)
-Known = dict[str, tuple[Any, ...]]
 
 
 def pair(
@@ -17,7 +17,8 @@ def pair(
     specs: Mapping[str, NodeSpec],
     settings: Mapping[str, dict[str, Any]],
     links: Mapping[str, list[Link]],
-) -> tuple[Known, list[Problem], list[Warned]]:
+    found: Findings,
+) -> dict[str, tuple[Any, ...]]:
     """Run the nodes that only describe (model loaders), and every check hook on what is known.
 
     Args:
@@ -25,14 +26,13 @@ def pair(
         specs: their types.
         settings: their settings, validated.
         links: the wires into them.
+        found: takes what does not fit, and what a person should know of the rest.
 
     Returns:
-        The outputs of the static nodes, what does not fit, and what a person should know of the rest.
+        The outputs of the static nodes.
     """
-    known: Known = {}
+    known: dict[str, tuple[Any, ...]] = {}
     facts: dict[str, Mapping[str, Any]] = {}
-    problems: list[Problem] = []
-    warnings: list[Warned] = []
     for name in order:
         spec, wires = specs[name], links.get(name, [])
         if not (spec.static or spec.check):
@@ -42,26 +42,25 @@ def pair(
             for socket, source, output in wires
             if source in known
         }
+        said: list[str] = []
         try:
             with hearing() as said:
                 if spec.check is not None:
                     facts[name] = spec.check({**_heard(spec, wires, facts), **given}, settings[name]) or {}
                 if spec.static and len(given) == len(wires):
                     known[name] = tuple(spec.run(**settings[name], **given))
-            warnings += [Warned(name, message) for message in said]
         except BadInput as error:
-            problems.append(error.at(name))
+            found.problems.append(error.at(name))
         except Exception as error:  # a description made from a damaged file; nothing has run yet
-            problems.append(
-                Problem(
-                    name,
-                    None,
-                    f"{type(error).__name__}: {shorten(str(error), 200)}",
-                    "settings and files that make sense together",
-                    f"check what {spec.id} is given; is a model's configuration damaged?",
-                )
+            found.add(
+                name,
+                None,
+                f"{type(error).__name__}: {shorten(str(error), 200)}",
+                "settings and files that make sense together",
+                f"check what {spec.id} is given; is a model's configuration damaged?",
             )
-    return known, problems, warnings
+        found.warnings += [Warned(name, message) for message in said]
+    return known
 
 
 def _heard(spec: NodeSpec, wires: list[Link], facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

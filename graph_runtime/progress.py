@@ -69,8 +69,8 @@ class Bars:
                     self._log(node, step, total, note)
             case NodeFinished():
                 self._progress.advance(self._all)
-            case Warned(node=node, message=message):
-                self._say(f"warning: {node}: {message}" if node else f"warning: {message}")
+            case Warned():
+                self._say(str(event))
             case ModelMoved(message=message):
                 if self.enabled:
                     self._say(message)

@@ -33,8 +33,15 @@ def talkative(toys, graph):
 
 
 def test_the_check_says_it(talkative):
-    problems, warnings = api.findings(talkative.raw, nodes=talkative.nodes)
-    assert (problems, warnings) == ([], talkative.said)
+    report = api.check(talkative.raw, nodes=talkative.nodes)
+    assert (report, report.warnings) == ([], talkative.said)
+
+
+def test_the_check_says_it_beside_problems(talkative):
+    talkative.raw["nodes"]["wrong"] = {"type": "toy.nothing"}
+    report = api.check(talkative.raw, nodes=talkative.nodes)
+    assert [problem.node for problem in report] == ["wrong"]
+    assert report.warnings == talkative.said
 
 
 def test_a_run_says_it_once_and_before_anything_runs(talkative, tmp_path):
@@ -46,7 +53,8 @@ def test_a_run_says_it_once_and_before_anything_runs(talkative, tmp_path):
 def test_the_command_prints_it(capsys, monkeypatch):
     from inlay.graph_runtime import cli
 
-    monkeypatch.setattr(api, "findings", lambda *given, **named: ([], [Warned("model", "v_pred is not heard")]))
+    report = api.Report([], [Warned("model", "v_pred is not heard")])
+    monkeypatch.setattr(api, "check_loaded", lambda *given, **named: report)
     assert cli.main(["check", "zero_shot_inpaint"]) == 0
     assert "warning: model: v_pred is not heard" in capsys.readouterr().err
     assert cli.main(["check", "zero_shot_inpaint", "--json"]) == 0

@@ -1,0 +1,37 @@
+"""What a check finds: problems, which stop a run, and warnings, which are said before it."""
+
+from collections.abc import Iterable
+
+from .errors import Problem, WorkflowError, did_you_mean
+from .events import Warned
+
+_SUGGESTED = 30  # problems for which a near name is looked for: closeness costs time, a hostile file may have thousands
+
+
+class Findings:
+    """Problems and warnings in the order in which they were found."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.warnings: list[Warned] = []
+
+    def add(self, node: str | None, port: str | None, found: str, expected: str, fix: str) -> None:
+        """Note one problem."""
+        self.problems.append(Problem(node, port, found, expected, fix))
+
+    def suggest(self, word: str, known: Iterable[str]) -> str:
+        """A near name, for the first problems."""
+        return did_you_mean(word, known) if len(self.problems) < _SUGGESTED else "see the file's other names"
+
+
+class Report(list[Problem]):
+    """What `inlay.check` gives: the problems (an empty list when there is none), and the `warnings` beside them."""
+
+    def __init__(self, problems: Iterable[Problem] = (), warnings: Iterable[Warned] = ()):
+        super().__init__(problems)
+        self.warnings = list(warnings)
+
+    def take(self, error: WorkflowError) -> None:
+        """Add the problems of an error, each once, and its warnings."""
+        self += [problem for problem in error.problems if problem not in self]
+        self.warnings += [warning for warning in error.warnings if warning not in self.warnings]
