@@ -5,12 +5,10 @@ peft's own `base_model.model.…`) and kohya (`lora_unet_….lora_down.weight`, 
 out.
 """
 
-import json
 import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,18 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.errors import clean, shorten
-from ._model_readers import read_header
+from ._lora_claims import MAX_ALPHA
+from ._lora_header import about_of, check_header, fits, made_for, no_lora, real_names
 
 Layout = Literal["diffusers", "kohya"]
-DOWN = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:A|down)(?:\.default)?\.weight$")
-UP = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:B|up)(?:\.default)?\.weight$")
-PREFIXES = ("base_model.model.", "unet.", "diffusion_model.")
-TEXT = ("text_encoder", "lora_te_", "lora_te1_", "lora_te2_", "te_model")
-DTYPES = ("F16", "BF16", "F32", "F64")
-MAX_ALPHA = 1e6
-OTHERS = {"hada_w1": "a LoHa", "lokr_w": "a LoKr", "dora_scale": "a DoRA", "lora_mid": "a LoCon with a middle part",
-          "oft_": "an OFT", "ia3": "an (IA)³"}
 
 
 class Pair(NamedTuple):
@@ -68,85 +58,6 @@ class LoraFile:
     text_keys: int = 0
 
 
-def about_of(path: Path) -> dict[str, Any]:
-    """What inlay wrote into a LoRA's header; empty for files made elsewhere. No weights are read."""
-    try:
-        about = json.loads(read_header(path).get("__metadata__", {}).get("inlay", "{}"))
-    except (ValueError, RecursionError):
-        return {}
-    return about if isinstance(about, dict) and isinstance(about.get("base", ""), str) else {}
-
-
-def made_for(about: Mapping[str, Any]) -> str:
-    """The base that a header names, in a readable length."""
-    return clean(str(about.get("base", "")))[:80]
-
-
-class _Names(NamedTuple):
-    """The tensors of a LoRA for a UNet: names in the file by the layer's."""
-
-    downs: dict[str, str]
-    ups: dict[str, str]
-    alphas: dict[str, str]
-
-
-def check_header(path: Path) -> _Names:
-    """Refuse, from the header alone, what is no LoRA for a UNet; where its tensors are.
-
-    Raises:
-        ModelError: another kind of file or of adapter, half a pair, a pair that does not fit together, a tensor twice,
-            or numbers that are not floating point.
-    """
-    header = {name: entry for name, entry in read_header(path).items() if name != "__metadata__"}
-    names = list(header)
-    for mark, what in OTHERS.items():
-        if any(mark in name for name in names):
-            raise _no_lora(path.name, f"{what}", "a plain LoRA: down and up weights")
-    if not any(DOWN.match(name) and not name.startswith(TEXT) for name in names):
-        found = "a LoRA for text encoders alone" if any(DOWN.match(name) for name in names) else (
-            f"no LoRA weights in it ({len(names)} tensors, such as {min(names)!r})" if names else "nothing in it")
-        raise _no_lora(path.name, found, "LoRA weights for a UNet, in diffusers' or kohya's layout")
-    sorted_ = _by_layer(path.name, [name for name in names if not name.startswith(TEXT)])
-    for name in (name for part in sorted_ for name in part.values()):
-        if header[name]["dtype"] not in DTYPES:
-            raise _no_lora(path.name, f"{name} of type {clean(header[name]['dtype'])[:20]}",
-                           f"one of {', '.join(DTYPES)}")
-    if odd := set(sorted_.downs) ^ set(sorted_.ups):
-        raise _no_lora(path.name, f"half a pair for {min(odd)}", "a down and an up weight for each layer")
-    if odd := set(sorted_.alphas) - set(sorted_.downs):
-        raise _no_lora(path.name, f"an alpha for {min(odd)}, which has no weights", "alphas of its own layers")
-    for layer, name in sorted_.downs.items():
-        down, up = header[name]["shape"], header[sorted_.ups[layer]]["shape"]
-        if len(down) < 2 or len(up) < 2 or down[0] != up[1] or down[0] == 0:
-            raise _no_lora(path.name, f"{down} and {up} for {layer}", "[r, in] and [out, r]")
-    for layer, name in sorted_.alphas.items():
-        if prod(header[name]["shape"]) != 1:
-            raise _no_lora(path.name, f"an alpha of shape {header[name]['shape']} for {layer}", "one number")
-    return sorted_
-
-
-def _by_layer(where: str, names: list[str]) -> _Names:
-    found = _Names({}, {}, {})
-    for name in names:
-        if match := DOWN.match(name):
-            kind, layer = found.downs, _layer(match[1])
-        elif match := UP.match(name):
-            kind, layer = found.ups, _layer(match[1])
-        elif name.endswith(".alpha"):
-            kind, layer = found.alphas, _layer(name.removesuffix(".alpha"))
-        else:
-            raise _no_lora(where, f"the tensor {shorten(name)}", "down and up weights, and their alphas")
-        if layer in kind:
-            raise _no_lora(where, f"{kind[layer]} and {name}", "each layer once")
-        kind[layer] = name
-    return found
-
-
-def _no_lora(name: str, found: str, expected: str) -> ModelError:
-    return ModelError("source", found=f"{name}: {found}", expected=expected,
-                      fix="name a LoRA of Stable Diffusion 1.x or 2.x, or one that train.subject_lora wrote")
-
-
 def read_lora(path: Path) -> LoraFile:
     """Every pair of a LoRA file, in full precision.
 
@@ -156,29 +67,23 @@ def read_lora(path: Path) -> LoraFile:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    names = check_header(path)
+    header = check_header(path)
+    names = header.names
     try:
         stored = load_file(str(path))
     except (SafetensorError, OSError) as error:
-        raise _no_lora(path.name, f"a file that cannot be read ({error})", "a whole .safetensors file") from error
+        raise no_lora(path.name, f"a file that cannot be read ({error})", "a whole .safetensors file") from error
     pairs = {}
     for layer, name in sorted(names.downs.items()):
         down, up = stored[name], stored[names.ups[layer]]
-        alpha = float(stored[names.alphas[layer]]) if layer in names.alphas else float(down.shape[0])
+        alpha = (float(stored[names.alphas[layer]]) if layer in names.alphas
+                 else header.claims.alpha_of(layer, int(down.shape[0])))
         if not (torch.isfinite(down).all() and torch.isfinite(up).all()):
-            raise _no_lora(path.name, f"NaN or infinity in {layer}", "finite numbers")
+            raise no_lora(path.name, f"NaN or infinity in {layer}", "finite numbers")
         if not 0 <= alpha <= MAX_ALPHA:
-            raise _no_lora(path.name, f"an alpha of {alpha} for {layer}", f"a number from 0 to {MAX_ALPHA:g}")
+            raise no_lora(path.name, f"an alpha of {alpha} for {layer}", f"a number from 0 to {MAX_ALPHA:g}")
         pairs[layer] = Pair(down, up, alpha)
-    return LoraFile(path.name, pairs, about_of(path), len(stored) - sum(map(len, names)))
-
-
-def _layer(name: str) -> str:
-    """A layer's name without what the layout puts before and into it."""
-    for prefix in PREFIXES:
-        name = name.removeprefix(prefix)
-    name = name.replace(".processor.", ".")
-    return re.sub(r"\.to_out$", ".to_out.0", name) if not name.startswith("lora_unet_") else name
+    return LoraFile(path.name, pairs, about_of(path), header.text)
 
 
 def by_module(lora: LoraFile, unet: nn.Module) -> dict[str, Pair]:
@@ -188,22 +93,19 @@ def by_module(lora: LoraFile, unet: nn.Module) -> dict[str, Pair]:
         ModelError: a layer that the UNet has not, or of another size.
     """
     modules = {name: module for name, module in unet.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)}
-    kohya = {f"lora_unet_{name.replace('.', '_')}": name for name in modules}
-    kohya |= {name.removesuffix("_0"): real for name, real in kohya.items() if name.endswith("to_out_0")}
+    sizes = {name: list(module.weight.shape) for name, module in modules.items()}
     found = {}
-    for name, pair in lora.pairs.items():
-        real = name if name in modules else kohya.get(name)
+    for name, real in real_names(list(lora.pairs), sizes).items():
+        pair = lora.pairs[name]
         if real is None:
             raise _misfit(lora, f"a layer {name!r}", "layers that the UNet has")
         if real in found:
             raise _misfit(lora, f"{real} in two layouts", "each layer once")
-        weight = modules[real].weight
-        down, up = (_like(value, weight.ndim) for value in pair[:2])
-        wanted = (weight.shape[0], pair.rank, *[1] * (weight.ndim - 2))
-        if tuple(up.shape) != wanted or down.shape[1:] != weight.shape[1:]:
-            raise _misfit(lora, f"{list(down.shape)} and {list(up.shape)} for {real}, a layer of {list(weight.shape)}",
-                          "the UNet's own sizes")
-        found[real] = Pair(down, up, pair.alpha)
+        down, up = list(pair.down.shape), list(pair.up.shape)
+        if not fits(down, up, sizes[real]):
+            raise _misfit(lora, f"{down} and {up} for {real}, a layer of {sizes[real]}", "the UNet's own sizes")
+        axes = len(sizes[real])
+        found[real] = Pair(_like(pair.down, axes), _like(pair.up, axes), pair.alpha)
     return found
 
 

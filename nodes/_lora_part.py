@@ -10,9 +10,12 @@ from typing import Any
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.models import ModelDescription
-from ._lora import about_of, attach, check_header, made_for, read_lora
+from ._heard import name_unheard
+from ._lora import attach, read_lora
+from ._lora_claims import FAMILIES
+from ._lora_header import LoraHeader, about_of, check_header, files_of, made_for, require_fit
 from ._lora_source import LoraSource
-from ._model_readers import content_of, state_of
+from ._model_readers import content_of, read_header, state_of
 
 KEPT = 2  # adapted forms of one UNet that stay in memory
 _ATTACHING = threading.Lock()
@@ -34,7 +37,7 @@ class Adapter:
             ModelError: it is gone, or another one now.
         """
         path = Path(self.source.path or self.source.fetched().path)
-        if self.stamp and content_of([path]) != self.stamp:
+        if self.stamp and content_of(files_of(path)) != self.stamp:
             raise ModelError("source", found=f"{path.name}, which changed during the run",
                              expected="the file that was checked", fix="run again")
         return path
@@ -119,16 +122,20 @@ class AdaptedDenoiser(ModelDescription):
 def adapted(denoiser: Any, source: LoraSource, weight: float, any_base: bool = False) -> AdaptedDenoiser:
     """`denoiser` with one more LoRA.
 
+    What the file says or holds and nobody uses is named.
+
     Raises:
-        ModelError: the file is no LoRA for a UNet, or was made for another base; both are named.
+        ModelError: the file is no LoRA for a UNet, was made for another base, or does not fit this one; both are named.
     """
     stamp = ""
     if source.path:
         path = Path(source.path)
-        check_header(path)
+        header = check_header(path)
         if not any_base:
             _require_base(denoiser, path)
-        stamp = content_of([path])
+        _require_layers(denoiser.base(), header)
+        name_unheard(path.name, [*header.notes(), *_beside_base(denoiser.base(), header)])
+        stamp = content_of(files_of(path))
     adapter = Adapter(source, stamp, float(weight))
     if isinstance(denoiser, AdaptedDenoiser):
         return replace(denoiser, adapters=(*denoiser.adapters, adapter))
@@ -145,6 +152,34 @@ def _require_base(denoiser: Any, path: Path) -> None:
                          expected=f"one that was made for {name}",
                          fix=f"name {made_for(about)} as the model, train the LoRA again on {name}, or set any_base to "
                          "true to try all the same")
+
+
+def layer_sizes(base: Any) -> dict[str, list[int]]:
+    """Shapes of the weights of a UNet's linear and convolution layers by name, from headers alone."""
+    if hasattr(base.origin, "layer_sizes"):
+        sizes: dict[str, list[int]] = base.origin.layer_sizes(base.part)
+        return sizes
+    return {name.removesuffix(".weight"): list(entry["shape"]) for file in base.origin.weights(base.part).files
+            for name, entry in read_header(file).items()
+            if name.endswith(".weight") and len(entry["shape"]) in (2, 4)}
+
+
+def _require_layers(base: Any, header: LoraHeader) -> None:
+    """Refuse other widths and layers while checking, as far as the base's own header is at hand."""
+    if not getattr(base, "known", False) or not getattr(base, "conditional", False):
+        return
+    width = base.cross_attention_dim
+    require_fit(header, layer_sizes(base), base.label + (f" ({FAMILIES[width]})" if width in FAMILIES else ""))
+
+
+def _beside_base(base: Any, header: LoraHeader) -> list[str]:
+    if not getattr(base, "known", False):
+        return []
+    try:
+        scheduler = base.origin.config("scheduler")
+    except ModelError:  # a denoiser alone, such as one that was trained here
+        return []
+    return header.claims.beside(scheduler)
 
 
 def weights_hash(base: Any) -> str:

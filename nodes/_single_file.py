@@ -89,6 +89,17 @@ class SingleFile:
             return rename_encoder({key: file.get_tensor(key) for key in file.keys()  # noqa: SIM118
                                    if key.startswith(ENCODER)})
 
+    def layer_sizes(self, part: str) -> dict[str, list[int]]:
+        """Shapes of the weights of the UNet's linear and convolution layers, by their names in diffusers."""
+        import torch
+
+        assert part == "unet"
+        shapes = {key: torch.empty(entry["shape"], device="meta") for key, entry in read_header(self.path).items()
+                  if key.startswith(UNET)}
+        renamed = _rename(part, shapes, None, self.config(part))
+        return {key.removesuffix(".weight"): list(value.shape) for key, value in renamed.items()
+                if key.endswith(".weight") and value.ndim in (2, 4)}
+
     def convert(self, part: str, loader: Any) -> nn.Module:
         """The part as a module of diffusers or transformers.
 

@@ -13,7 +13,8 @@ from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.events import NodeProgress, Warned
 from inlay.nodes import model
 from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective
-from inlay.nodes._lora import about_of, by_module, read_lora
+from inlay.nodes._lora import by_module, read_lora
+from inlay.nodes._lora_header import about_of
 from inlay.nodes._lora_part import weights_hash
 from inlay.nodes._schedule import alphas_cumprod
 from inlay.nodes._trainer import TrainingFailed, generator_of

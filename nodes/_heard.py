@@ -1,0 +1,227 @@
+"""The one list of what model files say of themselves and that decides a result: used, named as unused, or refused.
+
+`docs/files.md` is this list. A key that is not in it, with a value that says something, is named too: a file may know
+more than we do. Free text (training comments, titles) decides nothing and is not looked at.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+from ..graph_runtime.errors import clean, shorten
+from ..graph_runtime.notices import notice
+
+Use = Literal["used", "named", "refused", "neutral"]
+NOTHING: tuple[Any, ...] = (None, False, "", [], {}, ())  # values that say nothing
+
+
+class Heard(NamedTuple):
+    """What becomes of one key.
+
+    Attributes:
+        use: used; named in a warning where it says something; refused while checking; neutral: it decides no result.
+        what: what is done with it, or what its being left out means.
+        silent: values, besides empty ones, with which it says nothing new.
+    """
+
+    use: Use
+    what: str
+    silent: tuple[Any, ...] = ()
+
+
+Table = Mapping[str, Heard]
+
+
+def _table(*groups: tuple[Use, str, str]) -> dict[str, Heard]:
+    """(use, what, "key key …") → the table."""
+    return {key: Heard(use, what) for use, what, keys in groups for key in keys.split()}
+
+
+_ANY = _table(("neutral", "who wrote the file, and how", "_class_name _diffusers_version _name_or_path _commit_hash "
+               "_use_default_values transformers_version architectures model_type torch_dtype dtype peft_version"))
+
+SCHEDULER: Table = MappingProxyType({**_ANY, **_table(
+    ("used", "ᾱ of every timestep", "num_train_timesteps beta_start beta_end beta_schedule trained_betas"),
+    ("used", "what the UNet predicts; unknown kinds are refused", "prediction_type"),
+    ("used", "ᾱ is shifted so that it ends at 0; with epsilon, steps from pure noise are refused",
+     "rescale_betas_zero_snr"),
+    ("used", "added to timesteps of spacing leading", "steps_offset"),
+    ("named", "schedule.ddim has a spacing of its own; `model` takes the file's", "timestep_spacing"),
+    ("used", "by final_alpha 'config'; 'one', the default, is the paper's", "set_alpha_to_one"),
+    ("named", "predicted latents are never clipped", "clip_sample"),
+    ("named", "predicted latents are never thresholded", "thresholding"),
+    ("neutral", "only beside clip_sample or thresholding",
+     "clip_sample_range sample_max_value dynamic_thresholding_ratio"),
+    ("named", "eta and variance of schedule.ddim decide the noise", "variance_type"),
+    ("named", "another spacing of noise levels; schedule.solver has kinds with Karras' spacing", "use_karras_sigmas "
+     "use_exponential_sigmas use_beta_sigmas use_lu_lambdas sigma_min sigma_max rho timestep_type shift_terminal"),
+    ("named", "a distilled model's own steps", "original_inference_steps timestep_scaling"),
+    ("refused", "flow matching has no betas", "use_flow_sigmas use_dynamic_shifting"),
+    ("neutral", "only beside use_flow_sigmas", "flow_shift time_shift_type shift base_shift max_shift "
+     "base_image_seq_len max_image_seq_len"),
+    ("neutral", "inside solvers that schedule.ddim is not; schedule.solver hands them on", "skip_prk_steps "
+     "solver_order algorithm_type solver_type lower_order_final euler_at_final final_sigmas_type lambda_min_clipped predict_x0 "
+     "disable_corrector solver_p interpolation_type predictor_order corrector_order tau_func noise_sampler_seed"),
+    )})
+_SILENT = {"variance_type": ("fixed_small",), "timestep_type": ("discrete",), "original_inference_steps": (50,),
+           "timestep_scaling": (10.0, 10), "rho": (7, 7.0)}
+SCHEDULER = MappingProxyType({key: entry._replace(silent=_SILENT.get(key, ())) for key, entry in SCHEDULER.items()})
+
+_BUILD = "the module is built of it"
+UNET: Table = MappingProxyType({**_ANY, **_table(
+    ("used", _BUILD, "sample_size in_channels out_channels center_input_sample flip_sin_to_cos freq_shift "
+     "down_block_types mid_block_type up_block_types only_cross_attention block_out_channels layers_per_block "
+     "downsample_padding mid_block_scale_factor dropout act_fn norm_num_groups norm_eps cross_attention_dim "
+     "transformer_layers_per_block reverse_transformer_layers_per_block attention_head_dim num_attention_heads "
+     "dual_cross_attention use_linear_projection upcast_attention resnet_time_scale_shift resnet_skip_time_act "
+     "resnet_out_scale_factor time_embedding_type time_embedding_dim time_embedding_act_fn timestep_post_act "
+     "conv_in_kernel conv_out_kernel class_embeddings_concat mid_block_only_cross_attention cross_attention_norm "
+     "downsample_type upsample_type attn_norm_num_groups add_attention num_train_timesteps"),
+    ("refused", "this UNet is told more than a timestep and text", "addition_embed_type encoder_hid_dim_type "
+     "encoder_hid_dim class_embed_type num_class_embeds"),
+    ("refused", "quantised weights are not read", "quantization_config"),
+    ("named", "a consistency model's embedding of the guidance scale is not given: use the model it was distilled from",
+     "time_cond_proj_dim"),
+    ("named", "boxes or other inputs of its attention are not given", "attention_type"),
+    ("neutral", "only beside addition_embed_type or class_embed_type", "addition_embed_type_num_heads "
+     "addition_time_embed_dim projection_class_embeddings_input_dim"),
+    ("neutral", "state of the average that a training kept", "decay inv_gamma min_decay optimization_step power "
+     "update_after_step use_ema_warmup"))})
+UNET = MappingProxyType({**UNET, "attention_type": UNET["attention_type"]._replace(silent=("default",))})
+
+VAE: Table = MappingProxyType({**_ANY, **_table(
+    ("used", _BUILD, "in_channels out_channels down_block_types up_block_types block_out_channels layers_per_block "
+     "act_fn norm_num_groups sample_size use_quant_conv use_post_quant_conv mid_block_add_attention"),
+    ("used", "latents are (mean − shift)·scale", "latent_channels scaling_factor shift_factor"),
+    ("refused", "one scaling factor for all channels is meant", "latents_mean latents_std"),
+    ("refused", "quantised weights are not read", "quantization_config"),
+    ("named", "this VAE asks for float32, and the model node's dtype is half", "force_upcast"))})
+
+_TRANSFORMERS = ("chunk_size_feed_forward id2label label2id is_encoder_decoder output_attentions output_hidden_states "
+                 "problem_type return_dict return_dict_in_generate output_scores use_cache torchscript use_bfloat16 "
+                 "tf_legacy_loss pruned_heads tie_word_embeddings tie_encoder_decoder cross_attention_hidden_size "
+                 "add_cross_attention is_decoder finetuning_task task_specific_params tokenizer_class prefix "
+                 "sep_token_id decoder_start_token_id max_length min_length do_sample early_stopping num_beams "
+                 "num_beam_groups diversity_penalty temperature top_k top_p typical_p repetition_penalty "
+                 "length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids num_return_sequences "
+                 "forced_bos_token_id forced_eos_token_id remove_invalid_values exponential_decay_length_penalty "
+                 "suppress_tokens begin_suppress_tokens attn_implementation _attn_implementation_autoset")
+TEXT: Table = MappingProxyType({**_ANY, **_table(
+    ("used", _BUILD, "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads "
+     "max_position_embeddings hidden_act layer_norm_eps"),
+    ("refused", "quantised weights are not read", "quantization_config"),
+    ("neutral", "only the pooled output, which Stable Diffusion does not read, or training",
+     "projection_dim bos_token_id eos_token_id pad_token_id attention_dropout dropout initializer_factor "
+     "initializer_range gradient_checkpointing"),
+    ("neutral", "of transformers' own, for other models", _TRANSFORMERS))})
+
+PIPELINE: Table = MappingProxyType({**_ANY, **_table(
+    ("used", "the parts of the model", "unet vae text_encoder tokenizer scheduler"),
+    ("used", "by model.paint_by_example", "image_encoder feature_extractor"),
+    ("named", "pictures are not looked at by it", "safety_checker"),
+    ("neutral", "only beside safety_checker", "requires_safety_checker"),
+    ("named", "a part that is left out", "controlnet adapter text_encoder_2 tokenizer_2 text_encoder_3 tokenizer_3 "
+     "movq prior watermark motion_adapter"),
+    ("neutral", "of SDXL, which is refused", "force_zeros_for_empty_prompt add_watermarker"))})
+
+PREPROCESSOR: Table = MappingProxyType({**_ANY, **_table(
+    ("used", "pictures are normalised by it", "image_mean image_std"),
+    ("used", "side of what the model sees", "crop_size size"),
+    ("named", "pictures are always resized, cut out of the middle, scaled to [0, 1] and normalised",
+     "do_resize do_center_crop do_rescale do_normalize do_convert_rgb"),
+    ("named", "8-bit samples are divided by 255", "rescale_factor"),
+    ("named", "pictures are resized bicubically", "resample"),
+    ("neutral", "which class of transformers wrote it, and its form", "feature_extractor_type image_processor_type "
+     "processor_class return_tensors data_format input_data_format device disable_grouping do_pad pad_size "
+     "size_divisor default_to_square _valid_processor_keys"))})
+
+ADAPTER: Table = MappingProxyType({**_ANY, **_table(
+    ("used", "the scale of each layer: α/r, or α/√r with use_rslora", "r lora_alpha alpha_pattern use_rslora"),
+    ("used", "compared with the tensors, which decide", "rank_pattern"),
+    ("refused", "only plain LoRA is read", "peft_type use_dora fan_in_fan_out modules_to_save layer_replication "
+     "use_qalora lora_bias bias trainable_token_indices target_parameters use_bdlora arrow_config kasa_config "
+     "velora_config monteclora_config alora_invocation_tokens"),
+    ("refused", "such a start (PiSSA, OLoRA, CorDA, LoftQ) changed the base's own weights", "init_lora_weights"),
+    ("neutral", "which layers, told by the keys; training", "target_modules exclude_modules layers_to_transform "
+     "layers_pattern lora_dropout inference_mode task_type auto_mapping megatron_config megatron_core revision "
+     "base_model_name_or_path runtime_config loftq_config eva_config corda_config lora_ga_config qalora_group_size "
+     "ensure_weight_tying"))})
+
+LORA: Table = MappingProxyType(_table(
+    ("used", "see the list of adapters", "lora_adapter_metadata adapter_config.json"),
+    ("used", "the layer's α; r where there is none", ".alpha"),
+    ("used", "the family; another one than the denoiser's is refused", "modelspec.architecture ss_base_model_version "
+     "ss_v2"),
+    ("named", "made for another prediction type than the model's", "modelspec.prediction_type ss_v_parameterization"),
+    ("named", "made for a schedule that ends in pure noise, and the model's does not", "ss_zero_terminal_snr"),
+    ("named", "without α in the tensors, α = r is taken", "ss_network_alpha"),
+    ("named", "the tensors' own ranks are taken", "ss_network_dim"),
+    ("named", "words are read from the text encoder's last layer", "ss_clip_skip"),
+    ("refused", "another kind of adapter, by the module or its tensors", "ss_network_module"),
+    ("named", "tensors for text encoders are left out", "lora_te_ lora_te1_ lora_te2_ text_encoder."),
+    ("refused", "not a plain LoRA", "hada_w1 lokr_w dora_scale lora_magnitude_vector lora_mid oft_ ia3 on_input .diff "
+     ".diff_b w_norm b_norm .set_weight .bias scale_weight"),
+    ("used", "the base that inlay trained it for; another one is refused unless any_base", "inlay")))
+
+CHECKPOINT: Table = MappingProxyType(_table(
+    ("used", "the model predicts v", "v_pred"),
+    ("used", "ᾱ is shifted so that it ends at 0", "ztsnr"),
+    ("used", "what the UNet predicts", "modelspec.prediction_type prediction_type"),
+    ("refused", "EDM has no betas", "edm_vpred.sigma_max edm_vpred.sigma_min edm_mean edm_std"),
+    ("refused", "another family", "modelspec.architecture"),
+    ("used", "side of the pictures it was trained on", "modelspec.resolution"),
+    ("used", "betas of its own, where they are not Stable Diffusion's", "betas"),
+    ("used", "the latents' scaling factor", "scale_factor"),
+    ("named", "the average of the weights; those under model.diffusion_model. are used", "model_ema."),
+    ("named", "a group of tensors that nothing reads", "control_model. embedding_manager. lora_ (any other)")))
+
+TABLES: Mapping[str, tuple[str, Table]] = MappingProxyType({
+    "scheduler/scheduler_config.json": ("schedule.ddim, schedule.solver", SCHEDULER),
+    "unet/config.json": ("the model nodes", UNET),
+    "vae/config.json": ("the model nodes", VAE),
+    "text_encoder/config.json": ("the model nodes", TEXT),
+    "model_index.json": ("the model nodes", PIPELINE),
+    "preprocessor_config.json": ("exemplar encoders, CLIP, DINO, BLIP; DETR uses all of it", PREPROCESSOR),
+    "a LoRA's tensors and metadata": ("model.lora", LORA),
+    "a LoRA's adapter_config.json or lora_adapter_metadata": ("model.lora", ADAPTER),
+    "a single checkpoint file": ("model.stable_diffusion, model.paint_by_example", CHECKPOINT)})
+
+
+def unheard(table: Table, said: Mapping[str, Any], besides: tuple[str, ...] = ()) -> list[str]:
+    """What a configuration says and nobody uses, one phrase a key: of kinds that are named, and of unknown keys.
+
+    `besides` are keys that the caller has dealt with.
+    """
+    found = []
+    for key, value in said.items():
+        entry = table.get(key)
+        if key in besides or any(value == nothing and type(value) is type(nothing) for nothing in NOTHING):
+            continue
+        if entry is None:
+            found.append(f"{clean(str(key))[:60]} = {clean(shorten(value, 40))} (not known here)")
+        elif entry.use == "named" and value not in entry.silent:
+            found.append(f"{key} = {clean(shorten(value, 40))} ({entry.what})")
+    return found
+
+
+def name_unheard(where: str, found: list[str]) -> None:
+    """One warning for all that a file says and nobody uses."""
+    if found:
+        shown = "; ".join(found[:12]) + (f"; and {len(found) - 12} more" if len(found) > 12 else "")
+        notice(f"not used of {where}: {shown}")
+
+
+def page() -> str:
+    """`docs/files.md`."""
+    lines = ["# What a model's files say, and what is done with it", "",
+             "Everything in a checkpoint, a configuration or a LoRA that decides a result is used, or named in a "
+             "warning of", "`inlay check` and `inlay run`, or refused while checking. Keys that are not listed here "
+             "are named as well, unless their", "value is empty; free text decides nothing. This page is written by "
+             "`make docs` from `nodes/_heard.py`.", ""]
+    for where, (reader, table) in TABLES.items():
+        lines += [f"## {where}", "", f"Read by {reader}.", "", "| keys | | what is done |", "|---|---|---|"]
+        rows: dict[tuple[str, str], list[str]] = {}
+        for key, entry in table.items():
+            rows.setdefault((entry.use, entry.what), []).append(f"`{key}`")
+        lines += [f"| {' '.join(keys)} | {use} | {what} |" for (use, what), keys in rows.items()] + [""]
+    return "\n".join(lines)
