@@ -60,8 +60,9 @@ SCHEDULER: Table = MappingProxyType({**_ANY, **_table(
     ("neutral", "only beside use_flow_sigmas", "flow_shift time_shift_type shift base_shift max_shift "
      "base_image_seq_len max_image_seq_len"),
     ("neutral", "inside solvers that schedule.ddim is not; schedule.solver hands them on", "skip_prk_steps "
-     "solver_order algorithm_type solver_type lower_order_final euler_at_final final_sigmas_type lambda_min_clipped predict_x0 "
-     "disable_corrector solver_p interpolation_type predictor_order corrector_order tau_func noise_sampler_seed"),
+     "solver_order algorithm_type solver_type lower_order_final euler_at_final final_sigmas_type lambda_min_clipped "
+     "predict_x0 disable_corrector solver_p interpolation_type predictor_order corrector_order tau_func "
+     "noise_sampler_seed"),
     )})
 _SILENT = {"variance_type": ("fixed_small",), "timestep_type": ("discrete",), "original_inference_steps": (50,),
            "timestep_scaling": (10.0, 10), "rho": (7, 7.0)}
