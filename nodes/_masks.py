@@ -26,6 +26,8 @@ LARGE_SHARE = 0.9  # a hole this large is more often an inverted mask than a wis
 
 def unit_mask(mask: Float[Tensor, "b h w"], port: str = "mask") -> Float[Tensor, "b h w"]:
     """`mask` clamped to [0, 1]; NaN, infinity or values well outside raise BadInput that names `port`."""
+    if mask.is_meta:  # of a mask that does not exist yet only the shape is known
+        return mask
     if not mask.is_floating_point():
         mask = mask.to(torch.float32)
     low, high = float(mask.min()), float(mask.max())

@@ -46,7 +46,7 @@ def require_latent_mask(mask: Any, latent: Tensor, port: str = "latent_mask") ->
     if mask.shape[0] not in (1, latent.shape[0]) and latent.shape[0] != 1:
         raise BadInput(port, found=f"{mask.shape[0]} masks for {latent.shape[0]} latents",
                        expected="one mask, or one for each latent", fix="load as many masks as pictures")
-    if not ((mask >= 0) & (mask <= 1)).all():
+    if not mask.is_meta and not ((mask >= 0) & (mask <= 1)).all():
         raise BadInput(port, found=f"values from {float(mask.min()):g} to {float(mask.max()):g}",
                        expected="0 (keep) to 1 (repaint)", fix="wire the output of mask.to_latent")
     return plain(mask)

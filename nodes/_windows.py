@@ -102,26 +102,43 @@ def fit_image(image: Float[Tensor, "b h w 3"], mask: Float[Tensor, "b h w"], fit
     Padding mirrors the picture (no dark line at its edge) and is known: its mask is 0. Where the mirror would show
     what the hole hides, it shows the nearest known colours instead, so that nothing that is to go comes back.
     """
+    fitted = fit_mask(mask, fit)
     image, mask = resize_image(image, *fit.scaled), resize_to(mask, *fit.scaled)
     (height, width), (goal_h, goal_w) = fit.scaled, fit.fitted
     if fit.mode == "crop":
         part = (slice(None), slice(fit.top, fit.top + goal_h), slice(fit.left, fit.left + goal_w))
-        return image[part].clone(), mask[part].clone()
+        return image[part].clone(), fitted
     if (goal_h, goal_w) == (height, width):
-        return image, mask
-    rows = reflect_index(-fit.top, goal_h - fit.top, height).to(image.device)
-    columns = reflect_index(-fit.left, goal_w - fit.left, width).to(image.device)
+        return image, fitted
+    rows, columns, inside = _padding(fit, image.device)
     batch = max(image.shape[0], mask.shape[0])
-    inside = torch.zeros(goal_h, goal_w, dtype=torch.bool, device=image.device)
-    inside[fit.top: fit.top + height, fit.left: fit.left + width] = True
     hole = (mask > 0)[:, rows][:, :, columns]
     padded = image[:, rows][:, :, columns]
     if bool((hole & ~inside).any()):
         clean = nearest_known(image.expand(batch, -1, -1, -1), (mask > 0).expand(batch, -1, -1))
         padded = torch.where(inside[..., None], padded, clean[:, rows][:, :, columns])
-        if image.shape[0] == 1 and mask.shape[0] > 1:
-            mask = mask.expand(batch, -1, -1)
-    return padded, torch.where(inside, mask[:, rows][:, :, columns], 0)
+    return padded, fitted
+
+
+def fit_mask(mask: Float[Tensor, "b h w"], fit: Fit) -> Float[Tensor, "b fh fw"]:
+    """What `fit_image` makes of a mask: no part of the hole is lost but what is cropped; padding is known."""
+    mask = resize_to(mask, *fit.scaled)
+    if fit.mode == "crop":
+        return mask[:, fit.top: fit.top + fit.fitted[0], fit.left: fit.left + fit.fitted[1]].clone()
+    if fit.fitted == fit.scaled:
+        return mask
+    rows, columns, inside = _padding(fit, mask.device)
+    return torch.where(inside, mask[:, rows][:, :, columns], 0)
+
+
+def _padding(fit: Fit, device: torch.device) -> tuple[Tensor, Tensor, Bool[Tensor, "fh fw"]]:
+    """Which row and column of the scaled picture each row and column shows, mirrored; and where it is the picture."""
+    (height, width), (goal_h, goal_w) = fit.scaled, fit.fitted
+    rows = reflect_index(-fit.top, goal_h - fit.top, height).to(device)
+    columns = reflect_index(-fit.left, goal_w - fit.left, width).to(device)
+    inside = torch.zeros(goal_h, goal_w, dtype=torch.bool, device=device)
+    inside[fit.top: fit.top + height, fit.left: fit.left + width] = True
+    return rows, columns, inside
 
 
 def unfit_image(image: Float[Tensor, "b h w 3"], fit: Fit) -> Float[Tensor, "b height width 3"]:
@@ -209,8 +226,11 @@ def place_patch(patch: Float[Tensor, "b ph pw 3"], window: Window) -> Float[Tens
     return out
 
 
-def require_bounded(plan: Fit, size: int | None) -> None:
+def require_bounded(plan: Fit, size: int | None, multiple: int) -> None:
     """Refuse what nobody can want: a sliver enlarged, or padded to a square, beyond what a picture may be: BadInput."""
+    if 0 in plan.fitted:
+        raise BadInput("image", found=f"a picture of {plan.width}×{plan.height}, with mode=crop", fix="use mode=pad",
+                       expected=f"at least {multiple} pixels on each side")
     height, width = (max(sides) for sides in zip(plan.scaled, plan.fitted, strict=True))
     pixels = height * width
     grown = pixels > 1.05 * plan.height * plan.width

@@ -6,14 +6,14 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPaths, node
+from . import _picture_checks as checks
 from ._augment import Augment, cut_reference
 from ._folders import left_out
 from ._images import blend, common_batch, match_colours, nearest_known, noise_like, per_variation, smooth_fill
 from ._masks import bounding_box, inward_ramp, unit_mask
-from ._pictures import MAX_PIXELS, SIDE_LIMIT, Picture, read_pictures, write_picture
+from ._pictures import Picture, read_pictures, write_picture
 from ._ports import Crop, Fit, Image, Mask, Paths, describe, require_finite, require_image, require_mask
 from ._windows import Fit as FitRecord
 from ._windows import Window, cut_window, fit_image, place_patch, plan_fit, plan_window, require_bounded, unfit_image
@@ -56,7 +56,7 @@ class Cropped(NamedTuple):
     crop: Crop
 
 
-@node("image.load")
+@node("image.load", check=checks.load)
 def load(path: ReadPaths, ctx: Context) -> Loaded:
     """Read one picture, or a folder or glob of pictures of one size, upright and as `x / 255` exactly.
 
@@ -94,7 +94,7 @@ def _transparency(picture: Picture) -> np.ndarray:
     return np.float32(1) - picture.alpha
 
 
-@node("image.save", effects=True)
+@node("image.save", effects=True, check=checks.save)
 def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png", "jpeg", "webp"] = "png",
          metadata: bool = True) -> Saved:
     """Write each picture of the batch as a file below the output folder; nothing is ever overwritten.
@@ -113,12 +113,9 @@ def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png
             is full or read-only. No half-written file is left.
     """
     require_finite(require_image(image), "image", what="the picture", fix="look for the node that made them")
-    limit = SIDE_LIMIT.get(format)
-    if limit is not None and max(image.shape[1:3]) > limit:
-        raise BadInput("format", found=f"{format} for a picture of {_size(image)}",
-                       expected=f"sides of at most {limit} pixels in {format}", fix="use format=png")
+    checks.require_sides(image, format)
     if format == "jpeg":
-        ctx.warn("JPEG is not exact: pixels outside the mask change a little too; png and webp keep them")
+        ctx.warn(checks.INEXACT)
     chunks = ctx.metadata if metadata else {}
     paths = []
     for picture in image.detach():
@@ -137,7 +134,7 @@ def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png
     return Saved(paths)
 
 
-@node("image.fit")
+@node("image.fit", check=checks.fit)
 def fit(image: Image, mask: Mask | None = None, multiple: Annotated[int, Field(ge=1, le=1024)] = 8,
         size: Annotated[int, Field(ge=8, le=16384)] | None = None, mode: Literal["pad", "crop", "resize"] = "pad",
         square: bool = False) -> Fitted:
@@ -163,17 +160,14 @@ def fit(image: Image, mask: Mask | None = None, multiple: Annotated[int, Field(g
     plane = image.new_zeros(image.shape[:3]) if mask is None else unit_mask(require_mask(mask, image)).to(image)
     height, width = image.shape[1:3]
     plan = plan_fit(height, width, multiple, size, mode, square)
-    require_bounded(plan, size)
-    if 0 in plan.fitted:
-        raise BadInput("image", found=f"a picture of {_size(image)}, with mode=crop", fix="use mode=pad",
-                       expected=f"at least {multiple} pixels on each side")
+    require_bounded(plan, size, multiple)
     fitted, plane = fit_image(image, plane, plan)
     if mode == "crop":
         plan = replace(plan, original=image.clone())
     return Fitted(fitted, plane, plan)
 
 
-@node("image.unfit")
+@node("image.unfit", check=checks.unfit)
 def unfit(image: Image, fit: Fit) -> OneImage:
     """Give a picture that image.fit changed its original size back, exactly.
 
@@ -190,16 +184,11 @@ def unfit(image: Image, fit: Fit) -> OneImage:
     require_image(image)
     if not isinstance(fit, FitRecord):
         raise BadInput("fit", found=describe(fit), expected="the fit of image.fit", fix="wire image.fit's fit output")
-    if tuple(image.shape[1:3]) != fit.fitted:
-        raise BadInput("image", found=f"a picture of {_size(image)}",
-                       expected=f"{fit.fitted[1]}×{fit.fitted[0]}, the size that image.fit made",
-                       fix="wire the picture that went through the model, and the fit of the same run")
-    if fit.original is not None:
-        common_batch(image=image, fit=per_variation(image.shape[0], fit=fit.original)[0])
+    checks.require_unfit(image, fit)
     return OneImage(unfit_image(image, fit))
 
 
-@node("image.fill")
+@node("image.fill", check=checks.fill)
 def fill(image: Image, mask: Mask, fill: Literal["neutral", "original", "noise", "blur", "edge"] = "neutral",
          seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0) -> OneImage:
     """Put something plain into the hole before a model sees the picture; known pixels keep their exact bits.
@@ -223,9 +212,8 @@ def fill(image: Image, mask: Mask, fill: Literal["neutral", "original", "noise",
     hole = plane > 0
     if fill == "original":
         return OneImage(image.clone())
-    if fill in ("edge", "blur") and bool(hole.flatten(1).all(1).any()):
-        raise BadInput("mask", found=f"a mask over the whole picture, with fill={fill}",
-                       expected="known pixels to take colours from", fix="use fill=neutral or fill=noise")
+    if fill in ("edge", "blur"):
+        checks.require_some_known(hole, fill)
     if fill == "edge":
         return OneImage(nearest_known(image, hole))
     if fill == "blur":
@@ -234,7 +222,7 @@ def fill(image: Image, mask: Mask, fill: Literal["neutral", "original", "noise",
     return OneImage(torch.where(hole[..., None], content, image))
 
 
-@node("image.paste_back")
+@node("image.paste_back", check=checks.paste_back)
 def paste_back(base: Image, patch: Image, mask: Mask, feather: Annotated[int, Field(ge=0, le=1024)] = 0,
                color_match: Literal["none", "mean", "histogram"] = "none") -> OneImage:
     """Lay the patch into the base: wherever mask = 0 the base's exact bits stay, wherever it is 1 the patch's.
@@ -255,10 +243,7 @@ def paste_back(base: Image, patch: Image, mask: Mask, feather: Annotated[int, Fi
     """
     require_image(base, "base")
     require_image(patch, "patch")
-    if patch.shape[1:3] != base.shape[1:3]:
-        raise BadInput("patch", found=f"a patch of {_size(patch)} for a base of {_size(base)}",
-                       expected="pictures of one size",
-                       fix="undo image.fit with image.unfit, or image.crop_to_mask with image.stitch, first")
+    checks.require_one_size(base, patch)
     plane = unit_mask(require_mask(mask, base)).to(base)
     base, plane = per_variation(patch.shape[0], base=base, mask=plane)
     base, patch, plane = common_batch(base=base, patch=patch.to(base), mask=plane)
@@ -269,7 +254,7 @@ def paste_back(base: Image, patch: Image, mask: Mask, feather: Annotated[int, Fi
     return OneImage(blend(base, patch, inward_ramp(plane, feather)))
 
 
-@node("image.augment")
+@node("image.augment", check=checks.augment)
 def augment(image: Image, mask: Mask | None = None, flip: Annotated[float, Field(ge=0, le=1)] = 0.5,
             rotate: Annotated[float, Field(ge=0, le=180)] = 20.0, blur: Annotated[float, Field(ge=0, le=1)] = 0.3,
             elastic: Annotated[float, Field(ge=0, le=1)] = 0.3, seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
@@ -302,14 +287,13 @@ def augment(image: Image, mask: Mask | None = None, flip: Annotated[float, Field
     draws, made = torch.Generator("cpu").manual_seed(seed), []
     for picture, hole in zip(image, plane, strict=True):
         box = bounding_box(hole[None] > 0)
-        if box is None:
-            raise BadInput("mask", found="an empty mask", expected="a thing marked in white",
-                           fix="draw the mask, or take it away to use the whole picture")
+        checks.require_thing(box)
+        assert box is not None
         made += [cut_reference(picture.movedim(-1, 0), box, size, how, draws) for _ in range(count)]
     return OneImage(torch.stack(made).movedim(1, -1).contiguous())
 
 
-@node("image.crop_to_mask")
+@node("image.crop_to_mask", check=checks.crop_to_mask)
 def crop_to_mask(image: Image, mask: Mask, context: Annotated[float, Field(ge=1, le=100)] = 1.5,
                  size: Annotated[int, Field(ge=8, le=16384, multiple_of=8)] | None = 512) -> Cropped:
     """Cut a square window around the hole for a model to work on at its own resolution; image.stitch puts it back.
@@ -329,21 +313,16 @@ def crop_to_mask(image: Image, mask: Mask, context: Annotated[float, Field(ge=1,
     require_image(image)
     plane = unit_mask(require_mask(mask, image)).to(image)
     image, plane = common_batch(image=image, mask=plane)
-    box = bounding_box(plane > 0)
-    if box is None:
-        raise BadInput("mask", found="an empty mask", expected="a hole to crop around",
-                       fix="draw the mask, or invert it")
+    box = checks.require_hole(bounding_box(plane > 0))
     height, width = image.shape[1:3]
     top, left, window_h, window_w, patch = plan_window(box, height, width, context, size)
-    if size is not None and patch[0] * patch[1] > MAX_PIXELS:
-        raise BadInput("size", found=f"a patch of {patch[1]}×{patch[0]} pixels", fix="use a smaller size",
-                       expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels")
+    checks.require_patch(patch, size)
     window = Window(image.clone(), plane.clone(), top, left, window_h, window_w, patch)
     part, hole = cut_window(window)
     return Cropped(part, hole, window)
 
 
-@node("image.stitch")
+@node("image.stitch", check=checks.stitch)
 def stitch(patch: Image, crop: Crop, feather: Annotated[int, Field(ge=0, le=1024)] = 0,
            color_match: Literal["none", "mean", "histogram"] = "none") -> OneImage:
     """Put the patch of image.crop_to_mask back into its picture; every pixel outside the mask keeps its exact bits.
@@ -361,14 +340,6 @@ def stitch(patch: Image, crop: Crop, feather: Annotated[int, Field(ge=0, le=1024
     if not isinstance(crop, Window):
         raise BadInput("crop", found=describe(crop), expected="the crop of image.crop_to_mask",
                        fix="wire image.crop_to_mask's crop output")
-    if tuple(patch.shape[1:3]) != crop.size:
-        raise BadInput("patch", found=f"a patch of {_size(patch)}",
-                       expected=f"{crop.size[1]}×{crop.size[0]}, the size that image.crop_to_mask made",
-                       fix="wire the edited window of the same run, without resizing it")
-    common_batch(crop=per_variation(patch.shape[0], crop=crop.base)[0], patch=patch)
+    checks.require_stitch(patch, crop)
     placed = place_patch(patch, crop)
     return paste_back(crop.base, placed, crop.mask, feather=feather, color_match=color_match)
-
-
-def _size(image: Tensor) -> str:
-    return f"{image.shape[2]}×{image.shape[1]}"

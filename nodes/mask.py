@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPaths, node
+from . import _mask_checks as checks
 from ._brush import Box as PixelBox
 from ._brush import brush as brush_mask
 from ._brush import require_box
-from ._folders import left_out
+from ._facts import CHEAP, cheap, rehearse, shaped
+from ._mask_checks import require_grid
+from ._mask_files import read_masks
 from ._masks import (
     Box,
     bounding_box,
@@ -22,10 +24,8 @@ from ._masks import (
     inward_ramp,
     latent_hole,
     lost_components,
-    mask_notes,
     unit_mask,
 )
-from ._pictures import Picture, read_pictures
 from ._ports import Image, LatentMask, Mask, Vae, require_image, require_mask
 
 FAR = 10_000_000  # pixels; no picture is so wide
@@ -43,7 +43,7 @@ class OneLatentMask(NamedTuple):
     latent_mask: LatentMask
 
 
-@node("mask.load")
+@node("mask.load", check=checks.load)
 def load(path: ReadPaths, ctx: Context, channel: Literal["auto", "alpha", "luminance"] = "auto", invert: bool = False,
          threshold: Annotated[float, Field(gt=0, le=1)] | None = 0.5) -> OneMask:
     """Read a mask from a picture file: white, or transparent, means repaint.
@@ -61,31 +61,22 @@ def load(path: ReadPaths, ctx: Context, channel: Literal["auto", "alpha", "lumin
     Raises:
         BadInput: what image.load refuses; channel=alpha for a file without transparency.
     """
-    planes = []
-    pictures = read_pictures(path)
-    if rest := left_out(path):
-        ctx.warn(rest)
-    for picture in pictures:
-        soft = torch.from_numpy(_channel(picture, channel))
-        soft = 1 - soft if invert else soft
-        plane = soft if threshold is None else (soft >= threshold).to(torch.float32)
-        for note in (*picture.notes, *mask_notes(soft, plane, threshold)):
-            ctx.warn(f"{picture.path.name}: {note}")
-        planes.append(plane)
-    return OneMask(torch.stack(planes))
+    return OneMask(read_masks(path, channel, invert, threshold, ctx.warn))
 
 
-def _channel(picture: Picture, channel: str) -> np.ndarray:
-    alpha = picture.alpha
-    if channel == "alpha" and alpha is None:
-        raise BadInput("channel", found=f"{picture.path.name!r} of mode {picture.mode}, without transparency",
-                       expected="an alpha channel", fix="use channel=luminance or channel=auto")
-    if alpha is not None and (channel == "alpha" or (channel == "auto" and alpha.min() != alpha.max())):
-        return np.float32(1) - alpha
-    return picture.luminance()
+def _check_shape(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A shape that does not lie in the picture; the shape itself where the picture is small."""
+    image = known.get("image")
+    if image is None:
+        return {}
+    size = require_image(image).shape[:3]
+    if size.numel() <= CHEAP:
+        return rehearse(shape, known, params)
+    _placed(*size[1:], **{name: value for name, value in params.items() if name != "seed"})
+    return {"mask": shaped(*size)}
 
 
-@node("mask.shape")
+@node("mask.shape", check=_check_shape)
 def shape(image: Image, kind: Literal["rectangle", "ellipse", "center"] = "rectangle", x: float | None = None,
           y: float | None = None, width: Annotated[float, Field(gt=0)] | None = None,
           height: Annotated[float, Field(gt=0)] | None = None, unit: Literal["px", "fraction"] = "px",
@@ -109,8 +100,21 @@ def shape(image: Image, kind: Literal["rectangle", "ellipse", "center"] = "recta
     Raises:
         BadInput: a shape that is less than a pixel or reaches out of the picture, or a number that is far from any.
     """
-    require_image(image)
-    rows, columns = image.shape[1:3]
+    rows, columns = require_image(image).shape[1:3]
+    box = _placed(rows, columns, kind, x, y, width, height, unit, jitter)
+    per_x, per_y = (columns, rows) if unit == "fraction" else (1, 1)
+    moves = torch.rand(len(image), 2, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float64) * 2 - 1
+    planes = []
+    for dx, dy in moves.tolist():
+        moved_x = min(max(0, box.left + round(dx * jitter * per_x)), columns - box.width)
+        moved_y = min(max(0, box.top + round(dy * jitter * per_y)), rows - box.height)
+        planes.append(draw_shape(Box(moved_x, moved_y, box.width, box.height), kind, rows, columns))
+    return OneMask(torch.stack(planes))
+
+
+def _placed(rows: int, columns: int, kind: str, x: float | None, y: float | None, width: float | None,
+            height: float | None, unit: str, jitter: float) -> Box:
+    """Where the shape lies before it is moved; raises BadInput where that is not in the picture."""
     per_x, per_y = (columns, rows) if unit == "fraction" else (1, 1)
     for port, value in (("x", x), ("y", y), ("width", width), ("height", height), ("jitter", jitter)):
         if value is not None and not abs(value * max(per_x, per_y)) <= FAR:
@@ -128,13 +132,7 @@ def shape(image: Image, kind: Literal["rectangle", "ellipse", "center"] = "recta
         top = top if y is None else round(y * per_y)
     box = Box(left, top, box_w, box_h)
     _require_inside(box, rows, columns)
-    moves = torch.rand(len(image), 2, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float64) * 2 - 1
-    planes = []
-    for dx, dy in moves.tolist():
-        moved_x = min(max(0, left + round(dx * jitter * per_x)), columns - box_w)
-        moved_y = min(max(0, top + round(dy * jitter * per_y)), rows - box_h)
-        planes.append(draw_shape(Box(moved_x, moved_y, box_w, box_h), kind, rows, columns))
-    return OneMask(torch.stack(planes))
+    return box
 
 
 def _require_inside(box: Box, rows: int, columns: int) -> None:
@@ -169,7 +167,22 @@ def _check_brush(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
                        fix="wire the picture that the box belongs to")
 
 
-@node("mask.brush", check=_check_brush)
+def _check_brush_facts(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`_check_brush`, and the mask where it is cheap to draw."""
+    _check_brush(known, params)
+    mask, image = known.get("mask", ...), known.get("image", ...)
+    if mask is ... or image is ...:
+        return {}
+    if mask is None or cheap(mask):
+        if mask is None or (image is None or image[..., 0].numel() <= CHEAP):
+            return rehearse(brush, known, params)
+    else:
+        require_mask(mask, image)
+    size = mask.shape if image is None or len(mask) > 1 else image.shape[:3]
+    return {"mask": shaped(*size)}
+
+
+@node("mask.brush", check=_check_brush_facts)
 def brush(mask: Mask | None = None, image: Image | None = None,
           box: Annotated[list[int], Field(min_length=4, max_length=4)] | None = None,
           seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0, points: Annotated[int, Field(ge=2, le=1000)] = 20,
@@ -231,7 +244,11 @@ def _boxes(mask: Tensor | None, image: Tensor | None, box: list[int] | None) -> 
     return boxes * (pictures if len(boxes) == 1 else 1), (holes.shape[1], holes.shape[2])
 
 
-@node("mask.grow")
+def _check_grow(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    return rehearse(grow, known, params) if cheap(known.get("mask")) else checks.grow(known, params)
+
+
+@node("mask.grow", check=_check_grow)
 def grow(mask: Mask, ctx: Context, pixels: Annotated[int, Field(ge=-4096, le=4096)] = 0,
          feather: Annotated[int, Field(ge=0, le=4096)] = 0) -> OneMask:
     """Grow the hole by a round brush, or shrink it, and soften its border inward.
@@ -259,7 +276,11 @@ def grow(mask: Mask, ctx: Context, pixels: Annotated[int, Field(ge=-4096, le=409
     return OneMask(inward_ramp(after, feather))
 
 
-@node("mask.to_latent")
+def _check_to_latent(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    return rehearse(to_latent, known, params) if cheap(known.get("mask")) else checks.to_latent(known, params)
+
+
+@node("mask.to_latent", check=_check_to_latent)
 def to_latent(mask: Mask, vae: Vae, ctx: Context, dilate: Annotated[int, Field(ge=0, le=64)] = 2,
               reduce: Literal["max", "nearest"] = "max") -> OneLatentMask:
     """Bring the hole to the latent grid, then grow it by `dilate` latent cells (Kakinuma et al., §3).
@@ -280,7 +301,7 @@ def to_latent(mask: Mask, vae: Vae, ctx: Context, dilate: Annotated[int, Field(g
     """
     hole = unit_mask(require_mask(mask)) > 0
     factor = int(vae.factor)
-    _require_grid(hole, factor)
+    require_grid(hole, factor)
     cells = latent_hole(hole, factor, reduce)
     grown = grow_cells(cells, dilate)
     for number, plane in enumerate(hole):
@@ -297,14 +318,6 @@ def to_latent(mask: Mask, vae: Vae, ctx: Context, dilate: Annotated[int, Field(g
             ctx.warn(f"mask-full: {which}, reduced and grown by {dilate} cells, covers the whole latent grid, so "
                      f"nothing is known; use a smaller dilate or a larger picture")
     return OneLatentMask(grown)
-
-
-def _require_grid(hole: Tensor, factor: int) -> None:
-    height, width = hole.shape[1:]
-    if height % factor or width % factor:
-        raise BadInput("mask", found=f"a mask of {width}×{height} pixels",
-                       expected=f"sides that are multiples of {factor}, the pixels of one latent cell",
-                       fix=f"use image.fit with multiple={factor} first")
 
 
 def _require_covered(plane: Tensor, cells: Tensor, factor: int, which: str) -> None:

@@ -7,10 +7,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..graph_runtime import BadInput, Context, node
+from ..graph_runtime import Context, node
+from . import _mask_checks as checks
 from ._boxes import area_share
 from ._detect import Detection, Pick, Wanted, check_wanted, choose, draw, fill_boxes, find_in, grow, nothing_found
-from ._masks import bounding_box, unit_mask
+from ._masks import unit_mask
 from ._ports import Boxes, Detector, Image, Mask, require_finite, require_image, require_mask
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -25,8 +26,9 @@ class Detected(NamedTuple):
     overlay: Image
 
 
-def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     check_wanted(known.get("detector"), params["label"], params["min_area"], params["max_area"])
+    return checks.detect(known, params)
 
 
 @node("mask.detect", version=1, check=_check)
@@ -77,12 +79,7 @@ def _given(mask: Tensor, image: Tensor) -> Detected:
     """A mask that somebody drew, in the form of a detection; one mask serves for all pictures, one picture for all."""
     count = max(len(mask), len(image))
     mask, image = (value.expand(count, *value.shape[1:]) for value in (mask, image))
-    boxes = []
-    for number, plane in enumerate(mask, 1):
-        box = bounding_box(plane[None] > 0)
-        if box is None:
-            raise BadInput("mask", found=f"mask {number} of {count} is empty" if count > 1 else "an empty mask",
-                           expected="a mask with something in it, or none", fix="take the wire away to detect instead")
-        boxes.append([Detection(*box, "mask", 1.0, area_share(box, (mask.shape[2], mask.shape[1])))])
+    boxes = [[Detection(*box, "mask", 1.0, area_share(box, (mask.shape[2], mask.shape[1])))]
+             for box in checks.require_marked(mask, count)]
     overlays = [draw(picture, found, []) for picture, found in zip(image, boxes, strict=True)]
     return Detected(mask.clone(), boxes, torch.stack(overlays))

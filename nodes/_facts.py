@@ -1,0 +1,67 @@
+"""What is known of a value before it exists, while a workflow is checked.
+
+A picture, mask or latent that does not exist yet is a tensor on the `meta` device: it has a shape and no values. A mask
+whose values are cheap to know (a small file, a drawn shape) is the mask itself. So the same `require_…` functions judge
+what is there and what will be; those that look at values let a meta tensor pass.
+"""
+
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor
+
+from ..graph_runtime import notice
+
+CHEAP = 2_000_000  # values up to which a mask is followed through the nodes that change it
+
+
+def shaped(*shape: int) -> Tensor:
+    """A tensor of which only the shape is known."""
+    return torch.empty(shape, device="meta")
+
+
+def only_shape(value: Any) -> TypeGuard[Tensor]:
+    """True for what has a shape and no values yet."""
+    return isinstance(value, Tensor) and value.is_meta
+
+
+def cheap(value: Any) -> TypeGuard[Tensor]:
+    """True for a tensor whose values are known, and few enough to work with while checking."""
+    return isinstance(value, Tensor) and not value.is_meta and value.numel() <= CHEAP
+
+
+def sketch(value: Tensor) -> Tensor:
+    """The tensor itself where it is cheap, else its shape alone."""
+    return value if cheap(value) else torch.empty_like(value, device="meta")
+
+
+def same_values(one: Tensor, other: Tensor) -> bool:
+    """True for equal tensors; where one has no values yet, for equal shapes."""
+    if only_shape(one) or only_shape(other):
+        return one.shape == other.shape
+    return torch.equal(one, other)
+
+
+def described(*values: Any) -> bool:
+    """True where each of these descriptions of models is there, and can be read without a network."""
+    return all(value is not None and getattr(value, "known", False) for value in values)
+
+
+def rehearse(function: Callable[..., Any], known: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of a node's outputs from the node itself, run on shapes; nothing where an input is not known.
+
+    For nodes that only look at shapes, or whose work is small where values are known. What they warn of is said while
+    checking, in the words in which the run would say it.
+    """
+    spec = function.spec  # type: ignore[attr-defined]
+    values = {name: known[name] for name in spec.sockets if name in known}
+    if len(values) < len(spec.sockets):
+        return {}
+    if any(hasattr(value, "known") and not value.known for value in values.values()):
+        return {}
+    if spec.context is not None:
+        values[spec.context] = SimpleNamespace(warn=notice, listeners=(), progress=lambda *_, **__: None)
+    made: dict[str, Any] = spec.run(**values, **params)._asdict()
+    return made

@@ -1,0 +1,88 @@
+"""What is wrong with masks, known before a run: from files where they are small, from sizes where not.
+
+Each function is the check hook of one node (see `_facts`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ..graph_runtime import BadInput, notice
+from ._boxes import Box
+from ._facts import cheap, shaped, sketch
+from ._headers import headers
+from ._mask_files import no_alpha, read_masks
+from ._masks import bounding_box, unit_mask
+from ._ports import require_image, require_mask
+
+Known = Mapping[str, Any]
+Facts = Mapping[str, Any]
+READ = 20_000_000  # pixels of mask files that are decoded while checking
+
+
+def load(known: Known, params: Known) -> Facts:
+    """What is wrong with the file, and, where it is not too large, with the mask in it."""
+    found = headers(params["path"])
+    for one in found:
+        if params["channel"] == "alpha" and not one.transparent:
+            raise no_alpha(one.path.name, one.mode)
+    if sum(one.pixels for one in found) > READ:
+        return {"mask": shaped(len(found), found[0].height, found[0].width)}
+    return {"mask": sketch(read_masks(params["path"], params["channel"], params["invert"], params["threshold"],
+                                      notice))}
+
+
+def detect(known: Known, params: Known) -> Facts:
+    """A given mask that does not fit the picture, or is empty; sizes."""
+    image, mask = known.get("image"), known.get("mask", ...)
+    if mask is not None and mask is not ...:
+        unit_mask(require_mask(mask, image))
+        if cheap(mask):
+            require_marked(mask, len(mask) if image is None else max(len(mask), len(image)))
+    if image is None or mask is ...:
+        return {}
+    require_image(image)
+    rows = len(image) if mask is None else max(len(image), len(mask))
+    return {"mask": shaped(rows, *image.shape[1:3]) if mask is None else mask.expand(rows, -1, -1),
+            "overlay": shaped(rows, *image.shape[1:])}
+
+
+def require_marked(mask: Tensor, count: int) -> list[Box]:
+    """The box of each mask; raises BadInput where one is empty."""
+    boxes = []
+    for number, plane in enumerate(mask.expand(count, -1, -1), 1):
+        box = bounding_box(plane[None] > 0)
+        if box is None:
+            raise BadInput("mask", found=f"mask {number} of {count} is empty" if count > 1 else "an empty mask",
+                           expected="a mask with something in it, or none", fix="take the wire away to detect instead")
+        boxes.append(box)
+    return boxes
+
+
+def to_latent(known: Known, params: Known) -> Facts:
+    """Sides that are no multiple of the VAE's factor; the grid that comes out."""
+    mask, vae = known.get("mask"), known.get("vae")
+    if mask is None or vae is None or not getattr(vae, "known", False):
+        return {}
+    unit_mask(require_mask(mask))
+    factor = int(vae.factor)
+    require_grid(mask, factor)
+    return {"latent_mask": shaped(len(mask), 1, mask.shape[1] // factor, mask.shape[2] // factor)}
+
+
+def require_grid(mask: Tensor, factor: int) -> None:
+    """Raise BadInput unless the mask's sides are multiples of the VAE's factor."""
+    height, width = mask.shape[1:]
+    if height % factor or width % factor:
+        raise BadInput("mask", found=f"a mask of {width}×{height} pixels",
+                       expected=f"sides that are multiples of {factor}, the pixels of one latent cell",
+                       fix=f"use image.fit with multiple={factor} first")
+
+
+def grow(known: Known, params: Known) -> Facts:
+    """The mask's shape."""
+    mask = known.get("mask")
+    if mask is None:
+        return {}
+    return {"mask": shaped(*unit_mask(require_mask(mask)).shape)}

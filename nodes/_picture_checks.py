@@ -1,0 +1,236 @@
+"""What is wrong with the wiring and settings of picture nodes, known from sizes alone; what sizes come out.
+
+Each function is the check hook of one node: `known` holds what is known of its sockets (see `_facts`), what it returns
+is known of its outputs.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..graph_runtime import BadInput, notice
+from ._facts import cheap, shaped, sketch
+from ._folders import left_out
+from ._headers import headers
+from ._images import common_batch, per_variation
+from ._masks import bounding_box, unit_mask
+from ._pictures import MAX_PIXELS, SIDE_LIMIT
+from ._ports import require_image, require_mask
+from ._windows import Fit, Window, fit_mask, plan_fit, plan_window, require_bounded
+
+Known = Mapping[str, Any]
+Facts = Mapping[str, Any]
+INEXACT = "JPEG is not exact: pixels outside the mask change a little too; png and webp keep them"
+
+
+def load(known: Known, params: Known) -> Facts:
+    """Headers of what is read; a picture without alpha has an empty mask."""
+    found = headers(params["path"])
+    if rest := left_out(params["path"]):
+        notice(rest)
+    size = len(found), found[0].height, found[0].width
+    opaque = not any(one.transparent for one in found)
+    mask = torch.zeros(1).expand(*size) if opaque else shaped(*size)
+    return {"image": shaped(*size, 3), "mask": sketch(mask)}
+
+
+def save(known: Known, params: Known) -> None:
+    """A side that the format cannot hold."""
+    if params["format"] == "jpeg":
+        notice(INEXACT)
+    if (image := known.get("image")) is not None:
+        require_image(image)
+        require_sides(image, params["format"])
+
+
+def require_sides(image: Tensor, kind: str) -> None:
+    """Raise BadInput where a side is too long for the file format."""
+    limit = SIDE_LIMIT.get(kind)
+    if limit is not None and max(image.shape[1:3]) > limit:
+        raise BadInput("format", found=f"{kind} for a picture of {image.shape[2]}×{image.shape[1]}",
+                       expected=f"sides of at most {limit} pixels in {kind}", fix="use format=png")
+
+
+def fit(known: Known, params: Known) -> Facts:
+    """The fitted size."""
+    image, mask = known.get("image"), known.get("mask", ...)
+    if image is None:
+        return {}
+    require_image(image)
+    plane = torch.zeros(1).expand(image.shape[:3]) if mask is None else shaped(*image.shape[:3]) if mask is ... else \
+        unit_mask(require_mask(mask, image))
+    plan = plan_fit(image.shape[1], image.shape[2], params["multiple"], params["size"], params["mode"],
+                    params["square"])
+    require_bounded(plan, params["size"], params["multiple"])
+    original = shaped(*image.shape) if params["mode"] == "crop" else None
+    fitted = fit_mask(plane, plan) if cheap(plane) and plan.fitted[0] * plan.fitted[1] <= 4 * plane[0].numel() else \
+        shaped(len(plane), *plan.fitted)
+    return {"image": shaped(len(image), *plan.fitted, 3), "mask": fitted,
+            "fit": Fit(plan.mode, plan.height, plan.width, plan.scaled, plan.top, plan.left, plan.fitted, original)}
+
+
+def unfit(known: Known, params: Known) -> Facts:
+    """A picture of another size than was fitted."""
+    image, fit = known.get("image"), known.get("fit")
+    if image is None or not isinstance(fit, Fit):
+        return {}
+    require_unfit(require_image(image), fit)
+    rows = len(image)
+    if fit.original is not None:
+        rows = max(rows, len(fit.original))
+    return {"image": shaped(rows, fit.height, fit.width, 3)}
+
+
+def require_unfit(image: Tensor, fit: Fit) -> None:
+    """Raise BadInput unless the picture has the size that image.fit made, and a batch that goes with its margin."""
+    if tuple(image.shape[1:3]) != fit.fitted:
+        raise BadInput("image", found=f"a picture of {image.shape[2]}×{image.shape[1]}",
+                       expected=f"{fit.fitted[1]}×{fit.fitted[0]}, the size that image.fit made",
+                       fix="wire the picture that went through the model, and the fit of the same run")
+    if fit.original is not None:
+        common_batch(image=image, fit=per_variation(image.shape[0], fit=fit.original)[0])
+
+
+def masked(known: Known, image: str = "image", mask: str = "mask") -> tuple[Tensor, Tensor] | None:
+    """Picture and mask of one batch, as far as both are known."""
+    picture, plane = known.get(image), known.get(mask)
+    if plane is not None:
+        unit_mask(require_mask(plane, picture if picture is None else require_image(picture, image), mask), mask)
+    if picture is None or plane is None:
+        return None
+    one, other = common_batch(**{image: picture, mask: plane})
+    return one, other
+
+
+def fill(known: Known, params: Known) -> Facts:
+    """A mask that leaves nothing to take colours from."""
+    found = masked(known)
+    if found is None:
+        return {}
+    image, plane = found
+    if params["fill"] in ("edge", "blur") and cheap(plane):
+        require_some_known(plane > 0, params["fill"])
+    return {"image": shaped(*image.shape)}
+
+
+def require_some_known(hole: Tensor, kind: str) -> None:
+    """Raise BadInput where a mask covers a whole picture whose colours are to go on."""
+    if bool(hole.flatten(1).all(1).any()):
+        raise BadInput("mask", found=f"a mask over the whole picture, with fill={kind}",
+                       expected="known pixels to take colours from", fix="use fill=neutral or fill=noise")
+
+
+def paste_back(known: Known, params: Known) -> Facts:
+    """Sizes and batches that differ; colours to match where nothing is known."""
+    base, patch, mask = (known.get(name) for name in ("base", "patch", "mask"))
+    if base is not None and patch is not None:
+        require_one_size(require_image(base, "base"), require_image(patch, "patch"))
+    if mask is not None and base is not None:
+        plane = unit_mask(require_mask(mask, base))
+        if params["color_match"] != "none" and cheap(plane) and bool((plane > 0).flatten(1).all(1).any()):
+            raise BadInput("color_match", found="a mask that covers the whole picture",
+                           expected="known pixels to compare colours on", fix="use color_match=none")
+    if base is None or patch is None or mask is None:
+        return {}
+    base, plane = per_variation(patch.shape[0], base=base, mask=mask)
+    return {"image": shaped(*common_batch(base=base, patch=patch, mask=plane)[0].shape)}
+
+
+def require_one_size(base: Tensor, patch: Tensor) -> None:
+    """Raise BadInput unless a patch has its base's size."""
+    if patch.shape[1:3] != base.shape[1:3]:
+        raise BadInput("patch", found=f"a patch of {patch.shape[2]}×{patch.shape[1]} for a base of "
+                       f"{base.shape[2]}×{base.shape[1]}", expected="pictures of one size",
+                       fix="undo image.fit with image.unfit, or image.crop_to_mask with image.stitch, first")
+
+
+def augment(known: Known, params: Known) -> Facts:
+    """An empty mask, where a thing is to be cut out."""
+    found = masked(known)
+    image, mask = known.get("image"), known.get("mask", ...)
+    rows = None
+    if found is not None:
+        if cheap(found[1]):
+            for plane in found[1]:
+                require_thing(bounding_box(plane[None] > 0))
+        rows = len(found[0])
+    elif image is not None and mask is None:
+        rows = len(require_image(image))
+    side = params["size"]
+    return {} if rows is None else {"image": shaped(rows * params["count"], side, side, 3)}
+
+
+def require_thing(box: Any) -> None:
+    """Raise BadInput where a mask marks nothing to cut out."""
+    if box is None:
+        raise BadInput("mask", found="an empty mask", expected="a thing marked in white",
+                       fix="draw the mask, or take it away to use the whole picture")
+
+
+def crop_to_mask(known: Known, params: Known) -> Facts:
+    """An empty mask, or a patch that is too large; the patch's size where the mask is known."""
+    found = masked(known)
+    plane = known.get("mask") if found is None else found[1]
+    if not cheap(plane):
+        return {}
+    box = require_hole(bounding_box(plane > 0))
+    if found is None:
+        return {}
+    image = found[0]
+    top, left, height, width, patch = plan_window(box, image.shape[1], image.shape[2], params["context"],
+                                                    params["size"])
+    require_patch(patch, params["size"])
+    window = Window(shaped(*image.shape), plane, top, left, height, width, patch)
+    return {"image": shaped(len(image), *patch, 3), "mask": shaped(len(image), *patch), "crop": window}
+
+
+def require_hole(box: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]:
+    """The box of a mask's hole; raises BadInput where there is none."""
+    if box is None:
+        raise BadInput("mask", found="an empty mask", expected="a hole to crop around",
+                       fix="draw the mask, or invert it")
+    return box
+
+
+def require_patch(patch: tuple[int, int], size: int | None) -> None:
+    """Raise BadInput where a window is enlarged beyond what a picture may be."""
+    if size is not None and patch[0] * patch[1] > MAX_PIXELS:
+        raise BadInput("size", found=f"a patch of {patch[1]}×{patch[0]} pixels", fix="use a smaller size",
+                       expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels")
+
+
+def stitch(known: Known, params: Known) -> Facts:
+    """A patch of another size than was cut out."""
+    patch, crop = known.get("patch"), known.get("crop")
+    if patch is None or not isinstance(crop, Window):
+        return {}
+    require_stitch(require_image(patch, "patch"), crop)
+    rows = max(len(patch), len(crop.base))
+    return {"image": shaped(rows, *crop.base.shape[1:])}
+
+
+def require_stitch(patch: Tensor, crop: Window) -> None:
+    """Raise BadInput unless the patch is as large as the window that was cut, and its batch goes with it."""
+    if tuple(patch.shape[1:3]) != crop.size:
+        raise BadInput("patch", found=f"a patch of {patch.shape[2]}×{patch.shape[1]}",
+                       expected=f"{crop.size[1]}×{crop.size[0]}, the size that image.crop_to_mask made",
+                       fix="wire the edited window of the same run, without resizing it")
+    common_batch(crop=per_variation(patch.shape[0], crop=crop.base)[0], patch=patch)
+
+
+def grid(known: Known, params: Known) -> None:
+    """A label without a picture."""
+    for number in range(1, 17):
+        name = f"image_{number}"
+        if known.get(name) is not None:
+            require_image(known[name], name)
+        require_label(params[f"label_{number}"], number, known.get(name, ...) is not None, "picture", "image")
+
+
+def require_label(label: str, number: int, there: bool, what: str, socket: str) -> None:
+    """Raise BadInput for words without the thing that they belong to."""
+    if label and not there:
+        raise BadInput(f"label_{number}", found=f"the label {label!r} without a {what}",
+                       expected=f"a {what} at {socket}_{number}", fix=f"wire {socket}_{number}, or drop the label")
