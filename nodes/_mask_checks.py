@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..graph_runtime import BadInput, notice
+from ..graph_runtime import BadInput
+from ..graph_runtime.notices import notice
 from ._boxes import Box
 from ._facts import cheap, shaped, sketch
 from ._headers import headers

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..graph_runtime import BadInput, notice
+from ..graph_runtime import BadInput
+from ..graph_runtime.notices import notice
 from ._facts import cheap, shaped, sketch
 from ._folders import left_out
 from ._headers import headers
