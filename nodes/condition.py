@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..graph_runtime import BadInput, Context, node
+from ..graph_runtime import BadInput, Context, node, notice
 from ..graph_runtime.errors import shorten
 from ._condition import Conditioning as Told
-from ._condition import ConditioningFacts, encode_text, inpaint_channels, to_host
+from ._condition import ConditioningFacts, inpaint_channels, to_host
 from ._exemplar import Preprocess, preprocess_exemplar
 from ._latents import encode_picture, require_vae
 from ._ports import (
@@ -29,6 +29,7 @@ from ._ports import (
     require_image,
     require_mask,
 )
+from ._prompt import Prompt, Syntax, encode_prompt, read_prompt
 from ._tensors import plain_mode
 
 SMALL, LONG = 16, 3  # pixels, and sides' ratio, at which an exemplar is worth a warning
@@ -45,16 +46,29 @@ def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[
     if encoder is not None and hasattr(encoder, "image_size"):
         raise BadInput("text_encoder", found=f"the {encoder.label}", expected="a text encoder",
                        fix="use condition.exemplar with it: it looks at a picture")
+    syntax = params.get("syntax")
+    prompt = params.get("prompt", "") if known.get("text", ...) is None else ""  # a wired text is known later
+    for read in (read_prompt(words, syntax or "weights") for words in (prompt, params.get("negative", ""))):
+        for note in read.notes:
+            notice(note)
     if encoder is None or not getattr(encoder, "known", False):
         return {}
     return {"conditioning": ConditioningFacts(encoder.hidden_size, 0, encoder.label)}
 
 
-@node("condition.text", version=1, check=_check_text)
-def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prompt: str = "",
-         negative: str = "") -> Conditioned:
-    """Embed a prompt and a negative prompt with CLIP.
+def _as_before(params: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Version 1 took every character as it is."""
+    return {"syntax": "plain", **params}, inputs
 
+
+@node("condition.text", version=2, check=_check_text, migrations={1: _as_before})
+def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prompt: str = "", negative: str = "",
+         syntax: Syntax | None = None) -> Conditioned:
+    """Embed a prompt and a negative prompt with CLIP; brackets weigh words, as in `a (red:1.3) cat in a [blue] room`.
+
+    `(word:1.3)` is 1.3 times as strong, `(word)` 1.1 times, `[word]` 1/1.1 times, nested brackets multiply, `\\(` is a
+    character. A token moves away from what stands at its place in the empty prompt, or back to it, by its weight.
+    Other tools' syntax (BREAK, `<lora:…>`, `embedding:…`, `[a:b:0.5]`) is read as plain words, with a warning.
     Where both are the same text, the sampler needs one model evaluation a step instead of two.
 
     Args:
@@ -62,6 +76,8 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
         text: a text from another node (a caption); it overrides prompt.
         prompt: what the picture should show; empty leaves it to the picture itself.
         negative: what the picture should not show; the unconditional half of guidance.
+        syntax: weights reads brackets as weights, plain reads every character as it is; null: weights in what is typed
+            here, plain in a text that is wired.
 
     Raises:
         BadInput: a text that is no Unicode (half of a surrogate pair).
@@ -76,17 +92,23 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
         raise BadInput("text", found=describe(wanted), expected="one text", fix="wire the output of caption.blip")
     for port, words in (("prompt" if text is None else "text", wanted), ("negative", negative)):
         _require_unicode(port, words)
-    embeddings: dict[str, Tensor] = {}  # equal texts are one tensor
-    tokens: dict[str, tuple[int, ...]] = {}
+    read = read_prompt(wanted, syntax or ("weights" if text is None else "plain"))
+    unwanted = read_prompt(negative, syntax or "weights")
+    embeddings: dict[Prompt, Tensor] = {}  # equal texts are one tensor
+    tokens: dict[Prompt, tuple[int, ...]] = {}
     with plain_mode(), ctx.lease(text_encoder) as module:
-        for words in (wanted, negative):
-            if words in embeddings:
+        for one in (read, unwanted):
+            for note in one.notes:
+                ctx.warn(note)
+            if one in embeddings:
                 continue
-            embeddings[words], tokens[words], rest = encode_text(module, words)
+            embeddings[one], tokens[one], rest, laid = encode_prompt(module, one)
             if rest:
-                ctx.warn(f"the encoder reads {embeddings[words].shape[1] - 2} tokens; it does not see the end of the "
+                ctx.warn(f"the encoder reads {embeddings[one].shape[1] - 2} tokens; it does not see the end of the "
                          f"text: {shorten(rest)}")
-    return Conditioned(Told(embeddings[wanted], embeddings[negative], name=text_encoder.label, tokens=tokens[wanted]))
+            if not laid:
+                ctx.warn(f"the weights of {shorten(one.text, 40)} are not used: its tokens do not follow its words")
+    return Conditioned(Told(embeddings[read], embeddings[unwanted], name=text_encoder.label, tokens=tokens[read]))
 
 
 def _require_unicode(port: str, words: str) -> None:
