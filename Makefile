@@ -38,6 +38,7 @@ lint: $(VENV)/.lint
 
 docs: $(VENV)/.ready
 	@$(BIN)/python -m inlay.graph_runtime.docs
+	@$(BIN)/python -c "from inlay.nodes import _heard; open('docs/files.md', 'w', encoding='utf-8').write(_heard.page())"
 
 $(VENV)/.torch: constraints.txt
 	@if $(PYTHON) -c "import torch" 2>/dev/null; then \

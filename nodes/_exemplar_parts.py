@@ -1,5 +1,6 @@
 """Exemplar encoders as descriptions: trained ones from a Paint-by-Example model, and new ones around a CLIP."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,12 @@ class SeeingPart(Part):
     def image_size(self) -> int:
         """Side of the pictures it sees, pixels."""
         return self.vision.whole("image_size", 224, 1, MAX_WIDTH)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the class, the files' state, the precision, and of what pictures go through."""
+        seen = (self.image_size, self.mean, self.std) if self.known else ()
+        return hashlib.sha256(f"{super().fingerprint}|{seen}".encode()).hexdigest()
 
     @property
     def preprocessor(self) -> Settings:

@@ -6,6 +6,10 @@ from pathlib import Path
 from torch import Tensor
 
 from ..graph_runtime import BadInput
+from ..graph_runtime.errors import clean
+from ._heard import name_unheard
+
+OTHERS = "latent_format_version"  # how another host marks its own latents, which are not scaled
 
 
 def read_tensors(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor]:
@@ -26,11 +30,23 @@ def read_tensors(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor
     except (SafetensorError, OSError) as error:
         raise BadInput(port, found=f"{path.name}, which cannot be read as safetensors ({error})",
                        expected="a whole .safetensors file", fix="write it again with latent.save") from error
+    _name_left(path.name, there, keys)
     for key, tensor in tensors.items():
         if not tensor.is_floating_point():
             raise BadInput(port, found=f"{key!r} of type {str(tensor.dtype).removeprefix('torch.')}",
                            expected="floating point numbers", fix="save the tensor as float32")
     return tensors
+
+
+def _name_left(name: str, there: set[str], keys: Sequence[str]) -> None:
+    """Name what a file holds beside `keys`; a latent and noise may share a file."""
+    left = sorted(there - set(keys) - {"latent", "z_T", "noises", "posterior_noise"})
+    notes = [f"{key} (latents of another program are not multiplied by the VAE's scaling factor, ours are: multiply "
+             "them, or use that program's own nodes)" for key in left if key.startswith(OTHERS)]
+    others = [clean(key)[:60] for key in left if not key.startswith(OTHERS)]
+    if others:
+        notes.append(f"its tensors {', '.join(others[:6])}{' …' * (len(others) > 6)} (no setting names them)")
+    name_unheard(name, notes)
 
 
 def keys_of(path: Path) -> list[str]:

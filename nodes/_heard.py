@@ -46,7 +46,7 @@ SCHEDULER: Table = MappingProxyType({**_ANY, **_table(
     ("used", "ᾱ is shifted so that it ends at 0; with epsilon, steps from pure noise are refused",
      "rescale_betas_zero_snr"),
     ("used", "added to timesteps of spacing leading", "steps_offset"),
-    ("named", "schedule.ddim has a spacing of its own; `model` takes the file's", "timestep_spacing"),
+    ("named", "where schedule.ddim's spacing is another; spacing 'model' takes this one", "timestep_spacing"),
     ("used", "by final_alpha 'config'; 'one', the default, is the paper's", "set_alpha_to_one"),
     ("named", "predicted latents are never clipped", "clip_sample"),
     ("named", "predicted latents are never thresholded", "thresholding"),
@@ -135,6 +135,10 @@ PREPROCESSOR: Table = MappingProxyType({**_ANY, **_table(
     ("neutral", "which class of transformers wrote it, and its form", "feature_extractor_type image_processor_type "
      "processor_class return_tensors data_format input_data_format device disable_grouping do_pad pad_size "
      "size_divisor default_to_square _valid_processor_keys"))})
+PREPROCESSOR = MappingProxyType({**PREPROCESSOR, **{
+    key: PREPROCESSOR[key]._replace(silent=values) for key, values in (
+        ("do_resize", (True,)), ("do_center_crop", (True,)), ("do_rescale", (True,)), ("do_normalize", (True,)),
+        ("do_convert_rgb", (True,)), ("rescale_factor", (1 / 255,)), ("resample", (3,)))}})
 
 ADAPTER: Table = MappingProxyType({**_ANY, **_table(
     ("used", "the scale of each layer: α/r, or α/√r with use_rslora", "r lora_alpha alpha_pattern use_rslora"),
@@ -176,6 +180,12 @@ CHECKPOINT: Table = MappingProxyType(_table(
     ("named", "the average of the weights; those under model.diffusion_model. are used", "model_ema."),
     ("named", "a group of tensors that nothing reads", "control_model. embedding_manager. lora_ (any other)")))
 
+TENSORS: Table = MappingProxyType(_table(
+    ("used", "the latent, in the diffusion model's space; another key by the setting key", "latent"),
+    ("used", "noise; other keys by the settings start, steps and posterior", "z_T noises posterior_noise"),
+    ("named", "another program's latents, which are not scaled", "latent_format_version_0"),
+    ("named", "tensors that no setting names", "(any other)")))
+
 TABLES: Mapping[str, tuple[str, Table]] = MappingProxyType({
     "scheduler/scheduler_config.json": ("schedule.ddim, schedule.solver", SCHEDULER),
     "unet/config.json": ("the model nodes", UNET),
@@ -185,6 +195,7 @@ TABLES: Mapping[str, tuple[str, Table]] = MappingProxyType({
     "preprocessor_config.json": ("exemplar encoders, CLIP, DINO, BLIP; DETR uses all of it", PREPROCESSOR),
     "a LoRA's tensors and metadata": ("model.lora", LORA),
     "a LoRA's adapter_config.json or lora_adapter_metadata": ("model.lora", ADAPTER),
+    "a file of latents or noise": ("latent.load, noise.load", TENSORS),
     "a single checkpoint file": ("model.stable_diffusion, model.paint_by_example", CHECKPOINT)})
 
 

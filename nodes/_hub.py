@@ -59,6 +59,10 @@ class HubModel:
         """The configuration of a part."""
         return self.folder().config(part)
 
+    def index(self) -> Mapping[str, Any]:
+        """What the pipeline's own index says."""
+        return self.folder().index()
+
     def optional(self, part: str) -> Mapping[str, Any]:
         """The configuration of a part that may be absent; empty where it is."""
         return self.folder().optional(part)

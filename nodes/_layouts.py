@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..graph_runtime import ModelError
-from ._original_exemplar import encoder_config, holds_encoder
+from ._checkpoint_claims import Marks, marks_of
+from ._original_exemplar import ENCODER, encoder_config, holds_encoder
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 TEXT = ("cond_stage_model.transformer.", "cond_stage_model.model.")  # CLIP of 1.x, OpenCLIP of 2.x
@@ -24,13 +25,16 @@ def infer(header: Header, name: str, prediction: str | None, family: str = "stab
         ModelError: the file is of another family, or lacks a part.
     """
     _require_family(header, name, family)
+    marks = marks_in(header, name, family)
     shapes = {key: entry["shape"] for key, entry in header.items() if key != "__metadata__"}
     try:
         unet = _unet({key.removeprefix(UNET): shape for key, shape in shapes.items() if key.startswith(UNET)})
         vae = _vae({key.removeprefix(VAE): shape for key, shape in shapes.items() if key.startswith(VAE)})
         if family == "paint_by_example":
-            return {"unet": {**unet, "sample_size": 64}, "vae": {**vae, "sample_size": 512},
-                    "image_encoder": encoder_config(shapes), "scheduler": _scheduler("epsilon")}
+            side = marks.side or 512
+            return {"unet": {**unet, "sample_size": side // 8}, "vae": {**vae, "sample_size": side},
+                    "image_encoder": encoder_config(shapes),
+                    "scheduler": _scheduler(marks.prediction or "epsilon", marks.zero_snr)}
         prefix = text_prefix(shapes)
         inside = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
         text = _clip(inside) if prefix == TEXT[0] else _open_clip(inside)
@@ -39,18 +43,26 @@ def infer(header: Header, name: str, prediction: str | None, family: str = "stab
                          expected="a whole Stable Diffusion 1.x or 2.x checkpoint",
                          fix="download the file again, or use a diffusers folder") from error
     second = prefix == TEXT[1]
-    prediction = prediction or _stated(header) or ("epsilon" if not second or unet["in_channels"] == 9 else None)
+    prediction = prediction or marks.prediction or ("epsilon" if not second or unet["in_channels"] == 9 else None)
     if prediction is None:
         raise ModelError("prediction", found=f"{name}, a Stable Diffusion 2 file that does not say what it predicts",
                          expected="epsilon (the 512 models) or v_prediction (the 768 models)",
                          fix="set prediction in model.stable_diffusion")
-    side = 96 if second and prediction == "v_prediction" else 64
-    return {"unet": {**unet, "sample_size": side}, "vae": {**vae, "sample_size": side * 8}, "text_encoder": text,
-            "scheduler": _scheduler(prediction)}
+    side = marks.side or (768 if second and prediction == "v_prediction" else 512)
+    return {"unet": {**unet, "sample_size": side // 8}, "vae": {**vae, "sample_size": side}, "text_encoder": text,
+            "scheduler": _scheduler(prediction, marks.zero_snr)}
 
 
-def _scheduler(prediction: str) -> dict[str, Any]:
-    return {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,
+def marks_in(header: Header, name: str, family: str) -> Marks:
+    """What the file says of itself besides the weights that are read."""
+    last = ENCODER if family == "paint_by_example" else TEXT
+    return marks_of(header, name, (UNET, VAE, *last, "cond_stage_model."))
+
+
+def _scheduler(prediction: str, zero_snr: bool) -> dict[str, Any]:
+    """Stable Diffusion's; one that begins at pure noise has timesteps that begin there too (Lin et al. 2023)."""
+    own = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if zero_snr else {}
+    return own | {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,
             "beta_schedule": "scaled_linear", "steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False,
             "prediction_type": prediction}
 
@@ -82,14 +94,6 @@ def _require_family(header: Header, name: str, family: str) -> None:
         if not any(key.startswith(prefix) for key in keys):
             raise refuse(f"which has no {part} (no keys under {prefix})", "use a file that holds all three parts, or a "
                          "diffusers folder")
-
-
-def _stated(header: Header) -> str | None:
-    """The prediction type that the file's own metadata states, if it does."""
-    metadata = header.get("__metadata__") or {}
-    stated = str(metadata.get("modelspec.prediction_type") or metadata.get("prediction_type") or "").lower()
-    return {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon", "eps": "epsilon",
-            "sample": "sample"}.get(stated)
 
 
 def _count(shapes: Mapping[str, Any], pattern: str) -> int:

@@ -119,7 +119,7 @@ def check_header(path: Path) -> LoraHeader:
             raise no_lora(path.name, f"{what}: {shorten(odd)}", "a plain LoRA: down and up weights")
     claims = claims_of(path, whole, _peft(header))
     family = _family(names) or claims.family
-    if (family is not None and not family.startswith("Stable Diffusion ")) or family == "Stable Diffusion 3":
+    if family is not None and family not in ("Stable Diffusion 1.x", "Stable Diffusion 2.x"):
         raise no_lora(path.name, f"a LoRA for {family}", "a LoRA for a UNet of Stable Diffusion 1.x or 2.x")
     if not any(DOWN.match(name) and not name.startswith(TEXT) for name in names):
         found = "a LoRA for text encoders alone" if any(DOWN.match(name) for name in names) else (

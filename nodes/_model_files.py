@@ -107,6 +107,11 @@ class ModelFolder:
             config = MappingProxyType({**config, "prediction_type": self.prediction})
         return config
 
+    def index(self) -> Mapping[str, Any]:
+        """What the pipeline's own index says; empty where there is none."""
+        path = self.root / "model_index.json"
+        return read_json(path) if path.exists() or path.is_symlink() else MappingProxyType({})
+
     def optional(self, part: str) -> Mapping[str, Any]:
         """The configuration of a part that may be absent; empty where it is."""
         path = self.folder(part) / PARTS[part][0]

@@ -153,7 +153,8 @@ def ddim(config: Mapping[str, Any], *, steps: int, eta: float = 0.85, spacing: S
     if prediction == "epsilon" and alphas[0] == 0:
         raise BadInput("scheduler", found="a schedule that begins at pure noise (zero terminal SNR) with a model that "
                        "predicts epsilon", expected="a v_prediction or sample model there",
-                       fix="use spacing 'leading', or a model trained for zero terminal SNR")
+                       fix="such models predict v_prediction: correct prediction_type in scheduler_config.json; or use "
+                           "spacing 'leading'")
     return DdimSchedule(times, alphas, final, prediction, eta, variance, travel_length, travel_repeat)
 
 

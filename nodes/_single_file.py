@@ -14,7 +14,8 @@ from typing import Any
 from torch import nn
 
 from ..graph_runtime import ModelError
-from ._layouts import UNET, VAE, infer, text_prefix
+from ._checkpoint_claims import schedule_of
+from ._layouts import UNET, VAE, infer, marks_in, text_prefix
 from ._model_files import Weights
 from ._model_readers import read_header, stamp_of
 from ._original_exemplar import ENCODER, rename_encoder
@@ -62,7 +63,20 @@ class SingleFile:
         return "!" if text_prefix(read_header(self.path)) == "cond_stage_model.model." else None
 
     def _configs(self) -> Mapping[str, Mapping[str, Any]]:
-        return infer(read_header(self.path), self.name, self.prediction, self.family)
+        found = infer(read_header(self.path), self.name, self.prediction, self.family)
+        own = schedule_of(self.path)
+        if (scale := own.pop("scaling_factor", None)) is not None:
+            found["vae"]["scaling_factor"] = scale
+        found["scheduler"] |= own
+        return found
+
+    def notes(self) -> list[str]:
+        """What the file says or holds and nobody uses."""
+        marks = marks_in(read_header(self.path), self.name, self.family)
+        notes = list(marks.notes)
+        if self.prediction is not None and marks.prediction not in (None, self.prediction):
+            notes.append(f"it says that it predicts {marks.prediction} (prediction is set to {self.prediction})")
+        return notes
 
     def config(self, part: str) -> Mapping[str, Any]:
         """What the part's configuration would say, from the shapes of its weights."""

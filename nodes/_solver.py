@@ -5,10 +5,11 @@ what is added here is the choice by name, noise from the run's own stream, and r
 """
 
 import importlib
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -56,11 +57,13 @@ class SolverSchedule:
         config: the model's scheduler configuration.
         kind: which solver.
         steps: how many steps; some solvers evaluate the model more often.
+        told: what the library's solver made of that configuration.
     """
 
     config: Mapping[str, Any]
     kind: Kind
     steps: int
+    told: Mapping[str, Any] = field(default_factory=dict)
 
     takes_constraint = False
 
@@ -161,5 +164,6 @@ def solver(config: Mapping[str, Any], *, kind: Kind, steps: int) -> SolverSchedu
                        fix=f"use {min(len(table), 50)} or fewer")
     made = SolverSchedule(MappingProxyType(dict(config)), kind, steps)
     with torch.inference_mode(False):
-        made.begin()
-    return made
+        scheduler = made.begin().scheduler
+    known = inspect.signature(type(scheduler).__init__).parameters  # its .config keeps what it does not know as well
+    return replace(made, told=MappingProxyType({key: value for key, value in scheduler.config.items() if key in known}))

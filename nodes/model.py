@@ -7,6 +7,7 @@ from pydantic import Field
 from ..graph_runtime import BadInput, ModelSource, node
 from ._exemplar_parts import ExemplarEncoderPart, NewExemplarEncoderPart
 from ._libraries import DType
+from ._model_says import name_unused, name_unused_preprocessing
 from ._models import DenoiserPart, IdentityVae, SchedulerPart, TextEncoderPart, VaePart
 from ._ports import Denoiser, ExemplarEncoder, Scheduler, TextEncoder, Vae
 from ._source import locate
@@ -68,6 +69,7 @@ def stable_diffusion(source: ModelSource = "dollhouse", revision: str | None = N
                             TextEncoderPart.describe(origin, dtype), SchedulerPart.describe(origin, dtype))
     if origin.known:
         check_family(parts)
+        name_unused(origin, ("unet", "vae", "text_encoder", "scheduler", "tokenizer"), dtype)
     return parts
 
 
@@ -93,6 +95,8 @@ def paint_by_example(source: ModelSource = "dollhouse-exemplar", revision: str |
                            ExemplarEncoderPart.describe(origin, dtype), SchedulerPart.describe(origin, dtype))
     if origin.known:
         _check_exemplar_family(parts)
+        name_unused(origin, ("unet", "vae", "image_encoder", "feature_extractor", "scheduler"), dtype)
+        name_unused_preprocessing(parts.exemplar_encoder)
     return parts
 
 
@@ -132,6 +136,7 @@ def exemplar_encoder(source: ModelSource = "dollhouse-clip", revision: str | Non
     part = NewExemplarEncoderPart(origin, dtype, stamp, width, seed)
     if origin.known:
         part.check()
+        name_unused_preprocessing(part)
     return NewEncoder(part)
 
 
@@ -159,6 +164,8 @@ def pixel_diffusion(source: ModelSource, revision: str | None = None, variant: s
     if denoiser.known and denoiser.in_channels != 3:
         raise BadInput("source", found=f"a UNet of {denoiser.in_channels} channels in {origin.name}",
                        expected="3 channels, red, green and blue", fix="use a model that was trained on RGB pictures")
+    if denoiser.known:
+        name_unused(origin, ("unet", "scheduler"), dtype)
     return PixelDiffusion(denoiser, IdentityVae(), SchedulerPart.describe(origin, dtype))
 
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from ..graph_runtime import ModelSource, node
 from ._captioner import CaptionerPart
+from ._model_says import name_unused_preprocessing
 from ._ports import Captioner
 from ._source import locate
 
@@ -26,4 +27,7 @@ def captioner(source: ModelSource = "Salesforce/blip-image-captioning-base", rev
     Raises:
         ModelError: a file is missing, damaged or a pickle, or is no BLIP.
     """
-    return OneCaptioner(CaptionerPart.describe(locate(source, revision=revision, family="captioner"), "float32"))
+    described = CaptionerPart.describe(locate(source, revision=revision, family="captioner"), "float32")
+    if described.known:
+        name_unused_preprocessing(described, stretched=True)
+    return OneCaptioner(described)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from ..graph_runtime import ModelSource, node
+from ._model_says import name_unused_preprocessing
 from ._ports import Clip, Dino
 from ._seeing import ClipPart
 from ._source import locate
@@ -27,4 +28,6 @@ def clip(source: ModelSource = "dollhouse-clip", revision: str | None = None) ->
         ModelError: a file is missing, damaged or a pickle, or is no CLIP.
     """
     described = ClipPart.describe(locate(source, revision=revision, family="clip"), "float32")
+    if described.known:
+        name_unused_preprocessing(described)
     return OneClip(described, described)

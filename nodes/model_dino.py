@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from ..graph_runtime import ModelSource, node
+from ._model_says import name_unused_preprocessing
 from ._ports import Dino
 from ._seeing import DinoPart
 from ._source import locate
@@ -27,4 +28,7 @@ def dino(source: ModelSource = "facebook/dino-vits16", revision: str | None = No
     Raises:
         ModelError: a file is missing, damaged or a pickle, or is no vision transformer.
     """
-    return OneDino(DinoPart.describe(locate(source, revision=revision, family="dino"), "float32"))
+    described = DinoPart.describe(locate(source, revision=revision, family="dino"), "float32")
+    if described.known:
+        name_unused_preprocessing(described)
+    return OneDino(described)

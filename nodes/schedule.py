@@ -7,10 +7,13 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, node
 from ._ports import Schedule, Scheduler, describe
-from ._schedule import Spacing, Variance
+from ._schedule import DdimSchedule, Spacing, Variance
 from ._schedule import ddim as make_ddim
-from ._solver import Kind
+from ._scheduler_says import name_beside_ddim, name_beside_solver, own_spacing
+from ._solver import Kind, SolverSchedule
 from ._solver import solver as make_solver
+
+AnySpacing = Literal["leading", "linspace", "trailing", "model"]
 
 
 class Scheduled(NamedTuple):
@@ -22,25 +25,36 @@ class Scheduled(NamedTuple):
 def _check_ddim(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     scheduler = known.get("scheduler")
     if scheduler is not None and getattr(scheduler, "known", False):
-        return {"schedule": make_ddim(scheduler.config, **params)}
+        return {"schedule": _ddim(scheduler, **params)}
     return {}
+
+
+def _ddim(scheduler: Any, spacing: AnySpacing, **params: Any) -> DdimSchedule:
+    """The schedule; what the model's configuration says and it does otherwise is named."""
+    config = scheduler.config
+    used: Spacing = own_spacing(config) if spacing == "model" else spacing
+    made = make_ddim(config, spacing=used, **params)
+    name_beside_ddim(config, getattr(scheduler, "label", "scheduler"), used, made.timesteps[0])
+    return made
 
 
 @node("schedule.ddim", version=1, check=_check_ddim)
 def ddim(scheduler: Scheduler, steps: Annotated[int, Field(ge=1, le=10_000)] = 30,
-         eta: Annotated[float, Field(ge=0, le=1)] = 0.85, spacing: Spacing = "leading", variance: Variance = "ddim",
+         eta: Annotated[float, Field(ge=0, le=1)] = 0.85, spacing: AnySpacing = "leading", variance: Variance = "ddim",
          final_alpha: Literal["one", "config"] = "one", travel_length: Annotated[int, Field(ge=1, le=1000)] = 1,
          travel_repeat: Annotated[int, Field(ge=1, le=1000)] = 1) -> Scheduled:
     """The DDIM update over the betas of a scheduler's configuration.
 
-    Clipping and thresholding of the configuration are never applied. Song et al. 2021, eq. 12 and 16;
+    Clipping and thresholding of the configuration are never applied; what it says and this schedule does otherwise is
+    named (docs/files.md). Song et al. 2021, eq. 12 and 16;
     Kakinuma et al. 2024, eq. 6; time travel: Wang et al. 2023 (DDNM), algorithm 2, and RePaint.
 
     Args:
         scheduler: the configuration to take betas, offset and prediction type from.
         steps: reverse steps, at most as many as the model was trained on.
         eta: 0 is deterministic DDIM, 1 adds as much noise as DDPM; the paper uses 0.85.
-        spacing: which timesteps are visited (Lin et al. 2023, table 2); leading adds the scheduler's offset.
+        spacing: which timesteps are visited (Lin et al. 2023, table 2); leading adds the scheduler's offset, model is
+            what the model's configuration says.
         variance: ddim is the paper's σ; ddnm that of DDNM's code, σ = eta·√(1−ᾱ).
         final_alpha: ᾱ after the last step; one keeps known cells exact, config follows set_alpha_to_one.
         travel_length: how many levels a time travel goes back up.
@@ -53,15 +67,22 @@ def ddim(scheduler: Scheduler, steps: Annotated[int, Field(ge=1, le=10_000)] = 3
     if not isinstance(config, Mapping):
         raise BadInput("scheduler", found=describe(scheduler), expected="the description of a scheduler",
                        fix="wire the scheduler output of a model node")
-    return Scheduled(make_ddim(config, steps=steps, eta=eta, spacing=spacing, variance=variance,
-                               final_alpha=final_alpha, travel_length=travel_length, travel_repeat=travel_repeat))
+    return Scheduled(_ddim(scheduler, steps=steps, eta=eta, spacing=spacing, variance=variance,
+                           final_alpha=final_alpha, travel_length=travel_length, travel_repeat=travel_repeat))
 
 
 def _check_solver(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     scheduler = known.get("scheduler")
     if scheduler is not None and getattr(scheduler, "known", False):
-        return {"schedule": make_solver(scheduler.config, **params)}
+        return {"schedule": _solver(scheduler, **params)}
     return {}
+
+
+def _solver(scheduler: Any, kind: Kind, steps: int) -> SolverSchedule:
+    """The schedule; what the model's configuration says and the solver does otherwise is named."""
+    made = make_solver(scheduler.config, kind=kind, steps=steps)
+    name_beside_solver(scheduler.config, getattr(scheduler, "label", "scheduler"), kind, made.told)
+    return made
 
 
 @node("schedule.solver", version=1, check=_check_solver)
@@ -85,4 +106,4 @@ def solver(scheduler: Scheduler, kind: Kind = "pndm", steps: Annotated[int, Fiel
     if not isinstance(config, Mapping):
         raise BadInput("scheduler", found=describe(scheduler), expected="the description of a scheduler",
                        fix="wire the scheduler output of a model node")
-    return Scheduled(make_solver(config, kind=kind, steps=steps))
+    return Scheduled(_solver(scheduler, kind=kind, steps=steps))

@@ -1,0 +1,91 @@
+"""What a scheduler's configuration says of sampling that a schedule does otherwise: named once, by the schedule's node.
+
+schedule.ddim takes the betas, the offset and the prediction type, and has settings of its own for the rest;
+schedule.solver hands everything on to diffusers, whose solvers know some of it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from ..graph_runtime.errors import clean, shorten
+from ._config import Settings
+from ._heard import SCHEDULER, name_unheard, unheard
+from ._schedule import Spacing, alphas_cumprod
+
+#: The spacing of a class of diffusers whose configuration does not say one; leading for the others.
+LINSPACE = ("DPMSolver", "UniPC", "Euler", "Heun", "DEIS", "LMS", "KDPM2", "SASolver")
+#: What decides a solver's result, where a solver does not know it.
+DECISIVE = ("timestep_spacing", "rescale_betas_zero_snr", "clip_sample", "thresholding", "use_karras_sigmas",
+            "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "steps_offset", "prediction_type",
+            "trained_betas", "sigma_min", "sigma_max", "rho")
+DISTILLED = ("LCM", "TCD")
+
+
+def own_spacing(config: Mapping[str, Any]) -> Spacing:
+    """The spacing that a configuration says, or that diffusers takes for its class.
+
+    Raises:
+        ModelError: it is none of the three.
+    """
+    kind = str(config.get("_class_name", "DDIMScheduler"))
+    usual: Spacing = "linspace" if kind.startswith(LINSPACE) else "leading"
+    said = config.get("timestep_spacing") or usual
+    known: tuple[Spacing, ...] = get_args(Spacing)
+    for spacing in known:
+        if said == spacing:
+            return spacing
+    raise Settings(config, "scheduler_config.json", "scheduler").refused("timestep_spacing", said, ", ".join(known))
+
+
+def name_beside_ddim(config: Mapping[str, Any], where: str, spacing: Spacing, first: int) -> None:
+    """Name what the configuration says and schedule.ddim does otherwise.
+
+    Args:
+        config: the scheduler's.
+        where: what it belongs to, for the message.
+        spacing: the one that is used.
+        first: the timestep that a run begins at.
+    """
+    name_unheard(where, [*_spacing(config, spacing), *_pure_noise(config, first), *_distilled(config),
+                         *unheard(SCHEDULER, config, besides=("timestep_spacing",))])
+
+
+def _spacing(config: Mapping[str, Any], spacing: Spacing) -> list[str]:
+    said = config.get("timestep_spacing")
+    if said in (None, spacing):
+        return []
+    return [f"timestep_spacing = {clean(shorten(said, 40))}: this schedule's spacing is {spacing!r}, so other "
+            "timesteps are visited than the model was published with (set spacing to 'model' for its own)"]
+
+
+def _pure_noise(config: Mapping[str, Any], first: int) -> list[str]:
+    """A model of zero terminal SNR that does not begin there gives flat, grey pictures (Lin et al. 2023, §3.3)."""
+    if not config.get("rescale_betas_zero_snr"):
+        return []
+    last = len(alphas_cumprod(config)) - 1
+    notes = [] if first == last else [
+        f"rescale_betas_zero_snr: the model was trained from pure noise, timestep {last}, and this schedule begins at "
+        f"{first}, so brightness and contrast will be wrong (set spacing to 'trailing')"]
+    if config.get("prediction_type", "epsilon") == "epsilon":
+        notes.append("prediction_type = epsilon beside rescale_betas_zero_snr: at pure noise epsilon says nothing of "
+                     "the picture (such models predict v_prediction: correct prediction_type)")
+    return notes
+
+
+def _distilled(config: Mapping[str, Any]) -> list[str]:
+    kind = str(config.get("_class_name", ""))
+    return [f"_class_name = {kind} (a distilled model's own steps)"] if kind.startswith(DISTILLED) else []
+
+
+def name_beside_solver(config: Mapping[str, Any], where: str, kind: str, made: Mapping[str, Any]) -> None:
+    """Name what the configuration says and the solver that was made of it does not know, or does otherwise."""
+    found = [*_distilled(config), *(_pure_noise(config, -1)[1:] if config.get("rescale_betas_zero_snr") else [])]
+    for key, value in config.items():
+        entry = SCHEDULER.get(key)
+        silent = value in (None, False, 0, "") or (entry is not None and value in entry.silent)
+        if silent or (entry is not None and key not in DECISIVE) or made.get(key) == value:
+            continue
+        why = "not known here" if entry is None else (
+            f"{kind} does not know it" if key not in made else f"{kind} has {shorten(made[key], 20)}")
+        found.append(f"{clean(str(key))[:60]} = {clean(shorten(value, 40))} ({why})")
+    name_unheard(where, found)
