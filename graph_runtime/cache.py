@@ -11,6 +11,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from .tensors import owned
+
 Outputs = tuple[Any, ...]
 SEAL = 16  # bytes of a hash behind each kept result, so that a damaged one is made anew
 
@@ -85,7 +87,7 @@ class DiskCache:
             if hashlib.blake2b(body, digest_size=SEAL).digest() != seal:
                 raise ValueError("damaged")
             tensors = load(body)
-            outputs = tuple(tensors[name] for name in names)
+            outputs = tuple(owned(tensors[name]) for name in names)
         except FileNotFoundError:
             return None
         except (SafetensorError, KeyError, ValueError, OSError):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ._models import TextModule
+from ._text_encoder import TextModule
 
 Kind = Literal["text", "exemplar"]
 _TOKENIZING = threading.Lock()  # its first call may still take off what its own file set

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from ..graph_runtime import ModelError
 from ..graph_runtime.errors import shorten
 from ._config import MAX_WIDTH, Settings
-from ._exemplar_parts import fill, read_stored
 from ._models import Part
+from ._named_weights import fill, read_stored
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MAX_LABELS, MAX_QUERIES, MAX_LAYERS, MAX_SIDE = 65_536, 10_000, 256, 4096

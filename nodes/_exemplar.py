@@ -138,8 +138,8 @@ def stored_name(name: str) -> str:
     return name if inner == name or inner.startswith("vision_model.") else f"model.vision_model.{inner}"
 
 
-def fit_names(stored: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """Stored tensors under the module's own names; with and without the prefix `vision_model.` both are understood."""
+def fit_encoder(stored: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """Stored tensors under an exemplar encoder's own names, with or without `vision_model.` in either."""
     wanted = {stored_name(name): name for name in module.state_dict()}
     return {wanted.get(stored_name(name), name): value for name, value in stored.items()
             if not name.endswith("position_ids")}

@@ -1,17 +1,17 @@
 """Exemplar encoders as descriptions: trained ones from a Paint-by-Example model, and new ones around a CLIP."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from ..graph_runtime import ModelError
 from ._config import MAX_WIDTH, Settings
-from ._exemplar import CLIP_MEAN, CLIP_STD, ExemplarEncoder, fit_names, new_encoder, stored_name
+from ._exemplar import CLIP_MEAN, CLIP_STD, ExemplarEncoder, fit_encoder, new_encoder
 from ._models import Part
+from ._named_weights import fill, fit_names, read_stored
 
 
 def vision_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -27,33 +27,6 @@ def build_vision_config(config: Mapping[str, Any]) -> Any:
     known = vision_config(config)
     return CLIPVisionConfig(**{key: value for key, value in known.items()
                                if key not in ("architectures", "model_type", "torch_dtype", "dtype", "proj_size")})
-
-
-def read_stored(files: Sequence[Path]) -> dict[str, Tensor]:
-    """Every tensor of some safetensors files."""
-    from safetensors.torch import load_file
-
-    stored: dict[str, Tensor] = {}
-    for path in files:
-        stored |= load_file(str(path))
-    return stored
-
-
-def fill(module: nn.Module, found: Mapping[str, Tensor], what: str) -> nn.Module:
-    """Put tensors into a module made without memory.
-
-    Raises:
-        ModelError: some are missing, left over, or of another shape.
-    """
-    wanted = {name: value for name, value in module.state_dict().items() if not name.endswith("position_ids")}
-    for kind, names in (("missing", set(wanted) - set(found)), ("unexpected", set(found) - set(wanted)),
-                        ("mismatched", {n for n in found if n in wanted and found[n].shape != wanted[n].shape})):
-        if names:
-            raise ModelError(None, found=f"{len(names)} {kind} weights in the {what}, e.g. {min(names)}",
-                             expected="exactly the weights that its configuration describes",
-                             fix="the config.json and the weights belong to different models: download them again")
-    module.load_state_dict(dict(found), strict=False, assign=True)
-    return module
 
 
 class SeeingPart(Part):
@@ -133,7 +106,7 @@ class ExemplarEncoderPart(SeeingPart):
             stored = self.origin.stored(self.part)
         else:
             stored = read_stored(self.origin.weights(self.part).files)
-        return fill(module, fit_names(stored, module), self.label)
+        return fill(module, fit_encoder(stored, module), self.label)
 
 
 @dataclass(frozen=True)
@@ -178,8 +151,7 @@ def read_vision(origin: Any, config: Mapping[str, Any]) -> nn.Module:
     with init_empty_weights(include_buffers=False):
         module = CLIPVisionModel(build_vision_config(config))
     prefix = "vision_model."
-    stored = {key.removeprefix(prefix): value for key, value in read_stored(origin.weights("clip").files).items()
-              if key.startswith(prefix)}
-    wanted = {stored_name(f"model.{name}").removeprefix("model.vision_model."): name for name in module.state_dict()}
-    found = {wanted.get(name, name): value for name, value in stored.items() if not name.endswith("position_ids")}
-    return fill(module, found, f"vision model of {origin.name}")
+    stored = read_stored(origin.weights("clip").files)
+    if any(key.startswith(prefix) for key in stored):  # else the file is the vision model alone, named by version 5
+        stored = {key: value for key, value in stored.items() if key.startswith(prefix)}
+    return fill(module, fit_names(stored, module, prefix), f"vision model of {origin.name}")

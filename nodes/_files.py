@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.errors import clean
+from ..graph_runtime.tensors import owned
 from ._heard import name_unheard
 
 OTHERS = "latent_format_version"  # how another host marks its own latents, which are not scaled
@@ -26,7 +27,7 @@ def read_tensors(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor
     try:
         with safe_open(str(path), framework="pt") as file:
             there = set(file.keys())
-            tensors = {key: file.get_tensor(key) for key in keys if key in there}
+            tensors = {key: owned(file.get_tensor(key)) for key in keys if key in there}
     except (SafetensorError, OSError) as error:
         raise BadInput(port, found=f"{path.name}, which cannot be read as safetensors ({error})",
                        expected="a whole .safetensors file", fix="write it again with latent.save") from error

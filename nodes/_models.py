@@ -16,6 +16,7 @@ from torch import nn
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.models import ModelDescription, is_out_of_memory
+from ..graph_runtime.tensors import own_weights
 from ._config import MAX_CHANNELS, MAX_WIDTH, Settings, config_at
 from ._libraries import DType, first_line, quiet, torch_dtype
 from ._model_files import PARTS, Weights
@@ -125,7 +126,8 @@ class Part(ModelDescription):
                 module = self._read()
                 if any(tensor.is_meta for tensor in [*module.parameters(), *module.buffers()]):
                     raise ValueError("some weights are missing from the file")
-                return module.to(device=device, dtype=torch_dtype(self.dtype, device)).eval().requires_grad_(False)
+                module.to(device=device, dtype=torch_dtype(self.dtype, device)).eval().requires_grad_(False)
+                return own_weights(module)  # after .to, which has copied what it changed
             except ModelError:
                 raise
             except Exception as error:
@@ -293,74 +295,6 @@ class IdentityVae(ModelDescription):
     def nbytes(self) -> int:
         """Nothing."""
         return 0
-
-
-class TextModule(nn.Module):
-    """A tokenizer and its text encoder, leased together."""
-
-    def __init__(self, tokenizer: Any, encoder: nn.Module):
-        super().__init__()
-        self.tokenizer, self.encoder = tokenizer, encoder
-
-
-@dataclass(frozen=True)
-class TextEncoderPart(Part):
-    """A CLIP tokenizer and its text encoder."""
-
-    part = "text_encoder"
-    noun = "text encoder"
-    facts = ("hidden_size", "max_tokens", "vocabulary")
-    tokenizer_stamp: str = ""
-
-    @classmethod
-    def describe(cls, origin: Any, dtype: DType = "auto") -> Any:
-        """The description, the tokenizer's files included."""
-        if not origin.known:
-            return cls(origin, dtype)
-        described = cls(origin, dtype, origin.stamp("text_encoder") + origin.stamp("tokenizer"))
-        described.check()
-        return described
-
-    @property
-    def hidden_size(self) -> int:
-        """Width of an embedding."""
-        return self.settings.whole("hidden_size", 512, 1, MAX_WIDTH)
-
-    @property
-    def max_tokens(self) -> int:
-        """Tokens of a prompt, start and end included."""
-        return self.settings.whole("max_position_embeddings", 77, 3, MAX_WIDTH)
-
-    @property
-    def vocabulary(self) -> int:
-        """Tokens that have an embedding."""
-        return self.settings.whole("vocab_size", 49408, 1, 10**7)
-
-    def check(self) -> None:
-        """Only CLIP text models."""
-        kinds = self.settings.texts("architectures", ("CLIPTextModel",))
-        if kinds[0] != "CLIPTextModel":
-            raise ModelError("source", found=f"a {kinds[0]} as the text encoder of {self.origin.name}",
-                             expected="a CLIPTextModel", fix="use a Stable Diffusion 1.x or 2.x model")
-        super().check()
-
-    def _read(self) -> nn.Module:
-        from transformers import CLIPTextModel
-
-        return TextModule(self.read_tokenizer(), self._from_pretrained(CLIPTextModel))
-
-    def read_tokenizer(self) -> Any:
-        """The CLIP tokenizer; it must not know more tokens than the encoder has embeddings."""
-        from transformers import CLIPTokenizer
-
-        folder = self.origin.tokenizer_folder()
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
-        if getattr(self.origin, "pad_token", None):
-            tokenizer.pad_token = self.origin.pad_token
-        if len(tokenizer) > self.vocabulary:
-            raise ModelError(None, found=f"a tokenizer of {len(tokenizer)} tokens with an encoder of {self.vocabulary}",
-                             expected="a tokenizer and an encoder of one model", fix="download the model again")
-        return tokenizer
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..graph_runtime.errors import shorten
 from ._condition import encode_text, tokenize
-from ._models import TextModule
+from ._text_encoder import TextModule
 
 Syntax = Literal["weights", "plain"]
 STEP = 1.1  # what one pair of brackets is worth

@@ -149,6 +149,12 @@ def tiny(tmp_path):
 
 
 @pytest.fixture(scope="session")
+def tiny_at():
+    """Makes a `Tiny` in a folder, for fixtures that outlive a test."""
+    return Tiny
+
+
+@pytest.fixture(scope="session")
 def shared_sd(tmp_path_factory):
     """A tiny Stable Diffusion folder that no test may change."""
     return Tiny(tmp_path_factory.mktemp("shared")).stable_diffusion()

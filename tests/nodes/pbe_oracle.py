@@ -7,7 +7,7 @@ from diffusers.pipelines.deprecated.paint_by_example.image_encoder import PaintB
 from diffusers.pipelines.deprecated.paint_by_example.pipeline_paint_by_example import PaintByExamplePipeline
 from inlay.graph_runtime import Context
 from inlay.nodes import condition, model, sample
-from inlay.nodes._exemplar import fit_names, preprocess_exemplar
+from inlay.nodes._exemplar import fit_encoder, preprocess_exemplar
 from inlay.nodes._noise import GivenNoise, gaussian
 from PIL import Image
 from safetensors.torch import load_file
@@ -32,7 +32,7 @@ def pipeline(folder, kind, dtype):
     config = CLIPVisionConfig.from_pretrained(folder / "image_encoder")
     stored = load_file(str(folder / "image_encoder" / "model.safetensors"))
     encoder = PaintByExampleImageEncoder(config, proj_size=stored["proj_out.weight"].shape[0])
-    encoder.load_state_dict(fit_names(stored, encoder), strict=True)
+    encoder.load_state_dict(fit_encoder(stored, encoder), strict=True)
     scheduler = SCHEDULERS[kind].from_config(DDIMScheduler.load_config(folder / "scheduler") | (
         {"skip_prk_steps": True} if kind == "pndm" else {}))
     scheduler.alphas_cumprod = scheduler.alphas_cumprod.to(dtype)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError, WorkflowError
 from inlay.nodes import condition, constraint, model, noise, sample, schedule
-from inlay.nodes._exemplar import ExemplarEncoder, fit_names, preprocess_exemplar, save_encoder
-from inlay.nodes._models import TextEncoderPart
+from inlay.nodes._exemplar import ExemplarEncoder, fit_encoder, preprocess_exemplar, save_encoder
+from inlay.nodes._text_encoder import TextEncoderPart
 from pbe_oracle import ours, pictures, pipeline, tensors, theirs
 from safetensors.torch import load_file, save_file
 from test_model_single_file import original_unet, original_vae
@@ -53,12 +53,12 @@ def test_the_published_prefix_and_the_short_one_give_the_same_token(tiny):
 def test_what_is_saved_is_read_by_diffusers_own_class(tiny, tmp_path):
     reference = tiny.exemplar_encoder()
     encoder = ExemplarEncoder(reference.config, 24)
-    encoder.load_state_dict(fit_names(reference.state_dict(), encoder))
+    encoder.load_state_dict(fit_encoder(reference.state_dict(), encoder))
     save_encoder(encoder, tmp_path / "image_encoder")
     stored = load_file(str(tmp_path / "image_encoder" / "model.safetensors"))
     assert all(key.startswith(("model.vision_model.", "mapper.", "final", "proj", "uncond")) for key in stored)
     again = tiny.exemplar_encoder(seed=9)
-    again.load_state_dict(fit_names(stored, again), strict=True)
+    again.load_state_dict(fit_encoder(stored, again), strict=True)
     pixels = torch.randn(1, 3, 16, 16)
     torch.testing.assert_close(again(pixels), reference(pixels), rtol=0, atol=0)
     said = json.loads((tmp_path / "image_encoder" / "config.json").read_text())

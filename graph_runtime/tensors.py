@@ -1,0 +1,41 @@
+"""Where a tensor's numbers lie in memory.
+
+Matrix products pick their kernel by alignment on some processors, so the same numbers at another address give other
+last bits. Tensors read from a file lie wherever the file's header put them; a copy in torch's own storage, which is
+aligned to 64 bytes, makes the result depend on the numbers alone, and lets go of the file.
+"""
+
+from typing import Any
+
+ALIGNMENT = 64  # bytes: what torch's allocator keeps to (c10::gAlignment), and a cache line
+
+
+def owned(tensor: Any) -> Any:
+    """`tensor` in torch's own aligned memory: itself if it lies there, else a copy of the same layout.
+
+    torch can resize what it allocated and nothing else, so that tells memory of a file, of NumPy or of bytes apart.
+    """
+    if tensor.device.type != "cpu" or tensor.numel() == 0:
+        return tensor
+    aligned = tensor.data_ptr() % ALIGNMENT == 0
+    return tensor if aligned and tensor.untyped_storage().resizable() else tensor.clone()
+
+
+def own_weights(module: Any) -> Any:
+    """Every parameter and buffer of a module into torch's own memory, one at a time; returns the module.
+
+    Tensors that are one stay one, as where an embedding is also the output layer.
+    """
+    copied: dict[tuple[Any, ...], Any] = {}
+
+    def fresh(tensor: Any) -> Any:
+        place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+        if place not in copied:
+            copied[place] = owned(tensor)
+        return copied[place]
+
+    for parameter in module.parameters():
+        parameter.data = fresh(parameter.data)
+    for part in module.modules():  # a buffer is replaced: as a view it would hold on to what it is a view of
+        part._buffers.update({name: fresh(value) for name, value in part._buffers.items() if value is not None})
+    return module

@@ -1,0 +1,89 @@
+"""CLIP's text model and its tokenizer, as one description."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from ..graph_runtime import ModelError
+from ._config import MAX_WIDTH
+from ._libraries import DType
+from ._models import Part
+from ._named_weights import fill, fit_names, read_stored
+
+
+class TextModule(nn.Module):
+    """A tokenizer and its text encoder, leased together."""
+
+    def __init__(self, tokenizer: Any, encoder: nn.Module):
+        super().__init__()
+        self.tokenizer, self.encoder = tokenizer, encoder
+
+
+@dataclass(frozen=True)
+class TextEncoderPart(Part):
+    """A CLIP tokenizer and its text encoder."""
+
+    part = "text_encoder"
+    noun = "text encoder"
+    facts = ("hidden_size", "max_tokens", "vocabulary")
+    tokenizer_stamp: str = ""
+
+    @classmethod
+    def describe(cls, origin: Any, dtype: DType = "auto") -> Any:
+        """The description, the tokenizer's files included."""
+        if not origin.known:
+            return cls(origin, dtype)
+        described = cls(origin, dtype, origin.stamp("text_encoder") + origin.stamp("tokenizer"))
+        described.check()
+        return described
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of an embedding."""
+        return self.settings.whole("hidden_size", 512, 1, MAX_WIDTH)
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a prompt, start and end included."""
+        return self.settings.whole("max_position_embeddings", 77, 3, MAX_WIDTH)
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that have an embedding."""
+        return self.settings.whole("vocab_size", 49408, 1, 10**7)
+
+    def check(self) -> None:
+        """Only CLIP text models."""
+        kinds = self.settings.texts("architectures", ("CLIPTextModel",))
+        if kinds[0] != "CLIPTextModel":
+            raise ModelError("source", found=f"a {kinds[0]} as the text encoder of {self.origin.name}",
+                             expected="a CLIPTextModel", fix="use a Stable Diffusion 1.x or 2.x model")
+        super().check()
+
+    def _read(self) -> nn.Module:
+        from accelerate import init_empty_weights
+        from transformers import CLIPTextConfig, CLIPTextModel
+
+        tokenizer = self.read_tokenizer()
+        if hasattr(self.origin, "convert"):
+            return TextModule(tokenizer, self.origin.convert(self.part, CLIPTextModel))
+        weights = self.origin.weights(self.part)
+        config = CLIPTextConfig.from_pretrained(str(weights.folder), local_files_only=True)
+        with init_empty_weights(include_buffers=False):
+            encoder = CLIPTextModel(config)
+        return TextModule(tokenizer, fill(encoder, fit_names(read_stored(weights.files), encoder, "text_model."),
+                                          self.label))
+
+    def read_tokenizer(self) -> Any:
+        """The CLIP tokenizer; it must not know more tokens than the encoder has embeddings."""
+        from transformers import CLIPTokenizer
+
+        folder = self.origin.tokenizer_folder()
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+        if getattr(self.origin, "pad_token", None):
+            tokenizer.pad_token = self.origin.pad_token
+        if len(tokenizer) > self.vocabulary:
+            raise ModelError(None, found=f"a tokenizer of {len(tokenizer)} tokens with an encoder of {self.vocabulary}",
+                             expected="a tokenizer and an encoder of one model", fix="download the model again")
+        return tokenizer
