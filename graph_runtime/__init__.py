@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .errors import NodeError as NodeError
     from .errors import Problem as Problem
     from .errors import WorkflowError as WorkflowError
+    from .marks import Implied as Implied
+    from .marks import Role as Role
     from .notices import notice as notice
     from .spec import ModelSource as ModelSource
     from .spec import NodeSpec as NodeSpec
@@ -31,6 +33,7 @@ _HOMES = {
     "context": ("Context",),
     "errors": ("BadInput", "Cancelled", "InlayError", "ModelError", "NodeError", "Problem", "WorkflowError"),
     "notices": ("notice",),
+    "marks": ("Implied", "Role"),
     "spec": ("ModelSource", "NodeSpec", "PathRole", "Port", "ReadMany", "ReadPath", "ReadPaths", "Registry", "Repeat",
              "node"),
 }

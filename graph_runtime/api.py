@@ -130,7 +130,8 @@ def run(
         nodes: modules with further nodes.
         set: {"node.parameter": value} for what the workflow does not name as an input.
         cache: keep and reuse results that depend on the same things.
-        metadata: let saved pictures carry their workflow.
+        metadata: let saved pictures carry their workflow, and what their source says of itself (EXIF, DPI, text);
+            without, nothing but pixels and their colour profile.
         listeners: called with every event.
         cancel: a token; `cancel.cancel()` from another thread stops at the next step.
         **values: the workflow's own inputs by name.
@@ -165,7 +166,8 @@ def run_loaded(
         plan = loaded.plan()  # what could not be checked without the models' configurations
     events: list[Event] = []
     disk = DiskCache(home() / "cache", environment(where)) if cache else None
-    ctx = Context(models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk)
+    ctx = Context(models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk,
+                  bare=not metadata)
     if metadata:
         ctx.metadata[recall.CHUNK] = recall.record(plan, loaded.registry, loaded.recorded_names)
     recall.remember(plan)

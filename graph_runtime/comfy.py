@@ -130,7 +130,8 @@ class HostNode:
         hidden = {kind: inputs.pop(name, None) for name, kind in _hidden(spec).items()}
         with torch.inference_mode(False), torch.no_grad():
             ctx = Context(model_manager(), out=host_folder("output") or "inlay-out", listeners=(HostListener(),),
-                          cancel=HostCancel(), metadata=_metadata(hidden.get("PROMPT"), hidden.get("EXTRA_PNGINFO")))
+                          cancel=HostCancel(), metadata=_metadata(hidden.get("PROMPT"), hidden.get("EXTRA_PNGINFO")),
+                          bare=not metadata_allowed())
             ctx.store = DiskCache(home() / "cache", environment(ctx.device))
             ctx.node = display_name(spec.id)
             ctx.check_cancelled()

@@ -36,12 +36,14 @@ class Context:
         cancel: CancelToken | None = None,
         metadata: dict[str, str] | None = None,
         store: "DiskCache | None" = None,
+        bare: bool = False,
     ):
         self.models = models or ModelManager()
         self.out = Path(out)
         self.listeners = listeners
         self.cancel = cancel or CancelToken()
         self.metadata = dict(metadata or {})  # text chunks that saved pictures carry, e.g. {"inlay": "<workflow>"}
+        self.bare = bare  # saved pictures carry nothing but their pixels and what these mean
         self.store = store  # where nodes keep what takes long, by content; None: nowhere
         self.spent: Callable[[str], float | None] = lambda socket: None  # see `time_of`
         self.node = ""  # the running node's name, kept up to date by the executor

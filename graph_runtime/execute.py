@@ -49,7 +49,10 @@ def execute(
         if outputs is None:
             arguments = dict(step.settings)
             for socket, slot in step.links:
-                arguments[socket] = values[slot]
+                if socket in step.lists:
+                    arguments.setdefault(socket, []).append(values[slot])
+                else:
+                    arguments[socket] = values[slot]
                 readers[slot] -= 1
                 if not readers[slot]:
                     values[slot] = None

@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.fields import FieldInfo
 
 from .context import Context
+from .marks import Implied, Role
 
 NODE_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
@@ -79,6 +80,8 @@ class Socket:
     name: str
     port: Port
     optional: bool = False
+    role: Role | None = None
+    implied: Implied | None = None
 
 
 Check = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any] | None]
@@ -237,7 +240,8 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
                 else:
                     fields[name] = (str, "") if number >= repeat.required else (str, ...)
         elif port is not None:
-            sockets[parameter.name] = Socket(parameter.name, port, optional)
+            marks = _find(inner, Role), _find(inner, Implied)
+            sockets[parameter.name] = Socket(parameter.name, port, optional, *marks)
             if optional and parameter.default is inspect.Parameter.empty:
                 may_be_none.append(parameter.name)
         else:

@@ -1,14 +1,12 @@
 """What the headers of picture files say: sizes, modes, transparency. Nothing is decoded."""
 
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image as Pil
-
 from ..graph_runtime import BadInput
 from ._folders import find_pictures
-from ._pictures import EIGHT_BIT, FORMATS, MAX_BATCH_PIXELS, picture_size
+from ._modes import EIGHT_BIT, refused
+from ._pictures import MAX_BATCH_PIXELS, open_picture, picture_size
 
 
 class Header(NamedTuple):
@@ -58,12 +56,8 @@ def header(path: Path) -> Header:
         BadInput: not a picture, damaged, over 100 megapixels, or of an unscaled mode.
     """
     width, height = picture_size(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Pil.DecompressionBombWarning)
-        with Pil.open(path, formats=FORMATS) as picture:
-            mode, transparent = picture.mode, "transparency" in picture.info
+    with open_picture(path) as picture:
+        mode, transparent = picture.mode, "transparency" in picture.info
     if mode not in EIGHT_BIT and not mode.startswith("I"):
-        raise BadInput("path", found=f"{path.name!r} with Pillow mode {mode!r}",
-                       expected="8-bit samples (modes 1, L, LA, P, RGB, RGBA, CMYK) or 16-bit grey, whose range is "
-                       "known", fix="save it as an 8-bit or 16-bit PNG")
+        raise refused(path, f"Pillow mode {mode!r}")
     return Header(path, width, height, mode, transparent or mode in ("LA", "PA", "RGBA"))

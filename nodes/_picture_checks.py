@@ -17,9 +17,10 @@ from ._folders import left_out
 from ._headers import headers
 from ._images import common_batch, per_variation
 from ._masks import bounding_box, unit_mask
-from ._pictures import MAX_PIXELS, SIDE_LIMIT
+from ._pictures import MAX_PIXELS
 from ._ports import require_image, require_mask
 from ._windows import Fit, Window, fit_mask, plan_fit, plan_window, require_bounded
+from ._write import SIDE_LIMIT
 
 Known = Mapping[str, Any]
 Facts = Mapping[str, Any]

@@ -1,42 +1,33 @@
-"""Picture files: which formats are opened, how their modes become numbers, and how pictures are written.
+"""Picture files: which are opened, and a decoded picture with all that its file says.
 
-8-bit samples become exactly `x / 255` in float32 and come back as `round(x · 255)`, so an untouched pixel keeps its
-number from file to file. A picture's colour profile is not applied: the numbers are what is kept.
+8-bit samples become exactly `x / 255` in float32, 16-bit ones `x / 65535`, and come back the same, so an untouched
+pixel keeps its number from file to file. A picture's colour profile travels beside its numbers and is not applied.
 """
 
-import io
-import json
 import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pil
 from PIL import UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
 
 from ..graph_runtime import BadInput
+from ._colour import to_srgb
 from ._folders import SIGNATURES, find_pictures, missing
+from ._modes import decode, orientation_of
+from ._profile import About, about
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 100_000_000  # of one picture: 1.2 GB as float32
 MAX_BATCH_PIXELS = 400_000_000  # of a whole folder or glob
-SIDE_LIMIT = {"jpeg": 65_500, "webp": 16_383}
-ORIENTATION = 0x0112
-DESCRIPTION = 0x010E
-EXIF_FOLDER, USER_COMMENT = 0x8769, 0x9286
-JPEG_EXIF_LIMIT = 65_500  # one segment holds 64 KiB
-UPRIGHT = {
-    2: Pil.Transpose.FLIP_LEFT_RIGHT, 3: Pil.Transpose.ROTATE_180, 4: Pil.Transpose.FLIP_TOP_BOTTOM,
-    5: Pil.Transpose.TRANSPOSE, 6: Pil.Transpose.ROTATE_270, 7: Pil.Transpose.TRANSVERSE, 8: Pil.Transpose.ROTATE_90,
-}
-EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 
 Array = NDArray[np.float32]
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R 601
 
 
 @dataclass(frozen=True)
@@ -46,10 +37,10 @@ class Picture:
     Attributes:
         path: the file it came from.
         mode: Pillow's mode of the file, e.g. `RGBA`.
-        colour: 8-bit RGB, or None for 16-bit grey.
-        wide: `[h w]` grey in [0, 1] of a 16-bit picture, or None.
+        colour: 8-bit RGB, or None at 16 bits.
+        wide: `[h w]` or `[h w 3]` in [0, 1] of a 16-bit picture, or None.
         alpha: `[h w]` in [0, 1], 1 = opaque; None where the file has no transparency.
-        profile: name of a colour profile other than sRGB, which is not applied; else empty.
+        about: what the file says beside its pixels.
         notes: what the reader should be told about this file.
     """
 
@@ -58,7 +49,7 @@ class Picture:
     colour: Pil.Image | None
     wide: Array | None
     alpha: Array | None
-    profile: str = ""
+    about: About = field(default_factory=About)
     notes: tuple[str, ...] = ()
 
     @property
@@ -70,15 +61,19 @@ class Picture:
         return self.wide.shape[1], self.wide.shape[0]
 
     def rgb(self) -> Array:
-        """`[h w 3]` float32 in [0, 1]."""
+        """`[h w 3]` float32 in [0, 1], as stored."""
         if self.wide is not None:
-            return np.repeat(self.wide[..., None], 3, axis=-1)
+            return np.repeat(self.wide[..., None], 3, axis=-1) if self.wide.ndim == 2 else self.wide
         return unit(self.colour)
+
+    def srgb(self) -> Array:
+        """`[h w 3]` float32 in [0, 1] as a model sees it: sRGB."""
+        return to_srgb(self.rgb(), self.about.colour)
 
     def luminance(self) -> Array:
         """`[h w]` float32 in [0, 1]: ITU-R 601 of the colours (a palette is looked up first), or the grey itself."""
         if self.wide is not None:
-            return self.wide.copy()
+            return self.wide.copy() if self.wide.ndim == 2 else self.wide @ LUMA
         assert self.colour is not None
         return unit(self.colour.convert("L"))
 
@@ -97,7 +92,7 @@ def read_pictures(path: str) -> list[Picture]:
     files = find_pictures(path)
     total = 0
     for file in files:  # headers first: nothing is decoded before all of them are known to fit
-        with _open(file) as header:
+        with open_picture(file) as header:
             total += header.width * header.height
     if total > MAX_BATCH_PIXELS:
         raise BadInput("path", found=f"{len(files)} pictures of {total / 1e6:.0f} megapixels together",
@@ -117,30 +112,35 @@ def read_picture(path: Path) -> Picture:
     Raises:
         BadInput: see `read_pictures`.
     """
-    with _open(path) as picture, _decoding(path):
+    with open_picture(path) as picture, _decoding(path):
         notes = _notes(picture)
-        picture.load()
-        profile = _foreign_profile(picture.info.get("icc_profile"))
-        return replace(_convert(path, _upright(picture, notes), notes), profile=profile)
+        found, turned = decode(path, picture, lambda: open_picture(path), notes)
+        said, more = about(path, picture, mode=found.mode, model=found.model, bits=found.bits, alpha=found.alpha,
+                           turned=turned)
+    wide = None if found.wide is None else found.wide.astype(np.float32) / np.float32(65_535)
+    alpha = None if said.alpha is None else said.alpha.unit()
+    return Picture(path, found.mode, found.colour, wide, alpha, said, (*notes, *more))
 
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Width and height of an upright picture, from its header alone; raises BadInput where there is no picture."""
-    with _open(path) as picture, _decoding(path):
-        if picture.format == "TIFF" and (_orientation(picture) or 1) >= 5:
+    with open_picture(path) as picture, _decoding(path):
+        if picture.format == "TIFF" and (orientation_of(picture) or 1) >= 5:
             picture.load()  # Pillow turns these itself, some releases already in the header's size
             return picture.size
         width, height = picture.size
         if picture.format == "PNG" and "exif" not in picture.info and _says_late(path):
             picture.load()  # what may turn it stands after its pixels
-        return (height, width) if (_orientation(picture, decode=False) or 1) >= 5 else (width, height)
+        return (height, width) if (orientation_of(picture, decode=False) or 1) >= 5 else (width, height)
 
 
 @contextmanager
 def _decoding(path: Path) -> Iterator[None]:
     """Around a decoder: whatever it trips over is a statement about the file."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Pillow's, of EXIF data that are damaged
+            yield
     except (MemoryError, BadInput):
         raise
     except Exception as error:
@@ -161,10 +161,16 @@ def _says_late(path: Path) -> bool:
     return False
 
 
-def _open(path: Path) -> Pil.Image:
+def open_picture(path: Path) -> Pil.Image:
+    """A picture file whose header is read, and no pixel.
+
+    Raises:
+        BadInput: missing, no picture, empty, or over 100 megapixels.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Pil.DecompressionBombWarning)  # the limit below is ours, and an error
+            warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF data
             picture = Pil.open(path, formats=FORMATS)
     except Pil.DecompressionBombError as error:
         count = re.search(r"(\d+) pixels", str(error))
@@ -196,65 +202,7 @@ def _notes(picture: Pil.Image) -> list[str]:
     frames = getattr(picture, "n_frames", 1)
     if frames > 1 and picture.format != "MPO":  # an MPO photo's further frames are its own previews
         notes.append(f"animated or many-paged: only the first of {frames} frames is used")
-    if picture.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[-1]) for tile in getattr(picture, "tile", ())):
-        notes.append("16-bit colour: read at 8 bits a channel")
     return notes
-
-
-def _foreign_profile(profile: bytes | None) -> str:
-    if not profile:
-        return ""
-    try:
-        from PIL import ImageCms
-        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).strip()
-    except Exception:  # a damaged profile changes nothing, since profiles are not applied
-        return "unreadable"
-    return "" if "srgb" in name.lower().replace(" ", "") else name or "unnamed"
-
-
-def _upright(picture: Pil.Image, notes: list[str]) -> Pil.Image:
-    orientation = _orientation(picture)
-    if orientation is None:
-        notes.append("its EXIF data are damaged: taken as upright")
-    turn = UPRIGHT.get(orientation or 1)
-    return picture if turn is None else picture.transpose(turn)
-
-
-def _orientation(picture: Pil.Image, decode: bool = True) -> int | None:
-    """The EXIF orientation, 1 where there is none, or None where the EXIF data are damaged.
-
-    Pillow decodes a PNG without EXIF data to look behind its pixels; `decode=False` does not.
-    """
-    try:
-        exif = picture.getexif() if decode or picture.format != "PNG" else Pil.Image.getexif(picture)
-        orientation = exif.get(ORIENTATION, 1)
-    except Exception:
-        return None
-    return orientation if isinstance(orientation, int) else 1
-
-
-def _convert(path: Path, picture: Pil.Image, notes: list[str]) -> Picture:
-    mode, key = picture.mode, picture.info.get("transparency")
-    if mode.startswith("I"):
-        raw = np.asarray(picture).astype(np.int64)
-        if raw.min() < 0 or raw.max() > 65_535:
-            raise _refused(path, f"32-bit integers from {raw.min()} to {raw.max()}")
-        alpha = (raw != key).astype(np.float32) if isinstance(key, int) else None
-        wide = raw.astype(np.float32) / np.float32(65_535)
-        return Picture(path, mode, None, wide, alpha, notes=tuple(notes))
-    if mode not in EIGHT_BIT:
-        raise _refused(path, f"Pillow mode {mode!r}")
-    if mode in ("LA", "PA", "RGBA") or (key is not None and mode in ("1", "L", "P", "RGB")):
-        picture = picture.convert("RGBA")
-        return Picture(path, mode, picture.convert("RGB"), None, unit(picture.getchannel("A")), notes=tuple(notes))
-    if mode == "1":
-        picture = picture.convert("L")
-    return Picture(path, mode, picture.convert("RGB"), None, None, notes=tuple(notes))
-
-
-def _refused(path: Path, what: str) -> BadInput:
-    return BadInput("path", found=f"{path.name!r} with {what}", fix="save it as an 8-bit or 16-bit PNG",
-                    expected="8-bit samples (modes 1, L, LA, P, RGB, RGBA, CMYK) or 16-bit grey, whose range is known")
 
 
 def _unidentified(path: Path) -> BadInput:
@@ -284,41 +232,3 @@ def _sizes_differ(files: list[Path]) -> BadInput:
     return BadInput("path", found=f"pictures of {len(sizes)} sizes ({listed}{more})",
                     expected="one size, since a batch is one tensor",
                     fix="bring them to one size, or run the workflow once for each picture")
-
-
-def write_picture(pixels: NDArray[np.uint8], path: Path, kind: str, metadata: dict[str, str]) -> list[str]:
-    """Write `[h w 3]` 8-bit RGB as png, jpeg or webp (lossless); the same input gives the same bytes.
-
-    Metadata become PNG text chunks of the same names. In JPEG and WebP, `inlay` (the workflow) becomes EXIF
-    ImageDescription and all others one JSON object in EXIF UserComment.
-
-    Returns:
-        Notes for the user, e.g. that metadata did not fit.
-    """
-    picture = Pil.fromarray(pixels)
-    if kind == "png":
-        chunks = PngInfo()
-        for name, text in metadata.items():
-            chunks.add_text(name, text)  # Latin-1 as tEXt, anything else as iTXt
-        picture.save(path, format="PNG", pnginfo=chunks)
-        return []
-    exif, notes = _exif(metadata), []
-    if kind == "jpeg" and len(exif) > JPEG_EXIF_LIMIT:
-        notes.append("the workflow is too long for JPEG's metadata and was left out: save as PNG to keep it")
-        exif = b""
-    if kind == "jpeg":
-        picture.save(path, format="JPEG", quality=95, subsampling=0, exif=exif)
-    else:
-        picture.save(path, format="WEBP", lossless=True, exact=True, quality=80, method=4, exif=exif)
-    return notes
-
-
-def _exif(metadata: dict[str, str]) -> bytes:
-    if not metadata:
-        return b""
-    exif, others = Pil.Exif(), {name: text for name, text in metadata.items() if name != "inlay"}
-    if "inlay" in metadata:
-        exif[DESCRIPTION] = metadata["inlay"]
-    if others:
-        exif.get_ifd(EXIF_FOLDER)[USER_COMMENT] = b"ASCII\0\0\0" + json.dumps(others).encode("ascii")
-    return exif.tobytes()

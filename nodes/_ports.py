@@ -19,6 +19,7 @@ Latent = Annotated[Float[Tensor, "b c lh lw"], Port("INLAY_LATENT", "scaled late
 LatentMask = Annotated[Float[Tensor, "b 1 lh lw"], Port("INLAY_LATENT_MASK", "1 = repaint, on the latent grid")]
 Text = Annotated[str, Port("STRING", "text")]
 Paths = Annotated[list[str], Port("INLAY_PATHS", "files that were written")]
+Profile = Annotated[Any, Port("INLAY_PROFILE", "what a file says: colour profile, depth, alpha, EXIF, DPI, texts")]
 Fit = Annotated[Any, Port("INLAY_FIT", "how a picture was padded, cropped or resized, so that it can be undone")]
 Crop = Annotated[Any, Port("INLAY_CROP", "where a patch was cut from, so that it can be stitched back")]
 Denoiser = Annotated[Any, Port("INLAY_DENOISER", "description of a denoising UNet")]

@@ -7,16 +7,19 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ..graph_runtime import BadInput, Context, ReadPaths, node
+from ..graph_runtime import BadInput, Context, Implied, ReadPaths, Role, node
 from . import _picture_checks as checks
 from ._augment import Augment, cut_reference
 from ._folders import left_out
 from ._images import blend, common_batch, match_colours, nearest_known, noise_like, per_variation, smooth_fill
 from ._masks import bounding_box, inward_ramp, unit_mask
-from ._pictures import Picture, read_pictures, write_picture
-from ._ports import Crop, Fit, Image, Mask, Paths, describe, require_finite, require_image, require_mask
+from ._pictures import Picture, read_pictures
+from ._ports import Crop, Fit, Image, Mask, Paths, Profile, describe, require_finite, require_image, require_mask
+from ._profile import Profile as PictureProfile
+from ._profile import chosen, painted
 from ._windows import Fit as FitRecord
 from ._windows import Window, cut_window, fit_image, place_patch, plan_fit, plan_window, require_bounded, unfit_image
+from ._write import Words, write_picture
 
 SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
@@ -26,6 +29,7 @@ class Loaded(NamedTuple):
 
     image: Image
     mask: Mask
+    profile: Profile
 
 
 class OneImage(NamedTuple):
@@ -58,10 +62,11 @@ class Cropped(NamedTuple):
 
 @node("image.load", check=checks.load)
 def load(path: ReadPaths, ctx: Context) -> Loaded:
-    """Read one picture, or a folder or glob of pictures of one size, upright and as `x / 255` exactly.
+    """Read one picture, or a folder or glob of pictures of one size, upright and with its numbers as stored.
 
-    PNG, JPEG, WebP, BMP, TIFF and GIF; modes 1, L, LA, P, RGB, RGBA, CMYK and 16-bit grey (`x / 65535`). The EXIF
-    orientation is applied. `image` is `[b h w 3]`; `mask` is 1 − alpha `[b h w]`, zeros where a file has no alpha.
+    PNG, JPEG, WebP, BMP, TIFF and GIF of 8 (`x / 255`) or 16 bits (`x / 65535`): 1, L, LA, P, RGB, RGBA; CMYK and Lab
+    are converted to sRGB. The EXIF orientation is applied. `image` is `[b h w 3]`; `mask` is 1 − alpha `[b h w]`, zeros
+    where a file has no alpha; `profile` is what the file says beside its pixels, for image.save and image.to_srgb.
     Of animated files the first frame is used, with a warning; so is what in a folder is no picture left out.
 
     Args:
@@ -77,14 +82,10 @@ def load(path: ReadPaths, ctx: Context) -> Loaded:
     for picture in pictures:
         for note in picture.notes:
             ctx.warn(f"{picture.path.name}: {note}")
-        if picture.alpha is not None and picture.alpha.min() < 1:
-            ctx.warn(f"{picture.path.name}: its transparency goes to the mask output alone; the image is opaque RGB")
-        if picture.wide is not None:
-            ctx.warn(f"{picture.path.name}: 16-bit grey, kept in full here; image.save writes 8 bits a channel")
-        if picture.profile:
-            ctx.warn(f"{picture.path.name}: colour profile {picture.profile!r}: its numbers are read as if sRGB")
     image = np.stack([picture.rgb() for picture in pictures])
-    return Loaded(torch.from_numpy(image), torch.from_numpy(np.stack([_transparency(p) for p in pictures])))
+    mask = np.stack([_transparency(picture) for picture in pictures])
+    said = PictureProfile(tuple(picture.about for picture in pictures))
+    return Loaded(torch.from_numpy(image), torch.from_numpy(mask), said)
 
 
 def _transparency(picture: Picture) -> np.ndarray:
@@ -96,46 +97,55 @@ def _transparency(picture: Picture) -> np.ndarray:
 
 @node("image.save", effects=True, check=checks.save)
 def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png", "jpeg", "webp"] = "png",
-         metadata: bool = True) -> Saved:
+         metadata: bool = True, gps: bool = False, profile: Annotated[Profile, Implied("image")] | None = None,
+         mask: Annotated[Mask, Implied("image", "changed")] | None = None) -> Saved:
     """Write each picture of the batch as a file below the output folder; nothing is ever overwritten.
 
     8-bit samples are `round(255 · x)` after clamping to [0, 1], so what image.load read comes back exactly in PNG and
-    (lossless) WebP. The same picture and metadata give the same bytes.
+    (lossless) WebP; 16-bit pictures in 16-bit PNG. The same picture and metadata give the same bytes.
 
     Args:
         image: The pictures to write, `[b h w 3]` in [0, 1].
         prefix: Beginning of the file name; `tests/room` makes a folder `tests`. A number follows.
         format: png and webp are exact; jpeg (quality 95, no chroma subsampling) is not, and says so.
-        metadata: Carry the workflow inside the file, so that it can be run again from the picture.
+        metadata: Carry the workflow inside the file, so that it can be run again from the picture, and the source's
+            EXIF data, DPI and texts. false: only pixels and their colour profile.
+        gps: Also carry where the source was taken.
+        profile: What the source says: colours, depth, transparency, EXIF, DPI, texts. Nothing wired: that of the only
+            image.load behind the picture (behind the base, where something was pasted back).
+        mask: What was painted, 1 = opaque now, where the source was transparent. Nothing wired: the mask of what was
+            pasted back.
 
     Raises:
-        BadInput: NaN or infinity, a prefix outside the output folder, a side too long for the format, or a disk that
-            is full or read-only. No half-written file is left.
+        BadInput: NaN or infinity, a prefix outside the output folder, a side too long for the format, a profile of
+            another number of pictures, or a disk that is full or read-only. No half-written file is left.
     """
     require_finite(require_image(image), "image", what="the picture", fix="look for the node that made them")
     checks.require_sides(image, format)
-    if format == "jpeg":
-        ctx.warn(checks.INEXACT)
-    chunks = ctx.metadata if metadata else {}
+    notes = [checks.INEXACT] if format == "jpeg" else []
+    abouts = chosen(profile, len(image), notes)
+    words = Words(ctx.metadata if metadata else {}, bare=ctx.bare or not metadata, gps=gps)
     paths = []
-    for picture in image.detach():
+    for row, picture in enumerate(image.detach()):
         ctx.check_cancelled()
-        pixels = (picture.double().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
         try:
             with ctx.new_file(prefix, SUFFIX[format]) as path:
-                notes = write_picture(pixels, path, format, chunks)
+                notes += write_picture(picture.double().cpu().numpy(), path, format, words,
+                                       None if abouts is None else abouts[row], painted(mask, row, len(image)))
         except OSError as error:
             raise BadInput("prefix", found=f"{str(ctx.out)!r} cannot be written to ({error.strerror or error})",
                            expected="an output folder with room for the file",
                            fix="free some space, or choose another folder with --out") from error
         for note in notes:
             ctx.warn(note)
+        notes = []
         paths.append(str(ctx.saved[-1]))
     return Saved(paths)
 
 
 @node("image.fit", check=checks.fit)
-def fit(image: Image, mask: Mask | None = None, multiple: Annotated[int, Field(ge=1, le=1024)] = 8,
+def fit(image: Annotated[Image, Role("base")], mask: Mask | None = None,
+        multiple: Annotated[int, Field(ge=1, le=1024)] = 8,
         size: Annotated[int, Field(ge=8, le=16384)] | None = None, mode: Literal["pad", "crop", "resize"] = "pad",
         square: bool = False) -> Fitted:
     """Bring a picture of any size to sides that a model takes; image.unfit brings the result back.
@@ -189,7 +199,8 @@ def unfit(image: Image, fit: Fit) -> OneImage:
 
 
 @node("image.fill", check=checks.fill)
-def fill(image: Image, mask: Mask, fill: Literal["neutral", "original", "noise", "blur", "edge"] = "neutral",
+def fill(image: Annotated[Image, Role("base")], mask: Mask,
+         fill: Literal["neutral", "original", "noise", "blur", "edge"] = "neutral",
          seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0) -> OneImage:
     """Put something plain into the hole before a model sees the picture; known pixels keep their exact bits.
 
@@ -223,7 +234,8 @@ def fill(image: Image, mask: Mask, fill: Literal["neutral", "original", "noise",
 
 
 @node("image.paste_back", check=checks.paste_back)
-def paste_back(base: Image, patch: Image, mask: Mask, feather: Annotated[int, Field(ge=0, le=1024)] = 0,
+def paste_back(base: Annotated[Image, Role("base")], patch: Image, mask: Annotated[Mask, Role("changed")],
+               feather: Annotated[int, Field(ge=0, le=1024)] = 0,
                color_match: Literal["none", "mean", "histogram"] = "none") -> OneImage:
     """Lay the patch into the base: wherever mask = 0 the base's exact bits stay, wherever it is 1 the patch's.
 
@@ -294,7 +306,8 @@ def augment(image: Image, mask: Mask | None = None, flip: Annotated[float, Field
 
 
 @node("image.crop_to_mask", check=checks.crop_to_mask)
-def crop_to_mask(image: Image, mask: Mask, context: Annotated[float, Field(ge=1, le=100)] = 1.5,
+def crop_to_mask(image: Annotated[Image, Role("base")], mask: Annotated[Mask, Role("changed")],
+                 context: Annotated[float, Field(ge=1, le=100)] = 1.5,
                  size: Annotated[int, Field(ge=8, le=16384, multiple_of=8)] | None = 512) -> Cropped:
     """Cut a square window around the hole for a model to work on at its own resolution; image.stitch puts it back.
 
@@ -323,7 +336,7 @@ def crop_to_mask(image: Image, mask: Mask, context: Annotated[float, Field(ge=1,
 
 
 @node("image.stitch", check=checks.stitch)
-def stitch(patch: Image, crop: Crop, feather: Annotated[int, Field(ge=0, le=1024)] = 0,
+def stitch(patch: Image, crop: Annotated[Crop, Role("base")], feather: Annotated[int, Field(ge=0, le=1024)] = 0,
            color_match: Literal["none", "mean", "histogram"] = "none") -> OneImage:
     """Put the patch of image.crop_to_mask back into its picture; every pixel outside the mask keeps its exact bits.
 

@@ -1,0 +1,222 @@
+"""What stored numbers mean: a picture's colour space, whether it is sRGB, and the way to sRGB and back.
+
+Spaces of a matrix and curves (almost every RGB and grey profile, gAMA and cHRM, cICP) are computed in float64; profiles
+of tables go through littleCMS at 8 bits. Perceptual intent, as browsers use; for a matrix it is colorimetric.
+"""
+
+import io
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._icc import SRGB_CURVE, SRGB_PRIMARIES, Curve, Numbers, Point, Shaper, matrix_of, model_of, shaper_of, write_icc
+
+Array = NDArray[np.float32]
+ALIKE = 2 / 255  # how far a space may be from sRGB, at any colour, and count as sRGB
+GAMMA_OF_SRGB = (45_000, 46_000)  # PNG's gAMA of an sRGB picture is 45455 (PNG 3rd edition, table 20)
+ROWS = 256  # pictures are converted by so many rows at a time
+ADOBE: tuple[Point, ...] = ((0.3127, 0.3290), (0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
+PRIMARIES: dict[int, tuple[Point, ...]] = {  # ITU-T H.273, table 2
+    1: SRGB_PRIMARIES,
+    4: ((0.310, 0.316), (0.67, 0.33), (0.21, 0.71), (0.14, 0.08)),
+    5: ((0.3127, 0.3290), (0.64, 0.33), (0.29, 0.60), (0.15, 0.06)),
+    6: ((0.3127, 0.3290), (0.630, 0.340), (0.310, 0.595), (0.155, 0.070)),
+    9: ((0.3127, 0.3290), (0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
+    11: ((0.314, 0.351), (0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
+    12: ((0.3127, 0.3290), (0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
+}
+REC709 = Curve(1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
+TRANSFERS = {1: REC709, 4: Curve(2.2), 5: Curve(2.8), 6: REC709, 8: Curve(), 13: SRGB_CURVE, 14: REC709, 15: REC709}
+
+
+@dataclass(frozen=True)
+class Colour:
+    """What a file says of its numbers. Nothing: they are sRGB.
+
+    Attributes:
+        icc: an ICC profile whose colour model is the file's, or empty.
+        chunks: a PNG's own words, (name, data) of cICP, sRGB, gAMA and cHRM.
+        adobe: its EXIF data say Adobe RGB, and nothing else does.
+    """
+
+    icc: bytes = b""
+    chunks: tuple[tuple[bytes, bytes], ...] = ()
+    adobe: bool = False
+
+    def chunk(self, name: bytes, size: int) -> bytes:
+        """The data of one chunk, empty where it is missing or of another size."""
+        data = dict(self.chunks).get(name, b"")
+        return data if len(data) == size else b""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A profile of tables: littleCMS converts."""
+
+    icc: bytes
+
+
+Space = Shaper | Tables
+
+
+@lru_cache(maxsize=64)
+def space_of(colour: Colour) -> Space | None:
+    """The space of a picture; None: sRGB (by what the profile does, whatever it is called), or not to be known."""
+    space = _declared(colour)
+    if space is None:
+        return None
+    steps = np.linspace(0, 1, 9)
+    grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 1, 3)
+    try:
+        seen = _shaped(grid, space, clip=False) if isinstance(space, Shaper) else _by_tables(grid, space, True)
+        back = _unshaped(grid, space) if isinstance(space, Shaper) else _by_tables(grid, space, False)
+    except Exception:  # a profile for one way only, such as a scanner's
+        return None
+    if not (np.isfinite(seen).all() and np.isfinite(back).all()):
+        return None
+    return None if np.abs(seen - grid).max() <= ALIKE else space
+
+
+def _declared(colour: Colour) -> Space | None:
+    """In the order of the PNG specification: cICP, ICC, sRGB, gAMA and cHRM; EXIF last."""
+    if cicp := colour.chunk(b"cICP", 4):
+        points, curve = PRIMARIES.get(cicp[0]), TRANSFERS.get(cicp[1])
+        return None if points is None or curve is None else Shaper(matrix_of(points), (curve,) * 3)
+    if colour.icc:
+        try:
+            return shaper_of(colour.icc) or Tables(colour.icc)
+        except (ValueError, KeyError, struct.error):
+            return Tables(colour.icc)
+    if dict(colour.chunks).keys() & {b"sRGB"}:
+        return None
+    gamma, points = colour.chunk(b"gAMA", 4), SRGB_PRIMARIES
+    number = int.from_bytes(gamma, "big")
+    curve = SRGB_CURVE if not number or GAMMA_OF_SRGB[0] <= number <= GAMMA_OF_SRGB[1] else Curve(100_000 / number)
+    if chrm := colour.chunk(b"cHRM", 32):
+        values = [value / 100_000 for value in struct.unpack(">8I", chrm)]
+        points = tuple(zip(values[::2], values[1::2], strict=True))
+    elif colour.adobe:
+        curve, points = Curve(563 / 256), ADOBE
+    try:
+        return Shaper(matrix_of(points), (curve,) * 3)
+    except ValueError:
+        return None
+
+
+def is_high_dynamic_range(colour: Colour) -> bool:
+    """True for cICP's PQ and HLG, which have no place in sRGB."""
+    return (cicp := colour.chunk(b"cICP", 4)) != b"" and cicp[1] in (16, 18)
+
+
+def to_srgb(values: Array, colour: Colour) -> Array:
+    """`[h w 3]` stored values as sRGB in [0, 1]; colours outside its gamut are clipped. sRGB keeps its bits."""
+    space = space_of(colour)
+    return values if space is None else _in_rows(values, lambda part: _to_srgb(part, space))
+
+
+def from_srgb(values: Array, colour: Colour) -> Array:
+    """`[h w 3]` sRGB as values of that space, the inverse of `to_srgb` inside both gamuts. sRGB keeps its bits."""
+    space = space_of(colour)
+    return values if space is None else _in_rows(values, lambda part: _from_srgb(part, space))
+
+
+def _in_rows(values: Array, function: Callable[[Numbers], Numbers]) -> Array:
+    out = np.empty_like(values, dtype=np.float32)
+    for top in range(0, len(values), ROWS):
+        part = np.clip(values[top: top + ROWS].astype(np.float64), 0, 1)
+        out[top: top + ROWS] = np.clip(function(part), 0, 1)
+    return out
+
+
+def _to_srgb(part: Numbers, space: Space) -> Numbers:
+    return _shaped(part, space) if isinstance(space, Shaper) else _by_tables(part, space, True)
+
+
+def _from_srgb(part: Numbers, space: Space) -> Numbers:
+    return _unshaped(part, space) if isinstance(space, Shaper) else _by_tables(part, space, False)
+
+
+def _shaped(part: Numbers, space: Shaper, clip: bool = True) -> Numbers:
+    light = np.stack([curve.linear(part[..., c]) for c, curve in enumerate(space.curves)], -1)
+    light = light @ (np.linalg.inv(matrix_of(SRGB_PRIMARIES)) @ np.array(space.matrix)).T
+    if clip:
+        return SRGB_CURVE.stored(np.clip(light, 0, 1))
+    return np.sign(light) * SRGB_CURVE.stored(np.abs(light))
+
+
+def _unshaped(part: Numbers, space: Shaper) -> Numbers:
+    light = SRGB_CURVE.linear(part) @ (np.linalg.inv(np.array(space.matrix)) @ np.array(matrix_of(SRGB_PRIMARIES))).T
+    light = np.clip(light, 0, 1)
+    return np.stack([curve.stored(light[..., c]) for c, curve in enumerate(space.curves)], -1)
+
+
+def _by_tables(part: Numbers, space: Tables, forward: bool) -> Numbers:
+    from PIL import Image
+
+    bytes_ = np.round(part * 255).astype(np.uint8)
+    grey = model_of(space.icc) == "GRAY"
+    picture = Image.fromarray(bytes_)
+    if forward and grey:
+        picture = picture.convert("L")
+    done = transform(space.icc, forward, "L" if grey else "RGB").apply(picture).convert("RGB")
+    return np.asarray(done).astype(np.float64) / 255
+
+
+@lru_cache(maxsize=16)
+def transform(icc: bytes, forward: bool, mode: str):  # type: ignore[no-untyped-def]  # ImageCms is imported late
+    """littleCMS's transform between a profile, whose pictures have that Pillow mode, and sRGB.
+
+    Raises:
+        ImageCms.PyCMSError, OSError: the profile is damaged, or is for one way only.
+    """
+    from PIL import ImageCms
+
+    own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB")
+    ends = (own, srgb, mode, "RGB") if forward else (srgb, own, "RGB", mode)
+    return ImageCms.buildTransform(*ends)
+
+
+def usable(icc: bytes, model: str) -> str:
+    """Why an ICC profile cannot be used for a picture of that model (`RGB`, `GRAY`, `CMYK`); empty: it can.
+
+    A grey picture may have an RGB profile: its numbers count for red, green and blue.
+    """
+    own = model_of(icc)
+    if own not in ("RGB", "GRAY", "CMYK"):
+        return "is damaged" if not own else f"is one for {own} colours"
+    if own != model and not (model == "GRAY" and own == "RGB"):
+        return f"is one for {own} pictures"
+    try:
+        transform(icc, True, {"GRAY": "L"}.get(own, own))
+    except Exception:
+        return "is damaged"
+    return ""
+
+
+def describe(icc: bytes) -> str:
+    """The name that a profile gives itself."""
+    from PIL import ImageCms
+
+    try:
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip() or "unnamed"
+    except Exception:
+        return "unnamed"
+
+
+def icc_for(colour: Colour, grey: bool = False) -> bytes:
+    """An ICC profile that says the same, for a file of RGB (or grey) pixels; empty where sRGB says it already.
+
+    Written anew from gAMA and cHRM, cICP or EXIF, and for the grey profile of a picture that is no longer grey.
+    """
+    if colour.icc and not colour.chunk(b"cICP", 4) and (model_of(colour.icc) == "RGB" or grey):
+        return colour.icc
+    space = space_of(colour)
+    if isinstance(space, Tables):  # of a grey picture
+        steps = np.linspace(0, 1, 256).reshape(-1, 1, 1).repeat(3, -1)
+        light = SRGB_CURVE.linear(_by_tables(steps, space, True)[:, 0, 0])
+        space = Shaper(matrix_of(SRGB_PRIMARIES), (Curve(table=tuple(np.maximum.accumulate(light).tolist())),) * 3)
+    return b"" if space is None else write_icc(space, "inlay: as the picture said")

@@ -1,0 +1,206 @@
+"""Pillow's modes as numbers: 8 and 16 bits, grey, colour and palette, transparency, and what has to be converted."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pil
+
+from ..graph_runtime import BadInput
+from ._colour import transform, usable
+from ._profile import Samples
+
+EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB"})
+NATIVE, OTHER = ("L", "B") if sys.byteorder == "little" else ("B", "L")
+ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An upright picture's samples.
+
+    Attributes:
+        mode: Pillow's mode of the file.
+        model: what the numbers are: `RGB` or `GRAY`; empty: they were converted to sRGB.
+        bits: of a sample of the file.
+        colour: 8-bit RGB, or None at 16 bits.
+        wide: `[h w]` grey or `[h w 3]` at 16 bits, or None.
+        alpha: `[h w]`, the highest number is opaque; None where there is no transparency.
+    """
+
+    mode: str
+    model: str
+    bits: int
+    colour: Pil.Image | None
+    wide: NDArray[np.uint16] | None
+    alpha: Samples | None
+
+
+def decode(path: Path, picture: Pil.Image, again: Callable[[], Pil.Image], notes: list[str]) -> tuple[Decoded, bool]:
+    """Samples of the upright picture, and True if its sides changed places.
+
+    Args:
+        path: the file, for messages.
+        picture: opened, not loaded; it is loaded afterwards.
+        again: opens it once more.
+        notes: gets what the user should know.
+
+    Raises:
+        BadInput: a mode whose range is not known. Whatever Pillow raises for a damaged file.
+    """
+    halves = _halves(picture)
+    if halves is None:
+        deep = any(";16" in _raw_mode(tile.args) for tile in getattr(picture, "tile", ()))
+        if deep and not picture.mode.startswith("I"):
+            notes.append("16-bit colour of a kind that is read at 8 bits a channel")
+        picture.load()
+        orientation = orientation_of(picture)
+        if orientation is None:
+            notes.append("its EXIF data are damaged: taken as upright")
+        turn = UPRIGHT.get(orientation or 1)
+        found = _eight(path, picture if turn is None else picture.transpose(turn), notes)
+    else:
+        samples = _sixteen(picture, again, halves)
+        key = picture.info.get("transparency")
+        orientation = orientation_of(picture)
+        if orientation is None:
+            notes.append("its EXIF data are damaged: taken as upright")
+        found = _split(picture.mode, halves, _turned(samples, orientation or 1), key)
+    return found, (orientation or 1) >= 5
+
+
+UPRIGHT = {
+    2: Pil.Transpose.FLIP_LEFT_RIGHT, 3: Pil.Transpose.ROTATE_180, 4: Pil.Transpose.FLIP_TOP_BOTTOM,
+    5: Pil.Transpose.TRANSPOSE, 6: Pil.Transpose.ROTATE_270, 7: Pil.Transpose.TRANSVERSE, 8: Pil.Transpose.ROTATE_90,
+}
+
+
+def _turned(samples: NDArray[np.uint16], orientation: int) -> NDArray[np.uint16]:
+    """An array `[h w c]` turned as EXIF's orientation asks for."""
+    if orientation in (5, 6, 7, 8):
+        samples = samples.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(samples[::rows, ::columns])
+
+
+def orientation_of(picture: Pil.Image, decode: bool = True) -> int | None:
+    """The EXIF orientation, 1 where there is none, or None where the EXIF data are damaged.
+
+    Pillow decodes a PNG without EXIF data to look behind its pixels; `decode=False` does not.
+    """
+    try:
+        exif = picture.getexif() if decode or picture.format != "PNG" else Pil.Image.getexif(picture)
+        orientation = exif.get(ORIENTATION, 1)
+    except Exception:
+        return None
+    return orientation if isinstance(orientation, int) else 1
+
+
+# 16 bits of colour: Pillow's decoders give the high bytes; asked for the other order of bytes, they give the low ones
+
+
+def _halves(picture: Pil.Image) -> tuple[str, str] | None:
+    """Raw modes that give the high and the low bytes of 16-bit colour; None: it is none, or of a kind unknown here."""
+    modes = {_raw_mode(tile.args) for tile in getattr(picture, "tile", ())}
+    if picture.mode not in ("RGB", "RGBA") or len(modes) != 1:
+        return None
+    name, _, depth = modes.pop().partition(";16")
+    order = {"N": NATIVE, "B": "B", "L": "L"}.get(depth)
+    if order is None or name not in ("RGB", "RGBA", "RGBa", "LA"):
+        return None
+    if name == "LA":
+        return "LA", order
+    name = name.upper()
+    return f"{name};16{order}", f"{name};16{'L' if order == 'B' else 'B'}"
+
+
+def _raw_mode(args: object) -> str:
+    return str(args[0] if isinstance(args, tuple) and args else args)
+
+
+def _read(picture: Pil.Image, raw: str) -> NDArray[np.uint8]:
+    tiles = cast(Any, picture).tile
+    cast(Any, picture).tile = [tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)
+                               for tile in tiles]
+    picture.load()
+    return np.asarray(picture)
+
+
+def _sixteen(picture: Pil.Image, again: Callable[[], Pil.Image], halves: tuple[str, str]) -> NDArray[np.uint16]:
+    """`[h w c]`: grey and alpha, RGB, or RGBA (unmultiplied)."""
+    premultiplied = "RGBa" in {_raw_mode(tile.args)[:4] for tile in cast(Any, picture).tile}
+    if halves[0] == "LA":  # four bytes a pixel, as they stand
+        raw = _read(picture, "RGBA").astype(np.uint16)
+        return np.stack([raw[..., 0] << 8 | raw[..., 1], raw[..., 2] << 8 | raw[..., 3]], -1)
+    samples = _read(picture, halves[0]).astype(np.uint16)
+    samples <<= 8
+    with again() as second:
+        samples |= _read(second, halves[1])
+    if premultiplied:
+        alpha = samples[..., 3:].astype(np.float64)
+        whole = np.round(samples[..., :3] * (65_535 / np.maximum(alpha, 1)))
+        samples[..., :3] = np.clip(whole, 0, 65_535).astype(np.uint16)
+    return samples
+
+
+def _split(mode: str, halves: tuple[str, str], samples: NDArray[np.uint16], key: object) -> Decoded:
+    if halves[0] == "LA":
+        return Decoded("LA", "GRAY", 16, None, samples[..., 0], samples[..., 1])
+    colour = np.ascontiguousarray(samples[..., :3])
+    alpha = samples[..., 3] if samples.shape[2] == 4 else None
+    if isinstance(key, tuple) and alpha is None:  # one colour is transparent
+        alpha = np.where((colour == np.array(key)).all(-1), 0, 65_535).astype(np.uint16)
+    return Decoded(mode, "RGB", 16, None, colour, alpha)
+
+
+# everything else
+
+
+def _eight(path: Path, picture: Pil.Image, notes: list[str]) -> Decoded:
+    mode, key = picture.mode, picture.info.get("transparency")
+    if mode.startswith("I"):
+        raw = np.asarray(picture).astype(np.int64)
+        if raw.min() < 0 or raw.max() > 65_535:
+            raise refused(path, f"32-bit integers from {raw.min()} to {raw.max()}")
+        alpha = np.where(raw == key, 0, 65_535).astype(np.uint16) if isinstance(key, int) else None
+        return Decoded(mode, "GRAY", 16, None, raw.astype(np.uint16), alpha)
+    if mode not in EIGHT_BIT:
+        raise refused(path, f"Pillow mode {mode!r}")
+    if mode in ("CMYK", "LAB"):
+        return Decoded(mode, "", 8, _converted(picture, notes), None, None)
+    model = "GRAY" if mode in ("1", "L", "LA") else "RGB"
+    if mode in ("LA", "PA", "RGBA") or (key is not None and mode in ("1", "L", "P", "RGB")):
+        picture = picture.convert("RGBA")
+        return Decoded(mode, model, 8, picture.convert("RGB"), None, np.asarray(picture.getchannel("A")))
+    if mode == "1":
+        picture = picture.convert("L")
+    return Decoded(mode, model, 8, picture.convert("RGB"), None, None)
+
+
+def _converted(picture: Pil.Image, notes: list[str]) -> Pil.Image:
+    """CMYK and Lab as sRGB."""
+    from PIL import ImageCms
+
+    if picture.mode == "LAB":
+        notes.append("Lab colours: converted to sRGB")
+        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        return transform(lab.tobytes(), True, "LAB").apply(picture)
+    icc = picture.info.get("icc_profile") or b""
+    wrong = usable(icc, "CMYK") if icc else ""
+    if wrong or not icc:
+        why = f"its profile {wrong}" if icc else "it has no profile"
+        notes.append(f"CMYK colours: converted to RGB plainly, {why}")
+        return picture.convert("RGB")
+    notes.append("CMYK colours: converted to sRGB by its own profile")
+    return transform(icc, True, "CMYK").apply(picture)
+
+
+def refused(path: Path, what: str) -> BadInput:
+    """The error for samples whose range is not known."""
+    return BadInput("path", found=f"{path.name!r} with {what}", fix="save it as an 8-bit or 16-bit PNG",
+                    expected="8-bit or 16-bit samples (grey, RGB, alpha, palette, CMYK, Lab), whose range is known")

@@ -1,0 +1,159 @@
+"""What a picture's file says beside its pixels and colours: EXIF, resolution and texts, and what of it may travel.
+
+Never published again: what another program wrote to recall its own work (prompts, graphs), our own record, thumbnails
+(they show the old picture), and XMP and IPTC, which may repeat a place or a history. Each is named.
+"""
+
+import math
+import re
+from typing import Any
+
+from PIL import Image as Pil
+
+ORIENTATION, EXIF_FOLDER, GPS_FOLDER, MAKER_NOTE = 0x0112, 0x8769, 0x8825, 0x927C
+COLOUR_SPACE, INTEROP_FOLDER, WIDTH, HEIGHT = 0xA001, 0xA005, 0xA002, 0xA003
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+STRUCTURE = frozenset({  # of a TIFF's own layout, and blocks that travel otherwise or not at all
+    *range(0x00FE, 0x0104), 0x0106, 0x0107, 0x010A, 0x0111, 0x0115, 0x0116, 0x0117, 0x0118, 0x0119, 0x011C, 0x0120,
+    0x0121, 0x0122, 0x0123, 0x0124, 0x0125, 0x012D, 0x013D, 0x013E, 0x013F, 0x0140, 0x0141, *range(0x0142, 0x0146),
+    0x014A, 0x0152, 0x0153, 0x0154, 0x0155, 0x0156, 0x015B, 0x0200, 0x0201, 0x0202, *range(0x0211, 0x0215), 0x02BC,
+    0x83BB, 0x8649, 0x8773, 0x935C, 0xC4A5, 0xC7DE,
+})
+RECALL_NAMES = frozenset({
+    "workflow", "prompt", "parameters", "inlay", "negative_prompt", "extras", "postprocessing", "generation_data",
+    "dream", "sd-metadata", "fooocus_scheme", "invokeai_metadata", "invokeai_graph", "invokeai_workflow",
+})
+SETTINGS = re.compile(r"\bSteps: \d+,.*\b(Sampler|CFG scale|Seed): ", re.DOTALL)
+GRAPH = re.compile(r'^\s*(\w+\s*:\s*)?[\[{]\s*["{\[]')
+LONGEST_TEXT = 65_536  # characters
+BLOCKS = {"xml:com.adobe.xmp": "XMP", "raw profile type xmp": "XMP", "raw profile type iptc": "IPTC",
+          "raw profile type 8bim": "IPTC"}
+OWN_RECORD = '{"workflow":'
+RECALL = "what another program wrote to recall its work"
+
+
+def is_recall(name: str, text: str) -> bool:
+    """True for a text in which some program recalls how it made the picture: by its name, or as JSON or settings."""
+    return name.strip().lower() in RECALL_NAMES or bool(GRAPH.match(text) or SETTINGS.search(text))
+
+
+def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]]:
+    """(name, text) of the texts that travel, and what is left out, in words; of a picture that is loaded."""
+    found: dict[str, Any] = dict(getattr(picture, "text", None) or {}) if picture.format == "PNG" else {}
+    if isinstance(comment := picture.info.get("comment"), (bytes, str)) and picture.format in ("JPEG", "MPO", "GIF"):
+        found["Comment"] = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else comment
+    kept, left = [], []
+    for name, text in found.items():
+        low = name.lower()
+        if low in BLOCKS:
+            left.append(BLOCKS[low])
+        elif low == "inlay" or low.startswith("raw profile type"):
+            continue  # our own record; EXIF and ICC in ImageMagick's older form, which Pillow reads itself
+        elif is_recall(name, str(text)):
+            left.append(f"{RECALL} ({name})")
+        elif len(text) > LONGEST_TEXT:
+            left.append(f"the text {name[:40]!r} of {len(text)} characters")
+        elif text:
+            kept.append((name, str(text)))
+    if picture.info.get("xmp"):
+        left.append("XMP")
+    if picture.info.get("photoshop"):
+        left.append("IPTC")
+    return tuple(kept), list(dict.fromkeys(left))
+
+
+def dpi_of(picture: Pil.Image, turned: bool) -> tuple[float, float] | None:
+    """Pixels an inch, across and down the upright picture; None where the file does not say."""
+    given = picture.info.get("dpi")
+    if not isinstance(given, tuple) or len(given) != 2:
+        return None
+    try:
+        across, down = (float(value) for value in given)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    if not all(math.isfinite(value) and 1 <= value <= 1e5 for value in (across, down)):
+        return None
+    return (down, across) if turned else (across, down)
+
+
+def exif_of(picture: Pil.Image, turned: bool) -> tuple[bytes, list[str]]:
+    """EXIF data of an upright picture, without structure and thumbnail, and what is left out; GPS is still in them."""
+    left: list[str] = []
+    try:
+        exif = picture.getexif()
+        for tag in [tag for tag in exif if tag in STRUCTURE]:
+            del exif[tag]
+        if not exif:
+            return b"", left
+        if ORIENTATION in exif:
+            exif[ORIENTATION] = 1
+        for tags in (exif, *([exif.get_ifd(EXIF_FOLDER)] if EXIF_FOLDER in exif else [])):
+            for tag, value in list(tags.items()):
+                if isinstance(value, (str, bytes)) and _recalls(value):
+                    del tags[tag]
+                    if not str(value).startswith(OWN_RECORD):
+                        left.append(RECALL)
+        if turned and X_RESOLUTION in exif and Y_RESOLUTION in exif:
+            exif[X_RESOLUTION], exif[Y_RESOLUTION] = exif[Y_RESOLUTION], exif[X_RESOLUTION]
+        return packed(exif), list(dict.fromkeys(left))
+    except Exception:
+        return b"", ["EXIF data that are damaged"]
+
+
+def _recalls(value: str | bytes) -> bool:
+    if isinstance(value, bytes):
+        wide = value[:8] == b"UNICODE\0"
+        value = value.removeprefix(b"UNICODE\0").removeprefix(b"ASCII\0\0\0")
+        coding = "utf-8" if not wide else "utf-16-be" if value[:1] == b"\0" else "utf-16-le"
+        value = value.decode(coding, "replace")
+    return is_recall("", value)
+
+
+def is_adobe_rgb(exif: bytes) -> bool:
+    """True where EXIF data mean Adobe RGB: colour space 2, or uncalibrated with DCF's interoperability `R03`."""
+    if not exif:
+        return False
+    space = _opened(exif).get_ifd(EXIF_FOLDER).get(COLOUR_SPACE)
+    return space == 2 or (space == 0xFFFF and _interop(exif) == "R03")
+
+
+def _interop(exif: bytes) -> str:
+    try:
+        return str(_opened(exif).get_ifd(INTEROP_FOLDER).get(1, "")).strip("\0 ")
+    except Exception:
+        return ""
+
+
+def has_place(exif: bytes) -> bool:
+    """True if EXIF data say where the picture was taken."""
+    return bool(exif) and GPS_FOLDER in _opened(exif)
+
+
+def exif_for(exif: bytes, size: tuple[int, int], gps: bool) -> Pil.Exif:
+    """EXIF data for a picture of that width and height, to add to."""
+    out = _opened(exif)
+    if not gps and GPS_FOLDER in out:
+        del out[GPS_FOLDER]
+    folder = out.get_ifd(EXIF_FOLDER) if EXIF_FOLDER in out else {}
+    for tag, side in ((WIDTH, size[0]), (HEIGHT, size[1])):
+        if tag in folder:
+            folder[tag] = side
+    return out
+
+
+def _opened(exif: bytes) -> Pil.Exif:
+    out = Pil.Exif()
+    if exif:
+        out.load(exif)
+    return out
+
+
+def packed(exif: Pil.Exif) -> bytes:
+    """EXIF data as bytes; texts keep theirs, which Pillow reads as Latin-1 and would write as ASCII."""
+    for tags in (exif, *([exif.get_ifd(EXIF_FOLDER)] if EXIF_FOLDER in exif else [])):
+        for tag, value in list(tags.items()):
+            if isinstance(value, str):
+                tags[tag] = value.encode("latin-1", "replace")
+    data = exif.tobytes()
+    _opened(data).get_ifd(EXIF_FOLDER)  # what cannot be read again must not travel
+    return data
