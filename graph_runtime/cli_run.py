@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import flags
 from .errors import WorkflowError, clean
+from .typed import read_flags
 
 if TYPE_CHECKING:
     from .api import Loaded
@@ -33,10 +34,16 @@ def _takes_workflow(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NODE.PARAM=VALUE", help="any setting of any node"
     )
-    parser.add_argument("--out", default="inlay-out", metavar="DIR", help="where files land (default: ./inlay-out)")
-    parser.add_argument("--inputs", metavar="DIR", help="a folder that paths in the file may point into")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda:0 … (default: auto)")
-    parser.add_argument("--memory", metavar="SIZE", help='how much the weights may take on the device, e.g. "6GB"')
+    parser.add_argument(
+        "--out", action=flags.Once, default="inlay-out", metavar="DIR", help="where files land (default: ./inlay-out)"
+    )
+    parser.add_argument(
+        "--inputs", action=flags.Once, metavar="DIR", help="a folder that paths in the file may point into"
+    )
+    parser.add_argument("--device", action=flags.Once, default="auto", help="auto, cpu, cuda:0 … (default: auto)")
+    parser.add_argument(
+        "--memory", action=flags.Once, metavar="SIZE", help='how much the weights may take on the device, e.g. "6GB"'
+    )
     parser.add_argument("--no-cache", action="store_true", help="compute everything anew, keep nothing")
     parser.add_argument("--no-metadata", action="store_true",
                         help="saved pictures carry nothing but their pixels and colour profile")
@@ -64,13 +71,7 @@ def _loaded(options: argparse.Namespace, rest: list[str], command: str) -> "Load
     if options.help:
         print(clean(own.format_help()), end="")
         return None
-    found, unknown = own.parse_known_args(rest)
-    if unknown:
-        flags.unknown_flag(unknown, loaded)
-    values = {
-        name: flags.convert(text, flags.target(loaded, name)) for name, text in vars(found).items() if text is not None
-    }
-    settings = dict(flags.override(word, loaded) for word in options.set)
+    values, settings = read_flags(own, options, rest, loaded)
     loaded = api.load(options.file, values=values, settings=settings, inputs=options.inputs, out=options.out)
     flags.save_outputs(loaded)
     return loaded

@@ -25,7 +25,23 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Refuse what was typed."""
         usage = self.format_usage().strip().removeprefix("usage: ")
-        raise WorkflowError.of("command line", found=message, expected=usage, fix=f"see `{self.prog} --help`")
+        how = "write --NAME=VALUE where a value begins with dashes, or " if "expected one argument" in message else ""
+        raise WorkflowError.of("command line", found=message, expected=usage, fix=f"{how}see `{self.prog} --help`")
+
+
+class Once(argparse.Action):
+    """Stores a flag's value, and refuses a second one, which would otherwise win without a word."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
+                 option_string: str | None = None) -> None:
+        """Take the value."""
+        seen = parser.__dict__.setdefault("seen_once", {})
+        if self.dest in seen:
+            raise WorkflowError.of(option_string or self.dest, found=f"two values: {seen[self.dest]!r} and {values!r}",
+                                   expected="one value", fix="keep one of them; what takes several is one JSON list "
+                                   "(see --help), and a second LoRA is a second model.lora node")
+        seen[self.dest] = values
+        setattr(namespace, self.dest, values)
 
 
 def bind(words: Sequence[str]) -> list[str]:
@@ -80,6 +96,7 @@ def parser_for(loaded: "Loaded", file: str, command: str = "run") -> argparse.Ar
             f"--{name}",
             *([f"--{name.replace('_', '-')}"] if "_" in name else []),
             dest=name,
+            action=Once,
             metavar=_metavar(setting),
             help=_help(loaded, name, setting),
         )
