@@ -203,7 +203,9 @@ def place_boxes(annotations: Iterable[Annotation], sizes: Mapping[str, tuple[int
     Raises:
         BadInput: a box of a picture that is not there, outside its picture, or none that is kept.
     """
+    annotations = list(annotations)
     known = {same_name(name): name for name in sizes}
+    others = len({item.file for item in annotations if item.file not in known}) - 1
     kept: dict[str, list[Box]] = {}
     left_out: Counter[str] = Counter()
     total = 0
@@ -211,8 +213,9 @@ def place_boxes(annotations: Iterable[Annotation], sizes: Mapping[str, tuple[int
         total += 1
         name = known.get(item.file)
         if name is None:
-            raise _refused(item.where, f"the picture {shorten(item.file)}, which is not among the {len(sizes)} photos",
-                           f"{did_you_mean(item.file, sizes)} Else put it into the folder, or delete the line")
+            more = f", nor are {others} more pictures of the file" if others else ""
+            raise _refused(item.where, f"the picture {shorten(item.file)}, which is not among the {len(sizes)} photos"
+                           + more, f"{did_you_mean(item.file, sizes)} Else put it into the folder, or delete the line")
         if label is not None and item.label.casefold() != label.strip().casefold():
             left_out[f"labelled {shorten(item.label, 40)}" if item.label else "without a label"] += 1
             continue

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ._folders import left_out
+from ._mask_evidence import evidence, reads_alpha
 from ._masks import mask_notes
 from ._pictures import Picture, read_pictures
 
@@ -25,22 +26,31 @@ def read_masks(path: str, channel: str, invert: bool, threshold: float | None,
     if rest := left_out(path):
         say(rest)
     for picture in pictures:
-        soft = torch.from_numpy(_channel(picture, channel))
-        soft = 1 - soft if invert else soft
-        plane = soft if threshold is None else (soft >= threshold).to(torch.float32)
-        for note in (*picture.notes, *mask_notes(soft, plane, threshold)):
+        plane, notes = judge(picture, channel, invert, threshold)
+        for note in notes:
             say(f"{picture.path.name}: {note}")
         planes.append(plane)
     return torch.stack(planes)
+
+
+def judge(picture: Picture, channel: str = "auto", invert: bool = False,
+          threshold: float | None = 0.5) -> tuple[Float[Tensor, "h w"], list[str]]:
+    """The mask in a picture, and what is doubtful about it."""
+    soft = torch.from_numpy(_channel(picture, channel))
+    soft = 1 - soft if invert else soft
+    plane = soft if threshold is None else (soft >= threshold).to(torch.float32)
+    against = evidence(picture, channel, invert, (soft >= (threshold or 0.5)).numpy())
+    said = mask_notes(soft, plane, threshold)
+    if against:  # shades and shares follow from what is named already
+        said = [note for note in said if note.startswith(("mask-empty", "mask-full", "mask-faint"))]
+    return plane, [*picture.notes, *against, *said]
 
 
 def _channel(picture: Picture, channel: str) -> np.ndarray:
     alpha = picture.alpha
     if channel == "alpha" and alpha is None:
         raise no_alpha(picture.path.name, picture.mode)
-    if alpha is not None and (channel == "alpha" or (channel == "auto" and alpha.min() != alpha.max())):
-        return np.float32(1) - alpha
-    return picture.luminance()
+    return np.float32(1) - alpha if alpha is not None and reads_alpha(picture, channel) else picture.luminance()
 
 
 def no_alpha(name: str, mode: str) -> BadInput:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ._boxes import Box, same_name
+from ._mask_files import judge
 from ._pictures import Array, picture_size, read_picture
 
 
@@ -153,7 +154,7 @@ def look_at(files: Sequence[Path]) -> dict[str, tuple[int, int]]:
 def match_masks(files: Sequence[Path], masks: Sequence[Path]) -> dict[str, Path]:
     """The mask of each photo by the photo's name: of the same name, else of the same name but for the ending.
 
-    One photo and one mask belong together whatever they are called.
+    One photo and one mask belong together whatever they are called (`alike` tells whether they are called so).
 
     Raises:
         BadInput: a photo without mask, a mask without photo, or two masks for one photo.
@@ -178,8 +179,15 @@ def match_masks(files: Sequence[Path], masks: Sequence[Path]) -> dict[str, Path]
     if lone:
         raise _mismatch(f"no photo for the mask {lone[0]!r}", len(lone))
     if len(set(found.values())) < len(found):
-        raise _mismatch("one mask for several photos", 1)
+        twice = next(mask for mask in masks if list(found.values()).count(mask) > 1)
+        both = " and ".join(repr(name) for name, mask in found.items() if mask == twice)
+        raise _mismatch(f"one mask, {twice.name!r}, for the photos {both}", 1)
     return found
+
+
+def alike(photo: Path, mask: Path) -> bool:
+    """True where a mask is called as its photo is, but for the ending."""
+    return same_name(photo.stem) == same_name(mask.stem)
 
 
 def _mismatch(found: str, count: int) -> BadInput:
@@ -188,14 +196,15 @@ def _mismatch(found: str, count: int) -> BadInput:
                     fix="rename, add or remove a file")
 
 
-def mask_box(mask: Path, size: tuple[int, int]) -> tuple[Box, float]:
-    """The box around a mask of `size` (width, height), and how much of the picture the mask itself fills.
+def mask_box(mask: Path, size: tuple[int, int]) -> tuple[Box, float, list[str]]:
+    """The box around a mask of `size` (width, height), how much of the picture it fills, and what is doubtful about it.
 
     Raises:
         BadInput: it is of another size, or empty.
     """
     with at_port("masks"):
-        plane = read_mask(mask)
+        judged, notes = judge(read_picture(mask))
+    plane = judged.numpy()
     if plane.shape != size[::-1]:
         turned = plane.shape == size
         raise BadInput("masks", found=f"{mask.name} of {plane.shape[1]}×{plane.shape[0]} for a photo of "
@@ -206,12 +215,12 @@ def mask_box(mask: Path, size: tuple[int, int]) -> tuple[Box, float]:
     if not len(rows):
         raise BadInput("masks", found=f"{mask.name} is empty", expected="white where the subject is",
                        fix="paint the subject white (transparent, where the mask has transparency)")
-    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), float(plane.mean())
+    return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), float(plane.mean()), notes
 
 
 def mask_boxes(files: Sequence[Path], masks: Sequence[Path], sizes: Mapping[str, tuple[int, int]],
-               done: Callable[[int], None] = lambda number: None) -> dict[str, tuple[Path, Box, float]]:
-    """Mask, box around it and share of the picture it fills, by the photo's name; `done` is told how many are read.
+               done: Callable[[int], None] = lambda number: None) -> dict[str, tuple[Path, Box, float, list[str]]]:
+    """Mask, and what `mask_box` says of it, by the photo's name; `done` is told how many are read.
 
     Raises:
         BadInput: see `match_masks` and `mask_box`.

@@ -50,7 +50,8 @@ def load(path: ReadPaths, ctx: Context, channel: Literal["auto", "alpha", "lumin
 
     `auto` reads 1 − alpha if the alpha varies, else the luminance (a palette is looked up first). Then `invert`, then
     values ≥ `threshold` become 1 and others 0. A mask that is empty, full, faint, hazy or half-grey is reported by
-    name. Modes 1, L, P, LA, RGB, RGBA, 16-bit grey; the EXIF orientation is applied. `[b h w]`.
+    name, and so is what its file says against it: strokes on a transparent layer, channels that disagree, a picture.
+    Modes 1, L, P, LA, RGB, RGBA, 16-bit grey; the EXIF orientation is applied. `[b h w]`.
 
     Args:
         path: A picture, or a folder or glob of them, all of one size.

@@ -16,7 +16,7 @@ from ._boxes import Box, padded, read_boxes, unfit
 from ._detect import Detection, Pick, Wanted, check_wanted, choose, find_all, nothing_found, tell
 from ._folders import find_pictures, left_out
 from ._grid import columns_for, draw_sheet
-from ._photos import Photo, at_port, look_at, mask_boxes
+from ._photos import Photo, alike, at_port, look_at, mask_boxes
 from ._photos import Photos as SomePhotos
 from ._ports import Detector, Image, Photos
 
@@ -115,10 +115,18 @@ def _from_masks(files: Sequence[Path], masks: str, sizes: Sizes, areas: tuple[fl
     if rest := left_out(masks):
         ctx.warn(f"masks: {rest}")
     found = mask_boxes(files, there, sizes, lambda number: ctx.progress(number, len(files)))
-    for name, (_, _, share) in found.items():
+    doubtful = [name for name, (_, _, _, notes) in found.items() if notes]
+    for name, (mask, _, share, notes) in found.items():
         if why := unfit(share, *areas):
             ctx.warn(f"the mask of {name} covers {share:.1%}, {why}: is it the right one, and white = subject?")
-    return {name: [box] for name, (_, box, _) in found.items()}, {name: mask for name, (mask, _, _) in found.items()}
+        if name in doubtful[:WARNED]:
+            for note in notes:
+                ctx.warn(f"{mask.name}: {note}")
+        if not alike(Path(name), mask):  # one photo and one mask
+            ctx.warn(f"{mask.name} is taken for the mask of {name}, though it is called otherwise: is it?")
+    if len(doubtful) > WARNED:
+        ctx.warn(f"{len(doubtful) - WARNED} more masks are doubtful in such ways")
+    return {name: [box] for name, (_, box, *_) in found.items()}, {name: mask for name, (mask, *_) in found.items()}
 
 
 def _from_file(path: Path, sizes: Sizes, wanted: Wanted, ctx: Context) -> dict[str, list[Box]]:

@@ -137,6 +137,7 @@ BAD_JSON = {
     "no picture": (entry(image_id=None), "annotation 2: image_id is None"),
     "a picture that is a list": (entry(image_id=[7]), "annotation 2: image_id is"),
     "pictures without id": (coco(images=[{"file_name": "a.png"}]), "annotation 1: image_id is 7"),
+    "other files": ("c.png,1,1,30,30\nd.png,1,1,30,30\nc.png,9,9,30,30", "photos, nor are 1 more pictures of the file"),
     "another file": (coco(images=[{"id": 7, "file_name": "c.png"}, {"id": "x", "file_name": "b.jpg"}]),
                      "annotation 1: the picture 'c.png'"),
 }
@@ -189,3 +190,9 @@ def test_padding_stays_inside_and_whole_pixels_may_be_none():
     assert padded((10, 10, 30, 20), (35, 22), 0) == (10, 10, 30, 20)
     assert whole_pixels((0.2, 0.2, 0.4, 0.4), (3, 3)) == (0, 0, 1, 1)
     assert whole_pixels((3.0, 0.0, 4.0, 1.0), (3, 3)) is None
+
+
+def test_all_pictures_that_are_not_there_are_counted(write):
+    rows = [(name, 1, 1, 30, 30, "") for name in ("a.png", "c.png", "d.png", "e.png", "d.png")]
+    with pytest.raises(BadInput, match=r"'c\.png', which is not among the 2 photos, nor are 2 more pictures"):
+        read_boxes(write(table(rows=rows)), SIZES)

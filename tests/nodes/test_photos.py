@@ -184,6 +184,25 @@ def test_transparent_masks_are_read_as_mask_load_reads_them(tmp_path):
 def test_one_photo_and_one_mask_belong_together(tmp_path, ctx):
     photo, drawn = save(tmp_path / "sofa.jpg"), save_mask(tmp_path / "my mask.png")
     assert photos(str(photo), ctx, masks=str(drawn)).photos.photos[0].boxes == ((10, 5, 30, 20),)
+    assert ctx.said == ["my mask.png is taken for the mask of sofa.jpg, though it is called otherwise: is it?"]
+    ctx.said.clear()
+    photos(str(photo), ctx, masks=str(save_mask(tmp_path / "masks" / "sofa.png")))
+    assert ctx.said == []
+
+
+def test_what_speaks_against_a_mask_is_said_and_many_are_counted(folder, tmp_path, ctx):
+    masks = tmp_path / "masks"
+    for number in range(6):
+        save(tmp_path / "six" / f"{number}.png")
+        save_mask(masks / f"{number}.png")
+        layer = Pil.open(masks / f"{number}.png").convert("L")
+        strokes = Pil.new("RGB", layer.size, "white")
+        strokes.putalpha(layer)
+        strokes.save(masks / f"{number}.png")
+    photos(str(tmp_path / "six"), ctx, masks=str(masks))
+    told = [message for message in ctx.said if "mask-strokes" in message]
+    assert [message[:5] for message in told] == ["0.png", "1.png", "2.png", "3.png"]
+    assert "2 more masks are doubtful in such ways" in ctx.said
 
 
 def paths(*names, root="/x"):
@@ -201,7 +220,7 @@ def test_masks_are_matched_by_whole_name_before_the_ending():
     (["a.png", "b.png"], ["a.png"], "no mask for the photo 'b.png'"),
     (["a.png"], ["a.png", "b.png", "c.png"], "no photo for the mask 'b.png', and 1 more"),
     (["a.png", "b.png"], ["a.jpg", "a.webp", "b.png"], "2 masks for the photo 'a.png'"),
-    (["a.png", "a.jpg"], ["a.webp"], "one mask for several photos"),
+    (["a.png", "a.jpg"], ["a.webp"], "one mask, 'a.webp', for the photos 'a.png' and 'a.jpg'"),
 ])
 def test_masks_that_do_not_match_are_named(files, masks, message):
     with pytest.raises(BadInput, match=message) as caught:

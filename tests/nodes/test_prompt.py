@@ -227,10 +227,8 @@ def test_a_file_of_version_1_keeps_its_brackets(shared_sd, encoder, ctx, tmp_pat
 
 
 def test_check_names_what_means_nothing_here(shared_sd):
-    from inlay.graph_runtime.api import findings
-
-    problems, warnings = findings(flow(shared_sd, "a <lora:x:1> (cat", version=2))
-    assert problems == []
-    assert [warning.node for warning in warnings] == ["words", "words"]
-    assert "never closed" in warnings[0].message
-    assert "model.lora" in warnings[1].message
+    report = inlay.check(flow(shared_sd, "a <lora:x:1> (cat", version=2))
+    assert report == []
+    assert [warning.node for warning in report.warnings] == ["words", "words"]
+    assert "never closed" in report.warnings[0].message
+    assert "model.lora" in report.warnings[1].message

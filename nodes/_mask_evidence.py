@@ -1,0 +1,139 @@
+"""What a mask's file says against itself: channels that disagree, strokes read as background, a picture in its place.
+
+Facts about pixels, with the shares that a person can check, and the setting that reads the file the other way. Nothing
+is changed: what was asked for is what is read. Each note is `name: what, and what to do`, as in `_masks.mask_notes`.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from ._pictures import Picture
+
+SAMPLED = 2_000_000  # pixels that are looked at; of more, every n-th row and column
+ONE_COLOUR = 16 / 255  # how far strokes of one colour may be from their median
+ALIKE = 0.95  # a share that stands for all
+FEW = 0.0005  # a hole below this share of a picture, and
+FEW_PIXELS = 256  # of fewer pixels than this, is more often a stray click than a wish
+SPECK = 4  # pixels of a part that is no thing
+SPECKS = 0.1  # of a hole, above which small parts are what it is made of
+PICTURE_GREYS = 0.5  # a mask with this share of greys, or this many colours, is more often a picture
+PICTURE_COLOURS = 64
+GREY = 0.1  # from black and from white
+BRIGHTNESS = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R 601
+
+Plane = Float[np.ndarray, "h w"]
+Hole = Bool[np.ndarray, "h w"]
+
+
+def reads_alpha(picture: Picture, channel: str) -> bool:
+    """True where `channel` means the alpha of this picture: auto does if it varies."""
+    alpha = picture.alpha
+    return alpha is not None and (channel == "alpha" or (channel == "auto" and alpha.min() != alpha.max()))
+
+
+def evidence(picture: Picture, channel: str, invert: bool, hole: Hole) -> list[str]:
+    """What speaks against this mask, given what was read of its file.
+
+    Args:
+        picture: the mask's file.
+        channel: auto, alpha or luminance, as asked for.
+        invert: as asked for.
+        hole: what came out, True = repaint.
+    """
+    count = int(hole.sum())
+    step = max(1, round((hole.size / SAMPLED) ** 0.5))
+    every = (slice(None, None, step),) * 2
+    notes = []
+    if reads_alpha(picture, channel):
+        assert picture.alpha is not None
+        note = _of_alpha(picture.rgb()[every], picture.alpha[every], channel, invert, count / hole.size)
+    else:
+        note = _of_colours(picture.rgb()[every], picture.alpha is not None)
+    notes += [note] if note else []
+    if not count or count == hole.size or note.startswith("mask-picture"):
+        return notes  # the rest is said of every mask, or follows
+    if not note and not invert and count / hole.size > 0.5 and _edge(hole).mean() >= ALIKE:
+        notes.append(f"mask-inverted: it repaints {count / hole.size:.0%} of the picture, all around its border, and "
+                     f"keeps an island; white = repaint: use invert=true if the island was meant")
+    return notes + _of_size(hole, count)
+
+
+def _of_alpha(colours: Float[np.ndarray, "h w 3"], alpha: Plane, channel: str, invert: bool, covered: float) -> str:
+    """Strokes on a transparent layer, colours that mark something else, or a hole that is most of the picture."""
+    opaque = alpha > 0.5
+    share = float(opaque.mean())
+    grey = colours @ BRIGHTNESS
+    if 0 < share < 0.5 and not invert:
+        strokes = colours[opaque]
+        middle = np.median(strokes, axis=0)
+        if float((np.abs(strokes - middle) <= ONE_COLOUR).all(axis=-1).mean()) >= ALIKE:
+            name = "white" if middle.min() > 1 - GREY else "black" if middle.max() < GREY else "one colour"
+            other = ", or channel=luminance" if name == "white" else ""
+            return (f"mask-strokes: {share:.1%} of it is painted in {name}, the rest is transparent, and transparent "
+                    f"= repaint, so {covered:.1%} of the picture would be repainted; if the strokes mark the hole, use "
+                    f"invert=true{other}")
+    marked = grey >= 0.5
+    clear = float(((grey < GREY) | (grey > 1 - GREY)).mean())
+    if clear >= ALIKE and 0.005 < float(marked.mean()) < 0.995:
+        there = opaque if invert else ~opaque
+        both = int((marked & there).sum())
+        if both < 0.5 * int((marked | there).sum()):
+            what = "auto reads alpha" if channel == "auto" else "channel=alpha was asked for"
+            return (f"mask-disagrees: its alpha marks {there.mean():.1%} of the picture, its white "
+                    f"{marked.mean():.1%}, both only {both / marked.size:.1%}; {what} (transparent = repaint): use "
+                    f"channel=luminance if the white was meant")
+    if covered > 0.5 and channel == "auto" and not invert:
+        return (f"mask-most: transparent = repaint, so {covered:.1%} of the picture would be repainted; use "
+                f"invert=true if the opaque part was meant, or channel=luminance for its white")
+    return ""
+
+
+def _of_colours(colours: Float[np.ndarray, "h w 3"], alpha: bool) -> str:
+    """A picture where a mask should be."""
+    grey = colours @ BRIGHTNESS
+    greys = float(((grey > GREY) & (grey < 1 - GREY)).mean())
+    coloured = (colours.max(-1) - colours.min(-1)) > 2 * GREY
+    share = float(coloured.mean())
+    kinds = len(np.unique((colours[coloured] * 15).round().astype(np.uint8), axis=0)) if share > 0.05 else 0
+    levels = len(np.unique((grey * 255).round()))
+    if kinds > PICTURE_COLOURS or (greys > PICTURE_GREYS and levels > PICTURE_COLOURS and _busy(grey)):
+        what = f"{share:.0%} of its pixels are coloured" if kinds > PICTURE_COLOURS else f"{greys:.0%} of it is grey"
+        return (f"mask-picture: {what}, as in a picture, and only brightness decides here what is repainted; a mask is "
+                f"black and white: were picture and mask swapped" + (", or is channel=alpha meant?" if alpha else "?"))
+    if kinds and share > 0.05 and float((coloured & (grey < 0.5)).mean()) > 0.01:
+        return (f"mask-coloured: {share:.1%} of it is painted in colour, of which what is darker than half is read as "
+                f"keep; paint the hole white, or lower the threshold")
+    return ""
+
+
+def _busy(grey: Plane) -> bool:
+    """True where neighbours differ in both directions of brightness, as in photos and unlike in a gradient."""
+    steps = np.diff(grey, axis=1)
+    moved = np.abs(steps) > 1.5 / 255
+    return bool(moved.mean() > 0.1 and 0.2 < (steps[moved] > 0).mean() < 0.8)
+
+
+def _edge(hole: Hole) -> Bool[np.ndarray, " n"]:
+    return np.concatenate([hole[0], hole[-1], hole[:, 0], hole[:, -1]])
+
+
+def _of_size(hole: Hole, count: int) -> list[str]:
+    """A hole of a few pixels, and specks beside a hole."""
+    from scipy.ndimage import label
+
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    where = f"x {columns[0]}–{columns[-1]}, y {rows[0]}–{rows[-1]}"
+    if count < min(FEW * hole.size, FEW_PIXELS):
+        return [f"mask-few: only {count} pixel{'s' if count > 1 else ''} ({where}) of {hole.size} would be repainted; "
+                f"is it a stray click, or the wrong file?"]
+    notes = []
+    for name, plane, fate in (("specks", hole, "repainted"), ("pinholes", ~hole, "kept")):
+        labels, parts = label(plane, structure=np.ones((3, 3)))
+        sizes = np.bincount(labels.ravel(), minlength=parts + 1)[1:]
+        small = np.flatnonzero(sizes <= SPECK)
+        if len(small) and len(small) < parts and sizes[small].sum() < SPECKS * count:
+            y, x = np.argwhere(labels == small[0] + 1)[0]
+            notes.append(f"mask-{name}: {len(small)} part{'s' if len(small) > 1 else ''} of at most {SPECK} pixels "
+                         f"(the first at x {x}, y {y}) would be {fate} beside {parts - len(small)} larger; JPEG and "
+                         f"soft brushes leave such: save masks as PNG, or clean it")
+    return notes
