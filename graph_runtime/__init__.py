@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .marks import Implied as Implied
     from .marks import Role as Role
     from .notices import notice as notice
+    from .source_code import code_digest as code_digest
     from .spec import ModelSource as ModelSource
     from .spec import NodeSpec as NodeSpec
     from .spec import PathRole as PathRole
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .spec import node as node
 
 _HOMES = {
+    "source_code": ("code_digest",),
     "context": ("Context",),
     "errors": ("BadInput", "Cancelled", "InlayError", "ModelError", "NodeError", "Problem", "WorkflowError"),
     "notices": ("notice",),

@@ -7,6 +7,15 @@ from .cache import MemoryCache
 from .errors import WorkflowError
 from .models import ModelManager
 
+_COMPUTES = ("diffusers", "transformers", "peft", "numpy", "scipy", "pillow")  # beside torch: what makes numbers
+
+
+def _processor() -> str:
+    """Which kernels torch picks on this processor; Linux does not always tell its name."""
+    import torch
+
+    return f"{platform.machine()} {platform.processor()} {torch.backends.cpu.get_cpu_capability()}"
+
 
 def environment(device: str) -> str:
     """Everything outside a workflow that bytes may depend on: versions, device, threads."""
@@ -16,8 +25,8 @@ def environment(device: str) -> str:
 
     from .. import __version__
 
-    versions = [importlib.metadata.version(package) for package in ("diffusers", "transformers", "numpy")]
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor()
+    versions = [importlib.metadata.version(package) for package in _COMPUTES]
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
     return "|".join([__version__, torch.__version__, *versions, device, name, str(torch.get_num_threads())])
 
 

@@ -14,16 +14,14 @@ A node is a plain annotated function, so tests call it directly:
     def to_latent(mask: Mask, vae: Vae, dilate: Annotated[int, Field(ge=0, le=64)] = 2) -> LatentMask: ...
 """
 
-import hashlib
 import inspect
 import re
-import sys
+import time
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+from functools import cached_property
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -31,6 +29,7 @@ from pydantic.fields import FieldInfo
 
 from .context import Context
 from .marks import Implied, Role
+from .source_code import code_digest
 
 NODE_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
@@ -118,7 +117,12 @@ class NodeSpec:
     persist: bool = False
     check: Check | None = None
     migrations: Mapping[int, Migration] = field(default_factory=dict)
-    digest: str = ""
+    made: int = field(default_factory=time.time_ns)  # when its code was imported
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes when the code behind the node changes, so that a result of older code is never served."""
+        return code_digest(self.function, since=self.made)
 
     @property
     def family(self) -> str:
@@ -266,7 +270,6 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
         "context": context,
         "repeats": repeats,
         "may_be_none": tuple(may_be_none),
-        "digest": _code_digest(function),
     }
 
 
@@ -305,62 +308,6 @@ def _find(hint: Any, kind: type) -> Any:
 
 def _camel(node_id: str) -> str:
     return "".join(part.capitalize() for part in re.split(r"[._]", node_id))
-
-
-def _code_digest(function: Callable[..., Any]) -> str:
-    """Changes when the code behind a node changes, so that a result of older code is never served.
-
-    Covered: the function with its defaults and closure, the functions of its own module that it calls, and the text
-    of every file beside its module (where a pack keeps its algorithms).
-    """
-    total = hashlib.sha256()
-    _add_function(inspect.unwrap(function), total, set())
-    total.update(_folder_digest(getattr(sys.modules.get(function.__module__), "__file__", None)))
-    return total.hexdigest()[:16]
-
-
-def _add_function(function: Any, total: Any, seen: set[int]) -> None:
-    code = getattr(function, "__code__", None)
-    if code is None or id(code) in seen:
-        return
-    seen.add(id(code))
-    _add_code(code, total)
-    total.update(repr((function.__defaults__, function.__kwdefaults__)).encode())
-    for cell in function.__closure__ or ():
-        content = cell.cell_contents if _filled(cell) else None
-        total.update(repr(content).encode() if isinstance(content, (int, float, str, bytes, tuple)) else b"")
-        _add_function(content, total, seen)
-    for name in code.co_names:
-        other = function.__globals__.get(name)
-        if getattr(other, "__module__", None) == function.__module__:
-            _add_function(other, total, seen)
-
-
-def _filled(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False
-
-
-def _add_code(code: types.CodeType, total: Any) -> None:
-    total.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            _add_code(constant, total)
-        else:
-            total.update(repr(constant).encode())
-
-
-@cache
-def _folder_digest(module_file: str | None) -> bytes:
-    """Of the Python files beside a module of a package; nothing for a script or a notebook."""
-    if module_file is None or not (Path(module_file).parent / "__init__.py").is_file():
-        return b""
-    total = hashlib.sha256()
-    for path in sorted(Path(module_file).parent.glob("*.py")):
-        total.update(path.read_bytes())
-    return total.digest()
 
 
 def _argument_docs(doc: str) -> dict[str, str]:

@@ -129,8 +129,9 @@ class TuningRecipe:
 
 
 def trajectory_key(denoiser: Any, schedule: DdimSchedule, shape: Sequence[int]) -> str:
-    """What an inversion belongs to: model, timesteps, noise levels, size."""
-    state = (denoiser.fingerprint, schedule.timesteps, schedule.alphas, schedule.final, tuple(shape[-3:]))
+    """What an inversion belongs to: model, what it predicts, timesteps, noise levels, size."""
+    state = (denoiser.fingerprint, schedule.prediction, schedule.timesteps, schedule.alphas, schedule.final,
+             tuple(shape[-3:]))
     return hashlib.sha256(repr(state).encode()).hexdigest()
 
 

@@ -1,12 +1,12 @@
 """Long work done once: tensors kept on disk by what they were made from, and found again in any later run.
 
 The key holds every number that goes in: dtype, shape and bytes of tensors, the model's fingerprint, the settings, and
-the code that does the work. So an inversion is found again whatever graph, or host, it is asked for in.
+a digest of the code that does the work (`code_digest`). So an inversion is found again whatever graph, or host, it is
+asked for in.
 """
 
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,15 +16,13 @@ from ..graph_runtime import Context
 
 
 def content_key(*parts: Any) -> bytes:
-    """A hash of tensors (dtype, shape, bytes), files (their bytes) and plain values (their repr), in order."""
+    """A hash of tensors (dtype, shape, bytes) and plain values (their repr), in order."""
     total = hashlib.sha256()
     for part in parts:
         if isinstance(part, Tensor):
             value = part.detach().cpu().contiguous()
             total.update(f"{value.dtype}{list(value.shape)}".encode())
             total.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-        elif isinstance(part, Path):
-            total.update(part.read_bytes())
         else:
             total.update(repr(part).encode())
         total.update(b"\0")

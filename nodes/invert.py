@@ -1,6 +1,5 @@
 """Inversions: back from a picture to noise, and embeddings that lead forward to it again."""
 
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
@@ -8,24 +7,22 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..graph_runtime import BadInput, Context, node
+from ..graph_runtime import BadInput, Context, code_digest, node
 from ..graph_runtime.models import is_out_of_memory
-from . import _inversion
 from ._condition import to_host
 from ._constraints import spread
 from ._inversion import Trajectory as Path
 from ._inversion import Tuned, TuningRecipe, invert_ddim, trajectory_key, tune
 from ._kept import content_key, kept
+from ._pairing import require_pair
 from ._ports import Conditioning, Denoiser, Latent, Schedule, Text, Trajectory, Tuning, describe
 from ._schedule import DdimSchedule
-from ._tensors import plain_mode, require_denoiser, require_latent
-from .sample import as_model, require_pair
+from ._tensors import as_model, plain_mode, require_denoiser, require_latent
 
 Scale = Annotated[float, Field(ge=0, le=100)]
 Rate = Annotated[float, Field(gt=0, le=10)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
 Loss = Annotated[float, Field(ge=0)]
-SOURCE = pathlib.Path(_inversion.__file__)  # what is kept is made anew when the code changes
 FAR = 0.05  # share of the latent's variance by which a reconstruction may miss it without a warning
 
 
@@ -81,7 +78,7 @@ def ddim(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, lat
         _require_finite(latents)
         return (to_host(latents),)
 
-    key = content_key("invert.ddim", SOURCE, denoiser.fingerprint, schedule, z, conditioning.cond)
+    key = content_key("invert.ddim", _code(denoiser, schedule), denoiser.fingerprint, schedule, z, conditioning.cond)
     (latents,) = kept(ctx, key, ["latents"], make)
     return Inverted(Path(latents, schedule.timesteps, trajectory_key(denoiser, schedule, z.shape),
                          content_key(conditioning.cond).hex()))
@@ -173,8 +170,9 @@ def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx:
 
     steps = range(len(schedule))
     rates = [(recipe.rate(step), recipe.stop(step)) for step in steps]
-    content = content_key("tuning", SOURCE, denoiser.fingerprint, schedule, trajectory.latents, conditioning.cond,
-                          conditioning.uncond, recipe.half, recipe.scale, recipe.iterations, recipe.carry, rates)
+    content = content_key("tuning", _code(denoiser, schedule), denoiser.fingerprint, schedule, trajectory.latents,
+                          conditioning.cond, conditioning.uncond, recipe.half, recipe.scale, recipe.iterations,
+                          recipe.carry, rates)
     embeddings, achieved, losses, updates = kept(ctx, content, ["embeddings", "achieved", "losses", "updates"], make)
     found, wanted = achieved[-1], trajectory.latents[0]
     missed = float((found - wanted).square().mean() / wanted.var().clamp(min=1e-12))
@@ -184,6 +182,11 @@ def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx:
     tuned = Tuned(embeddings, recipe.half, achieved, tuple(losses.tolist()), tuple(updates.tolist()),
                   schedule.timesteps, key, told, recipe.scale)
     return Tunings(tuned, found, _report(tuned, missed))
+
+
+def _code(denoiser: Any, schedule: Any) -> str:
+    """Of the code that makes an inversion, that loads the model, and that steps: what is kept hangs on all three."""
+    return code_digest(_tune, type(denoiser), type(schedule))
 
 
 def _sparingly(ctx: Context, unet: Any, work: Callable[[], Tuned]) -> Tuned:

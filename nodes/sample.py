@@ -12,10 +12,11 @@ from ..graph_runtime import BadInput, Context, node
 from ._attention import require_known_blocks
 from ._collapse import collapsed
 from ._condition import Conditioning as Told
-from ._condition import ConditioningFacts, to_host
+from ._condition import to_host
 from ._constraints import spread
 from ._inversion import trajectory_key
 from ._kept import content_key
+from ._pairing import require_pair
 from ._ports import (
     Attention,
     Conditioning,
@@ -26,9 +27,9 @@ from ._ports import (
     Schedule,
     Tuning,
 )
-from ._sampling import AttentionControl, Guidance, Model
+from ._sampling import AttentionControl, Guidance
 from ._sampling import denoise as run_loop
-from ._tensors import plain_mode, require_denoiser, require_latent
+from ._tensors import as_model, plain_mode, require_denoiser, require_latent
 
 
 class Denoised(NamedTuple):
@@ -107,19 +108,6 @@ def denoise(denoiser: Denoiser, schedule: Schedule, noise: Noise, ctx: Context,
                 constraint=None if constraint is None else constraint.begin(start), attention=control,
                 progress=lambda step, total, x0: ctx.progress(step, total))
         return Denoised(to_host(clean))
-
-
-def as_model(unet: Any, denoiser: Any) -> Model:
-    """The UNet as the loop wants it: `(z, t, embeddings) -> output`, in and out in z's own precision."""
-    dtype = next(unet.parameters()).dtype
-    channels = denoiser.latent_channels
-
-    def model(z: Tensor, t: Tensor, embeddings: Tensor | None) -> Tensor:
-        told = {} if embeddings is None else {"encoder_hidden_states": embeddings}
-        output = unet(z.to(dtype), t, return_dict=False, **told)[0]
-        return output[:, :channels].to(z.dtype)
-
-    return model
 
 
 def first_step(steps: int, strength: float) -> int:
@@ -214,36 +202,6 @@ def _doubt(ctx: Context, conditioning: Told | None, scale: float, tuning: Any, a
 def one_token(guidance: Guidance) -> bool:
     """True where the UNet is told a single token, as Paint by Example is."""
     return guidance.cond is not None and guidance.cond.shape[1] == 1
-
-
-def require_pair(denoiser: Any, conditioning: ConditioningFacts | None) -> None:
-    """Raise BadInput unless the UNet takes what it is told, or, where nothing is wired, needs none."""
-    require_channels(denoiser, 0 if conditioning is None else conditioning.extra)
-    width = denoiser.cross_attention_dim
-    if width is None and conditioning is not None:
-        raise BadInput("conditioning", found=f"a conditioning for the unconditional {denoiser.label}",
-                       expected="none", fix="take the wire away")
-    if width is not None and conditioning is None:
-        raise BadInput("conditioning", found="nothing wired", expected=f"what the {denoiser.label} is told",
-                       fix="add condition.text; its prompt may stay empty")
-    if conditioning is not None and conditioning.width != width:
-        raise BadInput("conditioning", found=f"embeddings of width {conditioning.width} from the {conditioning.name}",
-                       expected=f"{width}, as the {denoiser.label} listens to",
-                       fix="take text encoder and denoiser from the same model")
-
-
-def require_channels(denoiser: Any, extra: int) -> None:
-    """Raise BadInput unless latents and `extra` channels together are what the UNet takes."""
-    latent = denoiser.latent_channels
-    if denoiser.in_channels == latent + extra:
-        return
-    found = f"the {denoiser.label}, a {denoiser.in_channels}-channel UNet"
-    if extra:
-        raise BadInput("conditioning", found=f"{extra} extra channels for {found}",
-                       expected=f"{denoiser.in_channels - latent} extra channels",
-                       fix="condition.inpaint is for 9-channel UNets; use condition.text alone with others")
-    raise BadInput("denoiser", found=found, expected=f"{latent} channels, as many as the latent has",
-                   fix="an inpainting model needs condition.inpaint before conditioning; or name a plain model")
 
 
 def _require_shapes(denoiser: Any, conditioning: Told | None, z_t: Tensor) -> None:

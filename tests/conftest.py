@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: as many threads as cores, in each process, is slow
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Before torch is imported: toys gain nothing from threads, and on a busy machine threads that wait for each other take
+# ten times as long. Every process of the tests computes alike.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from inlay.graph_runtime import session
 

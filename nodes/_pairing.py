@@ -1,0 +1,36 @@
+"""Whether a UNet takes what it is told: the width of the embeddings, and the channels beside the latent."""
+
+from typing import Any
+
+from ..graph_runtime import BadInput
+from ._condition import ConditioningFacts
+
+
+def require_pair(denoiser: Any, conditioning: ConditioningFacts | None) -> None:
+    """Raise BadInput unless the UNet takes what it is told, or, where nothing is wired, needs none."""
+    require_channels(denoiser, 0 if conditioning is None else conditioning.extra)
+    width = denoiser.cross_attention_dim
+    if width is None and conditioning is not None:
+        raise BadInput("conditioning", found=f"a conditioning for the unconditional {denoiser.label}",
+                       expected="none", fix="take the wire away")
+    if width is not None and conditioning is None:
+        raise BadInput("conditioning", found="nothing wired", expected=f"what the {denoiser.label} is told",
+                       fix="add condition.text; its prompt may stay empty")
+    if conditioning is not None and conditioning.width != width:
+        raise BadInput("conditioning", found=f"embeddings of width {conditioning.width} from the {conditioning.name}",
+                       expected=f"{width}, as the {denoiser.label} listens to",
+                       fix="take text encoder and denoiser from the same model")
+
+
+def require_channels(denoiser: Any, extra: int) -> None:
+    """Raise BadInput unless latents and `extra` channels together are what the UNet takes."""
+    latent = denoiser.latent_channels
+    if denoiser.in_channels == latent + extra:
+        return
+    found = f"the {denoiser.label}, a {denoiser.in_channels}-channel UNet"
+    if extra:
+        raise BadInput("conditioning", found=f"{extra} extra channels for {found}",
+                       expected=f"{denoiser.in_channels - latent} extra channels",
+                       fix="condition.inpaint is for 9-channel UNets; use condition.text alone with others")
+    raise BadInput("denoiser", found=found, expected=f"{latent} channels, as many as the latent has",
+                   fix="an inpainting model needs condition.inpaint before conditioning; or name a plain model")

@@ -1,0 +1,173 @@
+"""Kept inversions: found again by all that they hang on, and by nothing else."""
+
+import contextlib
+import importlib
+import itertools
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from inlay.graph_runtime import BadInput, Context
+from inlay.graph_runtime.cache import DiskCache
+from inlay.nodes import condition, invert, model
+from inlay.nodes._schedule import ddim as make_schedule
+
+ROOT = Path(__file__).parents[2]
+LATENT = torch.linspace(-1, 1, 4 * 64).reshape(1, 4, 8, 8)
+
+
+class Store:
+    """Keeps what is put, and counts what was found."""
+
+    def __init__(self):
+        self.kept, self.found = {}, 0
+
+    def get(self, key, names):
+        found = self.kept.get(key)
+        self.found += found is not None
+        return found
+
+    def put(self, key, names, outputs):
+        self.kept[key] = tuple(value.clone() for value in outputs)
+
+
+class Keys(Store):
+    """Finds nothing, so that each result is made anew."""
+
+    def get(self, key, names):
+        return None
+
+
+@pytest.fixture(scope="module")
+def parts(shared_sd):
+    made = model.stable_diffusion(str(shared_sd))
+    return made.denoiser, condition.text(made.text_encoder, Context(), prompt="abc def")[0]
+
+
+def plan_of(denoiser, **changes):
+    return make_schedule({"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+                          "num_train_timesteps": 1000, **changes.pop("config", {})},
+                         **{"steps": 2, "eta": 0.0, **changes})
+
+
+CHANGES = [{"final_alpha": "config", "config": {"set_alpha_to_one": False}}, {"spacing": "trailing"}, {"steps": 3},
+           {"config": {"prediction_type": "v_prediction"}}, {"config": {"beta_end": 0.02}},
+           {"config": {"steps_offset": 1}}]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_another_schedule_is_another_inversion(parts, change):
+    denoiser, told = parts
+    store = Store()
+    ctx = Context(store=store)
+
+    def invertion(plan):
+        return invert.ddim(denoiser, told, plan, LATENT, ctx).trajectory
+
+    first, other = invertion(plan_of(denoiser)), invertion(plan_of(denoiser, **change))
+    assert store.found == 0
+    assert first.latents.shape != other.latents.shape or not torch.equal(first.latents, other.latents)
+    assert first.key != other.key
+    assert torch.equal(invertion(plan_of(denoiser)).latents, first.latents)
+    assert store.found == 1
+
+
+RANDOM = {
+    "schedule": [{}, *CHANGES], "latent": [LATENT, -LATENT, LATENT[..., :6].contiguous()],
+    "scale": [1.0, 3.0, 7.5], "iterations": [0, 1, 3], "rate": [1e-3, 1e-2], "start": [0.0, 1e-2, 1e9],
+    "step": [0.0, 1e9], "carry": [True, False], "prompt": ["abc def", "abc"], "node": ["target_text", "null_text"],
+    "seed": [0, 1],
+}
+
+
+def test_whatever_changes_a_result_changes_its_key(parts, shared_sd, tiny):
+    """Random settings of every kind: two results that differ have keys that differ, and equal settings one key."""
+    dice = random.Random(3)
+    other = model.stable_diffusion(str(tiny.stable_diffusion(unet={"seed": 8})))
+    denoisers = [parts[0], other.denoiser]
+    texts = {prompt: condition.text(other.text_encoder, Context(), prompt=prompt)[0] for prompt in RANDOM["prompt"]}
+    plain = {name: values[0] for name, values in RANDOM.items()} | {"iterations": 3, "scale": 3.0}
+    tries = [plain, plain]
+    tries += [plain | {name: value} for name, values in RANDOM.items() for value in values]
+    tries += [{name: dice.choice(values) for name, values in RANDOM.items()} for _ in range(12)]
+    seen = []
+    for settings in tries:
+        store = Keys()
+        ctx, denoiser, told = Context(store=store), denoisers[settings["seed"]], texts[settings["prompt"]]
+        plan = plan_of(denoiser, **settings["schedule"])
+        way = invert.ddim(denoiser, told, plan, settings["latent"], ctx).trajectory
+        with contextlib.suppress(BadInput):  # some diverge, and give nothing to keep
+            getattr(invert, settings["node"])(
+                denoiser, told, plan, way, ctx, guidance_scale=settings["scale"], iterations=settings["iterations"],
+                learning_rate=settings["rate"], stop_start=settings["start"], stop_step=settings["step"],
+                carry=settings["carry"])
+        seen += [(key, result, number) for number, (key, result) in enumerate(store.kept.items())]
+    for (key, result, kind), (other_key, other_result, other_kind) in itertools.combinations(seen, 2):
+        if kind != other_kind or any(a.shape != b.shape or not torch.equal(a, b)
+                                     for a, b in zip(result, other_result, strict=True)):
+            assert key != other_key
+    assert seen[0][0] == seen[2][0]
+    assert seen[1][0] == seen[3][0]
+    assert len({key for key, _, _ in seen}) > 30
+
+
+@pytest.fixture
+def copies(tmp_path, monkeypatch):
+    """Makes importable copies of the pack with a file changed: what another version of it would be."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def copy(name, file=None, change=lambda text: text):
+        for room in ("nodes", "graph_runtime"):
+            shutil.copytree(ROOT / room, tmp_path / name / room, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "__init__.py", tmp_path / name / "__init__.py")
+        if file is not None:
+            path = tmp_path / name / file
+            changed = change(path.read_text())
+            assert changed != path.read_text()
+            path.write_text(changed)
+        return name
+
+    return copy
+
+
+def test_a_changed_schedule_gives_no_old_result(copies, shared_sd, tmp_path):
+    """What another version of the code made is not served; another comment, or file, makes no other version."""
+    changes = {
+        "inlay_first": (None, None),
+        "inlay_comment": ("nodes/_schedule.py", lambda text: text.replace('"""The DDIM', '"""That DDIM') + "# end\n"),
+        "inlay_stranger": ("nodes/_brush.py", lambda text: text + "\nADDED = 1\n"),
+        "inlay_schedule": ("nodes/_schedule.py", lambda text: text.replace(
+            "return (z - rest * output) / root, output", "return (z - rest * output) / root * 0.5, output")),
+        "inlay_model": ("nodes/_tensors.py", lambda text: text.replace(
+            ".to(z.dtype)\n\n    return model", ".to(z.dtype) * 0.5\n\n    return model")),
+    }
+    found = {}
+    for name, (file, change) in changes.items():
+        copies(name, file, change)
+        nodes, runtime = (importlib.import_module(f"{name}.{room}") for room in ("nodes", "graph_runtime"))
+        assert Path(nodes.__file__).is_relative_to(tmp_path)
+        there = {family: importlib.import_module(f"{name}.nodes.{family}") for family in
+                 ("model", "condition", "schedule", "invert")}
+        counted = []
+        ctx = runtime.Context(store=DiskCache(tmp_path / "store", "here"), listeners=(counted.append,))
+        made = there["model"].stable_diffusion(str(shared_sd))
+        told = there["condition"].text(made.text_encoder, ctx, prompt="abc")[0]
+        plan = there["schedule"].ddim(made.scheduler, steps=2, eta=0.0)[0]
+        way = there["invert"].ddim(made.denoiser, told, plan, LATENT, ctx).trajectory
+        kept = any("kept" in getattr(event, "note", "") for event in counted)
+        found[name] = kept, way.latents
+    assert [kept for kept, _ in found.values()] == [False, True, True, False, False]
+    first = found["inlay_first"][1]
+    assert torch.equal(found["inlay_comment"][1], first)
+    assert not torch.equal(found["inlay_schedule"][1], first)
+    assert not torch.equal(found["inlay_model"][1], first)
+
+
+def test_a_trajectory_is_refused_where_the_model_is_said_to_predict_something_else(parts):
+    denoiser, told = parts
+    way = invert.ddim(denoiser, told, plan_of(denoiser), LATENT, Context()).trajectory
+    with pytest.raises(BadInput, match="another model or schedule"):
+        invert.target_text(denoiser, told, plan_of(denoiser, config={"prediction_type": "v_prediction"}), way,
+                           Context(), iterations=0)
