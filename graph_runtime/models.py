@@ -47,6 +47,13 @@ class ModelDescription(ABC):
         """
         return False
 
+    def doubt(self, marks: Sequence[str]) -> tuple[str, str] | None:
+        """Who doubts, and why, that this model is of use for what is marked (see `notices.mark`); None for no doubt.
+
+        Asked while checking, of every description that is wired to a node; each doubter is heard once.
+        """
+        return None
+
     def base(self) -> "ModelDescription":
         """The description whose weights this one shares: itself, unless adapters are stacked on it."""
         return self

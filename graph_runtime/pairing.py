@@ -6,7 +6,8 @@ from typing import Any
 from .errors import BadInput, shorten
 from .events import Warned
 from .findings import Findings
-from .notices import hearing
+from .models import ModelDescription
+from .notices import MARKS, hearing, marking
 from .spec import NodeSpec
 
 Link = tuple[str, str, str]  # (socket, source node, source output)
@@ -33,10 +34,11 @@ def pair(
     """
     known: dict[str, tuple[Any, ...]] = {}
     facts: dict[str, Mapping[str, Any]] = {}
+    marks: dict[str, dict[str, None]] = {}
+    doubters: set[str] = set()
     for name in order:
         spec, wires = specs[name], links.get(name, [])
-        if not (spec.static or spec.check):
-            continue
+        marks[name] = _behind(wires, marks)
         given = {
             socket: known[source][list(specs[source].outputs).index(output)]
             for socket, source, output in wires
@@ -44,7 +46,7 @@ def pair(
         }
         said: list[str] = []
         try:
-            with hearing() as said:
+            with hearing() as said, marking(marks[name]) as marks[name]:
                 if spec.check is not None:
                     facts[name] = spec.check({**_heard(spec, wires, facts), **given}, settings[name]) or {}
                 if spec.static and len(given) == len(wires):
@@ -59,8 +61,27 @@ def pair(
                 "settings and files that make sense together",
                 f"check what {spec.id} is given; is a model's configuration damaged?",
             )
-        found.warnings += [Warned(name, message) for message in said]
+        found.warnings += [Warned(name, message) for message in [*said, *_doubts(given, marks[name], doubters)]]
     return known
+
+
+def _behind(wires: list[Link], marks: Mapping[str, dict[str, None]]) -> dict[str, None]:
+    """What the nodes that a node reads, however far up, have brought in."""
+    brought: dict[str, None] = {}
+    for _, source, _ in wires:
+        brought |= marks.get(source, {})
+    return brought if len(brought) <= MARKS else dict.fromkeys(list(brought)[:MARKS])
+
+
+def _doubts(given: Mapping[str, Any], marks: dict[str, None], doubters: set[str]) -> list[str]:
+    """What the descriptions that are wired to a node say of what is marked, each doubter once in a check."""
+    said = []
+    for value in given.values() if marks else ():
+        doubt = value.doubt(list(marks)) if isinstance(value, ModelDescription) else None
+        if doubt is not None and doubt[0] not in doubters:
+            doubters.add(doubt[0])
+            said.append(doubt[1])
+    return said
 
 
 def _heard(spec: NodeSpec, wires: list[Link], facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

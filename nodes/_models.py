@@ -7,7 +7,7 @@ fact, or the first lease, downloads.
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -18,6 +18,7 @@ from ..graph_runtime import ModelError
 from ..graph_runtime.models import ModelDescription, is_out_of_memory
 from ..graph_runtime.tensors import own_weights
 from ._config import MAX_CHANNELS, MAX_WIDTH, Settings, config_at
+from ._embedded import doubt
 from ._libraries import DType, first_line, quiet, torch_dtype
 from ._model_files import PARTS, Weights
 from ._model_readers import count_parameters
@@ -103,6 +104,10 @@ class Part(ModelDescription):
             return False
         self.origin.config(self.part)
         return True
+
+    def doubt(self, marks: Sequence[str]) -> tuple[str, str] | None:
+        """An embedded model's word about pictures that are no samples of its own."""
+        return doubt(self.origin, marks)
 
     def check(self) -> None:
         """Refuse, by name, a configuration that this part cannot be used with."""

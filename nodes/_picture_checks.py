@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.notices import notice
+from ._embedded import mark_own_pictures
 from ._facts import cheap, shaped, sketch
 from ._folders import left_out
 from ._headers import headers
@@ -32,6 +33,7 @@ def load(known: Known, params: Known) -> Facts:
     found = headers(params["path"])
     if rest := left_out(params["path"]):
         notice(rest)
+    mark_own_pictures([params["path"]])
     size = len(found), found[0].height, found[0].width
     opaque = not any(one.transparent for one in found)
     mask = torch.zeros(1).expand(*size) if opaque else shaped(*size)

@@ -9,10 +9,12 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..graph_runtime import BadInput, Context, node, notice
+from ..graph_runtime import BadInput, Context, node
 from ..graph_runtime.errors import shorten
+from ..graph_runtime.notices import notice
 from ._condition import Conditioning as Told
 from ._condition import ConditioningFacts, inpaint_channels, to_host
+from ._embedded import unknown_words
 from ._exemplar import Preprocess, preprocess_exemplar
 from ._latents import encode_picture, require_vae
 from ._ports import (
@@ -49,8 +51,9 @@ def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[
     syntax = params.get("syntax")
     prompt = params.get("prompt", "") if known.get("text", ...) is None else ""  # a wired text is known later
     for read in (read_prompt(words, syntax or "weights") for words in (prompt, params.get("negative", ""))):
-        for note in read.notes:
-            notice(note)
+        for note in (*read.notes, unknown_words(getattr(encoder, "origin", None), read.text)):
+            if note:
+                notice(note)
     if encoder is None or not getattr(encoder, "known", False):
         return {}
     return {"conditioning": ConditioningFacts(encoder.hidden_size, 0, encoder.label)}
@@ -98,8 +101,9 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
     tokens: dict[Prompt, tuple[int, ...]] = {}
     with plain_mode(), ctx.lease(text_encoder) as module:
         for one in (read, unwanted):
-            for note in one.notes:
-                ctx.warn(note)
+            for note in (*one.notes, unknown_words(getattr(text_encoder, "origin", None), one.text)):
+                if note:
+                    ctx.warn(note)
             if one in embeddings:
                 continue
             embeddings[one], tokens[one], rest, laid = encode_prompt(module, one)

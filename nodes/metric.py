@@ -1,12 +1,15 @@
 """Metrics: how near a picture is to another one."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPaths, node
+from ..graph_runtime.notices import notice
+from ._embedded import mark_own_pictures, unknown_words
 from ._folders import find_pictures, left_out
 from ._masks import bounding_box
 from ._metrics import WINDOW, frechet, similarity_map
@@ -196,7 +199,12 @@ def dino(image: Image, reference: Image, dino: Dino, ctx: Context, mask: Mask | 
     return _likeness(image, reference, mask, dino, ctx)
 
 
-@node("metric.clip_score", version=1)
+def _check_words(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    if note := unknown_words(getattr(known.get("clip"), "origin", None), params["text"]):
+        notice(note)
+
+
+@node("metric.clip_score", version=1, check=_check_words)
 def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mask | None = None) -> Measured:
     """How well a picture fits a text (Hessel et al. 2021): 100 × the cosine, never below 0, the mean over pictures.
 
@@ -207,13 +215,19 @@ def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mas
         mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
     """
     _eyes("clip", clip, words=True)
+    if note := unknown_words(clip.origin, text):
+        ctx.warn(note)
     with plain_mode(), ctx.lease(clip) as module:
         found = unit(picture_vectors(module, clip, _regions(image, mask)))
         wanted = unit(module.texts([text]).double().cpu())
     return Measured(100 * float((found @ wanted.T).clamp(min=0).mean()))
 
 
-@node("metric.fid", version=1)
+def _check_fid(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    mark_own_pictures([params["path"], params["reference"]])
+
+
+@node("metric.fid", version=1, check=_check_fid)
 def fid(path: ReadPaths, reference: ReadPaths, features: Dino, ctx: Context) -> Measured:
     """Fréchet distance of two sets of pictures (Heusel et al. 2017), in the space of the encoder that is wired.
 

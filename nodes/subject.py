@@ -14,6 +14,7 @@ from torch import Tensor
 from ..graph_runtime import BadInput, Context, ReadMany, ReadPath, ReadPaths, node
 from ._boxes import Box, padded, read_boxes, unfit
 from ._detect import Detection, Pick, Wanted, check_wanted, choose, find_all, nothing_found, tell
+from ._embedded import mark_own_pictures
 from ._folders import find_pictures, left_out
 from ._grid import columns_for, draw_sheet
 from ._photos import Photo, alike, at_port, look_at, mask_boxes
@@ -37,6 +38,8 @@ class Gathered(NamedTuple):
 
 def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     """Settings that contradict each other or the wiring."""
+    if isinstance(path := params.get("path"), (str, list)):
+        mark_own_pictures([path] if isinstance(path, str) else path)
     detector = known.get("detector", ...)  # not there: something is wired that is not known yet
     label, masks, boxes = params["label"], params["masks"], params["boxes"]
     wanted = label if masks is None and boxes is None and detector is not ... else None
