@@ -14,7 +14,7 @@ from .events import CancelToken, Event, Listener, ModelMoved, NodeFinished
 from .execute import execute
 from .findings import Report
 from .loading import Loaded, Source, load, pack, shipped
-from .models import ModelDescription
+from .models import ModelDescription, moves_heard_by
 from .paths import home
 from .plan import Plan
 from .session import environment, parse_size, resolve_device, session
@@ -171,13 +171,10 @@ def run_loaded(
     if metadata:
         ctx.metadata[recall.CHUNK] = recall.record(plan, loaded.registry, loaded.recorded_names)
     recall.remember(plan)
-    models.log = lambda message: ctx.emit(ModelMoved(message))
-    try:
+    with moves_heard_by(lambda message: ctx.emit(ModelMoved(message))):
         for warning in plan.warnings:
             ctx.pass_on(warning)
         values = execute(plan, ctx, memory=kept if cache else None, disk=disk)
-    finally:
-        models.log = lambda message: None
     return Result({name: _own(value) for name, value in values.items()}, list(ctx.saved), events)
 
 

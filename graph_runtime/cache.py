@@ -7,6 +7,8 @@ A key is a hash over the node, its code, its settings, the contents of the files
 import contextlib
 import hashlib
 import os
+import secrets
+import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -18,43 +20,47 @@ SEAL = 16  # bytes of a hash behind each kept result, so that a damaged one is m
 
 
 class MemoryCache:
-    """Least recently used results, bounded by the bytes of the tensors in them."""
+    """Least recently used results, bounded by the bytes of the tensors in them; threads may share it."""
 
     def __init__(self, limit: int = 1 << 30, entries: int = 100_000):
         self.limit, self.entries = limit, entries
         self.bytes = 0
+        self._lock = threading.RLock()
         self._items: OrderedDict[bytes, tuple[Outputs, int, list[int]]] = OrderedDict()
 
     def get(self, key: bytes) -> Outputs | None:
         """The outputs under `key`, or None; a result that somebody wrote into since, or whose files are gone, is not
         given: a value that stands for files says by `gone` that they are no longer what they were.
         """
-        item = self._items.get(key)
-        if item is None:
-            return None
-        outputs, size, versions = item
-        if _versions(outputs) != versions or any(getattr(value, "gone", False) for value in outputs):
-            del self._items[key]
-            self.bytes -= size
-            return None
-        self._items.move_to_end(key)
-        return outputs
+        with self._lock:
+            item = self._items.get(key)
+            if item is None:
+                return None
+            outputs, size, versions = item
+            if _versions(outputs) != versions or any(getattr(value, "gone", False) for value in outputs):
+                del self._items[key]
+                self.bytes -= size
+                return None
+            self._items.move_to_end(key)
+            return outputs
 
     def put(self, key: bytes, outputs: Outputs) -> None:
         """Keep `outputs`; the oldest results make room."""
         size = sum(_nbytes(value) for value in outputs)
-        if size > self.limit or key in self._items:
-            return
-        self._items[key] = (outputs, size, _versions(outputs))
-        self.bytes += size
-        while self.bytes > self.limit or len(self._items) > self.entries:
-            _, (_, freed, _) = self._items.popitem(last=False)
-            self.bytes -= freed
+        with self._lock:
+            if size > self.limit or key in self._items:
+                return
+            self._items[key] = (outputs, size, _versions(outputs))
+            self.bytes += size
+            while self.bytes > self.limit or len(self._items) > self.entries:
+                _, (_, freed, _) = self._items.popitem(last=False)
+                self.bytes -= freed
 
     def clear(self) -> None:
         """Forget everything."""
-        self._items.clear()
-        self.bytes = 0
+        with self._lock:
+            self._items.clear()
+            self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._items)
@@ -106,7 +112,7 @@ class DiskCache:
         if not all(isinstance(value, torch.Tensor) for value in outputs):
             return
         path = self._file(key)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             body = save({name: value.detach().cpu().contiguous() for name, value in zip(names, outputs, strict=True)})
@@ -127,7 +133,8 @@ class DiskCache:
         for _, size, path in sorted(files):
             if total <= self.limit:
                 return
-            os.unlink(path)
+            with contextlib.suppress(FileNotFoundError):  # another run made room too
+                os.unlink(path)
             total -= size
 
 

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +73,17 @@ class _Resident:
 
 
 Placement = Callable[[Any, str], None]
+_heard: ContextVar[Callable[[str], None] | None] = ContextVar("inlay_moves", default=None)
+
+
+@contextmanager
+def moves_heard_by(listener: Callable[[str], None]) -> Iterator[None]:
+    """Inside the block, and in this thread, `listener` hears what managers decide: runs may share one manager."""
+    token = _heard.set(listener)
+    try:
+        yield
+    finally:
+        _heard.reset(token)
 
 
 class ModelManager:
@@ -93,10 +105,16 @@ class ModelManager:
     ):
         self.devices = tuple(devices)
         self.budget = budget
-        self.log = log or (lambda message: None)
+        self._log = log
         self.place = place
         self._resident: OrderedDict[tuple[ModelDescription, str], _Resident] = OrderedDict()
         self._lock = threading.RLock()
+
+    def log(self, message: str) -> None:
+        """Say a decision to whoever made this manager, and to the run that it was taken for (`moves_heard_by`)."""
+        for listener in (self._log, _heard.get()):
+            if listener is not None:
+                listener(message)
 
     @contextmanager
     def lease(self, description: ModelDescription, device: str | None = None) -> Iterator[Any]:
@@ -120,11 +138,13 @@ class ModelManager:
 
     def resident(self) -> list[str]:
         """Labels of what is in memory now, least recently used first."""
-        return [description.label for description, _ in self._resident]
+        with self._lock:
+            return [description.label for description, _ in self._resident]
 
     def resident_bytes(self) -> int:
         """Bytes of weights in memory now."""
-        return sum(entry.nbytes for entry in self._resident.values())
+        with self._lock:
+            return sum(entry.nbytes for entry in self._resident.values())
 
     def evict_idle(self, reason: str = "asked to") -> int:
         """Drop everything that no lease holds; returns the bytes given back."""

@@ -12,6 +12,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import secrets
+import threading
 import warnings
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -31,6 +33,7 @@ CHUNK = "inlay"
 PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg"})
 _MADE_WITH = ("torch", "diffusers", "transformers", "pillow", "numpy")
 _KNOWN_LIMIT = 500
+_REMEMBERING = threading.Lock()  # runs in several threads add to one file
 
 
 def record(plan: Plan, registry: Registry, named: Mapping[Override, str]) -> str:
@@ -181,14 +184,18 @@ def _find(file: dict[str, str], folders: Iterable[Path], known: Mapping[str, str
 
 def remember(plan: Plan) -> None:
     """Note where the files of a run lie, by digest, so that pictures made from them find them again."""
-    new = {file["digest"]: file["path"] for file in plan.files.values()}
+    with _REMEMBERING:
+        _remember({file["digest"]: file["path"] for file in plan.files.values()})
+
+
+def _remember(new: dict[str, str]) -> None:
     known = _known_paths()
     if not new or all(known.get(key) == value for key, value in new.items()):
         return
     merged = {key: value for key, value in known.items() if key not in new} | new
     merged = dict(list(merged.items())[-_KNOWN_LIMIT:])
     path = _known_file()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(merged, indent=1), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import platform
 import re
+import threading
 
 from .cache import MemoryCache
 from .errors import WorkflowError
@@ -75,12 +76,14 @@ def parse_size(text: str | int | None) -> int | None:
     return size
 
 
+_BEGINNING = threading.Lock()  # two runs that begin at once share their models too
 _sessions: dict[tuple[str, int | None], tuple[ModelManager, MemoryCache]] = {}
 
 
 def session(device: str, budget: int | None) -> tuple[ModelManager, MemoryCache]:
     """Weights and results that stay warm between runs of one process."""
     key = (device, budget)
-    if key not in _sessions:
-        _sessions[key] = (ModelManager((device,), budget), MemoryCache())
-    return _sessions[key]
+    with _BEGINNING:
+        if key not in _sessions:
+            _sessions[key] = (ModelManager((device,), budget), MemoryCache())
+        return _sessions[key]

@@ -16,6 +16,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._libraries import drawing
+
 Preprocess = Literal["crop", "stretch"]
 #: What CLIP's pictures are normalised by (Radford et al. 2021), where a model does not say.
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -125,8 +127,7 @@ class ExemplarEncoder(nn.Module):
 
 def new_encoder(vision: nn.Module, proj_size: int, seed: int = 0) -> ExemplarEncoder:
     """An encoder around a trained CLIP vision model; mapper, projection and learned vector are drawn from `seed`."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawing(seed):
         encoder = ExemplarEncoder(vision.config, proj_size)
     encoder.model.load_state_dict(vision.state_dict())
     return encoder

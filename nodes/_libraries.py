@@ -35,6 +35,21 @@ def quiet() -> Iterator[None]:
                     library.enable_progress_bar()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Make layers while nobody loads: a load keeps all new layers of the process from getting weights of their own."""
+    with _LOADING:
+        yield
+
+
+@contextmanager
+def drawing(seed: int) -> Iterator[None]:
+    """Make layers whose first weights are drawn from `seed`; nobody else draws meanwhile, and nothing of it stays."""
+    with alone(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
 def share(path: Path) -> None:
     """Give a file, or every file of a folder, the permissions of any new file: safetensors shuts others out (0600)."""
     probe = path.with_name(f".{path.name}.{os.getpid()}.mode")

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
+from ._libraries import alone
 from ._lora_claims import MAX_ALPHA
 from ._lora_header import about_of, check_header, fits, made_for, no_lora, real_names
+from ._processors import attentions, usual
 
 Layout = Literal["diffusers", "kohya"]
 
@@ -132,7 +134,9 @@ def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
     from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 
     shared = {id(value): value for value in [*unet.parameters(), *unet.buffers()]}
-    clone = copy.deepcopy(unet, shared)
+    with usual(unet) as processors:  # another run may have controls on it
+        shared |= {id(module.processor): processors[name] for name, module in attentions(unet)}
+        clone = copy.deepcopy(unet, shared)
     like = next(unet.parameters())
     for number, (lora, weight) in enumerate(loras):
         pairs, name = by_module(lora, unet), f"lora{number}"
@@ -142,7 +146,8 @@ def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
             alpha_pattern={f"^{re.escape(key)}$": pair.alpha for key, pair in pairs.items()})
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several are meant
-            inject_adapter_in_model(config, clone, name)
+            with alone():
+                inject_adapter_in_model(config, clone, name)
         values = {f"{key}.lora_{half}.weight": value.to(like.device, like.dtype) for key, pair in pairs.items()
                   for half, value in (("A", pair.down), ("B", pair.up))}
         set_peft_model_state_dict(clone, values, adapter_name=name)

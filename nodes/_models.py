@@ -146,13 +146,16 @@ class Part(ModelDescription):
         raise NotImplementedError
 
     def _from_pretrained(self, loader: Any) -> nn.Module:
-        """The library's own loader, told to use local safetensors only, and its report taken at its word."""
+        """The library's own loader, told to use local safetensors only, and its report taken at its word.
+
+        transformers is told a precision: else it makes that of the file the whole process's default while it loads.
+        """
         if hasattr(self.origin, "convert"):
             return self.origin.convert(self.part, loader)
         weights = self.origin.weights(self.part)
         module, report = loader.from_pretrained(
             str(weights.folder), variant=weights.variant, use_safetensors=True, local_files_only=True,
-            output_loading_info=True)
+            output_loading_info=True, **({} if hasattr(loader, "from_config") else {"torch_dtype": torch.float32}))
         for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
             keys = [key for key in sorted(map(str, report.get(kind) or ())) if not key.endswith("position_ids")]
             if keys:

@@ -42,6 +42,14 @@ def attentions(unet: Any) -> list[tuple[str, Any]]:
 
 
 @contextmanager
+def usual(unet: Any) -> Iterator[dict[str, Any]]:
+    """Every processor by its module's name as it is without controls; inside the block no run puts one on or off."""
+    with _SWITCHING:
+        state = _STATES.get(unet)
+        yield dict(state.before) if state is not None else {name: module.processor for name, module in attentions(unet)}
+
+
+@contextmanager
 def layered(unet: Any, layer: str, wrap: Wrap) -> Iterator[None]:
     """Wrap every attention processor of a UNet for the length of the block."""
     with _SWITCHING:

@@ -21,6 +21,7 @@ from ._augment import Augment
 from ._exemplar_output import Run, Sheets, append_line
 from ._exemplar_run import SMALL, Parts, encoders_of, side_of, training_key
 from ._exemplar_training import ExemplarDenoiser, Objective, Recipes, Source, prepare
+from ._libraries import drawing
 from ._lora import Layout, Pair, stored_names
 from ._lora_part import weights_hash
 from ._lora_source import LoraSource
@@ -289,8 +290,7 @@ def add_lora(unet: Any, kinds: Sequence[str], rank: int, alpha: float | None, se
     _require_rank(unet, pattern, rank)
     config = LoraConfig(r=rank, lora_alpha=alpha or rank,  # type: ignore[arg-type]
                         target_modules=pattern, init_lora_weights="gaussian")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator_of(seed, "lora").initial_seed())
+    with drawing(generator_of(seed, "lora").initial_seed()):
         inject_adapter_in_model(config, unet, "subject")
 
 
