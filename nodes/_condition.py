@@ -75,7 +75,7 @@ def encode_text(module: TextModule, text: str) -> tuple[Tensor, tuple[int, ...],
     tokens = torch.tensor([padded], device=device)
     seen = torch.arange(length, device=device)[None] < len(ids)
     attention_mask = seen.long() if getattr(encoder.config, "use_attention_mask", False) else None
-    return to_host(encoder(tokens, attention_mask=attention_mask)[0]), padded, rest
+    return to_host(module.read(tokens, attention_mask)), padded, rest
 
 
 def tokenize(tokenizer: Any, text: str, length: int) -> tuple[list[int], str]:

@@ -31,7 +31,10 @@ RESNETS: Mapping[str, tuple[str, tuple[int, ...]]] = MappingProxyType({
     "resnet18": ("basic", (2, 2, 2, 2)), "resnet34": ("basic", (3, 4, 6, 3)), "resnet50": ("bottleneck", (3, 4, 6, 3)),
     "resnet101": ("bottleneck", (3, 4, 23, 3)), "resnet152": ("bottleneck", (3, 8, 36, 3))})
 WIDTHS = {"basic": (64, 128, 256, 512), "bottleneck": (256, 512, 1024, 2048)}
-#: How the names in a file become those of transformers' module; each rule that matches is applied.
+#: transformers 4 asks for timm unless it is told not to, and refuses its own default beside a configuration.
+WITHOUT_TIMM: Mapping[str, Any] = MappingProxyType({
+    "use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None})
+#: How older names become those of transformers 5; each rule that matches is applied.
 RENAMED = tuple((re.compile(pattern), name) for pattern, name in (
     (r"^model\.backbone\.conv_encoder\.", "model.backbone."),
     (r"^(model\.(?:en|de)coder\.layers\.\d+\.(?:self|encoder)_attn)\.out_proj\.", r"\1.o_proj."),
@@ -230,16 +233,17 @@ class DetectorPart(Part):
         from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
 
         config = DetrConfig(backbone_config=ResNetConfig(**self.backbone), id2label=dict(enumerate(self.labels)),
-                            **self.shape)
+                            **WITHOUT_TIMM, **self.shape)
         with init_empty_weights(include_buffers=False):
             module = DetrForObjectDetection(config)
         stored = read_stored(self.origin.weights(self.part).files)
-        return fill(module, {module_name(key): value for key, value in stored.items()
+        names = {newest_name(name): name for name in module.state_dict()}
+        return fill(module, {names.get(newest_name(key), key): value for key, value in stored.items()
                              if not key.endswith("num_batches_tracked")}, self.label)
 
 
-def module_name(key: str) -> str:
-    """A stored name as transformers' module has it: published DETRs have older names, or timm's in the backbone."""
+def newest_name(key: str) -> str:
+    """A name as transformers 5 has it: published DETRs, and the modules of version 4, have older names or timm's."""
     for pattern, name in RENAMED:
         key = pattern.sub(name, key)
     if match := BLOCK.fullmatch(key):

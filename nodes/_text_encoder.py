@@ -1,9 +1,12 @@
 """CLIP's text model and its tokenizer, as one description."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..graph_runtime import ModelError
 from ._config import MAX_WIDTH
@@ -12,12 +15,27 @@ from ._models import Part
 from ._named_weights import fill, fit_names, read_stored
 
 
+class _WideMask(TorchFunctionMode):
+    """Lets transformers 4 mask a float64 encoder: it fills float32 with the least number of float64, and fails."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        wide = {"dtype": torch.float64} if func is torch.full else {}
+        return func(*args, **{**wide, **(kwargs or {})})
+
+
 class TextModule(nn.Module):
     """A tokenizer and its text encoder, leased together."""
 
     def __init__(self, tokenizer: Any, encoder: nn.Module):
         super().__init__()
         self.tokenizer, self.encoder = tokenizer, encoder
+
+    def read(self, tokens: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """The last hidden state `[b n d]` of tokens `[b n]`, after the final layer norm."""
+        double = next(self.encoder.parameters()).dtype == torch.float64
+        with _WideMask() if double else nullcontext():
+            found: Tensor = self.encoder(tokens, attention_mask=attention_mask)[0]
+        return found
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class Tiny:
 
     def exemplar_encoder(self, seed=3, proj_size=24, **changes):
         """diffusers' own PaintByExampleImageEncoder, five layers deep, so that its mapper has one block."""
-        from diffusers.pipelines.deprecated.paint_by_example.image_encoder import PaintByExampleImageEncoder
+        from moved import PaintByExampleImageEncoder
         from transformers import CLIPVisionConfig
 
         torch.manual_seed(seed)
@@ -113,8 +113,9 @@ class Tiny:
                                 layer_type="bottleneck", out_features=["stage4"])
         config = dict(d_model=16, encoder_layers=1, decoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=16,
                       decoder_attention_heads=2, decoder_ffn_dim=16, num_queries=7, init_xavier_std=3.0)
+        without_timm = dict(use_timm_backbone=False, use_pretrained_backbone=False, backbone=None)
         module = DetrForObjectDetection(DetrConfig(backbone_config=backbone, id2label=dict(enumerate(labels)),
-                                                   **{**config, **changes})).eval()
+                                                   **without_timm, **{**config, **changes})).eval()
         for key, value in module.state_dict().items():
             if key.endswith("running_mean"):
                 value.normal_(0, 0.2)
@@ -124,6 +125,10 @@ class Tiny:
                 value.normal_(0, 1)
         folder = self.root / name
         module.save_pretrained(folder)
+        said = json.loads((folder / "config.json").read_text())
+        for key in without_timm:  # as transformers 5 writes it
+            said.pop(key, None)
+        (folder / "config.json").write_text(json.dumps(said))
         (folder / "preprocessor_config.json").write_text(json.dumps({
             "do_normalize": True, "do_resize": True, "image_mean": [0.485, 0.456, 0.406],
             "image_std": [0.229, 0.224, 0.225], "size": size, "max_size": 3 * size // 2}))

@@ -3,12 +3,11 @@
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
-from diffusers.pipelines.deprecated.paint_by_example.image_encoder import PaintByExampleImageEncoder
-from diffusers.pipelines.deprecated.paint_by_example.pipeline_paint_by_example import PaintByExamplePipeline
 from inlay.graph_runtime import Context
 from inlay.nodes import condition, model, sample
 from inlay.nodes._exemplar import fit_encoder, preprocess_exemplar
 from inlay.nodes._noise import GivenNoise, gaussian
+from moved import PaintByExampleImageEncoder, PaintByExamplePipeline
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPImageProcessor, CLIPVisionConfig

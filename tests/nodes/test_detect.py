@@ -14,14 +14,13 @@ from inlay.graph_runtime import BadInput, ModelError, WorkflowError
 from inlay.graph_runtime.models import ModelDescription
 from inlay.nodes import _detector, _hub
 from inlay.nodes._detect import Detection, Wanted, choose, decode, find_all, tell, to_corners
-from inlay.nodes._detector import Preprocessing, module_name
+from inlay.nodes._detector import Preprocessing, newest_name
 from inlay.nodes.mask_detect import detect
 from inlay.nodes.model_detector import detector
 from inlay.nodes.subject import photos
+from moved import DetrImageProcessorPil, detr_from
 from PIL import Image as Pil
 from safetensors.torch import load_file, save_file
-from transformers import DetrForObjectDetection
-from transformers.models.detr.image_processing_pil_detr import DetrImageProcessorPil
 
 ANY = {"score": 0.0, "min_area": 0.0, "max_area": 1.0}
 
@@ -42,7 +41,7 @@ def as_pil(pixels):
 def test_what_is_found_is_what_transformers_finds(tiny, size):
     folder = tiny.detector()
     part = detector(str(folder)).detector
-    reference = DetrForObjectDetection.from_pretrained(folder).eval()
+    reference = detr_from(folder)
     processor = DetrImageProcessorPil.from_pretrained(folder)
     pixels = picture(*size)
     inputs = processor(images=as_pil(pixels), return_tensors="pt")
@@ -161,7 +160,8 @@ def test_a_backbone_under_timms_names_computes_what_timm_computes(tiny, monkeypa
     (folder / "config.json").write_text(json.dumps({**said, **config}))
     module = detector(str(folder)).detector.load("cpu")
     pixels = torch.randn(1, 3, 70, 90, generator=draws)
-    found = module.model.backbone.model(pixels).feature_maps[-1]
+    backbone = getattr(module.model.backbone, "conv_encoder", module.model.backbone)  # the former in transformers 4
+    found = backbone.model(pixels).feature_maps[-1]
     torch.testing.assert_close(found, timm_resnet(pixels, state, kind), rtol=1e-4, atol=1e-4)
     assert found.std() > 0.1
     assert "timm" not in sys.modules
@@ -195,10 +195,10 @@ def test_old_and_new_names_are_one():
            "model.decoder.layers.10.encoder_attn.out_proj.weight": "model.decoder.layers.10.encoder_attn.o_proj.weight",
            "model.decoder.layers.0.fc1.weight": "model.decoder.layers.0.mlp.fc1.weight"}
     for before, after in old.items():
-        assert module_name(before) == after
-        assert module_name(after) == after
+        assert newest_name(before) == after
+        assert newest_name(after) == after
     for key in ("bbox_predictor.layers.0.weight", "model.input_projection.bias", "class_labels_classifier.bias"):
-        assert module_name(key) == key
+        assert newest_name(key) == key
 
 
 @pytest.mark.parametrize("said", [

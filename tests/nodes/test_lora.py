@@ -240,7 +240,7 @@ def put(name, value):
 
 @pytest.mark.parametrize(("change", "said"), [
     (put("unet.a.to_q.lora_A.weight", torch.ones(2, 8).to(torch.float8_e4m3fn)), "F8"),
-    (put("unet.a.to_q.lora_A.weight", torch.ones(2, 8, dtype=torch.complex64)), "C64"),
+    (put("unet.a.to_q.lora_A.weight", torch.ones(2, 8, dtype=torch.float64)), "C64"),
     (put("unet.a.to_q.lora_A.weight", torch.ones(2, 8, dtype=torch.int32)), "I32"),
     (put("unet.a.to_q.alpha", torch.ones(3)), "shape"), (put("unet.a.to_q.alpha", torch.ones(0)), "shape"),
     (put("unet.b.to_q.alpha", torch.ones(1)), "no weights"),
@@ -248,9 +248,12 @@ def put(name, value):
     (put("unet.b.to_q.lora_A.weight", torch.ones(2, 8)), "half a pair"),
     (put("unet.a.to_q.lora_B.weight", torch.ones(8, 3)), "8, 3"), (put("unet.a.bias", torch.ones(8)), "bias")])
 def test_what_a_header_shows_is_refused_before_anything_runs(base, tmp_path, change, said):
-    save_file(damaged(change), tmp_path / "a.safetensors")
+    path = tmp_path / "a.safetensors"
+    save_file(damaged(change), path)
+    if said == "C64":  # as wide as F64; safetensors writes complex numbers only since 0.7
+        path.write_bytes(path.read_bytes().replace(b'"F64"', b'"C64"'))
     with pytest.raises(ModelError, match=said) as caught:
-        lora(base, source=str(tmp_path / "a.safetensors"))
+        lora(base, source=str(path))
     assert caught.value.port == "source"
 
 

@@ -103,7 +103,8 @@ def rooms(*indices):
 
 def test_clip_measures_are_cosines_of_transformers_own_features(tmp_path):
     from inlay.dollhouse import judge
-    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+    from moved import CLIPImageProcessorPil
+    from transformers import CLIPModel, CLIPTokenizer
 
     folder = Path(judge.__file__).with_name("clip")
     theirs = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
