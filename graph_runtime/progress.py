@@ -85,7 +85,7 @@ class Bars:
         elif now - self._said >= LOG_SECONDS or step == total:
             begun, first = self._since
             left = (now - begun) / (step - first) * (total - step)
-            self._say(f"{node}: {step} of {total}, {note}, about {left / 60:.0f} min left")
+            self._say(f"{node}: {step} of {total}, {note}" + (f", about {_length(left)} left" if step < total else ""))
             self._said = now
 
     def _say(self, text: str) -> None:
@@ -98,3 +98,10 @@ class Bars:
         slowest = sorted(result.timings.items(), key=lambda item: -item[1])[:3]
         where = ", ".join(f"{node} {seconds:.1f} s" for node, seconds in slowest if seconds >= 0.05)
         print(f"done in {sum(result.timings.values()):.1f} s" + (f" ({where})" if where else ""), file=sys.stderr)
+
+
+def _length(seconds: float) -> str:
+    """A time in the unit that a person would say it in, never 0."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

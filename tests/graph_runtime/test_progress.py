@@ -23,7 +23,7 @@ def steps(count, note="loss 0.1"):
 def test_long_work_leaves_a_line_now_and_then_and_one_at_the_end(capsys, monkeypatch):
     said = lines(capsys, monkeypatch, steps(31), every=100)
     assert said[0] == "train: 10 of 31, loss 0.1, about 4 min left"
-    assert said[-1] == "train: 31 of 31, loss 0.1, about 0 min left"
+    assert said[-1] == "train: 31 of 31, loss 0.1"
     assert len(said) == 4
 
 
@@ -47,3 +47,10 @@ def test_what_a_node_keeps_itself_is_announced(tmp_path):
     ctx.announce(tmp_path / "model")
     assert ctx.saved == [tmp_path / "model"]
     assert heard == [Saved("train", str(tmp_path / "model"))]
+
+
+def test_a_time_is_said_in_its_own_unit_and_is_never_zero():
+    from inlay.graph_runtime.progress import _length
+
+    assert [_length(seconds) for seconds in (0.2, 29, 89, 91, 240, 5000, 7200)] == [
+        "1 s", "29 s", "89 s", "2 min", "4 min", "83 min", "2.0 h"]
