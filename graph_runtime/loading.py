@@ -9,7 +9,7 @@ from typing import Any
 
 from . import recall
 from .check import Override
-from .errors import Problem, WorkflowError, did_you_mean
+from .errors import Problem, WorkflowError, did_you_mean, shorten
 from .paths import exists, expand
 from .plan import Plan, make_plan
 from .spec import Registry
@@ -175,11 +175,9 @@ def _apply(
             )
             continue
         for target in workflow.targets(name):
-            node, _, parameter = target.partition(".")
-            typed[node, parameter] = value
+            _take(typed, target, value, problems)
     for target, value in settings.items():
-        node, _, parameter = target.partition(".")
-        typed[node, parameter] = value
+        _take(typed, target, value, problems)
     trusted: dict[Override, Any] = {}
     for (node, parameter), value in typed.items():
         entry = workflow.nodes.get(node)
@@ -202,6 +200,15 @@ def _apply(
     if problems:
         raise WorkflowError(problems)
     return trusted
+
+
+def _take(typed: dict[Override, Any], target: str, value: Any, problems: list[Problem]) -> None:
+    """Note what is typed for `node.parameter`; two values for one are a problem, neither wins without a word."""
+    node, _, parameter = target.partition(".")
+    known = typed.setdefault((node, parameter), value)
+    if known is not value and (type(known) is not type(value) or known != value):
+        problems.append(Problem(node, parameter, f"two values: {shorten(known)} and {shorten(value)}", "one value",
+                                "keep one of them: an input and a setting, or two inputs, set the same thing"))
 
 
 def _plain(value: Any) -> Any:

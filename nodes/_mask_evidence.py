@@ -55,7 +55,7 @@ def evidence(picture: Picture, channel: str, invert: bool, hole: Hole) -> list[s
     if not note and not invert and count / hole.size > 0.5 and _edge(hole).mean() >= ALIKE:
         notes.append(f"mask-inverted: it repaints {count / hole.size:.0%} of the picture, all around its border, and "
                      f"keeps an island; white = repaint: use invert=true if the island was meant")
-    return notes + _of_size(hole, count)
+    return notes + of_size(hole, count)
 
 
 def _of_alpha(colours: Float[np.ndarray, "h w 3"], alpha: Plane, channel: str, invert: bool, covered: float) -> str:
@@ -117,7 +117,7 @@ def _edge(hole: Hole) -> Bool[np.ndarray, " n"]:
     return np.concatenate([hole[0], hole[-1], hole[:, 0], hole[:, -1]])
 
 
-def _of_size(hole: Hole, count: int) -> list[str]:
+def of_size(hole: Hole, count: int) -> list[str]:
     """A hole of a few pixels, and specks beside a hole."""
     from scipy.ndimage import label
 

@@ -11,10 +11,12 @@ from ..graph_runtime import Context, node
 from . import _mask_checks as checks
 from ._boxes import area_share
 from ._detect import Detection, Pick, Wanted, check_wanted, choose, draw, fill_boxes, find_in, grow, nothing_found
-from ._masks import unit_mask
+from ._mask_evidence import of_size
+from ._masks import LARGE_SHARE, unit_mask
 from ._ports import Boxes, Detector, Image, Mask, require_finite, require_image, require_mask
 
 Share = Annotated[float, Field(ge=0, le=1)]
+LARGE = "mask-large: it marks {:.1%} of the picture; white = the thing: was it drawn the other way round?"
 INSTEAD = "draw a mask: wire mask.load or mask.shape into mask, which overrides detection"
 
 
@@ -59,7 +61,7 @@ def detect(image: Image, detector: Detector, ctx: Context, mask: Mask | None = N
     check_wanted(detector, label, min_area, max_area)
     require_finite(require_image(image), "image", what="the picture", fix="look for the node that made them")
     if mask is not None:
-        return _given(unit_mask(require_mask(mask, image)), image)
+        return _given(unit_mask(require_mask(mask, image)), image, ctx)
     wanted = Wanted(label, score, min_area, max_area, pick)
     height, width = image.shape[1:3]
     masks, boxes, overlays = [], [], []
@@ -75,11 +77,16 @@ def detect(image: Image, detector: Detector, ctx: Context, mask: Mask | None = N
     return Detected(torch.stack(masks), boxes, torch.stack(overlays))
 
 
-def _given(mask: Tensor, image: Tensor) -> Detected:
+def _given(mask: Tensor, image: Tensor, ctx: Context) -> Detected:
     """A mask that somebody drew, in the form of a detection; one mask serves for all pictures, one picture for all."""
     count = max(len(mask), len(image))
     mask, image = (value.expand(count, *value.shape[1:]) for value in (mask, image))
     boxes = [[Detection(*box, "mask", 1.0, area_share(box, (mask.shape[2], mask.shape[1])))]
              for box in checks.require_marked(mask, count)]
+    for plane in mask:
+        hole = (plane > 0).cpu().numpy()
+        share = float(hole.mean())
+        for note in of_size(hole, int(hole.sum())) + ([LARGE.format(share)] if share > LARGE_SHARE else []):
+            ctx.warn(note)
     overlays = [draw(picture, found, []) for picture, found in zip(image, boxes, strict=True)]
     return Detected(mask.clone(), boxes, torch.stack(overlays))

@@ -3,6 +3,7 @@
 import json
 import types
 
+import inlay as package
 import pytest
 from inlay.graph_runtime import cli
 from PIL import Image
@@ -111,3 +112,11 @@ def test_a_flag_is_not_taken_for_a_value(flow, inlay, words, said):
     done = inlay("check", flow, *words)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_python_may_not_say_two_things_either(flow):
+    for more in ({"set": {"sheet.label_1": "two"}}, {"both": "two"}):
+        problem = package.check(str(flow), label="one", **more)[0]
+        assert (problem.node, problem.port) == ("sheet", "label_1")
+        assert "'one' and 'two'" in problem.found
+    assert package.check(str(flow), label="one", set={"sheet.label_1": "one"}) == []

@@ -10,7 +10,7 @@ import inlay
 import pytest
 import torch
 import torch.nn.functional as F
-from inlay.graph_runtime import BadInput, ModelError, WorkflowError
+from inlay.graph_runtime import BadInput, Context, ModelError, WorkflowError
 from inlay.graph_runtime.models import ModelDescription
 from inlay.nodes import _detector, _hub
 from inlay.nodes._detect import Detection, Wanted, choose, decode, find_all, tell, to_corners
@@ -581,3 +581,13 @@ def test_two_sources_of_boxes_and_unknown_labels_are_refused(folder, tmp_path, c
         photos(str(folder), ctx, detector=SCENE, boxes=str(tmp_path / "boxes.csv"))
     with pytest.raises(BadInput, match="did you mean 'sofa'"):
         photos(str(folder), ctx, detector=SCENE, label="soffa")
+
+
+def test_a_given_mask_that_is_most_of_the_picture_or_a_few_pixels_is_said():
+    said = []
+    ctx = Context(listeners=(said.append,))
+    most, few = torch.ones(1, 200, 300), torch.zeros(1, 200, 300)
+    most[0, :5, :5], few[0, 3, 4:6] = 0, 1
+    for mask in (most, few):
+        detect(picture(200, 300)[None], None, ctx, mask=mask)
+    assert [event.message.split(":")[0] for event in said] == ["mask-large", "mask-few"]
