@@ -63,22 +63,32 @@ class Tables:
 Space = Shaper | Tables
 
 
-@lru_cache(maxsize=64)
 def space_of(colour: Colour) -> Space | None:
     """The space of a picture; None: sRGB (by what the profile does, whatever it is called), or not to be known."""
+    return _looked_at(colour)[0]
+
+
+def is_unknown(colour: Colour) -> bool:
+    """True where a file declares colours that cannot be converted there and back."""
+    return _looked_at(colour)[1] or is_high_dynamic_range(colour)
+
+
+@lru_cache(maxsize=64)
+def _looked_at(colour: Colour) -> tuple[Space | None, bool]:
+    """The space unless it is sRGB, and whether something is declared that cannot be used."""
     space = _declared(colour)
     if space is None:
-        return None
+        return None, False
     steps = np.linspace(0, 1, 9)
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 1, 3)
     try:
         seen = _shaped(grid, space, clip=False) if isinstance(space, Shaper) else _by_tables(grid, space, True)
         back = _unshaped(grid, space) if isinstance(space, Shaper) else _by_tables(grid, space, False)
     except Exception:  # a profile for one way only, such as a scanner's
-        return None
+        return None, True
     if not (np.isfinite(seen).all() and np.isfinite(back).all()):
-        return None
-    return None if np.abs(seen - grid).max() <= ALIKE else space
+        return None, True
+    return None if np.abs(seen - grid).max() <= ALIKE else space, False
 
 
 def _declared(colour: Colour) -> Space | None:

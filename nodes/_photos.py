@@ -42,12 +42,12 @@ class Photo:
         return self.path.name
 
     def picture(self) -> Float[Tensor, "h w 3"]:
-        """The picture in [0, 1], upright, as image.load gives it: transparency is dropped, not composited.
+        """The picture in [0, 1], upright and in sRGB: transparency is dropped, not composited.
 
         Raises:
             BadInput: the file is damaged, or its size is another than when it was described.
         """
-        return torch.from_numpy(self._sized(read_picture(self.path).rgb(), self.path))
+        return torch.from_numpy(self._sized(read_picture(self.path).srgb(), self.path))
 
     def subject(self) -> Float[Tensor, "h w"] | None:
         """The mask, {0, 1}, or None where there is none; raises as `picture` does."""

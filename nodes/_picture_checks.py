@@ -97,6 +97,12 @@ def require_unfit(image: Tensor, fit: Fit) -> None:
         common_batch(image=image, fit=per_variation(image.shape[0], fit=fit.original)[0])
 
 
+def same_size(known: Known, params: Known) -> Facts:
+    """A picture whose colours change, and nothing else."""
+    image = known.get("image")
+    return {} if image is None else {"image": shaped(*require_image(image).shape)}
+
+
 def masked(known: Known, image: str = "image", mask: str = "mask") -> tuple[Tensor, Tensor] | None:
     """Picture and mask of one batch, as far as both are known."""
     picture, plane = known.get(image), known.get(mask)

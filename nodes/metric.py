@@ -253,7 +253,7 @@ def fid(path: ReadPaths, reference: ReadPaths, features: Dino, ctx: Context) -> 
                                fix="name a folder of pictures")
             rows = []
             for number, file in enumerate(files, 1):
-                picture = torch.from_numpy(read_picture(file).rgb())
+                picture = torch.from_numpy(read_picture(file).srgb())
                 rows.append(picture_vectors(module, features, [picture]))
                 ctx.progress(number, len(files), note=port)
             sets.append(torch.cat(rows))
