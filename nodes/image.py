@@ -8,11 +8,30 @@ import torch
 from pydantic import Field
 
 from ..graph_runtime import BadInput, Context, Implied, ReadPaths, Role, node
-from . import _picture_checks as checks
 from ._augment import Augment, cut_reference
 from ._folders import left_out
 from ._images import blend, common_batch, match_colours, nearest_known, noise_like, per_variation, smooth_fill
 from ._masks import bounding_box, inward_ramp, unit_mask
+from ._picture_checks import (
+    INEXACT,
+    require_hole,
+    require_one_size,
+    require_patch,
+    require_sides,
+    require_some_known,
+    require_stitch,
+    require_thing,
+    require_unfit,
+)
+from ._picture_checks import augment as check_augment
+from ._picture_checks import crop_to_mask as check_crop_to_mask
+from ._picture_checks import fill as check_fill
+from ._picture_checks import fit as check_fit
+from ._picture_checks import load as check_load
+from ._picture_checks import paste_back as check_paste_back
+from ._picture_checks import save as check_save
+from ._picture_checks import stitch as check_stitch
+from ._picture_checks import unfit as check_unfit
 from ._pictures import Picture, read_pictures
 from ._ports import Crop, Fit, Image, Mask, Paths, Profile, describe, require_finite, require_image, require_mask
 from ._profile import Profile as PictureProfile
@@ -60,7 +79,7 @@ class Cropped(NamedTuple):
     crop: Crop
 
 
-@node("image.load", check=checks.load)
+@node("image.load", check=check_load)
 def load(path: ReadPaths, ctx: Context) -> Loaded:
     """Read one picture, or a folder or glob of pictures of one size, upright and with its numbers as stored.
 
@@ -95,7 +114,7 @@ def _transparency(picture: Picture) -> np.ndarray:
     return np.float32(1) - picture.alpha
 
 
-@node("image.save", effects=True, check=checks.save)
+@node("image.save", effects=True, check=check_save)
 def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png", "jpeg", "webp"] = "png",
          metadata: bool = True, gps: bool = False, profile: Annotated[Profile, Implied("image")] | None = None,
          mask: Annotated[Mask, Implied("image", "changed")] | None = None) -> Saved:
@@ -121,8 +140,8 @@ def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png
             another number of pictures, or a disk that is full or read-only. No half-written file is left.
     """
     require_finite(require_image(image), "image", what="the picture", fix="look for the node that made them")
-    checks.require_sides(image, format)
-    notes = [checks.INEXACT] if format == "jpeg" else []
+    require_sides(image, format)
+    notes = [INEXACT] if format == "jpeg" else []
     abouts = chosen(profile, len(image), notes)
     words = Words(ctx.metadata if metadata else {}, bare=ctx.bare or not metadata, gps=gps)
     paths = []
@@ -143,7 +162,7 @@ def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png
     return Saved(paths)
 
 
-@node("image.fit", check=checks.fit)
+@node("image.fit", check=check_fit)
 def fit(image: Annotated[Image, Role("base")], mask: Mask | None = None,
         multiple: Annotated[int, Field(ge=1, le=1024)] = 8,
         size: Annotated[int, Field(ge=8, le=16384)] | None = None, mode: Literal["pad", "crop", "resize"] = "pad",
@@ -177,7 +196,7 @@ def fit(image: Annotated[Image, Role("base")], mask: Mask | None = None,
     return Fitted(fitted, plane, plan)
 
 
-@node("image.unfit", check=checks.unfit)
+@node("image.unfit", check=check_unfit)
 def unfit(image: Image, fit: Fit) -> OneImage:
     """Give a picture that image.fit changed its original size back, exactly.
 
@@ -194,11 +213,11 @@ def unfit(image: Image, fit: Fit) -> OneImage:
     require_image(image)
     if not isinstance(fit, FitRecord):
         raise BadInput("fit", found=describe(fit), expected="the fit of image.fit", fix="wire image.fit's fit output")
-    checks.require_unfit(image, fit)
+    require_unfit(image, fit)
     return OneImage(unfit_image(image, fit))
 
 
-@node("image.fill", check=checks.fill)
+@node("image.fill", check=check_fill)
 def fill(image: Annotated[Image, Role("base")], mask: Mask,
          fill: Literal["neutral", "original", "noise", "blur", "edge"] = "neutral",
          seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0) -> OneImage:
@@ -224,7 +243,7 @@ def fill(image: Annotated[Image, Role("base")], mask: Mask,
     if fill == "original":
         return OneImage(image.clone())
     if fill in ("edge", "blur"):
-        checks.require_some_known(hole, fill)
+        require_some_known(hole, fill)
     if fill == "edge":
         return OneImage(nearest_known(image, hole))
     if fill == "blur":
@@ -233,7 +252,7 @@ def fill(image: Annotated[Image, Role("base")], mask: Mask,
     return OneImage(torch.where(hole[..., None], content, image))
 
 
-@node("image.paste_back", check=checks.paste_back)
+@node("image.paste_back", check=check_paste_back)
 def paste_back(base: Annotated[Image, Role("base")], patch: Image, mask: Annotated[Mask, Role("changed")],
                feather: Annotated[int, Field(ge=0, le=1024)] = 0,
                color_match: Literal["none", "mean", "histogram"] = "none") -> OneImage:
@@ -255,7 +274,7 @@ def paste_back(base: Annotated[Image, Role("base")], patch: Image, mask: Annotat
     """
     require_image(base, "base")
     require_image(patch, "patch")
-    checks.require_one_size(base, patch)
+    require_one_size(base, patch)
     plane = unit_mask(require_mask(mask, base)).to(base)
     base, plane = per_variation(patch.shape[0], base=base, mask=plane)
     base, patch, plane = common_batch(base=base, patch=patch.to(base), mask=plane)
@@ -266,7 +285,7 @@ def paste_back(base: Annotated[Image, Role("base")], patch: Image, mask: Annotat
     return OneImage(blend(base, patch, inward_ramp(plane, feather)))
 
 
-@node("image.augment", check=checks.augment)
+@node("image.augment", check=check_augment)
 def augment(image: Image, mask: Mask | None = None, flip: Annotated[float, Field(ge=0, le=1)] = 0.5,
             rotate: Annotated[float, Field(ge=0, le=180)] = 20.0, blur: Annotated[float, Field(ge=0, le=1)] = 0.3,
             elastic: Annotated[float, Field(ge=0, le=1)] = 0.3, seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
@@ -299,13 +318,13 @@ def augment(image: Image, mask: Mask | None = None, flip: Annotated[float, Field
     draws, made = torch.Generator("cpu").manual_seed(seed), []
     for picture, hole in zip(image, plane, strict=True):
         box = bounding_box(hole[None] > 0)
-        checks.require_thing(box)
+        require_thing(box)
         assert box is not None
         made += [cut_reference(picture.movedim(-1, 0), box, size, how, draws) for _ in range(count)]
     return OneImage(torch.stack(made).movedim(1, -1).contiguous())
 
 
-@node("image.crop_to_mask", check=checks.crop_to_mask)
+@node("image.crop_to_mask", check=check_crop_to_mask)
 def crop_to_mask(image: Annotated[Image, Role("base")], mask: Annotated[Mask, Role("changed")],
                  context: Annotated[float, Field(ge=1, le=100)] = 1.5,
                  size: Annotated[int, Field(ge=8, le=16384, multiple_of=8)] | None = 512) -> Cropped:
@@ -326,16 +345,16 @@ def crop_to_mask(image: Annotated[Image, Role("base")], mask: Annotated[Mask, Ro
     require_image(image)
     plane = unit_mask(require_mask(mask, image)).to(image)
     image, plane = common_batch(image=image, mask=plane)
-    box = checks.require_hole(bounding_box(plane > 0))
+    box = require_hole(bounding_box(plane > 0))
     height, width = image.shape[1:3]
     top, left, window_h, window_w, patch = plan_window(box, height, width, context, size)
-    checks.require_patch(patch, size)
+    require_patch(patch, size)
     window = Window(image.clone(), plane.clone(), top, left, window_h, window_w, patch)
     part, hole = cut_window(window)
     return Cropped(part, hole, window)
 
 
-@node("image.stitch", check=checks.stitch)
+@node("image.stitch", check=check_stitch)
 def stitch(patch: Image, crop: Annotated[Crop, Role("base")], feather: Annotated[int, Field(ge=0, le=1024)] = 0,
            color_match: Literal["none", "mean", "histogram"] = "none") -> OneImage:
     """Put the patch of image.crop_to_mask back into its picture; every pixel outside the mask keeps its exact bits.
@@ -353,6 +372,6 @@ def stitch(patch: Image, crop: Annotated[Crop, Role("base")], feather: Annotated
     if not isinstance(crop, Window):
         raise BadInput("crop", found=describe(crop), expected="the crop of image.crop_to_mask",
                        fix="wire image.crop_to_mask's crop output")
-    checks.require_stitch(patch, crop)
+    require_stitch(patch, crop)
     placed = place_patch(patch, crop)
     return paste_back(crop.base, placed, crop.mask, feather=feather, color_match=color_match)

@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import Context, Port, Repeat, node
-from . import _picture_checks as checks
 from ._grid import columns_for, draw_sheet, labelled, timed
+from ._picture_checks import grid as check_grid
 from ._ports import Image
 
 
@@ -19,7 +19,7 @@ class Sheet(NamedTuple):
     image: Image
 
 
-@node("image.grid", check=checks.grid)
+@node("image.grid", check=check_grid)
 def grid(images: Annotated[Sequence[Float[Tensor, "b h w 3"] | None], Port("IMAGE", "RGB in [0, 1]"),
                            Repeat("image", 2, 16)],
          labels: Annotated[Sequence[str], Repeat("label", 0, 16)] = (),

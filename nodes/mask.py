@@ -8,12 +8,14 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPaths, node
-from . import _mask_checks as checks
 from ._brush import Box as PixelBox
 from ._brush import brush as brush_mask
 from ._brush import require_box
 from ._facts import CHEAP, cheap, rehearse, shaped
+from ._mask_checks import grow as check_grow
+from ._mask_checks import load as check_load
 from ._mask_checks import require_grid
+from ._mask_checks import to_latent as check_to_latent
 from ._mask_files import read_masks
 from ._masks import (
     Box,
@@ -43,7 +45,7 @@ class OneLatentMask(NamedTuple):
     latent_mask: LatentMask
 
 
-@node("mask.load", check=checks.load)
+@node("mask.load", check=check_load)
 def load(path: ReadPaths, ctx: Context, channel: Literal["auto", "alpha", "luminance"] = "auto", invert: bool = False,
          threshold: Annotated[float, Field(gt=0, le=1)] | None = 0.5) -> OneMask:
     """Read a mask from a picture file: white, or transparent, means repaint.
@@ -246,7 +248,7 @@ def _boxes(mask: Tensor | None, image: Tensor | None, box: list[int] | None) -> 
 
 
 def _check_grow(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
-    return rehearse(grow, known, params) if cheap(known.get("mask")) else checks.grow(known, params)
+    return rehearse(grow, known, params) if cheap(known.get("mask")) else check_grow(known, params)
 
 
 @node("mask.grow", check=_check_grow)
@@ -278,7 +280,7 @@ def grow(mask: Mask, ctx: Context, pixels: Annotated[int, Field(ge=-4096, le=409
 
 
 def _check_to_latent(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
-    return rehearse(to_latent, known, params) if cheap(known.get("mask")) else checks.to_latent(known, params)
+    return rehearse(to_latent, known, params) if cheap(known.get("mask")) else check_to_latent(known, params)
 
 
 @node("mask.to_latent", check=_check_to_latent)

@@ -8,9 +8,10 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import Context, node
-from . import _mask_checks as checks
 from ._boxes import area_share
 from ._detect import Detection, Pick, Wanted, check_wanted, choose, draw, fill_boxes, find_in, grow, nothing_found
+from ._mask_checks import detect as check_detect
+from ._mask_checks import require_marked
 from ._mask_evidence import of_size
 from ._masks import LARGE_SHARE, unit_mask
 from ._ports import Boxes, Detector, Image, Mask, require_finite, require_image, require_mask
@@ -30,7 +31,7 @@ class Detected(NamedTuple):
 
 def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     check_wanted(known.get("detector"), params["label"], params["min_area"], params["max_area"])
-    return checks.detect(known, params)
+    return check_detect(known, params)
 
 
 @node("mask.detect", version=1, check=_check)
@@ -82,7 +83,7 @@ def _given(mask: Tensor, image: Tensor, ctx: Context) -> Detected:
     count = max(len(mask), len(image))
     mask, image = (value.expand(count, *value.shape[1:]) for value in (mask, image))
     boxes = [[Detection(*box, "mask", 1.0, area_share(box, (mask.shape[2], mask.shape[1])))]
-             for box in checks.require_marked(mask, count)]
+             for box in require_marked(mask, count)]
     for plane in mask:
         hole = (plane > 0).cpu().numpy()
         share = float(hole.mean())

@@ -87,6 +87,12 @@ def test_nodes_see_only_what_is_pure(path):
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] == "nodes"], ids=str)
+def test_no_module_is_imported_from_the_package_itself(path):
+    for _, statement in imports(path):  # Python looks for `a` where a host has the package in a folder `a.b`
+        assert getattr(statement, "level", 0) != 1 or statement.module, f"{path}:{statement.lineno}: from . import …"
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] == "nodes"], ids=str)
 def test_node_files_stay_light_and_readable_at_run_time(path):
     for name, statement in imports(path, top_only=True):
         assert name.split(".")[0] not in HEAVY, f"{path}:{statement.lineno}: import {name} inside the function"
