@@ -30,7 +30,7 @@ from .comfy_host import (
 from .context import Context
 from .digests import digest
 from .errors import BadInput, NodeError, Problem, did_you_mean, shorten
-from .models import is_out_of_memory
+from .memory import retried
 from .notices import hearing
 from .paths import home
 from .session import environment
@@ -150,12 +150,7 @@ def _call(spec: NodeSpec, arguments: dict[str, Any], ctx: Context) -> tuple[Any,
     """Run the node; when memory ran out, drop what is idle and try once more (the host handles a second failure)."""
     if spec.context is not None:
         arguments = arguments | {spec.context: ctx}
-    try:
-        return tuple(spec.run(**arguments))
-    except Exception as error:
-        if not is_out_of_memory(error) or ctx.models.evict_idle("a node ran out of memory") == 0:
-            raise
-    return tuple(spec.run(**arguments))
+    return tuple(retried(lambda: spec.run(**arguments), lambda: ctx.models.evict_idle("a node ran out of memory")))
 
 
 def _arguments(spec: NodeSpec, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from .cache import DiskCache, MemoryCache, Outputs
 from .context import Context
 from .errors import BadInput, Cancelled, NodeError, Problem, shorten
 from .events import NodeFinished, NodeStarted, RunFinished, RunStarted
-from .models import is_out_of_memory
+from .memory import is_out_of_memory, retried
 from .notices import hearing
 from .plan import Plan, Step
 
@@ -150,12 +150,7 @@ def _call(step: Step, arguments: dict[str, Any], ctx: Context) -> Outputs:
     if spec.context is not None:
         arguments[spec.context] = ctx
     try:
-        try:
-            outputs = spec.run(**arguments)
-        except Exception as error:
-            if not is_out_of_memory(error) or ctx.models.evict_idle("a node ran out of memory") == 0:
-                raise
-            outputs = spec.run(**arguments)
+        outputs = retried(lambda: spec.run(**arguments), lambda: ctx.models.evict_idle("a node ran out of memory"))
     except (Cancelled, NodeError):
         raise
     except BadInput as error:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ModelError
+from .memory import is_out_of_memory, release_device_memory, retried
 
 
 class ModelDescription(ABC):
@@ -157,7 +158,7 @@ class ModelManager:
         self.log(f"evicted {key[0].label} ({entry.nbytes / 2**20:.0f} MiB): {reason}")
         freed = entry.nbytes
         del entry
-        _release_device_memory()
+        release_device_memory()
         return freed
 
     def _make_room(self, needed: int) -> None:
@@ -172,24 +173,23 @@ class ModelManager:
 
     def _bring_in(self, description: ModelDescription, device: str) -> _Resident:
         self._make_room(description.nbytes())
-        try:
-            module = description.load(device)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
+
+        def make_room() -> bool:
             self.log(f"out of memory while loading {description.label}: evicting what is idle and trying once more")
             self.evict_idle("out of memory")
-            try:
-                module = description.load(device)
-            except Exception as again:
-                if not is_out_of_memory(again):
-                    raise
-                raise ModelError(
-                    None,
-                    found=f"not enough memory for {description.label} on {device}",
-                    expected=f"about {description.nbytes() / 2**20:.0f} MiB free",
-                    fix="use a smaller dtype, another --device, or close what else uses the memory",
-                ) from again
+            return True
+
+        try:
+            module = retried(lambda: description.load(device), make_room)
+        except Exception as again:
+            if not is_out_of_memory(again):
+                raise
+            raise ModelError(
+                None,
+                found=f"not enough memory for {description.label} on {device}",
+                expected=f"about {description.nbytes() / 2**20:.0f} MiB free",
+                fix="use a smaller dtype, another --device, or close what else uses the memory",
+            ) from again
         size = _module_bytes(module) or description.nbytes()
         entry = _Resident(module, size)
         self._resident[(description, device)] = entry
@@ -197,23 +197,6 @@ class ModelManager:
         return entry
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for the ways torch and Python say that memory ran out."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
-
-
 def _module_bytes(module: Any) -> int:
     tensors = [*module.parameters(), *module.buffers()] if hasattr(module, "parameters") else []
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _release_device_memory() -> None:
-    import gc
-
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

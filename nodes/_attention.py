@@ -81,6 +81,7 @@ class GatheredRun(AttentionRun):
         self._layout: Sequence[Row] = ()
         self._plans: dict[Kind, Borrowing] = {}
         self._rows: dict[tuple[Any, ...], Rows | None] = {}
+        self._columns: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}
 
     def plan(self, step: int) -> dict[Kind, Borrowing]:
         """What is borrowed at a reverse step."""
@@ -132,6 +133,14 @@ class GatheredRun(AttentionRun):
         position = self._layout.index(row)
         return slice(position * each, (position + 1) * each)
 
+    def columns(self, mixing: Mixing, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Columns and shares of a mixing on the device; copied there once a run."""
+        key = (mixing, like.device, like.dtype)
+        if key not in self._columns:
+            self._columns[key] = (torch.tensor(mixing.columns, device=like.device),
+                                  torch.tensor(mixing.share, dtype=like.dtype, device=like.device))
+        return self._columns[key]
+
     def present(self, row: Row) -> bool:
         """True while a group takes part."""
         return row in self._layout
@@ -163,7 +172,7 @@ class GatheredProcessor:
         for row, mixing in borrowed.mixing.items():
             if run.present(row) and run.present(mixing.row):
                 own, other = run.group(row, len(query)), run.group(mixing.row, len(query))
-                mixed[own] = _mixed(query, key, value, own, other, mixing)
+                mixed[own] = _mixed(query, key, value, own, other, *run.columns(mixing, query))
         joined = mixed.transpose(1, 2).flatten(2)
         result: Tensor = attn.to_out[1](attn.to_out[0](joined))
         return result
@@ -177,13 +186,12 @@ def _projected(attn: Any, name: str, source: Tensor, run: GatheredRun, taken: Ma
     return value if rows is None else value.index_select(0, rows.taken)
 
 
-def _mixed(query: Tensor, key: Tensor, value: Tensor, own: slice, other: slice, mixing: Mixing) -> Tensor:
+def _mixed(query: Tensor, key: Tensor, value: Tensor, own: slice, other: slice, columns: Tensor, share: Tensor,
+           ) -> Tensor:
     """The attention of the rows `own` with columns of the map of the rows `other`."""
     def weights(rows: slice) -> Tensor:
         return torch.softmax(query[rows] @ key[rows].transpose(-1, -2) / query.shape[-1] ** 0.5, dim=-1)
 
-    share = torch.tensor(mixing.share, dtype=query.dtype, device=query.device)
-    columns = torch.tensor(mixing.columns, device=query.device)
     maps = weights(other)[..., columns] * share + weights(own) * (1 - share)
     return maps @ value[own]
 

@@ -59,7 +59,8 @@ def _told(picture: Chain, conditioning: Conditioning, tuning: Tuned | None) -> G
 
 
 def _on(tuning: Tuned, picture: Chain) -> Tuned:
-    embeddings = torch.stack([_placed(value, picture, "tuning") for value in tuning.embeddings])
+    moved = tuning.embeddings.to(picture.z.device)  # all steps at once: every copy holds the host
+    embeddings = torch.stack([_placed(value, picture, "tuning") for value in moved])
     return tuning.on(embeddings.device, embeddings.dtype)
 
 
@@ -75,7 +76,7 @@ def _walked(name: str, picture: Chain, tuning: Tuned, until: int, cond: Tensor |
     if len(known) != len(tuning.embeddings) + 1:
         return Chain(name, picture.z.clone(), Guidance(cond, uncond, picture.guidance.scale, True, extra, placed),
                      until=until)
-    given = [spread(value, picture.z, "tuning") for value in known[:until]]
+    given = [spread(value, picture.z, "tuning") for value in known[:until].to(picture.z.device)]
     told = Guidance(cond, None, 1.0, False, extra, placed if tuning.half == "cond" else None)
     return Chain(name, picture.z, told, given=lambda step: given[step], until=until)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ._schedule import DdimSchedule, Move
+from ._unet import not_finite
 
 Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 ABSURD = 10.0  # times the latents' own mean square, from which a loss has diverged
@@ -166,7 +167,7 @@ def tune(model: Model, schedule: DdimSchedule, trajectory: Tensor, cond: Tensor,
     """Embeddings with which guidance walks a trajectory back (BARET, TTIS; Mokady et al. 2023, algorithm 1).
 
     Args:
-        model: frozen; gradients reach its embeddings.
+        model: frozen; gradients reach its embeddings, which are in the trajectory's precision.
         schedule: deterministic (eta 0).
         trajectory: z*_0 … z*_T, `[T + 1, b, c, lh, lw]`.
         cond: the target text's embedding `[b n d]`.
@@ -175,7 +176,7 @@ def tune(model: Model, schedule: DdimSchedule, trajectory: Tensor, cond: Tensor,
         on_step: called with (step, of how many, last loss, gradient steps taken).
 
     Raises:
-        BadInput: the loss is not finite; the step is named.
+        BadInput: the loss is not finite, or absurd; the step and the cause are named.
     """
     moves = schedule.moves()
     total = len(moves)
@@ -193,7 +194,8 @@ def tune(model: Model, schedule: DdimSchedule, trajectory: Tensor, cond: Tensor,
             halves = (fixed, free) if recipe.half == "cond" else (free, fixed)
             return guided_step(schedule, move, z, *halves, recipe.scale)
 
-        told, loss, used = _tune_step(after, wanted, told if recipe.carry else fresh, recipe, number, total)
+        told, loss, used = _tune_step(after, wanted, told if recipe.carry else fresh, fresh, recipe, number, total,
+                                      model)
         with torch.no_grad():
             z = after(told)
         kept.append(told)
@@ -205,8 +207,8 @@ def tune(model: Model, schedule: DdimSchedule, trajectory: Tensor, cond: Tensor,
                  tuple(int(move.t) for move in moves))
 
 
-def _tune_step(after: Callable[[Tensor], Tensor], wanted: Tensor, told: Tensor, recipe: TuningRecipe, number: int,
-               total: int) -> tuple[Tensor, float, int]:
+def _tune_step(after: Callable[[Tensor], Tensor], wanted: Tensor, told: Tensor, fresh: Tensor, recipe: TuningRecipe,
+               number: int, total: int, model: Model) -> tuple[Tensor, float, int]:
     """The tuned embedding of one step, its last loss (mean over the rows), and how many gradient steps it took.
 
     Rows are tuned as each alone: the losses are summed, and one that is good enough takes no further part.
@@ -221,24 +223,45 @@ def _tune_step(after: Callable[[Tensor], Tensor], wanted: Tensor, told: Tensor, 
     adam = torch.optim.Adam([value], lr=recipe.rate(number))
     kept, last = value.detach().clone(), torch.full((len(wanted),), float("nan"), dtype=wanted.dtype)
     active = torch.ones(len(wanted), dtype=torch.bool, device=wanted.device)
+    going = torch.ones(len(wanted), dtype=torch.bool)  # the same on the host
+    size = wanted.square().mean()[None]
     used = 0
-    while used < recipe.iterations and bool(active.any()):
+    while used < recipe.iterations and bool(going.any()):
         used += 1
         with torch.enable_grad():
             each = losses(value)
             adam.zero_grad(set_to_none=True)
             each.sum().backward()
-        found = each.detach()
-        bound = ABSURD * (1 + float(wanted.square().mean())) if used > 1 else float("inf")  # at first: guidance alone
-        if not torch.isfinite(found).all() or (found > bound).any():
-            raise BadInput("learning_rate", found=f"a loss of {float(found.max()):.3g} at step {number + 1} of {total}",
-                           expected="a loss that falls: it diverges",
-                           fix="lower learning_rate or guidance_scale, or use float32")
+        assert value.grad is not None
+        # what the host has to know of an iteration comes in one piece: it waits once
+        seen = torch.cat([each.detach(), size, value.grad.abs().amax()[None].to(size.dtype)]).cpu()
+        found, bound = seen[:-2], ABSURD * (1 + float(seen[-2])) if used > 1 else float("inf")  # at first: guidance
+        sane = bool((torch.isfinite(found) & (found <= bound)).all())
+        if sane and not torch.isfinite(seen[-1]):  # a gradient overflowed on its way through the model
+            lower = getattr(model, "lower_peak", None)
+            if lower is None or not lower():
+                raise not_finite(model, f"in a gradient at step {number + 1} of {total}")
+            used -= 1
+            continue
+        if not sane:
+            with torch.no_grad():
+                plain = losses(fresh)
+            raise _failed(model, found, plain, f"at step {number + 1} of {total}")
         adam.step()
-        kept[active] = value.detach()[active]
-        last = torch.where(active.to(last.device), found.to(last.device), last)
-        active &= found >= recipe.stop(number)
+        kept = torch.where(active[:, None, None], value.detach(), kept)
+        last = torch.where(going, found, last)
+        active = active & (each.detach() >= recipe.stop(number))
+        going = going & (found >= recipe.stop(number))
     return kept, float(last.mean()), used
+
+
+def _failed(model: Model, found: Tensor, untuned: Tensor, where: str) -> BadInput:
+    """Why a loss is absurd: the model itself gives no numbers, or the updates have led astray what it is told."""
+    if not torch.isfinite(untuned).all():
+        return not_finite(model, where)
+    return BadInput("learning_rate", found=f"a loss of {float(found.max()):.3g} {where}, "
+                    f"{float(untuned.max()):.3g} with the embedding as it came",
+                    expected="a loss that falls: it diverges", fix="lower learning_rate or guidance_scale")
 
 
 def transition_weights(start: float, end: float, total: int) -> list[float]:

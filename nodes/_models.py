@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.models import ModelDescription, is_out_of_memory
+from ..graph_runtime.memory import is_out_of_memory
+from ..graph_runtime.models import ModelDescription
 from ..graph_runtime.tensors import own_weights
 from ._config import MAX_CHANNELS, MAX_WIDTH, Settings, config_at
 from ._embedded import doubt

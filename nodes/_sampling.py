@@ -19,10 +19,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..graph_runtime import BadInput
 from ._constraints import Constraint
 from ._noise import NoiseStream
 from ._schedule import Move
+from ._unet import not_finite, to_device
 
 Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 Progress = Callable[[int, int, Tensor], None]
@@ -158,7 +158,7 @@ def denoise(model: Model, schedule: Schedule, z: Tensor, stream: NoiseStream, gu
     times = torch.tensor([move.t for move in moves], device=z.device)
     told = _Told()
     for move in moves:
-        noise = stream.step().to(device=z.device, dtype=z.dtype)
+        noise = to_device(stream.step(), z)
         active = [chain for chain in chains if chain.until is None or move.step < chain.until]
         if move.up:
             for chain in active:
@@ -169,13 +169,13 @@ def denoise(model: Model, schedule: Schedule, z: Tensor, stream: NoiseStream, gu
         for chain, output in zip(active, outputs, strict=True):
             assert chain.shown is not None
             chain.x0, e = chain.run.predict(output, chain.shown, move.a)
-            _refuse_nan(chain.x0, move, total)
             clean = chain.x0
             if chain is picture and constraint is not None:
                 clean = constraint.apply(clean, move)
             chain.z = chain.run.advance(move, clean, e, noise)
             if chain is picture and constraint is not None:
                 chain.z = constraint.after_step(chain.z, move)
+        _refuse_nan(model, [chain.x0 for chain in active if chain.x0 is not None], move, total)
         if progress is not None and picture.x0 is not None:
             progress(move.step + 1, total, picture.x0)
     return picture.z
@@ -225,8 +225,9 @@ def _evaluate(model: Model, chains: list[Chain], move: Move, t: Tensor, attentio
     return guided
 
 
-def _refuse_nan(x0: Tensor, move: Move, total: int) -> None:
-    if not math.isfinite(float(x0.sum())) and not torch.isfinite(x0).all():  # the sum alone is half the price
-        raise BadInput("denoiser", found=f"NaN or infinity from the model at step {move.step + 1} of {total} "
-                       f"(timestep {move.t})", expected="finite numbers",
-                       fix="set dtype to float32 in the model node; if it is so already, its weights are damaged")
+def _refuse_nan(model: Model, clean: list[Tensor], move: Move, total: int) -> None:
+    """Raise BadInput where a predicted clean latent is not finite: the one time in a step that the host waits."""
+    sums = [x0.sum() for x0 in clean]
+    if not math.isfinite(float(sums[0] if len(sums) == 1 else torch.stack(sums).sum())) and not all(
+            bool(torch.isfinite(x0).all()) for x0 in clean):  # the sum alone is half the price
+        raise not_finite(model, f"at step {move.step + 1} of {total} (timestep {move.t})")

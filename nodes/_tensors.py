@@ -3,7 +3,7 @@
 A tensor made in inference mode may never be saved for backward or changed in place outside it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,16 +57,3 @@ def require_denoiser(denoiser: Any) -> None:
     if not hasattr(denoiser, "cross_attention_dim"):
         raise BadInput("denoiser", found=describe(denoiser), expected="the description of a UNet",
                        fix="wire the denoiser output of a model node")
-
-
-def as_model(unet: Any, denoiser: Any) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-    """The UNet as the loop wants it: `(z, t, embeddings) -> output`, in and out in z's own precision."""
-    dtype = next(unet.parameters()).dtype
-    channels = denoiser.latent_channels
-
-    def model(z: Tensor, t: Tensor, embeddings: Tensor | None) -> Tensor:
-        told = {} if embeddings is None else {"encoder_hidden_states": embeddings}
-        output = unet(z.to(dtype), t, return_dict=False, **told)[0]
-        return output[:, :channels].to(z.dtype)
-
-    return model

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, code_digest, node
-from ..graph_runtime.models import is_out_of_memory
+from ..graph_runtime.memory import retried
 from ._condition import to_host
 from ._constraints import spread
 from ._inversion import Trajectory as Path
@@ -17,7 +17,8 @@ from ._kept import content_key, kept
 from ._pairing import require_pair
 from ._ports import Conditioning, Denoiser, Latent, Schedule, Text, Trajectory, Tuning, describe
 from ._schedule import DdimSchedule
-from ._tensors import as_model, plain_mode, require_denoiser, require_latent
+from ._tensors import plain_mode, require_denoiser, require_latent
+from ._unet import as_model, not_finite
 
 Scale = Annotated[float, Field(ge=0, le=100)]
 Rate = Annotated[float, Field(gt=0, le=10)]
@@ -73,9 +74,9 @@ def ddim(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, lat
     def make() -> tuple[Tensor, ...]:
         with plain_mode(), ctx.lease(denoiser) as unet:
             state, told = _placed(unet, z, conditioning.cond)
-            latents = invert_ddim(as_model(unet, denoiser), schedule, state, told,
-                                  lambda step, total: ctx.progress(step, total))
-        _require_finite(latents)
+            model = as_model(unet, denoiser)
+            latents = invert_ddim(model, schedule, state, told, lambda step, total: ctx.progress(step, total))
+            _require_finite(model, latents)
         return (to_host(latents),)
 
     key = content_key("invert.ddim", _code(denoiser, schedule), denoiser.fingerprint, schedule, z, conditioning.cond)
@@ -161,10 +162,11 @@ def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx:
         with plain_mode(), ctx.lease(denoiser) as unet:
             state, cond = _placed(unet, trajectory.latents, conditioning.cond, trajectory.start)
             _, uncond = _placed(unet, trajectory.start, conditioning.uncond)
+            model = as_model(unet, denoiser)
             made = _sparingly(ctx, unet, lambda: tune(
-                as_model(unet, denoiser), schedule, state, cond, uncond, recipe,
+                model, schedule, state, cond, uncond, recipe,
                 lambda step, total, loss, used: ctx.progress(step, total, note=f"loss {loss:.2e}, {used} updates")))
-        _require_finite(made.achieved)
+            _require_finite(model, made.achieved)
         return (to_host(made.embeddings), to_host(made.achieved), torch.tensor(made.losses, dtype=torch.float64),
                 torch.tensor(made.updates))
 
@@ -191,16 +193,17 @@ def _code(denoiser: Any, schedule: Any) -> str:
 
 def _sparingly(ctx: Context, unet: Any, work: Callable[[], Tuned]) -> Tuned:
     """Run `work`; where memory does not suffice, make room, and keep only a part of what its gradients need."""
-    try:
+    if not getattr(unet, "_supports_gradient_checkpointing", False):
         return work()
-    except Exception as error:
-        if not is_out_of_memory(error) or not getattr(unet, "_supports_gradient_checkpointing", False):
-            raise
-    ctx.models.evict_idle("an inversion ran out of memory")
-    ctx.warn("memory is short: activations are computed twice instead of kept, which takes about a third longer")
-    unet.enable_gradient_checkpointing()
+
+    def make_room() -> bool:
+        ctx.models.evict_idle("an inversion ran out of memory")
+        ctx.warn("memory is short: activations are computed twice instead of kept, which takes about a third longer")
+        unet.enable_gradient_checkpointing()
+        return True
+
     try:
-        return work()
+        return retried(work, make_room)
     finally:
         unet.disable_gradient_checkpointing()
 
@@ -228,17 +231,14 @@ def require_deterministic(schedule: Any) -> None:
 
 
 def _placed(unet: Any, z: Tensor, told: Tensor, like: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Latents and embeddings where the UNet is; the state is float32, or float64 where the UNet is."""
+    """Latents and embeddings where the UNet is, in float32, or float64 where the UNet is: half would lose updates."""
     parameter = next(unet.parameters())
     precision = torch.float64 if parameter.dtype == torch.float64 else torch.float32
     state = z.to(parameter.device, precision)
     embeddings = spread(told, state if like is None else like.to(state), "conditioning")
-    return state, embeddings.to(parameter.dtype)
+    return state, embeddings
 
 
-def _require_finite(latents: Tensor) -> None:
+def _require_finite(model: Any, latents: Tensor) -> None:
     if not torch.isfinite(latents).all():
-        raise BadInput("denoiser", found="NaN or infinity from the model", expected="finite numbers",
-                       fix="set dtype to float32 in the model node")
-
-
+        raise not_finite(model)

@@ -29,7 +29,8 @@ from ._ports import (
 )
 from ._sampling import AttentionControl, Guidance
 from ._sampling import denoise as run_loop
-from ._tensors import as_model, plain_mode, require_denoiser, require_latent
+from ._tensors import plain_mode, require_denoiser, require_latent
+from ._unet import as_model
 
 
 class Denoised(NamedTuple):

@@ -1,0 +1,110 @@
+"""Running out of memory: every form in which it is said, and one more try once the failed one is gone.
+
+An exception holds its traceback, a traceback the frames it came through, and those every tensor of the failed try. A
+retry inside `except` therefore has less memory than the first try had. So: leave the `except` block first, let the
+error and its chain go, then make room, then try again.
+"""
+
+import gc
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: What a RuntimeError says where memory ran out, in lower case: torch's CPU allocator, CUDA and its libraries, MPS.
+SIGNS = (
+    "not enough memory",  # DefaultCPUAllocator: not enough memory: you tried to allocate …
+    "can't allocate memory",
+    "cannot allocate memory",  # the system's own words, when a file is mapped
+    "out of memory",  # CUDA out of memory; CUDA error: out of memory; MPS backend out of memory; hipErrorOutOfMemory
+    "cudaerrormemoryallocation",
+    "cuda_error_out_of_memory",
+    "cublas_status_alloc_failed",
+    "cusolver_status_alloc_failed",
+    "cusparse_status_alloc_failed",
+    "cufft_alloc_failed",
+    "cudnn_status_alloc_failed",
+    "allocation_failed",  # CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED, …_HOST_…
+    "not enough workspace",
+    "hipblas_status_alloc_failed",
+    "miopenstatusallocfailed",
+    "unable to find an engine to execute this computation",  # cuDNN, where no workspace is left
+    "std::bad_alloc",
+    "invalid buffer size",  # MPS: more than the largest buffer of Metal
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for the ways in which torch, its libraries and Python say that memory ran out, and for what they caused."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        if isinstance(link, MemoryError) or type(link).__name__ == "OutOfMemoryError":
+            return True
+        said = str(link).lower()
+        if isinstance(link, (RuntimeError, OSError)) and any(sign in said for sign in SIGNS):
+            return True
+        seen.add(id(link))
+        link = link.__cause__
+    return False
+
+
+def retried(work: Callable[[], T], make_room: Callable[[], Any]) -> T:
+    """What `work` returns; where memory ran out, once more after `make_room`, with nothing of the first try left.
+
+    Args:
+        work: called once or twice.
+        make_room: called in between, after the failed try has let go of its tensors; a false answer means there is no
+            use in another try.
+
+    Raises:
+        BaseException: what the last try raised.
+    """
+    failed: BaseException | None = None
+    try:
+        return work()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        failed = error
+    forget(failed)
+    if not make_room():
+        try:
+            raise failed
+        finally:
+            del failed  # else this frame and the error would hold each other
+    failed = None
+    release_device_memory()
+    return work()
+
+
+def forget(error: BaseException) -> None:
+    """Empty the frames that an error and its chain came through, so that their tensors can go; the error still reads.
+
+    Frames that still run (the caller's) keep their variables.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        if link.__traceback__ is not None:
+            traceback.clear_frames(link.__traceback__)
+        waiting += [link.__cause__, link.__context__]
+    release_device_memory()
+
+
+def release_device_memory() -> None:
+    """Collect what is garbage, and give the memory that torch keeps for later back to the device."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()

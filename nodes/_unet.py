@@ -1,0 +1,120 @@
+"""A leased UNet as loops call it: `(z, t, embeddings) -> output`, in and out in the loop's own precision.
+
+Gradients of an inversion's loss are 1e-6 to 1e-7 and vanish in float16, whose smallest number is 6e-8. So they are
+scaled on their way in, by a power of two for each row, and scaled back in float32 where they come out: the chain rule
+is linear, so the result is the same but for what would have vanished (Micikevicius et al. 2018, §3.2). In other
+precisions nothing is scaled.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..graph_runtime import BadInput
+
+PEAK = 8  # gradients enter the UNet with a largest value of 2^7 to 2^8; float16 goes from 2^-24 to 2^16
+LOWER = 6  # by how many powers of two less, where one overflowed on its way through
+
+
+class UNetModel:
+    """A UNet in some precision as a function for loops in float32 (or float64).
+
+    Attributes:
+        dtype: the UNet's own precision.
+        peak: power of two at which float16 gradients enter; lowered where they overflow.
+    """
+
+    def __init__(self, unet: Any, channels: int):
+        self.dtype: torch.dtype = next(unet.parameters()).dtype
+        self.peak = PEAK
+        self._unet, self._channels = unet, channels
+
+    def __call__(self, z: Tensor, t: Tensor, embeddings: Tensor | None) -> Tensor:
+        """The output for latents `[b c lh lw]` at a timestep, told `[b n d]`."""
+        told = embeddings
+        scaling = None
+        if told is not None and told.requires_grad and self.dtype == torch.float16:
+            scaling = _Scaling(self.peak)
+            told = _Unscaled.apply(told, scaling)
+        inputs = {} if told is None else {"encoder_hidden_states": told.to(self.dtype)}
+        output: Tensor = self._unet(z.to(self.dtype), t, return_dict=False, **inputs)[0][:, :self._channels].to(z.dtype)
+        return output if scaling is None else _Scaled.apply(output, scaling)
+
+    def lower_peak(self) -> bool:
+        """Let gradients enter smaller, after one overflowed; False where that is no remedy."""
+        if self.dtype != torch.float16 or self.peak - LOWER < -PEAK:
+            return False
+        self.peak -= LOWER
+        return True
+
+
+class _Scaling:
+    """The factor of each row, once the gradient has come in."""
+
+    def __init__(self, peak: int):
+        self.peak = peak
+        self.factor: Tensor | None = None
+
+    def of(self, gradient: Tensor) -> Tensor:
+        """A power of two for each row `[b]`; 1 where nothing comes in."""
+        largest = gradient.abs().flatten(1).amax(1)
+        power = self.peak - 1 - torch.floor(torch.log2(largest.clamp(min=1e-30)))
+        self.factor = torch.where(largest > 0, torch.exp2(power), torch.ones_like(largest))
+        return self.factor
+
+
+class _Scaled(torch.autograd.Function):
+    """Identity whose gradient is scaled up."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, scaling: _Scaling) -> Tensor:
+        ctx.scaling = scaling
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient * ctx.scaling.of(gradient)[:, None, None, None], None
+
+
+class _Unscaled(torch.autograd.Function):
+    """Identity whose gradient is scaled back."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, scaling: _Scaling) -> Tensor:
+        ctx.scaling = scaling
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient / ctx.scaling.factor[:, None, None], None
+
+
+def as_model(unet: Any, denoiser: Any) -> UNetModel:
+    """The leased UNet of a description, for the loops."""
+    return UNetModel(unet, denoiser.latent_channels)
+
+
+def not_finite(model: Any, where: str = "") -> BadInput:
+    """The error for NaN or infinity that a model gave, with its cause as far as its precision tells."""
+    dtype = getattr(model, "dtype", None)
+    where = f" {where}" if where else ""
+    if dtype in (torch.float16, torch.bfloat16):
+        name = str(dtype).removeprefix("torch.")
+        return BadInput("denoiser", found=f"NaN or infinity from the model in {name}{where}",
+                        expected="finite numbers: " + ("float16 ends at 65504, which this model's inner values exceed"
+                                                       if dtype == torch.float16 else "this model is too coarse in it"),
+                        fix="set dtype to " + ("bfloat16 or float32" if dtype == torch.float16 else "float32")
+                        + " in the model node")
+    return BadInput("denoiser", found=f"NaN or infinity from the model{where}", expected="finite numbers",
+                    fix="its weights, or what it is told, are damaged: look for NaN in the model's files; if they are "
+                    "sound, set dtype to float32 in the model node")
+
+
+def to_device(value: Tensor, like: Tensor) -> Tensor:
+    """A CPU tensor with device and precision of another, without waiting for the device."""
+    if value.device == like.device:
+        return value.to(like.dtype)
+    if like.device.type == "cuda" and value.device.type == "cpu":
+        value = value.to(like.dtype).pin_memory()  # else the copy would hold the host
+    return value.to(device=like.device, dtype=like.dtype, non_blocking=True)
