@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .check import Override
-from .digests import digest
+from .digests import holds
 from .errors import Problem, WorkflowError
 from .names import is_possible
 from .paths import home
@@ -175,7 +175,7 @@ def _find(file: dict[str, str], folders: Iterable[Path], known: Mapping[str, str
                 continue
             if path.is_dir() and not file["digest"].startswith("folder:"):
                 continue
-            if digest(path, weights=file["kind"] == "model") == file["digest"]:
+            if holds(path, file["digest"], weights=file["kind"] == "model"):
                 return path.resolve()
         except OSError:
             continue

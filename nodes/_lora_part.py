@@ -15,7 +15,7 @@ from ._lora import attach, read_lora
 from ._lora_claims import FAMILIES
 from ._lora_header import LoraHeader, about_of, check_header, files_of, made_for, require_fit
 from ._lora_source import LoraSource
-from ._model_readers import content_of, read_header, state_of
+from ._model_readers import content_of, pieces_of, read_header, state_of
 
 KEPT = 2  # adapted forms of one UNet that stay in memory
 _ATTACHING = threading.Lock()
@@ -147,7 +147,8 @@ def _require_base(denoiser: Any, path: Path) -> None:
     if "base" not in about or not getattr(base, "known", False):
         return
     name = base.origin.name
-    if about["base"] != name and about.get("base_sha256") != weights_hash(base):
+    if about["base"] != name and about.get("base_sha256") not in (
+            weights_hash(base), pieces_of(base.origin.weights(base.part).files)):
         raise ModelError("source", found=f"{path.name}, which was made for {made_for(about)}",
                          expected=f"one that was made for {name}",
                          fix=f"name {made_for(about)} as the model, train the LoRA again on {name}, or set any_base to "

@@ -17,11 +17,12 @@ from types import MappingProxyType
 from typing import Any
 
 from ..graph_runtime import ModelError
+from ..graph_runtime.digests import file_sha256
 from ..graph_runtime.errors import shorten
 
 MAX_HEADER = 100 * 2**20  # the safetensors format's own limit
 MAX_JSON = 64 * 2**20
-SAMPLES, SAMPLE = 256, 4096  # pieces of a weight file that its stamp looks at, and their bytes
+SAMPLES, SAMPLE = 256, 4096  # pieces of a large file that older hashes look at, and their bytes
 State = tuple[int, ...]
 
 
@@ -156,19 +157,41 @@ def count_parameters(files: tuple[Path, ...], prefix: str | tuple[str, ...] = ""
 
 
 def stamp_of(files: Iterable[Path]) -> str:
-    """A hash of file names, sizes, modification times and contents; of a large file, of pieces all over it.
+    """A hash of file names, sizes, modification times and contents.
 
-    The pieces tell weights apart that were exchanged under the same name, size and time; where the files lie, and on
-    which disk, does not count.
+    Where the files lie, and on which disk, does not count.
     """
-    seen = [(file.name, (state := state_of(file))[0], state[1], _sample(str(file), state)) for file in files]
+    seen = [(file.name, (state := state_of(file))[0], state[1], _contents(file)) for file in files]
     return hashlib.sha256(repr(seen).encode("utf-8", "backslashreplace")).hexdigest()[:20]
 
 
 def content_of(files: Iterable[Path]) -> str:
-    """A hash of sizes and contents alone (of large files, of pieces all over them): the same on every machine."""
+    """A hash of sizes and contents alone: the same on every machine."""
+    return hashlib.sha256(repr([(state_of(file)[0], _contents(file)) for file in files]).encode()).hexdigest()
+
+
+def pieces_of(files: Iterable[Path]) -> str:
+    """What `content_of` said when it looked at pieces of large files: LoRAs that were trained then carry it."""
     seen = [(state[0], _sample(str(file), state)) for file in files if (state := state_of(file))]
     return hashlib.sha256(repr(seen).encode()).hexdigest()
+
+
+def _contents(file: Path) -> str:
+    """sha256 of all that a file holds.
+
+    Raises:
+        ModelError: it is no ordinary file, or cannot be read.
+    """
+    state_of(file)
+    try:
+        return file_sha256(file)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: OSError) -> ModelError:
+    return ModelError("source", found=f"{_short(file)}: {error.strerror or error}",
+                      expected="a file that can be read", fix="check its permissions")
 
 
 @lru_cache(maxsize=1024)
@@ -185,6 +208,5 @@ def _sample(name: str, state: State) -> str:
                     file.seek(last * number // (SAMPLES - 1))
                     digest.update(file.read(SAMPLE))
     except OSError as error:
-        raise ModelError("source", found=f"{_short(Path(name))}: {error.strerror or error}",
-                         expected="a file that can be read", fix="check its permissions") from error
+        raise _unreadable(Path(name), error) from error
     return digest.hexdigest()

@@ -150,7 +150,7 @@ def test_no_folder_is_named_also_for_nodes_that_do_not_run(job, tmp_path):
 def test_a_forged_name_makes_nothing_be_read(tmp_path, name, monkeypatch):
     from inlay.graph_runtime import recall
 
-    monkeypatch.setattr(recall, "digest", lambda *a, **k: pytest.fail("something was read"))
+    monkeypatch.setattr(recall, "holds", lambda *a, **k: pytest.fail("something was read"))
     flow = {"format": 1, "nodes": {"p": {"type": "image.load", "params": {"path": "x.png"}}}}
     record = {"workflow": flow, "files": {"p.path": {"name": name, "digest": "folder:" + "0" * 64}}}
     with pytest.raises(inlay.WorkflowError):
