@@ -15,6 +15,7 @@ from ._facts import cheap, shaped, sketch
 from ._headers import headers
 from ._mask_files import no_alpha, read_masks
 from ._masks import bounding_box, unit_mask
+from ._pairs import files_of, named
 from ._ports import require_image, require_mask
 
 Known = Mapping[str, Any]
@@ -29,9 +30,10 @@ def load(known: Known, params: Known) -> Facts:
         if params["channel"] == "alpha" and not one.transparent:
             raise no_alpha(one.path.name, one.mode)
     if sum(one.pixels for one in found) > READ:
-        return {"mask": shaped(len(found), found[0].height, found[0].width)}
-    return {"mask": sketch(read_masks(params["path"], params["channel"], params["invert"], params["threshold"],
-                                      notice))}
+        mask = shaped(len(found), found[0].height, found[0].width)
+    else:
+        mask = sketch(read_masks(params["path"], params["channel"], params["invert"], params["threshold"], notice))
+    return {"mask": named(mask, [one.path.name for one in found])}
 
 
 def detect(known: Known, params: Known) -> Facts:
@@ -86,4 +88,4 @@ def grow(known: Known, params: Known) -> Facts:
     mask = known.get("mask")
     if mask is None:
         return {}
-    return {"mask": shaped(*unit_mask(require_mask(mask)).shape)}
+    return {"mask": named(shaped(*unit_mask(require_mask(mask)).shape), files_of(mask))}

@@ -18,6 +18,7 @@ from ._folders import left_out
 from ._headers import headers
 from ._images import common_batch, per_variation
 from ._masks import bounding_box, unit_mask
+from ._pairs import named, notice_crossed
 from ._pictures import MAX_PIXELS
 from ._ports import require_image, require_mask
 from ._windows import Fit, Window, fit_mask, plan_fit, plan_window, require_bounded
@@ -37,7 +38,8 @@ def load(known: Known, params: Known) -> Facts:
     size = len(found), found[0].height, found[0].width
     opaque = not any(one.transparent for one in found)
     mask = torch.zeros(1).expand(*size) if opaque else shaped(*size)
-    return {"image": shaped(*size, 3), "mask": sketch(mask)}
+    names = [one.path.name for one in found]
+    return {"image": named(shaped(*size, 3), names), "mask": sketch(mask)}
 
 
 def save(known: Known, params: Known) -> None:
@@ -65,6 +67,8 @@ def fit(known: Known, params: Known) -> Facts:
     require_image(image)
     plane = torch.zeros(1).expand(image.shape[:3]) if mask is None else shaped(*image.shape[:3]) if mask is ... else \
         unit_mask(require_mask(mask, image))
+    if mask is not None and mask is not ...:
+        notice_crossed(image, mask)
     plan = plan_fit(image.shape[1], image.shape[2], params["multiple"], params["size"], params["mode"],
                     params["square"])
     require_bounded(plan, params["size"], params["multiple"])
@@ -110,6 +114,7 @@ def masked(known: Known, image: str = "image", mask: str = "mask") -> tuple[Tens
         unit_mask(require_mask(plane, picture if picture is None else require_image(picture, image), mask), mask)
     if picture is None or plane is None:
         return None
+    notice_crossed(picture, plane)
     one, other = common_batch(**{image: picture, mask: plane})
     return one, other
 

@@ -28,6 +28,7 @@ from ._masks import (
     lost_components,
     unit_mask,
 )
+from ._pairs import files_of, named
 from ._ports import Image, LatentMask, Mask, Vae, require_image, require_mask
 
 FAR = 10_000_000  # pixels; no picture is so wide
@@ -248,7 +249,10 @@ def _boxes(mask: Tensor | None, image: Tensor | None, box: list[int] | None) -> 
 
 
 def _check_grow(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
-    return rehearse(grow, known, params) if cheap(known.get("mask")) else check_grow(known, params)
+    mask = known.get("mask")
+    if not cheap(mask):
+        return check_grow(known, params)
+    return {"mask": named(rehearse(grow, known, params)["mask"], files_of(mask))}
 
 
 @node("mask.grow", check=_check_grow)
