@@ -10,7 +10,7 @@ from . import recall
 from .cache import DiskCache
 from .context import Context
 from .errors import BadInput, Problem, WorkflowError
-from .events import CancelToken, Event, Listener, ModelMoved, NodeFinished
+from .events import CancelToken, Event, Listener, ModelMoved, NodeFinished, NodeStarted
 from .execute import execute
 from .findings import Report
 from .loading import Loaded, Source, load, pack, shipped
@@ -18,6 +18,7 @@ from .models import ModelDescription, moves_heard_by
 from .paths import home
 from .plan import Plan
 from .session import environment, parse_size, resolve_device, session
+from .waiting import waiting_in
 
 
 @dataclass
@@ -162,12 +163,12 @@ def run_loaded(
     models, kept = session(where, parse_size(memory))
     plan = loaded.plan()
     _require_room(plan, loaded.out)
-    if _fetch(plan):
-        plan = loaded.plan()  # what could not be checked without the models' configurations
     events: list[Event] = []
     disk = DiskCache(home() / "cache", environment(where)) if cache else None
     ctx = Context(models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk,
                   bare=not metadata)
+    if _fetch(plan, ctx):
+        plan = loaded.plan()  # what could not be checked without the models' configurations
     if metadata:
         ctx.metadata[recall.CHUNK] = recall.record(plan, loaded.registry, loaded.recorded_names)
     recall.remember(plan)
@@ -209,21 +210,32 @@ def _require_room(plan: Plan, out: Path) -> None:
         )
 
 
-def _fetch(plan: Plan) -> bool:
+def _fetch(plan: Plan, ctx: Context) -> bool:
     """Bring every model to this machine; True if something was downloaded.
 
     Raises:
         WorkflowError: a model cannot be had; names the node that asks for it.
+        Cancelled: the user asked to stop.
     """
     problems: list[Problem] = []
     downloaded = False
-    for step in plan.steps:
-        for value in step.known or ():
-            if isinstance(value, ModelDescription):
-                try:
-                    downloaded |= value.fetch()
-                except BadInput as error:
-                    problems.append(error.at(step.name))
+    blamed = [False] * len(plan.steps)
+    for index, step in enumerate(plan.steps):
+        models = [value for value in step.known or () if isinstance(value, ModelDescription)]
+        blamed[index] = any(blamed[source] for source in step.sources)  # what is missing there is missing here too
+        if blamed[index] or not models:
+            continue
+        ctx.node = step.name
+        if not all(getattr(model, "known", True) for model in models):
+            ctx.emit(NodeStarted(step.name, step.spec.id))
+        try:
+            with waiting_in(ctx):
+                for model in models:
+                    downloaded |= model.fetch()
+        except BadInput as error:
+            problems.append(error.at(step.name))
+            blamed[index] = True
+    ctx.node = ""
     if problems:
         raise WorkflowError(dict.fromkeys(problems))
     return downloaded

@@ -18,6 +18,7 @@ from .events import Warned
 from .findings import Findings
 from .pairing import Link, pair
 from .spec import NodeSpec, Registry
+from .waiting import looking_in
 from .workflow import Workflow
 
 
@@ -75,7 +76,8 @@ class Checker:
         order = self._order(targets)
         blamed = {problem.node for problem in self.found.problems}
         ready = [name for name in order if name not in blamed and name in nodes.settings]
-        known = pair(ready, nodes.specs, nodes.settings, wires.links, self.found)
+        with looking_in(tuple(nodes.reader.roots)):
+            known = pair(ready, nodes.specs, nodes.settings, wires.links, self.found)
         if self.found.problems:
             raise WorkflowError(self.found.problems, self.found.warnings)
         return Checked(

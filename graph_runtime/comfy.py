@@ -24,6 +24,7 @@ from .comfy_host import (
     host_folder,
     input_pictures,
     metadata_allowed,
+    model_folders,
     model_manager,
     resolve_path,
 )
@@ -31,11 +32,13 @@ from .context import Context
 from .digests import digest
 from .errors import BadInput, NodeError, Problem, did_you_mean, shorten
 from .memory import retried
+from .models import ModelDescription
 from .notices import hearing
 from .paths import home
 from .session import environment
 from .settings import Setting, settings_of
 from .spec import NodeSpec, Registry
+from .waiting import looking_in, waiting_in
 from .widgets import display_name, host_id, input_types, settings_from_widgets
 
 # values in and out
@@ -136,8 +139,11 @@ class HostNode:
             ctx.node = display_name(spec.id)
             ctx.check_cancelled()
             try:
-                with hearing() as said:
+                with hearing() as said, waiting_in(ctx), looking_in(model_folders()):
                     outputs = _call(spec, _arguments(spec, inputs), ctx)
+                    if spec.static and any([value.fetch() for value in outputs if isinstance(value, ModelDescription)]):
+                        said.clear()  # it is known now, and says more
+                        outputs = _call(spec, _arguments(spec, inputs), ctx)
                 for message in said:
                     ctx.warn(message)
             except BadInput as error:

@@ -50,7 +50,7 @@ def host_folder(kind: str) -> Path | None:
     return Path(found) if isinstance(found, (str, os.PathLike)) else None
 
 
-def _model_folders() -> list[Path]:
+def model_folders() -> tuple[Path, ...]:
     """Where the host keeps models: its own word and its user's, so links in it are followed."""
     folders: list[Path] = []
     for kind in ("checkpoints", "diffusers", "loras", "diffusion_models"):
@@ -59,7 +59,7 @@ def _model_folders() -> list[Path]:
         except KeyError:  # a host that does not know this kind
             continue
     models = getattr(_host("folder_paths"), "models_dir", None)
-    return [*folders, Path(models)] if isinstance(models, str) else folders
+    return (*folders, Path(models)) if isinstance(models, str) else tuple(folders)
 
 
 def metadata_allowed() -> bool:
@@ -104,7 +104,7 @@ def _model_path(parameter: str, value: str) -> str:
     """A model's folder or file among the host's models, in its input or output folder; else the name as it is."""
     relative = not Path(value).is_absolute() and ".." not in Path(value).parts and not value.startswith("~")
     local = value.endswith((".safetensors", ".ckpt", ".bin", ".pt", ".pth")) or "/" in value or os.sep in value
-    for folder in _model_folders() if relative else ():
+    for folder in model_folders() if relative else ():
         found = folder / value
         if found.is_file() or (found / "model_index.json").is_file() or (local and found.exists()):
             return str(found)
@@ -113,7 +113,7 @@ def _model_path(parameter: str, value: str) -> str:
         return str(resolve_inside(value, roots))
     if not relative or value.endswith((".safetensors", ".ckpt", ".bin", ".pt", ".pth")):
         raise BadInput(parameter, found=repr(value), fix="put it there, or name an embedded model or a hub id",
-                       expected="a model below " + " or ".join(str(root) for root in [*_model_folders(), *roots]))
+                       expected="a model below " + " or ".join(str(root) for root in [*model_folders(), *roots]))
     return value
 
 

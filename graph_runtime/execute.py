@@ -11,6 +11,7 @@ from .events import NodeFinished, NodeStarted, RunFinished, RunStarted
 from .memory import is_out_of_memory, retried
 from .notices import hearing
 from .plan import Plan, Step
+from .waiting import waiting_in
 
 
 def execute(
@@ -56,7 +57,7 @@ def execute(
                 readers[slot] -= 1
                 if not readers[slot]:
                     values[slot] = None
-            with hearing() as said:
+            with hearing() as said, waiting_in(ctx):
                 outputs = _call(step, arguments, ctx)
             for message in said:
                 ctx.warn(message)

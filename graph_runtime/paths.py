@@ -103,6 +103,7 @@ class Reader:
         Raises:
             BadInput: outside what may be read, not there, unreadable, or a folder where a file is wanted.
         """
+        value = self._slashed(value, trusted)
         if role.kind == "model" and not self._is_local_model(value, trusted):
             return None, None
         path = self._permitted(value, trusted)
@@ -116,8 +117,9 @@ class Reader:
         except FileNotFoundError:
             if self.out is not None and path.suffix == ".safetensors" and path.is_relative_to(self.out.resolve()):
                 return path, None
+            windows = ", a path as Windows writes it" if "\\" in value else ""
             raise BadInput(
-                None, found=f"no such file: {shown}", expected="a file that exists",
+                None, found=f"no such file: {shown}{windows}", expected="a file that exists",
                 fix=f"put it there, or correct the path: looked for {path}"
             ) from None
         except (OSError, ValueError) as error:
@@ -148,6 +150,15 @@ class Reader:
                     expected="files below " + " or ".join(map(str, allowed)),
                     fix="copy the file there, or type the model's path yourself on the command line",
                 )
+
+    def _slashed(self, value: str, trusted: bool) -> str:
+        """A path that Windows wrote, with slashes, where that is there and the other is not."""
+        slashed = value.replace("\\", "/")
+        if os.sep != "/" or slashed == value or not is_possible(value):
+            return value
+        places = [Path()] if trusted else [*self.roots, *([self.out] if self.out else [])]
+        there = [any(exists(place / expand(text)) for place in places) for text in (value, slashed)]
+        return slashed if there == [False, True] else value
 
     def _is_local_model(self, value: str, trusted: bool) -> bool:
         path = Path(value)

@@ -13,7 +13,7 @@ from ..graph_runtime import BadInput, Context
 from ._augment import Augment
 from ._exemplar_output import Run, Sheets, append_line, finish
 from ._exemplar_training import Encoders, ExemplarDenoiser, Objective, Recipes, Source, prepare, widen
-from ._ports import describe
+from ._ports import describe, has_fact
 from ._schedule import alphas_cumprod, check_prediction_type
 from ._tensors import require_denoiser
 from ._trainer import Precision, Progress, Recipe, Trainer, precision_of
@@ -125,7 +125,7 @@ def _fit(parts: Parts, settings: Settings, ctx: Context, run: Run, trainer: Trai
 def require_parts(parts: Parts) -> None:
     """Raise BadInput unless the parts fit together."""
     require_denoiser(parts.denoiser)
-    if not hasattr(parts.encoder, "image_size"):
+    if not has_fact(parts.encoder, "image_size"):
         raise BadInput("exemplar_encoder", found=describe(parts.encoder),
                        expected="the description of an exemplar encoder",
                        fix="wire the output of model.paint_by_example, or of model.exemplar_encoder for a new one")

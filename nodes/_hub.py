@@ -3,15 +3,14 @@
 Only what is used is fetched: configurations, the tokenizer, and one variant of the safetensors weights of each part.
 """
 
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..graph_runtime import ModelError
+from ._hub_client import Wanted, download, listing
 from ._model_files import FAMILIES, FLAT, PARTS, PICKLES, ModelFolder, Weights, pickled
 
 EXTRAS = ("feature_extractor/preprocessor_config.json", "preprocessor_config.json", "tokenizer.json", "vocab.json",
@@ -29,6 +28,7 @@ class HubModel:
         variant: file variant asked for, or None.
         prediction: a prediction type that overrides the scheduler's own.
         family: what kind of model is wanted, which says what parts it must have.
+        near: a folder or file on this machine that may have been meant, for messages.
     """
 
     repository: str
@@ -36,6 +36,7 @@ class HubModel:
     variant: str | None = None
     prediction: str | None = None
     family: str = "stable_diffusion"
+    near: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
@@ -102,47 +103,13 @@ class HubModel:
         return FAMILIES[self.family]
 
     def _download(self) -> ModelFolder:
-        from huggingface_hub import HfApi, snapshot_download
-
-        with downloading(self.name, "model"):
-            names = HfApi().list_repo_files(self.repository, revision=self.revision)
-            wanted = needed_files(names, self._parts(), self.variant, self.name)
-            wanted += [name for name in names if name.startswith(EXTRAS)]
-            root = snapshot_download(self.repository, revision=self.revision, allow_patterns=wanted)
-        _resolved[self] = self._complete(Path(root))
+        asked = Wanted(self.repository, self.revision, "model", self.near)
+        found = listing(asked)
+        wanted = needed_files(found.names, self._parts(), self.variant, self.name)
+        wanted += [name for name in found.names if name.startswith(EXTRAS)]
+        root = download(asked, wanted, found.sizes)
+        _resolved[self] = self._complete(root)
         return _resolved[self]
-
-
-@contextmanager
-def downloading(name: str, what: str) -> Iterator[None]:
-    """Around what fetches `name`, a `what`, from the hub: one message for all the ways in which that fails.
-
-    Raises:
-        ModelError: the user forbade the network, or the client failed; the message says where was looked.
-    """
-    from huggingface_hub import constants
-
-    cache = constants.HF_HUB_CACHE
-    if offline():
-        raise ModelError("source", found=f"{name}, which is not in {cache}, and no network is to be used "
-                         "(INLAY_OFFLINE or HF_HUB_OFFLINE is set)", expected=f"a {what} that is on this machine",
-                         fix=f"unset the variable once to download it, or name the {what}'s file or folder")
-    try:
-        yield
-    except ModelError:
-        raise
-    except Exception as error:  # the client raises its own, httpx's and requests' errors
-        text = (str(error).strip().splitlines() or [""])[0][:160]
-        raise ModelError("source", found=f"{name}: {type(error).__name__}: {text}; not in the cache either ({cache})",
-                         expected="a hub repository that can be read",
-                         fix="check the spelling and the network; a gated model needs its licence accepted and "
-                             "`hf auth login`") from error
-
-
-def offline() -> bool:
-    """True when the user forbade the network."""
-    return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on")
-               for name in ("INLAY_OFFLINE", "HF_HUB_OFFLINE"))
 
 
 def needed_files(names: Iterable[str], parts: Iterable[str], variant: str | None, repository: str) -> list[str]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..graph_runtime import BadInput
 from ._condition import to_host
-from ._ports import describe
+from ._ports import describe, has_fact
 
 Tiling = Literal["auto", "on", "off"]
 TILE_ABOVE = 1280 * 1280  # pixels; above this the VAE's own activations outgrow everything else
@@ -65,6 +65,6 @@ def tiled(vae: Any, tiling: Tiling, pixels: int) -> Iterator[None]:
 
 def require_vae(vae: Any) -> None:
     """Raise BadInput unless `vae` describes a VAE."""
-    if not hasattr(vae, "scaling_factor"):
+    if not has_fact(vae, "scaling_factor"):
         raise BadInput("vae", found=describe(vae), expected="the description of a VAE",
                        fix="wire the vae output of a model node")

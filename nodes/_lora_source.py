@@ -1,15 +1,17 @@
 """Where a LoRA file is: a path, a folder that holds one, or a hub repository."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.errors import shorten
-from ._hub import downloading
+from ._hub_client import Listing, Wanted, download, listing
 from ._model_files import PICKLES, pickled
-from ._source import HUB_ID
+from ._source import HUB_ID, near_local
 
-USUAL = ("pytorch_lora_weights.safetensors", "lora.safetensors")  # what diffusers' and peft's tools call it, and ours
+#: What diffusers' and peft's tools call it, and ours.
+USUAL = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors", "lora.safetensors")
+CONFIG = "adapter_config.json"  # where peft keeps α
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,13 @@ class LoraSource:
         path: the file; empty while it is not here.
         repository: `owner/name`, or empty.
         revision: branch, tag or commit; None for the default branch.
+        near: a file on this machine that may have been meant, for messages.
     """
 
     path: str = ""
     repository: str = ""
     revision: str | None = None
+    near: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
@@ -39,12 +43,11 @@ class LoraSource:
         """
         if self.path:
             return self
-        from huggingface_hub import HfApi, hf_hub_download
-
-        with downloading(self.repository, "LoRA"):
-            names = HfApi().list_repo_files(self.repository, revision=self.revision)
-            path = hf_hub_download(self.repository, _only(names, self.repository), revision=self.revision)
-        return LoraSource(str(path), self.repository, self.revision)
+        asked = Wanted(self.repository, self.revision, "LoRA", self.near)
+        found: Listing = listing(asked)
+        name = _only(list(found.names), self.repository)
+        beside = [other for other in found.names if other == str(Path(name).with_name(CONFIG).as_posix())]
+        return LoraSource(str(download(asked, [name, *beside], found.sizes) / name), self.repository, self.revision)
 
 
 def locate_lora(source: str, revision: str | None = None) -> LoraSource:
@@ -85,7 +88,7 @@ def _cached(repository: str, revision: str | None) -> LoraSource:
         names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.safetensors"))
         return LoraSource(str(root / _only(names, repository)), repository, revision)
     except (OSError, ValueError, ModelError):  # not there, or not whole
-        return LoraSource("", repository, revision)
+        return LoraSource("", repository, revision, near_local(repository))
 
 
 def _only(names: list[str], where: str) -> str:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Port
+from ..graph_runtime.models import ModelDescription
 
 Image = Annotated[Float[Tensor, "b h w 3"], Port("IMAGE", "RGB in [0, 1]")]
 Mask = Annotated[Float[Tensor, "b h w"], Port("MASK", "1 = repaint, 0 = keep")]
@@ -86,6 +87,13 @@ def require_mask(mask: Tensor, image: Tensor | None = None, port: str = "mask") 
             fix="load as many masks as pictures",
         )
     return mask
+
+
+def has_fact(value: Any, name: str) -> bool:
+    """True if a model's description knows something by that name. Never reads it: that may download the model."""
+    if not isinstance(value, ModelDescription):
+        return hasattr(value, name)
+    return hasattr(type(value), name) or name in vars(value) or has_fact(getattr(value, "inner", None), name)
 
 
 def describe(value: Any) -> str:

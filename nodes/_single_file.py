@@ -15,6 +15,7 @@ from torch import nn
 
 from ..graph_runtime import ModelError
 from ._checkpoint_claims import schedule_of
+from ._hub_client import Wanted, download, listing
 from ._layouts import UNET, VAE, infer, marks_in, text_prefix
 from ._model_files import Weights
 from ._model_readers import read_header, stamp_of
@@ -147,23 +148,26 @@ class SingleFile:
         Raises:
             ModelError: it is nowhere, and the network is not to be used or fails.
         """
-        from huggingface_hub import constants, snapshot_download
-
-        from ._hub import offline
-
         folder = self._local_tokenizer()
         if folder is not None:
             return folder
-        found = f"no tokenizer: neither in {self.path.parent / 'tokenizer'} nor in {constants.HF_HUB_CACHE}"
-        fix = f"put the files of {TOKENIZER} (vocab.json, merges.txt) into a folder `tokenizer` beside the file"
-        if offline():
-            raise ModelError(None, found=f"{found}, and no network is to be used", expected="CLIP's vocabulary",
-                             fix=fix)
+        wanted = Wanted(TOKENIZER, None, "tokenizer")
         try:
-            return Path(snapshot_download(TOKENIZER, allow_patterns=TOKENIZER_FILES))
-        except Exception as error:
-            raise ModelError(None, found=f"{found}; downloading it failed ({type(error).__name__})",
-                             expected="CLIP's vocabulary", fix=fix) from error
+            found = listing(wanted)
+            return download(wanted, [name for name in found.names if name in TOKENIZER_FILES], found.sizes)
+        except ModelError as error:
+            raise ModelError(
+                "source", expected="CLIP's vocabulary",
+                found=f"no tokenizer for {self.name}: none in {self.path.parent / 'tokenizer'}; {error.found}",
+                fix=f"put the files of {TOKENIZER} (vocab.json, merges.txt) into a folder `tokenizer` beside the file; "
+                    f"or {error.fix}") from error
+
+    def fetch_tokenizer(self) -> bool:
+        """Bring the vocabulary to this machine; True if that took a download."""
+        if self._local_tokenizer() is not None:
+            return False
+        self.tokenizer_folder()
+        return True
 
     def _local_tokenizer(self) -> Path | None:
         beside = self.path.parent / "tokenizer"

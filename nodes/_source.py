@@ -1,11 +1,15 @@
 """From what a person typed to where the model is: an embedded name, a folder, a single file or a hub id."""
 
 import re
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.errors import did_you_mean, shorten
+from ..graph_runtime.notices import notice
+from ..graph_runtime.waiting import places
 from ._model_files import EMBEDDED, FLAT, PICKLES, ModelFolder, pickled
 
 #: Which node names a model of each family.
@@ -32,11 +36,48 @@ def locate(source: str, *, revision: str | None = None, variant: str | None = No
     if HUB_ID.fullmatch(source):
         from ._hub import HubModel
 
-        return HubModel(source, revision, variant, prediction, family)
+        near = near_local(source)
+        model = HubModel(source, revision, variant, prediction, family, near)
+        if near and not model.known:
+            notice(f"{source!r} is no folder or file here and is taken for a hub id; did you mean {near!r}?")
+        return model
+    if re.match(r"[A-Za-z]:[\\\\/]", source) or "\\" in source:
+        raise ModelError("source", found=f"{shorten(source)}, a path as Windows writes it", expected="a path on this "
+                         "machine, with /", fix="correct the path: nothing lies there, with / either")
     names = [name for name, (_, kind) in EMBEDDED.items() if kind == family]
     raise ModelError("source", found=shorten(source), expected=", ".join([*map(repr, names), "a hub id such as "
                      "'owner/name'"]) + ", a diffusers folder or a .safetensors file that exists",
-                     fix=f"{did_you_mean(source, names)}; a path must exist where it is looked for")
+                     fix=f"{did_you_mean(source, [*names, *_beside()])}; a path must exist where it is looked for")
+
+
+def near_local(source: str) -> str:
+    """A folder or file on this machine whose name is nearly `source`, or empty: a misspelt path looks like a hub id."""
+    inner = Path(source)
+    for root in places():
+        folder = _nearly(root, inner.parent.name, exact=True) if len(inner.parts) == 2 else None
+        if folder is not None and (found := _nearly(folder, inner.name)) is not None:
+            return found.relative_to(root).as_posix()
+    return ""
+
+
+def _nearly(folder: Path, name: str, exact: bool = False) -> Path | None:
+    """What is called `name` in a folder, or nearly so; `exact`: a folder."""
+    names = [entry for entry in _entries(folder) if not exact or (folder / entry).is_dir()]
+    near = [name] if name in names else get_close_matches(name, names, n=1, cutoff=0.7)
+    return folder / near[0] if near else None
+
+
+def _entries(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in islice(folder.iterdir(), 2000) if not entry.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _beside() -> list[str]:
+    """Names of what may be a model in the folders where a relative path is looked for."""
+    return [name for root in places() for name in _entries(root)
+            if name.endswith(".safetensors") or (root / name / "model_index.json").is_file()]
 
 
 def _embedded(name: str, variant: str | None, prediction: str | None, family: str) -> ModelFolder:

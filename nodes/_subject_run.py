@@ -25,7 +25,7 @@ from ._libraries import drawing
 from ._lora import Layout, Pair, stored_names
 from ._lora_part import weights_hash
 from ._lora_source import LoraSource
-from ._ports import describe
+from ._ports import describe, has_fact
 from ._schedule import alphas_cumprod, check_prediction_type
 from ._tensors import require_denoiser
 from ._trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, generator_of, write_tensors
@@ -192,7 +192,7 @@ def _require_subject(parts: Parts, ctx: Context) -> None:
     if hasattr(parts.denoiser, "adapters"):
         raise BadInput("denoiser", found=f"the {parts.denoiser.label}", expected="a base model, without LoRAs",
                        fix="wire the model node itself; the finished LoRA can be stacked on others")
-    if not hasattr(parts.encoder, "image_size"):
+    if not has_fact(parts.encoder, "image_size"):
         raise BadInput("exemplar_encoder", found=describe(parts.encoder), expected="an exemplar encoder",
                        fix="wire the exemplar_encoder output of model.paint_by_example")
     if not hasattr(parts.photos, "pairs"):

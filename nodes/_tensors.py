@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ._ports import describe
+from ._ports import describe, has_fact
 
 
 @contextmanager
@@ -54,6 +54,6 @@ def require_latent_mask(mask: Any, latent: Tensor, port: str = "latent_mask") ->
 
 def require_denoiser(denoiser: Any) -> None:
     """Raise BadInput unless `denoiser` describes a UNet."""
-    if not hasattr(denoiser, "cross_attention_dim"):
+    if not has_fact(denoiser, "cross_attention_dim"):
         raise BadInput("denoiser", found=describe(denoiser), expected="the description of a UNet",
                        fix="wire the denoiser output of a model node")

@@ -56,6 +56,10 @@ class TextEncoderPart(Part):
         described.check()
         return described
 
+    def fetch(self) -> bool:
+        """Download what is not here yet, the tokenizer of a single file included."""
+        return super().fetch() | (self.origin.fetch_tokenizer() if hasattr(self.origin, "fetch_tokenizer") else False)
+
     @property
     def hidden_size(self) -> int:
         """Width of an embedding."""

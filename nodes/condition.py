@@ -27,6 +27,7 @@ from ._ports import (
     TextEncoder,
     Vae,
     describe,
+    has_fact,
     require_finite,
     require_image,
     require_mask,
@@ -45,7 +46,7 @@ class Conditioned(NamedTuple):
 
 def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     encoder = known.get("text_encoder")
-    if encoder is not None and hasattr(encoder, "image_size"):
+    if encoder is not None and has_fact(encoder, "image_size"):
         raise BadInput("text_encoder", found=f"the {encoder.label}", expected="a text encoder",
                        fix="use condition.exemplar with it: it looks at a picture")
     syntax = params.get("syntax")
@@ -85,8 +86,8 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
     Raises:
         BadInput: a text that is no Unicode (half of a surrogate pair).
     """
-    if not hasattr(text_encoder, "hidden_size"):
-        exemplar_there = hasattr(text_encoder, "image_size")
+    if not has_fact(text_encoder, "hidden_size"):
+        exemplar_there = has_fact(text_encoder, "image_size")
         raise BadInput("text_encoder", found=describe(text_encoder), expected="the description of a text encoder",
                        fix="this is an exemplar encoder: use condition.exemplar with it" if exemplar_there
                        else "wire the text_encoder output of a model node")
@@ -134,7 +135,7 @@ def _check_exemplar(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapp
 
 
 def _require_exemplar_encoder(encoder: Any) -> None:
-    if not hasattr(encoder, "image_size") or not hasattr(encoder, "width"):
+    if not has_fact(encoder, "image_size") or not has_fact(encoder, "width"):
         found = f"the {encoder.label}" if hasattr(encoder, "label") else describe(encoder)
         raise BadInput("exemplar_encoder", found=found, expected="an exemplar encoder",
                        fix="wire the exemplar_encoder output of model.paint_by_example" + (

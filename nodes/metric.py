@@ -14,7 +14,18 @@ from ._folders import find_pictures, left_out
 from ._masks import bounding_box
 from ._metrics import WINDOW, frechet, similarity_map
 from ._pictures import read_picture
-from ._ports import Clip, Dino, Image, Mask, Value, describe, require_finite, require_image, require_mask
+from ._ports import (
+    Clip,
+    Dino,
+    Image,
+    Mask,
+    Value,
+    describe,
+    has_fact,
+    require_finite,
+    require_image,
+    require_mask,
+)
 from ._seeing import picture_vectors, unit
 from ._tensors import plain_mode
 
@@ -141,7 +152,7 @@ def lpips(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
 
 
 def _eyes(port: str, seeing: Any, *, words: bool = False) -> None:
-    if not hasattr(seeing, "image_size") or getattr(seeing, "part", "") not in ("clip", "dino"):
+    if not has_fact(seeing, "image_size") or getattr(seeing, "part", "") not in ("clip", "dino"):
         raise BadInput(port, found=describe(seeing), expected="the description of an encoder",
                        fix="wire model.clip or model.dino")
     if words and seeing.part != "clip":

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 from inlay.graph_runtime import ModelError
-from inlay.nodes import _hub
+from inlay.nodes import _hub, _hub_client
 from inlay.nodes.model import exemplar_encoder, paint_by_example, stable_diffusion
 
 
@@ -66,7 +66,8 @@ def test_no_network_is_said_with_the_folder_that_was_searched(hub, monkeypatch):
 
     monkeypatch.delenv("INLAY_OFFLINE", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(HfApi, "list_repo_files", fail)
+    monkeypatch.setattr(_hub_client, "_silent", {})
+    monkeypatch.setattr(HfApi, "model_info", fail)
     with pytest.raises(ModelError) as caught:
         stable_diffusion("someone/tiny").vae.load("cpu")
     assert "no route to host" in caught.value.found
@@ -140,24 +141,14 @@ PBE = ["model_index.json", "feature_extractor/preprocessor_config.json", "image_
 
 
 def test_only_what_paint_by_example_needs_is_fetched(hub, monkeypatch):
-    import huggingface_hub
-
     asked = {}
 
-    class Api:
-        def list_repo_files(self, repository, revision=None):
-            return PBE
+    def fetch(wanted, names, sizes):
+        asked["files"] = names
+        raise ModelError("source", found="far enough", expected="", fix="")
 
-    def snapshot(repository, revision=None, allow_patterns=None, **others):
-        if others.get("local_files_only"):
-            raise FileNotFoundError(repository)
-        asked["files"] = allow_patterns
-        raise ConnectionError("far enough")
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
-    monkeypatch.delenv("INLAY_OFFLINE", raising=False)
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(_hub, "listing", lambda wanted: _hub_client.Listing(tuple(PBE), {}))
+    monkeypatch.setattr(_hub, "download", fetch)
     with pytest.raises(ModelError):
         paint_by_example("someone/pbe").exemplar_encoder.load("cpu")
     assert {"image_encoder/model.safetensors", "feature_extractor/preprocessor_config.json",

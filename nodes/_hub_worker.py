@@ -1,0 +1,27 @@
+"""Downloads files of one hub repository, in a process of its own: a process can be stopped at once, a thread cannot.
+
+Run as a file, with a JSON object on stdin: `repository`, `revision`, `names`. Prints one JSON object: `root`, or
+`kind`, `kinds` and `text` of what failed. The hub's own client resumes what an earlier try has left.
+"""
+
+import json
+import sys
+
+
+def main() -> None:
+    """Fetch and answer."""
+    asked = json.load(sys.stdin)
+    try:
+        from huggingface_hub import snapshot_download
+
+        root = snapshot_download(asked["repository"], revision=asked["revision"], allow_patterns=asked["names"],
+                                 max_workers=4)
+        answer: dict[str, object] = {"root": str(root)}
+    except Exception as error:  # told to the process that asked, which names it
+        answer = {"kind": type(error).__name__, "kinds": [kind.__name__ for kind in type(error).__mro__],
+                  "text": str(error)}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()
