@@ -219,7 +219,7 @@ def unheard(table: Table, said: Mapping[str, Any], besides: tuple[str, ...] = ()
 def name_unheard(where: str, found: list[str]) -> None:
     """One warning for all that a file says and nobody uses."""
     if found:
-        shown = "; ".join(found[:12]) + (f"; and {len(found) - 12} more" if len(found) > 12 else "")
+        shown = "; ".join(found[:40]) + (f"; and {len(found) - 40} more" if len(found) > 40 else "")
         notice(f"not used of {where}: {shown}")
 
 
