@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from . import kept_digests
-from .kept_digests import State
+from .kept_digests import State, keep, recall
 
 _LARGE = 8 * 2**20  # bytes from which a digest is kept between processes: less is read as soon as it is looked up
 _SAMPLED = 64 * 2**20  # above this size, older records know weights by their size and first part
@@ -78,14 +77,14 @@ def file_sha256(path: Path) -> str:
         state = _state(stream.fileno())
         settled = time.time_ns() - max(state[3:]) > _SETTLED_NS
         large = state[2] >= _LARGE
-        if settled and (known := _known.get(state) or (kept_digests.recall(state) if large else None)):
+        if settled and (known := _known.get(state) or (recall(state) if large else None)):
             _known[state] = known
             return known
         found = hashlib.file_digest(stream, "sha256").hexdigest()
         if settled and _state(stream.fileno()) == state:  # nobody wrote while it was read
             _known[state] = found
             if large:
-                kept_digests.keep(state, found)
+                keep(state, found)
     return found
 
 

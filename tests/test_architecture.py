@@ -18,7 +18,7 @@ HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths",
 WEB = {"fastapi", "starlette", "uvicorn", "aiohttp", "flask", "gradio"}
 HEAVY = {"diffusers", "transformers", "peft", "accelerate", "cv2", "torchvision", "matplotlib", "scipy"}
 FORBIDDEN = {"eval", "exec", "compile", "os.system", "pickle.load", "pickle.loads"}
-PURE = {"spec", "tensors", "digests", "errors", "context", "models", "events", "notices", "waiting", ""}  # nodes see it
+PURE = {"spec", "tensors", "digests", "errors", "context", "models", "memory", "events", "notices", "waiting", ""}
 EDGE = {"api", "loading", "cli", "comfy", "comfy_host", "docs", "server", "sweep", "recipe"}  # may look at the nodes
 
 
