@@ -19,7 +19,9 @@ def _own_home(tmp_path_factory, monkeypatch):
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that need an NVIDIA GPU are named as not run where there is none."""
+    """Tests that need an NVIDIA GPU are named as not run where there is none; names are the same in every process."""
+    if unsteady := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"names that differ between processes (give parametrize its ids=…): {unsteady}")
     if any(item.get_closest_marker("cuda") for item in items):
         import torch
 

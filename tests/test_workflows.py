@@ -134,6 +134,7 @@ def test_painting_by_example_changes_the_hole_alone_and_puts_the_thing_there(tmp
     assert (seen.kind, seen.colour, seen.wall) == ("sofa", "blue", "pink")
 
 
+@pytest.mark.slow
 def test_a_training_workflow_in_two_processes_writes_one_model(tmp_path):
     """As `accelerate launch` starts it: the same graph in each process, one of which writes."""
     import subprocess
@@ -226,6 +227,7 @@ def test_the_sample_subject_goes_into_a_room_with_its_pattern_and_changes_nothin
     assert min(_worn(without, "purple", "orange")[1]) < 0.1  # the base alone knows no pattern
 
 
+@pytest.mark.slow
 def test_a_subject_is_learned_from_photos_alone_and_its_file_is_used(tmp_path):
     made = inlay.run("subject_lora_train", out=tmp_path, epochs=1, batch_size=200, variations=2)
     file = next(tmp_path.glob("subject-*/lora.safetensors"))

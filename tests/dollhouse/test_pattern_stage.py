@@ -1,6 +1,7 @@
 """The autoencoder's second lesson: patterned pictures, and latents of plain ones that stay where they were."""
 
 import numpy as np
+import pytest
 import torch
 from diffusers import AutoencoderKL
 from inlay.dollhouse import _pattern_stage as stage
@@ -17,6 +18,7 @@ def test_scenes_wear_patterns_in_two_different_colours():
     assert len({scene.second_colour for scene in scenes}) > 5
 
 
+@pytest.mark.slow
 def test_plain_latents_stay_where_they_were_and_the_checkpoint_is_what_was_learned(tmp_path, monkeypatch):
     torch.manual_seed(0)
     vae = AutoencoderKL(**TINY).eval()

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from inlay.dollhouse._loop import Plan, fit, step_generator
 from inlay.dollhouse._workers import in_workers
@@ -27,6 +28,7 @@ def _one_worker(folder):
     fit(Plan("line", 3, 0.1, warmup=1), folder, model, loss_of, device=CPU)
 
 
+@pytest.mark.slow
 def test_two_workers_learn_what_one_learns_from_both_batches(tmp_path):
     in_workers(2, _two_workers, tmp_path / "two")
     in_workers(1, _one_worker, tmp_path / "one")

@@ -270,6 +270,7 @@ def workflow(pictures, sd, clip, **settings):
             "exemplar_encoder": "encoder.exemplar_encoder", "photos": "photos.photos"}}}}
 
 
+@pytest.mark.slow
 def test_killed_from_outside_the_command_goes_on_to_the_same_model(pictures, shared_sd, clip):
     flow = pictures / "flow.json"
     flow.write_text(json.dumps(workflow(pictures, shared_sd, clip, steps=25, save_every=3)))

@@ -150,6 +150,7 @@ def test_resuming_keeps_the_memory_layout_that_the_fused_optimizer_relies_on(tmp
     assert torch.equal(resumed.weight, whole.weight)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(textwrap.dedent(f"""
@@ -367,6 +368,7 @@ def test_no_average_gives_the_last_weights(tmp_path):
     assert torch.equal(trainer.result()["line.weight"], model.line.weight)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(tmp_path):
     script = tmp_path / "both.py"
     script.write_text(textwrap.dedent(f"""
