@@ -85,7 +85,7 @@ def test_what_cannot_be_kept_is_read_again(tmp_path, settled, monkeypatch):
 
 
 def test_a_file_that_has_just_changed_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(kept_digests, "keep", lambda *state: pytest.fail("kept too early"))
+    monkeypatch.setattr(digests, "keep", lambda *state: pytest.fail("kept too early"))
     file_sha256(large(tmp_path / "model.safetensors"))
 
 
