@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ._facts import same_values
 from ._text_encoder import TextModule
 
 Kind = Literal["text", "exemplar"]
@@ -15,12 +16,14 @@ _TOKENIZING = threading.Lock()  # its first call may still take off what its own
 
 @dataclass(frozen=True)
 class ConditioningFacts:
-    """What is known of a conditioning before it is made: enough to refuse a wrong pairing while checking."""
+    """What is known of a conditioning whose shape is not: enough to refuse a wrong pairing while checking."""
 
     width: int
     extra: int = 0
     name: str = "conditioning"
     kind: Kind = "text"
+
+    partial = True  # not the conditioning itself, see `_facts.rehearse`
 
     @property
     def facts(self) -> "ConditioningFacts":
@@ -59,7 +62,7 @@ class Conditioning:
     @property
     def differs(self) -> bool:
         """True when the two halves differ, so that guidance means something."""
-        return self.cond is not self.uncond and not torch.equal(self.cond, self.uncond)
+        return self.cond is not self.uncond and not same_values(self.cond, self.uncond)
 
 
 def encode_text(module: TextModule, text: str) -> tuple[Tensor, tuple[int, ...], str]:

@@ -161,6 +161,13 @@ class MutualSelf(AttentionControl):
     start_step: int = 4
     start_layer: int = 10
 
+    def require(self, denoiser: Any, steps: int) -> None:
+        """Raise BadInput where no step is left for it."""
+        if self.start_step >= steps:
+            raise BadInput("attention", found=f"start_step {self.start_step} in attention.mutual_self, of "
+                           f"{steps} steps", expected=f"at most {steps - 1}",
+                           fix="lower start_step there (the paper begins at 4 of 50), or use more steps")
+
     def begin(self) -> "_MutualRun":
         """The control for one run."""
         return _MutualRun(self)
@@ -182,10 +189,7 @@ class _MutualRun(GatheredRun):
         return super().installed(denoiser)
 
     def companions(self, picture: Chain, steps: int) -> list[Chain]:
-        if self._control.start_step >= steps:
-            raise BadInput("attention", found=f"start_step {self._control.start_step} in attention.mutual_self, of "
-                           f"{steps} steps", expected=f"at most {steps - 1}",
-                           fix="lower start_step there (the paper begins at 4 of 50), or use more steps")
+        self._control.require(None, steps)
         guidance = _told(picture, self._control.source, None)
         if len(guidance.halves(0)) == 1:  # one row serves both halves
             self._rows_of_source = {EDIT_U: SOURCE_C, EDIT_C: SOURCE_C}

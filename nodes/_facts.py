@@ -59,7 +59,7 @@ def rehearse(function: Callable[..., Any], known: Mapping[str, Any], params: Map
     values = {name: known[name] for name in spec.sockets if name in known}
     if len(values) < len(spec.sockets):
         return {}
-    if any(hasattr(value, "known") and not value.known for value in values.values()):
+    if any(getattr(value, "partial", not getattr(value, "known", True)) for value in values.values()):
         return {}
     if spec.context is not None:
         values[spec.context] = SimpleNamespace(warn=notice, listeners=(), progress=lambda *_, **__: None)

@@ -29,13 +29,11 @@ def read_tensors(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor
             there = set(file.keys())
             tensors = {key: owned(file.get_tensor(key)) for key in keys if key in there}
     except (SafetensorError, OSError) as error:
-        raise BadInput(port, found=f"{path.name}, which cannot be read as safetensors ({error})",
-                       expected="a whole .safetensors file", fix="write it again with latent.save") from error
+        raise unreadable(path, port, error) from error
     _name_left(path.name, there, keys)
     for key, tensor in tensors.items():
         if not tensor.is_floating_point():
-            raise BadInput(port, found=f"{key!r} of type {str(tensor.dtype).removeprefix('torch.')}",
-                           expected="floating point numbers", fix="save the tensor as float32")
+            raise not_floating(key, port, str(tensor.dtype).removeprefix("torch."))
     return tensors
 
 
@@ -48,6 +46,43 @@ def _name_left(name: str, there: set[str], keys: Sequence[str]) -> None:
     if others:
         notes.append(f"its tensors {', '.join(others[:6])}{' …' * (len(others) > 6)} (no setting names them)")
     name_unheard(name, notes)
+
+
+def tensor_shapes(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor] | None:
+    """Those of `keys` that a file holds, as tensors without values, from its header; None where it is yet to be made.
+
+    Raises:
+        BadInput: it is not safetensors, or a tensor is not floating point.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            there = set(file.keys())
+            found = {key: file.get_slice(key) for key in keys if key in there}
+            kinds = {key: (piece.get_shape(), piece.get_dtype()) for key, piece in found.items()}
+    except (SafetensorError, OSError) as error:
+        raise unreadable(path, port, error) from error
+    _name_left(path.name, there, keys)
+    for key, (_, kind) in kinds.items():
+        if not kind.startswith(("F", "BF")):
+            raise not_floating(key, port, kind)
+    return {key: torch.empty(shape, device="meta") for key, (shape, _) in kinds.items()}
+
+
+def unreadable(path: Path, port: str, error: Exception) -> BadInput:
+    """A file that is not safetensors."""
+    return BadInput(port, found=f"{path.name}, which cannot be read as safetensors ({error})",
+                    expected="a whole .safetensors file", fix="write it again with latent.save")
+
+
+def not_floating(key: str, port: str, kind: str) -> BadInput:
+    """A tensor of whole numbers."""
+    return BadInput(port, found=f"{key!r} of type {kind}", expected="floating point numbers",
+                    fix="save the tensor as float32")
 
 
 def keys_of(path: Path) -> list[str]:

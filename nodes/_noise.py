@@ -97,6 +97,17 @@ class GivenNoise(Noise):
         """These tensors, from the first."""
         return _GivenStream(self)
 
+    def lacks(self, which: int) -> BadInput:
+        """What is said where tensor number `which` of start, steps, posterior is missing."""
+        return BadInput("noise", found=f"no {self.keys[which]!r} in {self.name}",
+                        expected="that tensor: the run asks for it", fix="add it to the file, or name its key")
+
+    def ends(self) -> BadInput:
+        """What is said where there are fewer tensors than moves."""
+        return BadInput("noise", found=f"{0 if self.steps is None else len(self.steps)} noise tensors in {self.name}",
+                        expected="one for every move of the schedule",
+                        fix="use as many steps as there are tensors, or noise.gaussian")
+
 
 class _GivenStream(NoiseStream):
     def __init__(self, noise: GivenNoise):
@@ -111,16 +122,13 @@ class _GivenStream(NoiseStream):
     def step(self) -> Tensor:
         steps = self._need(self._noise.steps, 1)
         if self._next >= len(steps):
-            raise BadInput("noise", found=f"{len(steps)} noise tensors in {self._noise.name}",
-                           expected="one for every move of the schedule",
-                           fix="use as many steps as there are tensors, or noise.gaussian")
+            raise self._noise.ends()
         self._next += 1
         return steps[self._next - 1]
 
     def _need(self, tensor: Tensor | None, which: int) -> Tensor:
         if tensor is None:
-            raise BadInput("noise", found=f"no {self._noise.keys[which]!r} in {self._noise.name}",
-                           expected="that tensor: the run asks for it", fix="add it to the file, or name its key")
+            raise self._noise.lacks(which)
         return tensor.clone()
 
 

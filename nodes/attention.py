@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, Literal, NamedTuple
 
-import torch
 from pydantic import Field
 
 from ..graph_runtime import BadInput, node
 from ._condition import Conditioning as Told
 from ._controls import Balanced, MutualSelf, PromptToPrompt
+from ._facts import rehearse, same_values
 from ._inversion import Tuned
 from ._ports import Attention, Conditioning, Tuning, describe
 
@@ -20,7 +20,7 @@ class Controlled(NamedTuple):
     attention: Attention
 
 
-@node("attention.balanced", version=1)
+@node("attention.balanced", version=1, check=lambda known, params: rehearse(balanced, known, params))
 def balanced(reconstruction: Tuning, transition: Tuning, self_until: Share = 0.3, cross_until: Share = 0.6,
              layers: Literal["all", "down", "mid", "up"] = "all") -> Controlled:
     """Keep the picture's layout while the text changes what is in it (BARET, balanced attention injection).
@@ -45,14 +45,14 @@ def balanced(reconstruction: Tuning, transition: Tuning, self_until: Share = 0.3
         raise BadInput("reconstruction", found="a blended tuning, with the unblended one at transition",
                        expected="the tuning of invert.target_text here, that of embed.transition there",
                        fix="swap the two wires")
-    if reconstruction.key != transition.key or not torch.equal(reconstruction.start, transition.start):
+    if reconstruction.key != transition.key or not same_values(reconstruction.start, transition.start):
         raise BadInput("transition", found="a tuning of another inversion than the reconstruction's",
                        expected="both made from one inversion", fix="wire one invert.target_text into both, the "
                        "transition by way of embed.transition")
     return Controlled(Balanced(reconstruction, transition, self_until, cross_until, layers))
 
 
-@node("attention.mutual_self", version=1)
+@node("attention.mutual_self", version=1, check=lambda known, params: rehearse(mutual_self, known, params))
 def mutual_self(source: Conditioning, start_step: Annotated[int, Field(ge=0, le=10_000)] = 4,
                 start_layer: Annotated[int, Field(ge=0, le=1000)] = 10) -> Controlled:
     """Let the edit take its textures from the picture (MasaCtrl, Cao et al. 2023, a rival).
@@ -68,7 +68,8 @@ def mutual_self(source: Conditioning, start_step: Annotated[int, Field(ge=0, le=
     return Controlled(MutualSelf(source, start_step, start_layer))
 
 
-@node("attention.prompt_to_prompt", version=1)
+@node("attention.prompt_to_prompt", version=1,
+      check=lambda known, params: rehearse(prompt_to_prompt, known, params))
 def prompt_to_prompt(source: Conditioning, target: Conditioning, tuning: Tuning | None = None,
                      self_until: Share = 0.5, cross_until: Share = 0.8) -> Controlled:
     """Change words of the text that describes the picture (Hertz et al. 2022; with null-text inversion, a rival).

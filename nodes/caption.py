@@ -4,9 +4,10 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from ..graph_runtime import BadInput, Context, node
+from ..graph_runtime import Context, node
+from . import _metric_checks as checks
 from ._exemplar import preprocess_exemplar
-from ._ports import Captioner, Image, Text, describe, require_image
+from ._ports import Captioner, Image, Text, require_image
 from ._tensors import plain_mode
 
 
@@ -16,7 +17,7 @@ class Captioned(NamedTuple):
     text: Text
 
 
-@node("caption.blip", version=1)
+@node("caption.blip", version=1, check=checks.caption)
 def blip(image: Image, captioner: Captioner, ctx: Context, prompt: str | None = None,
          longest: Annotated[int, Field(ge=1, le=200)] = 30, beams: Annotated[int, Field(ge=1, le=16)] = 4) -> Captioned:
     """Say what a picture shows (BLIP, Li et al. 2022), for condition.text and for text inversions.
@@ -34,12 +35,8 @@ def blip(image: Image, captioner: Captioner, ctx: Context, prompt: str | None = 
         BadInput: several pictures, or something else than a captioner.
     """
     image = require_image(image)
-    if len(image) != 1:
-        raise BadInput("image", found=f"{len(image)} pictures", expected="one: a caption is one text",
-                       fix="load one picture")
-    if getattr(captioner, "part", "") != "captioner":
-        raise BadInput("captioner", found=describe(captioner), expected="the description of a captioner",
-                       fix="wire model.captioner")
+    checks.require_single(image)
+    checks.require_captioner(captioner)
     pixels = preprocess_exemplar(image, captioner.image_size, "stretch", captioner.mean, captioner.std)
     with plain_mode(), ctx.lease(captioner) as module:
         parameter = next(module.parameters())

@@ -12,10 +12,12 @@ from torch.nn import functional as F
 from ..graph_runtime import BadInput, Context, node
 from ..graph_runtime.errors import shorten
 from ..graph_runtime.notices import notice
+from . import _condition_checks as checks
 from ._condition import Conditioning as Told
-from ._condition import ConditioningFacts, inpaint_channels, to_host
+from ._condition import inpaint_channels, to_host
 from ._embedded import unknown_words
 from ._exemplar import Preprocess, preprocess_exemplar
+from ._facts import described
 from ._latents import encode_picture, require_vae
 from ._ports import (
     Conditioning,
@@ -35,8 +37,6 @@ from ._ports import (
 from ._prompt import Prompt, Syntax, encode_prompt, read_prompt
 from ._tensors import plain_mode
 
-SMALL, LONG = 16, 3  # pixels, and sides' ratio, at which an exemplar is worth a warning
-
 
 class Conditioned(NamedTuple):
     """What the denoiser is told."""
@@ -55,9 +55,13 @@ def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[
         for note in (*read.notes, unknown_words(getattr(encoder, "origin", None), read.text)):
             if note:
                 notice(note)
-    if encoder is None or not getattr(encoder, "known", False):
+    for port in ("prompt", "negative"):
+        if port == "negative" or known.get("text", ...) is None:
+            checks.require_unicode(port, params.get(port, ""))
+    if not described(encoder):
         return {}
-    return {"conditioning": ConditioningFacts(encoder.hidden_size, 0, encoder.label)}
+    assert encoder is not None
+    return {"conditioning": checks.told(encoder, 1, encoder.max_tokens, encoder.hidden_size, "text")}
 
 
 def _as_before(params: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -95,7 +99,7 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
     if not isinstance(wanted, str):
         raise BadInput("text", found=describe(wanted), expected="one text", fix="wire the output of caption.blip")
     for port, words in (("prompt" if text is None else "text", wanted), ("negative", negative)):
-        _require_unicode(port, words)
+        checks.require_unicode(port, words)
     read = read_prompt(wanted, syntax or ("weights" if text is None else "plain"))
     unwanted = read_prompt(negative, syntax or "weights")
     embeddings: dict[Prompt, Tensor] = {}  # equal texts are one tensor
@@ -116,22 +120,12 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
     return Conditioned(Told(embeddings[read], embeddings[unwanted], name=text_encoder.label, tokens=tokens[read]))
 
 
-def _require_unicode(port: str, words: str) -> None:
-    try:
-        words.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise BadInput(port, found=f"half a character ({words[error.start]!a}) at position {error.start + 1}",
-                       expected="Unicode text", fix="type the text again, or save its file as UTF-8") from error
-
-
 def _check_exemplar(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     encoder = known.get("exemplar_encoder")
     if encoder is None:
         return {}
     _require_exemplar_encoder(encoder)
-    if not getattr(encoder, "known", False):
-        return {}
-    return {"conditioning": ConditioningFacts(encoder.width, 0, encoder.label, "exemplar")}
+    return checks.exemplar(encoder, known, params)
 
 
 def _require_exemplar_encoder(encoder: Any) -> None:
@@ -165,11 +159,8 @@ def exemplar(exemplar_encoder: ExemplarEncoder, image: Image, ctx: Context, mask
     shown = list(image[:, None]) if mask is None else _shown(image, require_mask(mask, image).clamp(0, 1))
     for one in shown:
         height, width = one.shape[1:3]
-        if min(height, width) < SMALL:
-            ctx.warn(f"the exemplar has {width}×{height} pixels: little more than its colour can be seen in it")
-        elif preprocess == "crop" and max(height, width) > LONG * min(height, width):
-            ctx.warn(f"of this exemplar, {width}×{height}, only the middle square is looked at: cut it to the thing "
-                     "itself, or set preprocess to stretch")
+        if doubt := checks.unseen(height, width, preprocess):
+            ctx.warn(doubt)
     pixels = torch.cat([preprocess_exemplar(one, exemplar_encoder.image_size, preprocess, exemplar_encoder.mean,
                                             exemplar_encoder.std) for one in shown])
     with plain_mode(), ctx.lease(exemplar_encoder) as module:
@@ -186,23 +177,14 @@ def _shown(image: Tensor, mask: Tensor) -> list[Tensor]:
     shown = []
     for picture, grey in zip(image, mask.expand(len(image), -1, -1), strict=True):
         rows, columns = (torch.nonzero((grey < 1).any(axis)).flatten().tolist() for axis in (1, 0))
-        if not rows:
-            raise BadInput("mask", found="a mask of ones: nothing of the exemplar is left",
-                           expected="zeros where the exemplar is", fix="invert the mask, or wire none")
+        checks.require_rest(bool(rows))
         box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         share = grey[box][..., None]
         shown.append((picture[box] * (1 - share) + 0.5 * share)[None])
     return shown
 
 
-def _check_inpaint(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
-    told, vae = known.get("conditioning"), known.get("vae")
-    if told is None or vae is None or not getattr(vae, "known", False):
-        return {}
-    return {"conditioning": dataclasses.replace(told.facts, extra=vae.latent_channels + 1)}
-
-
-@node("condition.inpaint", version=1, check=_check_inpaint)
+@node("condition.inpaint", version=1, check=checks.inpaint)
 def inpaint(conditioning: Conditioning, image: Image, mask: Mask, vae: Vae, ctx: Context, noise: Noise | None = None,
             sample: Literal["posterior", "mode"] = "posterior",
             seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
@@ -227,14 +209,11 @@ def inpaint(conditioning: Conditioning, image: Image, mask: Mask, vae: Vae, ctx:
     """
     require_vae(vae)
     image, mask = require_image(image), require_mask(mask, image)
-    height, width = image.shape[1:3]
-    if height % vae.factor or width % vae.factor:
-        raise BadInput("image", found=f"a picture of {width}×{height}", expected=f"sides that are multiples of "
-                       f"{vae.factor}, the pixels of one latent cell", fix=f"use image.fit with multiple={vae.factor}")
+    cells = checks.require_cells(image, vae)
+    require_finite(image, "image", what="the picture", fix="look for the node that made it")
     keep = ((1 - mask) >= 0.5).to(image.dtype)
     rows = max(image.shape[0], mask.shape[0])
     hidden = image * keep[..., None] + 0.5 * (1 - keep[..., None])
-    cells = (vae.latent_channels, height // vae.factor, width // vae.factor)
     drawn = _posterior_noise(noise, rows, cells, seed) if sample == "posterior" else None
     with plain_mode(), ctx.lease(vae) as module:
         latents = []
@@ -259,8 +238,4 @@ def _posterior_noise(noise: Any, rows: int, cells: tuple[int, int, int], seed: i
     stream = noise.stream()
     stream.start()
     drawn: Tensor = stream.posterior()
-    if tuple(drawn.shape[1:]) != cells or drawn.shape[0] % rows:
-        raise BadInput("noise", found=f"noise of shape {list(drawn.shape)}",
-                       expected=f"[{rows}, {', '.join(map(str, cells))}], this picture's grid, or several rows each",
-                       fix="make the noise from a latent of this picture, of this model's VAE")
-    return drawn
+    return checks.require_posterior(drawn, rows, cells)

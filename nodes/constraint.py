@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from ..graph_runtime import node
 from ._constraints import Blended, NullSpace
+from ._facts import rehearse
 from ._ports import Constraint, Latent, LatentMask
 from ._tensors import require_latent, require_latent_mask
 
@@ -14,7 +15,7 @@ class Constrained(NamedTuple):
     constraint: Constraint
 
 
-@node("constraint.null_space", version=1)
+@node("constraint.null_space", version=1, check=lambda known, params: rehearse(null_space, known, params))
 def null_space(latent: Latent, latent_mask: LatentMask) -> Constrained:
     """Known cells keep the encoded picture's values exactly; only their null space, the hole, is generated.
 
@@ -28,7 +29,7 @@ def null_space(latent: Latent, latent_mask: LatentMask) -> Constrained:
     return Constrained(NullSpace(known, require_latent_mask(latent_mask, known)))
 
 
-@node("constraint.blended", version=1)
+@node("constraint.blended", version=1, check=lambda known, params: rehearse(blended, known, params))
 def blended(latent: Latent, latent_mask: LatentMask) -> Constrained:
     """After each step the known cells are replaced by the picture at that noise level: a rival, for comparison.
 

@@ -5,6 +5,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, Context, node
+from ._facts import only_shape, rehearse
 from ._inversion import Tuned, blend, transition_weights
 from ._kept import content_key
 from ._ports import Conditioning, Tuning, describe
@@ -18,7 +19,7 @@ class Blended(NamedTuple):
     tuning: Tuning
 
 
-@node("embed.transition", version=1)
+@node("embed.transition", version=1, check=lambda known, params: rehearse(transition, known, params))
 def transition(tuning: Tuning, conditioning: Conditioning, start: Weight = 0.8, end: Weight = 0.1,
                ctx: Context | None = None) -> Blended:
     """Fade from the tuned embedding to the target text's, step by step (BARET, progressive transition).
@@ -46,7 +47,7 @@ def transition(tuning: Tuning, conditioning: Conditioning, start: Weight = 0.8, 
         raise BadInput("conditioning", found=f"embeddings of {list(target.shape[1:])}",
                        expected=f"{list(tuning.embeddings.shape[2:])}, as the tuning has",
                        fix="take the text encoder of the model that was inverted with")
-    if ctx is not None and tuning.told not in ("", content_key(target).hex()):
+    if ctx is not None and not only_shape(target) and tuning.told not in ("", content_key(target).hex()):
         ctx.warn("the tuning was made under another text than the one that is wired here: wire one condition.text into "
                  "both")
     weights = transition_weights(start, end, len(tuning.embeddings))

@@ -1,6 +1,7 @@
 """Inversions: back from a picture to noise, and embeddings that lead forward to it again."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -9,13 +10,16 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, code_digest, node
 from ..graph_runtime.memory import retried
-from ._condition import to_host
+from ._condition import Conditioning as Told
+from ._condition import ConditioningFacts, to_host
 from ._constraints import spread
+from ._facts import shaped
 from ._inversion import Trajectory as Path
 from ._inversion import Tuned, TuningRecipe, invert_ddim, trajectory_key, tune
 from ._kept import content_key, kept
 from ._pairing import require_pair
 from ._ports import Conditioning, Denoiser, Latent, Schedule, Text, Trajectory, Tuning, describe
+from ._sampling_checks import require_shapes
 from ._schedule import DdimSchedule
 from ._tensors import plain_mode, require_denoiser, require_latent
 from ._unet import as_model, not_finite
@@ -41,7 +45,7 @@ class Tunings(NamedTuple):
     report: Text
 
 
-def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     denoiser, conditioning, schedule = (known.get(name) for name in ("denoiser", "conditioning", "schedule"))
     if schedule is not None:
         require_deterministic(schedule)
@@ -49,6 +53,52 @@ def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
         require_denoiser(denoiser)
         if conditioning is not None:
             require_pair(denoiser, conditioning.facts)
+            require_plain(conditioning.facts)
+        if schedule is not None and isinstance(conditioning, Told):
+            return _known_inversion(denoiser, conditioning, schedule, known, params)
+    return {}
+
+
+def _known_inversion(denoiser: Any, conditioning: Told, schedule: DdimSchedule, known: Mapping[str, Any],
+                     params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What comes out, where shapes are known: values are not."""
+    z, trajectory, steps = known.get("latent"), known.get("trajectory"), len(schedule)
+    if z is not None:
+        require_shapes(denoiser, None, require_latent(z))
+        spread(conditioning.cond, z, "conditioning")
+        return {"trajectory": Path(shaped(steps + 1, *z.shape), schedule.timesteps,
+                                   trajectory_key(denoiser, schedule, z.shape))}
+    if not isinstance(trajectory, Path):
+        return {}
+    key = _require_own(trajectory, denoiser, schedule)
+    start = trajectory.start
+    told = spread(conditioning.cond, start, "conditioning")
+    tuned = Tuned(shaped(steps, *told.shape), "uncond", shaped(steps + 1, *start.shape), timesteps=schedule.timesteps,
+                  key=key, scale=params["guidance_scale"])
+    return {"tuning": tuned, "latent": shaped(*start.shape)}
+
+
+def _check_target(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = _check(known, params)
+    return found if "tuning" not in found else {**found, "tuning": replace(found["tuning"], half="cond")}
+
+
+def _require_own(trajectory: Path, denoiser: Any, schedule: DdimSchedule) -> str:
+    """What the trajectory belongs to; raises BadInput where that is another model, schedule or size."""
+    key = trajectory_key(denoiser, schedule, trajectory.start.shape)
+    if trajectory.key != key:
+        raise BadInput("trajectory", found="one that was made with another model or schedule",
+                       expected=f"one of the {denoiser.label}, {len(schedule)} steps",
+                       fix="wire the same denoiser and schedule into invert.ddim and here")
+    return key
+
+
+def require_plain(conditioning: ConditioningFacts) -> None:
+    """Raise BadInput where an inversion is asked of an inpainting model."""
+    if conditioning.extra:
+        raise BadInput("conditioning", found=f"{conditioning.extra} extra channels, of an inpainting model",
+                       expected="a conditioning of embeddings alone: inversions walk plain models back",
+                       fix="use a 4-channel model, and condition.text without condition.inpaint")
 
 
 @node("invert.ddim", version=1, check=_check)
@@ -69,7 +119,9 @@ def ddim(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, lat
     require_denoiser(denoiser)
     require_deterministic(schedule)
     require_pair(denoiser, conditioning.facts)
+    require_plain(conditioning.facts)
     z = require_latent(latent)
+    require_shapes(denoiser, None, z)
 
     def make() -> tuple[Tensor, ...]:
         with plain_mode(), ctx.lease(denoiser) as unet:
@@ -85,7 +137,7 @@ def ddim(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, lat
                          content_key(conditioning.cond).hex()))
 
 
-@node("invert.target_text", version=1, check=_check)
+@node("invert.target_text", version=1, check=_check_target)
 def target_text(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, trajectory: Trajectory,
                 ctx: Context, guidance_scale: Scale = 7.5, iterations: Count = 5, learning_rate: Rate = 1e-3,
                 stop_start: Loss = 1e-5, stop_step: Loss = 2e-5, carry: bool = True) -> Tunings:
@@ -146,14 +198,11 @@ def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx:
     require_denoiser(denoiser)
     require_deterministic(schedule)
     require_pair(denoiser, conditioning.facts)
+    require_plain(conditioning.facts)
     if not isinstance(trajectory, Path):
         raise BadInput("trajectory", found=describe(trajectory), expected="the trajectory of an inversion",
                        fix="wire the output of invert.ddim")
-    key, told = trajectory_key(denoiser, schedule, trajectory.start.shape), content_key(conditioning.cond).hex()
-    if trajectory.key != key:
-        raise BadInput("trajectory", found="one that was made with another model or schedule",
-                       expected=f"one of the {denoiser.label}, {len(schedule)} steps",
-                       fix="wire the same denoiser and schedule into invert.ddim and here")
+    key, told = _require_own(trajectory, denoiser, schedule), content_key(conditioning.cond).hex()
     if trajectory.told not in ("", told):
         ctx.warn("the trajectory was inverted with another text than the one that is wired here: wire one "
                  "condition.text into both")

@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from ..graph_runtime import BadInput, Context, ReadPath, node
+from ..graph_runtime import Context, ReadPath, node
+from . import _latent_checks as checks
 from ._condition import to_host
-from ._files import keys_of, read_tensors
+from ._files import read_tensors
 from ._latents import Tiling, decode_latent, encode_picture, require_vae, tiled
 from ._libraries import share
 from ._ports import Image, Latent, Paths, Vae, require_finite, require_image
@@ -37,7 +38,7 @@ class SavedLatent(NamedTuple):
     paths: Paths
 
 
-@node("latent.encode", version=1)
+@node("latent.encode", version=1, check=checks.encode)
 def encode(image: Image, vae: Vae, ctx: Context, sample: Literal["mode", "posterior"] = "mode", seed: Seed = 0,
            tiling: Tiling = "auto") -> Encoded:
     """Encode pictures into scaled latents, one after the other.
@@ -54,10 +55,9 @@ def encode(image: Image, vae: Vae, ctx: Context, sample: Literal["mode", "poster
     """
     require_vae(vae)
     image = plain(require_image(image))
+    checks.require_multiple(image, vae)
+    require_finite(image, "image", what="the picture", fix="look for the node that made it")
     height, width = image.shape[1:3]
-    if height % vae.factor or width % vae.factor:
-        raise BadInput("image", found=f"{width}×{height} pixels", expected=f"sides that are multiples of {vae.factor}",
-                       fix=f"put image.fit with multiple={vae.factor} before this node and image.unfit at the end")
     generator = torch.Generator("cpu").manual_seed(seed)
     cells = (1, vae.latent_channels, height // vae.factor, width // vae.factor)
     rows = []
@@ -71,7 +71,7 @@ def encode(image: Image, vae: Vae, ctx: Context, sample: Literal["mode", "poster
     return Encoded(require_finite(latent, "vae", what="the latent", fix="set dtype to float32 in the model node"))
 
 
-@node("latent.decode", version=1)
+@node("latent.decode", version=1, check=checks.decode)
 def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> Decoded:
     """Decode scaled latents into pictures, one after the other.
 
@@ -85,9 +85,9 @@ def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> D
     """
     require_vae(vae)
     latent = require_latent(latent)
-    if latent.shape[1] != vae.latent_channels:
-        raise BadInput("latent", found=f"{latent.shape[1]} channels", expected=f"{vae.latent_channels}, as the "
-                       f"{vae.label} has", fix="decode with the VAE of the model that sampled")
+    checks.require_channels(latent, vae)
+    require_finite(latent, "latent", what="the latent",
+                   fix="look for the node that made it; set dtype to float32 in the model node")
     pixels = latent.shape[2] * latent.shape[3] * vae.factor**2
     pictures = []
     with plain_mode(), ctx.lease(vae) as module:
@@ -100,7 +100,7 @@ def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> D
                                   fix="set dtype to float32 in the model node"))
 
 
-@node("latent.load", version=1)
+@node("latent.load", version=1, check=checks.load)
 def load(path: ReadPath, key: str = "latent") -> Encoded:
     """Read a latent from a safetensors file.
 
@@ -113,14 +113,12 @@ def load(path: ReadPath, key: str = "latent") -> Encoded:
     """
     file = Path(path)
     tensors = read_tensors(file, [key], "path")
-    if key not in tensors:
-        raise BadInput("key", found=f"no {key!r} in {file.name}", expected=f"one of {', '.join(keys_of(file))}",
-                       fix="set key to the tensor's name")
+    checks.require_key(key, tensors, file)
     latent = require_finite(require_latent(tensors[key], "path"), "path", what=f"{key!r}", fix="make the file again")
     return Encoded(to_host(latent))
 
 
-@node("latent.save", version=1, effects=True)
+@node("latent.save", version=1, effects=True, check=checks.save)
 def save(latent: Latent, ctx: Context, prefix: str = "latent") -> SavedLatent:
     """Write a latent to a safetensors file below the output folder, under the key `latent`.
 

@@ -1,5 +1,6 @@
 """Metrics: how near a picture is to another one."""
 
+import importlib.util
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,23 +10,13 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPaths, node
 from ..graph_runtime.notices import notice
+from . import _metric_checks as checks
 from ._embedded import mark_own_pictures, unknown_words
 from ._folders import find_pictures, left_out
 from ._masks import bounding_box
-from ._metrics import WINDOW, frechet, similarity_map
+from ._metrics import frechet, similarity_map
 from ._pictures import read_picture
-from ._ports import (
-    Clip,
-    Dino,
-    Image,
-    Mask,
-    Value,
-    describe,
-    has_fact,
-    require_finite,
-    require_image,
-    require_mask,
-)
+from ._ports import Clip, Dino, Image, Mask, Value, require_finite, require_image, require_mask
 from ._seeing import picture_vectors, unit
 from ._tensors import plain_mode
 
@@ -41,14 +32,8 @@ def _pair(image: Image, reference: Image, mask: Mask | None) -> tuple[Tensor, Te
     image, reference = require_image(image), require_image(reference, "reference")
     for port, value in (("image", image), ("reference", reference)):
         require_finite(value, port, what="the picture", fix="look for the node that made it")
-    if image.shape[1:3] != reference.shape[1:3]:
-        raise BadInput("reference", found=f"a picture of {reference.shape[2]}×{reference.shape[1]}",
-                       expected=f"the image's size, {image.shape[2]}×{image.shape[1]}",
-                       fix="compare pictures of one size: undo image.fit with image.unfit")
+    checks.require_pair(image, reference)
     rows = max(len(image), len(reference))
-    if {len(image), len(reference)} - {1, rows}:
-        raise BadInput("reference", found=f"{len(reference)} pictures for {len(image)}",
-                       expected="one, or one for each picture", fix="wire as many")
     where = None
     if mask is not None:
         where = require_mask(mask, image).expand(rows, -1, -1)
@@ -56,7 +41,7 @@ def _pair(image: Image, reference: Image, mask: Mask | None) -> tuple[Tensor, Te
     return image.double().expand(shape), reference.double().expand(shape), where
 
 
-@node("metric.psnr", version=1)
+@node("metric.psnr", version=1, check=checks.psnr)
 def psnr(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     """Peak signal-to-noise ratio in dB: 10·log₁₀(1 / mean squared difference), values in [0, 1].
 
@@ -74,16 +59,14 @@ def psnr(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     squares = (found - wanted).square().mean(-1)
     if where is not None:
         weights = where.double()
-        if float(weights.sum()) == 0:
-            raise BadInput("mask", found="a mask that is 0 everywhere", expected="something to look at",
-                           fix="draw the mask in white where the pictures are to be compared")
+        checks.require_weight(float(weights.sum()))
         error = float((squares * weights).sum() / weights.sum())
     else:
         error = float(squares.mean())
     return Measured(math.inf if error == 0 else -10 * math.log10(error))
 
 
-@node("metric.known_region", version=1)
+@node("metric.known_region", version=1, check=checks.pair)
 def known_region(image: Image, reference: Image, mask: Mask) -> Measured:
     """The largest difference of any value outside the mask, in [0, 1]: 0 where an edit kept all that it had to keep.
 
@@ -98,7 +81,7 @@ def known_region(image: Image, reference: Image, mask: Mask) -> Measured:
     return Measured(float(difference.max()) if difference.numel() else 0.0)
 
 
-@node("metric.ssim", version=1)
+@node("metric.ssim", version=1, check=checks.ssim)
 def ssim(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     """Structural similarity (Wang et al. 2004): 1 for equal pictures. Gaussian window of 11 × 11, σ 1.5, mean of RGB.
 
@@ -111,21 +94,27 @@ def ssim(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
         BadInput: other sizes, sides below 11, or a mask with no window in it.
     """
     found, wanted, where = _pair(image, reference, mask)
-    if min(found.shape[1:3]) < WINDOW:
-        raise BadInput("image", found=f"a picture of {found.shape[2]}×{found.shape[1]}",
-                       expected=f"sides of {WINDOW} pixels or more", fix="measure a larger picture")
+    checks.require_window(found)
     values = similarity_map(found, wanted)
     if where is not None:
-        edge = WINDOW // 2
-        chosen = where[:, edge:-edge, edge:-edge] > 0.5
-        if not chosen.any():
-            raise BadInput("mask", found="a mask with no window in it", expected="white where the pictures are to be "
-                           "compared", fix="use metric.psnr for thin regions")
+        chosen = checks.windowed(where)
+        checks.require_looked_at(chosen)
         values = values[chosen]
     return Measured(float(values.mean()))
 
 
-@node("metric.lpips", version=1)
+def _check_lpips(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    checks.pair(known, params)
+    if importlib.util.find_spec("lpips") is None:
+        raise _no_lpips()
+
+
+def _no_lpips() -> BadInput:
+    return BadInput(None, found="no package lpips", expected="it, with torchvision, which it needs",
+                    fix="pip install lpips; or use metric.ssim")
+
+
+@node("metric.lpips", version=1, check=_check_lpips)
 def lpips(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     """Perceptual distance (Zhang et al. 2018) with AlexNet: 0 for equal pictures. Needs `pip install lpips`.
 
@@ -140,8 +129,7 @@ def lpips(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     try:
         import lpips as package  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
-        raise BadInput(None, found="no package lpips", expected="it, with torchvision, which it needs",
-                       fix="pip install lpips; or use metric.ssim") from error
+        raise _no_lpips() from error
     found, wanted, where = _pair(image, reference, mask)
     if where is not None:
         found = wanted + (found - wanted) * (where > 0.5)[..., None]
@@ -149,14 +137,6 @@ def lpips(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
         network = package.LPIPS(net="alex", verbose=False)
         distance = network(*(value.float().movedim(-1, 1) * 2 - 1 for value in (found, wanted)))
     return Measured(float(distance.mean()))
-
-
-def _eyes(port: str, seeing: Any, *, words: bool = False) -> None:
-    if not has_fact(seeing, "image_size") or getattr(seeing, "part", "") not in ("clip", "dino"):
-        raise BadInput(port, found=describe(seeing), expected="the description of an encoder",
-                       fix="wire model.clip or model.dino")
-    if words and seeing.part != "clip":
-        raise BadInput(port, found=f"the {seeing.label}, which reads no text", expected="a CLIP", fix="wire model.clip")
 
 
 def _regions(image: Tensor, mask: Mask | None) -> list[Tensor]:
@@ -168,8 +148,8 @@ def _regions(image: Tensor, mask: Mask | None) -> list[Tensor]:
     cut = []
     for picture, plane in zip(image, where, strict=True):
         box = bounding_box(plane[None] > 0.5)
-        if box is None:
-            raise BadInput("mask", found="an empty mask", expected="something marked in white", fix="draw the mask")
+        checks.require_region(box)
+        assert box is not None
         left, top, right, bottom = box
         cut.append(picture[top:bottom, left:right])
     return cut
@@ -182,7 +162,7 @@ def _likeness(image: Tensor, reference: Tensor, mask: Mask | None, seeing: Any, 
     return Measured(100 * float((found @ wanted.T).mean()))
 
 
-@node("metric.clip_image", version=1)
+@node("metric.clip_image", version=1, check=checks.seen("clip", True))
 def clip_image(image: Image, reference: Image, clip: Clip, ctx: Context, mask: Mask | None = None) -> Measured:
     """How alike two pictures are to CLIP: 100 × the cosine of their vectors, the mean over all pairs.
 
@@ -192,11 +172,11 @@ def clip_image(image: Image, reference: Image, clip: Clip, ctx: Context, mask: M
         clip: from model.clip.
         mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
     """
-    _eyes("clip", clip, words=True)
+    checks.require_eyes("clip", clip, words=True)
     return _likeness(image, reference, mask, clip, ctx)
 
 
-@node("metric.dino", version=1)
+@node("metric.dino", version=1, check=checks.seen("dino", False))
 def dino(image: Image, reference: Image, dino: Dino, ctx: Context, mask: Mask | None = None) -> Measured:
     """How alike two pictures are to DINO, which tells one subject from another of its kind: 100 × the cosine.
 
@@ -206,11 +186,12 @@ def dino(image: Image, reference: Image, dino: Dino, ctx: Context, mask: Mask | 
         dino: from model.dino.
         mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
     """
-    _eyes("dino", dino)
+    checks.require_eyes("dino", dino)
     return _likeness(image, reference, mask, dino, ctx)
 
 
 def _check_words(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    checks.seen("clip", True)(known, params)
     if note := unknown_words(getattr(known.get("clip"), "origin", None), params["text"]):
         notice(note)
 
@@ -225,7 +206,7 @@ def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mas
         text: what it should show.
         mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
     """
-    _eyes("clip", clip, words=True)
+    checks.require_eyes("clip", clip, words=True)
     if note := unknown_words(clip.origin, text):
         ctx.warn(note)
     with plain_mode(), ctx.lease(clip) as module:
@@ -236,6 +217,7 @@ def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mas
 
 def _check_fid(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     mark_own_pictures([params["path"], params["reference"]])
+    checks.fid(known, params)
 
 
 @node("metric.fid", version=1, check=_check_fid)
@@ -252,16 +234,14 @@ def fid(path: ReadPaths, reference: ReadPaths, features: Dino, ctx: Context) -> 
     Raises:
         BadInput: fewer than two pictures in a set.
     """
-    _eyes("features", features)
+    checks.require_eyes("features", features)
     sets = []
     with plain_mode(), ctx.lease(features) as module:
         for port, where in (("path", path), ("reference", reference)):
             files = find_pictures(where)
             if rest := left_out(where):
                 ctx.warn(f"{port}: {rest}")
-            if len(files) < 2:
-                raise BadInput(port, found=f"{len(files)} pictures", expected="two or more, better a thousand",
-                               fix="name a folder of pictures")
+            checks.require_set(port, len(files))
             rows = []
             for number, file in enumerate(files, 1):
                 picture = torch.from_numpy(read_picture(file).srgb())

@@ -6,6 +6,8 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, ReadPath, node
+from . import _latent_checks as checks
+from ._facts import rehearse
 from ._files import read_tensors
 from ._inversion import Trajectory as Inverted
 from ._noise import GivenNoise
@@ -22,7 +24,7 @@ class Noisy(NamedTuple):
     noise: Noise
 
 
-@node("noise.gaussian", version=1)
+@node("noise.gaussian", version=1, check=lambda known, params: rehearse(gaussian, known, params))
 def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, le=256)] = 1) -> Noisy:
     """Standard normal noise from one CPU generator, so that every device sees the same.
 
@@ -37,7 +39,7 @@ def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, l
     return Noisy(make_gaussian(tuple(require_latent(latent).shape), seed, batch))
 
 
-@node("noise.load", version=1)
+@node("noise.load", version=1, check=checks.load_noise)
 def load(path: ReadPath, start: str = "z_T", steps: str = "noises", posterior: str = "posterior_noise") -> Noisy:
     """Exactly the noise tensors of a safetensors file.
 
@@ -54,19 +56,11 @@ def load(path: ReadPath, start: str = "z_T", steps: str = "noises", posterior: s
     """
     wanted = (start, steps, posterior)
     tensors = read_tensors(Path(path), wanted, "path")
-    if not tensors:
-        raise BadInput("path", found=f"{Path(path).name} with none of {', '.join(map(repr, wanted))}",
-                       expected="noise under these keys",
-                       fix="name the file's own keys with start, steps and posterior")
-    for key, axes in ((start, 4), (steps, 5), (posterior, 4)):
-        if key in tensors and tensors[key].ndim != axes:
-            raise BadInput("path", found=f"{key!r} of shape {list(tensors[key].shape)}", expected=f"{axes} axes",
-                           fix="save start and posterior as [b, c, lh, lw], steps as [steps, b, c, lh, lw]")
-    given = (tensors.get(key) for key in wanted)
-    return Noisy(GivenNoise(next(given), next(given), next(given), name=Path(path).name, keys=wanted))
+    return Noisy(checks.given_noise(Path(path), tensors, wanted))
 
 
-@node("noise.from_trajectory", version=1)
+@node("noise.from_trajectory", version=1,
+      check=lambda known, params: rehearse(from_trajectory, known, params))
 def from_trajectory(trajectory: Trajectory) -> Noisy:
     """Begin where an inversion ended: z*_T instead of random noise.
 

@@ -3,8 +3,8 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +26,24 @@ class Tabled(NamedTuple):
     paths: Paths
 
 
-@node("report.table", effects=True)
+def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    _require_digits(params["digits"])
+    for number in range(1, 33):
+        _require_value(params[f"label_{number}"], number, known.get(f"value_{number}", ...) is not None)
+
+
+def _require_digits(digits: int) -> None:
+    if not 1 <= digits <= 17:
+        raise BadInput("digits", found=str(digits), expected="1 to 17", fix="4 is readable")
+
+
+def _require_value(label: str, number: int, there: bool) -> None:
+    if label and not there:
+        raise BadInput(f"label_{number}", found=f"the label {label!r} without a value",
+                       expected=f"a number at value_{number}", fix=f"wire value_{number}, or drop the label")
+
+
+@node("report.table", effects=True, check=_check)
 def table(values: Annotated[Sequence[float | str | None], Port("FLOAT", "a number"), Repeat("value", 1, 32)],
           ctx: Context, labels: Annotated[Sequence[str], Repeat("label", 0, 32)] = (), heads: str = "",
           title: str = "", digits: int = 4, prefix: str = "table") -> Tabled:
@@ -46,12 +63,9 @@ def table(values: Annotated[Sequence[float | str | None], Port("FLOAT", "a numbe
     Raises:
         BadInput: fewer digits than one, or a label without a value.
     """
-    if not 1 <= digits <= 17:
-        raise BadInput("digits", found=str(digits), expected="1 to 17", fix="4 is readable")
+    _require_digits(digits)
     for number, label in enumerate(labels, 1):
-        if label and (number > len(values) or values[number - 1] is None):
-            raise BadInput(f"label_{number}", found=f"the label {label!r} without a value",
-                           expected=f"a number at value_{number}", fix=f"wire value_{number}, or drop the label")
+        _require_value(label, number, number <= len(values) and values[number - 1] is not None)
     title, labels = _line(title), [_line(label) for label in labels]
     headings = [_line(head) for head in heads.split(",")] if heads.strip() else ["value"]
     exact, shown = _rows(list(values), labels, len(headings), digits)

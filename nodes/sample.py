@@ -8,14 +8,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..graph_runtime import BadInput, Context, node
+from ..graph_runtime import Context, node
 from ._attention import require_known_blocks
 from ._collapse import collapsed
 from ._condition import Conditioning as Told
 from ._condition import to_host
 from ._constraints import spread
-from ._inversion import trajectory_key
+from ._facts import described, shaped
 from ._kept import content_key
+from ._noise import GivenNoise
 from ._pairing import require_pair
 from ._ports import (
     Attention,
@@ -29,6 +30,17 @@ from ._ports import (
 )
 from ._sampling import AttentionControl, Guidance
 from ._sampling import denoise as run_loop
+from ._sampling_checks import (
+    first_step,
+    require_beginning,
+    require_control,
+    require_ddim,
+    require_inversion,
+    require_noise,
+    require_rows,
+    require_shapes,
+    require_start,
+)
 from ._tensors import plain_mode, require_denoiser, require_latent
 from ._unet import as_model
 
@@ -39,19 +51,36 @@ class Denoised(NamedTuple):
     latent: Latent
 
 
-def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Wrong pairings that configurations alone give away, before anything runs."""
-    denoiser, conditioning, schedule = (known.get(name) for name in ("denoiser", "conditioning", "schedule"))
+    denoiser, conditioning, schedule, noise = (
+        known.get(name) for name in ("denoiser", "conditioning", "schedule", "noise"))
+    require_start(params["strength"], known.get("latent", ...) is not None)  # absent: wired, and nothing is known of it
     if schedule is not None:
-        first_step(len(schedule), params["strength"])
-        require_ddim(schedule, **{name: known.get(name) for name in ("constraint", "attention", "tuning")})
-    if denoiser is None or not getattr(denoiser, "known", False):
-        return
+        first = first_step(len(schedule), params["strength"])
+        require_ddim(schedule, **{name: known.get(name, ...) for name in ("constraint", "attention", "tuning")})
+    if not described(denoiser):
+        return {}
+    assert denoiser is not None
     require_denoiser(denoiser)
-    if conditioning is not None:
-        require_pair(denoiser, conditioning.facts)
-    elif "conditioning" in known:  # nothing is wired to it; where the key is absent, nothing is known of what is
-        require_pair(denoiser, None)
+    if conditioning is not None or "conditioning" in known:
+        require_pair(denoiser, None if conditioning is None else conditioning.facts)
+    attention, tuning = known.get("attention"), known.get("tuning")
+    if known.get("attention", ...) is not None:
+        require_known_blocks(denoiser)
+    if noise is None:
+        return {}
+    start = shaped(*noise.shape)
+    require_shapes(denoiser, conditioning, start)
+    if schedule is not None:
+        posterior = isinstance(conditioning, Told) and conditioning.drew_posterior
+        if isinstance(noise, GivenNoise):
+            require_noise(noise, len(schedule.begin().moves(first)), posterior)
+        require_inversion(denoiser, schedule, start, first, noise=noise, tuning=tuning, attention=attention)
+        require_control(denoiser, attention, len(schedule) - first, start)
+    require_beginning(noise, tuning=tuning, attention=attention)
+    require_rows(start, known)
+    return {"latent": start}
 
 
 @node("sample.denoise", version=1, persist=True, check=_check_denoise)
@@ -87,14 +116,14 @@ def denoise(denoiser: Denoiser, schedule: Schedule, noise: Noise, ctx: Context,
         require_known_blocks(denoiser)
     stream = noise.stream()
     z_t = stream.start()
-    _require_shapes(denoiser, conditioning, z_t)
+    require_shapes(denoiser, conditioning, z_t)
     if conditioning is not None and conditioning.drew_posterior:
         stream.posterior()
-    if strength < 1 and latent is None:
-        raise BadInput("strength", found=f"{strength:g} with no latent wired", expected="a latent to start from",
-                       fix="wire the output of latent.encode to latent, or set strength to 1")
+    require_start(strength, latent is not None)
     first = first_step(len(schedule), strength)
-    _require_inversion(denoiser, schedule, z_t, first, noise=noise, tuning=tuning, attention=attention)
+    require_inversion(denoiser, schedule, z_t, first, noise=noise, tuning=tuning, attention=attention)
+    require_control(denoiser, attention, len(schedule) - first, z_t)
+    require_rows(z_t, {"conditioning": conditioning, "constraint": constraint, "latent": latent})
     _doubt(ctx, conditioning, guidance_scale, tuning, attention)
     if latent is not None and strength == 1:
         ctx.warn("strength is 1: the run starts from pure noise and the latent that is wired has no effect")
@@ -111,17 +140,6 @@ def denoise(denoiser: Denoiser, schedule: Schedule, noise: Noise, ctx: Context,
         return Denoised(to_host(clean))
 
 
-def first_step(steps: int, strength: float) -> int:
-    """Position in the timesteps at which a run of this strength begins.
-
-    Raises:
-        BadInput: strength is so small that no step is left.
-    """
-    count = int(steps * strength + 1e-9)
-    if count == 0:
-        raise BadInput("strength", found=f"{strength:g} of {steps} steps, which is none", expected="at least one step",
-                       fix=f"use {1 / steps:.3g} or more")
-    return steps - count
 
 
 def _prepare(unet: Any, z_t: Tensor, conditioning: Told | None, scale: float, tuning: Any) -> tuple[Tensor, Guidance]:
@@ -139,50 +157,6 @@ def _prepare(unet: Any, z_t: Tensor, conditioning: Told | None, scale: float, tu
     extra = None if conditioning.extra is None else spread(conditioning.extra, start, "conditioning")
     return start, Guidance(embeddings(conditioning.cond), embeddings(conditioning.uncond), scale, conditioning.differs,
                            extra, tuning)
-
-
-def require_ddim(schedule: Any, **wired: Any) -> None:
-    """Raise BadInput unless the schedule's update is the one that constraints and edits are defined for."""
-    if schedule.takes_constraint:
-        return
-    reasons = {"constraint": "Algorithm 1 is defined for the DDIM update",
-               "attention": "attention controls count its steps", "tuning": "inversions are made for its steps"}
-    for name, value in wired.items():
-        if value is not None:
-            raise BadInput(name, found=f"{'an' if name == 'attention' else 'a'} {name} with a schedule.solver",
-                           expected=f"schedule.ddim: {reasons[name]}",
-                           fix=f"use schedule.ddim, or take the {name} away")
-
-
-def _require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **wired: Any) -> None:
-    """Raise BadInput unless what comes from an inversion was made for this model, schedule and size."""
-    made = {port: value.belongs for port, value in wired.items() if getattr(value, "belongs", "")}
-    if not made:
-        return
-    port = next(iter(made))
-    if first:
-        raise BadInput("strength", found=f"a part of the schedule with a {port} from an inversion",
-                       expected="1: the steps of an inversion are counted from its noisiest",
-                       fix="set strength to 1 and take the latent away")
-    if not schedule.takes_constraint:
-        raise BadInput("schedule", found=f"a schedule.solver with a {port} from an inversion",
-                       expected="the schedule.ddim that was inverted", fix="use schedule.ddim with eta 0")
-    if schedule.eta:
-        raise BadInput("schedule", found=f"eta {schedule.eta:g} with a {port} from an inversion",
-                       expected="eta 0, as it was inverted", fix="wire the schedule of the invert node")
-    wanted = trajectory_key(denoiser, schedule, z_t.shape)
-    for port, found in made.items():
-        if found != wanted:
-            raise BadInput(port, found="one from an inversion with another model, schedule or picture size",
-                           expected=f"one of the {denoiser.label}, {len(schedule)} steps, "
-                           f"{z_t.shape[3]}×{z_t.shape[2]} cells",
-                           fix="wire the same denoiser and schedule into the invert node and here")
-    for port, value in wired.items():
-        start = getattr(value, "start", None)
-        if port != "noise" and isinstance(start, Tensor) and not torch.equal(start.float(), z_t.float()):
-            raise BadInput("noise", found=f"a start that the inversion behind {port} did not end at",
-                           expected="the noise of that inversion: edits begin where it ended",
-                           fix="wire noise.from_trajectory, with the trajectory that was tuned")
 
 
 def _doubt(ctx: Context, conditioning: Told | None, scale: float, tuning: Any, attention: Any) -> None:
@@ -205,16 +179,3 @@ def one_token(guidance: Guidance) -> bool:
     return guidance.cond is not None and guidance.cond.shape[1] == 1
 
 
-def _require_shapes(denoiser: Any, conditioning: Told | None, z_t: Tensor) -> None:
-    if z_t.ndim != 4 or z_t.shape[1] != denoiser.latent_channels:
-        raise BadInput("noise", found=f"noise of shape {list(z_t.shape)}",
-                       expected=f"[b, {denoiser.latent_channels}, lh, lw], as the {denoiser.label} denoises",
-                       fix="make the noise from a latent of the same model")
-    multiple = denoiser.multiple
-    if z_t.shape[2] % multiple or z_t.shape[3] % multiple:
-        raise BadInput("noise", found=f"latents of {z_t.shape[3]}×{z_t.shape[2]}",
-                       expected=f"sides that are multiples of {multiple} for the {denoiser.label}",
-                       fix=f"put image.fit with multiple={multiple} before")
-    if conditioning is not None and conditioning.extra is not None and conditioning.extra.shape[2:] != z_t.shape[2:]:
-        raise BadInput("conditioning", found=f"extra channels of {list(conditioning.extra.shape)}",
-                       expected=f"the noise's own grid, {list(z_t.shape)}", fix="make both from one picture size")

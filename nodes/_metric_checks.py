@@ -1,0 +1,146 @@
+"""What is wrong with measurements, known before a run: sizes that differ, masks with nothing in them.
+
+Each function is the check hook of one node, or what hook and node both ask for (see `_facts`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ..graph_runtime import BadInput
+from ._facts import cheap
+from ._folders import find_pictures
+from ._masks import bounding_box
+from ._metrics import WINDOW
+from ._ports import describe, has_fact, require_image, require_mask
+
+Known = Mapping[str, Any]
+
+
+def pair(known: Known, params: Known) -> None:
+    """Pictures of two sizes."""
+    image, reference, mask = (known.get(name) for name in ("image", "reference", "mask"))
+    if image is not None and reference is not None:
+        require_pair(require_image(image), require_image(reference, "reference"))
+    if mask is not None:
+        require_mask(mask, image)
+
+
+def require_pair(image: Tensor, reference: Tensor) -> None:
+    """Raise BadInput unless two pictures have one size, and as many rows or one."""
+    if image.shape[1:3] != reference.shape[1:3]:
+        raise BadInput("reference", found=f"a picture of {reference.shape[2]}×{reference.shape[1]}",
+                       expected=f"the image's size, {image.shape[2]}×{image.shape[1]}",
+                       fix="compare pictures of one size: undo image.fit with image.unfit")
+    if {len(image), len(reference)} - {1, max(len(image), len(reference))}:
+        raise BadInput("reference", found=f"{len(reference)} pictures for {len(image)}",
+                       expected="one, or one for each picture", fix="wire as many")
+
+
+def psnr(known: Known, params: Known) -> None:
+    """And a mask that weighs nothing."""
+    pair(known, params)
+    if cheap(mask := known.get("mask")):
+        require_weight(float(mask.sum()))
+
+
+def require_weight(total: float) -> None:
+    """Raise BadInput where a mask lets nobody look anywhere."""
+    if total == 0:
+        raise BadInput("mask", found="a mask that is 0 everywhere", expected="something to look at",
+                       fix="draw the mask in white where the pictures are to be compared")
+
+
+def ssim(known: Known, params: Known) -> None:
+    """And pictures smaller than the window, or a mask with no window in it."""
+    pair(known, params)
+    if (image := known.get("image")) is not None:
+        require_window(image)
+    if cheap(mask := known.get("mask")) and min(mask.shape[1:]) >= WINDOW:
+        require_looked_at(windowed(mask))
+
+
+def require_window(image: Tensor) -> None:
+    """Raise BadInput where the window is larger than the picture."""
+    if min(image.shape[1:3]) < WINDOW:
+        raise BadInput("image", found=f"a picture of {image.shape[2]}×{image.shape[1]}",
+                       expected=f"sides of {WINDOW} pixels or more", fix="measure a larger picture")
+
+
+def windowed(mask: Tensor) -> Tensor:
+    """Windows that a mask `[b h w]` chooses, by their middles."""
+    edge = WINDOW // 2
+    return mask[:, edge:-edge, edge:-edge] > 0.5
+
+
+def require_looked_at(chosen: Tensor) -> None:
+    """Raise BadInput where no window is chosen."""
+    if not chosen.any():
+        raise BadInput("mask", found="a mask with no window in it", expected="white where the pictures are to be "
+                       "compared", fix="use metric.psnr for thin regions")
+
+
+def require_region(box: Any) -> None:
+    """Raise BadInput where a mask marks no region."""
+    if box is None:
+        raise BadInput("mask", found="an empty mask", expected="something marked in white", fix="draw the mask")
+
+
+def require_eyes(port: str, seeing: Any, *, words: bool = False) -> None:
+    """Raise BadInput unless `seeing` describes an encoder of pictures, and of texts where `words` are read."""
+    if not has_fact(seeing, "image_size") or getattr(seeing, "part", "") not in ("clip", "dino"):
+        raise BadInput(port, found=describe(seeing), expected="the description of an encoder",
+                       fix="wire model.clip or model.dino")
+    if words and seeing.part != "clip":
+        raise BadInput(port, found=f"the {seeing.label}, which reads no text", expected="a CLIP", fix="wire model.clip")
+
+
+def seen(port: str, words: bool) -> Any:
+    """The hook of a measurement by an encoder: another kind of encoder, a mask that fits no picture or is empty."""
+
+    def check(known: Known, params: Known) -> None:
+        encoder, image, mask = known.get(port), known.get("image"), known.get("mask")
+        if encoder is not None and getattr(encoder, "known", False):
+            require_eyes(port, encoder, words=words)
+        if mask is not None:
+            require_mask(mask, image)
+            for plane in mask if cheap(mask) else ():
+                require_region(bounding_box(plane[None] > 0.5))
+
+    return check
+
+
+def fid(known: Known, params: Known) -> None:
+    """A set of fewer than two pictures."""
+    for port in ("path", "reference"):
+        require_set(port, len(find_pictures(params[port])))
+
+
+def require_set(port: str, count: int) -> None:
+    """Raise BadInput where a set is too small for a spread."""
+    if count < 2:
+        raise BadInput(port, found=f"{count} pictures", expected="two or more, better a thousand",
+                       fix="name a folder of pictures")
+
+
+def caption(known: Known, params: Known) -> None:
+    """Several pictures."""
+    if (image := known.get("image")) is not None:
+        require_single(require_image(image))
+    if (captioner := known.get("captioner")) is not None:
+        require_captioner(captioner)
+
+
+def require_single(image: Tensor) -> None:
+    """Raise BadInput unless it is one picture."""
+    if len(image) != 1:
+        raise BadInput("image", found=f"{len(image)} pictures", expected="one: a caption is one text",
+                       fix="load one picture")
+
+
+def require_captioner(captioner: Any) -> None:
+    """Raise BadInput unless it describes a captioner."""
+    if getattr(captioner, "part", "") != "captioner":
+        raise BadInput("captioner", found=describe(captioner), expected="the description of a captioner",
+                       fix="wire model.captioner")

@@ -1,0 +1,147 @@
+"""Whether the parts of a run fit together: what shapes, steps and wires give away before a weight is read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ..graph_runtime import BadInput
+from ._condition import Conditioning as Told
+from ._constraints import Constraint, spread
+from ._facts import same_values
+from ._inversion import trajectory_key
+from ._noise import GaussianNoise, GivenNoise
+
+
+def first_step(steps: int, strength: float) -> int:
+    """Position in the timesteps at which a run of this strength begins.
+
+    Raises:
+        BadInput: strength is so small that no step is left.
+    """
+    count = int(steps * strength + 1e-9)
+    if count == 0:
+        raise BadInput("strength", found=f"{strength:g} of {steps} steps, which is none", expected="at least one step",
+                       fix=f"use {1 / steps:.3g} or more")
+    return steps - count
+
+
+def require_ddim(schedule: Any, **wired: Any) -> None:
+    """Raise BadInput unless the schedule's update is the one that constraints and edits are defined for."""
+    if schedule.takes_constraint:
+        return
+    reasons = {"constraint": "Algorithm 1 is defined for the DDIM update",
+               "attention": "attention controls count its steps", "tuning": "inversions are made for its steps"}
+    for name, value in wired.items():
+        if value is not None:
+            raise BadInput(name, found=f"{'an' if name == 'attention' else 'a'} {name} with a schedule.solver",
+                           expected=f"schedule.ddim: {reasons[name]}",
+                           fix=f"use schedule.ddim, or take the {name} away")
+
+
+def require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **wired: Any) -> None:
+    """Raise BadInput unless what comes from an inversion was made for this model, schedule and size."""
+    made = {port: value.belongs for port, value in wired.items() if getattr(value, "belongs", "")}
+    if not made:
+        return
+    port = next(iter(made))
+    if first:
+        raise BadInput("strength", found=f"a part of the schedule with a {port} from an inversion",
+                       expected="1: the steps of an inversion are counted from its noisiest",
+                       fix="set strength to 1 and take the latent away")
+    if not schedule.takes_constraint:
+        raise BadInput("schedule", found=f"a schedule.solver with a {port} from an inversion",
+                       expected="the schedule.ddim that was inverted", fix="use schedule.ddim with eta 0")
+    if schedule.eta:
+        raise BadInput("schedule", found=f"eta {schedule.eta:g} with a {port} from an inversion",
+                       expected="eta 0, as it was inverted", fix="wire the schedule of the invert node")
+    wanted = trajectory_key(denoiser, schedule, z_t.shape)
+    for port, found in made.items():
+        if found != wanted:
+            raise BadInput(port, found="one from an inversion with another model, schedule or picture size",
+                           expected=f"one of the {denoiser.label}, {len(schedule)} steps, "
+                           f"{z_t.shape[3]}×{z_t.shape[2]} cells",
+                           fix="wire the same denoiser and schedule into the invert node and here")
+    for port, value in wired.items():
+        start = getattr(value, "start", None)
+        if port != "noise" and isinstance(start, Tensor) and not same_values(start.float(), z_t.float()):
+            raise other_start(port)
+
+
+def other_start(port: str) -> BadInput:
+    """Another noise than the one that the inversion behind a port ended at."""
+    return BadInput("noise", found=f"a start that the inversion behind {port} did not end at",
+                    expected="the noise of that inversion: edits begin where it ended",
+                    fix="wire noise.from_trajectory, with the trajectory that was tuned")
+
+
+def require_shapes(denoiser: Any, conditioning: Told | None, z_t: Tensor) -> None:
+    """Raise BadInput unless latents have the channels and sides that the UNet takes, and the extra channels' grid."""
+    if z_t.ndim != 4 or z_t.shape[1] != denoiser.latent_channels:
+        raise BadInput("noise", found=f"noise of shape {list(z_t.shape)}",
+                       expected=f"[b, {denoiser.latent_channels}, lh, lw], as the {denoiser.label} denoises",
+                       fix="make the noise from a latent of the same model")
+    multiple = denoiser.multiple
+    if z_t.shape[2] % multiple or z_t.shape[3] % multiple:
+        raise BadInput("noise", found=f"latents of {z_t.shape[3]}×{z_t.shape[2]}",
+                       expected=f"sides that are multiples of {multiple} for the {denoiser.label}",
+                       fix=f"put image.fit with multiple={multiple} before")
+    extra = conditioning.extra if isinstance(conditioning, Told) else None
+    if extra is not None and extra.shape[2:] != z_t.shape[2:]:
+        raise BadInput("conditioning", found=f"extra channels of {list(extra.shape)}",
+                       expected=f"the noise's own grid, {list(z_t.shape)}", fix="make both from one picture size")
+
+
+def require_start(strength: float, latent: bool) -> None:
+    """Raise BadInput where a part of the schedule is to run with no latent to begin from."""
+    if strength < 1 and not latent:
+        raise BadInput("strength", found=f"{strength:g} with no latent wired", expected="a latent to start from",
+                       fix="wire the output of latent.encode to latent, or set strength to 1")
+
+
+def require_rows(start: Tensor, known: Mapping[str, Any]) -> None:
+    """Raise BadInput unless what is known of the run's parts divides its rows."""
+    told, constraint, latent = (known.get(name) for name in ("conditioning", "constraint", "latent"))
+    for value in () if not isinstance(told, Told) else (told.cond, told.uncond, told.extra):
+        if value is not None:
+            spread(value, start, "conditioning")
+    if latent is not None:
+        if latent.shape[1:] != start.shape[1:]:
+            raise BadInput("latent", found=f"a latent of shape {list(latent.shape)}",
+                           expected=f"the noise's own shape, {list(start.shape)}",
+                           fix="make the noise from this latent")
+        spread(latent, start, "latent")
+    if isinstance(constraint, Constraint):
+        constraint.begin(start)
+
+
+def require_noise(noise: Any, moves: int, posterior: bool) -> None:
+    """Raise BadInput where a file of noise lacks what a run of so many moves will ask for."""
+    if isinstance(noise, GivenNoise):
+        for which, tensor in enumerate((noise.start, noise.steps, noise.posterior)):
+            if tensor is None and (which < 2 or posterior):
+                raise noise.lacks(which)
+        assert noise.steps is not None
+        if len(noise.steps) < moves:
+            raise noise.ends()
+
+
+def require_beginning(noise: Any, **wired: Any) -> None:
+    """Raise BadInput where fresh noise begins an edit, which begins where its inversion ended."""
+    for port, value in wired.items():
+        if isinstance(noise, GaussianNoise) and isinstance(getattr(value, "start", None), Tensor):
+            raise other_start(port)
+
+
+def require_control(denoiser: Any, attention: Any, steps: int, start: Tensor) -> None:
+    """Raise BadInput where an attention control asks for steps, layers or embeddings that the run has not."""
+    for name in ("source", "target"):
+        told = getattr(attention, name, None)
+        if isinstance(told, Told):
+            if told.cond.shape[-1] != denoiser.cross_attention_dim:
+                raise BadInput("attention", found=f"a {name} of width {told.cond.shape[-1]} from the {told.name}",
+                               expected=f"{denoiser.cross_attention_dim}, as the {denoiser.label} listens to",
+                               fix=f"wire a condition of this model to {name} of the attention control")
+            spread(told.cond, start, "attention")
+    if hasattr(attention, "require"):
+        attention.require(denoiser, steps)
