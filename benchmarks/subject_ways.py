@@ -12,8 +12,9 @@ from exemplars import Model
 from inlay.graph_runtime import Context
 from inlay.nodes import model as models
 from inlay.nodes._augment import Augment
+from inlay.nodes._exemplar_examples import Recipes, Source
 from inlay.nodes._exemplar_run import Parts, encoders_of
-from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective, Recipes, Source, prepare, widen
+from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective, prepare, widen
 from inlay.nodes._schedule import alphas_cumprod, check_prediction_type
 from inlay.nodes._subject_run import add_lora
 from inlay.nodes._trainer import Recipe, Trainer
@@ -122,7 +123,8 @@ def teach(way: Way, folder: Path, budget: Budget, seed: int = 0) -> Taught:
         side = int(parts.denoiser.sample_size * parts.vae.factor)
         augment = Augment(elastic=0.0) if way.reference else Augment(0.0, 0.0, 0.0, 0.0)
         how = Recipes(side, parts.encoder.image_size, augment, *((0.5, 0.4) if way.masks else (0.0, 0.0)))
-        source = Source(pictures, how, encoders_of(vae, parts, encoder, workers, "float32"), seed, budget.views)
+        source = Source(pictures, how, encoders_of(vae, parts, encoder, workers, "float32", side),
+                        seed, budget.views)
         if way.learns:
             source.keep(folder / f"views-{way.reference:d}{way.masks:d}-{budget.views}", workers, lambda *_: None)
         began = time.process_time()

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from ..graph_runtime import BadInput, Context
 from ..graph_runtime.context import safe_prefix
 from ._exemplar import save_encoder
-from ._exemplar_training import ExemplarDenoiser, Source, averaged, encode
+from ._exemplar_examples import Source, collate, encode
+from ._exemplar_training import ExemplarDenoiser, averaged
 from ._grid import draw_sheet
 from ._latents import decode_latent
 from ._libraries import quiet, share
@@ -71,7 +72,7 @@ class Sheets:
     def __init__(self, source: Source, model: ExemplarDenoiser, trainer: Trainer, parts: Any, vae: Any, run: Run):
         places = [(number * 7919 % len(source.pairs), 2**41 + number) for number in range(SHOWN)]
         self._examples, generators = source.examples(places)
-        self._batch = encode(self._examples, generators, source.encoders)
+        self._batch = encode(collate(self._examples, generators, source.encoders), source.encoders)
         self._schedule = ddim(parts.scheduler.config, steps=SHEET_STEPS, eta=0.0)
         self._model, self._trainer, self._vae, self._run = model, trainer, vae, run
         self._source, self._scale, self._shift = source, parts.vae.scaling_factor, parts.vae.shift_factor

@@ -3,20 +3,23 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, Context
+from ._ahead import Ahead
 from ._augment import Augment
+from ._exemplar_examples import Batch, Encoders, Recipes, Source, require_finite
 from ._exemplar_output import Run, Sheets, append_line, finish
-from ._exemplar_training import Encoders, ExemplarDenoiser, Objective, Recipes, Source, prepare, widen
+from ._exemplar_training import ExemplarDenoiser, Inputs, Objective, prepare, widen
 from ._ports import describe, has_fact
 from ._schedule import alphas_cumprod, check_prediction_type
 from ._tensors import require_denoiser
-from ._trainer import Precision, Progress, Recipe, Trainer, precision_of
+from ._trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, precision_of
 from ._workers import Workers
 
 #: Settings that may change between two runs of one training: what is learned does not depend on them.
@@ -92,8 +95,8 @@ def train_exemplar(parts: Parts, settings: Settings, ctx: Context) -> tuple[Any,
         trainer = Trainer(run.folder, run.key, model, model.trainable(), settings.recipe(), workers)
         if settings.resume and trainer.resume():
             ctx.warn(f"going on from step {trainer.step}, found in {run.folder}")
-        with ctx.lease(parts.vae) as vae:
-            encoders = encoders_of(vae, parts, model.encoder, workers, settings.precision)
+        with ctx.models.lease(parts.vae, str(workers.device)) as vae:
+            encoders = encoders_of(vae, parts, model.encoder, workers, settings.precision, side)
             how = settings.examples(side, parts.encoder.image_size)
             source = Source(parts.photos, how, encoders, settings.seed, settings.variations)
             if settings.variations and trainer.step < settings.steps:
@@ -118,8 +121,47 @@ def _fit(parts: Parts, settings: Settings, ctx: Context, run: Run, trainer: Trai
         sheet = draw(now.step) if draw is not None and main and now.step % settings.sample_every == 0 else None
         ctx.progress(now.step, settings.steps, sheet, f"loss {now.mean:.4f} · {now.per_second:.1f} pictures/s")
 
-    trainer.fit(lambda module, step, rows: objective.loss(module, source, step, rows, trainer.workers.device),
-                on_step, ctx.warn)
+    fit(trainer, objective, source, on_step, ctx.warn)
+
+
+def fit(trainer: Trainer, objective: Objective, source: Source, on_step: Callable[[Progress], None],
+        warn: Callable[[str], None]) -> None:
+    """Train, while threads make what the next steps need.
+
+    Raises:
+        TrainingFailed: the loss is not finite; what is at fault is named: a model that encodes, or the learning rate.
+    """
+    device, now = trainer.workers.device, trainer.step
+    batches: list[Batch] = []  # of the step that is being taken
+
+    def later(step: int, rows: range) -> Iterator[tuple[int, int, int]]:
+        for at in range(step, trainer.recipe.steps):
+            for one in trainer.rows():
+                if at > step or one.start > rows.start:
+                    yield at, one.start, one.stop
+
+    def make(key: tuple[int, int, int]) -> Inputs:
+        return objective.inputs(source, key[0], range(*key[1:]))
+
+    def loss_of(module: nn.Module, step: int, rows: range) -> Tensor:
+        nonlocal now
+        inputs = ahead.take((step, rows.start, rows.stop), later(step, rows))
+        with torch.autocast(device.type, enabled=False):
+            batch = source.encoded(inputs.made)
+        if step != now:
+            batches.clear()
+        now = step
+        batches.append(batch)
+        return objective.of(module, batch, inputs.drawn, device)
+
+    with Ahead(make, device, trainer.workers.count) as ahead:
+        try:
+            trainer.fit(loss_of, on_step, warn)
+        except TrainingFailed as error:
+            if error.port == "learning_rate":
+                for batch in batches:
+                    require_finite(batch, source.encoders)
+            raise
 
 
 def require_parts(parts: Parts) -> None:
@@ -176,10 +218,11 @@ def _model(parts: Parts, settings: Settings, side: int, workers: Workers) -> Exe
     return whole.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def encoders_of(vae: Any, parts: Parts, encoder: Any, workers: Workers, precision: Precision) -> Encoders:
-    """What encodes examples, as training uses it: the VAE never in float16, which it overflows."""
+def encoders_of(vae: Any, parts: Parts, encoder: Any, workers: Workers, precision: Precision, side: int) -> Encoders:
+    """What encodes examples of `side` pixels, as training uses it: the VAE never in float16, which it overflows."""
     half = precision_of(precision, workers.device)
     casting = half if half == torch.bfloat16 else None
     mean, std = (torch.tensor(values)[:, None, None] for values in (parts.encoder.mean, parts.encoder.std))
+    cells = side // parts.vae.factor
     return Encoders(vae, parts.vae.scaling_factor, parts.vae.shift_factor, encoder.token, mean, std, workers.device,
-                    casting)
+                    (parts.vae.latent_channels, cells, cells), next(encoder.parameters()).dtype, casting)

@@ -18,9 +18,10 @@ from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, Context
 from ._augment import Augment
+from ._exemplar_examples import Recipes, Source
 from ._exemplar_output import Run, Sheets, append_line
-from ._exemplar_run import SMALL, Parts, encoders_of, side_of, training_key
-from ._exemplar_training import ExemplarDenoiser, Objective, Recipes, Source, prepare
+from ._exemplar_run import SMALL, Parts, encoders_of, fit, side_of, training_key
+from ._exemplar_training import ExemplarDenoiser, Objective, prepare
 from ._libraries import drawing
 from ._lora import Layout, Pair, stored_names
 from ._lora_part import weights_hash
@@ -107,8 +108,8 @@ def train_subject(parts: Parts, settings: SubjectSettings, ctx: Context) -> tupl
         trainer = Trainer(run.folder, run.key, model, names, recipe, workers)
         if settings.resume and trainer.resume():
             ctx.warn(f"going on from step {trainer.step}, found in {run.folder}")
-        with ctx.lease(parts.vae) as vae:
-            encoders = encoders_of(vae, parts, model.encoder, workers, settings.precision)
+        with ctx.models.lease(parts.vae, str(workers.device)) as vae:
+            encoders = encoders_of(vae, parts, model.encoder, workers, settings.precision, side)
             augment = Augment(flip=settings.flip, rotate=settings.rotate, blur=settings.blur, elastic=0.0)
             how = Recipes(side, parts.encoder.image_size, augment, settings.arbitrary_mask, settings.mask_jitter)
             source = Source(parts.photos, how, encoders, settings.seed, settings.variations)
@@ -149,8 +150,7 @@ def _fit(parts: Parts, settings: SubjectSettings, ctx: Context, run: Run, traine
             raise _Enough
 
     try:
-        trainer.fit(lambda module, step, rows: objective.loss(module, source, step, rows, trainer.workers.device),
-                    on_step, ctx.warn)
+        fit(trainer, objective, source, on_step, ctx.warn)
     except _Enough:  # the trainer has written its checkpoint
         return (f"stopped at step {trainer.step} of {total}: the samples' likeness to the subject has not grown for "
                 f"{settings.patience} sheets")

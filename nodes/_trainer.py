@@ -188,7 +188,7 @@ class Trainer:
                     if self.average:
                         self.average[name].copy_(_like(value, file.get_tensor(f"average.{name}")))
                     self.optimizer.state[value] = {
-                        "step": torch.tensor(updates),
+                        "step": torch.tensor(updates, device=value.device),  # the fused update counts on the device
                         "exp_avg": _like(value, file.get_tensor(f"first.{name}")),
                         "exp_avg_sq": _like(value, file.get_tensor(f"second.{name}"))}
             self.step, self.mean = step, mean
@@ -203,10 +203,9 @@ class Trainer:
         if not self.workers.main:
             return
         tensors: dict[str, Tensor] = {}
-        updates = 0.0
+        updates = float(self.optimizer.state[next(iter(self.values.values()))]["step"])  # all were updated together
         for name, value in self.values.items():
             state = self.optimizer.state[value]
-            updates = float(state["step"])
             tensors |= {f"value.{name}": value, f"first.{name}": state["exp_avg"],
                         f"second.{name}": state["exp_avg_sq"]}
             if self.average:
@@ -256,7 +255,7 @@ class Trainer:
     def _step(self, wrapped: nn.Module, loss_of: LossOf, warn: Callable[[str], None]) -> float:
         while True:
             try:
-                loss = self._gradients(wrapped, loss_of)
+                parts = self._gradients(wrapped, loss_of)
                 break
             except Exception as error:
                 if not is_out_of_memory(error) or self.micro == 1 or self.workers.count > 1:
@@ -269,8 +268,8 @@ class Trainer:
                 self.optimizer.zero_grad(set_to_none=True)
                 self.micro = max(1, self.micro // 2)
                 warn(f"the batch does not fit into memory: from now on {self.micro} pictures at a time")
-        worst = self.workers.worst(loss)
-        if not math.isfinite(worst):
+        loss = self.workers.mean(parts)
+        if not math.isfinite(loss):
             kept = self.step // self.recipe.save_every * self.recipe.save_every
             raise TrainingFailed(
                 "learning_rate", found=f"a loss of {loss} at step {self.step + 1}", expected="a finite loss",
@@ -279,23 +278,28 @@ class Trainer:
         self._whole = False
         self._update()
         self._whole = True
-        return self.workers.mean(loss)
+        return loss
 
-    def _gradients(self, wrapped: nn.Module, loss_of: LossOf) -> float:
-        """Add up the gradients of this process' rows; their mean loss."""
+    def rows(self) -> list[range]:
+        """The rows of each step's batch that go through at once in this process, in order."""
         share = self.recipe.batch_size // self.workers.count
-        begin, total = self.workers.rank * share, 0.0
-        starts = range(begin, begin + share, self.micro)
-        for start in starts:
-            rows = range(start, min(start + self.micro, begin + share))
-            alone = start != starts[-1] and hasattr(wrapped, "no_sync")
+        begin = self.workers.rank * share
+        return [range(start, min(start + self.micro, begin + share))
+                for start in range(begin, begin + share, self.micro)]
+
+    def _gradients(self, wrapped: nn.Module, loss_of: LossOf) -> list[Tensor]:
+        """Add up the gradients of this process' rows; the parts of their mean loss, left on the device."""
+        share = self.recipe.batch_size // self.workers.count
+        parts, all_rows = [], self.rows()
+        for rows in all_rows:
+            alone = rows != all_rows[-1] and hasattr(wrapped, "no_sync")
             with wrapped.no_sync() if alone else nullcontext():  # type: ignore[operator]
                 with self._casting():
                     loss = loss_of(wrapped, self.step, rows)
                 part = loss * (len(rows) / share)
                 (part if self._scaler is None else self._scaler.scale(part)).backward()
-            total += float(part.detach())
-        return total
+            parts.append(part.detach())
+        return parts
 
     def _casting(self) -> Any:
         return nullcontext() if self._half is None else torch.autocast(self.workers.device.type, self._half)
@@ -351,5 +355,13 @@ def _about(header: Mapping[str, Any]) -> dict[str, Any]:
 def precision_of(precision: Precision, device: torch.device) -> torch.dtype | None:
     """What autocast computes in, or None for full precision; auto is bfloat16 on a GPU that has it."""
     if precision == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else None
+        return torch.bfloat16 if device.type == "cuda" and _has_bfloat16() else None
     return {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+
+
+def _has_bfloat16() -> bool:
+    """True for a GPU that computes in bfloat16 itself: emulation is slower than float32."""
+    try:
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    except TypeError:  # torch before 2.5 does not count emulation
+        return torch.cuda.is_bf16_supported()

@@ -2,11 +2,11 @@
 
 import atexit
 import gc
-import math
 import os
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Workers:
@@ -19,7 +19,7 @@ class Workers:
 
             state = PartialState(cpu=self.device.type == "cpu")
             atexit.register(_leave)
-            self.rank, self.count, self.device = state.process_index, state.num_processes, state.device
+            self.rank, self.count, self.device = state.process_index, state.num_processes, torch.device(state.device)
 
     @property
     def main(self) -> bool:
@@ -38,21 +38,30 @@ class Workers:
         if self.count > 1:
             torch.distributed.barrier()
 
-    def worst(self, value: float) -> float:
-        """The largest of the processes' values; NaN where one has it."""
-        if self.count == 1:
-            return value
-        both = torch.tensor([value if math.isfinite(value) else math.inf], device=self.device)
-        torch.distributed.all_reduce(both, op=torch.distributed.ReduceOp.MAX)
-        return float(both)
+    def mean(self, parts: list[Tensor]) -> float:
+        """The sum of some scalars on the device, its mean over the processes; NaN or infinite where any of them is.
 
-    def mean(self, value: float) -> float:
-        """The mean of the processes' values."""
+        The one moment of a step at which this process waits for its device.
+        """
         if self.count == 1:
-            return value
-        total = torch.tensor([value], dtype=torch.float64, device=self.device)
+            return float(sum(torch.stack(parts).tolist()))
+        total = torch.zeros(1, dtype=torch.float64, device=self.device)
+        for part in parts:
+            total += part
         torch.distributed.all_reduce(total)
         return float(total) / self.count
+
+
+def pinned(value: Any, device: torch.device) -> Any:
+    """Tensors in NamedTuples, on the CPU; where `device` is a GPU, in memory that it copies from by itself."""
+    if device.type != "cuda":
+        return value
+    return value.pin_memory() if isinstance(value, Tensor) else type(value)(*(pinned(part, device) for part in value))
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """A NamedTuple of tensors on a device; from pinned memory the copy goes on while the CPU does."""
+    return type(value)(*(part.to(device, non_blocking=device.type == "cuda") for part in value))
 
 
 def _leave() -> None:

@@ -15,18 +15,8 @@ from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.events import NodeProgress, Warned
 from inlay.nodes import condition, model, train
 from inlay.nodes._augment import Augment
-from inlay.nodes._exemplar_training import (
-    Batch,
-    ExemplarDenoiser,
-    Objective,
-    OneTokenProcessor,
-    Recipes,
-    Source,
-    encode,
-    make_example,
-    prepare,
-    widen,
-)
+from inlay.nodes._exemplar_examples import Batch, Encoders, Example, Recipes, Source, collate, encode, make_example
+from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective, OneTokenProcessor, prepare, widen
 from inlay.nodes._schedule import alphas_cumprod
 from inlay.nodes._trainer import generator_of
 from inlay.nodes.subject import photos
@@ -336,16 +326,14 @@ def test_a_trained_model_can_be_trained_further(pictures, shared_sd, clip):
 
 
 def test_encoding_masks_the_picture_and_samples_both_posteriors(tiny, clip):
-    from inlay.nodes._exemplar_training import Encoders, Example
-
     vae = tiny.vae().double()
     picture = torch.rand(3, 32, 32)
     keep = torch.ones(1, 32, 32)
     keep[:, 8:20, 8:24] = 0
     seed = torch.Generator().manual_seed(5)
     with_ = Encoders(vae, 0.6, 0.0, lambda pixels: pixels.mean(dim=(2, 3))[:, None], torch.zeros(3, 1, 1),
-                     torch.ones(3, 1, 1), torch.device("cpu"))
-    found = encode([Example(picture, keep, torch.rand(3, 16, 16))], [seed], with_)
+                     torch.ones(3, 1, 1), torch.device("cpu"), (4, 4, 4), torch.float64)
+    found = encode(collate([Example(picture, keep, torch.rand(3, 16, 16))], [seed], with_), with_)
     noise = torch.randn((2, 4, 4, 4), generator=torch.Generator().manual_seed(5)).double()
     for value, shown, drawn in ((found.latent, picture, noise[0]), (found.masked, picture * keep + 0.5 * (1 - keep),
                                                                     noise[1])):

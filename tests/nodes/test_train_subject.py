@@ -95,7 +95,7 @@ def test_the_lora_learns_as_a_hand_written_loop_does_and_nothing_else(pictures, 
             """The views that the training kept."""
 
             def batch(self, draws):
-                from inlay.nodes._exemplar_training import Batch
+                from inlay.nodes._exemplar_examples import Batch
 
                 rows = torch.tensor([one % len(stored["latent"]) for one, _ in draws])
                 return Batch(*(stored[name][rows] for name in Batch._fields))
