@@ -1,5 +1,6 @@
 """What outlives one run: weights and results that stay warm, the device, and the memory it may take."""
 
+import os
 import platform
 import re
 import threading
@@ -31,15 +32,25 @@ def environment(device: str) -> str:
     return "|".join([__version__, torch.__version__, *versions, device, name, str(torch.get_num_threads())])
 
 
+def local_rank() -> int:
+    """This process' number among those of this machine that `accelerate launch` or torchrun started together; else 0.
+
+    Each of them has the GPU of that number to itself.
+    """
+    together = os.environ.get("WORLD_SIZE", "1")
+    return int(os.environ.get("LOCAL_RANK", "0")) if together.isdigit() and int(together) > 1 else 0
+
+
 def resolve_device(device: str) -> str:
-    """`auto` → the best device there is; any other name is checked.
+    """`auto` → the best device there is, `cuda` → this process' own GPU; any other name is checked.
 
     Raises:
         WorkflowError: no such device here.
     """
     import torch
 
-    best = "cuda:0" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    own = f"cuda:{local_rank()}"
+    best = own if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if device == "auto":
         return best
     try:
@@ -50,7 +61,7 @@ def resolve_device(device: str) -> str:
         kind == "cuda" and torch.cuda.is_available() and (torch.device(device).index or 0) < torch.cuda.device_count()
     )
     if usable or (kind == "mps" and best == "mps"):
-        return "cuda:0" if device == "cuda" else device
+        return own if device == "cuda" else device
     raise WorkflowError.of(
         "device",
         found=f"device {device!r}",

@@ -228,7 +228,9 @@ class Source:
     def _encoded(self, places: Sequence[Place], workers: Workers) -> list[Batch]:
         """Examples, encoded a few at a time while threads make the next."""
         chunks = [tuple(places[at:at + CHUNK]) for at in range(0, len(places), CHUNK)]
-        with Ahead(lambda chunk: collate(*self.examples(chunk), self.encoders), workers.device, workers.count) as ahead:
+        ahead: Ahead[tuple[Place, ...]] = Ahead(lambda chunk: collate(*self.examples(chunk), self.encoders),
+                                                workers.device, workers.count)
+        with ahead:
             return [encode(ahead.take(chunk, chunks[number + 1:]), self.encoders)
                     for number, chunk in enumerate(chunks)]
 

@@ -308,8 +308,8 @@ def _require_rank(unet: Any, pattern: str, rank: int) -> None:
 
 
 def _pairs(trainer: Trainer, settings: SubjectSettings) -> dict[str, Pair]:
-    """The learned pairs by the UNet's own names."""
-    values = trainer.result()
+    """The learned pairs by the UNet's own names, on the CPU: what becomes of them there may need float64."""
+    values = {name: value.cpu() for name, value in trainer.result().items()}
     alpha = float(settings.alpha or settings.rank)
     pairs = {}
     for name, down in values.items():

@@ -561,6 +561,7 @@ class SimulatedGpu(TorchFunctionMode):
 
     def _patches(self) -> Iterator[tuple[Any, str, Any]]:
         engine, run, seeded = torch.autograd._engine_run_backward, threading.Thread.run, torch.manual_seed  # type: ignore[attr-defined]
+        kinds = torch._C._group_tensors_by_device_and_dtype
 
         def backward(*args: Any, **kwargs: Any) -> Any:
             with _pushed(self):
@@ -574,6 +575,16 @@ class SimulatedGpu(TorchFunctionMode):
             self.seed(seed)
             return seeded(seed)
 
+        def grouped(lists: Any, with_indices: bool = False) -> Any:
+            """C++ sorts tensors by the devices that it sees; optimizers and clipping go by its keys."""
+            found = kinds(lists, with_indices)
+            places = {key: [self.of(tensor) for tensor in value[0][0]] for key, value in found.items()}
+            for where in places.values():
+                if len(set(where)) > 1:
+                    self._refuse("a list of tensors", where)
+            return {(places[key][0] if places[key] else key[0], key[1]): value for key, value in found.items()}
+
+        yield torch._C, "_group_tensors_by_device_and_dtype", grouped
         yield torch.autograd, "_engine_run_backward", backward
         yield threading.Thread, "run", thread
         yield torch, "manual_seed", manual_seed
