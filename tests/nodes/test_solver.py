@@ -197,3 +197,14 @@ def test_bad_numbers_and_configurations_are_refused_by_name():
 def test_a_solver_needs_the_description_of_a_scheduler():
     with pytest.raises(BadInput, match="scheduler"):
         schedule.solver("pndm")
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ({"steps": 10}, True), ({"steps": 24}, True), ({"steps": 25}, False), ({}, False),
+    ({"steps": 10, "solver": "ddim"}, False),
+])
+def test_few_steps_of_pndm_are_said_while_checking_with_numbers(options, said):
+    report = inlay.check("paint_by_example", **options)
+    told = [warning.message for warning in report.warnings if "goes astray" in warning.message]
+    assert len(told) == said
+    assert not said or (f"pndm with {options['steps']} steps" in told[0] and "52 dB with 25" in told[0])
