@@ -96,7 +96,7 @@ VAE: Table = MappingProxyType({**_ANY, **_table(
     ("used", "latents are (mean − shift)·scale", "latent_channels scaling_factor shift_factor"),
     ("refused", "one scaling factor for all channels is meant", "latents_mean latents_std"),
     ("refused", "quantised weights are not read", "quantization_config"),
-    ("named", "this VAE asks for float32, and the model node's dtype is half", "force_upcast"))})
+    ("named", "with dtype auto the VAE stays in float32; in half precision where that is set", "force_upcast"))})
 
 _TRANSFORMERS = ("chunk_size_feed_forward id2label label2id is_encoder_decoder output_attentions output_hidden_states "
                  "problem_type return_dict return_dict_in_generate output_scores use_cache torchscript use_bfloat16 "
@@ -115,6 +115,31 @@ TEXT: Table = MappingProxyType({**_ANY, **_table(
      "projection_dim bos_token_id eos_token_id pad_token_id attention_dropout dropout initializer_factor "
      "initializer_range gradient_checkpointing"),
     ("neutral", "of transformers' own, for other models", _TRANSFORMERS))})
+
+DETECTOR: Table = MappingProxyType({**_ANY, **_table(
+    ("used", _BUILD, "d_model encoder_layers encoder_ffn_dim encoder_attention_heads decoder_layers decoder_ffn_dim "
+     "decoder_attention_heads num_queries activation_function position_embedding_type backbone_config backbone "
+     "use_timm_backbone num_hidden_layers hidden_size num_attention_heads max_position_embeddings"),
+    ("used", "what it can find", "id2label num_labels label2id"),
+    ("refused", "the backbone's strides would be others", "dilation"),
+    ("named", "pictures have three channels", "num_channels"),
+    ("named", "settings of a timm backbone", "backbone_kwargs"),
+    ("neutral", "training", "auxiliary_loss init_std init_xavier_std dropout attention_dropout activation_dropout "
+     "encoder_layerdrop decoder_layerdrop class_cost bbox_cost giou_cost mask_loss_coefficient dice_loss_coefficient "
+     "bbox_loss_coefficient giou_loss_coefficient eos_coefficient classifier_dropout scale_embedding "
+     "use_pretrained_backbone initializer_range initializer_factor"),
+    ("neutral", "of transformers' own, for other models", _TRANSFORMERS))})
+DETECTOR = MappingProxyType({**DETECTOR, "num_channels": DETECTOR["num_channels"]._replace(silent=(3,))})
+BACKBONE: Table = MappingProxyType({**_ANY, **_table(
+    ("used", _BUILD, "embedding_size hidden_sizes depths layer_type out_features out_indices stage_names "
+     "downsample_in_first_stage downsample_in_bottleneck backbone output_stride"),
+    ("named", "pictures have three channels", "num_channels"),
+    ("named", "a ResNet's is relu", "hidden_act"),
+    ("neutral", "how transformers loads a backbone of timm", "features_only freeze_batch_norm_2d "
+     "use_pretrained_backbone use_timm_backbone"),
+    ("neutral", "of transformers' own, for other models", _TRANSFORMERS))})
+BACKBONE = MappingProxyType({**BACKBONE, "num_channels": BACKBONE["num_channels"]._replace(silent=(3,)),
+                             "hidden_act": BACKBONE["hidden_act"]._replace(silent=("relu",))})
 
 PIPELINE: Table = MappingProxyType({**_ANY, **_table(
     ("used", "the parts of the model", "unet vae text_encoder tokenizer scheduler"),
@@ -191,6 +216,8 @@ TABLES: Mapping[str, tuple[str, Table]] = MappingProxyType({
     "unet/config.json": ("the model nodes", UNET),
     "vae/config.json": ("the model nodes", VAE),
     "text_encoder/config.json": ("the model nodes", TEXT),
+    "a detector's config.json": ("model.detector", DETECTOR),
+    "its backbone_config": ("model.detector", BACKBONE),
     "model_index.json": ("the model nodes", PIPELINE),
     "preprocessor_config.json": ("exemplar encoders, CLIP, DINO, BLIP; DETR uses all of it", PREPROCESSOR),
     "a LoRA's tensors and metadata": ("model.lora", LORA),

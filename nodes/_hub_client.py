@@ -120,8 +120,13 @@ def download(wanted: Wanted, names: Sequence[str], sizes: Mapping[str, int]) -> 
     began, before = time.monotonic(), _stored(wanted.repository)
     environment = {**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_CACHE": _cache(),
                    "HF_ENDPOINT": _endpoint()}
-    process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("_hub_worker.py"))], env=environment,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("_hub_worker.py"))], env=environment,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    except OSError as error:  # a host whose Python is no program of its own
+        raise ModelError("source", found=f"{wanted.name} cannot be downloaded from within this program ({error})",
+                         expected="a Python that can be started", fix=f"fetch it yourself: hf download "
+                         f"{wanted.repository}") from error
     assert process.stdin is not None
     try:
         process.stdin.write(json.dumps({"repository": wanted.repository, "revision": wanted.revision,

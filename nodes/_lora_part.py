@@ -133,6 +133,7 @@ def adapted(denoiser: Any, source: LoraSource, weight: float, any_base: bool = F
         header = check_header(path)
         if not any_base:
             _require_base(denoiser, path)
+            _require_one_family(denoiser.base(), header)
         _require_layers(denoiser.base(), header)
         name_unheard(path.name, [*header.notes(), *_beside_base(denoiser.base(), header)])
         stamp = content_of(files_of(path))
@@ -171,6 +172,15 @@ def _require_layers(base: Any, header: LoraHeader) -> None:
         return
     width = base.cross_attention_dim
     require_fit(header, layer_sizes(base), base.label + (f" ({FAMILIES[width]})" if width in FAMILIES else ""))
+
+
+def _require_one_family(base: Any, header: LoraHeader) -> None:
+    """Refuse a LoRA that says it is of another family, also where its layers are as wide in both."""
+    own = FAMILIES.get(base.cross_attention_dim or 0) if getattr(base, "known", False) else None
+    if own is not None and header.family is not None and header.family != own:
+        raise ModelError("source", found=f"{header.name}, a LoRA of {header.family}",
+                         expected=f"one of {own}, as the {base.label} is",
+                         fix=f"name a model of {header.family}, another LoRA, or set any_base to true to try")
 
 
 def _beside_base(base: Any, header: LoraHeader) -> list[str]:

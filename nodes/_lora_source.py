@@ -5,9 +5,10 @@ from pathlib import Path
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.errors import shorten
+from ..graph_runtime.notices import notice
 from ._hub_client import Listing, Wanted, download, listing
 from ._model_files import PICKLES, pickled
-from ._source import HUB_ID, near_local
+from ._source import HUB_ID, near_local, not_here
 
 #: What diffusers' and peft's tools call it, and ours.
 USUAL = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors", "lora.safetensors")
@@ -88,7 +89,9 @@ def _cached(repository: str, revision: str | None) -> LoraSource:
         names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.safetensors"))
         return LoraSource(str(root / _only(names, repository)), repository, revision)
     except (OSError, ValueError, ModelError):  # not there, or not whole
-        return LoraSource("", repository, revision, near_local(repository))
+        near = near_local(repository)
+        notice(not_here(repository, near))
+        return LoraSource("", repository, revision, near)
 
 
 def _only(names: list[str], where: str) -> str:

@@ -8,7 +8,19 @@ from typing import Any
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.errors import clean, shorten
-from ._heard import NOTHING, PIPELINE, PREPROCESSOR, TEXT, UNET, VAE, Table, name_unheard, unheard
+from ._heard import (
+    BACKBONE,
+    DETECTOR,
+    NOTHING,
+    PIPELINE,
+    PREPROCESSOR,
+    TEXT,
+    UNET,
+    VAE,
+    Table,
+    name_unheard,
+    unheard,
+)
 
 PARTS: Mapping[str, Table] = {"unet": UNET, "vae": VAE, "text_encoder": TEXT}
 HALF = ("float16", "bfloat16")
@@ -79,3 +91,12 @@ def name_unused_preprocessing(part: Any, stretched: bool = False) -> None:
             and "crop_size" not in said and not stretched:
         found.append("size of a height and a width (the picture would be stretched; the middle is cut out instead)")
     name_unheard(f"preprocessor_config.json of {part.origin.name}", found)
+
+
+def name_unused_of_detector(part: Any) -> None:
+    """Name what a detector's configuration says and nobody uses; its preprocessing is all followed."""
+    inner = part.config.get("backbone_config")
+    found = unheard(DETECTOR, part.config)
+    if isinstance(inner, Mapping):
+        found += [f"backbone_config: {phrase}" for phrase in unheard(BACKBONE, inner)]
+    name_unheard(part.origin.name, found)

@@ -38,8 +38,8 @@ def locate(source: str, *, revision: str | None = None, variant: str | None = No
 
         near = near_local(source)
         model = HubModel(source, revision, variant, prediction, family, near)
-        if near and not model.known:
-            notice(f"{source!r} is no folder or file here and is taken for a hub id; did you mean {near!r}?")
+        if not model.known:
+            notice(not_here(model.name, near))
         return model
     if re.match(r"[A-Za-z]:[\\\\/]", source) or "\\" in source:
         raise ModelError("source", found=f"{shorten(source)}, a path as Windows writes it", expected="a path on this "
@@ -48,6 +48,13 @@ def locate(source: str, *, revision: str | None = None, variant: str | None = No
     raise ModelError("source", found=shorten(source), expected=", ".join([*map(repr, names), "a hub id such as "
                      "'owner/name'"]) + ", a diffusers folder or a .safetensors file that exists",
                      fix=f"{did_you_mean(source, [*names, *_beside()])}; a path must exist where it is looked for")
+
+
+def not_here(name: str, near: str) -> str:
+    """What the check says of a hub id that is not in the cache."""
+    if near:
+        return f"{name!r} is no folder or file here and is taken for a hub id; did you mean {near!r}?"
+    return f"{name} is not on this machine: a run downloads it first, and what its files say is checked then"
 
 
 def near_local(source: str) -> str:

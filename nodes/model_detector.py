@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from ..graph_runtime import ModelSource, node
 from ._detector import DetectorPart
+from ._model_says import name_unused_of_detector
 from ._ports import Detector
 from ._source import locate
 
@@ -30,4 +31,7 @@ def detector(source: ModelSource = "dollhouse-detector", revision: str | None = 
         ModelError: a file is missing, damaged or a pickle, or is no DETR.
     """
     origin = locate(source, revision=revision, family="detector")
-    return OneDetector(DetectorPart.describe(origin, "float32"))
+    described = DetectorPart.describe(origin, "float32")
+    if described.known:
+        name_unused_of_detector(described)
+    return OneDetector(described)

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput, ModelError, api
 from inlay.graph_runtime.notices import hearing
 from inlay.nodes import _heard, latent, noise
-from inlay.nodes._model_says import name_unused, name_unused_preprocessing
+from inlay.nodes._model_says import name_unused, name_unused_of_detector, name_unused_preprocessing
 from inlay.nodes.model import paint_by_example, stable_diffusion
+from inlay.nodes.model_detector import detector
 from inlay.nodes.schedule import ddim, solver
 from safetensors.torch import save_file
 
@@ -62,6 +63,8 @@ def test_the_list_covers_every_key_of_the_libraries():
     assert set(keys_of(["UNet2DConditionModel", "UNet2DModel"])) - set(_heard.UNET) == set()
     assert set(keys_of(["AutoencoderKL"])) - set(_heard.VAE) == set()
     assert set(keys_of(["CLIPTextConfig"], "transformers")) - set(_heard.TEXT) - {"kwargs"} == set()
+    assert set(keys_of(["DetrConfig"], "transformers")) - set(_heard.DETECTOR) - {"kwargs"} == set()
+    assert set(keys_of(["ResNetConfig"], "transformers")) - set(_heard.BACKBONE) - {"kwargs"} == set()
     assert {field.name for field in dataclasses.fields(LoraConfig)} - set(_heard.ADAPTER) == set()
 
 
@@ -212,6 +215,7 @@ def test_ordinary_files_say_nothing(shared_sd, shared_pbe):
         name_unused(Files(index=index, vae={"force_upcast": True}), EVERY)
         for source in ("dollhouse", str(shared_sd)):
             ddim(stable_diffusion(source).scheduler)
+        detector()
         for source in ("dollhouse-exemplar", str(shared_pbe)):
             paint_by_example(source)
     assert heard == []
@@ -245,6 +249,15 @@ def preprocessor(**said):
 def test_preprocessing_that_is_done_otherwise_is_named(said, found):
     with hearing() as heard:
         name_unused_preprocessing(preprocessor(**said))
+    assert found in heard[0]
+
+
+@pytest.mark.parametrize(("said", "found"), [
+    ({"num_channels": 4}, "num_channels"), ({"backbone_kwargs": {"a": 1}}, "backbone_kwargs"), ({"later": 2}, "later"),
+    ({"backbone_config": {"hidden_act": "gelu"}}, "backbone_config: hidden_act")])
+def test_a_detector_s_words_are_named(said, found):
+    with hearing() as heard:
+        name_unused_of_detector(types.SimpleNamespace(config=said, origin=types.SimpleNamespace(name="detr")))
     assert found in heard[0]
 
 

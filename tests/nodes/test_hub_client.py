@@ -1,8 +1,12 @@
 """The hub, played by a server on this machine: one clear message within seconds, progress, and stopping."""
 
 import json
+import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -243,5 +247,26 @@ def test_checking_never_asks_the_hub(hub, tmp_path):
 
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     (tmp_path / "flow.json").write_text(json.dumps(raw))
-    assert api.check(tmp_path / "flow.json") == []
+    report = api.check(tmp_path / "flow.json")
+    assert report == []
+    assert {w.node for w in report.warnings if "a run downloads it first" in w.message} >= {"model", "pbe"}
     assert hub.asked == []
+
+
+def test_ctrl_c_ends_a_download_and_its_process(hub, shared_sd, tmp_path):
+    hub.folders["someone/tiny"], hub.slow = shared_sd, 2.0
+    (tmp_path / "flow.json").write_text(json.dumps(flow("someone/tiny")))
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf")}
+    command = [sys.executable, "-m", "inlay", "run", "flow.json", "--out", "out"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        said = next(line for line in process.stderr if "downloading someone/tiny" in line)
+        assert "MiB" in said
+        while not hub.served:
+            time.sleep(0.05)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert time.monotonic() - began < 5
+    asked = len(hub.served)
+    time.sleep(0.5)
+    assert len(hub.served) == asked  # nobody goes on in the background

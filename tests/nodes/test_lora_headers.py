@@ -237,6 +237,18 @@ def test_other_widths_are_found_while_checking_with_both_names(base, tmp_path, w
     assert "unet of sd" in problem.expected
 
 
+def test_a_family_that_is_said_is_heard_where_widths_are_the_same(tiny, tmp_path):
+    folder = tiny.stable_diffusion("wide", unet={"cross_attention_dim": 768}, text={"hidden_size": 768})
+    first = model.stable_diffusion(str(folder)).denoiser
+    save_file(one("lora_unet_" + FIRST.replace(".", "_"), (2, 16)), str(tmp_path / "a.safetensors"),
+              {"ss_base_model_version": "sd_v2", "ss_v2": "True"})
+    with pytest.raises(ModelError) as caught:
+        lora(first, source=str(tmp_path / "a.safetensors"))
+    assert "Stable Diffusion 2.x" in caught.value.found
+    assert "Stable Diffusion 1.x" in caught.value.expected
+    assert lora(first, source=str(tmp_path / "a.safetensors"), any_base=True).denoiser.known
+
+
 def test_a_layer_that_the_unet_has_not_is_found_while_describing(base, tmp_path):
     save_file(one("lora_unet_down_blocks_7_attentions_0_proj_in"), str(tmp_path / "a.safetensors"))
     with pytest.raises(ModelError, match="down_blocks_7"):
