@@ -5,8 +5,9 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import Context, node
-from . import _metric_checks as checks
 from ._exemplar import preprocess_exemplar
+from ._metric_checks import caption as check_caption
+from ._metric_checks import require_captioner, require_single
 from ._ports import Captioner, Image, Text, require_image
 from ._tensors import plain_mode
 
@@ -17,7 +18,7 @@ class Captioned(NamedTuple):
     text: Text
 
 
-@node("caption.blip", version=1, check=checks.caption)
+@node("caption.blip", version=1, check=check_caption)
 def blip(image: Image, captioner: Captioner, ctx: Context, prompt: str | None = None,
          longest: Annotated[int, Field(ge=1, le=200)] = 30, beams: Annotated[int, Field(ge=1, le=16)] = 4) -> Captioned:
     """Say what a picture shows (BLIP, Li et al. 2022), for condition.text and for text inversions.
@@ -35,8 +36,8 @@ def blip(image: Image, captioner: Captioner, ctx: Context, prompt: str | None = 
         BadInput: several pictures, or something else than a captioner.
     """
     image = require_image(image)
-    checks.require_single(image)
-    checks.require_captioner(captioner)
+    require_single(image)
+    require_captioner(captioner)
     pixels = preprocess_exemplar(image, captioner.image_size, "stretch", captioner.mean, captioner.std)
     with plain_mode(), ctx.lease(captioner) as module:
         parameter = next(module.parameters())

@@ -12,9 +12,11 @@ from torch.nn import functional as F
 from ..graph_runtime import BadInput, Context, node
 from ..graph_runtime.errors import shorten
 from ..graph_runtime.notices import notice
-from . import _condition_checks as checks
 from ._condition import Conditioning as Told
 from ._condition import inpaint_channels, to_host
+from ._condition_checks import exemplar as check_exemplar
+from ._condition_checks import inpaint as check_inpaint
+from ._condition_checks import require_cells, require_posterior, require_rest, require_unicode, told, unseen
 from ._embedded import unknown_words
 from ._exemplar import Preprocess, preprocess_exemplar
 from ._facts import described
@@ -57,11 +59,11 @@ def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[
                 notice(note)
     for port in ("prompt", "negative"):
         if port == "negative" or known.get("text", ...) is None:
-            checks.require_unicode(port, params.get(port, ""))
+            require_unicode(port, params.get(port, ""))
     if not described(encoder):
         return {}
     assert encoder is not None
-    return {"conditioning": checks.told(encoder, 1, encoder.max_tokens, encoder.hidden_size, "text")}
+    return {"conditioning": told(encoder, 1, encoder.max_tokens, encoder.hidden_size, "text")}
 
 
 def _as_before(params: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -99,7 +101,7 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
     if not isinstance(wanted, str):
         raise BadInput("text", found=describe(wanted), expected="one text", fix="wire the output of caption.blip")
     for port, words in (("prompt" if text is None else "text", wanted), ("negative", negative)):
-        checks.require_unicode(port, words)
+        require_unicode(port, words)
     read = read_prompt(wanted, syntax or ("weights" if text is None else "plain"))
     unwanted = read_prompt(negative, syntax or "weights")
     embeddings: dict[Prompt, Tensor] = {}  # equal texts are one tensor
@@ -125,7 +127,7 @@ def _check_exemplar(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapp
     if encoder is None:
         return {}
     _require_exemplar_encoder(encoder)
-    return checks.exemplar(encoder, known, params)
+    return check_exemplar(encoder, known, params)
 
 
 def _require_exemplar_encoder(encoder: Any) -> None:
@@ -159,7 +161,7 @@ def exemplar(exemplar_encoder: ExemplarEncoder, image: Image, ctx: Context, mask
     shown = list(image[:, None]) if mask is None else _shown(image, require_mask(mask, image).clamp(0, 1))
     for one in shown:
         height, width = one.shape[1:3]
-        if doubt := checks.unseen(height, width, preprocess):
+        if doubt := unseen(height, width, preprocess):
             ctx.warn(doubt)
     pixels = torch.cat([preprocess_exemplar(one, exemplar_encoder.image_size, preprocess, exemplar_encoder.mean,
                                             exemplar_encoder.std) for one in shown])
@@ -177,14 +179,14 @@ def _shown(image: Tensor, mask: Tensor) -> list[Tensor]:
     shown = []
     for picture, grey in zip(image, mask.expand(len(image), -1, -1), strict=True):
         rows, columns = (torch.nonzero((grey < 1).any(axis)).flatten().tolist() for axis in (1, 0))
-        checks.require_rest(bool(rows))
+        require_rest(bool(rows))
         box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
         share = grey[box][..., None]
         shown.append((picture[box] * (1 - share) + 0.5 * share)[None])
     return shown
 
 
-@node("condition.inpaint", version=1, check=checks.inpaint)
+@node("condition.inpaint", version=1, check=check_inpaint)
 def inpaint(conditioning: Conditioning, image: Image, mask: Mask, vae: Vae, ctx: Context, noise: Noise | None = None,
             sample: Literal["posterior", "mode"] = "posterior",
             seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
@@ -209,7 +211,7 @@ def inpaint(conditioning: Conditioning, image: Image, mask: Mask, vae: Vae, ctx:
     """
     require_vae(vae)
     image, mask = require_image(image), require_mask(mask, image)
-    cells = checks.require_cells(image, vae)
+    cells = require_cells(image, vae)
     require_finite(image, "image", what="the picture", fix="look for the node that made it")
     keep = ((1 - mask) >= 0.5).to(image.dtype)
     rows = max(image.shape[0], mask.shape[0])
@@ -238,4 +240,4 @@ def _posterior_noise(noise: Any, rows: int, cells: tuple[int, int, int], seed: i
     stream = noise.stream()
     stream.start()
     drawn: Tensor = stream.posterior()
-    return checks.require_posterior(drawn, rows, cells)
+    return require_posterior(drawn, rows, cells)

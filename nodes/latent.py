@@ -9,9 +9,13 @@ from typing import Literal, NamedTuple
 import torch
 
 from ..graph_runtime import Context, ReadPath, node
-from . import _latent_checks as checks
 from ._condition import to_host
 from ._files import read_tensors
+from ._latent_checks import decode as check_decode
+from ._latent_checks import encode as check_encode
+from ._latent_checks import load as check_load
+from ._latent_checks import require_channels, require_key, require_multiple
+from ._latent_checks import save as check_save
 from ._latents import Tiling, decode_latent, encode_picture, require_vae, tiled
 from ._libraries import share
 from ._ports import Image, Latent, Paths, Vae, require_finite, require_image
@@ -38,7 +42,7 @@ class SavedLatent(NamedTuple):
     paths: Paths
 
 
-@node("latent.encode", version=1, check=checks.encode)
+@node("latent.encode", version=1, check=check_encode)
 def encode(image: Image, vae: Vae, ctx: Context, sample: Literal["mode", "posterior"] = "mode", seed: Seed = 0,
            tiling: Tiling = "auto") -> Encoded:
     """Encode pictures into scaled latents, one after the other.
@@ -55,7 +59,7 @@ def encode(image: Image, vae: Vae, ctx: Context, sample: Literal["mode", "poster
     """
     require_vae(vae)
     image = plain(require_image(image))
-    checks.require_multiple(image, vae)
+    require_multiple(image, vae)
     require_finite(image, "image", what="the picture", fix="look for the node that made it")
     height, width = image.shape[1:3]
     generator = torch.Generator("cpu").manual_seed(seed)
@@ -71,7 +75,7 @@ def encode(image: Image, vae: Vae, ctx: Context, sample: Literal["mode", "poster
     return Encoded(require_finite(latent, "vae", what="the latent", fix="set dtype to float32 in the model node"))
 
 
-@node("latent.decode", version=1, check=checks.decode)
+@node("latent.decode", version=1, check=check_decode)
 def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> Decoded:
     """Decode scaled latents into pictures, one after the other.
 
@@ -85,7 +89,7 @@ def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> D
     """
     require_vae(vae)
     latent = require_latent(latent)
-    checks.require_channels(latent, vae)
+    require_channels(latent, vae)
     require_finite(latent, "latent", what="the latent",
                    fix="look for the node that made it; set dtype to float32 in the model node")
     pixels = latent.shape[2] * latent.shape[3] * vae.factor**2
@@ -100,7 +104,7 @@ def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> D
                                   fix="set dtype to float32 in the model node"))
 
 
-@node("latent.load", version=1, check=checks.load)
+@node("latent.load", version=1, check=check_load)
 def load(path: ReadPath, key: str = "latent") -> Encoded:
     """Read a latent from a safetensors file.
 
@@ -113,12 +117,12 @@ def load(path: ReadPath, key: str = "latent") -> Encoded:
     """
     file = Path(path)
     tensors = read_tensors(file, [key], "path")
-    checks.require_key(key, tensors, file)
+    require_key(key, tensors, file)
     latent = require_finite(require_latent(tensors[key], "path"), "path", what=f"{key!r}", fix="make the file again")
     return Encoded(to_host(latent))
 
 
-@node("latent.save", version=1, effects=True, check=checks.save)
+@node("latent.save", version=1, effects=True, check=check_save)
 def save(latent: Latent, ctx: Context, prefix: str = "latent") -> SavedLatent:
     """Write a latent to a safetensors file below the output folder, under the key `latent`.
 

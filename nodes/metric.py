@@ -10,10 +10,24 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPaths, node
 from ..graph_runtime.notices import notice
-from . import _metric_checks as checks
 from ._embedded import mark_own_pictures, unknown_words
 from ._folders import find_pictures, left_out
 from ._masks import bounding_box
+from ._metric_checks import fid as check_fid
+from ._metric_checks import pair as check_pair
+from ._metric_checks import psnr as check_psnr
+from ._metric_checks import (
+    require_eyes,
+    require_looked_at,
+    require_pair,
+    require_region,
+    require_set,
+    require_weight,
+    require_window,
+    windowed,
+)
+from ._metric_checks import seen as check_seen
+from ._metric_checks import ssim as check_ssim
 from ._metrics import frechet, similarity_map
 from ._pictures import read_picture
 from ._ports import Clip, Dino, Image, Mask, Value, require_finite, require_image, require_mask
@@ -32,7 +46,7 @@ def _pair(image: Image, reference: Image, mask: Mask | None) -> tuple[Tensor, Te
     image, reference = require_image(image), require_image(reference, "reference")
     for port, value in (("image", image), ("reference", reference)):
         require_finite(value, port, what="the picture", fix="look for the node that made it")
-    checks.require_pair(image, reference)
+    require_pair(image, reference)
     rows = max(len(image), len(reference))
     where = None
     if mask is not None:
@@ -41,7 +55,7 @@ def _pair(image: Image, reference: Image, mask: Mask | None) -> tuple[Tensor, Te
     return image.double().expand(shape), reference.double().expand(shape), where
 
 
-@node("metric.psnr", version=1, check=checks.psnr)
+@node("metric.psnr", version=1, check=check_psnr)
 def psnr(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     """Peak signal-to-noise ratio in dB: 10·log₁₀(1 / mean squared difference), values in [0, 1].
 
@@ -59,14 +73,14 @@ def psnr(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     squares = (found - wanted).square().mean(-1)
     if where is not None:
         weights = where.double()
-        checks.require_weight(float(weights.sum()))
+        require_weight(float(weights.sum()))
         error = float((squares * weights).sum() / weights.sum())
     else:
         error = float(squares.mean())
     return Measured(math.inf if error == 0 else -10 * math.log10(error))
 
 
-@node("metric.known_region", version=1, check=checks.pair)
+@node("metric.known_region", version=1, check=check_pair)
 def known_region(image: Image, reference: Image, mask: Mask) -> Measured:
     """The largest difference of any value outside the mask, in [0, 1]: 0 where an edit kept all that it had to keep.
 
@@ -81,7 +95,7 @@ def known_region(image: Image, reference: Image, mask: Mask) -> Measured:
     return Measured(float(difference.max()) if difference.numel() else 0.0)
 
 
-@node("metric.ssim", version=1, check=checks.ssim)
+@node("metric.ssim", version=1, check=check_ssim)
 def ssim(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     """Structural similarity (Wang et al. 2004): 1 for equal pictures. Gaussian window of 11 × 11, σ 1.5, mean of RGB.
 
@@ -94,17 +108,17 @@ def ssim(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
         BadInput: other sizes, sides below 11, or a mask with no window in it.
     """
     found, wanted, where = _pair(image, reference, mask)
-    checks.require_window(found)
+    require_window(found)
     values = similarity_map(found, wanted)
     if where is not None:
-        chosen = checks.windowed(where)
-        checks.require_looked_at(chosen)
+        chosen = windowed(where)
+        require_looked_at(chosen)
         values = values[chosen]
     return Measured(float(values.mean()))
 
 
 def _check_lpips(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
-    checks.pair(known, params)
+    check_pair(known, params)
     if importlib.util.find_spec("lpips") is None:
         raise _no_lpips()
 
@@ -148,7 +162,7 @@ def _regions(image: Tensor, mask: Mask | None) -> list[Tensor]:
     cut = []
     for picture, plane in zip(image, where, strict=True):
         box = bounding_box(plane[None] > 0.5)
-        checks.require_region(box)
+        require_region(box)
         assert box is not None
         left, top, right, bottom = box
         cut.append(picture[top:bottom, left:right])
@@ -162,7 +176,7 @@ def _likeness(image: Tensor, reference: Tensor, mask: Mask | None, seeing: Any, 
     return Measured(100 * float((found @ wanted.T).mean()))
 
 
-@node("metric.clip_image", version=1, check=checks.seen("clip", True))
+@node("metric.clip_image", version=1, check=check_seen("clip", True))
 def clip_image(image: Image, reference: Image, clip: Clip, ctx: Context, mask: Mask | None = None) -> Measured:
     """How alike two pictures are to CLIP: 100 × the cosine of their vectors, the mean over all pairs.
 
@@ -172,11 +186,11 @@ def clip_image(image: Image, reference: Image, clip: Clip, ctx: Context, mask: M
         clip: from model.clip.
         mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
     """
-    checks.require_eyes("clip", clip, words=True)
+    require_eyes("clip", clip, words=True)
     return _likeness(image, reference, mask, clip, ctx)
 
 
-@node("metric.dino", version=1, check=checks.seen("dino", False))
+@node("metric.dino", version=1, check=check_seen("dino", False))
 def dino(image: Image, reference: Image, dino: Dino, ctx: Context, mask: Mask | None = None) -> Measured:
     """How alike two pictures are to DINO, which tells one subject from another of its kind: 100 × the cosine.
 
@@ -186,12 +200,12 @@ def dino(image: Image, reference: Image, dino: Dino, ctx: Context, mask: Mask | 
         dino: from model.dino.
         mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
     """
-    checks.require_eyes("dino", dino)
+    require_eyes("dino", dino)
     return _likeness(image, reference, mask, dino, ctx)
 
 
 def _check_words(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
-    checks.seen("clip", True)(known, params)
+    check_seen("clip", True)(known, params)
     if note := unknown_words(getattr(known.get("clip"), "origin", None), params["text"]):
         notice(note)
 
@@ -206,7 +220,7 @@ def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mas
         text: what it should show.
         mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
     """
-    checks.require_eyes("clip", clip, words=True)
+    require_eyes("clip", clip, words=True)
     if note := unknown_words(clip.origin, text):
         ctx.warn(note)
     with plain_mode(), ctx.lease(clip) as module:
@@ -217,7 +231,7 @@ def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mas
 
 def _check_fid(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     mark_own_pictures([params["path"], params["reference"]])
-    checks.fid(known, params)
+    check_fid(known, params)
 
 
 @node("metric.fid", version=1, check=_check_fid)
@@ -234,14 +248,14 @@ def fid(path: ReadPaths, reference: ReadPaths, features: Dino, ctx: Context) -> 
     Raises:
         BadInput: fewer than two pictures in a set.
     """
-    checks.require_eyes("features", features)
+    require_eyes("features", features)
     sets = []
     with plain_mode(), ctx.lease(features) as module:
         for port, where in (("path", path), ("reference", reference)):
             files = find_pictures(where)
             if rest := left_out(where):
                 ctx.warn(f"{port}: {rest}")
-            checks.require_set(port, len(files))
+            require_set(port, len(files))
             rows = []
             for number, file in enumerate(files, 1):
                 picture = torch.from_numpy(read_picture(file).srgb())

@@ -6,10 +6,11 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, ReadPath, node
-from . import _latent_checks as checks
 from ._facts import rehearse
 from ._files import read_tensors
 from ._inversion import Trajectory as Inverted
+from ._latent_checks import given_noise
+from ._latent_checks import load_noise as check_load_noise
 from ._noise import GivenNoise
 from ._noise import gaussian as make_gaussian
 from ._ports import Latent, Noise, Trajectory, describe
@@ -39,7 +40,7 @@ def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, l
     return Noisy(make_gaussian(tuple(require_latent(latent).shape), seed, batch))
 
 
-@node("noise.load", version=1, check=checks.load_noise)
+@node("noise.load", version=1, check=check_load_noise)
 def load(path: ReadPath, start: str = "z_T", steps: str = "noises", posterior: str = "posterior_noise") -> Noisy:
     """Exactly the noise tensors of a safetensors file.
 
@@ -56,7 +57,7 @@ def load(path: ReadPath, start: str = "z_T", steps: str = "noises", posterior: s
     """
     wanted = (start, steps, posterior)
     tensors = read_tensors(Path(path), wanted, "path")
-    return Noisy(checks.given_noise(Path(path), tensors, wanted))
+    return Noisy(given_noise(Path(path), tensors, wanted))
 
 
 @node("noise.from_trajectory", version=1,
