@@ -14,6 +14,7 @@ A node is a plain annotated function, so tests call it directly:
     def to_latent(mask: Mask, vae: Vae, dilate: Annotated[int, Field(ge=0, le=64)] = 2) -> LatentMask: ...
 """
 
+import functools
 import inspect
 import re
 import time
@@ -28,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.fields import FieldInfo
 
 from .context import Context
+from .door import arrived
 from .marks import Implied, Role
 from .source_code import code_digest
 
@@ -152,7 +154,7 @@ class NodeSpec:
             while items and (items[-1] is None or (isinstance(items[-1], str) and not items[-1])):
                 items.pop()
             values[parameter] = items
-        return self.function(**values)
+        return self.function(**{name: arrived(value) for name, value in values.items()})
 
 
 class Registry(Mapping[str, NodeSpec]):
@@ -200,7 +202,9 @@ def node(
     check: Check | None = None,
     migrations: Mapping[int, Migration] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a node of an annotated function; the function itself is returned, with `.spec` on it.
+    """Make a node of an annotated function, which stays callable as it is, with `.spec` on it.
+
+    Tensors come to it on the CPU, wherever a caller or a host keeps them.
 
     Raises:
         TypeError: the id, the annotations or the return type cannot be a node; the message says which.
@@ -210,10 +214,15 @@ def node(
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         spec = _read(function, node_id, version)
-        function.spec = NodeSpec(  # type: ignore[attr-defined]
+
+        @functools.wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            return function(*map(arrived, args), **{name: arrived(value) for name, value in kwargs.items()})
+
+        called.spec = NodeSpec(  # type: ignore[attr-defined]
             **spec, static=static, effects=effects, persist=persist, check=check, migrations=dict(migrations or {})
         )
-        return function
+        return called
 
     return decorate
 

@@ -86,7 +86,7 @@ def find_all(picture: Float[Tensor, "h w 3"], detector: DetectorPart, module: nn
     place = next(module.parameters())
     with torch.inference_mode():
         output = module(pixel_values=detector.preprocessing(picture).to(place.device, place.dtype))
-    logits, boxes = output.logits[0].double().cpu(), output.pred_boxes[0].double().cpu()
+    logits, boxes = output.logits[0].cpu().double(), output.pred_boxes[0].cpu().double()
     if not (torch.isfinite(logits).all() and torch.isfinite(boxes).all()):
         raise ModelError("detector", found=f"the {detector.label} gives NaN", expected="scores and boxes",
                          fix="download the model again, or name another")

@@ -52,7 +52,8 @@ class Part(ModelDescription):
 
     Attributes:
         origin: where the files are.
-        dtype: precision of the weights in memory; `auto` is float16 on a CUDA device and float32 elsewhere.
+        dtype: precision of the weights in memory; `auto` is float16 on a CUDA device and float32 elsewhere
+            (a VAE: float32 where half would overflow).
         stamp: state of the files when they were described, so that a changed file is another description.
     """
 
@@ -115,10 +116,14 @@ class Part(ModelDescription):
         for fact in self.facts:
             getattr(self, fact)
 
+    def precision(self, device: str) -> torch.dtype:
+        """In which its weights are loaded on a device."""
+        return torch_dtype(self.dtype, device)
+
     def nbytes(self) -> int:
         """Bytes of the weights in memory, from the safetensors headers."""
         weights = self.origin.weights(self.part)
-        precision = torch_dtype(self.dtype, "cuda" if torch.cuda.is_available() else "cpu")
+        precision = self.precision("cuda" if torch.cuda.is_available() else "cpu")
         return count_parameters(weights.files, weights.prefix) * precision.itemsize
 
     def load(self, device: str) -> nn.Module:
@@ -132,7 +137,7 @@ class Part(ModelDescription):
                 module = self._read()
                 if any(tensor.is_meta for tensor in [*module.parameters(), *module.buffers()]):
                     raise ValueError("some weights are missing from the file")
-                module.to(device=device, dtype=torch_dtype(self.dtype, device)).eval().requires_grad_(False)
+                module.to(device=device, dtype=self.precision(device)).eval().requires_grad_(False)
                 return own_weights(module)  # after .to, which has copied what it changed
             except ModelError:
                 raise
@@ -246,6 +251,15 @@ class VaePart(Part):
     part = "vae"
     noun = "vae"
     facts = ("factor", "scaling_factor", "shift_factor", "latent_channels")
+
+    def precision(self, device: str) -> torch.dtype:
+        """`auto` is float32 where the configuration says `force_upcast`, as an AutoencoderKL does that says nothing.
+
+        In float16 the inner values of Stable Diffusion's VAEs exceed 65504, and the picture comes out black or NaN.
+        """
+        if self.dtype == "auto" and self.config.get("force_upcast", True):
+            return torch.float32
+        return super().precision(device)
 
     @property
     def factor(self) -> int:

@@ -133,7 +133,7 @@ def picture_vectors(module: Any, seeing: Any, images: list[Tensor]) -> Tensor:
     for start in range(0, len(images), BATCH):
         pixels = torch.cat([preprocess_exemplar(image[None], seeing.image_size, "crop", seeing.mean, seeing.std)
                             for image in images[start:start + BATCH]])
-        rows.append(module.pictures(pixels.to(parameter.device, parameter.dtype)).double().cpu())
+        rows.append(module.pictures(pixels.to(parameter.device, parameter.dtype)).cpu().double())
     return torch.cat(rows)
 
 

@@ -225,7 +225,7 @@ def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mas
         ctx.warn(note)
     with plain_mode(), ctx.lease(clip) as module:
         found = unit(picture_vectors(module, clip, _regions(image, mask)))
-        wanted = unit(module.texts([text]).double().cpu())
+        wanted = unit(module.texts([text]).cpu().double())
     return Measured(100 * float((found @ wanted.T).clamp(min=0).mean()))
 
 

@@ -50,7 +50,8 @@ class PixelDiffusion(NamedTuple):
 
 @node("model.stable_diffusion", version=1, static=True)
 def stable_diffusion(source: ModelSource = "dollhouse", revision: str | None = None, variant: str | None = None,
-                     dtype: DType = "auto", prediction: Prediction | None = None) -> StableDiffusion:
+                     dtype: DType = "auto", prediction: Prediction | None = None,
+                     vae_dtype: DType | None = None, encoder_dtype: DType | None = None) -> StableDiffusion:
     """Name a Stable Diffusion 1.x or 2.x model, inpainting forms included.
 
     Weights are read only from safetensors, and only when a node needs them.
@@ -59,24 +60,29 @@ def stable_diffusion(source: ModelSource = "dollhouse", revision: str | None = N
         source: `dollhouse` (embedded), a hub id such as `owner/name`, a diffusers folder, or one .safetensors file.
         revision: branch, tag or commit of a hub id; null is its default branch.
         variant: which files of a part to read, e.g. `fp16`; null prefers the plain ones.
-        dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere.
+        dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere, but float32
+            for a VAE whose configuration says force_upcast, which is also the default of one that does not say.
+        vae_dtype: precision of the VAE alone; null is that of dtype.
+        encoder_dtype: precision of the encoder alone; null is that of dtype.
         prediction: overrides the scheduler's prediction type; needed only for single files that do not say theirs.
 
     Raises:
         ModelError: a file is missing, damaged or a pickle; a part is of another family; the parts do not fit together.
     """
     origin = locate(source, revision=revision, variant=variant, prediction=prediction)
-    parts = StableDiffusion(DenoiserPart.describe(origin, dtype), VaePart.describe(origin, dtype),
-                            TextEncoderPart.describe(origin, dtype), SchedulerPart.describe(origin, dtype))
+    parts = StableDiffusion(DenoiserPart.describe(origin, dtype), VaePart.describe(origin, vae_dtype or dtype),
+                            TextEncoderPart.describe(origin, encoder_dtype or dtype),
+                            SchedulerPart.describe(origin, dtype))
     if origin.known:
         check_family(parts)
-        name_unused(origin, ("unet", "vae", "text_encoder", "scheduler", "tokenizer"), dtype)
+        name_unused(origin, ("unet", "vae", "text_encoder", "scheduler", "tokenizer"), vae_dtype or dtype)
     return parts
 
 
 @node("model.paint_by_example", version=1, static=True)
 def paint_by_example(source: ModelSource = "dollhouse-exemplar", revision: str | None = None,
-                     variant: str | None = None, dtype: DType = "auto") -> PaintByExample:
+                     variant: str | None = None, dtype: DType = "auto", vae_dtype: DType | None = None,
+                     encoder_dtype: DType | None = None) -> PaintByExample:
     """Name a Paint-by-Example model: a 9-channel UNet that listens to a picture instead of words.
 
     Each part is read by itself, from safetensors, and only when a node needs it.
@@ -86,17 +92,21 @@ def paint_by_example(source: ModelSource = "dollhouse-exemplar", revision: str |
             or one .safetensors file with the keys of the original checkpoint.
         revision: branch, tag or commit of a hub id; null is its default branch.
         variant: which files of a part to read, e.g. `fp16`; null prefers the plain ones.
-        dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere.
+        dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere, but float32
+            for a VAE whose configuration says force_upcast, which is also the default of one that does not say.
+        vae_dtype: precision of the VAE alone; null is that of dtype.
+        encoder_dtype: precision of the encoder alone; null is that of dtype.
 
     Raises:
         ModelError: a file is missing, damaged or a pickle; a part is of another family; the parts do not fit together.
     """
     origin = locate(source, revision=revision, variant=variant, family="paint_by_example")
-    parts = PaintByExample(DenoiserPart.describe(origin, dtype), VaePart.describe(origin, dtype),
-                           ExemplarEncoderPart.describe(origin, dtype), SchedulerPart.describe(origin, dtype))
+    parts = PaintByExample(DenoiserPart.describe(origin, dtype), VaePart.describe(origin, vae_dtype or dtype),
+                           ExemplarEncoderPart.describe(origin, encoder_dtype or dtype),
+                           SchedulerPart.describe(origin, dtype))
     if origin.known:
         _check_exemplar_family(parts)
-        name_unused(origin, ("unet", "vae", "image_encoder", "feature_extractor", "scheduler"), dtype)
+        name_unused(origin, ("unet", "vae", "image_encoder", "feature_extractor", "scheduler"), vae_dtype or dtype)
         name_unused_preprocessing(parts.exemplar_encoder)
     return parts
 
