@@ -15,7 +15,8 @@ from typing import Any
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.notices import mark
-from ._folders import SUFFIXES, find_pictures
+from ._folders import find_pictures
+from ._formats import suffixes
 from ._model_files import EMBEDDED
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -62,7 +63,7 @@ def _samples() -> Mapping[int, frozenset[str]]:
     """Digests of the shipped pictures by size in bytes."""
     found: dict[int, set[str]] = defaultdict(set)
     for file in (PACKAGE / "workflows").rglob("*"):
-        if file.suffix.lower() in SUFFIXES:
+        if file.suffix.lower() in suffixes():
             found[file.stat().st_size].add(_digest(file))
     return {size: frozenset(digests) for size, digests in found.items()}
 

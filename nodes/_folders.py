@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.errors import shorten
+from ._formats import READ, brand, suffixes
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"})
 SIGNATURES = {  # what people try to open most often among the formats that are not read
-    b"ftyphei": "a HEIC photo", b"ftypmif": "a HEIC photo", b"ftypavif": "an AVIF picture", b"%PDF": "a PDF document",
-    b"8BPS": "a Photoshop file", b"<svg": "an SVG drawing", b"<?xml": "an XML file", b"PK\x03\x04": "a zip archive",
+    b"%PDF": "a PDF document", b"8BPS": "a Photoshop file", b"<svg": "an SVG drawing", b"<?xml": "an XML file",
+    b"PK\x03\x04": "a zip archive",
     b"\x00\x00\x01\x00": "an icon file", b"<!DOCTYPE": "a web page", b"<html": "a web page",
 }
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # and RIFF….WEBP: how pictures begin that are read
@@ -48,7 +48,7 @@ def find_pictures(path: str) -> list[Path]:
         root = Path(*[part for i, part in enumerate(given.parts) if not glob.has_magic("/".join(given.parts[: i + 1]))])
     elif exists:
         raise BadInput("path", found=f"{path!r}, which is not an ordinary file", expected="a picture file",
-                       fix="name a PNG, JPEG, WebP, BMP, TIFF or GIF file")
+                       fix=f"name {READ}")
     else:
         raise missing(given)
     files = sorted((entry for entry in found if _is_read(entry)), key=natural_key)
@@ -91,7 +91,7 @@ def _entries(path: str) -> list[Path]:
 
 
 def _is_read(entry: Path) -> bool:
-    return entry.suffix.lower() in SUFFIXES and entry.is_file() and not _is_systems(entry)
+    return entry.suffix.lower() in suffixes() and entry.is_file() and not _is_systems(entry)
 
 
 def _is_systems(entry: Path) -> bool:
@@ -111,9 +111,15 @@ def _kind(entry: Path) -> str:
         return error.strerror or "cannot be read"
     if head.startswith(PICTURES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         return "a picture under another ending: rename it"
-    kind = next((name for mark, name in SIGNATURES.items() if mark in head), "")
+    kind = signed(head)
     kind = kind or ENDINGS.get(entry.suffix.lower(), "")
     return "a picture under another ending: rename it" if not kind and head.startswith(TIFF) else kind
+
+
+def signed(head: bytes) -> str:
+    """What a file is by its first 32 bytes, of what people try to open most often; else nothing."""
+    kind = {"HEIC": "a HEIC photo", "AVIF": "an AVIF picture"}.get(brand(head), "")
+    return kind or next((name for mark, name in SIGNATURES.items() if mark in head), "")
 
 
 def natural_key(path: Path) -> list[tuple[int, int, str]]:

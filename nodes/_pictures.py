@@ -18,11 +18,12 @@ from PIL import UnidentifiedImageError
 
 from ..graph_runtime import BadInput
 from ._colour import to_srgb
-from ._folders import SIGNATURES, find_pictures, missing
+from ._folders import find_pictures, missing, signed
+from ._formats import READ, formats_for, remedy
 from ._modes import decode, orientation_of
+from ._png import MARK, slimmed
 from ._profile import About, about
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 100_000_000  # of one picture: 1.2 GB as float32
 MAX_BATCH_PIXELS = 400_000_000  # of a whole folder or glob
 
@@ -168,10 +169,12 @@ def open_picture(path: Path) -> Pil.Image:
         BadInput: missing, no picture, empty, or over 100 megapixels.
     """
     try:
+        with path.open("rb") as file:
+            formats = formats_for(file.read(32))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Pil.DecompressionBombWarning)  # the limit below is ours, and an error
             warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF data
-            picture = Pil.open(path, formats=FORMATS)
+            picture = _opened(path, formats)
     except Pil.DecompressionBombError as error:
         count = re.search(r"(\d+) pixels", str(error))
         size = f"of {int(count[1]) / 1e6:.0f} megapixels" if count else f"({error})"
@@ -197,18 +200,37 @@ def open_picture(path: Path) -> Pil.Image:
     return picture
 
 
+def _opened(path: Path, formats: tuple[str, ...]) -> Pil.Image:
+    """Pillow's, also where what a PNG has beside its pixels is too much for it, or damaged."""
+    try:
+        return Pil.open(path, formats=formats)
+    except (FileNotFoundError, MemoryError, Pil.DecompressionBombError):
+        raise
+    except Exception:
+        with path.open("rb") as file:
+            if file.read(len(MARK)) != MARK:
+                raise
+        file, icc, left = slimmed(path)
+        picture = Pil.open(file, formats=("PNG",))
+        picture.info |= {"icc_profile": icc} if icc else {}
+        picture.info["left"] = left
+        return picture
+
+
 def _notes(picture: Pil.Image) -> list[str]:
     notes = []
     frames = getattr(picture, "n_frames", 1)
     if frames > 1 and picture.format != "MPO":  # an MPO photo's further frames are its own previews
         notes.append(f"animated or many-paged: only the first of {frames} frames is used")
+    if picture.format == "HEIF" and picture.info.get("bit_depth", 8) > 8:
+        notes.append(f"{picture.info['bit_depth']} bits a channel: read at 8")
     return notes
 
 
 def _unidentified(path: Path) -> BadInput:
     with path.open("rb") as file:
         head = file.read(64)
-    what = next((name for mark, name in SIGNATURES.items() if mark in head[:32]), "")
+    what = signed(head[:32])
     zero = head[:8] == b"\x89PNG\r\n\x1a\n" and b"\0\0\0\0" in (head[16:20], head[20:24])
     zero = zero or (head[:3] == b"GIF" and b"\0\0" in (head[6:8], head[8:10]))
     zero = zero or (head[:2] == b"BM" and b"\0\0\0\0" in (head[18:22], head[22:26]))
@@ -218,8 +240,8 @@ def _unidentified(path: Path) -> BadInput:
         found = f"{path.name!r}, a picture of 0 pixels"
     else:
         found = f"{path.name!r}, {what or f'not a picture: it begins with {head[:12]!r}'}"
-    return BadInput("path", found=found, expected="a PNG, JPEG, WebP, BMP, TIFF or GIF picture",
-                    fix="convert it to PNG" if what else "name a picture file")
+    fix = remedy(head) or ("convert it to PNG" if what else "name a picture file")
+    return BadInput("path", found=found, expected=READ, fix=fix)
 
 
 def _sizes_differ(files: list[Path]) -> BadInput:

@@ -42,7 +42,8 @@ def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]
     found: dict[str, Any] = dict(getattr(picture, "text", None) or {}) if picture.format == "PNG" else {}
     if isinstance(comment := picture.info.get("comment"), (bytes, str)) and picture.format in ("JPEG", "MPO", "GIF"):
         found["Comment"] = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else comment
-    kept, left = [], []
+    kept: list[tuple[str, str]] = []
+    left: list[str] = list(picture.info.get("left", ()))
     for name, text in found.items():
         low = name.lower()
         if low in BLOCKS:

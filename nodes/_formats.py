@@ -1,0 +1,68 @@
+"""Which formats are read here: Pillow's own, AVIF where it has it, HEIC through pillow-heif where that is installed."""
+
+from functools import cache
+from importlib.util import find_spec
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"})
+HEIC_SUFFIXES, AVIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"}), frozenset({".avif"})
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+READ = "a PNG, JPEG, WebP, BMP, TIFF or GIF picture (AVIF and HEIC with their libraries)"
+
+
+@cache
+def has_avif() -> bool:
+    """True where this Pillow reads AVIF (11.3 and later, as it was built)."""
+    from PIL import features
+
+    return "avif" in features.modules and bool(features.check("avif"))
+
+
+@cache
+def has_heic() -> bool:
+    """True where pillow-heif is installed."""
+    return find_spec("pillow_heif") is not None
+
+
+def suffixes() -> frozenset[str]:
+    """Endings of the pictures that a folder is searched for."""
+    return SUFFIXES | (AVIF_SUFFIXES if has_avif() else frozenset()) | (HEIC_SUFFIXES if has_heic() else frozenset())
+
+
+def brand(head: bytes) -> str:
+    """`HEIC`, `AVIF` or nothing, by a file's first 32 bytes, whatever it is called."""
+    if head[4:8] != b"ftyp":
+        return ""
+    if b"avif" in head[8:32] or b"avis" in head[8:12]:
+        return "AVIF"
+    return "HEIC" if head[8:12] in HEIC_BRANDS else ""
+
+
+def formats_for(head: bytes) -> tuple[str, ...]:
+    """Pillow's names of the formats to try for a file that begins so; pillow-heif is loaded only for its own."""
+    kind = brand(head)
+    if kind == "AVIF" and has_avif():
+        return ("AVIF",)
+    if kind == "HEIC" and has_heic():
+        _register()
+        return ("HEIF",)
+    return FORMATS
+
+
+@cache
+def _register() -> None:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+
+
+def remedy(head: bytes) -> str:
+    """What to do about a file that is not read; empty where nothing is known of it."""
+    kind = brand(head)
+    if kind == "HEIC":
+        return "the file is damaged: copy it again" if has_heic() else \
+            "pip install pillow-heif, which reads it; or convert it to PNG"
+    if kind == "AVIF":
+        return "the file is damaged: copy it again" if has_avif() else \
+            "pip install --upgrade pillow (11.3 and later read AVIF); or convert it to PNG"
+    return ""
