@@ -46,9 +46,9 @@ def evidence(picture: Picture, channel: str, invert: bool, hole: Hole) -> list[s
     notes = []
     if reads_alpha(picture, channel):
         assert picture.alpha is not None
-        note = _of_alpha(picture.rgb()[every], picture.alpha[every], channel, invert, count / hole.size)
+        note = _of_alpha(_colours(picture, step), picture.alpha[every], channel, invert, count / hole.size)
     else:
-        note = _of_colours(picture.rgb()[every], picture.alpha is not None)
+        note = _of_colours(_colours(picture, step), picture.alpha is not None)
     notes += [note] if note else []
     if not count or count == hole.size or note.startswith("mask-picture"):
         return notes  # the rest is said of every mask, or follows
@@ -56,6 +56,13 @@ def evidence(picture: Picture, channel: str, invert: bool, hole: Hole) -> list[s
         notes.append(f"mask-inverted: it repaints {count / hole.size:.0%} of the picture, all around its border, and "
                      f"keeps an island; white = repaint: use invert=true if the island was meant")
     return notes + of_size(hole, count)
+
+
+def _colours(picture: Picture, step: int) -> Float[np.ndarray, "h w 3"]:
+    """Every `step`-th row and column; of 8-bit pictures the rest is never made into floats."""
+    if picture.colour is None:
+        return picture.rgb()[::step, ::step]
+    return np.asarray(picture.colour, dtype=np.uint8)[::step, ::step].astype(np.float32) / np.float32(255)
 
 
 def _of_alpha(colours: Float[np.ndarray, "h w 3"], alpha: Plane, channel: str, invert: bool, covered: float) -> str:
@@ -127,12 +134,14 @@ def of_size(hole: Hole, count: int) -> list[str]:
         return [f"mask-few: only {count} pixel{'s' if count > 1 else ''} ({where}) of {hole.size} would be repainted; "
                 f"is it a stray click, or the wrong file?"]
     notes = []
-    for name, plane, fate in (("specks", hole, "repainted"), ("pinholes", ~hole, "kept")):
+    left, top = int(columns[0]), int(rows[0])
+    ringed = np.pad(hole[top:rows[-1] + 1, left:columns[-1] + 1], 1)  # what lies around the hole is one part
+    for name, plane, fate in (("specks", ringed, "repainted"), ("pinholes", ~ringed, "kept")):
         labels, parts = label(plane, structure=np.ones((3, 3)))
         sizes = np.bincount(labels.ravel(), minlength=parts + 1)[1:]
         small = np.flatnonzero(sizes <= SPECK)
         if len(small) and len(small) < parts and sizes[small].sum() < SPECKS * count:
-            y, x = np.argwhere(labels == small[0] + 1)[0]
+            y, x = np.argwhere(labels == small[0] + 1)[0] + (top - 1, left - 1)
             notes.append(f"mask-{name}: {len(small)} part{'s' if len(small) > 1 else ''} of at most {SPECK} pixels "
                          f"(the first at x {x}, y {y}) would be {fate} beside {parts - len(small)} larger; JPEG and "
                          f"soft brushes leave such: save masks as PNG, or clean it")
