@@ -80,7 +80,8 @@ class Plan:
             material = hashlib.blake2b(_key_material(step), digest_size=16)
             for socket, slot in step.links:
                 owner = self.owner[slot]
-                material.update(f"{socket}\0{slot - self.steps[owner].first_slot}\0".encode())
+                listed = "[]" if socket in step.lists else ""
+                material.update(f"{socket}{listed}\0{slot - self.steps[owner].first_slot}\0".encode())
                 material.update(keys[owner] or b"")
             keys.append(material.digest())
         return keys

@@ -210,8 +210,8 @@ def _opened(path: Path, formats: tuple[str, ...]) -> Pil.Image:
         with path.open("rb") as file:
             if file.read(len(MARK)) != MARK:
                 raise
-        file, icc, left = slimmed(path)
-        picture = Pil.open(file, formats=("PNG",))
+        slim, icc, left = slimmed(path)
+        picture = Pil.open(slim, formats=("PNG",))
         picture.info |= {"icc_profile": icc} if icc else {}
         picture.info["left"] = left
         return picture

@@ -133,18 +133,23 @@ def flow(image, mask, **save):
         "outputs": {"image": "paste.image"}}
 
 
-def tables(primaries=P3, points=17):
-    """A profile of three-dimensional tables (lut16, ICC.1 §10.10) that does what `icc` with sRGB's curve does."""
+def lut(function, points, channels=3):
+    """lut16 (ICC.1 §10.10): `[n channels]` in [0, 1] to `[n 3]` of 16 bits."""
+    axes = np.meshgrid(*[np.linspace(0, 1, points)] * channels, indexing="ij")
+    values = np.round(np.clip(function(np.stack(axes, -1).reshape(-1, channels)), 0, 65535)).astype(">u2").tobytes()
+    one = np.round(np.eye(3) * 65536).astype(">i4").tobytes()
+    line = np.array([0, 65535], ">u2").tobytes()
+    return (b"mft2\0\0\0\0" + bytes([channels, 3, points, 0]) + one + struct.pack(">HH", 2, 2) + line * channels
+            + values + line * 3)
+
+
+def tables(primaries=P3, points=17, cmyk=False):
+    """A profile of three-dimensional tables that does what `icc` with sRGB's curve does; `cmyk`: a plain printer's."""
     to_xyz = columns(primaries)
 
-    def lut(function):
-        axes = np.meshgrid(*[np.linspace(0, 1, points)] * 3, indexing="ij")
-        values = np.round(np.clip(function(np.stack(axes, -1).reshape(-1, 3)), 0, 65535)).astype(">u2").tobytes()
-        one = np.round(np.eye(3) * 65536).astype(">i4").tobytes()
-        line = np.array([[0, 65535]] * 3, ">u2").tobytes()
-        return b"mft2\0\0\0\0" + bytes([3, 3, points, 0]) + one + struct.pack(">HH", 2, 2) + line + values + line
-
     def forward(rgb):
+        if cmyk:
+            rgb = 0.1 + 0.85 * (1 - rgb[:, :3]) * (1 - rgb[:, 3:])
         t = srgb_light(rgb) @ to_xyz.T / D50
         f = np.where(t > 0.008856, np.cbrt(t), 7.787 * t + 16 / 116)
         lab = np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], -1)
@@ -159,12 +164,14 @@ def tables(primaries=P3, points=17):
 
     made = icc("tables", primaries)
     tags = [(b"desc", made[made.index(b"desc\0\0\0\0"):][:100]), (b"wtpt", b"XYZ \0\0\0\0" + np.round(
-        D50 * 65536).astype(">i4").tobytes()), (b"A2B0", lut(forward)), (b"B2A0", lut(back))]
+        D50 * 65536).astype(">i4").tobytes()), (b"A2B0", lut(forward, points, 4 if cmyk else 3))]
+    tags += [] if cmyk else [(b"B2A0", lut(back, points))]
     start, table, body = 132 + 12 * len(tags), b"", b""
     for sign, data in tags:
         data += b"\0" * (-len(data) % 4)
         table += sign + struct.pack(">II", start + len(body), len(data))
         body += data
     head = bytearray(made[:128])
+    head[12:16], head[16:20] = (b"prtr", b"CMYK") if cmyk else (b"mntr", b"RGB ")
     head[20:24], head[:4] = b"Lab ", struct.pack(">I", start + len(body))
     return bytes(head) + struct.pack(">I", len(tags)) + table + body

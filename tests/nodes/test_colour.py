@@ -11,7 +11,7 @@ from colour_toys import ADOBE, D50_WHITE, P3, PROPHOTO, SRGB, columns, icc, png,
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.events import Warned
 from inlay.nodes._colour import Colour, icc_for, is_unknown, space_of
-from inlay.nodes.image import load
+from inlay.nodes.image import load, save
 from inlay.nodes.image_colour import from_srgb, to_srgb
 from PIL import Image as Pil
 from PIL import ImageCms
@@ -160,6 +160,28 @@ def test_cmyk_without_a_profile_is_converted_plainly_and_said(tmp_path, name):
         assert np.array_equal(image[0].numpy(), np.asarray(picture.convert("RGB")).astype(np.float32) / np.float32(255))
     assert any("CMYK" in event.message and "plainly" in event.message for event in said)
     assert profile.colour == Colour()
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+def test_cmyk_with_a_profile_is_converted_by_it_and_said(tmp_path, name):
+    profile = tables(points=7, cmyk=True)
+    Pil.fromarray(PIXELS).convert("CMYK").save(tmp_path / name, icc_profile=profile)
+    said = []
+    ctx = Context(out=tmp_path / "out", listeners=(said.append,))
+    image, _, carried = load(str(tmp_path / name), ctx)
+    with Pil.open(tmp_path / name) as picture:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        wanted = ImageCms.profileToProfile(picture, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        assert np.array_equal(image[0].numpy(), np.asarray(wanted).astype(np.float32) / np.float32(255))
+        assert np.abs(np.asarray(wanted).astype(int) - np.asarray(picture.convert("RGB"))).max() > 20
+    assert any("CMYK" in event.message and "own profile" in event.message for event in said)
+    path, = save(image, ctx, profile=carried).paths
+    with Pil.open(path) as out:
+        assert "icc_profile" not in out.info
+    Pil.fromarray(PIXELS).save(tmp_path / "b.png", icc_profile=profile)  # a printer's profile in an RGB file
+    said.clear()
+    load(str(tmp_path / "b.png"), ctx)
+    assert any("CMYK pictures" in event.message for event in said)
 
 
 def test_lab_is_converted_by_littlecms_and_said(tmp_path):
