@@ -262,9 +262,8 @@ def test_the_folder_loads_as_a_pack_under_a_path_shaped_name(loaded_pack):
                 assert entry[0] == "STRING" or entry[0] != "LATENT"
 
 
-def test_a_real_graph_runs_from_the_loaded_folder(loaded_pack, host, tmp_path):
-    Image.new("RGB", (141, 99), (10, 200, 30)).save(tmp_path / "input" / "room.png")
-    classes = loaded_pack.NODE_CLASS_MAPPINGS
+def runner(classes):
+    """Runs a node of the pack as the host does, with its widgets' defaults."""
 
     def run(name, **wired):
         cls = classes[name]
@@ -274,6 +273,33 @@ def test_a_real_graph_runs_from_the_loaded_folder(loaded_pack, host, tmp_path):
         with torch.inference_mode():
             return getattr(cls(), cls.FUNCTION)(**(values | wired))
 
+    return run
+
+
+def test_a_profile_travels_by_its_wire_alone(loaded_pack, host, tmp_path):
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    cut_out = Image.new("RGBA", (12, 9), (10, 200, 30, 255))
+    cut_out.paste((1, 2, 3, 0), (2, 2, 8, 6))
+    cut_out.save(tmp_path / "input" / "room.png", icc_profile=profile)
+    classes = loaded_pack.NODE_CLASS_MAPPINGS
+    run, load, save = runner(classes), classes["InlayImageLoad"], classes["InlayImageSave"]
+    assert load.RETURN_TYPES[:3] == ("IMAGE", "MASK", "INLAY_PROFILE")
+    assert save.INPUT_TYPES()["optional"]["profile"][0] == "INLAY_PROFILE"
+    picture, mask, said = run("InlayImageLoad", path="room.png")
+    written = []
+    for wires in ({}, {"profile": said}, {"profile": said, "mask": mask[0]}):
+        entry = run("InlayImageSave", image=picture, **wires)["ui"]["images"][0]
+        written.append(Image.open(tmp_path / "output" / entry["subfolder"] / entry["filename"]))
+    assert [one.mode for one in written] == ["RGB", "RGBA", "RGBA"]
+    assert [one.info.get("icc_profile") for one in written] == [None, profile, profile]
+    assert [one.getchannel("A").getextrema() for one in written[1:]] == [(0, 255), (255, 255)]
+
+
+def test_a_real_graph_runs_from_the_loaded_folder(loaded_pack, host, tmp_path):
+    Image.new("RGB", (141, 99), (10, 200, 30)).save(tmp_path / "input" / "room.png")
+    run = runner(loaded_pack.NODE_CLASS_MAPPINGS)
     picture = run("InlayImageLoad", path="room.png")[0]
     assert picture.shape == (1, 99, 141, 3)
     assert picture.dtype == torch.float32
