@@ -2,8 +2,10 @@
 
 import glob
 import re
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.errors import shorten
@@ -62,6 +64,27 @@ def find_pictures(path: str) -> list[Path]:
             raise BadInput("path", found=f"{file.name!r}, a link that leads out of {str(root)!r}",
                            expected="files that lie in that folder", fix="copy the file there, or name it by itself")
     return files
+
+
+def read_each(files: Iterable[Path], read: Callable[[Path], Any]) -> list[Any]:
+    """What `read` makes of each file.
+
+    Raises:
+        BadInput: of the first file that it refuses, with the names of all others.
+    """
+    made: list[Any] = []
+    refused: list[tuple[str, BadInput]] = []
+    for file in files:
+        try:
+            made.append(read(file))
+        except BadInput as error:
+            refused.append((file.name, error))
+    if not refused:
+        return made
+    first, others = refused[0][1], [name for name, _ in refused[1:]]
+    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+    also = f"; nor can {', '.join(others[:NAMED])}{more} be read" if others else ""
+    raise BadInput(first.port, found=first.found + also, expected=first.expected, fix=first.fix) from first
 
 
 def left_out(path: str, *, but: frozenset[str] = frozenset()) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..graph_runtime import BadInput
-from ._folders import find_pictures
+from ._folders import find_pictures, read_each
 from ._modes import EIGHT_BIT, refused
 from ._pictures import MAX_BATCH_PIXELS, open_picture, picture_size
 
@@ -30,7 +30,7 @@ def headers(path: str) -> list[Header]:
     Raises:
         BadInput: no picture there, one that is none or has an unscaled mode, sizes that differ, or too much of all.
     """
-    found = [header(file) for file in find_pictures(path)]
+    found: list[Header] = read_each(find_pictures(path), header)
     total = sum(one.pixels for one in found)
     if total > MAX_BATCH_PIXELS:
         raise BadInput("path", found=f"{len(found)} pictures of {total / 1e6:.0f} megapixels together",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ._boxes import Box, same_name
+from ._folders import read_each
 from ._mask_files import judge
 from ._pictures import Array, picture_size, read_picture
 
@@ -142,13 +143,13 @@ def look_at(files: Sequence[Path]) -> dict[str, tuple[int, int]]:
     """
     if not files:
         raise BadInput("path", found="an empty list", expected="at least one picture", fix="name pictures or a folder")
-    sizes: dict[str, tuple[int, int]] = {}
+    names: set[str] = set()
     for file in files:
-        if file.name in sizes:
+        if file.name in names:
             raise BadInput("path", found=f"two pictures called {file.name!r}", expected="names that differ",
                            fix="rename one of them")
-        sizes[file.name] = picture_size(file)
-    return sizes
+        names.add(file.name)
+    return dict(zip((file.name for file in files), read_each(files, picture_size), strict=True))
 
 
 def match_masks(files: Sequence[Path], masks: Sequence[Path]) -> dict[str, Path]:

@@ -1,7 +1,8 @@
 """Photos to learn from: of one subject, or of many things with boxes around them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -12,12 +13,13 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadMany, ReadPath, ReadPaths, node
+from ..graph_runtime.notices import notice
 from ._boxes import Box, padded, read_boxes, unfit
 from ._detect import Detection, Pick, Wanted, check_wanted, choose, find_all, nothing_found, tell
 from ._embedded import mark_own_pictures
 from ._folders import find_pictures, left_out
 from ._grid import columns_for, draw_sheet
-from ._photos import Photo, alike, at_port, look_at, mask_boxes
+from ._photos import Photo, alike, at_port, look_at, mask_boxes, match_masks
 from ._photos import Photos as SomePhotos
 from ._ports import Detector, Image, Photos
 
@@ -25,6 +27,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Sizes = Mapping[str, tuple[int, int]]
 SHOWN, TILE, FRAME = 24, 256, (230, 40, 40)
 FEW = 8  # photos that are taken for those of one subject
+MANY = 2000  # photos up to which headers, masks and boxes are looked at while checking
+READ = 20_000_000  # pixels of masks that are decoded while checking
 WARNED = 4  # photos without a box that are told of by name
 INSTEAD = "draw masks (white = subject) of the photos' names and name their folder in masks"
 
@@ -38,8 +42,6 @@ class Gathered(NamedTuple):
 
 def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     """Settings that contradict each other or the wiring."""
-    if isinstance(path := params.get("path"), (str, list)):
-        mark_own_pictures([path] if isinstance(path, str) else path)
     detector = known.get("detector", ...)  # not there: something is wired that is not known yet
     label, masks, boxes = params["label"], params["masks"], params["boxes"]
     wanted = label if masks is None and boxes is None and detector is not ... else None
@@ -50,6 +52,35 @@ def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     if label is not None and boxes is None and masks is None and detector is None:
         raise BadInput("label", found=f"label={label!r} with nothing that has labels", expected="a boxes file or a "
                        "detector", fix="wire model.detector, give boxes, or set label to null")
+    if isinstance(path := params.get("path"), (str, list)):
+        _look([path] if isinstance(path, str) else path, params)
+
+
+def _look(looked: list[str], params: Mapping[str, Any]) -> None:
+    """What headers, masks of no great size and a file of boxes say of the photos."""
+    mark_own_pictures(looked)
+    masks, boxes = params["masks"], params["boxes"]
+    files = _photos_of(looked, masks, boxes, notice)
+    if len(files) > MANY:
+        return
+    sizes = look_at(files)
+    hear: Any = SimpleNamespace(warn=notice, progress=lambda *_: None)
+    if masks is not None and sum(width * height for width, height in sizes.values()) <= READ:
+        _from_masks(files, masks, sizes, (params["min_area"], params["max_area"]), hear)
+    elif masks is not None:
+        with at_port("masks"):
+            match_masks(files, find_pictures(masks))
+    elif boxes is not None:
+        _from_file(Path(boxes), sizes, Wanted(*(params[name] for name in Wanted._fields)), hear)
+
+
+def _photos_of(looked: Sequence[str], masks: str | None, boxes: str | None, say: Callable[[str], None]) -> list[Path]:
+    """The picture files; what beside them is neither masks nor boxes is told of."""
+    files = [file for one in looked for file in find_pictures(one)]
+    elsewhere = frozenset(Path(other).name for other in (masks, boxes) if other is not None)  # read in their own ways
+    for rest in filter(None, (left_out(one, but=elsewhere) for one in looked)):
+        say(rest)
+    return files
 
 
 @node("subject.photos", version=1, check=_check)
@@ -81,11 +112,7 @@ def photos(path: ReadMany, ctx: Context, detector: Detector | None = None, masks
     """
     wanted = Wanted(label, score, min_area, max_area, pick)
     _check({"detector": detector}, {**wanted._asdict(), "masks": masks, "boxes": boxes})
-    looked = path if isinstance(path, list) else [path]
-    files = [file for one in looked for file in find_pictures(one)]
-    elsewhere = frozenset(Path(other).name for other in (masks, boxes) if other is not None)  # read in their own ways
-    for rest in filter(None, (left_out(one, but=elsewhere) for one in looked)):
-        ctx.warn(rest)
+    files = _photos_of(path if isinstance(path, list) else [path], masks, boxes, ctx.warn)
     sizes = look_at(files)
     drawn: dict[str, Path] = {}
     if masks is not None:

@@ -439,3 +439,33 @@ def test_a_strangers_file_reads_no_photos_masks_or_boxes_elsewhere(folder, tmp_p
         (inside / "w.json").write_text(json.dumps(workflow(tmp_path, **params)))
         with pytest.raises(WorkflowError, match="outside"):
             inlay.run(str(inside / "w.json"), out=str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(("spoil", "port", "said"), [
+    (lambda d: (d / "in" / "2.png").write_bytes(b""), "path", "'2.png', an empty file"),
+    (lambda d: [(d / "in" / f"{n}.png").write_bytes(b"no") for n in (1, 2)], "path", "nor can 2.png be read"),
+    (lambda d: (d / "masks" / "2.png").unlink(), "masks", "no mask for the photo '2.png'"),
+    (lambda d: save_mask(d / "masks" / "3.png"), "masks", "no photo for the mask '3.png'"),
+    (lambda d: save_mask(d / "masks" / "2.png", 30, 40), "masks", "2.png of 30×40 for a photo of 40×30"),
+    (lambda d: save_mask(d / "masks" / "2.png", box=(0, 0, 0, 0)), "masks", "2.png is empty"),
+])
+def test_check_finds_it_before_anything_runs(tmp_path, spoil, port, said):
+    for number in (1, 2):
+        save(tmp_path / "in" / f"{number}.png")
+        save_mask(tmp_path / "masks" / f"{number}.png")
+    flow = {"format": 1, "nodes": {"some": {"type": "subject.photos", "params": {
+        "path": str(tmp_path / "in"), "masks": str(tmp_path / "masks")}}}, "outputs": {"sheet": "some.overview"}}
+    assert inlay.check(flow) == []
+    spoil(tmp_path)
+    problems = inlay.check(flow)
+    assert [(problem.node, problem.port) for problem in problems] == [("some", port)]
+    assert said in problems[0].found
+
+
+def test_check_reads_the_boxes(tmp_path):
+    save(tmp_path / "in" / "a.png")
+    (tmp_path / "boxes.csv").write_text("file,left,top,right,bottom\na.png,0,0,20,20\nb.png,0,0,20,20\n")
+    flow = {"format": 1, "nodes": {"some": {"type": "subject.photos", "params": {
+        "path": str(tmp_path / "in"), "boxes": str(tmp_path / "boxes.csv")}}}, "outputs": {"sheet": "some.overview"}}
+    problems = inlay.check(flow)
+    assert "'b.png', which is not among the 1 photos" in problems[0].found
