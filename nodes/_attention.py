@@ -19,6 +19,7 @@ from ..graph_runtime import BadInput
 from ._processors import attentions, layered
 from ._sampling import AttentionRun
 from ._schedule import Move
+from ._unet import to_device
 
 Row = tuple[str, str]  # (chain, half)
 Kind = Literal["self", "cross"]
@@ -123,8 +124,8 @@ class GatheredRun(AttentionRun):
             groups = [self._layout.index(taken.get(row, row)) for row in self._layout]
             source = [group * each + i for group in groups for i in range(each)]
             needed = sorted(set(source))
-            self._rows[key] = Rows(torch.tensor(needed, device=device),
-                                   torch.tensor([needed.index(row) for row in source], device=device))
+            self._rows[key] = Rows(to_device(torch.tensor(needed), device),
+                                   to_device(torch.tensor([needed.index(row) for row in source]), device))
         return self._rows[key]
 
     def group(self, row: Row, batch: int) -> slice:
@@ -137,8 +138,8 @@ class GatheredRun(AttentionRun):
         """Columns and shares of a mixing on the device; copied there once a run."""
         key = (mixing, like.device, like.dtype)
         if key not in self._columns:
-            self._columns[key] = (torch.tensor(mixing.columns, device=like.device),
-                                  torch.tensor(mixing.share, dtype=like.dtype, device=like.device))
+            self._columns[key] = (to_device(torch.tensor(mixing.columns), like.device),
+                                  to_device(torch.tensor(mixing.share), like.device, like.dtype))
         return self._columns[key]
 
     def present(self, row: Row) -> bool:

@@ -158,7 +158,7 @@ def denoise(model: Model, schedule: Schedule, z: Tensor, stream: NoiseStream, gu
     times = torch.tensor([move.t for move in moves], device=z.device)
     told = _Told()
     for move in moves:
-        noise = to_device(stream.step(), z)
+        noise = to_device(stream.step(), z.device, z.dtype)
         active = [chain for chain in chains if chain.until is None or move.step < chain.until]
         if move.up:
             for chain in active:

@@ -111,10 +111,9 @@ def not_finite(model: Any, where: str = "") -> BadInput:
                     "sound, set dtype to float32 in the model node")
 
 
-def to_device(value: Tensor, like: Tensor) -> Tensor:
-    """A CPU tensor with device and precision of another, without waiting for the device."""
-    if value.device == like.device:
-        return value.to(like.dtype)
-    if like.device.type == "cuda" and value.device.type == "cpu":
-        value = value.to(like.dtype).pin_memory()  # else the copy would hold the host
-    return value.to(device=like.device, dtype=like.dtype, non_blocking=True)
+def to_device(value: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """A CPU tensor on a device, in its own precision or another, without waiting for the device."""
+    value = value.to(dtype or value.dtype)
+    if device.type == "cuda":
+        value = value.pin_memory()  # else the copy would hold the host
+    return value.to(device, non_blocking=True)
