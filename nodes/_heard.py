@@ -116,6 +116,19 @@ TEXT: Table = MappingProxyType({**_ANY, **_table(
      "initializer_range gradient_checkpointing"),
     ("neutral", "of transformers' own, for other models", _TRANSFORMERS))})
 
+TOKENIZER: Table = MappingProxyType({**_ANY, **_table(
+    ("used", "by CLIP's tokenizer", "model_max_length bos_token eos_token unk_token pad_token added_tokens_decoder "
+     "additional_special_tokens extra_special_tokens"),
+    ("named", "words are read by CLIP's tokenizer", "tokenizer_class"),
+    ("named", "CLIP's tokenizer always makes words small, and puts no space before them", "do_lower_case "
+     "add_prefix_space"),
+    ("neutral", "reading backwards, and where files lay", "errors clean_up_tokenization_spaces name_or_path "
+     "special_tokens_map_file tokenizer_file vocab_file merges_file processor_class backend is_local use_fast legacy "
+     "padding_side truncation_side split_special_tokens _from_auto auto_map chat_template"))})
+TOKENIZER = MappingProxyType({**TOKENIZER, "do_lower_case": TOKENIZER["do_lower_case"]._replace(silent=(True,)),
+                              "tokenizer_class": TOKENIZER["tokenizer_class"]._replace(
+                                  silent=("CLIPTokenizer", "CLIPTokenizerFast", "TokenizersBackend"))})
+
 DETECTOR: Table = MappingProxyType({**_ANY, **_table(
     ("used", _BUILD, "d_model encoder_layers encoder_ffn_dim encoder_attention_heads decoder_layers decoder_ffn_dim "
      "decoder_attention_heads num_queries activation_function position_embedding_type backbone_config backbone "
@@ -142,6 +155,7 @@ BACKBONE = MappingProxyType({**BACKBONE, "num_channels": BACKBONE["num_channels"
                              "hidden_act": BACKBONE["hidden_act"]._replace(silent=("relu",))})
 
 PIPELINE: Table = MappingProxyType({**_ANY, **_table(
+    ("named", "another pipeline's own steps are not taken, only its parts are read", "_class_name"),
     ("used", "the parts of the model", "unet vae text_encoder tokenizer scheduler"),
     ("used", "by model.paint_by_example", "image_encoder feature_extractor"),
     ("named", "pictures are not looked at by it", "safety_checker"),
@@ -149,6 +163,10 @@ PIPELINE: Table = MappingProxyType({**_ANY, **_table(
     ("named", "a part that is left out", "controlnet adapter text_encoder_2 tokenizer_2 text_encoder_3 tokenizer_3 "
      "movq prior watermark motion_adapter"),
     ("neutral", "of SDXL, which is refused", "force_zeros_for_empty_prompt add_watermarker"))})
+
+PIPELINE = MappingProxyType({**PIPELINE, "_class_name": PIPELINE["_class_name"]._replace(silent=(
+    "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
+    "StableDiffusionInpaintPipelineLegacy", "PaintByExamplePipeline", "DDPMPipeline", "DDIMPipeline", "PNDMPipeline"))})
 
 PREPROCESSOR: Table = MappingProxyType({**_ANY, **_table(
     ("used", "pictures are normalised by it", "image_mean image_std"),
@@ -216,6 +234,7 @@ TABLES: Mapping[str, tuple[str, Table]] = MappingProxyType({
     "unet/config.json": ("the model nodes", UNET),
     "vae/config.json": ("the model nodes", VAE),
     "text_encoder/config.json": ("the model nodes", TEXT),
+    "tokenizer/tokenizer_config.json": ("the model nodes", TOKENIZER),
     "a detector's config.json": ("model.detector", DETECTOR),
     "its backbone_config": ("model.detector", BACKBONE),
     "model_index.json": ("the model nodes", PIPELINE),

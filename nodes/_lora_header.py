@@ -20,7 +20,8 @@ DOWN = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:A|down)(?:\.default)?\.weight$")
 UP = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:B|up)(?:\.default)?\.weight$")
 PEFT = "base_model.model."
 PREFIXES = (PEFT, "unet.", "diffusion_model.")
-TEXT = ("text_encoder", "lora_te_", "lora_te1_", "lora_te2_", "lora_te3_", "te_model", "text_model.")
+TEXT = ("text_encoder", "lora_te_", "lora_te1_", "lora_te2_", "lora_te3_", "te_model", "text_model.",
+        "text_encoders.", "clip_l.", "clip_g.", "bundle_emb.")
 DTYPES = ("F16", "BF16", "F32", "F64")
 #: Adapters of other kinds, by what only their tensors are called.
 OTHERS = tuple((re.compile(pattern), what) for pattern, what in (
@@ -74,7 +75,8 @@ class LoraHeader:
 
     def notes(self) -> list[str]:
         """What it holds or says and nobody uses."""
-        left = [f"its {self.text} tensors for text encoders are left out: words mean what they mean to the base"]
+        left = [f"its {self.text} tensors for text encoders and words are left out: words mean "
+                "what they mean to the base"]
         return [*(left if self.text else []), *self.claims.notes,
                 *contradictions(self.claims, self.ranks, bool(self.names.alphas))]
 

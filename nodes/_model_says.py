@@ -15,6 +15,7 @@ from ._heard import (
     PIPELINE,
     PREPROCESSOR,
     TEXT,
+    TOKENIZER,
     UNET,
     VAE,
     Table,
@@ -41,6 +42,11 @@ def name_unused(origin: Any, parts: tuple[str, ...], dtype: str = "auto") -> Non
     for part in parts:
         if part in PARTS:
             found += [f"{part}: {phrase}" for phrase in _of_config(origin, part, dtype)]
+    if "tokenizer" in parts and hasattr(origin, "optional"):
+        words = origin.optional("tokenizer")
+        found += [f"tokenizer: {phrase}" for phrase in unheard(TOKENIZER, words)]
+        if words.get("do_lower_case") is False:
+            found.append(f"tokenizer: do_lower_case = False ({TOKENIZER['do_lower_case'].what})")
     if hasattr(origin, "notes"):  # a single file
         found += origin.notes()
     index = origin.index() if hasattr(origin, "index") else {}

@@ -174,6 +174,9 @@ class Files:
     def index(self):
         return self._index
 
+    def optional(self, part):
+        return self._parts.get(part, {})
+
 
 EVERY = ("unet", "vae", "text_encoder", "scheduler", "tokenizer")
 WORTHLESS = (None, False, "", [], {})
@@ -189,6 +192,10 @@ WORTHLESS = (None, False, "", [], {})
     ({"index": {"safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"]}}, "auto", "safety_checker"),
     ({"index": {"controlnet": ["diffusers", "ControlNetModel"]}}, "auto", "controlnet"),
     ({"index": {"image_encoder": ["transformers", "CLIPVisionModelWithProjection"]}}, "auto", "image_encoder"),
+    ({"index": {"_class_name": "LatentConsistencyModelPipeline"}}, "auto", "LatentConsistencyModelPipeline"),
+    ({"tokenizer": {"tokenizer_class": "XLMRobertaTokenizer"}}, "auto", "tokenizer: tokenizer_class"),
+    ({"tokenizer": {"do_lower_case": False}}, "auto", "tokenizer: do_lower_case"),
+    ({"tokenizer": {"new_kind": "x"}}, "auto", "tokenizer: new_kind"),
     ({"index": {"gizmo": ["a", "B"]}}, "auto", "gizmo"), ({"index": {"gizmo_strength": 2}}, "auto", "gizmo_strength"),
 ])
 def test_what_a_model_says_and_nobody_uses_is_named(said, dtype, found):

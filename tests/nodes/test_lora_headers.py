@@ -158,8 +158,9 @@ OTHER_TEXT = {"text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_A.
 
 
 @pytest.mark.parametrize(("make", "metadata", "extra", "found"), [
-    (kohya_file, None, TEXT_ENCODER, "2 tensors for text encoders are left out"),
-    (diffusers_file, None, OTHER_TEXT, "2 tensors for text encoders are left out"),
+    (kohya_file, None, TEXT_ENCODER, "2 tensors for text encoders and words are left out"),
+    (kohya_file, None, {"bundle_emb.cat.string_to_param.clip_l": torch.ones(2, 24)}, "and words are left out"),
+    (diffusers_file, None, OTHER_TEXT, "2 tensors for text encoders and words are left out"),
     (kohya_file, {"ss_network_dim": "64"}, None, "ss_network_dim = 64"),
     (kohya_file, {"ss_network_alpha": "1.0"}, None, "ss_network_alpha = 1"),
     (kohya_file, {"ss_clip_skip": "2"}, None, "ss_clip_skip = 2"),
