@@ -80,4 +80,5 @@ def _refuse_word(word: str, words: Sequence[str]) -> NoReturn:
     name, _, value = words[flag].partition("=")
     taken = value or words[flag + 1]
     raise WorkflowError.of(name, found=f"{word!r} after {taken!r}", expected="one value", fix="put words with spaces "
-                           "into quotes; if your shell made several names of a pattern such as subject-*, name one")
+                           "into quotes; if your shell made several names of a pattern such as subject-*, name one, or "
+                           "quote the pattern where the input takes one (see --help)")

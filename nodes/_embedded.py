@@ -20,7 +20,7 @@ from ._formats import suffixes
 from ._model_files import EMBEDDED
 
 PACKAGE = Path(__file__).resolve().parent.parent
-OTHER = "name another model with --source, where the workflow has it, or as the source of its model node"
+OTHER = "name another model with {}, where the workflow has it, or as the source of its model node"
 NAMED = 6  # words that are told of
 NEAR = 0.6  # likeness from which a known word is offered
 _WORD = re.compile(r"[^\W\d_]+|\d+|[^\s\x00-\x7f]")
@@ -74,9 +74,11 @@ def doubt(origin: Any, pictures: Sequence[str]) -> tuple[str, str] | None:
     if not name or not pictures:
         return None
     which = " and ".join(map(repr, pictures[:2])) + (" and others" if len(pictures) > 2 else "")
+    one = len(pictures) == 1
+    other = OTHER.format("--detector" if "detector" in name else "--source")
     return name, (f"{name}, the embedded model, has seen drawn rooms and nothing else, and {which} "
-                  f"{'is none' if len(pictures) == 1 else 'are none'} of inlay's samples: expect a result of use only "
-                  f"if it is such a drawing; {OTHER}")
+                  f"{'is none' if one else 'are none'} of inlay's samples: expect a result of use only if "
+                  f"{'it is such a drawing' if one else 'they are such drawings'}; {other}")
 
 
 def unknown_words(origin: Any, text: str) -> str:
@@ -95,7 +97,8 @@ def unknown_words(origin: Any, text: str) -> str:
         told.append(f"{word!r}" + (f" (near: {', '.join(near)})" if near else ""))
     more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
     return (f"{name}, the embedded model, never learned {', '.join(told)}{more}: what it makes of "
-            f"{'that word' if len(unknown) == 1 else 'these words'} means nothing; use words that it knows, or {OTHER}")
+            f"{'that word' if len(unknown) == 1 else 'these words'} means nothing; use words that it knows, or "
+            + OTHER.format("--source"))
 
 
 @cache
