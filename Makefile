@@ -1,6 +1,7 @@
 # make demo       the main job on the sample picture
 # make test       the tests, in two processes (WORKERS=4 for more)
 # make test-all   the same and the slow ones
+# make gpu        what a GPU does with it: tests, workflows, times (benchmarks/gpu.py)
 # make lint       ruff and mypy
 # make docs       the node reference, anew
 # make wheel-test a wheel, installed alone, does the main jobs
@@ -19,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 INLAY_OFFLINE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test test-all lint docs wheel-test clean help
+.PHONY: demo test test-all gpu lint docs wheel-test clean help
 
 demo: $(VENV)/.ready
 	@$(BIN)/inlay run zero_shot_inpaint --out inlay-out
@@ -30,6 +31,9 @@ test: $(VENV)/.test
 
 test-all: $(VENV)/.test
 	@$(PYTEST) -m "not cuda"
+
+gpu: $(VENV)/.test
+	@$(BIN)/python benchmarks/gpu.py --out inlay-out/gpu
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
