@@ -54,7 +54,7 @@ def decode(path: Path, picture: Pil.Image, again: Callable[[], Pil.Image], notes
     """
     halves = _halves(picture)
     if halves is None:
-        deep = any(";16" in _raw_mode(tile.args) for tile in getattr(picture, "tile", ()))
+        deep = any(";16" in _raw_mode(tile[3]) for tile in getattr(picture, "tile", ()))
         if deep and not picture.mode.startswith("I"):
             notes.append("16-bit colour of a kind that is read at 8 bits a channel")
         picture.load()
@@ -106,7 +106,7 @@ def orientation_of(picture: Pil.Image, decode: bool = True) -> int | None:
 
 def _halves(picture: Pil.Image) -> tuple[str, str] | None:
     """Raw modes that give the high and the low bytes of 16-bit colour; None: it is none, or of a kind unknown here."""
-    modes = {_raw_mode(tile.args) for tile in getattr(picture, "tile", ())}
+    modes = {_raw_mode(tile[3]) for tile in getattr(picture, "tile", ())}
     if picture.mode not in ("RGB", "RGBA") or len(modes) != 1:
         return None
     name, _, depth = modes.pop().partition(";16")
@@ -124,16 +124,18 @@ def _raw_mode(args: object) -> str:
 
 
 def _read(picture: Pil.Image, raw: str) -> NDArray[np.uint8]:
-    tiles = cast(Any, picture).tile
-    cast(Any, picture).tile = [tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)
-                               for tile in tiles]
+    asked = []
+    for tile in cast(Any, picture).tile:  # (codec, extents, offset, arguments); older Pillows have plain tuples
+        arguments = (raw, *tile[3][1:]) if isinstance(tile[3], tuple) else raw
+        asked.append(type(tile)(*tile[:3], arguments) if hasattr(tile, "_fields") else (*tile[:3], arguments))
+    cast(Any, picture).tile = asked
     picture.load()
     return np.asarray(picture)
 
 
 def _sixteen(picture: Pil.Image, again: Callable[[], Pil.Image], halves: tuple[str, str]) -> NDArray[np.uint16]:
     """`[h w c]`: grey and alpha, RGB, or RGBA (unmultiplied)."""
-    premultiplied = "RGBa" in {_raw_mode(tile.args)[:4] for tile in cast(Any, picture).tile}
+    premultiplied = "RGBa" in {_raw_mode(tile[3])[:4] for tile in cast(Any, picture).tile}
     if halves[0] == "LA":  # four bytes a pixel, as they stand
         raw = _read(picture, "RGBA").astype(np.uint16)
         return np.stack([raw[..., 0] << 8 | raw[..., 1], raw[..., 2] << 8 | raw[..., 3]], -1)
