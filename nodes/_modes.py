@@ -124,11 +124,8 @@ def _raw_mode(args: object) -> str:
 
 
 def _read(picture: Pil.Image, raw: str) -> NDArray[np.uint8]:
-    asked = []
-    for tile in cast(Any, picture).tile:  # (codec, extents, offset, arguments); older Pillows have plain tuples
-        arguments = (raw, *tile[3][1:]) if isinstance(tile[3], tuple) else raw
-        asked.append(type(tile)(*tile[:3], arguments) if hasattr(tile, "_fields") else (*tile[:3], arguments))
-    cast(Any, picture).tile = asked
+    cast(Any, picture).tile = [tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)
+                               for tile in cast(Any, picture).tile]
     picture.load()
     return np.asarray(picture)
 
