@@ -1,5 +1,6 @@
 """What can be wrong with a node by itself: its type, its version, its settings, and the files it names."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,7 @@ class NodeChecks:
             self.found.add(None, "nodes", f"a node called {shorten(name)}", "letters, digits and _", "rename the node")
         spec = self.registry.get(entry.type)
         if spec is None:
-            self.found.add(
-                name,
-                None,
-                f"an unknown node type {shorten(entry.type)}",
-                "a type from `inlay nodes`",
-                self.found.suggest(entry.type, self.registry),
-            )
+            self._unknown(name, entry.type)
             return
         self.specs[name] = spec
         params, inputs = dict(entry.params), dict(entry.inputs)
@@ -81,6 +76,27 @@ class NodeChecks:
             version += 1
         entry.params, entry.inputs, entry.version = params, inputs, max(version, entry.version)
         self._settings(name, spec, params)
+
+    def _unknown(self, name: str, kind: str) -> None:
+        if package := self.workflow.packages.get(kind):
+            distribution = package.split()[0]
+            self.found.add(
+                name,
+                None,
+                f"the node type {shorten(kind)} of the package {shorten(package)}, which is not installed here",
+                "the packages that this workflow was made with",
+                f"pip install {shorten(package.replace(' ', '==')).strip(chr(39))}"
+                if re.fullmatch(r"[\w.-]+", distribution)
+                else "install the package that brings it",
+            )
+            return
+        self.found.add(
+            name,
+            None,
+            f"an unknown node type {shorten(kind)}",
+            "a type from `inlay nodes`",
+            self.found.suggest(kind, self.registry) + " Or install the package that brings this node.",
+        )
 
     def _settings(self, name: str, spec: NodeSpec, params: dict[str, Any]) -> None:
         try:

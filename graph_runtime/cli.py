@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import cli_run
-from .errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, clean, did_you_mean
+from .errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, clean, did_you_mean, missing_package
 from .flags import Parser, bind, problem_json
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(words: list[str], as_json: bool) -> int:
     try:
+        if not words:
+            _parser().print_help()
+            return 0
+        _require_command(words)
         options, rest = _parser().parse_known_args(bind(words))
         options.words = words
         command: Callable[[argparse.Namespace, list[str]], int] = options.command
@@ -73,6 +77,9 @@ def _main(words: list[str], as_json: bool) -> int:
         raise
     except Exception as error:
         _show_traceback(words)
+        if (missing := missing_package(error)) is not None:
+            lacking = WorkflowError.of(None, found=missing[0], expected=missing[1], fix=missing[2])
+            return _report(as_json, lacking.status, str(lacking), lacking.problems)
         problem = Problem(
             None,
             "command line",
@@ -81,6 +88,28 @@ def _main(words: list[str], as_json: bool) -> int:
             "this is a mistake in inlay: run again with --traceback and report it, please",
         )
         return _report(as_json, 1, f"unexpected {problem}", [problem])
+
+
+def _require_command(words: list[str]) -> None:
+    """Refuse a first word that is no command, with the near one; the name of a workflow wants `run` before it."""
+    word = words[0]
+    commands = ("run", "check", "nodes", "schema", "draw", "doctor", "models")
+    if word in commands or word.startswith("-"):
+        return
+    from .loading import shipped
+
+    suffix = os.path.splitext(word)[1].lower()
+    if word in shipped() or suffix in (".json", ".png", ".webp", ".jpg", ".jpeg") or os.path.isfile(word):
+        fix = f"did you mean `inlay run {word}`?"
+    elif (near := did_you_mean(word, commands)).startswith("did you mean"):
+        fix = near
+    elif (near := did_you_mean(word, shipped())).startswith("did you mean"):
+        fix = f"did you mean `inlay run {near.split(chr(39))[1]}`?"
+    else:
+        fix = "see `inlay --help`"
+    raise WorkflowError.of(
+        "command line", found=f"an unknown command {word!r}", expected=f"one of: {', '.join(commands)}", fix=fix
+    )
 
 
 def _show_traceback(words: list[str]) -> None:

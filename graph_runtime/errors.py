@@ -10,6 +10,8 @@
 A message always says where, what was found, what was expected and how to mend it.
 """
 
+import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -107,6 +109,29 @@ class Cancelled(InlayError):
     status = 130
 
 
+#: Packages whose name on the index is another than that of their module.
+_DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python", "yaml": "pyyaml", "sklearn": "scikit-learn"}
+_NO_MODULE = re.compile(r"No module named '([\w.]+)'")
+
+
+def missing_package(error: BaseException) -> tuple[str, str, str] | None:
+    """What was found, expected and the fix, where an error comes down to a package that is not installed; else None."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        told = _NO_MODULE.search(str(cause)) if isinstance(cause, (ImportError, RuntimeError)) else None
+        name = (getattr(cause, "name", None) if isinstance(cause, ModuleNotFoundError) else None) or (told and told[1])
+        top = str(name or "").split(".")[0]
+        if top and top != __package__.split(".")[0]:
+            package = _DISTRIBUTIONS.get(top, top)
+            return (f"the Python package {package!r} is not installed here, or a part of it ({name}) is missing",
+                    "every package that inlay needs, beside it in one environment",
+                    f"{sys.executable or 'python'} -m pip install {package}")
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
 _COMPARED = 500  # names compared with a misspelt one: closeness costs time, and a stranger's file may hold thousands
 
 
@@ -130,5 +155,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def shorten(value: object, limit: int = 80) -> str:
     """`repr` cut to a readable length, for error messages that quote what a stranger's file holds."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = "a whole number of thousands of digits"
+    except RecursionError:
+        text = f"a {type(value).__name__} nested too deeply"
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -6,7 +6,7 @@ from typing import Any
 
 from .cache import DiskCache, MemoryCache, Outputs
 from .context import Context
-from .errors import BadInput, Cancelled, NodeError, Problem, shorten
+from .errors import BadInput, Cancelled, NodeError, Problem, missing_package, shorten
 from .events import NodeFinished, NodeStarted, RunFinished, RunStarted
 from .memory import is_out_of_memory, retried
 from .notices import hearing
@@ -185,6 +185,8 @@ def _unforeseen(step: Step, arguments: dict[str, Any], error: Exception) -> Prob
             "enough memory for this size",
             "use a smaller picture (image.fit size=…), tiling=on, a smaller dtype, or --device cpu",
         )
+    if (missing := missing_package(error)) is not None:
+        return Problem(step.name, None, *missing)
     function = step.spec.function
     return Problem(
         step.name,

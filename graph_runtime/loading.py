@@ -9,11 +9,11 @@ from typing import Any
 
 from . import recall
 from .check import Override
-from .errors import Problem, WorkflowError, did_you_mean, shorten
+from .errors import Problem, WorkflowError, did_you_mean, missing_package, shorten
 from .paths import exists, expand
 from .plan import Plan, make_plan
 from .spec import Registry
-from .workflow import Workflow, build, parse, read_bytes
+from .workflow import Workflow, build, parse, read_bytes, require_flat
 
 Source = str | os.PathLike[str] | Mapping[str, Any] | Workflow
 
@@ -45,7 +45,12 @@ def pack() -> Registry:
 
     from ..nodes import load_pack
 
-    registry = load_pack()
+    try:
+        registry = load_pack()
+    except ImportError as error:
+        if (missing := missing_package(error)) is None:
+            raise
+        raise WorkflowError.of(None, found=missing[0], expected=missing[1], fix=missing[2]) from error
     for entry in metadata.entry_points(group="inlay.nodes"):
         try:
             registry.add_module(entry.load())
@@ -100,6 +105,7 @@ def load(
     if isinstance(source, Workflow):
         workflow, base = source.model_copy(deep=True), None
     elif isinstance(source, Mapping):
+        require_flat(source)
         workflow, base = build(dict(source)).model_copy(deep=True), None
         for entry in workflow.nodes.values():
             entry.params = {name: _plain(value) for name, value in entry.params.items()}

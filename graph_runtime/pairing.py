@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .errors import BadInput, shorten
+from .errors import BadInput, missing_package, shorten
 from .events import Warned
 from .findings import Findings
 from .models import ModelDescription
@@ -57,9 +57,14 @@ def pair(
             found.add(
                 name,
                 None,
-                f"{type(error).__name__}: {shorten(str(error), 200)}",
-                "settings and files that make sense together",
-                f"check what {spec.id} is given; is a model's configuration damaged?",
+                *(
+                    missing_package(error)
+                    or (
+                        f"{type(error).__name__}: {shorten(str(error), 200)}",
+                        "settings and files that make sense together",
+                        f"check what {spec.id} is given; is a model's configuration damaged?",
+                    )
+                ),
             )
         found.warnings += [Warned(name, message) for message in [*said, *_doubts(given, marks[name], doubters)]]
     return known

@@ -15,7 +15,7 @@ import platform
 import secrets
 import threading
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from .errors import Problem, WorkflowError
 from .names import is_possible
 from .paths import home
 from .plan import Plan
-from .spec import Registry
+from .spec import NodeSpec, Registry
 from .workflow import Workflow, build, decode
 
 CHUNK = "inlay"
@@ -58,11 +58,29 @@ def record(plan: Plan, registry: Registry, named: Mapping[Override, str]) -> str
         name = named.get((node, parameter), file["name"])
         workflow.nodes[node].params[parameter] = name
         files[f"{node}.{parameter}"] = {"name": name} | {key: file[key] for key in ("digest", "kind", "size")}
+    packages = {step.spec.id: name for step in plan.steps if (name := package_of(step.spec))}
     return json.dumps(
-        {"workflow": json.loads(workflow.to_json()), "files": files, "made_with": _versions()},
+        {"workflow": json.loads(workflow.to_json()), "files": files, "made_with": _versions()}
+        | ({"packages": packages} if packages else {}),
         ensure_ascii=True,
         separators=(",", ":"),
     )
+
+
+def package_of(spec: NodeSpec) -> str:
+    """The package that brings a node, as `name version`; nothing for inlay's own nodes and for loose modules."""
+    module = spec.function.__module__
+    if module.startswith(__package__.rpartition(".")[0] + "."):
+        return ""
+    for name in _distributions().get(module.split(".")[0], []):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return f"{name} {importlib.metadata.version(name)}"
+    return ""
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
 
 
 def _is_path(source: str) -> bool:
@@ -95,12 +113,13 @@ def read(picture: Path) -> tuple[Workflow, dict[Override, dict[str, str]]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(picture, formats=("PNG", "WEBP", "JPEG")) as image:
+                there = set(image.info)
                 # a PNG's own chunk is read with its header; asking it for EXIF would decode the pixels
                 text = image.info.get(CHUNK) if image.format == "PNG" else image.getexif().get(0x010E)
     except Exception as error:  # Pillow raises many kinds for damaged files
         raise _no_recall(picture, f"a file that is no readable picture ({error})") from None
     if not isinstance(text, str) or not text.lstrip().startswith("{"):
-        raise _no_recall(picture, "a picture without an inlay workflow")
+        raise _no_recall(picture, _recipe_of_another(there) or "a picture without an inlay workflow")
     raw = decode(text, picture.name)
     if not isinstance(raw, dict) or not isinstance(raw.get("files", {}), dict):
         raise _no_recall(picture, "a damaged inlay record")
@@ -112,7 +131,21 @@ def read(picture: Path) -> tuple[Workflow, dict[Override, dict[str, str]]]:
             if is_possible(name) and name != "..":
                 kind, size = (str(file.get(key, "")) for key in ("kind", "size"))
                 files[node, parameter] = {"name": name, "digest": file["digest"], "kind": kind, "size": size}
-    return build(raw.get("workflow")), files
+    workflow = build(raw.get("workflow"))
+    if isinstance(packages := raw.get("packages"), dict):
+        workflow.packages.update({str(kind): str(name) for kind, name in packages.items()})
+    return workflow, files
+
+
+def _recipe_of_another(chunks: Set[Any]) -> str:
+    """What a picture carries instead, where that is known."""
+    if chunks & {"workflow", "prompt"}:
+        return "a picture of ComfyUI: the workflow in it is one of ComfyUI's, which is not converted yet"
+    if "parameters" in chunks:
+        return "a picture of AUTOMATIC1111's web UI: the settings in it are that program's"
+    if chunks & {"invokeai_metadata", "invokeai_workflow", "sd-metadata"}:
+        return "a picture of InvokeAI: the settings in it are that program's"
+    return ""
 
 
 def _no_recall(picture: Path, found: str) -> WorkflowError:

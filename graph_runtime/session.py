@@ -82,7 +82,10 @@ def parse_size(text: str | int | None) -> int | None:
     match = re.fullmatch(r"\s*(\d{1,12}(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", str(text).lower())
     if match is None or (size := int(float(match[1]) * units[match[2] or ""])) <= 0:
         raise WorkflowError.of(
-            "memory", found=f"a memory size {text!r}", expected='a size such as "6GB" or "500MB"', fix="mend --memory"
+            "memory",
+            found=f"a memory size {text!r}",
+            expected='a size such as "6GB" or "500MB"',
+            fix="write it as 6GB, 500MB or 2GiB",
         )
     return size
 

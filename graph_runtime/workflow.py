@@ -6,11 +6,11 @@
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from .errors import Problem, WorkflowError, did_you_mean, shorten
 
@@ -47,6 +47,12 @@ class Workflow(BaseModel):
     nodes: dict[str, Node]
     outputs: dict[str, str] = Field(default_factory=dict)
     ui: dict[str, Any] = Field(default_factory=dict)
+    _packages: dict[str, str] = PrivateAttr(default_factory=dict)  # of node types that do not ship with inlay
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """Which package each node type is from, as a record names it: `name version`; of inlay's own nothing."""
+        return self._packages
 
     def targets(self, name: str) -> list[str]:
         """The `node.param` that an input sets: one, or several."""
@@ -127,7 +133,7 @@ def decode(data: bytes | str, name: str = "workflow") -> Any:
             None,
             found=f"{error.msg} at line {error.lineno}, column {error.colno} of {name}, near {shorten(near, 60)}",
             expected="a complete JSON document",
-            fix="mend the syntax there; is the file cut off?",
+            fix=_syntax_fix(text, error.pos),
         ) from None
     except (_Refused, RecursionError, ValueError) as error:
         raise WorkflowError.of(
@@ -148,12 +154,21 @@ def build(raw: Any) -> Workflow:
             expected="an object with 'format', 'nodes' and 'outputs'",
             fix="see `inlay schema workflow`",
         )
-    if "nodes" not in raw and any(isinstance(v, dict) and "class_type" in v for v in raw.values()):
+    if (other := _of_another_program(raw)) is not None:
         raise WorkflowError.of(
             None,
-            found="a ComfyUI API graph",
-            expected="an inlay workflow",
-            fix="build it again with inlay's nodes (`inlay nodes`)",
+            found=other,
+            expected="an inlay workflow: an object with 'format', 'nodes' and 'outputs'",
+            fix="files of other programs are not converted yet: open it in that program, where inlay's nodes can be "
+            "used too, or build it from `inlay nodes`; `inlay run` lists the workflows that ship",
+        )
+    if "format" not in raw and "nodes" not in raw:
+        keys = ", ".join(shorten(key, 20) for key in list(raw)[:5])
+        raise WorkflowError.of(
+            None,
+            found=f"a JSON object that is no workflow (its keys: {keys or 'none'})",
+            expected="an object with 'format', 'nodes' and 'outputs'",
+            fix="name a workflow file; see `inlay schema workflow`",
         )
     version = raw.get("format")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
@@ -179,12 +194,71 @@ def build(raw: Any) -> Workflow:
         raise WorkflowError([_shape_problem(item) for item in error.errors()]) from None
 
 
+def _of_another_program(raw: dict[str, Any]) -> str | None:
+    """Whose file it is, where it is known for another program's."""
+    graph = raw["prompt"] if isinstance(raw.get("prompt"), dict) else raw
+    if "format" not in raw and any(isinstance(value, dict) and "class_type" in value for value in graph.values()):
+        return "a ComfyUI workflow, in its API format"
+    if isinstance(raw.get("nodes"), list) and ("links" in raw or "last_node_id" in raw or "groups" in raw):
+        return "a ComfyUI workflow, as its editor saves it"
+    if isinstance(raw.get("nodes"), list) and ("edges" in raw or "exposedFields" in raw):
+        return "an InvokeAI workflow"
+    if "workflow" in raw and "files" in raw and "made_with" in raw:
+        return "the record of a saved picture, not the picture"
+    return None
+
+
 def json_schema() -> dict[str, Any]:
     """JSON Schema of the workflow file."""
     schema = Workflow.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["properties"]["format"]["const"] = FORMAT
     return schema
+
+
+def require_flat(value: Any) -> None:
+    """Refuse what no file could hold, in a dict that Python code hands over: nested too deeply, or in a circle.
+
+    Raises:
+        WorkflowError: more than MAX_DEPTH levels.
+    """
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise WorkflowError.of(
+                None,
+                found=f"more than {MAX_DEPTH} levels of nesting in a dict",
+                expected=f"at most {MAX_DEPTH}",
+                fix="flatten it; does it hold itself?",
+            )
+        level = [
+            inner
+            for item in level
+            if isinstance(item, (Mapping, list, tuple))
+            for inner in (item.values() if isinstance(item, Mapping) else item)
+            if isinstance(inner, (Mapping, list, tuple))
+        ]
+
+
+def _syntax_fix(text: str, position: int) -> str:
+    """What most likely is wrong where a JSON parser stopped."""
+    before, after = text[:position].rstrip(), text[position:].lstrip()
+    if after.startswith(("//", "/*", "#")):
+        return "JSON has no comments: take it out (a workflow may have a 'description')"
+    if after[:1] in "]}" and before.endswith(",") and after:
+        return "take the comma before the closing bracket away"
+    if before.endswith(("]", "}")) and before.rstrip("]} \n\t\r").endswith(","):
+        return "take the comma before the closing bracket away"
+    if after.startswith("'"):
+        return "put names and texts in double quotes"
+    if after.startswith(("True", "False", "None")):
+        return "write true, false and null, as JSON does"
+    if not after:
+        return "the file ends too early: is it cut off, or a bracket not closed?"
+    if after.startswith(('"', "{", "[")) and not before.endswith((",", "{", "[", ":")):
+        return "a comma is missing before it"
+    return "correct the syntax there; is the file cut off?"
 
 
 class _Refused(ValueError):

@@ -165,7 +165,6 @@ def test_what_is_typed_wrong_is_status_2_with_a_lesson(inlay, flow, words, part,
 @pytest.mark.parametrize(
     "words",
     [
-        [],
         ["fly"],
         ["run"],
         ["check"],
