@@ -52,7 +52,11 @@ def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[
         raise BadInput("text_encoder", found=f"the {encoder.label}", expected="a text encoder",
                        fix="use condition.exemplar with it: it looks at a picture")
     syntax = params.get("syntax")
-    prompt = params.get("prompt", "") if known.get("text", ...) is None else ""  # a wired text is known later
+    prompt = params.get("prompt", "")
+    if "text" not in known or known["text"] is not None:  # wired, and known when it is made
+        if prompt:
+            notice("a text is wired, so the prompt is not read: take the wire away, or empty the prompt")
+        prompt = ""
     for read in (read_prompt(words, syntax or "weights") for words in (prompt, params.get("negative", ""))):
         for note in (*read.notes, unknown_words(getattr(encoder, "origin", None), read.text)):
             if note:

@@ -231,6 +231,9 @@ def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mas
 
 def _check_fid(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     mark_own_pictures([params["path"], params["reference"]])
+    for port in ("path", "reference"):
+        if rest := left_out(params[port]):
+            notice(f"{port}: {rest}")
     check_fid(known, params)
 
 

@@ -1,9 +1,12 @@
 """Prompts: weights by brackets, against a table of what the web UI's rules give and a transcription of the formula."""
 
+import json
+from pathlib import Path
+
 import inlay
 import pytest
 import torch
-from inlay.graph_runtime import Context
+from inlay.graph_runtime import Context, notices
 from inlay.graph_runtime.events import Warned
 from inlay.nodes import attention, condition, model
 from inlay.nodes._condition import tokenize
@@ -232,3 +235,21 @@ def test_check_names_what_means_nothing_here(shared_sd):
     assert [warning.node for warning in report.warnings] == ["words", "words"]
     assert "never closed" in report.warnings[0].message
     assert "model.lora" in report.warnings[1].message
+
+
+def test_a_prompt_beside_a_wired_text_is_said(shared_sd, encoder):
+    with notices.hearing() as said:
+        condition.text.spec.check({"text_encoder": encoder}, {"prompt": "a (cat", "negative": ""})
+    assert said == ["a text is wired, so the prompt is not read: take the wire away, or empty the prompt"]
+    with notices.hearing() as said:
+        condition.text.spec.check({"text_encoder": encoder, "text": None}, {"prompt": "a cat", "negative": ""})
+    assert said == []
+
+
+SHIPPED = sorted((Path(inlay.__file__).parent / "workflows").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_workflows_read_weights(path):
+    nodes = json.loads(path.read_text())["nodes"].values()
+    assert all(node["version"] == 2 for node in nodes if node["type"] == "condition.text")
