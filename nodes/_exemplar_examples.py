@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..graph_runtime import BadInput
+from ..graph_runtime import BadInput, code_digest
 from ._ahead import Ahead
 from ._augment import Augment, cut_reference
 from ._brush import Box, brush, crop_around
@@ -21,6 +21,7 @@ from ._photos import Photos
 from ._trainer import TrainingFailed, generator_of, write_tensors
 from ._workers import Workers, to_device
 
+FOR_EVERY_PROCESS = 2**63  # processes that train together agree on a digest, whatever is edited meanwhile
 CACHE_PART = 256
 CHUNK = 16  # examples that are encoded at once; what is kept depends on it, by rounding
 Place = tuple[int, int]  # number of the (photo, box) pair, number of the variation
@@ -204,10 +205,11 @@ class Source:
         return self.encoded(self.made(draws))
 
     def keep(self, folder: Path, workers: Workers, progress: Callable[[int, int], None]) -> None:
-        """Make every variation of every box once, in parts that a later run finds again."""
+        """Make every variation of every box once, in parts that a later run of the same code finds again."""
         places = [(pair, variation) for variation in range(self.variations) for pair in range(len(self.pairs))]
         starts = range(0, len(places), CACHE_PART)
-        files = [folder / f"{start // CACHE_PART:05d}.safetensors" for start in starts]
+        made_by = code_digest(Source, since=FOR_EVERY_PROCESS)
+        files = [folder / f"{start // CACHE_PART:05d}-{made_by}.safetensors" for start in starts]
         counts = [min(CACHE_PART, len(places) - start) for start in starts]
         parts = [_kept(file, count) for file, count in zip(files, counts, strict=True)]
         for number, (start, file, count) in enumerate(zip(starts, files, counts, strict=True)):
@@ -219,6 +221,10 @@ class Source:
             progress(number + 1, len(files))
         workers.wait()
         parts = [part or _kept(file, count) for part, file, count in zip(parts, files, counts, strict=True)]
+        if workers.rank == 0:
+            for other in folder.glob("*.safetensors"):
+                if made_by not in other.name:  # by another version of the code
+                    other.unlink(missing_ok=True)
         found = [part for part in parts if part is not None]
         if len(found) < len(files):
             raise TrainingFailed(None, found=f"encoded examples in {folder} that changed during the run",

@@ -228,6 +228,17 @@ def test_kept_examples_are_made_once_and_found_again(pictures, shared_sd, clip):
     assert files[0].stat().st_mtime_ns == before
 
 
+def test_examples_that_other_code_made_are_made_anew(pictures, shared_sd, clip, monkeypatch):
+    from inlay.nodes import _exemplar_examples
+
+    run(pictures, shared_sd, clip, variations=2)
+    (old,) = (folder_of(pictures) / "examples").glob("*.safetensors")
+    monkeypatch.setattr(_exemplar_examples, "code_digest", lambda *things, since: "of-another-version")
+    run(pictures, shared_sd, clip, variations=2, steps=5)
+    (new,) = (folder_of(pictures) / "examples").glob("*.safetensors")
+    assert new != old
+
+
 def test_other_settings_or_pictures_are_another_training(pictures, shared_sd, clip):
     run(pictures, shared_sd, clip, steps=1)
     run(pictures, shared_sd, clip, steps=1, seed=1)
