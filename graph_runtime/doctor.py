@@ -16,10 +16,9 @@ from importlib import metadata
 from pathlib import Path
 
 from .paths import home
+from .tested import TESTED, newer, older
 
 PYTHON = (3, 11)
-NEEDED = {"torch": (2, 4), "diffusers": (0, 35), "transformers": (4, 48), "accelerate": (1, 0), "peft": (0, 15),
-          "safetensors": (0, 5)}
 REINSTALL = "pip install --force-reinstall inlay, or check the repository out again"
 ENOUGH_DISK = 10 * 2**30
 EMBEDDED = Path(__file__).resolve().parent.parent / "dollhouse"
@@ -71,26 +70,20 @@ def _python() -> Iterable[Finding]:
 
 
 def _packages() -> Iterable[Finding]:
-    for name, least in NEEDED.items():
-        wanted = ".".join(map(str, least))
+    for name, (oldest, newest) in TESTED.items():
         try:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            yield Finding(name, False, "not installed", f"pip install '{name}>={wanted}'")
+            yield Finding(name, False, "not installed", f"pip install '{name}>={oldest}'")
             continue
-        good = _release(version) >= least
-        yield Finding(name, good, version, "" if good else f"pip install -U '{name}>={wanted}'")
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: `2.13.0+cpu` → (2, 13, 0)."""
-    numbers = []
-    for part in version.split("+")[0].split("."):
-        digits = "".join(char for char in part if char.isdigit())
-        if not part[:1].isdigit():
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)
+        if older(name, version):
+            yield Finding(name, False, f"{version}, older than what was tested ({oldest} to {newest})",
+                          f"pip install -U '{name}>={oldest}'")
+        elif newer(name, version):
+            yield Finding(name, None, f"{version}, newer than what was tested ({oldest} to {newest})",
+                          f"should something fail here: pip install '{name}=={newest}.*'")
+        else:
+            yield Finding(name, True, f"{version} (tested: {oldest} to {newest})")
 
 
 def _torchvision() -> Iterable[Finding]:

@@ -4,9 +4,11 @@ import json
 import struct
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
-from inlay.graph_runtime import doctor
+from inlay.graph_runtime import doctor, tested
 from inlay.graph_runtime.doctor import Finding, diagnose, render
 
 
@@ -35,14 +37,32 @@ def test_render_shows_cures_and_a_verdict():
     assert render([Finding("a", None, "so")]).endswith("all is well")
 
 
-def test_missing_and_old_packages(monkeypatch):
-    monkeypatch.setattr(doctor, "NEEDED", {"torch": (99, 0), "no-such-package": (1, 2)})
+def test_missing_old_and_new_packages(monkeypatch):
+    monkeypatch.setattr(tested, "TESTED", {"torch": ("99.0", "99.9"), "numpy": ("0.1", "0.2"), "rich": ("1.0", "99.0"),
+                                           "no-such-package": ("1.2", "1.3")})
+    monkeypatch.setattr(doctor, "TESTED", tested.TESTED)
     found = by_name(doctor._packages())
     assert found["torch"].ok is False
+    assert "older than what was tested (99.0 to 99.9)" in found["torch"].detail
     assert "torch>=99.0" in found["torch"].fix
+    assert found["numpy"].ok is None
+    assert "newer than what was tested (0.1 to 0.2)" in found["numpy"].detail
+    assert found["rich"].ok is True
     assert found["no-such-package"].detail == "not installed"
-    assert doctor._release("2.13.0+cpu") == (2, 13, 0)
-    assert doctor._release("5.0.0rc1")[:2] == (5, 0)
+
+
+def test_versions_are_compared_as_numbers(monkeypatch):
+    assert tested.release("2.13.0+cpu") == (2, 13, 0)
+    assert tested.release("5.0.0rc1")[:2] == (5, 0)
+    monkeypatch.setattr(tested, "TESTED", {"a": ("0.9", "4.50")})
+    assert [tested.older("a", version) for version in ("0.8.9", "0.9", "0.10")] == [True, False, False]
+    assert [tested.newer("a", version) for version in ("4.9", "4.50.9", "4.51.0", "5")] == [False, False, True, True]
+
+
+def test_the_oldest_that_was_tested_is_what_the_project_asks_for():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["dependencies"] == [f"{name}>={oldest}" for name, (oldest, _) in tested.TESTED.items()]
+    assert all(tested.release(oldest)[:2] <= tested.release(newest) for oldest, newest in tested.TESTED.values())
 
 
 def test_a_broken_torchvision_is_named(monkeypatch, tmp_path):

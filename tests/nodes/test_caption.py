@@ -29,6 +29,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.floor
 @pytest.mark.parametrize("prompt", [None, "a photo of"])
 def test_it_says_what_transformers_says(folder, prompt):
     from transformers import AutoTokenizer, BlipForConditionalGeneration

@@ -133,6 +133,7 @@ def timm_keys(kind, depths, widths):
     return shapes
 
 
+@pytest.mark.floor
 @pytest.mark.parametrize(("name", "kind", "depths", "config"), [
     ("resnet18", "basic", (2, 2, 2, 2), {"use_timm_backbone": True, "backbone": "resnet18", "backbone_config": None}),
     ("resnet50", "bottleneck", (2, 1, 1, 1), {"use_timm_backbone": True, "backbone_config": None}),

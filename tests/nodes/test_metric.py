@@ -101,13 +101,14 @@ def rooms(*indices):
                         for index in indices])
 
 
+@pytest.mark.floor
 def test_clip_measures_are_cosines_of_transformers_own_features(tmp_path):
     from inlay.dollhouse import judge
     from moved import CLIPImageProcessorPil
     from transformers import CLIPModel, CLIPTokenizer
 
     folder = Path(judge.__file__).with_name("clip")
-    theirs = CLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
+    theirs = CLIPModel.from_pretrained(folder).float().eval()
     processor, tokenizer = (kind.from_pretrained(folder) for kind in (CLIPImageProcessorPil, CLIPTokenizer))
     images, ctx, described = rooms(3, 4), Context(), model_clip.clip()
     text = "a blue dog standing in a room with green walls"
@@ -138,6 +139,7 @@ def test_clip_measures_are_cosines_of_transformers_own_features(tmp_path):
     assert fid(str(tmp_path / "a"), str(tmp_path / "b"), described.dino, ctx).value > 1e-3
 
 
+@pytest.mark.floor
 @pytest.mark.parametrize("kind", ["vit", "dinov2"])
 def test_dino_is_the_class_token_of_transformers_own_model(tmp_path, kind):
     from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel

@@ -123,6 +123,7 @@ def checkpoint(request, tiny):
     return request.param, folder, file
 
 
+@pytest.mark.floor
 def test_every_part_comes_back_bit_for_bit(checkpoint, monkeypatch):
     monkeypatch.setenv("INLAY_OFFLINE", "1")
     family, folder, file = checkpoint

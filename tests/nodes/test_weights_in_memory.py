@@ -144,6 +144,7 @@ def require_owned(tensors):
         assert value.untyped_storage().resizable(), f"{name} lies in memory that torch did not allocate"
 
 
+@pytest.mark.floor
 @pytest.mark.parametrize("way", WAYS)
 def test_weights_lie_alike_wherever_their_file_put_them(folder_of, way):
     maker, describe, use = WAYS[way]
@@ -162,6 +163,7 @@ def test_weights_lie_alike_wherever_their_file_put_them(folder_of, way):
         assert all(torch.equal(value, seen[0][1][name]) for name, value in state.items())
 
 
+@pytest.mark.floor
 def test_a_lora_lies_alike_wherever_its_file_put_it(folder_of, tmp_path):
     base = stable_diffusion(str(folder_of("sd"))).denoiser
     layer, rank = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", 3
