@@ -231,7 +231,7 @@ def test_guidance_of_one_half_alone(parts, scale):
     found = job.edit(control, scale=scale)
     assert torch.isfinite(found).all()
     if scale == 0:
-        assert torch.equal(found, job.edit(scale=0.0))
+        close(found, job.edit(scale=0.0))  # other rows beside it: a processor may take another kernel for that batch
 
 
 def problem_of(call):
