@@ -30,6 +30,7 @@ from .comfy_host import (
 )
 from .context import Context
 from .digests import digest
+from .door import arrived
 from .errors import BadInput, NodeError, Problem, did_you_mean, shorten
 from .memory import retried
 from .models import ModelDescription
@@ -69,7 +70,7 @@ def owned(value: Any) -> Any:
 
 
 def _from_host(spec: NodeSpec, name: str, value: Any) -> Any:
-    value = owned(value)
+    value = owned(arrived(value))
     if spec.sockets[name].port.socket == "MASK" and getattr(value, "ndim", 3) == 2:
         return value.unsqueeze(0)  # some of the host's nodes leave the batch axis out
     return value

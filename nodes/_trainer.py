@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, ModelError
 from ..graph_runtime.errors import Cancelled
-from ..graph_runtime.models import is_out_of_memory
+from ..graph_runtime.memory import forget, is_out_of_memory
 from ._libraries import share
 from ._workers import Workers
 
@@ -265,6 +265,7 @@ class Trainer:
                                              expected="room for it", fix="set checkpointing to true, use a smaller "
                                              "size or micro_batch") from error
                     raise
+                forget(error)  # its frames hold what the failed try made
                 self.optimizer.zero_grad(set_to_none=True)
                 self.micro = max(1, self.micro // 2)
                 warn(f"the batch does not fit into memory: from now on {self.micro} pictures at a time")

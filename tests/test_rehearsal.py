@@ -8,8 +8,10 @@ from itertools import pairwise
 
 import pytest
 import torch
+from inlay.nodes._constraints import Blended, NullSpace
 from inlay.nodes._noise import GaussianNoise
 from inlay.nodes._sampling import Guidance, denoise
+from inlay.nodes._schedule import ddim
 from inlay.nodes._solver import KINDS, solver
 from rehearsal import FOLDER, assert_sound, rehearse
 from simulated_gpu import SimulatedGpu, where
@@ -41,6 +43,24 @@ def test_a_workflow_runs_on_a_simulated_gpu(name, dtype, tmp_path):
     assert run.result.paths
     assert run.waits
     assert_sound(run, updates=2)
+
+
+@pytest.mark.parametrize("constraint", [NullSpace, Blended])
+def test_constraints_and_time_travel_wait_once_a_step(constraint):
+    config = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+    known, hole, marks = torch.ones(1, 4, 8, 8), torch.zeros(1, 1, 8, 8), []
+    hole[..., 4:] = 1
+    with SimulatedGpu() as gpu, torch.no_grad():
+        stream = GaussianNoise((2, 4, 8, 8), 0).stream()
+        z = stream.start().cuda()
+        found = denoise(lambda z, t, told: z.half().float() * 0.1,
+                        ddim(config, steps=6, travel_length=2, travel_repeat=2), z, stream, Guidance(),
+                        constraint=constraint(known, hole).begin(z),
+                        progress=lambda step, total, x0: marks.append(len(gpu.syncs)))
+        assert not gpu.mixes
+        assert torch.equal(found[..., :4].cpu(), known.expand(2, -1, -1, -1)[..., :4])
+    assert len(marks) > 6
+    assert max(after - before for before, after in pairwise(marks)) <= 1, where(gpu.syncs)
 
 
 @pytest.mark.parametrize("kind", KINDS)

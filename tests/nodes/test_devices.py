@@ -8,6 +8,7 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError
 from inlay.graph_runtime.api import pack
+from inlay.graph_runtime.comfy import node_class
 from inlay.graph_runtime.models import ModelManager
 from inlay.nodes import condition, image, latent, model
 from inlay.nodes._inversion import TuningRecipe, invert_ddim, tune
@@ -82,7 +83,7 @@ def test_pictures_of_a_host_on_the_gpu_give_what_they_give_on_the_cpu(name, tmp_
               lambda n: "cuda:0"]
     costly = any(socket.port.socket in MODELS for socket in spec.sockets.values())
     with SimulatedGpu() as gpu:
-        ctx = Context(ModelManager(("cpu",)), out=tmp_path)
+        ctx = Context(ModelManager(("cuda:0",)), out=tmp_path)
         results = []
         for place in places[:2] if costly else places:
             wired = _wired(spec, ctx, place) | ({spec.context: ctx} if spec.context else {})
@@ -95,6 +96,16 @@ def test_pictures_of_a_host_on_the_gpu_give_what_they_give_on_the_cpu(name, tmp_
         assert not gpu.mixes
     if not spec.effects:
         assert all(_same(value, other) for each in results[1:] for value, other in zip(results[0], each, strict=True))
+
+
+@pytest.mark.parametrize("name", ["metric.psnr", "metric.ssim", "image.paste_back", "image.grid", "mask.grow"])
+def test_the_hosts_own_classes_take_pictures_from_the_gpu(name, tmp_path):
+    spec = pack()[name]
+    with SimulatedGpu() as gpu:
+        wired = [_wired(spec, None, lambda n, gpu=gpu: "cuda:0" if gpu and n else "cpu") for gpu in (False, True)]
+        plain, mixed = (node_class(spec)().execute(**values) for values in wired)
+    assert not gpu.mixes
+    assert all(map(_same, plain, mixed))
 
 
 def _defaults(spec):
