@@ -13,7 +13,7 @@ import time
 import pytest
 import torch
 from hub_toys import FakeHub, served
-from inlay.graph_runtime import ModelError, api
+from inlay.graph_runtime import ModelError, api, comfy_host
 from inlay.graph_runtime.comfy import node_class
 from inlay.graph_runtime.errors import Cancelled, NodeError, WorkflowError
 from inlay.graph_runtime.events import CancelToken, ModelMoved, NodeProgress, Warned
@@ -270,3 +270,20 @@ def test_ctrl_c_ends_a_download_and_its_process(hub, shared_sd, tmp_path):
     asked = len(hub.served)
     time.sleep(0.5)
     assert len(hub.served) == asked  # nobody goes on in the background
+
+
+def test_another_host_s_interrupt_ends_a_download(hub, shared_sd, monkeypatch):
+    class InterruptedByHost(BaseException):
+        """As a host's own: no node may catch it."""
+
+    def ask(module, name, *arguments):
+        if name == "throw_exception_if_processing_interrupted" and hub.served:
+            raise InterruptedByHost
+
+    monkeypatch.setattr(comfy_host, "_ask", ask)
+    hub.folders["someone/tiny"], hub.slow = shared_sd, 1.0
+    kind, began = node_class(load_pack()["model.stable_diffusion"]), time.monotonic()
+    with pytest.raises(InterruptedByHost):
+        kind().execute(source="someone/tiny")
+    assert time.monotonic() - began < 10
+    assert "diffusion_pytorch_model.safetensors" not in hub.served or len(hub.served) < 8
