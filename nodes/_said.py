@@ -66,6 +66,8 @@ def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]
 def dpi_of(picture: Pil.Image, turned: bool) -> tuple[float, float] | None:
     """Pixels an inch, across and down the upright picture; None where the file does not say."""
     given = picture.info.get("dpi")
+    if picture.format in ("JPEG", "MPO") and picture.info.get("jfif_unit") not in (1, 2) and not _resolved(picture):
+        return None  # Pillow's 72 of a JPEG that says nothing
     if not isinstance(given, tuple) or len(given) != 2:
         return None
     try:
@@ -75,6 +77,13 @@ def dpi_of(picture: Pil.Image, turned: bool) -> tuple[float, float] | None:
     if not all(math.isfinite(value) and 1 <= value <= 1e5 for value in (across, down)):
         return None
     return (down, across) if turned else (across, down)
+
+
+def _resolved(picture: Pil.Image) -> bool:
+    try:
+        return X_RESOLUTION in picture.getexif()
+    except Exception:
+        return False
 
 
 def exif_of(picture: Pil.Image, turned: bool) -> tuple[bytes, list[str]]:

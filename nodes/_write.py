@@ -120,11 +120,12 @@ def _samples(values: NDArray[np.floating[Any]], kind: str, about: About, painted
         if not about.alpha.is_opaque:
             notes.append(f"its transparency is left out: it belongs to {about.alpha.width}×{about.alpha.height} pixels")
         return samples
+    alpha = _opacity(about, painted, top)
     if kind == "jpeg":
-        if not about.alpha.is_opaque:
+        if (alpha != top).any():
             notes.append("JPEG holds no transparency: the colours beneath it show; png and webp keep it")
         return samples
-    return np.concatenate([samples, _opacity(about, painted, top)[..., None].astype(samples.dtype)], axis=-1)
+    return np.concatenate([samples, alpha[..., None].astype(samples.dtype)], axis=-1)
 
 
 def _opacity(about: About, painted: list[NDArray[np.floating[Any]]], top: int) -> Samples:

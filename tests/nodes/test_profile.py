@@ -185,6 +185,18 @@ def test_a_hole_in_the_alpha_is_opaque_once_it_is_painted(tmp_path):
     assert np.array_equal(alpha[KNOWN], made[KNOWN][:, 3])
 
 
+def test_jpeg_is_silent_of_transparency_that_is_painted_over(tmp_path):
+    made = photo(4)
+    made[..., 3] = 255 - HOLE
+    Pil.fromarray(made).save(tmp_path / "a.png")
+    _, said = run(tmp_path, "a.png", format="jpeg")
+    assert not any("transparency" in message for message in said)
+    made[0, 0, 3] = 254
+    Pil.fromarray(made).save(tmp_path / "a.png")
+    _, said = run(tmp_path, "a.png", format="jpeg")
+    assert any("transparency" in message for message in said)
+
+
 def test_every_paste_counts_and_soft_masks_add_their_cover(tmp_path):
     made = photo(4)
     made[..., 3] = 100

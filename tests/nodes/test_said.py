@@ -106,6 +106,19 @@ def test_resolution_in_inches_and_centimetres(tmp_path, unit, density, kind):
         assert across == pytest.approx(density * (2.54 if unit == 2 else 1), abs=0.5)
 
 
+def test_no_resolution_is_made_up(tmp_path):
+    Pil.fromarray(PIXELS).save(tmp_path / "a.jpg", exif=exif())  # of which Pillow says 72
+    path, _ = kept(tmp_path / "a.jpg", tmp_path)
+    with Pil.open(path) as out:
+        assert "dpi" not in out.info
+    told = exif()
+    told[0x11A], told[0x11B], told[0x128] = 240.0, 240.0, 2
+    Pil.fromarray(PIXELS).save(tmp_path / "a.jpg", exif=told)
+    path, _ = kept(tmp_path / "a.jpg", tmp_path)
+    with Pil.open(path) as out:
+        assert round(out.info["dpi"][0]) == 240
+
+
 def test_texts_travel_as_far_as_there_is_a_place(tmp_path):
     words = {"Title": "my sofa", "Author": "Jürgen 部屋", "Copyright": "none", "Note": "x" * 5000}
     told = PngInfo()
