@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from ..graph_runtime import BadInput
@@ -61,6 +62,15 @@ def tiled(vae: Any, tiling: Tiling, pixels: int) -> Iterator[None]:
             yield
         finally:
             vae.use_tiling = before
+
+
+def remedy(vae: nn.Module) -> str:
+    """What helps against NaN from a VAE: another precision, where it computes in half."""
+    dtype = _place(vae, torch.zeros(0))["dtype"]
+    if dtype in (torch.float16, torch.bfloat16):
+        return (f"set vae_dtype to float32 in the model node: it is {str(dtype).removeprefix('torch.')}, which this "
+                "VAE's inner values exceed")
+    return "its weights are damaged, though it computes in float32: download the model again, or name another source"
 
 
 def require_vae(vae: Any) -> None:

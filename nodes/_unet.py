@@ -107,8 +107,8 @@ def not_finite(model: Any, where: str = "") -> BadInput:
                         fix="set dtype to " + ("bfloat16 or float32" if dtype == torch.float16 else "float32")
                         + " in the model node")
     return BadInput("denoiser", found=f"NaN or infinity from the model{where}", expected="finite numbers",
-                    fix="its weights, or what it is told, are damaged: look for NaN in the model's files; if they are "
-                    "sound, set dtype to float32 in the model node")
+                    fix=f"it computes in {str(dtype).removeprefix('torch.')}, so its weights are damaged: download the "
+                    "model again" if dtype is not None else "set dtype to float32 in the model node")
 
 
 def to_device(value: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:

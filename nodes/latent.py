@@ -16,7 +16,7 @@ from ._latent_checks import encode as check_encode
 from ._latent_checks import load as check_load
 from ._latent_checks import require_channels, require_key, require_multiple
 from ._latent_checks import save as check_save
-from ._latents import Tiling, decode_latent, encode_picture, require_vae, tiled
+from ._latents import Tiling, decode_latent, encode_picture, remedy, require_vae, tiled
 from ._libraries import share
 from ._ports import Image, Latent, Paths, Vae, require_finite, require_image
 from ._tensors import plain, plain_mode, require_latent
@@ -71,8 +71,8 @@ def encode(image: Image, vae: Vae, ctx: Context, sample: Literal["mode", "poster
             with tiled(module, tiling, height * width):
                 rows.append(encode_picture(module, picture, vae.scaling_factor, vae.shift_factor, noise))
             ctx.progress(index + 1, image.shape[0])
-        latent = torch.cat(rows)
-    return Encoded(require_finite(latent, "vae", what="the latent", fix="set dtype to float32 in the model node"))
+        latent = require_finite(torch.cat(rows), "vae", what="the latent", fix=remedy(module))
+    return Encoded(latent)
 
 
 @node("latent.decode", version=1, check=check_decode)
@@ -99,9 +99,8 @@ def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> D
             with tiled(module, tiling, pixels):
                 pictures.append(decode_latent(module, row, vae.scaling_factor, vae.shift_factor))
             ctx.progress(index + 1, latent.shape[0])
-        image = torch.cat(pictures)
-    return Decoded(require_finite(image, "vae", what="the decoded picture",
-                                  fix="set dtype to float32 in the model node"))
+        image = require_finite(torch.cat(pictures), "vae", what="the decoded picture", fix=remedy(module))
+    return Decoded(image)
 
 
 @node("latent.load", version=1, check=check_load)

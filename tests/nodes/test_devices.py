@@ -12,6 +12,7 @@ from inlay.graph_runtime.comfy import node_class
 from inlay.graph_runtime.models import ModelManager
 from inlay.nodes import condition, image, latent, model
 from inlay.nodes._inversion import TuningRecipe, invert_ddim, tune
+from inlay.nodes._latents import remedy
 from inlay.nodes._libraries import torch_dtype
 from inlay.nodes._schedule import ddim
 from inlay.nodes._unet import UNetModel
@@ -227,6 +228,11 @@ def test_an_error_tells_a_precision_that_overflows_from_a_rate_that_diverges():
             _tuned(Toy(dtype, blow=30.0), rate=10.0)
         assert (caught.value.port, "diverges" in caught.value.expected) == ("learning_rate", True)
         assert "step 1 of 3" in caught.value.found
+
+
+def test_nan_from_a_vae_is_blamed_on_half_only_where_it_computes_in_half():
+    assert "vae_dtype to float32" in remedy(torch.nn.Linear(1, 1).half())
+    assert "vae_dtype" not in remedy(torch.nn.Linear(1, 1))
 
 
 def test_a_wait_of_the_host_in_an_iteration_and_none_in_a_step_of_inversion():
