@@ -6,7 +6,7 @@ pixel keeps its number from file to file. A picture's colour profile travels bes
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from ._colour import to_srgb
 from ._folders import find_pictures, missing, signed
 from ._formats import READ, formats_for, remedy
 from ._modes import decode, orientation_of
-from ._png import MARK, slimmed
+from ._png import MARK, slimmed, wrong_checksum
 from ._profile import About, about
 
 MAX_PIXELS = 100_000_000  # of one picture: 1.2 GB as float32
@@ -113,9 +113,19 @@ def read_picture(path: Path) -> Picture:
     Raises:
         BadInput: see `read_pictures`.
     """
-    with open_picture(path) as picture, _decoding(path):
+    with _decoding(path):
+        try:
+            return _read(path, lambda: open_picture(path))
+        except (OSError, SyntaxError):
+            if not wrong_checksum(path):
+                raise
+            return _read(path, lambda: _slim(path))
+
+
+def _read(path: Path, opened: Callable[[], Pil.Image]) -> Picture:
+    with opened() as picture:
         notes = _notes(picture)
-        found, turned = decode(path, picture, lambda: open_picture(path), notes)
+        found, turned = decode(path, picture, opened, notes)
         said, more = about(path, picture, mode=found.mode, model=found.model, bits=found.bits, alpha=found.alpha,
                            turned=turned)
     wide = None if found.wide is None else found.wide.astype(np.float32) / np.float32(65_535)
@@ -210,11 +220,15 @@ def _opened(path: Path, formats: tuple[str, ...]) -> Pil.Image:
         with path.open("rb") as file:
             if file.read(len(MARK)) != MARK:
                 raise
-        slim, icc, left = slimmed(path)
-        picture = Pil.open(slim, formats=("PNG",))
-        picture.info |= {"icc_profile": icc} if icc else {}
-        picture.info["left"] = left
-        return picture
+        return _slim(path)
+
+
+def _slim(path: Path) -> Pil.Image:
+    slim, icc, left = slimmed(path)
+    picture = Pil.open(slim, formats=("PNG",))
+    picture.info |= {"icc_profile": icc} if icc else {}
+    picture.info |= {"left": left, "wrong": wrong_checksum(path)}
+    return picture
 
 
 def _notes(picture: Pil.Image) -> list[str]:
@@ -222,6 +236,8 @@ def _notes(picture: Pil.Image) -> list[str]:
     frames = getattr(picture, "n_frames", 1)
     if frames > 1 and picture.format != "MPO":  # an MPO photo's further frames are its own previews
         notes.append(f"animated or many-paged: only the first of {frames} frames is used")
+    if picture.info.get("wrong"):
+        notes.append("a checksum in it is wrong: read all the same, but the file may be damaged")
     if picture.format == "HEIF" and picture.info.get("bit_depth", 8) > 8:
         notes.append(f"{picture.info['bit_depth']} bits a channel: read at 8")
     return notes

@@ -63,6 +63,21 @@ def slimmed(path: Path) -> tuple[io.BytesIO, bytes, list[str]]:
     return io.BytesIO(b"".join(out)), icc, left
 
 
+def wrong_checksum(path: Path) -> bool:
+    """True for a PNG in which a chunk's checksum is not that of its data."""
+    data = path.read_bytes()
+    if data[: len(MARK)] != MARK:
+        return False
+    place = len(MARK)
+    while place + 12 <= len(data):
+        (size,) = struct.unpack_from(">I", data, place)
+        body, stated = data[place + 4: place + 8 + size], data[place + 8 + size: place + 12 + size]
+        if len(stated) == 4 and zlib.crc32(body) != int.from_bytes(stated, "big"):
+            return True
+        place += 12 + size
+    return False
+
+
 def _is_too_much(name: bytes, data: bytes) -> bool:
     _, _, rest = data.partition(b"\0")
     if name == b"iTXt":

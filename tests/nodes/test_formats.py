@@ -109,6 +109,26 @@ def test_what_is_too_much_or_damaged_beside_the_pixels_does_not_hide_them(tmp_pa
     assert any("left out" in message for message in said), said
 
 
+@pytest.mark.parametrize("name", [b"IHDR", b"tEXt", b"IDAT"])
+def test_a_wrong_checksum_does_not_hide_the_pixels(tmp_path, name):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    Pil.fromarray(noise).save(tmp_path / "a.png")  # several IDAT chunks
+    data = (tmp_path / "a.png").read_bytes()
+    data = bytearray(data[:33] + chunk(b"tEXt", b"Title\0mine") + data[33:])
+    place = data.index(name) - 4
+    size = int.from_bytes(data[place: place + 4], "big")
+    data[place + 8 + size] ^= 1
+    (tmp_path / "a.png").write_bytes(data)
+    said = []
+    image, *_ = load(str(tmp_path / "a.png"), Context(out=tmp_path, listeners=(said.append,)))
+    assert np.array_equal(image[0].numpy(), noise.astype(np.float32) / np.float32(255))
+    heard = any("checksum" in event.message for event in said if isinstance(event, Warned))
+    assert heard or name == b"IDAT"  # Pillow does not look at those of the pixels; a wrong pixel fails to inflate
+    (tmp_path / "a.png").write_bytes(data[: len(data) // 2])
+    with pytest.raises(BadInput, match="damaged"):
+        load(str(tmp_path / "a.png"), Context(out=tmp_path))
+
+
 def test_chunk_sizes_that_lie_are_a_damaged_file(tmp_path):
     data = png(PIXELS, [(b"gAMA", b"\0\0\xb1\x8f")])
     place = data.index(b"gAMA") - 4
