@@ -82,10 +82,11 @@ def resolve_path(parameter: str, value: str, role: PathRole) -> str:
     root = host_folder(kind)
     if root is None:
         return value
+    output = host_folder("output")
+    text = _slashed(text, [root, *([output] if output else []), *model_folders()])
     if role.kind == "model":
         return _model_path(parameter, text)
     roots = [root]
-    output = host_folder("output")
     if text.endswith(".safetensors") and output is not None:
         roots.append(output)
     try:
@@ -98,6 +99,15 @@ def resolve_path(parameter: str, value: str, role: PathRole) -> str:
         raise BadInput(parameter, found=f"no such file: {value!r}", expected=f"a file below {roots[0]}",
                        fix=did_you_mean(path.name, there))
     return str(path)
+
+
+def _slashed(text: str, folders: list[Path]) -> str:
+    """A path that Windows wrote, with slashes, where that is there and the other is not."""
+    slashed = text.replace("\\", "/")
+    if os.sep != "/" or slashed == text:
+        return text
+    there = [any((folder / name).exists() for folder in folders) for name in (text, slashed)]
+    return slashed if there == [False, True] else text
 
 
 def _model_path(parameter: str, value: str) -> str:

@@ -13,7 +13,7 @@ import time
 import pytest
 import torch
 from hub_toys import FakeHub, served
-from inlay.graph_runtime import ModelError, api, comfy_host
+from inlay.graph_runtime import BadInput, ModelError, api, comfy_host
 from inlay.graph_runtime.comfy import node_class
 from inlay.graph_runtime.errors import Cancelled, NodeError, WorkflowError
 from inlay.graph_runtime.events import CancelToken, ModelMoved, NodeProgress, Warned
@@ -227,6 +227,21 @@ def test_windows_paths_are_read_or_named(shared_sd, tmp_path, monkeypatch):
         raw.write_text(json.dumps(flow(wrong)))
         problem, = api.check(raw)
         assert "Windows" in problem.found
+
+
+def test_windows_paths_are_read_in_another_host(tmp_path, monkeypatch):
+    (tmp_path / "models" / "sd").mkdir(parents=True)
+    for name in ("input", "output"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "models" / "sd" / "one.safetensors").touch()
+    (tmp_path / "outside.safetensors").touch()
+    monkeypatch.setattr(comfy_host, "host_folder", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(comfy_host, "model_folders", lambda: (tmp_path / "models",))
+    role = next(iter(load_pack()["model.lora"].path_roles.values()))
+    found = comfy_host.resolve_path("source", r"sd\one.safetensors", role)
+    assert found == str(tmp_path / "models" / "sd" / "one.safetensors")
+    with pytest.raises(BadInput):
+        comfy_host.resolve_path("source", r"..\outside.safetensors", role)
 
 
 def test_checking_never_asks_the_hub(hub, tmp_path):
