@@ -43,6 +43,7 @@ class Picture:
         alpha: `[h w]` in [0, 1], 1 = opaque; None where the file has no transparency.
         about: what the file says beside its pixels.
         notes: what the reader should be told about this file.
+        colour_notes: what of its colours cannot be used, which does not matter to a mask.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Picture:
     alpha: Array | None
     about: About = field(default_factory=About)
     notes: tuple[str, ...] = ()
+    colour_notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -130,7 +132,7 @@ def _read(path: Path, opened: Callable[[], Pil.Image]) -> Picture:
                            turned=turned)
     wide = None if found.wide is None else found.wide.astype(np.float32) / np.float32(65_535)
     alpha = None if said.alpha is None else said.alpha.unit()
-    return Picture(path, found.mode, found.colour, wide, alpha, said, (*notes, *more))
+    return Picture(path, found.mode, found.colour, wide, alpha, said, tuple(notes), tuple(more))
 
 
 def picture_size(path: Path) -> tuple[int, int]:

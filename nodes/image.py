@@ -99,7 +99,7 @@ def load(path: ReadPaths, ctx: Context) -> Loaded:
     if rest := left_out(path):
         ctx.warn(rest)
     for picture in pictures:
-        for note in picture.notes:
+        for note in (*picture.notes, *picture.colour_notes):
             ctx.warn(f"{picture.path.name}: {note}")
     image = np.stack([picture.rgb() for picture in pictures])
     mask = np.stack([_transparency(picture) for picture in pictures])

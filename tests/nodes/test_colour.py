@@ -148,6 +148,15 @@ def test_a_copy_in_srgb_is_saved_as_srgb(tmp_path):
     assert np.abs(shown(path) - shown(tmp_path / "a.png")).max() <= 1
 
 
+def test_photos_to_learn_from_are_seen_in_srgb(tmp_path):
+    from inlay.nodes._photos import Photo
+
+    image, _, profile = loaded(tmp_path, icc_profile=PROFILES["adobe"])
+    seen = Photo(tmp_path / "a.png", 40, 40).picture()
+    assert torch.equal(seen, to_srgb(image, profile, Context(out=tmp_path)).image[0])
+    assert not torch.equal(seen, image[0])
+
+
 # CMYK and Lab
 
 

@@ -274,6 +274,9 @@ def test_only_a_profile_that_cannot_be_used_is_mentioned(tmp_path, ctx):
     load(str(tmp_path / "x.png"), ctx)
     assert "colour profile is damaged" in ctx.said[0]
     assert "x.png" in ctx.said[0]
+    ctx.said.clear()
+    load_mask(str(tmp_path / "x.png"), ctx, threshold=None)
+    assert not any("profile" in message for message in ctx.said)  # a mask has no colour
 
 
 def test_real_photos(ctx):
