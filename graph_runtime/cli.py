@@ -71,6 +71,8 @@ def _main(words: list[str], as_json: bool) -> int:
         return _report(as_json, 130, str(stop) or "cancelled", [])
     except InlayError as error:
         _show_traceback(words)
+        for warning in getattr(error, "warnings", ()):  # what a check has said before it refused: often the cause
+            print(clean(str(warning)), file=sys.stderr)
         problems = [error.problem] if isinstance(error, NodeError) else getattr(error, "problems", [])
         return _report(as_json, error.status, str(error), problems)
     except BrokenPipeError:

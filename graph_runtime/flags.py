@@ -3,10 +3,11 @@
 import argparse
 import json
 import math
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .errors import Problem, WorkflowError, did_you_mean
+from .errors import Problem, WorkflowError, clean, did_you_mean
 from .events import Warned
 
 if TYPE_CHECKING:
@@ -30,16 +31,16 @@ class Parser(argparse.ArgumentParser):
 
 
 class Once(argparse.Action):
-    """Stores a flag's value, and refuses a second one, which would otherwise win without a word."""
+    """Stores a flag's value. Of two the last counts, as on any command line, and that is said."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
                  option_string: str | None = None) -> None:
         """Take the value."""
         seen = parser.__dict__.setdefault("seen_once", {})
-        if self.dest in seen:
-            raise WorkflowError.of(option_string or self.dest, found=f"two values: {seen[self.dest]!r} and {values!r}",
-                                   expected="one value", fix="keep one of them; what takes several is one JSON list "
-                                   "(see --help), and a second LoRA is a second model.lora node")
+        if self.dest in seen and seen[self.dest] != values:
+            said = (f"warning: {option_string} is given twice: {seen[self.dest]!r} is not used, {values!r} is; what "
+                    f"takes several is one JSON list (see --help), a second LoRA is a second model.lora node")
+            print(clean(said), file=sys.stderr)
         seen[self.dest] = values
         setattr(namespace, self.dest, values)
 
