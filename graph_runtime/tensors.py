@@ -3,6 +3,10 @@
 Matrix products pick their kernel by alignment on some processors, so the same numbers at another address give other
 last bits. Tensors read from a file lie wherever the file's header put them; a copy in torch's own storage, which is
 aligned to 64 bytes, makes the result depend on the numbers alone, and lets go of the file.
+
+What a library's own loader made, or a change of precision, is such a copy already and costs nothing here. Measured on
+the UNet of Stable Diffusion 1.5 from one file of 1.7 GB, kept in half precision: 1.1 s of one core instead of 0.1 s,
+and its 1.6 GiB lie in memory of their own instead of in the file's pages.
 """
 
 from typing import Any
