@@ -140,8 +140,8 @@ def test_a_changed_schedule_gives_no_old_result(copies, shared_sd, tmp_path):
         "inlay_stranger": ("nodes/_brush.py", lambda text: text + "\nADDED = 1\n"),
         "inlay_schedule": ("nodes/_schedule.py", lambda text: text.replace(
             "return (z - rest * output) / root, output", "return (z - rest * output) / root * 0.5, output")),
-        "inlay_model": ("nodes/_tensors.py", lambda text: text.replace(
-            ".to(z.dtype)\n\n    return model", ".to(z.dtype) * 0.5\n\n    return model")),
+        "inlay_model": ("nodes/_unet.py", lambda text: text.replace(
+            "[:, :self._channels].to(z.dtype)", "[:, :self._channels].to(z.dtype) * 0.5")),
     }
     found = {}
     for name, (file, change) in changes.items():
