@@ -6,6 +6,7 @@ what is there and what will be; those that look at values let a meta tensor pass
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, TypeGuard
 
@@ -15,6 +16,15 @@ from torch import Tensor
 from ..graph_runtime.notices import notice
 
 CHEAP = 2_000_000  # values up to which a mask is followed through the nodes that change it
+
+
+@dataclass(frozen=True)
+class Counted:
+    """All that is known of what a batch of files says before they are read: how many there are."""
+
+    count: int
+
+    partial = True
 
 
 def shaped(*shape: int) -> Tensor:

@@ -7,20 +7,23 @@ is known of its outputs.
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.notices import notice
 from ._embedded import mark_own_pictures
-from ._facts import cheap, shaped, sketch
+from ._facts import CHEAP, Counted, cheap, shaped, sketch
 from ._folders import left_out
+from ._grid import columns_for, draw_sheet
 from ._headers import headers
 from ._images import common_batch, per_variation
 from ._masks import bounding_box, unit_mask
 from ._pairs import named, notice_crossed
-from ._pictures import MAX_PIXELS
+from ._pictures import MAX_PIXELS, Picture, read_pictures
 from ._ports import require_image, require_mask
+from ._profile import Profile, require_count
 from ._windows import Fit, Window, fit_mask, plan_fit, plan_window, require_bounded
 from ._write import SIDE_LIMIT
 
@@ -36,10 +39,21 @@ def load(known: Known, params: Known) -> Facts:
         notice(rest)
     mark_own_pictures([params["path"]])
     size = len(found), found[0].height, found[0].width
-    opaque = not any(one.transparent for one in found)
-    mask = torch.zeros(1).expand(*size) if opaque else shaped(*size)
+    mask = shaped(*size)
+    if not any(one.transparent for one in found):
+        mask = torch.zeros(1).expand(*size)
+    elif mask.numel() <= CHEAP:
+        mask = torch.from_numpy(np.stack([transparency(picture) for picture in read_pictures(params["path"])]))
     names = [one.path.name for one in found]
-    return {"image": named(shaped(*size, 3), names), "mask": sketch(mask)}
+    return {"image": named(shaped(*size, 3), names), "mask": sketch(mask), "profile": Counted(len(found))}
+
+
+def transparency(picture: Picture) -> np.ndarray:
+    """1 − alpha of a picture `[h w]`; zeros where it has none."""
+    if picture.alpha is None:
+        width, height = picture.size
+        return np.zeros((height, width), dtype=np.float32)
+    return np.float32(1) - picture.alpha
 
 
 def save(known: Known, params: Known) -> None:
@@ -49,6 +63,7 @@ def save(known: Known, params: Known) -> None:
     if (image := known.get("image")) is not None:
         require_image(image)
         require_sides(image, params["format"])
+        require_profile(known, image)
 
 
 def require_sides(image: Tensor, kind: str) -> None:
@@ -103,8 +118,17 @@ def require_unfit(image: Tensor, fit: Fit) -> None:
 
 def same_size(known: Known, params: Known) -> Facts:
     """A picture whose colours change, and nothing else."""
-    image = known.get("image")
-    return {} if image is None else {"image": shaped(*require_image(image).shape)}
+    image, profile = known.get("image"), known.get("profile")
+    if image is None:
+        return {} if profile is None else {"profile": profile}
+    require_profile(known, require_image(image))
+    return {"image": shaped(*image.shape)} | ({} if profile is None else {"profile": profile})
+
+
+def require_profile(known: Known, image: Tensor) -> None:
+    """Raise BadInput where the profile is of another number of pictures."""
+    if isinstance(profile := known.get("profile"), (Counted, Profile)):
+        require_count(profile.count, len(image))
 
 
 def masked(known: Known, image: str = "image", mask: str = "mask") -> tuple[Tensor, Tensor] | None:
@@ -235,13 +259,22 @@ def require_stitch(patch: Tensor, crop: Window) -> None:
     common_batch(crop=per_variation(patch.shape[0], crop=crop.base)[0], patch=patch)
 
 
-def grid(known: Known, params: Known) -> None:
-    """A label without a picture."""
+def grid(known: Known, params: Known) -> Facts:
+    """A label without a picture; the sheet's size, where all pictures are known and few enough to lay out."""
+    pictures, words = [], []
     for number in range(1, 17):
         name = f"image_{number}"
         if known.get(name) is not None:
             require_image(known[name], name)
         require_label(params[f"label_{number}"], number, known.get(name, ...) is not None, "picture", "image")
+        for picture in known.get(name, ()) if isinstance(known.get(name), Tensor) else ():
+            pictures.append(picture)
+            words.append(params[f"label_{number}"] or "")
+    unknown = any(f"image_{number}" not in known for number in range(1, 17))
+    if unknown or params["times"] or len(pictures) < 2 or sum(picture.numel() for picture in pictures) > CHEAP:
+        return {}
+    blank = [torch.zeros(picture.shape) for picture in pictures]
+    return {"image": shaped(*draw_sheet(blank, words, params["columns"] or columns_for(len(blank))).shape)}
 
 
 def require_label(label: str, number: int, there: bool, what: str, socket: str) -> None:

@@ -94,6 +94,13 @@ class About:
         return own + (0 if self.alpha is None else len(self.alpha.data))
 
 
+def require_count(here: int, count: int, port: str = "profile") -> None:
+    """Raise BadInput where `count` pictures are no multiple of the `here` ones that a profile is of."""
+    if count % here:
+        raise BadInput(port, found=f"a profile of {here} pictures for {count}", fix="wire the profile of the same "
+                       "image.load that the pictures come from", expected="one, or one for each picture")
+
+
 @dataclass(frozen=True)
 class Profile:
     """Of each picture of a batch what its file says. Immutable, hashable, and equal by content."""
@@ -104,6 +111,11 @@ class Profile:
     def nbytes(self) -> int:
         """Bytes of what it carries, for the memory cache."""
         return sum(about.nbytes for about in self.pictures)
+
+    @property
+    def count(self) -> int:
+        """How many pictures it is of."""
+        return len(self.pictures)
 
     @cached_property
     def colour(self) -> Colour | None:
@@ -122,10 +134,8 @@ class Profile:
         Raises:
             BadInput: `count` is no multiple of the pictures here.
         """
-        here = len(self.pictures)
-        if count % here:
-            raise BadInput(port, found=f"a profile of {here} pictures for {count}", fix="wire the profile of the same "
-                           "image.load that the pictures come from", expected="one, or one for each picture")
+        here = self.count
+        require_count(here, count, port)
         return [self.pictures[row // (count // here)] for row in range(count)]
 
 

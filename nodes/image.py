@@ -22,6 +22,7 @@ from ._picture_checks import (
     require_stitch,
     require_thing,
     require_unfit,
+    transparency,
 )
 from ._picture_checks import augment as check_augment
 from ._picture_checks import crop_to_mask as check_crop_to_mask
@@ -32,7 +33,7 @@ from ._picture_checks import paste_back as check_paste_back
 from ._picture_checks import save as check_save
 from ._picture_checks import stitch as check_stitch
 from ._picture_checks import unfit as check_unfit
-from ._pictures import Picture, read_pictures
+from ._pictures import read_pictures
 from ._ports import Crop, Fit, Image, Mask, Paths, Profile, describe, require_finite, require_image, require_mask
 from ._profile import Profile as PictureProfile
 from ._profile import chosen, painted
@@ -102,16 +103,9 @@ def load(path: ReadPaths, ctx: Context) -> Loaded:
         for note in (*picture.notes, *picture.colour_notes):
             ctx.warn(f"{picture.path.name}: {note}")
     image = np.stack([picture.rgb() for picture in pictures])
-    mask = np.stack([_transparency(picture) for picture in pictures])
+    mask = np.stack([transparency(picture) for picture in pictures])
     said = PictureProfile(tuple(picture.about for picture in pictures))
     return Loaded(torch.from_numpy(image), torch.from_numpy(mask), said)
-
-
-def _transparency(picture: Picture) -> np.ndarray:
-    if picture.alpha is None:
-        width, height = picture.size
-        return np.zeros((height, width), dtype=np.float32)
-    return np.float32(1) - picture.alpha
 
 
 @node("image.save", effects=True, check=check_save)
