@@ -166,14 +166,19 @@ def fit(trainer: Trainer, objective: Objective, source: Source, on_step: Callabl
 
 def require_parts(parts: Parts) -> None:
     """Raise BadInput unless the parts fit together."""
+    require_models(parts)
+    if not hasattr(parts.photos, "pairs"):
+        raise BadInput("photos", found=describe(parts.photos), expected="pictures with boxes",
+                       fix="wire the photos output of subject.photos")
+
+
+def require_models(parts: Parts) -> None:
+    """Raise BadInput unless the models fit together, whatever the photos."""
     require_denoiser(parts.denoiser)
     if not has_fact(parts.encoder, "image_size"):
         raise BadInput("exemplar_encoder", found=describe(parts.encoder),
                        expected="the description of an exemplar encoder",
                        fix="wire the output of model.paint_by_example, or of model.exemplar_encoder for a new one")
-    if not hasattr(parts.photos, "pairs"):
-        raise BadInput("photos", found=describe(parts.photos), expected="pictures with boxes",
-                       fix="wire the photos output of subject.photos")
     channels, latent = parts.denoiser.in_channels, parts.denoiser.latent_channels
     if channels not in (latent, 2 * latent + 1) or parts.vae.latent_channels != latent:
         raise BadInput("denoiser", found=f"a UNet of {channels} input channels with a VAE of "

@@ -187,7 +187,8 @@ class _Watch:
         return max(values[-self._patience:]) < max(values[:-self._patience]) + GAIN
 
 
-def _require_subject(parts: Parts, ctx: Context) -> None:
+def require_models(parts: Parts) -> None:
+    """Raise BadInput unless a LoRA of a subject can be trained on these models."""
     require_denoiser(parts.denoiser)
     if hasattr(parts.denoiser, "adapters"):
         raise BadInput("denoiser", found=f"the {parts.denoiser.label}", expected="a base model, without LoRAs",
@@ -195,9 +196,6 @@ def _require_subject(parts: Parts, ctx: Context) -> None:
     if not has_fact(parts.encoder, "image_size"):
         raise BadInput("exemplar_encoder", found=describe(parts.encoder), expected="an exemplar encoder",
                        fix="wire the exemplar_encoder output of model.paint_by_example")
-    if not hasattr(parts.photos, "pairs"):
-        raise BadInput("photos", found=describe(parts.photos), expected="photos of the subject",
-                       fix="wire the photos output of subject.photos")
     wanted = 2 * parts.denoiser.latent_channels + 1
     if parts.denoiser.in_channels != wanted:
         raise BadInput("denoiser", found=f"the {parts.denoiser.label}, of {parts.denoiser.in_channels} input channels",
@@ -206,6 +204,13 @@ def _require_subject(parts: Parts, ctx: Context) -> None:
         raise BadInput("exemplar_encoder", found=f"tokens of width {parts.encoder.width}",
                        expected=f"{parts.denoiser.cross_attention_dim}, as the {parts.denoiser.label} listens to",
                        fix="take both from one model.paint_by_example")
+
+
+def _require_subject(parts: Parts, ctx: Context) -> None:
+    require_models(parts)
+    if not hasattr(parts.photos, "pairs"):
+        raise BadInput("photos", found=describe(parts.photos), expected="photos of the subject",
+                       fix="wire the photos output of subject.photos")
     pairs, photos = parts.photos.pairs(), parts.photos.photos
     if len(pairs) < FEW:
         ctx.warn("one photo: what it shows is learned with its pose and its light; two to four photos are better")

@@ -1,11 +1,14 @@
 """Training: models that learn from pictures, resumable to the bit."""
 
-from typing import Annotated, NamedTuple
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from ..graph_runtime import Context, node
-from ._exemplar_run import Parts, Settings, train_exemplar
+from ._exemplar_run import Parts, Settings, require_models, side_of, train_exemplar
+from ._facts import described
 from ._ports import Denoiser, ExemplarEncoder, Photos, Scheduler, Text, Vae
 from ._trainer import Precision
 
@@ -22,7 +25,16 @@ class ExemplarTrained(NamedTuple):
     report: Text
 
 
-@node("train.exemplar", version=1, effects=True)
+def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    """Models that do not fit together, and a size that the VAE cannot encode."""
+    models = [known.get(name) for name in ("denoiser", "vae", "exemplar_encoder")]
+    if described(*models):
+        parts = Parts(models[0], models[1], None, models[2], None)
+        require_models(parts)
+        side_of(parts, SimpleNamespace(size=params["size"]))
+
+
+@node("train.exemplar", version=1, effects=True, check=_check)
 def exemplar(
     denoiser: Denoiser, vae: Vae, scheduler: Scheduler, exemplar_encoder: ExemplarEncoder, photos: Photos,
     ctx: Context, steps: Count = 20_000, batch_size: Annotated[int, Field(ge=1, le=4096)] = 16,

@@ -1,14 +1,17 @@
 """Learning one subject from a few photos, as a LoRA."""
 
-from typing import Annotated, NamedTuple
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from ..graph_runtime import Context, node
-from ._exemplar_run import Parts
+from ._exemplar_run import Parts, side_of
+from ._facts import described
 from ._lora import Layout
 from ._ports import Denoiser, ExemplarEncoder, Lora, Photos, Scheduler, Text, Vae
-from ._subject_run import SubjectSettings, Targets, train_subject
+from ._subject_run import SubjectSettings, Targets, require_models, train_subject
 from ._trainer import Precision
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -22,7 +25,16 @@ class SubjectTrained(NamedTuple):
     report: Text
 
 
-@node("train.subject_lora", version=1, effects=True)
+def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+    """Models that do not fit together, and a size that the VAE cannot encode."""
+    models = [known.get(name) for name in ("denoiser", "vae", "exemplar_encoder")]
+    if described(*models):
+        parts = Parts(models[0], models[1], None, models[2], None)
+        require_models(parts)
+        side_of(parts, SimpleNamespace(size=params["size"]))
+
+
+@node("train.subject_lora", version=1, effects=True, check=_check)
 def subject_lora(
     denoiser: Denoiser, vae: Vae, scheduler: Scheduler, exemplar_encoder: ExemplarEncoder, photos: Photos,
     ctx: Context, rank: Annotated[int, Field(ge=1, le=1024)] = 4,

@@ -138,3 +138,21 @@ def test_nan_in_the_picture_is_named(flow):
         latent.encode(torch.full((1, 8, 8, 3), float("nan")), vae, inlay.graph_runtime.Context())
     assert error.value.port == "image"
     assert "values of the picture are NaN" in error.value.found
+
+
+@pytest.mark.parametrize(("kind", "changes", "where"), [
+    ("train.exemplar", {"exemplar_encoder": "other.exemplar_encoder"}, "exemplar_encoder: tokens of width 768"),
+    ("train.exemplar", {"size": 36}, "size: 36 pixels"), ("train.subject_lora", {"size": 36}, "size: 36 pixels"),
+    ("train.subject_lora", {"denoiser": "plain.denoiser"}, "denoiser: the unet of dollhouse, of 4 input channels")])
+def test_trainings_whose_parts_do_not_fit(flow, kind, changes, where):
+    raw = changed(flow, "model", type="model.paint_by_example")
+    raw["nodes"] = {"photo": raw["nodes"]["photo"], "model": raw["nodes"]["model"]}
+    path = raw["nodes"]["photo"]["params"]["path"]
+    raw["nodes"] |= {"seen": {"type": "subject.photos", "params": {"path": path}},
+                     "plain": {"type": "model.stable_diffusion"}, "other": {"type": "model.exemplar_encoder"}}
+    raw["outputs"] = {"x": "learn.report"}
+    wires = {name: f"model.{name}" for name in ("denoiser", "vae", "scheduler", "exemplar_encoder")}
+    raw = changed(raw, "learn", type=kind, photos="seen.photos", **wires)
+    assert inlay.check(raw) == []
+    (problem,) = inlay.check(changed(raw, "learn", **changes))
+    assert f"{problem.port}: {problem.found}".startswith(where)
