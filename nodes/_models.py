@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ..graph_runtime import ModelError
+from ..graph_runtime.errors import missing_package
 from ..graph_runtime.memory import is_out_of_memory
 from ..graph_runtime.models import ModelDescription
 from ..graph_runtime.tensors import own_weights
@@ -142,7 +143,7 @@ class Part(ModelDescription):
             except ModelError:
                 raise
             except Exception as error:
-                if is_out_of_memory(error):
+                if is_out_of_memory(error) or missing_package(error) is not None:
                     raise
                 raise ModelError(None, found=f"the {self.label} cannot be loaded: {first_line(error)}",
                                  expected="weights that fit their configuration",

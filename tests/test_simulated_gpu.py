@@ -12,7 +12,7 @@ from torch.nn import functional as F
 MIX = "same device"
 
 #: expression -> None: it works; else what the error says. `c` is a CPU matrix, `c0` a 0-dim CPU tensor, `ci` and `cm` a
-#: CPU index and mask; `g`, `g0`, `gi`, `gm` the same on cuda:0; `h` a matrix on cuda:1. Tried on real CUDA, torch 2.x.
+#: CPU index and mask; `g`, `g0`, `gi`, `gm` the same on cuda:0; `h` a matrix on cuda:1.
 RULES = {
     "g + g": None, "g + 1.5": None, "g + c0": None, "c0 + g": None, "c0 * g0": None, "2 - g": None,
     "g + c": MIX, "c + g": MIX, "c + g0": MIX, "g0 + c": MIX, "g + h": MIX, "g * h[0, 0]": MIX,

@@ -52,6 +52,20 @@ def test_a_missing_package_behind_other_errors():
     assert missing_package(ModuleNotFoundError("No module named 'inlay.no'", name="inlay.no")) is None
 
 
+def test_a_package_that_loading_a_model_misses(monkeypatch, tmp_path):
+    from inlay.nodes._models import VaePart
+
+    def read(self):
+        raise RuntimeError("Failed to import diffusers.models because of the following error") from ModuleNotFoundError(
+            "No module named 'accelerate'", name="accelerate")
+
+    monkeypatch.setattr(VaePart, "_read", read)
+    with pytest.raises(inlay.NodeError) as caught:
+        inlay.run("zero_shot_inpaint", out=tmp_path, cache=False, steps=1)
+    assert "'accelerate' is not installed" in caught.value.problem.found
+    assert caught.value.problem.fix.endswith("pip install accelerate")
+
+
 def test_a_package_that_a_node_misses_at_run_time(toys, graph, tmp_path):
     from types import SimpleNamespace
 
