@@ -13,6 +13,7 @@ from inlay.graph_runtime import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LONG = ("run baret_", "run subject_lora_train")  # the same runs as in test_workflows
 
 
 def blocks(language):
@@ -20,7 +21,8 @@ def blocks(language):
         for number, match in enumerate(
             re.finditer(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
         ):
-            yield pytest.param(match[1], id=f"{page.name}-{number}")
+            marks = [pytest.mark.slow] if any(name in match[1] for name in LONG) else []
+            yield pytest.param(match[1], id=f"{page.name}-{number}", marks=marks)
 
 
 @pytest.fixture
