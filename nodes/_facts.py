@@ -44,7 +44,7 @@ def cheap(value: Any) -> TypeGuard[Tensor]:
 
 def sketch(value: Tensor) -> Tensor:
     """The tensor itself where it is cheap, else its shape alone."""
-    return value if cheap(value) else torch.empty_like(value, device="meta")
+    return value if cheap(value) else torch.empty(value.shape, dtype=value.dtype, device="meta")
 
 
 def same_values(one: Tensor, other: Tensor) -> bool:
