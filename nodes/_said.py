@@ -22,19 +22,33 @@ STRUCTURE = frozenset({  # of a TIFF's own layout, and blocks that travel otherw
 RECALL_NAMES = frozenset({
     "workflow", "prompt", "parameters", "inlay", "negative_prompt", "extras", "postprocessing", "generation_data",
     "dream", "sd-metadata", "fooocus_scheme", "invokeai_metadata", "invokeai_graph", "invokeai_workflow",
+    "seed", "sampler", "sampler_name", "cfg_scale", "guidance_scale", "num_inference_steps",
 })
-SETTINGS = re.compile(r"\bSteps: \d+,.*\b(Sampler|CFG scale|Seed): ", re.DOTALL)
-GRAPH = re.compile(r'^\s*(\w+\s*:\s*)?[\[{]\s*["{\[]')
+SETTINGS = re.compile(r"\bSteps: \d+\s*[,\n].*\b(Sampler|CFG scale|Seed): ", re.DOTALL)
+GRAPH = re.compile(r"""^\s*(\w+\s*:\s*)?[\[{]\s*["'{\[]""")
+CODINGS = (b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0")  # how EXIF's UserComment begins
+PLACE = re.compile(r"gps|latitude|longitude|geo[-_ ]?(tag|location|data)|^location$", re.IGNORECASE)
 LONGEST_TEXT = 65_536  # characters
 BLOCKS = {"xml:com.adobe.xmp": "XMP", "raw profile type xmp": "XMP", "raw profile type iptc": "IPTC",
           "raw profile type 8bim": "IPTC"}
+PLACE_KEPT = "where it was taken (gps=true keeps it)"
 OWN_RECORD = '{"workflow":'
 RECALL = "what another program wrote to recall its work"
 
 
 def is_recall(name: str, text: str) -> bool:
-    """True for a text in which some program recalls how it made the picture: by its name, or as JSON or settings."""
-    return name.strip().lower() in RECALL_NAMES or bool(GRAPH.match(text) or SETTINGS.search(text))
+    """True for a text in which some program recalls how it made the picture: by its name, or as JSON or settings.
+
+    Zeros do not count, so text in UTF-16 is known in either order of bytes; nor does a mark of that order before it.
+    """
+    text = text.replace("\0", "").lstrip("\ufeff\ufffd")
+    known = name.strip().lower().replace(" ", "_") in RECALL_NAMES
+    return known or bool(GRAPH.match(text) or SETTINGS.search(text))
+
+
+def is_place(name: str) -> bool:
+    """True for the name of a text that says where a picture was taken."""
+    return bool(PLACE.search(name))
 
 
 def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]]:
@@ -48,6 +62,8 @@ def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]
         low = name.lower()
         if low in BLOCKS:
             left.append(BLOCKS[low])
+        elif low.startswith("exif:"):  # repeats the place, the old orientation, and comments as lists of numbers
+            left.append("ImageMagick's copy of its EXIF data")
         elif low == "inlay" or low.startswith("raw profile type"):
             continue  # our own record; EXIF and ICC in ImageMagick's older form, which Pillow reads itself
         elif is_recall(name, str(text)):
@@ -99,7 +115,7 @@ def exif_of(picture: Pil.Image, turned: bool) -> tuple[bytes, list[str]]:
             exif[ORIENTATION] = 1
         for tags in (exif, *([exif.get_ifd(EXIF_FOLDER)] if EXIF_FOLDER in exif else [])):
             for tag, value in list(tags.items()):
-                if isinstance(value, (str, bytes)) and _recalls(value):
+                if _is_text(value) and _recalls(value):
                     del tags[tag]
                     if not str(value).startswith(OWN_RECORD):
                         left.append(RECALL)
@@ -110,13 +126,18 @@ def exif_of(picture: Pil.Image, turned: bool) -> tuple[bytes, list[str]]:
         return b"", ["EXIF data that are damaged"]
 
 
-def _recalls(value: str | bytes) -> bool:
-    if isinstance(value, bytes):
-        wide = value[:8] == b"UNICODE\0"
-        value = value.removeprefix(b"UNICODE\0").removeprefix(b"ASCII\0\0\0")
-        coding = "utf-8" if not wide else "utf-16-be" if value[:1] == b"\0" else "utf-16-le"
-        value = value.decode(coding, "replace")
-    return is_recall("", value)
+def _recalls(value: str | bytes | tuple[int, ...]) -> bool:
+    data = value.encode("latin-1", "replace") if isinstance(value, str) else bytes(value)
+    for coding in CODINGS:
+        data = data.removeprefix(coding)
+    return is_recall("", data.decode("utf-8", "replace"))
+
+
+def _is_text(value: object) -> bool:
+    """True also for bytes as numbers, as which Pillow gives some."""
+    if isinstance(value, tuple):
+        return len(value) > 8 and all(isinstance(one, int) and 0 <= one < 256 for one in value)
+    return isinstance(value, (str, bytes))
 
 
 def is_adobe_rgb(exif: bytes) -> bool:

@@ -16,16 +16,19 @@ from ._profile import About, Samples
 from ._said import (
     EXIF_FOLDER,
     MAKER_NOTE,
+    PLACE_KEPT,
     RESOLUTION_UNIT,
     X_RESOLUTION,
     Y_RESOLUTION,
     exif_for,
     has_place,
+    is_place,
     packed,
 )
 
 SIDE_LIMIT = {"jpeg": 65_500, "webp": 16_383}
 DESCRIPTION, USER_COMMENT = 0x010E, 0x9286
+ROWS = 256  # of a picture are rounded at a time
 JPEG_EXIF_LIMIT = 65_500  # one segment holds 64 KiB
 EXIF_NAMES = {"author": 0x013B, "artist": 0x013B, "copyright": 0x8298, "software": 0x0131, "description": DESCRIPTION,
               "title": DESCRIPTION}  # where PNG's usual texts go in EXIF
@@ -76,8 +79,11 @@ def write_picture(values: NDArray[np.floating[Any]], path: Path, kind: str, word
         notes.append(f"{kind} cannot say that its numbers are of high dynamic range: save as PNG to keep it")
     options: dict[str, Any] = {"icc_profile": icc} if icc else {}
     texts, left = ((), []) if words.bare else (about.texts, list(about.left))
-    if not words.bare and has_place(about.exif) and not words.gps:
-        left.append("where it was taken (gps=true keeps it)")
+    if not words.bare and not words.gps:
+        kept = tuple((name, text) for name, text in texts if not is_place(name))
+        if has_place(about.exif) or kept != texts:
+            left.append(PLACE_KEPT)
+        texts = kept
     if about.dpi and not words.bare:
         options["dpi"] = about.dpi
     exif = Pil.Exif() if words.bare else exif_for(about.exif, (samples.shape[1], samples.shape[0]), words.gps)
@@ -110,7 +116,10 @@ def _samples(values: NDArray[np.floating[Any]], kind: str, about: About, painted
     if about.bits == 16 and not deep:
         notes.append(f"16 bits a channel: {kind} holds 8; png keeps them")
     top = 65_535 if deep else 255
-    samples = np.round(np.clip(values.astype(np.float64), 0, 1) * top).astype(np.uint16 if deep else np.uint8)
+    samples = np.empty(values.shape, np.uint16 if deep else np.uint8)
+    for row in range(0, len(values), ROWS):  # a large photo in float64 needs gigabytes
+        part = values[row: row + ROWS].astype(np.float64)
+        samples[row: row + ROWS] = np.round(np.clip(part, 0, 1) * top)
     own_grey = about.is_grey and (deep or model_of(about.colour.icc) == "GRAY") and kind != "webp"
     if own_grey and model_of(about.colour.icc) != "RGB" and (samples == samples[..., :1]).all():
         samples = samples[..., :1]

@@ -139,11 +139,11 @@ def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png
     abouts = chosen(profile, len(image), notes)
     words = Words(ctx.metadata if metadata else {}, bare=ctx.bare or not metadata, gps=gps)
     paths = []
-    for row, picture in enumerate(image.detach()):
+    for row, picture in enumerate(image.detach() if image.dtype == torch.float64 else image.detach().float()):
         ctx.check_cancelled()
         try:
             with ctx.new_file(prefix, SUFFIX[format]) as path:
-                notes += write_picture(picture.double().cpu().numpy(), path, format, words,
+                notes += write_picture(picture.cpu().numpy(), path, format, words,
                                        None if abouts is None else abouts[row], painted(mask, row, len(image)))
         except OSError as error:
             raise BadInput("prefix", found=f"{str(ctx.out)!r} cannot be written to ({error.strerror or error})",

@@ -171,6 +171,39 @@ def test_nor_where_they_hide_it_in_exif(tmp_path, tag, kind):
     assert "recall its work" in said[0]
 
 
+WIDE = "猫, a cat\n" + SETTINGS
+
+
+@pytest.mark.parametrize(("tag", "value"), [
+    (COMMENT, b"UNICODE\0" + WIDE.encode("utf-16-be")), (COMMENT, b"UNICODE\0" + WIDE.encode("utf-16-le")),
+    (COMMENT, b"UNICODE\0" + WIDE.encode("utf-16")), (COMMENT, b"UNICODE\0" + WIDE.encode()),
+    (COMMENT, b"JIS\0\0\0\0\0" + SETTINGS.encode()), (0x9C9C, WIDE.encode("utf-16-le") + b"\0\0"),
+    (0x9C9B, (GRAPH + "Euler").encode("utf-16-le")), (0x10E, ("\ufeff" + GRAPH + "Euler").encode()),
+    (0x10E, b"\0\0" + (GRAPH + "Euler").encode())])
+def test_nor_in_any_coding_of_text(tmp_path, tag, value):
+    told, kind = exif(), "png" if tag == COMMENT else "tif"
+    (told.get_ifd(EXIF) if tag == COMMENT else told)[tag] = value
+    Pil.fromarray(PIXELS).save(tmp_path / f"a.{kind}", exif=told)
+    path, said = kept(tmp_path / f"a.{kind}", tmp_path)
+    with open(path, "rb") as file:
+        assert b"Euler" not in file.read().replace(b"\0", b"")
+    assert "recall its work" in said[0]
+
+
+@pytest.mark.parametrize("gps", [False, True])
+def test_a_place_in_texts_is_a_place(tmp_path, gps):
+    told = PngInfo()
+    for name, text in (("exif:GPSLatitude", "48/1, 51/1"), ("exif:UserComment", ", ".join(map(str, SETTINGS.encode()))),
+                       ("Location", "48.8566 N"), ("Title", "kept")):
+        told.add_text(name, text)
+    Pil.fromarray(PIXELS).save(tmp_path / "a.png", pnginfo=told)
+    path, said = kept(tmp_path / "a.png", tmp_path, gps=gps)
+    with Pil.open(path) as out:
+        assert out.text == {"Title": "kept"} | ({"Location": "48.8566 N"} if gps else {})
+    assert "ImageMagick's copy of its EXIF data" in said[0]
+    assert ("where it was taken" in said[0]) is not gps
+
+
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
 def test_a_result_used_again_carries_its_new_workflow_alone(tmp_path, kind):
     first = inlay.run(_copy(_source(tmp_path), kind), out=tmp_path / "out").paths[0]
