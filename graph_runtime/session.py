@@ -35,7 +35,7 @@ def environment(device: str) -> str:
 def local_rank() -> int:
     """This process' number among those of this machine that `accelerate launch` or torchrun started together; else 0.
 
-    Each of them has the GPU of that number to itself.
+    Each of them has the GPU of that number to itself, counted anew where it sees fewer (one for each, say).
     """
     together = os.environ.get("WORLD_SIZE", "1")
     return int(os.environ.get("LOCAL_RANK", "0")) if together.isdigit() and int(together) > 1 else 0
@@ -49,7 +49,7 @@ def resolve_device(device: str) -> str:
     """
     import torch
 
-    own = f"cuda:{local_rank()}"
+    own = f"cuda:{local_rank() % max(1, torch.cuda.device_count())}"
     best = own if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if device == "auto":
         return best

@@ -189,12 +189,19 @@ def _projected(attn: Any, name: str, source: Tensor, run: GatheredRun, taken: Ma
 
 def _mixed(query: Tensor, key: Tensor, value: Tensor, own: slice, other: slice, columns: Tensor, share: Tensor,
            ) -> Tensor:
-    """The attention of the rows `own` with columns of the map of the rows `other`."""
+    """The attention of the rows `own` with columns of the map of the rows `other`.
+
+    Products of half-precision queries and keys may exceed float16 before they are divided (those of Stable Diffusion
+    2.1 do), so maps are made in float32, as fused attention makes them.
+    """
+    precise = torch.promote_types(query.dtype, torch.float32)
+
     def weights(rows: slice) -> Tensor:
-        return torch.softmax(query[rows] @ key[rows].transpose(-1, -2) / query.shape[-1] ** 0.5, dim=-1)
+        product = query[rows].to(precise) @ key[rows].to(precise).transpose(-1, -2)
+        return torch.softmax(product / query.shape[-1] ** 0.5, dim=-1)
 
     maps = weights(other)[..., columns] * share + weights(own) * (1 - share)
-    return maps @ value[own]
+    return (maps @ value[own].to(precise)).to(value.dtype)
 
 
 def _places(unet: Any) -> dict[str, Place]:

@@ -112,8 +112,11 @@ def not_finite(model: Any, where: str = "") -> BadInput:
 
 
 def to_device(value: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """A CPU tensor on a device, in its own precision or another, without waiting for the device."""
+    """A CPU tensor on a device, in its own precision or another; CUDA is not waited for.
+
+    An Apple GPU is: torch does not keep what it copies there alive until it has been read (pytorch issue 189690).
+    """
     value = value.to(dtype or value.dtype)
-    if device.type == "cuda":
-        value = value.pin_memory()  # else the copy would hold the host
-    return value.to(device, non_blocking=True)
+    if device.type != "cuda":
+        return value.to(device)
+    return value.pin_memory().to(device, non_blocking=True)  # pinned: else the copy would hold the host

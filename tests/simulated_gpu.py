@@ -9,7 +9,8 @@
 What it rehearses: which device every tensor is on, every mix that CUDA refuses, every wait of the host for the device
 (as `torch.cuda.set_sync_debug_mode` defines it: a read of a value, and a copy that is not `non_blocking`), CUDA's rules
 for generators, and half precision with real half values: a CPU kernel that lacks half raises; nothing is computed in
-float32 in its place. Time, memory and the last bit of CUDA's own kernels are not rehearsed.
+float32 in its place. Autocast of the device is the CPU's. What is copied to the host without a wait reads as NaN until
+the host waits for something. Time, memory and the last bit of CUDA's own kernels are not rehearsed.
 
 How it works. The tag is an attribute of the tensor's *storage* (torch keeps a storage's Python object for as long as
 the storage lives), so views, `.data`, `.detach()`, parameters and everything that shares memory share the tag, also
@@ -23,7 +24,8 @@ and tags what is new. It is not seen
 - in a thread that was started before the mode. Threads started under it are under it too.
 
 Where a rule of CUDA differs between versions of torch, the stricter one holds here. `kind="mps"` tags `mps:0` instead
-and refuses float64, as Apple's GPUs do.
+and refuses float64, as Apple's GPUs do, and copies to it that are not waited for (pytorch issue 189690: they read
+memory that may be gone).
 """
 
 import contextlib
@@ -108,6 +110,7 @@ class SimulatedGpu(TorchFunctionMode):
         self._watching: list[Counts] = [self.total]
         self._random = [torch.Generator("cpu").manual_seed(1000 + i).get_state() for i in range(count)]
         self._stack: list[contextlib.ExitStack] = []
+        self._late: list[tuple[Tensor, Tensor]] = []  # on the host, and what it will hold
 
     @property
     def syncs(self) -> list[str]:
@@ -179,6 +182,17 @@ class SimulatedGpu(TorchFunctionMode):
         where = _caller()
         for counts in self._watching:
             getattr(counts, what).append(where)
+        if what == "syncs":
+            late, self._late = self._late, []
+            for host, value in late:
+                host.copy_(value)
+
+    def _arrives_late(self, host: Tensor) -> None:
+        """A copy to the host that nobody waits for: until somebody does, what is read is garbage."""
+        host = host.detach()
+        self._late.append((host, host.clone()))
+        host.fill_(float("nan") if host.is_floating_point() or host.is_complex() else
+                   False if host.dtype == torch.bool else torch.iinfo(host.dtype).max)
 
     def _refuse(self, name: str, found: list[torch.device]) -> None:
         names = sorted({str(device) for device in found})
@@ -303,10 +317,11 @@ class SimulatedGpu(TorchFunctionMode):
             return changed
         if changed.untyped_storage()._cdata == tensor.untyped_storage()._cdata:
             changed = changed.clone()
-        self._count("copies")
-        if CPU in (here, device) and not non_blocking:
-            self._count("syncs")
-        return self.put(changed, device)
+        self._crossing(here, device, non_blocking)
+        self.put(changed, device)
+        if device == CPU and non_blocking:
+            self._arrives_late(changed)
+        return changed
 
     def _do_to(self, func: Any, args: Any, kwargs: Any) -> Any:
         tensor, rest, kwargs = args[0], list(args[1:]), dict(kwargs)
@@ -360,13 +375,18 @@ class SimulatedGpu(TorchFunctionMode):
         source = args[1] if len(args) > 1 else kwargs.get("src")
         non_blocking = args[2] if len(args) > 2 else kwargs.get("non_blocking", False)
         self._crossing(self.of(source), self.of(args[0]), non_blocking)
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if non_blocking and self.of(args[0]) == CPU and self.of(source) != CPU:
+            self._arrives_late(args[0])
+        return result
 
     def _crossing(self, source: torch.device, target: torch.device, non_blocking: bool = False) -> None:
         if source != target:
             self._count("copies")
             if "cpu" in (source.type, target.type) and not non_blocking:
                 self._count("syncs")
+            if non_blocking and (source.type, target.type) == ("cpu", "mps"):
+                raise AssertionError("a copy to mps that is not waited for reads memory of the host that may be gone")
 
     def _do_foreach_copy(self, func: Any, args: Any, kwargs: Any) -> Any:
         for target, source in zip(args[0], args[1], strict=True):
@@ -561,7 +581,7 @@ class SimulatedGpu(TorchFunctionMode):
 
     def _patches(self) -> Iterator[tuple[Any, str, Any]]:
         engine, run, seeded = torch.autograd._engine_run_backward, threading.Thread.run, torch.manual_seed  # type: ignore[attr-defined]
-        kinds = torch._C._group_tensors_by_device_and_dtype
+        kinds, cast = torch._C._group_tensors_by_device_and_dtype, torch.autocast.__init__
 
         def backward(*args: Any, **kwargs: Any) -> Any:
             with _pushed(self):
@@ -584,6 +604,11 @@ class SimulatedGpu(TorchFunctionMode):
                     self._refuse("a list of tensors", where)
             return {(places[key][0] if places[key] else key[0], key[1]): value for key, value in found.items()}
 
+        def casting(this: Any, device_type: str, dtype: torch.dtype | None = None, *args: Any, **kwargs: Any) -> None:
+            ours = device_type == self.kind
+            cast(this, "cpu" if ours else device_type, dtype or (torch.float16 if ours else None), *args, **kwargs)
+
+        yield torch.autocast, "__init__", casting
         yield torch._C, "_group_tensors_by_device_and_dtype", grouped
         yield torch.autograd, "_engine_run_backward", backward
         yield threading.Thread, "run", thread

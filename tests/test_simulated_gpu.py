@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from inlay.nodes._unet import to_device
 from simulated_gpu import SimulatedGpu, where
 from torch.nn import functional as F
 
@@ -203,6 +204,38 @@ def test_apples_gpus_have_no_float64():
         assert x.cpu().double().dtype == torch.float64
         with pytest.raises(TypeError, match="float64"):
             torch.ones(1, dtype=torch.float64).to("mps")
+
+
+def test_a_copy_to_an_apple_gpu_waits():
+    with SimulatedGpu(kind="mps") as gpu:
+        for copy in (lambda: torch.ones(2).to("mps", non_blocking=True),
+                     lambda: torch.ones(2, device="mps").copy_(torch.zeros(2), non_blocking=True)):
+            with pytest.raises(AssertionError, match="may be gone"):
+                copy()
+        assert to_device(torch.ones(2), torch.device("mps")).is_mps  # what loops do with the noise of each step
+        assert gpu.syncs
+
+
+@pytest.mark.parametrize("wait", [torch.Tensor.tolist, lambda x: torch.cuda.synchronize(), torch.Tensor.cpu])
+def test_a_copy_to_the_host_that_nobody_waits_for_is_not_there_yet(wait):
+    with SimulatedGpu() as gpu:
+        x, host = torch.ones(2, device="cuda"), torch.zeros(2, dtype=torch.long)
+        early = x.to("cpu", non_blocking=True)
+        host.copy_(x, non_blocking=True)
+        assert not gpu.syncs
+        assert early.isnan().all()
+        assert (host != 1).all()
+        wait(x)
+        assert early.tolist() == host.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_of_the_device_casts(dtype):
+    with SimulatedGpu(), torch.autocast("cuda", dtype):
+        x = torch.ones(2, 2, device="cuda")
+        assert ((x @ x).dtype, (x @ x).is_cuda, (x + x).dtype) == (dtype, True, torch.float32)
+        with torch.autocast("cuda", enabled=False):
+            assert (x @ x).dtype == torch.float32
 
 
 def test_emulated_bfloat16_is_told_apart():

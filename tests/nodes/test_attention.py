@@ -8,7 +8,7 @@ from baret_oracle import Reference, baret, masactrl, prompt_to_prompt
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.events import Warned
 from inlay.nodes import attention, condition, embed, invert, model, noise, sample, schedule
-from inlay.nodes._attention import aligned
+from inlay.nodes._attention import _mixed, aligned
 from inlay.nodes._processors import attentions
 from inlay.nodes._sampling import AttentionControl
 
@@ -316,3 +316,20 @@ def test_wires_that_contradict_each_other_are_refused_or_told_of(parts):
     invert.target_text(parts.denoiser, other.told, job.plan, job.trajectory, ctx, iterations=0)
     embed.transition(job.made.tuning, other.told, ctx=ctx)
     assert sum("another text" in event.message for event in heard if isinstance(event, Warned)) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_mixed_map_in_half_is_that_of_its_numbers(dtype):
+    """Queries and keys as large as Stable Diffusion 2.1's: their products exceed float16, their softmax is fine."""
+    draws = torch.Generator().manual_seed(0)
+    query, key, value = ((scale * torch.randn(2, 2, 5, 64, generator=draws)).to(dtype) for scale in (150, 150, 1))
+    assert (query.double() @ key.double().transpose(-1, -2)).abs().max() > 65504
+    columns, share = torch.tensor([0, 2, 1, 3, 4]), torch.tensor([1, 1, 1, 0, 0]).to(dtype)
+    found = _mixed(query, key, value, slice(0, 1), slice(1, 2), columns, share)
+    maps = [torch.softmax(q @ k.T / 8, dim=-1) for q, k in zip(
+        query.double().flatten(0, 1), key.double().flatten(0, 1), strict=True)]  # of each row's two heads
+    for head in range(2):
+        mixed = torch.cat([maps[2 + head][:, [0, 2, 1]], maps[head][:, 3:]], dim=1)
+        wanted = mixed @ value[0, head].double()
+        assert (found[0, head].double() - wanted).abs().max() < 0.02
+    assert found.dtype == dtype

@@ -159,7 +159,7 @@ def test_pure_noise_has_a_finite_weight():
 
 def line(folder, device, steps=4):
     net = Line().to(device)
-    recipe = Recipe(steps=steps, batch_size=4, learning_rate=1e-2, save_every=2, ema=0.9)
+    recipe = Recipe(steps=steps, batch_size=4, learning_rate=1e-2, save_every=2, ema=0.9, precision="float32")
     return Trainer(folder, "k", net, ["line.weight", "line.bias"], recipe, Workers(device))
 
 
@@ -238,6 +238,14 @@ def test_rank_1_of_2_leaves_the_first_gpu_alone(named, monkeypatch, shared_pbe, 
         assert gpu.used == {"cuda:1"}  # … but a training's process keeps to its own
         assert set(summed) == {torch.device("cuda:1")}
         assert set(heard.between_steps()) == {1}
+
+
+@pytest.mark.parametrize(("cards", "rank", "own"), [(2, "1", "cuda:1"), (1, "1", "cuda:0"), (2, "3", "cuda:1")])
+def test_a_process_that_sees_fewer_gpus_than_there_are_processes_has_one(monkeypatch, cards, rank, own):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    with SimulatedGpu(cards):
+        assert resolve_device("auto") == resolve_device("cuda") == own
 
 
 def test_bfloat16_that_a_card_only_emulates_is_not_taken(monkeypatch):
