@@ -168,6 +168,14 @@ class MutualSelf(AttentionControl):
                            f"{steps} steps", expected=f"at most {steps - 1}",
                            fix="lower start_step there (the paper begins at 4 of 50), or use more steps")
 
+    def require_layers(self, count: int) -> None:
+        """Raise BadInput where a UNet of so many self-attentions has none left for it."""
+        if self.start_layer >= count:
+            raise BadInput("attention", found=f"start_layer {self.start_layer} in attention.mutual_self",
+                           expected=f"at most {count - 1}: this UNet has {count} self-attentions",
+                           fix=f"set start_layer to about {count * 5 // 8} there; of Stable Diffusion's 16 the paper "
+                           "leaves out 10")
+
     def begin(self) -> "_MutualRun":
         """The control for one run."""
         return _MutualRun(self)
@@ -180,12 +188,7 @@ class _MutualRun(GatheredRun):
         self._rows_of_source = {EDIT_U: SOURCE_U, EDIT_C: SOURCE_C}
 
     def installed(self, denoiser: Any) -> Any:
-        count = self_attentions(denoiser)
-        if self._control.start_layer >= count:
-            raise BadInput("attention", found=f"start_layer {self._control.start_layer} in attention.mutual_self",
-                           expected=f"at most {count - 1}: this UNet has {count} self-attentions",
-                           fix=f"set start_layer to about {count * 5 // 8} there; of Stable Diffusion's 16 the paper "
-                           "leaves out 10")
+        self._control.require_layers(self_attentions(denoiser))
         return super().installed(denoiser)
 
     def companions(self, picture: Chain, steps: int) -> list[Chain]:

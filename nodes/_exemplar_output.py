@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -52,6 +53,8 @@ class Run(NamedTuple):
         if workers.main:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
+                if resume and not (folder / CHECKPOINT).exists():
+                    _name_others(folder, ctx)
                 if not resume and (folder / CHECKPOINT).exists():
                     os.replace(folder / CHECKPOINT, folder / f"checkpoint-{time.time_ns()}.safetensors")
             except OSError as error:
@@ -59,6 +62,17 @@ class Run(NamedTuple):
                                fix="use another --out") from error
         workers.wait()
         return cls(folder, key)
+
+
+def _name_others(folder: Path, ctx: Context) -> None:
+    """Say that a training begins anew beside others of its prefix: a setting that was changed makes another one."""
+    pattern = re.compile(re.escape(folder.name[:-8]) + "[0-9a-f]{8}")
+    names = (path.parent.name for path in folder.parent.glob(f"*/{CHECKPOINT}"))
+    others = sorted(name for name in names if pattern.fullmatch(name))
+    if others:
+        ctx.warn(f"a new training begins in {folder.name}: what was learned in {', '.join(others[:3])}"
+                 f"{' …' * (len(others) > 3)} was learned from other photos, models or settings, and stays as it is; "
+                 "to go on there, set them as they were")
 
 
 class Sheets:

@@ -6,7 +6,8 @@ Paint by Example's own objective, with the photos as their own exemplars; what l
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -277,9 +278,7 @@ def _model(parts: Parts, settings: SubjectSettings, side: int, workers: Workers)
                      for part in (parts.denoiser, parts.encoder))
     plain = workers.device.type == "cpu" and (side // parts.vae.factor) ** 2 <= SMALL
     prepare(unet, one_token=encoder.one_token, plain_attention=plain, checkpointing=settings.checkpointing)
-    kinds = ["self", "one" if encoder.one_token else "cross"]
-    kinds += ["feedforward"] if settings.targets == "attention_and_feedforward" else []
-    add_lora(unet, kinds, settings.rank, settings.alpha, settings.seed)
+    add_lora(unet, kinds_of(encoder.one_token, settings.targets), settings.rank, settings.alpha, settings.seed)
     return ExemplarDenoiser(unet, encoder).to(workers.device)
 
 
@@ -291,25 +290,36 @@ def add_lora(unet: Any, kinds: Sequence[str], rank: int, alpha: float | None, se
     """
     from peft import LoraConfig, inject_adapter_in_model
 
-    pattern = ".*(" + "|".join(PATTERNS[kind] for kind in kinds) + ")"
-    _require_rank(unet, pattern, rank)
+    pattern = _pattern(kinds)
+    require_rank({name: module.weight.shape for name, module in unet.named_modules()
+                  if isinstance(getattr(module, "weight", None), Tensor)}, kinds, rank)
     config = LoraConfig(r=rank, lora_alpha=alpha or rank,  # type: ignore[arg-type]
                         target_modules=pattern, init_lora_weights="gaussian")
     with drawing(generator_of(seed, "lora").initial_seed()):
         inject_adapter_in_model(config, unet, "subject")
 
 
-def _require_rank(unet: Any, pattern: str, rank: int) -> None:
-    import re
+def _pattern(kinds: Sequence[str]) -> str:
+    return ".*(" + "|".join(PATTERNS[kind] for kind in kinds) + ")"
 
-    found = [(min(module.weight.shape), name) for name, module in unet.named_modules()
-             if re.fullmatch(pattern, name) and hasattr(module, "weight")]
+
+def require_rank(sizes: Mapping[str, Sequence[int]], kinds: Sequence[str], rank: int) -> None:
+    """Raise BadInput where the rank is larger than a layer of these kinds, or there is none.
+
+    `sizes` are the shapes of a UNet's weights, by the names of their layers.
+    """
+    found = [(min(shape), name) for name, shape in sizes.items() if re.fullmatch(_pattern(kinds), name)]
     if not found:
         raise BadInput("denoiser", found="a UNet without attention of the usual form", expected="layers for a LoRA",
                        fix="use a Paint-by-Example model")
     least, name = min(found)
     if rank > least:
         raise BadInput("rank", found=str(rank), expected=f"at most {least}, the size of {name}", fix="4 is usual")
+
+
+def kinds_of(one_token: bool, targets: Targets) -> list[str]:
+    """The kinds of layers (keys of PATTERNS) that the LoRA of a subject is put on."""
+    return ["self", "one" if one_token else "cross", *(["feedforward"] * (targets == "attention_and_feedforward"))]
 
 
 def _pairs(trainer: Trainer, settings: SubjectSettings) -> dict[str, Pair]:

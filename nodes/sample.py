@@ -1,5 +1,6 @@
 """Sampling: one denoising loop for every method."""
 
+import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Annotated, Any, NamedTuple
@@ -16,6 +17,7 @@ from ._condition import to_host
 from ._constraints import spread
 from ._facts import described, shaped
 from ._kept import content_key
+from ._lora_part import layer_sizes
 from ._noise import GivenNoise
 from ._pairing import require_pair
 from ._ports import (
@@ -44,6 +46,8 @@ from ._sampling_checks import (
 from ._tensors import plain_mode, require_denoiser, require_latent
 from ._unet import as_model
 
+SELF_ATTENTION = re.compile(r"(?<!\.attn2)\.to_q$")  # by the name of its layer, as self_attentions counts modules
+
 
 class Denoised(NamedTuple):
     """The clean latent."""
@@ -68,6 +72,8 @@ def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mappi
     attention, tuning = known.get("attention"), known.get("tuning")
     if known.get("attention", ...) is not None:
         require_known_blocks(denoiser)
+        if attention is not None and hasattr(attention, "require_layers"):
+            attention.require_layers(sum(bool(SELF_ATTENTION.search(name)) for name in layer_sizes(denoiser.base())))
     if noise is None:
         return {}
     start = shaped(*noise.shape)

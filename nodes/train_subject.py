@@ -10,8 +10,9 @@ from ..graph_runtime import Context, node
 from ._exemplar_run import Parts, side_of
 from ._facts import described
 from ._lora import Layout
+from ._lora_part import layer_sizes
 from ._ports import Denoiser, ExemplarEncoder, Lora, Photos, Scheduler, Text, Vae
-from ._subject_run import SubjectSettings, Targets, require_models, train_subject
+from ._subject_run import SubjectSettings, Targets, kinds_of, require_models, require_rank, train_subject
 from ._trainer import Precision
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -26,12 +27,13 @@ class SubjectTrained(NamedTuple):
 
 
 def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
-    """Models that do not fit together, and a size that the VAE cannot encode."""
+    """Models that do not fit together, a size that the VAE cannot encode, a rank that is larger than a layer."""
     models = [known.get(name) for name in ("denoiser", "vae", "exemplar_encoder")]
     if described(*models):
         parts = Parts(models[0], models[1], None, models[2], None)
         require_models(parts)
         side_of(parts, SimpleNamespace(size=params["size"]))
+        require_rank(layer_sizes(parts.denoiser.base()), kinds_of(True, params["targets"]), params["rank"])
 
 
 @node("train.subject_lora", version=1, effects=True, check=_check)

@@ -142,6 +142,7 @@ def test_nan_in_the_picture_is_named(flow):
 
 @pytest.mark.parametrize(("kind", "changes", "where"), [
     ("train.exemplar", {"exemplar_encoder": "other.exemplar_encoder"}, "exemplar_encoder: tokens of width 768"),
+    ("train.subject_lora", {"rank": 1000}, "rank: 1000"),
     ("train.exemplar", {"size": 36}, "size: 36 pixels"), ("train.subject_lora", {"size": 36}, "size: 36 pixels"),
     ("train.subject_lora", {"denoiser": "plain.denoiser"}, "denoiser: the unet of dollhouse, of 4 input channels")])
 def test_trainings_whose_parts_do_not_fit(flow, kind, changes, where):
@@ -156,3 +157,16 @@ def test_trainings_whose_parts_do_not_fit(flow, kind, changes, where):
     assert inlay.check(raw) == []
     (problem,) = inlay.check(changed(raw, "learn", **changes))
     assert f"{problem.port}: {problem.found}".startswith(where)
+
+
+def test_a_layer_that_the_unet_has_not(flow):
+    from inlay.nodes import model
+
+    with inlay.graph_runtime.Context().lease(model.stable_diffusion().denoiser) as unet:
+        count = sum(name.endswith("attn1.to_q") for name, _ in unet.named_modules())
+    raw = changed(flow, "shared", type="attention.mutual_self", source="words.conditioning", start_step=1,
+                  start_layer=count - 1)
+    raw = changed(raw, "draw", attention="shared.attention", constraint=None)
+    assert inlay.check(raw) == []
+    assert only(changed(raw, "shared", start_layer=count)) == (
+        f"draw.attention: start_layer {count} in attention.mutual_self")

@@ -214,6 +214,23 @@ def test_what_half_precision_cannot_hold_is_refused_and_nothing_is_written(pictu
     assert not list((pictures / "out").glob("*/lora.safetensors"))
 
 
+def test_a_changed_setting_begins_anew_and_that_is_said(pictures, shared_pbe):
+    said = []
+
+    def heard(event):
+        if isinstance(event, Warned) and event.message.startswith("a new training begins"):
+            said.append(event.message)
+
+    run(pictures, shared_pbe, listeners=[heard], prefix="a")
+    (first,) = (pictures / "out").glob("a-*")
+    assert said == []
+    run(pictures, shared_pbe, listeners=[heard], prefix="a", seed=1)
+    assert first.name in said[0]
+    run(pictures, shared_pbe, listeners=[heard], prefix="a")
+    run(pictures, shared_pbe, listeners=[heard], prefix="b")
+    assert len(said) == 1
+
+
 def test_a_rank_that_no_layer_has_leaves_no_folder(pictures, shared_pbe):
     with pytest.raises(BadInput, match="rank"):
         run(pictures, shared_pbe, rank=1000)
