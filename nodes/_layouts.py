@@ -96,6 +96,40 @@ def _require_family(header: Header, name: str, family: str) -> None:
                          "diffusers folder")
 
 
+RESNET = {"conv1": "in_layers.2", "conv2": "out_layers.3", "time_emb_proj": "emb_layers.1",
+          "conv_shortcut": "skip_connection"}
+
+
+def original_names(layers: Iterable[str]) -> dict[str, str]:
+    """The layers of a UNet by their names in the original code, which ComfyUI's LoRAs go by; diffusers' own as values.
+
+    `layers` are all linear and convolution layers of the UNet, by their names in diffusers.
+    """
+    layers = list(layers)
+    depth = _count(dict.fromkeys(layers), "down_blocks.0.resnets.{}.")
+    levels = _count(dict.fromkeys(layers), "down_blocks.{}.")
+    moved = {"time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
+             "conv_in": "input_blocks.0.0", "conv_out": "out.2", "mid_block.attentions.0": "middle_block.1",
+             "mid_block.resnets.0": "middle_block.0", "mid_block.resnets.1": "middle_block.2"}
+    for level in range(levels):
+        down, up = (depth + 1) * level + 1, (depth + 1) * level
+        attends = any(name.startswith(f"up_blocks.{level}.attentions.") for name in layers)
+        for place, kind in enumerate(("resnets", "attentions")):
+            moved |= {f"down_blocks.{level}.{kind}.{j}": f"input_blocks.{down + j}.{place}" for j in range(depth)}
+            moved |= {f"up_blocks.{level}.{kind}.{j}": f"output_blocks.{up + j}.{place}" for j in range(depth + 1)}
+        moved[f"down_blocks.{level}.downsamplers.0.conv"] = f"input_blocks.{down + depth}.0.op"
+        moved[f"up_blocks.{level}.upsamplers.0.conv"] = f"output_blocks.{up + depth}.{1 + attends}.conv"
+    found = {}
+    for name in layers:
+        parts = name.split(".")
+        for cut in range(len(parts), 0, -1):
+            if (start := moved.get(".".join(parts[:cut]))) is not None:
+                rest = ".".join(parts[cut:])
+                found[".".join(filter(None, (start, RESNET.get(rest, rest))))] = name
+                break
+    return found
+
+
 def _count(shapes: Mapping[str, Any], pattern: str) -> int:
     """How many consecutive numbers n have a key that starts with `pattern.format(n)`."""
     number = 0
@@ -153,7 +187,11 @@ def _clip(shapes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _open_clip(shapes: Mapping[str, Any]) -> dict[str, Any]:
     vocabulary, width = shapes["token_embedding.weight"]
-    return _text(vocabulary, width, shapes["positional_embedding"][0], _count(shapes, "transformer.resblocks.{}.") - 1,
+    layers = _count(shapes, "transformer.resblocks.{}.")
+    # Stable Diffusion 2 never reads the last of OpenCLIP's 24 layers; diffusers' own folders, and files converted from
+    # them, do not hold it, nor what comes behind it
+    whole = layers == 24 or (layers != 23 and ("text_projection" in shapes or "logit_scale" in shapes))
+    return _text(vocabulary, width, shapes["positional_embedding"][0], layers - whole,
                  shapes["transformer.resblocks.0.mlp.c_fc.weight"][0], "gelu")
 
 

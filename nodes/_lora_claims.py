@@ -20,7 +20,7 @@ from ._model_readers import read_json
 
 MAX_ALPHA = 1e6
 PARTS = re.compile(r"(unet|transformer|text_encoder(?:_\d)?|denoiser)\.(.+)")
-PATTERN = re.compile(r"[\w.^$\\+*-]{1,300}")  # of layer names; what could take for ever to match is refused
+PATTERN = re.compile(r"[\w.^$\\+*()|-]{1,300}")  # of layer names; what could take for ever to match is refused
 BASE_KEPT = ("True", "gaussian", "orthogonal", "eva", "False")  # starts that leave the base's weights as they are
 FAMILIES = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL", 1280: "the SDXL refiner"}
 ARCHITECTURES = (("stable-diffusion-v1", "Stable Diffusion 1.x"), ("stable-diffusion-v2", "Stable Diffusion 2.x"),
@@ -151,10 +151,13 @@ def _adapter(name: str, where: str, said: Mapping[str, Any], texts: Mapping[str,
 def _pattern(name: str, where: str, key: str, value: Any) -> tuple[re.Pattern[str], float]:
     alpha = _number(name, where, f"alpha_pattern[{shorten(key)}]", value)
     try:
-        if not PATTERN.fullmatch(key) or key.count("*") + key.count("+") > 2 or alpha is None:
+        if not PATTERN.fullmatch(key) or key.count("*") + key.count("+") > 2 or re.search(r"\)[*+]", key) \
+                or alpha is None:
             raise ValueError
         inner = key.removeprefix("^").removesuffix("$")
-        return re.compile(rf"(?:{inner})" if key.startswith("^") else rf"(?:.*\.)?(?:{inner})"), alpha
+        plain = re.fullmatch(r"[\w.]+", inner) is not None  # kohya writes _ for .
+        kohya = rf"|lora_unet_(?:.*_)?{inner.replace('.', '_')}" if plain else ""
+        return re.compile(rf"(?:{inner})" if key.startswith("^") else rf"(?:.*\.)?(?:{inner}){kohya}"), alpha
     except (ValueError, re.error):
         raise _refused(name, f"alpha_pattern for {clean(shorten(key))} in {where}", "the name of a layer") from None
 
@@ -183,6 +186,8 @@ def _kohya_notes(texts: Mapping[str, str]) -> list[str]:
 def contradictions(claims: Claims, ranks: Mapping[str, int], alphas: bool) -> list[str]:
     """Ranks and α that the metadata says and the tensors do not."""
     notes, found = [], sorted(set(ranks.values()))
+    if not alphas and (idle := sum(not any(map(pattern.fullmatch, ranks)) for pattern, _ in claims.patterns)):
+        notes.append(f"alpha_pattern: {idle} of its {len(claims.patterns)} entries name no layer of the file")
     shown = ", ".join(map(str, found[:6]))
     if claims.rank is not None and found and claims.rank not in found:
         notes.append(f"r = {claims.rank} is said, and its tensors have rank {shown}: those are taken")

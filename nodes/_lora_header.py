@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.errors import clean, shorten
+from ._layouts import original_names
 from ._lora_claims import FAMILIES, Claims, claims_of, config_beside, contradictions
 from ._model_readers import read_header
 
@@ -21,8 +22,9 @@ UP = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:B|up)(?:\.default)?\.weight$")
 PEFT = "base_model.model."
 PREFIXES = (PEFT, "unet.", "diffusion_model.")
 TEXT = ("text_encoder", "lora_te_", "lora_te1_", "lora_te2_", "lora_te3_", "te_model", "text_model.",
-        "text_encoders.", "clip_l.", "clip_g.", "bundle_emb.")
+        "text_encoders.", "clip_l.", "clip_g.", "bundle_emb.", f"{PEFT}text_model.")
 DTYPES = ("F16", "BF16", "F32", "F64")
+WHOLE = ("I8", "U8", "I16", "I32", "I64")  # α is often written as a whole number
 #: Adapters of other kinds, by what only their tensors are called.
 OTHERS = tuple((re.compile(pattern), what) for pattern, what in (
     ("hada_w1", "a LoHa"), ("lokr_[wt]", "a LoKr"), ("dora_scale|lora_magnitude_vector", "a DoRA"),
@@ -36,6 +38,7 @@ FOREIGN = (("double_blocks", "Flux"), ("single_blocks", "Flux"), ("single_transf
            ("joint_blocks", "Stable Diffusion 3"), ("lora_te2_", "SDXL"), ("text_encoder_2", "SDXL"),
            ("lora_te3_", "Stable Diffusion 3"), ("lora_prior_unet", "Stable Cascade"),
            ("lora_transformer_", "a diffusion transformer"))
+TRANSFORMER = re.compile(r"transformer\.|(base_model\.model\.|diffusion_model\.)?((transformer_)?blocks|layers)\.\d")
 DEEP = re.compile(r"transformer_blocks[._]([1-9]\d*)[._]")  # Stable Diffusion 1.x and 2.x have one in each place
 CROSS = re.compile(r"attn2[._]to_[kv]$")
 
@@ -124,7 +127,7 @@ def check_header(path: Path) -> LoraHeader:
     if family is not None and family not in ("Stable Diffusion 1.x", "Stable Diffusion 2.x"):
         raise no_lora(path.name, f"a LoRA for {family}", "a LoRA for a UNet of Stable Diffusion 1.x or 2.x")
     if not any(DOWN.match(name) and not name.startswith(TEXT) for name in names):
-        found = "a LoRA for text encoders alone" if any(DOWN.match(name) for name in names) else (
+        found = "a LoRA for text encoders alone" if names and all(name.startswith(TEXT) for name in names) else (
             f"no LoRA weights in it ({len(names)} tensors, such as {min(names)!r})" if names else "nothing in it")
         raise no_lora(path.name, found, "LoRA weights for a UNet, in diffusers' or kohya's layout")
     sorted_ = _by_layer(path.name, [name for name in names if not name.startswith(TEXT)])
@@ -140,13 +143,17 @@ def _family(names: list[str]) -> str | None:
     for mark, family in FOREIGN:
         if any(mark in name for name in names):
             return family
+    if any(TRANSFORMER.match(name) for name in names):
+        return "a diffusion transformer"
     return "SDXL" if any(DEEP.search(name) and "text_model" not in name for name in names) else None
 
 
 def _pairs(where: str, header: Mapping[str, Any], names: Names) -> dict[str, tuple[list[int], list[int]]]:
-    for name in (name for part in names for name in part.values()):
-        if header[name]["dtype"] not in DTYPES:
-            raise no_lora(where, f"{name} of type {clean(header[name]['dtype'])[:20]}", f"one of {', '.join(DTYPES)}")
+    for part, types in ((names.downs, DTYPES), (names.ups, DTYPES), (names.alphas, DTYPES + WHOLE)):
+        for name in part.values():
+            if header[name]["dtype"] not in types:
+                raise no_lora(where, f"{name} of type {clean(header[name]['dtype'])[:20]}",
+                              f"one of {', '.join(DTYPES)}")
     if odd := set(names.downs) ^ set(names.ups):
         raise no_lora(where, f"half a pair for {min(odd)}", "a down and an up weight for each layer")
     if odd := set(names.alphas) - set(names.downs):
@@ -195,10 +202,11 @@ def no_lora(name: str, found: str, expected: str) -> ModelError:
 
 
 def real_names(layers: list[str], sizes: Mapping[str, list[int]]) -> dict[str, str | None]:
-    """The UNet's own name of each layer of a file (dotted, or kohya's with underscores); None where it has none."""
-    kohya = {f"lora_unet_{name.replace('.', '_')}": name for name in sizes}
+    """The UNet's own name of each layer of a file (dotted, or with underscores); None where it has none."""
+    names = {name: name for name in sizes} | original_names(sizes)
+    kohya = {f"lora_unet_{name.replace('.', '_')}": real for name, real in names.items()}
     kohya |= {name.removesuffix("_0"): real for name, real in kohya.items() if name.endswith("to_out_0")}
-    return {layer: layer if layer in sizes else kohya.get(layer) for layer in layers}
+    return {layer: names.get(layer) or kohya.get(layer) for layer in layers}
 
 
 def fits(down: list[int], up: list[int], weight: list[int]) -> bool:

@@ -21,6 +21,11 @@ from ._config import Settings
 Spacing = Literal["leading", "linspace", "trailing"]
 Variance = Literal["ddim", "ddnm"]
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
+#: Schedulers of diffusers whose noise follows from the betas of their configuration, by the beginning of their names.
+OF_BETAS = ("DDIM", "DDPMScheduler", "DDPMParallel", "PNDM", "DEIS", "DPMSolver", "Euler", "Heun", "KDPM2", "LCM",
+            "LMS", "RePaint", "SASolver", "TCD", "UniPC")
+#: Those that make it otherwise, whatever betas are said.
+OWN_NOISE = ("CMStochastic", "CogVideoX", "Consistency", "IPNDM", "KarrasVe", "ScoreSde")
 MAX_TIMESTEPS = 100_000  # models are trained on 1000
 
 
@@ -175,7 +180,8 @@ def alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
     """
     said = _settings(config)
     kind = said.text("_class_name", "DDIMScheduler")
-    if "Flow" in kind or "EDM" in kind or "Consistency" in kind or "Ve" in kind:
+    told = any(config.get(key) is not None for key in ("beta_start", "beta_end", "beta_schedule", "trained_betas"))
+    if kind.startswith(OWN_NOISE) or not (told or kind.startswith(OF_BETAS)) or "Flow" in kind or "EDM" in kind:
         raise BadInput("scheduler", found=f"a {kind}", expected="a scheduler with betas (DDIM, PNDM, Euler, DPM …)",
                        fix="flow-matching and EDM models are not supported: use Stable Diffusion 1.x or 2.x")
     count = said.whole("num_train_timesteps", 1000, 1, MAX_TIMESTEPS)

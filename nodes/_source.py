@@ -70,7 +70,8 @@ def near_local(source: str) -> str:
 def _nearly(folder: Path, name: str, exact: bool = False) -> Path | None:
     """What is called `name` in a folder, or nearly so; `exact`: a folder."""
     names = [entry for entry in _entries(folder) if not exact or (folder / entry).is_dir()]
-    near = [name] if name in names else get_close_matches(name, names, n=1, cutoff=0.7)
+    small = {entry.lower(): entry for entry in names}
+    near = [name] if name in names else [small[one] for one in get_close_matches(name.lower(), small, n=1, cutoff=0.7)]
     return folder / near[0] if near else None
 
 
@@ -130,6 +131,8 @@ def _folder(path: Path, variant: str | None, prediction: str | None, family: str
                              "transformers: config.json, model.safetensors", fix="name the folder that holds both")
         single = sorted(entry.name for entry in path.glob("*.safetensors"))
         fix = f"name the file itself: {path / single[0]}" if single else "name the folder that holds model_index.json"
+        if (path.parent / "model_index.json").is_file():  # one part of a model
+            fix = f"name the folder that holds model_index.json: {path.parent}"
         raise ModelError("source", found=f"{path}, a folder with no unet/ in it", expected="a diffusers folder",
                          fix=fix)
     if (path / "transformer").is_dir() and not (path / "unet").is_dir():

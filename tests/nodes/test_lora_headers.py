@@ -9,9 +9,12 @@ import torch
 from inlay.graph_runtime import Context, ModelError, api
 from inlay.graph_runtime.notices import hearing
 from inlay.nodes import model
+from inlay.nodes._layouts import original_names
 from inlay.nodes._lora_header import check_header
 from inlay.nodes.model_lora import lora
 from safetensors.torch import save_file
+from test_model_single_file import original_unet
+from torch import nn
 
 LAYERS = {"down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q": ((16, 16), 2),
           "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k": ((16, 24), 3),
@@ -87,6 +90,43 @@ def ratio(alpha):
 ], ids=["alpha", "rslora", "pattern", "rooted-pattern", "plain", "no-alpha"])
 def test_alpha_in_the_header_is_the_strength(base, tmp_path, said, scales):
     assert_scales(base, diffusers_file(tmp_path / "a.safetensors", packed(**said)), scales)
+
+
+def test_alpha_by_layer_in_the_header_holds_in_every_layout(base, tmp_path):
+    said = packed(r=2, lora_alpha=6, alpha_pattern={"attn2.to_k": 9})
+    wanted = {**ratio(6), list(LAYERS)[1]: 9 / 3}
+    assert_scales(base, kohya_file(tmp_path / "a.safetensors", said), wanted)
+    assert_scales(base, diffusers_file(tmp_path / "b.safetensors", said, prefix="diffusion_model."), wanted)
+    either = packed(r=2, lora_alpha=6, alpha_pattern={r".*\.(attn2\.to_k|attn7\.to_k)": 9})
+    assert_scales(base, diffusers_file(tmp_path / "c.safetensors", either), wanted)
+    with hearing() as heard:
+        lora(base, source=diffusers_file(tmp_path / "d.safetensors", packed(lora_alpha=6, alpha_pattern={"attn7": 9})))
+    assert "1 of its 1 entries name no layer" in heard[0]
+
+
+def test_alpha_may_be_a_whole_number(base, tmp_path):
+    stems = [f"lora_unet_{name.replace('.', '_')}.alpha" for name in LAYERS]
+    path = kohya_file(tmp_path / "a.safetensors", extra={stem: torch.tensor(6) for stem in stems})
+    assert_scales(base, path, ratio(6))
+
+
+def test_names_of_the_original_code_are_read(base, tmp_path):
+    """ComfyUI saves and extracts LoRAs under the names of the original code, with dots or kohya's underscores."""
+    with Context().lease(base) as unet:
+        layers = {n: m.weight.shape for n, m in unet.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
+    numbered = {f"{name}.weight": number for number, name in enumerate(layers)}
+    original = {list(layers)[number]: name.removeprefix("model.diffusion_model.").removesuffix(".weight")
+                for name, number in original_unet(numbered, 1, (True, False)).items()}
+    assert len(set(original.values())) == len(layers)
+    assert original_names(layers) == {old: new for new, old in original.items()}
+    dotted = {f"diffusion_model.{original[name]}.lora_{half}.weight": value for name, (down, up) in pairs().items()
+              for half, value in (("down", down), ("up", up))}
+    save_file(dotted, str(tmp_path / "dotted.safetensors"))
+    assert_scales(base, str(tmp_path / "dotted.safetensors"), dict.fromkeys(LAYERS, 1.0))
+    kohya = {f"lora_unet_{original[name].replace('.', '_')}.lora_{half}.weight": value
+             for name, (down, up) in pairs().items() for half, value in (("down", down), ("up", up))}
+    save_file(kohya, str(tmp_path / "kohya.safetensors"))
+    assert_scales(base, str(tmp_path / "kohya.safetensors"), dict.fromkeys(LAYERS, 1.0))
 
 
 def test_the_configuration_of_text_encoders_is_not_that_of_the_unet(base, tmp_path):
@@ -213,6 +253,8 @@ def one(stem, down=(2, 24), up=(16, 2)):
     (one("lora_unet_x"), {"modelspec.architecture": "stable-diffusion-3-medium/lora"}, "Stable Diffusion 3"),
     (one("lora_unet_double_blocks_0_img_attn_proj"), {}, "Flux"),
     (one("transformer.single_transformer_blocks.0.attn.to_q"), {}, "Flux"),
+    (one("transformer.transformer_blocks.1.attn.to_q"), {}, "a diffusion transformer"),
+    (one("diffusion_model.blocks.1.self_attn.q"), {}, "a diffusion transformer"),
     (one("lora_unet_joint_blocks_0_context_block_attn_proj"), {}, "Stable Diffusion 3"),
 ])
 def test_another_family_is_known_from_the_header(base, tmp_path, tensors, metadata, family):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from inlay.graph_runtime import Context, ModelError
+from inlay.nodes import _layouts
 from inlay.nodes.condition import text as condition_text
 from inlay.nodes.latent import encode
 from inlay.nodes.model import stable_diffusion
@@ -157,6 +158,26 @@ def test_a_single_file_samples_what_the_folder_samples(checkpoint, tmp_path):
         assert results[0].shape == results[1].shape
     else:
         assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("checkpoint", ["two"], indirect=True)
+def test_a_file_made_of_a_diffusers_folder_keeps_every_text_layer(checkpoint):
+    """diffusers' own Stable Diffusion 2 holds neither the last layer of OpenCLIP nor what comes behind it."""
+    _, folder, file = checkpoint
+    left_out = ("resblocks.2.", "logit_scale", "text_projection", "attn_mask")
+    save_file({key: value for key, value in load_file(file).items() if not any(mark in key for mark in left_out)}, file)
+    ours = stable_diffusion(str(file), prediction="v_prediction").text_encoder.load("cpu").state_dict()
+    theirs = stable_diffusion(str(folder)).text_encoder.load("cpu").state_dict()
+    assert set(ours) == set(theirs)
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+@pytest.mark.parametrize(("layers", "more", "used"), [(24, True, 23), (24, False, 23), (23, True, 23), (23, False, 23)])
+def test_stable_diffusion_2_reads_23_layers_of_openclip(layers, more, used):
+    shapes = {"token_embedding.weight": [49408, 1024], "positional_embedding": [77, 1024]}
+    shapes |= {f"transformer.resblocks.{layer}.mlp.c_fc.weight": [4096, 1024] for layer in range(layers)}
+    shapes |= {"text_projection": [1024, 1024], "logit_scale": []} if more else {}
+    assert _layouts._open_clip(shapes)["num_hidden_layers"] == used
 
 
 def test_what_shapes_cannot_tell_must_be_said(checkpoint):

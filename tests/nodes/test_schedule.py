@@ -25,6 +25,29 @@ def test_alphas_are_those_of_diffusers_to_the_bit(config):
     assert torch.equal(alphas_cumprod(config), DDIMScheduler(**config).alphas_cumprod.double())
 
 
+def test_every_scheduler_of_diffusers_has_its_own_alphas_or_is_refused():
+    """A class whose noise does not follow from betas must not be taken for one with DDIM's default betas."""
+    from diffusers import schedulers
+
+    made, refused = set(), set()
+    for name in (name for name in dir(schedulers) if name.endswith("Scheduler")):
+        try:
+            theirs = getattr(schedulers, name)()
+            config = dict(theirs.config)
+        except (ImportError, TypeError):  # an optional package, or arguments that no model folder leaves out
+            config, theirs = {}, None
+        try:
+            ours = alphas_cumprod({**config, "_class_name": name})
+        except BadInput:
+            refused.add(name)
+            continue
+        made.add(name)
+        assert theirs is None or torch.equal(ours, torch.as_tensor(theirs.alphas_cumprod).double()), name
+    assert made >= {"DDIMScheduler", "PNDMScheduler", "EulerAncestralDiscreteScheduler", "UniPCMultistepScheduler"}
+    assert refused >= {"IPNDMScheduler", "ScoreSdeVpScheduler", "CosineDPMSolverMultistepScheduler",
+                       "CMStochasticIterativeScheduler", "DDPMWuerstchenScheduler", "AmusedScheduler"}
+
+
 @pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
 @pytest.mark.parametrize("offset", [0, 1])
 def test_timesteps_are_those_of_diffusers(spacing, offset):
