@@ -38,8 +38,8 @@ class Once(argparse.Action):
         """Take the value."""
         seen = parser.__dict__.setdefault("seen_once", {})
         if self.dest in seen and seen[self.dest] != values:
-            said = (f"warning: {option_string} is given twice: {seen[self.dest]!r} is not used, {values!r} is; what "
-                    f"takes several is one JSON list (see --help), a second LoRA is a second model.lora node")
+            said = (f"warning: {option_string} is given twice: {values!r} is used, {seen[self.dest]!r} is not; "
+                    f"for several values give one JSON list (see --help), for a second LoRA add a model.lora node")
             print(clean(said), file=sys.stderr)
         seen[self.dest] = values
         setattr(namespace, self.dest, values)

@@ -188,7 +188,7 @@ class ModelManager:
                 None,
                 found=f"not enough memory for {description.label} on {device}",
                 expected=f"about {description.nbytes() / 2**20:.0f} MiB free",
-                fix="use a smaller dtype, another --device, or close what else uses the memory",
+                fix="use a smaller dtype, another --device, or free memory that other programs use",
             ) from again
         size = _module_bytes(module) or description.nbytes()
         entry = _Resident(module, size)

@@ -117,7 +117,7 @@ class Reader:
         except FileNotFoundError:
             if self.out is not None and path.suffix == ".safetensors" and path.is_relative_to(self.out.resolve()):
                 return path, None
-            windows = ", a path as Windows writes it" if "\\" in value else ""
+            windows = ", a Windows path" if "\\" in value else ""
             raise BadInput(
                 None, found=f"no such file: {shown}{windows}", expected="a file that exists",
                 fix=f"put it there, or correct the path: looked for {path}"

@@ -140,11 +140,11 @@ def read(picture: Path) -> tuple[Workflow, dict[Override, dict[str, str]]]:
 def _recipe_of_another(chunks: Set[Any]) -> str:
     """What a picture carries instead, where that is known."""
     if chunks & {"workflow", "prompt"}:
-        return "a picture of ComfyUI: the workflow in it is one of ComfyUI's, which is not converted yet"
+        return "a picture from ComfyUI: it carries a ComfyUI workflow, which inlay cannot convert yet"
     if "parameters" in chunks:
-        return "a picture of AUTOMATIC1111's web UI: the settings in it are that program's"
+        return "a picture from AUTOMATIC1111's web UI: it carries that program's settings"
     if chunks & {"invokeai_metadata", "invokeai_workflow", "sd-metadata"}:
-        return "a picture of InvokeAI: the settings in it are that program's"
+        return "a picture from InvokeAI: it carries that program's settings"
     return ""
 
 

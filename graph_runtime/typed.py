@@ -79,6 +79,6 @@ def _refuse_word(word: str, words: Sequence[str]) -> NoReturn:
                                fix="put the name of an input before its value: --NAME VALUE")
     name, _, value = words[flag].partition("=")
     taken = value or words[flag + 1]
-    raise WorkflowError.of(name, found=f"{word!r} after {taken!r}", expected="one value", fix="put words with spaces "
-                           "into quotes; if your shell made several names of a pattern such as subject-*, name one, or "
-                           "quote the pattern where the input takes one (see --help)")
+    raise WorkflowError.of(name, found=f"{word!r} after {taken!r}", expected="one value", fix="quote a value with "
+                           "spaces; if your shell expanded a pattern such as subject-* to several names, give one of "
+                           "them, or quote the pattern where the input accepts one (see --help)")

@@ -159,8 +159,8 @@ def build(raw: Any) -> Workflow:
             None,
             found=other,
             expected="an inlay workflow: an object with 'format', 'nodes' and 'outputs'",
-            fix="files of other programs are not converted yet: open it in that program, where inlay's nodes can be "
-            "used too, or build it from `inlay nodes`; `inlay run` lists the workflows that ship",
+            fix="inlay cannot convert other programs' files yet: open it in that program, where inlay's nodes work "
+            "too, or rebuild it from `inlay nodes`; `inlay run` lists the shipped workflows",
         )
     if "format" not in raw and "nodes" not in raw:
         keys = ", ".join(shorten(key, 20) for key in list(raw)[:5])
@@ -230,7 +230,7 @@ def require_flat(value: Any) -> None:
                 None,
                 found=f"more than {MAX_DEPTH} levels of nesting in a dict",
                 expected=f"at most {MAX_DEPTH}",
-                fix="flatten it; does it hold itself?",
+                fix="flatten it; does it contain itself?",
             )
         level = [
             inner
@@ -245,11 +245,11 @@ def _syntax_fix(text: str, position: int) -> str:
     """What most likely is wrong where a JSON parser stopped."""
     before, after = text[:position].rstrip(), text[position:].lstrip()
     if after.startswith(("//", "/*", "#")):
-        return "JSON has no comments: take it out (a workflow may have a 'description')"
+        return "JSON has no comments: remove it (a workflow may have a 'description')"
     if after[:1] in "]}" and before.endswith(",") and after:
-        return "take the comma before the closing bracket away"
+        return "remove the comma before the closing bracket"
     if before.endswith(("]", "}")) and before.rstrip("]} \n\t\r").endswith(","):
-        return "take the comma before the closing bracket away"
+        return "remove the comma before the closing bracket"
     if after.startswith("'"):
         return "put names and texts in double quotes"
     if after.startswith(("True", "False", "None")):

@@ -230,7 +230,7 @@ def require_controllable(unet: Any) -> None:
         raise BadInput("denoiser", found=f"a UNet with an attention of another form ({odd[0]})" if odd
                        else "a UNet without attention",
                        expected="the plain self- and cross-attentions of Stable Diffusion 1.x or 2.x",
-                       fix="take the attention control away, or use one of these models")
+                       fix="remove the attention control, or use one of these models")
 
 
 #: The blocks that Stable Diffusion 1.x and 2.x are built of.
@@ -248,7 +248,7 @@ def require_known_blocks(denoiser: Any) -> None:
     if odd:
         raise BadInput("denoiser", found=f"the {denoiser.label}, which has {odd[0]}",
                        expected="the plain self- and cross-attentions of Stable Diffusion 1.x or 2.x",
-                       fix="take the attention control away, or use one of these models")
+                       fix="remove the attention control, or use one of these models")
 
 
 def aligned(source: Sequence[int], target: Sequence[int]) -> tuple[tuple[int, ...], tuple[float, ...]]:

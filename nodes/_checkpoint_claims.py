@@ -61,15 +61,15 @@ def marks_of(header: Mapping[str, Any], name: str, read: tuple[str, ...]) -> Mar
     stated = PREDICTIONS.get(said.lower())
     notes = []
     if "v_pred" in header and stated not in (None, "v_prediction"):
-        notes.append(f"its metadata says that it predicts {stated}, and its marker v_pred says v_prediction: taken is "
-                     "the marker")
+        notes.append(f"its metadata says that it predicts {stated}, its marker v_pred says v_prediction: the marker "
+                     "is used")
     if said and stated is None:
         notes.append(f"prediction_type = {clean(said)[:40]!r} (not known here)")
     architecture = texts.get("modelspec.architecture", "").lower()
     family = next((family for start, family in ARCHITECTURES if architecture.startswith(start)), None)
     if family is not None and family not in ("Stable Diffusion 1.x", "Stable Diffusion 2.x"):
-        notes.append(f"modelspec.architecture says {family}, and its layers are those of Stable Diffusion 1.x or 2.x: "
-                     "taken are the layers")
+        notes.append(f"modelspec.architecture says {family}, but its layers are those of Stable Diffusion 1.x or 2.x: "
+                     "the layers decide")
     match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", texts.get("modelspec.resolution", ""))
     side = int(match[1]) if match and match[1] == match[2] and int(match[1]) % 8 == 0 else None
     notes += _groups(header, read)
@@ -86,7 +86,7 @@ def _groups(header: Mapping[str, Any], read: tuple[str, ...]) -> list[str]:
     if count := left.pop("model_ema", 0):
         notes.append(f"model_ema.* ({count} tensors: the average of the weights; those under model.diffusion_model. "
                      "are used)")
-    return notes + [f"{clean(group)[:60]} ({count} tensor{'s' * (count > 1)} that nothing reads)"
+    return notes + [f"{clean(group)[:60]} ({count} tensor{'s' * (count > 1)} that nothing uses)"
                     for group, count in sorted(left.items())[:8]]
 
 

@@ -65,7 +65,7 @@ def unseen(height: int, width: int, preprocess: str) -> str:
     if min(height, width) < SMALL:
         return f"the exemplar has {width}×{height} pixels: little more than its colour can be seen in it"
     if preprocess == "crop" and max(height, width) > LONG * min(height, width):
-        return (f"of this exemplar, {width}×{height}, only the middle square is looked at: cut it to the thing itself, "
+        return (f"of this exemplar, {width}×{height}, only the middle square is used: crop it to the thing itself, "
                 "or set preprocess to stretch")
     return ""
 

@@ -20,7 +20,7 @@ from ._formats import suffixes
 from ._model_files import EMBEDDED
 
 PACKAGE = Path(__file__).resolve().parent.parent
-OTHER = "name another model with {}, where the workflow has it, or as the source of its model node"
+OTHER = "to use another model, name it with {} if the workflow has that flag, else as the source of its model node"
 NAMED = 6  # words that are told of
 NEAR = 0.6  # likeness from which a known word is offered
 _WORD = re.compile(r"[^\W\d_]+|\d+|[^\s\x00-\x7f]")
@@ -76,8 +76,8 @@ def doubt(origin: Any, pictures: Sequence[str]) -> tuple[str, str] | None:
     which = " and ".join(map(repr, pictures[:2])) + (" and others" if len(pictures) > 2 else "")
     one = len(pictures) == 1
     other = OTHER.format("--detector" if "detector" in name else "--source")
-    return name, (f"{name}, the embedded model, has seen drawn rooms and nothing else, and {which} "
-                  f"{'is none' if one else 'are none'} of inlay's samples: expect a result of use only if "
+    return name, (f"{name}, the embedded model, only knows drawn rooms, and {which} "
+                  f"{'is' if one else 'are'} not among inlay's samples: expect a poor result unless "
                   f"{'it is such a drawing' if one else 'they are such drawings'}; {other}")
 
 
@@ -96,8 +96,8 @@ def unknown_words(origin: Any, text: str) -> str:
         near = get_close_matches(word, whole, n=2, cutoff=NEAR)
         told.append(f"{word!r}" + (f" (near: {', '.join(near)})" if near else ""))
     more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
-    return (f"{name}, the embedded model, never learned {', '.join(told)}{more}: what it makes of "
-            f"{'that word' if len(unknown) == 1 else 'these words'} means nothing; use words that it knows, or "
+    return (f"{name}, the embedded model, never learned {', '.join(told)}{more}: "
+            f"{'that word means' if len(unknown) == 1 else 'these words mean'} nothing to it; use words that it knows; "
             + OTHER.format("--source"))
 
 

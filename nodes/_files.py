@@ -40,7 +40,7 @@ def read_tensors(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor
 def _name_left(name: str, there: set[str], keys: Sequence[str]) -> None:
     """Name what a file holds beside `keys`; a latent and noise may share a file."""
     left = sorted(there - set(keys) - {"latent", "z_T", "noises", "posterior_noise"})
-    notes = [f"{key} (latents of another program are not multiplied by the VAE's scaling factor, ours are: multiply "
+    notes = [f"{key} (other programs do not multiply latents by the VAE's scaling factor, inlay does: multiply "
              "them, or use that program's own nodes)" for key in left if key.startswith(OTHERS)]
     others = [clean(key)[:60] for key in left if not key.startswith(OTHERS)]
     if others:

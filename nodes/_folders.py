@@ -62,7 +62,7 @@ def find_pictures(path: str) -> list[Path]:
     for file in files:
         if not file.resolve().is_relative_to(root.resolve()):
             raise BadInput("path", found=f"{file.name!r}, a link that leads out of {str(root)!r}",
-                           expected="files that lie in that folder", fix="copy the file there, or name it by itself")
+                           expected="files in that folder", fix="copy the file there, or name it by itself")
     return files
 
 
@@ -133,10 +133,10 @@ def _kind(entry: Path) -> str:
     except OSError as error:
         return error.strerror or "cannot be read"
     if head.startswith(PICTURES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
-        return "a picture under another ending: rename it"
+        return "a picture with the wrong extension: rename it"
     kind = signed(head)
     kind = kind or ENDINGS.get(entry.suffix.lower(), "")
-    return "a picture under another ending: rename it" if not kind and head.startswith(TIFF) else kind
+    return "a picture with the wrong extension: rename it" if not kind and head.startswith(TIFF) else kind
 
 
 def signed(head: bytes) -> str:

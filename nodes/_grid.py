@@ -48,7 +48,7 @@ def labelled(images: Sequence[Float[Tensor, "b h w 3"] | None],
         if batch is None:
             continue
         require_finite(require_image(batch, f"image_{number}"), f"image_{number}", what="the picture",
-                       fix="look for the node that made them")
+                       fix="check the node that made them")
         label = (labels[number - 1] if number <= len(labels) else "") or ""
         for item, picture in enumerate(batch.detach().cpu(), start=1):
             pictures.append(picture)

@@ -50,16 +50,16 @@ SCHEDULER: Table = MappingProxyType({**_ANY, **_table(
     ("used", "by final_alpha 'config'; 'one', the default, is the paper's", "set_alpha_to_one"),
     ("named", "predicted latents are never clipped", "clip_sample"),
     ("named", "predicted latents are never thresholded", "thresholding"),
-    ("neutral", "only beside clip_sample or thresholding",
+    ("neutral", "only with clip_sample or thresholding",
      "clip_sample_range sample_max_value dynamic_thresholding_ratio"),
     ("named", "eta and variance of schedule.ddim decide the noise", "variance_type"),
     ("named", "another spacing of noise levels; schedule.solver has kinds with Karras' spacing", "use_karras_sigmas "
      "use_exponential_sigmas use_beta_sigmas use_lu_lambdas sigma_min sigma_max rho timestep_type shift_terminal"),
     ("named", "a distilled model's own steps", "original_inference_steps timestep_scaling"),
     ("refused", "flow matching has no betas", "use_flow_sigmas use_dynamic_shifting"),
-    ("neutral", "only beside use_flow_sigmas", "flow_shift time_shift_type shift base_shift max_shift "
+    ("neutral", "only with use_flow_sigmas", "flow_shift time_shift_type shift base_shift max_shift "
      "base_image_seq_len max_image_seq_len"),
-    ("neutral", "inside solvers that schedule.ddim is not; schedule.solver hands them on", "skip_prk_steps "
+    ("neutral", "settings of other solvers; schedule.solver passes them on", "skip_prk_steps "
      "solver_order algorithm_type solver_type lower_order_final euler_at_final final_sigmas_type lambda_min_clipped "
      "predict_x0 disable_corrector solver_p interpolation_type predictor_order corrector_order tau_func "
      "noise_sampler_seed"),
@@ -68,7 +68,7 @@ _SILENT = {"variance_type": ("fixed_small",), "timestep_type": ("discrete",), "o
            "timestep_scaling": (10.0, 10), "rho": (7, 7.0)}
 SCHEDULER = MappingProxyType({key: entry._replace(silent=_SILENT.get(key, ())) for key, entry in SCHEDULER.items()})
 
-_BUILD = "the module is built of it"
+_BUILD = "the module is built from it"
 UNET: Table = MappingProxyType({**_ANY, **_table(
     ("used", _BUILD, "sample_size in_channels out_channels center_input_sample flip_sin_to_cos freq_shift "
      "down_block_types mid_block_type up_block_types only_cross_attention block_out_channels layers_per_block "
@@ -78,15 +78,15 @@ UNET: Table = MappingProxyType({**_ANY, **_table(
      "resnet_out_scale_factor time_embedding_type time_embedding_dim time_embedding_act_fn timestep_post_act "
      "conv_in_kernel conv_out_kernel class_embeddings_concat mid_block_only_cross_attention cross_attention_norm "
      "downsample_type upsample_type attn_norm_num_groups add_attention num_train_timesteps"),
-    ("refused", "this UNet is told more than a timestep and text", "addition_embed_type encoder_hid_dim_type "
+    ("refused", "this UNet needs inputs besides a timestep and text", "addition_embed_type encoder_hid_dim_type "
      "encoder_hid_dim class_embed_type num_class_embeds"),
     ("refused", "quantised weights are not read", "quantization_config"),
-    ("named", "a consistency model's embedding of the guidance scale is not given: use the model it was distilled from",
-     "time_cond_proj_dim"),
-    ("named", "boxes or other inputs of its attention are not given", "attention_type"),
-    ("neutral", "only beside addition_embed_type or class_embed_type", "addition_embed_type_num_heads "
+    ("named", "a consistency model's embedding of the guidance scale is not supplied: use the model it was distilled "
+     "from", "time_cond_proj_dim"),
+    ("named", "boxes or other inputs of its attention are not supplied", "attention_type"),
+    ("neutral", "only with addition_embed_type or class_embed_type", "addition_embed_type_num_heads "
      "addition_time_embed_dim projection_class_embeddings_input_dim"),
-    ("neutral", "state of the average that a training kept", "decay inv_gamma min_decay optimization_step power "
+    ("neutral", "state of a training's weight average", "decay inv_gamma min_decay optimization_step power "
      "update_after_step use_ema_warmup"))})
 UNET = MappingProxyType({**UNET, "attention_type": UNET["attention_type"]._replace(silent=("default",))})
 
@@ -94,9 +94,9 @@ VAE: Table = MappingProxyType({**_ANY, **_table(
     ("used", _BUILD, "in_channels out_channels down_block_types up_block_types block_out_channels layers_per_block "
      "act_fn norm_num_groups sample_size use_quant_conv use_post_quant_conv mid_block_add_attention"),
     ("used", "latents are (mean − shift)·scale", "latent_channels scaling_factor shift_factor"),
-    ("refused", "one scaling factor for all channels is meant", "latents_mean latents_std"),
+    ("refused", "only one scaling factor for all channels is supported", "latents_mean latents_std"),
     ("refused", "quantised weights are not read", "quantization_config"),
-    ("named", "with dtype auto the VAE stays in float32; in half precision where that is set", "force_upcast"))})
+    ("named", "with dtype auto the VAE stays in float32; a half precision that is set is used", "force_upcast"))})
 
 _TRANSFORMERS = ("chunk_size_feed_forward id2label label2id is_encoder_decoder output_attentions output_hidden_states "
                  "problem_type return_dict return_dict_in_generate output_scores use_cache torchscript use_bfloat16 "
@@ -114,15 +114,15 @@ TEXT: Table = MappingProxyType({**_ANY, **_table(
     ("neutral", "only the pooled output, which Stable Diffusion does not read, or training",
      "projection_dim bos_token_id eos_token_id pad_token_id attention_dropout dropout initializer_factor "
      "initializer_range gradient_checkpointing"),
-    ("neutral", "of transformers' own, for other models", _TRANSFORMERS))})
+    ("neutral", "transformers' own, for other models", _TRANSFORMERS))})
 
 TOKENIZER: Table = MappingProxyType({**_ANY, **_table(
     ("used", "by CLIP's tokenizer", "model_max_length bos_token eos_token unk_token pad_token added_tokens_decoder "
      "additional_special_tokens extra_special_tokens"),
-    ("named", "words are read by CLIP's tokenizer", "tokenizer_class"),
-    ("named", "CLIP's tokenizer always makes words small, and puts no space before them", "do_lower_case "
+    ("named", "CLIP's tokenizer is used", "tokenizer_class"),
+    ("named", "CLIP's tokenizer always lowercases words and adds no space before them", "do_lower_case "
      "add_prefix_space"),
-    ("neutral", "reading backwards, and where files lay", "errors clean_up_tokenization_spaces name_or_path "
+    ("neutral", "decoding, and where files were", "errors clean_up_tokenization_spaces name_or_path "
      "special_tokens_map_file tokenizer_file vocab_file merges_file processor_class backend is_local use_fast legacy "
      "padding_side truncation_side split_special_tokens _from_auto auto_map chat_template"))})
 TOKENIZER = MappingProxyType({**TOKENIZER, "do_lower_case": TOKENIZER["do_lower_case"]._replace(silent=(True,)),
@@ -134,14 +134,14 @@ DETECTOR: Table = MappingProxyType({**_ANY, **_table(
      "decoder_attention_heads num_queries activation_function position_embedding_type backbone_config backbone "
      "use_timm_backbone num_hidden_layers hidden_size num_attention_heads max_position_embeddings"),
     ("used", "what it can find", "id2label num_labels label2id"),
-    ("refused", "the backbone's strides would be others", "dilation"),
+    ("refused", "the backbone would have other strides", "dilation"),
     ("named", "pictures have three channels", "num_channels"),
     ("named", "settings of a timm backbone", "backbone_kwargs"),
     ("neutral", "training", "auxiliary_loss init_std init_xavier_std dropout attention_dropout activation_dropout "
      "encoder_layerdrop decoder_layerdrop class_cost bbox_cost giou_cost mask_loss_coefficient dice_loss_coefficient "
      "bbox_loss_coefficient giou_loss_coefficient eos_coefficient classifier_dropout scale_embedding "
      "use_pretrained_backbone initializer_range initializer_factor"),
-    ("neutral", "of transformers' own, for other models", _TRANSFORMERS))})
+    ("neutral", "transformers' own, for other models", _TRANSFORMERS))})
 DETECTOR = MappingProxyType({**DETECTOR, "num_channels": DETECTOR["num_channels"]._replace(silent=(3,))})
 BACKBONE: Table = MappingProxyType({**_ANY, **_table(
     ("used", _BUILD, "embedding_size hidden_sizes depths layer_type out_features out_indices stage_names "
@@ -150,16 +150,16 @@ BACKBONE: Table = MappingProxyType({**_ANY, **_table(
     ("named", "a ResNet's is relu", "hidden_act"),
     ("neutral", "how transformers loads a backbone of timm", "features_only freeze_batch_norm_2d "
      "use_pretrained_backbone use_timm_backbone"),
-    ("neutral", "of transformers' own, for other models", _TRANSFORMERS))})
+    ("neutral", "transformers' own, for other models", _TRANSFORMERS))})
 BACKBONE = MappingProxyType({**BACKBONE, "num_channels": BACKBONE["num_channels"]._replace(silent=(3,)),
                              "hidden_act": BACKBONE["hidden_act"]._replace(silent=("relu",))})
 
 PIPELINE: Table = MappingProxyType({**_ANY, **_table(
-    ("named", "another pipeline's own steps are not taken, only its parts are read", "_class_name"),
+    ("named", "only its parts are read; the other pipeline's own steps are not run", "_class_name"),
     ("used", "the parts of the model", "unet vae text_encoder tokenizer scheduler"),
     ("used", "by model.paint_by_example", "image_encoder feature_extractor"),
-    ("named", "pictures are not looked at by it", "safety_checker"),
-    ("neutral", "only beside safety_checker", "requires_safety_checker"),
+    ("named", "pictures are not checked by it", "safety_checker"),
+    ("neutral", "only with safety_checker", "requires_safety_checker"),
     ("named", "a part that is left out", "controlnet adapter text_encoder_2 tokenizer_2 text_encoder_3 tokenizer_3 "
      "movq prior watermark motion_adapter"),
     ("neutral", "of SDXL, which is refused", "force_zeros_for_empty_prompt add_watermarker"))})
@@ -190,7 +190,7 @@ ADAPTER: Table = MappingProxyType({**_ANY, **_table(
      "use_qalora lora_bias bias trainable_token_indices target_parameters use_bdlora arrow_config kasa_config "
      "velora_config monteclora_config alora_invocation_tokens"),
     ("refused", "such a start (PiSSA, OLoRA, CorDA, LoftQ) changed the base's own weights", "init_lora_weights"),
-    ("neutral", "which layers, told by the keys; training", "target_modules exclude_modules layers_to_transform "
+    ("neutral", "which layers, as the keys show; training", "target_modules exclude_modules layers_to_transform "
      "layers_pattern lora_dropout inference_mode task_type auto_mapping megatron_config megatron_core revision "
      "base_model_name_or_path runtime_config loftq_config eva_config corda_config lora_ga_config qalora_group_size "
      "ensure_weight_tying"))})
@@ -198,13 +198,13 @@ ADAPTER: Table = MappingProxyType({**_ANY, **_table(
 LORA: Table = MappingProxyType(_table(
     ("used", "see the list of adapters", "lora_adapter_metadata adapter_config.json"),
     ("used", "the layer's α; r where there is none", ".alpha"),
-    ("used", "the family; another one than the denoiser's is refused", "modelspec.architecture ss_base_model_version "
+    ("used", "the family; refused where it is not the denoiser's", "modelspec.architecture ss_base_model_version "
      "ss_v2"),
     ("named", "made for another prediction type than the model's", "modelspec.prediction_type ss_v_parameterization"),
     ("named", "made for a schedule that ends in pure noise, and the model's does not", "ss_zero_terminal_snr"),
-    ("named", "without α in the tensors, α = r is taken", "ss_network_alpha"),
-    ("named", "the tensors' own ranks are taken", "ss_network_dim"),
-    ("named", "words are read from the text encoder's last layer", "ss_clip_skip"),
+    ("named", "without α in the tensors, α = r is used", "ss_network_alpha"),
+    ("named", "the tensors' own ranks are used", "ss_network_dim"),
+    ("named", "the text encoder's last layer is used", "ss_clip_skip"),
     ("refused", "another kind of adapter, by the module or its tensors", "ss_network_module"),
     ("named", "tensors for text encoders are left out", "lora_te_ lora_te1_ lora_te2_ text_encoder."),
     ("refused", "not a plain LoRA", "hada_w1 lokr_w dora_scale lora_magnitude_vector lora_mid oft_ ia3 on_input .diff "
@@ -221,7 +221,7 @@ CHECKPOINT: Table = MappingProxyType(_table(
     ("used", "betas of its own, where they are not Stable Diffusion's", "betas"),
     ("used", "the latents' scaling factor", "scale_factor"),
     ("named", "the average of the weights; those under model.diffusion_model. are used", "model_ema."),
-    ("named", "a group of tensors that nothing reads", "control_model. embedding_manager. lora_ (any other)")))
+    ("named", "a group of tensors that nothing uses", "control_model. embedding_manager. lora_ (any other)")))
 
 TENSORS: Table = MappingProxyType(_table(
     ("used", "the latent, in the diffusion model's space; another key by the setting key", "latent"),
@@ -266,16 +266,16 @@ def name_unheard(where: str, found: list[str]) -> None:
     """One warning for all that a file says and nobody uses."""
     if found:
         shown = "; ".join(found[:40]) + (f"; and {len(found) - 40} more" if len(found) > 40 else "")
-        notice(f"not used of {where}: {shown}")
+        notice(f"not used from {where}: {shown}")
 
 
 def page() -> str:
     """`docs/files.md`."""
     lines = ["# What a model's files say, and what is done with it", "",
-             "Everything in a checkpoint, a configuration or a LoRA that decides a result is used, or named in a "
-             "warning of", "`inlay check` and `inlay run`, or refused while checking. Keys that are not listed here "
-             "are named as well, unless their", "value is empty; free text decides nothing. This page is written by "
-             "`make docs` from `nodes/_heard.py`.", ""]
+             "Everything in a checkpoint, a configuration or a LoRA that decides a result is used, named in a "
+             "warning of `inlay check`", "and `inlay run`, or refused by the check. Keys that are not listed here are "
+             "named as well, unless their value is empty;", "free text decides nothing. `make docs` writes this page "
+             "from `nodes/_heard.py`.", ""]
     for where, (reader, table) in TABLES.items():
         lines += [f"## {where}", "", f"Read by {reader}.", "", "| keys | | what is done |", "|---|---|---|"]
         rows: dict[tuple[str, str], list[str]] = {}

@@ -61,7 +61,7 @@ def listing(wanted: Wanted) -> Listing:
     from huggingface_hub import constants
 
     if offline():
-        raise ModelError("source", found=f"{wanted.name}, which is not in {_cache()}, and no network is to be used "
+        raise ModelError("source", found=f"{wanted.name}, which is not in {_cache()}, and network access is off "
                          f"({' or '.join(OFFLINE)} is set)", expected=f"a {wanted.what} that is on this machine",
                          fix=f"{_meant(wanted)}unset the variable once, or name the {wanted.what}'s file or folder")
     since, how = _silent.get(constants.ENDPOINT, (0.0, ""))
@@ -199,7 +199,7 @@ def _meant(wanted: Wanted) -> str:
 def _unreachable(wanted: Wanted, how: str) -> ModelError:
     return ModelError("source", found=f"{wanted.name}, which is not on this machine (looked in {_cache()}), and "
                       f"{_endpoint()} cannot be reached ({how})",
-                      expected=f"a {wanted.what} that is here, or a network",
+                      expected=f"a {wanted.what} that is on this machine, or a network connection",
                       fix=f"{_meant(wanted)}run again with a network, or fetch it where there is one: hf download "
                           f"{wanted.repository}" + (f" --revision {wanted.revision}" if wanted.revision else ""))
 

@@ -260,7 +260,7 @@ def _failed(model: Model, found: Tensor, untuned: Tensor, where: str) -> BadInpu
     if not torch.isfinite(untuned).all():
         return not_finite(model, where)
     return BadInput("learning_rate", found=f"a loss of {float(found.max()):.3g} {where}, "
-                    f"{float(untuned.max()):.3g} with the embedding as it came",
+                    f"{float(untuned.max()):.3g} with the untuned embedding",
                     expected="a loss that falls: it diverges", fix="lower learning_rate or guidance_scale")
 
 

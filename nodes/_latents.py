@@ -69,7 +69,7 @@ def remedy(vae: nn.Module) -> str:
     dtype = _place(vae, torch.zeros(0))["dtype"]
     if dtype in (torch.float16, torch.bfloat16):
         return (f"set vae_dtype to float32 in the model node: it is {str(dtype).removeprefix('torch.')}, which this "
-                "VAE's inner values exceed")
+                "VAE's activations exceed")
     return "its weights are damaged, though it computes in float32: download the model again, or name another source"
 
 

@@ -114,7 +114,7 @@ def claims_of(path: Path, header: Mapping[str, Any], peft: bool) -> Claims:
         said, where = dict(read_json(beside)), f"adapter_config.json beside {path.name}"
     else:
         return Claims(metadata=MappingProxyType(texts), notes=tuple(_kohya_notes(texts)) + (
-            ("peft keeps α in adapter_config.json, which is not beside it: α = r is taken",) if peft else ()))
+            ("peft keeps α in adapter_config.json, which is not beside it: α = r is used",) if peft else ()))
     return _adapter(path.name, where, _of_unet(said), texts)
 
 
@@ -179,7 +179,7 @@ def _kohya_notes(texts: Mapping[str, str]) -> list[str]:
     notes = []
     skip = texts.get("ss_clip_skip", "")
     if skip.isdecimal() and int(skip) > 1:
-        notes.append(f"ss_clip_skip = {skip} (words are read from the text encoder's last layer)")
+        notes.append(f"ss_clip_skip = {skip} (the text encoder's last layer is used)")
     return notes
 
 
@@ -190,15 +190,15 @@ def contradictions(claims: Claims, ranks: Mapping[str, int], alphas: bool) -> li
         notes.append(f"alpha_pattern: {idle} of its {len(claims.patterns)} entries name no layer of the file")
     shown = ", ".join(map(str, found[:6]))
     if claims.rank is not None and found and claims.rank not in found:
-        notes.append(f"r = {claims.rank} is said, and its tensors have rank {shown}: those are taken")
+        notes.append(f"r = {claims.rank} is stated, but its tensors have rank {shown}: theirs is used")
     for key, what in (("ss_network_dim", "rank"), ("ss_network_alpha", "α")):
         try:
             said = float(claims.metadata.get(key, ""))
         except ValueError:
             continue
         if what == "rank" and found and said not in found:
-            notes.append(f"{key} = {said:g} is said, and its tensors have rank {shown}: those are taken")
+            notes.append(f"{key} = {said:g} is stated, but its tensors have rank {shown}: theirs is used")
         if what == "α" and not alphas and claims.alpha is None and not (len(found) == 1 and said == found[0]):
-            notes.append(f"{key} = {said:g} is said, and no tensor holds α: α = r ({shown}) is taken, as kohya's own "
-                         "tools do; where α is meant, set weight to α/r")
+            notes.append(f"{key} = {said:g} is stated, but no tensor holds α: α = r ({shown}) is used, as kohya's own "
+                         "tools do; if the stated α is meant, set weight to α/r")
     return notes

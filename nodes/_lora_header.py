@@ -78,8 +78,8 @@ class LoraHeader:
 
     def notes(self) -> list[str]:
         """What it holds or says and nobody uses."""
-        left = [f"its {self.text} tensors for text encoders and words are left out: words mean "
-                "what they mean to the base"]
+        left = [f"its {self.text} tensors for text encoders and words are left out: the base's own "
+                "text encoder reads the prompt"]
         return [*(left if self.text else []), *self.claims.notes,
                 *contradictions(self.claims, self.ranks, bool(self.names.alphas))]
 

@@ -58,7 +58,7 @@ def require_marked(mask: Tensor, count: int) -> list[Box]:
         box = bounding_box(plane[None] > 0)
         if box is None:
             raise BadInput("mask", found=f"mask {number} of {count} is empty" if count > 1 else "an empty mask",
-                           expected="a mask with something in it, or none", fix="take the wire away to detect instead")
+                           expected="a mask with something in it, or none", fix="remove the wire to detect instead")
         boxes.append(box)
     return boxes
 

@@ -144,5 +144,5 @@ def of_size(hole: Hole, count: int) -> list[str]:
             y, x = np.argwhere(labels == small[0] + 1)[0] + (top - 1, left - 1)
             notes.append(f"mask-{name}: {len(small)} part{'s' if len(small) > 1 else ''} of at most {SPECK} pixels "
                          f"(the first at x {x}, y {y}) would be {fate} beside {parts - len(small)} larger; JPEG and "
-                         f"soft brushes leave such: save masks as PNG, or clean it")
+                         f"soft brushes leave such specks: save masks as PNG, or clean this one")
     return notes

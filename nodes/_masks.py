@@ -33,7 +33,7 @@ def unit_mask(mask: Float[Tensor, "b h w"], port: str = "mask") -> Float[Tensor,
     low, high = float(mask.min()), float(mask.max())
     if not (low >= -RANGE_SLACK and high <= 1 + RANGE_SLACK):  # also true for NaN
         raise BadInput(port, found=f"mask values from {low:g} to {high:g}", expected="values in [0, 1], 1 = repaint",
-                       fix="divide by 255 if it holds bytes; look for the node that made NaN or infinity otherwise")
+                       fix="divide by 255 if it holds bytes; check the node that made NaN or infinity otherwise")
     return mask.clamp(0, 1)
 
 

@@ -193,7 +193,7 @@ def _converted(picture: Pil.Image, notes: list[str]) -> Pil.Image:
     wrong = usable(icc, "CMYK") if icc else ""
     if wrong or not icc:
         why = f"its profile {wrong}" if icc else "it has no profile"
-        notes.append(f"CMYK colours: converted to RGB plainly, {why}")
+        notes.append(f"CMYK colours: converted to RGB without a profile: {why}")
         return picture.convert("RGB")
     notes.append("CMYK colours: converted to sRGB by its own profile")
     return transform(icc, True, "CMYK").apply(picture)

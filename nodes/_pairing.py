@@ -12,14 +12,14 @@ def require_pair(denoiser: Any, conditioning: ConditioningFacts | None) -> None:
     width = denoiser.cross_attention_dim
     if width is None and conditioning is not None:
         raise BadInput("conditioning", found=f"a conditioning for the unconditional {denoiser.label}",
-                       expected="none", fix="take the wire away")
+                       expected="none", fix="remove the wire")
     if width is not None and conditioning is None:
-        raise BadInput("conditioning", found="nothing wired", expected=f"what the {denoiser.label} is told",
+        raise BadInput("conditioning", found="nothing wired", expected=f"a conditioning for the {denoiser.label}",
                        fix="add condition.text; its prompt may stay empty")
     if conditioning is not None and conditioning.width != width:
         raise BadInput("conditioning", found=f"embeddings of width {conditioning.width} from the {conditioning.name}",
-                       expected=f"{width}, as the {denoiser.label} listens to",
-                       fix="take text encoder and denoiser from the same model")
+                       expected=f"{width}, which the {denoiser.label} expects",
+                       fix="use the text encoder and the denoiser of one model")
 
 
 def require_channels(denoiser: Any, extra: int) -> None:

@@ -205,7 +205,7 @@ def require_thing(box: Any) -> None:
     """Raise BadInput where a mask marks nothing to cut out."""
     if box is None:
         raise BadInput("mask", found="an empty mask", expected="a thing marked in white",
-                       fix="draw the mask, or take it away to use the whole picture")
+                       fix="draw the mask, or remove it to use the whole picture")
 
 
 def crop_to_mask(known: Known, params: Known) -> Facts:

@@ -239,7 +239,7 @@ def _notes(picture: Pil.Image) -> list[str]:
     if frames > 1 and picture.format != "MPO":  # an MPO photo's further frames are its own previews
         notes.append(f"animated or many-paged: only the first of {frames} frames is used")
     if picture.info.get("wrong"):
-        notes.append("a checksum in it is wrong: read all the same, but the file may be damaged")
+        notes.append("a checksum in it is wrong: it is read anyway, but may be damaged")
     if picture.format == "HEIF" and picture.info.get("bit_depth", 8) > 8:
         notes.append(f"{picture.info['bit_depth']} bits a channel: read at 8")
     return notes

@@ -168,10 +168,10 @@ def _colour_of(path: Path, picture: Pil.Image, model: str, notes: list[str]) -> 
     icc = picture.info.get("icc_profile") or b""
     chunks = colour_chunks(path) if picture.format == "PNG" else ()
     if not icc and picture.format == "PNG" and has_chunk(path, b"iCCP"):
-        notes.append("its colour profile is damaged: left out, as viewers do")
+        notes.append("its colour profile is damaged: ignored, as viewers do")
     if icc and (wrong := usable(icc, model)):
         known = "" if wrong == "is damaged" else f" {describe(icc)!r}"
-        notes.append(f"its colour profile{known} {wrong}: left out, as viewers do")
+        notes.append(f"its colour profile{known} {wrong}: ignored, as viewers do")
         icc = b""
     colour = Colour(icc, chunks)
     if is_high_dynamic_range(colour):
@@ -196,8 +196,8 @@ def chosen(given: "Profile | Sequence[Profile] | None", rows: int, notes: list[s
     named = ", ".join(dict.fromkeys(one.name for one in every if one.name))
     colours = {profile.colour for profile in found}
     shared = next(iter(colours)) if len(colours) == 1 and colours != {Colour()} else None
-    what = "their profiles differ, none is taken" if shared is None else "only the colours that they share are taken"
-    notes.append(f"several pictures lie behind this one ({named}): {what}; wire one's profile to say which")
+    what = "their profiles differ, so none is used" if shared is None else "only their common colour space is used"
+    notes.append(f"several pictures lead to this one ({named}): {what}; wire the profile of the right one")
     return None if shared is None else [About(colour=shared)] * rows
 
 

@@ -33,7 +33,7 @@ _WORDS = "is read as plain words here"
 #: What other tools read, how it is found, and what to do instead.
 _FOREIGN: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("BREAK", re.compile(r"\bBREAK\b"), f"BREAK {_WORDS}: a prompt is one piece, as long as the encoder reads"),
-    ("AND", re.compile(r"(?<=\s)AND(?=\s)"), f"AND {_WORDS}: prompts are not composed; say it in one sentence"),
+    ("AND", re.compile(r"(?<=\s)AND(?=\s)"), f"AND {_WORDS}: prompts are not combined; say it in one sentence"),
     ("lora", re.compile(r"<(?:lora|lyco|locon):[^<>]*>", re.I),
      f"{{}} {_WORDS}: put model.lora between the model and what samples, with the file as its source"),
     ("hypernet", re.compile(r"<hypernet:[^<>]*>", re.I), f"{{}} {_WORDS}: hypernetworks are not supported"),
@@ -43,7 +43,7 @@ _FOREIGN: tuple[tuple[str, re.Pattern[str], str], ...] = (
      f"{{}} {_WORDS}: a prompt is the same at every step, so the brackets only weaken it"),
     ("alternation", re.compile(r"\[[^\[\]]*\|[^\[\]]*\]"),
      f"{{}} {_WORDS}: a prompt is the same at every step, so nothing alternates"),
-    ("choice", re.compile(r"\{[^{}]*\|[^{}]*\}"), f"{{}} {_WORDS}: nothing is drawn by chance; write one of them"),
+    ("choice", re.compile(r"\{[^{}]*\|[^{}]*\}"), f"{{}} {_WORDS}: nothing is chosen at random; write one of them"),
     ("wildcard", re.compile(r"(?<!\w)__[\w/*-]+__(?!\w)"),
      f"{{}} {_WORDS}: wildcards are not filled in; write what is meant"),
     ("braces", re.compile(r"\{[^{}|]+\}"), f"{{}} {_WORDS}: braces give no weight; write (word:1.05)"),

@@ -33,7 +33,7 @@ BLOCKS = {"xml:com.adobe.xmp": "XMP", "raw profile type xmp": "XMP", "raw profil
           "raw profile type 8bim": "IPTC"}
 PLACE_KEPT = "where it was taken (gps=true keeps it)"
 OWN_RECORD = '{"workflow":'
-RECALL = "what another program wrote to recall its work"
+RECALL = "another program's record of its work (prompt, graph, settings)"
 
 
 def is_recall(name: str, text: str) -> bool:

@@ -36,7 +36,7 @@ def require_ddim(schedule: Any, **wired: Any) -> None:
         if value is not None:
             raise BadInput(name, found=f"{'an' if name == 'attention' else 'a'} {name} with a schedule.solver",
                            expected=f"schedule.ddim: {reasons[name]}",
-                           fix=f"use schedule.ddim, or take the {name} away")
+                           fix=f"use schedule.ddim, or remove the {name}")
 
 
 def require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **wired: Any) -> None:
@@ -48,7 +48,7 @@ def require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **w
     if first:
         raise BadInput("strength", found=f"a part of the schedule with a {port} from an inversion",
                        expected="1: the steps of an inversion are counted from its noisiest",
-                       fix="set strength to 1 and take the latent away")
+                       fix="set strength to 1 and remove the latent")
     if not schedule.takes_constraint:
         raise BadInput("schedule", found=f"a schedule.solver with a {port} from an inversion",
                        expected="the schedule.ddim that was inverted", fix="use schedule.ddim with eta 0")
@@ -140,7 +140,7 @@ def require_control(denoiser: Any, attention: Any, steps: int, start: Tensor) ->
         if isinstance(told, Told):
             if told.cond.shape[-1] != denoiser.cross_attention_dim:
                 raise BadInput("attention", found=f"a {name} of width {told.cond.shape[-1]} from the {told.name}",
-                               expected=f"{denoiser.cross_attention_dim}, as the {denoiser.label} listens to",
+                               expected=f"{denoiser.cross_attention_dim}, which the {denoiser.label} expects",
                                fix=f"wire a condition of this model to {name} of the attention control")
             spread(told.cond, start, "attention")
     if hasattr(attention, "require"):

@@ -42,8 +42,8 @@ def locate(source: str, *, revision: str | None = None, variant: str | None = No
             notice(not_here(model.name, near))
         return model
     if re.match(r"[A-Za-z]:[\\\\/]", source) or "\\" in source:
-        raise ModelError("source", found=f"{shorten(source)}, a path as Windows writes it", expected="a path on this "
-                         "machine, with /", fix="correct the path: nothing lies there, with / either")
+        raise ModelError("source", found=f"{shorten(source)}, a Windows path", expected="a path on this "
+                         "machine, with /", fix="check the path: nothing is there, with / either")
     names = [name for name, (_, kind) in EMBEDDED.items() if kind == family]
     raise ModelError("source", found=shorten(source), expected=", ".join([*map(repr, names), "a hub id such as "
                      "'owner/name'"]) + ", a diffusers folder or a .safetensors file that exists",

@@ -102,7 +102,7 @@ def not_finite(model: Any, where: str = "") -> BadInput:
     if dtype in (torch.float16, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")
         return BadInput("denoiser", found=f"NaN or infinity from the model in {name}{where}",
-                        expected="finite numbers: " + ("float16 ends at 65504, which this model's inner values exceed"
+                        expected="finite numbers: " + ("float16 ends at 65504, which this model's activations exceed"
                                                        if dtype == torch.float16 else "this model is too coarse in it"),
                         fix="set dtype to " + ("bfloat16 or float32" if dtype == torch.float16 else "float32")
                         + " in the model node")

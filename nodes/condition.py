@@ -55,7 +55,7 @@ def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[
     prompt = params.get("prompt", "")
     if "text" not in known or known["text"] is not None:  # wired, and known when it is made
         if prompt:
-            notice("a text is wired, so the prompt is not read: take the wire away, or empty the prompt")
+            notice("a text is wired, so the prompt is not read: remove the wire, or empty the prompt")
         prompt = ""
     for read in (read_prompt(words, syntax or "weights") for words in (prompt, params.get("negative", ""))):
         for note in (*read.notes, unknown_words(getattr(encoder, "origin", None), read.text)):
@@ -78,10 +78,10 @@ def _as_before(params: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str
 @node("condition.text", version=2, check=_check_text, migrations={1: _as_before})
 def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prompt: str = "", negative: str = "",
          syntax: Syntax | None = None) -> Conditioned:
-    """Embed a prompt and a negative prompt with CLIP; brackets weigh words, as in `a (red:1.3) cat in a [blue] room`.
+    """Embed a prompt and a negative prompt with CLIP; brackets set prompt weights, as in `a (red:1.3) cat`.
 
     `(word:1.3)` is 1.3 times as strong, `(word)` 1.1 times, `[word]` 1/1.1 times, nested brackets multiply, `\\(` is a
-    character. A token moves away from what stands at its place in the empty prompt, or back to it, by its weight.
+    character. A weight scales the difference between a token's embedding and the empty prompt's at the same place.
     Other tools' syntax (BREAK, `<lora:…>`, `embedding:…`, `[a:b:0.5]`) is read as plain words, with a warning.
     Where both are the same text, the sampler needs one model evaluation a step instead of two.
 
@@ -94,7 +94,7 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
             here, plain in a text that is wired.
 
     Raises:
-        BadInput: a text that is no Unicode (half of a surrogate pair).
+        BadInput: a text that is not valid Unicode (half of a surrogate pair).
     """
     if not has_fact(text_encoder, "hidden_size"):
         exemplar_there = has_fact(text_encoder, "image_size")
@@ -216,7 +216,7 @@ def inpaint(conditioning: Conditioning, image: Image, mask: Mask, vae: Vae, ctx:
     require_vae(vae)
     image, mask = require_image(image), require_mask(mask, image)
     cells = require_cells(image, vae)
-    require_finite(image, "image", what="the picture", fix="look for the node that made it")
+    require_finite(image, "image", what="the picture", fix="check the node that made it")
     keep = ((1 - mask) >= 0.5).to(image.dtype)
     rows = max(image.shape[0], mask.shape[0])
     hidden = image * keep[..., None] + 0.5 * (1 - keep[..., None])

@@ -87,7 +87,7 @@ def load(path: ReadPaths, ctx: Context) -> Loaded:
     PNG, JPEG, WebP, BMP, TIFF and GIF of 8 (`x / 255`) or 16 bits (`x / 65535`): 1, L, LA, P, RGB, RGBA; CMYK and Lab
     are converted to sRGB. The EXIF orientation is applied. `image` is `[b h w 3]`; `mask` is 1 − alpha `[b h w]`, zeros
     where a file has no alpha; `profile` is what the file says beside its pixels, for image.save and image.to_srgb.
-    Of animated files the first frame is used, with a warning; so is what in a folder is no picture left out.
+    An animated file gives its first frame, and files of a folder that are not pictures are skipped; a warning says so.
 
     Args:
         path: A picture, a folder of pictures, or a glob such as `photos/*.png` (sorted naturally, all of one size).
@@ -123,17 +123,17 @@ def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png
         format: png and webp are exact; jpeg (quality 95, no chroma subsampling) is not, and says so.
         metadata: Carry the workflow inside the file, so that it can be run again from the picture, and the source's
             EXIF data, DPI and texts. false: only pixels and their colour profile.
-        gps: Also carry where the source was taken.
-        profile: What the source says: colours, depth, transparency, EXIF, DPI, texts. Nothing wired: that of the only
-            image.load behind the picture (behind the base, where something was pasted back).
-        mask: What was painted, 1 = opaque now, where the source was transparent. Nothing wired: the mask of what was
+        gps: Also carry where the source was taken (GPS).
+        profile: What the source's file says: colours, depth, transparency, EXIF, DPI, texts. Unwired: that of the
+            only image.load that leads to the picture (to the base, where something was pasted back).
+        mask: What was painted: 1 becomes opaque where the source was transparent. Unwired: the mask of what was
             pasted back.
 
     Raises:
         BadInput: NaN or infinity, a prefix outside the output folder, a side too long for the format, a profile of
             another number of pictures, or a disk that is full or read-only. No half-written file is left.
     """
-    require_finite(require_image(image), "image", what="the picture", fix="look for the node that made them")
+    require_finite(require_image(image), "image", what="the picture", fix="check the node that made them")
     require_sides(image, format)
     notes = [INEXACT] if format == "jpeg" else []
     abouts = chosen(profile, len(image), notes)
@@ -273,7 +273,7 @@ def paste_back(base: Annotated[Image, Role("base")], patch: Image, mask: Annotat
     base, plane = per_variation(patch.shape[0], base=base, mask=plane)
     base, patch, plane = common_batch(base=base, patch=patch.to(base), mask=plane)
     judged = patch[plane > 0] if color_match == "none" else patch
-    require_finite(judged, "patch", what="the patch", fix="look for the node that made them; try dtype=float32")
+    require_finite(judged, "patch", what="the patch", fix="check the node that made them; try dtype=float32")
     if color_match != "none":
         patch = match_colours(patch, base, plane > 0, color_match)
     return OneImage(blend(base, patch, inward_ramp(plane, feather)))
@@ -305,7 +305,7 @@ def augment(image: Image, mask: Mask | None = None, flip: Annotated[float, Field
     Raises:
         BadInput: NaN in the picture, a mask of another size, or an empty one.
     """
-    require_finite(require_image(image), "image", what="the picture", fix="look for the node that made them")
+    require_finite(require_image(image), "image", what="the picture", fix="check the node that made them")
     plane = image.new_ones(image.shape[:3]) if mask is None else unit_mask(require_mask(mask, image)).to(image)
     image, plane = common_batch(image=image, mask=plane)
     how = Augment(flip=flip, rotate=rotate, blur=blur, elastic=elastic, pad=pad)

@@ -23,7 +23,7 @@ class Converted(NamedTuple):
 
 @node("image.to_srgb", check=same_size)
 def to_srgb(image: Annotated[Image, Role("base")], profile: Profile, ctx: Context) -> Converted:
-    """A photo as a model should see it: its numbers, which its profile explains, as sRGB.
+    """Convert a photo from its own colour space to sRGB, which models expect.
 
     What the profile does decides, not its name: where that is sRGB, every bit stays. Colours that sRGB does not have
     are clipped; image.from_srgb, then image.paste_back onto the photo itself, bring its own colours back. Computed
@@ -50,7 +50,7 @@ def to_srgb(image: Annotated[Image, Role("base")], profile: Profile, ctx: Contex
 
 @node("image.from_srgb", check=same_size)
 def from_srgb(image: Annotated[Image, Role("base")], profile: Profile) -> Converted:
-    """What a model made, in a photo's own colours: the inverse of image.to_srgb, to be pasted back or saved.
+    """Convert a model's picture from sRGB to a photo's own colour space, to paste back or save; inverts image.to_srgb.
 
     Where the photo is sRGB, every bit stays. Inside both gamuts the way there and back is exact to a hundredth of
     1/255 (profiles of tables: 2/255).

@@ -60,7 +60,7 @@ def encode(image: Image, vae: Vae, ctx: Context, sample: Literal["mode", "poster
     require_vae(vae)
     image = plain(require_image(image))
     require_multiple(image, vae)
-    require_finite(image, "image", what="the picture", fix="look for the node that made it")
+    require_finite(image, "image", what="the picture", fix="check the node that made it")
     height, width = image.shape[1:3]
     generator = torch.Generator("cpu").manual_seed(seed)
     cells = (1, vae.latent_channels, height // vae.factor, width // vae.factor)
@@ -91,7 +91,7 @@ def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> D
     latent = require_latent(latent)
     require_channels(latent, vae)
     require_finite(latent, "latent", what="the latent",
-                   fix="look for the node that made it; set dtype to float32 in the model node")
+                   fix="check the node that made it; set dtype to float32 in the model node")
     pixels = latent.shape[2] * latent.shape[3] * vae.factor**2
     pictures = []
     with plain_mode(), ctx.lease(vae) as module:

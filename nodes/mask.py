@@ -52,8 +52,8 @@ def load(path: ReadPaths, ctx: Context, channel: Literal["auto", "alpha", "lumin
     """Read a mask from a picture file: white, or transparent, means repaint.
 
     `auto` reads 1 − alpha if the alpha varies, else the luminance (a palette is looked up first). Then `invert`, then
-    values ≥ `threshold` become 1 and others 0. A mask that is empty, full, faint, hazy or half-grey is reported by
-    name, and so is what its file says against it: strokes on a transparent layer, channels that disagree, a picture.
+    values ≥ `threshold` become 1 and others 0. A warning names a mask that is empty, full, faint, hazy or
+    half-grey, and a file that looks wrong: strokes on a transparent layer, channels that disagree, a picture.
     Modes 1, L, P, LA, RGB, RGBA, 16-bit grey; the EXIF orientation is applied. `[b h w]`.
 
     Args:
@@ -162,7 +162,7 @@ def _check_brush(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
                                                                known.get("image", ...)))
     if boxed and masked:
         raise BadInput("box", found="a mask and a box", expected="one of them; a mask has a box of its own",
-                       fix="take the wire from mask away, or set box to null")
+                       fix="remove the wire from mask, or set box to null")
     if not boxed and not masked:
         raise BadInput("mask", found="neither a mask nor a box", expected="something to draw around",
                        fix="wire a mask, or set box=[left, top, right, bottom] and wire the picture to image")

@@ -60,7 +60,7 @@ def detect(image: Image, detector: Detector, ctx: Context, mask: Mask | None = N
             mask of another size, or an empty one.
     """
     check_wanted(detector, label, min_area, max_area)
-    require_finite(require_image(image), "image", what="the picture", fix="look for the node that made them")
+    require_finite(require_image(image), "image", what="the picture", fix="check the node that made them")
     if mask is not None:
         return _given(unit_mask(require_mask(mask, image)), image, ctx)
     wanted = Wanted(label, score, min_area, max_area, pick)

@@ -45,7 +45,7 @@ def _pair(image: Image, reference: Image, mask: Mask | None) -> tuple[Tensor, Te
     """Both pictures in float64, of one size and as many rows, and where to look `[b h w]` or everywhere."""
     image, reference = require_image(image), require_image(reference, "reference")
     for port, value in (("image", image), ("reference", reference)):
-        require_finite(value, port, what="the picture", fix="look for the node that made it")
+        require_finite(value, port, what="the picture", fix="check the node that made it")
     require_pair(image, reference)
     rows = max(len(image), len(reference))
     where = None

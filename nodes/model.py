@@ -61,9 +61,9 @@ def stable_diffusion(source: ModelSource = "dollhouse", revision: str | None = N
         revision: branch, tag or commit of a hub id; null is its default branch.
         variant: which files of a part to read, e.g. `fp16`; null prefers the plain ones.
         dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere, but float32
-            for a VAE whose configuration says force_upcast, which is also the default of one that does not say.
-        vae_dtype: precision of the VAE alone; null is that of dtype.
-        encoder_dtype: precision of the encoder alone; null is that of dtype.
+            for a VAE unless its configuration sets force_upcast to false.
+        vae_dtype: precision of the VAE alone; null: the same as dtype.
+        encoder_dtype: precision of the encoder alone; null: the same as dtype.
         prediction: overrides the scheduler's prediction type; needed only for single files that do not say theirs.
 
     Raises:
@@ -93,9 +93,9 @@ def paint_by_example(source: ModelSource = "dollhouse-exemplar", revision: str |
         revision: branch, tag or commit of a hub id; null is its default branch.
         variant: which files of a part to read, e.g. `fp16`; null prefers the plain ones.
         dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere, but float32
-            for a VAE whose configuration says force_upcast, which is also the default of one that does not say.
-        vae_dtype: precision of the VAE alone; null is that of dtype.
-        encoder_dtype: precision of the encoder alone; null is that of dtype.
+            for a VAE unless its configuration sets force_upcast to false.
+        vae_dtype: precision of the VAE alone; null: the same as dtype.
+        encoder_dtype: precision of the encoder alone; null: the same as dtype.
 
     Raises:
         ModelError: a file is missing, damaged or a pickle; a part is of another family; the parts do not fit together.

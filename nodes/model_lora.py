@@ -24,8 +24,8 @@ def lora(denoiser: Denoiser, lora: Lora | None = None, source: ModelSource | Non
     """Put a LoRA on a denoiser: h = W₀x + weight·(α/r)·B·A·x (Hu et al. 2022). Several stack, one node after another.
 
     The base's weights are shared and never changed. Diffusers', peft's and kohya's key layouts are read, safetensors
-    only. α is that of the tensors, of the header (`lora_adapter_metadata`), or of peft's `adapter_config.json`. What a
-    file says or holds and nobody uses, such as parts for text encoders, is named; docs/files.md lists all of it.
+    only. α is that of the tensors, of the header (`lora_adapter_metadata`), or of peft's `adapter_config.json`. A
+    warning names what a file holds that is not used, such as parts for text encoders (see docs/files.md).
 
     Args:
         denoiser: of the model that the LoRA was made for.
@@ -37,8 +37,8 @@ def lora(denoiser: Denoiser, lora: Lora | None = None, source: ModelSource | Non
 
     Raises:
         BadInput: neither a lora nor a source.
-        ModelError: no LoRA for a UNet, of another family or base, or of other sizes than the layers have; found from
-            the header, while checking.
+        ModelError: not a LoRA for a UNet, of another family or base, or of other sizes than the layers have; found
+            from the header, while checking.
     """
     require_denoiser(denoiser)
     if lora is None and not source:

@@ -47,9 +47,9 @@ def ddim(scheduler: Scheduler, steps: Annotated[int, Field(ge=1, le=10_000)] = 3
          travel_repeat: Annotated[int, Field(ge=1, le=1000)] = 1) -> Scheduled:
     """The DDIM update over the betas of a scheduler's configuration.
 
-    Clipping and thresholding of the configuration are never applied; what it says and this schedule does otherwise is
-    named (docs/files.md). Song et al. 2021, eq. 12 and 16;
-    Kakinuma et al. 2024, eq. 6; time travel: Wang et al. 2023 (DDNM), algorithm 2, and RePaint.
+    Clipping and thresholding of the configuration are never applied; a warning names what it asks for and this
+    schedule does differently (docs/files.md). Song et al. 2021, eq. 12 and 16; Kakinuma et al. 2024, eq. 6; time
+    travel: Wang et al. 2023 (DDNM), algorithm 2, and RePaint.
 
     Args:
         scheduler: the configuration to take betas, offset and prediction type from.
@@ -84,8 +84,8 @@ def _solver(scheduler: Any, kind: Kind, steps: int) -> SolverSchedule:
     """The schedule; what the model's configuration says and the solver does otherwise is named."""
     made = make_solver(scheduler.config, kind=kind, steps=steps)
     if kind == "pndm" and steps < FEW_PNDM:
-        notice(f"pndm with {steps} steps goes astray: beside 250 steps of ddim, the embedded Paint by Example comes "
-               f"to 11 dB with 10 steps of pndm, 22 dB with 20, 52 dB with 25, and to 44 dB with 10 of ddim; use "
+        notice(f"pndm with {steps} steps goes astray: compared with 250 steps of ddim, the embedded Paint by Example "
+               f"reaches 11 dB with 10 steps of pndm, 22 dB with 20 and 52 dB with 25, but 44 dB with 10 of ddim; use "
                f"{FEW_PNDM} steps or more, or kind=ddim")
     name_beside_solver(scheduler.config, getattr(scheduler, "label", "scheduler"), kind, made.told)
     return made

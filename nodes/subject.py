@@ -48,7 +48,7 @@ def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     check_wanted(known.get("detector"), wanted, params["min_area"], params["max_area"])
     if boxes is not None and detector is not None and masks is None:
         raise BadInput("boxes", found="a boxes file and a detector", expected="one source of boxes",
-                       fix="set boxes to null, or take the wire from detector away")
+                       fix="set boxes to null, or remove the wire from detector")
     if label is not None and boxes is None and masks is None and detector is None:
         raise BadInput("label", found=f"label={label!r} with nothing that has labels", expected="a boxes file or a "
                        "detector", fix="wire model.detector, give boxes, or set label to null")
@@ -153,9 +153,9 @@ def _from_masks(files: Sequence[Path], masks: str, sizes: Sizes, areas: tuple[fl
             for note in notes:
                 ctx.warn(f"{mask.name}: {note}")
         if not alike(Path(name), mask):  # one photo and one mask
-            ctx.warn(f"{mask.name} is taken for the mask of {name}, though it is called otherwise: is it?")
+            ctx.warn(f"{mask.name} is used as the mask of {name}, though their names differ: is that right?")
     if len(doubtful) > WARNED:
-        ctx.warn(f"{len(doubtful) - WARNED} more masks are doubtful in such ways")
+        ctx.warn(f"{len(doubtful) - WARNED} more masks look doubtful")
     return {name: [box] for name, (_, box, *_) in found.items()}, {name: mask for name, (mask, *_) in found.items()}
 
 

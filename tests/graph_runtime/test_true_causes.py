@@ -113,7 +113,7 @@ def test_pictures_of_other_programs(tmp_path, chunk, words):
 
 
 @pytest.mark.parametrize(("text", "line", "fix"), [
-    ('{\n "a": 1,\n}', 3, "take the comma"), ('{\n "a": [1, 2,]}', 2, "take the comma"),
+    ('{\n "a": 1,\n}', 3, "remove the comma"), ('{\n "a": [1, 2,]}', 2, "remove the comma"),
     ('{\n // why\n "a": 1}', 2, "no comments"), ("{\n 'a': 1}", 2, "double quotes"),
     ('{\n "a": True}', 2, "true, false"),
     ('{\n "a": 1', 2, "ends too early"), ('{\n "a": 1\n "b": 2}', 3, "a comma is missing")])

@@ -62,7 +62,7 @@ def test_two_values_for_one_setting_are_refused_with_both(flow, inlay, command, 
 def test_of_a_flag_that_is_given_twice_the_last_counts_and_that_is_said(flow, inlay, words):
     (flow.parent / "two").mkdir()
     done = inlay("check", flow, *words)
-    assert "given twice: 'one' is not used, 'two' is" in done.stderr
+    assert "given twice: 'two' is used, 'one' is not" in done.stderr
     assert done.returncode == (2 if "--device" in words else 0)
 
 

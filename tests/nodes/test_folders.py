@@ -54,10 +54,10 @@ def test_what_systems_put_into_a_folder_is_no_news(folder):
     ("scan.pdf", b"%PDF-1.7", "scan.pdf (a PDF document)"),
     ("clip.MOV", b"\0\0\0\x14ftypqt  ", "clip.MOV (a video)"),
     ("raw.NEF", b"MM\0*\0\0\0\x08", "raw.NEF (a camera's raw photo)"),
-    ("photo", b"\x89PNG\r\n\x1a\n", "photo (a picture under another ending: rename it)"),
-    ("photo.jpg_large", b"\xff\xd8\xff\xe0", "photo.jpg_large (a picture under another ending: rename it)"),
-    ("photo.img", b"RIFF\x10\0\0\0WEBPVP8 ", "photo.img (a picture under another ending: rename it)"),
-    ("scan.img", b"II*\0\x08\0\0\0", "scan.img (a picture under another ending: rename it)"),
+    ("photo", b"\x89PNG\r\n\x1a\n", "photo (a picture with the wrong extension: rename it)"),
+    ("photo.jpg_large", b"\xff\xd8\xff\xe0", "photo.jpg_large (a picture with the wrong extension: rename it)"),
+    ("photo.img", b"RIFF\x10\0\0\0WEBPVP8 ", "photo.img (a picture with the wrong extension: rename it)"),
+    ("scan.img", b"II*\0\x08\0\0\0", "scan.img (a picture with the wrong extension: rename it)"),
 ])
 def test_a_file_that_is_no_picture_is_named_with_what_it_is(folder, name, content, said):
     (folder / name).write_bytes(content)

@@ -184,7 +184,7 @@ def test_transparent_masks_are_read_as_mask_load_reads_them(tmp_path):
 def test_one_photo_and_one_mask_belong_together(tmp_path, ctx):
     photo, drawn = save(tmp_path / "sofa.jpg"), save_mask(tmp_path / "my mask.png")
     assert photos(str(photo), ctx, masks=str(drawn)).photos.photos[0].boxes == ((10, 5, 30, 20),)
-    assert ctx.said == ["my mask.png is taken for the mask of sofa.jpg, though it is called otherwise: is it?"]
+    assert ctx.said == ["my mask.png is used as the mask of sofa.jpg, though their names differ: is that right?"]
     ctx.said.clear()
     photos(str(photo), ctx, masks=str(save_mask(tmp_path / "masks" / "sofa.png")))
     assert ctx.said == []
@@ -202,7 +202,7 @@ def test_what_speaks_against_a_mask_is_said_and_many_are_counted(folder, tmp_pat
     photos(str(tmp_path / "six"), ctx, masks=str(masks))
     told = [message for message in ctx.said if "mask-strokes" in message]
     assert [message[:5] for message in told] == ["0.png", "1.png", "2.png", "3.png"]
-    assert "2 more masks are doubtful in such ways" in ctx.said
+    assert "2 more masks look doubtful" in ctx.said
 
 
 def paths(*names, root="/x"):

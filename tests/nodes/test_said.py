@@ -151,7 +151,7 @@ def test_what_another_program_recalls_by_is_not_published(tmp_path, name, text):
     path, said = kept(tmp_path / "a.png", tmp_path)
     with Pil.open(path) as out:
         assert out.text == {"Title": "kept"}
-    words = f"left out of the file: what another program wrote to recall its work ({name})"
+    words = f"left out of the file: another program's record of its work (prompt, graph, settings) ({name})"
     assert said == ([] if name == "inlay" else [words])
 
 
@@ -168,7 +168,7 @@ def test_nor_where_they_hide_it_in_exif(tmp_path, tag, kind):
     assert b"KSampler" not in data
     assert "Euler".encode("utf-16-be") not in data
     assert b"2024:01:02" in data
-    assert "recall its work" in said[0]
+    assert "record of its work" in said[0]
 
 
 WIDE = "猫, a cat\n" + SETTINGS
