@@ -153,6 +153,7 @@ def about(path: Path, picture: Pil.Image, *, mode: str, model: str, bits: int, a
         turned: width and height changed places.
     """
     notes: list[str] = []
+    dpi = dpi_of(picture, turned)  # before what follows turns its EXIF data upright
     exif, left = exif_of(picture, turned)
     texts, more = texts_of(picture)
     colour = Colour()
@@ -160,7 +161,7 @@ def about(path: Path, picture: Pil.Image, *, mode: str, model: str, bits: int, a
         colour = _colour_of(path, picture, model, notes)
         if colour == Colour() and is_adobe_rgb(exif):
             colour = Colour(adobe=True)
-    return About(path.name, mode, bits, colour, exif, dpi_of(picture, turned), texts,
+    return About(path.name, mode, bits, colour, exif, dpi, texts,
                  None if alpha is None else Alpha.of(np.ascontiguousarray(alpha)), tuple([*left, *more])), notes
 
 

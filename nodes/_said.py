@@ -10,6 +10,8 @@ from typing import Any
 
 from PIL import Image as Pil
 
+from ._exif_types import AsStored, with_types
+
 ORIENTATION, EXIF_FOLDER, GPS_FOLDER, MAKER_NOTE = 0x0112, 0x8769, 0x8825, 0x927C
 COLOUR_SPACE, INTEROP_FOLDER, WIDTH, HEIGHT = 0xA001, 0xA005, 0xA002, 0xA003
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
@@ -82,8 +84,9 @@ def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]
 def dpi_of(picture: Pil.Image, turned: bool) -> tuple[float, float] | None:
     """Pixels an inch, across and down the upright picture; None where the file does not say."""
     given = picture.info.get("dpi")
-    if picture.format in ("JPEG", "MPO") and picture.info.get("jfif_unit") not in (1, 2) and not _resolved(picture):
-        return None  # Pillow's 72 of a JPEG that says nothing
+    if picture.format not in ("TIFF", "BMP") and picture.info.get("jfif_unit") not in (1, 2) and (
+            picture.format in ("JPEG", "MPO") or given is None):  # Pillow's is 72 of a JPEG that says nothing
+        given = _resolved(picture)
     if not isinstance(given, tuple) or len(given) != 2:
         return None
     try:
@@ -95,11 +98,14 @@ def dpi_of(picture: Pil.Image, turned: bool) -> tuple[float, float] | None:
     return (down, across) if turned else (across, down)
 
 
-def _resolved(picture: Pil.Image) -> bool:
+def _resolved(picture: Pil.Image) -> tuple[float, float] | None:
+    """What EXIF data say in pixels an inch; None where they do not, or give a ratio alone."""
     try:
-        return X_RESOLUTION in picture.getexif()
+        exif = picture.getexif()
+        inches = {2: 1.0, 3: 2.54}[exif.get(RESOLUTION_UNIT, 2)]
+        return float(exif[X_RESOLUTION]) * inches, float(exif[Y_RESOLUTION]) * inches
     except Exception:
-        return False
+        return None
 
 
 def exif_of(picture: Pil.Image, turned: bool) -> tuple[bytes, list[str]]:
@@ -180,11 +186,11 @@ def _opened(exif: bytes) -> Pil.Exif:
 
 
 def packed(exif: Pil.Exif) -> bytes:
-    """EXIF data as bytes; texts keep theirs, which Pillow reads as Latin-1 and would write as ASCII."""
+    """EXIF data as bytes; texts keep theirs, and values have the types that the standard prescribes."""
     for tags in (exif, *([exif.get_ifd(EXIF_FOLDER)] if EXIF_FOLDER in exif else [])):
         for tag, value in list(tags.items()):
             if isinstance(value, str):
-                tags[tag] = value.encode("latin-1", "replace")
-    data = exif.tobytes()
+                tags[tag] = AsStored(value)
+    data = with_types(exif.tobytes())
     _opened(data).get_ifd(EXIF_FOLDER)  # what cannot be read again must not travel
     return data

@@ -13,6 +13,7 @@ from inlay.graph_runtime.events import Warned
 from inlay.nodes.image import load, save
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import IFDRational
 
 MAKE, ORIENTATION, DATE, ARTIST, GPS, EXIF, NOTE, COMMENT = 0x10F, 0x112, 0x132, 0x13B, 0x8825, 0x8769, 0x927C, 0x9286
 PIXELS = np.random.default_rng(0).integers(0, 256, (10, 16, 3), dtype=np.uint8)
@@ -169,6 +170,44 @@ def test_nor_where_they_hide_it_in_exif(tmp_path, tag, kind):
     assert "Euler".encode("utf-16-be") not in data
     assert b"2024:01:02" in data
     assert "record of its work" in said[0]
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_exif_values_have_the_types_of_the_standard(tmp_path, kind):
+    """CIPA DC-008: dates are ASCII (2), comments UNDEFINED (7), the exposure bias SRATIONAL (10)."""
+    told = exif()
+    told.get_ifd(EXIF).update({0x9003: "2024:01:02 03:04:05", 0xA434: "Zo?", COMMENT: b"ASCII\0\0\0hello",
+                               0x9204: IFDRational(3, 2), 0xA300: b"\3"})
+    Pil.fromarray(PIXELS).save(tmp_path / "a.jpg", exif=told.tobytes().replace(b"Zo?", "Zoß".encode("latin-1")))
+    for source in (tmp_path / "a.jpg", kept(tmp_path / "a.jpg", tmp_path, format=kind)[0]):
+        path, _ = kept(source, tmp_path, format=kind)
+        with Pil.open(path) as out:
+            data, said = out.info["exif"].removeprefix(b"Exif\0\0"), out.getexif()
+        assert said.get_ifd(EXIF)[0x9003] == "2024:01:02 03:04:05"
+        assert said.get_ifd(EXIF)[0xA434] == "Zoß"
+        first, = struct.unpack_from(">I" if data[:1] == b"M" else "<I", data, 4)
+        found = folder(data, folder(data, first)[EXIF][1])
+        assert {tag: found[tag][0] for tag in (0x9003, 0xA434, COMMENT, NOTE, 0xA300, 0x9204)} == {
+            0x9003: 2, 0xA434: 2, COMMENT: 7, NOTE: 7, 0xA300: 7, 0x9204: 10}
+
+
+def folder(data, offset):
+    """{tag: (type, value or offset)} of a TIFF's folder."""
+    order = ">" if data[:1] == b"M" else "<"
+    count, = struct.unpack_from(f"{order}H", data, offset)
+    rows = [struct.unpack_from(f"{order}HHII", data, offset + 2 + 12 * row) for row in range(count)]
+    return {tag: (kind, value) for tag, kind, _, value in rows}
+
+
+@pytest.mark.parametrize(("unit", "dots"), [(2, (300, 150)), (3, (762, 381)), (1, None)])
+@pytest.mark.parametrize(("source", "turned"), [("webp", 1), ("png", 6), ("jpg", 6), ("jpg", 1)])
+def test_a_resolution_that_exif_alone_states(tmp_path, unit, dots, source, turned):
+    told = exif(turned)
+    told[0x11A], told[0x11B], told[0x128] = 300, 150, unit
+    Pil.fromarray(PIXELS).save(tmp_path / f"a.{source}", exif=told)
+    with Pil.open(kept(tmp_path / f"a.{source}", tmp_path)[0]) as out:
+        found = out.info.get("dpi")
+    assert found is dots is None or found == pytest.approx(dots if turned == 1 else dots[::-1], abs=0.02)
 
 
 WIDE = "猫, a cat\n" + SETTINGS
