@@ -28,7 +28,7 @@ class Bars:
             TimeRemainingColumn,
         )
 
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, emoji=False)
         self.enabled = enabled
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),

@@ -40,6 +40,13 @@ def test_what_a_stranger_named_cannot_command_the_terminal(capsys):
     assert not {"\x1b", "\x07"} & set(said)
 
 
+def test_words_between_colons_are_not_turned_into_emoji(capsys):
+    with progress.Bars() as bars:
+        bars(Warned("words", "'<lora:x:1>' and [red]brackets[/red] are printed as they are"))
+        bars(NodeProgress("words", 1, 1, None, "loss :fire: 0.1"))
+    assert "'<lora:x:1>' and [red]brackets[/red] are printed as they are" in capsys.readouterr().err
+
+
 def test_what_a_node_keeps_itself_is_announced(tmp_path):
     heard = []
     ctx = Context(out=tmp_path, listeners=(heard.append,))
