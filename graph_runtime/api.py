@@ -15,7 +15,7 @@ from .execute import execute
 from .findings import Report
 from .loading import Loaded, Source, load, pack, shipped
 from .models import ModelDescription, moves_heard_by
-from .paths import home
+from .paths import home, why_unwritable
 from .plan import Plan
 from .session import environment, parse_size, resolve_device, session
 from .waiting import waiting_in
@@ -192,20 +192,11 @@ def _require_room(plan: Plan, out: Path) -> None:
     """
     if not any(step.spec.effects for step in plan.steps):
         return
-    place = out.absolute()
-    try:
-        while not place.exists():
-            if place.is_symlink():
-                raise OSError("a link that leads nowhere, or round and round")
-            place = place.parent
-        usable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
-    except (OSError, ValueError):
-        usable = False
-    if not usable:
+    if why := why_unwritable(out):
         raise WorkflowError.of(
             "--out",
-            found=f"{str(out)!r}: {place} is not a folder that can be written to",
-            expected="an output folder",
+            found=f"{str(out)!r}: {why}",
+            expected="an output folder, with room in it",
             fix="choose another with --out (out=… from Python)",
         )
 

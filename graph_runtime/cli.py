@@ -6,6 +6,7 @@ Exit status: 0 done, 1 a node failed, 2 the input is wrong and nothing ran, 130 
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -37,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in words
     _stop_on_sigterm()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us: there is nobody to tell
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # a stranger's title must not break a terminal that knows less
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -78,6 +82,10 @@ def _main(words: list[str], as_json: bool) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            full = WorkflowError.of("output", found="no room for what is printed", expected="a disk with room",
+                                    fix="make room, or print to another place").problems
+            return _report(as_json, 1, str(full[0]), full)
         _show_traceback(words)
         if (missing := missing_package(error)) is not None:
             lacking = WorkflowError.of(None, found=missing[0], expected=missing[1], fix=missing[2])

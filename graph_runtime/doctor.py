@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from .paths import home
+from .paths import home, why_unwritable
 from .tested import TESTED, newer, older
 
 PYTHON = (3, 11)
@@ -144,8 +144,8 @@ def _existing(path: Path) -> Path:
 def _disk(name: str, path: Path, variable: str) -> Finding:
     place = _existing(path)
     free = shutil.disk_usage(place).free
-    if not os.access(place, os.W_OK):
-        return Finding(name, False, f"{path}: cannot be written", f"set {variable} to a folder of yours")
+    if why := why_unwritable(path):
+        return Finding(name, False, f"{path}: {why}", f"set {variable} to a folder of yours")
     enough = free >= ENOUGH_DISK
     return Finding(name, True if enough else None, f"{path}, {_gib(free)} free",
                    "" if enough else f"large models need more: set {variable} to a larger disk")
@@ -207,6 +207,6 @@ def _damage(path: Path) -> str:
 
 def _writable(out: Path) -> Finding:
     place = _existing(out)
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        return Finding("output", False, f"{out.absolute()}: cannot be written", "name another folder with --out")
+    if why := why_unwritable(out):
+        return Finding("output", False, f"{out.absolute()}: {why}", "name another folder with --out")
     return Finding("output", True, f"{out.absolute()}, {_gib(shutil.disk_usage(place).free)} free")

@@ -97,9 +97,10 @@ def load(
     """
     registry = _registry(nodes)
     folders = [expand(inputs)] if inputs is not None else []
-    if folders and not exists(folders[0] / "."):
+    if folders and not (exists(folders[0]) and folders[0].is_dir()):
+        what = "a file, not a folder" if exists(folders[0]) else "no such folder"
         raise WorkflowError.of(
-            "inputs", found=f"no such folder: {str(inputs)!r}", expected="an input folder", fix="check --inputs"
+            "inputs", found=f"{what}: {str(inputs)!r}", expected="an input folder", fix="check --inputs"
         )
     files: dict[Override, dict[str, str]] = {}
     if isinstance(source, Workflow):

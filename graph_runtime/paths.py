@@ -6,6 +6,7 @@ What the user typed is the user's own word and is not restricted.
 
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,29 @@ def exists(path: Path) -> bool:
         return False
 
 
+def why_unwritable(folder: Path, room: int = 2**16) -> str:
+    """Why no file of `room` bytes can be written below a folder that is there or would be made; empty where one can.
+
+    It is tried, with a file that has no name: permissions do not tell of full disks, nor of what the system keeps.
+    """
+    place = folder
+    try:
+        if "\0" in str(folder):
+            raise OSError("a name with a NUL")
+        place = folder.absolute()
+        while not place.exists():
+            if place.is_symlink():
+                raise OSError("a link that leads nowhere, or round and round")
+            place = place.parent
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            return f"{place} is not a folder that can be written to"
+        with tempfile.TemporaryFile(dir=place, prefix=".inlay-") as probe:
+            probe.write(bytes(room))
+    except (OSError, ValueError) as error:
+        return f"nothing can be written to {place}: {getattr(error, 'strerror', None) or error}"
+    return ""
+
+
 def resolve_inside(path: str, roots: Sequence[Path]) -> Path:
     """The real path of `path` if it lies below one of `roots` once every link is followed.
 
@@ -56,7 +80,9 @@ def resolve_inside(path: str, roots: Sequence[Path]) -> Path:
         BadInput: empty, holds a NUL, or leads out of every root; says whether a link or `..` did it.
     """
     if not is_possible(path):
-        raise BadInput(None, found=ascii(path), expected="a path", fix="name a file")
+        odd = ", with bytes that are no UTF-8" if "\0" not in path and path else ""
+        raise BadInput(None, found=ascii(path) + odd, expected="a path",
+                       fix="rename the file" if odd else "name a file")
     candidates = [root / path for root in roots]
     inside = [
         (candidate, real)

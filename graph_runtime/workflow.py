@@ -119,7 +119,9 @@ def decode(data: bytes | str, name: str = "workflow") -> Any:
             None,
             found=f"bytes in {name} that are not UTF-8 (at {error.start})",
             expected="a JSON text file in UTF-8",
-            fix="name a .json workflow, a picture that inlay saved, or a shipped workflow",
+            fix="it is UTF-16, as some Windows programs write: save it as UTF-8"
+            if isinstance(data, bytes) and data[:2] in (b"\xff\xfe", b"\xfe\xff")
+            else "name a .json workflow, a picture that inlay saved, or a shipped workflow",
         ) from None
     if (depth := _depth(text)) > MAX_DEPTH:
         raise WorkflowError.of(

@@ -8,7 +8,7 @@ from ..graph_runtime.errors import shorten
 from ..graph_runtime.notices import notice
 from ._hub_client import Listing, Wanted, download, listing
 from ._model_files import PICKLES, pickled
-from ._source import HUB_ID, near_local, not_here
+from ._source import HUB_ID, is_there, near_local, not_here
 
 #: What diffusers' and peft's tools call it, and ours.
 USUAL = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors", "lora.safetensors")
@@ -62,6 +62,9 @@ def locate_lora(source: str, revision: str | None = None) -> LoraSource:
         return LoraSource(str(_local(path)))
     if HUB_ID.fullmatch(source):
         return _cached(source, revision)
+    if is_there(source):
+        raise ModelError("source", found=f"{shorten(source)}, which is there and is no LoRA", expected="a .safetensors "
+                         "file, or a folder with one in it", fix=f"name the file; a folder as ./{source}")
     raise ModelError("source", found=shorten(source), expected="a .safetensors file that exists, or a hub id such as "
                      "'owner/name'", fix="a path must exist where it is looked for")
 

@@ -236,7 +236,7 @@ def timesteps(count: int, steps: int, spacing: Spacing, offset: int = 0) -> tupl
     """
     if steps > count:
         raise BadInput("steps", found=str(steps), expected=f"at most {count}, as the model was trained",
-                       fix=f"use {min(count, 50)} or fewer")
+                       fix=f"use {count} or fewer; {min(count, 50)} are usual")
     if spacing == "leading":
         times = [i * (count // steps) + offset for i in range(steps)][::-1]
     elif spacing == "linspace":

@@ -161,7 +161,7 @@ def solver(config: Mapping[str, Any], *, kind: Kind, steps: int) -> SolverSchedu
     table = alphas_cumprod(config)
     if not 1 <= steps <= len(table):
         raise BadInput("steps", found=str(steps), expected=f"1 to {len(table)}, as the model was trained",
-                       fix=f"use {min(len(table), 50)} or fewer")
+                       fix=f"use {len(table)} or fewer; {min(len(table), 50)} are usual")
     made = SolverSchedule(MappingProxyType(dict(config)), kind, steps)
     with torch.inference_mode(False):
         scheduler = made.begin().scheduler

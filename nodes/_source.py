@@ -1,5 +1,6 @@
 """From what a person typed to where the model is: an embedded name, a folder, a single file or a hub id."""
 
+import os
 import re
 from difflib import get_close_matches
 from itertools import islice
@@ -45,9 +46,18 @@ def locate(source: str, *, revision: str | None = None, variant: str | None = No
         raise ModelError("source", found=f"{shorten(source)}, a Windows path", expected="a path on this "
                          "machine, with /", fix="check the path: nothing is there, with / either")
     names = [name for name, (_, kind) in EMBEDDED.items() if kind == family]
+    if is_there(source):
+        raise ModelError("source", found=f"{shorten(source)}, which is there and is no model",
+                         expected="a diffusers folder, with a model_index.json in it, or a .safetensors file",
+                         fix=f"name the folder that holds model_index.json; ./{source} names this one all the same")
     raise ModelError("source", found=shorten(source), expected=", ".join([*map(repr, names), "a hub id such as "
                      "'owner/name'"]) + ", a diffusers folder or a .safetensors file that exists",
                      fix=f"{did_you_mean(source, [*names, *_beside()])}; a path must exist where it is looked for")
+
+
+def is_there(source: str) -> bool:
+    """True where a relative name that is no model's stands for something on this machine."""
+    return bool(source) and any(os.path.exists(root / source) for root in places())
 
 
 def not_here(name: str, near: str) -> str:

@@ -137,6 +137,14 @@ def test_an_output_folder_that_is_a_file(tmp_path):
     assert "--out" in finding.fix
 
 
+def test_a_home_that_is_a_file(monkeypatch, tmp_path):
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("INLAY_HOME", str(tmp_path / "home"))
+    finding = by_name(diagnose(tmp_path))["INLAY_HOME"]
+    assert finding.ok is False
+    assert "not a folder" in finding.detail
+
+
 def test_a_check_that_fails_is_a_finding(monkeypatch):
     def python():
         raise OSError("strange")
