@@ -43,7 +43,6 @@ def test_what_a_stranger_named_cannot_command_the_terminal(capsys):
 def test_words_between_colons_are_not_turned_into_emoji(capsys):
     with progress.Bars() as bars:
         bars(Warned("words", "'<lora:x:1>' and [red]brackets[/red] are printed as they are"))
-        bars(NodeProgress("words", 1, 1, None, "loss :fire: 0.1"))
     assert "'<lora:x:1>' and [red]brackets[/red] are printed as they are" in capsys.readouterr().err
 
 
