@@ -9,6 +9,8 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
 from .digests import digest
@@ -17,6 +19,7 @@ from .names import is_possible
 from .spec import PathRole
 
 MODEL_FILES = 5000  # more below a folder, and it is no model
+NEIGHBOURS = 2000  # names in a folder among which a misspelt one is looked for
 GLOB = frozenset("*?[")
 WEIGHTS = frozenset({".safetensors", ".ckpt", ".bin", ".pt", ".pth"})
 
@@ -30,6 +33,16 @@ def home() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "inlay"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "inlay"
+
+
+def _meant(path: Path) -> str:
+    """A question after what lies beside a missing file and is called nearly so; empty where nothing is."""
+    try:
+        names = {entry.name.lower(): entry.name for entry in islice(path.parent.iterdir(), NEIGHBOURS)}
+    except OSError:
+        return ""
+    near = get_close_matches(path.name.lower(), names, n=1, cutoff=0.7) if len(path.name) <= 64 else []
+    return f"did you mean {shorten(names[near[0]])}? Otherwise " if near else ""
 
 
 def expand(text: str | os.PathLike[str]) -> Path:
@@ -146,7 +159,7 @@ class Reader:
             windows = ", a Windows path" if "\\" in value else ""
             raise BadInput(
                 None, found=f"no such file: {shown}{windows}", expected="a file that exists",
-                fix=f"put it there, or correct the path: looked for {path}"
+                fix=(_meant(path) if trusted else "") + f"put it there, or correct the path: looked for {path}"
             ) from None
         except (OSError, ValueError) as error:
             raise BadInput(

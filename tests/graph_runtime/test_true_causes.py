@@ -181,3 +181,14 @@ def test_the_package_of_a_node_is_recorded(toys, monkeypatch):
     from inlay.graph_runtime.loading import pack
 
     assert recall.package_of(pack()["image.load"]) == ""
+
+
+@pytest.mark.parametrize(("typed", "near"), [("Room.png", "room.png"), ("rom.png", "room.png"), ("zebra.png", None)])
+def test_a_misspelt_file_is_answered_with_its_neighbour(tmp_path, typed, near):
+    Image.new("RGB", (4, 4)).save(tmp_path / "room.png")
+    raw = {"format": 1, "nodes": {"a": {"type": "image.load", "params": {"path": "x.png"}}}}
+    problems = inlay.check(raw, inputs=tmp_path, set={"a.path": str(tmp_path / typed)})
+    problem = next(problem for problem in problems if problem.where == "a.path")
+    assert problem.found.startswith("no such file")
+    assert ("did you mean" in problem.fix) == (near is not None)
+    assert near is None or f"'{near}'" in problem.fix

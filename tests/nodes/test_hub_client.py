@@ -205,7 +205,7 @@ def test_a_misspelt_folder_is_offered(hub, shared_sd, tmp_path):
     (tmp_path / "models").mkdir()
     shutil.copytree(shared_sd, tmp_path / "models" / "sd15")
     with looking_in((tmp_path,)), hearing() as said:
-        for source in ("models/sd51", "modles/sd15"):
+        for source in ("models/sd51", "modles/sd15", "Models/SD15"):
             with pytest.raises(ModelError) as caught:
                 stable_diffusion(source).vae.load("cpu")
             assert "did you mean 'models/sd15'" in caught.value.fix

@@ -228,6 +228,7 @@ def test_weights_that_do_not_fit_their_configuration(tiny):
     ("dolhouse", "did you mean 'dollhouse'"), ("/nowhere/at/all", "does not exist"), ("a/b/c", "a hub id"),
     ("", "a hub id"), ("../secret", "a hub id"), ("{folder}/nothere", "did you mean 'sd'"),
     ("{folder}/sd/unet/config.json", "the file config.json"), ("{folder}", "no unet/"),
+    ("{folder}/sd/unet", "name the folder that holds model_index.json: .*/sd"),
 ])
 def test_sources_that_name_nothing(shared_sd, source, message):
     source = source.replace("{folder}/nothere", f"{shared_sd.parent}/sdd").replace("{folder}", str(shared_sd.parent))
