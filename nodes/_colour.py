@@ -18,6 +18,7 @@ from ._icc import SRGB_CURVE, SRGB_PRIMARIES, Curve, Numbers, Point, Shaper, mat
 Array = NDArray[np.float32]
 ALIKE = 2 / 255  # how far a space may be from sRGB, at any colour, and count as sRGB
 GAMMA_OF_SRGB = (45_000, 46_000)  # PNG's gAMA of an sRGB picture is 45455 (PNG 3rd edition, table 20)
+GAMMAS = (1_000, 10_000_000)  # beyond, a gAMA is a slip
 ROWS = 256  # pictures are converted by so many rows at a time
 ADOBE: tuple[Point, ...] = ((0.3127, 0.3290), (0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
 PRIMARIES: dict[int, tuple[Point, ...]] = {  # ITU-T H.273, table 2
@@ -93,9 +94,10 @@ def _looked_at(colour: Colour) -> tuple[Space | None, bool]:
 
 def _declared(colour: Colour) -> Space | None:
     """In the order of the PNG specification: cICP, ICC, sRGB, gAMA and cHRM; EXIF last."""
-    if cicp := colour.chunk(b"cICP", 4):
-        points, curve = PRIMARIES.get(cicp[0]), TRANSFERS.get(cicp[1])
-        return None if points is None or curve is None else Shaper(matrix_of(points), (curve,) * 3)
+    if coded := _coded(colour):
+        return coded
+    if is_high_dynamic_range(colour):
+        return None
     if colour.icc:
         try:
             return shaper_of(colour.icc) or Tables(colour.icc)
@@ -105,7 +107,8 @@ def _declared(colour: Colour) -> Space | None:
         return None
     gamma, points = colour.chunk(b"gAMA", 4), SRGB_PRIMARIES
     number = int.from_bytes(gamma, "big")
-    curve = SRGB_CURVE if not number or GAMMA_OF_SRGB[0] <= number <= GAMMA_OF_SRGB[1] else Curve(100_000 / number)
+    srgb = GAMMA_OF_SRGB[0] <= number <= GAMMA_OF_SRGB[1] or not GAMMAS[0] <= number <= GAMMAS[1]
+    curve = SRGB_CURVE if srgb else Curve(100_000 / number)
     if chrm := colour.chunk(b"cHRM", 32):
         values = [value / 100_000 for value in struct.unpack(">8I", chrm)]
         points = tuple(zip(values[::2], values[1::2], strict=True))
@@ -115,6 +118,13 @@ def _declared(colour: Colour) -> Space | None:
         return Shaper(matrix_of(points), (curve,) * 3)
     except ValueError:
         return None
+
+
+def _coded(colour: Colour) -> Shaper | None:
+    """The space of a cICP; None where there is none, or its numbers stand for nothing that is known here."""
+    cicp = colour.chunk(b"cICP", 4) or bytes(4)
+    points, curve = PRIMARIES.get(cicp[0]), TRANSFERS.get(cicp[1])
+    return None if points is None or curve is None else Shaper(matrix_of(points), (curve,) * 3)
 
 
 def is_high_dynamic_range(colour: Colour) -> bool:
@@ -222,7 +232,8 @@ def icc_for(colour: Colour, grey: bool = False) -> bytes:
 
     Written anew from gAMA and cHRM, cICP or EXIF, and for the grey profile of a picture that is no longer grey.
     """
-    if colour.icc and not colour.chunk(b"cICP", 4) and (model_of(colour.icc) == "RGB" or grey):
+    overruled = _coded(colour) or is_high_dynamic_range(colour)
+    if colour.icc and not overruled and (model_of(colour.icc) == "RGB" or grey):
         return colour.icc
     space = space_of(colour)
     if isinstance(space, Tables):  # of a grey picture

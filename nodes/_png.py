@@ -16,6 +16,7 @@ COLOUR_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
 ROWS = 64  # filtered and compressed at a time
 MOST_ICC, MOST_TEXT = 32 * 2**20, 2**20  # bytes, decompressed; the latter is Pillow's own limit
+LEAST = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9}  # bytes; of fewer Pillow refuses the picture
 MOST_COLOUR = 32  # bytes of the longest of the chunks above
 
 
@@ -58,6 +59,8 @@ def slimmed(path: Path) -> tuple[io.BytesIO, bytes, list[str]]:
             left += [] if icc else ["a colour profile that is damaged or too large"]
         elif name in (b"zTXt", b"iTXt") and _is_too_much(name, data):
             left.append(f"the text {data.partition(bytes(1))[0][:40].decode('latin-1')!r}, too long or damaged")
+        elif len(data) < LEAST.get(name, 0):
+            left.append(f"a {name.decode()} chunk of {len(data)} bytes, which breaks off")
         else:
             out.append(_chunk(name, data))
     return io.BytesIO(b"".join(out)), icc, left

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import inlay
 import numpy as np
@@ -86,6 +87,9 @@ def chrm(primaries, white=(0.3127, 0.3290)):
     ([(b"gAMA", chunk(100_000))], icc("x", SRGB, 1.0)), ([(b"gAMA", chunk(45_455))], None),
     ([(b"gAMA", chunk(45_455)), (b"cHRM", chrm(SRGB))], None), ([(b"cHRM", chrm(P3))], icc("x", P3)),
     ([(b"sRGB", b"\0"), (b"gAMA", chunk(100_000))], None), ([(b"gAMA", chunk(0))], None),
+    ([(b"gAMA", chunk(1))], None), ([(b"gAMA", chunk(2**31 - 1))], None),
+    ([(b"cICP", bytes([2, 2, 0, 1])), (b"cHRM", chrm(P3))], icc("x", P3)),
+    ([(b"cICP", bytes([2, 13, 0, 1])), (b"iCCP", b"x\0\0" + zlib.compress(icc("x", P3)))], icc("x", P3)),
     ([(b"gAMA", chunk(55_556)), (b"cHRM", chrm(PROPHOTO, D50_WHITE))], icc("x", PROPHOTO, 1.8, D50_WHITE)),
     ([(b"cICP", bytes([12, 13, 0, 1])), (b"gAMA", chunk(100_000))], icc("x", P3)), ([(b"cHRM", bytes(32))], None)])
 def test_what_pngs_say_in_their_own_words(tmp_path, extra, like):
