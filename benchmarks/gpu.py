@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All three parts."""
     import torch
-    from gpu_jobs import Bench, peak_of
+    from gpu_jobs import Bench, Row, failed, peak_of
     from gpu_shapes import SD15, TINY
     from gpu_workflows import compare_all
 
@@ -72,13 +72,16 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         end = began + 60 * options.minutes * sum(SHARES[part] for part in parts)
         return lambda: end - time.monotonic()
 
-    found: dict[str, Any] = {"card": name, "peak_tflops": peak, **versions()}
+    found: dict[str, Any] = {"card": name, "peak_tflops": peak, "dtype": options.dtype, **versions()}
     found["tests"] = run_tests(options.rehearse, until("tests")())
     few, steps = ({"zero_shot_inpaint": ("float32", "bfloat16")}, 2) if options.rehearse else (None, 10)
     rows = compare_all(device, options.out / "pictures", until("tests", "workflows"), few, steps)
     found["workflows"] = [dataclasses.asdict(row) for row in rows]
-    bench = Bench(TINY if options.rehearse else SD15, device, options.dtype, until(*SHARES), not options.rehearse)
-    found["jobs"] = [dataclasses.asdict(row.against(peak)) for row in bench.run()]
+    try:
+        bench = Bench(TINY if options.rehearse else SD15, device, options.dtype, until(*SHARES), not options.rehearse)
+        found["jobs"] = [dataclasses.asdict(row.against(peak)) for row in bench.run()]
+    except Exception as error:  # what was measured before is written all the same
+        found["jobs"] = [dataclasses.asdict(Row("all", note=failed(error)))]
     found["seconds"] = round(time.monotonic() - began, 1)
     return found
 
@@ -89,22 +92,34 @@ def versions() -> dict[str, str]:
 
     commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True,
                             check=False).stdout.strip()
-    return {"torch": torch.__version__, "cuda": str(torch.version.cuda),
+    tf32 = [name for name, on in (("convolutions", torch.backends.cudnn.allow_tf32),
+                                  ("products", torch.backends.cuda.matmul.allow_tf32)) if on]
+    return {"torch": torch.__version__, "cuda": str(torch.version.cuda), "tf32": " and ".join(tf32) or "nothing",
             **{name: importlib.metadata.version(name) for name in ("diffusers", "transformers", "peft")},
             "commit": commit or "unknown"}
 
 
 def run_tests(rehearse: bool, seconds: float) -> dict[str, Any]:
-    """The tests marked `cuda`; a rehearsal only collects them."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "cuda", "-p", "no:cacheprovider",
-               "tests/test_cuda.py", *(["--collect-only"] if rehearse else [])]
+    """The tests marked `cuda`; a rehearsal only collects them. Where time is short, what the first of them say."""
+    command = [sys.executable, "-u", "-m", "pytest", "-v", "-m", "cuda", "-p", "no:cacheprovider",
+               "tests/test_cuda.py", *(["--collect-only", "-q"] if rehearse else [])]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=max(1.0, seconds), check=False)
-    except subprocess.TimeoutExpired:
-        return {"passed": False, "summary": f"not finished after {seconds:.0f} s"}
+    except subprocess.TimeoutExpired as late:
+        said = late.stdout or b""
+        return unfinished(said.decode(errors="replace") if isinstance(said, bytes) else said, seconds)
     lines = [line for line in done.stdout.splitlines() if line.strip()] or done.stderr.splitlines()[-1:] or ["nothing"]
     failures = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
     return {"passed": done.returncode == 0, "summary": lines[-1].strip("= "), "failures": failures}
+
+
+def unfinished(said: str, seconds: float) -> dict[str, Any]:
+    """What the tests had said, a line each, when their time was over."""
+    ends = [(line, words[1]) for line in said.splitlines() if "::" in line and len(words := line.split()) > 1]
+    passed = sum(end == "PASSED" for _, end in ends)
+    failures = [line.strip() for line, end in ends if end in ("FAILED", "ERROR")]
+    return {"passed": bool(passed) and not failures, "failures": failures,
+            "summary": f"not finished after {seconds:.0f} s: {passed} passed, {len(failures)} failed so far"}
 
 
 def as_markdown(found: dict[str, Any]) -> str:
@@ -113,22 +128,25 @@ def as_markdown(found: dict[str, Any]) -> str:
     known = found["peak_tflops"]
     floor = f"floors at {known:.0f} TFLOP/s" if known else "no floors: this card's peak is unknown, give --peak"
     lines = [f"# {found['card']}", "", f"{about}, commit {found['commit']}; {found['seconds']:.0f} s in all; {floor}.",
+             f"float32 on the GPU is TF32 in {found['tf32']}. Models of the jobs: {found['dtype']}.",
              "", f"Tests that need a GPU: {found['tests']['summary']}.",
              *[f"- {line}" for line in found["tests"].get("failures", [])],
-             "", "| job | seconds | peak GiB | evaluations | a second | floor, s | share of the floor | |",
+             "", "| job | seconds | peak GiB | evaluations | of them a second | floor, s | floor / seconds | |",
              "|---|---|---|---|---|---|---|---|"]
     for row in found["jobs"]:
         rate = row["evaluations"] / row["seconds"] if row["evaluations"] and row["seconds"] else 0
         share = f"{row['share']:.0%}" if row["share"] else "–"
         lines.append(_line(row["job"], _number(row["seconds"], 3), _number(row["peak_gib"], 2),
                            row["evaluations"] or "–", _number(rate, 1), _number(row["floor"], 3), share, row["note"]))
-    lines += ["", "| workflow | precision | seconds | PSNR, dB | change outside the mask | |",
-              "|---|---|---|---|---|---|"]
+    lines += ["", "PSNR is against the CPU in float32; the largest change outside the mask is in 8-bit levels.",
+              "", "| workflow | precision | seconds | PSNR, dB | change outside the mask | the same pixels again | |",
+              "|---|---|---|---|---|---|---|"]
     for row in found["workflows"]:
         psnr = row["psnr"]
         shown = "–" if psnr is None else "equal" if math.isinf(psnr) else f"{psnr:.1f}"
         lines.append(_line(row["workflow"], row["dtype"], _number(row["seconds"], 1), shown,
-                           "–" if row["outside"] is None else row["outside"], row["note"]))
+                           "–" if row["outside"] is None else row["outside"],
+                           {None: "–", True: "yes", False: "no"}[row["same"]], row["note"]))
     return "\n".join(lines) + "\n"
 
 

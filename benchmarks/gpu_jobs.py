@@ -3,6 +3,7 @@
 The floors are TFLOP counted by hand for 512² (one evaluation 0.80, with the way back to the embedding 1.67).
 """
 
+import re
 import statistics
 import tempfile
 import time
@@ -54,7 +55,12 @@ class Row:
 
 def peak_of(name: str) -> float:
     """TFLOP/s that large products reach on a card; 0 where it is not known."""
-    return next((value * REACHED for part, value in PEAKS.items() if part in name), 0.0)
+    return next((value * REACHED for part, value in PEAKS.items() if re.search(rf"\b{part}\b", name)), 0.0)
+
+
+def failed(error: Exception) -> str:
+    """A row's note of an error."""
+    return f"failed: {type(error).__name__}: {''.join(str(error).splitlines()[:1])[:200]}".rstrip()
 
 
 @dataclass
@@ -101,7 +107,7 @@ class Bench:
             try:
                 self.rows.append(job(name, z))
             except Exception as error:  # the next job may work, and the table says which did not
-                self.rows.append(Row(name, note=f"failed: {type(error).__name__}: {str(error).splitlines()[0][:200]}"))
+                self.rows.append(Row(name, note=failed(error)))
             self.ctx.models.evict_idle("the next job")
         return self.rows
 

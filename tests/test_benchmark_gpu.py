@@ -34,11 +34,43 @@ def test_floors_are_those_of_the_card(gpu):
 
     assert peak_of("NVIDIA H100 80GB HBM3") == pytest.approx(790, rel=0.01)
     assert peak_of("NVIDIA A100-SXM4-80GB") == pytest.approx(250, rel=0.01)
-    assert peak_of("a card of tomorrow") == 0
+    assert peak_of("NVIDIA GeForce RTX 4090") == pytest.approx(132, rel=0.01)
+    assert peak_of("a card of tomorrow") == peak_of("NVIDIA RTX A1000 Laptop GPU") == 0
     row = Row("null-space", 0.07, tflop=28.0).against(790)
     assert row.floor == pytest.approx(0.0354, rel=0.01)
     assert row.share == pytest.approx(0.506, rel=0.01)
     assert Row("unknown", 1.0, tflop=28.0).against(0).share == 0
+
+
+def test_tests_whose_time_is_over_tell_what_they_had_found(gpu):
+    said = """collected 47 items
+tests/test_cuda.py::test_one[real-float32] PASSED        [  2%]
+tests/test_cuda.py::test_one[real-float16] FAILED        [  4%]
+tests/test_cuda.py::test_two PASSED                      [  6%]
+tests/test_cuda.py::test_three """
+    found = gpu.unfinished(said, 120)
+    assert not found["passed"]
+    assert found["summary"] == "not finished after 120 s: 2 passed, 1 failed so far"
+    assert found["failures"] == ["tests/test_cuda.py::test_one[real-float16] FAILED        [  4%]"]
+    assert gpu.unfinished(said.replace("FAILED", "PASSED"), 120)["passed"]
+    assert not gpu.unfinished("", 1)["passed"]  # none had its turn
+
+
+def test_what_was_measured_is_written_though_the_models_of_the_jobs_fail(gpu, tmp_path, monkeypatch):
+    import gpu_jobs
+    import gpu_workflows
+
+    def broken(*_):
+        raise NotImplementedError
+
+    monkeypatch.setattr(gpu_jobs, "random_model", broken)
+    row = gpu_workflows.Compared("zero_shot_inpaint", "float32", 1.5, 50.0, 0, same=False)
+    monkeypatch.setattr(gpu_workflows, "compare_all", lambda *_: [row])
+    monkeypatch.setattr(gpu, "run_tests", lambda rehearse, seconds: {"passed": True, "summary": "3 passed"})
+    assert gpu.main(["--out", str(tmp_path), "--rehearse"]) == 1
+    text = (tmp_path / "gpu.md").read_text()
+    assert "| failed: NotImplementedError: |" in text
+    assert "| zero_shot_inpaint | float32 | 1.5 | 50.0 | 0 | no |  |" in text
 
 
 @pytest.mark.slow
@@ -67,6 +99,7 @@ def test_its_own_way_on_a_simulated_card(gpu, tmp_path, monkeypatch, capsys):
     assert by_name["TTIS"] == 50 + 50 + 250  # unconditional, the step itself, iterations
     assert by_name["BAM edit"] == 175  # 300 in three whole chains
     assert [(row["dtype"], row["outside"]) for row in found["workflows"]] == [("auto", 0), ("bfloat16", 0)]
+    assert [row["same"] for row in found["workflows"]] == [True, None]
     text = (tmp_path / "gpu.md").read_text()
     assert text.startswith("# Simulated H100")
     assert "null-space, 30 steps, no prompt | " in text
