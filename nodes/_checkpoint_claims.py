@@ -67,9 +67,10 @@ def marks_of(header: Mapping[str, Any], name: str, read: tuple[str, ...]) -> Mar
         notes.append(f"prediction_type = {clean(said)[:40]!r} (not known here)")
     architecture = texts.get("modelspec.architecture", "").lower()
     family = next((family for start, family in ARCHITECTURES if architecture.startswith(start)), None)
-    if family is not None and family not in ("Stable Diffusion 1.x", "Stable Diffusion 2.x"):
-        notes.append(f"modelspec.architecture says {family}, but its layers are those of Stable Diffusion 1.x or 2.x: "
-                     "the layers decide")
+    second = any(key.startswith("cond_stage_model.model.") for key in header)  # OpenCLIP
+    own = f"Stable Diffusion {2 if second else 1}.x"
+    if family not in (None, own):
+        notes.append(f"modelspec.architecture says {family}, but its layers are those of {own}: the layers decide")
     match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", texts.get("modelspec.resolution", ""))
     side = int(match[1]) if match and match[1] == match[2] and int(match[1]) % 8 == 0 else None
     notes += _groups(header, read)

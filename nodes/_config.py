@@ -86,6 +86,17 @@ class Settings:
             raise self.refused(key, value, f"a list of 1 to {longest} numbers from {low:g} to {high:g}")
         return tuple(map(float, value))
 
+    def flag(self, key: str, default: bool) -> bool:
+        """True or false; `default` where the key is absent or null.
+
+        Raises:
+            ModelError: it is something else, such as the text "false".
+        """
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise self.refused(key, value, "true or false")
+        return default if value is None else value
+
     def text(self, key: str, default: str) -> str:
         """A text; `default` where the key is absent.
 

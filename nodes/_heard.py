@@ -216,7 +216,7 @@ CHECKPOINT: Table = MappingProxyType(_table(
     ("used", "ᾱ is shifted so that it ends at 0", "ztsnr"),
     ("used", "what the UNet predicts", "modelspec.prediction_type prediction_type"),
     ("refused", "EDM has no betas", "edm_vpred.sigma_max edm_vpred.sigma_min edm_mean edm_std"),
-    ("refused", "another family", "modelspec.architecture"),
+    ("named", "another family than that of the layers, which decide", "modelspec.architecture"),
     ("used", "side of the pictures it was trained on", "modelspec.resolution"),
     ("used", "betas of its own, where they are not Stable Diffusion's", "betas"),
     ("used", "the latents' scaling factor", "scale_factor"),

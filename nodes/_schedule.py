@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput
+from ..graph_runtime.errors import shorten
 from ._config import Settings
+from ._heard import NOTHING, SCHEDULER
 
 Spacing = Literal["leading", "linspace", "trailing"]
 Variance = Literal["ddim", "ddnm"]
@@ -153,7 +155,7 @@ def ddim(config: Mapping[str, Any], *, steps: int, eta: float = 0.85, spacing: S
         raise BadInput("eta", found=str(eta), expected="0 (deterministic) to 1 (as much noise as DDPM)",
                        fix="the paper uses 0.85")
     times = timesteps(len(table), steps, spacing, steps_offset(config))
-    final = 1.0 if final_alpha == "one" or config.get("set_alpha_to_one", True) else float(table[0])
+    final = 1.0 if final_alpha == "one" or _settings(config).flag("set_alpha_to_one", True) else float(table[0])
     alphas = tuple(float(table[t]) for t in times)
     if prediction == "epsilon" and alphas[0] == 0:
         raise BadInput("scheduler", found="a schedule that begins at pure noise (zero terminal SNR) with a model that "
@@ -184,6 +186,10 @@ def alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
     if kind.startswith(OWN_NOISE) or not (told or kind.startswith(OF_BETAS)) or "Flow" in kind or "EDM" in kind:
         raise BadInput("scheduler", found=f"a {kind}", expected="a scheduler with betas (DDIM, PNDM, Euler, DPM …)",
                        fix="flow-matching and EDM models are not supported: use Stable Diffusion 1.x or 2.x")
+    for key, value in config.items():
+        if (entry := SCHEDULER.get(key)) is not None and entry.use == "refused" and value not in NOTHING:
+            raise BadInput("scheduler", found=f"{key} = {shorten(value)} in scheduler_config.json",
+                           expected=f"a scheduler without it: {entry.what}", fix="use Stable Diffusion 1.x or 2.x")
     count = said.whole("num_train_timesteps", 1000, 1, MAX_TIMESTEPS)
     start, end = said.number("beta_start", 0.0001, 0, 1), said.number("beta_end", 0.02, 0, 1)
     schedule = config.get("beta_schedule", "linear")
@@ -199,7 +205,7 @@ def alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
     else:
         raise BadInput("scheduler", found=f"the beta schedule {schedule!r}",
                        expected="linear, scaled_linear, squaredcos_cap_v2 or trained_betas", fix="use another model")
-    if config.get("rescale_betas_zero_snr"):
+    if said.flag("rescale_betas_zero_snr", False):
         betas = _zero_terminal_snr(betas)
     table = torch.cumprod(1.0 - betas, dim=0).double()
     if table.numel() == 0 or not ((table >= 0) & (table < 1)).all():

@@ -73,6 +73,7 @@ def test_the_metadata_says_what_is_predicted(tmp_path, text, wanted):
     ({"v_pred": MARK}, {"modelspec.prediction_type": "epsilon"}, "marker"),
     ({}, {"modelspec.prediction_type": "psychic"}, "psychic"),
     ({}, {"modelspec.architecture": "stable-diffusion-xl-v1-base"}, "SDXL"),
+    ({}, {"modelspec.architecture": "stable-diffusion-v2-768-v"}, "says Stable Diffusion 2.x"),
     ({"model_ema.diffusion_modelinput_blocks00weight": torch.zeros(2)}, {}, "model_ema.* (1 tensors"),
     ({"control_model.x": torch.zeros(2), "control_model.y": torch.zeros(2)}, {}, "control_model (2 tensors"),
     ({"embedding_manager.x": torch.zeros(2)}, {}, "embedding_manager (1 tensor "),

@@ -128,6 +128,9 @@ def test_zero_terminal_snr():
     ({"prediction_type": "flow"}, {}, "scheduler", "'flow'"),
     ({"beta_schedule": "sigmoid"}, {}, "scheduler", "'sigmoid'"),
     ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, {}, "scheduler", "FlowMatch"),
+    ({"use_flow_sigmas": True}, {}, "scheduler", "use_flow_sigmas = True"),
+    ({"rescale_betas_zero_snr": "false"}, {}, "scheduler", "rescale_betas_zero_snr = 'false'"),
+    ({"set_alpha_to_one": "false"}, {"final_alpha": "config"}, "scheduler", "set_alpha_to_one = 'false'"),
     ({"trained_betas": [0.1, 2.0]}, {"steps": 1}, "scheduler", "betas"),
 ])
 def test_what_makes_no_schedule_is_named(config, change, port, found):
