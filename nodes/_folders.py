@@ -142,7 +142,8 @@ def _kind(entry: Path) -> str:
 def signed(head: bytes) -> str:
     """What a file is by its first 32 bytes, of what people try to open most often; else nothing."""
     kind = {"HEIC": "a HEIC photo", "AVIF": "an AVIF picture"}.get(brand(head), "")
-    return kind or next((name for mark, name in SIGNATURES.items() if mark in head), "")
+    return kind or next((name for mark, name in SIGNATURES.items()
+                         if (head.startswith(mark) if mark[0] == 0 else mark in head)), "")
 
 
 def natural_key(path: Path) -> list[tuple[int, int, str]]:

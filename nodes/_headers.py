@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ..graph_runtime import BadInput
 from ._folders import find_pictures, read_each
-from ._modes import EIGHT_BIT, refused
+from ._modes import EIGHT_BIT, refuse_planes, refused
 from ._pictures import MAX_BATCH_PIXELS, open_picture, picture_size
 
 
@@ -57,6 +57,7 @@ def header(path: Path) -> Header:
     """
     width, height = picture_size(path)
     with open_picture(path) as picture:
+        refuse_planes(path, picture)
         mode, transparent = picture.mode, "transparency" in picture.info
     if mode not in EIGHT_BIT and not mode.startswith("I"):
         raise refused(path, f"Pillow mode {mode!r}")

@@ -16,7 +16,7 @@ from ._profile import Samples
 
 EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB"})
 NATIVE, OTHER = ("L", "B") if sys.byteorder == "little" else ("B", "L")
-ORIENTATION = 0x0112
+BITS, PHOTOMETRIC, ORIENTATION, PLANES = 0x0102, 0x0106, 0x0112, 0x011C  # of a TIFF
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def decode(path: Path, picture: Pil.Image, again: Callable[[], Pil.Image], notes
     Raises:
         BadInput: a mode whose range is not known. Whatever Pillow raises for a damaged file.
     """
-    halves = _halves(picture)
+    refuse_planes(path, picture)
+    halves, turned = _halves(picture), _said(picture, ORIENTATION, 1) >= 5  # Pillow turns a TIFF while it loads
     if halves is None:
         deep = any(";16" in _raw_mode(tile[3]) for tile in getattr(picture, "tile", ()))
         if deep and not picture.mode.startswith("I"):
@@ -70,7 +71,23 @@ def decode(path: Path, picture: Pil.Image, again: Callable[[], Pil.Image], notes
         if orientation is None:
             notes.append("its EXIF data are damaged: taken as upright")
         found = _split(picture.mode, halves, _turned(samples, orientation or 1), key)
-    return found, (orientation or 1) >= 5
+    return found, turned or (orientation or 1) >= 5
+
+
+def _said(picture: Pil.Image, tag: int, default: int) -> int:
+    """The number, or the highest of several, that a TIFF's tag has."""
+    found = getattr(picture, "tag_v2", {}).get(tag, default)
+    return int(max(found) if isinstance(found, tuple) else found)
+
+
+def _in_planes(picture: Pil.Image) -> bool:
+    return _said(picture, PLANES, 1) == 2 and _said(picture, BITS, 8) > 8
+
+
+def refuse_planes(path: Path, picture: Pil.Image) -> None:
+    """Raise BadInput for a TIFF of 16-bit planes without compression: Pillow takes each byte for a sample."""
+    if _in_planes(picture) and any(tile[0] == "raw" for tile in getattr(picture, "tile", ())):
+        raise refused(path, "16-bit colours in planes of their own (a planar TIFF)")
 
 
 UPRIGHT = {
@@ -106,6 +123,8 @@ def orientation_of(picture: Pil.Image, decode: bool = True) -> int | None:
 
 def _halves(picture: Pil.Image) -> tuple[str, str] | None:
     """Raw modes that give the high and the low bytes of 16-bit colour; None: it is none, or of a kind unknown here."""
+    if _in_planes(picture):
+        return None
     modes = {_raw_mode(tile[3]) for tile in getattr(picture, "tile", ())}
     if picture.mode not in ("RGB", "RGBA") or len(modes) != 1:
         return None
@@ -166,6 +185,7 @@ def _eight(path: Path, picture: Pil.Image, notes: list[str]) -> Decoded:
         raw = np.asarray(picture).astype(np.int64)
         if raw.min() < 0 or raw.max() > 65_535:
             raise refused(path, f"32-bit integers from {raw.min()} to {raw.max()}")
+        raw = 65_535 - raw if _said(picture, PHOTOMETRIC, 1) == 0 else raw  # white is zero, which Pillow leaves so
         alpha = np.where(raw == key, 0, 65_535).astype(np.uint16) if isinstance(key, int) else None
         return Decoded(mode, "GRAY", 16, None, raw.astype(np.uint16), alpha)
     if mode not in EIGHT_BIT:

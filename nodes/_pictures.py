@@ -18,7 +18,7 @@ from PIL import UnidentifiedImageError
 
 from ..graph_runtime import BadInput
 from ._colour import to_srgb
-from ._folders import find_pictures, missing, signed
+from ._folders import TIFF, find_pictures, missing, signed
 from ._formats import READ, formats_for, remedy
 from ._modes import decode, orientation_of
 from ._png import MARK, slimmed, wrong_checksum
@@ -256,9 +256,11 @@ def _unidentified(path: Path) -> BadInput:
         found = f"{path.name!r}, an empty file"
     elif zero:
         found = f"{path.name!r}, a picture of 0 pixels"
+    elif not what and head.startswith(TIFF):
+        found = f"{path.name!r}, a TIFF of a kind that is not read (float colours, a camera's raw photo)"
     else:
         found = f"{path.name!r}, {what or f'not a picture: it begins with {head[:12]!r}'}"
-    fix = remedy(head) or ("convert it to PNG" if what else "name a picture file")
+    fix = remedy(head) or ("convert it to PNG" if what or head.startswith(TIFF) else "name a picture file")
     return BadInput("path", found=found, expected=READ, fix=fix)
 
 

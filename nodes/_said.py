@@ -191,6 +191,7 @@ def packed(exif: Pil.Exif) -> bytes:
         for tag, value in list(tags.items()):
             if isinstance(value, str):
                 tags[tag] = AsStored(value)
+    exif.bigtiff = False  # EXIF data outside a TIFF have offsets of 32 bits
     data = with_types(exif.tobytes())
     _opened(data).get_ifd(EXIF_FOLDER)  # what cannot be read again must not travel
     return data

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
+from inlay.nodes._headers import headers
 from inlay.nodes.image import load
 from inlay.nodes.mask import load as load_mask
 from PIL import Image as Pil
@@ -110,18 +111,40 @@ def test_sixteen_bit_grey_keeps_its_depth(tmp_path, ctx, suffix):
     assert np.array_equal(image[0, ..., 1].numpy(), values.astype(np.float32) / np.float32(65535))
 
 
-def test_big_endian_sixteen_bit_tiff(tmp_path, ctx):
-    values = RNG.integers(0, 65536, (3, 5)).astype(">u2")
-    tags = [(256, 3, 1, 5), (257, 3, 1, 3), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 200),
-            (277, 3, 1, 1), (278, 3, 1, 3), (279, 4, 1, 30)]
-    body = b"MM\x00*" + struct.pack(">I", 8) + struct.pack(">H", len(tags))
+@pytest.mark.parametrize(("order", "zero"), [(">", "black"), ("<", "black"), ("<", "white")])
+def test_sixteen_bit_tiffs_of_both_orders_and_zeros(tmp_path, ctx, order, zero):
+    values = RNG.integers(0, 65536, (3, 5)).astype(f"{order}u2")
+    tags = [(256, 3, 1, 5), (257, 3, 1, 3), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, int(zero == "black")),
+            (273, 4, 1, 200), (277, 3, 1, 1), (278, 3, 1, 3), (279, 4, 1, 30)]
+    body = (b"MM\0*" if order == ">" else b"II*\0") + struct.pack(f"{order}IH", 8, len(tags))
     for tag, kind, count, value in tags:
-        packed = struct.pack(">HH", value, 0) if kind == 3 else struct.pack(">I", value)
-        body += struct.pack(">HHI", tag, kind, count) + packed
-    body += struct.pack(">I", 0)
+        packed = struct.pack(f"{order}HH", value, 0) if kind == 3 else struct.pack(f"{order}I", value)
+        body += struct.pack(f"{order}HHI", tag, kind, count) + packed
     (tmp_path / "a.tif").write_bytes(body.ljust(200, b"\0") + values.tobytes())
     image, *_ = load(str(tmp_path / "a.tif"), ctx)
+    values = 65535 - values if zero == "white" else values
     assert np.array_equal(image[0, ..., 0].numpy(), values.astype(np.float32) / np.float32(65535))
+
+
+def test_sixteen_bit_planes_are_refused_not_misread(tmp_path, ctx):
+    values = RNG.integers(0, 65536, (3, 4, 5)).astype("<u2")  # a plane of 4×5 for each colour
+    tags = [(256, 3, 1, 5), (257, 3, 1, 4), (258, 3, 3, 150), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 3, 160),
+            (277, 3, 1, 3), (278, 3, 1, 4), (279, 4, 3, 180), (284, 3, 1, 2)]
+    body = b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    body = body.ljust(150, b"\0") + struct.pack("<3H", 16, 16, 16)
+    body = body.ljust(160, b"\0") + struct.pack("<6I", 200, 240, 280, 40, 40, 40)
+    (tmp_path / "a.tif").write_bytes(body.ljust(200, b"\0") + values.tobytes())
+    with pytest.raises(BadInput, match="planes of their own"):
+        load(str(tmp_path / "a.tif"), ctx)
+    with pytest.raises(BadInput, match="planes of their own"):
+        headers(str(tmp_path / "a.tif"))
+
+
+def test_a_tiff_of_another_kind_is_called_a_tiff(tmp_path, ctx):
+    body = b"MM\0*" + struct.pack(">IH", 8, 2) + struct.pack(">HHII", 256, 4, 1, 5) + struct.pack(">HHII", 257, 4, 1, 4)
+    (tmp_path / "a.tif").write_bytes(body.ljust(400, b"\0"))
+    with pytest.raises(BadInput, match="a TIFF of a kind that is not read"):
+        load(str(tmp_path / "a.tif"), ctx)
 
 
 def test_mode_i_within_sixteen_bits(tmp_path, ctx):
