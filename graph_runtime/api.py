@@ -9,13 +9,13 @@ from typing import Any
 from . import recall
 from .cache import DiskCache
 from .context import Context
-from .errors import BadInput, Problem, WorkflowError
+from .errors import BadInput, Problem, WorkflowError, shorten
 from .events import CancelToken, Event, Listener, ModelMoved, NodeFinished, NodeStarted
 from .execute import execute
 from .findings import Report
 from .loading import Loaded, Source, load, pack, shipped
 from .models import ModelDescription, moves_heard_by
-from .paths import home, why_unwritable
+from .paths import home, why_not_below, why_unwritable
 from .plan import Plan
 from .session import environment, parse_size, resolve_device, session
 from .waiting import waiting_in
@@ -185,12 +185,13 @@ def _own(value: Any) -> Any:
 
 
 def _require_room(plan: Plan, out: Path) -> None:
-    """Refuse an output folder that cannot be written, before minutes are spent on what would go there.
+    """Refuse an output folder, or one below it, that cannot be written, before minutes are spent on what goes there.
 
     Raises:
         WorkflowError: says what is in the way.
     """
-    if not any(step.spec.effects for step in plan.steps):
+    writers = [step for step in plan.steps if step.spec.effects]
+    if not writers:
         return
     if why := why_unwritable(out):
         raise WorkflowError.of(
@@ -199,6 +200,14 @@ def _require_room(plan: Plan, out: Path) -> None:
             expected="an output folder, with room in it",
             fix="choose another with --out (out=… from Python)",
         )
+    problems = []
+    for step in writers:
+        prefix = step.settings.get("prefix")
+        if isinstance(prefix, str) and (why := why_not_below(out, prefix)):
+            problems.append(Problem(step.name, "prefix", f"{shorten(prefix)}: {why}", "a name below the output folder",
+                                    "use another prefix, or another folder with --out"))
+    if problems:
+        raise WorkflowError(problems)
 
 
 def _fetch(plan: Plan, ctx: Context) -> bool:

@@ -84,6 +84,17 @@ def why_unwritable(folder: Path, room: int = 2**16) -> str:
     return ""
 
 
+def why_not_below(out: Path, prefix: str) -> str:
+    """Why no file of that prefix can be written below an output folder that takes files; empty where one can."""
+    root = os.path.realpath(out)
+    folder = os.path.realpath(os.path.join(root, os.path.dirname(prefix)))
+    if folder == root:
+        return ""
+    if not Path(folder).is_relative_to(root):
+        return "a link there leads out of the output folder"
+    return why_unwritable(Path(folder))
+
+
 def resolve_inside(path: str, roots: Sequence[Path]) -> Path:
     """The real path of `path` if it lies below one of `roots` once every link is followed.
 

@@ -14,6 +14,7 @@ from ..graph_runtime.notices import notice
 from ._condition import Conditioning, ConditioningFacts, Kind
 from ._facts import cheap, described, shaped
 from ._latents import require_vae
+from ._noise import GivenNoise
 from ._ports import require_image, require_mask
 
 Known = Mapping[str, Any]
@@ -94,6 +95,8 @@ def inpaint(known: Known, params: Known) -> Facts:
     if image is None or cells is None or mask is None:
         return {"conditioning": dataclasses.replace(before.facts, extra=vae.latent_channels + 1)}
     if noise is not None and params["sample"] == "posterior":
+        if isinstance(noise, GivenNoise) and noise.posterior is None:
+            raise noise.lacks(2)
         drawn = require_posterior(shaped(*noise.shape), max(len(image), len(mask)), cells)
     noise_known = noise is not None or "noise" in known or params["sample"] == "mode"
     if not noise_known or not isinstance(before, Conditioning):

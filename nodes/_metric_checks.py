@@ -24,7 +24,7 @@ def pair(known: Known, params: Known) -> None:
     if image is not None and reference is not None:
         require_pair(require_image(image), require_image(reference, "reference"))
     if mask is not None:
-        require_mask(mask, image)
+        require_mask(mask, max((value for value in (image, reference) if value is not None), key=len, default=None))
 
 
 def require_pair(image: Tensor, reference: Tensor) -> None:

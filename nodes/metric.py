@@ -50,7 +50,8 @@ def _pair(image: Image, reference: Image, mask: Mask | None) -> tuple[Tensor, Te
     rows = max(len(image), len(reference))
     where = None
     if mask is not None:
-        where = require_mask(mask, image).expand(rows, -1, -1)
+        rows = max(rows, len(require_mask(mask, max(image, reference, key=len))))
+        where = mask.expand(rows, -1, -1)
     shape = (rows, *image.shape[1:])
     return image.double().expand(shape), reference.double().expand(shape), where
 

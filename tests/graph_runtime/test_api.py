@@ -55,8 +55,12 @@ def test_a_link_in_the_output_folder_leads_nowhere(flow, toys, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "away").mkdir()
     (tmp_path / "out" / "link").symlink_to(tmp_path / "away")
-    with pytest.raises(inlay.NodeError, match="below the output folder"):
+    with pytest.raises(WorkflowError, match="below the output folder"):
         inlay.run(flow, nodes=[toys.module], out=tmp_path / "out", prefix="link/x")
+    assert toys.calls == []
+    with pytest.raises(BadInput) as error, inlay.graph_runtime.Context(out=tmp_path / "out").new_file("link/x", ".t"):
+        pass  # what a node that is called from Python is told
+    assert error.value.port == "prefix"
     assert not list((tmp_path / "away").iterdir())
 
 

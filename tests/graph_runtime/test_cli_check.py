@@ -56,6 +56,18 @@ def test_check_finds_a_disk_without_room(capsys, tmp_path):
     assert said(capsys, "check", SHIPPED, "--out", str(tmp_path))[0] == 0
 
 
+def test_a_place_below_the_output_folder_that_cannot_be(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "away").symlink_to(tmp_path.parent)
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    for prefix in ("file/x", "away/x", "round/x", "/".join(["d" * 100] * 50), "d" * 300 + "/x"):
+        status, found = said(capsys, "check", SHIPPED, "--out", str(tmp_path), "--set", f"save.prefix={prefix}")
+        assert (status, [(problem["node"], problem["port"]) for problem in found["problems"]]) == (
+            2, [("save", "prefix")])
+    for prefix in ("new/x", "x"):
+        assert said(capsys, "check", SHIPPED, "--out", str(tmp_path), "--set", f"save.prefix={prefix}")[0] == 0
+
+
 @pytest.mark.parametrize("name", ["drawings", "notes.txt"])
 def test_what_is_there_and_no_model_is_not_called_missing(capsys, tmp_path, monkeypatch, name):
     (tmp_path / "drawings").mkdir()

@@ -102,6 +102,18 @@ def test_too_few_tensors_for_the_steps(flow, tmp_path):
     assert only(raw) == "draw.noise: 3 noise tensors in n.safetensors"
 
 
+def test_a_file_of_noise_without_the_posterior_that_is_asked_for(flow, tmp_path):
+    tensors = {"z_T": torch.zeros(1, 4, 6, 8), "noises": torch.zeros(4, 1, 4, 6, 8)}
+    save_file(tensors, str(tmp_path / "n.safetensors"))
+    raw = changed(flow, "noise", type="noise.load", path=str(tmp_path / "n.safetensors"), latent=None)
+    assert inlay.check(raw) == []
+    raw = changed(raw, "told", type="condition.inpaint", conditioning="words.conditioning", image="photo.image",
+                  mask="hole.mask", vae="model.vae", noise="noise.noise")
+    raw["outputs"]["told"] = "told.conditioning"
+    assert only(raw) == "told.noise: no 'posterior_noise' in n.safetensors"
+    assert inlay.check(changed(raw, "told", sample="mode")) == []
+
+
 def test_a_latent_file_without_the_key(flow, tmp_path):
     save_file({"samples": torch.zeros(1, 4, 6, 8)}, str(tmp_path / "l.safetensors"))
     raw = changed(flow, "start", type="latent.load", path=str(tmp_path / "l.safetensors"))

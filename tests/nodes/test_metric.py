@@ -31,6 +31,22 @@ def test_psnr_in_closed_form():
     assert psnr(torch.cat([half, black]), black).value == pytest.approx(20 + 10 * math.log10(4))
 
 
+def test_one_picture_under_several_masks_counts_once_for_each():
+    base = torch.full((1, 12, 16, 3), 0.25)
+    other = base.clone()
+    other[:, 0] += 0.5
+    masks = torch.zeros(2, 12, 16)
+    masks[0, 0] = masks[1] = 1
+    masks[1, 0, :8] = 0
+    assert known_region(other, base, masks).value == 0.5  # the second leaves eight of the changed pixels
+    alone = [known_region(other, base, mask[None]).value for mask in masks]
+    assert alone == [0, 0.5]
+    errors = [0.25 * 16, 0.25 * 8]
+    assert psnr(other, base, masks).value == pytest.approx(-10 * math.log10(sum(errors) / float(masks.sum())), abs=1e-4)
+    with pytest.raises(BadInput, match="3 masks for 2 pictures"):
+        known_region(base, torch.cat([base, base]), torch.cat([masks, masks[:1]]))
+
+
 def test_the_known_region_is_everything_that_the_mask_leaves():
     base, mask = torch.rand(1, 8, 6, 3), torch.zeros(1, 8, 6)
     mask[:, 2:4] = 0.01  # a little repainted counts as repainted
