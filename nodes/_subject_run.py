@@ -135,19 +135,20 @@ def _fit(parts: Parts, settings: SubjectSettings, ctx: Context, run: Run, traine
     objective = Objective(alphas_cumprod(parts.scheduler.config), check_prediction_type(
         parts.scheduler.prediction_type), settings.condition_dropout, settings.seed)
     watch = _Watch(run.folder / "likeness.jsonl", settings.patience, trainer.step)
-    total = trainer.recipe.steps
+    total, begun, main = trainer.recipe.steps, trainer.step, trainer.workers.main
 
     def on_step(now: Progress) -> None:
-        main = trainer.workers.main
         if main and (now.step % 10 == 0 or now.step == total):
             append_line(run.folder / "log.jsonl", dataclasses.asdict(now))
         sheet, said = None, ""
-        if draw is not None and main and now.step % settings.sample_every == 0:
+        drawn = draw is not None and now.step % settings.sample_every == 0
+        if drawn and main:
             sheet = draw(now.step)
             watch.see(now.step, draw.likeness)
             said = f" · likeness {draw.likeness:.3f}"
         ctx.progress(now.step, total, sheet, f"loss {now.mean:.4f} · {now.per_second:.1f} views/s{said}")
-        if watch.over:
+        # the main process alone has seen the sheet; one that went on without it would wait for it for ever
+        if settings.patience and (drawn or now.step == begun + 1) and trainer.workers.any(watch.over):
             raise _Enough
 
     try:

@@ -38,6 +38,14 @@ class Workers:
         if self.count > 1:
             torch.distributed.barrier()
 
+    def any(self, flag: bool) -> bool:
+        """True in every process where it is true in one of them: all of them have to ask."""
+        if self.count == 1:
+            return flag
+        found = torch.tensor([float(flag)], device=self.device)
+        torch.distributed.all_reduce(found)
+        return bool(found > 0)
+
     def mean(self, parts: list[Tensor]) -> float:
         """The sum of some scalars on the device, its mean over the processes; NaN or infinite where any of them is.
 

@@ -240,6 +240,32 @@ def test_rank_1_of_2_leaves_the_first_gpu_alone(named, monkeypatch, shared_pbe, 
         assert set(heard.between_steps()) == {1}
 
 
+def test_a_process_ends_when_the_one_that_draws_sheets_has_seen_enough(monkeypatch, shared_pbe, some, tmp_path):
+    """Else it waits for ever in the next step, for gradients of a process that has left."""
+    asked = []
+
+    def all_reduce(value, *_, **__):
+        if value.dtype == torch.float64:
+            value.mul_(2)  # the loss
+        else:
+            asked.append(float(value))
+            value.add_(len(asked) == 3)  # the first process says so at its second sheet
+
+    for key, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr("accelerate.PartialState", lambda cpu: SimpleNamespace(
+        process_index=1, num_processes=2, device=torch.device("cpu")))
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    monkeypatch.setattr(torch.distributed, "barrier", lambda: None)
+    monkeypatch.setattr(torch.nn.parallel, "DistributedDataParallel", lambda module, **_: module)
+    steps = []
+    ctx = Context(ModelManager(("cpu",)), out=tmp_path, listeners=(
+        lambda event: steps.append(event.step) if isinstance(event, NodeProgress) and "loss" in event.note else None,))
+    learn("lora", shared_pbe, some, ctx, 9, sample_every=2, patience=1, precision="float32")
+    assert asked == [0, 0, 0]  # at the first step, and where the other draws a sheet
+    assert steps == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(("cards", "rank", "own"), [(2, "1", "cuda:1"), (1, "1", "cuda:0"), (2, "3", "cuda:1")])
 def test_a_process_that_sees_fewer_gpus_than_there_are_processes_has_one(monkeypatch, cards, rank, own):
     monkeypatch.setenv("WORLD_SIZE", "4")
