@@ -113,8 +113,13 @@ def claims_of(path: Path, header: Mapping[str, Any], peft: bool) -> Claims:
     elif peft and (beside := config_beside(path)) is not None:
         said, where = dict(read_json(beside)), f"adapter_config.json beside {path.name}"
     else:
-        return Claims(metadata=MappingProxyType(texts), notes=tuple(_kohya_notes(texts)) + (
-            ("peft keeps α in adapter_config.json, which is not beside it: α = r is used",) if peft else ()))
+        notes = _kohya_notes(texts)
+        if peft:
+            notes.append("peft keeps α in adapter_config.json, which is not beside it: α = r is used")
+        elif config_beside(path) is not None and not any(key.endswith(".alpha") for key in header):
+            notes.append("the adapter_config.json beside it, since its layers are not named as peft names them: α = r "
+                         "is used (peft's own file is called adapter_model.safetensors)")
+        return Claims(metadata=MappingProxyType(texts), notes=tuple(notes))
     return _adapter(path.name, where, _of_unet(said), texts)
 
 
@@ -188,6 +193,8 @@ def contradictions(claims: Claims, ranks: Mapping[str, int], alphas: bool) -> li
     notes, found = [], sorted(set(ranks.values()))
     if not alphas and (idle := sum(not any(map(pattern.fullmatch, ranks)) for pattern, _ in claims.patterns)):
         notes.append(f"alpha_pattern: {idle} of its {len(claims.patterns)} entries name no layer of the file")
+    if alphas and (claims.alpha is not None or claims.patterns or claims.rooted):
+        notes.append("its configuration states α, and so do its tensors: theirs is used")
     shown = ", ".join(map(str, found[:6]))
     if claims.rank is not None and found and claims.rank not in found:
         notes.append(f"r = {claims.rank} is stated, but its tensors have rank {shown}: theirs is used")

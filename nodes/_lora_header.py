@@ -87,11 +87,12 @@ class LoraHeader:
 def files_of(path: Path) -> list[Path]:
     """The file, and the configuration beside it where that is part of what it means."""
     beside = config_beside(path)
-    return [path, beside] if beside is not None and _peft(read_header(path)) else [path]
+    return [path, beside] if beside is not None and _peft(path, read_header(path)) else [path]
 
 
-def _peft(header: Mapping[str, Any]) -> bool:
-    return any(name.startswith(PEFT) for name in header)
+def _peft(path: Path, header: Mapping[str, Any]) -> bool:
+    """True for what peft saved, by its layers' names or the file's."""
+    return path.name == "adapter_model.safetensors" or any(name.startswith(PEFT) for name in header)
 
 
 def about_of(path: Path) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def check_header(path: Path) -> LoraHeader:
         odd = next((name for name in names if mark.search(name)), None)
         if odd is not None:
             raise no_lora(path.name, f"{what}: {shorten(odd)}", "a plain LoRA: down and up weights")
-    claims = claims_of(path, whole, _peft(header))
+    claims = claims_of(path, whole, _peft(path, header))
     family = _family(names) or claims.family
     if family is not None and family not in ("Stable Diffusion 1.x", "Stable Diffusion 2.x"):
         raise no_lora(path.name, f"a LoRA for {family}", "a LoRA for a UNet of Stable Diffusion 1.x or 2.x")
@@ -178,7 +179,7 @@ def _by_layer(where: str, names: list[str]) -> Names:
         elif match := UP.match(name):
             kind, layer = found.ups, _layer(match[1])
         elif name.endswith(".alpha"):
-            kind, layer = found.alphas, _layer(name.removesuffix(".alpha"))
+            kind, layer = found.alphas, _layer(re.sub(r"[._]lora$", "", name.removesuffix(".alpha")))
         else:
             raise no_lora(where, f"the tensor {shorten(name)}", "down and up weights, and their alphas")
         if layer in kind:

@@ -185,6 +185,27 @@ def test_a_configuration_that_is_no_plain_lora_is_refused_by_name(base, tmp_path
     assert found in caught.value.found
 
 
+def test_a_configuration_beside_a_file_of_another_layout_is_used_or_named(base, tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 8}))
+    assert_scales(base, diffusers_file(tmp_path / "adapter_model.safetensors", prefix=""), ratio(8))
+    with hearing() as heard:
+        lora(base, source=diffusers_file(tmp_path / "a.safetensors"))
+    assert "adapter_config.json" in heard[0]
+    with hearing() as heard:
+        lora(base, source=kohya_file(tmp_path / "b.safetensors", alphas=1))
+    assert heard == []
+
+
+@pytest.mark.parametrize("end", [".alpha", ".lora.alpha", "_lora.alpha"])
+def test_alpha_in_tensors_holds_and_a_configuration_beside_it_is_named(base, tmp_path, end):
+    path = diffusers_file(tmp_path / "a.safetensors", packed(r=2, lora_alpha=8, use_rslora=True),
+                          extra={f"unet.{name}{end}": torch.tensor(1.0) for name in LAYERS})
+    with hearing() as heard:
+        lora(base, source=path)
+    assert "its configuration states α, and so do its tensors" in heard[0]
+    assert_scales(base, path, ratio(1))
+
+
 def test_metadata_that_is_no_json_is_refused(base, tmp_path):
     for text in ("{", "[1]", "[" * 100_000):
         with pytest.raises(ModelError, match="lora_adapter_metadata"):
