@@ -70,9 +70,9 @@ def _name_others(folder: Path, ctx: Context) -> None:
     names = (path.parent.name for path in folder.parent.glob(f"*/{CHECKPOINT}"))
     others = sorted(name for name in names if pattern.fullmatch(name))
     if others:
-        ctx.warn(f"a new training begins in {folder.name}: what was learned in {', '.join(others[:3])}"
-                 f"{' …' * (len(others) > 3)} was learned from other photos, models or settings, and stays as it is; "
-                 "to go on there, set them as they were")
+        ctx.warn(f"a new training begins in {folder.name}: {', '.join(others[:3])}"
+                 f"{' …' * (len(others) > 3)} used other photos, models or settings, and is kept; "
+                 "to continue that one, restore its settings")
 
 
 class Sheets:

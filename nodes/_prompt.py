@@ -53,6 +53,7 @@ _FOREIGN: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("option", re.compile(r"(?<!\S)--(?:ar|aspect|v|version|no|stylize|s|chaos|c|seed|q|quality|niji|iw|tile)\b"),
      f"{{}} {_WORDS}: it is an option of another program; use this workflow's own flags"),
 )
+_NOT_WORDS = frozenset({"BREAK", "AND", "lora", "hypernet", "embedding", "wildcard", "option"})
 _WEIGHT = re.compile(r"\([^()]+:\s*[+-]?[\d.]+\s*\)?|\(\([^()]+\)\)|\[\[[^\[\]]+\]\]")
 _BAD_WEIGHT = re.compile(r"\([^()]*:\s*([+-]?\d+,\d+|[+-]?[\d.]*\.[\d.]*\.[\d.]*|\d+(?:\.\d+)?%)\s*\)")
 
@@ -102,6 +103,14 @@ def foreign(text: str) -> list[str]:
             notes.append(what.format(_show(found.group())))
             text = pattern.sub(" ", text)  # one thing has one name
     return notes
+
+
+def own_words(text: str) -> str:
+    """A text without other tools' syntax that has its own note: BREAK, `<lora:name>` and the like."""
+    for name, pattern, _ in _FOREIGN:
+        if name in _NOT_WORDS:
+            text = pattern.sub(" ", text)
+    return text
 
 
 def parse_weights(text: str) -> tuple[list[tuple[str, float]], list[str]]:

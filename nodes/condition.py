@@ -36,7 +36,7 @@ from ._ports import (
     require_image,
     require_mask,
 )
-from ._prompt import Prompt, Syntax, encode_prompt, read_prompt
+from ._prompt import Prompt, Syntax, encode_prompt, own_words, read_prompt
 from ._tensors import plain_mode
 
 
@@ -58,7 +58,7 @@ def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[
             notice("a text is wired, so the prompt is not read: remove the wire, or empty the prompt")
         prompt = ""
     for read in (read_prompt(words, syntax or "weights") for words in (prompt, params.get("negative", ""))):
-        for note in (*read.notes, unknown_words(getattr(encoder, "origin", None), read.text)):
+        for note in (*read.notes, unknown_words(getattr(encoder, "origin", None), own_words(read.text))):
             if note:
                 notice(note)
     for port in ("prompt", "negative"):
@@ -112,7 +112,7 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
     tokens: dict[Prompt, tuple[int, ...]] = {}
     with plain_mode(), ctx.lease(text_encoder) as module:
         for one in (read, unwanted):
-            for note in (*one.notes, unknown_words(getattr(text_encoder, "origin", None), one.text)):
+            for note in (*one.notes, unknown_words(getattr(text_encoder, "origin", None), own_words(one.text))):
                 if note:
                     ctx.warn(note)
             if one in embeddings:

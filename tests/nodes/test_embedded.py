@@ -136,6 +136,14 @@ def test_check_names_unknown_words(own):
     assert "'spaceship'" in told[1]
 
 
+def test_syntax_that_is_named_as_such_is_not_named_again_as_words(own):
+    report = inlay.check("zero_shot_inpaint", prompt="a dragon BREAK cat <lora:zorgle:1> embedding:quux "
+                          "__blorp__ {vrok|cat}")
+    (told,) = [warning.message for warning in report.warnings if "never learned" in warning.message]
+    assert all(word in told for word in ("'dragon'", "'vrok'"))
+    assert not any(word in told for word in ("break", "lora", "zorgle", "embedding", "quux", "blorp"))
+
+
 def test_a_folder_of_that_name_is_not_the_embedded_model(shared_sd, tmp_path):
     shutil.copytree(shared_sd, tmp_path / "dollhouse")
     origin = stable_diffusion(str(tmp_path / "dollhouse")).text_encoder.origin
