@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from gpu_shapes import Shape, random_model, text_embeddings
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.events import Event, NodeProgress
+from inlay.graph_runtime.events import Event, NodeProgress, Warned
 from inlay.graph_runtime.models import ModelManager
 from inlay.nodes import attention, condition, constraint, embed, invert, latent, noise, sample, schedule
 from inlay.nodes._condition import Conditioning
@@ -85,7 +85,8 @@ class Bench:
     def __post_init__(self) -> None:
         """The models, the picture, and what the denoiser is told."""
         self.parts = random_model(self.shape, self.dtype)
-        self.ctx = Context(ModelManager((self.device,)))
+        self.said: list[str] = []  # of memory, by the job that runs: it is then another job
+        self.ctx = Context(ModelManager((self.device,)), listeners=(self._hear,))
         self.side = 8 * self.shape.cells
         draws = np.random.default_rng(0)
         smooth = Image.fromarray(draws.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((self.side,) * 2)
@@ -104,12 +105,20 @@ class Bench:
             if self.left() <= 0:
                 self.rows.append(Row(name, note="not run: no time left"))
                 continue
+            self.said.clear()
+            self.ctx = Context(self.ctx.models, listeners=(self._hear,))  # one says a thing once
             try:
-                self.rows.append(job(name, z))
+                row = job(name, z)
+                row.note = "; ".join([note for note in (row.note, *dict.fromkeys(self.said)) if note])
+                self.rows.append(row)
             except Exception as error:  # the next job may work, and the table says which did not
                 self.rows.append(Row(name, note=failed(error)))
             self.ctx.models.evict_idle("the next job")
         return self.rows
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Warned) and "memory" in event.message:
+            self.said.append(event.message)
 
     def null_space(self, name: str, z: torch.Tensor) -> Row:
         """null-space, 30 steps, no prompt: one evaluation a step."""
@@ -189,8 +198,8 @@ class Bench:
             some = photos(str(root / "*.png"), Context(), boxes=str(root / "boxes.csv")).photos
             with self._peak() as peak:
                 subject_lora(self.parts.exemplar, self.parts.vae, self.parts.scheduler, self.parts.encoder, some,
-                             Context(self.ctx.models, out=root / "out", listeners=(listen,)), epochs=1, variations=8,
-                             batch_size=16 if self.full else 64, sample_every=0, save_every=10**6)
+                             Context(self.ctx.models, out=root / "out", listeners=(listen, self._hear)), epochs=1,
+                             variations=8, batch_size=16 if self.full else 64, sample_every=0, save_every=10**6)
         times = [after - before for before, after in pairwise(marks)][1:]
         return Row(name, statistics.median(times), peak[0], 0, LORA_STEP if self.full else 0.0,
                    f"median of {len(times)} steps")

@@ -18,6 +18,7 @@ DTYPES = ("auto", "float32", "float16", "bfloat16")
 STEPS = 10  # of a sampling, so that the CPU's picture is there in time
 TRAININGS = {"train_exemplar": {"steps": 4, "batch_size": 2, "variations": 1},
              "subject_lora_train": {"epochs": 1, "batch_size": 50, "variations": 1}}
+LATE = ("compare_editors", *TRAININGS)  # the dear ones: what has no time left is of these
 
 
 @dataclass
@@ -46,7 +47,8 @@ class Compared:
 def compare_all(device: str, out: Path, left: Callable[[], float], names: Mapping[str, tuple[str, ...]] | None = None,
                 steps: int = STEPS) -> list[Compared]:
     """Every workflow in every precision, as long as there is time; `names` picks some, with their precisions."""
-    wanted = names or {path.stem: DTYPES for path in sorted(FOLDER.glob("*.json"))}
+    every = sorted((path.stem for path in FOLDER.glob("*.json")), key=lambda name: (name in LATE, name))
+    wanted = names or dict.fromkeys(every, DTYPES)
     found: list[Compared] = []
     for name, dtypes in wanted.items():
         if left() <= 0:

@@ -73,6 +73,22 @@ def test_what_was_measured_is_written_though_the_models_of_the_jobs_fail(gpu, tm
     assert "| zero_shot_inpaint | float32 | 1.5 | 50.0 | 0 | no |  |" in text
 
 
+def test_a_job_that_was_short_of_memory_says_so(gpu, monkeypatch):
+    import gpu_jobs
+    import gpu_shapes
+
+    def job(self, name, z):
+        """short: of memory."""
+        self.ctx.warn("memory is short: activations are computed twice")
+        self.ctx.warn("the reconstruction misses the picture")
+        return gpu_jobs.Row(name, 1.0, note="median of 2 steps")
+
+    for name in ("null_space", "guided", "by_example", "tuning", "edit", "lora"):
+        monkeypatch.setattr(gpu_jobs.Bench, name, job)
+    rows = gpu_jobs.Bench(gpu_shapes.TINY, "cpu", "float32", lambda: 60.0, False).run()
+    assert {row.note for row in rows} == {"median of 2 steps; memory is short: activations are computed twice"}
+
+
 @pytest.mark.slow
 def test_its_own_way_on_a_simulated_card(gpu, tmp_path, monkeypatch, capsys):
     """Every part in turn: jobs, two precisions of a workflow and a training; no row fails, floors beside the times."""
