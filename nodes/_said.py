@@ -73,7 +73,7 @@ def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]
         elif len(text) > LONGEST_TEXT:
             left.append(f"the text {name[:40]!r} of {len(text)} characters")
         elif text:
-            kept.append((name, str(text)))
+            kept.append((name, text))  # as Pillow has it: with the language of an iTXt chunk
     if picture.info.get("xmp"):
         left.append("XMP")
     if picture.info.get("photoshop"):

@@ -229,6 +229,14 @@ def test_nor_in_any_coding_of_text(tmp_path, tag, value):
     assert "record of its work" in said[0]
 
 
+def test_a_text_keeps_its_language(tmp_path):
+    told = PngInfo()
+    told.add_itxt("Title", "Sofá", lang="es", tkey="Título")
+    Pil.fromarray(PIXELS).save(tmp_path / "a.png", pnginfo=told)
+    with open(kept(tmp_path / "a.png", tmp_path)[0], "rb") as file:
+        assert b"iTXtTitle\0\0\0es\0" + "Título\0Sofá".encode() in file.read()
+
+
 @pytest.mark.parametrize("gps", [False, True])
 def test_a_place_in_texts_is_a_place(tmp_path, gps):
     told = PngInfo()
