@@ -60,14 +60,16 @@ def _spacing(config: Mapping[str, Any], spacing: Spacing) -> list[str]:
 
 def _pure_noise(config: Mapping[str, Any], first: int) -> list[str]:
     """A model of zero terminal SNR that does not begin there gives flat, grey pictures (Lin et al. 2023, §3.3)."""
-    if not config.get("rescale_betas_zero_snr"):
+    table = alphas_cumprod(config)
+    if table[-1] > 0:
         return []
-    last = len(alphas_cumprod(config)) - 1
+    last = len(table) - 1
+    why = "rescale_betas_zero_snr" if config.get("rescale_betas_zero_snr") else "betas that end in pure noise"
     notes = [] if first == last else [
-        f"rescale_betas_zero_snr: the model was trained from pure noise, timestep {last}, and this schedule begins at "
+        f"{why}: the model was trained from pure noise, timestep {last}, and this schedule begins at "
         f"{first}, so brightness and contrast will be wrong (set spacing to 'trailing')"]
     if config.get("prediction_type", "epsilon") == "epsilon":
-        notes.append("prediction_type = epsilon beside rescale_betas_zero_snr: at pure noise epsilon says nothing of "
+        notes.append(f"prediction_type = epsilon beside {why}: at pure noise epsilon says nothing of "
                      "the picture (such models predict v_prediction: correct prediction_type)")
     return notes
 
@@ -79,7 +81,7 @@ def _distilled(config: Mapping[str, Any]) -> list[str]:
 
 def name_beside_solver(config: Mapping[str, Any], where: str, kind: str, made: Mapping[str, Any]) -> None:
     """Name what the configuration says and the solver that was made of it does not know, or does otherwise."""
-    found = [*_distilled(config), *(_pure_noise(config, -1)[1:] if config.get("rescale_betas_zero_snr") else [])]
+    found = [*_distilled(config), *_pure_noise(config, -1)[1:]]
     for key, value in config.items():
         entry = SCHEDULER.get(key)
         silent = value in (None, False, 0, "") or (entry is not None and value in entry.silent)

@@ -100,6 +100,7 @@ def test_every_decisive_key_of_a_scheduler_is_used_or_named(chosen, spacing):
     ({"timestep_spacing": "trailing", "rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}, "leading",
      "begins at 852"),
     ({"rescale_betas_zero_snr": True}, "leading", "epsilon"),
+    ({"trained_betas": [*[0.1] * 20, 1.0], "prediction_type": "v_prediction"}, "leading", "betas that end in"),
     ({"clip_sample": True}, "leading", "clip_sample"), ({"thresholding": True}, "leading", "thresholding"),
     ({"variance_type": "learned"}, "leading", "variance_type"),
     ({"use_karras_sigmas": True}, "leading", "use_karras_sigmas"),
