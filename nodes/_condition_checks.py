@@ -51,7 +51,7 @@ def exemplar(encoder: Any, known: Known, params: Known) -> Facts:
     if image is None or mask is ... or not described(encoder):
         return {} if not described(encoder) else {
             "conditioning": ConditioningFacts(encoder.width, 0, encoder.label, "exemplar")}
-    rows = len(image)
+    rows = max(len(image), 0 if mask is None else len(mask))
     return {"conditioning": told(encoder, rows, 1, encoder.width, "exemplar")}
 
 

@@ -5,7 +5,7 @@ nothing may treat it as known. Pictures end at their border: outside is neither 
 the border is not feathered or shrunk from that side.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -230,3 +230,9 @@ def _cut_notes(soft: Tensor, threshold: float) -> list[str]:
                      f"reads {dropped} grey pixels as keep and {int(grey.sum()) - dropped} as repaint; threshold=null "
                      f"keeps it soft")
     return notes
+
+
+def each_with_mask(image: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every picture `[h w 3]` with its mask `[h w]`; one mask serves for all pictures, one picture for all masks."""
+    rows = max(len(image), len(mask))
+    return zip(image.expand(rows, *image.shape[1:]), mask.expand(rows, *mask.shape[1:]), strict=True)

@@ -21,6 +21,7 @@ from ._embedded import unknown_words
 from ._exemplar import Preprocess, preprocess_exemplar
 from ._facts import described
 from ._latents import encode_picture, require_vae
+from ._masks import each_with_mask
 from ._ports import (
     Conditioning,
     ExemplarEncoder,
@@ -181,7 +182,7 @@ def exemplar(exemplar_encoder: ExemplarEncoder, image: Image, ctx: Context, mask
 def _shown(image: Tensor, mask: Tensor) -> list[Tensor]:
     """Of each picture `[b h w 3]` the box that its mask `[b h w]` leaves, `[1 h' w' 3]`, grey where the mask is."""
     shown = []
-    for picture, grey in zip(image, mask.expand(len(image), -1, -1), strict=True):
+    for picture, grey in each_with_mask(image, mask):
         rows, columns = (torch.nonzero((grey < 1).any(axis)).flatten().tolist() for axis in (1, 0))
         require_rest(bool(rows))
         box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

@@ -12,7 +12,7 @@ from ..graph_runtime import BadInput, Context, ReadPaths, node
 from ..graph_runtime.notices import notice
 from ._embedded import mark_own_pictures, unknown_words
 from ._folders import find_pictures, left_out
-from ._masks import bounding_box
+from ._masks import bounding_box, each_with_mask
 from ._metric_checks import fid as check_fid
 from ._metric_checks import pair as check_pair
 from ._metric_checks import psnr as check_psnr
@@ -159,9 +159,8 @@ def _regions(image: Tensor, mask: Mask | None) -> list[Tensor]:
     image = require_image(image)
     if mask is None:
         return list(image)
-    where = require_mask(mask, image).expand(len(image), -1, -1)
     cut = []
-    for picture, plane in zip(image, where, strict=True):
+    for picture, plane in each_with_mask(image, require_mask(mask, image)):
         box = bounding_box(plane[None] > 0.5)
         require_region(box)
         assert box is not None

@@ -146,6 +146,8 @@ def test_clip_measures_are_cosines_of_transformers_own_features(tmp_path):
     mask[:, 30:94, 30:94] = 1
     cut = images[:1, 30:94, 30:94]
     assert clip_image(images[:1], cut, described.clip, ctx, mask).value == pytest.approx(100, abs=1e-6)
+    twice = torch.cat([mask, mask])
+    assert clip_image(images[:1], cut, described.clip, ctx, twice).value == pytest.approx(100, abs=1e-6)
     for number, image in enumerate(rooms(*range(6))):
         for name in ("a", "b"):
             (tmp_path / name).mkdir(exist_ok=True)

@@ -308,6 +308,19 @@ def test_what_is_transparent_in_an_exemplar_does_not_count(shared_pbe):
     assert not torch.equal(one.cond, condition.exemplar(encoder, image, Context()).conditioning.cond)
 
 
+def test_one_picture_under_two_masks_is_two_exemplars(shared_pbe):
+    encoder = model.paint_by_example(str(shared_pbe)).exemplar_encoder
+    image, clear = torch.rand(1, 20, 20, 3), torch.zeros(2, 20, 20)
+    clear[0, :, 10:] = clear[1, :10] = 1
+    told = condition.exemplar(encoder, image, Context(), clear).conditioning.cond
+    for row, part in zip(told, (image[:, :, :10], image[:, 10:]), strict=True):
+        alone = condition.exemplar(encoder, part, Context()).conditioning.cond[0]
+        torch.testing.assert_close(row, alone, rtol=1e-5, atol=1e-5)
+    spec = condition.exemplar.spec
+    known = spec.check({"exemplar_encoder": encoder, "image": image, "mask": clear}, {"preprocess": "crop"})
+    assert len(known["conditioning"].cond) == 2
+
+
 def test_a_small_thing_on_a_large_transparent_canvas_is_seen_as_if_cut_out(shared_pbe):
     encoder = model.paint_by_example(str(shared_pbe)).exemplar_encoder
     thing, canvas, clear = torch.rand(2, 12, 10, 3), torch.zeros(2, 60, 50, 3), torch.ones(2, 60, 50)
