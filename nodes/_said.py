@@ -66,6 +66,8 @@ def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]
             left.append(BLOCKS[low])
         elif low.startswith("exif:"):  # repeats the place, the old orientation, and comments as lists of numbers
             left.append("ImageMagick's copy of its EXIF data")
+        elif low.startswith("raw profile type") and low.split()[-1] not in ("exif", "icc", "icm"):
+            left.append(f"the block {name[17:57]}")
         elif low == "inlay" or low.startswith("raw profile type"):
             continue  # our own record; EXIF and ICC in ImageMagick's older form, which Pillow reads itself
         elif is_recall(name, str(text)):

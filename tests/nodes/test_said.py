@@ -229,6 +229,13 @@ def test_nor_in_any_coding_of_text(tmp_path, tag, value):
     assert "record of its work" in said[0]
 
 
+def test_a_block_in_imagemagicks_form_is_named(tmp_path):
+    told = PngInfo()
+    told.add_text("Raw profile type APP1", "\ngeneric profile\n       4\n00112233\n", zip=True)
+    Pil.fromarray(PIXELS).save(tmp_path / "a.png", pnginfo=told)
+    assert kept(tmp_path / "a.png", tmp_path)[1] == ["left out of the file: the block APP1"]
+
+
 def test_a_text_keeps_its_language(tmp_path):
     told = PngInfo()
     told.add_itxt("Title", "Sofá", lang="es", tkey="Título")
