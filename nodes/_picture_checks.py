@@ -88,8 +88,8 @@ def fit(known: Known, params: Known) -> Facts:
                     params["square"])
     require_bounded(plan, params["size"], params["multiple"])
     original = shaped(*image.shape) if params["mode"] == "crop" else None
-    fitted = fit_mask(plane, plan) if cheap(plane) and plan.fitted[0] * plan.fitted[1] <= 4 * plane[0].numel() else \
-        shaped(len(plane), *plan.fitted)
+    small = cheap(plane) and plan.fitted[0] * plan.fitted[1] <= max(4 * plane[0].numel(), 2**16)
+    fitted = fit_mask(plane, plan) if small else shaped(len(plane), *plan.fitted)
     return {"image": shaped(len(image), *plan.fitted, 3), "mask": fitted,
             "fit": Fit(plan.mode, plan.height, plan.width, plan.scaled, plan.top, plan.left, plan.fitted, original)}
 

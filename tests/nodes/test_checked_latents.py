@@ -74,6 +74,15 @@ def test_an_empty_mask(flow, tmp_path):
     assert only(flow) == "cells.mask: the mask is empty: nothing to repaint"
 
 
+def test_an_empty_mask_that_image_fit_makes_much_larger(flow, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "dot.png")
+    raw = changed(flow, "dot", type="image.load", path=str(tmp_path / "dot.png"))
+    raw = changed(raw, "large", type="image.fit", image="dot.image", size=64)
+    raw = changed(raw, "drawn", type="mask.brush", mask="large.mask")
+    raw["outputs"]["drawn"] = "drawn.mask"
+    assert only(raw) == "drawn.mask: the mask is empty: nothing to draw around"
+
+
 def test_a_picture_that_the_vae_cannot_encode(flow, tmp_path):
     Image.new("RGB", (63, 48)).save(tmp_path / "room.png")
     assert "known.image: 63×48 pixels" in [f"{p.node}.{p.port}: {p.found}" for p in inlay.check(flow)]
