@@ -39,7 +39,7 @@ class Once(argparse.Action):
         seen = parser.__dict__.setdefault("seen_once", {})
         if self.dest in seen and seen[self.dest] != values:
             said = (f"warning: {option_string} is given twice: {values!r} is used, {seen[self.dest]!r} is not; "
-                    f"for several values give one JSON list (see --help), for a second LoRA add a model.lora node")
+                    "a flag takes one value, which may be a JSON list where the setting is a list (see --help)")
             print(clean(said), file=sys.stderr)
         seen[self.dest] = values
         setattr(namespace, self.dest, values)

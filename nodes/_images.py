@@ -13,7 +13,7 @@ from ._masks import bounding_box, depth
 
 GREY = 0.5  # 0 in the model's [−1, 1]
 MARGIN = 8  # pixels around the hole that the membrane sees
-JACOBI_STEPS = 16  # on each grid of the membrane
+JACOBI_STEPS = 32  # on each grid of the membrane
 RING = 32  # pixels around the hole in which colours are compared
 RING_LEAST = 64  # fewer known pixels than this say nothing about colour: all known ones are taken
 
