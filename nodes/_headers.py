@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from ..graph_runtime import BadInput
 from ._folders import find_pictures, read_each
 from ._modes import EIGHT_BIT, refuse_planes, refused
-from ._pictures import MAX_BATCH_PIXELS, open_picture, picture_size
+from ._pictures import open_picture, picture_size, require_room, sizes_differ
 
 
 class Header(NamedTuple):
@@ -31,21 +30,9 @@ def headers(path: str) -> list[Header]:
         BadInput: no picture there, one that is none or has an unscaled mode, sizes that differ, or too much of all.
     """
     found: list[Header] = read_each(find_pictures(path), header)
-    total = sum(one.pixels for one in found)
-    if total > MAX_BATCH_PIXELS:
-        raise BadInput("path", found=f"{len(found)} pictures of {total / 1e6:.0f} megapixels together",
-                       expected=f"at most {MAX_BATCH_PIXELS / 1e6:.0f} megapixels at once",
-                       fix="run over fewer pictures at a time, or scale them down")
-    sizes: dict[tuple[int, int], list[str]] = {}
-    for one in found:
-        sizes.setdefault((one.width, one.height), []).append(one.path.name)
-    if len(sizes) > 1:
-        listed = "; ".join(f"{w}×{h}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
-                           for (w, h), names in list(sizes.items())[:8])
-        more = f"; and {len(sizes) - 8} more sizes" if len(sizes) > 8 else ""
-        raise BadInput("path", found=f"pictures of {len(sizes)} sizes ({listed}{more})",
-                       expected="one size, since a batch is one tensor",
-                       fix="bring them to one size, or run the workflow once for each picture")
+    require_room(len(found), sum(one.pixels for one in found))
+    if len({(one.width, one.height) for one in found}) > 1:
+        raise sizes_differ((one.path.name, (one.width, one.height)) for one in found)
     return found
 
 

@@ -6,7 +6,7 @@ pixel keeps its number from file to file. A picture's colour profile travels bes
 
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,15 +97,12 @@ def read_pictures(path: str) -> list[Picture]:
     for file in files:  # headers first: nothing is decoded before all of them are known to fit
         with open_picture(file) as header:
             total += header.width * header.height
-    if total > MAX_BATCH_PIXELS:
-        raise BadInput("path", found=f"{len(files)} pictures of {total / 1e6:.0f} megapixels together",
-                       expected=f"at most {MAX_BATCH_PIXELS / 1e6:.0f} megapixels at once",
-                       fix="run over fewer pictures at a time, or scale them down")
+    require_room(len(files), total)
     pictures: list[Picture] = []
     for file in files:
         pictures.append(read_picture(file))
         if pictures[-1].size != pictures[0].size:
-            raise _sizes_differ(files)
+            raise sizes_differ((file.name, picture_size(file)) for file in files)
     return pictures
 
 
@@ -264,10 +261,19 @@ def _unidentified(path: Path) -> BadInput:
     return BadInput("path", found=found, expected=READ, fix=fix)
 
 
-def _sizes_differ(files: list[Path]) -> BadInput:
+def require_room(count: int, pixels: int) -> None:
+    """Raise BadInput where the pictures of a batch have more pixels together than are read at once."""
+    if pixels > MAX_BATCH_PIXELS:
+        raise BadInput("path", found=f"{count} pictures of {pixels / 1e6:.0f} megapixels together",
+                       expected=f"at most {MAX_BATCH_PIXELS / 1e6:.0f} megapixels at once",
+                       fix="run over fewer pictures at a time, or scale them down")
+
+
+def sizes_differ(pictures: Iterable[tuple[str, tuple[int, int]]]) -> BadInput:
+    """The error about a batch of several sizes; pictures: (file name, (width, height))."""
     sizes: dict[tuple[int, int], list[str]] = {}
-    for file in files:
-        sizes.setdefault(picture_size(file), []).append(file.name)
+    for name, size in pictures:
+        sizes.setdefault(size, []).append(name)
     listed = "; ".join(f"{w}×{h}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
                        for (w, h), names in list(sizes.items())[:8])
     more = f"; and {len(sizes) - 8} more sizes" if len(sizes) > 8 else ""
