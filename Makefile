@@ -41,7 +41,7 @@ lint: $(VENV)/.lint
 	@cd .mypy_cache/root && "$(CURDIR)/$(BIN)/python" -m mypy --config-file inlay/pyproject.toml inlay/graph_runtime inlay/nodes
 
 docs: $(VENV)/.ready
-	@$(BIN)/python -m inlay.graph_runtime.docs
+	@$(BIN)/python -m inlay.graph_runtime.front.docs
 	@$(BIN)/python -c "from inlay.nodes import _heard; open('docs/files.md', 'w', encoding='utf-8').write(_heard.page())"
 
 $(VENV)/.torch: constraints.txt

@@ -19,18 +19,37 @@ WEB_DIRECTORY = "./web"  # help pages, one for each node
 
 #: public name -> (module, attribute), imported when first used
 _LAZY: dict[str, tuple[str, str]] = {
-    "run": (".graph_runtime.api", "run"),
-    "check": (".graph_runtime.api", "check"),
-    "Workflow": (".graph_runtime.workflow", "Workflow"),
-    "Result": (".graph_runtime.api", "Result"),
-    "Problem": (".graph_runtime.errors", "Problem"),
-    "InlayError": (".graph_runtime.errors", "InlayError"),
-    "WorkflowError": (".graph_runtime.errors", "WorkflowError"),
-    "NodeError": (".graph_runtime.errors", "NodeError"),
-    "Cancelled": (".graph_runtime.errors", "Cancelled"),
-    "NODE_CLASS_MAPPINGS": (".graph_runtime.comfy", "NODE_CLASS_MAPPINGS"),
-    "NODE_DISPLAY_NAME_MAPPINGS": (".graph_runtime.comfy", "NODE_DISPLAY_NAME_MAPPINGS"),
+    "run": (".graph_runtime.front.python.api", "run"),
+    "check": (".graph_runtime.front.python.api", "check"),
+    "Workflow": (".graph_runtime.core.workflow", "Workflow"),
+    "Result": (".graph_runtime.front.python.api", "Result"),
+    "Problem": (".graph_runtime.core.errors", "Problem"),
+    "InlayError": (".graph_runtime.core.errors", "InlayError"),
+    "WorkflowError": (".graph_runtime.core.errors", "WorkflowError"),
+    "NodeError": (".graph_runtime.core.errors", "NodeError"),
+    "Cancelled": (".graph_runtime.core.errors", "Cancelled"),
+    "NODE_CLASS_MAPPINGS": (".graph_runtime.front.comfy.nodes", "NODE_CLASS_MAPPINGS"),
+    "NODE_DISPLAY_NAME_MAPPINGS": (".graph_runtime.front.comfy.nodes", "NODE_DISPLAY_NAME_MAPPINGS"),
 }
+
+#: every package inside, outermost first
+ROOMS = (
+    "graph_runtime",
+    "graph_runtime.core",
+    "graph_runtime.front",
+    "graph_runtime.front.cli",
+    "graph_runtime.front.comfy",
+    "graph_runtime.front.docs",
+    "graph_runtime.front.draw",
+    "graph_runtime.front.python",
+    "graph_runtime.front.recipe",
+    "nodes",
+)
+
+# A host imports this folder under its path. Where that has a dot in it (`inlay-1.0`), Python finds a module only if the
+# packages around it are there already; they hold docstrings alone, so this costs next to nothing.
+for _room in ROOMS:
+    import_module(f".{_room}", __name__)
 
 __all__ = ["WEB_DIRECTORY", "__version__", *_LAZY]
 

@@ -6,7 +6,7 @@ import sys
 def main() -> int:
     """Run the command line; returns the exit status."""
     try:
-        from .graph_runtime.cli import main as run
+        from .graph_runtime.front.cli.main import main as run
 
         return run()
     except KeyboardInterrupt:

@@ -25,7 +25,7 @@ from diffusers import UNet2DConditionModel
 from inlay.dollhouse.samples import DOG
 from inlay.dollhouse.world import caption, draw
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.cache import DiskCache
+from inlay.graph_runtime.core.cache import DiskCache
 from inlay.nodes import attention, condition, embed, invert, latent, model, noise, sample, schedule
 from inlay.nodes._controls import Balanced, steps_until
 from inlay.nodes._inversion import Tuned

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 from inlay.graph_runtime import Context, Port, Registry, node
-from inlay.graph_runtime.cache import MemoryCache
-from inlay.graph_runtime.execute import execute
-from inlay.graph_runtime.plan import make_plan
-from inlay.graph_runtime.workflow import build
+from inlay.graph_runtime.core.cache import MemoryCache
+from inlay.graph_runtime.core.execute import execute
+from inlay.graph_runtime.core.plan import make_plan
+from inlay.graph_runtime.core.workflow import build
 
 Thing = Annotated[Any, Port("THING", "anything")]
 

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from gpu_shapes import Shape, random_model, text_embeddings
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.events import Event, NodeProgress, Warned
-from inlay.graph_runtime.models import ModelManager
+from inlay.graph_runtime.core.events import Event, NodeProgress, Warned
+from inlay.graph_runtime.core.models import ModelManager
 from inlay.nodes import attention, condition, constraint, embed, invert, latent, noise, sample, schedule
 from inlay.nodes._condition import Conditioning
 from inlay.nodes.subject import photos

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-CLI = "import sys; from inlay.graph_runtime.cli import main; sys.exit(main())"
+CLI = "import sys; from inlay.graph_runtime.front.cli.main import main; sys.exit(main())"
 IMPORTS = {
     "hand": "import hand_written",
     "graph": "from diffusers import AutoencoderKL, UNet2DConditionModel; from transformers import CLIPTextModel, "
-             "CLIPTokenizer; from inlay.graph_runtime import cli, progress; from inlay.graph_runtime.api import pack; "
-             "pack()",
+             "CLIPTokenizer; from inlay.graph_runtime.front.cli import main, progress; "
+             "from inlay.graph_runtime.front.python.api import pack; pack()",
 }
 LIMIT_MS = 10.0
 
@@ -134,7 +134,7 @@ def warm(job: argparse.Namespace, work: Path) -> dict[str, Any]:
     import numpy as np
     import torch
     from hand_written import inpaint, load_models
-    from inlay.graph_runtime.session import session
+    from inlay.graph_runtime.front.session import session
     from inlay.nodes.model import stable_diffusion
     from PIL import Image
 

@@ -18,7 +18,7 @@ from unittest import mock
 
 import torch
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.events import Event, NodeProgress
+from inlay.graph_runtime.core.events import Event, NodeProgress
 from inlay.nodes import model
 from inlay.nodes._ahead import Ahead
 from inlay.nodes.subject import photos

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import inlay
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.api import pack
-from inlay.graph_runtime.draw import draw
-from inlay.graph_runtime.workflow import parse
+from inlay.graph_runtime.core.workflow import parse
+from inlay.graph_runtime.front.draw.draw import draw
+from inlay.graph_runtime.front.python.api import pack
 from inlay.nodes.image import load, save
 from inlay.nodes.image_grid import grid
 

@@ -7,28 +7,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .context import Context as Context
-    from .errors import BadInput as BadInput
-    from .errors import Cancelled as Cancelled
-    from .errors import InlayError as InlayError
-    from .errors import ModelError as ModelError
-    from .errors import NodeError as NodeError
-    from .errors import Problem as Problem
-    from .errors import WorkflowError as WorkflowError
-    from .marks import Implied as Implied
-    from .marks import Role as Role
-    from .notices import notice as notice
-    from .source_code import code_digest as code_digest
-    from .spec import ModelSource as ModelSource
-    from .spec import NodeSpec as NodeSpec
-    from .spec import PathRole as PathRole
-    from .spec import Port as Port
-    from .spec import ReadMany as ReadMany
-    from .spec import ReadPath as ReadPath
-    from .spec import ReadPaths as ReadPaths
-    from .spec import Registry as Registry
-    from .spec import Repeat as Repeat
-    from .spec import node as node
+    from .core.context import Context as Context
+    from .core.errors import BadInput as BadInput
+    from .core.errors import Cancelled as Cancelled
+    from .core.errors import InlayError as InlayError
+    from .core.errors import ModelError as ModelError
+    from .core.errors import NodeError as NodeError
+    from .core.errors import Problem as Problem
+    from .core.errors import WorkflowError as WorkflowError
+    from .core.marks import Implied as Implied
+    from .core.marks import Role as Role
+    from .core.notices import notice as notice
+    from .core.source_code import code_digest as code_digest
+    from .core.spec import ModelSource as ModelSource
+    from .core.spec import NodeSpec as NodeSpec
+    from .core.spec import PathRole as PathRole
+    from .core.spec import Port as Port
+    from .core.spec import ReadMany as ReadMany
+    from .core.spec import ReadPath as ReadPath
+    from .core.spec import ReadPaths as ReadPaths
+    from .core.spec import Registry as Registry
+    from .core.spec import Repeat as Repeat
+    from .core.spec import node as node
 
 _HOMES = {
     "source_code": ("code_digest",),
@@ -46,7 +46,7 @@ def __getattr__(name: str) -> Any:
     """Import what `name` stands for."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    value = getattr(import_module(f".core.{_LAZY[name]}", __name__), name)
     globals()[name] = value
     return value
 

@@ -2,17 +2,21 @@
 
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..graph_runtime.spec import Registry
+if TYPE_CHECKING:
+    from ..graph_runtime.core.spec import Registry
 
 
-def load_pack() -> Registry:
+def load_pack() -> "Registry":
     """Import every family beside this file and collect its nodes.
 
     Raises:
         ImportError: a family file is broken; the message names it.
         ValueError: a node's id does not begin with its file's name (`mask.py`, `mask_detect.py`), or two share an id.
     """
+    from ..graph_runtime.core.spec import Registry
+
     registry = Registry()
     for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
         try:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..graph_runtime import BadInput
-from ..graph_runtime.errors import did_you_mean, shorten
+from ..graph_runtime.core.errors import did_you_mean, shorten
 
 Box = tuple[int, int, int, int]
 MAX_FILE = 256 * 2**20

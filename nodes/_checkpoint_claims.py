@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.errors import clean
+from ..graph_runtime.core.errors import clean
 from ._lora_claims import ARCHITECTURES, PREDICTIONS
 from ._model_readers import State, read_header, state_of
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ..graph_runtime.notices import notice
+from ..graph_runtime.core.notices import notice
 from ._condition import Conditioning, ConditioningFacts, Kind
 from ._facts import cheap, described, shaped
 from ._latents import require_vae

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.errors import shorten
+from ..graph_runtime.core.errors import shorten
 
 MAX_CHANNELS = 1024  # of a latent; models have 3 to 64
 MAX_WIDTH = 65_536  # of a layer or an embedding

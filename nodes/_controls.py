@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.kept_tensors import content_key
 from ._attention import Borrowing, GatheredRun, Kind, Layers, Mixing, Row, aligned, self_attentions
 from ._condition import Conditioning
 from ._constraints import spread
 from ._inversion import Tuned
-from ._kept import content_key
 from ._sampling import AttentionControl, Chain, Guidance
 
 EDIT_C: Row = ("edit", "cond")

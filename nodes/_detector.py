@@ -19,7 +19,7 @@ from PIL import Image as Pil
 from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.errors import shorten
+from ..graph_runtime.core.errors import shorten
 from ._config import MAX_WIDTH, Settings
 from ._models import Part
 from ._named_weights import fill, read_stored

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..graph_runtime import BadInput
-from ..graph_runtime.notices import mark
+from ..graph_runtime.core.notices import mark
 from ._folders import find_pictures
 from ._formats import suffixes
 from ._model_files import EMBEDDED

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, Context
-from ..graph_runtime.context import safe_prefix
+from ..graph_runtime.core.context import safe_prefix
 from ._exemplar import save_encoder
 from ._exemplar_examples import Source, collate, encode
 from ._exemplar_training import ExemplarDenoiser, averaged

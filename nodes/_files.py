@@ -6,8 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ..graph_runtime.errors import clean
-from ..graph_runtime.tensors import owned
+from ..graph_runtime.core.errors import clean
+from ..graph_runtime.core.tensors import owned
 from ._heard import name_unheard
 
 OTHERS = "latent_format_version"  # how another host marks its own latents, which are not scaled

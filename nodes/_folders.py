@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..graph_runtime import BadInput
-from ..graph_runtime.errors import shorten
+from ..graph_runtime.core.errors import shorten
 from ._formats import READ, brand, suffixes
 
 SIGNATURES = {  # what people try to open most often among the formats that are not read

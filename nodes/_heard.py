@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from ..graph_runtime.errors import clean, shorten
-from ..graph_runtime.notices import notice
+from ..graph_runtime.core.errors import clean, shorten
+from ..graph_runtime.core.notices import notice
 
 Use = Literal["used", "named", "refused", "neutral"]
 NOTHING: tuple[Any, ...] = (None, False, "", [], {}, ())  # values that say nothing

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.waiting import report, say
+from ..graph_runtime.core.waiting import report, say
 
 ANSWER = 4.0  # seconds within which a hub that can be reached answers
 AGAIN = 30.0  # seconds in which one that did not is not asked once more

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.errors import clean, shorten
+from ..graph_runtime.core.errors import clean, shorten
 from ._heard import ADAPTER, NOTHING, unheard
 from ._model_readers import read_json
 

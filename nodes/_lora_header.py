@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.errors import clean, shorten
+from ..graph_runtime.core.errors import clean, shorten
 from ._layouts import original_names
 from ._lora_claims import FAMILIES, Claims, claims_of, config_beside, contradictions
 from ._model_readers import read_header

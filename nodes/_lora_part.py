@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.models import ModelDescription
+from ..graph_runtime.core.models import ModelDescription
 from ._heard import name_unheard
 from ._lora import attach, read_lora
 from ._lora_claims import FAMILIES

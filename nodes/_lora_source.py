@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.errors import shorten
-from ..graph_runtime.notices import notice
+from ..graph_runtime.core.errors import shorten
+from ..graph_runtime.core.notices import notice
 from ._hub_client import Listing, Wanted, download, listing
 from ._model_files import PICKLES, pickled
 from ._source import HUB_ID, is_there, near_local, not_here

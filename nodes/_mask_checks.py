@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ..graph_runtime.notices import notice
+from ..graph_runtime.core.notices import notice
 from ._boxes import Box
 from ._facts import cheap, shaped, sketch
 from ._headers import headers

@@ -17,8 +17,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.digests import file_sha256
-from ..graph_runtime.errors import shorten
+from ..graph_runtime.core.digests import file_sha256
+from ..graph_runtime.core.errors import shorten
 
 MAX_HEADER = 100 * 2**20  # the safetensors format's own limit
 MAX_JSON = 64 * 2**20

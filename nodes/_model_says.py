@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.errors import clean, shorten
+from ..graph_runtime.core.errors import clean, shorten
 from ._heard import (
     BACKBONE,
     DETECTOR,

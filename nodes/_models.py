@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.errors import missing_package
-from ..graph_runtime.memory import is_out_of_memory
-from ..graph_runtime.models import ModelDescription
-from ..graph_runtime.tensors import own_weights
+from ..graph_runtime.core.errors import missing_package
+from ..graph_runtime.core.memory import is_out_of_memory
+from ..graph_runtime.core.models import ModelDescription
+from ..graph_runtime.core.tensors import own_weights
 from ._config import MAX_CHANNELS, MAX_WIDTH, Settings, config_at
 from ._embedded import doubt
 from ._libraries import DType, first_line, quiet, torch_dtype

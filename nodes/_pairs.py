@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..graph_runtime.notices import notice
+from ..graph_runtime.core.notices import notice
 
 _PARTS = re.compile(r"\d+|[^\W\d_]+")
 _ROLES = frozenset({"mask", "masks", "hole", "holes", "alpha", "matte", "photo", "image", "img", "picture"})

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ..graph_runtime.notices import notice
+from ..graph_runtime.core.notices import notice
 from ._embedded import mark_own_pictures
 from ._facts import CHEAP, Counted, cheap, shaped, sketch
 from ._folders import left_out

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Port
-from ..graph_runtime.models import ModelDescription
+from ..graph_runtime.core.models import ModelDescription
 
 Image = Annotated[Float[Tensor, "b h w 3"], Port("IMAGE", "RGB in [0, 1]")]
 Mask = Annotated[Float[Tensor, "b h w"], Port("MASK", "1 = repaint, 0 = keep")]

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..graph_runtime.errors import shorten
+from ..graph_runtime.core.errors import shorten
 from ._condition import encode_text, tokenize
 from ._text_encoder import TextModule
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ..graph_runtime.errors import shorten
+from ..graph_runtime.core.errors import shorten
 from ._config import Settings
 from ._heard import NOTHING, SCHEDULER
 

@@ -7,7 +7,7 @@ schedule.solver hands everything on to diffusers, whose solvers know some of it.
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from ..graph_runtime.errors import clean, shorten
+from ..graph_runtime.core.errors import clean, shorten
 from ._config import Settings
 from ._heard import SCHEDULER, name_unheard, unheard
 from ._schedule import Spacing, alphas_cumprod

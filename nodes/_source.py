@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.errors import did_you_mean, shorten
-from ..graph_runtime.notices import notice
-from ..graph_runtime.waiting import places
+from ..graph_runtime.core.errors import did_you_mean, shorten
+from ..graph_runtime.core.notices import notice
+from ..graph_runtime.core.waiting import places
 from ._model_files import EMBEDDED, FLAT, PICKLES, ModelFolder, pickled
 
 #: Which node names a model of each family.

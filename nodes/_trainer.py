@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, ModelError
-from ..graph_runtime.errors import Cancelled
-from ..graph_runtime.memory import forget, is_out_of_memory
+from ..graph_runtime.core.errors import Cancelled
+from ..graph_runtime.core.memory import forget, is_out_of_memory
 from ._libraries import share
 from ._workers import Workers
 

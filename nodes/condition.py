@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, Context, node
-from ..graph_runtime.errors import shorten
-from ..graph_runtime.notices import notice
+from ..graph_runtime.core.errors import shorten
+from ..graph_runtime.core.notices import notice
 from ._condition import Conditioning as Told
 from ._condition import inpaint_channels, to_host
 from ._condition_checks import exemplar as check_exemplar

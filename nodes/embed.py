@@ -5,9 +5,9 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, Context, node
+from ..graph_runtime.core.kept_tensors import content_key
 from ._facts import only_shape, rehearse
 from ._inversion import Tuned, blend, transition_weights
-from ._kept import content_key
 from ._ports import Conditioning, Tuning, describe
 
 Weight = Annotated[float, Field(ge=0, le=1)]

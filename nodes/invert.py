@@ -9,14 +9,14 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, code_digest, node
-from ..graph_runtime.memory import retried
+from ..graph_runtime.core.kept_tensors import content_key, kept
+from ..graph_runtime.core.memory import retried
 from ._condition import Conditioning as Told
 from ._condition import ConditioningFacts, to_host
 from ._constraints import spread
 from ._facts import shaped
 from ._inversion import Trajectory as Path
 from ._inversion import Tuned, TuningRecipe, invert_ddim, trajectory_key, tune
-from ._kept import content_key, kept
 from ._pairing import require_pair
 from ._ports import Conditioning, Denoiser, Latent, Schedule, Text, Trajectory, Tuning, describe
 from ._sampling_checks import require_shapes

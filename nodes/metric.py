@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPaths, node
-from ..graph_runtime.notices import notice
+from ..graph_runtime.core.notices import notice
 from ._embedded import mark_own_pictures, unknown_words
 from ._folders import find_pictures, left_out
 from ._masks import bounding_box, each_with_mask

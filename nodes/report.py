@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, Port, Repeat, node
-from ..graph_runtime.errors import clean
+from ..graph_runtime.core.errors import clean
 from ._grid import draw_label
 from ._ports import Image, Paths, Text
 

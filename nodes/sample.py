@@ -10,13 +10,13 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import Context, node
+from ..graph_runtime.core.kept_tensors import content_key
 from ._attention import require_known_blocks
 from ._collapse import collapsed
 from ._condition import Conditioning as Told
 from ._condition import to_host
 from ._constraints import spread
 from ._facts import described, shaped
-from ._kept import content_key
 from ._lora_part import layer_sizes
 from ._noise import GivenNoise
 from ._pairing import require_pair

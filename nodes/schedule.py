@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, node
-from ..graph_runtime.notices import notice
+from ..graph_runtime.core.notices import notice
 from ._ports import Schedule, Scheduler, describe
 from ._schedule import DdimSchedule, Spacing, Variance
 from ._schedule import ddim as make_ddim

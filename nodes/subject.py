@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadMany, ReadPath, ReadPaths, node
-from ..graph_runtime.notices import notice
+from ..graph_runtime.core.notices import notice
 from ._boxes import Box, padded, read_boxes, unfit
 from ._detect import Detection, Pick, Wanted, check_wanted, choose, find_all, nothing_found, tell
 from ._embedded import mark_own_pictures

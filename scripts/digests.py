@@ -51,7 +51,7 @@ def digest_of(path: Path) -> str:
 def digests(names: list[str]) -> dict[str, str]:
     """`workflow/file` → digest, for everything that the shipped workflows write."""
     import inlay
-    from inlay.graph_runtime.api import shipped
+    from inlay.graph_runtime.front.python.api import shipped
 
     found = {}
     for name in names or sorted(shipped()):

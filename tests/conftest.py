@@ -1,6 +1,7 @@
 """Fixtures of every test."""
 
 import os
+import types
 
 import pytest
 
@@ -8,7 +9,10 @@ import pytest
 # ten times as long. Every process of the tests computes alike.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from inlay.graph_runtime import session
+import graph_toys
+from inlay.graph_runtime import Context
+from inlay.graph_runtime.front import session
+from tiny_models import Tiny
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +20,51 @@ def _own_home(tmp_path_factory, monkeypatch):
     """A home and a session of its own for every test."""
     monkeypatch.setenv("INLAY_HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setattr(session, "_sessions", {})
+
+
+@pytest.fixture
+def toys() -> types.SimpleNamespace:
+    """Nodes of a toy pack, and their registry."""
+    return graph_toys.make_toys()
+
+
+@pytest.fixture(name="graph")
+def _graph():
+    return graph_toys.graph
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return Tiny(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tiny_at():
+    """Makes a `Tiny` in a folder, for fixtures that outlive a test."""
+    return Tiny
+
+
+@pytest.fixture(scope="session")
+def shared_sd(tmp_path_factory):
+    """A tiny Stable Diffusion folder that no test may change."""
+    return Tiny(tmp_path_factory.mktemp("shared")).stable_diffusion()
+
+
+@pytest.fixture(scope="session")
+def shared_pbe(tmp_path_factory):
+    """A tiny Paint-by-Example folder that no test may change."""
+    return Tiny(tmp_path_factory.mktemp("shared")).paint_by_example()
+
+
+@pytest.fixture(scope="session")
+def shared_pixel(tmp_path_factory):
+    """A tiny pixel-space folder that no test may change."""
+    return Tiny(tmp_path_factory.mktemp("shared")).pixel()
+
+
+@pytest.fixture
+def ctx(tmp_path):
+    return Context(out=tmp_path / "out")
 
 
 def pytest_collection_modifyitems(items):

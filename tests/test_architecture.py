@@ -4,22 +4,42 @@ import ast
 import functools
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("graph_runtime", "nodes", "dollhouse", "workflows", "benchmarks", "tests")
-SOURCES = [Path("__init__.py"), *sorted(path.relative_to(ROOT) for room in ROOMS if room != "tests"
-                                        for path in (ROOT / room).rglob("*.py"))]
+ROOMS = ("graph_runtime", "nodes", "training", "methods", "models", "pictures", "dollhouse", "workflows", "benchmarks",
+         "tests")
+SOURCES = [Path("__init__.py"), Path("__main__.py"),
+           *sorted(path.relative_to(ROOT) for room in ROOMS if room != "tests" for path in (ROOT / room).rglob("*.py"))]
 TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
 LONGEST = 400
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "node_helpers", "server", "execution"}
 WEB = {"fastapi", "starlette", "uvicorn", "aiohttp", "flask", "gradio"}
 HEAVY = {"diffusers", "transformers", "peft", "accelerate", "cv2", "torchvision", "matplotlib", "scipy"}
 FORBIDDEN = {"eval", "exec", "compile", "os.system", "pickle.load", "pickle.loads"}
-PURE = {"spec", "tensors", "digests", "errors", "context", "models", "memory", "events", "notices", "waiting", ""}
-EDGE = {"api", "loading", "cli", "comfy", "comfy_host", "docs", "server", "sweep", "recipe"}  # may look at the nodes
+#: Who may import whom, besides itself. Methods and models know nothing of each other, and pictures of neither.
+MAY_IMPORT = {
+    "core": set(),
+    "pictures": {"core"},
+    "models": {"pictures", "core"},
+    "methods": {"pictures", "core"},
+    "training": {"methods", "models", "pictures", "core"},
+    "nodes": {"training", "methods", "models", "pictures", "core"},
+    "front": {"nodes", "core"},
+}
+PURE = {"context", "digests", "errors", "events", "kept_tensors", "memory", "models", "notices", "spec", "tensors",
+        "waiting"}
+
+
+def room_of(name):
+    """The room of a dotted name of ours; none for `inlay` itself and for the scripts that stand outside."""
+    parts = name.split(".")[1:]
+    if parts[:1] == ["graph_runtime"]:
+        return "front" if parts[1:2] == ["front"] else "core"
+    return parts[0] if parts and parts[0] in MAY_IMPORT else None
 
 
 @functools.cache
@@ -62,37 +82,31 @@ def test_imports_inside_the_package_are_relative(path):
         assert not ours or getattr(statement, "level", 0), f"{path}:{statement.lineno}: absolute import of {name}"
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] == "graph_runtime"], ids=str)
-def test_the_engine_imports_itself_only(path):
-    for name, statement in imports(path):
-        if name.startswith("inlay.nodes"):
-            assert path.stem in EDGE, f"{path}:{statement.lineno}: the engine knows no node"
-        assert not name.startswith("inlay.dollhouse"), f"{path}:{statement.lineno}: {name}"
-        assert name.split(".")[0] not in {"diffusers", "transformers", "peft"} or path.stem in EDGE, (
-            f"{path}:{statement.lineno}: the engine knows nothing of diffusion")
+INSIDE = [path for path in SOURCES if room_of(".".join(("inlay", *path.with_suffix("").parts)))]
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] == "nodes"], ids=str)
-def test_nodes_see_only_what_is_pure(path):
+@pytest.mark.parametrize("path", INSIDE, ids=str)
+def test_a_room_imports_only_those_below_it(path):
+    own = room_of(".".join(("inlay", *path.with_suffix("").parts)))
     for name, statement in imports(path):
-        parts = name.split(".")
         where = f"{path}:{statement.lineno}: {name}"
-        if parts[:2] == ["inlay", "graph_runtime"]:
-            public = len(parts) == 3 and (parts[2] in PURE | {"node", "code_digest"} or parts[2][:1].isupper())
-            assert public or parts[2] in PURE or path.name == "__init__.py", where
-        if parts[:2] == ["inlay", "nodes"] and path.name.startswith("_") and path.name != "__init__.py":
-            assert parts[2].startswith("_"), f"{where}: an algorithm imports a node"
-        if parts[:2] == ["inlay", "dollhouse"]:
-            pytest.fail(f"{where}: dollhouse is data, named by its folder")
+        other = room_of(name)
+        assert other in {None, own, *MAY_IMPORT[own]}, f"{where}: {own} does not import {other}"
+        assert not name.startswith("inlay.dollhouse"), f"{where}: dollhouse is data, named by its folder"
+        parts = name.split(".")
+        if other == "core" and own not in ("core", "front") and parts[2:3] == ["core"]:
+            assert parts[3] in PURE, f"{where}: not what the engine offers"
+        if own in ("core", "front"):
+            assert parts[0] not in {"diffusers", "transformers", "peft"}, f"{where}: no diffusion here"
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] == "nodes"], ids=str)
+@pytest.mark.parametrize("path", [p for p in INSIDE if p.parts[0] != "graph_runtime"], ids=str)
 def test_no_module_is_imported_from_the_package_itself(path):
     for _, statement in imports(path):  # Python looks for `a` where a host has the package in a folder `a.b`
         assert getattr(statement, "level", 0) != 1 or statement.module, f"{path}:{statement.lineno}: from . import …"
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] == "nodes"], ids=str)
+@pytest.mark.parametrize("path", [p for p in INSIDE if p.parts[0] != "graph_runtime"], ids=str)
 def test_node_files_stay_light_and_readable_at_run_time(path):
     for name, statement in imports(path, top_only=True):
         assert name.split(".")[0] not in HEAVY, f"{path}:{statement.lineno}: import {name} inside the function"
@@ -104,11 +118,11 @@ def test_only_the_adapters_name_the_host_or_a_web_framework(path):
     for name, statement in imports(path):
         top = name.split(".")[0]
         assert top not in HOST, f"{path}:{statement.lineno}: {name}"
-        assert top not in WEB or "server" in path.parts or path.stem == "server", f"{path}:{statement.lineno}: {name}"
+        assert top not in WEB or "serve" in path.parts, f"{path}:{statement.lineno}: {name}"
     constants = {node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant)}
     named = {text for text in constants if isinstance(text, str) and " " not in text
              and text.split(".")[0] in ("comfy", "folder_paths")}
-    assert not named or path.name == "comfy_host.py", f"{path} names {named}"
+    assert not named or path.parts[-2:] == ("comfy", "host.py"), f"{path} names {named}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)
@@ -135,6 +149,20 @@ def test_node_files_import_no_diffusers():
     done = run_python("import sys, inlay.nodes; inlay.nodes.load_pack(); "
                       f"print([m for m in {sorted(HEAVY)!r} if m in sys.modules])")
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_every_package_is_named():
+    """In `inlay.ROOMS`, which a host needs, and in pyproject.toml, which the wheel needs."""
+    import inlay
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    found = {".".join(("inlay", *path.parent.parts)) for path in SOURCES
+             if path.name == "__init__.py" and path.parts[0] not in ("benchmarks", "dollhouse", "workflows")}
+    assert {"inlay", *(f"inlay.{room}" for room in inlay.ROOMS)} == found
+    assert set(project["tool"]["setuptools"]["packages"]) == found | {"inlay.dollhouse", "inlay.workflows"}
+    for path in SOURCES:
+        if path.parts[0] in {name.split(".")[1] for name in found - {"inlay"}}:
+            assert (ROOT / path).with_name("__init__.py").exists(), f"{path} is in no package"
 
 
 def test_every_lazy_name_is_there():

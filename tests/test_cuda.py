@@ -12,7 +12,7 @@ import inlay
 import pytest
 import torch
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.models import ModelManager
+from inlay.graph_runtime.core.models import ModelManager
 from inlay.nodes._trainer import Recipe, Trainer
 from inlay.nodes._workers import Workers
 from simulated_gpu import SimulatedGpu, where

@@ -9,7 +9,7 @@ import types
 from pathlib import Path
 
 import pytest
-from inlay.graph_runtime import cli
+from inlay.graph_runtime.front.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,7 +45,7 @@ def test_shell_blocks(block, here, capsys):
                  for part in (sorted(glob.glob(word)) if "*" in word else [word])]  # as a shell does
         if not words or words[0] != "inlay":
             continue
-        status = cli.main(words[1:])
+        status = main.main(words[1:])
         captured = capsys.readouterr()
         assert status == 0, f"{line}\n{captured.err}"
     if "again" in block:

@@ -7,8 +7,8 @@ from pathlib import Path
 import inlay
 import numpy as np
 import pytest
-from inlay.graph_runtime.events import NodeProgress
-from inlay.graph_runtime.workflow import parse
+from inlay.graph_runtime.core.events import NodeProgress
+from inlay.graph_runtime.core.workflow import parse
 from PIL import Image
 
 FOLDER = Path(__file__).parents[1] / "workflows"
@@ -56,8 +56,8 @@ def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path):
 
 
 def test_a_kept_sample_gives_the_same_bytes_and_is_not_computed_again(tmp_path):
-    from inlay.graph_runtime import session
-    from inlay.graph_runtime.events import NodeFinished
+    from inlay.graph_runtime.core.events import NodeFinished
+    from inlay.graph_runtime.front import session
 
     first = inlay.run("zero_shot_inpaint", out=tmp_path, steps=4)
     session._sessions.clear()  # as in a new process: only the disk remembers
@@ -168,7 +168,7 @@ def _read(picture):
 def test_baret_lays_the_dog_down_where_it_stood_and_keeps_the_room(tmp_path):
     from inlay.dollhouse.samples import DOG
     from inlay.dollhouse.world import draw_layers
-    from inlay.graph_runtime.events import NodeFinished
+    from inlay.graph_runtime.core.events import NodeFinished
 
     result = inlay.run("baret_edit", out=tmp_path)
     picture, dog = _saved(result), draw_layers(DOG)

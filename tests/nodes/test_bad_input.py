@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
-from inlay.graph_runtime import cli
+from inlay.graph_runtime.front.cli import main
 from PIL import Image
 
 
@@ -38,7 +38,7 @@ def inlay(capsys, monkeypatch, tmp_path, place, shared_sd):
             else []
         )
         try:
-            status = cli.main([str(word) for word in ["run", file, *usual_words, "--out", tmp_path / "out", *words]])
+            status = main.main([str(word) for word in ["run", file, *usual_words, "--out", tmp_path / "out", *words]])
         except SystemExit as end:
             status = end.code
         captured = capsys.readouterr()

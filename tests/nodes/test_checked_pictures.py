@@ -2,7 +2,7 @@
 
 import inlay
 import pytest
-from inlay.graph_runtime.loading import pack
+from inlay.graph_runtime.front.python.loading import pack
 from PIL import Image
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.errors import Cancelled
+from inlay.graph_runtime.core.errors import Cancelled
 from inlay.nodes import condition, model, noise, sample, schedule
 from inlay.nodes._collapse import CollapsedProcessor, collapsed
 from inlay.nodes._condition import Conditioning

@@ -10,7 +10,7 @@ import pytest
 import torch
 from colour_toys import ADOBE, D50_WHITE, P3, PROPHOTO, SRGB, columns, icc, png, shown, srgb_light, tables
 from inlay.graph_runtime import BadInput, Context
-from inlay.graph_runtime.events import Warned
+from inlay.graph_runtime.core.events import Warned
 from inlay.nodes._colour import Colour, icc_for, is_unknown, space_of
 from inlay.nodes.image import load, save
 from inlay.nodes.image_colour import from_srgb, to_srgb

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
-from inlay.graph_runtime.events import Warned
+from inlay.graph_runtime.core.events import Warned
 from inlay.nodes.condition import text
 from inlay.nodes.model import stable_diffusion
 

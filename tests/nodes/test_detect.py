@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from inlay.graph_runtime import BadInput, Context, ModelError, WorkflowError
-from inlay.graph_runtime.models import ModelDescription
+from inlay.graph_runtime.core.models import ModelDescription
 from inlay.nodes import _detector, _hub
 from inlay.nodes._detect import Detection, Wanted, choose, decode, find_all, tell, to_corners
 from inlay.nodes._detector import Preprocessing, newest_name

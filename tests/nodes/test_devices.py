@@ -7,9 +7,9 @@ import inlay
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError
-from inlay.graph_runtime.api import pack
-from inlay.graph_runtime.comfy import node_class
-from inlay.graph_runtime.models import ModelManager
+from inlay.graph_runtime.core.models import ModelManager
+from inlay.graph_runtime.front.comfy.nodes import node_class
+from inlay.graph_runtime.front.python.api import pack
 from inlay.nodes import condition, image, latent, model
 from inlay.nodes._inversion import TuningRecipe, invert_ddim, tune
 from inlay.nodes._latents import remedy

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import inlay
 import pytest
-from inlay.graph_runtime import notices
-from inlay.graph_runtime.events import Warned
+from inlay.graph_runtime.core import notices
+from inlay.graph_runtime.core.events import Warned
 from inlay.nodes._embedded import embedded, is_sample, unknown_words
 from inlay.nodes.model import stable_diffusion
 from inlay.nodes.model_clip import clip

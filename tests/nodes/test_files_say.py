@@ -14,8 +14,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inlay.graph_runtime import BadInput, ModelError, api
-from inlay.graph_runtime.notices import hearing
+from inlay.graph_runtime import BadInput, ModelError
+from inlay.graph_runtime.core.notices import hearing
+from inlay.graph_runtime.front.python import api
 from inlay.nodes import _heard, latent, noise
 from inlay.nodes._model_says import name_unused, name_unused_of_detector, name_unused_preprocessing
 from inlay.nodes.model import paint_by_example, stable_diffusion

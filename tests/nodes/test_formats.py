@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from colour_toys import P3, chunk, icc, png
 from inlay.graph_runtime import BadInput, Context
-from inlay.graph_runtime.events import Warned
+from inlay.graph_runtime.core.events import Warned
 from inlay.nodes import _formats
 from inlay.nodes.image import load, save
 from PIL import Image as Pil

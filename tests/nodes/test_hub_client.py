@@ -13,12 +13,14 @@ import time
 import pytest
 import torch
 from hub_toys import FakeHub, served
-from inlay.graph_runtime import BadInput, ModelError, api, comfy_host
-from inlay.graph_runtime.comfy import node_class
-from inlay.graph_runtime.errors import Cancelled, NodeError, WorkflowError
-from inlay.graph_runtime.events import CancelToken, ModelMoved, NodeProgress, Warned
-from inlay.graph_runtime.notices import hearing
-from inlay.graph_runtime.waiting import looking_in
+from inlay.graph_runtime import BadInput, ModelError
+from inlay.graph_runtime.core.errors import Cancelled, NodeError, WorkflowError
+from inlay.graph_runtime.core.events import CancelToken, ModelMoved, NodeProgress, Warned
+from inlay.graph_runtime.core.notices import hearing
+from inlay.graph_runtime.core.waiting import looking_in
+from inlay.graph_runtime.front.comfy import host
+from inlay.graph_runtime.front.comfy.nodes import node_class
+from inlay.graph_runtime.front.python import api
 from inlay.nodes import _hub, _hub_client, load_pack
 from inlay.nodes._single_file import TOKENIZER
 from inlay.nodes.model import stable_diffusion
@@ -235,13 +237,13 @@ def test_windows_paths_are_read_in_another_host(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     (tmp_path / "models" / "sd" / "one.safetensors").touch()
     (tmp_path / "outside.safetensors").touch()
-    monkeypatch.setattr(comfy_host, "host_folder", lambda kind: tmp_path / kind)
-    monkeypatch.setattr(comfy_host, "model_folders", lambda: (tmp_path / "models",))
+    monkeypatch.setattr(host, "host_folder", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(host, "model_folders", lambda: (tmp_path / "models",))
     role = next(iter(load_pack()["model.lora"].path_roles.values()))
-    found = comfy_host.resolve_path("source", r"sd\one.safetensors", role)
+    found = host.resolve_path("source", r"sd\one.safetensors", role)
     assert found == str(tmp_path / "models" / "sd" / "one.safetensors")
     with pytest.raises(BadInput):
-        comfy_host.resolve_path("source", r"..\outside.safetensors", role)
+        host.resolve_path("source", r"..\outside.safetensors", role)
 
 
 def test_checking_never_asks_the_hub(hub, tmp_path):
@@ -295,7 +297,7 @@ def test_another_host_s_interrupt_ends_a_download(hub, shared_sd, monkeypatch):
         if name == "throw_exception_if_processing_interrupted" and hub.served:
             raise InterruptedByHost
 
-    monkeypatch.setattr(comfy_host, "_ask", ask)
+    monkeypatch.setattr(host, "_ask", ask)
     hub.folders["someone/tiny"], hub.slow = shared_sd, 1.0
     kind, began = node_class(load_pack()["model.stable_diffusion"]), time.monotonic()
     with pytest.raises(InterruptedByHost):

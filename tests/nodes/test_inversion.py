@@ -5,8 +5,8 @@ import pytest
 import torch
 from diffusers import DDIMInverseScheduler
 from inlay.graph_runtime import BadInput, Context
-from inlay.graph_runtime.cache import DiskCache
-from inlay.graph_runtime.events import NodeProgress, Warned
+from inlay.graph_runtime.core.cache import DiskCache
+from inlay.graph_runtime.core.events import NodeProgress, Warned
 from inlay.nodes import condition, embed, invert, model, noise, sample, schedule
 from inlay.nodes._inversion import Trajectory, Tuned, blend, transition_weights
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
-from inlay.graph_runtime.cache import DiskCache
+from inlay.graph_runtime.core.cache import DiskCache
 from inlay.nodes import condition, invert, model
 from inlay.nodes._schedule import ddim as make_schedule
 

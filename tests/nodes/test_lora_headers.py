@@ -6,8 +6,9 @@ import math
 
 import pytest
 import torch
-from inlay.graph_runtime import Context, ModelError, api
-from inlay.graph_runtime.notices import hearing
+from inlay.graph_runtime import Context, ModelError
+from inlay.graph_runtime.core.notices import hearing
+from inlay.graph_runtime.front.python import api
 from inlay.nodes import model
 from inlay.nodes._layouts import original_names
 from inlay.nodes._lora_header import check_header

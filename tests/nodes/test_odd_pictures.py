@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
-from inlay.graph_runtime.events import Warned
+from inlay.graph_runtime.core.events import Warned
 from inlay.nodes._condition import tokenize
 from inlay.nodes.condition import text
 from inlay.nodes.image import crop_to_mask, fit, load, paste_back, save, stitch, unfit

@@ -8,7 +8,7 @@ import pytest
 import torch
 from colour_toys import ADOBE, D50_WHITE, P3, PROPHOTO, SRGB, chunks, flow, icc, png, samples_of, shown
 from inlay.graph_runtime import BadInput, Context
-from inlay.graph_runtime.events import Warned
+from inlay.graph_runtime.core.events import Warned
 from inlay.nodes.image import load, save
 from PIL import Image as Pil
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import inlay
 import pytest
 import torch
-from inlay.graph_runtime import Context, notices
-from inlay.graph_runtime.events import Warned
+from inlay.graph_runtime import Context
+from inlay.graph_runtime.core import notices
+from inlay.graph_runtime.core.events import Warned
 from inlay.nodes import attention, condition, model
 from inlay.nodes._condition import tokenize
 from inlay.nodes._prompt import foreign, parse_weights, read_prompt, token_weights

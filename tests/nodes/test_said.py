@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from colour_toys import ADOBE, icc, png, shown
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.events import Warned
+from inlay.graph_runtime.core.events import Warned
 from inlay.nodes.image import load, save
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
@@ -262,7 +262,7 @@ def test_a_place_in_texts_is_a_place(tmp_path, gps):
 def test_a_result_used_again_carries_its_new_workflow_alone(tmp_path, kind):
     first = inlay.run(_copy(_source(tmp_path), kind), out=tmp_path / "out").paths[0]
     again = inlay.run(_copy(first, "jpeg", title="second"), out=tmp_path / "out").paths[0]
-    from inlay.graph_runtime.recall import read
+    from inlay.graph_runtime.front.recipe.recall import read
 
     assert read(first)[0].title == ""
     assert read(again)[0].title == "second"

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from inlay.graph_runtime import BadInput, Cancelled, Context
-from inlay.graph_runtime.events import CancelToken, NodeProgress
+from inlay.graph_runtime.core.events import CancelToken, NodeProgress
 from inlay.nodes._condition import ConditioningFacts
 from inlay.nodes._noise import GivenNoise
 from inlay.nodes._sampling import AttentionControl, AttentionRun, Chain, Guidance

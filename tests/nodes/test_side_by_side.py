@@ -6,7 +6,7 @@ import inlay
 import numpy as np
 import pytest
 import torch
-from inlay.graph_runtime.events import NodeProgress, Warned
+from inlay.graph_runtime.core.events import NodeProgress, Warned
 from inlay.nodes._exemplar import new_encoder
 from inlay.nodes._libraries import quiet
 from inlay.nodes._lora import attach

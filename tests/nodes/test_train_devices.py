@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.events import NodeProgress, Warned
-from inlay.graph_runtime.models import ModelManager
-from inlay.graph_runtime.session import resolve_device
+from inlay.graph_runtime.core.events import NodeProgress, Warned
+from inlay.graph_runtime.core.models import ModelManager
+from inlay.graph_runtime.front.session import resolve_device
 from inlay.nodes import model, train
 from inlay.nodes._ahead import Ahead
 from inlay.nodes._exemplar_examples import Batch

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
-from inlay.graph_runtime.events import NodeProgress, Warned
+from inlay.graph_runtime.core.events import NodeProgress, Warned
 from inlay.nodes import condition, model, train
 from inlay.nodes._augment import Augment
 from inlay.nodes._exemplar_examples import Batch, Encoders, Example, Recipes, Source, collate, encode, make_example

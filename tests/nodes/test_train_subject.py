@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
-from inlay.graph_runtime.events import NodeProgress, Warned
+from inlay.graph_runtime.core.events import NodeProgress, Warned
 from inlay.nodes import model
 from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective
 from inlay.nodes._lora import by_module, read_lora

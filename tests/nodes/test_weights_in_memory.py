@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from inlay.graph_runtime.cache import DiskCache
-from inlay.graph_runtime.tensors import own_weights, owned
+from inlay.graph_runtime.core.cache import DiskCache
+from inlay.graph_runtime.core.tensors import own_weights, owned
 from inlay.nodes._files import read_tensors
 from inlay.nodes.model import exemplar_encoder, paint_by_example, pixel_diffusion, stable_diffusion
 from inlay.nodes.model_captioner import captioner

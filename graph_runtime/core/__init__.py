@@ -1,0 +1,1 @@
+"""The engine: what a node is, workflow files, checks, plans, execution, models and their memory."""

@@ -1,0 +1,288 @@
+"""One digest of the code behind a result: a function's module and all that it imports within its own package.
+
+What is kept is made anew when that code changes, and only then: comments, docstrings and layout do not count, nor do
+modules that nothing on the way imports. The engine is left out, because it hands values over and makes none; other
+packages are known by their versions. Imports are followed as they are written, those inside functions too; a module
+that is found by a computed name at run time is not seen, nor is a data file that no setting names.
+"""
+
+import ast
+import contextlib
+import hashlib
+import inspect
+import json
+import os
+import secrets
+import sys
+import time
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+_ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_BEGAN = time.time_ns()
+_SETTLED_NS = 2_000_000_000  # clocks of file systems are coarse: a file younger than this is always read
+_FORMAT = f"1|{sys.version_info.major}.{sys.version_info.minor}"  # Python's own form of a parsed file is in the digest
+_REMEMBERED = 2000  # files
+
+Import = tuple[int, str, tuple[str, ...]]  # dots before it, module, names taken from it
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a file says: a hash of its code, and its imports."""
+
+    code: str
+    imports: tuple[Import, ...]
+
+
+def code_digest(*things: Any, since: int = _BEGAN) -> str:
+    """Of functions and classes: their modules and, within their packages, all modules that those import.
+
+    A function's defaults, the values it closes over and the helpers it calls in its own module count as they are in
+    memory. Where a file changed after it was imported, the digest holds for this process alone: what runs is older
+    than what can be read.
+
+    Args:
+        things: functions and classes.
+        since: when they were imported, in nanoseconds of the clock, or earlier.
+    """
+    total = hashlib.sha256()
+    for thing in map(inspect.unwrap, things):
+        _add_function(thing, total, set())
+        file = getattr(sys.modules.get(thing.__module__), "__file__", None)
+        if file is not None:
+            _add_files(os.path.abspath(file), since, total)
+    _save()
+    return total.hexdigest()[:16]
+
+
+def _add_files(file: str, imported: int, total: Any) -> None:
+    top = _package(file)
+    for path in sorted(_closure(file, top)):
+        source = _read(path)
+        if source is None:
+            continue
+        total.update(f"{os.path.relpath(path, top)}\0{source.code}\0".encode(errors="surrogateescape"))
+        state = os.stat(path)
+        if max(state.st_mtime_ns, state.st_ctime_ns) > imported:
+            total.update(_of_this_process())
+
+
+@cache
+def _of_this_process() -> bytes:
+    return secrets.token_bytes(16)
+
+
+@lru_cache(1024)
+def _package(file: str) -> str:
+    """The folder of the outermost package around a file; of a script, the folder that it is in."""
+    folder = os.path.dirname(file)
+    if not os.path.isfile(os.path.join(folder, "__init__.py")):
+        return folder
+    while os.path.isfile(os.path.join(os.path.dirname(folder), "__init__.py")):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def _below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + os.sep)
+
+
+def _closure(file: str, top: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [file]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        source = _read(path)
+        if source is not None:
+            waiting += _resolved(path, source, top)
+    return found
+
+
+@lru_cache(4096)
+def _resolved(path: str, source: _Source, top: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(target for one in source.imports for target in _targets(path, one, top, 0)))
+
+
+def _targets(path: str, one: Import, top: str, depth: int) -> Iterator[str]:
+    """The files below `top` that an import statement in `path` reaches."""
+    level, module, names = one
+    if level:
+        folder = os.path.dirname(path)
+        for _ in range(level - 1):
+            folder = os.path.dirname(folder)
+        base = os.path.join(folder, *module.split(".")) if module else folder
+    else:
+        packaged = os.path.isfile(os.path.join(top, "__init__.py"))
+        base = os.path.join(os.path.dirname(top) if packaged else top, *module.split("."))
+    if not _below(base, top) or _below(base, _ENGINE):
+        return
+    if os.path.isfile(base + ".py"):
+        yield base + ".py"
+        return
+    init = os.path.join(base, "__init__.py")
+    if not os.path.isfile(init):
+        return
+    if not names:
+        yield init
+    for name in names:
+        inside = os.path.join(base, name)
+        if os.path.isfile(inside + ".py"):
+            yield inside + ".py"
+        elif os.path.isfile(os.path.join(inside, "__init__.py")):
+            yield os.path.join(inside, "__init__.py")
+        else:
+            yield from _through(init, name, top, depth)
+
+
+def _through(init: str, name: str, top: str, depth: int) -> Iterator[str]:
+    """A name that a package's `__init__.py` hands on: from where it imports it, else that file itself."""
+    source = _read(init)
+    passed = [one for one in source.imports if name in one[2]] if source is not None and depth < 8 else []
+    if not passed:
+        yield init
+    for level, module, _ in passed:
+        yield from _targets(init, (level, module, (name,)), top, depth + 1)
+
+
+_known: dict[str, tuple[tuple[int, ...], _Source]] = {}  # by path, with the file's state
+
+
+def _read(path: str) -> _Source | None:
+    """The file as it is now; None where it cannot be read. Parsed once per state, and remembered between processes."""
+    try:
+        now = os.stat(path)
+    except OSError:
+        return None
+    state = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+    settled = time.time_ns() - max(now.st_mtime_ns, now.st_ctime_ns) > _SETTLED_NS
+    if settled and not _known:
+        _recall()
+    if settled and (found := _known.get(path)) is not None and found[0] == state:
+        return found[1]
+    try:
+        text = Path(path).read_bytes()
+    except OSError:
+        return None
+    source = _parsed(text)
+    if settled:
+        global _unsaved
+        _known[path], _unsaved = (state, source), True
+    return source
+
+
+def _parsed(text: bytes) -> _Source:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return _Source(hashlib.sha256(text).hexdigest(), ())
+    imports = tuple(_imports(tree))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and _documented(node):
+            del node.body[0]
+    return _Source(hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest(), imports)
+
+
+def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    first = node.body[0] if node.body else None
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+
+
+def _imports(tree: ast.AST) -> Iterator[Import]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield node.level, node.module or "", tuple(alias.name for alias in node.names)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield 0, alias.name, ()
+
+
+def _add_function(function: Any, total: Any, seen: set[int]) -> None:
+    code = getattr(function, "__code__", None)
+    if code is None or id(code) in seen:
+        return
+    seen.add(id(code))
+    _add_code(code, total)
+    total.update(_said((function.__defaults__, function.__kwdefaults__)).encode())
+    for cell in function.__closure__ or ():
+        try:
+            content = cell.cell_contents
+        except ValueError:  # not filled yet
+            continue
+        total.update(_said(content).encode())
+        _add_function(content, total, seen)
+    for name in code.co_names:
+        other = function.__globals__.get(name)
+        if getattr(other, "__module__", None) == function.__module__:
+            _add_function(other, total, seen)
+
+
+def _add_code(code: types.CodeType, total: Any) -> None:
+    total.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
+    for constant in code.co_consts[_has_docstring(code):]:
+        if isinstance(constant, types.CodeType):
+            _add_code(constant, total)
+        else:
+            total.update(_said(constant).encode())
+
+
+def _has_docstring(code: types.CodeType) -> bool:
+    """A function's first constant is its docstring, or None; since Python 3.14 a flag says which."""
+    if sys.version_info >= (3, 14):
+        return bool(code.co_flags & 0x4000000)
+    return bool(code.co_flags & inspect.CO_OPTIMIZED) and code.co_name[0] != "<" and isinstance(code.co_consts[0], str)
+
+
+def _said(value: Any) -> str:
+    """A value as text that is the same in every process: sets in order, nothing of where an object lies."""
+    if isinstance(value, (set, frozenset)):
+        return f"{{{sorted(map(_said, value))}}}"
+    if isinstance(value, tuple):
+        return f"({','.join(map(_said, value))})"
+    text = repr(value)
+    return text if " at 0x" not in text else type(value).__qualname__
+
+
+def _memory() -> Path:
+    from .paths import home
+
+    return home() / "code.json"
+
+
+_unsaved = False
+
+
+def _recall() -> None:
+    """What earlier processes parsed; a file that cannot be read, or of another form, is as none."""
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+        found = json.loads(_memory().read_text(encoding="utf-8"))
+        if found["format"] != _FORMAT:
+            return
+        for path, (state, code, imports) in found["files"].items():
+            source = _Source(code, tuple((level, module, tuple(names)) for level, module, names in imports))
+            _known[path] = (tuple(state), source)
+
+
+def _save() -> None:
+    """Remember what was parsed; a home that cannot be written only means that the next process parses again."""
+    global _unsaved
+    if not _unsaved:
+        return
+    _unsaved = False
+    files = {path: (state, source.code, source.imports) for path, (state, source) in [*_known.items()][-_REMEMBERED:]}
+    path = _memory()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps({"format": _FORMAT, "files": files}), encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

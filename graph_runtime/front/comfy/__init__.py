@@ -1,0 +1,1 @@
+"""ComfyUI: every node as a class of the host."""

@@ -1,0 +1,249 @@
+"""The host, ComfyUI: its folders, memory, progress bar and cancel button. The only file that names its modules.
+
+They are looked up in `sys.modules` when a node runs and never imported before the host did. Without a host every
+question has a quiet answer: the CPU, no bar, and the caller's own word for paths.
+"""
+
+import importlib
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ...core.errors import BadInput, did_you_mean
+from ...core.events import CancelToken, Event, ModelMoved, NodeProgress, Saved, Warned
+from ...core.models import ModelDescription, ModelManager
+from ...core.paths import GLOB, resolve_inside
+from ...core.spec import PathRole
+
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+PREVIEW_SIDE = 512
+logger = logging.getLogger("inlay")
+
+
+def _host(name: str) -> ModuleType | None:
+    """A module of the host, if the host has been started in this process."""
+    if name in sys.modules:
+        return sys.modules[name]
+    if "comfy" not in sys.modules or not name.startswith("comfy."):
+        return None
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def _ask(module: str, function: str, *arguments: Any) -> Any:
+    """What a function of the host answers; None when it is not there (a foreign module may have the same name)."""
+    found = getattr(_host(module), function, None)
+    return found(*arguments) if callable(found) else None
+
+
+def host_folder(kind: str) -> Path | None:
+    """The host's `input`, `output` or `temp` folder."""
+    found = _ask("folder_paths", f"get_{kind}_directory")
+    return Path(found) if isinstance(found, (str, os.PathLike)) else None
+
+
+def model_folders() -> tuple[Path, ...]:
+    """Where the host keeps models: its own word and its user's, so links in it are followed."""
+    folders: list[Path] = []
+    for kind in ("checkpoints", "diffusers", "loras", "diffusion_models"):
+        try:
+            folders += [Path(folder) for folder in _ask("folder_paths", "get_folder_paths", kind) or []]
+        except KeyError:  # a host that does not know this kind
+            continue
+    models = getattr(_host("folder_paths"), "models_dir", None)
+    return (*folders, Path(models)) if isinstance(models, str) else tuple(folders)
+
+
+def metadata_allowed() -> bool:
+    """False when the host was started with `--disable-metadata`."""
+    return not getattr(getattr(_host("comfy.cli_args"), "args", None), "disable_metadata", False)
+
+
+def resolve_path(parameter: str, value: str, role: PathRole) -> str:
+    """The path that a widget names, below the host's folders; outside a host it is the caller's own word.
+
+    `name [output]` and `name [temp]` name the host's other folders, as its own loaders and mask editor write them.
+
+    Raises:
+        BadInput: it leads out of those folders (also by a link), or nothing is there.
+    """
+    text, kind = value, "input"
+    for other in ("input", "output", "temp"):
+        if value.endswith(f" [{other}]"):
+            text, kind = value.removesuffix(f" [{other}]"), other
+    root = host_folder(kind)
+    if root is None:
+        return value
+    output = host_folder("output")
+    text = _slashed(text, [root, *([output] if output else []), *model_folders()])
+    if role.kind == "model":
+        return _model_path(parameter, text)
+    roots = [root]
+    if text.endswith(".safetensors") and output is not None:
+        roots.append(output)
+    try:
+        path = resolve_inside(text, roots)
+    except BadInput as error:
+        raise BadInput(parameter, found=error.found, expected=error.expected,
+                       fix="copy the file into the host's input folder and choose it there") from None
+    if not path.exists() and not (GLOB.intersection(path.name) and path.parent.is_dir()):
+        there = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise BadInput(parameter, found=f"no such file: {value!r}", expected=f"a file below {roots[0]}",
+                       fix=did_you_mean(path.name, there))
+    return str(path)
+
+
+def _slashed(text: str, folders: list[Path]) -> str:
+    """A path that Windows wrote, with slashes, where that is there and the other is not."""
+    slashed = text.replace("\\", "/")
+    if os.sep != "/" or slashed == text:
+        return text
+    there = [any((folder / name).exists() for folder in folders) for name in (text, slashed)]
+    return slashed if there == [False, True] else text
+
+
+def _model_path(parameter: str, value: str) -> str:
+    """A model's folder or file among the host's models, in its input or output folder; else the name as it is."""
+    relative = not Path(value).is_absolute() and ".." not in Path(value).parts and not value.startswith("~")
+    local = value.endswith((".safetensors", ".ckpt", ".bin", ".pt", ".pth")) or "/" in value or os.sep in value
+    for folder in model_folders() if relative else ():
+        found = folder / value
+        if found.is_file() or (found / "model_index.json").is_file() or (local and found.exists()):
+            return str(found)
+    roots = [root for root in (host_folder("input"), host_folder("output")) if root is not None]
+    if relative and local and any((root / value).exists() for root in roots):
+        return str(resolve_inside(value, roots))
+    if not relative or value.endswith((".safetensors", ".ckpt", ".bin", ".pt", ".pth")):
+        raise BadInput(parameter, found=repr(value), fix="put it there, or name an embedded model or a hub id",
+                       expected="a model below " + " or ".join(str(root) for root in [*model_folders(), *roots]))
+    return value
+
+
+_listed: dict[tuple[str, bool], tuple[int, list[str]]] = {}
+
+
+def input_pictures(folders: bool) -> list[str] | None:
+    """Pictures (and folders) in the input folder, to choose from; None without a host. One `stat` when unchanged."""
+    folder = host_folder("input")
+    if folder is None:
+        return None
+    key = (str(folder), folders)
+    try:
+        changed = folder.stat().st_mtime_ns
+        if key not in _listed or _listed[key][0] != changed:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            names = [entry.name for entry in entries if Path(entry.name).suffix.lower() in PICTURES]
+            names += [entry.name for entry in entries if folders and entry.is_dir()]
+            _listed[key] = (changed, names)
+    except OSError:
+        return []
+    return _listed[key][1]
+
+
+# models: the host's memory management
+
+
+class HostModelManager(ModelManager):
+    """Leases whose weights the host can see, move to the CPU when others need the room, and bring back."""
+
+    def __init__(self, device: str):
+        super().__init__((device,), log=logger.info, place=self._hand_over)
+        self._patchers: dict[int, tuple[Any, Any]] = {}  # by module: the host's handle, what it holds
+
+    def _bring_in(self, description: ModelDescription, device: str) -> Any:
+        """Ask the host to make room first: it knows what else lies on the device."""
+        _ask("comfy.model_management", "free_memory", description.nbytes() * 1.1, _device(device))
+        return super()._bring_in(description, device)
+
+    def _evict(self, key: tuple[ModelDescription, str], reason: str) -> int:
+        self._patchers.pop(id(self._resident[key].module), None)
+        return super()._evict(key, reason)
+
+    def _hand_over(self, module: Any, device: str) -> None:
+        management, patching = _host("comfy.model_management"), _host("comfy.model_patcher")
+        load = getattr(management, "load_models_gpu", None)
+        if load is None or not hasattr(patching, "ModelPatcher"):
+            return
+        if id(module) not in self._patchers:
+            holder = _holder(module)
+            if holder is None:
+                return
+            offload = _ask("comfy.model_management", "unet_offload_device") or _device("cpu")
+            patcher = patching.ModelPatcher(holder, _device(device), offload)  # type: ignore[union-attr]
+            self._patchers[id(module)] = (patcher, holder)
+        patcher, holder = self._patchers[id(module)]
+        whole = {"force_full_load": True} if "force_full_load" in inspect.signature(load).parameters else {}
+        load([patcher], **whole)  # whole: plain layers cannot run half on the CPU
+        holder.to(_device(device))
+
+
+def _device(name: str) -> Any:
+    import torch
+
+    return torch.device(name)
+
+
+def _holder(value: Any) -> Any:
+    """A plain module around every module in a lease: the host sets `device` on it, read-only on diffusers' models."""
+    import torch
+
+    inside = [value] if isinstance(value, torch.nn.Module) else [
+        item for item in (value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple))
+                          else vars(value).values() if hasattr(value, "__dict__") else ())
+        if isinstance(item, torch.nn.Module)]
+    if not inside:
+        return None
+    holder = torch.nn.Module()
+    for number, module in enumerate(inside):
+        holder.add_module(f"part_{number}", module)
+    return holder
+
+
+@cache
+def model_manager() -> HostModelManager:
+    """One per process, on the device that the host computes on."""
+    return HostModelManager(str(_ask("comfy.model_management", "get_torch_device") or "cpu"))
+
+
+# progress, cancel, warnings
+
+
+class HostCancel(CancelToken):
+    """Asks the host; its own exception (a BaseException) is raised and passes through every node untouched."""
+
+    __slots__ = ()
+
+    @property
+    def cancelled(self) -> bool:
+        """True once cancelled here; raises the host's exception when it was cancelled there."""
+        _ask("comfy.model_management", "throw_exception_if_processing_interrupted")
+        return super().cancelled
+
+
+class HostListener:
+    """Forwards events: progress and previews to the host's bar, the rest to the log."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        if isinstance(event, NodeProgress):
+            self.bar = self.bar or _ask("comfy.utils", "ProgressBar", event.total)
+            if self.bar is not None:
+                preview = None if event.preview is None else ("JPEG", event.preview, PREVIEW_SIDE)
+                self.bar.update_absolute(event.step, event.total, preview)
+        elif isinstance(event, Warned):
+            logger.warning("%s: %s", event.node or "inlay", event.message)
+        elif isinstance(event, ModelMoved):
+            logger.info("%s", event.message)
+        elif isinstance(event, Saved):
+            logger.info("%s saved %s", event.node or "inlay", event.path)

@@ -1,0 +1,296 @@
+"""ComfyUI: every node of the pack as a class of its first API (V1), made from the one definition.
+
+What the host does that a node must not notice: it executes under `torch.inference_mode()` (weights made there cannot
+be differentiated), it may give a mask without its batch axis, and it manages only the memory of what it wraps itself.
+"""
+
+import copy
+import dataclasses
+import importlib
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
+
+from ...core.cache import DiskCache
+from ...core.context import Context
+from ...core.digests import digest
+from ...core.door import arrived
+from ...core.errors import BadInput, NodeError, Problem, did_you_mean, shorten
+from ...core.memory import retried
+from ...core.models import ModelDescription
+from ...core.notices import hearing
+from ...core.paths import home
+from ...core.spec import NodeSpec, Registry
+from ...core.waiting import looking_in, waiting_in
+from ..session import environment
+from ..settings import Setting, settings_of
+from .host import (
+    PICTURES,
+    HostCancel,
+    HostListener,
+    host_folder,
+    input_pictures,
+    metadata_allowed,
+    model_folders,
+    model_manager,
+    resolve_path,
+)
+from .widgets import display_name, host_id, input_types, settings_from_widgets
+
+# values in and out
+
+
+def owned(value: Any) -> Any:
+    """`value` with every inference tensor in it cloned, also inside lists, dicts and dataclasses."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.clone() if value.is_inference() else value
+    if isinstance(value, Mapping):
+        parts = {key: owned(item) for key, item in value.items()}
+        return value if all(parts[key] is item for key, item in value.items()) else parts
+    if isinstance(value, (list, tuple)):
+        items = [owned(item) for item in value]
+        if all(new is old for new, old in zip(items, value, strict=True)):
+            return value
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        old = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        changed = {name: new for name, item in old.items() if (new := owned(item)) is not item}
+        if changed:
+            value = copy.copy(value)
+            for name, item in changed.items():
+                object.__setattr__(value, name, item)
+    return value
+
+
+def _from_host(spec: NodeSpec, name: str, value: Any) -> Any:
+    value = owned(arrived(value))
+    if spec.sockets[name].port.socket == "MASK" and getattr(value, "ndim", 3) == 2:
+        return value.unsqueeze(0)  # some of the host's nodes leave the batch axis out
+    return value
+
+
+def _to_host(socket: str, value: Any) -> Any:
+    """Pictures and masks as the host expects them: float32 on the CPU."""
+    import torch
+
+    if socket in ("IMAGE", "MASK") and isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", torch.float32)
+    return value
+
+
+def _metadata(prompt: Any, extra: Any) -> dict[str, str]:
+    """The chunks that the host's own saver writes, unless it was started with `--disable-metadata`."""
+    if not metadata_allowed():
+        return {}
+    chunks = {} if prompt is None else {"prompt": json.dumps(prompt)}
+    return chunks | {str(name): json.dumps(value) for name, value in (extra or {}).items()}
+
+
+def _shown(ctx: Context) -> Iterator[dict[str, str]]:
+    """What the host needs to show the saved pictures on the node."""
+    root = ctx.out.resolve()
+    for path in ctx.saved:
+        if path.suffix.lower() in PICTURES:
+            folder = path.parent.relative_to(root).as_posix()
+            yield {"filename": path.name, "subfolder": "" if folder == "." else folder, "type": "output"}
+
+
+# the classes
+
+
+class HostNode:
+    """Base of the generated classes; `spec` is all that differs."""
+
+    spec: ClassVar[NodeSpec]
+    FUNCTION = "execute"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> dict[str, dict[str, Any]]:
+        """Sockets and widgets; made once a class, but for the list of files."""
+        groups = _input_types(cls.spec)
+        for setting in settings_of(cls.spec):
+            if setting.path and (names := _pictures(cls.spec, setting)) is not None:
+                group = "required" if setting.required else "optional"
+                options = groups[group][setting.name][1]
+                groups[group][setting.name] = (list(names), {"tooltip": options["tooltip"], "image_upload": True})
+        return groups
+
+    def execute(self, **inputs: Any) -> Any:
+        """Check what the widgets hold, then run the node outside the host's inference mode.
+
+        Raises:
+            NodeError: with the node's display name, what was found, what was expected, and how to mend it.
+        """
+        import torch
+
+        spec = self.spec
+        hidden = {kind: inputs.pop(name, None) for name, kind in _hidden(spec).items()}
+        with torch.inference_mode(False), torch.no_grad():
+            ctx = Context(model_manager(), out=host_folder("output") or "inlay-out", listeners=(HostListener(),),
+                          cancel=HostCancel(), metadata=_metadata(hidden.get("PROMPT"), hidden.get("EXTRA_PNGINFO")),
+                          bare=not metadata_allowed())
+            ctx.store = DiskCache(home() / "cache", environment(ctx.device))
+            ctx.node = display_name(spec.id)
+            ctx.check_cancelled()
+            try:
+                with hearing() as said, waiting_in(ctx), looking_in(model_folders()):
+                    outputs = _call(spec, _arguments(spec, inputs), ctx)
+                    if spec.static and any([value.fetch() for value in outputs if isinstance(value, ModelDescription)]):
+                        said.clear()  # it is known now, and says more
+                        outputs = _call(spec, _arguments(spec, inputs), ctx)
+                for message in said:
+                    ctx.warn(message)
+            except BadInput as error:
+                raise NodeError(error.at(ctx.node), spec.id) from error
+        values = tuple(_to_host(port.socket, value) for port, value in zip(spec.outputs.values(), outputs, strict=True))
+        return {"ui": {"images": list(_shown(ctx))}, "result": values} if spec.effects else values
+
+
+def _call(spec: NodeSpec, arguments: dict[str, Any], ctx: Context) -> tuple[Any, ...]:
+    """Run the node; when memory ran out, drop what is idle and try once more (the host handles a second failure)."""
+    if spec.context is not None:
+        arguments = arguments | {spec.context: ctx}
+    return tuple(retried(lambda: spec.run(**arguments), lambda: ctx.models.evict_idle("a node ran out of memory")))
+
+
+def _arguments(spec: NodeSpec, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything the function takes but the context, checked as in a workflow file.
+
+    Raises:
+        BadInput: an unknown name, a missing or wrong setting, an empty socket, a wrong pairing.
+    """
+    for name in inputs:
+        if name not in spec.sockets and name not in spec.params.model_fields:
+            raise BadInput(name, found=f"an unknown input {name!r}", expected=f"an input of {spec.id}",
+                           fix=did_you_mean(name, [*spec.sockets, *spec.params.model_fields]))
+    wired = {name: _from_host(spec, name, value) for name, value in inputs.items()
+             if name in spec.sockets and value is not None}
+    for name, socket in spec.sockets.items():
+        if not socket.optional and name not in wired:
+            raise BadInput(name, found="nothing wired to it", expected=f"{socket.port.socket}: {socket.port.doc}",
+                           fix="wire a node that gives it")
+    settings = checked_settings(spec, inputs)
+    if spec.check is not None:
+        spec.check({name: wired.get(name) for name in spec.sockets}, settings)
+    return settings | {name: wired.get(name) for name in spec.sockets}
+
+
+def checked_settings(spec: NodeSpec, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The node's settings from its widgets, defaults filled in, paths resolved.
+
+    Raises:
+        BadInput: the first setting that is missing, wrong, or a path that may not be read.
+    """
+    try:
+        model = spec.params.model_validate(settings_from_widgets(spec, inputs), strict=True)
+    except ValidationError as error:
+        item = error.errors()[0]
+        name = str(item["loc"][0])
+        found = "nothing" if item["type"] == "missing" else shorten(item["input"])
+        raise BadInput(name, found=found, expected=item["msg"].removeprefix("Input should be ").lower(),
+                       fix=f"change {name!r} on the node") from None
+    settings = {name: getattr(model, name) for name in spec.params.model_fields}
+    for name, role in spec.path_roles.items():
+        if isinstance(value := settings[name], str):
+            settings[name] = resolve_path(name, value, role)
+        elif isinstance(value, list):
+            settings[name] = [resolve_path(name, item, role) for item in value]
+    return settings
+
+
+@cache
+def _cached_types(spec: NodeSpec) -> dict[str, dict[str, Any]]:
+    groups = input_types(spec)
+    return groups | ({"hidden": _hidden(spec)} if spec.effects else {})
+
+
+def _input_types(spec: NodeSpec) -> dict[str, dict[str, Any]]:
+    return {group: dict(entries) for group, entries in _cached_types(spec).items()}
+
+
+def _pictures(spec: NodeSpec, setting: Setting) -> list[str] | None:
+    """The files to choose from for a setting that names a picture; None for any other path."""
+    first = next(iter(spec.outputs.values()), None)
+    if setting.path not in ("file", "files") or first is None or first.socket not in ("IMAGE", "MASK"):
+        return None
+    return input_pictures(folders=setting.path == "files")
+
+
+def _hidden(spec: NodeSpec) -> dict[str, str]:
+    """Names under which the host hands over its graph, for nodes that save; never the name of a setting."""
+    if not spec.effects:
+        return {}
+    taken = set(spec.sockets) | set(spec.params.model_fields)
+    return {(f"host_{name}" if name in taken else name): kind
+            for name, kind in (("prompt", "PROMPT"), ("extra_pnginfo", "EXTRA_PNGINFO"))}
+
+
+def _path_hooks(spec: NodeSpec) -> dict[str, Any]:
+    """For nodes that read files: the host must look at the content, and must allow more than its own list of files."""
+
+    def is_changed(cls: type[HostNode], **inputs: Any) -> str:
+        seen = []
+        for name, role in spec.path_roles.items():
+            try:
+                path = Path(resolve_path(name, str(inputs.get(name) or ""), role))
+                seen.append(digest(path, weights=role.kind == "model") if role.kind != "model" or path.exists()
+                            else str(path))
+            except (BadInput, OSError) as error:
+                seen.append(str(error))  # the run itself will say it
+        return " ".join(seen)
+
+    def validate(cls: type[HostNode], **paths: Any) -> bool | str:
+        problems: list[Problem] = []
+        for name, value in paths.items():
+            try:
+                if isinstance(value, str) and value:
+                    resolve_path(name, value, spec.path_roles[name])
+            except BadInput as error:
+                problems.append(error.at(display_name(spec.id)))
+        return "; ".join(str(problem) for problem in problems) or True
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD  # the host reads the names to know what is checked here
+    validate.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(name, kind) for name in ("cls", *spec.path_roles)])
+    return {"IS_CHANGED": classmethod(is_changed), "VALIDATE_INPUTS": classmethod(validate)}
+
+
+def node_class(spec: NodeSpec) -> type[HostNode]:
+    """The host's class for one node."""
+    attributes: dict[str, Any] = {
+        "spec": spec, "__doc__": spec.summary, "__module__": __name__,
+        "RETURN_TYPES": tuple(port.socket for port in spec.outputs.values()), "RETURN_NAMES": tuple(spec.outputs),
+        "OUTPUT_TOOLTIPS": tuple(port.doc for port in spec.outputs.values()),
+        "CATEGORY": f"inlay/{spec.family}", "OUTPUT_NODE": spec.effects, "DESCRIPTION": spec.summary,
+        "SEARCH_ALIASES": [spec.id],
+    }
+    if spec.path_roles:
+        attributes |= _path_hooks(spec)
+    return type(host_id(spec.id), (HostNode,), attributes)
+
+
+def mappings(registry: Registry) -> tuple[dict[str, type[HostNode]], dict[str, str]]:
+    """Classes and display names by the host's id."""
+    return ({host_id(name): node_class(spec) for name, spec in registry.items()},
+            {host_id(name): display_name(name) for name in registry})
+
+
+@cache
+def _pack() -> tuple[dict[str, type[HostNode]], dict[str, str]]:
+    return mappings(importlib.import_module("....nodes", __package__).load_pack())
+
+
+def __getattr__(name: str) -> Any:
+    """The pack's mappings, made when the host asks for them."""
+    if name == "NODE_CLASS_MAPPINGS":
+        return _pack()[0]
+    if name == "NODE_DISPLAY_NAME_MAPPINGS":
+        return _pack()[1]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,146 @@
+"""What a node-editor host shows for a node: ids, names, widgets; and the way back from a widget's value to a setting.
+
+Hosts know numbers, text, switches and lists of choices, but no `null`. A number that may be null gets one value just
+below its range that stands for it (`0` where 1 is the least, `-1` where 0 is), said in its tooltip; text that may be
+null is empty. Pure: nothing here knows which host it is for.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ...core.spec import NodeSpec
+from ..settings import Setting, doc_of, number, settings_of
+
+NONE = "none"
+MULTILINE = frozenset({"prompt", "negative", "text"})
+SAFE_INTEGER = 2**53 - 1  # the editors count in JavaScript numbers
+PRIMITIVES = frozenset({"STRING", "INT", "FLOAT", "BOOLEAN"})
+
+Widget = tuple[Any, dict[str, Any]]
+
+
+def host_id(node_id: str) -> str:
+    """`mask.to_latent` → `InlayMaskToLatent`."""
+    return "Inlay" + "".join(part[:1].upper() + part[1:] for part in re.split(r"[._]", node_id))
+
+
+def display_name(node_id: str) -> str:
+    """`mask.to_latent` → `Mask to latent (inlay)`."""
+    words = re.sub(r"[._]", " ", node_id)
+    return f"{words[:1].upper()}{words[1:]} (inlay)"
+
+
+def input_types(spec: NodeSpec) -> dict[str, dict[str, Any]]:
+    """Sockets and widgets by group. What has a default is optional, so a graph saved before it existed still runs."""
+    groups: dict[str, dict[str, Any]] = {"required": {}, "optional": {}}
+    for socket in spec.sockets.values():
+        tooltip = doc_of(spec, socket.name) or socket.port.doc
+        options: dict[str, Any] = {"tooltip": tooltip}
+        if socket.port.socket in PRIMITIVES:
+            options["forceInput"] = True
+        groups["optional" if socket.optional else "required"][socket.name] = (socket.port.socket, options)
+    for setting in settings_of(spec):
+        groups["required" if setting.required else "optional"][setting.name] = widget(setting)
+    return groups
+
+
+def widget(setting: Setting) -> Widget:
+    """The widget of one setting: its type (or list of choices) and its options."""
+    kind, options = _widget(setting)
+    doc = setting.doc
+    if (null := null_value(setting)) is not None:
+        doc = f"{doc} ({number(null)}: none)".strip()
+    elif setting.nullable and kind == "STRING":
+        doc = f"{doc} (empty: none)".strip()
+    return kind, {"tooltip": doc, **options}
+
+
+def _widget(setting: Setting) -> Widget:
+    default = setting.default
+    if setting.kind == "choice" or (setting.kind == "boolean" and setting.nullable):
+        choices = [str(choice) for choice in setting.choices] or ["true", "false"]
+        names = [NONE, *choices] if setting.nullable else choices
+        return names, {} if setting.required else {"default": NONE if default is None else _text(default)}
+    if setting.kind == "boolean":
+        return "BOOLEAN", {"default": bool(default)}
+    if setting.kind == "integer" and _has_widget_range(setting):
+        return "INT", _integer(setting)
+    if setting.kind == "number" and _has_widget_range(setting):
+        return "FLOAT", _float(setting)
+    return "STRING", {"default": "" if default is None else _text(default),
+                      "multiline": setting.name in MULTILINE and setting.path is None}
+
+
+def _has_widget_range(setting: Setting) -> bool:
+    return not setting.nullable or null_value(setting) is not None
+
+
+def null_value(setting: Setting) -> float | None:
+    """The number that stands for null in a widget, or None where there is none."""
+    if not setting.nullable or setting.kind not in ("integer", "number"):
+        return None
+    if setting.above is not None:
+        return 0 if setting.above >= 0 else setting.above
+    if setting.minimum is not None:
+        return 0 if setting.minimum > 0 else setting.minimum - 1
+    return None
+
+
+def _integer(setting: Setting) -> dict[str, Any]:
+    null = null_value(setting)
+    seed = setting.name == "seed" or setting.name.endswith("_seed")
+    lowest = setting.minimum if setting.minimum is not None else None if setting.above is None else setting.above + 1
+    highest = setting.maximum if setting.maximum is not None else None if setting.below is None else setting.below - 1
+    least = null if null is not None else lowest if lowest is not None else 0 if seed else -SAFE_INTEGER
+    default = setting.default if setting.default is not None else (null if null is not None else max(least, 0))
+    options = {"default": int(default), "min": int(least),
+               "max": int(highest) if highest is not None else 2**64 - 1 if seed else SAFE_INTEGER, "step": 1}
+    return options | ({"control_after_generate": True} if seed else {})
+
+
+def _float(setting: Setting) -> dict[str, Any]:
+    null = null_value(setting)
+    low = next((value for value in (null, setting.minimum, setting.above) if value is not None), -1e12)
+    high = next((value for value in (setting.maximum, setting.below) if value is not None), 1e12)
+    default = setting.default if setting.default is not None else (null if null is not None else max(low, 0.0))
+    size = abs(float(default))
+    step = 10.0 ** (math.floor(math.log10(size)) - 1) if 0 < size < 0.1 else 0.01 if size <= 1 else 0.1
+    return {"default": float(default), "min": float(low), "max": float(high), "step": round(step, 12), "round": False}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def settings_from_widgets(spec: NodeSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the node's parameter model should be given for what the widgets hold; sockets are left out."""
+    return {setting.name: from_widget(setting, values[setting.name])
+            for setting in settings_of(spec) if setting.name in values}
+
+
+def from_widget(setting: Setting, value: Any) -> Any:
+    """One widget's value as the setting's own: `none`, the empty text and the number below the range become null."""
+    if setting.nullable and value in (None, "", NONE if setting.kind in ("choice", "boolean") else ""):
+        return None
+    if (null := null_value(setting)) is not None and not isinstance(value, str) and value == null:
+        return None
+    if setting.kind == "choice":
+        return next((choice for choice in setting.choices if choice == value or str(choice) == value), value)
+    if not isinstance(value, str) or setting.kind == "text":
+        return value
+    if setting.kind == "boolean":
+        return {"true": True, "false": False}.get(value, value)
+    return _parsed(setting, value)
+
+
+def _parsed(setting: Setting, text: str) -> Any:
+    """Numbers and JSON that a host could only show as text; plain words stay what they are."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        if setting.type.startswith("list of text"):
+            return [item.strip() for item in re.split(r"[,\n]", text) if item.strip()]
+        return text

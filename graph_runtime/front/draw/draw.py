@@ -1,0 +1,286 @@
+"""`inlay draw`: a workflow as an SVG that one would put in a paper.
+
+Boxes in layers from left to right, sockets as dots in the colour of their type, settings only where they differ from
+the default, the workflow's own inputs and outputs as pills. The file is a stranger's data: every text is escaped and
+cut to length, there are no links and no scripts, and a node type that nobody knows is drawn in grey.
+"""
+
+import unicodedata
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from ...core.spec import NodeSpec, Registry
+from ...core.workflow import Node, Workflow
+from ..docs.reference import shown_default
+from ..settings import settings_of
+from .layout import Edge, Item, Layout, Point, arrange
+
+FONT = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'Nimbus Sans', sans-serif"
+INK, SOFT, FAINT, LINE, UNKNOWN = "#1c2430", "#66707e", "#a3acb8", "#d4d9e0", "#9aa3ae"
+MARGIN, HEADER, ROW, PAD, PILL = 28.0, 44.0, 19.0, 14.0, 26.0
+SHOWN = 26  # characters of a value
+COLOURS = {
+    "IMAGE": "#2b74c9", "MASK": "#4d5661", "STRING": "#8a6d3b", "INLAY_LATENT": "#d9480f",
+    "INLAY_LATENT_MASK": "#e2a008", "INLAY_VAE": "#8e44ad", "INLAY_DENOISER": "#5b3fd1",
+    "INLAY_TEXT_ENCODER": "#a67c00", "INLAY_EXEMPLAR_ENCODER": "#b8651b", "INLAY_SCHEDULER": "#0b7f8c",
+    "INLAY_SCHEDULE": "#12a37f", "INLAY_CONDITIONING": "#d6336c", "INLAY_NOISE": "#7f8a97",
+    "INLAY_CONSTRAINT": "#2f9e44", "INLAY_ATTENTION": "#f08c00", "INLAY_TUNING": "#1098ad",
+    "INLAY_TRAJECTORY": "#3b5bdb", "INLAY_FIT": "#868e96", "INLAY_CROP": "#868e96",
+}
+# widths of Helvetica in 1/1000 em; what is not listed counts as 560, wide scripts as 1000
+NARROW = {**dict.fromkeys("ijl'|", 230), **dict.fromkeys("ftI.,:;!/ ()[]\\", 290), **dict.fromkeys("rs-\"", 360),
+          **dict.fromkeys("mM", 850), **dict.fromkeys("wWCDGHNOQRU%@…", 740), **dict.fromkeys("ABEKPSVXYZ&", 670)}
+
+
+@dataclass
+class _Box:
+    """One node, ready to be drawn."""
+
+    name: str
+    type: str
+    known: bool
+    inputs: dict[str, tuple[str, bool]]  # socket -> (type, wired)
+    outputs: dict[str, tuple[str, bool]]
+    settings: list[tuple[str, str, bool]] = field(default_factory=list)  # name, value, is the default
+
+    @property
+    def rows(self) -> int:
+        return max(len(self.inputs), len(self.outputs))
+
+    @property
+    def settings_top(self) -> float:
+        return HEADER + self.rows * ROW + (8 if self.rows else 0)
+
+    @property
+    def height(self) -> float:
+        return self.settings_top + len(self.settings) * ROW + (10 if self.settings else 2)
+
+    def item(self) -> Item:
+        """Its size and sockets; settings can be wired too, from the pills of the workflow's inputs."""
+        rows = list(self.inputs) + [""] * (self.rows - len(self.inputs))
+        outs = list(self.outputs) + [""] * (self.rows - len(self.outputs))
+        sockets = [text_width(a, 11) + text_width(b, 11) + 2 * PAD + 22 for a, b in zip(rows, outs, strict=True)]
+        settings = [text_width(name, 10.5) + text_width(value, 10.5) + 2 * PAD + 16 for name, value, _ in self.settings]
+        width = max(124.0, text_width(self.name, 13, bold=True) + 2 * PAD, text_width(self.type, 10.5) + 2 * PAD,
+                    *sockets, *settings)
+        inputs = {name: HEADER + (row + 0.5) * ROW for row, name in enumerate(self.inputs)}
+        inputs |= {f".{name}": self.settings_top + 4 + (row + 0.5) * ROW
+                   for row, (name, _, _) in enumerate(self.settings)}
+        outputs = {name: HEADER + (row + 0.5) * ROW for row, name in enumerate(self.outputs)}
+        return Item(width, self.height, inputs, outputs)
+
+
+def draw(workflow: Workflow, registry: Registry) -> str:
+    """The workflow as SVG text. Never fails on a workflow that parses: what is wrong in it is drawn as it is."""
+    boxes = _boxes(workflow, registry)
+    items = {f"n:{name}": box.item() for name, box in boxes.items()}
+    edges = _edges(workflow, boxes)
+    for name in workflow.inputs:
+        items[f"i:{name}"] = Item(_pill_width(name), PILL, {}, {"": PILL / 2}, side="right")
+    for name in workflow.outputs:
+        items[f"o:{name}"] = Item(_pill_width(name), PILL, {"": PILL / 2}, {}, side="left")
+    layout = arrange(items, edges)
+    return _svg(workflow, boxes, items, layout)
+
+
+def colour(socket: str) -> str:
+    """The colour of a socket type; a type that is not in the list always gets the same one of its own."""
+    if socket in COLOURS or not socket:
+        return COLOURS.get(socket, UNKNOWN)
+    return f"hsl({zlib.crc32(socket.encode('utf-8', 'replace')) % 360}, 48%, 42%)"
+
+
+def text_width(text: str, size: float, bold: bool = False) -> float:
+    """About how wide `text` is, in pixels; too wide rather than too narrow, whatever font is found."""
+    units = sum(NARROW.get(char, 1000 if unicodedata.east_asian_width(char) in "WF" else 560) for char in text)
+    return units / 1000 * size * (1.2 if bold else 1.12)
+
+
+def clean(text: Any, limit: int) -> str:
+    """One line without control characters, cut to `limit`."""
+    line = " ".join("".join(" " if char in "\t\n\r" else char for char in str(text)
+                            if char in "\t\n\r" or unicodedata.category(char)[0] != "C").split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+# what is in the picture
+
+
+def _boxes(workflow: Workflow, registry: Registry) -> dict[str, _Box]:
+    read = {link for node in workflow.nodes.values() for link in node.inputs.values() if isinstance(link, str)}
+    read |= set(workflow.outputs.values())
+    exposed = {target for name in workflow.inputs for target in workflow.targets(name)}
+    return {name: _box(name, node, registry.get(node.type), read, exposed) for name, node in workflow.nodes.items()}
+
+
+def _box(name: str, node: Node, spec: NodeSpec | None, read: set[str], exposed: set[str]) -> _Box:
+    if spec is None:
+        outputs = sorted(link.partition(".")[2] for link in read if link.partition(".")[0] == name)
+        inputs = {socket: ("", True) for socket in node.inputs}
+        box = _Box(clean(name, 40), clean(f"{node.type} (unknown)", 48), False, inputs,
+                   {output: ("", True) for output in outputs})
+        box.settings = [(key, _value(value), False) for key, value in node.params.items()]
+    else:
+        inputs = {socket.name: (socket.port.socket, socket.name in node.inputs) for socket in spec.sockets.values()
+                  if socket.name in node.inputs or not socket.optional}
+        inputs |= {socket: ("", True) for socket in node.inputs if socket not in spec.sockets}
+        outputs_ = {output: (port.socket, f"{name}.{output}" in read) for output, port in spec.outputs.items()}
+        box = _Box(clean(name, 40), spec.id, True, inputs, outputs_, list(_settings(name, node, spec, exposed)))
+    known = {setting for setting, _, _ in box.settings}
+    wanted = [target.partition(".")[2] for target in sorted(exposed) if target.partition(".")[0] == name]
+    box.settings += [(setting, "", True) for setting in wanted if setting not in known]
+    return box
+
+
+def _settings(name: str, node: Node, spec: NodeSpec, exposed: set[str]) -> Iterator[tuple[str, str, bool]]:
+    """Settings that say something: not the default, or offered to the user."""
+    seen = set()
+    for setting in settings_of(spec):
+        seen.add(setting.name)
+        given = node.params.get(setting.name, setting.default)
+        default = not setting.required and given == setting.default
+        if (setting.name in node.params and not default) or f"{name}.{setting.name}" in exposed:
+            shown = "" if given in (None, "") else _value(given)
+            if setting.path in ("file", "files"):  # of a path, the end says more
+                shown = text if len(text := clean(given or "", 4096)) <= SHOWN else "…" + text[1 - SHOWN:]
+            yield setting.name, shown, default
+    yield from ((key, _value(value), False) for key, value in node.params.items() if key not in seen)
+
+
+def _value(value: Any) -> str:
+    return clean(value if isinstance(value, str) else shown_default(value), SHOWN)
+
+
+def _edges(workflow: Workflow, boxes: dict[str, _Box]) -> list[Edge]:
+    edges = []
+    for name, node in workflow.nodes.items():
+        for socket, link in node.inputs.items():
+            source, _, output = link.partition(".") if isinstance(link, str) else ("", "", "")
+            if source in boxes and output in boxes[source].outputs:
+                edges.append(Edge(f"n:{source}", output, f"n:{name}", socket))
+    for name in workflow.inputs:
+        for target in workflow.targets(name):
+            node_name, _, setting = target.partition(".")
+            if node_name in boxes:
+                edges.append(Edge(f"i:{name}", "", f"n:{node_name}", f".{setting}"))
+    for name, link in workflow.outputs.items():
+        source, _, output = link.partition(".")
+        if source in boxes and output in boxes[source].outputs:
+            edges.append(Edge(f"n:{source}", output, f"o:{name}", ""))
+    return edges
+
+
+def _pill_width(name: str) -> float:
+    return text_width(clean(name, 40), 12, bold=True) + 26
+
+
+# SVG
+
+
+def _svg(workflow: Workflow, boxes: dict[str, _Box], items: dict[str, Item], layout: Layout) -> str:
+    title = clean(workflow.title, 120)
+    top = MARGIN + (34 if title else 0)
+    legend, legend_width, legend_height = _legend(boxes, max(layout.width, 420.0))
+    width = max(layout.width, text_width(title, 17, bold=True), legend_width) + 2 * MARGIN
+    height = top + layout.height + (legend_height + 22 if legend else 0) + MARGIN
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+             f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" font-family="{FONT}">',
+             f"<title>{escape(title or 'workflow')}</title>",
+             f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>']
+    if title:
+        parts.append(_text(MARGIN, MARGIN + 14, title, 17, INK, weight=600))
+    parts.append(f'<g transform="translate({MARGIN:g} {top:g})">')
+    parts += [_edge(edge, layout, boxes) for edge in layout.routes]
+    for name, box in boxes.items():
+        parts += _node(box, items[f"n:{name}"])
+    parts += [_pill(name, items[f"i:{name}"], INK) for name in workflow.inputs]
+    parts += [_pill(name, items[f"o:{name}"], "#0b6e4f") for name in workflow.outputs]
+    parts.append("</g>")
+    if legend:
+        parts.append(f'<g transform="translate({MARGIN:g} {top + layout.height + 22:.1f})">{legend}</g>')
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _text(x: float, y: float, text: str, size: float, fill: str, anchor: str = "start", weight: int = 400) -> str:
+    extra = f' text-anchor="{anchor}"' if anchor != "start" else ""
+    extra += f' font-weight="{weight}"' if weight != 400 else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" fill="{fill}"{extra}>{escape(text)}</text>'
+
+
+def _edge(edge: Edge, layout: Layout, boxes: dict[str, _Box]) -> str:
+    kind = boxes[edge.source[2:]].outputs[edge.output][0] if edge.source.startswith("n:") else ""
+    stroke = FAINT if edge.source.startswith("i:") else colour(kind)
+    dashes = ' stroke-dasharray="5 4"' if edge in layout.backward else ""
+    halo = f'<path d="{(path := _path(layout.routes[edge]))}" fill="none" stroke="#ffffff" stroke-width="5"/>'
+    return f'{halo}<path d="{path}" fill="none" stroke="{stroke}" stroke-width="1.7" stroke-linecap="round"{dashes}/>'
+
+
+def _path(points: list[Point]) -> str:
+    """Smooth across the gaps, straight along the lanes."""
+    x, y = points[0]
+    path = [f"M{x:.1f} {y:.1f}"]
+    for number, (to_x, to_y) in enumerate(points[1:]):
+        if number % 2:  # a lane
+            path.append(f"L{to_x:.1f} {to_y:.1f}")
+        else:
+            bend = max(abs(to_x - x) / 2, 26.0)
+            path.append(f"C{x + bend:.1f} {y:.1f} {to_x - bend:.1f} {to_y:.1f} {to_x:.1f} {to_y:.1f}")
+        x, y = to_x, to_y
+    return " ".join(path)
+
+
+def _node(box: _Box, item: Item) -> Iterator[str]:
+    x, y, width = item.x, item.y, item.width
+    style = f'fill="#ffffff" stroke="{LINE}"'
+    if not box.known:
+        style = f'fill="#f1f3f5" stroke="{UNKNOWN}" stroke-dasharray="4 3"'
+    yield (f'<g><rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{box.height:.1f}" rx="9" '
+           f'stroke-width="1.2" {style}/>')
+    yield _text(x + PAD, y + 19, box.name, 13, INK if box.known else SOFT, weight=600)
+    yield _text(x + PAD, y + 34, box.type, 10.5, FAINT if box.known else SOFT)
+    for row, (name, (kind, wired)) in enumerate(box.inputs.items()):
+        centre = y + HEADER + (row + 0.5) * ROW
+        yield _dot(x, centre, kind, wired)
+        yield _text(x + PAD, centre + 3.8, clean(name, 40), 11, INK if wired else FAINT)
+    for row, (name, (kind, wired)) in enumerate(box.outputs.items()):
+        centre = y + HEADER + (row + 0.5) * ROW
+        yield _dot(x + width, centre, kind, wired)
+        yield _text(x + width - PAD, centre + 3.8, clean(name, 40), 11, INK if wired else FAINT, "end")
+    if box.settings and box.rows:
+        line = y + box.settings_top
+        yield f'<path d="M{x + PAD:.1f} {line:.1f}H{x + width - PAD:.1f}" stroke="{LINE}" stroke-width="1"/>'
+    for row, (name, value, default) in enumerate(box.settings):
+        base = y + box.settings_top + 4 + (row + 0.5) * ROW + 3.6
+        yield _text(x + PAD, base, clean(name, 40), 10.5, SOFT)
+        if value:
+            yield _text(x + width - PAD, base, value, 10.5, FAINT if default else INK, "end")
+    yield "</g>"
+
+
+def _dot(x: float, y: float, kind: str, wired: bool) -> str:
+    fill, edge = (colour(kind), "#ffffff") if wired else ("#ffffff", colour(kind))
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.6" fill="{fill}" stroke="{edge}" stroke-width="1.4"/>'
+
+
+def _pill(name: str, item: Item, fill: str) -> str:
+    return (f'<rect x="{item.x:.1f}" y="{item.y:.1f}" width="{item.width:.1f}" height="{PILL:g}" rx="{PILL / 2:g}" '
+            f'fill="{fill}"/>' + _text(item.x + item.width / 2, item.y + PILL / 2 + 4.2, clean(name, 40), 12, "#ffffff",
+                                       "middle", 600))
+
+
+def _legend(boxes: dict[str, _Box], limit: float) -> tuple[str, float, float]:
+    sockets = [socket for box in boxes.values() for socket in (*box.inputs.values(), *box.outputs.values())]
+    kinds = dict.fromkeys(kind for kind, wired in sockets if kind and wired)
+    parts, x, y, widest = [], 0.0, 8.0, 0.0
+    for kind in kinds:
+        label = clean(kind.removeprefix("INLAY_").replace("_", " ").lower(), 40)
+        size = text_width(label, 11) + 30
+        if x and x + size > limit:
+            x, y = 0.0, y + 20
+        parts.append(_dot(x + 5, y - 4, kind, True) + _text(x + 15, y, label, 11, SOFT))
+        x += size
+        widest = max(widest, x)
+    return "".join(parts), widest, y if parts else 0.0

@@ -1,0 +1,1 @@
+"""`inlay.run` and `inlay.check`."""

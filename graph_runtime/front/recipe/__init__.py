@@ -1,0 +1,1 @@
+"""What a picture carries, so that it can be made again."""

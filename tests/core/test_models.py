@@ -1,0 +1,105 @@
+"""Leases: loaded once, evicted within a budget, never while in use, let go when nobody holds them."""
+
+import gc
+import weakref
+from dataclasses import dataclass
+
+import pytest
+import torch
+from inlay.graph_runtime.core.errors import ModelError
+from inlay.graph_runtime.core.models import ModelDescription, ModelManager
+
+LOADED: list[str] = []
+
+
+@dataclass(frozen=True)
+class Toy(ModelDescription):
+    name: str
+    features: int = 10
+
+    @property
+    def label(self):
+        return self.name
+
+    @property
+    def fingerprint(self):
+        return self.name
+
+    def nbytes(self):
+        return 4 * self.features
+
+    def load(self, device):
+        LOADED.append(self.name)
+        return torch.nn.Linear(self.features, 1, bias=False)
+
+
+@pytest.fixture(autouse=True)
+def _reset():
+    LOADED.clear()
+
+
+def test_equal_descriptions_share_their_weights():
+    manager = ModelManager()
+    with manager.lease(Toy("a")) as first, manager.lease(Toy("a")) as second:
+        assert first is second
+    assert LOADED == ["a"]
+    assert manager.resident() == ["a"]
+    assert manager.resident_bytes() == 40
+
+
+def test_the_budget_evicts_the_least_recently_used_that_is_idle():
+    said = []
+    manager = ModelManager(budget=100, log=said.append)
+    for name in ("a", "b", "a"):
+        with manager.lease(Toy(name)):
+            pass
+    with manager.lease(Toy("c")):
+        assert manager.resident() == ["a", "c"]
+        with manager.lease(Toy("d")), manager.lease(Toy("e")):
+            assert manager.resident() == ["c", "d", "e"]  # all in use: over the budget, and said so
+    assert any("over the budget" in line for line in said)
+    assert any("evicted b" in line for line in said)
+
+
+def test_evicted_means_freed():
+    manager = ModelManager()
+    with manager.lease(Toy("a")) as module:
+        reference = weakref.ref(module)
+        assert manager.evict_idle() == 0
+    del module
+    assert manager.evict_idle() == 40
+    gc.collect()
+    assert reference() is None
+
+
+def test_a_lease_ends_also_when_the_block_fails():
+    manager = ModelManager()
+    with pytest.raises(RuntimeError), manager.lease(Toy("a")):
+        raise RuntimeError
+    assert manager.evict_idle() == 40
+
+
+def test_out_of_memory_while_loading_evicts_and_tries_once_more():
+    @dataclass(frozen=True)
+    class Large(Toy):
+        def load(self, device):
+            LOADED.append("try")
+            if LOADED.count("try") < 2 or self.features > 50:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().load(device)
+
+    manager = ModelManager()
+    with manager.lease(Toy("idle")):
+        pass
+    with manager.lease(Large("large")):
+        assert manager.resident() == ["large"]
+    with pytest.raises(ModelError, match="not enough memory for huge"), manager.lease(Large("huge", 100)):
+        pass
+
+
+def test_the_host_places_what_it_manages():
+    placed = []
+    manager = ModelManager(("cuda:1", "cpu"), place=lambda module, device: placed.append(device))
+    with manager.lease(Toy("a")), manager.lease(Toy("b"), device="cpu"):
+        pass
+    assert placed == ["cuda:1", "cpu"]
