@@ -18,14 +18,15 @@ from exemplar_tasks import Task, copied, judge_fills, make_task, pasted, pil, ri
 from inlay.dollhouse.evaluate import wilson
 from inlay.dollhouse.judge import load as load_judge
 from inlay.graph_runtime import Context
-from inlay.nodes._condition import encode_text
 from inlay.nodes._constraints import NullSpace
 from inlay.nodes._exemplar import preprocess_exemplar
 from inlay.nodes._grid import draw_sheet
 from inlay.nodes._latents import decode_latent, encode_picture
 from inlay.nodes._noise import gaussian
+from inlay.nodes._noise_levels import noise_levels
 from inlay.nodes._sampling import Guidance, denoise
 from inlay.nodes._schedule import ddim
+from inlay.nodes._text_encoder import encode_text
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -76,7 +77,7 @@ def run(unet: Any, config: Any, shape: Sequence[int], seed: int, guidance: Guida
     stream = gaussian(tuple(shape), seed).stream()
     z = stream.start()
     eta = 0.0 if constraint is None else 0.85
-    return denoise(call, ddim(config, steps=STEPS, eta=eta), z, stream, guidance,
+    return denoise(call, ddim(noise_levels(config), steps=STEPS, eta=eta), z, stream, guidance,
                    constraint=None if constraint is None else constraint.begin(z))
 
 

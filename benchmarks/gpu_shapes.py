@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
+from inlay.graph_runtime.core.quiet import quiet
 from inlay.nodes._exemplar_parts import ExemplarEncoderPart, build_vision_config
-from inlay.nodes._libraries import quiet
 from inlay.nodes._models import DenoiserPart, SchedulerPart, VaePart
 from torch import nn
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..graph_runtime import BadInput
-from ._processors import attentions, layered
+from ..graph_runtime.core.processors import attentions, layered
 from ._sampling import AttentionRun
 from ._schedule import Move
 from ._unet import to_device

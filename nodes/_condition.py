@@ -1,17 +1,14 @@
 """What the denoiser is told: embeddings for the conditional and the unconditional half, and extra input channels."""
 
-import threading
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ._facts import same_values
-from ._text_encoder import TextModule
+from ..graph_runtime.core.values import same_values
 
 Kind = Literal["text", "exemplar"]
-_TOKENIZING = threading.Lock()  # its first call may still take off what its own file set
 
 
 @dataclass(frozen=True)
@@ -65,32 +62,8 @@ class Conditioning:
         return self.cond is not self.uncond and not same_values(self.cond, self.uncond)
 
 
-def encode_text(module: TextModule, text: str) -> tuple[Tensor, tuple[int, ...], str]:
-    """CLIP embeddings of a text, `[1 n d]` on the CPU, its tokens, and what of it was cut off at the last token.
-
-    As Stable Diffusion uses them: padded to the encoder's length, last hidden state after its final layer norm.
-    """
-    encoder: Any = module.encoder
-    length = min(module.tokenizer.model_max_length, encoder.config.max_position_embeddings)
-    ids, rest = tokenize(module.tokenizer, text, length)
-    device = next(encoder.parameters()).device
-    padded = (*ids, *[module.tokenizer.pad_token_id] * (length - len(ids)))
-    tokens = torch.tensor([padded], device=device)
-    seen = torch.arange(length, device=device)[None] < len(ids)
-    attention_mask = seen.long() if getattr(encoder.config, "use_attention_mask", False) else None
-    return to_host(module.read(tokens, attention_mask)), padded, rest
 
 
-def tokenize(tokenizer: Any, text: str, length: int) -> tuple[list[int], str]:
-    """At most `length` tokens of a text, start and end included, unpadded; and the words that were cut off.
-
-    Asked to pad or truncate, a tokenizer changes itself, and other threads with it: it is asked for neither.
-    """
-    with _TOKENIZING:
-        ids = list(tokenizer(text, padding=False, truncation=False, verbose=False).input_ids)
-        if len(ids) <= length:
-            return ids, ""
-        return [*ids[:length - 1], ids[-1]], tokenizer.decode(ids[length - 1:-1]).strip()
 
 
 def inpaint_channels(masked: Tensor, hole: Tensor, layout: Kind) -> Tensor:
@@ -104,7 +77,3 @@ def inpaint_channels(masked: Tensor, hole: Tensor, layout: Kind) -> Tensor:
     return torch.cat([hole, masked] if layout == "text" else [masked, 1 - hole], dim=1)
 
 
-def to_host(value: Tensor) -> Tensor:
-    """A value as it travels between nodes: on the CPU, float64 if it is, else float32."""
-    precision = torch.float64 if value.dtype == torch.float64 else torch.float32
-    return value.detach().to("cpu", precision).contiguous()

@@ -13,9 +13,9 @@ from ..graph_runtime import BadInput
 from ..graph_runtime.core.notices import notice
 from ._condition import Conditioning, ConditioningFacts, Kind
 from ._facts import cheap, described, shaped
-from ._latents import require_vae
 from ._noise import GivenNoise
-from ._ports import require_image, require_mask
+from ._require import require_image, require_mask
+from ._roles import require_vae
 
 Known = Mapping[str, Any]
 Facts = Mapping[str, Any]

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._libraries import drawing
+from ..graph_runtime.core.quiet import drawing
 
 Preprocess = Literal["crop", "stretch"]
 #: What CLIP's pictures are normalised by (Radford et al. 2021), where a model does not say.

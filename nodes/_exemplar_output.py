@@ -16,14 +16,16 @@ from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, Context
 from ..graph_runtime.core.context import safe_prefix
+from ..graph_runtime.core.files import share
+from ..graph_runtime.core.quiet import quiet
 from ._exemplar import save_encoder
 from ._exemplar_examples import Source, collate, encode
 from ._exemplar_training import ExemplarDenoiser, averaged
 from ._grid import draw_sheet
 from ._latents import decode_latent
-from ._libraries import quiet, share
 from ._model_files import ModelFolder
 from ._noise import gaussian
+from ._noise_levels import noise_levels
 from ._sampling import Guidance, denoise
 from ._schedule import ddim
 from ._trainer import CHECKPOINT, Trainer, TrainingFailed
@@ -87,7 +89,7 @@ class Sheets:
         places = [(number * 7919 % len(source.pairs), 2**41 + number) for number in range(SHOWN)]
         self._examples, generators = source.examples(places)
         self._batch = encode(collate(self._examples, generators, source.encoders), source.encoders)
-        self._schedule = ddim(parts.scheduler.config, steps=SHEET_STEPS, eta=0.0)
+        self._schedule = ddim(noise_levels(parts.scheduler.config), steps=SHEET_STEPS, eta=0.0)
         self._model, self._trainer, self._vae, self._run = model, trainer, vae, run
         self._source, self._scale, self._shift = source, parts.vae.scaling_factor, parts.vae.shift_factor
         self.likeness = 0.0

@@ -32,9 +32,6 @@ def shaped(*shape: int) -> Tensor:
     return torch.empty(shape, device="meta")
 
 
-def only_shape(value: Any) -> TypeGuard[Tensor]:
-    """True for what has a shape and no values yet."""
-    return isinstance(value, Tensor) and value.is_meta
 
 
 def cheap(value: Any) -> TypeGuard[Tensor]:
@@ -47,11 +44,6 @@ def sketch(value: Tensor) -> Tensor:
     return value if cheap(value) else torch.empty(value.shape, dtype=value.dtype, device="meta")
 
 
-def same_values(one: Tensor, other: Tensor) -> bool:
-    """True for equal tensors; where one has no values yet, for equal shapes."""
-    if only_shape(one) or only_shape(other):
-        return one.shape == other.shape
-    return torch.equal(one, other)
 
 
 def described(*values: Any) -> bool:

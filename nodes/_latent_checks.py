@@ -12,9 +12,9 @@ from torch import Tensor
 from ..graph_runtime import BadInput
 from ._facts import described, shaped
 from ._files import keys_of, tensor_shapes
-from ._latents import require_vae
 from ._noise import GivenNoise
-from ._ports import require_image
+from ._require import require_image
+from ._roles import require_vae
 from ._tensors import require_latent
 
 Known = Mapping[str, Any]

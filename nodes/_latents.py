@@ -8,9 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..graph_runtime import BadInput
-from ._condition import to_host
-from ._ports import describe, has_fact
+from ..graph_runtime.core.values import to_host
 
 Tiling = Literal["auto", "on", "off"]
 TILE_ABOVE = 1280 * 1280  # pixels; above this the VAE's own activations outgrow everything else
@@ -73,8 +71,3 @@ def remedy(vae: nn.Module) -> str:
     return "its weights are damaged, though it computes in float32: download the model again, or name another source"
 
 
-def require_vae(vae: Any) -> None:
-    """Raise BadInput unless `vae` describes a VAE."""
-    if not has_fact(vae, "scaling_factor"):
-        raise BadInput("vae", found=describe(vae), expected="the description of a VAE",
-                       fix="wire the vae output of a model node")

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
-from ._libraries import alone
+from ..graph_runtime.core.processors import attentions, usual
+from ..graph_runtime.core.quiet import alone
 from ._lora_claims import MAX_ALPHA
 from ._lora_header import about_of, check_header, fits, made_for, no_lora, real_names
-from ._processors import attentions, usual
 
 Layout = Literal["diffusers", "kohya"]
 

@@ -16,7 +16,7 @@ from ._headers import headers
 from ._mask_files import no_alpha, read_masks
 from ._masks import bounding_box, unit_mask
 from ._pairs import files_of, named
-from ._ports import require_image, require_mask
+from ._require import require_image, require_mask
 
 Known = Mapping[str, Any]
 Facts = Mapping[str, Any]

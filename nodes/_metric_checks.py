@@ -9,11 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.values import describe, has_fact
 from ._facts import cheap
 from ._folders import find_pictures
 from ._masks import bounding_box
 from ._metrics import WINDOW
-from ._ports import describe, has_fact, require_image, require_mask
+from ._require import require_image, require_mask
 
 Known = Mapping[str, Any]
 

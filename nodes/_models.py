@@ -15,15 +15,16 @@ import torch
 from torch import nn
 
 from ..graph_runtime import ModelError
-from ..graph_runtime.core.errors import missing_package
+from ..graph_runtime.core.errors import first_line, missing_package
 from ..graph_runtime.core.memory import is_out_of_memory
 from ..graph_runtime.core.models import ModelDescription
+from ..graph_runtime.core.quiet import quiet
 from ..graph_runtime.core.tensors import own_weights
 from ._config import MAX_CHANNELS, MAX_WIDTH, Settings, config_at
 from ._embedded import doubt
-from ._libraries import DType, first_line, quiet, torch_dtype
 from ._model_files import PARTS, Weights
 from ._model_readers import count_parameters
+from ._precision import DType, torch_dtype
 
 _UNRESOLVED = uuid.uuid4().hex  # a result made before a model was resolved is never found again by another process
 
@@ -340,7 +341,7 @@ class SchedulerPart(Part):
 
     def check(self) -> None:
         """The schedule must be one of betas, the prediction of a known type."""
-        from ._schedule import alphas_cumprod, check_prediction_type, steps_offset
+        from ._noise_levels import alphas_cumprod, check_prediction_type, steps_offset
 
         check_prediction_type(self.prediction_type)
         alphas_cumprod(self.config)

@@ -22,8 +22,8 @@ from ._images import common_batch, per_variation
 from ._masks import bounding_box, unit_mask
 from ._pairs import named, notice_crossed
 from ._pictures import MAX_PIXELS, Picture, read_pictures
-from ._ports import require_image, require_mask
 from ._profile import Profile, require_count
+from ._require import require_image, require_mask
 from ._windows import Fit, Window, fit_mask, plan_fit, plan_window, require_bounded
 from ._write import SIDE_LIMIT
 

@@ -17,8 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..graph_runtime.core.errors import shorten
-from ._condition import encode_text, tokenize
-from ._text_encoder import TextModule
+from ._text_encoder import TextModule, encode_text, tokenize
 
 Syntax = Literal["weights", "plain"]
 STEP = 1.1  # what one pair of brackets is worth

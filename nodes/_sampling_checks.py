@@ -6,9 +6,9 @@ from typing import Any
 from torch import Tensor
 
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.values import same_values
 from ._condition import Conditioning as Told
 from ._constraints import Constraint, spread
-from ._facts import same_values
 from ._inversion import trajectory_key
 from ._noise import GaussianNoise, GivenNoise
 

@@ -10,7 +10,8 @@ from typing import Any, get_args
 from ..graph_runtime.core.errors import clean, shorten
 from ._config import Settings
 from ._heard import SCHEDULER, name_unheard, unheard
-from ._schedule import Spacing, alphas_cumprod
+from ._noise_levels import alphas_cumprod
+from ._schedule import Spacing
 
 #: The spacing of a class of diffusers whose configuration does not say one; leading for the others.
 LINSPACE = ("DPMSolver", "UniPC", "Euler", "Heun", "DEIS", "LMS", "KDPM2", "SASolver")

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..graph_runtime import ModelError
-from ._condition import tokenize
 from ._config import MAX_WIDTH
 from ._exemplar import preprocess_exemplar
 from ._exemplar_parts import SeeingPart
+from ._text_encoder import tokenize
 
 BATCH = 32
 

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ._libraries import first_line, quiet
-from ._schedule import DdimSchedule, Move, alphas_cumprod, check_prediction_type
+from ..graph_runtime.core.errors import first_line
+from ..graph_runtime.core.quiet import quiet
+from ._schedule import DdimSchedule, Move, TrainedNoise
 
 Kind = Literal["pndm", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "unipc", "euler", "euler_karras", "heun", "deis",
                "lms", "dpm2", "ddim"]
@@ -57,12 +58,14 @@ class SolverSchedule:
         config: the model's scheduler configuration.
         kind: which solver.
         steps: how many steps; some solvers evaluate the model more often.
+        prediction: what the model predicts.
         told: what the library's solver made of that configuration.
     """
 
     config: Mapping[str, Any]
     kind: Kind
     steps: int
+    prediction: str = "epsilon"
     told: Mapping[str, Any] = field(default_factory=dict)
 
     takes_constraint = False
@@ -85,8 +88,7 @@ class SolverSchedule:
             raise BadInput("kind", found=f"{self.kind} with this model's scheduler: {first_line(error)}",
                            expected="a solver that can be made of it",
                            fix="use schedule.ddim, or another kind, or other steps") from error
-        return SolverRun(made, check_prediction_type(str(self.config.get("prediction_type", "epsilon"))),
-                         self.kind in NOISY)
+        return SolverRun(made, self.prediction, self.kind in NOISY)
 
     def started(self, noise: Tensor) -> Tensor:
         """Pure noise at the level the solver begins from."""
@@ -152,17 +154,17 @@ class SolverRun:
         return stepped
 
 
-def solver(config: Mapping[str, Any], *, kind: Kind, steps: int) -> SolverSchedule:
+def solver(config: Mapping[str, Any], trained: TrainedNoise, *, kind: Kind, steps: int) -> SolverSchedule:
     """The schedule of that name over a model's scheduler configuration.
 
     Raises:
         BadInput: more steps than the model was trained on, or a configuration that the solver cannot take.
     """
-    table = alphas_cumprod(config)
+    table = trained.alphas
     if not 1 <= steps <= len(table):
         raise BadInput("steps", found=str(steps), expected=f"1 to {len(table)}, as the model was trained",
                        fix=f"use {len(table)} or fewer; {min(len(table), 50)} are usual")
-    made = SolverSchedule(MappingProxyType(dict(config)), kind, steps)
+    made = SolverSchedule(MappingProxyType(dict(config)), kind, steps, trained.prediction)
     with torch.inference_mode(False):
         scheduler = made.begin().scheduler
     known = inspect.signature(type(scheduler).__init__).parameters  # its .config keeps what it does not know as well

@@ -18,18 +18,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, Context
+from ..graph_runtime.core.quiet import drawing
+from ..graph_runtime.core.values import describe, has_fact
 from ._augment import Augment
 from ._exemplar_examples import Recipes, Source
 from ._exemplar_output import Run, Sheets, append_line
 from ._exemplar_run import SMALL, Parts, encoders_of, fit, side_of, training_key
 from ._exemplar_training import ExemplarDenoiser, Objective, prepare
-from ._libraries import drawing
 from ._lora import Layout, Pair, stored_names
 from ._lora_part import weights_hash
 from ._lora_source import LoraSource
-from ._ports import describe, has_fact
-from ._schedule import alphas_cumprod, check_prediction_type
-from ._tensors import require_denoiser
+from ._noise_levels import alphas_cumprod, check_prediction_type
+from ._roles import require_denoiser
 from ._trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, generator_of, write_tensors
 from ._workers import Workers
 

@@ -3,27 +3,12 @@
 A tensor made in inference mode may never be saved for backward or changed in place outside it.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ._ports import describe, has_fact
-
-
-@contextmanager
-def plain_mode() -> Iterator[None]:
-    """No gradients, and no inference mode: what is made here can be used anywhere."""
-    with torch.inference_mode(False), torch.no_grad():
-        yield
-
-
-def plain(value: Any) -> Any:
-    """A tensor that belongs to no inference mode (a copy, where it did); anything else as it is."""
-    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
+from ..graph_runtime.core.values import describe, plain
 
 
 def require_latent(latent: Any, port: str = "latent") -> Tensor:
@@ -52,8 +37,3 @@ def require_latent_mask(mask: Any, latent: Tensor, port: str = "latent_mask") ->
     return plain(mask)
 
 
-def require_denoiser(denoiser: Any) -> None:
-    """Raise BadInput unless `denoiser` describes a UNet."""
-    if not has_fact(denoiser, "cross_attention_dim"):
-        raise BadInput("denoiser", found=describe(denoiser), expected="the description of a UNet",
-                       fix="wire the denoiser output of a model node")

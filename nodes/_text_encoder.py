@@ -1,5 +1,6 @@
 """CLIP's text model and its tokenizer, as one description."""
 
+import threading
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..graph_runtime import ModelError
+from ..graph_runtime.core.values import to_host
 from ._config import MAX_WIDTH
-from ._libraries import DType
 from ._models import Part
 from ._named_weights import fill, fit_names, read_stored
+from ._precision import DType
 
 
 class _WideMask(TorchFunctionMode):
@@ -109,3 +111,34 @@ class TextEncoderPart(Part):
             raise ModelError(None, found=f"a tokenizer of {len(tokenizer)} tokens with an encoder of {self.vocabulary}",
                              expected="a tokenizer and an encoder of one model", fix="download the model again")
         return tokenizer
+
+
+_TOKENIZING = threading.Lock()  # its first call may still take off what its own file set
+
+
+def encode_text(module: TextModule, text: str) -> tuple[Tensor, tuple[int, ...], str]:
+    """CLIP embeddings of a text, `[1 n d]` on the CPU, its tokens, and what of it was cut off at the last token.
+
+    As Stable Diffusion uses them: padded to the encoder's length, last hidden state after its final layer norm.
+    """
+    encoder: Any = module.encoder
+    length = min(module.tokenizer.model_max_length, encoder.config.max_position_embeddings)
+    ids, rest = tokenize(module.tokenizer, text, length)
+    device = next(encoder.parameters()).device
+    padded = (*ids, *[module.tokenizer.pad_token_id] * (length - len(ids)))
+    tokens = torch.tensor([padded], device=device)
+    seen = torch.arange(length, device=device)[None] < len(ids)
+    attention_mask = seen.long() if getattr(encoder.config, "use_attention_mask", False) else None
+    return to_host(module.read(tokens, attention_mask)), padded, rest
+
+
+def tokenize(tokenizer: Any, text: str, length: int) -> tuple[list[int], str]:
+    """At most `length` tokens of a text, start and end included, unpadded; and the words that were cut off.
+
+    Asked to pad or truncate, a tokenizer changes itself, and other threads with it: it is asked for neither.
+    """
+    with _TOKENIZING:
+        ids = list(tokenizer(text, padding=False, truncation=False, verbose=False).input_ids)
+        if len(ids) <= length:
+            return ids, ""
+        return [*ids[:length - 1], ids[-1]], tokenizer.decode(ids[length - 1:-1]).strip()

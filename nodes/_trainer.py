@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, ModelError
 from ..graph_runtime.core.errors import Cancelled
+from ..graph_runtime.core.files import share
 from ..graph_runtime.core.memory import forget, is_out_of_memory
-from ._libraries import share
 from ._workers import Workers
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]

@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, node
+from ..graph_runtime.core.values import describe, same_values
 from ._condition import Conditioning as Told
 from ._controls import Balanced, MutualSelf, PromptToPrompt
-from ._facts import rehearse, same_values
+from ._facts import rehearse
 from ._inversion import Tuned
-from ._ports import Attention, Conditioning, Tuning, describe
+from ._ports import Attention, Conditioning, Tuning
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -5,11 +5,12 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import Context, node
+from ..graph_runtime.core.values import plain_mode
 from ._exemplar import preprocess_exemplar
 from ._metric_checks import caption as check_caption
 from ._metric_checks import require_captioner, require_single
-from ._ports import Captioner, Image, Text, require_image
-from ._tensors import plain_mode
+from ._ports import Captioner, Image, Text
+from ._require import require_image
 
 
 class Captioned(NamedTuple):

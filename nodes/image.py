@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from ..graph_runtime import BadInput, Context, Implied, ReadPaths, Role, node
+from ..graph_runtime.core.values import describe, require_finite
 from ._augment import Augment, cut_reference
 from ._folders import left_out
 from ._images import blend, common_batch, match_colours, nearest_known, noise_like, per_variation, smooth_fill
@@ -34,9 +35,10 @@ from ._picture_checks import save as check_save
 from ._picture_checks import stitch as check_stitch
 from ._picture_checks import unfit as check_unfit
 from ._pictures import read_pictures
-from ._ports import Crop, Fit, Image, Mask, Paths, Profile, describe, require_finite, require_image, require_mask
+from ._ports import Crop, Fit, Image, Mask, Paths, Profile
 from ._profile import Profile as PictureProfile
 from ._profile import chosen, painted
+from ._require import require_image, require_mask
 from ._windows import Fit as FitRecord
 from ._windows import Window, cut_window, fit_image, place_patch, plan_fit, plan_window, require_bounded, unfit_image
 from ._write import Words, write_picture

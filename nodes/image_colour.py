@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, Role, node
+from ..graph_runtime.core.values import describe
 from ._colour import Array, is_unknown, space_of
 from ._colour import from_srgb as values_from_srgb
 from ._colour import to_srgb as values_to_srgb
 from ._picture_checks import same_size
-from ._ports import Image, Profile, describe, require_image
+from ._ports import Image, Profile
 from ._profile import Profile as PictureProfile
+from ._require import require_image
 
 
 class Converted(NamedTuple):

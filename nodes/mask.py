@@ -29,7 +29,8 @@ from ._masks import (
     unit_mask,
 )
 from ._pairs import files_of, named
-from ._ports import Image, LatentMask, Mask, Vae, require_image, require_mask
+from ._ports import Image, LatentMask, Mask, Vae
+from ._require import require_image, require_mask
 
 FAR = 10_000_000  # pixels; no picture is so wide
 

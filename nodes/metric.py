@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPaths, node
 from ..graph_runtime.core.notices import notice
+from ..graph_runtime.core.values import plain_mode, require_finite
 from ._embedded import mark_own_pictures, unknown_words
 from ._folders import find_pictures, left_out
 from ._masks import bounding_box, each_with_mask
@@ -30,9 +31,9 @@ from ._metric_checks import seen as check_seen
 from ._metric_checks import ssim as check_ssim
 from ._metrics import frechet, similarity_map
 from ._pictures import read_picture
-from ._ports import Clip, Dino, Image, Mask, Value, require_finite, require_image, require_mask
+from ._ports import Clip, Dino, Image, Mask, Value
+from ._require import require_image, require_mask
 from ._seeing import picture_vectors, unit
-from ._tensors import plain_mode
 
 
 class Measured(NamedTuple):

@@ -6,10 +6,10 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, ModelSource, node
 from ._exemplar_parts import ExemplarEncoderPart, NewExemplarEncoderPart
-from ._libraries import DType
 from ._model_says import name_unused, name_unused_preprocessing
 from ._models import DenoiserPart, IdentityVae, SchedulerPart, VaePart
 from ._ports import Denoiser, ExemplarEncoder, Scheduler, TextEncoder, Vae
+from ._precision import DType
 from ._source import locate
 from ._text_encoder import TextEncoderPart
 

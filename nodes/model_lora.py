@@ -5,10 +5,11 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, ModelSource, node
+from ..graph_runtime.core.values import describe
 from ._lora_part import adapted
 from ._lora_source import LoraSource, locate_lora
-from ._ports import Denoiser, Lora, describe
-from ._tensors import require_denoiser
+from ._ports import Denoiser, Lora
+from ._roles import require_denoiser
 
 
 class Adapted(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, ReadPath, node
+from ..graph_runtime.core.values import describe
 from ._facts import rehearse
 from ._files import read_tensors
 from ._inversion import Trajectory as Inverted
@@ -13,7 +14,7 @@ from ._latent_checks import given_noise
 from ._latent_checks import load_noise as check_load_noise
 from ._noise import GivenNoise
 from ._noise import gaussian as make_gaussian
-from ._ports import Latent, Noise, Trajectory, describe
+from ._ports import Latent, Noise, Trajectory
 from ._tensors import require_latent
 
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]

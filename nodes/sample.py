@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.kept_tensors import content_key
+from ..graph_runtime.core.values import plain_mode, to_host
 from ._attention import require_known_blocks
 from ._collapse import collapsed
 from ._condition import Conditioning as Told
-from ._condition import to_host
 from ._constraints import spread
 from ._facts import described, shaped
 from ._lora_part import layer_sizes
@@ -30,6 +30,7 @@ from ._ports import (
     Schedule,
     Tuning,
 )
+from ._roles import require_denoiser
 from ._sampling import AttentionControl, Guidance
 from ._sampling import denoise as run_loop
 from ._sampling_checks import (
@@ -43,7 +44,7 @@ from ._sampling_checks import (
     require_shapes,
     require_start,
 )
-from ._tensors import plain_mode, require_denoiser, require_latent
+from ._tensors import require_latent
 from ._unet import as_model
 
 SELF_ATTENTION = re.compile(r"(?<!\.attn2)\.to_q$")  # by the name of its layer, as self_attentions counts modules

@@ -7,7 +7,9 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, node
 from ..graph_runtime.core.notices import notice
-from ._ports import Schedule, Scheduler, describe
+from ..graph_runtime.core.values import describe
+from ._noise_levels import noise_levels
+from ._ports import Schedule, Scheduler
 from ._schedule import DdimSchedule, Spacing, Variance
 from ._schedule import ddim as make_ddim
 from ._scheduler_says import name_beside_ddim, name_beside_solver, own_spacing
@@ -35,7 +37,7 @@ def _ddim(scheduler: Any, spacing: AnySpacing, **params: Any) -> DdimSchedule:
     """The schedule; what the model's configuration says and it does otherwise is named."""
     config = scheduler.config
     used: Spacing = own_spacing(config) if spacing == "model" else spacing
-    made = make_ddim(config, spacing=used, **params)
+    made = make_ddim(noise_levels(config), spacing=used, **params)
     name_beside_ddim(config, getattr(scheduler, "label", "scheduler"), used, made.timesteps[0])
     return made
 
@@ -82,7 +84,7 @@ def _check_solver(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mappin
 
 def _solver(scheduler: Any, kind: Kind, steps: int) -> SolverSchedule:
     """The schedule; what the model's configuration says and the solver does otherwise is named."""
-    made = make_solver(scheduler.config, kind=kind, steps=steps)
+    made = make_solver(scheduler.config, noise_levels(scheduler.config), kind=kind, steps=steps)
     if kind == "pndm" and steps < FEW_PNDM:
         notice(f"pndm with {steps} steps goes astray: compared with 250 steps of ddim, the embedded Paint by Example "
                f"reaches 11 dB with 10 steps of pndm, 22 dB with 20 and 52 dB with 25, but 44 dB with 10 of ddim; use "

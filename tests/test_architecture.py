@@ -30,8 +30,8 @@ MAY_IMPORT = {
     "nodes": {"training", "methods", "models", "pictures", "core"},
     "front": {"nodes", "core"},
 }
-PURE = {"context", "digests", "errors", "events", "kept_tensors", "memory", "models", "notices", "spec", "tensors",
-        "waiting"}
+PURE = {"context", "digests", "errors", "events", "files", "kept_tensors", "memory", "models", "notices", "processors",
+        "quiet", "spec", "tensors", "values", "waiting"}
 
 
 def room_of(name):

@@ -11,9 +11,9 @@ import torch
 from inlay.nodes._constraints import Blended, NullSpace
 from inlay.nodes._noise import GaussianNoise
 from inlay.nodes._sampling import Guidance, denoise
-from inlay.nodes._schedule import ddim
-from inlay.nodes._solver import KINDS, solver
+from inlay.nodes._solver import KINDS
 from rehearsal import FOLDER, assert_sound, rehearse
+from schedules import ddim, solver
 from simulated_gpu import SimulatedGpu, where
 
 SMALL = {

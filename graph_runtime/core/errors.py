@@ -162,3 +162,9 @@ def shorten(value: object, limit: int = 80) -> str:
     except RecursionError:
         text = f"a {type(value).__name__} nested too deeply"
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says first, at most 300 characters."""
+    text = str(error).strip().splitlines()
+    return (text[0] if text else type(error).__name__)[:300]

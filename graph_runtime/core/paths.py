@@ -225,3 +225,5 @@ class Reader:
         if self.out is not None and value.endswith(".safetensors"):
             return resolve_inside(value, [*self.roots, self.out])
         return resolve_inside(value, self.roots)
+
+

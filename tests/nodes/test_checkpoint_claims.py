@@ -10,7 +10,7 @@ from inlay.nodes import _checkpoint_claims
 from inlay.nodes._checkpoint_claims import marks_of, schedule_of
 from inlay.nodes._layouts import infer
 from inlay.nodes._model_readers import read_header
-from inlay.nodes._schedule import alphas_cumprod
+from inlay.nodes._noise_levels import alphas_cumprod
 from inlay.nodes._single_file import SingleFile
 from safetensors.torch import save_file
 

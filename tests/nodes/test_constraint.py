@@ -3,8 +3,8 @@
 import pytest
 import torch
 from inlay.graph_runtime import BadInput
-from inlay.nodes._schedule import ddim
 from inlay.nodes.constraint import blended, null_space
+from schedules import ddim
 
 KNOWN = torch.randn(2, 4, 5, 6, generator=torch.Generator().manual_seed(0))
 HOLE = (torch.rand(1, 1, 5, 6, generator=torch.Generator().manual_seed(1)) > 0.5).float()

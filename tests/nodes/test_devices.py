@@ -13,9 +13,9 @@ from inlay.graph_runtime.front.python.api import pack
 from inlay.nodes import condition, image, latent, model
 from inlay.nodes._inversion import TuningRecipe, invert_ddim, tune
 from inlay.nodes._latents import remedy
-from inlay.nodes._libraries import torch_dtype
-from inlay.nodes._schedule import ddim
+from inlay.nodes._precision import torch_dtype
 from inlay.nodes._unet import UNetModel
+from schedules import ddim
 from simulated_gpu import SimulatedGpu
 from torch import Tensor
 

@@ -12,7 +12,7 @@ import torch
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.cache import DiskCache
 from inlay.nodes import condition, invert, model
-from inlay.nodes._schedule import ddim as make_schedule
+from schedules import ddim as make_schedule
 
 ROOT = Path(__file__).parents[2]
 LATENT = torch.linspace(-1, 1, 4 * 64).reshape(1, 4, 8, 8)

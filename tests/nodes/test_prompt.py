@@ -10,8 +10,8 @@ from inlay.graph_runtime import Context
 from inlay.graph_runtime.core import notices
 from inlay.graph_runtime.core.events import Warned
 from inlay.nodes import attention, condition, model
-from inlay.nodes._condition import tokenize
 from inlay.nodes._prompt import foreign, parse_weights, read_prompt, token_weights
+from inlay.nodes._text_encoder import tokenize
 
 UP, DOWN = 1.1, 1 / 1.1
 

@@ -9,7 +9,6 @@ from inlay.graph_runtime import Context
 from inlay.nodes._noise import GaussianNoise, GivenNoise
 from inlay.nodes._sampling import Guidance
 from inlay.nodes._sampling import denoise as loop
-from inlay.nodes._schedule import ddim as make_ddim
 from inlay.nodes.condition import text as condition_text
 from inlay.nodes.constraint import blended, null_space
 from inlay.nodes.latent import decode, encode
@@ -17,6 +16,7 @@ from inlay.nodes.model import pixel_diffusion, stable_diffusion
 from inlay.nodes.noise import gaussian
 from inlay.nodes.sample import denoise
 from inlay.nodes.schedule import ddim
+from schedules import ddim as make_ddim
 
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 from inlay.graph_runtime import BadInput
-from inlay.nodes._schedule import alphas_cumprod, coefficients, timesteps, travel_levels
-from inlay.nodes._schedule import ddim as make_ddim
+from inlay.nodes._noise_levels import alphas_cumprod
+from inlay.nodes._schedule import coefficients, timesteps, travel_levels
 from inlay.nodes.model import stable_diffusion
 from inlay.nodes.schedule import ddim
+from schedules import ddim as make_ddim
 
 BETAS = [
     {}, {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"},

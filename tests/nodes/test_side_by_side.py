@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime.core.events import NodeProgress, Warned
+from inlay.graph_runtime.core.processors import attentions, layered
+from inlay.graph_runtime.core.quiet import quiet
 from inlay.nodes._exemplar import new_encoder
-from inlay.nodes._libraries import quiet
 from inlay.nodes._lora import attach
-from inlay.nodes._processors import attentions, layered
 from inlay.nodes._subject_run import add_lora
 from PIL import Image
 

@@ -9,8 +9,9 @@ from inlay.nodes import condition, model, noise, sample, schedule
 from inlay.nodes._noise import GivenNoise
 from inlay.nodes._sampling import Guidance
 from inlay.nodes._sampling import denoise as loop
-from inlay.nodes._solver import KINDS, SolverSchedule, solver
+from inlay.nodes._solver import KINDS, SolverSchedule
 from pbe_oracle import ours, theirs
+from schedules import solver
 from transformers import CLIPTextModel, CLIPTokenizer
 
 SD = {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,

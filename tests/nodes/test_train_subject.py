@@ -16,7 +16,7 @@ from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective
 from inlay.nodes._lora import by_module, read_lora
 from inlay.nodes._lora_header import about_of
 from inlay.nodes._lora_part import weights_hash
-from inlay.nodes._schedule import alphas_cumprod
+from inlay.nodes._noise_levels import alphas_cumprod
 from inlay.nodes._trainer import TrainingFailed, generator_of
 from inlay.nodes.model_lora import lora
 from inlay.nodes.subject import photos

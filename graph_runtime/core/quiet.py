@@ -1,0 +1,44 @@
+"""Keeping libraries of Hugging Face quiet while they load: what they say reaches the user as our own errors."""
+
+import importlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+LIBRARIES = ("diffusers", "transformers")  # each has its own copy of this logging module
+_LOADING = threading.RLock()  # the libraries' settings belong to the whole process, so loads take turns
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep diffusers and transformers from printing while a model loads, then give them back their settings."""
+    libraries = [importlib.import_module(f"{name}.utils.logging") for name in LIBRARIES]
+    with _LOADING:
+        before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
+        for library in libraries:
+            library.set_verbosity(50)
+            library.disable_progress_bar()
+        try:
+            yield
+        finally:
+            for library, (verbosity, bars) in zip(libraries, before, strict=True):
+                library.set_verbosity(verbosity)
+                if bars:
+                    library.enable_progress_bar()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Make layers while nobody loads: a load keeps all new layers of the process from getting weights of their own."""
+    with _LOADING:
+        yield
+
+
+@contextmanager
+def drawing(seed: int) -> Iterator[None]:
+    """Make layers whose first weights are drawn from `seed`; nobody else draws meanwhile, and nothing of it stays."""
+    with alone(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,73 @@
+"""Values between nodes: what they are in a few words, whether they have numbers yet, out of a host's inference mode.
+
+A tensor made in inference mode may never be saved for backward or changed in place outside it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor
+
+from .. import BadInput
+from .models import ModelDescription
+
+
+def has_fact(value: Any, name: str) -> bool:
+    """True if a model's description knows something by that name. Never reads it: that may download the model."""
+    if not isinstance(value, ModelDescription):
+        return hasattr(value, name)
+    return hasattr(type(value), name) or name in vars(value) or has_fact(getattr(value, "inner", None), name)
+
+
+def describe(value: Any) -> str:
+    """A value in a few words, for error messages: type, dtype and shape rather than contents."""
+    if isinstance(value, Tensor):
+        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {list(value.shape)}"
+    return f"a {type(value).__name__}"
+
+
+def require_finite(value: Tensor, port: str, *, what: str, fix: str) -> Tensor:
+    """`value` unless it holds NaN or infinity; what has a shape and no values yet passes."""
+    if value.is_meta:
+        return value
+    if not torch.isfinite(value).all():
+        bad = int((~torch.isfinite(value)).sum())
+        raise BadInput(
+            port,
+            found=f"{bad} of {value.numel()} values of {what} are NaN or infinite",
+            expected="finite numbers",
+            fix=fix,
+        )
+    return value
+
+
+def only_shape(value: Any) -> TypeGuard[Tensor]:
+    """True for what has a shape and no values yet."""
+    return isinstance(value, Tensor) and value.is_meta
+
+
+def same_values(one: Tensor, other: Tensor) -> bool:
+    """True for equal tensors; where one has no values yet, for equal shapes."""
+    if only_shape(one) or only_shape(other):
+        return one.shape == other.shape
+    return torch.equal(one, other)
+
+
+@contextmanager
+def plain_mode() -> Iterator[None]:
+    """No gradients, and no inference mode: what is made here can be used anywhere."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def plain(value: Any) -> Any:
+    """A tensor that belongs to no inference mode (a copy, where it did); anything else as it is."""
+    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
+
+
+def to_host(value: Tensor) -> Tensor:
+    """A value as it travels between nodes: on the CPU, float64 if it is, else float32."""
+    precision = torch.float64 if value.dtype == torch.float64 else torch.float32
+    return value.detach().to("cpu", precision).contiguous()
