@@ -43,6 +43,7 @@ ROOMS = (
     "graph_runtime.front.draw",
     "graph_runtime.front.python",
     "graph_runtime.front.recipe",
+    "pictures",
     "nodes",
 )
 

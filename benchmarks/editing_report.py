@@ -72,7 +72,7 @@ def sheet(folder: Path, each: int, rows: int = 2) -> Image.Image:
     """The first edits of each kind, each editor at its best settings: before, the true result, and what each made."""
     from editors import batches
     from inlay.dollhouse.world import draw
-    from inlay.nodes._grid import draw_sheet
+    from inlay.pictures.sheet import draw_sheet
 
     heads = ["before", "the truth", *(name.replace("prompt-to-prompt", "P2P") for name in NAMES.values())]
     pictures, labels, count = [], [], dict.fromkeys(KINDS, 0)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from inlay.dollhouse.judge import Judge, Reading, read
 from inlay.dollhouse.world import Scene, caption, draw, draw_layers, sample_scene
-from inlay.nodes._brush import brush
+from inlay.pictures.brush import brush
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor

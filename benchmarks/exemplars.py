@@ -20,13 +20,13 @@ from inlay.dollhouse.judge import load as load_judge
 from inlay.graph_runtime import Context
 from inlay.nodes._constraints import NullSpace
 from inlay.nodes._exemplar import preprocess_exemplar
-from inlay.nodes._grid import draw_sheet
 from inlay.nodes._latents import decode_latent, encode_picture
 from inlay.nodes._noise import gaussian
 from inlay.nodes._noise_levels import noise_levels
 from inlay.nodes._sampling import Guidance, denoise
 from inlay.nodes._schedule import ddim
 from inlay.nodes._text_encoder import encode_text
+from inlay.pictures.sheet import draw_sheet
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -91,8 +91,8 @@ def paste(vae: Any, scale: float, tasks: Sequence[Task], latent: Tensor) -> Tens
 @torch.no_grad()
 def by_text(tasks: Sequence[Task], guidance: float, seed: int = 0) -> Tensor:
     """The same holes from the caption, by method 1 on dollhouse."""
-    from inlay.nodes._masks import grow_cells, latent_hole
     from inlay.nodes.model import stable_diffusion
+    from inlay.pictures.masks import grow_cells, latent_hole
 
     parts = stable_diffusion("dollhouse", dtype="float32")
     unet, vae, text = (part.load("cpu") for part in (parts.denoiser, parts.vae, parts.text_encoder))

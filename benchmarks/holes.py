@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from inlay.dollhouse.world import draw_layers, sample_scene
-from inlay.nodes._masks import Box, draw_shape
+from inlay.pictures.masks import Box, draw_shape
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 from scipy.sparse import csr_matrix

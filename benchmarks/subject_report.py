@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from inlay.dollhouse.evaluate import wilson
-from inlay.nodes._grid import draw_sheet
-from inlay.nodes._metrics import frechet
+from inlay.pictures.metrics import frechet
+from inlay.pictures.sheet import draw_sheet
 from PIL import Image
 
 UNTUNED, WHOLE, CAPTION, LORA = "Paint by Example, untuned", "whole UNet", "caption (SD-inpainting)", "LoRA"

@@ -27,7 +27,7 @@ from inlay.dollhouse.world import (
     draw_layers,
     sample_scene,
 )
-from inlay.nodes._brush import brush
+from inlay.pictures.brush import brush
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F

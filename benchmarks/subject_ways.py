@@ -11,7 +11,6 @@ import torch
 from exemplars import Model
 from inlay.graph_runtime import Context
 from inlay.nodes import model as models
-from inlay.nodes._augment import Augment
 from inlay.nodes._exemplar_examples import Recipes, Source
 from inlay.nodes._exemplar_run import Parts, encoders_of
 from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective, prepare, widen
@@ -20,6 +19,7 @@ from inlay.nodes._subject_run import add_lora
 from inlay.nodes._trainer import Recipe, Trainer
 from inlay.nodes._workers import Workers
 from inlay.nodes.subject import photos
+from inlay.pictures.augmentation import Augment
 from torch import Tensor, nn
 
 #: Parameters of an SD-1.5 UNet with nine input channels, and of a LoRA of rank 1 on its attention (methods: §3) and on

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.notices import notice
+from ..pictures.require import require_image, require_mask
 from ._condition import Conditioning, ConditioningFacts, Kind
 from ._facts import cheap, described, shaped
 from ._noise import GivenNoise
-from ._require import require_image, require_mask
 from ._roles import require_vae
 
 Known = Mapping[str, Any]

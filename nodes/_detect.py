@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, Context, ModelError
 from ..graph_runtime.core.errors import clean, did_you_mean
-from ._boxes import Box, area_share, padded, unfit, whole_pixels
+from ..pictures.boxes import Box, area_share, padded, unfit, whole_pixels
 from ._detector import DetectorPart
 
 Pick = Literal["best", "largest", "all"]

@@ -15,8 +15,8 @@ from typing import Any
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.notices import mark
-from ._folders import find_pictures
-from ._formats import suffixes
+from ..pictures.folders import find_pictures
+from ..pictures.formats import suffixes
 from ._model_files import EMBEDDED
 
 PACKAGE = Path(__file__).resolve().parent.parent

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, code_digest
+from ..pictures.augmentation import Augment, cut_reference
+from ..pictures.brush import Box, brush, crop_around
+from ..pictures.photos import Photos
 from ._ahead import Ahead
-from ._augment import Augment, cut_reference
-from ._brush import Box, brush, crop_around
-from ._photos import Photos
 from ._trainer import TrainingFailed, generator_of, write_tensors
 from ._workers import Workers, to_device
 

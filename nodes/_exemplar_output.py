@@ -18,10 +18,10 @@ from ..graph_runtime import BadInput, Context
 from ..graph_runtime.core.context import safe_prefix
 from ..graph_runtime.core.files import share
 from ..graph_runtime.core.quiet import quiet
+from ..pictures.sheet import draw_sheet
 from ._exemplar import save_encoder
 from ._exemplar_examples import Source, collate, encode
 from ._exemplar_training import ExemplarDenoiser, averaged
-from ._grid import draw_sheet
 from ._latents import decode_latent
 from ._model_files import ModelFolder
 from ._noise import gaussian

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, Context
 from ..graph_runtime.core.values import describe, has_fact
+from ..pictures.augmentation import Augment
 from ._ahead import Ahead
-from ._augment import Augment
 from ._exemplar_examples import Batch, Encoders, Recipes, Source, require_finite
 from ._exemplar_output import Run, Sheets, append_line, finish
 from ._exemplar_training import ExemplarDenoiser, Inputs, Objective, prepare, widen

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.notices import notice
-from ._boxes import Box
+from ..pictures.boxes import Box
+from ..pictures.file_names import files_of, named
+from ..pictures.headers import headers
+from ..pictures.mask_files import no_alpha, read_masks
+from ..pictures.masks import bounding_box, unit_mask
+from ..pictures.require import require_image, require_mask
 from ._facts import cheap, shaped, sketch
-from ._headers import headers
-from ._mask_files import no_alpha, read_masks
-from ._masks import bounding_box, unit_mask
-from ._pairs import files_of, named
-from ._require import require_image, require_mask
 
 Known = Mapping[str, Any]
 Facts = Mapping[str, Any]

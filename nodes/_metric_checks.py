@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.values import describe, has_fact
+from ..pictures.folders import find_pictures
+from ..pictures.masks import bounding_box
+from ..pictures.metrics import WINDOW
+from ..pictures.require import require_image, require_mask
 from ._facts import cheap
-from ._folders import find_pictures
-from ._masks import bounding_box
-from ._metrics import WINDOW
-from ._require import require_image, require_mask
 
 Known = Mapping[str, Any]
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from ..graph_runtime import BadInput, Context
 from ..graph_runtime.core.quiet import drawing
 from ..graph_runtime.core.values import describe, has_fact
-from ._augment import Augment
+from ..pictures.augmentation import Augment
 from ._exemplar_examples import Recipes, Source
 from ._exemplar_output import Run, Sheets, append_line
 from ._exemplar_run import SMALL, Parts, encoders_of, fit, side_of, training_key

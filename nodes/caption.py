@@ -6,11 +6,11 @@ from pydantic import Field
 
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.values import plain_mode
+from ..pictures.require import require_image
 from ._exemplar import preprocess_exemplar
 from ._metric_checks import caption as check_caption
 from ._metric_checks import require_captioner, require_single
 from ._ports import Captioner, Image, Text
-from ._require import require_image
 
 
 class Captioned(NamedTuple):

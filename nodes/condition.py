@@ -13,6 +13,8 @@ from ..graph_runtime import BadInput, Context, node
 from ..graph_runtime.core.errors import shorten
 from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.values import describe, has_fact, plain_mode, require_finite, to_host
+from ..pictures.masks import each_with_mask
+from ..pictures.require import require_image, require_mask
 from ._condition import Conditioning as Told
 from ._condition import inpaint_channels
 from ._condition_checks import exemplar as check_exemplar
@@ -22,10 +24,8 @@ from ._embedded import unknown_words
 from ._exemplar import Preprocess, preprocess_exemplar
 from ._facts import described
 from ._latents import encode_picture
-from ._masks import each_with_mask
 from ._ports import Conditioning, ExemplarEncoder, Image, Mask, Noise, Text, TextEncoder, Vae
 from ._prompt import Prompt, Syntax, encode_prompt, own_words, read_prompt
-from ._require import require_image, require_mask
 from ._roles import require_vae
 
 

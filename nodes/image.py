@@ -9,10 +9,26 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, Context, Implied, ReadPaths, Role, node
 from ..graph_runtime.core.values import describe, require_finite
-from ._augment import Augment, cut_reference
-from ._folders import left_out
-from ._images import blend, common_batch, match_colours, nearest_known, noise_like, per_variation, smooth_fill
-from ._masks import bounding_box, inward_ramp, unit_mask
+from ..pictures.augmentation import Augment, cut_reference
+from ..pictures.fill import blend, common_batch, match_colours, nearest_known, noise_like, per_variation, smooth_fill
+from ..pictures.folders import left_out
+from ..pictures.masks import bounding_box, inward_ramp, unit_mask
+from ..pictures.profile import Profile as PictureProfile
+from ..pictures.profile import chosen, painted
+from ..pictures.read import read_pictures
+from ..pictures.require import require_image, require_mask
+from ..pictures.windows import Fit as FitRecord
+from ..pictures.windows import (
+    Window,
+    cut_window,
+    fit_image,
+    place_patch,
+    plan_fit,
+    plan_window,
+    require_bounded,
+    unfit_image,
+)
+from ..pictures.write import Words, write_picture
 from ._picture_checks import (
     INEXACT,
     require_hole,
@@ -34,14 +50,7 @@ from ._picture_checks import paste_back as check_paste_back
 from ._picture_checks import save as check_save
 from ._picture_checks import stitch as check_stitch
 from ._picture_checks import unfit as check_unfit
-from ._pictures import read_pictures
 from ._ports import Crop, Fit, Image, Mask, Paths, Profile
-from ._profile import Profile as PictureProfile
-from ._profile import chosen, painted
-from ._require import require_image, require_mask
-from ._windows import Fit as FitRecord
-from ._windows import Window, cut_window, fit_image, place_patch, plan_fit, plan_window, require_bounded, unfit_image
-from ._write import Words, write_picture
 
 SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 

@@ -7,13 +7,13 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, Role, node
 from ..graph_runtime.core.values import describe
-from ._colour import Array, is_unknown, space_of
-from ._colour import from_srgb as values_from_srgb
-from ._colour import to_srgb as values_to_srgb
+from ..pictures.colour import Array, is_unknown, space_of
+from ..pictures.colour import from_srgb as values_from_srgb
+from ..pictures.colour import to_srgb as values_to_srgb
+from ..pictures.profile import Profile as PictureProfile
+from ..pictures.require import require_image
 from ._picture_checks import same_size
 from ._ports import Image, Profile
-from ._profile import Profile as PictureProfile
-from ._require import require_image
 
 
 class Converted(NamedTuple):

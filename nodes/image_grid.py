@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import Context, Port, Repeat, node
-from ._grid import columns_for, draw_sheet, labelled, timed
+from ..pictures.sheet import columns_for, draw_sheet, labelled, timed
 from ._picture_checks import grid as check_grid
 from ._ports import Image
 

@@ -8,16 +8,12 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPaths, node
-from ._brush import Box as PixelBox
-from ._brush import brush as brush_mask
-from ._brush import require_box
-from ._facts import CHEAP, cheap, rehearse, shaped
-from ._mask_checks import grow as check_grow
-from ._mask_checks import load as check_load
-from ._mask_checks import require_grid
-from ._mask_checks import to_latent as check_to_latent
-from ._mask_files import read_masks
-from ._masks import (
+from ..pictures.brush import Box as PixelBox
+from ..pictures.brush import brush as brush_mask
+from ..pictures.brush import require_box
+from ..pictures.file_names import files_of, named
+from ..pictures.mask_files import read_masks
+from ..pictures.masks import (
     Box,
     bounding_box,
     draw_shape,
@@ -28,9 +24,13 @@ from ._masks import (
     lost_components,
     unit_mask,
 )
-from ._pairs import files_of, named
+from ..pictures.require import require_image, require_mask
+from ._facts import CHEAP, cheap, rehearse, shaped
+from ._mask_checks import grow as check_grow
+from ._mask_checks import load as check_load
+from ._mask_checks import require_grid
+from ._mask_checks import to_latent as check_to_latent
 from ._ports import Image, LatentMask, Mask, Vae
-from ._require import require_image, require_mask
 
 FAR = 10_000_000  # pixels; no picture is so wide
 

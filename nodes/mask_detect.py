@@ -9,14 +9,14 @@ from torch import Tensor
 
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.values import require_finite
-from ._boxes import area_share
+from ..pictures.boxes import area_share
+from ..pictures.mask_evidence import of_size
+from ..pictures.masks import LARGE_SHARE, unit_mask
+from ..pictures.require import require_image, require_mask
 from ._detect import Detection, Pick, Wanted, check_wanted, choose, draw, fill_boxes, find_in, grow, nothing_found
 from ._mask_checks import detect as check_detect
 from ._mask_checks import require_marked
-from ._mask_evidence import of_size
-from ._masks import LARGE_SHARE, unit_mask
 from ._ports import Boxes, Detector, Image, Mask
-from ._require import require_image, require_mask
 
 Share = Annotated[float, Field(ge=0, le=1)]
 LARGE = "mask-large: it marks {:.1%} of the picture; white = the thing: was it drawn the other way round?"

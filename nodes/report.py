@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, Port, Repeat, node
 from ..graph_runtime.core.errors import clean
-from ._grid import draw_label
+from ..pictures.sheet import draw_label
 from ._ports import Image, Paths, Text
 
 LINE, LETTER, GAP = 28, 16, 12  # pixels: height of a row, size of a letter, space beside a word

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import inlay
 import pytest
 from inlay.graph_runtime.core import source_code
 from inlay.graph_runtime.core.source_code import code_digest
@@ -139,7 +140,7 @@ def test_what_python_itself_imports_is_covered_and_the_digest_is_the_same_in_eve
             "from inlay.graph_runtime.core import source_code as s; "
             "files = [str(Path(v.__file__)) for k, v in sys.modules.items() if k.startswith('inlay.nodes.')]; "
             "seen = s._closure(m.__file__, s._package(m.__file__)); "
-            "print(m.ddim.spec.digest, sorted(set(files) - seen), [f for f in files if f.endswith('_brush.py')])")
+            "print(m.ddim.spec.digest, sorted(set(files) - seen), [f for f in files if f.endswith('brush.py')])")
     first, second = (_python(code, PYTHONHASHSEED=seed) for seed in ("1", "2"))
     assert first == second
     assert first.split(" ", 1)[1] == "[] []", first
@@ -150,7 +151,7 @@ def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monk
     from inlay.graph_runtime.front.python.loading import pack as shipped
 
     copy = tmp_path / "inlay"
-    for room in ("nodes", "graph_runtime"):
+    for room in sorted({name.split(".")[0] for name in inlay.ROOMS}):
         shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "__init__.py", copy / "__init__.py")
     monkeypatch.setattr(source_code, "_ENGINE", str(copy / "graph_runtime"))
@@ -179,7 +180,7 @@ def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monk
     assert touched("nodes/report.py") == {"report"}
     assert touched("graph_runtime/front/cli/main.py") == touched("nodes/no_code.txt") == set()
     assert {"invert", "sample", "schedule"} <= touched("nodes/_schedule.py")
-    brush, attention, inversion = (touched(f"nodes/{name}.py") for name in ("_brush", "_attention", "_inversion"))
+    brush, attention, inversion = map(touched, ("pictures/brush.py", "nodes/_attention.py", "nodes/_inversion.py"))
     assert "mask" in brush
     assert "sample" in attention
     assert "invert" in inversion

@@ -472,7 +472,7 @@ def test_any_label_fits(label):
 
 
 def test_greek_letters_are_spelt_out():
-    from inlay.nodes._grid import draw_label
+    from inlay.pictures.sheet import draw_label
 
     assert torch.equal(draw_label("η = 0.85", 200, 30, 16), draw_label("eta = 0.85", 200, 30, 16))
     assert not torch.equal(draw_label("é", 200, 30, 16), draw_label("e", 200, 30, 16))
@@ -492,7 +492,7 @@ def test_grid_mistakes_are_explained():
 
 @pytest.mark.parametrize("width", [40, 120, 300])
 def test_a_label_that_is_too_long_keeps_as_many_letters_as_fit(width, monkeypatch):
-    from inlay.nodes._grid import _font, draw_label
+    from inlay.pictures.sheet import _font, draw_label
     from PIL import Image, ImageDraw
 
     pen, words = ImageDraw.Draw(Image.new("RGB", (1, 1))), "wide and iii narrow letters " * 30
@@ -513,6 +513,6 @@ def test_a_label_that_is_too_long_keeps_as_many_letters_as_fit(width, monkeypatc
 
 @pytest.mark.parametrize(("typed", "said"), [("2×", "2x"), ("≤ 3", "<= 3"), ("a → b", "a -> b")])
 def test_signs_that_the_font_lacks_are_spelled(typed, said):
-    from inlay.nodes._grid import draw_label
+    from inlay.pictures.sheet import draw_label
 
     assert torch.equal(draw_label(typed, 120, 24, 14), draw_label(said, 120, 24, 14))

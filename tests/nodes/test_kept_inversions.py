@@ -7,6 +7,7 @@ import random
 import shutil
 from pathlib import Path
 
+import inlay
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
@@ -119,7 +120,7 @@ def copies(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def copy(name, file=None, change=lambda text: text):
-        for room in ("nodes", "graph_runtime"):
+        for room in sorted({name.split(".")[0] for name in inlay.ROOMS}):
             shutil.copytree(ROOT / room, tmp_path / name / room, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "__init__.py", tmp_path / name / "__init__.py")
         if file is not None:
@@ -137,7 +138,7 @@ def test_a_changed_schedule_gives_no_old_result(copies, shared_sd, tmp_path):
     changes = {
         "inlay_first": (None, None),
         "inlay_comment": ("nodes/_schedule.py", lambda text: text.replace('"""The DDIM', '"""That DDIM') + "# end\n"),
-        "inlay_stranger": ("nodes/_brush.py", lambda text: text + "\nADDED = 1\n"),
+        "inlay_stranger": ("pictures/brush.py", lambda text: text + "\nADDED = 1\n"),
         "inlay_schedule": ("nodes/_schedule.py", lambda text: text.replace(
             "return (z - rest * output) / root, output", "return (z - rest * output) / root * 0.5, output")),
         "inlay_model": ("nodes/_unet.py", lambda text: text.replace(

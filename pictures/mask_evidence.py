@@ -7,7 +7,7 @@ is changed: what was asked for is what is read. Each note is `name: what, and wh
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ._pictures import Picture
+from .read import Picture
 
 SAMPLED = 2_000_000  # pixels that are looked at; of more, every n-th row and column
 ONE_COLOUR = 16 / 255  # how far strokes of one colour may be from their median

@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 
-from ._colour import icc_for, is_high_dynamic_range, model_of
-from ._png import write_sixteen
-from ._profile import About, Samples
-from ._said import (
+from .colour import icc_for, is_high_dynamic_range, model_of
+from .metadata import (
     EXIF_FOLDER,
     MAKER_NOTE,
     PLACE_KEPT,
@@ -25,6 +23,8 @@ from ._said import (
     is_place,
     packed,
 )
+from .png import write_sixteen
+from .profile import About, Samples
 
 SIDE_LIMIT = {"jpeg": 65_500, "webp": 16_383}
 DESCRIPTION, USER_COMMENT = 0x010E, 0x9286

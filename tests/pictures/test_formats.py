@@ -8,8 +8,8 @@ import pytest
 from colour_toys import P3, chunk, icc, png
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
-from inlay.nodes import _formats
 from inlay.nodes.image import load, save
+from inlay.pictures import formats
 from PIL import Image as Pil
 from PIL import features
 
@@ -47,8 +47,8 @@ def test_a_folder_finds_avif(tmp_path):
 @pytest.fixture
 def without(monkeypatch):
     """As on a machine without these libraries."""
-    monkeypatch.setattr(_formats, "has_avif", lambda: False)
-    monkeypatch.setattr(_formats, "has_heic", lambda: False)
+    monkeypatch.setattr(formats, "has_avif", lambda: False)
+    monkeypatch.setattr(formats, "has_heic", lambda: False)
 
 
 @pytest.mark.parametrize(("data", "says", "fix"), [
@@ -66,8 +66,8 @@ def test_without_the_library_the_content_is_named_and_the_command(tmp_path, with
 
 
 def test_a_damaged_one_is_not_blamed_on_a_library_that_is_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(_formats, "has_heic", lambda: True)
-    monkeypatch.setattr("inlay.nodes._pictures.formats_for", lambda head: _formats.FORMATS)
+    monkeypatch.setattr(formats, "has_heic", lambda: True)
+    monkeypatch.setattr("inlay.pictures.read.formats_for", lambda head: formats.FORMATS)
     (tmp_path / "a.jpg").write_bytes(HEIC)
     with pytest.raises(BadInput) as caught:
         load(str(tmp_path / "a.jpg"), Context(out=tmp_path))

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ._folders import left_out
-from ._mask_evidence import evidence, reads_alpha
-from ._masks import mask_notes
-from ._pictures import Picture, read_pictures
+from .folders import left_out
+from .mask_evidence import evidence, reads_alpha
+from .masks import mask_notes
+from .read import Picture, read_pictures
 
 
 def read_masks(path: str, channel: str, invert: bool, threshold: float | None,

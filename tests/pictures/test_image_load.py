@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
-from inlay.nodes._headers import headers
 from inlay.nodes.image import load
 from inlay.nodes.mask import load as load_mask
+from inlay.pictures.headers import headers
 from PIL import Image as Pil
 
 RNG = np.random.default_rng(0)

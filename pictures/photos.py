@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ._boxes import Box, same_name
-from ._folders import read_each
-from ._mask_files import judge
-from ._pictures import Array, picture_size, read_picture
+from .boxes import Box, same_name
+from .folders import read_each
+from .mask_files import judge
+from .read import Array, picture_size, read_picture
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput
-from inlay.nodes import _brush
-from inlay.nodes._brush import crop_around, extend, fill_polygon, outline
 from inlay.nodes.mask import brush
+from inlay.pictures import brush as brush_module
+from inlay.pictures.brush import crop_around, extend, fill_polygon, outline
 from PIL import Image, ImageDraw
 from scipy import stats
 
-draw_mask = _brush.brush
+draw_mask = brush_module.brush
 
 
 def generator(seed=0):

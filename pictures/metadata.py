@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image as Pil
 
-from ._exif_types import AsStored, with_types
+from .exif_types import AsStored, with_types
 
 ORIENTATION, EXIF_FOLDER, GPS_FOLDER, MAKER_NOTE = 0x0112, 0x8769, 0x8825, 0x927C
 COLOUR_SPACE, INTEROP_FOLDER, WIDTH, HEIGHT = 0xA001, 0xA005, 0xA002, 0xA003

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.errors import shorten
-from ._formats import READ, brand, suffixes
+from .formats import READ, brand, suffixes
 
 SIGNATURES = {  # what people try to open most often among the formats that are not read
     b"%PDF": "a PDF document", b"8BPS": "a Photoshop file", b"<svg": "an SVG drawing", b"<?xml": "an XML file",

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ._masks import bounding_box, depth
+from .masks import bounding_box, depth
 
 GREY = 0.5  # 0 in the model's [−1, 1]
 MARGIN = 8  # pixels around the hole that the membrane sees

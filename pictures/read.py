@@ -17,12 +17,12 @@ from PIL import Image as Pil
 from PIL import UnidentifiedImageError
 
 from ..graph_runtime import BadInput
-from ._colour import to_srgb
-from ._folders import TIFF, find_pictures, missing, signed
-from ._formats import READ, formats_for, remedy
-from ._modes import decode, orientation_of
-from ._png import MARK, slimmed, wrong_checksum
-from ._profile import About, about
+from .colour import to_srgb
+from .folders import TIFF, find_pictures, missing, signed
+from .formats import READ, formats_for, remedy
+from .modes import decode, orientation_of
+from .png import MARK, slimmed, wrong_checksum
+from .profile import About, about
 
 MAX_PIXELS = 100_000_000  # of one picture: 1.2 GB as float32
 MAX_BATCH_PIXELS = 400_000_000  # of a whole folder or glob

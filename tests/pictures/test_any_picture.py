@@ -9,8 +9,8 @@ from colour_toys import ADOBE, P3, SRGB, icc, png, samples_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import Context
-from inlay.nodes._colour import Colour
 from inlay.nodes.image import load, paste_back, save
+from inlay.pictures.colour import Colour
 from PIL import Image as Pil
 from torch import from_numpy, zeros_like
 

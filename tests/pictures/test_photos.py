@@ -12,9 +12,9 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, NodeError, WorkflowError
 from inlay.nodes import image, mask
-from inlay.nodes._photos import look_at, match_masks, read_mask
-from inlay.nodes._pictures import picture_size
 from inlay.nodes.subject import photos
+from inlay.pictures.photos import look_at, match_masks, read_mask
+from inlay.pictures.read import picture_size
 from PIL import Image as Pil
 from PIL import ImageFile
 from PIL.PngImagePlugin import PngInfo
@@ -336,10 +336,10 @@ def test_the_sheet_shows_a_box_where_it_is_and_reads_two_dozen_photos_at_most(tm
     boxes.write_text("\n".join(["file,left,top,right,bottom",
                                 *(f"{number}.png,64,32,192,96" for number in range(30))]))
     read = []
-    from inlay.nodes import _photos
+    from inlay.pictures import photos as photos_module
 
-    decode = _photos.read_picture
-    monkeypatch.setattr(_photos, "read_picture", lambda file: read.append(file) or decode(file))
+    decode = photos_module.read_picture
+    monkeypatch.setattr(photos_module, "read_picture", lambda file: read.append(file) or decode(file))
     some, sheet = photos(str(path), ctx, boxes=str(boxes))
     assert len(some) == 30
     assert len(read) == 24

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ._icc import SRGB_CURVE, SRGB_PRIMARIES, Curve, Numbers, Point, Shaper, matrix_of, model_of, shaper_of, write_icc
+from .icc import SRGB_CURVE, SRGB_PRIMARIES, Curve, Numbers, Point, Shaper, matrix_of, model_of, shaper_of, write_icc
 
 Array = NDArray[np.float32]
 ALIKE = 2 / 255  # how far a space may be from sRGB, at any colour, and count as sRGB

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image as Pil
 
 from ..graph_runtime import BadInput
-from ._colour import transform, usable
-from ._profile import Samples
+from .colour import transform, usable
+from .profile import Samples
 
 EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB"})
 NATIVE, OTHER = ("L", "B") if sys.byteorder == "little" else ("B", "L")

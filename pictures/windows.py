@@ -7,9 +7,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ._images import nearest_known, per_variation, reflect_index, resize_image
-from ._masks import resize_mask
-from ._pictures import MAX_PIXELS
+from .fill import nearest_known, per_variation, reflect_index, resize_image
+from .masks import resize_mask
+from .read import MAX_PIXELS
 
 MAX_SIDE = 65_535  # pixels along a side that image.fit scales
 LEAST_WINDOW = 64  # pixels; less of the picture gives a model nothing to go on

@@ -12,9 +12,9 @@ from PIL import Image as Pil
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ._colour import Colour, describe, is_high_dynamic_range, space_of, usable
-from ._png import colour_chunks, has_chunk
-from ._said import dpi_of, exif_of, is_adobe_rgb, texts_of
+from .colour import Colour, describe, is_high_dynamic_range, space_of, usable
+from .metadata import dpi_of, exif_of, is_adobe_rgb, texts_of
+from .png import colour_chunks, has_chunk
 
 Samples = NDArray[Any]  # uint8 or uint16
 

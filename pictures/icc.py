@@ -1,7 +1,7 @@
 """ICC profiles as bytes (ICC.1:2022): what they are for, the matrix and curves of the simple ones, and writing such.
 
 Curves are the seven numbers of ICC's parametric type (`para`, §10.18) or a table (`curv`, §10.6); both directions are
-in closed form or by linear interpolation, in float64. Tables of several dimensions are littleCMS's (`_colour.py`).
+in closed form or by linear interpolation, in float64. Tables of several dimensions are littleCMS's (`colour.py`).
 """
 
 import struct
