@@ -38,11 +38,11 @@ gpu: $(VENV)/.test
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
 	@mkdir -p .mypy_cache/root && ln -sfn "$(CURDIR)" .mypy_cache/root/inlay  # mypy wants the package's name, whatever the folder's
-	@cd .mypy_cache/root && "$(CURDIR)/$(BIN)/python" -m mypy --config-file inlay/pyproject.toml inlay/graph_runtime inlay/nodes inlay/pictures
+	@cd .mypy_cache/root && "$(CURDIR)/$(BIN)/python" -m mypy --config-file inlay/pyproject.toml inlay/graph_runtime inlay/nodes inlay/models inlay/pictures
 
 docs: $(VENV)/.ready
 	@$(BIN)/python -m inlay.graph_runtime.front.docs
-	@$(BIN)/python -c "from inlay.nodes import _heard; open('docs/files.md', 'w', encoding='utf-8').write(_heard.page())"
+	@$(BIN)/python -c "from inlay.models import known_keys; open('docs/files.md', 'w', encoding='utf-8').write(known_keys.page())"
 
 $(VENV)/.torch: constraints.txt
 	@if $(PYTHON) -c "import torch" 2>/dev/null; then \

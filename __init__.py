@@ -44,6 +44,9 @@ ROOMS = (
     "graph_runtime.front.python",
     "graph_runtime.front.recipe",
     "pictures",
+    "models",
+    "models.lora",
+    "models.paint_by_example",
     "nodes",
 )
 

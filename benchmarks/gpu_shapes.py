@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import torch
 from inlay.graph_runtime.core.quiet import quiet
-from inlay.nodes._exemplar_parts import ExemplarEncoderPart, build_vision_config
-from inlay.nodes._models import DenoiserPart, SchedulerPart, VaePart
+from inlay.models.paint_by_example.component import ExemplarEncoderPart, build_vision_config
+from inlay.models.stable_diffusion import DenoiserPart, SchedulerPart, VaePart
 from torch import nn
 
 
@@ -139,7 +139,7 @@ class RandomExemplarEncoder(_Drawn, ExemplarEncoderPart):
 
     def build(self) -> nn.Module:
         """The pack's own."""
-        from inlay.nodes._exemplar import ExemplarEncoder
+        from inlay.models.paint_by_example.encoder import ExemplarEncoder
 
         return ExemplarEncoder(build_vision_config(self.config), self.width)
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from exemplars import Model
 from inlay.graph_runtime import Context
+from inlay.models.noise_levels import alphas_cumprod, check_prediction_type
 from inlay.nodes import model as models
 from inlay.nodes._exemplar_examples import Recipes, Source
 from inlay.nodes._exemplar_run import Parts, encoders_of
 from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective, prepare, widen
-from inlay.nodes._noise_levels import alphas_cumprod, check_prediction_type
 from inlay.nodes._subject_run import add_lora
 from inlay.nodes._trainer import Recipe, Trainer
 from inlay.nodes._workers import Workers

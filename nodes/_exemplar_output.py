@@ -18,14 +18,14 @@ from ..graph_runtime import BadInput, Context
 from ..graph_runtime.core.context import safe_prefix
 from ..graph_runtime.core.files import share
 from ..graph_runtime.core.quiet import quiet
+from ..models.folder import ModelFolder
+from ..models.noise_levels import noise_levels
+from ..models.paint_by_example.encoder import save_encoder
 from ..pictures.sheet import draw_sheet
-from ._exemplar import save_encoder
 from ._exemplar_examples import Source, collate, encode
 from ._exemplar_training import ExemplarDenoiser, averaged
 from ._latents import decode_latent
-from ._model_files import ModelFolder
 from ._noise import gaussian
-from ._noise_levels import noise_levels
 from ._sampling import Guidance, denoise
 from ._schedule import ddim
 from ._trainer import CHECKPOINT, Trainer, TrainingFailed
@@ -155,8 +155,8 @@ def _keep_sheet(picture: Image.Image, path: Path) -> None:
 
 def finish(run: Run, trainer: Trainer, model: ExemplarDenoiser, parts: Any, half: bool) -> tuple[Any, Any, str]:
     """Write the model as a Paint-by-Example folder; descriptions of its UNet and encoder, and a report in Markdown."""
-    from ._exemplar_parts import ExemplarEncoderPart
-    from ._models import DenoiserPart
+    from ..models.paint_by_example.component import ExemplarEncoderPart
+    from ..models.stable_diffusion import DenoiserPart
 
     folder = run.folder / "model"
     if trainer.workers.main:

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, Context
 from ..graph_runtime.core.values import describe, has_fact
+from ..models.noise_levels import alphas_cumprod, check_prediction_type
+from ..models.roles import require_denoiser
 from ..pictures.augmentation import Augment
 from ._ahead import Ahead
 from ._exemplar_examples import Batch, Encoders, Recipes, Source, require_finite
 from ._exemplar_output import Run, Sheets, append_line, finish
 from ._exemplar_training import ExemplarDenoiser, Inputs, Objective, prepare, widen
-from ._noise_levels import alphas_cumprod, check_prediction_type
-from ._roles import require_denoiser
 from ._trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, precision_of
 from ._workers import Workers
 

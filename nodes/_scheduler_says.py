@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from ..graph_runtime.core.errors import clean, shorten
-from ._config import Settings
-from ._heard import SCHEDULER, name_unheard, unheard
-from ._noise_levels import alphas_cumprod
+from ..models.configs import Settings
+from ..models.known_keys import SCHEDULER, name_unheard, unheard
+from ..models.noise_levels import alphas_cumprod
 from ._schedule import Spacing
 
 #: The spacing of a class of diffusers whose configuration does not say one; leading for the others.

@@ -20,16 +20,16 @@ from torch.nn import functional as F
 from ..graph_runtime import BadInput, Context
 from ..graph_runtime.core.quiet import drawing
 from ..graph_runtime.core.values import describe, has_fact
+from ..models.lora.component import weights_hash
+from ..models.lora.file import Layout, Pair, stored_names
+from ..models.lora.source import LoraSource
+from ..models.noise_levels import alphas_cumprod, check_prediction_type
+from ..models.roles import require_denoiser
 from ..pictures.augmentation import Augment
 from ._exemplar_examples import Recipes, Source
 from ._exemplar_output import Run, Sheets, append_line
 from ._exemplar_run import SMALL, Parts, encoders_of, fit, side_of, training_key
 from ._exemplar_training import ExemplarDenoiser, Objective, prepare
-from ._lora import Layout, Pair, stored_names
-from ._lora_part import weights_hash
-from ._lora_source import LoraSource
-from ._noise_levels import alphas_cumprod, check_prediction_type
-from ._roles import require_denoiser
 from ._trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, generator_of, write_tensors
 from ._workers import Workers
 

@@ -169,7 +169,7 @@ class Trainer:
             return False
         from safetensors import SafetensorError, safe_open
 
-        from ._model_readers import read_header
+        from ..models.files import read_header
 
         try:
             about = _about(read_header(path))

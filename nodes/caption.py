@@ -6,8 +6,8 @@ from pydantic import Field
 
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.values import plain_mode
+from ..models.paint_by_example.encoder import preprocess_exemplar
 from ..pictures.require import require_image
-from ._exemplar import preprocess_exemplar
 from ._metric_checks import caption as check_caption
 from ._metric_checks import require_captioner, require_single
 from ._ports import Captioner, Image, Text

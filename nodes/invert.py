@@ -12,6 +12,7 @@ from ..graph_runtime import BadInput, Context, code_digest, node
 from ..graph_runtime.core.kept_tensors import content_key, kept
 from ..graph_runtime.core.memory import retried
 from ..graph_runtime.core.values import describe, plain_mode, to_host
+from ..models.roles import require_denoiser
 from ._condition import Conditioning as Told
 from ._condition import ConditioningFacts
 from ._constraints import spread
@@ -20,7 +21,6 @@ from ._inversion import Trajectory as Path
 from ._inversion import Tuned, TuningRecipe, invert_ddim, trajectory_key, tune
 from ._pairing import require_pair
 from ._ports import Conditioning, Denoiser, Latent, Schedule, Text, Trajectory, Tuning
-from ._roles import require_denoiser
 from ._sampling_checks import require_shapes
 from ._schedule import DdimSchedule
 from ._tensors import require_latent

@@ -9,11 +9,22 @@ from torch import Tensor
 
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.values import require_finite
+from ..models.detections import (
+    Detection,
+    Pick,
+    Wanted,
+    check_wanted,
+    choose,
+    draw,
+    fill_boxes,
+    find_in,
+    grow,
+    nothing_found,
+)
 from ..pictures.boxes import area_share
 from ..pictures.mask_evidence import of_size
 from ..pictures.masks import LARGE_SHARE, unit_mask
 from ..pictures.require import require_image, require_mask
-from ._detect import Detection, Pick, Wanted, check_wanted, choose, draw, fill_boxes, find_in, grow, nothing_found
 from ._mask_checks import detect as check_detect
 from ._mask_checks import require_marked
 from ._ports import Boxes, Detector, Image, Mask

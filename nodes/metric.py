@@ -11,12 +11,13 @@ from torch import Tensor
 from ..graph_runtime import BadInput, Context, ReadPaths, node
 from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.values import plain_mode, require_finite
+from ..models.embedded import mark_own_pictures, unknown_words
+from ..models.vision import picture_vectors, unit
 from ..pictures.folders import find_pictures, left_out
 from ..pictures.masks import bounding_box, each_with_mask
 from ..pictures.metrics import frechet, similarity_map
 from ..pictures.read import read_picture
 from ..pictures.require import require_image, require_mask
-from ._embedded import mark_own_pictures, unknown_words
 from ._metric_checks import fid as check_fid
 from ._metric_checks import pair as check_pair
 from ._metric_checks import psnr as check_psnr
@@ -33,7 +34,6 @@ from ._metric_checks import (
 from ._metric_checks import seen as check_seen
 from ._metric_checks import ssim as check_ssim
 from ._ports import Clip, Dino, Image, Mask, Value
-from ._seeing import picture_vectors, unit
 
 
 class Measured(NamedTuple):

@@ -5,13 +5,13 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, ModelSource, node
-from ._exemplar_parts import ExemplarEncoderPart, NewExemplarEncoderPart
-from ._model_says import name_unused, name_unused_preprocessing
-from ._models import DenoiserPart, IdentityVae, SchedulerPart, VaePart
+from ..models.paint_by_example.component import ExemplarEncoderPart, NewExemplarEncoderPart
+from ..models.precision import DType
+from ..models.source import locate
+from ..models.stable_diffusion import DenoiserPart, IdentityVae, SchedulerPart, VaePart
+from ..models.text_encoder import TextEncoderPart
+from ..models.unused_settings import name_unused, name_unused_preprocessing
 from ._ports import Denoiser, ExemplarEncoder, Scheduler, TextEncoder, Vae
-from ._precision import DType
-from ._source import locate
-from ._text_encoder import TextEncoderPart
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 from ..graph_runtime import ModelSource, node
-from ._captioner import CaptionerPart
-from ._model_says import name_unused_preprocessing
+from ..models.blip import CaptionerPart
+from ..models.source import locate
+from ..models.unused_settings import name_unused_preprocessing
 from ._ports import Captioner
-from ._source import locate
 
 
 class OneCaptioner(NamedTuple):

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 from ..graph_runtime import ModelSource, node
-from ._detector import DetectorPart
-from ._model_says import name_unused_of_detector
+from ..models.detr import DetectorPart
+from ..models.source import locate
+from ..models.unused_settings import name_unused_of_detector
 from ._ports import Detector
-from ._source import locate
 
 
 class OneDetector(NamedTuple):

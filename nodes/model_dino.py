@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 from ..graph_runtime import ModelSource, node
-from ._model_says import name_unused_preprocessing
+from ..models.source import locate
+from ..models.unused_settings import name_unused_preprocessing
+from ..models.vision import DinoPart
 from ._ports import Dino
-from ._seeing import DinoPart
-from ._source import locate
 
 
 class OneDino(NamedTuple):

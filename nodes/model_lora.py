@@ -6,10 +6,10 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, ModelSource, node
 from ..graph_runtime.core.values import describe
-from ._lora_part import adapted
-from ._lora_source import LoraSource, locate_lora
+from ..models.lora.component import adapted
+from ..models.lora.source import LoraSource, locate_lora
+from ..models.roles import require_denoiser
 from ._ports import Denoiser, Lora
-from ._roles import require_denoiser
 
 
 class Adapted(NamedTuple):

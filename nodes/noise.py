@@ -7,8 +7,8 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, ReadPath, node
 from ..graph_runtime.core.values import describe
+from ..models.tensor_files import read_tensors
 from ._facts import rehearse
-from ._files import read_tensors
 from ._inversion import Trajectory as Inverted
 from ._latent_checks import given_noise
 from ._latent_checks import load_noise as check_load_noise

@@ -12,12 +12,13 @@ from torch import Tensor
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.kept_tensors import content_key
 from ..graph_runtime.core.values import plain_mode, to_host
+from ..models.lora.component import layer_sizes
+from ..models.roles import require_denoiser
 from ._attention import require_known_blocks
 from ._collapse import collapsed
 from ._condition import Conditioning as Told
 from ._constraints import spread
 from ._facts import described, shaped
-from ._lora_part import layer_sizes
 from ._noise import GivenNoise
 from ._pairing import require_pair
 from ._ports import (
@@ -30,7 +31,6 @@ from ._ports import (
     Schedule,
     Tuning,
 )
-from ._roles import require_denoiser
 from ._sampling import AttentionControl, Guidance
 from ._sampling import denoise as run_loop
 from ._sampling_checks import (

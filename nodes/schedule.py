@@ -8,7 +8,7 @@ from pydantic import Field
 from ..graph_runtime import BadInput, node
 from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.values import describe
-from ._noise_levels import noise_levels
+from ..models.noise_levels import noise_levels
 from ._ports import Schedule, Scheduler
 from ._schedule import DdimSchedule, Spacing, Variance
 from ._schedule import ddim as make_ddim

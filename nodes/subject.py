@@ -14,13 +14,13 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadMany, ReadPath, ReadPaths, node
 from ..graph_runtime.core.notices import notice
+from ..models.detections import Detection, Pick, Wanted, check_wanted, choose, find_all, nothing_found, tell
+from ..models.embedded import mark_own_pictures
 from ..pictures.boxes import Box, padded, read_boxes, unfit
 from ..pictures.folders import find_pictures, left_out
 from ..pictures.photos import Photo, alike, at_port, look_at, mask_boxes, match_masks
 from ..pictures.photos import Photos as SomePhotos
 from ..pictures.sheet import columns_for, draw_sheet
-from ._detect import Detection, Pick, Wanted, check_wanted, choose, find_all, nothing_found, tell
-from ._embedded import mark_own_pictures
 from ._ports import Detector, Image, Photos
 
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -7,10 +7,10 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import Context, node
+from ..models.lora.component import layer_sizes
+from ..models.lora.file import Layout
 from ._exemplar_run import Parts, side_of
 from ._facts import described
-from ._lora import Layout
-from ._lora_part import layer_sizes
 from ._ports import Denoiser, ExemplarEncoder, Lora, Photos, Scheduler, Text, Vae
 from ._subject_run import SubjectSettings, Targets, kinds_of, require_models, require_rank, train_subject
 from ._trainer import Precision

@@ -54,7 +54,7 @@ def test_a_missing_package_behind_other_errors():
 
 
 def test_a_package_that_loading_a_model_misses(monkeypatch, tmp_path):
-    from inlay.nodes._models import VaePart
+    from inlay.models.stable_diffusion import VaePart
 
     def read(self):
         raise RuntimeError("Failed to import diffusers.models because of the following error") from ModuleNotFoundError(

@@ -10,7 +10,7 @@ from inlay.dollhouse._clip_stage import CLIP_MEAN, CLIP_STD, boxes, subject_box,
 from inlay.dollhouse._text_stage import caption_ids, text_encoder, token_ids
 from inlay.dollhouse._words import write_tokenizer
 from inlay.dollhouse.world import LABELS, SUBJECT_COLOURS, draw_layers, sample_scene
-from inlay.nodes._exemplar import preprocess_exemplar
+from inlay.models.paint_by_example.encoder import preprocess_exemplar
 from inlay.nodes.model import exemplar_encoder, paint_by_example
 from safetensors import safe_open
 from transformers import CLIPModel, CLIPTokenizer

@@ -1,7 +1,7 @@
 """Schedules straight from a scheduler's configuration."""
 
+from inlay.models.noise_levels import noise_levels
 from inlay.nodes import _schedule, _solver
-from inlay.nodes._noise_levels import noise_levels
 
 
 def ddim(config, **settings):

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError
+from inlay.models.paint_by_example.encoder import preprocess_exemplar
 from inlay.nodes import model_captioner
-from inlay.nodes._exemplar import preprocess_exemplar
 from inlay.nodes.caption import blip
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "a", "photo", "of", "the", "blue", "red", "dog", "cat",

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from inlay.graph_runtime import BadInput, Context, ModelError, WorkflowError
 from inlay.graph_runtime.core.models import ModelDescription
-from inlay.nodes import _detector, _hub
-from inlay.nodes._detect import Detection, Wanted, choose, decode, find_all, tell, to_corners
-from inlay.nodes._detector import Preprocessing, newest_name
+from inlay.models import detr, hub
+from inlay.models.detections import Detection, Wanted, choose, decode, find_all, tell, to_corners
+from inlay.models.detr import Preprocessing, newest_name
 from inlay.nodes.mask_detect import detect
 from inlay.nodes.model_detector import detector
 from inlay.nodes.subject import photos
@@ -142,8 +142,8 @@ def timm_keys(kind, depths, widths):
 ])
 def test_a_backbone_under_timms_names_computes_what_timm_computes(tiny, monkeypatch, name, kind, depths, config):
     widths = (64, 64, 32, 32)
-    monkeypatch.setattr(_detector, "RESNETS", {name: (kind, depths)})
-    monkeypatch.setattr(_detector, "WIDTHS", {"basic": (0,), "bottleneck": (0,), kind: widths})
+    monkeypatch.setattr(detr, "RESNETS", {name: (kind, depths)})
+    monkeypatch.setattr(detr, "WIDTHS", {"basic": (0,), "bottleneck": (0,), kind: widths})
     folder = tiny.detector()
     path = folder / "model.safetensors"
     kept = {key: value for key, value in load_file(str(path)).items() if ".backbone." not in key}
@@ -180,10 +180,10 @@ def test_the_real_resnets_have_the_shapes_of_their_paper():
     published = {"resnet18": 11_689_512 - 513_000, "resnet34": 21_797_672 - 513_000, "resnet50": 25_557_032 - 2_049_000,
                  "resnet101": 44_549_160 - 2_049_000, "resnet152": 60_192_808 - 2_049_000}
     for name, count in published.items():
-        kind, depths = _detector.RESNETS[name]
+        kind, depths = detr.RESNETS[name]
         with torch.device("meta"):
             backbone = ResNetBackbone(ResNetConfig(layer_type=kind, depths=list(depths),
-                                                   hidden_sizes=list(_detector.WIDTHS[kind])))
+                                                   hidden_sizes=list(detr.WIDTHS[kind])))
         assert sum(value.numel() for value in backbone.parameters()) == count
 
 
@@ -296,13 +296,13 @@ def test_weights_of_another_model_a_pickle_and_nothing(tiny):
 
 
 def test_the_embedded_name_is_known_by_name(monkeypatch, tmp_path):
-    from inlay.nodes import _source
+    from inlay.models import source
 
     with pytest.raises(ModelError, match=r"a model for model\.stable_diffusion"):
         detector("dollhouse")
     with pytest.raises(ModelError, match="did you mean 'dollhouse-detector'"):
         detector("dollhouse-detectr")
-    monkeypatch.setattr(_source, "__file__", str(tmp_path / "nodes" / "_source.py"))
+    monkeypatch.setattr(source, "__file__", str(tmp_path / "nodes" / "source.py"))
     with pytest.raises(ModelError, match="no weights of 'dollhouse-detector'"):
         detector("dollhouse-detector")
 
@@ -311,7 +311,7 @@ def test_a_detector_of_the_hub_is_read_from_the_cache_by_revision(tiny, tmp_path
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(_hub, "_resolved", {})
+    monkeypatch.setattr(hub, "_resolved", {})
     monkeypatch.setenv("INLAY_OFFLINE", "1")
     repository = tmp_path / "hub" / "models--someone--detr"
     (repository / "snapshots").mkdir(parents=True)
@@ -330,10 +330,10 @@ def test_a_detector_of_the_hub_is_read_from_the_cache_by_revision(tiny, tmp_path
 
 def test_only_what_a_detector_needs_is_fetched():
     there = ["README.md", "config.json", "model.safetensors", "preprocessor_config.json", "pytorch_model.bin"]
-    assert set(_hub.needed_files(there, ("detector",), None, "x")) == {
+    assert set(hub.needed_files(there, ("detector",), None, "x")) == {
         "config.json", "model.safetensors", "preprocessor_config.json"}
     with pytest.raises(ModelError, match="a pickle"):
-        _hub.needed_files(["config.json", "pytorch_model.bin"], ("detector",), None, "x")
+        hub.needed_files(["config.json", "pytorch_model.bin"], ("detector",), None, "x")
 
 
 # what is done with what it finds

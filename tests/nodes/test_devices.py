@@ -10,10 +10,10 @@ from inlay.graph_runtime import BadInput, Context, ModelError
 from inlay.graph_runtime.core.models import ModelManager
 from inlay.graph_runtime.front.comfy.nodes import node_class
 from inlay.graph_runtime.front.python.api import pack
+from inlay.models.precision import torch_dtype
 from inlay.nodes import condition, image, latent, model
 from inlay.nodes._inversion import TuningRecipe, invert_ddim, tune
 from inlay.nodes._latents import remedy
-from inlay.nodes._precision import torch_dtype
 from inlay.nodes._unet import UNetModel
 from schedules import ddim
 from simulated_gpu import SimulatedGpu

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
+from inlay.models.paint_by_example.encoder import preprocess_exemplar
 from inlay.nodes import model_clip, model_dino
-from inlay.nodes._exemplar import preprocess_exemplar
 from inlay.nodes.metric import clip_image, clip_score, dino, fid, known_region, psnr, ssim
 from inlay.nodes.report import table
 from inlay.pictures.metrics import frechet

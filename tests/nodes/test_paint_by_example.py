@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError, WorkflowError
+from inlay.models.paint_by_example.encoder import ExemplarEncoder, fit_encoder, preprocess_exemplar, save_encoder
+from inlay.models.text_encoder import TextEncoderPart
 from inlay.nodes import condition, constraint, model, noise, sample, schedule
-from inlay.nodes._exemplar import ExemplarEncoder, fit_encoder, preprocess_exemplar, save_encoder
-from inlay.nodes._text_encoder import TextEncoderPart
 from pbe_oracle import ours, pictures, pipeline, tensors, theirs
 from safetensors.torch import load_file, save_file
 from test_model_single_file import original_unet, original_vae

@@ -9,8 +9,8 @@ import torch
 from inlay.graph_runtime.core.events import NodeProgress, Warned
 from inlay.graph_runtime.core.processors import attentions, layered
 from inlay.graph_runtime.core.quiet import quiet
-from inlay.nodes._exemplar import new_encoder
-from inlay.nodes._lora import attach
+from inlay.models.lora.file import attach
+from inlay.models.paint_by_example.encoder import new_encoder
 from inlay.nodes._subject_run import add_lora
 from PIL import Image
 

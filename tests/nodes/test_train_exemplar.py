@@ -13,10 +13,10 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import NodeProgress, Warned
+from inlay.models.noise_levels import alphas_cumprod
 from inlay.nodes import condition, model, train
 from inlay.nodes._exemplar_examples import Batch, Encoders, Example, Recipes, Source, collate, encode, make_example
 from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective, OneTokenProcessor, prepare, widen
-from inlay.nodes._noise_levels import alphas_cumprod
 from inlay.nodes._trainer import generator_of
 from inlay.nodes.subject import photos
 from inlay.pictures.augmentation import Augment

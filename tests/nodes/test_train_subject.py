@@ -11,12 +11,12 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import NodeProgress, Warned
+from inlay.models.lora.component import weights_hash
+from inlay.models.lora.file import by_module, read_lora
+from inlay.models.lora.header import about_of
+from inlay.models.noise_levels import alphas_cumprod
 from inlay.nodes import model
 from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective
-from inlay.nodes._lora import by_module, read_lora
-from inlay.nodes._lora_header import about_of
-from inlay.nodes._lora_part import weights_hash
-from inlay.nodes._noise_levels import alphas_cumprod
 from inlay.nodes._trainer import TrainingFailed, generator_of
 from inlay.nodes.model_lora import lora
 from inlay.nodes.subject import photos

@@ -9,7 +9,7 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
-from inlay.nodes._text_encoder import tokenize
+from inlay.models.text_encoder import tokenize
 from inlay.nodes.condition import text
 from inlay.nodes.image import crop_to_mask, fit, load, paste_back, save, stitch, unfit
 from inlay.nodes.latent import encode

@@ -1,0 +1,1 @@
+"""Where weights come from: sources, hub, folders, single files, layouts; one file a family of models."""

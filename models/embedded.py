@@ -1,0 +1,112 @@
+"""What the embedded models do not know: pictures that are no samples of theirs, and words that they never saw.
+
+Both are facts, not guesses: a picture's bytes are those of a file in workflows/ or not, a word has a token or not.
+"""
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..graph_runtime import BadInput
+from ..graph_runtime.core.notices import mark
+from ..pictures.folders import find_pictures
+from ..pictures.formats import suffixes
+from .folder import EMBEDDED
+
+PACKAGE = Path(__file__).resolve().parent.parent
+OTHER = "to use another model, name it with {} if the workflow has that flag, else as the source of its model node"
+NAMED = 6  # words that are told of
+NEAR = 0.6  # likeness from which a known word is offered
+_WORD = re.compile(r"[^\W\d_]+|\d+|[^\s\x00-\x7f]")
+
+
+def embedded(origin: Any) -> str:
+    """The name of an embedded model, or nothing for any other."""
+    root = getattr(origin, "root", None)
+    inside = isinstance(root, Path) and root.parent == PACKAGE / "dollhouse"
+    return origin.name if inside and origin.name in EMBEDDED else ""
+
+
+def mark_own_pictures(paths: Iterable[str]) -> None:
+    """Tell the checks of all nodes behind this one which of these pictures are no samples of inlay's."""
+    for path in paths:
+        try:
+            files = find_pictures(path)
+        except BadInput:
+            continue  # said where it is read
+        for file in files:
+            if not is_sample(file):
+                mark(file.name)
+
+
+def is_sample(file: Path) -> bool:
+    """True if a file holds what one of the shipped sample pictures holds."""
+    try:
+        size = file.stat().st_size
+        return size in _samples() and _digest(file) in _samples()[size]
+    except OSError:
+        return False
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@cache
+def _samples() -> Mapping[int, frozenset[str]]:
+    """Digests of the shipped pictures by size in bytes."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for file in (PACKAGE / "workflows").rglob("*"):
+        if file.suffix.lower() in suffixes():
+            found[file.stat().st_size].add(_digest(file))
+    return {size: frozenset(digests) for size, digests in found.items()}
+
+
+def doubt(origin: Any, pictures: Sequence[str]) -> tuple[str, str] | None:
+    """The embedded model's name and a warning, where it is to work on pictures that are none of its samples."""
+    name = embedded(origin)
+    if not name or not pictures:
+        return None
+    which = " and ".join(map(repr, pictures[:2])) + (" and others" if len(pictures) > 2 else "")
+    one = len(pictures) == 1
+    other = OTHER.format("--detector" if "detector" in name else "--source")
+    return name, (f"{name}, the embedded model, only knows drawn rooms, and {which} "
+                  f"{'is' if one else 'are'} not among inlay's samples: expect a poor result unless "
+                  f"{'it is such a drawing' if one else 'they are such drawings'}; {other}")
+
+
+def unknown_words(origin: Any, text: str) -> str:
+    """A warning about words that an embedded model has no token for, with near ones that it has; or nothing."""
+    name = embedded(origin)
+    if not name or not text:
+        return ""
+    known, whole = _vocabulary(origin.root)
+    words = dict.fromkeys(word.lower() for word in _WORD.findall(text) if len(word) > 1 or not word.isascii())
+    unknown = [word for word in words if word not in known]
+    if not unknown:
+        return ""
+    told = []
+    for word in unknown[:NAMED]:
+        near = get_close_matches(word, whole, n=2, cutoff=NEAR)
+        told.append(f"{word!r}" + (f" (near: {', '.join(near)})" if near else ""))
+    more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
+    return (f"{name}, the embedded model, never learned {', '.join(told)}{more}: "
+            f"{'that word means' if len(unknown) == 1 else 'these words mean'} nothing to it; use words that it knows; "
+            + OTHER.format("--source"))
+
+
+@cache
+def _vocabulary(root: Path) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Words with a token of their own, and those of them that are no part of a longer one."""
+    folder = root / "tokenizer" if (root / "tokenizer").is_dir() else root
+    tokens = json.loads((folder / "vocab.json").read_text("utf-8"))
+    pairs = (line.split() for line in (folder / "merges.txt").read_text("utf-8").splitlines()[1:])
+    parts = {part for pair in pairs for part in pair}
+    words = [token.removesuffix("</w>") for token in tokens if token.endswith("</w>")]
+    return frozenset(words), tuple(word for word in words if len(word) > 1 and f"{word}</w>" not in parts)

@@ -1,0 +1,217 @@
+"""Where the files of a model are: a diffusers folder, looked at without reading a single weight.
+
+Reads configurations (JSON) and, of the weights, only the safetensors header: some kilobytes that list names, shapes and
+dtypes. That is enough to refuse what is missing, truncated, pickled or of another family before anything runs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from ..graph_runtime import ModelError
+from .files import read_header, read_json, read_shards, stamp_of, state_of
+
+#: Models inside the package: name -> (folder below dollhouse/, family).
+EMBEDDED: Mapping[str, tuple[str, str]] = MappingProxyType({
+    "dollhouse": ("weights", "stable_diffusion"),
+    "dollhouse-exemplar": ("exemplar", "paint_by_example"),
+    "dollhouse-clip": ("clip", "clip"),
+    "dollhouse-detector": ("detector", "detector"),
+})
+#: What a model of each family must have.
+FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "stable_diffusion": ("unet", "vae", "text_encoder", "scheduler", "tokenizer"),
+    "paint_by_example": ("unet", "vae", "image_encoder", "scheduler"),
+    "pixel": ("unet", "scheduler"),
+    "clip": ("clip",),
+    "dino": ("dino",),
+    "captioner": ("captioner",),
+    "detector": ("detector",),
+})
+FLAT = frozenset({"pixel", "clip", "dino", "captioner", "detector"})  # their files may lie in the model's folder itself
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+
+# part of a pipeline: (name of its configuration, stem of its weights or None)
+PARTS: Mapping[str, tuple[str, str | None]] = MappingProxyType({
+    "unet": ("config.json", "diffusion_pytorch_model"),
+    "vae": ("config.json", "diffusion_pytorch_model"),
+    "text_encoder": ("config.json", "model"),
+    "scheduler": ("scheduler_config.json", None),
+    "tokenizer": ("tokenizer_config.json", None),
+    "image_encoder": ("config.json", "model"),
+    "feature_extractor": ("preprocessor_config.json", None),
+    "clip": ("config.json", "model"),
+    "dino": ("config.json", "model"),
+    "captioner": ("config.json", "model"),
+    "detector": ("config.json", "model"),
+})
+
+
+class Weights(NamedTuple):
+    """The weight files of one part: their folder, the variant found, the files, and what the part's keys begin with."""
+
+    folder: Path
+    variant: str | None
+    files: tuple[Path, ...]
+    prefix: str | tuple[str, ...] = ""
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A diffusers folder on disk.
+
+    Attributes:
+        root: the folder.
+        name: what the user called it, for messages.
+        variant: the file variant asked for (`fp16`), or None for the plain files, or whichever there are.
+        flat: the parts lie in `root` itself, as old unconditional models are published.
+        prediction: a prediction type that overrides the scheduler's own.
+        shared: another folder of this layout, for the parts that are not in `root`.
+    """
+
+    root: Path
+    name: str
+    variant: str | None = None
+    flat: bool = False
+    prediction: str | None = None
+    shared: Path | None = None
+
+    known = True  # its configuration can be read at once, with no network
+
+    def folder(self, part: str) -> Path:
+        """Where a part's files lie."""
+        if self.flat:
+            return self.root
+        own = self.root / part
+        return self.shared / part if self.shared is not None and not own.is_dir() else own
+
+    def has(self, part: str) -> bool:
+        """True when the part's configuration is there."""
+        return (self.folder(part) / PARTS[part][0]).is_file()
+
+    def config(self, part: str) -> Mapping[str, Any]:
+        """The part's configuration.
+
+        Raises:
+            ModelError: there is none, or it is not a JSON object.
+        """
+        path = self.folder(part) / PARTS[part][0]
+        if not path.is_file():
+            if path.is_symlink() or path.exists():
+                state_of(path)
+            raise self.missing(part, path)
+        config = read_json(path)
+        if part == "scheduler" and self.prediction is not None:
+            config = MappingProxyType({**config, "prediction_type": self.prediction})
+        return config
+
+    def index(self) -> Mapping[str, Any]:
+        """What the pipeline's own index says; empty where there is none."""
+        path = self.root / "model_index.json"
+        return read_json(path) if path.exists() or path.is_symlink() else MappingProxyType({})
+
+    def optional(self, part: str) -> Mapping[str, Any]:
+        """The configuration of a part that may be absent; empty where it is."""
+        path = self.folder(part) / PARTS[part][0]
+        return read_json(path) if path.exists() or path.is_symlink() else MappingProxyType({})
+
+    def weights(self, part: str) -> Weights:
+        """The safetensors files of a part, of the variant asked for.
+
+        Raises:
+            ModelError: there are none (or only pickles), a shard is missing, or a file is damaged.
+        """
+        folder, stem = self.folder(part), PARTS[part][1]
+        assert stem is not None, f"{part} has no weights"
+        found = weight_variants(folder, stem)
+        variant = self._choose(part, folder, stem, found)
+        files = tuple(found[variant])
+        for file in files:
+            read_header(file)
+        return Weights(folder, variant, files)
+
+    def stamp(self, part: str) -> str:
+        """Changes when a file of the part changes: name, size, time or contents, never the folder's place."""
+        if part == "tokenizer":
+            self.tokenizer_folder()
+        else:
+            self.config(part)  # must be there
+        if PARTS[part][1] is None:
+            files = sorted(path for path in self.folder(part).glob("*") if path.is_file())
+            if self.flat:
+                files = [self.root / PARTS[part][0]]
+        else:
+            files = [self.folder(part) / PARTS[part][0], *self.weights(part).files]
+        return stamp_of(files) + (self.prediction or "" if part == "scheduler" else "")
+
+    def tokenizer_folder(self) -> Path:
+        """The folder with the tokenizer's vocabulary.
+
+        Raises:
+            ModelError: its files are not there.
+        """
+        folder = self.folder("tokenizer")
+        entries = {path.name: path for path in folder.glob("*")}
+        if "tokenizer.json" not in entries and not {"vocab.json", "merges.txt"} <= set(entries):
+            raise self.missing("tokenizer", folder / "vocab.json")
+        for path in entries.values():
+            if path.suffix in (".json", ".txt"):
+                state_of(path)  # the library opens them: none may be a pipe or a broken link
+        return folder
+
+    def missing(self, part: str, path: Path) -> ModelError:
+        """What to say about a part that is not there."""
+        there = sorted(entry.name for entry in self.root.iterdir())[:12] if self.root.is_dir() else []
+        fix = "name the folder that holds model_index.json, unet/, vae/ …, or download the model again"
+        if part == "text_encoder" and "image_encoder" in there:
+            fix = "use model.paint_by_example: this model listens to pictures, not to words"
+        if part == "image_encoder" and "text_encoder" in there:
+            fix = "use model.stable_diffusion: this model listens to words, not to pictures"
+        return ModelError(
+            "source", found=f"{self.name} has no {self._short(path)}"
+            + (f" (it holds {', '.join(there)})" if there else " (the folder is empty)"),
+            expected=f"a {'folder' if self.flat else 'diffusers folder'} with a {part} in it", fix=fix)
+
+    def _short(self, path: Path) -> str:
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else f"{path.parent.name}/{path.name}"
+
+    def _choose(self, part: str, folder: Path, stem: str, found: Mapping[str | None, list[Path]]) -> str | None:
+        if self.variant in found:
+            return self.variant
+        if self.variant is None and found:  # no plain files: take what there is; the label says so
+            return sorted(found, key=str)[0]
+        if found:
+            kinds = ", ".join(sorted(str(kind or "plain") for kind in found))
+            raise ModelError("variant", found=f"{self.name} has no {self.variant!r} files for its {part}",
+                             expected=f"one of the variants that are there: {kinds}", fix="set variant to null")
+        pickles = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLES)
+        if pickles:
+            raise pickled(f"{self.name}/{part}/{pickles[0]}" if not self.flat else f"{self.name}/{pickles[0]}")
+        raise self.missing(part, folder / f"{stem}.safetensors")
+
+
+def pickled(what: str) -> ModelError:
+    """Refuse a pickle by name: opening one runs the code inside."""
+    return ModelError("source", found=f"{what}, a pickle", expected="weights as .safetensors (a pickle can run code)",
+                      fix="use the model's .safetensors files, or convert a file you trust once: "
+                          "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'FILE.safetensors')")
+
+
+def weight_variants(folder: Path, stem: str) -> dict[str | None, list[Path]]:
+    """The complete weight files in a folder by variant: `{None: [model.safetensors], 'fp16': [...]}`."""
+    found: dict[str | None, list[Path]] = {}
+    for path in sorted(folder.glob(f"{stem}*.safetensors")):
+        variant = path.name.removeprefix(stem).removesuffix(".safetensors")
+        if variant == "" or (variant.startswith(".") and "-of-" not in variant):
+            found[variant.lstrip(".") or None] = [path]
+    for index in sorted(folder.glob(f"{stem}*.safetensors.index*.json")):
+        middle = index.name.removeprefix(stem + ".safetensors.index").removesuffix(".json")
+        shards = read_shards(index)
+        for shard in shards:
+            if Path(shard).name != shard or not (folder / shard).is_file():
+                raise ModelError("source", found=f"{index.name} names {shard!r}, which is not there",
+                                 expected="every shard beside its index", fix="download the model again")
+        found.setdefault(middle.lstrip(".") or None, [folder / shard for shard in shards])
+    return found

@@ -1,0 +1,145 @@
+"""Models on the Hugging Face hub: from the local cache while checking, downloaded when they are first needed.
+
+Only what is used is fetched: configurations, the tokenizer, and one variant of the safetensors weights of each part.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..graph_runtime import ModelError
+from .folder import FAMILIES, FLAT, PARTS, PICKLES, ModelFolder, Weights, pickled
+from .hub_client import Wanted, download, listing
+
+EXTRAS = ("feature_extractor/preprocessor_config.json", "preprocessor_config.json", "tokenizer.json", "vocab.json",
+          "merges.txt", "tokenizer_config.json", "special_tokens_map.json")  # small, and used where they are
+_resolved: dict["HubModel", ModelFolder] = {}  # lookups of this process; a snapshot's files never change
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A repository on the hub.
+
+    Attributes:
+        repository: `owner/name`.
+        revision: branch, tag or commit; None for the default branch.
+        variant: file variant asked for, or None.
+        prediction: a prediction type that overrides the scheduler's own.
+        family: what kind of model is wanted, which says what parts it must have.
+        near: a folder or file on this machine that may have been meant, for messages.
+    """
+
+    repository: str
+    revision: str | None = None
+    variant: str | None = None
+    prediction: str | None = None
+    family: str = "stable_diffusion"
+    near: str = field(default="", compare=False)
+
+    @property
+    def name(self) -> str:
+        """The repository, with its revision where one was named."""
+        return self.repository + (f"@{self.revision}" if self.revision else "")
+
+    @property
+    def known(self) -> bool:
+        """True when every file that is needed is in the local cache. Never touches the network."""
+        return self._cached() is not None
+
+    def folder(self) -> ModelFolder:
+        """The model on disk, downloaded if need be.
+
+        Raises:
+            ModelError: there is no such model, or no network; the message says where was looked.
+        """
+        return self._cached() or self._download()
+
+    def config(self, part: str) -> Mapping[str, Any]:
+        """The configuration of a part."""
+        return self.folder().config(part)
+
+    def index(self) -> Mapping[str, Any]:
+        """What the pipeline's own index says."""
+        return self.folder().index()
+
+    def optional(self, part: str) -> Mapping[str, Any]:
+        """The configuration of a part that may be absent; empty where it is."""
+        return self.folder().optional(part)
+
+    def stamp(self, part: str) -> str:
+        """State of a part's files."""
+        return self.folder().stamp(part)
+
+    def weights(self, part: str) -> Weights:
+        """The weight files of a part."""
+        return self.folder().weights(part)
+
+    def tokenizer_folder(self) -> Path:
+        """The folder of the tokenizer."""
+        return self.folder().tokenizer_folder()
+
+    def _cached(self) -> ModelFolder | None:
+        if self not in _resolved:
+            from huggingface_hub import snapshot_download
+
+            try:
+                root = snapshot_download(self.repository, revision=self.revision, local_files_only=True)
+                _resolved[self] = self._complete(Path(root))
+            except (OSError, ValueError, ModelError):  # not there, or there in part: it will be downloaded
+                return None
+        return _resolved[self]
+
+    def _complete(self, root: Path) -> ModelFolder:
+        """The folder, if all that is needed is in it."""
+        flat = self.family in FLAT and (root / "config.json").is_file() and not (root / "unet").is_dir()
+        folder = ModelFolder(root, self.name, self.variant, flat, self.prediction)
+        for part in self._parts():
+            folder.stamp(part)
+        return folder
+
+    def _parts(self) -> tuple[str, ...]:
+        return FAMILIES[self.family]
+
+    def _download(self) -> ModelFolder:
+        asked = Wanted(self.repository, self.revision, "model", self.near)
+        found = listing(asked)
+        wanted = needed_files(found.names, self._parts(), self.variant, self.name)
+        wanted += [name for name in found.names if name.startswith(EXTRAS)]
+        root = download(asked, wanted, found.sizes)
+        _resolved[self] = self._complete(root)
+        return _resolved[self]
+
+
+def needed_files(names: Iterable[str], parts: Iterable[str], variant: str | None, repository: str) -> list[str]:
+    """Of a repository's files those that are needed: configurations, tokenizer, one variant of each part's weights.
+
+    Raises:
+        ModelError: a part has no safetensors, or not the variant.
+    """
+    names = sorted(names)
+    flat = not any(name.startswith("unet/") for name in names)
+    wanted = [name for name in names if name == "model_index.json"]
+    for part in parts:
+        prefix = "" if flat else f"{part}/"
+        inside = [name for name in names if name.startswith(prefix) and "/" not in name.removeprefix(prefix)]
+        stem = PARTS[part][1]
+        wanted += [name for name in inside if name.endswith((".json", ".txt"))]
+        if stem is None:
+            continue
+        pattern = re.compile(rf"{re.escape(prefix + stem)}(?:\.(\w+))?(?:-\d+-of-\d+)?\.safetensors")
+        found: dict[str | None, list[str]] = {}
+        for name in inside:
+            if match := pattern.fullmatch(name):
+                found.setdefault(match.group(1), []).append(name)
+        if not found and any(name.endswith(PICKLES) for name in inside):
+            raise pickled(f"{repository}/{next(name for name in inside if name.endswith(PICKLES))}")
+        if not found or (variant is not None and variant not in found):
+            kinds = ", ".join(sorted(str(kind or "plain") for kind in found)) or "no safetensors at all"
+            raise ModelError("variant" if found else "source",
+                             found=f"{repository} with {kinds} for its {part}",
+                             expected=f"{variant!r} files" if variant else f"weights of a {part} as .safetensors",
+                             fix="set variant to null" if found else "name another model, or another revision of it")
+        wanted += found.get(variant) or found[sorted(found, key=str)[0]]
+    return sorted(set(wanted))

@@ -1,0 +1,230 @@
+"""What a hub repository holds, and its files on this machine: within seconds or with one clear message.
+
+The hub's own client retries for minutes and cannot be stopped. Here the first question is asked once, with a deadline;
+files come by a process of its own (`hub_worker.py`), whose progress shows and which ends when the user asks.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..graph_runtime import ModelError
+from ..graph_runtime.core.waiting import report, say
+
+ANSWER = 4.0  # seconds within which a hub that can be reached answers
+AGAIN = 30.0  # seconds in which one that did not is not asked once more
+LOOK = 0.2  # seconds between two looks at a download
+MIB = 2**20
+_silent: dict[str, tuple[float, str]] = {}  # endpoint -> when it did not answer, and how
+OFFLINE = ("INLAY_OFFLINE", "HF_HUB_OFFLINE")
+
+
+class Listing(NamedTuple):
+    """What a repository holds: names of its files, and their bytes where the hub says them."""
+
+    names: tuple[str, ...]
+    sizes: Mapping[str, int]
+
+
+class Wanted(NamedTuple):
+    """What a message says of a repository: its name, its revision, what it is for, what may have been meant."""
+
+    repository: str
+    revision: str | None
+    what: str = "model"
+    near: str = ""
+
+    @property
+    def name(self) -> str:
+        """The repository, with its revision where one was named."""
+        return self.repository + (f"@{self.revision}" if self.revision else "")
+
+
+def offline() -> bool:
+    """True when the user forbade the network."""
+    return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in OFFLINE)
+
+
+def listing(wanted: Wanted) -> Listing:
+    """The files of a repository: one question, answered within seconds.
+
+    Raises:
+        ModelError: the network is forbidden or does not answer, or there is no such repository or revision.
+        Cancelled: the user asked to stop.
+    """
+    from huggingface_hub import constants
+
+    if offline():
+        raise ModelError("source", found=f"{wanted.name}, which is not in {_cache()}, and network access is off "
+                         f"({' or '.join(OFFLINE)} is set)", expected=f"a {wanted.what} that is on this machine",
+                         fix=f"{_meant(wanted)}unset the variable once, or name the {wanted.what}'s file or folder")
+    since, how = _silent.get(constants.ENDPOINT, (0.0, ""))
+    if how and time.monotonic() - since < AGAIN:
+        raise _unreachable(wanted, how)
+    answer = _ask(wanted)
+    if answer is None:
+        answer = {"kind": "TimeoutError", "kinds": ["TimeoutError"], "text": f"no answer within {ANSWER:g} seconds"}
+    if isinstance(answer, Listing):
+        return answer
+    error = _named(wanted, answer)
+    if error is None:
+        _silent[constants.ENDPOINT] = (time.monotonic(), _short(answer))
+        raise _unreachable(wanted, _short(answer))
+    raise error
+
+
+def _ask(wanted: Wanted) -> Listing | dict[str, Any] | None:
+    """The hub's answer; None where there is none by the deadline: resolving a name has none of its own."""
+    box: list[Listing | dict[str, Any]] = []
+
+    def ask() -> None:
+        from huggingface_hub import HfApi
+
+        try:
+            info = HfApi().model_info(wanted.repository, revision=wanted.revision, timeout=ANSWER, files_metadata=True)
+            files = info.siblings or []
+            box.append(Listing(tuple(file.rfilename for file in files),
+                               {file.rfilename: int(file.size) for file in files if file.size}))
+        except Exception as error:  # the client raises its own, and those of two libraries under it
+            box.append({"kind": type(error).__name__, "kinds": [kind.__name__ for kind in type(error).__mro__],
+                        "text": str(error)})
+
+    thread = threading.Thread(target=ask, daemon=True, name="inlay-hub")
+    thread.start()
+    end = time.monotonic() + ANSWER
+    while thread.is_alive() and time.monotonic() < end:
+        report()
+        thread.join(LOOK / 2)
+    return box[0] if box else None
+
+
+def download(wanted: Wanted, names: Sequence[str], sizes: Mapping[str, int]) -> Path:
+    """Files of a repository in the hub's cache; shows how far it is, and stops when the user asks.
+
+    Returns:
+        The folder of the snapshot.
+
+    Raises:
+        ModelError: the download failed; what has come so far is kept, and the next try goes on from there.
+        Cancelled: the user asked to stop.
+    """
+    total = sum(sizes.get(name, 0) for name in names)
+    size = f", {total / MIB:.1f} MiB" if total else ""
+    say(f"downloading {wanted.name} ({len(names)} files{size}) to {_cache()}")
+    began, before = time.monotonic(), _stored(wanted.repository)
+    environment = {**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_CACHE": _cache(),
+                   "HF_ENDPOINT": _endpoint()}
+    try:
+        process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("hub_worker.py"))], env=environment,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    except OSError as error:  # a host whose Python is no program of its own
+        raise ModelError("source", found=f"{wanted.name} cannot be downloaded from within this program ({error})",
+                         expected="a Python that can be started", fix=f"fetch it yourself: hf download "
+                         f"{wanted.repository}") from error
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps({"repository": wanted.repository, "revision": wanted.revision,
+                                        "names": [_literal(name) for name in names]}))
+        process.stdin.close()
+        while process.poll() is None:
+            done = min(max(_stored(wanted.repository) - before, 0), total)
+            report(done // 1024, max(total // 1024, 1), f"KiB of {wanted.name}")
+            time.sleep(LOOK)
+        assert process.stdout is not None
+        answer = json.loads(process.stdout.read() or "{}")
+    finally:
+        _end(process)
+    if "root" not in answer:
+        raise _named(wanted, answer) or ModelError(
+            "source", found=f"the download of {wanted.name} stopped ({_short(answer) or 'its process ended'})",
+            expected="all of its files", fix="run again: it goes on where it stopped")
+    say(f"downloaded {wanted.name} in {time.monotonic() - began:.0f} s")
+    return Path(answer["root"])
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+
+
+def _stored(repository: str) -> int:
+    """Bytes of a repository in the cache, unfinished files included."""
+    folder = Path(_cache()) / f"models--{repository.replace('/', '--')}" / "blobs"
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(folder))
+    except OSError:
+        return 0
+
+
+def _literal(name: str) -> str:
+    """A name as a pattern that means itself."""
+    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+
+
+def _cache() -> str:
+    from huggingface_hub import constants
+
+    return str(constants.HF_HUB_CACHE)
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)
+
+
+def _short(answer: Mapping[str, Any]) -> str:
+    text = (str(answer.get("text", "")).strip().splitlines() or [""])[0][:160]
+    return ": ".join(filter(None, [str(answer.get("kind", "")), text]))
+
+
+def _meant(wanted: Wanted) -> str:
+    return f"did you mean {wanted.near!r}? Otherwise " if wanted.near else ""
+
+
+def _unreachable(wanted: Wanted, how: str) -> ModelError:
+    return ModelError("source", found=f"{wanted.name}, which is not on this machine (looked in {_cache()}), and "
+                      f"{_endpoint()} cannot be reached ({how})",
+                      expected=f"a {wanted.what} that is on this machine, or a network connection",
+                      fix=f"{_meant(wanted)}run again with a network, or fetch it where there is one: hf download "
+                          f"{wanted.repository}" + (f" --revision {wanted.revision}" if wanted.revision else ""))
+
+
+def _named(wanted: Wanted, answer: Mapping[str, Any]) -> ModelError | None:
+    """What to say of the hub's refusal; None where it did not answer at all."""
+    kinds = set(answer.get("kinds", ()))
+    page = f"{_endpoint()}/{wanted.repository}"
+    if "GatedRepoError" in kinds:
+        return ModelError("source", found=f"{wanted.name}, which is gated: its owners ask you to accept a licence",
+                          expected="a repository that you may read",
+                          fix=f"accept the licence on {page}, then `hf auth login`")
+    if "RevisionNotFoundError" in kinds:
+        return ModelError("revision", found=f"no revision {wanted.revision!r} of {wanted.repository}",
+                          expected="a branch, a tag or a commit of it", fix=f"see {page}/tree/main, or set revision to "
+                          "null for the default branch")
+    if "RepositoryNotFoundError" in kinds or "HFValidationError" in kinds:
+        return ModelError("source", found=f"{wanted.repository}, which is not on the hub (or is private), nor in "
+                          f"{_cache()}, nor a folder here", expected=f"a {wanted.what}: a hub id, a folder or a file",
+                          fix=f"{_meant(wanted)}check the spelling; a private one needs `hf auth login`")
+    if kinds & {"EntryNotFoundError", "RemoteEntryNotFoundError"} and "LocalEntryNotFoundError" not in kinds:
+        return ModelError("source", found=f"{wanted.name}: {_short(answer)}",
+                          expected="a repository with all its files",
+                          fix="name another model, or another revision of it")
+    if kinds & {"HfHubHTTPError", "HTTPStatusError"} and "LocalEntryNotFoundError" not in kinds:
+        return ModelError("source", found=f"{wanted.name}: the hub answered {_short(answer)}",
+                          expected="a repository that can be read", fix="try again later; see https://status.huggingface.co")
+    return None

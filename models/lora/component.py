@@ -1,0 +1,198 @@
+"""A denoiser with LoRAs: the description of a base and what is stacked on it; the base's weights are shared."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...graph_runtime import ModelError
+from ...graph_runtime.core.models import ModelDescription
+from ..files import content_of, pieces_of, read_header, state_of
+from ..known_keys import name_unheard
+from .file import attach, read_lora
+from .header import LoraHeader, about_of, check_header, files_of, made_for, require_fit
+from .metadata import FAMILIES
+from .source import LoraSource
+
+KEPT = 2  # adapted forms of one UNet that stay in memory
+_ATTACHING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One LoRA on a denoiser: where it is, what the file held when it was described, and how much of it counts."""
+
+    source: LoraSource
+    stamp: str
+    weight: float
+
+    @property
+    def file(self) -> Path:
+        """The file.
+
+        Raises:
+            ModelError: it is gone, or another one now.
+        """
+        path = Path(self.source.path or self.source.fetched().path)
+        if self.stamp and content_of(files_of(path)) != self.stamp:
+            raise ModelError("source", found=f"{path.name}, which changed during the run",
+                             expected="the file that was checked", fix="run again")
+        return path
+
+
+@dataclass(frozen=True)
+class AdaptedDenoiser(ModelDescription):
+    """A denoiser with LoRAs; asked for anything else, it answers as its base does.
+
+    Attributes:
+        inner: the base's description.
+        adapters: in the order they were stacked.
+    """
+
+    inner: Any
+    adapters: tuple[Adapter, ...]
+
+    def __getattr__(self, name: str) -> Any:
+        """What the base says: channels, widths, configuration."""
+        if name.startswith("_") or name == "inner":
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    @property
+    def label(self) -> str:
+        """`unet of dollhouse with sofa.safetensors`."""
+        return f"{self.inner.label} with {', '.join(adapter.source.name for adapter in self.adapters)}"
+
+    @property
+    def known(self) -> bool:
+        """True when neither the base nor a LoRA is still to be downloaded."""
+        return bool(self.inner.known) and all(adapter.stamp for adapter in self.adapters)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the base, the files and their weights."""
+        state = [(adapter.stamp or id(adapter), adapter.weight) for adapter in self.adapters]
+        return hashlib.sha256(f"{self.inner.fingerprint}|{state}".encode()).hexdigest()
+
+    def nbytes(self) -> int:
+        """Bytes of the base and of the files."""
+        return int(self.inner.nbytes()) + sum(state_of(adapter.file)[0] for adapter in self.adapters)
+
+    def fetch(self) -> bool:
+        """Download what is not here yet."""
+        fetched = bool(self.inner.fetch())
+        for adapter in self.adapters:
+            if not adapter.stamp:
+                adapter.source.fetched()
+                fetched = True
+        return fetched
+
+    def load(self, device: str) -> Any:
+        """The UNet with its LoRAs, on its own."""
+        with self.adapted(self.inner.load(device)) as module:
+            return module
+
+    def base(self) -> ModelDescription:
+        """The description whose weights are shared."""
+        base: ModelDescription = self.inner.base()
+        return base
+
+    @contextmanager
+    def adapted(self, module: Any) -> Iterator[Any]:
+        """The LoRAs beside the layers of a copy that shares every weight; `module` stays as it is."""
+        place = next(module.parameters())
+        key = (self.adapters, str(place.device), place.dtype)
+        with _ATTACHING:
+            known = module.__dict__.pop("_inlay_adapted", {})  # not to be copied with the UNet
+            try:
+                if key not in known:
+                    while len(known) >= KEPT:
+                        known.pop(next(iter(known)))
+                    known[key] = attach(module, [(read_lora(adapter.file), adapter.weight)
+                                                 for adapter in self.adapters])
+                found = known[key]
+            finally:
+                module.__dict__["_inlay_adapted"] = known
+        yield found
+
+
+def adapted(denoiser: Any, source: LoraSource, weight: float, any_base: bool = False) -> AdaptedDenoiser:
+    """`denoiser` with one more LoRA.
+
+    What the file says or holds and nobody uses is named.
+
+    Raises:
+        ModelError: the file is no LoRA for a UNet, was made for another base, or does not fit this one; both are named.
+    """
+    stamp = ""
+    if source.path:
+        path = Path(source.path)
+        header = check_header(path)
+        if not any_base:
+            _require_base(denoiser, path)
+            _require_one_family(denoiser.base(), header)
+        _require_layers(denoiser.base(), header)
+        name_unheard(path.name, [*header.notes(), *_beside_base(denoiser.base(), header)])
+        stamp = content_of(files_of(path))
+    adapter = Adapter(source, stamp, float(weight))
+    if isinstance(denoiser, AdaptedDenoiser):
+        return replace(denoiser, adapters=(*denoiser.adapters, adapter))
+    return AdaptedDenoiser(denoiser, (adapter,))
+
+
+def _require_base(denoiser: Any, path: Path) -> None:
+    about, base = about_of(path), denoiser.base()
+    if "base" not in about or not getattr(base, "known", False):
+        return
+    name = base.origin.name
+    if about["base"] != name and about.get("base_sha256") not in (
+            weights_hash(base), pieces_of(base.origin.weights(base.part).files)):
+        raise ModelError("source", found=f"{path.name}, which was made for {made_for(about)}",
+                         expected=f"one that was made for {name}",
+                         fix=f"name {made_for(about)} as the model, train the LoRA again on {name}, or set any_base to "
+                         "true to try all the same")
+
+
+def layer_sizes(base: Any) -> dict[str, list[int]]:
+    """Shapes of the weights of a UNet's linear and convolution layers by name, from headers alone."""
+    if hasattr(base.origin, "layer_sizes"):
+        sizes: dict[str, list[int]] = base.origin.layer_sizes(base.part)
+        return sizes
+    return {name.removesuffix(".weight"): list(entry["shape"]) for file in base.origin.weights(base.part).files
+            for name, entry in read_header(file).items()
+            if name.endswith(".weight") and len(entry["shape"]) in (2, 4)}
+
+
+def _require_layers(base: Any, header: LoraHeader) -> None:
+    """Refuse other widths and layers while checking, as far as the base's own header is at hand."""
+    if not getattr(base, "known", False) or not getattr(base, "conditional", False):
+        return
+    width = base.cross_attention_dim
+    require_fit(header, layer_sizes(base), base.label + (f" ({FAMILIES[width]})" if width in FAMILIES else ""))
+
+
+def _require_one_family(base: Any, header: LoraHeader) -> None:
+    """Refuse a LoRA that says it is of another family, also where its layers are as wide in both."""
+    own = FAMILIES.get(base.cross_attention_dim or 0) if getattr(base, "known", False) else None
+    if own is not None and header.family is not None and header.family != own:
+        raise ModelError("source", found=f"{header.name}, a LoRA of {header.family}",
+                         expected=f"one of {own}, as the {base.label} is",
+                         fix=f"name a model of {header.family}, another LoRA, or set any_base to true to try")
+
+
+def _beside_base(base: Any, header: LoraHeader) -> list[str]:
+    if not getattr(base, "known", False):
+        return []
+    try:
+        scheduler = base.origin.config("scheduler")
+    except ModelError:  # a denoiser alone, such as one that was trained here
+        return []
+    return header.claims.beside(scheduler)
+
+
+def weights_hash(base: Any) -> str:
+    """What tells a base's weights from others', wherever they lie."""
+    return content_of(base.origin.weights(base.part).files)

@@ -1,0 +1,247 @@
+"""A LoRA's header: which layers it has and how large, whom it was made for, and what it holds besides. No weights.
+
+Everything here is known while a workflow is checked, so another family and other widths are refused then.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ...graph_runtime import ModelError
+from ...graph_runtime.core.errors import clean, shorten
+from ..files import read_header
+from ..layouts import original_names
+from .metadata import FAMILIES, Claims, claims_of, config_beside, contradictions
+
+DOWN = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:A|down)(?:\.default)?\.weight$")
+UP = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:B|up)(?:\.default)?\.weight$")
+PEFT = "base_model.model."
+PREFIXES = (PEFT, "unet.", "diffusion_model.")
+TEXT = ("text_encoder", "lora_te_", "lora_te1_", "lora_te2_", "lora_te3_", "te_model", "text_model.",
+        "text_encoders.", "clip_l.", "clip_g.", "bundle_emb.", f"{PEFT}text_model.")
+DTYPES = ("F16", "BF16", "F32", "F64")
+WHOLE = ("I8", "U8", "I16", "I32", "I64")  # α is often written as a whole number
+#: Adapters of other kinds, by what only their tensors are called.
+OTHERS = tuple((re.compile(pattern), what) for pattern, what in (
+    ("hada_w1", "a LoHa"), ("lokr_[wt]", "a LoKr"), ("dora_scale|lora_magnitude_vector", "a DoRA"),
+    ("lora_mid", "a LoCon with a middle part"), ("oft_", "an OFT"), (r"ia3|\.on_input$", "an (IA)³"),
+    (r"\.diff(_b)?$", "whole differences of weights"), (r"\.[wb]_norm$", "changed norms"),
+    (r"\.set_weight$", "weights that replace the base's"), ("scale_weight", "scaled weights of a quantised model"),
+    (r"lora(_B|_A|_up|_down|\.up|\.down)\.bias$", "a LoRA with biases"), (r"glora|\.[ab][12]\.weight$", "a GLoRA"),
+    ("lllite_", "a ControlNet-LLLite")))
+#: What only the layers of other families are called.
+FOREIGN = (("double_blocks", "Flux"), ("single_blocks", "Flux"), ("single_transformer_blocks", "Flux"),
+           ("joint_blocks", "Stable Diffusion 3"), ("lora_te2_", "SDXL"), ("text_encoder_2", "SDXL"),
+           ("lora_te3_", "Stable Diffusion 3"), ("lora_prior_unet", "Stable Cascade"),
+           ("lora_transformer_", "a diffusion transformer"))
+TRANSFORMER = re.compile(r"transformer\.|(base_model\.model\.|diffusion_model\.)?((transformer_)?blocks|layers)\.\d")
+DEEP = re.compile(r"transformer_blocks[._]([1-9]\d*)[._]")  # Stable Diffusion 1.x and 2.x have one in each place
+CROSS = re.compile(r"attn2[._]to_[kv]$")
+
+
+class Names(NamedTuple):
+    """The tensors of a LoRA for a UNet: names in the file by the layer's."""
+
+    downs: dict[str, str]
+    ups: dict[str, str]
+    alphas: dict[str, str]
+
+
+@dataclass(frozen=True)
+class LoraHeader:
+    """What a LoRA's header shows.
+
+    Attributes:
+        name: of the file.
+        names: its tensors by layer.
+        shapes: of each layer's down and up weights.
+        text: tensors for text encoders, which are left out.
+        claims: what it says of itself.
+        family: the kind of model it was made for, by its layers, widths or words; None where nothing shows.
+    """
+
+    name: str
+    names: Names
+    shapes: Mapping[str, tuple[list[int], list[int]]]
+    text: int
+    claims: Claims
+    family: str | None
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """Rank by layer."""
+        return {layer: down[0] for layer, (down, _) in self.shapes.items()}
+
+    def notes(self) -> list[str]:
+        """What it holds or says and nobody uses."""
+        left = [f"its {self.text} tensors for text encoders and words are left out: the base's own "
+                "text encoder reads the prompt"]
+        return [*(left if self.text else []), *self.claims.notes,
+                *contradictions(self.claims, self.ranks, bool(self.names.alphas))]
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file, and the configuration beside it where that is part of what it means."""
+    beside = config_beside(path)
+    return [path, beside] if beside is not None and _peft(path, read_header(path)) else [path]
+
+
+def _peft(path: Path, header: Mapping[str, Any]) -> bool:
+    """True for what peft saved, by its layers' names or the file's."""
+    return path.name == "adapter_model.safetensors" or any(name.startswith(PEFT) for name in header)
+
+
+def about_of(path: Path) -> dict[str, Any]:
+    """What inlay wrote into a LoRA's header; empty for files made elsewhere. No weights are read."""
+    try:
+        about = json.loads(read_header(path).get("__metadata__", {}).get("inlay", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return about if isinstance(about, dict) and isinstance(about.get("base", ""), str) else {}
+
+
+def made_for(about: Mapping[str, Any]) -> str:
+    """The base that a header names, in a readable length."""
+    return clean(str(about.get("base", "")))[:80]
+
+
+def check_header(path: Path) -> LoraHeader:
+    """Refuse, from the header alone, what is no LoRA for a UNet of Stable Diffusion; what the header shows.
+
+    Raises:
+        ModelError: another kind of file or of adapter, another family, half a pair, a pair that does not fit together,
+            a tensor twice, or numbers that are not floating point.
+    """
+    whole = read_header(path)
+    header = {name: entry for name, entry in whole.items() if name != "__metadata__"}
+    names = list(header)
+    for mark, what in OTHERS:
+        odd = next((name for name in names if mark.search(name)), None)
+        if odd is not None:
+            raise no_lora(path.name, f"{what}: {shorten(odd)}", "a plain LoRA: down and up weights")
+    claims = claims_of(path, whole, _peft(path, header))
+    family = _family(names) or claims.family
+    if family is not None and family not in ("Stable Diffusion 1.x", "Stable Diffusion 2.x"):
+        raise no_lora(path.name, f"a LoRA for {family}", "a LoRA for a UNet of Stable Diffusion 1.x or 2.x")
+    if not any(DOWN.match(name) and not name.startswith(TEXT) for name in names):
+        found = "a LoRA for text encoders alone" if names and all(name.startswith(TEXT) for name in names) else (
+            f"no LoRA weights in it ({len(names)} tensors, such as {min(names)!r})" if names else "nothing in it")
+        raise no_lora(path.name, found, "LoRA weights for a UNet, in diffusers' or kohya's layout")
+    sorted_ = _by_layer(path.name, [name for name in names if not name.startswith(TEXT)])
+    shapes = _pairs(path.name, header, sorted_)
+    text = len(names) - sum(map(len, sorted_))
+    cross = {down[1] for layer, (down, _) in shapes.items() if CROSS.search(layer)}
+    width = FAMILIES.get(cross.pop()) if len(cross) == 1 else None
+    return LoraHeader(path.name, sorted_, shapes, text, claims, width or family)
+
+
+def _family(names: list[str]) -> str | None:
+    """The family that layers' names show."""
+    for mark, family in FOREIGN:
+        if any(mark in name for name in names):
+            return family
+    if any(TRANSFORMER.match(name) for name in names):
+        return "a diffusion transformer"
+    return "SDXL" if any(DEEP.search(name) and "text_model" not in name for name in names) else None
+
+
+def _pairs(where: str, header: Mapping[str, Any], names: Names) -> dict[str, tuple[list[int], list[int]]]:
+    for part, types in ((names.downs, DTYPES), (names.ups, DTYPES), (names.alphas, DTYPES + WHOLE)):
+        for name in part.values():
+            if header[name]["dtype"] not in types:
+                raise no_lora(where, f"{name} of type {clean(header[name]['dtype'])[:20]}",
+                              f"one of {', '.join(DTYPES)}")
+    if odd := set(names.downs) ^ set(names.ups):
+        raise no_lora(where, f"half a pair for {min(odd)}", "a down and an up weight for each layer")
+    if odd := set(names.alphas) - set(names.downs):
+        raise no_lora(where, f"an alpha for {min(odd)}, which has no weights", "alphas of its own layers")
+    shapes = {}
+    for layer, name in names.downs.items():
+        down, up = header[name]["shape"], header[names.ups[layer]]["shape"]
+        if len(down) < 2 or len(up) < 2 or down[0] != up[1] or down[0] == 0:
+            raise no_lora(where, f"{down} and {up} for {layer}", "[r, in] and [out, r]")
+        shapes[layer] = (list(down), list(up))
+    for layer, name in names.alphas.items():
+        if prod(header[name]["shape"]) != 1:
+            raise no_lora(where, f"an alpha of shape {header[name]['shape']} for {layer}", "one number")
+    return shapes
+
+
+def _by_layer(where: str, names: list[str]) -> Names:
+    found = Names({}, {}, {})
+    for name in names:
+        if match := DOWN.match(name):
+            kind, layer = found.downs, _layer(match[1])
+        elif match := UP.match(name):
+            kind, layer = found.ups, _layer(match[1])
+        elif name.endswith(".alpha"):
+            kind, layer = found.alphas, _layer(re.sub(r"[._]lora$", "", name.removesuffix(".alpha")))
+        else:
+            raise no_lora(where, f"the tensor {shorten(name)}", "down and up weights, and their alphas")
+        if layer in kind:
+            raise no_lora(where, f"{kind[layer]} and {name}", "each layer once")
+        kind[layer] = name
+    return found
+
+
+def _layer(name: str) -> str:
+    """A layer's name without what the layout puts before and into it."""
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    name = name.replace(".processor.", ".")
+    return re.sub(r"\.to_out$", ".to_out.0", name) if not name.startswith("lora_unet_") else name
+
+
+def no_lora(name: str, found: str, expected: str) -> ModelError:
+    """What to say of a file that is no LoRA for a UNet of ours."""
+    return ModelError("source", found=f"{name}: {found}", expected=expected,
+                      fix="name a LoRA of Stable Diffusion 1.x or 2.x, or one that train.subject_lora wrote")
+
+
+def real_names(layers: list[str], sizes: Mapping[str, list[int]]) -> dict[str, str | None]:
+    """The UNet's own name of each layer of a file (dotted, or with underscores); None where it has none."""
+    names = {name: name for name in sizes} | original_names(sizes)
+    kohya = {f"lora_unet_{name.replace('.', '_')}": real for name, real in names.items()}
+    kohya |= {name.removesuffix("_0"): real for name, real in kohya.items() if name.endswith("to_out_0")}
+    return {layer: names.get(layer) or kohya.get(layer) for layer in layers}
+
+
+def fits(down: list[int], up: list[int], weight: list[int]) -> bool:
+    """True where a pair of these shapes is one for a layer of that; linear pairs fit 1 × 1 convolutions, and back."""
+    if len(down) == 2 and len(weight) == 4:
+        down, up = [*down, 1, 1], [*up, 1, 1]
+    elif len(down) == 4 and len(weight) == 2 and down[2:] == [1, 1]:
+        down, up = down[:2], up[:2]
+    return down[1:] == weight[1:] and up == [weight[0], down[0], *[1] * (len(weight) - 2)]
+
+
+def require_fit(header: LoraHeader, sizes: Mapping[str, list[int]], base: str) -> None:
+    """Refuse a LoRA with layers that the UNet has not, or of other widths; both are named.
+
+    `sizes` are the shapes of the weights of the UNet's linear and convolution layers, by name.
+
+    Raises:
+        ModelError: it does not fit.
+    """
+    kind = f" ({header.family})" if header.family else ""
+
+    def misfit(found: str, expected: str) -> ModelError:
+        return ModelError("source", found=f"{header.name}{kind}, with {found}", expected=expected,
+                          fix="a LoRA works with the kind of model that it was made for: name that one as the model, "
+                              "or another LoRA")
+
+    taken: set[str] = set()
+    for layer, real in real_names(list(header.shapes), sizes).items():
+        if real is None:
+            raise misfit(f"a layer {shorten(layer)}", f"layers that the {base} has")
+        if real in taken:
+            raise misfit(f"{real} in two layouts", "each layer once")
+        taken.add(real)
+        down, up = header.shapes[layer]
+        if not fits(down, up, list(sizes[real])):
+            raise misfit(f"{down} and {up} for {real}", f"sizes of the {base}, where that layer is "
+                         f"{list(sizes[real])}")

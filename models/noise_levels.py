@@ -1,0 +1,119 @@
+"""What scheduler_config.json says of the noise that a model was trained on: prediction type, betas, and ᾱ of them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..graph_runtime import BadInput
+from ..graph_runtime.core.errors import shorten
+from .configs import Settings
+from .known_keys import NOTHING, SCHEDULER
+
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+#: Schedulers of diffusers whose noise follows from the betas of their configuration, by the beginning of their names.
+OF_BETAS = ("DDIM", "DDPMScheduler", "DDPMParallel", "PNDM", "DEIS", "DPMSolver", "Euler", "Heun", "KDPM2", "LCM",
+            "LMS", "RePaint", "SASolver", "TCD", "UniPC")
+#: Those that make it otherwise, whatever betas are said.
+OWN_NOISE = ("CMStochastic", "CogVideoX", "Consistency", "IPNDM", "KarrasVe", "ScoreSde")
+MAX_TIMESTEPS = 100_000  # models are trained on 1000
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseLevels:
+    """The noise that a model was trained on.
+
+    Attributes:
+        alphas: ᾱ of every training timestep, float64 `[N]`.
+        prediction: what the model predicts: `epsilon`, `v_prediction` or `sample`.
+        offset: what diffusers adds to evenly spaced timesteps.
+        ends_clean: False where the last step ends at ᾱ of timestep 0 instead of 1 (`set_alpha_to_one`).
+    """
+
+    alphas: Tensor
+    prediction: str = "epsilon"
+    offset: int = 0
+    ends_clean: bool = True
+
+
+def noise_levels(config: Mapping[str, Any]) -> NoiseLevels:
+    """All that a diffusers scheduler's configuration says of the noise.
+
+    Raises:
+        BadInput: the configuration is not one of betas, or is damaged.
+    """
+    prediction = check_prediction_type(str(config.get("prediction_type", "epsilon")))
+    return NoiseLevels(alphas_cumprod(config), prediction, steps_offset(config),
+                       _settings(config).flag("set_alpha_to_one", True))
+
+
+def check_prediction_type(prediction: str) -> str:
+    """`prediction` if its formulas are known; raises BadInput that names it otherwise."""
+    if prediction not in PREDICTIONS:
+        raise BadInput("scheduler", found=f"the prediction type {prediction!r}",
+                       expected=f"one of {', '.join(PREDICTIONS)}",
+                       fix="correct prediction_type in scheduler_config.json, or use another model")
+    return prediction
+
+
+def alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
+    """ᾱ of every training timestep, float64 `[N]`, to the bit as diffusers' DDIMScheduler computes it in float32.
+
+    Raises:
+        BadInput: the configuration is not one of betas (flow matching, EDM), or names an unknown beta schedule.
+    """
+    said = _settings(config)
+    kind = said.text("_class_name", "DDIMScheduler")
+    told = any(config.get(key) is not None for key in ("beta_start", "beta_end", "beta_schedule", "trained_betas"))
+    if kind.startswith(OWN_NOISE) or not (told or kind.startswith(OF_BETAS)) or "Flow" in kind or "EDM" in kind:
+        raise BadInput("scheduler", found=f"a {kind}", expected="a scheduler with betas (DDIM, PNDM, Euler, DPM …)",
+                       fix="flow-matching and EDM models are not supported: use Stable Diffusion 1.x or 2.x")
+    for key, value in config.items():
+        if (entry := SCHEDULER.get(key)) is not None and entry.use == "refused" and value not in NOTHING:
+            raise BadInput("scheduler", found=f"{key} = {shorten(value)} in scheduler_config.json",
+                           expected=f"a scheduler without it: {entry.what}", fix="use Stable Diffusion 1.x or 2.x")
+    count = said.whole("num_train_timesteps", 1000, 1, MAX_TIMESTEPS)
+    start, end = said.number("beta_start", 0.0001, 0, 1), said.number("beta_end", 0.02, 0, 1)
+    schedule = config.get("beta_schedule", "linear")
+    if config.get("trained_betas") is not None:
+        betas = torch.tensor(said.numbers("trained_betas", 0, 1, MAX_TIMESTEPS), dtype=torch.float32)
+    elif schedule == "linear":
+        betas = torch.linspace(start, end, count, dtype=torch.float32)
+    elif schedule == "scaled_linear":
+        betas = torch.linspace(start**0.5, end**0.5, count, dtype=torch.float32) ** 2
+    elif schedule == "squaredcos_cap_v2":
+        bar = [math.cos((i / count + 0.008) / 1.008 * math.pi / 2) ** 2 for i in range(count + 1)]
+        betas = torch.tensor([min(1 - bar[i + 1] / bar[i], 0.999) for i in range(count)], dtype=torch.float32)
+    else:
+        raise BadInput("scheduler", found=f"the beta schedule {schedule!r}",
+                       expected="linear, scaled_linear, squaredcos_cap_v2 or trained_betas", fix="use another model")
+    if said.flag("rescale_betas_zero_snr", False):
+        betas = _zero_terminal_snr(betas)
+    table = torch.cumprod(1.0 - betas, dim=0).double()
+    if table.numel() == 0 or not ((table >= 0) & (table < 1)).all():
+        raise BadInput("scheduler", found="betas outside 0 … 1", expected="a schedule that adds noise",
+                       fix="correct beta_start and beta_end in scheduler_config.json")
+    return table
+
+
+def steps_offset(config: Mapping[str, Any]) -> int:
+    """What diffusers adds to evenly spaced timesteps; raises ModelError where it is no whole number from 0."""
+    return _settings(config).whole("steps_offset", 0, 0, MAX_TIMESTEPS)
+
+
+def _settings(config: Mapping[str, Any]) -> Settings:
+    return Settings(config, "scheduler_config.json", "scheduler")
+
+
+def _zero_terminal_snr(betas: Tensor) -> Tensor:
+    """Lin et al. 2023, algorithm 1: shift and scale √ᾱ so that the last one is 0."""
+    root = torch.cumprod(1.0 - betas, dim=0).sqrt()
+    first, last = root[0].clone(), root[-1].clone()
+    root -= last
+    root *= first / (first - last)
+    bar = root**2
+    alphas = torch.cat([bar[0:1], bar[1:] / bar[:-1]])
+    return 1 - alphas

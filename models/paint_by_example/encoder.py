@@ -1,0 +1,201 @@
+"""The exemplar encoder of Paint by Example (Yang et al. 2022): one CLIP token, a mapper, a projection.
+
+The module keeps the names of the published weights, so diffusers' own class reads what is written here and the other
+way round. On one token the attention of the mapper's blocks is the identity of its values (softmax over one key is 1):
+queries and keys are kept and saved, but never evaluated.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...graph_runtime.core.quiet import drawing
+
+Preprocess = Literal["crop", "stretch"]
+#: What CLIP's pictures are normalised by (Radford et al. 2021), where a model does not say.
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+VISION_KEYS = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_channels",
+               "image_size", "patch_size", "hidden_act", "layer_norm_eps", "attention_dropout", "initializer_range",
+               "initializer_factor", "projection_dim")
+
+
+class _Attention(nn.Module):
+    """Attention over one token: Wo(Wv x)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
+        self.to_out = nn.ModuleList([nn.Linear(width, width)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.to_out[0](self.to_v(x))
+        return out
+
+
+class _Gelu(nn.Module):
+    """GELU after a linear layer, under diffusers' name `proj`."""
+
+    def __init__(self, width: int, inner: int):
+        super().__init__()
+        self.proj = nn.Linear(width, inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(self.proj(x))
+
+
+class _FeedForward(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.net = nn.ModuleList([_Gelu(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.net:
+            x = layer(x)
+        return x
+
+
+class _Block(nn.Module):
+    """x += Wo(Wv(LN1 x)); x += W2·gelu(W1·LN3 x)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm1, self.attn1 = nn.LayerNorm(width), _Attention(width)
+        self.norm3, self.ff = nn.LayerNorm(width), _FeedForward(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn1(self.norm1(x))
+        return x + self.ff(self.norm3(x))
+
+
+class _Mapper(nn.Module):
+    def __init__(self, width: int, layers: int):
+        super().__init__()
+        self.blocks = nn.ModuleList([_Block(width) for _ in range((layers + 1) // 5)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class ExemplarEncoder(nn.Module):
+    """CLIP vision model, mapper, last norm, projection, and the learned vector that stands for no exemplar.
+
+    Args:
+        vision_config: of transformers' CLIPVisionModel.
+        proj_size: width of the token that the denoiser listens to.
+    """
+
+    one_token = True
+
+    def __init__(self, vision_config: Any, proj_size: int):
+        from transformers import CLIPVisionModel
+
+        super().__init__()
+        width = vision_config.hidden_size
+        self.model = CLIPVisionModel(vision_config)
+        self.mapper = _Mapper(width, vision_config.num_hidden_layers)
+        self.final_layer_norm = nn.LayerNorm(width)
+        self.proj_out = nn.Linear(width, proj_size)
+        self.uncond_vector = nn.Parameter(torch.randn((1, 1, proj_size)))
+
+    def token(self, pixels: Tensor) -> Tensor:
+        """Normalised pictures `[b 3 s s]` -> CLIP's class token after its last norm, `[b 1 hidden]`: the bottleneck."""
+        pooled: Tensor = self.model(pixels).pooler_output
+        return pooled[:, None]
+
+    def project(self, token: Tensor) -> Tensor:
+        """`[b 1 hidden]` -> what the denoiser is told, `[b 1 d]`."""
+        out: Tensor = self.proj_out(self.final_layer_norm(self.mapper(token)))
+        return out
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Normalised pictures `[b 3 s s]` -> `[b 1 d]`."""
+        return self.project(self.token(pixels))
+
+    def inert(self) -> list[str]:
+        """Names of the parameters that one token makes inert: no gradient ever reaches them."""
+        return [name for name, _ in self.named_parameters() if ".attn1.to_q." in name or ".attn1.to_k." in name]
+
+
+def new_encoder(vision: nn.Module, proj_size: int, seed: int = 0) -> ExemplarEncoder:
+    """An encoder around a trained CLIP vision model; mapper, projection and learned vector are drawn from `seed`."""
+    with drawing(seed):
+        encoder = ExemplarEncoder(vision.config, proj_size)
+    encoder.model.load_state_dict(vision.state_dict())
+    return encoder
+
+
+def stored_name(name: str) -> str:
+    """A parameter's name in the published file: `model.vision_model.…`, whatever transformers calls it now."""
+    inner = name.removeprefix("model.")
+    return name if inner == name or inner.startswith("vision_model.") else f"model.vision_model.{inner}"
+
+
+def fit_encoder(stored: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """Stored tensors under an exemplar encoder's own names, with or without `vision_model.` in either."""
+    wanted = {stored_name(name): name for name in module.state_dict()}
+    return {wanted.get(stored_name(name), name): value for name, value in stored.items()
+            if not name.endswith("position_ids")}
+
+
+def encoder_config(module: ExemplarEncoder) -> dict[str, Any]:
+    """What `image_encoder/config.json` says."""
+    config = module.model.config
+    said = {key: getattr(config, key) for key in VISION_KEYS if hasattr(config, key)}
+    return {"architectures": ["PaintByExampleImageEncoder"], "model_type": "clip_vision_model", **said,
+            "projection_dim": module.proj_out.out_features, "proj_size": module.proj_out.out_features}
+
+
+def save_encoder(module: ExemplarEncoder, folder: Path) -> None:
+    """Write `config.json` and `model.safetensors` in the published layout, each beside and then renamed."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f".model.{os.getpid()}.part"
+    state = {stored_name(name): value.detach().cpu().contiguous() for name, value in module.state_dict().items()
+             if not name.endswith("position_ids")}
+    try:
+        save_file(state, str(beside), {"format": "pt"})
+        os.replace(beside, folder / "model.safetensors")
+    finally:
+        beside.unlink(missing_ok=True)
+    (folder / "config.json").write_text(json.dumps(encoder_config(module), indent=2) + "\n", encoding="utf-8")
+
+
+def preprocess_exemplar(image: Tensor, size: int, how: Preprocess = "crop", mean: Sequence[float] = CLIP_MEAN,
+                        std: Sequence[float] = CLIP_STD) -> Tensor:
+    """Pictures `[b h w 3]` in [0, 1] -> what CLIP sees, `[b 3 size size]`, normalised.
+
+    crop: the short side becomes `size`, then the middle is cut out, as diffusers' pipeline does (transformers'
+    CLIPImageProcessor). stretch: both sides become `size`, as the published training does. Bicubic, in 8 bits, by
+    Pillow, as both do.
+    """
+    rows = [_resized(row, size, how) for row in image]
+    pixels = torch.stack(rows).permute(0, 3, 1, 2).to(torch.float64) / 255
+    centre, spread = (torch.tensor(list(values), dtype=torch.float64)[:, None, None] for values in (mean, std))
+    return ((pixels - centre) / spread).to(image.dtype if image.dtype == torch.float64 else torch.float32)
+
+
+def _resized(row: Tensor, size: int, how: Preprocess) -> Tensor:
+    import numpy as np
+
+    levels = (row.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    picture = Image.fromarray(levels)
+    width, height = picture.size
+    if how == "stretch":
+        picture = picture.resize((size, size), Image.Resampling.BICUBIC)
+    else:
+        short, long = min(width, height), max(width, height)
+        along = int(size * long / short)
+        picture = picture.resize((size, along) if width <= height else (along, size), Image.Resampling.BICUBIC)
+        left, top = (picture.width - size) // 2, (picture.height - size) // 2
+        picture = picture.crop((left, top, left + size, top + size))
+    return torch.from_numpy(np.asarray(picture).copy())

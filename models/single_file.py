@@ -1,0 +1,209 @@
+"""One .safetensors file in the original layout of Stable Diffusion 1.x and 2.x, inpainting forms and Paint by Example.
+
+No configuration comes with such a file, and none is fetched: shapes tell it (the safetensors header is enough), and
+what shapes cannot tell (heads, the activation, scaling) is fixed for each family. The keys are renamed by diffusers'
+own conversion; only the tokenizer's vocabulary (1.5 MB) has to come from elsewhere.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from torch import nn
+
+from ..graph_runtime import ModelError
+from .checkpoint_metadata import schedule_of
+from .files import read_header, stamp_of
+from .folder import Weights
+from .hub_client import Wanted, download, listing
+from .layouts import UNET, VAE, infer, marks_in, text_prefix
+from .paint_by_example.original import ENCODER, rename_encoder
+
+PREFIXES: Mapping[str, str | tuple[str, ...]] = {"unet": UNET, "vae": VAE, "image_encoder": ENCODER}
+TOKENIZER = "openai/clip-vit-large-patch14"  # the vocabulary of every Stable Diffusion 1.x and 2.x
+TOKENIZER_FILES = ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]
+
+
+@dataclass(frozen=True)
+class SingleFile:
+    """A checkpoint file.
+
+    Attributes:
+        path: the file.
+        prediction: the prediction type, where the user gave it.
+        family: what kind of model is wanted.
+    """
+
+    path: Path
+    prediction: str | None = None
+    family: str = "stable_diffusion"
+
+    known = True
+
+    @classmethod
+    def read(cls, path: Path, prediction: str | None, family: str = "stable_diffusion") -> "SingleFile":
+        """The file, if its keys are those of a Stable Diffusion 1.x or 2.x, or of a Paint-by-Example checkpoint.
+
+        Raises:
+            ModelError: it is another kind of file; the message says which, where that can be seen.
+        """
+        origin = cls(path, prediction, family)
+        origin._configs()
+        return origin
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    @property
+    def pad_token(self) -> str | None:
+        """OpenCLIP pads prompts with `!`."""
+        return "!" if text_prefix(read_header(self.path)) == "cond_stage_model.model." else None
+
+    def _configs(self) -> Mapping[str, Mapping[str, Any]]:
+        found = infer(read_header(self.path), self.name, self.prediction, self.family)
+        own = schedule_of(self.path)
+        if (scale := own.pop("scaling_factor", None)) is not None:
+            found["vae"]["scaling_factor"] = scale
+        found["scheduler"] |= own
+        return found
+
+    def notes(self) -> list[str]:
+        """What the file says or holds and nobody uses."""
+        marks = marks_in(read_header(self.path), self.name, self.family)
+        notes = list(marks.notes)
+        if self.prediction is not None and marks.prediction not in (None, self.prediction):
+            notes.append(f"it says that it predicts {marks.prediction} (prediction is set to {self.prediction})")
+        return notes
+
+    def config(self, part: str) -> Mapping[str, Any]:
+        """What the part's configuration would say, from the shapes of its weights."""
+        return MappingProxyType(dict(self._configs()[part]))
+
+    def stamp(self, part: str) -> str:
+        """State of the file, and of the tokenizer's where it is here already."""
+        if part == "tokenizer":
+            folder = self._local_tokenizer()
+            return TOKENIZER if folder is None else stamp_of(sorted(filter(Path.is_file, folder.glob("*"))))
+        return stamp_of([self.path]) + (self.prediction or "" if part == "scheduler" else "")
+
+    def weights(self, part: str) -> Weights:
+        """The file, and the prefix of the part's keys in it."""
+        prefix = PREFIXES.get(part) or text_prefix(read_header(self.path))
+        return Weights(self.path.parent, None, (self.path,), prefix)
+
+    def stored(self, part: str) -> dict[str, Any]:
+        """The tensors of the exemplar encoder, under their names in the diffusers layout."""
+        from safetensors import safe_open
+
+        assert part == "image_encoder"
+        with safe_open(str(self.path), framework="pt") as file:
+            return rename_encoder({key: file.get_tensor(key) for key in file.keys()  # noqa: SIM118
+                                   if key.startswith(ENCODER)})
+
+    def layer_sizes(self, part: str) -> dict[str, list[int]]:
+        """Shapes of the weights of the UNet's linear and convolution layers, by their names in diffusers."""
+        import torch
+
+        assert part == "unet"
+        shapes = {key: torch.empty(entry["shape"], device="meta") for key, entry in read_header(self.path).items()
+                  if key.startswith(UNET)}
+        renamed = _rename(part, shapes, None, self.config(part))
+        return {key.removesuffix(".weight"): list(value.shape) for key, value in renamed.items()
+                if key.endswith(".weight") and value.ndim in (2, 4)}
+
+    def convert(self, part: str, loader: Any) -> nn.Module:
+        """The part as a module of diffusers or transformers.
+
+        Raises:
+            ModelError: keys are missing or left over.
+        """
+        from accelerate import init_empty_weights
+        from safetensors import safe_open
+
+        prefix = self.weights(part).prefix
+        with safe_open(str(self.path), framework="pt") as file:
+            stored = {key: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
+        with init_empty_weights(include_buffers=False):
+            module: nn.Module = _build(part, loader, self.config(part))
+        renamed = _rename(part, stored, module, self.config(part))
+        wanted = set(module.state_dict())
+        renamed = {key: value for key, value in renamed.items() if not key.endswith("position_ids")}
+        missing = sorted(key for key in wanted - set(renamed) if not key.endswith("position_ids"))
+        if missing or set(renamed) - wanted:
+            odd = missing or sorted(set(renamed) - wanted)
+            what = "missing" if missing else "left over"
+            raise ModelError(None, found=f"{self.name}: {len(odd)} weights of the {part} {what}, e.g. {odd[0]}",
+                             expected="a whole Stable Diffusion 1.x or 2.x checkpoint",
+                             fix="download the file again, or convert it to a diffusers folder")
+        module.load_state_dict(renamed, strict=False, assign=True)
+        return module
+
+    def tokenizer_folder(self) -> Path:
+        """A folder with CLIP's vocabulary: `tokenizer` beside the file, the hub's cache, or the hub.
+
+        Raises:
+            ModelError: it is nowhere, and the network is not to be used or fails.
+        """
+        folder = self._local_tokenizer()
+        if folder is not None:
+            return folder
+        wanted = Wanted(TOKENIZER, None, "tokenizer")
+        try:
+            found = listing(wanted)
+            return download(wanted, [name for name in found.names if name in TOKENIZER_FILES], found.sizes)
+        except ModelError as error:
+            raise ModelError(
+                "source", expected="CLIP's vocabulary",
+                found=f"no tokenizer for {self.name}: none in {self.path.parent / 'tokenizer'}; {error.found}",
+                fix=f"put the files of {TOKENIZER} (vocab.json, merges.txt) into a folder `tokenizer` beside the file; "
+                    f"or {error.fix}") from error
+
+    def fetch_tokenizer(self) -> bool:
+        """Bring the vocabulary to this machine; True if that took a download."""
+        if self._local_tokenizer() is not None:
+            return False
+        self.tokenizer_folder()
+        return True
+
+    def _local_tokenizer(self) -> Path | None:
+        beside = self.path.parent / "tokenizer"
+        if (beside / "vocab.json").is_file():
+            return beside
+        from huggingface_hub import snapshot_download
+
+        try:
+            cached = Path(snapshot_download(TOKENIZER, allow_patterns=TOKENIZER_FILES, local_files_only=True))
+        except (OSError, ValueError):
+            return None
+        return cached if (cached / "vocab.json").is_file() else None
+
+
+def _build(part: str, loader: Any, config: Mapping[str, Any]) -> Any:
+    if part != "text_encoder":
+        return loader.from_config(dict(config))
+    return loader(loader.config_class(**{key: value for key, value in config.items() if key != "architectures"}))
+
+
+def _rename(part: str, stored: dict[str, Any], module: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Original keys to those of the libraries, by diffusers' own tables."""
+    from diffusers.loaders import single_file_utils as tables
+
+    if part == "unet":
+        return dict(tables.convert_ldm_unet_checkpoint(stored, dict(config)))
+    if part == "vae":
+        return dict(tables.convert_ldm_vae_checkpoint(stored, dict(config)))
+    prefix = text_prefix(stored)
+    if prefix == "cond_stage_model.model.":  # the last layer is not used: Stable Diffusion 2 reads the one before
+        last = f"{prefix}transformer.resblocks.{config['num_hidden_layers']}."
+        kept = {key: value for key, value in stored.items() if not key.startswith(last)
+                and key.removeprefix(prefix) not in ("logit_scale", "text_projection", "attn_mask")}
+        renamed = tables.convert_open_clip_checkpoint(module, kept, prefix=prefix)
+    else:
+        renamed = {key.removeprefix(prefix): value for key, value in stored.items()}
+    if not any(key.startswith("text_model.") for key in module.state_dict()):
+        renamed = {key.removeprefix("text_model."): value for key, value in renamed.items()}
+    return dict(renamed)

@@ -1,0 +1,93 @@
+"""Tensors in safetensors files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from ..graph_runtime import BadInput
+from ..graph_runtime.core.errors import clean
+from ..graph_runtime.core.tensors import owned
+from .known_keys import name_unheard
+
+OTHERS = "latent_format_version"  # how another host marks its own latents, which are not scaled
+
+
+def read_tensors(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor]:
+    """Those of `keys` that a safetensors file holds.
+
+    Raises:
+        BadInput: there is no such file, or it is not safetensors, or a tensor is not floating point.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise BadInput(port, found=f"{path}, which is not a file", expected="a .safetensors file",
+                       fix="check the path, or run the workflow that writes it first")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            there = set(file.keys())
+            tensors = {key: owned(file.get_tensor(key)) for key in keys if key in there}
+    except (SafetensorError, OSError) as error:
+        raise unreadable(path, port, error) from error
+    _name_left(path.name, there, keys)
+    for key, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise not_floating(key, port, str(tensor.dtype).removeprefix("torch."))
+    return tensors
+
+
+def _name_left(name: str, there: set[str], keys: Sequence[str]) -> None:
+    """Name what a file holds beside `keys`; a latent and noise may share a file."""
+    left = sorted(there - set(keys) - {"latent", "z_T", "noises", "posterior_noise"})
+    notes = [f"{key} (other programs do not multiply latents by the VAE's scaling factor, inlay does: multiply "
+             "them, or use that program's own nodes)" for key in left if key.startswith(OTHERS)]
+    others = [clean(key)[:60] for key in left if not key.startswith(OTHERS)]
+    if others:
+        notes.append(f"its tensors {', '.join(others[:6])}{' …' * (len(others) > 6)} (no setting names them)")
+    name_unheard(name, notes)
+
+
+def tensor_shapes(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor] | None:
+    """Those of `keys` that a file holds, as tensors without values, from its header; None where it is yet to be made.
+
+    Raises:
+        BadInput: it is not safetensors, or a tensor is not floating point.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            there = set(file.keys())
+            found = {key: file.get_slice(key) for key in keys if key in there}
+            kinds = {key: (piece.get_shape(), piece.get_dtype()) for key, piece in found.items()}
+    except (SafetensorError, OSError) as error:
+        raise unreadable(path, port, error) from error
+    _name_left(path.name, there, keys)
+    for key, (_, kind) in kinds.items():
+        if not kind.startswith(("F", "BF")):
+            raise not_floating(key, port, kind)
+    return {key: torch.empty(shape, device="meta") for key, (shape, _) in kinds.items()}
+
+
+def unreadable(path: Path, port: str, error: Exception) -> BadInput:
+    """A file that is not safetensors."""
+    return BadInput(port, found=f"{path.name}, which cannot be read as safetensors ({error})",
+                    expected="a whole .safetensors file", fix="write it again with latent.save")
+
+
+def not_floating(key: str, port: str, kind: str) -> BadInput:
+    """A tensor of whole numbers."""
+    return BadInput(port, found=f"{key!r} of type {kind}", expected="floating point numbers",
+                    fix="save the tensor as float32")
+
+
+def keys_of(path: Path) -> list[str]:
+    """The names of the tensors in a safetensors file that is known to be whole."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="pt") as file:
+        return sorted(file.keys())

@@ -1,0 +1,144 @@
+"""CLIP's text model and its tokenizer, as one description."""
+
+import threading
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ..graph_runtime import ModelError
+from ..graph_runtime.core.values import to_host
+from .configs import MAX_WIDTH
+from .precision import DType
+from .stable_diffusion import Part
+from .weights import fill, fit_names, read_stored
+
+
+class _WideMask(TorchFunctionMode):
+    """Lets transformers 4 mask a float64 encoder: it fills float32 with the least number of float64, and fails."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        wide = {"dtype": torch.float64} if func is torch.full else {}
+        return func(*args, **{**wide, **(kwargs or {})})
+
+
+class TextModule(nn.Module):
+    """A tokenizer and its text encoder, leased together."""
+
+    def __init__(self, tokenizer: Any, encoder: nn.Module):
+        super().__init__()
+        self.tokenizer, self.encoder = tokenizer, encoder
+
+    def read(self, tokens: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """The last hidden state `[b n d]` of tokens `[b n]`, after the final layer norm."""
+        double = next(self.encoder.parameters()).dtype == torch.float64
+        with _WideMask() if double else nullcontext():
+            found: Tensor = self.encoder(tokens, attention_mask=attention_mask)[0]
+        return found
+
+
+@dataclass(frozen=True)
+class TextEncoderPart(Part):
+    """A CLIP tokenizer and its text encoder."""
+
+    part = "text_encoder"
+    noun = "text encoder"
+    facts = ("hidden_size", "max_tokens", "vocabulary")
+    tokenizer_stamp: str = ""
+
+    @classmethod
+    def describe(cls, origin: Any, dtype: DType = "auto") -> Any:
+        """The description, the tokenizer's files included."""
+        if not origin.known:
+            return cls(origin, dtype)
+        described = cls(origin, dtype, origin.stamp("text_encoder") + origin.stamp("tokenizer"))
+        described.check()
+        return described
+
+    def fetch(self) -> bool:
+        """Download what is not here yet, the tokenizer of a single file included."""
+        return super().fetch() | (self.origin.fetch_tokenizer() if hasattr(self.origin, "fetch_tokenizer") else False)
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of an embedding."""
+        return self.settings.whole("hidden_size", 512, 1, MAX_WIDTH)
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a prompt, start and end included."""
+        return self.settings.whole("max_position_embeddings", 77, 3, MAX_WIDTH)
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that have an embedding."""
+        return self.settings.whole("vocab_size", 49408, 1, 10**7)
+
+    def check(self) -> None:
+        """Only CLIP text models."""
+        kinds = self.settings.texts("architectures", ("CLIPTextModel",))
+        if kinds[0] != "CLIPTextModel":
+            raise ModelError("source", found=f"a {kinds[0]} as the text encoder of {self.origin.name}",
+                             expected="a CLIPTextModel", fix="use a Stable Diffusion 1.x or 2.x model")
+        super().check()
+
+    def _read(self) -> nn.Module:
+        from accelerate import init_empty_weights
+        from transformers import CLIPTextConfig, CLIPTextModel
+
+        tokenizer = self.read_tokenizer()
+        if hasattr(self.origin, "convert"):
+            return TextModule(tokenizer, self.origin.convert(self.part, CLIPTextModel))
+        weights = self.origin.weights(self.part)
+        config = CLIPTextConfig.from_pretrained(str(weights.folder), local_files_only=True)
+        with init_empty_weights(include_buffers=False):
+            encoder = CLIPTextModel(config)
+        return TextModule(tokenizer, fill(encoder, fit_names(read_stored(weights.files), encoder, "text_model."),
+                                          self.label))
+
+    def read_tokenizer(self) -> Any:
+        """The CLIP tokenizer; it must not know more tokens than the encoder has embeddings."""
+        from transformers import CLIPTokenizer
+
+        folder = self.origin.tokenizer_folder()
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+        if getattr(self.origin, "pad_token", None):
+            tokenizer.pad_token = self.origin.pad_token
+        if len(tokenizer) > self.vocabulary:
+            raise ModelError(None, found=f"a tokenizer of {len(tokenizer)} tokens with an encoder of {self.vocabulary}",
+                             expected="a tokenizer and an encoder of one model", fix="download the model again")
+        return tokenizer
+
+
+_TOKENIZING = threading.Lock()  # its first call may still take off what its own file set
+
+
+def encode_text(module: TextModule, text: str) -> tuple[Tensor, tuple[int, ...], str]:
+    """CLIP embeddings of a text, `[1 n d]` on the CPU, its tokens, and what of it was cut off at the last token.
+
+    As Stable Diffusion uses them: padded to the encoder's length, last hidden state after its final layer norm.
+    """
+    encoder: Any = module.encoder
+    length = min(module.tokenizer.model_max_length, encoder.config.max_position_embeddings)
+    ids, rest = tokenize(module.tokenizer, text, length)
+    device = next(encoder.parameters()).device
+    padded = (*ids, *[module.tokenizer.pad_token_id] * (length - len(ids)))
+    tokens = torch.tensor([padded], device=device)
+    seen = torch.arange(length, device=device)[None] < len(ids)
+    attention_mask = seen.long() if getattr(encoder.config, "use_attention_mask", False) else None
+    return to_host(module.read(tokens, attention_mask)), padded, rest
+
+
+def tokenize(tokenizer: Any, text: str, length: int) -> tuple[list[int], str]:
+    """At most `length` tokens of a text, start and end included, unpadded; and the words that were cut off.
+
+    Asked to pad or truncate, a tokenizer changes itself, and other threads with it: it is asked for neither.
+    """
+    with _TOKENIZING:
+        ids = list(tokenizer(text, padding=False, truncation=False, verbose=False).input_ids)
+        if len(ids) <= length:
+            return ids, ""
+        return [*ids[:length - 1], ids[-1]], tokenizer.decode(ids[length - 1:-1]).strip()

@@ -1,0 +1,226 @@
+"""A result depends on the weights, never on where their file put them: every way of loading, at several offsets."""
+
+import gc
+import json
+import shutil
+import struct
+import sys
+from functools import cache, partial
+from pathlib import Path
+
+import pytest
+import torch
+from inlay.graph_runtime.core.cache import DiskCache
+from inlay.graph_runtime.core.tensors import own_weights, owned
+from inlay.models.tensor_files import read_tensors
+from inlay.nodes.model import exemplar_encoder, paint_by_example, pixel_diffusion, stable_diffusion
+from inlay.nodes.model_captioner import captioner
+from inlay.nodes.model_clip import clip
+from inlay.nodes.model_detector import detector
+from inlay.nodes.model_dino import dino
+from inlay.nodes.model_lora import lora
+from safetensors.torch import load_file, save_file
+from test_model_single_file import original_unet, original_vae
+from torch import nn
+
+OFFSETS = (4, 36)
+
+
+def shift(path, offset):
+    """Write the file again, its header padded with spaces so that the first tensor begins at `offset` mod 64."""
+    raw = path.read_bytes()
+    (length,) = struct.unpack("<Q", raw[:8])
+    header = raw[8:8 + length].rstrip(b" ")
+    header += b" " * ((offset - 8 - len(header)) % 64)
+    path.write_bytes(struct.pack("<Q", len(header)) + header + raw[8 + length:])
+    assert (8 + len(header)) % 64 == offset
+
+
+def single_file(tiny):
+    """A Stable Diffusion folder as one file in the original layout, its tokenizer beside."""
+    folder = tiny.stable_diffusion(
+        unet={"block_out_channels": (32, 64), "norm_num_groups": 32, "cross_attention_dim": 64, "layers_per_block": 2,
+              "attention_head_dim": 8}, text={"hidden_size": 64, "num_attention_heads": 1},
+        vae={"levels": 3, "block_out_channels": (32, 32, 64), "norm_num_groups": 32})
+    text = load_file(folder / "text_encoder" / "model.safetensors")
+    state = original_unet(load_file(folder / "unet" / "diffusion_pytorch_model.safetensors"), 2, (True, False))
+    state |= original_vae(load_file(folder / "vae" / "diffusion_pytorch_model.safetensors"), 3)
+    state |= {f"cond_stage_model.transformer.text_model.{key.removeprefix('text_model.')}": value
+              for key, value in text.items()}
+    alone = tiny.root / "single"
+    shutil.copytree(folder / "tokenizer", alone / "tokenizer")
+    save_file({key: value.contiguous().clone() for key, value in state.items()}, alone / "model.safetensors")
+    return alone
+
+
+def transformers_model(tiny, kind):
+    """A small CLIP, DINO or BLIP as transformers writes it."""
+    from transformers import (
+        BertTokenizer,
+        BlipConfig,
+        BlipForConditionalGeneration,
+        CLIPConfig,
+        CLIPModel,
+        ViTConfig,
+        ViTModel,
+    )
+
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    seeing = {**small, "image_size": 16, "patch_size": 8}
+    folder = tiny.root / kind
+    if kind == "dino":
+        ViTModel(ViTConfig(**seeing)).save_pretrained(folder)
+    elif kind == "clip":
+        reading = {**small, "vocab_size": 64, "max_position_embeddings": 12}
+        CLIPModel(CLIPConfig(text_config=reading, vision_config=seeing, projection_dim=8)).save_pretrained(folder)
+        tiny.save_tokenizer(folder)
+    else:
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "a", "room"]
+        BlipForConditionalGeneration(BlipConfig(
+            vision_config=seeing, projection_dim=8, text_config={
+                **small, "encoder_hidden_size": 16, "vocab_size": len(words), "bos_token_id": 5, "eos_token_id": 3,
+                "sep_token_id": 3, "pad_token_id": 0})).save_pretrained(folder)
+        (folder / "vocab.txt").write_text("\n".join(words))
+        BertTokenizer(str(folder / "vocab.txt"), additional_special_tokens=["[DEC]"]).save_pretrained(folder)
+    return folder
+
+
+def denoised(unet):
+    sample = torch.linspace(-1, 1, unet.config.in_channels * 64).reshape(1, -1, 8, 8)
+    width = getattr(unet.config, "cross_attention_dim", None)
+    told = () if width is None else (torch.linspace(-1, 1, 3 * width).reshape(1, 3, width),)
+    return unet(sample, 500, *told)[0]
+
+
+def pixels(side=16):
+    return torch.linspace(-1, 1, 3 * side * side).reshape(1, 3, side, side)
+
+
+def encoded(vae):
+    return vae.encode(pixels())[0].mean
+
+
+def read(module):
+    return module.encoder(torch.arange(12)[None])[0]
+
+
+MAKERS = {"sd": lambda tiny: tiny.stable_diffusion(), "pixel": lambda tiny: tiny.pixel(), "file": single_file,
+          "pbe": lambda tiny: tiny.paint_by_example(), "detr": lambda tiny: tiny.detector(),
+          **{kind: partial(transformers_model, kind=kind) for kind in ("clip", "dino", "captioner")}}
+#: way of loading → (whose folder, its description, an output of its module)
+WAYS = {
+    "unet": ("sd", lambda at: stable_diffusion(str(at)).denoiser, denoised),
+    "vae": ("sd", lambda at: stable_diffusion(str(at)).vae, encoded),
+    "text": ("sd", lambda at: stable_diffusion(str(at)).text_encoder, read),
+    "pixel": ("pixel", lambda at: pixel_diffusion(str(at)).denoiser, denoised),
+    "exemplar": ("pbe", lambda at: paint_by_example(str(at)).exemplar_encoder, lambda module: module(pixels())),
+    "new_exemplar": ("clip", lambda at: exemplar_encoder(str(at)).exemplar_encoder, lambda module: module(pixels())),
+    "one_file_unet": ("file", lambda at: stable_diffusion(str(at / "model.safetensors")).denoiser, denoised),
+    "one_file_vae": ("file", lambda at: stable_diffusion(str(at / "model.safetensors")).vae, encoded),
+    "one_file_text": ("file", lambda at: stable_diffusion(str(at / "model.safetensors")).text_encoder, read),
+    "detector": ("detr", lambda at: detector(str(at)).detector, lambda module: module(pixels(64)).logits),
+    "clip": ("clip", lambda at: clip(str(at)).clip, lambda module: module.pictures(pixels())),
+    "dino": ("dino", lambda at: dino(str(at)).dino, lambda module: module.pictures(pixels())),
+    "captioner": ("captioner", lambda at: captioner(str(at)).captioner,
+                  lambda module: module.model.vision_model(pixels()).pooler_output),
+}
+
+
+@pytest.fixture(scope="module")
+def folder_of(tmp_path_factory, tiny_at):
+    """A model's folder by maker, made once."""
+    return cache(lambda maker: MAKERS[maker](tiny_at(tmp_path_factory.mktemp(maker))))
+
+
+def mapped_files():
+    gc.collect()
+    return Path("/proc/self/maps").read_text() if sys.platform == "linux" else ""
+
+
+def require_owned(tensors):
+    for name, value in tensors:
+        assert value.data_ptr() % 64 == 0, name
+        assert value.untyped_storage().resizable(), f"{name} lies in memory that torch did not allocate"
+
+
+@pytest.mark.floor
+@pytest.mark.parametrize("way", WAYS)
+def test_weights_lie_alike_wherever_their_file_put_them(folder_of, way):
+    maker, describe, use = WAYS[way]
+    folder, seen = folder_of(maker), []
+    for offset in OFFSETS:
+        for path in folder.rglob("*.safetensors"):
+            shift(path, offset)
+        module = describe(folder).load("cpu")
+        require_owned([*module.named_parameters(), *module.named_buffers()])
+        assert str(folder) not in mapped_files()
+        with torch.no_grad():
+            seen.append((use(module), module.state_dict()))
+    for output, state in seen[1:]:
+        assert torch.equal(output, seen[0][0])
+        assert state.keys() == seen[0][1].keys()
+        assert all(torch.equal(value, seen[0][1][name]) for name, value in state.items())
+
+
+@pytest.mark.floor
+def test_a_lora_lies_alike_wherever_its_file_put_it(folder_of, tmp_path):
+    base = stable_diffusion(str(folder_of("sd"))).denoiser
+    layer, rank = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", 3
+    torch.manual_seed(0)
+    path = tmp_path / "a.safetensors"
+    save_file({f"unet.{layer}.lora_A.weight": torch.randn(rank, 16),
+               f"unet.{layer}.lora_B.weight": torch.randn(16, rank)}, path)
+    seen = []
+    for offset in OFFSETS:
+        shift(path, offset)
+        module = lora(base, source=str(path)).denoiser.load("cpu")
+        require_owned([*module.named_parameters(), *module.named_buffers()])
+        assert str(path) not in mapped_files()
+        with torch.no_grad():
+            seen.append(denoised(module))
+    assert not torch.equal(seen[0], denoised(base.load("cpu")))
+    assert all(torch.equal(value, seen[0]) for value in seen)
+
+
+@pytest.mark.parametrize("offset", range(0, 64, 4))
+def test_tensors_read_from_a_file_are_torchs_own(tmp_path, offset):
+    path = tmp_path / "latent.safetensors"
+    values = {"latent": torch.randn(1, 4, 5, 3), "noises": torch.randn(2, 1, 4, 5, 3)}
+    save_file(values, path)
+    shift(path, offset)
+    found = read_tensors(path, list(values), "path")
+    require_owned(found.items())
+    assert all(torch.equal(found[name], value) for name, value in values.items())
+    assert str(path) not in mapped_files()
+
+
+def test_results_kept_on_disk_are_torchs_own(tmp_path):
+    store = DiskCache(tmp_path, "here")
+    values = tuple(torch.randn(size) for size in (1, 3, 17, 50))
+    store.put(b"key", list("abcd"), values)
+    found = store.get(b"key", list("abcd"))
+    assert found is not None
+    require_owned(zip("abcd", found, strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(found, values, strict=True))
+
+
+def test_what_lies_well_is_not_copied_and_what_is_one_stays_one():
+    mine = torch.randn(8, 8).t()
+    assert owned(mine) is mine
+    strange = torch.frombuffer(bytearray(4 * 65), dtype=torch.float32)[1:].view(8, 8).t()
+    assert owned(strange).stride() == strange.stride()
+    module = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False))
+    for layer in module:
+        layer.weight.data = strange
+    module[0].to(torch.float32)
+    own_weights(module)
+    assert module[0].weight.data_ptr() == module[1].weight.data_ptr() != strange.data_ptr()
+
+
+def test_padding_a_header_changes_nothing_else(tmp_path):
+    path = tmp_path / "a.safetensors"
+    save_file({"a": torch.arange(6.0)}, path, {"about": json.dumps({"x": 1})})
+    for offset in range(64):
+        shift(path, offset)
+    assert torch.equal(owned(load_file(path)["a"]), torch.arange(6.0))
