@@ -47,6 +47,10 @@ ROOMS = (
     "models",
     "models.lora",
     "models.paint_by_example",
+    "methods",
+    "methods.attention",
+    "methods.inversion",
+    "methods.sampling",
     "nodes",
 )
 

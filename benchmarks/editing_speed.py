@@ -26,11 +26,11 @@ from inlay.dollhouse.samples import DOG
 from inlay.dollhouse.world import caption, draw
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.cache import DiskCache
+from inlay.methods.attention.controls import Balanced, steps_until
+from inlay.methods.inversion.tuning import Tuned
+from inlay.methods.sampling.ddim import Move
+from inlay.methods.sampling.loop import Chain, Guidance
 from inlay.nodes import attention, condition, embed, invert, latent, model, noise, sample, schedule
-from inlay.nodes._controls import Balanced, steps_until
-from inlay.nodes._inversion import Tuned
-from inlay.nodes._sampling import Chain, Guidance
-from inlay.nodes._schedule import Move
 from naive_editing import NAIVE_ROWS, MappedProcessor, NaiveProcessor, naive_edit
 
 SD15 = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}

@@ -22,9 +22,9 @@ from editing_tasks import KINDS, Pair, pairs, picture, pixels, score
 from inlay.dollhouse import judge
 from inlay.dollhouse.world import draw
 from inlay.graph_runtime import Context
+from inlay.methods.attention.gather import aligned
+from inlay.methods.conditioning import Conditioning
 from inlay.nodes import attention, condition, embed, invert, latent, model, noise, sample, schedule
-from inlay.nodes._attention import aligned
-from inlay.nodes._condition import Conditioning
 
 Setting = dict[str, Any]
 STEPS, BATCH = 50, 10

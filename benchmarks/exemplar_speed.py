@@ -17,8 +17,8 @@ import torch
 from diffusers import PNDMScheduler, UNet2DConditionModel
 from diffusers.pipelines.deprecated.paint_by_example.pipeline_paint_by_example import PaintByExamplePipeline
 from inlay.graph_runtime import Context
+from inlay.methods.attention.single_token import collapsed
 from inlay.nodes import condition, model, noise, sample, schedule
-from inlay.nodes._collapse import collapsed
 from PIL import Image
 from torch import nn
 from transformers import CLIPImageProcessor

@@ -18,14 +18,14 @@ from exemplar_tasks import Task, copied, judge_fills, make_task, pasted, pil, ri
 from inlay.dollhouse.evaluate import wilson
 from inlay.dollhouse.judge import load as load_judge
 from inlay.graph_runtime import Context
+from inlay.methods.latents import decode_latent, encode_picture
+from inlay.methods.sampling.constraints import NullSpace
+from inlay.methods.sampling.ddim import ddim
+from inlay.methods.sampling.loop import Guidance, denoise
+from inlay.methods.sampling.noise import gaussian
 from inlay.models.noise_levels import noise_levels
 from inlay.models.paint_by_example.encoder import preprocess_exemplar
 from inlay.models.text_encoder import encode_text
-from inlay.nodes._constraints import NullSpace
-from inlay.nodes._latents import decode_latent, encode_picture
-from inlay.nodes._noise import gaussian
-from inlay.nodes._sampling import Guidance, denoise
-from inlay.nodes._schedule import ddim
 from inlay.pictures.sheet import draw_sheet
 from torch import Tensor
 from torch.nn import functional as F

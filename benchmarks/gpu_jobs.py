@@ -20,8 +20,8 @@ from gpu_shapes import Shape, random_model, text_embeddings
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.events import Event, NodeProgress, Warned
 from inlay.graph_runtime.core.models import ModelManager
+from inlay.methods.conditioning import Conditioning
 from inlay.nodes import attention, condition, constraint, embed, invert, latent, noise, sample, schedule
-from inlay.nodes._condition import Conditioning
 from inlay.nodes.subject import photos
 from inlay.nodes.train_subject import subject_lora
 from PIL import Image

@@ -25,8 +25,8 @@ import numpy as np
 import torch
 from holes import SIZE, Picture, Plane, Task, edge_jumps, harmonic, interval, make_task, mean_colour
 from inlay.graph_runtime import Context
+from inlay.methods.sampling.noise import GaussianNoise, Noise, NoiseStream
 from inlay.nodes import condition, constraint, image, latent, mask, model, sample, schedule
-from inlay.nodes._noise import GaussianNoise, Noise, NoiseStream
 from inlay.pictures.sheet import draw_label
 from PIL import Image as Pil
 from torch import Tensor

@@ -20,8 +20,8 @@ import torch
 from editing_tasks import Pair, pairs, pixels
 from inlay.dollhouse.world import draw
 from inlay.graph_runtime import Context
+from inlay.methods.conditioning import Conditioning
 from inlay.nodes import condition, invert, latent, model, schedule
-from inlay.nodes._condition import Conditioning
 
 STEPS, SCALE, BATCH = 50, 7.5, 10
 #: (name, node, learning rate, numbers of iterations): at the published rate, and at one that suits this model.

@@ -18,16 +18,16 @@ from ..graph_runtime import BadInput, Context
 from ..graph_runtime.core.context import safe_prefix
 from ..graph_runtime.core.files import share
 from ..graph_runtime.core.quiet import quiet
+from ..methods.latents import decode_latent
+from ..methods.sampling.ddim import ddim
+from ..methods.sampling.loop import Guidance, denoise
+from ..methods.sampling.noise import gaussian
 from ..models.folder import ModelFolder
 from ..models.noise_levels import noise_levels
 from ..models.paint_by_example.encoder import save_encoder
 from ..pictures.sheet import draw_sheet
 from ._exemplar_examples import Source, collate, encode
 from ._exemplar_training import ExemplarDenoiser, averaged
-from ._latents import decode_latent
-from ._noise import gaussian
-from ._sampling import Guidance, denoise
-from ._schedule import ddim
 from ._trainer import CHECKPOINT, Trainer, TrainingFailed
 from ._workers import Workers
 

@@ -10,11 +10,11 @@ from typing import Any
 from torch import Tensor
 
 from ..graph_runtime import BadInput
+from ..methods.sampling.noise import GivenNoise
 from ..models.roles import require_vae
 from ..models.tensor_files import keys_of, tensor_shapes
 from ..pictures.require import require_image
 from ._facts import described, shaped
-from ._noise import GivenNoise
 from ._tensors import require_latent
 
 Known = Mapping[str, Any]

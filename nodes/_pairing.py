@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..graph_runtime import BadInput
-from ._condition import ConditioningFacts
+from ..methods.conditioning import ConditioningFacts
 
 
 def require_pair(denoiser: Any, conditioning: ConditioningFacts | None) -> None:

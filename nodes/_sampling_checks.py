@@ -7,10 +7,10 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.values import same_values
-from ._condition import Conditioning as Told
-from ._constraints import Constraint, spread
-from ._inversion import trajectory_key
-from ._noise import GaussianNoise, GivenNoise
+from ..methods.conditioning import Conditioning as Told
+from ..methods.inversion.tuning import trajectory_key
+from ..methods.sampling.constraints import Constraint, spread
+from ..methods.sampling.noise import GaussianNoise, GivenNoise
 
 
 def first_step(steps: int, strength: float) -> int:

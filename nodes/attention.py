@@ -6,10 +6,10 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, node
 from ..graph_runtime.core.values import describe, same_values
-from ._condition import Conditioning as Told
-from ._controls import Balanced, MutualSelf, PromptToPrompt
+from ..methods.attention.controls import Balanced, MutualSelf, PromptToPrompt
+from ..methods.conditioning import Conditioning as Told
+from ..methods.inversion.tuning import Tuned
 from ._facts import rehearse
-from ._inversion import Tuned
 from ._ports import Attention, Conditioning, Tuning
 
 Share = Annotated[float, Field(ge=0, le=1)]

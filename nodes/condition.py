@@ -13,19 +13,19 @@ from ..graph_runtime import BadInput, Context, node
 from ..graph_runtime.core.errors import shorten
 from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.values import describe, has_fact, plain_mode, require_finite, to_host
+from ..methods.conditioning import Conditioning as Told
+from ..methods.conditioning import inpaint_channels
+from ..methods.latents import encode_picture
 from ..models.embedded import unknown_words
 from ..models.paint_by_example.encoder import Preprocess, preprocess_exemplar
 from ..models.prompt import Prompt, Syntax, encode_prompt, own_words, read_prompt
 from ..models.roles import require_vae
 from ..pictures.masks import each_with_mask
 from ..pictures.require import require_image, require_mask
-from ._condition import Conditioning as Told
-from ._condition import inpaint_channels
 from ._condition_checks import exemplar as check_exemplar
 from ._condition_checks import inpaint as check_inpaint
 from ._condition_checks import require_cells, require_posterior, require_rest, require_unicode, told, unseen
 from ._facts import described
-from ._latents import encode_picture
 from ._ports import Conditioning, ExemplarEncoder, Image, Mask, Noise, Text, TextEncoder, Vae
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from ..graph_runtime import node
-from ._constraints import Blended, NullSpace
+from ..methods.sampling.constraints import Blended, NullSpace
 from ._facts import rehearse
 from ._ports import Constraint, Latent, LatentMask
 from ._tensors import require_latent, require_latent_mask

@@ -12,19 +12,19 @@ from ..graph_runtime import BadInput, Context, code_digest, node
 from ..graph_runtime.core.kept_tensors import content_key, kept
 from ..graph_runtime.core.memory import retried
 from ..graph_runtime.core.values import describe, plain_mode, to_host
+from ..methods.conditioning import Conditioning as Told
+from ..methods.conditioning import ConditioningFacts
+from ..methods.inversion.tuning import Trajectory as Path
+from ..methods.inversion.tuning import Tuned, TuningRecipe, invert_ddim, trajectory_key, tune
+from ..methods.sampling.constraints import spread
+from ..methods.sampling.ddim import DdimSchedule
+from ..methods.sampling.unet import as_model, not_finite
 from ..models.roles import require_denoiser
-from ._condition import Conditioning as Told
-from ._condition import ConditioningFacts
-from ._constraints import spread
 from ._facts import shaped
-from ._inversion import Trajectory as Path
-from ._inversion import Tuned, TuningRecipe, invert_ddim, trajectory_key, tune
 from ._pairing import require_pair
 from ._ports import Conditioning, Denoiser, Latent, Schedule, Text, Trajectory, Tuning
 from ._sampling_checks import require_shapes
-from ._schedule import DdimSchedule
 from ._tensors import require_latent
-from ._unet import as_model, not_finite
 
 Scale = Annotated[float, Field(ge=0, le=100)]
 Rate = Annotated[float, Field(gt=0, le=10)]

@@ -11,6 +11,7 @@ import torch
 from ..graph_runtime import Context, ReadPath, node
 from ..graph_runtime.core.files import share
 from ..graph_runtime.core.values import plain, plain_mode, require_finite, to_host
+from ..methods.latents import Tiling, decode_latent, encode_picture, remedy, tiled
 from ..models.roles import require_vae
 from ..models.tensor_files import read_tensors
 from ..pictures.require import require_image
@@ -19,7 +20,6 @@ from ._latent_checks import encode as check_encode
 from ._latent_checks import load as check_load
 from ._latent_checks import require_channels, require_key, require_multiple
 from ._latent_checks import save as check_save
-from ._latents import Tiling, decode_latent, encode_picture, remedy, tiled
 from ._ports import Image, Latent, Paths, Vae
 from ._tensors import require_latent
 from .noise import Seed

@@ -7,13 +7,13 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, ReadPath, node
 from ..graph_runtime.core.values import describe
+from ..methods.inversion.tuning import Trajectory as Inverted
+from ..methods.sampling.noise import GivenNoise
+from ..methods.sampling.noise import gaussian as make_gaussian
 from ..models.tensor_files import read_tensors
 from ._facts import rehearse
-from ._inversion import Trajectory as Inverted
 from ._latent_checks import given_noise
 from ._latent_checks import load_noise as check_load_noise
-from ._noise import GivenNoise
-from ._noise import gaussian as make_gaussian
 from ._ports import Latent, Noise, Trajectory
 from ._tensors import require_latent
 

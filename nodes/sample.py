@@ -12,14 +12,17 @@ from torch import Tensor
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.kept_tensors import content_key
 from ..graph_runtime.core.values import plain_mode, to_host
+from ..methods.attention.gather import require_known_blocks
+from ..methods.attention.single_token import collapsed
+from ..methods.conditioning import Conditioning as Told
+from ..methods.sampling.constraints import spread
+from ..methods.sampling.loop import AttentionControl, Guidance
+from ..methods.sampling.loop import denoise as run_loop
+from ..methods.sampling.noise import GivenNoise
+from ..methods.sampling.unet import as_model
 from ..models.lora.component import layer_sizes
 from ..models.roles import require_denoiser
-from ._attention import require_known_blocks
-from ._collapse import collapsed
-from ._condition import Conditioning as Told
-from ._constraints import spread
 from ._facts import described, shaped
-from ._noise import GivenNoise
 from ._pairing import require_pair
 from ._ports import (
     Attention,
@@ -31,8 +34,6 @@ from ._ports import (
     Schedule,
     Tuning,
 )
-from ._sampling import AttentionControl, Guidance
-from ._sampling import denoise as run_loop
 from ._sampling_checks import (
     first_step,
     require_beginning,
@@ -45,7 +46,6 @@ from ._sampling_checks import (
     require_start,
 )
 from ._tensors import require_latent
-from ._unet import as_model
 
 SELF_ATTENTION = re.compile(r"(?<!\.attn2)\.to_q$")  # by the name of its layer, as self_attentions counts modules
 

@@ -8,13 +8,13 @@ from pydantic import Field
 from ..graph_runtime import BadInput, node
 from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.values import describe
+from ..methods.sampling.ddim import DdimSchedule, Spacing, Variance
+from ..methods.sampling.ddim import ddim as make_ddim
+from ..methods.sampling.solver import Kind, SolverSchedule
+from ..methods.sampling.solver import solver as make_solver
 from ..models.noise_levels import noise_levels
 from ._ports import Schedule, Scheduler
-from ._schedule import DdimSchedule, Spacing, Variance
-from ._schedule import ddim as make_ddim
 from ._scheduler_says import name_beside_ddim, name_beside_solver, own_spacing
-from ._solver import Kind, SolverSchedule
-from ._solver import solver as make_solver
 
 FEW_PNDM = 25  # steps below which its fourth-order formula goes astray
 AnySpacing = Literal["leading", "linspace", "trailing", "model"]

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from inlay.nodes._constraints import Blended, NullSpace
-from inlay.nodes._noise import GaussianNoise
-from inlay.nodes._sampling import Guidance, denoise
-from inlay.nodes._solver import KINDS
+from inlay.methods.sampling.constraints import Blended, NullSpace
+from inlay.methods.sampling.loop import Guidance, denoise
+from inlay.methods.sampling.noise import GaussianNoise
+from inlay.methods.sampling.solver import KINDS
 from rehearsal import FOLDER, assert_sound, rehearse
 from schedules import ddim, solver
 from simulated_gpu import SimulatedGpu, where

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from inlay.nodes._unet import to_device
+from inlay.methods.sampling.unet import to_device
 from simulated_gpu import SimulatedGpu, where
 from torch.nn import functional as F
 

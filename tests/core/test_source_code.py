@@ -179,8 +179,9 @@ def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monk
     (copy / "nodes/no_code.txt").write_text("")
     assert touched("nodes/report.py") == {"report"}
     assert touched("graph_runtime/front/cli/main.py") == touched("nodes/no_code.txt") == set()
-    assert {"invert", "sample", "schedule"} <= touched("nodes/_schedule.py")
-    brush, attention, inversion = map(touched, ("pictures/brush.py", "nodes/_attention.py", "nodes/_inversion.py"))
+    assert {"invert", "sample", "schedule"} <= touched("methods/sampling/ddim.py")
+    files = ("pictures/brush.py", "methods/attention/gather.py", "methods/inversion/tuning.py")
+    brush, attention, inversion = map(touched, files)
     assert "mask" in brush
     assert "sample" in attention
     assert "invert" in inversion

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
 from inlay.graph_runtime import Context
+from inlay.methods.sampling.noise import GivenNoise, gaussian
 from inlay.models.paint_by_example.encoder import fit_encoder, preprocess_exemplar
 from inlay.nodes import condition, model, sample
-from inlay.nodes._noise import GivenNoise, gaussian
 from moved import PaintByExampleImageEncoder, PaintByExamplePipeline
 from PIL import Image
 from safetensors.torch import load_file

@@ -1,12 +1,13 @@
 """Schedules straight from a scheduler's configuration."""
 
+from inlay.methods.sampling import ddim as ddim_module
+from inlay.methods.sampling import solver as solver_module
 from inlay.models.noise_levels import noise_levels
-from inlay.nodes import _schedule, _solver
 
 
 def ddim(config, **settings):
-    return _schedule.ddim(noise_levels(config), **settings)
+    return ddim_module.ddim(noise_levels(config), **settings)
 
 
 def solver(config, **settings):
-    return _solver.solver(config, noise_levels(config), **settings)
+    return solver_module.solver(config, noise_levels(config), **settings)

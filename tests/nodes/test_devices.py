@@ -10,11 +10,11 @@ from inlay.graph_runtime import BadInput, Context, ModelError
 from inlay.graph_runtime.core.models import ModelManager
 from inlay.graph_runtime.front.comfy.nodes import node_class
 from inlay.graph_runtime.front.python.api import pack
+from inlay.methods.inversion.tuning import TuningRecipe, invert_ddim, tune
+from inlay.methods.latents import remedy
+from inlay.methods.sampling.unet import UNetModel
 from inlay.models.precision import torch_dtype
 from inlay.nodes import condition, image, latent, model
-from inlay.nodes._inversion import TuningRecipe, invert_ddim, tune
-from inlay.nodes._latents import remedy
-from inlay.nodes._unet import UNetModel
 from schedules import ddim
 from simulated_gpu import SimulatedGpu
 from torch import Tensor

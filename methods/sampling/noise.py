@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..graph_runtime import BadInput
+from ...graph_runtime import BadInput
 
 
 class NoiseStream(ABC):

@@ -16,10 +16,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..graph_runtime import BadInput
-from ..graph_runtime.core.errors import first_line
-from ..graph_runtime.core.quiet import quiet
-from ._schedule import DdimSchedule, Move, TrainedNoise
+from ...graph_runtime import BadInput
+from ...graph_runtime.core.errors import first_line
+from ...graph_runtime.core.quiet import quiet
+from .ddim import DdimSchedule, Move, TrainedNoise
 
 Kind = Literal["pndm", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "unipc", "euler", "euler_karras", "heun", "deis",
                "lms", "dpm2", "ddim"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..graph_runtime.core.processors import layered
+from ...graph_runtime.core.processors import layered
 
 
 class CollapsedProcessor:

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import numpy as np
 from torch import Tensor
 
-from ..graph_runtime import BadInput
+from ...graph_runtime import BadInput
 
 Spacing = Literal["leading", "linspace", "trailing"]
 Variance = Literal["ddim", "ddnm"]

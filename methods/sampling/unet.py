@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..graph_runtime import BadInput
+from ...graph_runtime import BadInput
 
 PEAK = 8  # gradients enter the UNet with a largest value of 2^7 to 2^8; float16 goes from 2^-24 to 2^16
 LOWER = 6  # by how many powers of two less, where one overflowed on its way through

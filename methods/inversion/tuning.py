@@ -13,9 +13,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..graph_runtime import BadInput
-from ._schedule import DdimSchedule, Move
-from ._unet import not_finite
+from ...graph_runtime import BadInput
+from ..sampling.ddim import DdimSchedule, Move
+from ..sampling.unet import not_finite
 
 Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 ABSURD = 10.0  # times the latents' own mean square, from which a loss has diverged

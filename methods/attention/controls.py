@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..graph_runtime import BadInput
-from ..graph_runtime.core.kept_tensors import content_key
-from ._attention import Borrowing, GatheredRun, Kind, Layers, Mixing, Row, aligned, self_attentions
-from ._condition import Conditioning
-from ._constraints import spread
-from ._inversion import Tuned
-from ._sampling import AttentionControl, Chain, Guidance
+from ...graph_runtime import BadInput
+from ...graph_runtime.core.kept_tensors import content_key
+from ..conditioning import Conditioning
+from ..inversion.tuning import Tuned
+from ..sampling.constraints import spread
+from ..sampling.loop import AttentionControl, Chain, Guidance
+from .gather import Borrowing, GatheredRun, Kind, Layers, Mixing, Row, aligned, self_attentions
 
 EDIT_C: Row = ("edit", "cond")
 EDIT_U: Row = ("edit", "uncond")

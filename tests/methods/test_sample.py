@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from inlay.graph_runtime import BadInput, Cancelled, Context
 from inlay.graph_runtime.core.events import CancelToken, NodeProgress
-from inlay.nodes._condition import ConditioningFacts
-from inlay.nodes._noise import GivenNoise
-from inlay.nodes._sampling import AttentionControl, AttentionRun, Chain, Guidance
+from inlay.methods.conditioning import ConditioningFacts
+from inlay.methods.sampling.loop import AttentionControl, AttentionRun, Chain, Guidance
+from inlay.methods.sampling.noise import GivenNoise
 from inlay.nodes.condition import text as condition_text
 from inlay.nodes.constraint import null_space
 from inlay.nodes.latent import decode, encode

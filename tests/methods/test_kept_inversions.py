@@ -137,11 +137,12 @@ def test_a_changed_schedule_gives_no_old_result(copies, shared_sd, tmp_path):
     """What another version of the code made is not served; another comment, or file, makes no other version."""
     changes = {
         "inlay_first": (None, None),
-        "inlay_comment": ("nodes/_schedule.py", lambda text: text.replace('"""The DDIM', '"""That DDIM') + "# end\n"),
+        "inlay_comment": ("methods/sampling/ddim.py", lambda text: text.replace(
+            '"""The DDIM', '"""That DDIM') + "# end\n"),
         "inlay_stranger": ("pictures/brush.py", lambda text: text + "\nADDED = 1\n"),
-        "inlay_schedule": ("nodes/_schedule.py", lambda text: text.replace(
+        "inlay_schedule": ("methods/sampling/ddim.py", lambda text: text.replace(
             "return (z - rest * output) / root, output", "return (z - rest * output) / root * 0.5, output")),
-        "inlay_model": ("nodes/_unet.py", lambda text: text.replace(
+        "inlay_model": ("methods/sampling/unet.py", lambda text: text.replace(
             "[:, :self._channels].to(z.dtype)", "[:, :self._channels].to(z.dtype) * 0.5")),
     }
     found = {}

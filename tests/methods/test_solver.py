@@ -5,11 +5,11 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from inlay.graph_runtime import BadInput, Context
+from inlay.methods.sampling.loop import Guidance
+from inlay.methods.sampling.loop import denoise as loop
+from inlay.methods.sampling.noise import GivenNoise
+from inlay.methods.sampling.solver import KINDS, SolverSchedule
 from inlay.nodes import condition, model, noise, sample, schedule
-from inlay.nodes._noise import GivenNoise
-from inlay.nodes._sampling import Guidance
-from inlay.nodes._sampling import denoise as loop
-from inlay.nodes._solver import KINDS, SolverSchedule
 from pbe_oracle import ours, theirs
 from schedules import solver
 from transformers import CLIPTextModel, CLIPTokenizer

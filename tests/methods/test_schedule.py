@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 from inlay.graph_runtime import BadInput
+from inlay.methods.sampling.ddim import coefficients, timesteps, travel_levels
 from inlay.models.noise_levels import alphas_cumprod
-from inlay.nodes._schedule import coefficients, timesteps, travel_levels
 from inlay.nodes.model import stable_diffusion
 from inlay.nodes.schedule import ddim
 from schedules import ddim as make_ddim

@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 import torch
 from inlay.graph_runtime import Context
-from inlay.nodes._noise import GaussianNoise, GivenNoise
-from inlay.nodes._sampling import Guidance
-from inlay.nodes._sampling import denoise as loop
+from inlay.methods.sampling.loop import Guidance
+from inlay.methods.sampling.loop import denoise as loop
+from inlay.methods.sampling.noise import GaussianNoise, GivenNoise
 from inlay.nodes.condition import text as condition_text
 from inlay.nodes.constraint import blended, null_space
 from inlay.nodes.latent import decode, encode

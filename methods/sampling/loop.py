@@ -1,11 +1,11 @@
 """THE denoising loop. It is written once; what varies arrives as objects.
 
-    schedule     timesteps and the update rule                        (_schedule.py)
+    schedule     timesteps and the update rule                        (ddim.py)
     guidance     what the denoiser is told, and how strongly          (here)
-    constraint   applied to the predicted clean latent at every step  (_constraints.py)
+    constraint   applied to the predicted clean latent at every step  (constraints.py)
     attention    installed on the denoiser for the length of a run; may bring companion rows  (here: the interface)
     tuning       per-step embeddings that an inversion made           (here: the interface)
-    noise        a stream                                             (_noise.py)
+    noise        a stream                                             (noise.py)
 
 The model itself is a function `(z, t, embeddings) -> output`: the loop knows no file, device or library.
 """
@@ -19,10 +19,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ._constraints import Constraint
-from ._noise import NoiseStream
-from ._schedule import Move
-from ._unet import not_finite, to_device
+from .constraints import Constraint
+from .ddim import Move
+from .noise import NoiseStream
+from .unet import not_finite, to_device
 
 Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 Progress = Callable[[int, int, Tensor], None]

@@ -7,8 +7,8 @@ from diffusers import DDIMInverseScheduler
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.cache import DiskCache
 from inlay.graph_runtime.core.events import NodeProgress, Warned
+from inlay.methods.inversion.tuning import Trajectory, Tuned, blend, transition_weights
 from inlay.nodes import condition, embed, invert, model, noise, sample, schedule
-from inlay.nodes._inversion import Trajectory, Tuned, blend, transition_weights
 
 STEPS = 5
 
@@ -245,7 +245,7 @@ def test_what_does_not_fit_is_refused_by_name(parts, wired, tiny):
 
 def _diverge(parts, wired):
     """A model that gives NaN from the second step on."""
-    from inlay.nodes._inversion import TuningRecipe, tune
+    from inlay.methods.inversion.tuning import TuningRecipe, tune
 
     told, plan, _, _ = wired
     trajectory = trajectory_of(parts, wired)

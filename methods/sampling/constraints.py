@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..graph_runtime import BadInput
-from ._schedule import Move
+from ...graph_runtime import BadInput
+from .ddim import Move
 
 
 class Constraint:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..graph_runtime import BadInput
-from ..graph_runtime.core.processors import attentions, layered
-from ._sampling import AttentionRun
-from ._schedule import Move
-from ._unet import to_device
+from ...graph_runtime import BadInput
+from ...graph_runtime.core.processors import attentions, layered
+from ..sampling.ddim import Move
+from ..sampling.loop import AttentionRun
+from ..sampling.unet import to_device
 
 Row = tuple[str, str]  # (chain, half)
 Kind = Literal["self", "cross"]

@@ -1,0 +1,1 @@
+"""What the papers say: tensors in, tensors out. A file for each paper, and what they share in the folders beside."""

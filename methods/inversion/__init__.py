@@ -1,0 +1,1 @@
+"""From a picture back to noise, and embeddings that lead forward to it again."""
