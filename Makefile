@@ -38,7 +38,7 @@ gpu: $(VENV)/.test
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
 	@mkdir -p .mypy_cache/root && ln -sfn "$(CURDIR)" .mypy_cache/root/inlay  # mypy wants the package's name, whatever the folder's
-	@cd .mypy_cache/root && "$(CURDIR)/$(BIN)/python" -m mypy --config-file inlay/pyproject.toml inlay/graph_runtime inlay/nodes inlay/methods inlay/models inlay/pictures
+	@cd .mypy_cache/root && "$(CURDIR)/$(BIN)/python" -m mypy --config-file inlay/pyproject.toml inlay/graph_runtime inlay/nodes inlay/methods inlay/models inlay/pictures inlay/training
 
 docs: $(VENV)/.ready
 	@$(BIN)/python -m inlay.graph_runtime.front.docs

@@ -51,6 +51,7 @@ ROOMS = (
     "methods.attention",
     "methods.inversion",
     "methods.sampling",
+    "training",
     "nodes",
 )
 

@@ -223,7 +223,7 @@ def forget(unet: Any) -> Any:
 
 def train_ablations(folder: Path, photos: Any, base: Any, clip: Any, steps: int, batch: int) -> dict[str, Model]:
     """Each variant from the same start, with the same budget; goes on where it was left."""
-    from inlay.nodes._exemplar_run import Parts, Settings, train_exemplar
+    from inlay.training.exemplar import Parts, Settings, train_exemplar
 
     plain: dict[str, Any] = {
         "steps": steps, "batch_size": batch, "learning_rate": 4e-4, "condition_dropout": 0.15, "size": None,

@@ -20,9 +20,9 @@ import torch
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.events import Event, NodeProgress
 from inlay.nodes import model
-from inlay.nodes._ahead import Ahead
 from inlay.nodes.subject import photos
 from inlay.nodes.train_subject import subject_lora
+from inlay.training.prefetch import Ahead
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
 BATCH = 16

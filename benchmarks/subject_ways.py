@@ -12,14 +12,14 @@ from exemplars import Model
 from inlay.graph_runtime import Context
 from inlay.models.noise_levels import alphas_cumprod, check_prediction_type
 from inlay.nodes import model as models
-from inlay.nodes._exemplar_examples import Recipes, Source
-from inlay.nodes._exemplar_run import Parts, encoders_of
-from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective, prepare, widen
-from inlay.nodes._subject_run import add_lora
-from inlay.nodes._trainer import Recipe, Trainer
-from inlay.nodes._workers import Workers
 from inlay.nodes.subject import photos
 from inlay.pictures.augmentation import Augment
+from inlay.training.examples import Recipes, Source
+from inlay.training.exemplar import Parts, encoders_of
+from inlay.training.objective import ExemplarDenoiser, Objective, prepare, widen
+from inlay.training.processes import Workers
+from inlay.training.subject import add_lora
+from inlay.training.trainer import Recipe, Trainer
 from torch import Tensor, nn
 
 #: Parameters of an SD-1.5 UNet with nine input channels, and of a LoRA of rank 1 on its attention (methods: §3) and on

@@ -7,10 +7,10 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import Context, node
-from ._exemplar_run import Parts, Settings, require_models, side_of, train_exemplar
+from ..training.exemplar import Parts, Settings, require_models, side_of, train_exemplar
+from ..training.trainer import Precision
 from ._facts import described
 from ._ports import Denoiser, ExemplarEncoder, Photos, Scheduler, Text, Vae
-from ._trainer import Precision
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=10**7)]

@@ -9,11 +9,11 @@ from pydantic import Field
 from ..graph_runtime import Context, node
 from ..models.lora.component import layer_sizes
 from ..models.lora.file import Layout
-from ._exemplar_run import Parts, side_of
+from ..training.exemplar import Parts, side_of
+from ..training.subject import SubjectSettings, Targets, kinds_of, require_models, require_rank, train_subject
+from ..training.trainer import Precision
 from ._facts import described
 from ._ports import Denoiser, ExemplarEncoder, Lora, Photos, Scheduler, Text, Vae
-from ._subject_run import SubjectSettings, Targets, kinds_of, require_models, require_rank, train_subject
-from ._trainer import Precision
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=10**6)]

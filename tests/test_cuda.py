@@ -13,8 +13,8 @@ import pytest
 import torch
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.models import ModelManager
-from inlay.nodes._trainer import Recipe, Trainer
-from inlay.nodes._workers import Workers
+from inlay.training.processes import Workers
+from inlay.training.trainer import Recipe, Trainer
 from simulated_gpu import SimulatedGpu, where
 from test_trainer import Line, rows_of
 
@@ -64,11 +64,11 @@ def set_dtype(name, dtype):
 @pytest.mark.parametrize("dtype", ["auto", "float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_shipped_training_with_sheets_runs_and_goes_on(gpu, name, dtype, tmp_path, monkeypatch):
-    from inlay.nodes import _exemplar_output, _subject_run
+    from inlay.training import exemplar_output, subject
 
-    monkeypatch.setattr(_exemplar_output, "SHEET_STEPS", 2)
-    monkeypatch.setattr(_exemplar_output, "SHOWN", 1)
-    monkeypatch.setattr(_subject_run, "VIEWS", 1)
+    monkeypatch.setattr(exemplar_output, "SHEET_STEPS", 2)
+    monkeypatch.setattr(exemplar_output, "SHOWN", 1)
+    monkeypatch.setattr(subject, "VIEWS", 1)
     runs = []
 
     def listen(event):

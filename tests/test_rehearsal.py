@@ -27,7 +27,7 @@ SMALL = {
     "compare_editors": {"steps": 4, "size": 64, "settings": {"tune.iterations": 2, "null.iterations": 2,
                                                              "mutual.start_step": 1}},
 }
-TRAININGS = ("train_exemplar", "subject_lora_train")  # tests/nodes/test_train_devices.py, with sheets and resumed
+TRAININGS = ("train_exemplar", "subject_lora_train")  # tests/training/test_train_devices.py, with sheets and resumed
 FAST = {("zero_shot_inpaint", "auto"), ("null_text_edit", "float16"), ("paint_by_example", "bfloat16")}
 EVERY = [pytest.param(name, dtype, marks=() if (name, dtype) in FAST else pytest.mark.slow)
          for name in SMALL for dtype in ("auto", "float32", "float16", "bfloat16")]

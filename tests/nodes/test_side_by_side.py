@@ -11,7 +11,7 @@ from inlay.graph_runtime.core.processors import attentions, layered
 from inlay.graph_runtime.core.quiet import quiet
 from inlay.models.lora.file import attach
 from inlay.models.paint_by_example.encoder import new_encoder
-from inlay.nodes._subject_run import add_lora
+from inlay.training.subject import add_lora
 from PIL import Image
 
 
@@ -39,7 +39,7 @@ def loading():
 
 
 def _kinds():
-    from inlay.nodes._subject_run import PATTERNS
+    from inlay.training.subject import PATTERNS
 
     return list(PATTERNS)[:1]
 

@@ -16,11 +16,11 @@ from inlay.models.lora.file import by_module, read_lora
 from inlay.models.lora.header import about_of
 from inlay.models.noise_levels import alphas_cumprod
 from inlay.nodes import model
-from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective
-from inlay.nodes._trainer import TrainingFailed, generator_of
 from inlay.nodes.model_lora import lora
 from inlay.nodes.subject import photos
 from inlay.nodes.train_subject import subject_lora
+from inlay.training.objective import ExemplarDenoiser, Objective
+from inlay.training.trainer import TrainingFailed, generator_of
 from PIL import Image
 from safetensors.torch import load_file, save
 
@@ -95,7 +95,7 @@ def test_the_lora_learns_as_a_hand_written_loop_does_and_nothing_else(pictures, 
             """The views that the training kept."""
 
             def batch(self, draws):
-                from inlay.nodes._exemplar_examples import Batch
+                from inlay.training.examples import Batch
 
                 rows = torch.tensor([one % len(stored["latent"]) for one, _ in draws])
                 return Batch(*(stored[name][rows] for name in Batch._fields))
@@ -163,7 +163,7 @@ def test_sizes_at_the_shapes_of_stable_diffusion():
     """149,568 parameters per rank for these targets: 0.30 MB at rank 1, 19.1 at 64 (methods, section 3)."""
     from accelerate import init_empty_weights
     from diffusers import UNet2DConditionModel
-    from inlay.nodes._subject_run import PATTERNS
+    from inlay.training.subject import PATTERNS
     with init_empty_weights():
         unet = UNet2DConditionModel(cross_attention_dim=768, in_channels=9)
     pattern = f".*({PATTERNS['self']}|{PATTERNS['one']})"

@@ -15,12 +15,12 @@ from ..graph_runtime.core.values import describe, has_fact
 from ..models.noise_levels import alphas_cumprod, check_prediction_type
 from ..models.roles import require_denoiser
 from ..pictures.augmentation import Augment
-from ._ahead import Ahead
-from ._exemplar_examples import Batch, Encoders, Recipes, Source, require_finite
-from ._exemplar_output import Run, Sheets, append_line, finish
-from ._exemplar_training import ExemplarDenoiser, Inputs, Objective, prepare, widen
-from ._trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, precision_of
-from ._workers import Workers
+from .examples import Batch, Encoders, Recipes, Source, require_finite
+from .exemplar_output import Run, Sheets, append_line, finish
+from .objective import ExemplarDenoiser, Inputs, Objective, prepare, widen
+from .prefetch import Ahead
+from .processes import Workers
+from .trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, precision_of
 
 #: Settings that may change between two runs of one training: what is learned does not depend on them.
 FREE = ("steps", "resume", "save_every", "sample_every", "micro_batch", "checkpointing", "half", "prefix")

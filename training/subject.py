@@ -26,12 +26,12 @@ from ..models.lora.source import LoraSource
 from ..models.noise_levels import alphas_cumprod, check_prediction_type
 from ..models.roles import require_denoiser
 from ..pictures.augmentation import Augment
-from ._exemplar_examples import Recipes, Source
-from ._exemplar_output import Run, Sheets, append_line
-from ._exemplar_run import SMALL, Parts, encoders_of, fit, side_of, training_key
-from ._exemplar_training import ExemplarDenoiser, Objective, prepare
-from ._trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, generator_of, write_tensors
-from ._workers import Workers
+from .examples import Recipes, Source
+from .exemplar import SMALL, Parts, encoders_of, fit, side_of, training_key
+from .exemplar_output import Run, Sheets, append_line
+from .objective import ExemplarDenoiser, Objective, prepare
+from .processes import Workers
+from .trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, generator_of, write_tensors
 
 Targets = Literal["attention", "attention_and_feedforward"]
 VIEWS = 100  # augmented views of each photo in an epoch

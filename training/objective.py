@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ._exemplar_examples import Batch, Made, Place, Source
-from ._trainer import generator_of
-from ._workers import to_device
+from .examples import Batch, Made, Place, Source
+from .processes import to_device
+from .trainer import generator_of
 
 EXTRA = 5  # channels beside the latent: the masked picture's latent and the mask
 

@@ -13,8 +13,8 @@ import time
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, ModelError
-from inlay.nodes._trainer import CHECKPOINT, Recipe, Trainer, TrainingFailed, generator_of, learning_rate
-from inlay.nodes._workers import Workers
+from inlay.training.processes import Workers
+from inlay.training.trainer import CHECKPOINT, Recipe, Trainer, TrainingFailed, generator_of, learning_rate
 from safetensors.torch import save
 from torch import nn
 
@@ -283,7 +283,7 @@ def test_a_disk_that_really_is_too_small(tmp_path):
     script = textwrap.dedent(f"""
         import resource, signal, sys, torch
         from pathlib import Path
-        from inlay.nodes._trainer import TrainingFailed, write_tensors
+        from inlay.training.trainer import TrainingFailed, write_tensors
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         path = Path({str(tmp_path / "values.safetensors")!r})
         write_tensors({{"a": torch.zeros(10)}}, path)
@@ -410,7 +410,7 @@ def test_places_give_the_same_numbers_everywhere():
 
 
 def test_the_log_holds_json(tmp_path):
-    from inlay.nodes._exemplar_output import append_line
+    from inlay.training.exemplar_output import append_line
 
     append_line(tmp_path / "log.jsonl", {"step": 1})
     assert json.loads((tmp_path / "log.jsonl").read_text()) == {"step": 1}

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from ._workers import pinned
+from .processes import pinned
 
 Key = TypeVar("Key", bound=Hashable)
 MOST = 4  # threads: each of them uses torch's own threads too

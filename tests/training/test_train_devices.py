@@ -15,13 +15,13 @@ from inlay.graph_runtime.core.events import NodeProgress, Warned
 from inlay.graph_runtime.core.models import ModelManager
 from inlay.graph_runtime.front.session import resolve_device
 from inlay.nodes import model, train
-from inlay.nodes._ahead import Ahead
-from inlay.nodes._exemplar_examples import Batch
-from inlay.nodes._exemplar_training import Drawn, Objective
-from inlay.nodes._trainer import Recipe, Trainer, TrainingFailed, precision_of
-from inlay.nodes._workers import Workers
 from inlay.nodes.subject import photos
 from inlay.nodes.train_subject import subject_lora
+from inlay.training.examples import Batch
+from inlay.training.objective import Drawn, Objective
+from inlay.training.prefetch import Ahead
+from inlay.training.processes import Workers
+from inlay.training.trainer import Recipe, Trainer, TrainingFailed, precision_of
 from PIL import Image
 from simulated_gpu import SimulatedGpu, where
 from test_trainer import Line, rows_of
@@ -74,11 +74,11 @@ def learn(kind, folder, some, ctx, steps, dtypes=("auto",) * 3, **changes):
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """Sheets of a few steps, epochs of three views."""
-    from inlay.nodes import _exemplar_output, _subject_run
+    from inlay.training import exemplar_output, subject
 
-    monkeypatch.setattr(_exemplar_output, "SHEET_STEPS", 2)
-    monkeypatch.setattr(_exemplar_output, "SHOWN", 2)
-    monkeypatch.setattr(_subject_run, "VIEWS", 3)
+    monkeypatch.setattr(exemplar_output, "SHEET_STEPS", 2)
+    monkeypatch.setattr(exemplar_output, "SHOWN", 2)
+    monkeypatch.setattr(subject, "VIEWS", 3)
 
 
 def rehearse(kind, folder, some, out, dtypes, precision, gpu, variations=0):
@@ -331,7 +331,7 @@ def test_what_is_made_ahead_comes_in_its_turn_and_ends_with_the_block():
 
 
 def test_input_made_ahead_is_pinned_for_a_gpu_and_copied_without_a_wait():
-    from inlay.nodes._workers import to_device
+    from inlay.training.processes import to_device
 
     cuda = torch.device("cuda:0")
     with SimulatedGpu() as gpu, Ahead(lambda key: Drawn(*(torch.full((2,), key) for _ in range(4))), cuda) as ahead:

@@ -22,7 +22,7 @@ from ..graph_runtime import BadInput, ModelError
 from ..graph_runtime.core.errors import Cancelled
 from ..graph_runtime.core.files import share
 from ..graph_runtime.core.memory import forget, is_out_of_memory
-from ._workers import Workers
+from .processes import Workers
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 LossOf = Callable[[nn.Module, int, range], Tensor]

@@ -15,11 +15,11 @@ from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import NodeProgress, Warned
 from inlay.models.noise_levels import alphas_cumprod
 from inlay.nodes import condition, model, train
-from inlay.nodes._exemplar_examples import Batch, Encoders, Example, Recipes, Source, collate, encode, make_example
-from inlay.nodes._exemplar_training import ExemplarDenoiser, Objective, OneTokenProcessor, prepare, widen
-from inlay.nodes._trainer import generator_of
 from inlay.nodes.subject import photos
 from inlay.pictures.augmentation import Augment
+from inlay.training.examples import Batch, Encoders, Example, Recipes, Source, collate, encode, make_example
+from inlay.training.objective import ExemplarDenoiser, Objective, OneTokenProcessor, prepare, widen
+from inlay.training.trainer import generator_of
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -229,11 +229,11 @@ def test_kept_examples_are_made_once_and_found_again(pictures, shared_sd, clip):
 
 
 def test_examples_that_other_code_made_are_made_anew(pictures, shared_sd, clip, monkeypatch):
-    from inlay.nodes import _exemplar_examples
+    from inlay.training import examples
 
     run(pictures, shared_sd, clip, variations=2)
     (old,) = (folder_of(pictures) / "examples").glob("*.safetensors")
-    monkeypatch.setattr(_exemplar_examples, "code_digest", lambda *things, since: "of-another-version")
+    monkeypatch.setattr(examples, "code_digest", lambda *things, since: "of-another-version")
     run(pictures, shared_sd, clip, variations=2, steps=5)
     (new,) = (folder_of(pictures) / "examples").glob("*.safetensors")
     assert new != old

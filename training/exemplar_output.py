@@ -26,10 +26,10 @@ from ..models.folder import ModelFolder
 from ..models.noise_levels import noise_levels
 from ..models.paint_by_example.encoder import save_encoder
 from ..pictures.sheet import draw_sheet
-from ._exemplar_examples import Source, collate, encode
-from ._exemplar_training import ExemplarDenoiser, averaged
-from ._trainer import CHECKPOINT, Trainer, TrainingFailed
-from ._workers import Workers
+from .examples import Source, collate, encode
+from .objective import ExemplarDenoiser, averaged
+from .processes import Workers
+from .trainer import CHECKPOINT, Trainer, TrainingFailed
 
 SHOWN, SHEET_STEPS, SHEET_GUIDANCE = 4, 20, 5.0
 

@@ -1,6 +1,6 @@
 """Training examples of Paint by Example (Yang et al. 2022): made of pictures with boxes, then encoded.
 
-Making an example needs the CPU alone, so threads can do it ahead (`_ahead.py`);
+Making an example needs the CPU alone, so threads can do it ahead (`prefetch.py`);
 encoding it needs the models, on their device.
 """
 
@@ -17,9 +17,9 @@ from ..graph_runtime import BadInput, code_digest
 from ..pictures.augmentation import Augment, cut_reference
 from ..pictures.brush import Box, brush, crop_around
 from ..pictures.photos import Photos
-from ._ahead import Ahead
-from ._trainer import TrainingFailed, generator_of, write_tensors
-from ._workers import Workers, to_device
+from .prefetch import Ahead
+from .processes import Workers, to_device
+from .trainer import TrainingFailed, generator_of, write_tensors
 
 FOR_EVERY_PROCESS = 2**63  # processes that train together agree on a digest, whatever is edited meanwhile
 CACHE_PART = 256
