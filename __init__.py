@@ -52,6 +52,7 @@ ROOMS = (
     "methods.inversion",
     "methods.sampling",
     "training",
+    "nodes.checks",
     "nodes",
 )
 

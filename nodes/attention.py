@@ -9,8 +9,8 @@ from ..graph_runtime.core.values import describe, same_values
 from ..methods.attention.controls import Balanced, MutualSelf, PromptToPrompt
 from ..methods.conditioning import Conditioning as Told
 from ..methods.inversion.tuning import Tuned
-from ._facts import rehearse
-from ._ports import Attention, Conditioning, Tuning
+from .checks.before_run import rehearse
+from .ports import Attention, Conditioning, Tuning
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -8,9 +8,9 @@ from ..graph_runtime import Context, node
 from ..graph_runtime.core.values import plain_mode
 from ..models.paint_by_example.encoder import preprocess_exemplar
 from ..pictures.require import require_image
-from ._metric_checks import caption as check_caption
-from ._metric_checks import require_captioner, require_single
-from ._ports import Captioner, Image, Text
+from .checks.metric import caption as check_caption
+from .checks.metric import require_captioner, require_single
+from .ports import Captioner, Image, Text
 
 
 class Captioned(NamedTuple):

@@ -22,11 +22,11 @@ from ..models.prompt import Prompt, Syntax, encode_prompt, own_words, read_promp
 from ..models.roles import require_vae
 from ..pictures.masks import each_with_mask
 from ..pictures.require import require_image, require_mask
-from ._condition_checks import exemplar as check_exemplar
-from ._condition_checks import inpaint as check_inpaint
-from ._condition_checks import require_cells, require_posterior, require_rest, require_unicode, told, unseen
-from ._facts import described
-from ._ports import Conditioning, ExemplarEncoder, Image, Mask, Noise, Text, TextEncoder, Vae
+from .checks.before_run import described
+from .checks.condition import exemplar as check_exemplar
+from .checks.condition import inpaint as check_inpaint
+from .checks.condition import require_cells, require_posterior, require_rest, require_unicode, told, unseen
+from .ports import Conditioning, ExemplarEncoder, Image, Mask, Noise, Text, TextEncoder, Vae
 
 
 class Conditioned(NamedTuple):

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from ..graph_runtime import node
 from ..methods.sampling.constraints import Blended, NullSpace
-from ._facts import rehearse
-from ._ports import Constraint, Latent, LatentMask
-from ._tensors import require_latent, require_latent_mask
+from .checks.before_run import rehearse
+from .checks.tensors import require_latent, require_latent_mask
+from .ports import Constraint, Latent, LatentMask
 
 
 class Constrained(NamedTuple):

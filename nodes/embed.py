@@ -8,8 +8,8 @@ from ..graph_runtime import BadInput, Context, node
 from ..graph_runtime.core.kept_tensors import content_key
 from ..graph_runtime.core.values import describe, only_shape
 from ..methods.inversion.tuning import Tuned, blend, transition_weights
-from ._facts import rehearse
-from ._ports import Conditioning, Tuning
+from .checks.before_run import rehearse
+from .ports import Conditioning, Tuning
 
 Weight = Annotated[float, Field(ge=0, le=1)]
 

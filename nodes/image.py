@@ -29,7 +29,7 @@ from ..pictures.windows import (
     unfit_image,
 )
 from ..pictures.write import Words, write_picture
-from ._picture_checks import (
+from .checks.image import (
     INEXACT,
     require_hole,
     require_one_size,
@@ -41,16 +41,16 @@ from ._picture_checks import (
     require_unfit,
     transparency,
 )
-from ._picture_checks import augment as check_augment
-from ._picture_checks import crop_to_mask as check_crop_to_mask
-from ._picture_checks import fill as check_fill
-from ._picture_checks import fit as check_fit
-from ._picture_checks import load as check_load
-from ._picture_checks import paste_back as check_paste_back
-from ._picture_checks import save as check_save
-from ._picture_checks import stitch as check_stitch
-from ._picture_checks import unfit as check_unfit
-from ._ports import Crop, Fit, Image, Mask, Paths, Profile
+from .checks.image import augment as check_augment
+from .checks.image import crop_to_mask as check_crop_to_mask
+from .checks.image import fill as check_fill
+from .checks.image import fit as check_fit
+from .checks.image import load as check_load
+from .checks.image import paste_back as check_paste_back
+from .checks.image import save as check_save
+from .checks.image import stitch as check_stitch
+from .checks.image import unfit as check_unfit
+from .ports import Crop, Fit, Image, Mask, Paths, Profile
 
 SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 

@@ -12,8 +12,8 @@ from ..pictures.colour import from_srgb as values_from_srgb
 from ..pictures.colour import to_srgb as values_to_srgb
 from ..pictures.profile import Profile as PictureProfile
 from ..pictures.require import require_image
-from ._picture_checks import same_size
-from ._ports import Image, Profile
+from .checks.image import same_size
+from .ports import Image, Profile
 
 
 class Converted(NamedTuple):

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..graph_runtime import Context, Port, Repeat, node
 from ..pictures.sheet import columns_for, draw_sheet, labelled, timed
-from ._picture_checks import grid as check_grid
-from ._ports import Image
+from .checks.image import grid as check_grid
+from .ports import Image
 
 
 class Sheet(NamedTuple):

@@ -20,11 +20,11 @@ from ..methods.sampling.constraints import spread
 from ..methods.sampling.ddim import DdimSchedule
 from ..methods.sampling.unet import as_model, not_finite
 from ..models.roles import require_denoiser
-from ._facts import shaped
-from ._pairing import require_pair
-from ._ports import Conditioning, Denoiser, Latent, Schedule, Text, Trajectory, Tuning
-from ._sampling_checks import require_shapes
-from ._tensors import require_latent
+from .checks.before_run import shaped
+from .checks.denoiser import require_pair
+from .checks.sampling import require_shapes
+from .checks.tensors import require_latent
+from .ports import Conditioning, Denoiser, Latent, Schedule, Text, Trajectory, Tuning
 
 Scale = Annotated[float, Field(ge=0, le=100)]
 Rate = Annotated[float, Field(gt=0, le=10)]

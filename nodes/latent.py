@@ -15,14 +15,14 @@ from ..methods.latents import Tiling, decode_latent, encode_picture, remedy, til
 from ..models.roles import require_vae
 from ..models.tensor_files import read_tensors
 from ..pictures.require import require_image
-from ._latent_checks import decode as check_decode
-from ._latent_checks import encode as check_encode
-from ._latent_checks import load as check_load
-from ._latent_checks import require_channels, require_key, require_multiple
-from ._latent_checks import save as check_save
-from ._ports import Image, Latent, Paths, Vae
-from ._tensors import require_latent
+from .checks.latent import decode as check_decode
+from .checks.latent import encode as check_encode
+from .checks.latent import load as check_load
+from .checks.latent import require_channels, require_key, require_multiple
+from .checks.latent import save as check_save
+from .checks.tensors import require_latent
 from .noise import Seed
+from .ports import Image, Latent, Paths, Vae
 
 
 class Encoded(NamedTuple):

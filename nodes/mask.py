@@ -25,12 +25,12 @@ from ..pictures.masks import (
     unit_mask,
 )
 from ..pictures.require import require_image, require_mask
-from ._facts import CHEAP, cheap, rehearse, shaped
-from ._mask_checks import grow as check_grow
-from ._mask_checks import load as check_load
-from ._mask_checks import require_grid
-from ._mask_checks import to_latent as check_to_latent
-from ._ports import Image, LatentMask, Mask, Vae
+from .checks.before_run import CHEAP, cheap, rehearse, shaped
+from .checks.mask import grow as check_grow
+from .checks.mask import load as check_load
+from .checks.mask import require_grid
+from .checks.mask import to_latent as check_to_latent
+from .ports import Image, LatentMask, Mask, Vae
 
 FAR = 10_000_000  # pixels; no picture is so wide
 

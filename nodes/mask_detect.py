@@ -25,9 +25,9 @@ from ..pictures.boxes import area_share
 from ..pictures.mask_evidence import of_size
 from ..pictures.masks import LARGE_SHARE, unit_mask
 from ..pictures.require import require_image, require_mask
-from ._mask_checks import detect as check_detect
-from ._mask_checks import require_marked
-from ._ports import Boxes, Detector, Image, Mask
+from .checks.mask import detect as check_detect
+from .checks.mask import require_marked
+from .ports import Boxes, Detector, Image, Mask
 
 Share = Annotated[float, Field(ge=0, le=1)]
 LARGE = "mask-large: it marks {:.1%} of the picture; white = the thing: was it drawn the other way round?"

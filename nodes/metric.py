@@ -18,10 +18,10 @@ from ..pictures.masks import bounding_box, each_with_mask
 from ..pictures.metrics import frechet, similarity_map
 from ..pictures.read import read_picture
 from ..pictures.require import require_image, require_mask
-from ._metric_checks import fid as check_fid
-from ._metric_checks import pair as check_pair
-from ._metric_checks import psnr as check_psnr
-from ._metric_checks import (
+from .checks.metric import fid as check_fid
+from .checks.metric import pair as check_pair
+from .checks.metric import psnr as check_psnr
+from .checks.metric import (
     require_eyes,
     require_looked_at,
     require_pair,
@@ -31,9 +31,9 @@ from ._metric_checks import (
     require_window,
     windowed,
 )
-from ._metric_checks import seen as check_seen
-from ._metric_checks import ssim as check_ssim
-from ._ports import Clip, Dino, Image, Mask, Value
+from .checks.metric import seen as check_seen
+from .checks.metric import ssim as check_ssim
+from .ports import Clip, Dino, Image, Mask, Value
 
 
 class Measured(NamedTuple):

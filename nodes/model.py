@@ -11,7 +11,7 @@ from ..models.source import locate
 from ..models.stable_diffusion import DenoiserPart, IdentityVae, SchedulerPart, VaePart
 from ..models.text_encoder import TextEncoderPart
 from ..models.unused_settings import name_unused, name_unused_preprocessing
-from ._ports import Denoiser, ExemplarEncoder, Scheduler, TextEncoder, Vae
+from .ports import Denoiser, ExemplarEncoder, Scheduler, TextEncoder, Vae
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 

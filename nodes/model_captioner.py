@@ -6,7 +6,7 @@ from ..graph_runtime import ModelSource, node
 from ..models.blip import CaptionerPart
 from ..models.source import locate
 from ..models.unused_settings import name_unused_preprocessing
-from ._ports import Captioner
+from .ports import Captioner
 
 
 class OneCaptioner(NamedTuple):

@@ -6,7 +6,7 @@ from ..graph_runtime import ModelSource, node
 from ..models.source import locate
 from ..models.unused_settings import name_unused_preprocessing
 from ..models.vision import ClipPart
-from ._ports import Clip, Dino
+from .ports import Clip, Dino
 
 
 class OneClip(NamedTuple):

@@ -6,7 +6,7 @@ from ..graph_runtime import ModelSource, node
 from ..models.detr import DetectorPart
 from ..models.source import locate
 from ..models.unused_settings import name_unused_of_detector
-from ._ports import Detector
+from .ports import Detector
 
 
 class OneDetector(NamedTuple):

@@ -6,7 +6,7 @@ from ..graph_runtime import ModelSource, node
 from ..models.source import locate
 from ..models.unused_settings import name_unused_preprocessing
 from ..models.vision import DinoPart
-from ._ports import Dino
+from .ports import Dino
 
 
 class OneDino(NamedTuple):

@@ -9,7 +9,7 @@ from ..graph_runtime.core.values import describe
 from ..models.lora.component import adapted
 from ..models.lora.source import LoraSource, locate_lora
 from ..models.roles import require_denoiser
-from ._ports import Denoiser, Lora
+from .ports import Denoiser, Lora
 
 
 class Adapted(NamedTuple):

@@ -11,11 +11,11 @@ from ..methods.inversion.tuning import Trajectory as Inverted
 from ..methods.sampling.noise import GivenNoise
 from ..methods.sampling.noise import gaussian as make_gaussian
 from ..models.tensor_files import read_tensors
-from ._facts import rehearse
-from ._latent_checks import given_noise
-from ._latent_checks import load_noise as check_load_noise
-from ._ports import Latent, Noise, Trajectory
-from ._tensors import require_latent
+from .checks.before_run import rehearse
+from .checks.latent import given_noise
+from .checks.latent import load_noise as check_load_noise
+from .checks.tensors import require_latent
+from .ports import Latent, Noise, Trajectory
 
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]
 

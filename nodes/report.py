@@ -12,7 +12,7 @@ from torch import Tensor
 from ..graph_runtime import BadInput, Context, Port, Repeat, node
 from ..graph_runtime.core.errors import clean
 from ..pictures.sheet import draw_label
-from ._ports import Image, Paths, Text
+from .ports import Image, Paths, Text
 
 LINE, LETTER, GAP = 28, 16, 12  # pixels: height of a row, size of a letter, space beside a word
 LONG = 60  # letters of a cell that are shown in the picture

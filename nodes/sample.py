@@ -22,19 +22,9 @@ from ..methods.sampling.noise import GivenNoise
 from ..methods.sampling.unet import as_model
 from ..models.lora.component import layer_sizes
 from ..models.roles import require_denoiser
-from ._facts import described, shaped
-from ._pairing import require_pair
-from ._ports import (
-    Attention,
-    Conditioning,
-    Constraint,
-    Denoiser,
-    Latent,
-    Noise,
-    Schedule,
-    Tuning,
-)
-from ._sampling_checks import (
+from .checks.before_run import described, shaped
+from .checks.denoiser import require_pair
+from .checks.sampling import (
     first_step,
     require_beginning,
     require_control,
@@ -45,7 +35,8 @@ from ._sampling_checks import (
     require_shapes,
     require_start,
 )
-from ._tensors import require_latent
+from .checks.tensors import require_latent
+from .ports import Attention, Conditioning, Constraint, Denoiser, Latent, Noise, Schedule, Tuning
 
 SELF_ATTENTION = re.compile(r"(?<!\.attn2)\.to_q$")  # by the name of its layer, as self_attentions counts modules
 

@@ -13,8 +13,8 @@ from ..methods.sampling.ddim import ddim as make_ddim
 from ..methods.sampling.solver import Kind, SolverSchedule
 from ..methods.sampling.solver import solver as make_solver
 from ..models.noise_levels import noise_levels
-from ._ports import Schedule, Scheduler
-from ._scheduler_says import name_beside_ddim, name_beside_solver, own_spacing
+from .checks.schedule import name_beside_ddim, name_beside_solver, own_spacing
+from .ports import Schedule, Scheduler
 
 FEW_PNDM = 25  # steps below which its fourth-order formula goes astray
 AnySpacing = Literal["leading", "linspace", "trailing", "model"]

@@ -21,7 +21,7 @@ from ..pictures.folders import find_pictures, left_out
 from ..pictures.photos import Photo, alike, at_port, look_at, mask_boxes, match_masks
 from ..pictures.photos import Photos as SomePhotos
 from ..pictures.sheet import columns_for, draw_sheet
-from ._ports import Detector, Image, Photos
+from .ports import Detector, Image, Photos
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Sizes = Mapping[str, tuple[int, int]]

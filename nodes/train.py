@@ -9,8 +9,8 @@ from pydantic import Field
 from ..graph_runtime import Context, node
 from ..training.exemplar import Parts, Settings, require_models, side_of, train_exemplar
 from ..training.trainer import Precision
-from ._facts import described
-from ._ports import Denoiser, ExemplarEncoder, Photos, Scheduler, Text, Vae
+from .checks.before_run import described
+from .ports import Denoiser, ExemplarEncoder, Photos, Scheduler, Text, Vae
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=10**7)]

@@ -12,8 +12,8 @@ from ..models.lora.file import Layout
 from ..training.exemplar import Parts, side_of
 from ..training.subject import SubjectSettings, Targets, kinds_of, require_models, require_rank, train_subject
 from ..training.trainer import Precision
-from ._facts import described
-from ._ports import Denoiser, ExemplarEncoder, Lora, Photos, Scheduler, Text, Vae
+from .checks.before_run import described
+from .ports import Denoiser, ExemplarEncoder, Lora, Photos, Scheduler, Text, Vae
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=10**6)]

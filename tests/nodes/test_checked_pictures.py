@@ -127,8 +127,8 @@ def test_sizes_are_followed_through_the_graph(room, hole):
 
 
 def test_a_mask_larger_than_the_budget_is_not_decoded(room, tmp_path, monkeypatch):
-    from inlay.nodes import _mask_checks
+    from inlay.nodes.checks import mask as mask_module
 
     black = picture(tmp_path / "black.png", mode="L")
-    monkeypatch.setattr(_mask_checks, "READ", 100)
+    monkeypatch.setattr(mask_module, "READ", 100)
     assert inlay.check(flow(room, black, "image.crop_to_mask")) == []

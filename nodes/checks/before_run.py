@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-from ..graph_runtime.core.notices import notice
+from ...graph_runtime.core.notices import notice
 
 CHEAP = 2_000_000  # values up to which a mask is followed through the nodes that change it
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ..graph_runtime import BadInput
-from ..graph_runtime.core.notices import notice
-from ..methods.conditioning import Conditioning, ConditioningFacts, Kind
-from ..methods.sampling.noise import GivenNoise
-from ..models.roles import require_vae
-from ..pictures.require import require_image, require_mask
-from ._facts import cheap, described, shaped
+from ...graph_runtime import BadInput
+from ...graph_runtime.core.notices import notice
+from ...methods.conditioning import Conditioning, ConditioningFacts, Kind
+from ...methods.sampling.noise import GivenNoise
+from ...models.roles import require_vae
+from ...pictures.require import require_image, require_mask
+from .before_run import cheap, described, shaped
 
 Known = Mapping[str, Any]
 Facts = Mapping[str, Any]

@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ..graph_runtime import BadInput
-from ..methods.sampling.noise import GivenNoise
-from ..models.roles import require_vae
-from ..models.tensor_files import keys_of, tensor_shapes
-from ..pictures.require import require_image
-from ._facts import described, shaped
-from ._tensors import require_latent
+from ...graph_runtime import BadInput
+from ...methods.sampling.noise import GivenNoise
+from ...models.roles import require_vae
+from ...models.tensor_files import keys_of, tensor_shapes
+from ...pictures.require import require_image
+from .before_run import described, shaped
+from .tensors import require_latent
 
 Known = Mapping[str, Any]
 Facts = Mapping[str, Any]

@@ -8,15 +8,15 @@ from typing import Any
 
 from torch import Tensor
 
-from ..graph_runtime import BadInput
-from ..graph_runtime.core.notices import notice
-from ..pictures.boxes import Box
-from ..pictures.file_names import files_of, named
-from ..pictures.headers import headers
-from ..pictures.mask_files import no_alpha, read_masks
-from ..pictures.masks import bounding_box, unit_mask
-from ..pictures.require import require_image, require_mask
-from ._facts import cheap, shaped, sketch
+from ...graph_runtime import BadInput
+from ...graph_runtime.core.notices import notice
+from ...pictures.boxes import Box
+from ...pictures.file_names import files_of, named
+from ...pictures.headers import headers
+from ...pictures.mask_files import no_alpha, read_masks
+from ...pictures.masks import bounding_box, unit_mask
+from ...pictures.require import require_image, require_mask
+from .before_run import cheap, shaped, sketch
 
 Known = Mapping[str, Any]
 Facts = Mapping[str, Any]

@@ -5,12 +5,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ..graph_runtime import BadInput
-from ..graph_runtime.core.values import same_values
-from ..methods.conditioning import Conditioning as Told
-from ..methods.inversion.tuning import trajectory_key
-from ..methods.sampling.constraints import Constraint, spread
-from ..methods.sampling.noise import GaussianNoise, GivenNoise
+from ...graph_runtime import BadInput
+from ...graph_runtime.core.values import same_values
+from ...methods.conditioning import Conditioning as Told
+from ...methods.inversion.tuning import trajectory_key
+from ...methods.sampling.constraints import Constraint, spread
+from ...methods.sampling.noise import GaussianNoise, GivenNoise
 
 
 def first_step(steps: int, strength: float) -> int:

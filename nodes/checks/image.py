@@ -11,21 +11,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..graph_runtime import BadInput
-from ..graph_runtime.core.notices import notice
-from ..models.embedded import mark_own_pictures
-from ..pictures.file_names import named, notice_crossed
-from ..pictures.fill import common_batch, per_variation
-from ..pictures.folders import left_out
-from ..pictures.headers import headers
-from ..pictures.masks import bounding_box, unit_mask
-from ..pictures.profile import Profile, require_count
-from ..pictures.read import MAX_PIXELS, Picture, read_pictures
-from ..pictures.require import require_image, require_mask
-from ..pictures.sheet import columns_for, draw_sheet
-from ..pictures.windows import Fit, Window, fit_mask, plan_fit, plan_window, require_bounded
-from ..pictures.write import SIDE_LIMIT
-from ._facts import CHEAP, Counted, cheap, shaped, sketch
+from ...graph_runtime import BadInput
+from ...graph_runtime.core.notices import notice
+from ...models.embedded import mark_own_pictures
+from ...pictures.file_names import named, notice_crossed
+from ...pictures.fill import common_batch, per_variation
+from ...pictures.folders import left_out
+from ...pictures.headers import headers
+from ...pictures.masks import bounding_box, unit_mask
+from ...pictures.profile import Profile, require_count
+from ...pictures.read import MAX_PIXELS, Picture, read_pictures
+from ...pictures.require import require_image, require_mask
+from ...pictures.sheet import columns_for, draw_sheet
+from ...pictures.windows import Fit, Window, fit_mask, plan_fit, plan_window, require_bounded
+from ...pictures.write import SIDE_LIMIT
+from .before_run import CHEAP, Counted, cheap, shaped, sketch
 
 Known = Mapping[str, Any]
 Facts = Mapping[str, Any]

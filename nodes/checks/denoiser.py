@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ..graph_runtime import BadInput
-from ..methods.conditioning import ConditioningFacts
+from ...graph_runtime import BadInput
+from ...methods.conditioning import ConditioningFacts
 
 
 def require_pair(denoiser: Any, conditioning: ConditioningFacts | None) -> None:

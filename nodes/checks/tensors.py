@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..graph_runtime import BadInput
-from ..graph_runtime.core.values import describe, plain
+from ...graph_runtime import BadInput
+from ...graph_runtime.core.values import describe, plain
 
 
 def require_latent(latent: Any, port: str = "latent") -> Tensor:

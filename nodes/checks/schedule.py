@@ -7,11 +7,11 @@ schedule.solver hands everything on to diffusers, whose solvers know some of it.
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from ..graph_runtime.core.errors import clean, shorten
-from ..methods.sampling.ddim import Spacing
-from ..models.configs import Settings
-from ..models.known_keys import SCHEDULER, name_unheard, unheard
-from ..models.noise_levels import alphas_cumprod
+from ...graph_runtime.core.errors import clean, shorten
+from ...methods.sampling.ddim import Spacing
+from ...models.configs import Settings
+from ...models.known_keys import SCHEDULER, name_unheard, unheard
+from ...models.noise_levels import alphas_cumprod
 
 #: The spacing of a class of diffusers whose configuration does not say one; leading for the others.
 LINSPACE = ("DPMSolver", "UniPC", "Euler", "Heun", "DEIS", "LMS", "KDPM2", "SASolver")
