@@ -37,6 +37,7 @@ gpu: $(VENV)/.test
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check -q . || { echo "run: $(BIN)/ruff format ."; exit 1; }
 	@mkdir -p .mypy_cache/root && ln -sfn "$(CURDIR)" .mypy_cache/root/inlay  # mypy wants the package's name, whatever the folder's
 	@cd .mypy_cache/root && "$(CURDIR)/$(BIN)/python" -m mypy --config-file inlay/pyproject.toml inlay/graph_runtime inlay/nodes inlay/methods inlay/models inlay/pictures inlay/training
 

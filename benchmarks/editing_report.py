@@ -11,28 +11,47 @@ from editing_tasks import KINDS
 from inlay.dollhouse.evaluate import wilson
 from PIL import Image
 
-NAMES = {"baret": "BARET", "null_text_p2p": "null-text + prompt-to-prompt", "null_text": "null-text alone",
-         "masactrl": "MasaCtrl", "sdedit": "SDEdit", "ddim": "DDIM inversion"}
+NAMES = {
+    "baret": "BARET",
+    "null_text_p2p": "null-text + prompt-to-prompt",
+    "null_text": "null-text alone",
+    "masactrl": "MasaCtrl",
+    "sdedit": "SDEdit",
+    "ddim": "DDIM inversion",
+}
 COUNTED = ("good", "right", "target", "kept", "facing")
-HEAD = ("| | good | interval | target attribute | all others | facing | background, dB | truth, dB | s a picture: "
-        "before, edit |\n|---|---|---|---|---|---|---|---|---|")
+HEAD = (
+    "| | good | interval | target attribute | all others | facing | background, dB | truth, dB | s a picture: "
+    "before, edit |\n|---|---|---|---|---|---|---|---|---|"
+)
 
 
 def _row(name: str, lines: list[dict[str, Any]]) -> str:
     of = len(lines)
     count = {key: sum(line[key] for line in lines) for key in ("good", "target", "kept", "facing")}
     low, high = wilson(count["good"], of)
-    middle = {key: statistics.median(line[key] for line in lines)
-              for key in ("background", "truth", "inversion_s", "edit_s")}
-    return (f"| {name} | {count['good']} of {of} | {low:.0%} – {high:.0%} | {count['target']} | {count['kept']} | "
-            f"{count['facing']} | {middle['background']:.1f} | {middle['truth']:.1f} | {middle['inversion_s']:.1f}, "
-            f"{middle['edit_s']:.1f} |")
+    middle = {
+        key: statistics.median(line[key] for line in lines) for key in ("background", "truth", "inversion_s", "edit_s")
+    }
+    return (
+        f"| {name} | {count['good']} of {of} | {low:.0%} – {high:.0%} | {count['target']} | {count['kept']} | "
+        f"{count['facing']} | {middle['background']:.1f} | {middle['truth']:.1f} | {middle['inversion_s']:.1f}, "
+        f"{middle['edit_s']:.1f} |"
+    )
 
 
 def table(lines: list[dict[str, Any]]) -> str:
     """A row an editor."""
-    return "\n".join([HEAD, *(_row(name, mine) for editor, name in NAMES.items()
-                              if (mine := [line for line in lines if line["editor"] == editor]))])
+    return "\n".join(
+        [
+            HEAD,
+            *(
+                _row(name, mine)
+                for editor, name in NAMES.items()
+                if (mine := [line for line in lines if line["editor"] == editor])
+            ),
+        ]
+    )
 
 
 def by_kind(lines: list[dict[str, Any]]) -> str:
@@ -53,8 +72,10 @@ def failures(lines: list[dict[str, Any]]) -> str:
     for editor, name in (("baret", "target-text inversion"), ("null_text", "null-text inversion")):
         values = [line["reconstruction"] for line in lines if line["editor"] == editor]
         if values:
-            found.append(f"{name}: {sum(value < 20 for value in values)} of {len(values)} reconstructions below 20 dB, "
-                         f"median {statistics.median(values):.1f} dB")
+            found.append(
+                f"{name}: {sum(value < 20 for value in values)} of {len(values)} reconstructions below 20 dB, "
+                f"median {statistics.median(values):.1f} dB"
+            )
     return "\n".join(found)
 
 
@@ -62,9 +83,17 @@ def chosen_table(best: dict[str, dict[str, dict[str, Any]]]) -> str:
     """The settings that the validation split chose."""
     rows = ["| | " + " | ".join(KINDS) + " |", "|---" * (len(KINDS) + 1) + "|"]
     for editor, name in NAMES.items():
-        rows.append(f"| {name} | " + " | ".join(
-            ", ".join(f"{key} {value if not isinstance(value, list) else '/'.join(map(str, value))}"
-                      for key, value in best[editor][kind].items()) for kind in KINDS) + " |")
+        rows.append(
+            f"| {name} | "
+            + " | ".join(
+                ", ".join(
+                    f"{key} {value if not isinstance(value, list) else '/'.join(map(str, value))}"
+                    for key, value in best[editor][kind].items()
+                )
+                for kind in KINDS
+            )
+            + " |"
+        )
     return "\n".join(rows)
 
 
@@ -96,8 +125,11 @@ def counts(folder: Path) -> dict[str, Any]:
     for split in ("val", "test"):
         for line in read_lines(folder, split):
             name = f"{split}, {line['mode'] or json.dumps(line['setting'])}"
-            row = found.setdefault(line["editor"], {}).setdefault(name, {}).setdefault(
-                line["kind"], {"of": 0} | dict.fromkeys(COUNTED, 0) | {"background_db": []})
+            row = (
+                found.setdefault(line["editor"], {})
+                .setdefault(name, {})
+                .setdefault(line["kind"], {"of": 0} | dict.fromkeys(COUNTED, 0) | {"background_db": []})
+            )
             row["of"] += 1
             row["background_db"].append(round(line["background"], 2))
             for key in COUNTED:
@@ -110,8 +142,11 @@ def report(folder: Path) -> str:
     from editors import PUBLISHED, chosen, read_lines, same
 
     parts = []
-    for mode, title in (("best", "each editor's best settings on val"), ("published", "published settings"),
-                        ("shipped", "the settings of baret_edit")):
+    for mode, title in (
+        ("best", "each editor's best settings on val"),
+        ("published", "published settings"),
+        ("shipped", "the settings of baret_edit"),
+    ):
         lines = [line for line in read_lines(folder, "test") if line["mode"] == mode]
         if lines:
             parts += [f"test split, {title}", "", table(lines), "", by_kind(lines), "", failures(lines), ""]

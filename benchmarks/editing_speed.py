@@ -47,8 +47,11 @@ def seconds(work: Callable[[], Any]) -> float:
 def compare(name: str, ours: list[float], theirs: list[float]) -> None:
     """Medians, and ours as a share of theirs."""
     shares = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-    print(f"{name}: {statistics.median(ours):.2f} s against {statistics.median(theirs):.2f} s, "
-          f"{statistics.median(shares):.1%} of it (pairs {shares[0]:.1%} to {shares[-1]:.1%})", flush=True)
+    print(
+        f"{name}: {statistics.median(ours):.2f} s against {statistics.median(theirs):.2f} s, "
+        f"{statistics.median(shares):.1%} of it (pairs {shares[0]:.1%} to {shares[-1]:.1%})",
+        flush=True,
+    )
 
 
 class Job:
@@ -66,15 +69,23 @@ class Job:
     def inverted(self, **settings: Any) -> Any:
         """Trajectory and tuning."""
         trajectory = invert.ddim(self.parts.denoiser, self.told, self.plan, self.z, self.ctx).trajectory
-        return trajectory, invert.target_text(self.parts.denoiser, self.told, self.plan, trajectory, self.ctx,
-                                              guidance_scale=SCALE, **settings).tuning
+        return trajectory, invert.target_text(
+            self.parts.denoiser, self.told, self.plan, trajectory, self.ctx, guidance_scale=SCALE, **settings
+        ).tuning
 
     def edit(self, trajectory: Any, tuning: Any, start: float = 0.8) -> torch.Tensor:
         """BARET."""
         between = embed.transition(tuning, self.told, start=start).tuning
         control = attention.balanced(tuning, between, *WINDOWS).attention
-        return sample.denoise(self.parts.denoiser, self.plan, noise.from_trajectory(trajectory).noise, self.ctx,
-                              self.told, attention=control, guidance_scale=SCALE).latent
+        return sample.denoise(
+            self.parts.denoiser,
+            self.plan,
+            noise.from_trajectory(trajectory).noise,
+            self.ctx,
+            self.told,
+            attention=control,
+            guidance_scale=SCALE,
+        ).latent
 
 
 def edit_dollhouse(rounds: int) -> None:
@@ -115,8 +126,7 @@ class Evaluation:
     def ours(self, step: int) -> None:
         """The rows that take part in a step."""
         run = self.control.begin()
-        chains = [Chain("edit", self.z, self.guidance),
-                  *run.companions(Chain("edit", self.z, self.guidance), STEPS)]
+        chains = [Chain("edit", self.z, self.guidance), *run.companions(Chain("edit", self.z, self.guidance), STEPS)]
         active = [chain for chain in chains if chain.until is None or step < chain.until]
         layout = [(chain.name, half) for chain in active for half, _ in chain.guidance.halves(step)]
         told = torch.cat([e for chain in active for _, e in chain.guidance.halves(step) if e is not None])
@@ -151,25 +161,32 @@ def memory() -> None:
     """Peak above what the weights take, each way in its own process."""
     found = {}
     for way in ("ours", "sdpa", "maps"):
-        output = subprocess.run([sys.executable, __file__, "memory", "--way", way], capture_output=True, text=True,
-                                check=True)
+        output = subprocess.run(
+            [sys.executable, __file__, "memory", "--way", way], capture_output=True, text=True, check=True
+        )
         found[way] = float(output.stdout.split()[-1])
         print(f"{way}: {found[way]:.0f} MiB", flush=True)
-    print(f"ours is {found['ours'] / found['maps']:.1%} of the naive chains with maps, "
-          f"{found['ours'] / found['sdpa']:.1%} of those with SDPA")
+    print(
+        f"ours is {found['ours'] / found['maps']:.1%} of the naive chains with maps, "
+        f"{found['ours'] / found['sdpa']:.1%} of those with SDPA"
+    )
 
 
 def memory_of(way: str) -> None:
     """The first step of an edit, the one with the most rows."""
     what = Evaluation()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    {"ours": lambda: what.ours(0), "sdpa": lambda: what.naive(NaiveProcessor),
-     "maps": lambda: what.naive(MappedProcessor)}[way]()
+    {
+        "ours": lambda: what.ours(0),
+        "sdpa": lambda: what.naive(NaiveProcessor),
+        "maps": lambda: what.naive(MappedProcessor),
+    }[way]()
     print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 
 
-def null_text_as_published(unet: Any, plan: Any, latents: torch.Tensor, cond: torch.Tensor, uncond: torch.Tensor,
-                           iterations: int) -> None:
+def null_text_as_published(
+    unet: Any, plan: Any, latents: torch.Tensor, cond: torch.Tensor, uncond: torch.Tensor, iterations: int
+) -> None:
     """Null-text inversion as its authors' code does it: weights not frozen, both halves again after each step."""
     unet.requires_grad_(True)
     z = latents[-1]
@@ -208,8 +225,10 @@ def tuning(rounds: int) -> None:
     ways = {
         "ours": lambda: invert.target_text(*where, trajectory, job.ctx, **full),
         "null": lambda: invert.null_text(*where, trajectory, job.ctx, **full),
-        "published": lambda: null_text_as_published(unet, job.plan, trajectory.latents, job.told.cond, job.told.uncond,
-                                                    10)}
+        "published": lambda: null_text_as_published(
+            unet, job.plan, trajectory.latents, job.told.cond, job.told.uncond, 10
+        ),
+    }
     took: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, work in ways.items():
@@ -230,8 +249,10 @@ def again() -> None:
             fresh = Job(DiskCache(Path(folder) / str(stop), "here"))
             fresh.parts.denoiser.load("cpu")
             second = seconds(lambda fresh=fresh, settings=settings: fresh.edit(*fresh.inverted(**settings), start=0.6))
-            print(f"{'steps stop when good' if stop else 'full iterations'}: first edit {first:.1f} s, second "
-                  f"{second:.1f} s, {first / second:.1f}× less")
+            print(
+                f"{'steps stop when good' if stop else 'full iterations'}: first edit {first:.1f} s, second "
+                f"{second:.1f} s, {first / second:.1f}× less"
+            )
 
 
 def main() -> None:

@@ -98,7 +98,14 @@ def score(reader: judge.Judge, pair: Pair, found: Image.Image) -> dict[str, Any]
     mirrored = np.asarray(draw_layers(replace(pair.after, facing=turned)).image)
     symmetric = np.array_equal(mirrored, wanted)
     facing, background = symmetric or _psnr(array, wanted) > _psnr(array, mirrored), _psnr(array, wanted, free)
-    return {"kind": pair.kind, "target": bool(right[pair.kind]), "kept": all(others), "right": all(right.values()),
-            "facing": facing, "background": background, "truth": _psnr(array, wanted),
-            "good": all(right.values()) and facing and background >= BACKGROUND,
-            "read": f"{seen.label} {seen.colour} {seen.wall}"}
+    return {
+        "kind": pair.kind,
+        "target": bool(right[pair.kind]),
+        "kept": all(others),
+        "right": all(right.values()),
+        "facing": facing,
+        "background": background,
+        "truth": _psnr(array, wanted),
+        "good": all(right.values()) and facing and background >= BACKGROUND,
+        "read": f"{seen.label} {seen.colour} {seen.wall}",
+    }

@@ -43,15 +43,53 @@ SHIPPED: dict[str, Setting] = {"baret": {"guidance": 5.0, "rate": 0.03, "windows
 #: Nine settings each, the published one among them.
 SEARCHED: dict[str, list[Setting]] = {
     "baret": [PUBLISHED["baret"], *[{"guidance": g, "rate": 0.03, "windows": w} for g in (3.0, 5.0) for w in WINDOWS]],
-    "null_text": [{"guidance": g, "rate": 1e-2, "edit_guidance": e} for g, e in (
-        (3.0, 3.0), (3.0, 5.0), (3.0, 7.5), (5.0, 3.0), (5.0, 5.0), (5.0, 7.5), (7.5, 5.0), (7.5, 7.5), (7.5, 10.0))],
-    "null_text_p2p": [{"guidance": g, "rate": 1e-2, "windows": w} for g in (3.0, 5.0, 7.5)
-                      for w in ((0.5, 0.8), (0.2, 0.4), (0.3, 0.6))],
-    "sdedit": [{"guidance": g, "strength": s} for g, s in ((7.5, 0.5), (7.5, 0.6), (7.5, 0.7), (7.5, 0.75), (7.5, 0.8),
-                                                           (7.5, 0.9), (5.0, 0.6), (5.0, 0.7), (5.0, 0.8))],
-    "masactrl": [{"guidance": g, "step": s, "layer": k} for g, s, k in (
-        (7.5, 4, 4), (5.0, 4, 4), (3.0, 4, 4), (7.5, 10, 4), (5.0, 10, 4), (7.5, 20, 4), (5.0, 20, 4), (5.0, 4, 2),
-        (5.0, 10, 2))],
+    "null_text": [
+        {"guidance": g, "rate": 1e-2, "edit_guidance": e}
+        for g, e in (
+            (3.0, 3.0),
+            (3.0, 5.0),
+            (3.0, 7.5),
+            (5.0, 3.0),
+            (5.0, 5.0),
+            (5.0, 7.5),
+            (7.5, 5.0),
+            (7.5, 7.5),
+            (7.5, 10.0),
+        )
+    ],
+    "null_text_p2p": [
+        {"guidance": g, "rate": 1e-2, "windows": w}
+        for g in (3.0, 5.0, 7.5)
+        for w in ((0.5, 0.8), (0.2, 0.4), (0.3, 0.6))
+    ],
+    "sdedit": [
+        {"guidance": g, "strength": s}
+        for g, s in (
+            (7.5, 0.5),
+            (7.5, 0.6),
+            (7.5, 0.7),
+            (7.5, 0.75),
+            (7.5, 0.8),
+            (7.5, 0.9),
+            (5.0, 0.6),
+            (5.0, 0.7),
+            (5.0, 0.8),
+        )
+    ],
+    "masactrl": [
+        {"guidance": g, "step": s, "layer": k}
+        for g, s, k in (
+            (7.5, 4, 4),
+            (5.0, 4, 4),
+            (3.0, 4, 4),
+            (7.5, 10, 4),
+            (5.0, 10, 4),
+            (7.5, 20, 4),
+            (5.0, 20, 4),
+            (5.0, 4, 2),
+            (5.0, 10, 2),
+        )
+    ],
     "ddim": [{"guidance": g} for g in (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.5)],
 }
 
@@ -78,8 +116,9 @@ class Bench:
 
     def _told(self, texts: list[str]) -> Conditioning:
         each = [condition.text(self.parts.text_encoder, self.ctx, prompt=text).conditioning for text in texts]
-        return Conditioning(torch.cat([one.cond for one in each]), torch.cat([one.uncond for one in each]),
-                            tokens=each[0].tokens)
+        return Conditioning(
+            torch.cat([one.cond for one in each]), torch.cat([one.uncond for one in each]), tokens=each[0].tokens
+        )
 
     def once(self, key: Any, make: Any) -> Any:
         """What `make` gives, and the CPU seconds it took, made once."""
@@ -91,21 +130,39 @@ class Bench:
 
     def inverted(self, which: str) -> Any:
         """The trajectory under the source's text, the target's, or none."""
-        return self.once(which, lambda: invert.ddim(self.parts.denoiser, getattr(self, which), self.plan, self.z,
-                                                    self.ctx).trajectory)
+        return self.once(
+            which,
+            lambda: invert.ddim(self.parts.denoiser, getattr(self, which), self.plan, self.z, self.ctx).trajectory,
+        )
 
     def tuned(self, which: str, guidance: float, rate: float) -> Any:
         """Target-text or null-text inversion."""
         node, told = (invert.target_text, "target") if which == "ttis" else (invert.null_text, "source")
         trajectory, _ = self.inverted(told)
-        return self.once((which, guidance, rate), lambda: node(
-            self.parts.denoiser, getattr(self, told), self.plan, trajectory, self.ctx, guidance_scale=guidance,
-            learning_rate=rate))
+        return self.once(
+            (which, guidance, rate),
+            lambda: node(
+                self.parts.denoiser,
+                getattr(self, told),
+                self.plan,
+                trajectory,
+                self.ctx,
+                guidance_scale=guidance,
+                learning_rate=rate,
+            ),
+        )
 
     def drawn(self, trajectory: Any, guidance: float, **wired: Any) -> torch.Tensor:
         """The edit that begins at the end of a trajectory."""
-        return sample.denoise(self.parts.denoiser, self.plan, noise.from_trajectory(trajectory).noise, self.ctx,
-                              self.target, guidance_scale=guidance, **wired).latent
+        return sample.denoise(
+            self.parts.denoiser,
+            self.plan,
+            noise.from_trajectory(trajectory).noise,
+            self.ctx,
+            self.target,
+            guidance_scale=guidance,
+            **wired,
+        ).latent
 
     def run(self, editor: str, setting: Setting) -> tuple[torch.Tensor, float, float]:
         """The edited latents, and CPU seconds a picture before and in the edit."""
@@ -119,9 +176,21 @@ class Bench:
         guidance = setting["guidance"]
         if editor == "sdedit":
             stream = noise.gaussian(self.z, seed=0).noise
-            return 0.0, lambda: sample.denoise(
-                self.parts.denoiser, self.plan, stream, self.ctx, self.target, latent=self.z,
-                guidance_scale=guidance, strength=setting["strength"]).latent
+            return (
+                0.0,
+                lambda: (
+                    sample.denoise(
+                        self.parts.denoiser,
+                        self.plan,
+                        stream,
+                        self.ctx,
+                        self.target,
+                        latent=self.z,
+                        guidance_scale=guidance,
+                        strength=setting["strength"],
+                    ).latent
+                ),
+            )
         if editor == "ddim":
             trajectory, seconds = self.inverted("source")
             return seconds, lambda: self.drawn(trajectory, guidance)
@@ -136,8 +205,9 @@ class Bench:
             return first + second, lambda: self.drawn(trajectory, setting["edit_guidance"], tuning=made.tuning)
         if editor == "null_text_p2p":
             self_until, cross_until = setting["windows"]
-            control = attention.prompt_to_prompt(self.source, self.target, made.tuning, self_until,
-                                                 cross_until).attention
+            control = attention.prompt_to_prompt(
+                self.source, self.target, made.tuning, self_until, cross_until
+            ).attention
             return first + second, lambda: self.drawn(trajectory, guidance, tuning=made.tuning, attention=control)
         start, end, self_until, cross_until = setting["windows"]
         between = embed.transition(made.tuning, self.target, start=start, end=end).tuning
@@ -154,8 +224,13 @@ class Bench:
             if keep is not None:
                 keep.mkdir(parents=True, exist_ok=True)
                 found.save(keep / f"{pair.kind}-{number}-{editor}.png")
-            line = {"editor": editor, "setting": setting, "inversion_s": before, "edit_s": seconds,
-                    **score(self.reader, pair, found)}
+            line = {
+                "editor": editor,
+                "setting": setting,
+                "inversion_s": before,
+                "edit_s": seconds,
+                **score(self.reader, pair, found),
+            }
             if walked is not None:
                 line["reconstruction"] = walked[number]
             yield line
@@ -177,7 +252,9 @@ def batches(split: str, each: int) -> list[list[Pair]]:
     for pair in pairs(split, each):
         source, target = (condition.text(bench_words, ctx, prompt=text).conditioning.tokens for text in pair.texts)
         groups.setdefault((pair.kind, aligned(source, target)), []).append(pair)
-    parts = [(start, items[start:start + BATCH]) for items in groups.values() for start in range(0, len(items), BATCH)]
+    parts = [
+        (start, items[start : start + BATCH]) for items in groups.values() for start in range(0, len(items), BATCH)
+    ]
     return [items for _, items in sorted(parts, key=lambda part: part[0])]
 
 
@@ -187,10 +264,15 @@ def chosen(lines: list[dict[str, Any]]) -> dict[str, dict[str, Setting]]:
     for editor, settings in SEARCHED.items():
         best[editor] = {}
         for kind in KINDS:
+
             def worth(setting: Setting, editor: str = editor, kind: str = kind) -> tuple[float, float]:
-                mine = [line for line in lines if line["editor"] == editor and line["kind"] == kind
-                        and same(line["setting"], setting)]
+                mine = [
+                    line
+                    for line in lines
+                    if line["editor"] == editor and line["kind"] == kind and same(line["setting"], setting)
+                ]
                 return sum(line["good"] for line in mine), sum(line["truth"] for line in mine) / max(1, len(mine))
+
             best[editor][kind] = max(settings, key=worth)
     return best
 
@@ -205,8 +287,9 @@ def read_lines(out: Path, split: str) -> list[dict[str, Any]]:
     return [json.loads(line) for path in sorted(out.glob(f"{split}-*.jsonl")) for line in path.open()]
 
 
-def measure(split: str, mode: str, each: int, out: Path, share: tuple[int, int], kinds: Sequence[str],
-            editors: Sequence[str]) -> None:
+def measure(
+    split: str, mode: str, each: int, out: Path, share: tuple[int, int], kinds: Sequence[str], editors: Sequence[str]
+) -> None:
     """Run the editors; each batch's lines are written when it is whole."""
     out.mkdir(parents=True, exist_ok=True)
     bench, todo = Bench(), batches(split, each)
@@ -217,14 +300,24 @@ def measure(split: str, mode: str, each: int, out: Path, share: tuple[int, int],
     best = chosen(read_lines(out, "val"))
     fixed = {"best": {}, "published": PUBLISHED, "shipped": SHIPPED}[mode]
     for number, batch in enumerate(todo):
-        settings = {editor: [fixed[editor] if fixed else best[editor][batch[0].kind]] for editor in fixed or SEARCHED
-                    if editor in editors}
+        settings = {
+            editor: [fixed[editor] if fixed else best[editor][batch[0].kind]]
+            for editor in fixed or SEARCHED
+            if editor in editors
+        }
         if batch[0].kind in kinds:
             _batch(bench, batch, number, settings, out / f"test-{mode}-{number:03d}.jsonl", share, mode)
 
 
-def _batch(bench: Bench, batch: list[Pair], number: int, settings: dict[str, list[Setting]], path: Path,
-           share: tuple[int, int], mode: str = "") -> None:
+def _batch(
+    bench: Bench,
+    batch: list[Pair],
+    number: int,
+    settings: dict[str, list[Setting]],
+    path: Path,
+    share: tuple[int, int],
+    mode: str = "",
+) -> None:
     """Every setting of every editor on one batch, unless it is another process's, or done."""
     if number % share[1] != share[0] or path.exists():
         return
@@ -232,8 +325,10 @@ def _batch(bench: Bench, batch: list[Pair], number: int, settings: dict[str, lis
     lines = []
     for editor, wanted in settings.items():
         for setting in wanted:
-            lines += [line | {"mode": mode} for line in bench.judged(
-                editor, setting, path.parent / mode / f"{number:03d}" if mode else None)]
+            lines += [
+                line | {"mode": mode}
+                for line in bench.judged(editor, setting, path.parent / mode / f"{number:03d}" if mode else None)
+            ]
     beside = path.with_suffix(".part")
     beside.write_text("".join(json.dumps(line) + "\n" for line in lines))
     beside.rename(path)

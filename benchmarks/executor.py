@@ -161,8 +161,11 @@ def main() -> None:
             measure(lambda wires=wires: floor(wires), count, repeats),
         ]
         top = peak(lambda parsed=parsed: execute(make_plan(parsed, REGISTRY), Context(), memory=MemoryCache()))
-        print(f"{name:20} " + " ".join(f"{f:{w}.1f}" for f, w in zip(figures, (7, 7, 7, 7, 9, 7), strict=True))
-              + f" {top:7.1f}")
+        print(
+            f"{name:20} "
+            + " ".join(f"{f:{w}.1f}" for f, w in zip(figures, (7, 7, 7, 7, 9, 7), strict=True))
+            + f" {top:7.1f}"
+        )
 
 
 if __name__ == "__main__":

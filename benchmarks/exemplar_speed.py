@@ -43,9 +43,12 @@ def pictures(side: int) -> tuple[Image.Image, Image.Image, Image.Image]:
     """A picture, a hole in its middle, an exemplar."""
     draws = np.random.default_rng(0)
     hole = np.zeros((side, side), np.uint8)
-    hole[side // 4:3 * side // 4, side // 4:3 * side // 4] = 255
-    return (Image.fromarray(draws.integers(0, 256, (side, side, 3), dtype=np.uint8)), Image.fromarray(hole),
-            Image.fromarray(draws.integers(0, 256, (side, side, 3), dtype=np.uint8)))
+    hole[side // 4 : 3 * side // 4, side // 4 : 3 * side // 4] = 255
+    return (
+        Image.fromarray(draws.integers(0, 256, (side, side, 3), dtype=np.uint8)),
+        Image.fromarray(hole),
+        Image.fromarray(draws.integers(0, 256, (side, side, 3), dtype=np.uint8)),
+    )
 
 
 def jobs(steps: int, guidance: float) -> tuple[Callable[[], torch.Tensor], Callable[[], torch.Tensor]]:
@@ -58,14 +61,26 @@ def jobs(steps: int, guidance: float) -> tuple[Callable[[], torch.Tensor], Calla
     unet, vae, encoder = loaded
     size = parts.exemplar_encoder.image_size
     pipe = PaintByExamplePipeline(
-        vae=vae, unet=unet, image_encoder=TheirEncoder(encoder), safety_checker=None, requires_safety_checker=False,
+        vae=vae,
+        unet=unet,
+        image_encoder=TheirEncoder(encoder),
+        safety_checker=None,
+        requires_safety_checker=False,
         scheduler=PNDMScheduler.from_config(dict(parts.scheduler.config), skip_prk_steps=True),
-        feature_extractor=CLIPImageProcessor(size={"shortest_edge": size}, crop_size={"height": size, "width": size}))
+        feature_extractor=CLIPImageProcessor(size={"shortest_edge": size}, crop_size={"height": size, "width": size}),
+    )
     pipe.set_progress_bar_config(disable=True)
 
     def theirs() -> torch.Tensor:
-        return pipe(exemplar, picture, hole, generator=torch.Generator().manual_seed(7), num_inference_steps=steps,
-                    guidance_scale=guidance, output_type="latent").images
+        return pipe(
+            exemplar,
+            picture,
+            hole,
+            generator=torch.Generator().manual_seed(7),
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            output_type="latent",
+        ).images
 
     def tensor(image: Image.Image) -> torch.Tensor:
         return torch.from_numpy(np.asarray(image).copy()).float()[None] / 255
@@ -87,7 +102,7 @@ def alternate(first: Callable[[], Any], second: Callable[[], Any], rounds: int) 
     first(), second()
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds):
-        for which in ((0, 1) if number % 2 == 0 else (1, 0)):
+        for which in (0, 1) if number % 2 == 0 else (1, 0):
             began = time.perf_counter()
             (first, second)[which]()
             times[which].append(time.perf_counter() - began)
@@ -97,8 +112,10 @@ def alternate(first: Callable[[], Any], second: Callable[[], Any], rounds: int) 
 def report(name: str, rival: str, theirs: list[float], ours: list[float]) -> None:
     """Medians and the ratio of pairs."""
     ratios = sorted(a / b for a, b in zip(theirs, ours, strict=True))
-    print(f"{name}: {statistics.median(ours):.3f} s against {statistics.median(theirs):.3f} s ({rival}); "
-          f"{statistics.median(ratios):.3f}× its speed (pairs {ratios[0]:.3f} to {ratios[-1]:.3f})")
+    print(
+        f"{name}: {statistics.median(ours):.3f} s against {statistics.median(theirs):.3f} s ({rival}); "
+        f"{statistics.median(ratios):.3f}× its speed (pairs {ratios[0]:.3f} to {ratios[-1]:.3f})"
+    )
 
 
 def unet_gain(config: dict[str, Any], cells: int, rounds: int) -> None:
@@ -112,6 +129,7 @@ def unet_gain(config: dict[str, Any], cells: int, rounds: int) -> None:
             with torch.no_grad(), collapsed(unet) if short else nullcontext():
                 output: torch.Tensor = unet(z, 500, encoder_hidden_states=told).sample
                 return output
+
         return evaluate
 
     gap = float((call(True)() - call(False)()).abs().max())

@@ -70,9 +70,16 @@ def make_task(split: str, number: int, *, arbitrary: bool | None = None) -> Task
     drawn = draw_layers(other, SIZE)
     left, top, right, bottom = bounds(drawn.subject)
     room = round(PADDING * max(right - left, bottom - top))
-    cut = np.asarray(drawn.image)[max(0, top - room):bottom + room, max(0, left - room):right + room]
-    return Task(number, scene, picture(draw(scene, SIZE)), hole, torch.from_numpy(cut.copy()).float() / 255,
-                picture(drawn.image), caption(scene))
+    cut = np.asarray(drawn.image)[max(0, top - room) : bottom + room, max(0, left - room) : right + room]
+    return Task(
+        number,
+        scene,
+        picture(draw(scene, SIZE)),
+        hole,
+        torch.from_numpy(cut.copy()).float() / 255,
+        picture(drawn.image),
+        caption(scene),
+    )
 
 
 def picture(image: Image.Image) -> Tensor:
@@ -87,14 +94,20 @@ def pil(image: Tensor) -> Image.Image:
 
 def judge_fills(judge: Judge, fills: Tensor) -> list[Reading]:
     """What is seen in each picture `[b h w 3]`."""
-    return [reading for start in range(0, len(fills), 50)
-            for reading in read(judge, [pil(fill) for fill in fills[start:start + 50]])]
+    return [
+        reading
+        for start in range(0, len(fills), 50)
+        for reading in read(judge, [pil(fill) for fill in fills[start : start + 50]])
+    ]
 
 
 def right(task: Task, reading: Reading) -> dict[str, bool]:
     """Class, pose and colour of what appears, each right or wrong."""
-    found = {"class": reading.kind == task.scene.kind, "pose": reading.label == task.scene.label,
-             "colour": reading.colour == task.scene.colour}
+    found = {
+        "class": reading.kind == task.scene.kind,
+        "pose": reading.label == task.scene.label,
+        "colour": reading.colour == task.scene.colour,
+    }
     return found | {"class and colour": found["class"] and found["colour"]}
 
 
@@ -119,7 +132,4 @@ def pasted(task: Task) -> Tensor:
     left, top, right_, bottom = task.box
     fill = task.truth * (1 - task.hole[..., None])
     patch = picture(pil(task.exemplar).resize((right_ - left, bottom - top), Image.Resampling.BICUBIC))
-    return fill + task.hole[..., None] * torch.nn.functional.pad(
-        patch, (0, 0, left, SIZE - right_, top, SIZE - bottom))
-
-
+    return fill + task.hole[..., None] * torch.nn.functional.pad(patch, (0, 0, left, SIZE - right_, top, SIZE - bottom))

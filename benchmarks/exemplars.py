@@ -50,8 +50,14 @@ def load_model(source: str) -> Model:
 
     parts = paint_by_example(source, dtype="float32")
     with torch.inference_mode(False):
-        return Model(parts.denoiser.load("cpu"), parts.exemplar_encoder.load("cpu"), parts.vae.load("cpu"),
-                     parts.vae.scaling_factor, parts.scheduler.config, parts.exemplar_encoder.image_size)
+        return Model(
+            parts.denoiser.load("cpu"),
+            parts.exemplar_encoder.load("cpu"),
+            parts.vae.load("cpu"),
+            parts.vae.scaling_factor,
+            parts.scheduler.config,
+            parts.exemplar_encoder.image_size,
+        )
 
 
 @torch.no_grad()
@@ -62,23 +68,35 @@ def by_example(model: Model, tasks: Sequence[Task], guidance: float, seed: int =
     pixels = torch.cat([preprocess_exemplar(task.exemplar[None], model.image_size, "stretch") for task in tasks])
     told = model.encoder(pixels)
     empty = model.encoder.uncond_vector.expand_as(told).contiguous()
-    masked = encode_picture(model.vae, truth * keep.permute(0, 2, 3, 1) + 0.5 * (1 - keep.permute(0, 2, 3, 1)),
-                            model.scale, 0.0)
+    masked = encode_picture(
+        model.vae, truth * keep.permute(0, 2, 3, 1) + 0.5 * (1 - keep.permute(0, 2, 3, 1)), model.scale, 0.0
+    )
     extra = torch.cat([masked, F.interpolate(keep, masked.shape[2:])], dim=1)
-    return paste(model.vae, model.scale, tasks, run(model.unet, model.config, masked.shape, seed, Guidance(
-        told, empty, guidance, guidance != 1, extra)))
+    return paste(
+        model.vae,
+        model.scale,
+        tasks,
+        run(model.unet, model.config, masked.shape, seed, Guidance(told, empty, guidance, guidance != 1, extra)),
+    )
 
 
 def run(unet: Any, config: Any, shape: Sequence[int], seed: int, guidance: Guidance, constraint: Any = None) -> Tensor:
     """The loop on a loaded UNet, DDIM, 30 steps."""
+
     def call(z: Tensor, t: Tensor, told: Tensor | None) -> Tensor:
         return unet(z, t, encoder_hidden_states=told, return_dict=False)[0]
 
     stream = gaussian(tuple(shape), seed).stream()
     z = stream.start()
     eta = 0.0 if constraint is None else 0.85
-    return denoise(call, ddim(noise_levels(config), steps=STEPS, eta=eta), z, stream, guidance,
-                   constraint=None if constraint is None else constraint.begin(z))
+    return denoise(
+        call,
+        ddim(noise_levels(config), steps=STEPS, eta=eta),
+        z,
+        stream,
+        guidance,
+        constraint=None if constraint is None else constraint.begin(z),
+    )
 
 
 def paste(vae: Any, scale: float, tasks: Sequence[Task], latent: Tensor) -> Tensor:
@@ -104,8 +122,19 @@ def by_text(tasks: Sequence[Task], guidance: float, seed: int = 0) -> Tensor:
     grey = truth * (1 - holes[..., None]) + 0.5 * holes[..., None]
     known = torch.cat([encode_picture(vae, row, scale, 0.0) for row in grey.split(1)])
     latent_mask = grow_cells(latent_hole(holes > 0, parts.vae.factor, "max"), 2)
-    return paste(vae, scale, tasks, run(unet, parts.scheduler.config, known.shape, seed, Guidance(
-        told, empty, guidance, True), NullSpace(known, latent_mask)))
+    return paste(
+        vae,
+        scale,
+        tasks,
+        run(
+            unet,
+            parts.scheduler.config,
+            known.shape,
+            seed,
+            Guidance(told, empty, guidance, True),
+            NullSpace(known, latent_mask),
+        ),
+    )
 
 
 def score(tasks: Sequence[Task], fills: Tensor, judge: Any) -> dict[str, Any]:
@@ -116,29 +145,42 @@ def score(tasks: Sequence[Task], fills: Tensor, judge: Any) -> dict[str, Any]:
     for name in found[0]:
         count = sum(item[name] for item in found)
         low, high = wilson(count, len(found))
-        row[name] = {"right": count, "of": len(found), "share": round(count / len(found), 4), "low": round(low, 4),
-                     "high": round(high, 4)}
-    scores = torch.tensor([copied(task, fill, reading) for task, fill, reading in zip(tasks, fills, readings,
-                                                                                      strict=True)])
+        row[name] = {
+            "right": count,
+            "of": len(found),
+            "share": round(count / len(found), 4),
+            "low": round(low, 4),
+            "high": round(high, 4),
+        }
+    scores = torch.tensor(
+        [copied(task, fill, reading) for task, fill, reading in zip(tasks, fills, readings, strict=True)]
+    )
     return row | {"copied": round(float(scores.mean()), 3)}
 
 
 def in_batches(paint: Callable[[Sequence[Task], int], Tensor], tasks: Sequence[Task]) -> Tensor:
     """`paint` over all tasks, a batch at a time, each batch from a seed of its own."""
-    return torch.cat([paint(tasks[start:start + BATCH], start) for start in range(0, len(tasks), BATCH)])
+    return torch.cat([paint(tasks[start : start + BATCH], start) for start in range(0, len(tasks), BATCH)])
 
 
-def compare(tasks: Sequence[Task], models: dict[str, Model], guidances: Sequence[float], text: float,
-            ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def compare(
+    tasks: Sequence[Task],
+    models: dict[str, Model],
+    guidances: Sequence[float],
+    text: float,
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Every row of the tables, and the fills."""
     judge = load_judge()
     rows: dict[str, Any] = {}
-    fills: dict[str, Tensor] = {"the true drawing": torch.stack([task.truth for task in tasks]),
-                                "copy and paste": torch.stack([pasted(task) for task in tasks])}
+    fills: dict[str, Tensor] = {
+        "the true drawing": torch.stack([task.truth for task in tasks]),
+        "copy and paste": torch.stack([pasted(task) for task in tasks]),
+    }
     whole = [task._replace(exemplar=task.elsewhere) for task in tasks]
     for guidance in guidances:
         fills[f"guidance {guidance:g}"] = in_batches(
-            lambda some, seed, g=guidance: by_example(models["full"], some, g, seed), tasks)
+            lambda some, seed, g=guidance: by_example(models["full"], some, g, seed), tasks
+        )
     fills["shown in its own room"] = in_batches(lambda some, seed: by_example(models["full"], some, 5.0, seed), whole)
     for name, model in models.items():
         if name != "full":
@@ -180,8 +222,9 @@ class SpatialEncoder:
         def project(self: Any, tokens: Tensor) -> Tensor:
             for block in self.mapper.blocks:
                 normed = block.norm1(tokens)
-                attended = F.scaled_dot_product_attention(block.attn1.to_q(normed), block.attn1.to_k(normed),
-                                                          block.attn1.to_v(normed))
+                attended = F.scaled_dot_product_attention(
+                    block.attn1.to_q(normed), block.attn1.to_k(normed), block.attn1.to_v(normed)
+                )
                 tokens = tokens + block.attn1.to_out[0](attended)
                 tokens = tokens + block.ff.net[2](block.ff.net[0](block.norm3(tokens)))
             return self.proj_out(self.final_layer_norm(tokens))

@@ -35,15 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=8.0, help="how long all of it may take (default: 8)")
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--dtype", default="auto", help="of the models in part 3, as the model nodes take it")
-    parser.add_argument("--peak", type=float, help="TFLOP/s that large bfloat16 products reach on the card, for the "
-                        "floors; known for H100, H200, A100, L40S, A10 and RTX 4090")
+    parser.add_argument(
+        "--peak",
+        type=float,
+        help="TFLOP/s that large bfloat16 products reach on the card, for the "
+        "floors; known for H100, H200, A100, L40S, A10 and RTX 4090",
+    )
     parser.add_argument("--rehearse", action="store_true", help="on the CPU, with tiny models")
     options = parser.parse_args(arguments)
     import torch
 
     if not options.rehearse and not torch.cuda.is_available():
-        print("no CUDA device here: torch finds none (--rehearse runs this script on a CPU with tiny models)",
-              file=sys.stderr)
+        print(
+            "no CUDA device here: torch finds none (--rehearse runs this script on a CPU with tiny models)",
+            file=sys.stderr,
+        )
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
     found = measure(options)
@@ -90,19 +96,41 @@ def versions() -> dict[str, str]:
     """Libraries, and the commit."""
     import torch
 
-    commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True,
-                            check=False).stdout.strip()
-    tf32 = [name for name, on in (("convolutions", torch.backends.cudnn.allow_tf32),
-                                  ("products", torch.backends.cuda.matmul.allow_tf32)) if on]
-    return {"torch": torch.__version__, "cuda": str(torch.version.cuda), "tf32": " and ".join(tf32) or "nothing",
-            **{name: importlib.metadata.version(name) for name in ("diffusers", "transformers", "peft")},
-            "commit": commit or "unknown"}
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    tf32 = [
+        name
+        for name, on in (
+            ("convolutions", torch.backends.cudnn.allow_tf32),
+            ("products", torch.backends.cuda.matmul.allow_tf32),
+        )
+        if on
+    ]
+    return {
+        "torch": torch.__version__,
+        "cuda": str(torch.version.cuda),
+        "tf32": " and ".join(tf32) or "nothing",
+        **{name: importlib.metadata.version(name) for name in ("diffusers", "transformers", "peft")},
+        "commit": commit or "unknown",
+    }
 
 
 def run_tests(rehearse: bool, seconds: float) -> dict[str, Any]:
     """The tests marked `cuda`; a rehearsal only collects them. Where time is short, what the first of them say."""
-    command = [sys.executable, "-u", "-m", "pytest", "-v", "-m", "cuda", "-p", "no:cacheprovider",
-               "tests/test_cuda.py", *(["--collect-only", "-q"] if rehearse else [])]
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "pytest",
+        "-v",
+        "-m",
+        "cuda",
+        "-p",
+        "no:cacheprovider",
+        "tests/test_cuda.py",
+        *(["--collect-only", "-q"] if rehearse else []),
+    ]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=max(1.0, seconds), check=False)
     except subprocess.TimeoutExpired as late:
@@ -118,8 +146,11 @@ def unfinished(said: str, seconds: float) -> dict[str, Any]:
     ends = [(line, words[1]) for line in said.splitlines() if "::" in line and len(words := line.split()) > 1]
     passed = sum(end == "PASSED" for _, end in ends)
     failures = [line.strip() for line, end in ends if end in ("FAILED", "ERROR")]
-    return {"passed": bool(passed) and not failures, "failures": failures,
-            "summary": f"not finished after {seconds:.0f} s: {passed} passed, {len(failures)} failed so far"}
+    return {
+        "passed": bool(passed) and not failures,
+        "failures": failures,
+        "summary": f"not finished after {seconds:.0f} s: {passed} passed, {len(failures)} failed so far",
+    }
 
 
 def as_markdown(found: dict[str, Any]) -> str:
@@ -127,26 +158,54 @@ def as_markdown(found: dict[str, Any]) -> str:
     about = ", ".join(f"{name} {found[name]}" for name in ("torch", "cuda", "diffusers", "transformers", "peft"))
     known = found["peak_tflops"]
     floor = f"floors at {known:.0f} TFLOP/s" if known else "no floors: this card's peak is unknown, give --peak"
-    lines = [f"# {found['card']}", "", f"{about}, commit {found['commit']}; {found['seconds']:.0f} s in all; {floor}.",
-             f"float32 on the GPU is TF32 in {found['tf32']}. Models of the jobs: {found['dtype']}.",
-             "", f"Tests that need a GPU: {found['tests']['summary']}.",
-             *[f"- {line}" for line in found["tests"].get("failures", [])],
-             "", "| job | seconds | peak GiB | evaluations | of them a second | floor, s | floor / seconds | |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        f"# {found['card']}",
+        "",
+        f"{about}, commit {found['commit']}; {found['seconds']:.0f} s in all; {floor}.",
+        f"float32 on the GPU is TF32 in {found['tf32']}. Models of the jobs: {found['dtype']}.",
+        "",
+        f"Tests that need a GPU: {found['tests']['summary']}.",
+        *[f"- {line}" for line in found["tests"].get("failures", [])],
+        "",
+        "| job | seconds | peak GiB | evaluations | of them a second | floor, s | floor / seconds | |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for row in found["jobs"]:
         rate = row["evaluations"] / row["seconds"] if row["evaluations"] and row["seconds"] else 0
         share = f"{row['share']:.0%}" if row["share"] else "–"
-        lines.append(_line(row["job"], _number(row["seconds"], 3), _number(row["peak_gib"], 2),
-                           row["evaluations"] or "–", _number(rate, 1), _number(row["floor"], 3), share, row["note"]))
-    lines += ["", "PSNR is against the CPU in float32; the largest change outside the mask is in 8-bit levels.",
-              "", "| workflow | precision | seconds | PSNR, dB | change outside the mask | the same pixels again | |",
-              "|---|---|---|---|---|---|---|"]
+        lines.append(
+            _line(
+                row["job"],
+                _number(row["seconds"], 3),
+                _number(row["peak_gib"], 2),
+                row["evaluations"] or "–",
+                _number(rate, 1),
+                _number(row["floor"], 3),
+                share,
+                row["note"],
+            )
+        )
+    lines += [
+        "",
+        "PSNR is against the CPU in float32; the largest change outside the mask is in 8-bit levels.",
+        "",
+        "| workflow | precision | seconds | PSNR, dB | change outside the mask | the same pixels again | |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in found["workflows"]:
         psnr = row["psnr"]
         shown = "–" if psnr is None else "equal" if math.isinf(psnr) else f"{psnr:.1f}"
-        lines.append(_line(row["workflow"], row["dtype"], _number(row["seconds"], 1), shown,
-                           "–" if row["outside"] is None else row["outside"],
-                           {None: "–", True: "yes", False: "no"}[row["same"]], row["note"]))
+        lines.append(
+            _line(
+                row["workflow"],
+                row["dtype"],
+                _number(row["seconds"], 1),
+                shown,
+                "–" if row["outside"] is None else row["outside"],
+                {None: "–", True: "yes", False: "no"}[row["same"]],
+                row["note"],
+            )
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -92,7 +92,7 @@ class Bench:
         smooth = Image.fromarray(draws.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((self.side,) * 2)
         self.picture = torch.from_numpy(np.asarray(smooth).copy())[None] / 255
         self.hole = torch.zeros(1, self.side, self.side)
-        self.hole[:, self.side // 4:self.side // 2, self.side // 4:self.side // 2] = 1
+        self.hole[:, self.side // 4 : self.side // 2, self.side // 4 : self.side // 2] = 1
         words = text_embeddings(self.shape, self.device, 2)
         self.told = Conditioning(words[:1], words[1:])
         self.untold = Conditioning(words[:1], words[:1])
@@ -141,6 +141,7 @@ class Bench:
 
     def by_example(self, name: str, z: torch.Tensor) -> Row:
         """Paint by Example, 50 PNDM steps: 51 guided evaluations, encoding and decoding."""
+
         def work(steps: int) -> None:
             stream = noise.gaussian(z).noise
             told = condition.exemplar(self.parts.encoder, self.picture, self.ctx).conditioning
@@ -156,8 +157,17 @@ class Bench:
         return plan, invert.ddim(self.parts.denoiser, self.told, plan, z, self.ctx).trajectory
 
     def _tuned(self, plan: Any, trajectory: Any, iterations: int) -> Any:
-        return invert.target_text(self.parts.denoiser, self.told, plan, trajectory, self.ctx, iterations=iterations,
-                                  learning_rate=1e-6, stop_start=0.0, stop_step=0.0).tuning  # none stops early
+        return invert.target_text(
+            self.parts.denoiser,
+            self.told,
+            plan,
+            trajectory,
+            self.ctx,
+            iterations=iterations,
+            learning_rate=1e-6,
+            stop_start=0.0,
+            stop_step=0.0,
+        ).tuning  # none stops early
 
     def tuning(self, name: str, z: torch.Tensor) -> Row:
         """TTIS, 50 steps of 5 iterations: 100 evaluations, and 250 with the way back to the embedding."""
@@ -173,8 +183,14 @@ class Bench:
             plan, trajectory = made[steps]
             between = embed.transition(tuned[steps], self.told).tuning
             control = attention.balanced(tuned[steps], between).attention
-            sample.denoise(self.parts.denoiser, plan, noise.from_trajectory(trajectory).noise, self.ctx, self.told,
-                           attention=control)
+            sample.denoise(
+                self.parts.denoiser,
+                plan,
+                noise.from_trajectory(trajectory).noise,
+                self.ctx,
+                self.told,
+                attention=control,
+            )
 
         return self._timed(name, work, 50, EDIT, self.parts.denoiser)
 
@@ -197,12 +213,23 @@ class Bench:
             (root / "boxes.csv").write_text("\n".join(lines) + "\n")
             some = photos(str(root / "*.png"), Context(), boxes=str(root / "boxes.csv")).photos
             with self._peak() as peak:
-                subject_lora(self.parts.exemplar, self.parts.vae, self.parts.scheduler, self.parts.encoder, some,
-                             Context(self.ctx.models, out=root / "out", listeners=(listen, self._hear)), epochs=1,
-                             variations=8, batch_size=16 if self.full else 64, sample_every=0, save_every=10**6)
+                subject_lora(
+                    self.parts.exemplar,
+                    self.parts.vae,
+                    self.parts.scheduler,
+                    self.parts.encoder,
+                    some,
+                    Context(self.ctx.models, out=root / "out", listeners=(listen, self._hear)),
+                    epochs=1,
+                    variations=8,
+                    batch_size=16 if self.full else 64,
+                    sample_every=0,
+                    save_every=10**6,
+                )
         times = [after - before for before, after in pairwise(marks)][1:]
-        return Row(name, statistics.median(times), peak[0], 0, LORA_STEP if self.full else 0.0,
-                   f"median of {len(times)} steps")
+        return Row(
+            name, statistics.median(times), peak[0], 0, LORA_STEP if self.full else 0.0, f"median of {len(times)} steps"
+        )
 
     def _lengths(self, steps: int) -> tuple[int, int]:
         """Steps of the warm-up and of the whole job."""
@@ -231,8 +258,9 @@ class Bench:
     def _counted(self, denoiser: Any) -> Iterator[list[int]]:
         rows: list[int] = []
         with self.ctx.lease(denoiser) as unet:
-            hook = unet.register_forward_pre_hook(lambda module, args, kwargs: rows.append(len(args[0])),
-                                                  with_kwargs=True)
+            hook = unet.register_forward_pre_hook(
+                lambda module, args, kwargs: rows.append(len(args[0])), with_kwargs=True
+            )
             try:
                 yield rows
             finally:

@@ -28,28 +28,88 @@ class Shape(NamedTuple):
 SD15 = Shape(
     64,
     {"sample_size": 64, "in_channels": 4, "out_channels": 4, "cross_attention_dim": 768, "attention_head_dim": 8},
-    {"block_out_channels": [128, 256, 512, 512], "down_block_types": ["DownEncoderBlock2D"] * 4, "latent_channels": 4,
-     "up_block_types": ["UpDecoderBlock2D"] * 4, "layers_per_block": 2, "sample_size": 512, "scaling_factor": 0.18215},
-    {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
-     "vocab_size": 49408, "max_position_embeddings": 77},
-    {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
-     "image_size": 224, "patch_size": 14, "projection_dim": 768, "proj_size": 768})
+    {
+        "block_out_channels": [128, 256, 512, 512],
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "latent_channels": 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+        "layers_per_block": 2,
+        "sample_size": 512,
+        "scaling_factor": 0.18215,
+    },
+    {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "vocab_size": 49408,
+        "max_position_embeddings": 77,
+    },
+    {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "image_size": 224,
+        "patch_size": 14,
+        "projection_dim": 768,
+        "proj_size": 768,
+    },
+)
 TINY = Shape(
     8,
-    {"sample_size": 8, "in_channels": 4, "out_channels": 4, "cross_attention_dim": 24, "attention_head_dim": 4,
-     "layers_per_block": 1, "block_out_channels": [16, 32], "norm_num_groups": 8,
-     "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
-     "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"]},
-    {"block_out_channels": [8] * 4, "down_block_types": ["DownEncoderBlock2D"] * 4, "latent_channels": 4,
-     "up_block_types": ["UpDecoderBlock2D"] * 4, "layers_per_block": 1, "norm_num_groups": 4, "sample_size": 64,
-     "scaling_factor": 0.18215},
-    {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 64,
-     "max_position_embeddings": 77},
-    {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "image_size": 16,
-     "patch_size": 8, "projection_dim": 24, "proj_size": 24})
-SCHEDULER = {"_class_name": "PNDMScheduler", "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,
-             "beta_schedule": "scaled_linear", "steps_offset": 1, "skip_prk_steps": True, "clip_sample": False,
-             "set_alpha_to_one": False}
+    {
+        "sample_size": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "cross_attention_dim": 24,
+        "attention_head_dim": 4,
+        "layers_per_block": 1,
+        "block_out_channels": [16, 32],
+        "norm_num_groups": 8,
+        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+    },
+    {
+        "block_out_channels": [8] * 4,
+        "down_block_types": ["DownEncoderBlock2D"] * 4,
+        "latent_channels": 4,
+        "up_block_types": ["UpDecoderBlock2D"] * 4,
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "sample_size": 64,
+        "scaling_factor": 0.18215,
+    },
+    {
+        "hidden_size": 24,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "vocab_size": 64,
+        "max_position_embeddings": 77,
+    },
+    {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "image_size": 16,
+        "patch_size": 8,
+        "projection_dim": 24,
+        "proj_size": 24,
+    },
+)
+SCHEDULER = {
+    "_class_name": "PNDMScheduler",
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+    "skip_prk_steps": True,
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+}
 
 
 class RandomOrigin:
@@ -58,8 +118,12 @@ class RandomOrigin:
     name, known = "random weights", True
 
     def __init__(self, shape: Shape, channels: int):
-        self._configs = {"unet": {**shape.unet, "in_channels": channels}, "vae": shape.vae,
-                         "image_encoder": shape.vision, "scheduler": SCHEDULER}
+        self._configs = {
+            "unet": {**shape.unet, "in_channels": channels},
+            "vae": shape.vae,
+            "image_encoder": shape.vision,
+            "scheduler": SCHEDULER,
+        }
 
     def config(self, part: str) -> Mapping[str, Any]:
         """The configuration of a part."""
@@ -157,9 +221,13 @@ class RandomModel(NamedTuple):
 def random_model(shape: Shape, dtype: Any) -> RandomModel:
     """Descriptions of a shape's parts in a precision."""
     plain, wide = RandomOrigin(shape, 4), RandomOrigin(shape, 9)
-    return RandomModel(RandomDenoiser.describe(plain, dtype), RandomDenoiser.describe(wide, dtype),
-                       RandomVae.describe(plain, dtype), RandomExemplarEncoder.describe(plain, dtype),
-                       SchedulerPart.describe(plain, dtype))
+    return RandomModel(
+        RandomDenoiser.describe(plain, dtype),
+        RandomDenoiser.describe(wide, dtype),
+        RandomVae.describe(plain, dtype),
+        RandomExemplarEncoder.describe(plain, dtype),
+        SchedulerPart.describe(plain, dtype),
+    )
 
 
 def text_embeddings(shape: Shape, device: str, rows: int) -> torch.Tensor:

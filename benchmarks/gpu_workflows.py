@@ -16,8 +16,10 @@ from PIL import Image
 FOLDER = Path(inlay.__file__).parent / "workflows"
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 STEPS = 10  # of a sampling, so that the CPU's picture is there in time
-TRAININGS = {"train_exemplar": {"steps": 4, "batch_size": 2, "variations": 1},
-             "subject_lora_train": {"epochs": 1, "batch_size": 50, "variations": 1}}
+TRAININGS = {
+    "train_exemplar": {"steps": 4, "batch_size": 2, "variations": 1},
+    "subject_lora_train": {"epochs": 1, "batch_size": 50, "variations": 1},
+}
 LATE = ("compare_editors", *TRAININGS)  # the dear ones: what has no time left is of these
 
 
@@ -44,8 +46,13 @@ class Compared:
     same: bool | None = None
 
 
-def compare_all(device: str, out: Path, left: Callable[[], float], names: Mapping[str, tuple[str, ...]] | None = None,
-                steps: int = STEPS) -> list[Compared]:
+def compare_all(
+    device: str,
+    out: Path,
+    left: Callable[[], float],
+    names: Mapping[str, tuple[str, ...]] | None = None,
+    steps: int = STEPS,
+) -> list[Compared]:
     """Every workflow in every precision, as long as there is time; `names` picks some, with their precisions."""
     every = sorted((path.stem for path in FOLDER.glob("*.json")), key=lambda name: (name in LATE, name))
     wanted = names or dict.fromkeys(every, DTYPES)
@@ -81,8 +88,11 @@ def _repeat(row: Compared, device: str, out: Path, steps: int) -> None:
 def _run(name: str, device: str, dtype: str, out: Path, steps: int) -> Compared:
     """One run; a failure is a note."""
     flow = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    models = {f"{node}.dtype": dtype for node, value in flow["nodes"].items() if value["type"] in (
-        "model.stable_diffusion", "model.paint_by_example")}
+    models = {
+        f"{node}.dtype": dtype
+        for node, value in flow["nodes"].items()
+        if value["type"] in ("model.stable_diffusion", "model.paint_by_example")
+    }
     values: dict[str, Any] = dict(TRAININGS.get(name, {}))
     if name in TRAININGS:
         models["train.sample_every"] = 3
@@ -123,8 +133,10 @@ def _outside(flow: Mapping[str, Any], picture: np.ndarray[Any, Any]) -> int | No
     nodes = flow["nodes"].values()
     if not any(node["type"] == "image.paste_back" for node in nodes):
         return None
-    paths = {kind: next(node["params"]["path"] for node in nodes if node["type"] == kind)
-             for kind in ("image.load", "mask.load")}
+    paths = {
+        kind: next(node["params"]["path"] for node in nodes if node["type"] == kind)
+        for kind in ("image.load", "mask.load")
+    }
     with Image.open(FOLDER / paths["image.load"]) as before, Image.open(FOLDER / paths["mask.load"]) as mask:
         known = np.asarray(mask.convert("L")) < 128
         return int(np.abs(picture - np.asarray(before.convert("RGB")).astype(int))[known].max())

@@ -43,8 +43,9 @@ def load_models(folder: str) -> Models:
 
 
 @torch.no_grad()
-def inpaint(models: Models, image: str, mask: str, out: str, *, steps: int = 30, eta: float = 0.85, seed: int = 0
-            ) -> torch.Tensor:
+def inpaint(
+    models: Models, image: str, mask: str, out: str, *, steps: int = 30, eta: float = 0.85, seed: int = 0
+) -> torch.Tensor:
     """Algorithm 1 of Kakinuma et al. 2024, pasted back and saved; the picture `[1 h w 3]`."""
     picture = torch.from_numpy(np.asarray(Image.open(image).convert("RGB"), dtype=np.float32) / np.float32(255))[None]
     hole = torch.from_numpy(np.asarray(Image.open(mask).convert("L"), dtype=np.float32) / np.float32(255) >= 0.5)
@@ -57,8 +58,13 @@ def inpaint(models: Models, image: str, mask: str, out: str, *, steps: int = 30,
     for _ in range(2):
         cells = F.max_pool2d(cells, 3, stride=1, padding=1)
 
-    tokens = models.tokenizer([""], padding="max_length", max_length=models.text.config.max_position_embeddings,
-                              truncation=True, return_tensors="pt")
+    tokens = models.tokenizer(
+        [""],
+        padding="max_length",
+        max_length=models.text.config.max_position_embeddings,
+        truncation=True,
+        return_tensors="pt",
+    )
     told = models.text(tokens.input_ids)[0]
 
     models.scheduler.set_timesteps(steps)
@@ -91,8 +97,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     Path(given.out).parent.mkdir(parents=True, exist_ok=True)
-    inpaint(load_models(given.model), given.image, given.mask, given.out, steps=given.steps, eta=given.eta,
-            seed=given.seed)
+    inpaint(
+        load_models(given.model), given.image, given.mask, given.out, steps=given.steps, eta=given.eta, seed=given.seed
+    )
 
 
 if __name__ == "__main__":

@@ -63,8 +63,9 @@ def make_task(split: str, number: int) -> Task | None:
     return Task(number, truth, draw_shape(Box(x, y, width, height), kind, SIZE, SIZE), across)
 
 
-def sort_places(places: list[tuple[int, int]], width: int, height: int, horizon: float, window: Plane
-                ) -> dict[str, list[tuple[int, int]]]:
+def sort_places(
+    places: list[tuple[int, int]], width: int, height: int, horizon: float, window: Plane
+) -> dict[str, list[tuple[int, int]]]:
     """Places by what a hole there interrupts; those that leave too little of a window to continue it are dropped."""
     table = np.pad(window.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     found: dict[str, list[tuple[int, int]]] = {"skirting": [], "window": [], "nothing": []}
@@ -83,7 +84,7 @@ def sort_places(places: list[tuple[int, int]], width: int, height: int, horizon:
 def free_places(taken: Plane, width: int, height: int) -> list[tuple[int, int]]:
     """Top left corners (x, y) of the boxes of that size that hold no taken pixel, by a summed-area table."""
     table = np.pad(taken.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    inside = (table[height:, width:] - table[:-height, width:] - table[height:, :-width] + table[:-height, :-width])
+    inside = table[height:, width:] - table[:-height, width:] - table[height:, :-width] + table[:-height, :-width]
     ys, xs = np.nonzero(inside == 0)
     return list(zip(xs.tolist(), ys.tolist(), strict=True))
 

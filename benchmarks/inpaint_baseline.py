@@ -42,9 +42,19 @@ def encoded(work: Path, vae: Any, pictures: NDArray[np.uint8], boxes: NDArray[np
     parts: dict[str, list[Tensor]] = {"latent": [], "masked": [], "hole": []}
     for start in range(0, len(boxes), 16):
         rows = range(start, min(start + 16, len(boxes)))
-        holes = torch.stack([brush(tuple(map(int, boxes[row])), (side, side), torch.Generator().manual_seed(row),
-                                   arbitrary=0.5, amount=EXTEND) for row in rows])[:, None]
-        images = to_tensor(pictures[rows.start:rows.stop])
+        holes = torch.stack(
+            [
+                brush(
+                    tuple(map(int, boxes[row])),
+                    (side, side),
+                    torch.Generator().manual_seed(row),
+                    arbitrary=0.5,
+                    amount=EXTEND,
+                )
+                for row in rows
+            ]
+        )[:, None]
+        images = to_tensor(pictures[rows.start : rows.stop])
         both = vae.encode(torch.cat([images, images * (holes < 0.5)])).latent_dist.mean * vae.config.scaling_factor
         latent, masked = both.chunk(2)
         parts["latent"].append(latent)
@@ -55,8 +65,16 @@ def encoded(work: Path, vae: Any, pictures: NDArray[np.uint8], boxes: NDArray[np
     return found
 
 
-def train_inpaint(work: Path, source: Path, pictures: NDArray[np.uint8], boxes: NDArray[np.int16],
-                  device: torch.device, *, steps: int, batch: int = 16) -> Path:
+def train_inpaint(
+    work: Path,
+    source: Path,
+    pictures: NDArray[np.uint8],
+    boxes: NDArray[np.int16],
+    device: torch.device,
+    *,
+    steps: int,
+    batch: int = 16,
+) -> Path:
     """Train on pictures, the boxes of their subjects and their captions; the folder of the model, `work`/inpaint-model.
 
     Args:
@@ -77,7 +95,8 @@ def train_inpaint(work: Path, source: Path, pictures: NDArray[np.uint8], boxes: 
     if device.type == "cpu":
         pipe.unet.set_attn_processor(AttnProcessor())
     model = Denoiser(pipe.text_encoder.requires_grad_(False), pipe.unet.requires_grad_(True)).to(
-        device, memory_format=torch.channels_last)
+        device, memory_format=torch.channels_last
+    )
     plan = Plan("inpaint", steps, learning_rate=3e-4, warmup=100, ema=0.998)
 
     def loss_of(module: nn.Module, step: int, generator: torch.Generator) -> Tensor:

@@ -87,8 +87,13 @@ class Diffusion:
         known = latent.encode(filled, parts.vae, ctx).latent
         cells = mask.to_latent(hole, parts.vae, ctx, dilate=self.dilate, reduce=self.reduce).latent_mask
         rule = getattr(constraint, self.constraint)(known, cells).constraint
-        steps = schedule.ddim(parts.scheduler, steps=bench.steps, eta=self.eta, travel_length=self.travel_length,
-                              travel_repeat=self.travel_repeat).schedule
+        steps = schedule.ddim(
+            parts.scheduler,
+            steps=bench.steps,
+            eta=self.eta,
+            travel_length=self.travel_length,
+            travel_repeat=self.travel_repeat,
+        ).schedule
         told = condition.text(parts.text_encoder, ctx).conditioning
         noise = RowNoise(tuple(known.shape), seeds)
         clean = sample.denoise(parts.denoiser, steps, noise, ctx, conditioning=told, constraint=rule).latent
@@ -160,6 +165,7 @@ class Bench:
     @contextmanager
     def ready(self) -> Iterator[None]:
         """Hold the weights, and count rows of every UNet call."""
+
         def count(module: Any, args: tuple[Any, ...]) -> None:
             self.rows += args[0].shape[0]
 
@@ -200,7 +206,7 @@ def measure(name: str, method: Callable[..., Tensor], bench: Bench, tasks: list[
     """Run a method over all tasks."""
     score, spent, before = Score(), 0.0, bench.rows
     for first in range(0, len(tasks), batch):
-        part = tasks[first:first + batch]
+        part = tasks[first : first + batch]
         truth, hole = torch.stack([task.truth for task in part]), torch.stack([task.hole for task in part])
         began = time.process_time()
         results = method(bench, truth, hole, tuple(task.number for task in part))
@@ -220,9 +226,17 @@ def table(scores: dict[str, Score], tasks: list[Task]) -> str:
     """All figures as Markdown."""
     across = np.array([task.across for task in tasks])
     ours = np.array(scores[OURS].psnr)
-    heads = ["method", "PSNR in the hole, dB", *KINDS.values(), "better than ours by, dB (95 %)",
-             "jump at the edge, of 255", "… over the neighbours' own (95 %)", "known pixels change by up to, of 255",
-             "UNet evaluations", "CPU s a picture"]
+    heads = [
+        "method",
+        "PSNR in the hole, dB",
+        *KINDS.values(),
+        "better than ours by, dB (95 %)",
+        "jump at the edge, of 255",
+        "… over the neighbours' own (95 %)",
+        "known pixels change by up to, of 255",
+        "UNet evaluations",
+        "CPU s a picture",
+    ]
     lines = [f"| {' | '.join(heads)} |", "|---|" + "---:|" * (len(heads) - 1)]
     for name, score in scores.items():
         psnr, jump, own = np.array(score.psnr), np.array(score.jump), np.array(score.own)
@@ -231,12 +245,15 @@ def table(scores: dict[str, Score], tasks: list[Task]) -> str:
         least, most = interval(lambda draws, jump=jump, own=own: jump[draws].sum(1) / own[draws].sum(1), len(tasks))
         exact = name == "the truth"
         lines.append(
-            f"| {f'**{name}**' if name == OURS else name} | " + " | ".join(
+            f"| {f'**{name}**' if name == OURS else name} | "
+            + " | ".join(
                 "∞" if exact else f"{part.mean():.2f}" if len(part) else "–"
-                for part in (psnr, *(psnr[across == what] for what in KINDS)))
+                for part in (psnr, *(psnr[across == what] for what in KINDS))
+            )
             + f" | {'–' if exact or name == OURS else f'{gain.mean():+.2f} ({low:+.2f} … {high:+.2f})'}"
             + f" | {jump.mean():.2f} | {jump.sum() / own.sum():.2f} ({least:.2f} … {most:.2f})"
-            + f" | {max(score.changed):.0f} | {score.evaluations:.0f} | {'–' if exact else f'{score.cpu:.2f}'} |")
+            + f" | {max(score.changed):.0f} | {score.evaluations:.0f} | {'–' if exact else f'{score.cpu:.2f}'} |"
+        )
     return "\n".join(lines)
 
 
@@ -250,23 +267,28 @@ def verdict(scores: dict[str, Score], names: list[str], tasks: list[Task]) -> st
             figures = ", ".join(f"{name} {np.array(scores[name].psnr)[rows].mean():.2f}" for name in ranked)
             lines.append(f"- PSNR, {what} ({int(rows.sum())}): {figures}.")
     ranked = sorted(names, key=lambda name: abs(np.log(sum(scores[name].jump) / sum(scores[name].own))))
-    lines.append("- Jump at the edge, nearest to the neighbours' own first: " + ", ".join(
-        f"{name} {sum(scores[name].jump) / sum(scores[name].own):.2f}×" for name in ranked) + ".")
+    lines.append(
+        "- Jump at the edge, nearest to the neighbours' own first: "
+        + ", ".join(f"{name} {sum(scores[name].jump) / sum(scores[name].own):.2f}×" for name in ranked)
+        + "."
+    )
     return "\n".join(lines)
 
 
 def sheet(scores: dict[str, Score], tasks: list[Task], names: list[str], count: int = 8) -> Pil.Image:
     """The first scenes × methods, one row a scene; the first column shows the hole, the last the truth."""
-    columns = [("the hole", [torch.where(t.hole[..., None] > 0, 0.5, t.truth) for t in tasks[:count]]),
-               *((name.lstrip("… "), scores[name].pictures[:count]) for name in names),
-               ("the truth", [t.truth for t in tasks[:count]])]
+    columns = [
+        ("the hole", [torch.where(t.hole[..., None] > 0, 0.5, t.truth) for t in tasks[:count]]),
+        *((name.lstrip("… "), scores[name].pictures[:count]) for name in names),
+        ("the truth", [t.truth for t in tasks[:count]]),
+    ]
     gap, head = 6, 26
     page = torch.ones(head + len(columns[0][1]) * (SIZE + gap), gap + len(columns) * (SIZE + gap), 3)
     for number, (name, pictures) in enumerate(columns):
         left = gap + number * (SIZE + gap)
-        page[:head, left:left + SIZE] = draw_label(name, SIZE, head, 12)
+        page[:head, left : left + SIZE] = draw_label(name, SIZE, head, 12)
         for row, picture in enumerate(pictures):
-            page[head + row * (SIZE + gap):, left:left + SIZE][:SIZE] = picture
+            page[head + row * (SIZE + gap) :, left : left + SIZE][:SIZE] = picture
     return Pil.fromarray((page * 255).round().to(torch.uint8).numpy())
 
 
@@ -292,14 +314,17 @@ def main() -> None:
     bench = Bench(source, given.steps)
     methods = METHODS | (VARIATIONS if given.variations else {}) | REFERENCES
     if given.only is not None:
-        methods = {name: method for name, method in methods.items()
-                   if name == OURS or any(word in name for word in given.only)}
+        methods = {
+            name: method for name, method in methods.items() if name == OURS or any(word in name for word in given.only)
+        }
     with bench.ready():
         scores = {name: measure(name, method, bench, tasks, given.batch) for name, method in methods.items()}
     rivals = [name for name in METHODS if name in scores]
     counts = ", ".join(f"{sum(task.across == name for task in tasks)} {KINDS[name]}" for name in KINDS)
-    holes = (f"{len(tasks)} holes in the first {number} scenes of the {given.split} split "
-             f"({counts}), {given.steps} steps, no prompt.")
+    holes = (
+        f"{len(tasks)} holes in the first {number} scenes of the {given.split} split "
+        f"({counts}), {given.steps} steps, no prompt."
+    )
     text = f"{holes}\n\n{table(scores, tasks)}\n\n{verdict(scores, rivals, tasks)}\n"
     print(text)
     if given.write:

@@ -46,7 +46,7 @@ def measure(out: Path, share: tuple[int, int], count: int) -> None:
         path = out / f"{number:03d}.jsonl"
         if number % share[1] != share[0] or path.exists():
             continue
-        lines = [json.dumps(line) for line in _curves(chosen[start:start + BATCH])]
+        lines = [json.dumps(line) for line in _curves(chosen[start : start + BATCH])]
         path.write_text("\n".join(lines) + "\n")
 
 
@@ -62,15 +62,31 @@ def _curves(batch: list[Pair]) -> Iterator[dict[str, Any]]:
         trajectory = invert.ddim(parts.denoiser, told, plan, z, ctx).trajectory
         for iterations in (0, *numbers):
             began = time.process_time()
-            made = getattr(invert, node)(parts.denoiser, told, plan, trajectory, ctx, guidance_scale=SCALE,
-                                         iterations=iterations, learning_rate=rate, stop_start=0.0, stop_step=0.0)
+            made = getattr(invert, node)(
+                parts.denoiser,
+                told,
+                plan,
+                trajectory,
+                ctx,
+                guidance_scale=SCALE,
+                iterations=iterations,
+                learning_rate=rate,
+                stop_start=0.0,
+                stop_step=0.0,
+            )
             seconds = (time.process_time() - began) / len(batch)
             seen = latent.decode(made.latent, parts.vae, ctx).image.clamp(0, 1)
             forward, backward = spent(iterations)
             for row in range(len(batch)):
-                yield {"curve": name, "iterations": iterations, "forward": forward, "backward": backward,
-                       "seconds": seconds, "loss": float((made.latent[row] - z[row]).square().mean()),
-                       "psnr": float(-10 * torch.log10((seen[row] - images[row]).square().mean()))}
+                yield {
+                    "curve": name,
+                    "iterations": iterations,
+                    "forward": forward,
+                    "backward": backward,
+                    "seconds": seconds,
+                    "loss": float((made.latent[row] - z[row]).square().mean()),
+                    "psnr": float(-10 * torch.log10((seen[row] - images[row]).square().mean())),
+                }
             print(f"{name}, {iterations} iterations", flush=True)
 
 
@@ -87,8 +103,10 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
 
 def report(lines: list[dict[str, Any]]) -> str:
     """A row for each curve and number of iterations."""
-    rows = ["| | updates a step | evaluations | CPU s | loss of the reconstruction, median (quartiles) | PSNR, dB |",
-            "|---|---|---|---|---|---|"]
+    rows = [
+        "| | updates a step | evaluations | CPU s | loss of the reconstruction, median (quartiles) | PSNR, dB |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, _, _, numbers in CURVES:
         for iterations in (0, *numbers):
             mine = [line for line in lines if line["curve"] == name and line["iterations"] == iterations]
@@ -114,8 +132,9 @@ def plot(lines: list[dict[str, Any]], path: Path) -> None:
             points = []
             for iterations in (0, *numbers):
                 mine = [line for line in lines if line["curve"] == name and line["iterations"] == iterations]
-                spending = [line["forward"] + line["backward"] if key == "evaluations" else line["seconds"]
-                            for line in mine]
+                spending = [
+                    line["forward"] + line["backward"] if key == "evaluations" else line["seconds"] for line in mine
+                ]
                 points.append((statistics.median(spending), *quartiles([line["loss"] for line in mine])))
             x, low, middle, high = zip(*points, strict=True)
             axis.plot(x, middle, marker="o", label=name)

@@ -92,8 +92,11 @@ def similarity(bench: Bench, out: Path, each: int) -> None:
     for value in LAMBDAS:
         found = eyes.pictures([picture(image) for image in edited(bench, windows("start", value))])
         rows[value] = ((found * before).sum(-1).tolist(), (found * wanted).sum(-1).tolist())
-        print(f"λ {value:.1f}: to the picture {statistics.mean(rows[value][0]):.3f}, "
-              f"to the text {statistics.mean(rows[value][1]):.3f}", flush=True)
+        print(
+            f"λ {value:.1f}: to the picture {statistics.mean(rows[value][0]):.3f}, "
+            f"to the text {statistics.mean(rows[value][1]):.3f}",
+            flush=True,
+        )
     figure, left = pyplot.subplots(figsize=(6, 3.6))
     right = left.twinx()
     for axis, which, colour, name in ((left, 0, "tab:blue", "to the picture"), (right, 1, "tab:red", "to the text")):

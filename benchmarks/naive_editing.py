@@ -16,13 +16,16 @@ class NaiveProcessor:
     def __init__(self, windows: dict[str, bool]):
         self.windows = windows
 
-    def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None,
-                 *_: Any, **__: Any) -> Tensor:
+    def __call__(
+        self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, *_: Any, **__: Any
+    ) -> Tensor:
         """`[6 n d]` -> `[6 n d]`."""
         told = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         kind, lender = ("self", REC_C) if encoder_hidden_states is None else ("cross", TR_C)
-        query, key, value = (part.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for part in (
-            attn.to_q(hidden_states), attn.to_k(told), attn.to_v(told)))
+        query, key, value = (
+            part.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            for part in (attn.to_q(hidden_states), attn.to_k(told), attn.to_v(told))
+        )
         mixed = self.attend(query, key, value, lender if self.windows[kind] else None)
         output: Tensor = attn.to_out[0](mixed.transpose(1, 2).flatten(2))
         return output
@@ -47,8 +50,17 @@ class MappedProcessor(NaiveProcessor):
 
 
 @torch.no_grad()
-def naive_edit(unet: Any, plan: Any, start: Tensor, told: Any, tuning: Any, between: Any, scale: float,
-               windows: tuple[float, float], kind: Any) -> Tensor:
+def naive_edit(
+    unet: Any,
+    plan: Any,
+    start: Tensor,
+    told: Any,
+    tuning: Any,
+    between: Any,
+    scale: float,
+    windows: tuple[float, float],
+    kind: Any,
+) -> Tensor:
     """The edited latent; six rows at every step."""
     state = {"self": True, "cross": True}
     before = dict(unet.attn_processors)
@@ -58,14 +70,15 @@ def naive_edit(unet: Any, plan: Any, start: Tensor, told: Any, tuning: Any, betw
     try:
         for i, t in enumerate(plan.timesteps):
             state["self"], state["cross"] = (i < int(share * steps + 1e-9) for share in windows)
-            words = torch.cat([told.uncond, tuning.embeddings[i], told.uncond, between.embeddings[i], told.uncond,
-                               told.cond])
+            words = torch.cat(
+                [told.uncond, tuning.embeddings[i], told.uncond, between.embeddings[i], told.uncond, told.cond]
+            )
             rows = torch.cat([one for one in z for _ in range(2)])
             outputs = unet(rows, t, encoder_hidden_states=words).sample
             a = plan.alphas[i]
             ap = plan.alphas[i + 1] if i + 1 < steps else plan.final
             for chain in range(3):
-                u, c = outputs[2 * chain:2 * chain + 1], outputs[2 * chain + 1:2 * chain + 2]
+                u, c = outputs[2 * chain : 2 * chain + 1], outputs[2 * chain + 1 : 2 * chain + 2]
                 e = u + scale * (c - u)
                 z[chain] = ap**0.5 * (z[chain] - (1 - a) ** 0.5 * e) / a**0.5 + (1 - ap) ** 0.5 * e
     finally:

@@ -28,16 +28,21 @@ CLI = "import sys; from inlay.graph_runtime.front.cli.main import main; sys.exit
 IMPORTS = {
     "hand": "import hand_written",
     "graph": "from diffusers import AutoencoderKL, UNet2DConditionModel; from transformers import CLIPTextModel, "
-             "CLIPTokenizer; from inlay.graph_runtime.front.cli import main, progress; "
-             "from inlay.graph_runtime.front.python.api import pack; pack()",
+    "CLIPTokenizer; from inlay.graph_runtime.front.cli import main, progress; "
+    "from inlay.graph_runtime.front.python.api import pack; pack()",
 }
 LIMIT_MS = 10.0
 
 
 def environment(home: str, threads: int) -> dict[str, str]:
     """A child's environment: the same number of threads on both sides, no network, a cache folder of its own."""
-    return {**os.environ, "OMP_NUM_THREADS": str(threads), "INLAY_HOME": home, "HF_HUB_OFFLINE": "1",
-            "TRANSFORMERS_OFFLINE": "1"}
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "INLAY_HOME": home,
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+    }
 
 
 def process(command: list[str], env: dict[str, str]) -> dict[str, float]:
@@ -54,8 +59,11 @@ def process(command: list[str], env: dict[str, str]) -> dict[str, float]:
     if status:
         raise SystemExit(f"{' '.join(command)} failed:\n{said}")
     per_mib = 1024 if sys.platform != "darwin" else 1024**2
-    return {"wall": time.perf_counter() - began, "cpu": usage.ru_utime + usage.ru_stime,
-            "peak": usage.ru_maxrss / per_mib}
+    return {
+        "wall": time.perf_counter() - began,
+        "cpu": usage.ru_utime + usage.ru_stime,
+        "peak": usage.ru_maxrss / per_mib,
+    }
 
 
 def processes(job: argparse.Namespace, work: Path) -> dict[str, dict[str, float]]:
@@ -63,10 +71,34 @@ def processes(job: argparse.Namespace, work: Path) -> dict[str, dict[str, float]
     env = environment(str(work / "home"), job.threads)
     common = [f"--steps={job.steps}", "--seed=0"]
     commands = {
-        "hand": [sys.executable, str(ROOT / "benchmarks" / "hand_written.py"), job.source, job.image, job.mask,
-                 str(work / "hand.png"), *common],
-        "graph": [sys.executable, "-c", CLI, "run", "zero_shot_inpaint", "--image", job.image, "--mask", job.mask,
-                  "--source", job.source, *common, "--out", str(work / "cold"), "--device", "cpu", "--no-cache"],
+        "hand": [
+            sys.executable,
+            str(ROOT / "benchmarks" / "hand_written.py"),
+            job.source,
+            job.image,
+            job.mask,
+            str(work / "hand.png"),
+            *common,
+        ],
+        "graph": [
+            sys.executable,
+            "-c",
+            CLI,
+            "run",
+            "zero_shot_inpaint",
+            "--image",
+            job.image,
+            "--mask",
+            job.mask,
+            "--source",
+            job.source,
+            *common,
+            "--out",
+            str(work / "cold"),
+            "--device",
+            "cpu",
+            "--no-cache",
+        ],
     }
     found: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
     for number in range(job.processes + 1):  # the first of each only fills the file system's cache
@@ -75,8 +107,10 @@ def processes(job: argparse.Namespace, work: Path) -> dict[str, dict[str, float]
             if number:
                 found[name].append(figures)
     env["PYTHONPATH"] = str(ROOT / "benchmarks")
-    return {name: medians(rows) | {"imports": process([sys.executable, "-c", IMPORTS[name]], env)["peak"]}
-            for name, rows in found.items()}
+    return {
+        name: medians(rows) | {"imports": process([sys.executable, "-c", IMPORTS[name]], env)["peak"]}
+        for name, rows in found.items()
+    }
 
 
 class Stopwatch:
@@ -122,8 +156,14 @@ def watched(function: Callable[[], Any], modules: tuple[Any, Any, Any]) -> tuple
         wall, cpu = time.perf_counter(), time.process_time()
         value = function()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return value, {"wall": wall * 1e3, "cpu": cpu * 1e3, "outside wall": (wall - watch.wall) * 1e3,
-                   "outside cpu": (cpu - watch.cpu) * 1e3, "calls": watch.calls, "rows": watch.rows}
+    return value, {
+        "wall": wall * 1e3,
+        "cpu": cpu * 1e3,
+        "outside wall": (wall - watch.wall) * 1e3,
+        "outside cpu": (cpu - watch.cpu) * 1e3,
+        "calls": watch.calls,
+        "rows": watch.rows,
+    }
 
 
 def warm(job: argparse.Namespace, work: Path) -> dict[str, Any]:
@@ -142,8 +182,11 @@ def warm(job: argparse.Namespace, work: Path) -> dict[str, Any]:
     models = load_models(job.source)
     parts = stable_diffusion(job.source)
     manager, _ = session("cpu", None)
-    with manager.lease(parts.denoiser) as unet, manager.lease(parts.vae) as vae, manager.lease(
-            parts.text_encoder) as text:
+    with (
+        manager.lease(parts.denoiser) as unet,
+        manager.lease(parts.vae) as vae,
+        manager.lease(parts.text_encoder) as text,
+    ):
         ours = (unet, vae, text.encoder)
     saved = {"hand": str(work / "warm.png"), "graph": ""}
 
@@ -151,8 +194,17 @@ def warm(job: argparse.Namespace, work: Path) -> dict[str, Any]:
         return inpaint(models, job.image, job.mask, saved["hand"], steps=job.steps, seed=0)
 
     def graph() -> torch.Tensor:
-        result = inlay.run("zero_shot_inpaint", image=job.image, mask=job.mask, source=job.source, steps=job.steps,
-                           seed=0, out=work / "warm", device="cpu", cache=False)
+        result = inlay.run(
+            "zero_shot_inpaint",
+            image=job.image,
+            mask=job.mask,
+            source=job.source,
+            steps=job.steps,
+            seed=0,
+            out=work / "warm",
+            device="cpu",
+            cache=False,
+        )
         saved["graph"] = str(result.paths[0])
         return result["image"]
 
@@ -166,8 +218,10 @@ def warm(job: argparse.Namespace, work: Path) -> dict[str, Any]:
                 found[name].append(figures)
     files = [np.asarray(Image.open(saved[name]), dtype=np.int16) for name in ("hand", "graph")]
     return {name: medians(rows) for name, rows in found.items()} | {
-        "added": {key: statistics.median(g[key] - h[key] for g, h in zip(found["graph"], found["hand"], strict=True))
-                  for key in ("outside wall", "outside cpu")},
+        "added": {
+            key: statistics.median(g[key] - h[key] for g, h in zip(found["graph"], found["hand"], strict=True))
+            for key in ("outside wall", "outside cpu")
+        },
         "difference": float((pictures["hand"] - pictures["graph"]).abs().max()),
         "difference_saved": int(np.abs(files[0] - files[1]).max()),
     }
@@ -180,11 +234,17 @@ def medians(rows: list[dict[str, float]]) -> dict[str, float]:
 
 def report(job: argparse.Namespace, cold: dict[str, Any], hot: dict[str, Any]) -> str:
     """The figures as Markdown."""
+
     def row(name: str, figure: Callable[[str], str]) -> str:
         return f"| {name} | {figure('hand')} | {figure('graph')} |"
 
-    lines = [f"{job.steps} steps, no prompt, {job.threads} thread(s); medians of {job.runs} warm runs and "
-             f"{job.processes} whole processes", "", "| | hand-written | graph |", "|---|---:|---:|"]
+    lines = [
+        f"{job.steps} steps, no prompt, {job.threads} thread(s); medians of {job.runs} warm runs and "
+        f"{job.processes} whole processes",
+        "",
+        "| | hand-written | graph |",
+        "|---|---:|---:|",
+    ]
     if cold:
         lines += [
             row("whole process, models cold: wall s", lambda side: f"{cold[side]['wall']:.2f}"),
@@ -202,10 +262,13 @@ def report(job: argparse.Namespace, cold: dict[str, Any], hot: dict[str, Any]) -
     ]
     added = hot["added"]
     verdict = "within" if added["outside cpu"] <= LIMIT_MS else "ABOVE"
-    lines += ["", f"the graph adds {added['outside wall']:.1f} ms wall, {added['outside cpu']:.1f} ms CPU outside "
-              f"model calls (median of the pairs' differences; {verdict} the {LIMIT_MS:.0f} ms allowed)",
-              f"largest difference of the two pictures: {hot['difference']:.3g} of 1; as saved: "
-              f"{hot['difference_saved']} of 255"]
+    lines += [
+        "",
+        f"the graph adds {added['outside wall']:.1f} ms wall, {added['outside cpu']:.1f} ms CPU outside "
+        f"model calls (median of the pairs' differences; {verdict} the {LIMIT_MS:.0f} ms allowed)",
+        f"largest difference of the two pictures: {hot['difference']:.3g} of 1; as saved: "
+        f"{hot['difference_saved']} of 255",
+    ]
     return "\n".join(lines)
 
 

@@ -61,20 +61,30 @@ def report(folder: Path, split: str) -> str:
     head = "| | identity right | kind | pattern | colours | DINO-like | CLIP-like | FID × 100 | training, CPU s | "
     lines = [head + "stored, MB | at SD-1.5's shapes, MB |", "|---|---|---|---|---|---|---|---|---|---|---|"]
     for name, row in rows.items():
-        lines.append(f"| {name} | {_share(row['identity'], row['of'])} | {row['kind']} | {row['pattern']} | "
-                     f"{row['colours']} | {_alike(row)} | {_number(row['seconds'], 0)} | "
-                     f"{_number(row['mb'], 2)} | {_number(row['mb_sd15'], 2)} |")
+        lines.append(
+            f"| {name} | {_share(row['identity'], row['of'])} | {row['kind']} | {row['pattern']} | "
+            f"{row['colours']} | {_alike(row)} | {_number(row['seconds'], 0)} | "
+            f"{_number(row['mb'], 2)} | {_number(row['mb_sd15'], 2)} |"
+        )
     if {UNTUNED, WHOLE, LORA} <= rows.keys():
         lines += ["", _gains(rows)]
     lines += ["", head.rstrip(), "|---|---|---|---|---|---|---|---|---|"]
     for name, row in _rows(ways, PRIORS).items():
-        lines.append(f"| {name} | {_share(row['identity'], row['of'])} | {row['kind']} | {row['pattern']} | "
-                     f"{row['colours']} | {_alike(row)} | {_number(row['seconds'], 0)} |")
-    lines += ["", "| | identity right | DINO-like | CLIP-like | FID × 100 | share of the hole that the thing fills | "
-              "the same, holes 1.5 times too large | identity there |", "|---|---|---|---|---|---|---|---|"]
+        lines.append(
+            f"| {name} | {_share(row['identity'], row['of'])} | {row['kind']} | {row['pattern']} | "
+            f"{row['colours']} | {_alike(row)} | {_number(row['seconds'], 0)} |"
+        )
+    lines += [
+        "",
+        "| | identity right | DINO-like | CLIP-like | FID × 100 | share of the hole that the thing fills | "
+        "the same, holes 1.5 times too large | identity there |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for name, row in _rows(ways, STEPS).items():
-        lines.append(f"| {name} | {_share(row['identity'], row['of'])} | {_alike(row)} | {100 * row['fills']:.0f} % | "
-                     f"{100 * row['wide']:.0f} % | {_share(row['wide_right'], row['wide_of'])} |")
+        lines.append(
+            f"| {name} | {_share(row['identity'], row['of'])} | {_alike(row)} | {100 * row['fills']:.0f} % | "
+            f"{100 * row['wide']:.0f} % | {_share(row['wide_right'], row['wide_of'])} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -95,9 +105,17 @@ def counts(folder: Path, split: str) -> dict[str, Any]:
     """The numbers behind the tables, by way and subject."""
     ways = read_ways(folder, split)
     truth = {entry["subject"]: entry for entry in ways[TRUTH]}
-    return {way: {entry["subject"]: {name: round(value, 4) for name, value in
-                                     _row([entry], [truth[entry["subject"]]]).items() if value == value}
-                  for entry in entries} for way, entries in ways.items()}
+    return {
+        way: {
+            entry["subject"]: {
+                name: round(value, 4)
+                for name, value in _row([entry], [truth[entry["subject"]]]).items()
+                if value == value
+            }
+            for entry in entries
+        }
+        for way, entries in ways.items()
+    }
 
 
 def _rows(ways: dict[str, list[dict[str, Any]]], names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -114,8 +132,13 @@ def _alike(row: dict[str, Any]) -> str:
 
 def _gains(rows: dict[str, dict[str, Any]]) -> str:
     """What LoRA keeps of whole-parameter tuning's gain over the untuned model."""
-    kept = {name: (rows[LORA][name] - rows[UNTUNED][name]) / (rows[WHOLE][name] - rows[UNTUNED][name])
-            for name in ("dino", "clip", "identity")}
-    return ("LoRA keeps " + ", ".join(f"{100 * value:.0f} % ({name})" for name, value in kept.items())
-            + f" of what tuning every parameter gains, at {100 * rows[LORA]['mb_sd15'] / rows[WHOLE]['mb_sd15']:.2f} % "
-              "of its storage (SD-1.5's shapes).")
+    kept = {
+        name: (rows[LORA][name] - rows[UNTUNED][name]) / (rows[WHOLE][name] - rows[UNTUNED][name])
+        for name in ("dino", "clip", "identity")
+    }
+    return (
+        "LoRA keeps "
+        + ", ".join(f"{100 * value:.0f} % ({name})" for name, value in kept.items())
+        + f" of what tuning every parameter gains, at {100 * rows[LORA]['mb_sd15'] / rows[WHOLE]['mb_sd15']:.2f} % "
+        "of its storage (SD-1.5's shapes)."
+    )

@@ -39,9 +39,20 @@ def step_times(variations: int, steps: int, out: Path, clock: Callable[[], float
     parts: Any = model.paint_by_example("dollhouse-exemplar")
     some = photos(str(WORKFLOWS / "subject"), Context(), masks=str(WORKFLOWS / "subject-masks")).photos
     views = 100 * len(some)
-    subject_lora(parts.denoiser, parts.vae, parts.scheduler, parts.exemplar_encoder, some,
-                 Context(out=out, listeners=(listener,)), epochs=max(1, steps * BATCH // views), batch_size=BATCH,
-                 variations=variations, sample_every=0, learning_rate=1e-3, precision="float32")
+    subject_lora(
+        parts.denoiser,
+        parts.vae,
+        parts.scheduler,
+        parts.exemplar_encoder,
+        some,
+        Context(out=out, listeners=(listener,)),
+        epochs=max(1, steps * BATCH // views),
+        batch_size=BATCH,
+        variations=variations,
+        sample_every=0,
+        learning_rate=1e-3,
+        precision="float32",
+    )
     return [after - before for before, after in pairwise(marks)]
 
 
@@ -54,14 +65,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         kept = step_times(4, args.steps, Path(folder) / "kept")
         fresh = step_times(0, args.steps, Path(folder) / "fresh")
-    print(f"a step of {BATCH} views: {statistics.median(kept):.3f} s with kept views, {statistics.median(fresh):.3f} s "
-          f"with new ones: {statistics.median(kept) / statistics.median(fresh):.0%} of it")
+    print(
+        f"a step of {BATCH} views: {statistics.median(kept):.3f} s with kept views, {statistics.median(fresh):.3f} s "
+        f"with new ones: {statistics.median(kept) / statistics.median(fresh):.0%} of it"
+    )
     with tempfile.TemporaryDirectory() as folder:
         ahead = step_times(0, args.steps, Path(folder) / "ahead", time.perf_counter)
         with mock.patch.object(Ahead, "take", lambda self, key, later: self._make(key)):
             serial = step_times(0, args.steps, Path(folder) / "serial", time.perf_counter)
-    print(f"steps a second with new views: {1 / statistics.median(ahead):.2f} made ahead, "
-          f"{1 / statistics.median(serial):.2f} in turn")
+    print(
+        f"steps a second with new views: {1 / statistics.median(ahead):.2f} made ahead, "
+        f"{1 / statistics.median(serial):.2f} in turn"
+    )
 
 
 if __name__ == "__main__":

@@ -54,8 +54,13 @@ class Subject:
     @property
     def look(self) -> dict[str, Any]:
         """The attributes of a scene that make it this subject."""
-        return {"kind": self.kind, "pose": POSES[self.kind][0], "colour": self.colour, "pattern": self.pattern,
-                "second_colour": self.second_colour}
+        return {
+            "kind": self.kind,
+            "pose": POSES[self.kind][0],
+            "colour": self.colour,
+            "pattern": self.pattern,
+            "second_colour": self.second_colour,
+        }
 
     @property
     def words(self) -> str:
@@ -85,7 +90,8 @@ def write_photos(thing: Subject, split: str, folder: Path) -> None:
         layers = draw_layers(in_room(thing, split, PHOTO_START + PHOTOS * thing.number + index), SIZE)
         layers.image.save(folder / "photos" / f"{index}.png")
         pil(torch.from_numpy(layers.subject).float()[..., None].expand(-1, -1, 3)).convert("L").save(
-            folder / "masks" / f"{index}.png")
+            folder / "masks" / f"{index}.png"
+        )
 
 
 class Room(NamedTuple):
@@ -115,13 +121,21 @@ def make_room(thing: Subject, split: str, number: int, grow: float | None = None
     else:
         more = [(grow - 1) / 2 * (box[2 + axis] - box[axis]) for axis in (0, 1)]
         hole = torch.zeros(SIZE, SIZE)
-        hole[max(0, round(box[1] - more[1])):round(box[3] + more[1]),
-             max(0, round(box[0] - more[0])):round(box[2] + more[0])] = 1
+        hole[
+            max(0, round(box[1] - more[1])) : round(box[3] + more[1]),
+            max(0, round(box[0] - more[0])) : round(box[2] + more[0]),
+        ] = 1
     seen = draw_layers(in_room(thing, split, PHOTO_START + PHOTOS * thing.number + int(draws.random() * PHOTOS)), SIZE)
     left, top, right, bottom = bounds(seen.subject)
     cut = picture(seen.image)[top:bottom, left:right]
-    return Room(thing, picture(layers.image), hole, cut.flip(1) if draws.random() < 0.5 else cut,
-                bounds(layers.subject), caption(scene))
+    return Room(
+        thing,
+        picture(layers.image),
+        hole,
+        cut.flip(1) if draws.random() < 0.5 else cut,
+        bounds(layers.subject),
+        caption(scene),
+    )
 
 
 # ----------------------------------------------------------------------------------------------------- the reader
@@ -144,8 +158,14 @@ class Reader(nn.Module):
         def layer(inside: int, outside: int, stride: int) -> nn.Sequential:
             return nn.Sequential(nn.Conv2d(inside, outside, 3, stride, 1), nn.GroupNorm(8, outside), nn.SiLU())
 
-        self.body = nn.Sequential(layer(3 + len(COLOURS), 32, 2), layer(32, 48, 1), layer(48, 64, 2),
-                                  layer(64, 64, 1), layer(64, 96, 2), layer(96, 128, 2))
+        self.body = nn.Sequential(
+            layer(3 + len(COLOURS), 32, 2),
+            layer(32, 48, 1),
+            layer(48, 64, 2),
+            layer(64, 64, 1),
+            layer(64, 96, 2),
+            layer(96, 128, 2),
+        )
         self.register_buffer("palette", torch.tensor(list(SUBJECT_COLOURS.values())) / 127.5 - 1)
         self.head = nn.Linear(256, len(PATTERNS) + 2 * len(COLOURS))
 
@@ -189,14 +209,26 @@ def load_reader(folder: Path, vae: Any, *, count: int = 6000, steps: int = 1200)
         with ProcessPoolExecutor() as pool:
             starts = range(0, count, 500)
             drawn = np.concatenate(list(pool.map(_lessons, starts, [min(start + 500, count) for start in starts])))
-        shown = np.concatenate([_through(vae, drawn[start:start + 50]) for start in range(0, count // SHOWN, 50)])
+        shown = np.concatenate([_through(vae, drawn[start : start + 50]) for start in range(0, count // SHOWN, 50)])
         rows = [lesson(index) for index in range(count)]
-        wanted = torch.tensor([[PATTERNS.index(row.pattern), COLOURS.index(row.colour), COLOURS.index(
-            row.colour if row.pattern == "plain" else row.second_colour)] for row in rows])
+        wanted = torch.tensor(
+            [
+                [
+                    PATTERNS.index(row.pattern),
+                    COLOURS.index(row.colour),
+                    COLOURS.index(row.colour if row.pattern == "plain" else row.second_colour),
+                ]
+                for row in rows
+            ]
+        )
 
         def loss_of(module: nn.Module, step: int, generator: torch.Generator) -> Tensor:
-            some = torch.cat([torch.randint(count, (21,), generator=generator),
-                              torch.randint(len(shown), (11,), generator=generator)])
+            some = torch.cat(
+                [
+                    torch.randint(count, (21,), generator=generator),
+                    torch.randint(len(shown), (11,), generator=generator),
+                ]
+            )
             seen = np.concatenate([drawn[some[:21].numpy()], shown[some[21:].numpy()]])
             images = torch.from_numpy(seen).permute(0, 3, 1, 2).float() / 127.5 - 1
             images = torch.where(torch.rand(32, 1, 1, 1, generator=generator) < 0.5, images.flip(3), images)
@@ -204,12 +236,15 @@ def load_reader(folder: Path, vae: Any, *, count: int = 6000, steps: int = 1200)
             images = (images + shift + 0.03 * torch.randn(images.shape, generator=generator)).clamp(-1, 1)
             with torch.autocast("cpu", torch.bfloat16):
                 named = module(images.contiguous(memory_format=torch.channels_last))
-            losses = [F.cross_entropy(part.float(), wanted[some, number])
-                      for number, part in enumerate(named.split(PARTS, dim=1))]
+            losses = [
+                F.cross_entropy(part.float(), wanted[some, number])
+                for number, part in enumerate(named.split(PARTS, dim=1))
+            ]
             return torch.stack(losses).sum()
 
-        found = fit(Plan("reader", steps, learning_rate=2e-3, ema=0.995), folder, reader, loss_of,
-                    device=torch.device("cpu"))
+        found = fit(
+            Plan("reader", steps, learning_rate=2e-3, ema=0.995), folder, reader, loss_of, device=torch.device("cpu")
+        )
         save_file({name: value.contiguous() for name, value in found.items()}, path)
     reader.load_state_dict(load_file(path))
     return reader.eval()
@@ -226,9 +261,11 @@ def _through(vae: Any, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 @torch.no_grad()
 def read_patterns(reader: Reader, fills: Tensor, regions: Sequence[NDArray[np.bool_]]) -> list[Pattern]:
     """What the things in pictures `[b h w 3]` in [0, 1] wear, at these places."""
-    named = torch.cat([reader(part.permute(0, 3, 1, 2) * 2 - 1)[:, :len(PATTERNS)] for part in fills.split(50)])
-    return [Pattern(PATTERNS[number], *read_colours(255 * fill.double().numpy()[inner(region)]))
-            for number, fill, region in zip(named.argmax(1).tolist(), fills, regions, strict=True)]
+    named = torch.cat([reader(part.permute(0, 3, 1, 2) * 2 - 1)[:, : len(PATTERNS)] for part in fills.split(50)])
+    return [
+        Pattern(PATTERNS[number], *read_colours(255 * fill.double().numpy()[inner(region)]))
+        for number, fill, region in zip(named.argmax(1).tolist(), fills, regions, strict=True)
+    ]
 
 
 def inner(region: NDArray[np.bool_]) -> NDArray[np.bool_]:

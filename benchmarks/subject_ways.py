@@ -123,26 +123,44 @@ def teach(way: Way, folder: Path, budget: Budget, seed: int = 0) -> Taught:
         side = int(parts.denoiser.sample_size * parts.vae.factor)
         augment = Augment(elastic=0.0) if way.reference else Augment(0.0, 0.0, 0.0, 0.0)
         how = Recipes(side, parts.encoder.image_size, augment, *((0.5, 0.4) if way.masks else (0.0, 0.0)))
-        source = Source(pictures, how, encoders_of(vae, parts, encoder, workers, "float32", side),
-                        seed, budget.views)
+        source = Source(pictures, how, encoders_of(vae, parts, encoder, workers, "float32", side), seed, budget.views)
         if way.learns:
             source.keep(folder / f"views-{way.reference:d}{way.masks:d}-{budget.views}", workers, lambda *_: None)
         began = time.process_time()
         module = ExemplarDenoiser(unet, encoder)
         names = list(_learning(way, module, source, seed))
         if way.learns:
-            recipe = Recipe(budget.steps, budget.batch, way.rate, warmup=20, decay=0.5, ema=0.0, seed=seed,
-                            precision="float32", save_every=10**9)
-            objective = Objective(alphas_cumprod(parts.scheduler.config), check_prediction_type(
-                parts.scheduler.prediction_type), 0.2, seed)
+            recipe = Recipe(
+                budget.steps,
+                budget.batch,
+                way.rate,
+                warmup=20,
+                decay=0.5,
+                ema=0.0,
+                seed=seed,
+                precision="float32",
+                save_every=10**9,
+            )
+            objective = Objective(
+                alphas_cumprod(parts.scheduler.config),
+                check_prediction_type(parts.scheduler.prediction_type),
+                0.2,
+                seed,
+            )
             trainer = Trainer(folder / "run", "benchmark", module, names, recipe, workers)
             trainer.save = lambda: None  # type: ignore[method-assign]
-            trainer.fit(lambda net, step, rows: objective.loss(net, source, step, rows, workers.device),
-                        lambda _: None, print)
+            trainer.fit(
+                lambda net, step, rows: objective.loss(net, source, step, rows, workers.device), lambda _: None, print
+            )
         count = sum(value.numel() for name, value in module.named_parameters() if name in set(names))
     module.requires_grad_(False).eval()
-    return Taught(Model(module.unet, module.encoder, vae, parts.vae.scaling_factor, parts.scheduler.config,
-                        parts.encoder.image_size), time.process_time() - began, count)
+    return Taught(
+        Model(
+            module.unet, module.encoder, vae, parts.vae.scaling_factor, parts.scheduler.config, parts.encoder.image_size
+        ),
+        time.process_time() - began,
+        count,
+    )
 
 
 def _learning(way: Way, module: ExemplarDenoiser, source: Source, seed: int) -> Iterable[str]:

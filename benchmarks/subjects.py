@@ -49,8 +49,13 @@ WAYS: dict[str, Way] = {
     "LoRA, no prior": replace(LORA, prior=False),
 }
 #: Ways that are measured with the first subjects only.
-FEW = {"one vector (textual inversion)": 4, "whole UNet, no prior": 4, "LoRA, no prior": 4, "LoRA, no augmentation": 4,
-       "LoRA, + reference augmentation": 4}
+FEW = {
+    "one vector (textual inversion)": 4,
+    "whole UNet, no prior": 4,
+    "LoRA, no prior": 4,
+    "LoRA, no augmentation": 4,
+    "LoRA, + reference augmentation": 4,
+}
 CAPTION = "caption (SD-inpainting)"
 
 
@@ -78,14 +83,26 @@ class Rulers:
         """Inception's pooled features of pictures `[h w 3]`, `[n 2048]`; None without one, and CLIP's vectors serve."""
         if self.inception is None:
             return None
-        return torch.cat([self.inception((picture.permute(2, 0, 1)[None] * 255).round().byte(), return_features=True)
-                          for picture in pictures])
+        return torch.cat(
+            [
+                self.inception((picture.permute(2, 0, 1)[None] * 255).round().byte(), return_features=True)
+                for picture in pictures
+            ]
+        )
 
 
 @torch.no_grad()
 def _read_features(reader: Reader, pictures: Sequence[Tensor]) -> Tensor:
-    images = torch.cat([F.interpolate(picture.permute(2, 0, 1)[None], (128, 128), mode="bicubic", antialias=True)
-                        for picture in pictures]).clamp(0, 1) * 2 - 1
+    images = (
+        torch.cat(
+            [
+                F.interpolate(picture.permute(2, 0, 1)[None], (128, 128), mode="bicubic", antialias=True)
+                for picture in pictures
+            ]
+        ).clamp(0, 1)
+        * 2
+        - 1
+    )
     return reader.features(images)
 
 
@@ -113,21 +130,34 @@ def by_caption(folder: Path) -> Callable[[Sequence[Room], int], Tensor]:
 
 def measure(rooms: Sequence[Room], fills: Tensor, rulers: Rulers) -> list[dict[str, Any]]:
     """One line a fill: identity, how much of the hole it takes, likeness to the exemplar and vectors for FID."""
-    cut = [fill[top:bottom, left:right] for fill, (left, top, right, bottom)
-           in zip(fills, (bounds(room.hole.numpy() > 0) for room in rooms), strict=True)]
+    cut = [
+        fill[top:bottom, left:right]
+        for fill, (left, top, right, bottom) in zip(
+            fills, (bounds(room.hole.numpy() > 0) for room in rooms), strict=True
+        )
+    ]
     found, wanted = rulers.seen(cut), rulers.seen([room.exemplar for room in rooms])
     features = rulers.for_fid(cut)
     features = found[0] if features is None else features
     lines = look_at(rooms, fills, rulers.reader, rulers.eyes)
     for number, line in enumerate(lines):
-        line["clip"], line["dino"] = (round(100 * float(a[number] @ b[number]), 3)
-                                      for a, b in zip(found, wanted, strict=True))
+        line["clip"], line["dino"] = (
+            round(100 * float(a[number] @ b[number]), 3) for a, b in zip(found, wanted, strict=True)
+        )
         line["vector"] = [round(value, 5) for value in features[number].tolist()]
     return lines
 
 
-def one_subject(thing: Subject, split: str, out: Path, rulers: Rulers, ways: dict[str, Way], rooms: int,
-                budget: Budget, caption: Path | None) -> None:
+def one_subject(
+    thing: Subject,
+    split: str,
+    out: Path,
+    rulers: Rulers,
+    ways: dict[str, Way],
+    rooms: int,
+    budget: Budget,
+    caption: Path | None,
+) -> None:
     """Every way for one subject; a way's lines are written when it is whole."""
     folder = out / f"{split}-{thing.number:02d}"
     write_photos(thing, split, folder)
@@ -135,8 +165,13 @@ def one_subject(thing: Subject, split: str, out: Path, rulers: Rulers, ways: dic
     wide = [make_room(thing, split, number, WIDE) for number in range(rooms)]
     truth = folder / "truth.json"
     if not truth.exists():
-        _write(truth, {key: measure(some, torch.stack([room.truth for room in some]), rulers)
-                       for key, some in (("lines", puzzles), ("wide", wide[:10]))})
+        _write(
+            truth,
+            {
+                key: measure(some, torch.stack([room.truth for room in some]), rulers)
+                for key, some in (("lines", puzzles), ("wide", wide[:10]))
+            },
+        )
     for name, way in ([(CAPTION, None)] if caption else []) + list(ways.items()):
         path = folder / f"{name}.json"
         if path.exists() or thing.number >= FEW.get(name, thing.number + 1):
@@ -152,8 +187,9 @@ def one_subject(thing: Subject, split: str, out: Path, rulers: Rulers, ways: dic
 
             def paint(some: Sequence[Room], seed: int, model: Any = taught.model) -> Tensor:
                 return by_example(model, some, GUIDANCE, seed)
+
         began = time.process_time()
-        fills = torch.cat([paint(puzzles[start:start + 20], start) for start in range(0, rooms, 20)])
+        fills = torch.cat([paint(puzzles[start : start + 20], start) for start in range(0, rooms, 20)])
         found["paint_seconds"] = (time.process_time() - began) / rooms
         found["lines"] = measure(puzzles, fills, rulers)
         broad = paint(wide[:10], 0)
@@ -173,10 +209,13 @@ def sample(rulers: Rulers, rooms: int) -> str:
     adapted = lora(base.denoiser, source=str(Path(judge.__file__).parents[1] / "workflows" / "subject.safetensors"))
     model = load_model("dollhouse-exemplar")._replace(unet=adapted.denoiser.load("cpu"))
     puzzles = [make_room(thing, "test", number) for number in range(rooms)]
-    fills = torch.cat([by_example(model, puzzles[start:start + 20], GUIDANCE, start) for start in range(0, rooms, 20)])
+    fills = torch.cat(
+        [by_example(model, puzzles[start : start + 20], GUIDANCE, start) for start in range(0, rooms, 20)]
+    )
     lines = measure(puzzles, fills, rulers)
-    return "\n".join(f"{name}: {sum(line[name] for line in lines)} of {rooms}"
-                     for name in ("kind", "pattern", "colours", "identity"))
+    return "\n".join(
+        f"{name}: {sum(line[name] for line in lines)} of {rooms}" for name in ("kind", "pattern", "colours", "identity")
+    )
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
@@ -222,8 +261,16 @@ def main() -> None:
         return
     first, _, count = args.share.partition("/")
     for number in range(int(first), args.subjects, int(count)):
-        one_subject(subject(args.split, number), args.split, args.out, rulers, {name: WAYS[name] for name in args.ways},
-                    args.rooms, Budget(args.steps, args.batch, args.views), args.caption)
+        one_subject(
+            subject(args.split, number),
+            args.split,
+            args.out,
+            rulers,
+            {name: WAYS[name] for name in args.ways},
+            args.rooms,
+            Budget(args.steps, args.batch, args.views),
+            args.caption,
+        )
 
 
 if __name__ == "__main__":

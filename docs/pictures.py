@@ -44,8 +44,12 @@ def by_example() -> None:
     flow["nodes"]["sheet"] = {
         "type": "image.grid",
         "params": {"label_1": "before", "label_2": "mask", "label_3": "exemplar", "label_4": "after", "columns": 4},
-        "inputs": {"image_1": "photo.image", "image_2": "drawn.image", "image_3": "example.image",
-                   "image_4": "paste.image"},
+        "inputs": {
+            "image_1": "photo.image",
+            "image_2": "drawn.image",
+            "image_3": "example.image",
+            "image_4": "paste.image",
+        },
     }
     flow["nodes"]["save"]["inputs"] = {"image": "sheet.image"}
     del flow["ui"]
@@ -56,13 +60,18 @@ def by_example() -> None:
 
 def edited() -> None:
     """docs/editing.png: the sample of baret_edit, and what three descriptions make of it."""
-    jobs = (("baret_edit", "a blue dog lying in a room with green walls"),
-            ("baret_rigid", "a yellow dog standing in a room with green walls"),
-            ("baret_rigid", "a blue dog standing in a room with pink walls"))
+    jobs = (
+        ("baret_edit", "a blue dog lying in a room with green walls"),
+        ("baret_rigid", "a yellow dog standing in a room with green walls"),
+        ("baret_rigid", "a blue dog standing in a room with pink walls"),
+    )
     with tempfile.TemporaryDirectory() as folder:
         images = [inlay.run(name, out=folder, prompt=prompt)["image"] for name, prompt in jobs]
-        sheet = grid([load(str(ROOT / "workflows" / "dog.png"), Context()).image, *images],
-                     ["before", "… lying …", "a yellow dog …", "… with pink walls"], columns=4).image
+        sheet = grid(
+            [load(str(ROOT / "workflows" / "dog.png"), Context()).image, *images],
+            ["before", "… lying …", "a yellow dog …", "… with pink walls"],
+            columns=4,
+        ).image
         save(sheet, Context(out=folder), prefix="sheet", metadata=False)
         shutil.copy(Path(folder) / "sheet_00001.png", ROOT / "docs" / "editing.png")
 

@@ -54,8 +54,11 @@ def untrained(text_encoder: CLIPTextModel) -> CLIPModel:
     """A CLIP whose text half begins as `text_encoder`."""
     text = text_encoder.config.to_dict() | {"projection_dim": VISION["projection_dim"]}
     text.pop("_name_or_path", None)  # a folder of this machine
-    config = CLIPConfig(text_config=CLIPTextConfig(**text).to_dict(), vision_config=dict(VISION),
-                        projection_dim=VISION["projection_dim"])
+    config = CLIPConfig(
+        text_config=CLIPTextConfig(**text).to_dict(),
+        vision_config=dict(VISION),
+        projection_dim=VISION["projection_dim"],
+    )
     model = CLIPModel(config)
     model.text_model.load_state_dict(getattr(text_encoder, "text_model", text_encoder).state_dict())
     return model

@@ -30,8 +30,13 @@ SIDE = 128
 DENSE = 2.0  # weight of the dense lesson
 EMPTY = 0.1  # share of pictures with no subject
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-BACKBONE = {"embedding_size": 32, "hidden_sizes": [32, 64, 128], "depths": [1, 1, 2], "layer_type": "basic",
-            "out_features": ["stage3"]}
+BACKBONE = {
+    "embedding_size": 32,
+    "hidden_sizes": [32, 64, 128],
+    "depths": [1, 1, 2],
+    "layer_type": "basic",
+    "out_features": ["stage3"],
+}
 SHAPE = {
     "d_model": 96, "num_queries": 6, "encoder_layers": 2, "decoder_layers": 3, "encoder_attention_heads": 4,
     "decoder_attention_heads": 4, "encoder_ffn_dim": 256, "decoder_ffn_dim": 256, "dropout": 0.0,
@@ -41,8 +46,13 @@ SHAPE = {
 def untrained() -> DetrForObjectDetection:
     """The detector as training begins, with batch norms that learn."""
     torch.manual_seed(8)
-    config = DetrConfig(backbone_config=ResNetConfig(**BACKBONE), id2label=dict(enumerate(KINDS)), auxiliary_loss=True,
-                        label2id={name: number for number, name in enumerate(KINDS)}, **SHAPE)
+    config = DetrConfig(
+        backbone_config=ResNetConfig(**BACKBONE),
+        id2label=dict(enumerate(KINDS)),
+        auxiliary_loss=True,
+        label2id={name: number for number, name in enumerate(KINDS)},
+        **SHAPE,
+    )
     model = DetrForObjectDetection(config)
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
@@ -114,37 +124,58 @@ def dense_loss(module: nn.Module, memory: Tensor, kinds: Tensor, boxes: Tensor, 
 def patterned_boxes(count: int) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
     """Box (left, top, right, bottom) and kind of the subject of each of the first patterned pictures."""
     scenes = [patterned_scene(index) for index in range(count)]
-    return (np.array([subject_box(draw_layers(scene).subject) for scene in scenes], np.int16),
-            np.array([KINDS.index(scene.kind) for scene in scenes]))
+    return (
+        np.array([subject_box(draw_layers(scene).subject) for scene in scenes], np.int16),
+        np.array([KINDS.index(scene.kind) for scene in scenes]),
+    )
 
 
-def train_detector(work: Path, pictures: NDArray[np.uint8], boxes: NDArray[np.int16], device: torch.device, *,
-                   steps: int, worn: NDArray[np.uint8], batch: int = 32) -> DetrForObjectDetection:
+def train_detector(
+    work: Path,
+    pictures: NDArray[np.uint8],
+    boxes: NDArray[np.int16],
+    device: torch.device,
+    *,
+    steps: int,
+    worn: NDArray[np.uint8],
+    batch: int = 32,
+) -> DetrForObjectDetection:
     """Train on pictures (n × 128 × 128 × 3) and their subjects' boxes; every second picture is a mirror image.
 
     A third of each batch are pictures of patterned subjects, `worn`, from the first.
     """
     worn_boxes, worn_kinds = patterned_boxes(len(worn))
-    kinds = torch.from_numpy(np.concatenate([np.repeat(labels("train", (len(boxes) + 1) // 2), 2)[:len(boxes)],
-                                             worn_kinds]))
+    kinds = torch.from_numpy(
+        np.concatenate([np.repeat(labels("train", (len(boxes) + 1) // 2), 2)[: len(boxes)], worn_kinds])
+    )
     places = torch.from_numpy(np.concatenate([boxes, worn_boxes]).astype(np.float32))
     plain = batch - batch // 3
-    rooms = torch.from_numpy(np.stack([np.asarray(draw_layers(sample_scene("train", index)).background)
-                                       for index in range(256)]))
+    rooms = torch.from_numpy(
+        np.stack([np.asarray(draw_layers(sample_scene("train", index)).background) for index in range(256)])
+    )
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
     model = untrained().to(device)
 
     def loss_of(module: nn.Module, step: int, generator: torch.Generator) -> Tensor:
-        rows = torch.cat([torch.randint(len(boxes), (plain,), generator=generator),
-                          len(boxes) + torch.randint(len(worn), (batch - plain,), generator=generator)])
+        rows = torch.cat(
+            [
+                torch.randint(len(boxes), (plain,), generator=generator),
+                len(boxes) + torch.randint(len(worn), (batch - plain,), generator=generator),
+            ]
+        )
         empty = torch.rand(batch, generator=generator) < EMPTY
-        drawn = torch.from_numpy(np.concatenate([pictures[rows[:plain].numpy()],
-                                                 worn[rows[plain:].numpy() - len(boxes)]]))
+        drawn = torch.from_numpy(
+            np.concatenate([pictures[rows[:plain].numpy()], worn[rows[plain:].numpy() - len(boxes)]])
+        )
         drawn[empty] = rooms[torch.randint(len(rooms), (int(empty.sum()),), generator=generator)]
         images, wanted = seen(drawn.permute(0, 3, 1, 2).float() / 255, places[rows], generator)
-        told = [{"class_labels": kinds[row:row + 1][:0] if gone else kinds[row:row + 1],
-                 "boxes": box[None][:0] if gone else box[None]}
-                for row, box, gone in zip(rows.tolist(), wanted, empty.tolist(), strict=True)]
+        told = [
+            {
+                "class_labels": kinds[row : row + 1][:0] if gone else kinds[row : row + 1],
+                "boxes": box[None][:0] if gone else box[None],
+            }
+            for row, box, gone in zip(rows.tolist(), wanted, empty.tolist(), strict=True)
+        ]
         output = module(((images - mean) / std).to(device), labels=told)
         return output.loss + dense_loss(module, output.encoder_last_hidden_state, kinds[rows], wanted, empty)
 
@@ -162,9 +193,18 @@ def export_detector(folder: Path, model: DetrForObjectDetection) -> Path:
     config = json.loads((beside / "config.json").read_text(encoding="utf-8"))
     config = {key: value for key, value in config.items() if key not in ("dtype", "torch_dtype", "_name_or_path")}
     (beside / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    settings = {"image_processor_type": "DetrImageProcessor", "do_resize": True, "do_rescale": True,
-                "size": {"height": SIDE, "width": SIDE}, "resample": 2, "rescale_factor": 1 / 255, "do_normalize": True,
-                "image_mean": list(MEAN), "image_std": list(STD), "do_pad": False}
+    settings = {
+        "image_processor_type": "DetrImageProcessor",
+        "do_resize": True,
+        "do_rescale": True,
+        "size": {"height": SIDE, "width": SIDE},
+        "resample": 2,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(MEAN),
+        "image_std": list(STD),
+        "do_pad": False,
+    }
     (beside / "preprocessor_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     (beside / "LICENSE").write_text(LICENSE, encoding="utf-8")
     return swap_in(beside, folder)

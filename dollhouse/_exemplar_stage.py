@@ -54,9 +54,7 @@ def photographs(work: Path, count: int) -> Path:
     return folder
 
 
-def train_exemplar(
-    work: Path, *, count: int, steps: int, source: Path, clip: Path, device: str, workers: int
-) -> Path:
+def train_exemplar(work: Path, *, count: int, steps: int, source: Path, clip: Path, device: str, workers: int) -> Path:
     """Run the shipped workflow `train_exemplar` in as many processes as asked; the folder of the model it wrote."""
     folder = photographs(work, count)
     out = work / "exemplar"
@@ -67,8 +65,15 @@ def train_exemplar(
         inlay += ["--set", f"train.{name}={value}"]
     command = [sys.executable, *inlay]
     if workers > 1:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(workers),
-                   *inlay]
+        command = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc_per_node",
+            str(workers),
+            *inlay,
+        ]
     threads = {"OMP_NUM_THREADS": "1"} if workers > 1 else {}
     subprocess.run(command, check=True, env=os.environ | threads)
     return max(out.glob("*/model"), key=lambda path: path.stat().st_mtime)

@@ -45,8 +45,16 @@ def patterned(work: Path, count: int) -> NDArray[np.uint8]:
     return np.load(path, mmap_mode="r")
 
 
-def train_patterns(work: Path, vae: AutoencoderKL, plain: NDArray[np.uint8], worn: NDArray[np.uint8],
-                   device: torch.device, *, steps: int, batch: int = 4) -> AutoencoderKL:
+def train_patterns(
+    work: Path,
+    vae: AutoencoderKL,
+    plain: NDArray[np.uint8],
+    worn: NDArray[np.uint8],
+    device: torch.device,
+    *,
+    steps: int,
+    batch: int = 4,
+) -> AutoencoderKL:
     """Go on training `vae` on as many plain pictures as patterned ones, `batch` together; averaged weights, float32."""
     first = deepcopy(vae).to(device).requires_grad_(False)
     model = AutoencoderModule(deepcopy(vae).requires_grad_(True)).to(device, memory_format=torch.channels_last)

@@ -69,8 +69,14 @@ def living_room(size: int = 128) -> tuple[Image.Image, Image.Image, Image.Image]
 
 
 #: The dog that baret_edit lays down: "a blue dog standing in a room with green walls".
-DOG = replace(next(scene for scene in (sample_scene("test", index) for index in range(600, 2000))
-                   if scene.label == "dog-standing" and scene.wall == "green"), colour="blue")
+DOG = replace(
+    next(
+        scene
+        for scene in (sample_scene("test", index) for index in range(600, 2000))
+        if scene.label == "dog-standing" and scene.wall == "green"
+    ),
+    colour="blue",
+)
 
 #: How many photos train_exemplar starts from.
 PHOTOS = 8
@@ -106,8 +112,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("workflows"), help="folder to write to (default: workflows)")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    for names, pictures in ((("room.png", "room-mask.png"), room()),
-                            (("living-room.png", "living-room-mask.png", "exemplar.png"), living_room())):
+    for names, pictures in (
+        (("room.png", "room-mask.png"), room()),
+        (("living-room.png", "living-room-mask.png", "exemplar.png"), living_room()),
+    ):
         for name, picture in zip(names, pictures, strict=True):
             picture.save(out / name)
     draw(DOG).save(out / "dog.png")

@@ -38,8 +38,16 @@ from ._workers import in_workers
 
 HERE = Path(__file__).parent
 #: Steps of each stage that learns.
-STEPS = {"vae": 4700, "patterns": 2500, "text": 300, "unet": 6400, "clip": 1500, "detector": 2800, "judge": 600,
-         "exemplar": 5000}
+STEPS = {
+    "vae": 4700,
+    "patterns": 2500,
+    "text": 300,
+    "unet": 6400,
+    "clip": 1500,
+    "detector": 2800,
+    "judge": 600,
+    "exemplar": 5000,
+}
 VAE_BATCH, UNET_BATCH, CLIP_BATCH = 16, 32, 128
 #: Numbers of processes that share the batches evenly.
 WORKERS = (1, 2, 4)
@@ -86,8 +94,14 @@ def _latents(job: Job) -> None:
 
 def _patterns(job: Job) -> None:
     vae = AutoencoderKL.from_pretrained(job.work / "vae-final")
-    train_patterns(job.work, vae, pictures(job.work, job.drawn), patterned(job.work, job.worn), job.torch_device,
-                   steps=job.steps["patterns"])
+    train_patterns(
+        job.work,
+        vae,
+        pictures(job.work, job.drawn),
+        patterned(job.work, job.worn),
+        job.torch_device,
+        steps=job.steps["patterns"],
+    )
 
 
 def _text(job: Job) -> None:
@@ -157,8 +171,14 @@ def _clip(job: Job) -> None:
 
 
 def _detector(job: Job) -> None:
-    train_detector(job.work, pictures(job.work, job.drawn), boxes(job.work, job.encoded), job.torch_device,
-                   worn=patterned(job.work, job.worn), steps=job.steps["detector"])
+    train_detector(
+        job.work,
+        pictures(job.work, job.drawn),
+        boxes(job.work, job.encoded),
+        job.torch_device,
+        worn=patterned(job.work, job.worn),
+        steps=job.steps["detector"],
+    )
 
 
 def _judge(job: Job) -> None:

@@ -36,8 +36,18 @@ _HOMES = {
     "errors": ("BadInput", "Cancelled", "InlayError", "ModelError", "NodeError", "Problem", "WorkflowError"),
     "notices": ("notice",),
     "marks": ("Implied", "Role"),
-    "spec": ("ModelSource", "NodeSpec", "PathRole", "Port", "ReadMany", "ReadPath", "ReadPaths", "Registry", "Repeat",
-             "node"),
+    "spec": (
+        "ModelSource",
+        "NodeSpec",
+        "PathRole",
+        "Port",
+        "ReadMany",
+        "ReadPath",
+        "ReadPaths",
+        "Registry",
+        "Repeat",
+        "node",
+    ),
 }
 _LAZY = {name: module for module, names in _HOMES.items() for name in names}
 

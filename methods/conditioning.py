@@ -62,10 +62,6 @@ class Conditioning:
         return self.cond is not self.uncond and not same_values(self.cond, self.uncond)
 
 
-
-
-
-
 def inpaint_channels(masked: Tensor, hole: Tensor, layout: Kind) -> Tensor:
     """The five channels that inpainting UNets take beside the latent, in the order of their family.
 
@@ -75,5 +71,3 @@ def inpaint_channels(masked: Tensor, hole: Tensor, layout: Kind) -> Tensor:
         layout: `text` for Stable Diffusion inpainting, [hole, zm]; `exemplar` for Paint by Example, [zm, 1 − hole].
     """
     return torch.cat([hole, masked] if layout == "text" else [masked, 1 - hole], dim=1)
-
-

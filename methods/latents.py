@@ -40,8 +40,11 @@ def decode_latent(vae: nn.Module, latent: Tensor, scale: float, shift: float) ->
 
 def _place(vae: nn.Module, value: Tensor) -> dict[str, Any]:
     parameter = next(vae.parameters(), None)
-    return ({"device": value.device, "dtype": value.dtype} if parameter is None
-            else {"device": parameter.device, "dtype": parameter.dtype})
+    return (
+        {"device": value.device, "dtype": value.dtype}
+        if parameter is None
+        else {"device": parameter.device, "dtype": parameter.dtype}
+    )
 
 
 @contextmanager
@@ -66,8 +69,8 @@ def remedy(vae: nn.Module) -> str:
     """What helps against NaN from a VAE: another precision, where it computes in half."""
     dtype = _place(vae, torch.zeros(0))["dtype"]
     if dtype in (torch.float16, torch.bfloat16):
-        return (f"set vae_dtype to float32 in the model node: it is {str(dtype).removeprefix('torch.')}, which this "
-                "VAE's activations exceed")
+        return (
+            f"set vae_dtype to float32 in the model node: it is {str(dtype).removeprefix('torch.')}, which this "
+            "VAE's activations exceed"
+        )
     return "its weights are damaged, though it computes in float32: download the model again, or name another source"
-
-

@@ -24,8 +24,9 @@ class CaptionModule(nn.Module):
         told = {}
         if prompt:
             told["input_ids"] = self.tokenizer(prompt, return_tensors="pt").input_ids.to(pixels.device)
-        found = self.model.generate(pixel_values=pixels, max_new_tokens=longest, num_beams=beams, do_sample=False,
-                                    **told)
+        found = self.model.generate(
+            pixel_values=pixels, max_new_tokens=longest, num_beams=beams, do_sample=False, **told
+        )
         said: str = self.tokenizer.decode(found[0], skip_special_tokens=True)
         return said.strip()
 
@@ -42,7 +43,8 @@ class CaptionerPart(SeeingPart):
     def image_size(self) -> int:
         """Side of the pictures it sees, pixels."""
         return Settings(vision_config(self.config), f"config.json of {self.origin.name}").whole(
-            "image_size", 384, 1, MAX_WIDTH)
+            "image_size", 384, 1, MAX_WIDTH
+        )
 
     def check(self) -> None:
         """Only BLIPs that caption."""
@@ -50,9 +52,12 @@ class CaptionerPart(SeeingPart):
         family = self.settings.text("model_type", "blip")
         kind = kind if family == "blip" else f"{kind} of model_type {family!r}"
         if kind != "BlipForConditionalGeneration":
-            raise ModelError("source", found=f"a {kind} in {self.origin.name}",
-                             expected="a BlipForConditionalGeneration",
-                             fix="use Salesforce/blip-image-captioning-base")
+            raise ModelError(
+                "source",
+                found=f"a {kind} in {self.origin.name}",
+                expected="a BlipForConditionalGeneration",
+                fix="use Salesforce/blip-image-captioning-base",
+            )
         super().check()
 
     def _read(self) -> nn.Module:

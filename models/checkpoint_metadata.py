@@ -20,10 +20,24 @@ from .lora.metadata import ARCHITECTURES, PREDICTIONS
 
 EDM = ("edm_vpred.sigma_max", "edm_vpred.sigma_min", "edm_mean", "edm_std")
 #: What the original code registers for training and sampling; all of it follows from the betas.
-BUFFERS = frozenset((
-    "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod",
-    "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod", "sqrt_recipm1_alphas_cumprod", "posterior_variance",
-    "posterior_log_variance_clipped", "posterior_mean_coef1", "posterior_mean_coef2", "lvlb_weights", "logvar"))
+BUFFERS = frozenset(
+    (
+        "betas",
+        "alphas_cumprod",
+        "alphas_cumprod_prev",
+        "sqrt_alphas_cumprod",
+        "sqrt_one_minus_alphas_cumprod",
+        "log_one_minus_alphas_cumprod",
+        "sqrt_recip_alphas_cumprod",
+        "sqrt_recipm1_alphas_cumprod",
+        "posterior_variance",
+        "posterior_log_variance_clipped",
+        "posterior_mean_coef1",
+        "posterior_mean_coef2",
+        "lvlb_weights",
+        "logvar",
+    )
+)
 MARKERS = frozenset({"v_pred", "ztsnr", "scale_factor", *EDM})
 LOOSE = {"F64": 2e-3, "F32": 2e-3}  # how far stored betas may be off and still be the usual ones; more in halves
 SMALL = 2**20
@@ -53,16 +67,21 @@ def marks_of(header: Mapping[str, Any], name: str, read: tuple[str, ...]) -> Mar
         ModelError: it is an EDM model, whose noise levels are others.
     """
     if odd := next((key for key in EDM if key in header), None):
-        raise ModelError("source", found=f"{name}, an EDM model ({odd})", expected="a model with betas (DDPM)",
-                         fix="EDM models are not supported: use Stable Diffusion 1.x or 2.x")
+        raise ModelError(
+            "source",
+            found=f"{name}, an EDM model ({odd})",
+            expected="a model with betas (DDPM)",
+            fix="EDM models are not supported: use Stable Diffusion 1.x or 2.x",
+        )
     metadata = header.get("__metadata__")
     texts = {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, Mapping) else {}
     said = texts.get("modelspec.prediction_type") or texts.get("prediction_type") or ""
     stated = PREDICTIONS.get(said.lower())
     notes = []
     if "v_pred" in header and stated not in (None, "v_prediction"):
-        notes.append(f"its metadata says that it predicts {stated}, its marker v_pred says v_prediction: the marker "
-                     "is used")
+        notes.append(
+            f"its metadata says that it predicts {stated}, its marker v_pred says v_prediction: the marker is used"
+        )
     if said and stated is None:
         notes.append(f"prediction_type = {clean(said)[:40]!r} (not known here)")
     architecture = texts.get("modelspec.architecture", "").lower()
@@ -85,10 +104,13 @@ def _groups(header: Mapping[str, Any], read: tuple[str, ...]) -> list[str]:
             left[key.partition(".")[0]] = left.get(key.partition(".")[0], 0) + 1
     notes = []
     if count := left.pop("model_ema", 0):
-        notes.append(f"model_ema.* ({count} tensors: the average of the weights; those under model.diffusion_model. "
-                     "are used)")
-    return notes + [f"{clean(group)[:60]} ({count} tensor{'s' * (count > 1)} that nothing uses)"
-                    for group, count in sorted(left.items())[:8]]
+        notes.append(
+            f"model_ema.* ({count} tensors: the average of the weights; those under model.diffusion_model. are used)"
+        )
+    return notes + [
+        f"{clean(group)[:60]} ({count} tensor{'s' * (count > 1)} that nothing uses)"
+        for group, count in sorted(left.items())[:8]
+    ]
 
 
 def schedule_of(path: Path) -> dict[str, Any]:
@@ -105,8 +127,11 @@ def _schedule(name: str, state: State) -> Mapping[str, Any]:
     from safetensors import safe_open
 
     header = read_header(Path(name))
-    small = [key for key in ("betas", "scale_factor") if key in header
-             and header[key]["dtype"] in ("F16", "BF16", "F32", "F64") and _bytes(header[key]) <= SMALL]
+    small = [
+        key
+        for key in ("betas", "scale_factor")
+        if key in header and header[key]["dtype"] in ("F16", "BF16", "F32", "F64") and _bytes(header[key]) <= SMALL
+    ]
     if not small:
         return {}
     with safe_open(name, framework="pt") as file:
@@ -117,8 +142,12 @@ def _schedule(name: str, state: State) -> Mapping[str, Any]:
         usual = torch.linspace(0.00085**0.5, 0.012**0.5, len(betas), dtype=torch.float64) ** 2
         loose = LOOSE.get(header["betas"]["dtype"], 2e-2)
         if not torch.isfinite(betas).all() or not ((betas >= 0) & (betas <= 1)).all():
-            raise ModelError("source", found=f"betas outside 0 … 1 in {Path(name).name}", expected="a schedule",
-                             fix="download the file again")
+            raise ModelError(
+                "source",
+                found=f"betas outside 0 … 1 in {Path(name).name}",
+                expected="a schedule",
+                fix="download the file again",
+            )
         if len(betas) != 1000 or bool(((betas - usual).abs() > loose * usual).any()):
             found |= {"trained_betas": betas.tolist(), "num_train_timesteps": len(betas)}
     scale = stored.get("scale_factor")

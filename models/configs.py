@@ -69,8 +69,11 @@ class Settings:
             ModelError: it is something else.
         """
         value = self.values.get(key, default)
-        if (not isinstance(value, (list, tuple)) or not 1 <= len(value) <= longest
-                or not all(isinstance(item, int) and _within(item, low, high) for item in value)):
+        if (
+            not isinstance(value, (list, tuple))
+            or not 1 <= len(value) <= longest
+            or not all(isinstance(item, int) and _within(item, low, high) for item in value)
+        ):
             raise self.refused(key, value, f"a list of 1 to {longest} whole numbers from {low} to {high}")
         return tuple(value)
 
@@ -81,8 +84,11 @@ class Settings:
             ModelError: it is something else.
         """
         value = self.values.get(key)
-        if (not isinstance(value, (list, tuple)) or not 1 <= len(value) <= longest
-                or not all(_within(item, low, high) for item in value)):
+        if (
+            not isinstance(value, (list, tuple))
+            or not 1 <= len(value) <= longest
+            or not all(_within(item, low, high) for item in value)
+        ):
             raise self.refused(key, value, f"a list of 1 to {longest} numbers from {low:g} to {high:g}")
         return tuple(map(float, value))
 
@@ -123,8 +129,12 @@ class Settings:
 
     def refused(self, key: str, value: Any, expected: str) -> ModelError:
         """The message about a value."""
-        return ModelError(self.port, found=f"{key} = {shorten(value)} in {self.where}", expected=expected,
-                          fix=f"correct {key} in that file, or download the model again")
+        return ModelError(
+            self.port,
+            found=f"{key} = {shorten(value)} in {self.where}",
+            expected=expected,
+            fix=f"correct {key} in that file, or download the model again",
+        )
 
 
 def _within(value: Any, low: float, high: float) -> bool:

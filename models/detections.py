@@ -66,8 +66,12 @@ def to_corners(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:
     return torch.cat([centre - half, centre + half], dim=1)
 
 
-def decode(logits: Float[Tensor, "q k"], boxes: Float[Tensor, "q 4"], height: int, width: int,
-           ) -> tuple[Float[Tensor, " q"], Int[Tensor, " q"], Float[Tensor, "q 4"]]:
+def decode(
+    logits: Float[Tensor, "q k"],
+    boxes: Float[Tensor, "q 4"],
+    height: int,
+    width: int,
+) -> tuple[Float[Tensor, " q"], Int[Tensor, " q"], Float[Tensor, "q 4"]]:
     """Score, label number and corners in pixels of every query.
 
     The last of the k classes means "no object": it takes part in the softmax and is never the label.
@@ -88,12 +92,17 @@ def find_all(picture: Float[Tensor, "h w 3"], detector: DetectorPart, module: nn
         output = module(pixel_values=detector.preprocessing(picture).to(place.device, place.dtype))
     logits, boxes = output.logits[0].cpu().double(), output.pred_boxes[0].cpu().double()
     if not (torch.isfinite(logits).all() and torch.isfinite(boxes).all()):
-        raise ModelError("detector", found=f"the {detector.label} gives NaN", expected="scores and boxes",
-                         fix="download the model again, or name another")
+        raise ModelError(
+            "detector",
+            found=f"the {detector.label} gives NaN",
+            expected="scores and boxes",
+            fix="download the model again, or name another",
+        )
     scores, numbers, corners = decode(logits, boxes, height, width)
     found = []
-    for score, number, (left, top, right, bottom) in zip(scores.tolist(), numbers.tolist(), corners.tolist(),
-                                                         strict=True):
+    for score, number, (left, top, right, bottom) in zip(
+        scores.tolist(), numbers.tolist(), corners.tolist(), strict=True
+    ):
         box = whole_pixels((left, top, right, bottom), (width, height))
         if box is not None:
             found.append(Detection(*box, detector.labels[number], score, area_share(box, (width, height))))
@@ -119,17 +128,24 @@ def tell(found: Sequence[Detection], wanted: Wanted) -> str:
         return "nothing at all"
     sure = [item for item in found if item.score >= WORTH_TELLING] or list(found[:1])
     told = list(dict.fromkeys(f"{item}, {wanted.refusal(item)}" for item in sure))
-    alike = [] if wanted.label is None else [words for words in told[TOLD:]
-                                             if words.casefold().startswith(wanted.label.strip().casefold())]
+    alike = (
+        []
+        if wanted.label is None
+        else [words for words in told[TOLD:] if words.casefold().startswith(wanted.label.strip().casefold())]
+    )
     return "; ".join([*told[:TOLD], *alike[:2]])
 
 
 def nothing_found(port: str, where: str, found: Sequence[Detection], wanted: Wanted, mask: str) -> BadInput:
     """The message about a picture in which nothing is as wanted; `mask` says how to give a mask instead."""
     what = "any of its labels" if wanted.label is None else repr(wanted.label.strip())
-    return BadInput(port, found=f"in {where}: {tell(found, wanted)}",
-                    expected=f"{what} with score ≥ {wanted.score:g} on {wanted.min_area:.0%} to {wanted.max_area:.0%} "
-                    "of the picture", fix=f"lower score, change label, min_area or max_area, or {mask}")
+    return BadInput(
+        port,
+        found=f"in {where}: {tell(found, wanted)}",
+        expected=f"{what} with score ≥ {wanted.score:g} on {wanted.min_area:.0%} to {wanted.max_area:.0%} "
+        "of the picture",
+        fix=f"lower score, change label, min_area or max_area, or {mask}",
+    )
 
 
 def check_wanted(detector: Any, label: str | None, min_area: float, max_area: float) -> None:
@@ -139,14 +155,22 @@ def check_wanted(detector: Any, label: str | None, min_area: float, max_area: fl
         BadInput: a label that the detector does not know, or bounds that leave nothing.
     """
     if min_area >= max_area:
-        raise BadInput("min_area", found=f"min_area={min_area:g} with max_area={max_area:g}",
-                       expected="min_area < max_area", fix="as published: 0.02 and 0.8")
+        raise BadInput(
+            "min_area",
+            found=f"min_area={min_area:g} with max_area={max_area:g}",
+            expected="min_area < max_area",
+            fix="as published: 0.02 and 0.8",
+        )
     if label is None or detector is None or not detector.known:
         return
     names = sorted({name for name in detector.labels if name != "N/A"})
     if label.strip().casefold() not in {name.casefold() for name in detector.labels}:
-        raise BadInput("label", found=repr(label), expected=f"one of the {len(names)} labels of {detector.origin.name}",
-                       fix=f"{did_you_mean(label.strip(), names)} – null takes whatever is found")
+        raise BadInput(
+            "label",
+            found=repr(label),
+            expected=f"one of the {len(names)} labels of {detector.origin.name}",
+            fix=f"{did_you_mean(label.strip(), names)} – null takes whatever is found",
+        )
 
 
 def find_in(pictures: Sequence[Float[Tensor, "h w 3"]], detector: DetectorPart, ctx: Context) -> list[list[Detection]]:
@@ -159,8 +183,9 @@ def find_in(pictures: Sequence[Float[Tensor, "h w 3"]], detector: DetectorPart, 
     return found
 
 
-def draw(picture: Float[Tensor, "h w 3"], taken: Sequence[Detection],
-         others: Sequence[Detection]) -> Float[Tensor, "h w 3"]:
+def draw(
+    picture: Float[Tensor, "h w 3"], taken: Sequence[Detection], others: Sequence[Detection]
+) -> Float[Tensor, "h w 3"]:
     """The picture at 8 bits with boxes, labels and scores: in red what is taken, in grey what else was seen."""
     levels: Any = (picture.detach().cpu().double().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     canvas = Pil.fromarray(levels)

@@ -27,21 +27,31 @@ from .weights import fill, read_stored
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MAX_LABELS, MAX_QUERIES, MAX_LAYERS, MAX_SIDE = 65_536, 10_000, 256, 4096
 #: ResNets by timm's name: kind of block, blocks in each stage (He et al. 2016, table 1).
-RESNETS: Mapping[str, tuple[str, tuple[int, ...]]] = MappingProxyType({
-    "resnet18": ("basic", (2, 2, 2, 2)), "resnet34": ("basic", (3, 4, 6, 3)), "resnet50": ("bottleneck", (3, 4, 6, 3)),
-    "resnet101": ("bottleneck", (3, 4, 23, 3)), "resnet152": ("bottleneck", (3, 8, 36, 3))})
+RESNETS: Mapping[str, tuple[str, tuple[int, ...]]] = MappingProxyType(
+    {
+        "resnet18": ("basic", (2, 2, 2, 2)),
+        "resnet34": ("basic", (3, 4, 6, 3)),
+        "resnet50": ("bottleneck", (3, 4, 6, 3)),
+        "resnet101": ("bottleneck", (3, 4, 23, 3)),
+        "resnet152": ("bottleneck", (3, 8, 36, 3)),
+    }
+)
 WIDTHS = {"basic": (64, 128, 256, 512), "bottleneck": (256, 512, 1024, 2048)}
 #: transformers 4 asks for timm unless it is told not to, and refuses its own default beside a configuration.
-WITHOUT_TIMM: Mapping[str, Any] = MappingProxyType({
-    "use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None})
+WITHOUT_TIMM: Mapping[str, Any] = MappingProxyType(
+    {"use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None}
+)
 #: How older names become those of transformers 5; each rule that matches is applied.
-RENAMED = tuple((re.compile(pattern), name) for pattern, name in (
-    (r"^model\.backbone\.conv_encoder\.", "model.backbone."),
-    (r"^(model\.(?:en|de)coder\.layers\.\d+\.(?:self|encoder)_attn)\.out_proj\.", r"\1.o_proj."),
-    (r"^(model\.(?:en|de)coder\.layers\.\d+)\.(fc[12])\.", r"\1.mlp.\2."),
-    (r"^model\.backbone\.model\.conv1\.", "model.backbone.model.embedder.embedder.convolution."),
-    (r"^model\.backbone\.model\.bn1\.", "model.backbone.model.embedder.embedder.normalization."),
-))
+RENAMED = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"^model\.backbone\.conv_encoder\.", "model.backbone."),
+        (r"^(model\.(?:en|de)coder\.layers\.\d+\.(?:self|encoder)_attn)\.out_proj\.", r"\1.o_proj."),
+        (r"^(model\.(?:en|de)coder\.layers\.\d+)\.(fc[12])\.", r"\1.mlp.\2."),
+        (r"^model\.backbone\.model\.conv1\.", "model.backbone.model.embedder.embedder.convolution."),
+        (r"^model\.backbone\.model\.bn1\.", "model.backbone.model.embedder.embedder.normalization."),
+    )
+)
 BLOCK = re.compile(r"model\.backbone\.model\.layer([1-4])\.(\d+)\.(?:(conv|bn)([1-3])|downsample\.([01]))\.(.+)")
 
 
@@ -155,10 +165,16 @@ class DetectorPart(Part):
             return tuple(f"LABEL_{number}" for number in range(self.settings.whole("num_labels", 2, 1, MAX_LABELS)))
         names = {str(key): value for key, value in said.items()} if isinstance(said, Mapping) else {}
         wanted = [str(number) for number in range(len(names))]
-        if not 1 <= len(names) <= MAX_LABELS or set(names) != set(wanted) \
-                or not all(isinstance(value, str) for value in names.values()):
-            raise self.settings.refused("id2label", "an object" if isinstance(said, Mapping) else said,
-                                        "names for the numbers 0, 1, 2, …, none left out")
+        if (
+            not 1 <= len(names) <= MAX_LABELS
+            or set(names) != set(wanted)
+            or not all(isinstance(value, str) for value in names.values())
+        ):
+            raise self.settings.refused(
+                "id2label",
+                "an object" if isinstance(said, Mapping) else said,
+                "names for the numbers 0, 1, 2, …, none left out",
+            )
         return tuple(names[number] for number in wanted)
 
     @property
@@ -182,23 +198,37 @@ class DetectorPart(Part):
             if layer not in WIDTHS:
                 raise inner.refused("layer_type", layer, "basic or bottleneck")
             depths = inner.wholes("depths", (3, 4, 6, 3), 1, MAX_LAYERS, 12)
-            return {"embedding_size": inner.whole("embedding_size", 64, 1, MAX_WIDTH),
-                    "hidden_sizes": list(inner.wholes("hidden_sizes", WIDTHS["bottleneck"], 1, MAX_WIDTH, 12)),
-                    "depths": list(depths), "layer_type": layer,
-                    "out_features": [inner.texts("out_features", (f"stage{len(depths)}",))[-1]],
-                    "downsample_in_first_stage": inner.values.get("downsample_in_first_stage") is True,
-                    "downsample_in_bottleneck": inner.values.get("downsample_in_bottleneck") is True}
+            return {
+                "embedding_size": inner.whole("embedding_size", 64, 1, MAX_WIDTH),
+                "hidden_sizes": list(inner.wholes("hidden_sizes", WIDTHS["bottleneck"], 1, MAX_WIDTH, 12)),
+                "depths": list(depths),
+                "layer_type": layer,
+                "out_features": [inner.texts("out_features", (f"stage{len(depths)}",))[-1]],
+                "downsample_in_first_stage": inner.values.get("downsample_in_first_stage") is True,
+                "downsample_in_bottleneck": inner.values.get("downsample_in_bottleneck") is True,
+            }
         name = self.config.get("backbone") or inner.values.get("backbone") or "resnet50"
         strides = self.config.get("dilation") is True or inner.values.get("output_stride") not in (None, 32)
         if kind not in ("resnet", "timm_backbone") or not isinstance(name, str) or name not in RESNETS or strides:
-            what = f"{shorten(name)} with dilation (DC5)" if strides else shorten(kind if kind not in (
-                "resnet", "timm_backbone") else name)
-            raise ModelError("source", found=f"the backbone {what} in {self.origin.name}",
-                             expected=f"one of {', '.join(RESNETS)}, without dilation",
-                             fix="use facebook/detr-resnet-50 or facebook/detr-resnet-101")
+            what = (
+                f"{shorten(name)} with dilation (DC5)"
+                if strides
+                else shorten(kind if kind not in ("resnet", "timm_backbone") else name)
+            )
+            raise ModelError(
+                "source",
+                found=f"the backbone {what} in {self.origin.name}",
+                expected=f"one of {', '.join(RESNETS)}, without dilation",
+                fix="use facebook/detr-resnet-50 or facebook/detr-resnet-101",
+            )
         layer, depths = RESNETS[name]
-        return {"embedding_size": 64, "hidden_sizes": list(WIDTHS[layer]), "depths": list(depths), "layer_type": layer,
-                "out_features": ["stage4"]}
+        return {
+            "embedding_size": 64,
+            "hidden_sizes": list(WIDTHS[layer]),
+            "depths": list(depths),
+            "layer_type": layer,
+            "out_features": ["stage4"],
+        }
 
     @property
     def shape(self) -> dict[str, Any]:
@@ -209,12 +239,16 @@ class DetectorPart(Part):
             raise settings.refused("position_embedding_type", kind, "sine or learned")
         shape: dict[str, Any] = {
             "d_model": settings.whole("d_model", 256, 2, MAX_WIDTH),
-            "num_queries": settings.whole("num_queries", 100, 1, MAX_QUERIES), "position_embedding_type": kind,
-            "activation_function": settings.text("activation_function", "relu")}
+            "num_queries": settings.whole("num_queries", 100, 1, MAX_QUERIES),
+            "position_embedding_type": kind,
+            "activation_function": settings.text("activation_function", "relu"),
+        }
         for side in ("encoder", "decoder"):
-            shape |= {f"{side}_layers": settings.whole(f"{side}_layers", 6, 0, MAX_LAYERS),
-                      f"{side}_ffn_dim": settings.whole(f"{side}_ffn_dim", 2048, 1, MAX_WIDTH),
-                      f"{side}_attention_heads": settings.whole(f"{side}_attention_heads", 8, 1, 1024)}
+            shape |= {
+                f"{side}_layers": settings.whole(f"{side}_layers", 6, 0, MAX_LAYERS),
+                f"{side}_ffn_dim": settings.whole(f"{side}_ffn_dim", 2048, 1, MAX_WIDTH),
+                f"{side}_attention_heads": settings.whole(f"{side}_attention_heads", 8, 1, 1024),
+            }
         return shape
 
     def check(self) -> None:
@@ -222,9 +256,12 @@ class DetectorPart(Part):
         kind = self.settings.texts("architectures", ("DetrForObjectDetection",))[0]
         model = self.settings.text("model_type", "detr")
         if kind != "DetrForObjectDetection" or model != "detr":
-            raise ModelError("source", found=f"a {kind if model == 'detr' else model} in {self.origin.name}",
-                             expected="a DetrForObjectDetection", fix="use facebook/detr-resnet-50, or give a mask of "
-                             "your own instead of detecting")
+            raise ModelError(
+                "source",
+                found=f"a {kind if model == 'detr' else model} in {self.origin.name}",
+                expected="a DetrForObjectDetection",
+                fix="use facebook/detr-resnet-50, or give a mask of your own instead of detecting",
+            )
         super().check()
         _ = self.backbone
 
@@ -232,14 +269,25 @@ class DetectorPart(Part):
         from accelerate import init_empty_weights
         from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
 
-        config = DetrConfig(backbone_config=ResNetConfig(**self.backbone), id2label=dict(enumerate(self.labels)),
-                            **WITHOUT_TIMM, **self.shape)
+        config = DetrConfig(
+            backbone_config=ResNetConfig(**self.backbone),
+            id2label=dict(enumerate(self.labels)),
+            **WITHOUT_TIMM,
+            **self.shape,
+        )
         with init_empty_weights(include_buffers=False):
             module = DetrForObjectDetection(config)
         stored = read_stored(self.origin.weights(self.part).files)
         names = {newest_name(name): name for name in module.state_dict()}
-        return fill(module, {names.get(newest_name(key), key): value for key, value in stored.items()
-                             if not key.endswith("num_batches_tracked")}, self.label)
+        return fill(
+            module,
+            {
+                names.get(newest_name(key), key): value
+                for key, value in stored.items()
+                if not key.endswith("num_batches_tracked")
+            },
+            self.label,
+        )
 
 
 def newest_name(key: str) -> str:

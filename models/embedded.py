@@ -76,9 +76,11 @@ def doubt(origin: Any, pictures: Sequence[str]) -> tuple[str, str] | None:
     which = " and ".join(map(repr, pictures[:2])) + (" and others" if len(pictures) > 2 else "")
     one = len(pictures) == 1
     other = OTHER.format("--detector" if "detector" in name else "--source")
-    return name, (f"{name}, the embedded model, only knows drawn rooms, and {which} "
-                  f"{'is' if one else 'are'} not among inlay's samples: expect a poor result unless "
-                  f"{'it is such a drawing' if one else 'they are such drawings'}; {other}")
+    return name, (
+        f"{name}, the embedded model, only knows drawn rooms, and {which} "
+        f"{'is' if one else 'are'} not among inlay's samples: expect a poor result unless "
+        f"{'it is such a drawing' if one else 'they are such drawings'}; {other}"
+    )
 
 
 def unknown_words(origin: Any, text: str) -> str:
@@ -96,9 +98,11 @@ def unknown_words(origin: Any, text: str) -> str:
         near = get_close_matches(word, whole, n=2, cutoff=NEAR)
         told.append(f"{word!r}" + (f" (near: {', '.join(near)})" if near else ""))
     more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
-    return (f"{name}, the embedded model, never learned {', '.join(told)}{more}: "
-            f"{'that word means' if len(unknown) == 1 else 'these words mean'} nothing to it; use words that it knows; "
-            + OTHER.format("--source"))
+    return (
+        f"{name}, the embedded model, never learned {', '.join(told)}{more}: "
+        f"{'that word means' if len(unknown) == 1 else 'these words mean'} nothing to it; use words that it knows; "
+        + OTHER.format("--source")
+    )
 
 
 @cache

@@ -35,13 +35,23 @@ def state_of(path: Path) -> State:
     try:
         status = path.stat()
     except (OSError, ValueError) as error:
-        raise ModelError("source", found=f"{_short(path)}: {getattr(error, 'strerror', None) or error}",
-                         expected="an ordinary file", fix="download the model again") from error
+        raise ModelError(
+            "source",
+            found=f"{_short(path)}: {getattr(error, 'strerror', None) or error}",
+            expected="an ordinary file",
+            fix="download the model again",
+        ) from error
     if not stat.S_ISREG(status.st_mode):
-        kind = next((name for test, name in ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe")) if
-                     test(status.st_mode)), "a device or a socket")
-        raise ModelError("source", found=f"{_short(path)}, which is {kind}", expected="an ordinary file",
-                         fix="download the model again")
+        kind = next(
+            (name for test, name in ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe")) if test(status.st_mode)),
+            "a device or a socket",
+        )
+        raise ModelError(
+            "source",
+            found=f"{_short(path)}, which is {kind}",
+            expected="an ordinary file",
+            fix="download the model again",
+        )
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
 
 
@@ -68,8 +78,12 @@ def _read_json(name: str, state: State) -> Mapping[str, Any]:
         if not isinstance(value, dict):
             raise ValueError(f"a JSON {type(value).__name__}")
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelError("source", found=f"{_short(path)} is damaged ({error})", expected="a JSON object",
-                         fix="download the model again") from error
+        raise ModelError(
+            "source",
+            found=f"{_short(path)} is damaged ({error})",
+            expected="a JSON object",
+            fix="download the model again",
+        ) from error
     return MappingProxyType(value)
 
 
@@ -81,8 +95,12 @@ def read_shards(index: Path) -> list[str]:
     """
     found = read_json(index).get("weight_map")
     if not isinstance(found, dict) or not found or not all(isinstance(shard, str) for shard in found.values()):
-        raise ModelError("source", found=f"{_short(index)} with weight_map = {shorten(found)}",
-                         expected="a weight_map from weights to file names", fix="download the model again")
+        raise ModelError(
+            "source",
+            found=f"{_short(index)} with weight_map = {shorten(found)}",
+            expected="a weight_map from weights to file names",
+            fix="download the model again",
+        )
     return sorted(set(found.values()))
 
 
@@ -190,8 +208,12 @@ def _contents(file: Path) -> str:
 
 
 def _unreadable(file: Path, error: OSError) -> ModelError:
-    return ModelError("source", found=f"{_short(file)}: {error.strerror or error}",
-                      expected="a file that can be read", fix="check its permissions")
+    return ModelError(
+        "source",
+        found=f"{_short(file)}: {error.strerror or error}",
+        expected="a file that can be read",
+        fix="check its permissions",
+    )
 
 
 @lru_cache(maxsize=1024)

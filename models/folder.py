@@ -14,39 +14,45 @@ from ..graph_runtime import ModelError
 from .files import read_header, read_json, read_shards, stamp_of, state_of
 
 #: Models inside the package: name -> (folder below dollhouse/, family).
-EMBEDDED: Mapping[str, tuple[str, str]] = MappingProxyType({
-    "dollhouse": ("weights", "stable_diffusion"),
-    "dollhouse-exemplar": ("exemplar", "paint_by_example"),
-    "dollhouse-clip": ("clip", "clip"),
-    "dollhouse-detector": ("detector", "detector"),
-})
+EMBEDDED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "dollhouse": ("weights", "stable_diffusion"),
+        "dollhouse-exemplar": ("exemplar", "paint_by_example"),
+        "dollhouse-clip": ("clip", "clip"),
+        "dollhouse-detector": ("detector", "detector"),
+    }
+)
 #: What a model of each family must have.
-FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    "stable_diffusion": ("unet", "vae", "text_encoder", "scheduler", "tokenizer"),
-    "paint_by_example": ("unet", "vae", "image_encoder", "scheduler"),
-    "pixel": ("unet", "scheduler"),
-    "clip": ("clip",),
-    "dino": ("dino",),
-    "captioner": ("captioner",),
-    "detector": ("detector",),
-})
+FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "stable_diffusion": ("unet", "vae", "text_encoder", "scheduler", "tokenizer"),
+        "paint_by_example": ("unet", "vae", "image_encoder", "scheduler"),
+        "pixel": ("unet", "scheduler"),
+        "clip": ("clip",),
+        "dino": ("dino",),
+        "captioner": ("captioner",),
+        "detector": ("detector",),
+    }
+)
 FLAT = frozenset({"pixel", "clip", "dino", "captioner", "detector"})  # their files may lie in the model's folder itself
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 # part of a pipeline: (name of its configuration, stem of its weights or None)
-PARTS: Mapping[str, tuple[str, str | None]] = MappingProxyType({
-    "unet": ("config.json", "diffusion_pytorch_model"),
-    "vae": ("config.json", "diffusion_pytorch_model"),
-    "text_encoder": ("config.json", "model"),
-    "scheduler": ("scheduler_config.json", None),
-    "tokenizer": ("tokenizer_config.json", None),
-    "image_encoder": ("config.json", "model"),
-    "feature_extractor": ("preprocessor_config.json", None),
-    "clip": ("config.json", "model"),
-    "dino": ("config.json", "model"),
-    "captioner": ("config.json", "model"),
-    "detector": ("config.json", "model"),
-})
+PARTS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
+    {
+        "unet": ("config.json", "diffusion_pytorch_model"),
+        "vae": ("config.json", "diffusion_pytorch_model"),
+        "text_encoder": ("config.json", "model"),
+        "scheduler": ("scheduler_config.json", None),
+        "tokenizer": ("tokenizer_config.json", None),
+        "image_encoder": ("config.json", "model"),
+        "feature_extractor": ("preprocessor_config.json", None),
+        "clip": ("config.json", "model"),
+        "dino": ("config.json", "model"),
+        "captioner": ("config.json", "model"),
+        "detector": ("config.json", "model"),
+    }
+)
 
 
 class Weights(NamedTuple):
@@ -170,9 +176,12 @@ class ModelFolder:
         if part == "image_encoder" and "text_encoder" in there:
             fix = "use model.stable_diffusion: this model listens to words, not to pictures"
         return ModelError(
-            "source", found=f"{self.name} has no {self._short(path)}"
+            "source",
+            found=f"{self.name} has no {self._short(path)}"
             + (f" (it holds {', '.join(there)})" if there else " (the folder is empty)"),
-            expected=f"a {'folder' if self.flat else 'diffusers folder'} with a {part} in it", fix=fix)
+            expected=f"a {'folder' if self.flat else 'diffusers folder'} with a {part} in it",
+            fix=fix,
+        )
 
     def _short(self, path: Path) -> str:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else f"{path.parent.name}/{path.name}"
@@ -184,8 +193,12 @@ class ModelFolder:
             return sorted(found, key=str)[0]
         if found:
             kinds = ", ".join(sorted(str(kind or "plain") for kind in found))
-            raise ModelError("variant", found=f"{self.name} has no {self.variant!r} files for its {part}",
-                             expected=f"one of the variants that are there: {kinds}", fix="set variant to null")
+            raise ModelError(
+                "variant",
+                found=f"{self.name} has no {self.variant!r} files for its {part}",
+                expected=f"one of the variants that are there: {kinds}",
+                fix="set variant to null",
+            )
         pickles = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLES)
         if pickles:
             raise pickled(f"{self.name}/{part}/{pickles[0]}" if not self.flat else f"{self.name}/{pickles[0]}")
@@ -194,9 +207,13 @@ class ModelFolder:
 
 def pickled(what: str) -> ModelError:
     """Refuse a pickle by name: opening one runs the code inside."""
-    return ModelError("source", found=f"{what}, a pickle", expected="weights as .safetensors (a pickle can run code)",
-                      fix="use the model's .safetensors files, or convert a file you trust once: "
-                          "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'FILE.safetensors')")
+    return ModelError(
+        "source",
+        found=f"{what}, a pickle",
+        expected="weights as .safetensors (a pickle can run code)",
+        fix="use the model's .safetensors files, or convert a file you trust once: "
+        "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'FILE.safetensors')",
+    )
 
 
 def weight_variants(folder: Path, stem: str) -> dict[str | None, list[Path]]:
@@ -211,7 +228,11 @@ def weight_variants(folder: Path, stem: str) -> dict[str | None, list[Path]]:
         shards = read_shards(index)
         for shard in shards:
             if Path(shard).name != shard or not (folder / shard).is_file():
-                raise ModelError("source", found=f"{index.name} names {shard!r}, which is not there",
-                                 expected="every shard beside its index", fix="download the model again")
+                raise ModelError(
+                    "source",
+                    found=f"{index.name} names {shard!r}, which is not there",
+                    expected="every shard beside its index",
+                    fix="download the model again",
+                )
         found.setdefault(middle.lstrip(".") or None, [folder / shard for shard in shards])
     return found

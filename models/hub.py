@@ -13,8 +13,15 @@ from ..graph_runtime import ModelError
 from .folder import FAMILIES, FLAT, PARTS, PICKLES, ModelFolder, Weights, pickled
 from .hub_client import Wanted, download, listing
 
-EXTRAS = ("feature_extractor/preprocessor_config.json", "preprocessor_config.json", "tokenizer.json", "vocab.json",
-          "merges.txt", "tokenizer_config.json", "special_tokens_map.json")  # small, and used where they are
+EXTRAS = (
+    "feature_extractor/preprocessor_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+)  # small, and used where they are
 _resolved: dict["HubModel", ModelFolder] = {}  # lookups of this process; a snapshot's files never change
 
 
@@ -137,9 +144,11 @@ def needed_files(names: Iterable[str], parts: Iterable[str], variant: str | None
             raise pickled(f"{repository}/{next(name for name in inside if name.endswith(PICKLES))}")
         if not found or (variant is not None and variant not in found):
             kinds = ", ".join(sorted(str(kind or "plain") for kind in found)) or "no safetensors at all"
-            raise ModelError("variant" if found else "source",
-                             found=f"{repository} with {kinds} for its {part}",
-                             expected=f"{variant!r} files" if variant else f"weights of a {part} as .safetensors",
-                             fix="set variant to null" if found else "name another model, or another revision of it")
+            raise ModelError(
+                "variant" if found else "source",
+                found=f"{repository} with {kinds} for its {part}",
+                expected=f"{variant!r} files" if variant else f"weights of a {part} as .safetensors",
+                fix="set variant to null" if found else "name another model, or another revision of it",
+            )
         wanted += found.get(variant) or found[sorted(found, key=str)[0]]
     return sorted(set(wanted))

@@ -61,9 +61,13 @@ def listing(wanted: Wanted) -> Listing:
     from huggingface_hub import constants
 
     if offline():
-        raise ModelError("source", found=f"{wanted.name}, which is not in {_cache()}, and network access is off "
-                         f"({' or '.join(OFFLINE)} is set)", expected=f"a {wanted.what} that is on this machine",
-                         fix=f"{_meant(wanted)}unset the variable once, or name the {wanted.what}'s file or folder")
+        raise ModelError(
+            "source",
+            found=f"{wanted.name}, which is not in {_cache()}, and network access is off "
+            f"({' or '.join(OFFLINE)} is set)",
+            expected=f"a {wanted.what} that is on this machine",
+            fix=f"{_meant(wanted)}unset the variable once, or name the {wanted.what}'s file or folder",
+        )
     since, how = _silent.get(constants.ENDPOINT, (0.0, ""))
     if how and time.monotonic() - since < AGAIN:
         raise _unreachable(wanted, how)
@@ -89,11 +93,20 @@ def _ask(wanted: Wanted) -> Listing | dict[str, Any] | None:
         try:
             info = HfApi().model_info(wanted.repository, revision=wanted.revision, timeout=ANSWER, files_metadata=True)
             files = info.siblings or []
-            box.append(Listing(tuple(file.rfilename for file in files),
-                               {file.rfilename: int(file.size) for file in files if file.size}))
+            box.append(
+                Listing(
+                    tuple(file.rfilename for file in files),
+                    {file.rfilename: int(file.size) for file in files if file.size},
+                )
+            )
         except Exception as error:  # the client raises its own, and those of two libraries under it
-            box.append({"kind": type(error).__name__, "kinds": [kind.__name__ for kind in type(error).__mro__],
-                        "text": str(error)})
+            box.append(
+                {
+                    "kind": type(error).__name__,
+                    "kinds": [kind.__name__ for kind in type(error).__mro__],
+                    "text": str(error),
+                }
+            )
 
     thread = threading.Thread(target=ask, daemon=True, name="inlay-hub")
     thread.start()
@@ -118,19 +131,39 @@ def download(wanted: Wanted, names: Sequence[str], sizes: Mapping[str, int]) -> 
     size = f", {total / MIB:.1f} MiB" if total else ""
     say(f"downloading {wanted.name} ({len(names)} files{size}) to {_cache()}")
     began, before = time.monotonic(), _stored(wanted.repository)
-    environment = {**os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_CACHE": _cache(),
-                   "HF_ENDPOINT": _endpoint()}
+    environment = {
+        **os.environ,
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_CACHE": _cache(),
+        "HF_ENDPOINT": _endpoint(),
+    }
     try:
-        process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("hub_worker.py"))], env=environment,
-                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("hub_worker.py"))],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
     except OSError as error:  # a host whose Python is no program of its own
-        raise ModelError("source", found=f"{wanted.name} cannot be downloaded from within this program ({error})",
-                         expected="a Python that can be started", fix=f"fetch it yourself: hf download "
-                         f"{wanted.repository}") from error
+        raise ModelError(
+            "source",
+            found=f"{wanted.name} cannot be downloaded from within this program ({error})",
+            expected="a Python that can be started",
+            fix=f"fetch it yourself: hf download {wanted.repository}",
+        ) from error
     assert process.stdin is not None
     try:
-        process.stdin.write(json.dumps({"repository": wanted.repository, "revision": wanted.revision,
-                                        "names": [_literal(name) for name in names]}))
+        process.stdin.write(
+            json.dumps(
+                {
+                    "repository": wanted.repository,
+                    "revision": wanted.revision,
+                    "names": [_literal(name) for name in names],
+                }
+            )
+        )
         process.stdin.close()
         while process.poll() is None:
             done = min(max(_stored(wanted.repository) - before, 0), total)
@@ -142,8 +175,11 @@ def download(wanted: Wanted, names: Sequence[str], sizes: Mapping[str, int]) -> 
         _end(process)
     if "root" not in answer:
         raise _named(wanted, answer) or ModelError(
-            "source", found=f"the download of {wanted.name} stopped ({_short(answer) or 'its process ended'})",
-            expected="all of its files", fix="run again: it goes on where it stopped")
+            "source",
+            found=f"the download of {wanted.name} stopped ({_short(answer) or 'its process ended'})",
+            expected="all of its files",
+            fix="run again: it goes on where it stopped",
+        )
     say(f"downloaded {wanted.name} in {time.monotonic() - began:.0f} s")
     return Path(answer["root"])
 
@@ -197,11 +233,14 @@ def _meant(wanted: Wanted) -> str:
 
 
 def _unreachable(wanted: Wanted, how: str) -> ModelError:
-    return ModelError("source", found=f"{wanted.name}, which is not on this machine (looked in {_cache()}), and "
-                      f"{_endpoint()} cannot be reached ({how})",
-                      expected=f"a {wanted.what} that is on this machine, or a network connection",
-                      fix=f"{_meant(wanted)}run again with a network, or fetch it where there is one: hf download "
-                          f"{wanted.repository}" + (f" --revision {wanted.revision}" if wanted.revision else ""))
+    return ModelError(
+        "source",
+        found=f"{wanted.name}, which is not on this machine (looked in {_cache()}), and "
+        f"{_endpoint()} cannot be reached ({how})",
+        expected=f"a {wanted.what} that is on this machine, or a network connection",
+        fix=f"{_meant(wanted)}run again with a network, or fetch it where there is one: hf download "
+        f"{wanted.repository}" + (f" --revision {wanted.revision}" if wanted.revision else ""),
+    )
 
 
 def _named(wanted: Wanted, answer: Mapping[str, Any]) -> ModelError | None:
@@ -209,22 +248,38 @@ def _named(wanted: Wanted, answer: Mapping[str, Any]) -> ModelError | None:
     kinds = set(answer.get("kinds", ()))
     page = f"{_endpoint()}/{wanted.repository}"
     if "GatedRepoError" in kinds:
-        return ModelError("source", found=f"{wanted.name}, which is gated: its owners ask you to accept a licence",
-                          expected="a repository that you may read",
-                          fix=f"accept the licence on {page}, then `hf auth login`")
+        return ModelError(
+            "source",
+            found=f"{wanted.name}, which is gated: its owners ask you to accept a licence",
+            expected="a repository that you may read",
+            fix=f"accept the licence on {page}, then `hf auth login`",
+        )
     if "RevisionNotFoundError" in kinds:
-        return ModelError("revision", found=f"no revision {wanted.revision!r} of {wanted.repository}",
-                          expected="a branch, a tag or a commit of it", fix=f"see {page}/tree/main, or set revision to "
-                          "null for the default branch")
+        return ModelError(
+            "revision",
+            found=f"no revision {wanted.revision!r} of {wanted.repository}",
+            expected="a branch, a tag or a commit of it",
+            fix=f"see {page}/tree/main, or set revision to null for the default branch",
+        )
     if "RepositoryNotFoundError" in kinds or "HFValidationError" in kinds:
-        return ModelError("source", found=f"{wanted.repository}, which is not on the hub (or is private), nor in "
-                          f"{_cache()}, nor a folder here", expected=f"a {wanted.what}: a hub id, a folder or a file",
-                          fix=f"{_meant(wanted)}check the spelling; a private one needs `hf auth login`")
+        return ModelError(
+            "source",
+            found=f"{wanted.repository}, which is not on the hub (or is private), nor in {_cache()}, nor a folder here",
+            expected=f"a {wanted.what}: a hub id, a folder or a file",
+            fix=f"{_meant(wanted)}check the spelling; a private one needs `hf auth login`",
+        )
     if kinds & {"EntryNotFoundError", "RemoteEntryNotFoundError"} and "LocalEntryNotFoundError" not in kinds:
-        return ModelError("source", found=f"{wanted.name}: {_short(answer)}",
-                          expected="a repository with all its files",
-                          fix="name another model, or another revision of it")
+        return ModelError(
+            "source",
+            found=f"{wanted.name}: {_short(answer)}",
+            expected="a repository with all its files",
+            fix="name another model, or another revision of it",
+        )
     if kinds & {"HfHubHTTPError", "HTTPStatusError"} and "LocalEntryNotFoundError" not in kinds:
-        return ModelError("source", found=f"{wanted.name}: the hub answered {_short(answer)}",
-                          expected="a repository that can be read", fix="try again later; see https://status.huggingface.co")
+        return ModelError(
+            "source",
+            found=f"{wanted.name}: the hub answered {_short(answer)}",
+            expected="a repository that can be read",
+            fix="try again later; see https://status.huggingface.co",
+        )
     return None

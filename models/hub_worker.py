@@ -14,12 +14,16 @@ def main() -> None:
     try:
         from huggingface_hub import snapshot_download
 
-        root = snapshot_download(asked["repository"], revision=asked["revision"], allow_patterns=asked["names"],
-                                 max_workers=4)
+        root = snapshot_download(
+            asked["repository"], revision=asked["revision"], allow_patterns=asked["names"], max_workers=4
+        )
         answer: dict[str, object] = {"root": str(root)}
     except Exception as error:  # told to the process that asked, which names it
-        answer = {"kind": type(error).__name__, "kinds": [kind.__name__ for kind in type(error).__mro__],
-                  "text": str(error)}
+        answer = {
+            "kind": type(error).__name__,
+            "kinds": [kind.__name__ for kind in type(error).__mro__],
+            "text": str(error),
+        }
     print(json.dumps(answer))
 
 

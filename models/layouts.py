@@ -17,8 +17,12 @@ def text_prefix(keys: Iterable[str]) -> str:
     return next((prefix for prefix in TEXT if any(key.startswith(prefix) for key in keys)), TEXT[0])
 
 
-def infer(header: Header, name: str, prediction: str | None, family: str = "stable_diffusion",
-          ) -> dict[str, dict[str, Any]]:
+def infer(
+    header: Header,
+    name: str,
+    prediction: str | None,
+    family: str = "stable_diffusion",
+) -> dict[str, dict[str, Any]]:
     """The configurations of unet, vae, scheduler, and text_encoder or image_encoder.
 
     Raises:
@@ -32,25 +36,38 @@ def infer(header: Header, name: str, prediction: str | None, family: str = "stab
         vae = _vae({key.removeprefix(VAE): shape for key, shape in shapes.items() if key.startswith(VAE)})
         if family == "paint_by_example":
             side = marks.side or 512
-            return {"unet": {**unet, "sample_size": side // 8}, "vae": {**vae, "sample_size": side},
-                    "image_encoder": encoder_config(shapes),
-                    "scheduler": _scheduler(marks.prediction or "epsilon", marks.zero_snr)}
+            return {
+                "unet": {**unet, "sample_size": side // 8},
+                "vae": {**vae, "sample_size": side},
+                "image_encoder": encoder_config(shapes),
+                "scheduler": _scheduler(marks.prediction or "epsilon", marks.zero_snr),
+            }
         prefix = text_prefix(shapes)
         inside = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
         text = _clip(inside) if prefix == TEXT[0] else _open_clip(inside)
     except (KeyError, IndexError, ValueError, StopIteration) as error:
-        raise ModelError("source", found=f"{name}, whose layers are not those of Stable Diffusion ({error})",
-                         expected="a whole Stable Diffusion 1.x or 2.x checkpoint",
-                         fix="download the file again, or use a diffusers folder") from error
+        raise ModelError(
+            "source",
+            found=f"{name}, whose layers are not those of Stable Diffusion ({error})",
+            expected="a whole Stable Diffusion 1.x or 2.x checkpoint",
+            fix="download the file again, or use a diffusers folder",
+        ) from error
     second = prefix == TEXT[1]
     prediction = prediction or marks.prediction or ("epsilon" if not second or unet["in_channels"] == 9 else None)
     if prediction is None:
-        raise ModelError("prediction", found=f"{name}, a Stable Diffusion 2 file that does not say what it predicts",
-                         expected="epsilon (the 512 models) or v_prediction (the 768 models)",
-                         fix="set prediction in model.stable_diffusion")
+        raise ModelError(
+            "prediction",
+            found=f"{name}, a Stable Diffusion 2 file that does not say what it predicts",
+            expected="epsilon (the 512 models) or v_prediction (the 768 models)",
+            fix="set prediction in model.stable_diffusion",
+        )
     side = marks.side or (768 if second and prediction == "v_prediction" else 512)
-    return {"unet": {**unet, "sample_size": side // 8}, "vae": {**vae, "sample_size": side}, "text_encoder": text,
-            "scheduler": _scheduler(prediction, marks.zero_snr)}
+    return {
+        "unet": {**unet, "sample_size": side // 8},
+        "vae": {**vae, "sample_size": side},
+        "text_encoder": text,
+        "scheduler": _scheduler(prediction, marks.zero_snr),
+    }
 
 
 def marks_in(header: Header, name: str, family: str) -> Marks:
@@ -62,17 +79,29 @@ def marks_in(header: Header, name: str, family: str) -> Marks:
 def _scheduler(prediction: str, zero_snr: bool) -> dict[str, Any]:
     """Stable Diffusion's; one that begins at pure noise has timesteps that begin there too (Lin et al. 2023)."""
     own = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if zero_snr else {}
-    return own | {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,
-            "beta_schedule": "scaled_linear", "steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False,
-            "prediction_type": prediction}
+    return own | {
+        "_class_name": "DDIMScheduler",
+        "num_train_timesteps": 1000,
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "steps_offset": 1,
+        "set_alpha_to_one": False,
+        "clip_sample": False,
+        "prediction_type": prediction,
+    }
 
 
 def _require_family(header: Header, name: str, family: str) -> None:
     keys = [key for key in header if key != "__metadata__"]
 
     def refuse(found: str, fix: str) -> ModelError:
-        return ModelError("source", found=f"{name}, {found}", fix=fix,
-                          expected="a Stable Diffusion 1.x or 2.x checkpoint in the original layout")
+        return ModelError(
+            "source",
+            found=f"{name}, {found}",
+            fix=fix,
+            expected="a Stable Diffusion 1.x or 2.x checkpoint in the original layout",
+        )
 
     if any(key.startswith(("conditioner.", f"{UNET}label_emb.")) for key in keys):
         raise refuse("an SDXL (or upscaler) checkpoint", "SDXL is not supported: use Stable Diffusion 1.x or 2.x")
@@ -85,19 +114,29 @@ def _require_family(header: Header, name: str, family: str) -> None:
     if family != "paint_by_example" and holds_encoder(keys):
         raise refuse("a Paint-by-Example checkpoint", "use model.paint_by_example: it listens to pictures, not words")
     if family == "paint_by_example" and not holds_encoder(keys):
-        raise ModelError("source", found=f"{name}, which has no exemplar encoder (no learnable_vector)",
-                         expected="a Paint-by-Example checkpoint in the original layout",
-                         fix="use model.stable_diffusion for this file, or name another")
-    last = ("cond_stage_model.", "image encoder") if family == "paint_by_example" else (
-        text_prefix(keys), "text encoder")
+        raise ModelError(
+            "source",
+            found=f"{name}, which has no exemplar encoder (no learnable_vector)",
+            expected="a Paint-by-Example checkpoint in the original layout",
+            fix="use model.stable_diffusion for this file, or name another",
+        )
+    last = (
+        ("cond_stage_model.", "image encoder") if family == "paint_by_example" else (text_prefix(keys), "text encoder")
+    )
     for prefix, part in ((UNET, "UNet"), (VAE, "VAE"), last):
         if not any(key.startswith(prefix) for key in keys):
-            raise refuse(f"which has no {part} (no keys under {prefix})", "use a file that holds all three parts, or a "
-                         "diffusers folder")
+            raise refuse(
+                f"which has no {part} (no keys under {prefix})",
+                "use a file that holds all three parts, or a diffusers folder",
+            )
 
 
-RESNET = {"conv1": "in_layers.2", "conv2": "out_layers.3", "time_emb_proj": "emb_layers.1",
-          "conv_shortcut": "skip_connection"}
+RESNET = {
+    "conv1": "in_layers.2",
+    "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1",
+    "conv_shortcut": "skip_connection",
+}
 
 
 def original_names(layers: Iterable[str]) -> dict[str, str]:
@@ -108,9 +147,15 @@ def original_names(layers: Iterable[str]) -> dict[str, str]:
     layers = list(layers)
     depth = _count(dict.fromkeys(layers), "down_blocks.0.resnets.{}.")
     levels = _count(dict.fromkeys(layers), "down_blocks.{}.")
-    moved = {"time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
-             "conv_in": "input_blocks.0.0", "conv_out": "out.2", "mid_block.attentions.0": "middle_block.1",
-             "mid_block.resnets.0": "middle_block.0", "mid_block.resnets.1": "middle_block.2"}
+    moved = {
+        "time_embedding.linear_1": "time_embed.0",
+        "time_embedding.linear_2": "time_embed.2",
+        "conv_in": "input_blocks.0.0",
+        "conv_out": "out.2",
+        "mid_block.attentions.0": "middle_block.1",
+        "mid_block.resnets.0": "middle_block.0",
+        "mid_block.resnets.1": "middle_block.2",
+    }
     for level in range(levels):
         down, up = (depth + 1) * level + 1, (depth + 1) * level
         attends = any(name.startswith(f"up_blocks.{level}.attentions.") for name in layers)
@@ -156,11 +201,15 @@ def _unet(shapes: Mapping[str, Any]) -> dict[str, Any]:
     linear = len(next(shape for key, shape in shapes.items() if key.endswith("proj_in.weight"))) == 2
     cross = next(shape for key, shape in shapes.items() if key.endswith("attn2.to_k.weight"))[1]
     return {
-        "_class_name": "UNet2DConditionModel", "in_channels": shapes["input_blocks.0.0.weight"][1],
-        "out_channels": shapes["out.2.weight"][0], "block_out_channels": channels, "layers_per_block": counts.pop(),
+        "_class_name": "UNet2DConditionModel",
+        "in_channels": shapes["input_blocks.0.0.weight"][1],
+        "out_channels": shapes["out.2.weight"][0],
+        "block_out_channels": channels,
+        "layers_per_block": counts.pop(),
         "down_block_types": ["CrossAttnDownBlock2D" if has else "DownBlock2D" for has in crosses],
         "up_block_types": ["CrossAttnUpBlock2D" if has else "UpBlock2D" for has in reversed(crosses)],
-        "cross_attention_dim": cross, "use_linear_projection": linear,
+        "cross_attention_dim": cross,
+        "use_linear_projection": linear,
         # in diffusers this is the number of heads: always 8 in 1.x, heads of width 64 in 2.x
         "attention_head_dim": [count // 64 for count in channels] if linear else 8,
     }
@@ -169,20 +218,28 @@ def _unet(shapes: Mapping[str, Any]) -> dict[str, Any]:
 def _vae(shapes: Mapping[str, Any]) -> dict[str, Any]:
     levels = _count(shapes, "encoder.down.{}.")
     return {
-        "_class_name": "AutoencoderKL", "in_channels": shapes["encoder.conv_in.weight"][1],
-        "out_channels": shapes["decoder.conv_out.weight"][0], "latent_channels": shapes["post_quant_conv.weight"][0],
+        "_class_name": "AutoencoderKL",
+        "in_channels": shapes["encoder.conv_in.weight"][1],
+        "out_channels": shapes["decoder.conv_out.weight"][0],
+        "latent_channels": shapes["post_quant_conv.weight"][0],
         "block_out_channels": [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)],
         "layers_per_block": _count(shapes, "encoder.down.0.block.{}."),
-        "down_block_types": ["DownEncoderBlock2D"] * levels, "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
         "scaling_factor": 0.18215,
     }
 
 
 def _clip(shapes: Mapping[str, Any]) -> dict[str, Any]:
     vocabulary, width = shapes["text_model.embeddings.token_embedding.weight"]
-    return _text(vocabulary, width, shapes["text_model.embeddings.position_embedding.weight"][0],
-                 _count(shapes, "text_model.encoder.layers.{}."),
-                 shapes["text_model.encoder.layers.0.mlp.fc1.weight"][0], "quick_gelu")
+    return _text(
+        vocabulary,
+        width,
+        shapes["text_model.embeddings.position_embedding.weight"][0],
+        _count(shapes, "text_model.encoder.layers.{}."),
+        shapes["text_model.encoder.layers.0.mlp.fc1.weight"][0],
+        "quick_gelu",
+    )
 
 
 def _open_clip(shapes: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,12 +248,28 @@ def _open_clip(shapes: Mapping[str, Any]) -> dict[str, Any]:
     # Stable Diffusion 2 never reads the last of OpenCLIP's 24 layers; diffusers' own folders, and files converted from
     # them, do not hold it, nor what comes behind it
     whole = layers == 24 or (layers != 23 and ("text_projection" in shapes or "logit_scale" in shapes))
-    return _text(vocabulary, width, shapes["positional_embedding"][0], layers - whole,
-                 shapes["transformer.resblocks.0.mlp.c_fc.weight"][0], "gelu")
+    return _text(
+        vocabulary,
+        width,
+        shapes["positional_embedding"][0],
+        layers - whole,
+        shapes["transformer.resblocks.0.mlp.c_fc.weight"][0],
+        "gelu",
+    )
 
 
 def _text(vocabulary: int, width: int, positions: int, layers: int, inner: int, activation: str) -> dict[str, Any]:
-    return {"architectures": ["CLIPTextModel"], "vocab_size": vocabulary, "hidden_size": width,
-            "max_position_embeddings": positions, "num_hidden_layers": layers, "intermediate_size": inner,
-            "num_attention_heads": max(width // 64, 1), "hidden_act": activation, "projection_dim": width,
-            "bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1, "pad_token_id": 1}
+    return {
+        "architectures": ["CLIPTextModel"],
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "max_position_embeddings": positions,
+        "num_hidden_layers": layers,
+        "intermediate_size": inner,
+        "num_attention_heads": max(width // 64, 1),
+        "hidden_act": activation,
+        "projection_dim": width,
+        "bos_token_id": vocabulary - 2,
+        "eos_token_id": vocabulary - 1,
+        "pad_token_id": 1,
+    }

@@ -15,8 +15,23 @@ from .known_keys import NOTHING, SCHEDULER
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 #: Schedulers of diffusers whose noise follows from the betas of their configuration, by the beginning of their names.
-OF_BETAS = ("DDIM", "DDPMScheduler", "DDPMParallel", "PNDM", "DEIS", "DPMSolver", "Euler", "Heun", "KDPM2", "LCM",
-            "LMS", "RePaint", "SASolver", "TCD", "UniPC")
+OF_BETAS = (
+    "DDIM",
+    "DDPMScheduler",
+    "DDPMParallel",
+    "PNDM",
+    "DEIS",
+    "DPMSolver",
+    "Euler",
+    "Heun",
+    "KDPM2",
+    "LCM",
+    "LMS",
+    "RePaint",
+    "SASolver",
+    "TCD",
+    "UniPC",
+)
 #: Those that make it otherwise, whatever betas are said.
 OWN_NOISE = ("CMStochastic", "CogVideoX", "Consistency", "IPNDM", "KarrasVe", "ScoreSde")
 MAX_TIMESTEPS = 100_000  # models are trained on 1000
@@ -46,16 +61,20 @@ def noise_levels(config: Mapping[str, Any]) -> NoiseLevels:
         BadInput: the configuration is not one of betas, or is damaged.
     """
     prediction = check_prediction_type(str(config.get("prediction_type", "epsilon")))
-    return NoiseLevels(alphas_cumprod(config), prediction, steps_offset(config),
-                       _settings(config).flag("set_alpha_to_one", True))
+    return NoiseLevels(
+        alphas_cumprod(config), prediction, steps_offset(config), _settings(config).flag("set_alpha_to_one", True)
+    )
 
 
 def check_prediction_type(prediction: str) -> str:
     """`prediction` if its formulas are known; raises BadInput that names it otherwise."""
     if prediction not in PREDICTIONS:
-        raise BadInput("scheduler", found=f"the prediction type {prediction!r}",
-                       expected=f"one of {', '.join(PREDICTIONS)}",
-                       fix="correct prediction_type in scheduler_config.json, or use another model")
+        raise BadInput(
+            "scheduler",
+            found=f"the prediction type {prediction!r}",
+            expected=f"one of {', '.join(PREDICTIONS)}",
+            fix="correct prediction_type in scheduler_config.json, or use another model",
+        )
     return prediction
 
 
@@ -69,12 +88,20 @@ def alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
     kind = said.text("_class_name", "DDIMScheduler")
     told = any(config.get(key) is not None for key in ("beta_start", "beta_end", "beta_schedule", "trained_betas"))
     if kind.startswith(OWN_NOISE) or not (told or kind.startswith(OF_BETAS)) or "Flow" in kind or "EDM" in kind:
-        raise BadInput("scheduler", found=f"a {kind}", expected="a scheduler with betas (DDIM, PNDM, Euler, DPM …)",
-                       fix="flow-matching and EDM models are not supported: use Stable Diffusion 1.x or 2.x")
+        raise BadInput(
+            "scheduler",
+            found=f"a {kind}",
+            expected="a scheduler with betas (DDIM, PNDM, Euler, DPM …)",
+            fix="flow-matching and EDM models are not supported: use Stable Diffusion 1.x or 2.x",
+        )
     for key, value in config.items():
         if (entry := SCHEDULER.get(key)) is not None and entry.use == "refused" and value not in NOTHING:
-            raise BadInput("scheduler", found=f"{key} = {shorten(value)} in scheduler_config.json",
-                           expected=f"a scheduler without it: {entry.what}", fix="use Stable Diffusion 1.x or 2.x")
+            raise BadInput(
+                "scheduler",
+                found=f"{key} = {shorten(value)} in scheduler_config.json",
+                expected=f"a scheduler without it: {entry.what}",
+                fix="use Stable Diffusion 1.x or 2.x",
+            )
     count = said.whole("num_train_timesteps", 1000, 1, MAX_TIMESTEPS)
     start, end = said.number("beta_start", 0.0001, 0, 1), said.number("beta_end", 0.02, 0, 1)
     schedule = config.get("beta_schedule", "linear")
@@ -88,14 +115,22 @@ def alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
         bar = [math.cos((i / count + 0.008) / 1.008 * math.pi / 2) ** 2 for i in range(count + 1)]
         betas = torch.tensor([min(1 - bar[i + 1] / bar[i], 0.999) for i in range(count)], dtype=torch.float32)
     else:
-        raise BadInput("scheduler", found=f"the beta schedule {schedule!r}",
-                       expected="linear, scaled_linear, squaredcos_cap_v2 or trained_betas", fix="use another model")
+        raise BadInput(
+            "scheduler",
+            found=f"the beta schedule {schedule!r}",
+            expected="linear, scaled_linear, squaredcos_cap_v2 or trained_betas",
+            fix="use another model",
+        )
     if said.flag("rescale_betas_zero_snr", False):
         betas = _zero_terminal_snr(betas)
     table = torch.cumprod(1.0 - betas, dim=0).double()
     if table.numel() == 0 or not ((table >= 0) & (table < 1)).all():
-        raise BadInput("scheduler", found="betas outside 0 … 1", expected="a schedule that adds noise",
-                       fix="correct beta_start and beta_end in scheduler_config.json")
+        raise BadInput(
+            "scheduler",
+            found="betas outside 0 … 1",
+            expected="a schedule that adds noise",
+            fix="correct beta_start and beta_end in scheduler_config.json",
+        )
     return table
 
 

@@ -33,24 +33,45 @@ _WORDS = "is read as plain words here"
 _FOREIGN: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("BREAK", re.compile(r"\bBREAK\b"), f"BREAK {_WORDS}: a prompt is one piece, as long as the encoder reads"),
     ("AND", re.compile(r"(?<=\s)AND(?=\s)"), f"AND {_WORDS}: prompts are not combined; say it in one sentence"),
-    ("lora", re.compile(r"<(?:lora|lyco|locon):[^<>]*>", re.I),
-     f"{{}} {_WORDS}: put model.lora between the model and what samples, with the file as its source"),
+    (
+        "lora",
+        re.compile(r"<(?:lora|lyco|locon):[^<>]*>", re.I),
+        f"{{}} {_WORDS}: put model.lora between the model and what samples, with the file as its source",
+    ),
     ("hypernet", re.compile(r"<hypernet:[^<>]*>", re.I), f"{{}} {_WORDS}: hypernetworks are not supported"),
-    ("embedding", re.compile(r"\bembedding:[\w.\\/-]+", re.I),
-     f"{{}} {_WORDS}: textual inversions are not supported; say in words what it stands for"),
-    ("schedule", re.compile(r"\[[^\[\]|]*:[^\[\]|]*:?\s*[\d.]+\s*\]"),
-     f"{{}} {_WORDS}: a prompt is the same at every step, so the brackets only weaken it"),
-    ("alternation", re.compile(r"\[[^\[\]]*\|[^\[\]]*\]"),
-     f"{{}} {_WORDS}: a prompt is the same at every step, so nothing alternates"),
+    (
+        "embedding",
+        re.compile(r"\bembedding:[\w.\\/-]+", re.I),
+        f"{{}} {_WORDS}: textual inversions are not supported; say in words what it stands for",
+    ),
+    (
+        "schedule",
+        re.compile(r"\[[^\[\]|]*:[^\[\]|]*:?\s*[\d.]+\s*\]"),
+        f"{{}} {_WORDS}: a prompt is the same at every step, so the brackets only weaken it",
+    ),
+    (
+        "alternation",
+        re.compile(r"\[[^\[\]]*\|[^\[\]]*\]"),
+        f"{{}} {_WORDS}: a prompt is the same at every step, so nothing alternates",
+    ),
     ("choice", re.compile(r"\{[^{}]*\|[^{}]*\}"), f"{{}} {_WORDS}: nothing is chosen at random; write one of them"),
-    ("wildcard", re.compile(r"(?<!\w)__[\w/*-]+__(?!\w)"),
-     f"{{}} {_WORDS}: wildcards are not filled in; write what is meant"),
+    (
+        "wildcard",
+        re.compile(r"(?<!\w)__[\w/*-]+__(?!\w)"),
+        f"{{}} {_WORDS}: wildcards are not filled in; write what is meant",
+    ),
     ("braces", re.compile(r"\{[^{}|]+\}"), f"{{}} {_WORDS}: braces give no weight; write (word:1.05)"),
-    ("plus", re.compile(r"(?:\w{2,}|\))(?:\+{2,}|-{2,})(?=[\s,.]|$)|\)\d*\.\d+|\)[+-](?=[\s,.]|$)"),
-     f"{{}} {_WORDS}: a weight is written (word:1.3)"),
+    (
+        "plus",
+        re.compile(r"(?:\w{2,}|\))(?:\+{2,}|-{2,})(?=[\s,.]|$)|\)\d*\.\d+|\)[+-](?=[\s,.]|$)"),
+        f"{{}} {_WORDS}: a weight is written (word:1.3)",
+    ),
     ("colons", re.compile(r"::-?\d*\.?\d*"), f"{{}} {_WORDS}: parts of a prompt are not weighed by ::"),
-    ("option", re.compile(r"(?<!\S)--(?:ar|aspect|v|version|no|stylize|s|chaos|c|seed|q|quality|niji|iw|tile)\b"),
-     f"{{}} {_WORDS}: it is an option of another program; use this workflow's own flags"),
+    (
+        "option",
+        re.compile(r"(?<!\S)--(?:ar|aspect|v|version|no|stylize|s|chaos|c|seed|q|quality|niji|iw|tile)\b"),
+        f"{{}} {_WORDS}: it is an option of another program; use this workflow's own flags",
+    ),
 )
 _NOT_WORDS = frozenset({"BREAK", "AND", "lora", "hypernet", "embedding", "wildcard", "option"})
 _WEIGHT = re.compile(r"\([^()]+:\s*[+-]?[\d.]+\s*\)?|\(\([^()]+\)\)|\[\[[^\[\]]+\]\]")
@@ -84,8 +105,14 @@ def read_prompt(text: str, syntax: Syntax) -> Prompt:
     """What a prompt says: `plain` takes every character as it is, `weights` reads brackets (see above)."""
     if syntax == "plain":
         found = _WEIGHT.search(text)
-        notes = [f"{_show(found.group())}: brackets give no weight here and are read as they are; use syntax=weights, "
-                 f"or write the words without them"] if found else []
+        notes = (
+            [
+                f"{_show(found.group())}: brackets give no weight here and are read as they are; use syntax=weights, "
+                f"or write the words without them"
+            ]
+            if found
+            else []
+        )
         return Prompt(((text, 1.0),), (*notes, *foreign(text)))
     pieces, notes = parse_weights(text)
     if any(weight != 1 for _, weight in pieces):  # composed, as the tokenizer composes it: it must find these parts
@@ -156,14 +183,20 @@ def _joined(parts: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
 def _bracket_notes(text: str, unclosed: int, lone: int, weights: Sequence[float]) -> list[str]:
     notes = []
     if unclosed:
-        notes.append(f"{_count(unclosed, 'bracket is', 'brackets are')} never closed, so the weight reaches to the end "
-                     f"of {_show(text)}; close it, or write \\( for a character")
+        notes.append(
+            f"{_count(unclosed, 'bracket is', 'brackets are')} never closed, so the weight reaches to the end "
+            f"of {_show(text)}; close it, or write \\( for a character"
+        )
     if lone:
-        notes.append(f"{_count(lone, 'closing bracket has', 'closing brackets have')} no opening one and "
-                     f"{'is read as a character' if lone == 1 else 'are read as characters'} in {_show(text)}")
+        notes.append(
+            f"{_count(lone, 'closing bracket has', 'closing brackets have')} no opening one and "
+            f"{'is read as a character' if lone == 1 else 'are read as characters'} in {_show(text)}"
+        )
     if bad := _BAD_WEIGHT.search(text):
-        notes.append(f"{_show(bad.group())}: {bad.group(1)!r} is no number and is read as words; a weight is written "
-                     f"with a point, as in (word:1.3)")
+        notes.append(
+            f"{_show(bad.group())}: {bad.group(1)!r} is no number and is read as words; a weight is written "
+            f"with a point, as in (word:1.3)"
+        )
     far = [weight for weight in weights if weight < 0 or weight > STRONG]
     if far:
         notes.append(f"a weight of {max(far, key=abs):.3g}: above about 1.5, or below 0, pictures fall apart")
@@ -193,12 +226,13 @@ def encode_prompt(module: TextModule, prompt: Prompt) -> tuple[Float[Tensor, "1 
         return embedded, tokens, rest, False
     laid = torch.ones(len(tokens), dtype=embedded.dtype)
     count = min(len(weights), len(tokens) - 2)  # start and end weigh 1, and so does what fills up to the length
-    laid[1:1 + count] = torch.tensor(weights[:count], dtype=embedded.dtype)
+    laid[1 : 1 + count] = torch.tensor(weights[:count], dtype=embedded.dtype)
     return weigh_tokens(embedded, encode_text(module, "")[0], laid), tokens, rest, True
 
 
-def weigh_tokens(embedded: Float[Tensor, "1 n d"], empty: Float[Tensor, "1 n d"],
-                 weights: Float[Tensor, " n"]) -> Float[Tensor, "1 n d"]:
+def weigh_tokens(
+    embedded: Float[Tensor, "1 n d"], empty: Float[Tensor, "1 n d"], weights: Float[Tensor, " n"]
+) -> Float[Tensor, "1 n d"]:
     """`empty + w · (embedded − empty)` for each token; those of weight 1 keep their bits."""
     moved = empty + weights[None, :, None] * (embedded - empty)
     return torch.where(weights[None, :, None] == 1, embedded, moved)
@@ -220,5 +254,5 @@ def token_weights(tokens_of: Callable[[str], list[Any]], prompt: Prompt) -> list
     for piece in _PIECES.finditer(prompt.text):
         tokens = tokens_of(piece.group())
         found += tokens
-        weights += [max(each[piece.start():piece.end()], key=lambda weight: abs(weight - 1))] * len(tokens)
+        weights += [max(each[piece.start() : piece.end()], key=lambda weight: abs(weight - 1))] * len(tokens)
     return weights if found == tokens_of(prompt.text) else None

@@ -9,12 +9,17 @@ from ..graph_runtime.core.values import describe, has_fact
 def require_denoiser(denoiser: Any) -> None:
     """Raise BadInput unless `denoiser` describes a UNet."""
     if not has_fact(denoiser, "cross_attention_dim"):
-        raise BadInput("denoiser", found=describe(denoiser), expected="the description of a UNet",
-                       fix="wire the denoiser output of a model node")
+        raise BadInput(
+            "denoiser",
+            found=describe(denoiser),
+            expected="the description of a UNet",
+            fix="wire the denoiser output of a model node",
+        )
 
 
 def require_vae(vae: Any) -> None:
     """Raise BadInput unless `vae` describes a VAE."""
     if not has_fact(vae, "scaling_factor"):
-        raise BadInput("vae", found=describe(vae), expected="the description of a VAE",
-                       fix="wire the vae output of a model node")
+        raise BadInput(
+            "vae", found=describe(vae), expected="the description of a VAE", fix="wire the vae output of a model node"
+        )

@@ -101,19 +101,30 @@ class SingleFile:
 
         assert part == "image_encoder"
         with safe_open(str(self.path), framework="pt") as file:
-            return rename_encoder({key: file.get_tensor(key) for key in file.keys()  # noqa: SIM118
-                                   if key.startswith(ENCODER)})
+            return rename_encoder(
+                {
+                    key: file.get_tensor(key)
+                    for key in file.keys()  # noqa: SIM118
+                    if key.startswith(ENCODER)
+                }
+            )
 
     def layer_sizes(self, part: str) -> dict[str, list[int]]:
         """Shapes of the weights of the UNet's linear and convolution layers, by their names in diffusers."""
         import torch
 
         assert part == "unet"
-        shapes = {key: torch.empty(entry["shape"], device="meta") for key, entry in read_header(self.path).items()
-                  if key.startswith(UNET)}
+        shapes = {
+            key: torch.empty(entry["shape"], device="meta")
+            for key, entry in read_header(self.path).items()
+            if key.startswith(UNET)
+        }
         renamed = _rename(part, shapes, None, self.config(part))
-        return {key.removesuffix(".weight"): list(value.shape) for key, value in renamed.items()
-                if key.endswith(".weight") and value.ndim in (2, 4)}
+        return {
+            key.removesuffix(".weight"): list(value.shape)
+            for key, value in renamed.items()
+            if key.endswith(".weight") and value.ndim in (2, 4)
+        }
 
     def convert(self, part: str, loader: Any) -> nn.Module:
         """The part as a module of diffusers or transformers.
@@ -136,9 +147,12 @@ class SingleFile:
         if missing or set(renamed) - wanted:
             odd = missing or sorted(set(renamed) - wanted)
             what = "missing" if missing else "left over"
-            raise ModelError(None, found=f"{self.name}: {len(odd)} weights of the {part} {what}, e.g. {odd[0]}",
-                             expected="a whole Stable Diffusion 1.x or 2.x checkpoint",
-                             fix="download the file again, or convert it to a diffusers folder")
+            raise ModelError(
+                None,
+                found=f"{self.name}: {len(odd)} weights of the {part} {what}, e.g. {odd[0]}",
+                expected="a whole Stable Diffusion 1.x or 2.x checkpoint",
+                fix="download the file again, or convert it to a diffusers folder",
+            )
         module.load_state_dict(renamed, strict=False, assign=True)
         return module
 
@@ -157,10 +171,12 @@ class SingleFile:
             return download(wanted, [name for name in found.names if name in TOKENIZER_FILES], found.sizes)
         except ModelError as error:
             raise ModelError(
-                "source", expected="CLIP's vocabulary",
+                "source",
+                expected="CLIP's vocabulary",
                 found=f"no tokenizer for {self.name}: none in {self.path.parent / 'tokenizer'}; {error.found}",
                 fix=f"put the files of {TOKENIZER} (vocab.json, merges.txt) into a folder `tokenizer` beside the file; "
-                    f"or {error.fix}") from error
+                f"or {error.fix}",
+            ) from error
 
     def fetch_tokenizer(self) -> bool:
         """Bring the vocabulary to this machine; True if that took a download."""
@@ -199,8 +215,12 @@ def _rename(part: str, stored: dict[str, Any], module: Any, config: Mapping[str,
     prefix = text_prefix(stored)
     if prefix == "cond_stage_model.model.":  # the last layer is not used: Stable Diffusion 2 reads the one before
         last = f"{prefix}transformer.resblocks.{config['num_hidden_layers']}."
-        kept = {key: value for key, value in stored.items() if not key.startswith(last)
-                and key.removeprefix(prefix) not in ("logit_scale", "text_projection", "attn_mask")}
+        kept = {
+            key: value
+            for key, value in stored.items()
+            if not key.startswith(last)
+            and key.removeprefix(prefix) not in ("logit_scale", "text_projection", "attn_mask")
+        }
         renamed = tables.convert_open_clip_checkpoint(module, kept, prefix=prefix)
     else:
         renamed = {key.removeprefix(prefix): value for key, value in stored.items()}

@@ -14,14 +14,26 @@ from ..graph_runtime.core.waiting import places
 from .folder import EMBEDDED, FLAT, PICKLES, ModelFolder, pickled
 
 #: Which node names a model of each family.
-NODES = {"stable_diffusion": "model.stable_diffusion", "paint_by_example": "model.paint_by_example",
-         "pixel": "model.pixel_diffusion", "clip": "model.clip", "dino": "model.dino", "captioner": "model.captioner",
-         "detector": "model.detector"}
+NODES = {
+    "stable_diffusion": "model.stable_diffusion",
+    "paint_by_example": "model.paint_by_example",
+    "pixel": "model.pixel_diffusion",
+    "clip": "model.clip",
+    "dino": "model.dino",
+    "captioner": "model.captioner",
+    "detector": "model.detector",
+}
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
-def locate(source: str, *, revision: str | None = None, variant: str | None = None, prediction: str | None = None,
-           family: str = "stable_diffusion") -> Any:
+def locate(
+    source: str,
+    *,
+    revision: str | None = None,
+    variant: str | None = None,
+    prediction: str | None = None,
+    family: str = "stable_diffusion",
+) -> Any:
     """The origin that `source` names, of a model of `family` (see FAMILIES).
 
     An absolute path is local (the runtime has resolved and permitted it); all else is an embedded name or a hub id.
@@ -43,16 +55,27 @@ def locate(source: str, *, revision: str | None = None, variant: str | None = No
             notice(not_here(model.name, near))
         return model
     if re.match(r"[A-Za-z]:[\\\\/]", source) or "\\" in source:
-        raise ModelError("source", found=f"{shorten(source)}, a Windows path", expected="a path on this "
-                         "machine, with /", fix="check the path: nothing is there, with / either")
+        raise ModelError(
+            "source",
+            found=f"{shorten(source)}, a Windows path",
+            expected="a path on this machine, with /",
+            fix="check the path: nothing is there, with / either",
+        )
     names = [name for name, (_, kind) in EMBEDDED.items() if kind == family]
     if is_there(source):
-        raise ModelError("source", found=f"{shorten(source)}, which is there and is no model",
-                         expected="a diffusers folder, with a model_index.json in it, or a .safetensors file",
-                         fix=f"name the folder that holds model_index.json; ./{source} names this one all the same")
-    raise ModelError("source", found=shorten(source), expected=", ".join([*map(repr, names), "a hub id such as "
-                     "'owner/name'"]) + ", a diffusers folder or a .safetensors file that exists",
-                     fix=f"{did_you_mean(source, [*names, *_beside()])}; a path must exist where it is looked for")
+        raise ModelError(
+            "source",
+            found=f"{shorten(source)}, which is there and is no model",
+            expected="a diffusers folder, with a model_index.json in it, or a .safetensors file",
+            fix=f"name the folder that holds model_index.json; ./{source} names this one all the same",
+        )
+    raise ModelError(
+        "source",
+        found=shorten(source),
+        expected=", ".join([*map(repr, names), "a hub id such as 'owner/name'"])
+        + ", a diffusers folder or a .safetensors file that exists",
+        fix=f"{did_you_mean(source, [*names, *_beside()])}; a path must exist where it is looked for",
+    )
 
 
 def is_there(source: str) -> bool:
@@ -94,37 +117,64 @@ def _entries(folder: Path) -> list[str]:
 
 def _beside() -> list[str]:
     """Names of what may be a model in the folders where a relative path is looked for."""
-    return [name for root in places() for name in _entries(root)
-            if name.endswith(".safetensors") or (root / name / "model_index.json").is_file()]
+    return [
+        name
+        for root in places()
+        for name in _entries(root)
+        if name.endswith(".safetensors") or (root / name / "model_index.json").is_file()
+    ]
 
 
 def _embedded(name: str, variant: str | None, prediction: str | None, family: str) -> ModelFolder:
     folder, kind = EMBEDDED[name]
     if kind != family:
-        raise ModelError("source", found=f"{name!r}, a model for {NODES[kind]}",
-                         expected=f"a model for {NODES[family]}", fix=f"use {NODES[kind]}, or name another source")
+        raise ModelError(
+            "source",
+            found=f"{name!r}, a model for {NODES[kind]}",
+            expected=f"a model for {NODES[family]}",
+            fix=f"use {NODES[kind]}, or name another source",
+        )
     root = Path(__file__).resolve().parent.parent / "dollhouse" / folder
     if not root.is_dir():
-        raise ModelError("source", found=f"no weights of {name!r} in {root}", expected="the embedded model",
-                         fix="install inlay again, train it (python -m inlay.dollhouse.train), or name another source")
-    return ModelFolder(root, name, variant, flat=family in FLAT, prediction=prediction,
-                       shared=root.with_name("weights") if family == "paint_by_example" else None)
+        raise ModelError(
+            "source",
+            found=f"no weights of {name!r} in {root}",
+            expected="the embedded model",
+            fix="install inlay again, train it (python -m inlay.dollhouse.train), or name another source",
+        )
+    return ModelFolder(
+        root,
+        name,
+        variant,
+        flat=family in FLAT,
+        prediction=prediction,
+        shared=root.with_name("weights") if family == "paint_by_example" else None,
+    )
 
 
 def _local(path: Path, variant: str | None, prediction: str | None, family: str) -> Any:
     if not path.exists():
-        raise ModelError("source", found=f"{path}, which does not exist", expected="a model folder or a file",
-                         fix=_nearby(path))
+        raise ModelError(
+            "source", found=f"{path}, which does not exist", expected="a model folder or a file", fix=_nearby(path)
+        )
     if path.is_dir():
         return _folder(path, variant, prediction, family)
     if path.suffix in PICKLES:
         raise pickled(path.name)
     if path.suffix != ".safetensors":
-        raise ModelError("source", found=f"the file {path.name}", expected="a diffusers folder or a .safetensors file",
-                         fix="name the folder that holds model_index.json")
+        raise ModelError(
+            "source",
+            found=f"the file {path.name}",
+            expected="a diffusers folder or a .safetensors file",
+            fix="name the folder that holds model_index.json",
+        )
     if family in FLAT:
-        raise ModelError("source", found=f"the single file {path.name}", expected="a folder with config.json",
-                         fix="name the folder that holds config.json and the weights")
+        raise ModelError(
+            "source",
+            found=f"the single file {path.name}",
+            expected="a folder with config.json",
+            fix="name the folder that holds config.json and the weights",
+        )
     from .single_file import SingleFile
 
     return SingleFile.read(path, prediction, family)
@@ -137,17 +187,26 @@ def _folder(path: Path, variant: str | None, prediction: str | None, family: str
         if pickles:
             raise pickled(f"{path.name}/{pickles[0]}")
         if family in ("clip", "dino", "captioner", "detector"):
-            raise ModelError("source", found=f"{path}, a folder with no config.json in it", expected="a folder of "
-                             "transformers: config.json, model.safetensors", fix="name the folder that holds both")
+            raise ModelError(
+                "source",
+                found=f"{path}, a folder with no config.json in it",
+                expected="a folder of transformers: config.json, model.safetensors",
+                fix="name the folder that holds both",
+            )
         single = sorted(entry.name for entry in path.glob("*.safetensors"))
         fix = f"name the file itself: {path / single[0]}" if single else "name the folder that holds model_index.json"
         if (path.parent / "model_index.json").is_file():  # one part of a model
             fix = f"name the folder that holds model_index.json: {path.parent}"
-        raise ModelError("source", found=f"{path}, a folder with no unet/ in it", expected="a diffusers folder",
-                         fix=fix)
+        raise ModelError(
+            "source", found=f"{path}, a folder with no unet/ in it", expected="a diffusers folder", fix=fix
+        )
     if (path / "transformer").is_dir() and not (path / "unet").is_dir():
-        raise ModelError("source", found=f"{path.name}, a model with a transformer instead of a UNet",
-                         expected="a Stable Diffusion 1.x or 2.x model", fix="SD3, Flux and the like are not supported")
+        raise ModelError(
+            "source",
+            found=f"{path.name}, a model with a transformer instead of a UNet",
+            expected="a Stable Diffusion 1.x or 2.x model",
+            fix="SD3, Flux and the like are not supported",
+        )
     return ModelFolder(path, path.name, variant, flat=flat, prediction=prediction)
 
 

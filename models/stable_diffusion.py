@@ -146,9 +146,12 @@ class Part(ModelDescription):
             except Exception as error:
                 if is_out_of_memory(error) or missing_package(error) is not None:
                     raise
-                raise ModelError(None, found=f"the {self.label} cannot be loaded: {first_line(error)}",
-                                 expected="weights that fit their configuration",
-                                 fix="download the model again, or name another source") from error
+                raise ModelError(
+                    None,
+                    found=f"the {self.label} cannot be loaded: {first_line(error)}",
+                    expected="weights that fit their configuration",
+                    fix="download the model again, or name another source",
+                ) from error
 
     def _read(self) -> nn.Module:
         raise NotImplementedError
@@ -162,15 +165,23 @@ class Part(ModelDescription):
             return self.origin.convert(self.part, loader)
         weights = self.origin.weights(self.part)
         module, report = loader.from_pretrained(
-            str(weights.folder), variant=weights.variant, use_safetensors=True, local_files_only=True,
-            output_loading_info=True, **({} if hasattr(loader, "from_config") else {"torch_dtype": torch.float32}))
+            str(weights.folder),
+            variant=weights.variant,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            **({} if hasattr(loader, "from_config") else {"torch_dtype": torch.float32}),
+        )
         for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
             keys = [key for key in sorted(map(str, report.get(kind) or ())) if not key.endswith("position_ids")]
             if keys:
                 what = kind.removesuffix("_keys").replace("_", " ")
-                raise ModelError(None, found=f"{len(keys)} {what} weights in the {self.label}, e.g. {keys[0]}",
-                                 expected="exactly the weights that its configuration describes",
-                                 fix="the config.json and the weights belong to different models: download them again")
+                raise ModelError(
+                    None,
+                    found=f"{len(keys)} {what} weights in the {self.label}, e.g. {keys[0]}",
+                    expected="exactly the weights that its configuration describes",
+                    fix="the config.json and the weights belong to different models: download them again",
+                )
         assert isinstance(module, nn.Module)
         return module
 
@@ -227,17 +238,32 @@ class DenoiserPart(Part):
         """Only plain UNets: no SDXL, no class labels, no other architecture."""
         kind = self.settings.text("_class_name", "UNet2DConditionModel")
         if kind not in ("UNet2DConditionModel", "UNet2DModel"):
-            raise ModelError("source", found=f"a {kind} in {self.origin.name}", expected="a UNet of diffusers",
-                             fix="use a Stable Diffusion 1.x or 2.x model, or an unconditional UNet2DModel")
-        for key, value in (("addition_embed_type", "an SDXL UNet"), ("encoder_hid_dim_type", "an adapter UNet"),
-                           ("class_embed_type", "a UNet told classes"), ("num_class_embeds", "a UNet told classes")):
+            raise ModelError(
+                "source",
+                found=f"a {kind} in {self.origin.name}",
+                expected="a UNet of diffusers",
+                fix="use a Stable Diffusion 1.x or 2.x model, or an unconditional UNet2DModel",
+            )
+        for key, value in (
+            ("addition_embed_type", "an SDXL UNet"),
+            ("encoder_hid_dim_type", "an adapter UNet"),
+            ("class_embed_type", "a UNet told classes"),
+            ("num_class_embeds", "a UNet told classes"),
+        ):
             if self.config.get(key) is not None:
-                raise ModelError("source", found=f"{value} ({key} = {self.config[key]!r}) in {self.origin.name}",
-                                 expected="a UNet that takes latents, a timestep and text embeddings, no more",
-                                 fix="use a Stable Diffusion 1.x or 2.x model (inpainting forms included)")
+                raise ModelError(
+                    "source",
+                    found=f"{value} ({key} = {self.config[key]!r}) in {self.origin.name}",
+                    expected="a UNet that takes latents, a timestep and text embeddings, no more",
+                    fix="use a Stable Diffusion 1.x or 2.x model (inpainting forms included)",
+                )
         if isinstance(self.config.get("cross_attention_dim"), (list, tuple)):
-            raise ModelError("source", found=f"cross_attention_dim = {self.config['cross_attention_dim']}",
-                             expected="one number", fix="use a Stable Diffusion 1.x or 2.x model")
+            raise ModelError(
+                "source",
+                found=f"cross_attention_dim = {self.config['cross_attention_dim']}",
+                expected="one number",
+                fix="use a Stable Diffusion 1.x or 2.x model",
+            )
         super().check()
 
     def _read(self) -> nn.Module:
@@ -287,11 +313,19 @@ class VaePart(Part):
         """Only AutoencoderKL with plain scaling."""
         kind = self.settings.text("_class_name", "AutoencoderKL")
         if kind != "AutoencoderKL":
-            raise ModelError("source", found=f"a {kind} as the VAE of {self.origin.name}", expected="an AutoencoderKL",
-                             fix="use a Stable Diffusion 1.x or 2.x model")
+            raise ModelError(
+                "source",
+                found=f"a {kind} as the VAE of {self.origin.name}",
+                expected="an AutoencoderKL",
+                fix="use a Stable Diffusion 1.x or 2.x model",
+            )
         if self.config.get("latents_mean") is not None:
-            raise ModelError("source", found=f"a VAE with a mean per channel (latents_mean) in {self.origin.name}",
-                             expected="one scaling factor for all channels", fix="use a Stable Diffusion model")
+            raise ModelError(
+                "source",
+                found=f"a VAE with a mean per channel (latents_mean) in {self.origin.name}",
+                expected="one scaling factor for all channels",
+                fix="use a Stable Diffusion model",
+            )
         super().check()
 
     def _read(self) -> nn.Module:

@@ -22,8 +22,12 @@ def read_tensors(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise BadInput(port, found=f"{path}, which is not a file", expected="a .safetensors file",
-                       fix="check the path, or run the workflow that writes it first")
+        raise BadInput(
+            port,
+            found=f"{path}, which is not a file",
+            expected="a .safetensors file",
+            fix="check the path, or run the workflow that writes it first",
+        )
     try:
         with safe_open(str(path), framework="pt") as file:
             there = set(file.keys())
@@ -40,8 +44,12 @@ def read_tensors(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor
 def _name_left(name: str, there: set[str], keys: Sequence[str]) -> None:
     """Name what a file holds beside `keys`; a latent and noise may share a file."""
     left = sorted(there - set(keys) - {"latent", "z_T", "noises", "posterior_noise"})
-    notes = [f"{key} (other programs do not multiply latents by the VAE's scaling factor, inlay does: multiply "
-             "them, or use that program's own nodes)" for key in left if key.startswith(OTHERS)]
+    notes = [
+        f"{key} (other programs do not multiply latents by the VAE's scaling factor, inlay does: multiply "
+        "them, or use that program's own nodes)"
+        for key in left
+        if key.startswith(OTHERS)
+    ]
     others = [clean(key)[:60] for key in left if not key.startswith(OTHERS)]
     if others:
         notes.append(f"its tensors {', '.join(others[:6])}{' …' * (len(others) > 6)} (no setting names them)")
@@ -75,14 +83,19 @@ def tensor_shapes(path: Path, keys: Sequence[str], port: str) -> dict[str, Tenso
 
 def unreadable(path: Path, port: str, error: Exception) -> BadInput:
     """A file that is not safetensors."""
-    return BadInput(port, found=f"{path.name}, which cannot be read as safetensors ({error})",
-                    expected="a whole .safetensors file", fix="write it again with latent.save")
+    return BadInput(
+        port,
+        found=f"{path.name}, which cannot be read as safetensors ({error})",
+        expected="a whole .safetensors file",
+        fix="write it again with latent.save",
+    )
 
 
 def not_floating(key: str, port: str, kind: str) -> BadInput:
     """A tensor of whole numbers."""
-    return BadInput(port, found=f"{key!r} of type {kind}", expected="floating point numbers",
-                    fix="save the tensor as float32")
+    return BadInput(
+        port, found=f"{key!r} of type {kind}", expected="floating point numbers", fix="save the tensor as float32"
+    )
 
 
 def keys_of(path: Path) -> list[str]:

@@ -81,8 +81,12 @@ class TextEncoderPart(Part):
         """Only CLIP text models."""
         kinds = self.settings.texts("architectures", ("CLIPTextModel",))
         if kinds[0] != "CLIPTextModel":
-            raise ModelError("source", found=f"a {kinds[0]} as the text encoder of {self.origin.name}",
-                             expected="a CLIPTextModel", fix="use a Stable Diffusion 1.x or 2.x model")
+            raise ModelError(
+                "source",
+                found=f"a {kinds[0]} as the text encoder of {self.origin.name}",
+                expected="a CLIPTextModel",
+                fix="use a Stable Diffusion 1.x or 2.x model",
+            )
         super().check()
 
     def _read(self) -> nn.Module:
@@ -96,8 +100,9 @@ class TextEncoderPart(Part):
         config = CLIPTextConfig.from_pretrained(str(weights.folder), local_files_only=True)
         with init_empty_weights(include_buffers=False):
             encoder = CLIPTextModel(config)
-        return TextModule(tokenizer, fill(encoder, fit_names(read_stored(weights.files), encoder, "text_model."),
-                                          self.label))
+        return TextModule(
+            tokenizer, fill(encoder, fit_names(read_stored(weights.files), encoder, "text_model."), self.label)
+        )
 
     def read_tokenizer(self) -> Any:
         """The CLIP tokenizer; it must not know more tokens than the encoder has embeddings."""
@@ -108,8 +113,12 @@ class TextEncoderPart(Part):
         if getattr(self.origin, "pad_token", None):
             tokenizer.pad_token = self.origin.pad_token
         if len(tokenizer) > self.vocabulary:
-            raise ModelError(None, found=f"a tokenizer of {len(tokenizer)} tokens with an encoder of {self.vocabulary}",
-                             expected="a tokenizer and an encoder of one model", fix="download the model again")
+            raise ModelError(
+                None,
+                found=f"a tokenizer of {len(tokenizer)} tokens with an encoder of {self.vocabulary}",
+                expected="a tokenizer and an encoder of one model",
+                fix="download the model again",
+            )
         return tokenizer
 
 
@@ -141,4 +150,4 @@ def tokenize(tokenizer: Any, text: str, length: int) -> tuple[list[int], str]:
         ids = list(tokenizer(text, padding=False, truncation=False, verbose=False).input_ids)
         if len(ids) <= length:
             return ids, ""
-        return [*ids[:length - 1], ids[-1]], tokenizer.decode(ids[length - 1:-1]).strip()
+        return [*ids[: length - 1], ids[-1]], tokenizer.decode(ids[length - 1 : -1]).strip()

@@ -59,9 +59,12 @@ def _of_config(origin: Any, part: str, dtype: str) -> list[str]:
     for key, value in config.items():
         entry = table.get(key)
         if entry is not None and entry.use == "refused" and not _empty(value):
-            raise ModelError("source", found=f"{key} = {clean(shorten(value))} in {part}/config.json of {origin.name}",
-                             expected=f"a model without it: {entry.what}",
-                             fix="use a Stable Diffusion 1.x or 2.x model with plain weights")
+            raise ModelError(
+                "source",
+                found=f"{key} = {clean(shorten(value))} in {part}/config.json of {origin.name}",
+                expected=f"a model without it: {entry.what}",
+                fix="use a Stable Diffusion 1.x or 2.x model with plain weights",
+            )
     return unheard(table, config, besides=() if dtype in HALF else ("force_upcast",))
 
 
@@ -75,8 +78,15 @@ def _of_index(index: Mapping[str, Any], parts: tuple[str, ...]) -> list[str]:
     for key, value in index.items():
         if isinstance(value, (list, tuple)):
             entry = PIPELINE.get(key)
-            if not any(value) or key in parts or (entry is not None and entry.use in ("neutral", "used")
-                                                  and key not in ("image_encoder", "text_encoder", "vae")):
+            if (
+                not any(value)
+                or key in parts
+                or (
+                    entry is not None
+                    and entry.use in ("neutral", "used")
+                    and key not in ("image_encoder", "text_encoder", "vae")
+                )
+            ):
                 continue
             what = entry.what if entry is not None and entry.use == "named" else "a part that is left out"
             left.append(f"{clean(str(key))[:60]} ({what})")
@@ -93,8 +103,13 @@ def name_unused_preprocessing(part: Any, stretched: bool = False) -> None:
         if said.get(key) is False and not (stretched and key == "do_center_crop"):
             found.append(f"{key} = False ({PREPROCESSOR[key].what})")
     size = said.get("size")
-    if isinstance(size, Mapping) and "height" in size and size.get("height") == size.get("width") \
-            and "crop_size" not in said and not stretched:
+    if (
+        isinstance(size, Mapping)
+        and "height" in size
+        and size.get("height") == size.get("width")
+        and "crop_size" not in said
+        and not stretched
+    ):
         found.append("size of a height and a width (the picture would be stretched; the middle is cut out instead)")
     name_unheard(f"preprocessor_config.json of {part.origin.name}", found)
 

@@ -65,8 +65,12 @@ class ClipPart(SeeingPart):
         """Only whole CLIPs."""
         kind = self.settings.texts("architectures", ("CLIPModel",))[0]
         if kind != "CLIPModel":
-            raise ModelError("source", found=f"a {kind} in {self.origin.name}", expected="a CLIPModel",
-                             fix="use openai/clip-vit-base-patch32 or openai/clip-vit-large-patch14")
+            raise ModelError(
+                "source",
+                found=f"a {kind} in {self.origin.name}",
+                expected="a CLIPModel",
+                fix="use openai/clip-vit-base-patch32 or openai/clip-vit-large-patch14",
+            )
         super().check()
 
     def _read(self) -> nn.Module:
@@ -92,8 +96,12 @@ class DinoPart(SeeingPart):
     def check(self) -> None:
         """Only plain vision transformers."""
         if self.kind not in ("vit", "dinov2"):
-            raise ModelError("source", found=f"a {self.kind} in {self.origin.name}", expected="a ViT or a DINOv2",
-                             fix="use facebook/dino-vits16 or facebook/dinov2-small")
+            raise ModelError(
+                "source",
+                found=f"a {self.kind} in {self.origin.name}",
+                expected="a ViT or a DINOv2",
+                fix="use facebook/dino-vits16 or facebook/dinov2-small",
+            )
         super().check()
 
     @property
@@ -131,8 +139,12 @@ def picture_vectors(module: Any, seeing: Any, images: list[Tensor]) -> Tensor:
     parameter = next(module.parameters())
     rows = []
     for start in range(0, len(images), BATCH):
-        pixels = torch.cat([preprocess_exemplar(image[None], seeing.image_size, "crop", seeing.mean, seeing.std)
-                            for image in images[start:start + BATCH]])
+        pixels = torch.cat(
+            [
+                preprocess_exemplar(image[None], seeing.image_size, "crop", seeing.mean, seeing.std)
+                for image in images[start : start + BATCH]
+            ]
+        )
         rows.append(module.pictures(pixels.to(parameter.device, parameter.dtype)).cpu().double())
     return torch.cat(rows)
 

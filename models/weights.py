@@ -25,8 +25,11 @@ def read_stored(files: Sequence[Path]) -> dict[str, Tensor]:
 def fit_names(stored: Mapping[str, Tensor], module: nn.Module, prefix: str) -> dict[str, Tensor]:
     """Stored tensors under the module's own names, with or without `prefix` in either; position numbers are dropped."""
     wanted = {name.removeprefix(prefix): name for name in module.state_dict()}
-    return {wanted.get(name.removeprefix(prefix), name): value for name, value in stored.items()
-            if not name.endswith("position_ids")}
+    return {
+        wanted.get(name.removeprefix(prefix), name): value
+        for name, value in stored.items()
+        if not name.endswith("position_ids")
+    }
 
 
 def fill(module: nn.Module, found: Mapping[str, Tensor], what: str) -> nn.Module:
@@ -36,11 +39,17 @@ def fill(module: nn.Module, found: Mapping[str, Tensor], what: str) -> nn.Module
         ModelError: some are missing, left over, or of another shape.
     """
     wanted = {name: value for name, value in module.state_dict().items() if not name.endswith("position_ids")}
-    for kind, names in (("missing", set(wanted) - set(found)), ("unexpected", set(found) - set(wanted)),
-                        ("mismatched", {n for n in found if n in wanted and found[n].shape != wanted[n].shape})):
+    for kind, names in (
+        ("missing", set(wanted) - set(found)),
+        ("unexpected", set(found) - set(wanted)),
+        ("mismatched", {n for n in found if n in wanted and found[n].shape != wanted[n].shape}),
+    ):
         if names:
-            raise ModelError(None, found=f"{len(names)} {kind} weights in the {what}, e.g. {min(names)}",
-                             expected="exactly the weights that its configuration describes",
-                             fix="the config.json and the weights belong to different models: download them again")
+            raise ModelError(
+                None,
+                found=f"{len(names)} {kind} weights in the {what}, e.g. {min(names)}",
+                expected="exactly the weights that its configuration describes",
+                fix="the config.json and the weights belong to different models: download them again",
+            )
     module.load_state_dict(dict(found), strict=False, assign=True)
     return module

@@ -22,8 +22,13 @@ class Controlled(NamedTuple):
 
 
 @node("attention.balanced", version=1, check=lambda known, params: rehearse(balanced, known, params))
-def balanced(reconstruction: Tuning, transition: Tuning, self_until: Share = 0.3, cross_until: Share = 0.6,
-             layers: Literal["all", "down", "mid", "up"] = "all") -> Controlled:
+def balanced(
+    reconstruction: Tuning,
+    transition: Tuning,
+    self_until: Share = 0.3,
+    cross_until: Share = 0.6,
+    layers: Literal["all", "down", "mid", "up"] = "all",
+) -> Controlled:
     """Keep the picture's layout while the text changes what is in it (BARET, balanced attention injection).
 
     The edit's self-attention uses queries and keys of the reconstruction, its cross-attention those of the transition;
@@ -43,19 +48,28 @@ def balanced(reconstruction: Tuning, transition: Tuning, self_until: Share = 0.3
     for port, value in (("reconstruction", reconstruction), ("transition", transition)):
         _require_tuned(port, value, "cond")
     if transition.walked and not reconstruction.walked:
-        raise BadInput("reconstruction", found="a blended tuning, with the unblended one at transition",
-                       expected="the tuning of invert.target_text here, that of embed.transition there",
-                       fix="swap the two wires")
+        raise BadInput(
+            "reconstruction",
+            found="a blended tuning, with the unblended one at transition",
+            expected="the tuning of invert.target_text here, that of embed.transition there",
+            fix="swap the two wires",
+        )
     if reconstruction.key != transition.key or not same_values(reconstruction.start, transition.start):
-        raise BadInput("transition", found="a tuning of another inversion than the reconstruction's",
-                       expected="both made from one inversion", fix="wire one invert.target_text into both, the "
-                       "transition by way of embed.transition")
+        raise BadInput(
+            "transition",
+            found="a tuning of another inversion than the reconstruction's",
+            expected="both made from one inversion",
+            fix="wire one invert.target_text into both, the transition by way of embed.transition",
+        )
     return Controlled(Balanced(reconstruction, transition, self_until, cross_until, layers))
 
 
 @node("attention.mutual_self", version=1, check=lambda known, params: rehearse(mutual_self, known, params))
-def mutual_self(source: Conditioning, start_step: Annotated[int, Field(ge=0, le=10_000)] = 4,
-                start_layer: Annotated[int, Field(ge=0, le=1000)] = 10) -> Controlled:
+def mutual_self(
+    source: Conditioning,
+    start_step: Annotated[int, Field(ge=0, le=10_000)] = 4,
+    start_layer: Annotated[int, Field(ge=0, le=1000)] = 10,
+) -> Controlled:
     """Let the edit take its textures from the picture (MasaCtrl, Cao et al. 2023, a rival).
 
     From a step and a layer on, self-attention looks for keys and values in a chain that draws the source.
@@ -69,10 +83,14 @@ def mutual_self(source: Conditioning, start_step: Annotated[int, Field(ge=0, le=
     return Controlled(MutualSelf(source, start_step, start_layer))
 
 
-@node("attention.prompt_to_prompt", version=1,
-      check=lambda known, params: rehearse(prompt_to_prompt, known, params))
-def prompt_to_prompt(source: Conditioning, target: Conditioning, tuning: Tuning | None = None,
-                     self_until: Share = 0.5, cross_until: Share = 0.8) -> Controlled:
+@node("attention.prompt_to_prompt", version=1, check=lambda known, params: rehearse(prompt_to_prompt, known, params))
+def prompt_to_prompt(
+    source: Conditioning,
+    target: Conditioning,
+    tuning: Tuning | None = None,
+    self_until: Share = 0.5,
+    cross_until: Share = 0.8,
+) -> Controlled:
     """Change words of the text that describes the picture (Hertz et al. 2022; with null-text inversion, a rival).
 
     Cross-attention's maps are the source's for the words that both texts share, and for words that stand in the place
@@ -91,8 +109,12 @@ def prompt_to_prompt(source: Conditioning, target: Conditioning, tuning: Tuning 
     for port, value in (("source", source), ("target", target)):
         _require_told(port, value)
         if value.tokens is None:
-            raise BadInput(port, found=f"a conditioning of the {value.name}, which has no words",
-                           expected="that of a text", fix="wire the output of condition.text")
+            raise BadInput(
+                port,
+                found=f"a conditioning of the {value.name}, which has no words",
+                expected="that of a text",
+                fix="wire the output of condition.text",
+            )
     if tuning is not None:
         _require_tuned("tuning", tuning, "uncond")
     return Controlled(PromptToPrompt(source, target, tuning, self_until, cross_until))
@@ -105,9 +127,14 @@ def _require_told(port: str, value: Any) -> None:
 
 def _require_tuned(port: str, value: Any, half: Literal["cond", "uncond"]) -> None:
     if not isinstance(value, Tuned):
-        raise BadInput(port, found=describe(value), expected="the tuning of an inversion",
-                       fix="wire the output of an invert node")
+        raise BadInput(
+            port, found=describe(value), expected="the tuning of an inversion", fix="wire the output of an invert node"
+        )
     if value.half != half:
         names = {"cond": "invert.target_text", "uncond": "invert.null_text"}
-        raise BadInput(port, found=f"a tuning of the {'empty' if value.half == 'uncond' else 'target'} text",
-                       expected=f"one from {names[half]}", fix=f"use {names[half]}")
+        raise BadInput(
+            port,
+            found=f"a tuning of the {'empty' if value.half == 'uncond' else 'target'} text",
+            expected=f"one from {names[half]}",
+            fix=f"use {names[half]}",
+        )

@@ -20,8 +20,14 @@ class Captioned(NamedTuple):
 
 
 @node("caption.blip", version=1, check=check_caption)
-def blip(image: Image, captioner: Captioner, ctx: Context, prompt: str | None = None,
-         longest: Annotated[int, Field(ge=1, le=200)] = 30, beams: Annotated[int, Field(ge=1, le=16)] = 4) -> Captioned:
+def blip(
+    image: Image,
+    captioner: Captioner,
+    ctx: Context,
+    prompt: str | None = None,
+    longest: Annotated[int, Field(ge=1, le=200)] = 30,
+    beams: Annotated[int, Field(ge=1, le=16)] = 4,
+) -> Captioned:
     """Say what a picture shows (BLIP, Li et al. 2022), for condition.text and for text inversions.
 
     Beam search without chance: the same picture always gives the same words.

@@ -38,8 +38,12 @@ class Conditioned(NamedTuple):
 def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     encoder = known.get("text_encoder")
     if encoder is not None and has_fact(encoder, "image_size"):
-        raise BadInput("text_encoder", found=f"the {encoder.label}", expected="a text encoder",
-                       fix="use condition.exemplar with it: it looks at a picture")
+        raise BadInput(
+            "text_encoder",
+            found=f"the {encoder.label}",
+            expected="a text encoder",
+            fix="use condition.exemplar with it: it looks at a picture",
+        )
     syntax = params.get("syntax")
     prompt = params.get("prompt", "")
     if "text" not in known or known["text"] is not None:  # wired, and known when it is made
@@ -65,8 +69,14 @@ def _as_before(params: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str
 
 
 @node("condition.text", version=2, check=_check_text, migrations={1: _as_before})
-def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prompt: str = "", negative: str = "",
-         syntax: Syntax | None = None) -> Conditioned:
+def text(
+    text_encoder: TextEncoder,
+    ctx: Context,
+    text: Text | None = None,
+    prompt: str = "",
+    negative: str = "",
+    syntax: Syntax | None = None,
+) -> Conditioned:
     """Embed a prompt and a negative prompt with CLIP; brackets set prompt weights, as in `a (red:1.3) cat`.
 
     `(word:1.3)` is 1.3 times as strong, `(word)` 1.1 times, `[word]` 1/1.1 times, nested brackets multiply, `\\(` is a
@@ -87,9 +97,14 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
     """
     if not has_fact(text_encoder, "hidden_size"):
         exemplar_there = has_fact(text_encoder, "image_size")
-        raise BadInput("text_encoder", found=describe(text_encoder), expected="the description of a text encoder",
-                       fix="this is an exemplar encoder: use condition.exemplar with it" if exemplar_there
-                       else "wire the text_encoder output of a model node")
+        raise BadInput(
+            "text_encoder",
+            found=describe(text_encoder),
+            expected="the description of a text encoder",
+            fix="this is an exemplar encoder: use condition.exemplar with it"
+            if exemplar_there
+            else "wire the text_encoder output of a model node",
+        )
     wanted = prompt if text is None else text
     if not isinstance(wanted, str):
         raise BadInput("text", found=describe(wanted), expected="one text", fix="wire the output of caption.blip")
@@ -108,8 +123,10 @@ def text(text_encoder: TextEncoder, ctx: Context, text: Text | None = None, prom
                 continue
             embeddings[one], tokens[one], rest, laid = encode_prompt(module, one)
             if rest:
-                ctx.warn(f"the encoder reads {embeddings[one].shape[1] - 2} tokens; it does not see the end of the "
-                         f"text: {shorten(rest)}")
+                ctx.warn(
+                    f"the encoder reads {embeddings[one].shape[1] - 2} tokens; it does not see the end of the "
+                    f"text: {shorten(rest)}"
+                )
             if not laid:
                 ctx.warn(f"the weights of {shorten(one.text, 40)} are not used: its tokens do not follow its words")
     return Conditioned(Told(embeddings[read], embeddings[unwanted], name=text_encoder.label, tokens=tokens[read]))
@@ -126,14 +143,23 @@ def _check_exemplar(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapp
 def _require_exemplar_encoder(encoder: Any) -> None:
     if not has_fact(encoder, "image_size") or not has_fact(encoder, "width"):
         found = f"the {encoder.label}" if hasattr(encoder, "label") else describe(encoder)
-        raise BadInput("exemplar_encoder", found=found, expected="an exemplar encoder",
-                       fix="wire the exemplar_encoder output of model.paint_by_example" + (
-                           "; for a text encoder use condition.text" if hasattr(encoder, "vocabulary") else ""))
+        raise BadInput(
+            "exemplar_encoder",
+            found=found,
+            expected="an exemplar encoder",
+            fix="wire the exemplar_encoder output of model.paint_by_example"
+            + ("; for a text encoder use condition.text" if hasattr(encoder, "vocabulary") else ""),
+        )
 
 
 @node("condition.exemplar", version=1, check=_check_exemplar)
-def exemplar(exemplar_encoder: ExemplarEncoder, image: Image, ctx: Context, mask: Mask | None = None,
-             preprocess: Preprocess = "crop") -> Conditioned:
+def exemplar(
+    exemplar_encoder: ExemplarEncoder,
+    image: Image,
+    ctx: Context,
+    mask: Mask | None = None,
+    preprocess: Preprocess = "crop",
+) -> Conditioned:
     """Tell the denoiser what to paint by an example picture: one CLIP token (Yang et al. 2022, section 3.2).
 
     The learned vector is the unconditional half of guidance. One exemplar serves all rows; several make one row each.
@@ -156,14 +182,19 @@ def exemplar(exemplar_encoder: ExemplarEncoder, image: Image, ctx: Context, mask
         height, width = one.shape[1:3]
         if doubt := unseen(height, width, preprocess):
             ctx.warn(doubt)
-    pixels = torch.cat([preprocess_exemplar(one, exemplar_encoder.image_size, preprocess, exemplar_encoder.mean,
-                                            exemplar_encoder.std) for one in shown])
+    pixels = torch.cat(
+        [
+            preprocess_exemplar(
+                one, exemplar_encoder.image_size, preprocess, exemplar_encoder.mean, exemplar_encoder.std
+            )
+            for one in shown
+        ]
+    )
     with plain_mode(), ctx.lease(exemplar_encoder) as module:
         parameter = next(module.parameters())
         token = to_host(module(pixels.to(parameter.device, parameter.dtype)))
         empty = to_host(module.uncond_vector).expand_as(token).contiguous()
-    require_finite(token, "exemplar_encoder", what="the exemplar's token",
-                   fix="set dtype to float32 in the model node")
+    require_finite(token, "exemplar_encoder", what="the exemplar's token", fix="set dtype to float32 in the model node")
     return Conditioned(Told(token, empty, name=exemplar_encoder.label, kind="exemplar"))
 
 
@@ -180,10 +211,17 @@ def _shown(image: Tensor, mask: Tensor) -> list[Tensor]:
 
 
 @node("condition.inpaint", version=1, check=check_inpaint)
-def inpaint(conditioning: Conditioning, image: Image, mask: Mask, vae: Vae, ctx: Context, noise: Noise | None = None,
-            sample: Literal["posterior", "mode"] = "posterior",
-            seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
-            layout: Literal["auto", "text", "exemplar"] = "auto") -> Conditioned:
+def inpaint(
+    conditioning: Conditioning,
+    image: Image,
+    mask: Mask,
+    vae: Vae,
+    ctx: Context,
+    noise: Noise | None = None,
+    sample: Literal["posterior", "mode"] = "posterior",
+    seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
+    layout: Literal["auto", "text", "exemplar"] = "auto",
+) -> Conditioned:
     """Add what an inpainting UNet sees of the picture: the masked picture's latent and the mask, five channels.
 
     The mask is cut at one half, the hole is made grey, encoded, and joined to the latents at every step. Paint by
@@ -214,16 +252,24 @@ def inpaint(conditioning: Conditioning, image: Image, mask: Mask, vae: Vae, ctx:
         latents = []
         for index in range(max(rows, 1 if drawn is None else drawn.shape[0])):
             which = index * rows // max(rows, 1 if drawn is None else drawn.shape[0])
-            latents.append(encode_picture(module, hidden[which:which + 1], vae.scaling_factor, vae.shift_factor,
-                                          None if drawn is None else drawn[index:index + 1]))
+            latents.append(
+                encode_picture(
+                    module,
+                    hidden[which : which + 1],
+                    vae.scaling_factor,
+                    vae.shift_factor,
+                    None if drawn is None else drawn[index : index + 1],
+                )
+            )
         masked = torch.cat(latents)
     require_finite(masked, "vae", what="the masked picture's latent", fix="set dtype to float32 in the model node")
     grid = F.interpolate(keep[:, None], cells[1:]).to(masked.dtype)
     hole = 1 - grid.repeat_interleave(masked.shape[0] // grid.shape[0], 0)
     kind = conditioning.kind if layout == "auto" else layout
     extra = inpaint_channels(masked, hole, kind)
-    return Conditioned(dataclasses.replace(conditioning, extra=extra,
-                                           drew_posterior=noise is not None and sample == "posterior"))
+    return Conditioned(
+        dataclasses.replace(conditioning, extra=extra, drew_posterior=noise is not None and sample == "posterior")
+    )
 
 
 def _posterior_noise(noise: Any, rows: int, cells: tuple[int, int, int], seed: int) -> Tensor:

@@ -21,8 +21,9 @@ class Blended(NamedTuple):
 
 
 @node("embed.transition", version=1, check=lambda known, params: rehearse(transition, known, params))
-def transition(tuning: Tuning, conditioning: Conditioning, start: Weight = 0.8, end: Weight = 0.1,
-               ctx: Context | None = None) -> Blended:
+def transition(
+    tuning: Tuning, conditioning: Conditioning, start: Weight = 0.8, end: Weight = 0.1, ctx: Context | None = None
+) -> Blended:
     """Fade from the tuned embedding to the target text's, step by step (BARET, progressive transition).
 
     ẽ_t = λ·e_t + (1 − λ)·e_tgt, λ from `start` at the noisiest step to `end` at the last: 0.8 → 0.1 for non-rigid
@@ -38,19 +39,31 @@ def transition(tuning: Tuning, conditioning: Conditioning, start: Weight = 0.8, 
         BadInput: a tuning of the empty text, or of another width than the text's.
     """
     if not isinstance(tuning, Tuned):
-        raise BadInput("tuning", found=describe(tuning), expected="the tuning of an inversion",
-                       fix="wire the output of invert.target_text")
+        raise BadInput(
+            "tuning",
+            found=describe(tuning),
+            expected="the tuning of an inversion",
+            fix="wire the output of invert.target_text",
+        )
     if tuning.half != "cond":
-        raise BadInput("tuning", found="a tuning of the empty text", expected="one of the target text",
-                       fix="use invert.target_text instead of invert.null_text")
+        raise BadInput(
+            "tuning",
+            found="a tuning of the empty text",
+            expected="one of the target text",
+            fix="use invert.target_text instead of invert.null_text",
+        )
     target = conditioning.cond
     if target.shape[1:] != tuning.embeddings.shape[2:]:
-        raise BadInput("conditioning", found=f"embeddings of {list(target.shape[1:])}",
-                       expected=f"{list(tuning.embeddings.shape[2:])}, as the tuning has",
-                       fix="take the text encoder of the model that was inverted with")
+        raise BadInput(
+            "conditioning",
+            found=f"embeddings of {list(target.shape[1:])}",
+            expected=f"{list(tuning.embeddings.shape[2:])}, as the tuning has",
+            fix="take the text encoder of the model that was inverted with",
+        )
     if ctx is not None and not only_shape(target) and tuning.told not in ("", content_key(target).hex()):
-        ctx.warn("the tuning was made under another text than the one that is wired here: wire one condition.text into "
-                 "both")
+        ctx.warn(
+            "the tuning was made under another text than the one that is wired here: wire one condition.text into both"
+        )
     if only_shape(target) or only_shape(tuning.embeddings):  # arithmetic of shapes imports torch._dynamo
         return Blended(tuning.with_embeddings(tuning.embeddings))
     weights = transition_weights(start, end, len(tuning.embeddings))

@@ -41,8 +41,10 @@ def to_srgb(image: Annotated[Image, Role("base")], profile: Profile, ctx: Contex
     said = _require(image, profile)
     for about in said.pictures:
         if is_unknown(about.colour):
-            ctx.warn(f"{about.name or 'the picture'}: its colour profile works one way only, or is of high dynamic "
-                     "range: its numbers are taken as if they were sRGB")
+            ctx.warn(
+                f"{about.name or 'the picture'}: its colour profile works one way only, or is of high dynamic "
+                "range: its numbers are taken as if they were sRGB"
+            )
     rows = said.rows(len(image))
     if all(space_of(about.colour) is None for about in rows):
         return Converted(image, said.as_srgb())
@@ -75,8 +77,12 @@ def from_srgb(image: Annotated[Image, Role("base")], profile: Profile) -> Conver
 def _require(image: Tensor, profile: object) -> PictureProfile:
     require_image(image)
     if not isinstance(profile, PictureProfile):
-        raise BadInput("profile", found=describe(profile), expected="the profile of image.load",
-                       fix="wire image.load's profile output")
+        raise BadInput(
+            "profile",
+            found=describe(profile),
+            expected="the profile of image.load",
+            fix="wire image.load's profile output",
+        )
     return profile
 
 

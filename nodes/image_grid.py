@@ -20,11 +20,15 @@ class Sheet(NamedTuple):
 
 
 @node("image.grid", check=check_grid)
-def grid(images: Annotated[Sequence[Float[Tensor, "b h w 3"] | None], Port("IMAGE", "RGB in [0, 1]"),
-                           Repeat("image", 2, 16)],
-         labels: Annotated[Sequence[str], Repeat("label", 0, 16)] = (),
-         columns: Annotated[int, Field(ge=1, le=256)] | None = None, times: bool = False,
-         ctx: Context | None = None) -> Sheet:
+def grid(
+    images: Annotated[
+        Sequence[Float[Tensor, "b h w 3"] | None], Port("IMAGE", "RGB in [0, 1]"), Repeat("image", 2, 16)
+    ],
+    labels: Annotated[Sequence[str], Repeat("label", 0, 16)] = (),
+    columns: Annotated[int, Field(ge=1, le=256)] | None = None,
+    times: bool = False,
+    ctx: Context | None = None,
+) -> Sheet:
     """Arrange pictures on one sheet, side by side at one height, each under its label.
 
     Smaller pictures are enlarged by whole factors only, so pixels stay crisp; those above 1024 px are scaled down.

@@ -45,8 +45,14 @@ class SavedLatent(NamedTuple):
 
 
 @node("latent.encode", version=1, check=check_encode)
-def encode(image: Image, vae: Vae, ctx: Context, sample: Literal["mode", "posterior"] = "mode", seed: Seed = 0,
-           tiling: Tiling = "auto") -> Encoded:
+def encode(
+    image: Image,
+    vae: Vae,
+    ctx: Context,
+    sample: Literal["mode", "posterior"] = "mode",
+    seed: Seed = 0,
+    tiling: Tiling = "auto",
+) -> Encoded:
     """Encode pictures into scaled latents, one after the other.
 
     Args:
@@ -92,8 +98,9 @@ def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> D
     require_vae(vae)
     latent = require_latent(latent)
     require_channels(latent, vae)
-    require_finite(latent, "latent", what="the latent",
-                   fix="check the node that made it; set dtype to float32 in the model node")
+    require_finite(
+        latent, "latent", what="the latent", fix="check the node that made it; set dtype to float32 in the model node"
+    )
     pixels = latent.shape[2] * latent.shape[3] * vae.factor**2
     pictures = []
     with plain_mode(), ctx.lease(vae) as module:

@@ -48,9 +48,18 @@ def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, 
 
 
 @node("mask.detect", version=1, check=_check)
-def detect(image: Image, detector: Detector, ctx: Context, mask: Mask | None = None, label: str | None = None,
-           pick: Pick = "best", score: Share = 0.9, min_area: Share = 0.02, max_area: Share = 0.8,
-           padding: Annotated[float, Field(ge=0, le=2)] = 0.0) -> Detected:
+def detect(
+    image: Image,
+    detector: Detector,
+    ctx: Context,
+    mask: Mask | None = None,
+    label: str | None = None,
+    pick: Pick = "best",
+    score: Share = 0.9,
+    min_area: Share = 0.02,
+    max_area: Share = 0.8,
+    padding: Annotated[float, Field(ge=0, le=2)] = 0.0,
+) -> Detected:
     """Find a thing in each picture with a DETR, and mask its box (Carion et al. 2020).
 
     A box is cut at the picture's border and rounded outward to whole pixels; the area is judged before padding. Of
@@ -95,8 +104,10 @@ def _given(mask: Tensor, image: Tensor, ctx: Context) -> Detected:
     """A mask that somebody drew, in the form of a detection; one mask serves for all pictures, one picture for all."""
     count = max(len(mask), len(image))
     mask, image = (value.expand(count, *value.shape[1:]) for value in (mask, image))
-    boxes = [[Detection(*box, "mask", 1.0, area_share(box, (mask.shape[2], mask.shape[1])))]
-             for box in require_marked(mask, count)]
+    boxes = [
+        [Detection(*box, "mask", 1.0, area_share(box, (mask.shape[2], mask.shape[1])))]
+        for box in require_marked(mask, count)
+    ]
     for plane in mask:
         hole = (plane > 0).cpu().numpy()
         share = float(hole.mean())

@@ -126,8 +126,12 @@ def _check_lpips(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
 
 
 def _no_lpips() -> BadInput:
-    return BadInput(None, found="no package lpips", expected="it, with torchvision, which it needs",
-                    fix="pip install lpips; or use metric.ssim")
+    return BadInput(
+        None,
+        found="no package lpips",
+        expected="it, with torchvision, which it needs",
+        fix="pip install lpips; or use metric.ssim",
+    )
 
 
 @node("metric.lpips", version=1, check=_check_lpips)

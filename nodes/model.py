@@ -49,9 +49,15 @@ class PixelDiffusion(NamedTuple):
 
 
 @node("model.stable_diffusion", version=1, static=True)
-def stable_diffusion(source: ModelSource = "dollhouse", revision: str | None = None, variant: str | None = None,
-                     dtype: DType = "auto", prediction: Prediction | None = None,
-                     vae_dtype: DType | None = None, encoder_dtype: DType | None = None) -> StableDiffusion:
+def stable_diffusion(
+    source: ModelSource = "dollhouse",
+    revision: str | None = None,
+    variant: str | None = None,
+    dtype: DType = "auto",
+    prediction: Prediction | None = None,
+    vae_dtype: DType | None = None,
+    encoder_dtype: DType | None = None,
+) -> StableDiffusion:
     """Name a Stable Diffusion 1.x or 2.x model, inpainting forms included.
 
     Weights are read only from safetensors, and only when a node needs them.
@@ -70,9 +76,12 @@ def stable_diffusion(source: ModelSource = "dollhouse", revision: str | None = N
         ModelError: a file is missing, damaged or a pickle; a part is of another family; the parts do not fit together.
     """
     origin = locate(source, revision=revision, variant=variant, prediction=prediction)
-    parts = StableDiffusion(DenoiserPart.describe(origin, dtype), VaePart.describe(origin, vae_dtype or dtype),
-                            TextEncoderPart.describe(origin, encoder_dtype or dtype),
-                            SchedulerPart.describe(origin, dtype))
+    parts = StableDiffusion(
+        DenoiserPart.describe(origin, dtype),
+        VaePart.describe(origin, vae_dtype or dtype),
+        TextEncoderPart.describe(origin, encoder_dtype or dtype),
+        SchedulerPart.describe(origin, dtype),
+    )
     if origin.known:
         check_family(parts)
         name_unused(origin, ("unet", "vae", "text_encoder", "scheduler", "tokenizer"), vae_dtype or dtype)
@@ -80,9 +89,14 @@ def stable_diffusion(source: ModelSource = "dollhouse", revision: str | None = N
 
 
 @node("model.paint_by_example", version=1, static=True)
-def paint_by_example(source: ModelSource = "dollhouse-exemplar", revision: str | None = None,
-                     variant: str | None = None, dtype: DType = "auto", vae_dtype: DType | None = None,
-                     encoder_dtype: DType | None = None) -> PaintByExample:
+def paint_by_example(
+    source: ModelSource = "dollhouse-exemplar",
+    revision: str | None = None,
+    variant: str | None = None,
+    dtype: DType = "auto",
+    vae_dtype: DType | None = None,
+    encoder_dtype: DType | None = None,
+) -> PaintByExample:
     """Name a Paint-by-Example model: a 9-channel UNet that listens to a picture instead of words.
 
     Each part is read by itself, from safetensors, and only when a node needs it.
@@ -101,9 +115,12 @@ def paint_by_example(source: ModelSource = "dollhouse-exemplar", revision: str |
         ModelError: a file is missing, damaged or a pickle; a part is of another family; the parts do not fit together.
     """
     origin = locate(source, revision=revision, variant=variant, family="paint_by_example")
-    parts = PaintByExample(DenoiserPart.describe(origin, dtype), VaePart.describe(origin, vae_dtype or dtype),
-                           ExemplarEncoderPart.describe(origin, encoder_dtype or dtype),
-                           SchedulerPart.describe(origin, dtype))
+    parts = PaintByExample(
+        DenoiserPart.describe(origin, dtype),
+        VaePart.describe(origin, vae_dtype or dtype),
+        ExemplarEncoderPart.describe(origin, encoder_dtype or dtype),
+        SchedulerPart.describe(origin, dtype),
+    )
     if origin.known:
         _check_exemplar_family(parts)
         name_unused(origin, ("unet", "vae", "image_encoder", "feature_extractor", "scheduler"), vae_dtype or dtype)
@@ -116,19 +133,30 @@ def _check_exemplar_family(parts: PaintByExample) -> None:
     denoiser, vae, encoder = parts.denoiser, parts.vae, parts.exemplar_encoder
     latent = vae.latent_channels
     if denoiser.in_channels != 2 * latent + 1 or denoiser.latent_channels != latent:
-        raise BadInput("source", found=f"a UNet of {denoiser.in_channels} input channels in {denoiser.origin.name}",
-                       expected=f"{2 * latent + 1}: the latent, the masked picture's latent, and the mask",
-                       fix="use model.stable_diffusion for this model, or make one of it with train.exemplar")
+        raise BadInput(
+            "source",
+            found=f"a UNet of {denoiser.in_channels} input channels in {denoiser.origin.name}",
+            expected=f"{2 * latent + 1}: the latent, the masked picture's latent, and the mask",
+            fix="use model.stable_diffusion for this model, or make one of it with train.exemplar",
+        )
     if encoder.width != denoiser.cross_attention_dim:
-        raise BadInput("source", found=f"exemplar tokens of width {encoder.width} and a UNet that listens to "
-                       f"{denoiser.cross_attention_dim}", expected="parts of one model",
-                       fix="download the model again")
+        raise BadInput(
+            "source",
+            found=f"exemplar tokens of width {encoder.width} and a UNet that listens to {denoiser.cross_attention_dim}",
+            expected="parts of one model",
+            fix="download the model again",
+        )
 
 
 @node("model.exemplar_encoder", version=1, static=True)
-def exemplar_encoder(source: ModelSource = "dollhouse-clip", revision: str | None = None, variant: str | None = None,
-                     dtype: DType = "auto", width: Annotated[int, Field(ge=1, le=65_536)] = 768,
-                     seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0) -> NewEncoder:
+def exemplar_encoder(
+    source: ModelSource = "dollhouse-clip",
+    revision: str | None = None,
+    variant: str | None = None,
+    dtype: DType = "auto",
+    width: Annotated[int, Field(ge=1, le=65_536)] = 768,
+    seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
+) -> NewEncoder:
     """Put a new, untrained exemplar encoder around a CLIP, for train.exemplar.
 
     Args:
@@ -152,8 +180,9 @@ def exemplar_encoder(source: ModelSource = "dollhouse-clip", revision: str | Non
 
 
 @node("model.pixel_diffusion", version=1, static=True)
-def pixel_diffusion(source: ModelSource, revision: str | None = None, variant: str | None = None,
-                    dtype: DType = "auto") -> PixelDiffusion:
+def pixel_diffusion(
+    source: ModelSource, revision: str | None = None, variant: str | None = None, dtype: DType = "auto"
+) -> PixelDiffusion:
     """Name an unconditional pixel-space diffusion model (a UNet2DModel in the diffusers layout).
 
     Its VAE is the identity: factor 1, scale 1, pictures in [−1, 1] are the latents.
@@ -170,11 +199,19 @@ def pixel_diffusion(source: ModelSource, revision: str | None = None, variant: s
     origin = locate(source, revision=revision, variant=variant, family="pixel")
     denoiser = DenoiserPart.describe(origin, dtype)
     if denoiser.known and denoiser.conditional:
-        raise BadInput("source", found=f"a text-conditional UNet in {origin.name}",
-                       expected="an unconditional UNet2DModel", fix="use model.stable_diffusion for this model")
+        raise BadInput(
+            "source",
+            found=f"a text-conditional UNet in {origin.name}",
+            expected="an unconditional UNet2DModel",
+            fix="use model.stable_diffusion for this model",
+        )
     if denoiser.known and denoiser.in_channels != 3:
-        raise BadInput("source", found=f"a UNet of {denoiser.in_channels} channels in {origin.name}",
-                       expected="3 channels, red, green and blue", fix="use a model that was trained on RGB pictures")
+        raise BadInput(
+            "source",
+            found=f"a UNet of {denoiser.in_channels} channels in {origin.name}",
+            expected="3 channels, red, green and blue",
+            fix="use a model that was trained on RGB pictures",
+        )
     if denoiser.known:
         name_unused(origin, ("unet", "scheduler"), dtype)
     return PixelDiffusion(denoiser, IdentityVae(), SchedulerPart.describe(origin, dtype))
@@ -184,12 +221,24 @@ def check_family(parts: StableDiffusion) -> None:
     """Refuse parts that belong to different models."""
     denoiser, vae, text = parts.denoiser, parts.vae, parts.text_encoder
     if not denoiser.conditional:
-        raise BadInput("source", found=f"an unconditional UNet in {denoiser.origin.name}",
-                       expected="a UNet that listens to text", fix="use model.pixel_diffusion for this model")
+        raise BadInput(
+            "source",
+            found=f"an unconditional UNet in {denoiser.origin.name}",
+            expected="a UNet that listens to text",
+            fix="use model.pixel_diffusion for this model",
+        )
     if vae.latent_channels != denoiser.latent_channels:
-        raise BadInput("source", found=f"a VAE of {vae.latent_channels} latent channels and a UNet of "
-                       f"{denoiser.latent_channels}", expected="parts of one model", fix="download the model again")
+        raise BadInput(
+            "source",
+            found=f"a VAE of {vae.latent_channels} latent channels and a UNet of {denoiser.latent_channels}",
+            expected="parts of one model",
+            fix="download the model again",
+        )
     if text.hidden_size != denoiser.cross_attention_dim:
-        raise BadInput("source", found=f"a text encoder of width {text.hidden_size} and a UNet that listens to "
-                       f"{denoiser.cross_attention_dim}", expected="parts of one model",
-                       fix="Stable Diffusion 1.x is 768 wide, 2.x 1024: take both from one model")
+        raise BadInput(
+            "source",
+            found=f"a text encoder of width {text.hidden_size} and a UNet that listens to "
+            f"{denoiser.cross_attention_dim}",
+            expected="parts of one model",
+            fix="Stable Diffusion 1.x is 768 wide, 2.x 1024: take both from one model",
+        )

@@ -16,8 +16,10 @@ class OneCaptioner(NamedTuple):
 
 
 @node("model.captioner", version=1, static=True)
-def captioner(source: ModelSource = "Salesforce/blip-image-captioning-base", revision: str | None = None,
-              ) -> OneCaptioner:
+def captioner(
+    source: ModelSource = "Salesforce/blip-image-captioning-base",
+    revision: str | None = None,
+) -> OneCaptioner:
     """Name a BLIP, which says what a picture shows.
 
     Args:

@@ -19,9 +19,14 @@ class Adapted(NamedTuple):
 
 
 @node("model.lora", version=1, static=True)
-def lora(denoiser: Denoiser, lora: Lora | None = None, source: ModelSource | None = None,
-         weight: Annotated[float, Field(ge=0, le=2)] = 1.0, revision: str | None = None,
-         any_base: bool = False) -> Adapted:
+def lora(
+    denoiser: Denoiser,
+    lora: Lora | None = None,
+    source: ModelSource | None = None,
+    weight: Annotated[float, Field(ge=0, le=2)] = 1.0,
+    revision: str | None = None,
+    any_base: bool = False,
+) -> Adapted:
     """Put a LoRA on a denoiser: h = W₀x + weight·(α/r)·B·A·x (Hu et al. 2022). Several stack, one node after another.
 
     The base's weights are shared and never changed. Diffusers', peft's and kohya's key layouts are read, safetensors
@@ -45,7 +50,8 @@ def lora(denoiser: Denoiser, lora: Lora | None = None, source: ModelSource | Non
     if lora is None and not source:
         raise BadInput("source", found="nothing", expected="a LoRA", fix="wire train.subject_lora, or name a file")
     if lora is not None and not isinstance(lora, LoraSource):
-        raise BadInput("lora", found=describe(lora), expected="a LoRA",
-                       fix="wire the lora output of train.subject_lora")
+        raise BadInput(
+            "lora", found=describe(lora), expected="a LoRA", fix="wire the lora output of train.subject_lora"
+        )
     where = lora if lora is not None else locate_lora(str(source), revision)
     return Adapted(adapted(denoiser, where, weight, any_base))

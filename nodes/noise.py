@@ -61,8 +61,7 @@ def load(path: ReadPath, start: str = "z_T", steps: str = "noises", posterior: s
     return Noisy(given_noise(Path(path), tensors, wanted))
 
 
-@node("noise.from_trajectory", version=1,
-      check=lambda known, params: rehearse(from_trajectory, known, params))
+@node("noise.from_trajectory", version=1, check=lambda known, params: rehearse(from_trajectory, known, params))
 def from_trajectory(trajectory: Trajectory) -> Noisy:
     """Begin where an inversion ended: z*_T instead of random noise.
 
@@ -72,8 +71,12 @@ def from_trajectory(trajectory: Trajectory) -> Noisy:
         trajectory: from invert.ddim.
     """
     if not isinstance(trajectory, Inverted):
-        raise BadInput("trajectory", found=describe(trajectory), expected="the trajectory of an inversion",
-                       fix="wire the output of invert.ddim")
+        raise BadInput(
+            "trajectory",
+            found=describe(trajectory),
+            expected="the trajectory of an inversion",
+            fix="wire the output of invert.ddim",
+        )
     start = trajectory.start
     still = start.new_zeros(()).expand(len(trajectory.timesteps), *start.shape)
     return Noisy(GivenNoise(start, still, name="the trajectory", belongs=trajectory.key))

@@ -41,13 +41,3 @@ Value = Annotated[float, Port("FLOAT", "a number")]
 Lora = Annotated[Any, Port("INLAY_LORA", "a LoRA file")]
 Trajectory = Annotated[Any, Port("INLAY_TRAJECTORY", "the latents of an inversion, from the picture to noise")]
 Tuning = Annotated[Any, Port("INLAY_TUNING", "per-step embeddings that an inversion made")]
-
-
-
-
-
-
-
-
-
-

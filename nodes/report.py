@@ -39,14 +39,24 @@ def _require_digits(digits: int) -> None:
 
 def _require_value(label: str, number: int, there: bool) -> None:
     if label and not there:
-        raise BadInput(f"label_{number}", found=f"the label {label!r} without a value",
-                       expected=f"a number at value_{number}", fix=f"wire value_{number}, or drop the label")
+        raise BadInput(
+            f"label_{number}",
+            found=f"the label {label!r} without a value",
+            expected=f"a number at value_{number}",
+            fix=f"wire value_{number}, or drop the label",
+        )
 
 
 @node("report.table", effects=True, check=_check)
-def table(values: Annotated[Sequence[float | str | None], Port("FLOAT", "a number"), Repeat("value", 1, 32)],
-          ctx: Context, labels: Annotated[Sequence[str], Repeat("label", 0, 32)] = (), heads: str = "",
-          title: str = "", digits: int = 4, prefix: str = "table") -> Tabled:
+def table(
+    values: Annotated[Sequence[float | str | None], Port("FLOAT", "a number"), Repeat("value", 1, 32)],
+    ctx: Context,
+    labels: Annotated[Sequence[str], Repeat("label", 0, 32)] = (),
+    heads: str = "",
+    title: str = "",
+    digits: int = 4,
+    prefix: str = "table",
+) -> Tabled:
     """Lay numbers out in rows, and write them as Markdown, CSV and PNG.
 
     With one heading (or none) each value is a row under its label; with several, values fill the rows from left to
@@ -71,9 +81,11 @@ def table(values: Annotated[Sequence[float | str | None], Port("FLOAT", "a numbe
     exact, shown = _rows(list(values), labels, len(headings), digits)
     markdown = _markdown([["", *headings], *shown], title)
     picture = _picture([["", *headings], *shown], title)
-    saved = [_write(ctx, prefix, ".md", markdown.encode("utf-8")),
-             _write(ctx, prefix, ".csv", _csv([["", *map(_inert, headings)], *exact])),
-             _write(ctx, prefix, ".png", _png(picture))]
+    saved = [
+        _write(ctx, prefix, ".md", markdown.encode("utf-8")),
+        _write(ctx, prefix, ".csv", _csv([["", *map(_inert, headings)], *exact])),
+        _write(ctx, prefix, ".png", _png(picture)),
+    ]
     return Tabled(markdown, picture[None], saved)
 
 
@@ -82,12 +94,16 @@ def _line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
-def _rows(values: list[float | str | None], labels: list[str], width: int, digits: int,
-          ) -> tuple[list[list[str]], list[list[str]]]:
+def _rows(
+    values: list[float | str | None],
+    labels: list[str],
+    width: int,
+    digits: int,
+) -> tuple[list[list[str]], list[list[str]]]:
     """Rows with their names, in full and rounded; a row with no value at all is left out."""
     exact, shown = [], []
     for start in range(0, len(values), width):
-        part = values[start:start + width]
+        part = values[start : start + width]
         if all(value is None for value in part):
             continue
         name = labels[start] if start < len(labels) and labels[start] else f"{start // width + 1}"
@@ -108,8 +124,13 @@ def _said(value: float | str | None, digits: int) -> str:
         return ""
     if isinstance(value, str):
         return _line(value)
-    return f"{value:.{digits}g}" if math.isfinite(value) else {True: "∞", False: "−∞"}.get(value > 0, "") \
-        if not math.isnan(value) else "not a number"
+    return (
+        f"{value:.{digits}g}"
+        if math.isfinite(value)
+        else {True: "∞", False: "−∞"}.get(value > 0, "")
+        if not math.isnan(value)
+        else "not a number"
+    )
 
 
 def _markdown(rows: list[list[str]], title: str) -> str:
@@ -133,10 +154,12 @@ def _inert(name: str) -> str:
 
 def _picture(rows: list[list[str]], title: str) -> Tensor:
     """`[h w 3]`: the table on white, a rule under the headings."""
-    cells = [[cell if len(cell) <= LONG else cell[:LONG - 1] + "…" for cell in row] for row in rows]
+    cells = [[cell if len(cell) <= LONG else cell[: LONG - 1] + "…" for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) * LETTER * 6 // 10 + 2 * GAP for column in range(len(cells[0]))]
-    lines = [torch.cat([draw_label(cell, width, LINE, LETTER) for cell, width in zip(row, widths, strict=True)], dim=1)
-             for row in cells]
+    lines = [
+        torch.cat([draw_label(cell, width, LINE, LETTER) for cell, width in zip(row, widths, strict=True)], dim=1)
+        for row in cells
+    ]
     wide = sum(widths)
     lines.insert(1, torch.full((1, wide, 3), 0.6))
     if title:

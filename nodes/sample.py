@@ -50,7 +50,8 @@ class Denoised(NamedTuple):
 def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Wrong pairings that configurations alone give away, before anything runs."""
     denoiser, conditioning, schedule, noise = (
-        known.get(name) for name in ("denoiser", "conditioning", "schedule", "noise"))
+        known.get(name) for name in ("denoiser", "conditioning", "schedule", "noise")
+    )
     require_start(params["strength"], known.get("latent", ...) is not None)  # absent: wired, and nothing is known of it
     if schedule is not None:
         first = first_step(len(schedule), params["strength"])
@@ -82,11 +83,19 @@ def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mappi
 
 
 @node("sample.denoise", version=1, persist=True, check=_check_denoise)
-def denoise(denoiser: Denoiser, schedule: Schedule, noise: Noise, ctx: Context,
-            conditioning: Conditioning | None = None, constraint: Constraint | None = None,
-            attention: Attention | None = None, tuning: Tuning | None = None, latent: Latent | None = None,
-            guidance_scale: Annotated[float, Field(ge=0, le=100)] = 7.5,
-            strength: Annotated[float, Field(gt=0, le=1)] = 1.0) -> Denoised:
+def denoise(
+    denoiser: Denoiser,
+    schedule: Schedule,
+    noise: Noise,
+    ctx: Context,
+    conditioning: Conditioning | None = None,
+    constraint: Constraint | None = None,
+    attention: Attention | None = None,
+    tuning: Tuning | None = None,
+    latent: Latent | None = None,
+    guidance_scale: Annotated[float, Field(ge=0, le=100)] = 7.5,
+    strength: Annotated[float, Field(gt=0, le=1)] = 1.0,
+) -> Denoised:
     """Turn noise into a clean latent, step by step.
 
     With a null-space constraint this is zero-shot inpainting (Kakinuma et al. 2024, algorithm 1). One model evaluation
@@ -127,17 +136,25 @@ def denoise(denoiser: Denoiser, schedule: Schedule, noise: Noise, ctx: Context,
         ctx.warn("strength is 1: the run starts from pure noise and the latent that is wired has no effect")
     with plain_mode(), ctx.lease(denoiser) as unet:
         start, guidance = _prepare(unet, z_t, conditioning, guidance_scale, tuning)
-        z = schedule.started(start) if first == 0 else schedule.renoised(
-            spread(require_latent(latent), start, "latent"), start, first)
+        z = (
+            schedule.started(start)
+            if first == 0
+            else schedule.renoised(spread(require_latent(latent), start, "latent"), start, first)
+        )
         control = (attention or AttentionControl()).begin()
         with collapsed(unet) if one_token(guidance) else nullcontext(), control.installed(unet):
             clean = run_loop(
-                as_model(unet, denoiser), schedule, z, stream, guidance, start=first,
-                constraint=None if constraint is None else constraint.begin(start), attention=control,
-                progress=lambda step, total, x0: ctx.progress(step, total))
+                as_model(unet, denoiser),
+                schedule,
+                z,
+                stream,
+                guidance,
+                start=first,
+                constraint=None if constraint is None else constraint.begin(start),
+                attention=control,
+                progress=lambda step, total, x0: ctx.progress(step, total),
+            )
         return Denoised(to_host(clean))
-
-
 
 
 def _prepare(unet: Any, z_t: Tensor, conditioning: Told | None, scale: float, tuning: Any) -> tuple[Tensor, Guidance]:
@@ -153,8 +170,9 @@ def _prepare(unet: Any, z_t: Tensor, conditioning: Told | None, scale: float, tu
     if tuning is not None and hasattr(tuning, "on"):
         tuning = tuning.on(parameter.device, parameter.dtype)
     extra = None if conditioning.extra is None else spread(conditioning.extra, start, "conditioning")
-    return start, Guidance(embeddings(conditioning.cond), embeddings(conditioning.uncond), scale, conditioning.differs,
-                           extra, tuning)
+    return start, Guidance(
+        embeddings(conditioning.cond), embeddings(conditioning.uncond), scale, conditioning.differs, extra, tuning
+    )
 
 
 def _doubt(ctx: Context, conditioning: Told | None, scale: float, tuning: Any, attention: Any) -> None:
@@ -162,11 +180,15 @@ def _doubt(ctx: Context, conditioning: Told | None, scale: float, tuning: Any, a
     wanted = getattr(attention, "wanted", None)
     told = "" if conditioning is None else content_key(conditioning.cond).hex()
     if wanted is not None and told and wanted.told not in ("", told):
-        ctx.warn("the attention control was made for another text than the one at conditioning: wire one "
-                 "condition.text into both")
+        ctx.warn(
+            "the attention control was made for another text than the one at conditioning: wire one "
+            "condition.text into both"
+        )
     if wanted is not None and wanted.paired and (wanted.tuning is None) != (tuning is None):
-        ctx.warn("a tuning of the empty text is wired into only one of this node and attention.prompt_to_prompt: the "
-                 "picture is kept only where both have it")
+        ctx.warn(
+            "a tuning of the empty text is wired into only one of this node and attention.prompt_to_prompt: the "
+            "picture is kept only where both have it"
+        )
     made_for = getattr(tuning, "scale", 0.0) or (0.0 if wanted is None else wanted.scale)
     if made_for and made_for != scale:
         ctx.warn(f"guidance_scale is {scale:g}, but the inversion was tuned for {made_for:g}: set both to one value")
@@ -175,5 +197,3 @@ def _doubt(ctx: Context, conditioning: Told | None, scale: float, tuning: Any, a
 def one_token(guidance: Guidance) -> bool:
     """True where the UNet is told a single token, as Paint by Example is."""
     return guidance.cond is not None and guidance.cond.shape[1] == 1
-
-

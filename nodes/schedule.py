@@ -43,10 +43,16 @@ def _ddim(scheduler: Any, spacing: AnySpacing, **params: Any) -> DdimSchedule:
 
 
 @node("schedule.ddim", version=1, check=_check_ddim)
-def ddim(scheduler: Scheduler, steps: Annotated[int, Field(ge=1, le=10_000)] = 30,
-         eta: Annotated[float, Field(ge=0, le=1)] = 0.85, spacing: AnySpacing = "leading", variance: Variance = "ddim",
-         final_alpha: Literal["one", "config"] = "one", travel_length: Annotated[int, Field(ge=1, le=1000)] = 1,
-         travel_repeat: Annotated[int, Field(ge=1, le=1000)] = 1) -> Scheduled:
+def ddim(
+    scheduler: Scheduler,
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 30,
+    eta: Annotated[float, Field(ge=0, le=1)] = 0.85,
+    spacing: AnySpacing = "leading",
+    variance: Variance = "ddim",
+    final_alpha: Literal["one", "config"] = "one",
+    travel_length: Annotated[int, Field(ge=1, le=1000)] = 1,
+    travel_repeat: Annotated[int, Field(ge=1, le=1000)] = 1,
+) -> Scheduled:
     """The DDIM update over the betas of a scheduler's configuration.
 
     Clipping and thresholding of the configuration are never applied; a warning names what it asks for and this
@@ -69,10 +75,24 @@ def ddim(scheduler: Scheduler, steps: Annotated[int, Field(ge=1, le=10_000)] = 3
     """
     config = getattr(scheduler, "config", None)
     if not isinstance(config, Mapping):
-        raise BadInput("scheduler", found=describe(scheduler), expected="the description of a scheduler",
-                       fix="wire the scheduler output of a model node")
-    return Scheduled(_ddim(scheduler, steps=steps, eta=eta, spacing=spacing, variance=variance,
-                           final_alpha=final_alpha, travel_length=travel_length, travel_repeat=travel_repeat))
+        raise BadInput(
+            "scheduler",
+            found=describe(scheduler),
+            expected="the description of a scheduler",
+            fix="wire the scheduler output of a model node",
+        )
+    return Scheduled(
+        _ddim(
+            scheduler,
+            steps=steps,
+            eta=eta,
+            spacing=spacing,
+            variance=variance,
+            final_alpha=final_alpha,
+            travel_length=travel_length,
+            travel_repeat=travel_repeat,
+        )
+    )
 
 
 def _check_solver(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -86,9 +106,11 @@ def _solver(scheduler: Any, kind: Kind, steps: int) -> SolverSchedule:
     """The schedule; what the model's configuration says and the solver does otherwise is named."""
     made = make_solver(scheduler.config, noise_levels(scheduler.config), kind=kind, steps=steps)
     if kind == "pndm" and steps < FEW_PNDM:
-        notice(f"pndm with {steps} steps goes astray: compared with 250 steps of ddim, the embedded Paint by Example "
-               f"reaches 11 dB with 10 steps of pndm, 22 dB with 20 and 52 dB with 25, but 44 dB with 10 of ddim; use "
-               f"{FEW_PNDM} steps or more, or kind=ddim")
+        notice(
+            f"pndm with {steps} steps goes astray: compared with 250 steps of ddim, the embedded Paint by Example "
+            f"reaches 11 dB with 10 steps of pndm, 22 dB with 20 and 52 dB with 25, but 44 dB with 10 of ddim; use "
+            f"{FEW_PNDM} steps or more, or kind=ddim"
+        )
     name_beside_solver(scheduler.config, getattr(scheduler, "label", "scheduler"), kind, made.told)
     return made
 
@@ -112,6 +134,10 @@ def solver(scheduler: Scheduler, kind: Kind = "pndm", steps: Annotated[int, Fiel
     """
     config = getattr(scheduler, "config", None)
     if not isinstance(config, Mapping):
-        raise BadInput("scheduler", found=describe(scheduler), expected="the description of a scheduler",
-                       fix="wire the scheduler output of a model node")
+        raise BadInput(
+            "scheduler",
+            found=describe(scheduler),
+            expected="the description of a scheduler",
+            fix="wire the scheduler output of a model node",
+        )
     return Scheduled(_solver(scheduler, kind=kind, steps=steps))

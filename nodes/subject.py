@@ -47,11 +47,19 @@ def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     wanted = label if masks is None and boxes is None and detector is not ... else None
     check_wanted(known.get("detector"), wanted, params["min_area"], params["max_area"])
     if boxes is not None and detector is not None and masks is None:
-        raise BadInput("boxes", found="a boxes file and a detector", expected="one source of boxes",
-                       fix="set boxes to null, or remove the wire from detector")
+        raise BadInput(
+            "boxes",
+            found="a boxes file and a detector",
+            expected="one source of boxes",
+            fix="set boxes to null, or remove the wire from detector",
+        )
     if label is not None and boxes is None and masks is None and detector is None:
-        raise BadInput("label", found=f"label={label!r} with nothing that has labels", expected="a boxes file or a "
-                       "detector", fix="wire model.detector, give boxes, or set label to null")
+        raise BadInput(
+            "label",
+            found=f"label={label!r} with nothing that has labels",
+            expected="a boxes file or a detector",
+            fix="wire model.detector, give boxes, or set label to null",
+        )
     if isinstance(path := params.get("path"), (str, list)):
         _look([path] if isinstance(path, str) else path, params)
 
@@ -84,10 +92,19 @@ def _photos_of(looked: Sequence[str], masks: str | None, boxes: str | None, say:
 
 
 @node("subject.photos", version=1, check=_check)
-def photos(path: ReadMany, ctx: Context, detector: Detector | None = None, masks: ReadPaths | None = None,
-           boxes: ReadPath | None = None, label: str | None = None,
-           padding: Annotated[float, Field(ge=0, le=2)] = 0.0, pick: Pick = "best", score: Share = 0.9,
-           min_area: Share = 0.02, max_area: Share = 0.8) -> Gathered:
+def photos(
+    path: ReadMany,
+    ctx: Context,
+    detector: Detector | None = None,
+    masks: ReadPaths | None = None,
+    boxes: ReadPath | None = None,
+    label: str | None = None,
+    padding: Annotated[float, Field(ge=0, le=2)] = 0.0,
+    pick: Pick = "best",
+    score: Share = 0.9,
+    min_area: Share = 0.02,
+    max_area: Share = 0.8,
+) -> Gathered:
     """Gather photos and the boxes of what is to be learned in them.
 
     Boxes come from masks, from a file, from a detector, or, with none of these, are the whole photos. Pictures of any
@@ -126,19 +143,33 @@ def photos(path: ReadMany, ctx: Context, detector: Detector | None = None, masks
         found = _detected(files, sizes, detector, wanted, ctx)
     else:
         found = {name: [(0, 0, *size)] for name, size in sizes.items()}
-    gathered = [Photo(file, *sizes[file.name], tuple(padded(box, sizes[file.name], padding) for box in
-                                                     found.get(file.name, ())), drawn.get(file.name)) for file in files]
+    gathered = [
+        Photo(
+            file,
+            *sizes[file.name],
+            tuple(padded(box, sizes[file.name], padding) for box in found.get(file.name, ())),
+            drawn.get(file.name),
+        )
+        for file in files
+    ]
     name = Path(path).name if isinstance(path, str) else f"{len(files)} photos"
     some = SomePhotos(tuple(photo for photo in gathered if photo.boxes), name)
     bare = [photo.name for photo in gathered if not photo.boxes]
     if bare:
-        ctx.warn(f"{len(bare)} of {len(gathered)} photos have no box and are not used: {', '.join(bare[:4])}"
-                 + ", …" * (len(bare) > 4))
+        ctx.warn(
+            f"{len(bare)} of {len(gathered)} photos have no box and are not used: {', '.join(bare[:4])}"
+            + ", …" * (len(bare) > 4)
+        )
     return Gathered(some, _overview(some.photos))
 
 
-def _from_masks(files: Sequence[Path], masks: str, sizes: Sizes, areas: tuple[float, float], ctx: Context,
-                ) -> tuple[dict[str, list[Box]], dict[str, Path]]:
+def _from_masks(
+    files: Sequence[Path],
+    masks: str,
+    sizes: Sizes,
+    areas: tuple[float, float],
+    ctx: Context,
+) -> tuple[dict[str, list[Box]], dict[str, Path]]:
     """Boxes and mask files by the photos' names."""
     with at_port("masks"):
         there = find_pictures(masks)
@@ -166,8 +197,13 @@ def _from_file(path: Path, sizes: Sizes, wanted: Wanted, ctx: Context) -> dict[s
     return found
 
 
-def _detected(files: Sequence[Path], sizes: Sizes, detector: Any, wanted: Wanted, ctx: Context,
-              ) -> dict[str, list[Box]]:
+def _detected(
+    files: Sequence[Path],
+    sizes: Sizes,
+    detector: Any,
+    wanted: Wanted,
+    ctx: Context,
+) -> dict[str, list[Box]]:
     """What a detector finds, by the photos' names; a photo with nothing of use in it is told of."""
     found: dict[str, list[Box]] = {}
     shown: dict[str, list[str]] = {}

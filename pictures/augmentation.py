@@ -54,16 +54,28 @@ class Augment:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name, high in (("flip", 1), ("rotate", 180), ("blur", 1), ("elastic", 1), ("pad", math.inf),
-                           ("reach", 1), ("bend", 1)):
+        for name, high in (
+            ("flip", 1),
+            ("rotate", 180),
+            ("blur", 1),
+            ("elastic", 1),
+            ("pad", math.inf),
+            ("reach", 1),
+            ("bend", 1),
+        ):
             value = getattr(self, name)
             if not 0 <= value <= high:
-                raise BadInput(name, found=f"{value:g}", expected=f"a number from 0 to {high:g}",
-                               fix="0 leaves this augmentation out")
+                raise BadInput(
+                    name,
+                    found=f"{value:g}",
+                    expected=f"a number from 0 to {high:g}",
+                    fix="0 leaves this augmentation out",
+                )
 
 
-def cut_reference(picture: Float[Tensor, "3 h w"], box: Box, size: int, augment: Augment,
-                  generator: torch.Generator) -> Float[Tensor, "3 size size"]:
+def cut_reference(
+    picture: Float[Tensor, "3 h w"], box: Box, size: int, augment: Augment, generator: torch.Generator
+) -> Float[Tensor, "3 size size"]:
     """The exemplar of a box: cut with its padding, stretched to `size` × `size`, augmented; values in [0, 1].
 
     Draws as `augmented` does.
@@ -74,7 +86,7 @@ def cut_reference(picture: Float[Tensor, "3 h w"], box: Box, size: int, augment:
     height, width = picture.shape[1:]
     left, top, right, bottom = require_box(box, (height, width))
     pad = augment.pad
-    cut = picture[:, max(0, top - pad):bottom + pad, max(0, left - pad):right + pad]
+    cut = picture[:, max(0, top - pad) : bottom + pad, max(0, left - pad) : right + pad]
     if cut.shape[1:] == (size, size):
         cut = cut.clone()
     else:
@@ -121,8 +133,9 @@ def blurred(picture: Float[Tensor, "3 n n"], width: int) -> Float[Tensor, "3 n n
     return F.avg_pool2d(F.pad(picture[None], (reach,) * 4, mode="reflect"), 2 * reach + 1, stride=1)[0]
 
 
-def warped(picture: Float[Tensor, "3 n n"], moves: Float[Tensor, "3 2"],
-           field: Float[Tensor, "2 g g"]) -> Float[Tensor, "3 n n"]:
+def warped(
+    picture: Float[Tensor, "3 n n"], moves: Float[Tensor, "3 2"], field: Float[Tensor, "2 g g"]
+) -> Float[Tensor, "3 n n"]:
     """The affine map under which three points read from where `moves` puts them, then displaced by a smooth field.
 
     The points lie a third of the side off the middle: right and below, right and above, left and above. Lengths are
@@ -131,8 +144,10 @@ def warped(picture: Float[Tensor, "3 n n"], moves: Float[Tensor, "3 2"],
     if picture.shape[-1] == 1:
         return picture
     off = 2 / 3  # a third of the side, where the side is 2
-    corner, right, left = (torch.tensor(at, dtype=torch.float64) * off + 2 * move
-                           for at, move in zip(((1, 1), (1, -1), (-1, -1)), moves, strict=True))
+    corner, right, left = (
+        torch.tensor(at, dtype=torch.float64) * off + 2 * move
+        for at, move in zip(((1, 1), (1, -1), (-1, -1)), moves, strict=True)
+    )
     columns = ((right - left) / (2 * off), (corner - right) / (2 * off), (corner + left) / 2)
     places = _places(picture, torch.stack(columns, dim=1).tolist())
     bend = F.interpolate(2 * field[None].to(picture), picture.shape[1:], mode="bicubic", align_corners=True)

@@ -47,8 +47,14 @@ class Annotation:
     crowd: bool = False
 
 
-def read_boxes(path: Path, sizes: Mapping[str, tuple[int, int]], *, label: str | None = None, min_area: float = 0.02,
-               max_area: float = 0.8) -> tuple[dict[str, list[Box]], Counter[str]]:
+def read_boxes(
+    path: Path,
+    sizes: Mapping[str, tuple[int, int]],
+    *,
+    label: str | None = None,
+    min_area: float = 0.02,
+    max_area: float = 0.8,
+) -> tuple[dict[str, list[Box]], Counter[str]]:
     """`place_boxes` of `read_annotations`: a file's boxes by picture, and how many were left out and why."""
     return place_boxes(read_annotations(path), sizes, label=label, min_area=min_area, max_area=max_area)
 
@@ -62,21 +68,36 @@ def read_annotations(path: Path) -> list[Annotation]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-            raise BadInput("boxes", found=f"{path.name}, which is not an ordinary file", expected="COCO JSON or CSV",
-                           fix="name the file with the boxes; a folder of masks goes to masks")
+            raise BadInput(
+                "boxes",
+                found=f"{path.name}, which is not an ordinary file",
+                expected="COCO JSON or CSV",
+                fix="name the file with the boxes; a folder of masks goes to masks",
+            )
         if status.st_size > MAX_FILE:
-            raise BadInput("boxes", found=f"{path.name} of {status.st_size / 2**20:.0f} MiB",
-                           expected=f"at most {MAX_FILE // 2**20} MiB",
-                           fix="write a CSV, or leave the segmentations out of the JSON: only boxes are read")
+            raise BadInput(
+                "boxes",
+                found=f"{path.name} of {status.st_size / 2**20:.0f} MiB",
+                expected=f"at most {MAX_FILE // 2**20} MiB",
+                fix="write a CSV, or leave the segmentations out of the JSON: only boxes are read",
+            )
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
-        raise BadInput("boxes", found=f"{path.name}, which cannot be read ({why})", expected="COCO JSON or CSV",
-                       fix="check the file; its text must be UTF-8") from error
+        raise BadInput(
+            "boxes",
+            found=f"{path.name}, which cannot be read ({why})",
+            expected="COCO JSON or CSV",
+            fix="check the file; its text must be UTF-8",
+        ) from error
     found = _coco(path.name, text) if text.lstrip()[:1] in ("{", "[") else _table(path.name, text)
     if not found:
-        raise BadInput("boxes", found=f"{path.name} with no box in it", expected="at least one box",
-                       fix="a CSV needs one line for each box; COCO an entry in annotations")
+        raise BadInput(
+            "boxes",
+            found=f"{path.name} with no box in it",
+            expected="at least one box",
+            fix="a CSV needs one line for each box; COCO an entry in annotations",
+        )
     return found
 
 
@@ -115,8 +136,11 @@ def _rows(name: str, reader: Any, decimal_comma: bool) -> list[Annotation]:
     file = next((header.index(title) for title in FILE if title in header), None)
     columns = next((titles for titles in (*CORNERS, *SPANS) if all(title in header for title in titles)), None)
     if file is None or columns is None:
-        raise _refused(f"{name}, line 1", f"the columns {shorten(', '.join(header), 200)}",
-                       "name the columns file,left,top,right,bottom (and label), or file,x,y,width,height")
+        raise _refused(
+            f"{name}, line 1",
+            f"the columns {shorten(', '.join(header), 200)}",
+            "name the columns file,left,top,right,bottom (and label), or file,x,y,width,height",
+        )
     places = [header.index(title) for title in columns]
     label = next((header.index(title) for title in LABEL if title in header), None)
     found = []
@@ -145,8 +169,11 @@ def _corners(values: Iterable[Any], spans: bool, where: str) -> tuple[float, flo
     if spans:
         right, bottom = left + right, top + bottom
     if right <= left or bottom <= top:
-        raise _refused(where, f"an empty box: {left:g}, {top:g} to {right:g}, {bottom:g}",
-                       "right must be larger than left, bottom than top; delete the line otherwise")
+        raise _refused(
+            where,
+            f"an empty box: {left:g}, {top:g} to {right:g}, {bottom:g}",
+            "right must be larger than left, bottom than top; delete the line otherwise",
+        )
     return left, top, right, bottom
 
 
@@ -169,18 +196,31 @@ def _coco(name: str, text: str) -> list[Annotation]:
             raise _refused(where, f"bbox is {_show(box)}", "write bbox as [x, y, width, height]")
         file = pictures.get(_key(entry.get("image_id")))
         if file is None:
-            raise _refused(where, f"image_id is {_show(entry.get('image_id'))}, which no entry of images has",
-                           "name an image of this file")
+            raise _refused(
+                where,
+                f"image_id is {_show(entry.get('image_id'))}, which no entry of images has",
+                "name an image of this file",
+            )
         label = kinds.get(_key(entry.get("category_id")), "")
-        found.append(Annotation(same_name(file), _corners(box, True, where), label, where,
-                                crowd=entry.get("iscrowd") in (1, True)))
+        found.append(
+            Annotation(
+                same_name(file), _corners(box, True, where), label, where, crowd=entry.get("iscrowd") in (1, True)
+            )
+        )
     return found
 
 
 def _by_id(entries: Any, key: str) -> dict[Any, str]:
     """`entry[key]` of each well-formed entry by its id."""
-    named = {_key(entry.get("id")): entry[key] for entry in entries if isinstance(entry, dict)
-             and isinstance(entry.get(key), str)} if isinstance(entries, list) else {}
+    named = (
+        {
+            _key(entry.get("id")): entry[key]
+            for entry in entries
+            if isinstance(entry, dict) and isinstance(entry.get(key), str)
+        }
+        if isinstance(entries, list)
+        else {}
+    )
     named.pop(None, None)
     return named
 
@@ -189,8 +229,14 @@ def _key(value: Any) -> Any:
     return value if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None
 
 
-def place_boxes(annotations: Iterable[Annotation], sizes: Mapping[str, tuple[int, int]], *, label: str | None,
-                min_area: float, max_area: float) -> tuple[dict[str, list[Box]], Counter[str]]:
+def place_boxes(
+    annotations: Iterable[Annotation],
+    sizes: Mapping[str, tuple[int, int]],
+    *,
+    label: str | None,
+    min_area: float,
+    max_area: float,
+) -> tuple[dict[str, list[Box]], Counter[str]]:
     """Boxes by picture, in whole pixels, of those that are kept, and how many were left out and why.
 
     Args:
@@ -214,8 +260,11 @@ def place_boxes(annotations: Iterable[Annotation], sizes: Mapping[str, tuple[int
         name = known.get(item.file)
         if name is None:
             more = f", nor are {others} more pictures of the file" if others else ""
-            raise _refused(item.where, f"the picture {shorten(item.file)}, which is not among the {len(sizes)} photos"
-                           + more, f"{did_you_mean(item.file, sizes)} Else put it into the folder, or delete the line")
+            raise _refused(
+                item.where,
+                f"the picture {shorten(item.file)}, which is not among the {len(sizes)} photos" + more,
+                f"{did_you_mean(item.file, sizes)} Else put it into the folder, or delete the line",
+            )
         if label is not None and item.label.casefold() != label.strip().casefold():
             left_out[f"labelled {shorten(item.label, 40)}" if item.label else "without a label"] += 1
             continue
@@ -227,9 +276,13 @@ def place_boxes(annotations: Iterable[Annotation], sizes: Mapping[str, tuple[int
             kept.setdefault(name, []).append(box)
     if not kept:
         why = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common(6))
-        raise BadInput("boxes", found=f"{total} boxes, none of them of use: {why}", expected="at least one box of "
-                       f"{min_area:.0%} to {max_area:.0%} of its picture" + (f", labelled {label!r}" if label else ""),
-                       fix="change min_area, max_area or label, or take other pictures")
+        raise BadInput(
+            "boxes",
+            found=f"{total} boxes, none of them of use: {why}",
+            expected="at least one box of "
+            f"{min_area:.0%} to {max_area:.0%} of its picture" + (f", labelled {label!r}" if label else ""),
+            fix="change min_area, max_area or label, or take other pictures",
+        )
     return kept, left_out
 
 
@@ -244,12 +297,18 @@ def _placed(item: Annotation, size: tuple[int, int]) -> tuple[Box, float]:
     width, height = size
     left, top, right, bottom = item.corners
     if left < -SLACK or top < -SLACK or right > width + SLACK or bottom > height + SLACK:
-        raise _refused(item.where, f"a box from {left:g}, {top:g} to {right:g}, {bottom:g} in {shorten(item.file)} of "
-                       f"{width}×{height}", "correct the box; boxes are measured on the upright picture, in pixels")
+        raise _refused(
+            item.where,
+            f"a box from {left:g}, {top:g} to {right:g}, {bottom:g} in {shorten(item.file)} of {width}×{height}",
+            "correct the box; boxes are measured on the upright picture, in pixels",
+        )
     box = whole_pixels(item.corners, size)
     if box is None:
-        raise _refused(item.where, f"a box from {left:g}, {top:g} to {right:g}, {bottom:g} that holds no pixel of "
-                       f"{width}×{height}", "correct the box, or delete the line")
+        raise _refused(
+            item.where,
+            f"a box from {left:g}, {top:g} to {right:g}, {bottom:g} that holds no pixel of {width}×{height}",
+            "correct the box, or delete the line",
+        )
     return box, area_share(box, size)
 
 
@@ -259,8 +318,12 @@ def whole_pixels(corners: tuple[float, float, float, float], size: tuple[int, in
     A hundredth of a pixel beyond a whole one is rounding, and brings no further pixel in.
     """
     left, top, right, bottom = corners
-    box = (max(0, math.floor(left + HAIR)), max(0, math.floor(top + HAIR)), min(size[0], math.ceil(right - HAIR)),
-           min(size[1], math.ceil(bottom - HAIR)))
+    box = (
+        max(0, math.floor(left + HAIR)),
+        max(0, math.floor(top + HAIR)),
+        min(size[0], math.ceil(right - HAIR)),
+        min(size[1], math.ceil(bottom - HAIR)),
+    )
     return box if box[2] > box[0] and box[3] > box[1] else None
 
 

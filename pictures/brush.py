@@ -29,13 +29,19 @@ def require_box(box: Box, size: Size, port: str = "box") -> Box:
     left, top, right, bottom = box
     height, width = size
     if not (left < right and top < bottom):
-        raise BadInput(port, found=f"the box {tuple(box)}, {right - left} px wide and {bottom - top} px high",
-                       expected="left < right and top < bottom, at least one pixel",
-                       fix="give left, top, right, bottom; COCO boxes are left, top, width, height")
+        raise BadInput(
+            port,
+            found=f"the box {tuple(box)}, {right - left} px wide and {bottom - top} px high",
+            expected="left < right and top < bottom, at least one pixel",
+            fix="give left, top, right, bottom; COCO boxes are left, top, width, height",
+        )
     if left < 0 or top < 0 or right > width or bottom > height:
-        raise BadInput(port, found=f"the box {tuple(box)}",
-                       expected=f"one within (0, 0, {width}, {height}), the picture is {width}×{height} px",
-                       fix="move or shrink it; scale it with the picture if that was resized")
+        raise BadInput(
+            port,
+            found=f"the box {tuple(box)}",
+            expected=f"one within (0, 0, {width}, {height}), the picture is {width}×{height} px",
+            fix="move or shrink it; scale it with the picture if that was resized",
+        )
     return left, top, right, bottom
 
 
@@ -59,8 +65,9 @@ def extend(box: Box, size: Size, generator: torch.Generator, amount: float = 0.4
     return left - moves[0], top - moves[1], right + moves[2], bottom + moves[3]
 
 
-def outline(box: Box, outer: Box, generator: torch.Generator, *, points: int = 20, offset_min: int = 1,
-            offset_max: int = 5) -> Float[Tensor, "n 2"]:
+def outline(
+    box: Box, outer: Box, generator: torch.Generator, *, points: int = 20, offset_min: int = 1, offset_max: int = 5
+) -> Float[Tensor, "n 2"]:
     """An arbitrary shape around `box`: 4 · `points` corners (x, y) in float64, to be joined by straight lines.
 
     Each edge gives a quadratic Bézier from corner to corner whose control point is the edge's middle, moved to the same
@@ -83,12 +90,14 @@ def _ring(box: Box, outer: Box, offsets: Tensor) -> Float[Tensor, "n 2"]:
     """The curves' points plus offsets, each the double nearest to the exact fraction over 2 · points²."""
     left, top, right, bottom = box
     across, down = left + right, top + bottom  # twice the middle
-    edges = torch.tensor([  # start, twice the control point, end
-        [[left, top], [across, 2 * outer[1]], [right, top]],
-        [[right, top], [2 * outer[2], down], [right, bottom]],
-        [[right, bottom], [across, 2 * outer[3]], [left, bottom]],
-        [[left, bottom], [2 * outer[0], down], [left, top]],
-    ])
+    edges = torch.tensor(
+        [  # start, twice the control point, end
+            [[left, top], [across, 2 * outer[1]], [right, top]],
+            [[right, top], [2 * outer[2], down], [right, bottom]],
+            [[right, bottom], [across, 2 * outer[3]], [left, bottom]],
+            [[left, bottom], [2 * outer[0], down], [left, top]],
+        ]
+    )
     points = len(offsets) // 4
     i = torch.arange(points)[None, :, None]
     start, control, end = (edges[:, None, number] for number in range(3))
@@ -109,8 +118,17 @@ def fill_polygon(points: Float[Tensor, "n 2"], size: Size) -> Float[Tensor, "h w
     return torch.frombuffer(bytearray(canvas.tobytes()), dtype=torch.uint8).view(height, width).to(torch.float32)
 
 
-def brush(box: Box, size: Size, generator: torch.Generator, *, arbitrary: float = 0.5, amount: float = 0.4,
-          points: int = 20, offset_min: int = 1, offset_max: int = 5) -> Float[Tensor, "h w"]:
+def brush(
+    box: Box,
+    size: Size,
+    generator: torch.Generator,
+    *,
+    arbitrary: float = 0.5,
+    amount: float = 0.4,
+    points: int = 20,
+    offset_min: int = 1,
+    offset_max: int = 5,
+) -> Float[Tensor, "h w"]:
     """A hole for the thing in `box`: the extended box, or with probability `arbitrary` an arbitrary shape, in {0, 1}.
 
     The rectangle covers the box. The shape covers every pixel of the box with at least `offset_max` others between it

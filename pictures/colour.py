@@ -147,8 +147,8 @@ def from_srgb(values: Array, colour: Colour) -> Array:
 def _in_rows(values: Array, function: Callable[[Numbers], Numbers]) -> Array:
     out = np.empty_like(values, dtype=np.float32)
     for top in range(0, len(values), ROWS):
-        part = np.clip(values[top: top + ROWS].astype(np.float64), 0, 1)
-        out[top: top + ROWS] = np.clip(function(part), 0, 1)
+        part = np.clip(values[top : top + ROWS].astype(np.float64), 0, 1)
+        out[top : top + ROWS] = np.clip(function(part), 0, 1)
     return out
 
 

@@ -23,7 +23,7 @@ class AsStored(str):
 def with_types(data: bytes) -> bytes:
     """EXIF data (`Exif`, two zeros, a TIFF) whose values have the types of the standard; their bytes stay."""
     out, start = bytearray(data), 6
-    order = "<" if out[start: start + 2] == b"II" else ">"
+    order = "<" if out[start : start + 2] == b"II" else ">"
     magic, first = struct.unpack_from(f"{order}HI", out, start + 2)
     waiting = [("", first)] if magic == MAGIC else []
     while waiting:

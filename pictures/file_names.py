@@ -50,5 +50,7 @@ def notice_crossed(image: Tensor, mask: Tensor) -> None:
     if found is not None and not getattr(mask, "crossed_told", False):
         mask.crossed_told = True  # type: ignore[attr-defined]
         picture, given, other = found
-        notice(f"pictures and masks are paired by their order, which gives {picture} the mask {given}, named after "
-               f"{other}: give them matching names, or add what is missing")
+        notice(
+            f"pictures and masks are paired by their order, which gives {picture} the mask {given}, named after "
+            f"{other}: give them matching names, or add what is missing"
+        )

@@ -28,8 +28,12 @@ def common_batch(**tensors: Tensor) -> list[Tensor]:
     for port, tensor in tensors.items():
         if tensor.shape[0] not in (1, largest):
             sizes = ", ".join(f"{name} {value.shape[0]}" for name, value in tensors.items())
-            raise BadInput(port, found=f"batches of different sizes ({sizes})",
-                           expected="batches of one size, or of 1", fix="load as many of each, or just one")
+            raise BadInput(
+                port,
+                found=f"batches of different sizes ({sizes})",
+                expected="batches of one size, or of 1",
+                fix="load as many of each, or just one",
+            )
     return [tensor.expand(largest, *tensor.shape[1:]) for tensor in tensors.values()]
 
 
@@ -41,8 +45,10 @@ def per_variation(rows: int, **tensors: Tensor) -> list[Tensor]:
     count = max(tensor.shape[0] for tensor in tensors.values())
     if count == 1 or rows <= count or rows % count:
         return list(tensors.values())
-    return [tensor.repeat_interleave(rows // count, dim=0) if tensor.shape[0] == count else tensor
-            for tensor in tensors.values()]
+    return [
+        tensor.repeat_interleave(rows // count, dim=0) if tensor.shape[0] == count else tensor
+        for tensor in tensors.values()
+    ]
 
 
 def resize_image(image: Float[Tensor, "b h w 3"], height: int, width: int) -> Float[Tensor, "b height width 3"]:
@@ -120,8 +126,11 @@ def noise_like(image: Float[Tensor, "b h w 3"], seed: int) -> Float[Tensor, "b h
     return (GREY + 0.25 * draw).clamp(0, 1).to(image)
 
 
-def blend(base: Float[Tensor, "b h w 3"], patch: Float[Tensor, "b h w 3"], weight: Float[Tensor, "b h w"],
-          ) -> Float[Tensor, "b h w 3"]:
+def blend(
+    base: Float[Tensor, "b h w 3"],
+    patch: Float[Tensor, "b h w 3"],
+    weight: Float[Tensor, "b h w"],
+) -> Float[Tensor, "b h w 3"]:
     """`base` bit for bit where weight is 0, `patch` bit for bit where it is 1, their mixture between.
 
     Selection instead of arithmetic: `0 · NaN` is NaN, `−0.0 + 0.0` is `0.0`, and `b + 0·(p − b)` rounds.
@@ -131,8 +140,9 @@ def blend(base: Float[Tensor, "b h w 3"], patch: Float[Tensor, "b h w 3"], weigh
     return torch.where(w == 0, base, torch.where(w == 1, patch, mixed))
 
 
-def match_colours(patch: Float[Tensor, "b h w 3"], base: Float[Tensor, "b h w 3"], hole: Bool[Tensor, "b h w"],
-                  method: str) -> Float[Tensor, "b h w 3"]:
+def match_colours(
+    patch: Float[Tensor, "b h w 3"], base: Float[Tensor, "b h w 3"], hole: Bool[Tensor, "b h w"], method: str
+) -> Float[Tensor, "b h w 3"]:
     """Shift (`mean`) or remap (`histogram`) the patch's channels so that its known pixels look like the base's.
 
     Both are fitted on the known pixels within 32 px of the hole (all known ones where these are too few): `mean` adds
@@ -145,8 +155,12 @@ def match_colours(patch: Float[Tensor, "b h w 3"], base: Float[Tensor, "b h w 3"
     out = []
     for picture, target, plane in zip(patch, base, hole, strict=True):
         if plane.all():
-            raise BadInput("color_match", found="a mask that covers the whole picture",
-                           expected="known pixels to compare colours on", fix="use color_match=none")
+            raise BadInput(
+                "color_match",
+                found="a mask that covers the whole picture",
+                expected="known pixels to compare colours on",
+                fix="use color_match=none",
+            )
         ring = ~plane
         if plane.any():
             near = ring & (depth(ring[None])[0] <= RING)

@@ -12,16 +12,24 @@ from ..graph_runtime.core.errors import shorten
 from .formats import READ, brand, suffixes
 
 SIGNATURES = {  # what people try to open most often among the formats that are not read
-    b"%PDF": "a PDF document", b"8BPS": "a Photoshop file", b"<svg": "an SVG drawing", b"<?xml": "an XML file",
+    b"%PDF": "a PDF document",
+    b"8BPS": "a Photoshop file",
+    b"<svg": "an SVG drawing",
+    b"<?xml": "an XML file",
     b"PK\x03\x04": "a zip archive",
-    b"\x00\x00\x01\x00": "an icon file", b"<!DOCTYPE": "a web page", b"<html": "a web page",
+    b"\x00\x00\x01\x00": "an icon file",
+    b"<!DOCTYPE": "a web page",
+    b"<html": "a web page",
 }
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # and RIFF….WEBP: how pictures begin that are read
 TIFF = (b"II*\0", b"MM\0*")  # many a camera's raw photo begins so too
 ENDINGS = {  # what a file is by its ending alone
-    **dict.fromkeys((".heic", ".heif"), "a HEIC photo"), ".avif": "an AVIF picture", ".jxl": "a JPEG XL picture",
+    **dict.fromkeys((".heic", ".heif"), "a HEIC photo"),
+    ".avif": "an AVIF picture",
+    ".jxl": "a JPEG XL picture",
     **dict.fromkeys((".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2"), "a camera's raw photo"),
-    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "a video"), ".psd": "a Photoshop file",
+    **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "a video"),
+    ".psd": "a Photoshop file",
     **dict.fromkeys((".exr", ".hdr"), "a picture of high dynamic range"),
 }
 #: What systems put into folders of pictures; so are all names that begin with a dot.
@@ -41,28 +49,39 @@ def find_pictures(path: str) -> list[Path]:
             return [given]
         found, exists = _entries(path), given.exists()
     except (OSError, ValueError) as error:  # too long a name, a null byte, no permission
-        raise BadInput("path", found=f"{shorten(path)}: {getattr(error, 'strerror', None) or error}",
-                       expected="a picture file, a folder or a glob",
-                       fix="check the name and its permissions") from error
+        raise BadInput(
+            "path",
+            found=f"{shorten(path)}: {getattr(error, 'strerror', None) or error}",
+            expected="a picture file, a folder or a glob",
+            fix="check the name and its permissions",
+        ) from error
     if given.is_dir():
         root = given
     elif glob.has_magic(path):
         root = Path(*[part for i, part in enumerate(given.parts) if not glob.has_magic("/".join(given.parts[: i + 1]))])
     elif exists:
-        raise BadInput("path", found=f"{path!r}, which is not an ordinary file", expected="a picture file",
-                       fix=f"name {READ}")
+        raise BadInput(
+            "path", found=f"{path!r}, which is not an ordinary file", expected="a picture file", fix=f"name {READ}"
+        )
     else:
         raise missing(given)
     files = sorted((entry for entry in found if _is_read(entry)), key=natural_key)
     if not files:
         rest = left_out(path)
-        raise BadInput("path", found=f"no picture among the {len(found)} entries of {path!r}"
-                       + (f" ({rest})" if rest else ""), expected="PNG, JPEG, WebP, BMP, TIFF or GIF files there",
-                       fix="convert them to PNG or JPEG" if rest else "check the folder or the pattern")
+        raise BadInput(
+            "path",
+            found=f"no picture among the {len(found)} entries of {path!r}" + (f" ({rest})" if rest else ""),
+            expected="PNG, JPEG, WebP, BMP, TIFF or GIF files there",
+            fix="convert them to PNG or JPEG" if rest else "check the folder or the pattern",
+        )
     for file in files:
         if not file.resolve().is_relative_to(root.resolve()):
-            raise BadInput("path", found=f"{file.name!r}, a link that leads out of {str(root)!r}",
-                           expected="files in that folder", fix="copy the file there, or name it by itself")
+            raise BadInput(
+                "path",
+                found=f"{file.name!r}, a link that leads out of {str(root)!r}",
+                expected="files in that folder",
+                fix="copy the file there, or name it by itself",
+            )
     return files
 
 
@@ -97,8 +116,14 @@ def left_out(path: str, *, but: frozenset[str] = frozenset()) -> str:
         but: names that somebody else reads.
     """
     try:
-        rest = sorted((entry for entry in ([] if Path(path).is_file() else _entries(path))
-                       if not _is_read(entry) and not _is_systems(entry) and entry.name not in but), key=natural_key)
+        rest = sorted(
+            (
+                entry
+                for entry in ([] if Path(path).is_file() else _entries(path))
+                if not _is_read(entry) and not _is_systems(entry) and entry.name not in but
+            ),
+            key=natural_key,
+        )
     except (OSError, ValueError):  # find_pictures says what is wrong with it
         return ""
     if not rest:
@@ -142,14 +167,18 @@ def _kind(entry: Path) -> str:
 def signed(head: bytes) -> str:
     """What a file is by its first 32 bytes, of what people try to open most often; else nothing."""
     kind = {"HEIC": "a HEIC photo", "AVIF": "an AVIF picture"}.get(brand(head), "")
-    return kind or next((name for mark, name in SIGNATURES.items()
-                         if (head.startswith(mark) if mark[0] == 0 else mark in head)), "")
+    return kind or next(
+        (name for mark, name in SIGNATURES.items() if (head.startswith(mark) if mark[0] == 0 else mark in head)), ""
+    )
 
 
 def natural_key(path: Path) -> list[tuple[int, int, str]]:
     """Sorts `2.png` before `10.png`."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold())
-            for part in re.split(r"(\d+)", path.name) if part] + [(1, 0, str(path))]
+    return [
+        (0, int(part), "") if part.isdecimal() else (1, 0, part.casefold())
+        for part in re.split(r"(\d+)", path.name)
+        if part
+    ] + [(1, 0, str(path))]
 
 
 def missing(path: Path) -> BadInput:
@@ -159,5 +188,6 @@ def missing(path: Path) -> BadInput:
     near = get_close_matches(path.name, names, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]!r}?" if near else "check the name"
     where = "" if folder.is_dir() else f" (and no folder {str(folder)!r})"
-    return BadInput("path", found=f"no file {str(path)!r}{where}", fix=hint,
-                    expected="a picture file, a folder or a glob")
+    return BadInput(
+        "path", found=f"no file {str(path)!r}{where}", fix=hint, expected="a picture file, a folder or a glob"
+    )

@@ -60,9 +60,15 @@ def remedy(head: bytes) -> str:
     """What to do about a file that is not read; empty where nothing is known of it."""
     kind = brand(head)
     if kind == "HEIC":
-        return "the file is damaged: copy it again" if has_heic() else \
-            "pip install pillow-heif, which reads it; or convert it to PNG"
+        return (
+            "the file is damaged: copy it again"
+            if has_heic()
+            else "pip install pillow-heif, which reads it; or convert it to PNG"
+        )
     if kind == "AVIF":
-        return "the file is damaged: copy it again" if has_avif() else \
-            "pip install --upgrade pillow (11.3 and later read AVIF); or convert it to PNG"
+        return (
+            "the file is damaged: copy it again"
+            if has_avif()
+            else "pip install --upgrade pillow (11.3 and later read AVIF); or convert it to PNG"
+        )
     return ""

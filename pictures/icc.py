@@ -79,7 +79,7 @@ def tags_of(icc: bytes) -> dict[bytes, bytes]:
     for number in range(min(count, (len(icc) - HEADER - 4) // 12)):
         name, start, size = struct.unpack_from(">4sII", icc, HEADER + 4 + 12 * number)
         if start + size <= len(icc):
-            found[name] = icc[start: start + size]
+            found[name] = icc[start : start + size]
     return found
 
 
@@ -164,7 +164,9 @@ def write_icc(shaper: Shaper, name: str) -> bytes:
     text = b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(words), 28) + words
     columns = np.array(shaper.matrix).T
     tags: Mapping[bytes, bytes] = {
-        b"desc": text, b"cprt": text, b"wtpt": _xyz(D50),
+        b"desc": text,
+        b"cprt": text,
+        b"wtpt": _xyz(D50),
         **{name: _xyz(column) for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)},
         **{name: _written(curve) for name, curve in zip((b"rTRC", b"gTRC", b"bTRC"), shaper.curves, strict=True)},
     }
@@ -172,8 +174,25 @@ def write_icc(shaper: Shaper, name: str) -> bytes:
     for tag, data in tags.items():
         table += struct.pack(">4sII", tag, start + len(body), len(data))
         body += data + b"\0" * (-len(data) % 4)
-    head = struct.pack(">I4sI4s4s4s6H4s28x", start + len(body), b"\0" * 4, 0x04300000, b"mntr", b"RGB ", b"XYZ ",
-                       2000, 1, 1, 0, 0, 0, b"acsp") + _xyz(D50)[8:]
+    head = (
+        struct.pack(
+            ">I4sI4s4s4s6H4s28x",
+            start + len(body),
+            b"\0" * 4,
+            0x04300000,
+            b"mntr",
+            b"RGB ",
+            b"XYZ ",
+            2000,
+            1,
+            1,
+            0,
+            0,
+            0,
+            b"acsp",
+        )
+        + _xyz(D50)[8:]
+    )
     return head.ljust(HEADER, b"\0") + struct.pack(">I", len(tags)) + table + body
 
 

@@ -53,8 +53,10 @@ def evidence(picture: Picture, channel: str, invert: bool, hole: Hole) -> list[s
     if not count or count == hole.size or note.startswith("mask-picture"):
         return notes  # the rest is said of every mask, or follows
     if not note and not invert and count / hole.size > 0.5 and _edge(hole).mean() >= ALIKE:
-        notes.append(f"mask-inverted: it repaints {count / hole.size:.0%} of the picture, all around its border, and "
-                     f"keeps an island; white = repaint: use invert=true if the island was meant")
+        notes.append(
+            f"mask-inverted: it repaints {count / hole.size:.0%} of the picture, all around its border, and "
+            f"keeps an island; white = repaint: use invert=true if the island was meant"
+        )
     return notes + of_size(hole, count)
 
 
@@ -76,9 +78,11 @@ def _of_alpha(colours: Float[np.ndarray, "h w 3"], alpha: Plane, channel: str, i
         if float((np.abs(strokes - middle) <= ONE_COLOUR).all(axis=-1).mean()) >= ALIKE:
             name = "white" if middle.min() > 1 - GREY else "black" if middle.max() < GREY else "one colour"
             other = ", or channel=luminance" if name == "white" else ""
-            return (f"mask-strokes: {share:.1%} of it is painted in {name}, the rest is transparent, and transparent "
-                    f"= repaint, so {covered:.1%} of the picture would be repainted; if the strokes mark the hole, use "
-                    f"invert=true{other}")
+            return (
+                f"mask-strokes: {share:.1%} of it is painted in {name}, the rest is transparent, and transparent "
+                f"= repaint, so {covered:.1%} of the picture would be repainted; if the strokes mark the hole, use "
+                f"invert=true{other}"
+            )
     marked = grey >= 0.5
     clear = float(((grey < GREY) | (grey > 1 - GREY)).mean())
     if clear >= ALIKE and 0.005 < float(marked.mean()) < 0.995:
@@ -86,12 +90,16 @@ def _of_alpha(colours: Float[np.ndarray, "h w 3"], alpha: Plane, channel: str, i
         both = int((marked & there).sum())
         if both < 0.5 * int((marked | there).sum()):
             what = "auto reads alpha" if channel == "auto" else "channel=alpha was asked for"
-            return (f"mask-disagrees: its alpha marks {there.mean():.1%} of the picture, its white "
-                    f"{marked.mean():.1%}, both only {both / marked.size:.1%}; {what} (transparent = repaint): use "
-                    f"channel=luminance if the white was meant")
+            return (
+                f"mask-disagrees: its alpha marks {there.mean():.1%} of the picture, its white "
+                f"{marked.mean():.1%}, both only {both / marked.size:.1%}; {what} (transparent = repaint): use "
+                f"channel=luminance if the white was meant"
+            )
     if covered > 0.5 and channel == "auto" and not invert:
-        return (f"mask-most: transparent = repaint, so {covered:.1%} of the picture would be repainted; use "
-                f"invert=true if the opaque part was meant, or channel=luminance for its white")
+        return (
+            f"mask-most: transparent = repaint, so {covered:.1%} of the picture would be repainted; use "
+            f"invert=true if the opaque part was meant, or channel=luminance for its white"
+        )
     return ""
 
 
@@ -105,11 +113,15 @@ def _of_colours(colours: Float[np.ndarray, "h w 3"], alpha: bool) -> str:
     levels = len(np.unique((grey * 255).round()))
     if kinds > PICTURE_COLOURS or (greys > PICTURE_GREYS and levels > PICTURE_COLOURS and _busy(grey)):
         what = f"{share:.0%} of its pixels are coloured" if kinds > PICTURE_COLOURS else f"{greys:.0%} of it is grey"
-        return (f"mask-picture: {what}, as in a picture, and only brightness decides here what is repainted; a mask is "
-                f"black and white: were picture and mask swapped" + (", or is channel=alpha meant?" if alpha else "?"))
+        return (
+            f"mask-picture: {what}, as in a picture, and only brightness decides here what is repainted; a mask is "
+            f"black and white: were picture and mask swapped" + (", or is channel=alpha meant?" if alpha else "?")
+        )
     if kinds and share > 0.05 and float((coloured & (grey < 0.5)).mean()) > 0.01:
-        return (f"mask-coloured: {share:.1%} of it is painted in colour, of which what is darker than half is read as "
-                f"keep; paint the hole white, or lower the threshold")
+        return (
+            f"mask-coloured: {share:.1%} of it is painted in colour, of which what is darker than half is read as "
+            f"keep; paint the hole white, or lower the threshold"
+        )
     return ""
 
 
@@ -131,18 +143,22 @@ def of_size(hole: Hole, count: int) -> list[str]:
     rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
     where = f"x {columns[0]}–{columns[-1]}, y {rows[0]}–{rows[-1]}"
     if count < min(FEW * hole.size, FEW_PIXELS):
-        return [f"mask-few: only {count} pixel{'s' if count > 1 else ''} ({where}) of {hole.size} would be repainted; "
-                f"is it a stray click, or the wrong file?"]
+        return [
+            f"mask-few: only {count} pixel{'s' if count > 1 else ''} ({where}) of {hole.size} would be repainted; "
+            f"is it a stray click, or the wrong file?"
+        ]
     notes = []
     left, top = int(columns[0]), int(rows[0])
-    ringed = np.pad(hole[top:rows[-1] + 1, left:columns[-1] + 1], 1)  # what lies around the hole is one part
+    ringed = np.pad(hole[top : rows[-1] + 1, left : columns[-1] + 1], 1)  # what lies around the hole is one part
     for name, plane, fate in (("specks", ringed, "repainted"), ("pinholes", ~ringed, "kept")):
         labels, parts = label(plane, structure=np.ones((3, 3)))
         sizes = np.bincount(labels.ravel(), minlength=parts + 1)[1:]
         small = np.flatnonzero(sizes <= SPECK)
         if len(small) and len(small) < parts and sizes[small].sum() < SPECKS * count:
             y, x = np.argwhere(labels == small[0] + 1)[0] + (top - 1, left - 1)
-            notes.append(f"mask-{name}: {len(small)} part{'s' if len(small) > 1 else ''} of at most {SPECK} pixels "
-                         f"(the first at x {x}, y {y}) would be {fate} beside {parts - len(small)} larger; JPEG and "
-                         f"soft brushes leave such specks: save masks as PNG, or clean this one")
+            notes.append(
+                f"mask-{name}: {len(small)} part{'s' if len(small) > 1 else ''} of at most {SPECK} pixels "
+                f"(the first at x {x}, y {y}) would be {fate} beside {parts - len(small)} larger; JPEG and "
+                f"soft brushes leave such specks: save masks as PNG, or clean this one"
+            )
     return notes

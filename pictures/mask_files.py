@@ -14,8 +14,9 @@ from .masks import mask_notes
 from .read import Picture, read_pictures
 
 
-def read_masks(path: str, channel: str, invert: bool, threshold: float | None,
-               say: Callable[[str], None]) -> Float[Tensor, "b h w"]:
+def read_masks(
+    path: str, channel: str, invert: bool, threshold: float | None, say: Callable[[str], None]
+) -> Float[Tensor, "b h w"]:
     """The masks that `path` means, 1 = repaint; what is doubtful about them is said.
 
     Raises:
@@ -33,8 +34,9 @@ def read_masks(path: str, channel: str, invert: bool, threshold: float | None,
     return torch.stack(planes)
 
 
-def judge(picture: Picture, channel: str = "auto", invert: bool = False,
-          threshold: float | None = 0.5) -> tuple[Float[Tensor, "h w"], list[str]]:
+def judge(
+    picture: Picture, channel: str = "auto", invert: bool = False, threshold: float | None = 0.5
+) -> tuple[Float[Tensor, "h w"], list[str]]:
     """The mask in a picture, and what is doubtful about it."""
     soft = torch.from_numpy(_channel(picture, channel))
     soft = 1 - soft if invert else soft
@@ -55,5 +57,9 @@ def _channel(picture: Picture, channel: str) -> np.ndarray:
 
 def no_alpha(name: str, mode: str) -> BadInput:
     """A picture without the transparency that is asked for."""
-    return BadInput("channel", found=f"{name!r} of mode {mode}, without transparency", expected="an alpha channel",
-                    fix="use channel=luminance or channel=auto")
+    return BadInput(
+        "channel",
+        found=f"{name!r} of mode {mode}, without transparency",
+        expected="an alpha channel",
+        fix="use channel=luminance or channel=auto",
+    )

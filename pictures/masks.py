@@ -32,13 +32,18 @@ def unit_mask(mask: Float[Tensor, "b h w"], port: str = "mask") -> Float[Tensor,
         mask = mask.to(torch.float32)
     low, high = float(mask.min()), float(mask.max())
     if not (low >= -RANGE_SLACK and high <= 1 + RANGE_SLACK):  # also true for NaN
-        raise BadInput(port, found=f"mask values from {low:g} to {high:g}", expected="values in [0, 1], 1 = repaint",
-                       fix="divide by 255 if it holds bytes; check the node that made NaN or infinity otherwise")
+        raise BadInput(
+            port,
+            found=f"mask values from {low:g} to {high:g}",
+            expected="values in [0, 1], 1 = repaint",
+            fix="divide by 255 if it holds bytes; check the node that made NaN or infinity otherwise",
+        )
     return mask.clamp(0, 1)
 
 
-def per_mask(function: Callable[[NDArray[np.float32]], NDArray[np.generic]],
-             mask: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
+def per_mask(
+    function: Callable[[NDArray[np.float32]], NDArray[np.generic]], mask: Float[Tensor, "b h w"]
+) -> Float[Tensor, "b h w"]:
     """Apply a numpy function to every `[h w]` plane; the result has the mask's dtype and device."""
     planes = [torch.from_numpy(np.ascontiguousarray(function(plane))) for plane in mask.detach().cpu().numpy()]
     return torch.stack(planes).to(mask)
@@ -167,7 +172,7 @@ def draw_shape(box: Box, kind: str, height: int, width: int) -> Float[Tensor, "h
     """1 inside the rectangle or the ellipse inscribed in it (a pixel counts when its centre is inside), 0 elsewhere."""
     mask = torch.zeros(height, width)
     if kind != "ellipse":
-        mask[box.top: box.top + box.height, box.left: box.left + box.width] = 1
+        mask[box.top : box.top + box.height, box.left : box.left + box.width] = 1
         return mask
     y = (torch.arange(height, dtype=torch.float64) + 0.5 - box.top - box.height / 2) / (box.height / 2)
     x = (torch.arange(width, dtype=torch.float64) + 0.5 - box.left - box.width / 2) / (box.width / 2)
@@ -179,36 +184,52 @@ def mask_notes(soft: Float[Tensor, "h w"], mask: Float[Tensor, "h w"], threshold
     peak, floor = float(soft.max()), float(soft.min())
     if float(mask.max()) == 0:
         if peak == 0:
-            return ["mask-empty: it is black (or opaque) everywhere, so nothing would be repainted; "
-                    "white = repaint: use invert=true if black was meant, or another channel"]
-        return [f"mask-faint: its strongest value is {peak:.3g}, below the threshold {threshold:g}, so nothing would "
-                f"be repainted; lower the threshold, paint with full opacity, or use another channel"]
+            return [
+                "mask-empty: it is black (or opaque) everywhere, so nothing would be repainted; "
+                "white = repaint: use invert=true if black was meant, or another channel"
+            ]
+        return [
+            f"mask-faint: its strongest value is {peak:.3g}, below the threshold {threshold:g}, so nothing would "
+            f"be repainted; lower the threshold, paint with full opacity, or use another channel"
+        ]
     if float(mask.min()) == 1:
         if floor == 1:
-            return ["mask-full: it is white (or transparent) everywhere, so nothing of the picture is kept; "
-                    "use invert=true or another channel if that is not meant"]
-        return [f"mask-full: its weakest value is {floor:.3g}, not below the threshold {threshold:g}, so nothing of "
-                f"the picture is kept; raise the threshold, or use another channel"]
+            return [
+                "mask-full: it is white (or transparent) everywhere, so nothing of the picture is kept; "
+                "use invert=true or another channel if that is not meant"
+            ]
+        return [
+            f"mask-full: its weakest value is {floor:.3g}, not below the threshold {threshold:g}, so nothing of "
+            f"the picture is kept; raise the threshold, or use another channel"
+        ]
     notes = _soft_notes(soft) if threshold is None else _cut_notes(soft, threshold)
     share = float((mask > 0).float().mean())
     if share > LARGE_SHARE:
-        notes.append(f"mask-large: it repaints {share:.1%} of the picture; white = repaint: use invert=true if the "
-                     f"white part was to be kept")
+        notes.append(
+            f"mask-large: it repaints {share:.1%} of the picture; white = repaint: use invert=true if the "
+            f"white part was to be kept"
+        )
     return notes
 
 
 def _soft_notes(soft: Tensor) -> list[str]:
     peak, floor, notes = float(soft.max()), float(soft.min()), []
     if peak < 1:
-        notes.append(f"mask-not-opaque: its strongest value is {peak:.3g}, so the old picture shines through "
-                     f"everywhere; set threshold=0.5 or paint with full opacity")
+        notes.append(
+            f"mask-not-opaque: its strongest value is {peak:.3g}, so the old picture shines through "
+            f"everywhere; set threshold=0.5 or paint with full opacity"
+        )
     haze = float(((soft > 0) & (soft < ALMOST)).float().mean())
     if floor > 0:
-        notes.append(f"mask-haze: its weakest value is {floor:.3g}, so no pixel is kept exactly; set threshold=0.5, or "
-                     f"make its background fully black (or opaque)")
+        notes.append(
+            f"mask-haze: its weakest value is {floor:.3g}, so no pixel is kept exactly; set threshold=0.5, or "
+            f"make its background fully black (or opaque)"
+        )
     elif haze > HAZE_SHARE:
-        notes.append(f"mask-haze: {haze:.0%} of its pixels are nearly but not quite black and would be repainted "
-                     f"faintly; set threshold=0.5, or clean its background")
+        notes.append(
+            f"mask-haze: {haze:.0%} of its pixels are nearly but not quite black and would be repainted "
+            f"faintly; set threshold=0.5, or clean its background"
+        )
     return notes
 
 
@@ -218,17 +239,23 @@ def _cut_notes(soft: Tensor, threshold: float) -> list[str]:
     white = (soft < 1) & (soft > 1 - ALMOST) & kept
     grey = (soft >= ALMOST) & (soft <= 1 - ALMOST)
     if float(haze.float().mean()) > HAZE_SHARE:
-        notes.append(f"mask-haze: {float(haze.float().mean()):.0%} of its pixels are nearly but not quite black (up to "
-                     f"{float(soft[haze].max()):.3g}); the threshold {threshold:g} reads them as keep")
+        notes.append(
+            f"mask-haze: {float(haze.float().mean()):.0%} of its pixels are nearly but not quite black (up to "
+            f"{float(soft[haze].max()):.3g}); the threshold {threshold:g} reads them as keep"
+        )
     if int(white.sum()) > HAZE_SHARE * int(kept.sum()):
-        notes.append(f"mask-not-opaque: {int(white.sum()) / int(kept.sum()):.0%} of its hole is nearly but not quite "
-                     f"white (from {float(soft[white].min()):.3g}); the threshold {threshold:g} reads it as repaint")
+        notes.append(
+            f"mask-not-opaque: {int(white.sum()) / int(kept.sum()):.0%} of its hole is nearly but not quite "
+            f"white (from {float(soft[white].min()):.3g}); the threshold {threshold:g} reads it as repaint"
+        )
     marked = int((soft >= ALMOST).sum())
     if int(grey.sum()) > SOFT_SHARE * marked:
         dropped = int((grey & ~kept).sum())
-        notes.append(f"mask-soft: {int(grey.sum()) / marked:.0%} of what it marks is grey; the threshold {threshold:g} "
-                     f"reads {dropped} grey pixels as keep and {int(grey.sum()) - dropped} as repaint; threshold=null "
-                     f"keeps it soft")
+        notes.append(
+            f"mask-soft: {int(grey.sum()) / marked:.0%} of what it marks is grey; the threshold {threshold:g} "
+            f"reads {dropped} grey pixels as keep and {int(grey.sum()) - dropped} as repaint; threshold=null "
+            f"keeps it soft"
+        )
     return notes
 
 

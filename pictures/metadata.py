@@ -15,24 +15,87 @@ from .exif_types import AsStored, with_types
 ORIENTATION, EXIF_FOLDER, GPS_FOLDER, MAKER_NOTE = 0x0112, 0x8769, 0x8825, 0x927C
 COLOUR_SPACE, INTEROP_FOLDER, WIDTH, HEIGHT = 0xA001, 0xA005, 0xA002, 0xA003
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
-STRUCTURE = frozenset({  # of a TIFF's own layout, and blocks that travel otherwise or not at all
-    *range(0x00FE, 0x0104), 0x0106, 0x0107, 0x010A, 0x0111, 0x0115, 0x0116, 0x0117, 0x0118, 0x0119, 0x011C, 0x0120,
-    0x0121, 0x0122, 0x0123, 0x0124, 0x0125, 0x012D, 0x013D, 0x013E, 0x013F, 0x0140, 0x0141, *range(0x0142, 0x0146),
-    0x014A, 0x0152, 0x0153, 0x0154, 0x0155, 0x0156, 0x015B, 0x0200, 0x0201, 0x0202, *range(0x0211, 0x0215), 0x02BC,
-    0x83BB, 0x8649, 0x8773, 0x935C, 0xC4A5, 0xC7DE,
-})
-RECALL_NAMES = frozenset({
-    "workflow", "prompt", "parameters", "inlay", "negative_prompt", "extras", "postprocessing", "generation_data",
-    "dream", "sd-metadata", "fooocus_scheme", "invokeai_metadata", "invokeai_graph", "invokeai_workflow",
-    "seed", "sampler", "sampler_name", "cfg_scale", "guidance_scale", "num_inference_steps",
-})
+STRUCTURE = frozenset(
+    {  # of a TIFF's own layout, and blocks that travel otherwise or not at all
+        *range(0x00FE, 0x0104),
+        0x0106,
+        0x0107,
+        0x010A,
+        0x0111,
+        0x0115,
+        0x0116,
+        0x0117,
+        0x0118,
+        0x0119,
+        0x011C,
+        0x0120,
+        0x0121,
+        0x0122,
+        0x0123,
+        0x0124,
+        0x0125,
+        0x012D,
+        0x013D,
+        0x013E,
+        0x013F,
+        0x0140,
+        0x0141,
+        *range(0x0142, 0x0146),
+        0x014A,
+        0x0152,
+        0x0153,
+        0x0154,
+        0x0155,
+        0x0156,
+        0x015B,
+        0x0200,
+        0x0201,
+        0x0202,
+        *range(0x0211, 0x0215),
+        0x02BC,
+        0x83BB,
+        0x8649,
+        0x8773,
+        0x935C,
+        0xC4A5,
+        0xC7DE,
+    }
+)
+RECALL_NAMES = frozenset(
+    {
+        "workflow",
+        "prompt",
+        "parameters",
+        "inlay",
+        "negative_prompt",
+        "extras",
+        "postprocessing",
+        "generation_data",
+        "dream",
+        "sd-metadata",
+        "fooocus_scheme",
+        "invokeai_metadata",
+        "invokeai_graph",
+        "invokeai_workflow",
+        "seed",
+        "sampler",
+        "sampler_name",
+        "cfg_scale",
+        "guidance_scale",
+        "num_inference_steps",
+    }
+)
 SETTINGS = re.compile(r"\bSteps: \d+\s*[,\n].*\b(Sampler|CFG scale|Seed): ", re.DOTALL)
 GRAPH = re.compile(r"""^\s*(\w+\s*:\s*)?[\[{]\s*["'{\[]""")
 CODINGS = (b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0")  # how EXIF's UserComment begins
 PLACE = re.compile(r"gps|latitude|longitude|geo[-_ ]?(tag|location|data)|^location$", re.IGNORECASE)
 LONGEST_TEXT = 65_536  # characters
-BLOCKS = {"xml:com.adobe.xmp": "XMP", "raw profile type xmp": "XMP", "raw profile type iptc": "IPTC",
-          "raw profile type 8bim": "IPTC"}
+BLOCKS = {
+    "xml:com.adobe.xmp": "XMP",
+    "raw profile type xmp": "XMP",
+    "raw profile type iptc": "IPTC",
+    "raw profile type 8bim": "IPTC",
+}
 PLACE_KEPT = "where it was taken (gps=true keeps it)"
 OWN_RECORD = '{"workflow":'
 RECALL = "another program's record of its work (prompt, graph, settings)"
@@ -86,8 +149,11 @@ def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]
 def dpi_of(picture: Pil.Image, turned: bool) -> tuple[float, float] | None:
     """Pixels an inch, across and down the upright picture; None where the file does not say."""
     given = picture.info.get("dpi")
-    if picture.format not in ("TIFF", "BMP") and picture.info.get("jfif_unit") not in (1, 2) and (
-            picture.format in ("JPEG", "MPO") or given is None):  # Pillow's is 72 of a JPEG that says nothing
+    if (
+        picture.format not in ("TIFF", "BMP")
+        and picture.info.get("jfif_unit") not in (1, 2)
+        and (picture.format in ("JPEG", "MPO") or given is None)
+    ):  # Pillow's is 72 of a JPEG that says nothing
         given = _resolved(picture)
     if not isinstance(given, tuple) or len(given) != 2:
         return None

@@ -14,7 +14,7 @@ def similarity_map(image: Tensor, reference: Tensor) -> Tensor:
     Gaussian window of 11 × 11 with σ = 1.5, values in [0, 1]. Pictures `[b h w 3]`, float64, sides of 11 or more.
     """
     axis = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
-    line = torch.exp(-axis**2 / (2 * SIGMA**2))
+    line = torch.exp(-(axis**2) / (2 * SIGMA**2))
     kernel = (line[:, None] * line[None] / line.sum() ** 2)[None, None]
 
     def smooth(value: Tensor) -> Tensor:
@@ -37,8 +37,10 @@ def frechet(first: Tensor, second: Tensor) -> float:
     """
     first, second = first.double(), second.double()
     means = [value.mean(0) for value in (first, second)]
-    spreads = [(value - mean).T @ (value - mean) / max(1, len(value) - 1)
-               for value, mean in zip((first, second), means, strict=True)]
+    spreads = [
+        (value - mean).T @ (value - mean) / max(1, len(value) - 1)
+        for value, mean in zip((first, second), means, strict=True)
+    ]
     values, vectors = torch.linalg.eigh(spreads[0])
     root = vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
     crossed = torch.linalg.eigvalsh(root @ spreads[1] @ root).clamp(min=0).sqrt().sum()

@@ -91,8 +91,13 @@ def refuse_planes(path: Path, picture: Pil.Image) -> None:
 
 
 UPRIGHT = {
-    2: Pil.Transpose.FLIP_LEFT_RIGHT, 3: Pil.Transpose.ROTATE_180, 4: Pil.Transpose.FLIP_TOP_BOTTOM,
-    5: Pil.Transpose.TRANSPOSE, 6: Pil.Transpose.ROTATE_270, 7: Pil.Transpose.TRANSVERSE, 8: Pil.Transpose.ROTATE_90,
+    2: Pil.Transpose.FLIP_LEFT_RIGHT,
+    3: Pil.Transpose.ROTATE_180,
+    4: Pil.Transpose.FLIP_TOP_BOTTOM,
+    5: Pil.Transpose.TRANSPOSE,
+    6: Pil.Transpose.ROTATE_270,
+    7: Pil.Transpose.TRANSVERSE,
+    8: Pil.Transpose.ROTATE_90,
 }
 
 
@@ -143,8 +148,10 @@ def _raw_mode(args: object) -> str:
 
 
 def _read(picture: Pil.Image, raw: str) -> NDArray[np.uint8]:
-    cast(Any, picture).tile = [tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)
-                               for tile in cast(Any, picture).tile]
+    cast(Any, picture).tile = [
+        tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)
+        for tile in cast(Any, picture).tile
+    ]
     picture.load()
     return np.asarray(picture)
 
@@ -221,5 +228,9 @@ def _converted(picture: Pil.Image, notes: list[str]) -> Pil.Image:
 
 def refused(path: Path, what: str) -> BadInput:
     """The error for samples whose range is not known."""
-    return BadInput("path", found=f"{path.name!r} with {what}", fix="save it as an 8-bit or 16-bit PNG",
-                    expected="8-bit or 16-bit samples (grey, RGB, alpha, palette, CMYK, Lab), whose range is known")
+    return BadInput(
+        "path",
+        found=f"{path.name!r} with {what}",
+        fix="save it as an 8-bit or 16-bit PNG",
+        expected="8-bit or 16-bit samples (grey, RGB, alpha, palette, CMYK, Lab), whose range is known",
+    )

@@ -56,9 +56,12 @@ class Photo:
 
     def _sized(self, pixels: Array, path: Path) -> Array:
         if pixels.shape[:2] != (self.height, self.width):
-            raise BadInput("photos", found=f"{path.name} of {pixels.shape[1]}×{pixels.shape[0]}",
-                           expected=f"{self.width}×{self.height}, as it was a moment ago",
-                           fix="run again; the file has changed since")
+            raise BadInput(
+                "photos",
+                found=f"{path.name} of {pixels.shape[1]}×{pixels.shape[0]}",
+                expected=f"{self.width}×{self.height}, as it was a moment ago",
+                fix="run again; the file has changed since",
+            )
         return pixels
 
 
@@ -113,8 +116,12 @@ def _content(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise BadInput("photos", found=f"{path.name}: {error.strerror or error}", expected="a file that can be read",
-                       fix="run again; the file has changed since") from error
+        raise BadInput(
+            "photos",
+            found=f"{path.name}: {error.strerror or error}",
+            expected="a file that can be read",
+            fix="run again; the file has changed since",
+        ) from error
 
 
 def read_mask(path: Path) -> Array:
@@ -146,8 +153,12 @@ def look_at(files: Sequence[Path]) -> dict[str, tuple[int, int]]:
     names: set[str] = set()
     for file in files:
         if file.name in names:
-            raise BadInput("path", found=f"two pictures called {file.name!r}", expected="names that differ",
-                           fix="rename one of them")
+            raise BadInput(
+                "path",
+                found=f"two pictures called {file.name!r}",
+                expected="names that differ",
+                fix="rename one of them",
+            )
         names.add(file.name)
     return dict(zip((file.name for file in files), read_each(files, picture_size), strict=True))
 
@@ -192,9 +203,12 @@ def alike(photo: Path, mask: Path) -> bool:
 
 
 def _mismatch(found: str, count: int) -> BadInput:
-    return BadInput("masks", found=found + (f", and {count - 1} more" if count > 1 else ""),
-                    expected="one mask for each photo, of the same name (the ending may differ)",
-                    fix="rename, add or remove a file")
+    return BadInput(
+        "masks",
+        found=found + (f", and {count - 1} more" if count > 1 else ""),
+        expected="one mask for each photo, of the same name (the ending may differ)",
+        fix="rename, add or remove a file",
+    )
 
 
 def mask_box(mask: Path, size: tuple[int, int]) -> tuple[Box, float, list[str]]:
@@ -208,19 +222,31 @@ def mask_box(mask: Path, size: tuple[int, int]) -> tuple[Box, float, list[str]]:
     plane = judged.numpy()
     if plane.shape != size[::-1]:
         turned = plane.shape == size
-        raise BadInput("masks", found=f"{mask.name} of {plane.shape[1]}×{plane.shape[0]} for a photo of "
-                       f"{size[0]}×{size[1]}", expected="masks of their photos' sizes",
-                       fix="turn the mask: its photo is turned upright by its EXIF data" if turned
-                       else "draw the mask on the upright photo at its full size")
+        raise BadInput(
+            "masks",
+            found=f"{mask.name} of {plane.shape[1]}×{plane.shape[0]} for a photo of {size[0]}×{size[1]}",
+            expected="masks of their photos' sizes",
+            fix="turn the mask: its photo is turned upright by its EXIF data"
+            if turned
+            else "draw the mask on the upright photo at its full size",
+        )
     rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
     if not len(rows):
-        raise BadInput("masks", found=f"{mask.name} is empty", expected="white where the subject is",
-                       fix="paint the subject white (transparent, where the mask has transparency)")
+        raise BadInput(
+            "masks",
+            found=f"{mask.name} is empty",
+            expected="white where the subject is",
+            fix="paint the subject white (transparent, where the mask has transparency)",
+        )
     return (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1), float(plane.mean()), notes
 
 
-def mask_boxes(files: Sequence[Path], masks: Sequence[Path], sizes: Mapping[str, tuple[int, int]],
-               done: Callable[[int], None] = lambda number: None) -> dict[str, tuple[Path, Box, float, list[str]]]:
+def mask_boxes(
+    files: Sequence[Path],
+    masks: Sequence[Path],
+    sizes: Mapping[str, tuple[int, int]],
+    done: Callable[[int], None] = lambda number: None,
+) -> dict[str, tuple[Path, Box, float, list[str]]]:
     """Mask, and what `mask_box` says of it, by the photo's name; `done` is told how many are read.
 
     Raises:

@@ -74,7 +74,7 @@ def wrong_checksum(path: Path) -> bool:
     place = len(MARK)
     while place + 12 <= len(data):
         (size,) = struct.unpack_from(">I", data, place)
-        body, stated = data[place + 4: place + 8 + size], data[place + 8 + size: place + 12 + size]
+        body, stated = data[place + 4 : place + 8 + size], data[place + 8 + size : place + 12 + size]
         if len(stated) == 4 and zlib.crc32(body) != int.from_bytes(stated, "big"):
             return True
         place += 12 + size
@@ -126,7 +126,7 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
     place = len(MARK)
     while place + 12 <= len(png):
         (size,) = struct.unpack_from(">I", png, place)
-        yield png[place + 4: place + 8], png[place + 8: place + 8 + size]
+        yield png[place + 4 : place + 8], png[place + 8 : place + 8 + size]
         place += 12 + size
 
 
@@ -140,7 +140,7 @@ def _compressed(samples: NDArray[Any]) -> Iterator[bytes]:
     step = samples.shape[2] * 2
     above = np.zeros((1, samples.shape[1] * step), np.uint8)
     for top in range(0, len(samples), ROWS):
-        block = samples[top: top + ROWS].astype(">u2").reshape(-1, samples.shape[1] * samples.shape[2])
+        block = samples[top : top + ROWS].astype(">u2").reshape(-1, samples.shape[1] * samples.shape[2])
         rows = block.view(np.uint8)
         up = np.concatenate([above, rows[:-1]])
         left, corner = (np.pad(one, ((0, 0), (step, 0)))[:, :-step] for one in (rows, up))

@@ -97,8 +97,12 @@ class About:
 def require_count(here: int, count: int, port: str = "profile") -> None:
     """Raise BadInput where `count` pictures are no multiple of the `here` ones that a profile is of."""
     if count % here:
-        raise BadInput(port, found=f"a profile of {here} pictures for {count}", fix="wire the profile of the same "
-                       "image.load that the pictures come from", expected="one, or one for each picture")
+        raise BadInput(
+            port,
+            found=f"a profile of {here} pictures for {count}",
+            fix="wire the profile of the same image.load that the pictures come from",
+            expected="one, or one for each picture",
+        )
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,11 @@ class Profile:
 
     def as_srgb(self) -> "Profile":
         """The same of pictures that were converted to sRGB; those that are sRGB stay as they are."""
-        return Profile(tuple(about if space_of(about.colour) is None else replace(about, colour=Colour())
-                             for about in self.pictures))
+        return Profile(
+            tuple(
+                about if space_of(about.colour) is None else replace(about, colour=Colour()) for about in self.pictures
+            )
+        )
 
     def rows(self, count: int, port: str = "profile") -> list[About]:
         """One for each of `count` pictures: all the same, its own, or that of the picture which it is a variation of.
@@ -139,8 +146,16 @@ class Profile:
         return [self.pictures[row // (count // here)] for row in range(count)]
 
 
-def about(path: Path, picture: Pil.Image, *, mode: str, model: str, bits: int, alpha: Samples | None, turned: bool,
-          ) -> tuple[About, list[str]]:
+def about(
+    path: Path,
+    picture: Pil.Image,
+    *,
+    mode: str,
+    model: str,
+    bits: int,
+    alpha: Samples | None,
+    turned: bool,
+) -> tuple[About, list[str]]:
     """What a file says, and notes on what of it cannot be used.
 
     Args:
@@ -161,8 +176,17 @@ def about(path: Path, picture: Pil.Image, *, mode: str, model: str, bits: int, a
         colour = _colour_of(path, picture, model, notes)
         if colour == Colour() and is_adobe_rgb(exif):
             colour = Colour(adobe=True)
-    return About(path.name, mode, bits, colour, exif, dpi, texts,
-                 None if alpha is None else Alpha.of(np.ascontiguousarray(alpha)), tuple([*left, *more])), notes
+    return About(
+        path.name,
+        mode,
+        bits,
+        colour,
+        exif,
+        dpi,
+        texts,
+        None if alpha is None else Alpha.of(np.ascontiguousarray(alpha)),
+        tuple([*left, *more]),
+    ), notes
 
 
 def _colour_of(path: Path, picture: Pil.Image, model: str, notes: list[str]) -> Colour:

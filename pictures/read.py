@@ -125,8 +125,9 @@ def _read(path: Path, opened: Callable[[], Pil.Image]) -> Picture:
     with opened() as picture:
         notes = _notes(picture)
         found, turned = decode(path, picture, opened, notes)
-        said, more = about(path, picture, mode=found.mode, model=found.model, bits=found.bits, alpha=found.alpha,
-                           turned=turned)
+        said, more = about(
+            path, picture, mode=found.mode, model=found.model, bits=found.bits, alpha=found.alpha, turned=turned
+        )
     wide = None if found.wide is None else found.wide.astype(np.float32) / np.float32(65_535)
     alpha = None if said.alpha is None else said.alpha.unit()
     return Picture(path, found.mode, found.colour, wide, alpha, said, tuple(notes), tuple(more))
@@ -154,8 +155,12 @@ def _decoding(path: Path) -> Iterator[None]:
     except (MemoryError, BadInput):
         raise
     except Exception as error:
-        raise BadInput("path", found=f"{path.name!r}, which breaks off or is damaged ({error})",
-                       expected="a complete picture file", fix="copy or download the file again") from error
+        raise BadInput(
+            "path",
+            found=f"{path.name!r}, which breaks off or is damaged ({error})",
+            expected="a complete picture file",
+            fix="copy or download the file again",
+        ) from error
 
 
 def _says_late(path: Path) -> bool:
@@ -187,8 +192,12 @@ def open_picture(path: Path) -> Pil.Image:
     except Pil.DecompressionBombError as error:
         count = re.search(r"(\d+) pixels", str(error))
         size = f"of {int(count[1]) / 1e6:.0f} megapixels" if count else f"({error})"
-        raise BadInput("path", found=f"{path.name!r} {size}", expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels",
-                       fix="scale the picture down first") from error
+        raise BadInput(
+            "path",
+            found=f"{path.name!r} {size}",
+            expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels",
+            fix="scale the picture down first",
+        ) from error
     except FileNotFoundError:
         raise missing(path) from None
     except UnidentifiedImageError as error:
@@ -196,13 +205,21 @@ def open_picture(path: Path) -> Pil.Image:
     except MemoryError:
         raise
     except Exception as error:
-        raise BadInput("path", found=f"{path.name!r}, which cannot be opened ({error})", expected="a readable picture",
-                       fix="check the file and its permissions") from error
+        raise BadInput(
+            "path",
+            found=f"{path.name!r}, which cannot be opened ({error})",
+            expected="a readable picture",
+            fix="check the file and its permissions",
+        ) from error
     width, height = picture.size
     if width * height > MAX_PIXELS:
         picture.close()
-        raise BadInput("path", found=f"{path.name!r} of {width}×{height}, {width * height / 1e6:.0f} megapixels",
-                       expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels", fix="scale the picture down first")
+        raise BadInput(
+            "path",
+            found=f"{path.name!r} of {width}×{height}, {width * height / 1e6:.0f} megapixels",
+            expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels",
+            fix="scale the picture down first",
+        )
     if width < 1 or height < 1:
         picture.close()
         raise _unidentified(path)
@@ -264,9 +281,12 @@ def _unidentified(path: Path) -> BadInput:
 def require_room(count: int, pixels: int) -> None:
     """Raise BadInput where the pictures of a batch have more pixels together than are read at once."""
     if pixels > MAX_BATCH_PIXELS:
-        raise BadInput("path", found=f"{count} pictures of {pixels / 1e6:.0f} megapixels together",
-                       expected=f"at most {MAX_BATCH_PIXELS / 1e6:.0f} megapixels at once",
-                       fix="run over fewer pictures at a time, or scale them down")
+        raise BadInput(
+            "path",
+            found=f"{count} pictures of {pixels / 1e6:.0f} megapixels together",
+            expected=f"at most {MAX_BATCH_PIXELS / 1e6:.0f} megapixels at once",
+            fix="run over fewer pictures at a time, or scale them down",
+        )
 
 
 def sizes_differ(pictures: Iterable[tuple[str, tuple[int, int]]]) -> BadInput:
@@ -274,9 +294,14 @@ def sizes_differ(pictures: Iterable[tuple[str, tuple[int, int]]]) -> BadInput:
     sizes: dict[tuple[int, int], list[str]] = {}
     for name, size in pictures:
         sizes.setdefault(size, []).append(name)
-    listed = "; ".join(f"{w}×{h}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
-                       for (w, h), names in list(sizes.items())[:8])
+    listed = "; ".join(
+        f"{w}×{h}: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+        for (w, h), names in list(sizes.items())[:8]
+    )
     more = f"; and {len(sizes) - 8} more sizes" if len(sizes) > 8 else ""
-    return BadInput("path", found=f"pictures of {len(sizes)} sizes ({listed}{more})",
-                    expected="one size, since a batch is one tensor",
-                    fix="bring them to one size, or run the workflow once for each picture")
+    return BadInput(
+        "path",
+        found=f"pictures of {len(sizes)} sizes ({listed}{more})",
+        expected="one size, since a batch is one tensor",
+        fix="bring them to one size, or run the workflow once for each picture",
+    )

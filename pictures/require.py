@@ -38,7 +38,8 @@ def require_mask(mask: Tensor, image: Tensor | None = None, port: str = "mask") 
             found=f"a mask of {mask.shape[2]}×{mask.shape[1]} pixels",
             expected=f"the picture's size, {image.shape[2]}×{image.shape[1]}",
             fix="turn the mask: a photo that its EXIF data turn is loaded upright, draw the mask on it as it is shown"
-            if turned else "draw the mask on this picture, or bring both to one size with image.fit",
+            if turned
+            else "draw the mask on this picture, or bring both to one size with image.fit",
         )
     if mask.shape[0] not in (1, image.shape[0]) and image.shape[0] != 1:
         raise BadInput(

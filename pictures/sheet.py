@@ -36,8 +36,9 @@ def columns_for(count: int) -> int:
     return count if count <= 4 else ceil(sqrt(count))
 
 
-def labelled(images: Sequence[Float[Tensor, "b h w 3"] | None],
-             labels: Sequence[str]) -> tuple[list[Float[Tensor, "h w 3"]], list[str]]:
+def labelled(
+    images: Sequence[Float[Tensor, "b h w 3"] | None], labels: Sequence[str]
+) -> tuple[list[Float[Tensor, "h w 3"]], list[str]]:
     """Every picture of all batches, and the words above it: its batch's label, numbered where there are several.
 
     Raises:
@@ -48,19 +49,31 @@ def labelled(images: Sequence[Float[Tensor, "b h w 3"] | None],
     for number, batch in enumerate(images, start=1):
         if batch is None:
             continue
-        require_finite(require_image(batch, f"image_{number}"), f"image_{number}", what="the picture",
-                       fix="check the node that made them")
+        require_finite(
+            require_image(batch, f"image_{number}"),
+            f"image_{number}",
+            what="the picture",
+            fix="check the node that made them",
+        )
         label = (labels[number - 1] if number <= len(labels) else "") or ""
         for item, picture in enumerate(batch.detach().cpu(), start=1):
             pictures.append(picture)
             words.append(f"{label} ({item})" if label and len(batch) > 1 else label)
     if len(pictures) < 2:
-        raise BadInput("image_1", found=f"{len(pictures)} pictures", expected="at least two to compare",
-                       fix="wire image_1 and image_2")
+        raise BadInput(
+            "image_1",
+            found=f"{len(pictures)} pictures",
+            expected="at least two to compare",
+            fix="wire image_1 and image_2",
+        )
     for number, label in enumerate(labels, start=1):
         if label and (number > len(images) or images[number - 1] is None):
-            raise BadInput(f"label_{number}", found=f"the label {label!r} without a picture",
-                           expected=f"a picture at image_{number}", fix=f"wire image_{number}, or drop the label")
+            raise BadInput(
+                f"label_{number}",
+                found=f"the label {label!r} without a picture",
+                expected=f"a picture at image_{number}",
+                fix=f"wire image_{number}, or drop the label",
+            )
     return pictures, words
 
 
@@ -68,8 +81,10 @@ def timed(labels: Sequence[str], count: int, ctx: Context) -> list[str]:
     """Labels with the seconds that each picture took in this run; without where a part of it was known before."""
     spent = [ctx.time_of(f"image_{number}") for number in range(1, count + 1)]
     padded = [*labels, *[""] * (count - len(labels))]
-    return [label if seconds is None or seconds < 0.05 else f"{label}, {seconds:.1f} s".removeprefix(", ")
-            for label, seconds in zip(padded, spent, strict=True)]
+    return [
+        label if seconds is None or seconds < 0.05 else f"{label}, {seconds:.1f} s".removeprefix(", ")
+        for label, seconds in zip(padded, spent, strict=True)
+    ]
 
 
 def draw_sheet(pictures: list[Float[Tensor, "h w 3"]], labels: list[str], columns: int) -> Float[Tensor, "1 h w 3"]:
@@ -86,9 +101,9 @@ def draw_sheet(pictures: list[Float[Tensor, "h w 3"]], labels: list[str], column
         row, column = divmod(number, columns)
         top, left = gap + row * (strip + height + gap), gap + sum(width + gap for width in widths[:column])
         if label:
-            sheet[top: top + strip, left: left + widths[column]] = draw_label(label, widths[column], strip, text)
+            sheet[top : top + strip, left : left + widths[column]] = draw_label(label, widths[column], strip, text)
         y, x = top + strip + (height - tile.shape[0]) // 2, left + (widths[column] - tile.shape[1]) // 2
-        sheet[y: y + tile.shape[0], x: x + tile.shape[1]] = tile.to(sheet)
+        sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile.to(sheet)
     return sheet[None]
 
 
@@ -97,7 +112,7 @@ SAID = {"×": "x", "−": "-", "≤": "<=", "≥": ">=", "→": "->"}
 
 def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, "height width 3"]:
     """One centred line of text; smaller when it is long, cut with an ellipsis when even that does not fit."""
-    label = "".join(_writable(letter) for letter in " ".join(label[:4 * width].split()))[:width]  # a letter is a pixel
+    label = "".join(_writable(letter) for letter in " ".join(label[: 4 * width].split()))[:width]  # a letter is a pixel
     strip = Pil.new("RGB", (width, height), (255, 255, 255))
     pen = ImageDraw.Draw(strip)
     font = _font(size)

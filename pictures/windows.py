@@ -124,7 +124,7 @@ def fit_mask(mask: Float[Tensor, "b h w"], fit: Fit) -> Float[Tensor, "b fh fw"]
     """What `fit_image` makes of a mask: no part of the hole is lost but what is cropped; padding is known."""
     mask = resize_to(mask, *fit.scaled)
     if fit.mode == "crop":
-        return mask[:, fit.top: fit.top + fit.fitted[0], fit.left: fit.left + fit.fitted[1]].clone()
+        return mask[:, fit.top : fit.top + fit.fitted[0], fit.left : fit.left + fit.fitted[1]].clone()
     if fit.fitted == fit.scaled:
         return mask
     rows, columns, inside = _padding(fit, mask.device)
@@ -137,7 +137,7 @@ def _padding(fit: Fit, device: torch.device) -> tuple[Tensor, Tensor, Bool[Tenso
     rows = reflect_index(-fit.top, goal_h - fit.top, height).to(device)
     columns = reflect_index(-fit.left, goal_w - fit.left, width).to(device)
     inside = torch.zeros(goal_h, goal_w, dtype=torch.bool, device=device)
-    inside[fit.top: fit.top + height, fit.left: fit.left + width] = True
+    inside[fit.top : fit.top + height, fit.left : fit.left + width] = True
     return rows, columns, inside
 
 
@@ -146,7 +146,7 @@ def unfit_image(image: Float[Tensor, "b h w 3"], fit: Fit) -> Float[Tensor, "b h
     if fit.mode == "crop":
         return _uncrop(image, fit)
     (height, width) = fit.scaled
-    part = image[:, fit.top: fit.top + height, fit.left: fit.left + width]
+    part = image[:, fit.top : fit.top + height, fit.left : fit.left + width]
     return resize_image(part, fit.height, fit.width)
 
 
@@ -169,8 +169,9 @@ def resize_to(mask: Float[Tensor, "b h w"], height: int, width: int) -> Float[Te
     return mask.clone() if mask.shape[1:] == (height, width) else resize_mask(mask, height, width)
 
 
-def plan_window(box: tuple[int, int, int, int], height: int, width: int, context: float, size: int | None,
-                multiple: int = 8) -> tuple[int, int, int, int, tuple[int, int]]:
+def plan_window(
+    box: tuple[int, int, int, int], height: int, width: int, context: float, size: int | None, multiple: int = 8
+) -> tuple[int, int, int, int, tuple[int, int]]:
     """`(top, left, height, width, patch size)` of a window around `box` (left, top, right, bottom).
 
     It is a square of `context` times the box's long side (at least 64 px), cut to the picture's sides where it is
@@ -184,8 +185,10 @@ def plan_window(box: tuple[int, int, int, int], height: int, width: int, context
         patch = (window_h, window_w)
     else:
         scale = size / max(window_h, window_w)
-        patch = (max(multiple, _near(round(window_h * scale), multiple)),
-                 max(multiple, _near(round(window_w * scale), multiple)))
+        patch = (
+            max(multiple, _near(round(window_h * scale), multiple)),
+            max(multiple, _near(round(window_w * scale), multiple)),
+        )
     return _start(top, bottom, window_h, height), _start(left, right, window_w, width), window_h, window_w, patch
 
 
@@ -221,20 +224,28 @@ def place_patch(patch: Float[Tensor, "b ph pw 3"], window: Window) -> Float[Tens
     out = base.expand(max(patch.shape[0], base.shape[0]), -1, -1, -1).clone()
     top, left = max(0, window.top), max(0, window.left)
     bottom, right = min(height, window.top + window.height), min(width, window.left + window.width)
-    out[:, top:bottom, left:right] = patch[:, top - window.top: bottom - window.top,
-                                           left - window.left: right - window.left]
+    out[:, top:bottom, left:right] = patch[
+        :, top - window.top : bottom - window.top, left - window.left : right - window.left
+    ]
     return out
 
 
 def require_bounded(plan: Fit, size: int | None, multiple: int) -> None:
     """Refuse what nobody can want: a sliver enlarged, or padded to a square, beyond what a picture may be: BadInput."""
     if 0 in plan.fitted:
-        raise BadInput("image", found=f"a picture of {plan.width}×{plan.height}, with mode=crop", fix="use mode=pad",
-                       expected=f"at least {multiple} pixels on each side")
+        raise BadInput(
+            "image",
+            found=f"a picture of {plan.width}×{plan.height}, with mode=crop",
+            fix="use mode=pad",
+            expected=f"at least {multiple} pixels on each side",
+        )
     height, width = (max(sides) for sides in zip(plan.scaled, plan.fitted, strict=True))
     pixels = height * width
     grown = pixels > 1.05 * plan.height * plan.width
     if grown and (pixels > MAX_PIXELS or (size is not None and max(height, width) > MAX_SIDE)):
-        raise BadInput("image" if size is None else "size", found=f"a result of {width}×{height} pixels",
-                       expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels, and {MAX_SIDE} along a side",
-                       fix="use square=false" if size is None else "use a smaller size, or cut the picture first")
+        raise BadInput(
+            "image" if size is None else "size",
+            found=f"a result of {width}×{height} pixels",
+            expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels, and {MAX_SIDE} along a side",
+            fix="use square=false" if size is None else "use a smaller size, or cut the picture first",
+        )

@@ -30,8 +30,14 @@ SIDE_LIMIT = {"jpeg": 65_500, "webp": 16_383}
 DESCRIPTION, USER_COMMENT = 0x010E, 0x9286
 ROWS = 256  # of a picture are rounded at a time
 JPEG_EXIF_LIMIT = 65_500  # one segment holds 64 KiB
-EXIF_NAMES = {"author": 0x013B, "artist": 0x013B, "copyright": 0x8298, "software": 0x0131, "description": DESCRIPTION,
-              "title": DESCRIPTION}  # where PNG's usual texts go in EXIF
+EXIF_NAMES = {
+    "author": 0x013B,
+    "artist": 0x013B,
+    "copyright": 0x8298,
+    "software": 0x0131,
+    "description": DESCRIPTION,
+    "title": DESCRIPTION,
+}  # where PNG's usual texts go in EXIF
 
 
 @dataclass
@@ -49,8 +55,14 @@ class Words:
     gps: bool = False
 
 
-def write_picture(values: NDArray[np.floating[Any]], path: Path, kind: str, words: Words, about: About | None = None,
-                  painted: list[NDArray[np.floating[Any]]] | None = None) -> list[str]:
+def write_picture(
+    values: NDArray[np.floating[Any]],
+    path: Path,
+    kind: str,
+    words: Words,
+    about: About | None = None,
+    painted: list[NDArray[np.floating[Any]]] | None = None,
+) -> list[str]:
     """Write `[h w 3]` in [0, 1] as png, jpeg or webp (lossless); the same input gives the same bytes.
 
     Metadata become PNG text chunks of the same names. In JPEG and WebP, `inlay` (the workflow) becomes EXIF
@@ -109,8 +121,13 @@ def write_picture(values: NDArray[np.floating[Any]], path: Path, kind: str, word
     return notes
 
 
-def _samples(values: NDArray[np.floating[Any]], kind: str, about: About, painted: list[NDArray[np.floating[Any]]],
-             notes: list[str]) -> Samples:
+def _samples(
+    values: NDArray[np.floating[Any]],
+    kind: str,
+    about: About,
+    painted: list[NDArray[np.floating[Any]]],
+    notes: list[str],
+) -> Samples:
     """`[h w c]` in the file's depth: grey, RGB, each with or without alpha."""
     deep = about.bits == 16 and kind == "png"
     if about.bits == 16 and not deep:
@@ -118,8 +135,8 @@ def _samples(values: NDArray[np.floating[Any]], kind: str, about: About, painted
     top = 65_535 if deep else 255
     samples = np.empty(values.shape, np.uint16 if deep else np.uint8)
     for row in range(0, len(values), ROWS):  # a large photo in float64 needs gigabytes
-        part = values[row: row + ROWS].astype(np.float64)
-        samples[row: row + ROWS] = np.round(np.clip(part, 0, 1) * top)
+        part = values[row : row + ROWS].astype(np.float64)
+        samples[row : row + ROWS] = np.round(np.clip(part, 0, 1) * top)
     own_grey = about.is_grey and (deep or model_of(about.colour.icc) == "GRAY") and kind != "webp"
     if own_grey and model_of(about.colour.icc) != "RGB" and (samples == samples[..., :1]).all():
         samples = samples[..., :1]
@@ -157,8 +174,16 @@ def _save_png(samples: Samples, path: Path, **told: Any) -> None:
         Pil.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples).save(path, format="PNG", **told)
 
 
-def _exif(exif: Pil.Exif, kind: str, texts: tuple[tuple[str, str], ...], about: About, words: Words,
-          options: dict[str, Any], left: list[str], notes: list[str]) -> bytes:
+def _exif(
+    exif: Pil.Exif,
+    kind: str,
+    texts: tuple[tuple[str, str], ...],
+    about: About,
+    words: Words,
+    options: dict[str, Any],
+    left: list[str],
+    notes: list[str],
+) -> bytes:
     """EXIF data of a JPEG or WebP: the source's, its texts where EXIF has a place for them, and this run's metadata."""
     if "inlay" in words.metadata and DESCRIPTION in exif:
         left.append("its EXIF description (the workflow stands there: png has room for both)")

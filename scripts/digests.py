@@ -20,8 +20,11 @@ SMALL = {
     "baret_edit": {"steps": 4, "iterations": 1},
     "baret_rigid": {"steps": 4, "iterations": 1},
     "null_text_edit": {"steps": 4, "iterations": 1},
-    "compare_editors": {"steps": 4, "start_layer": 1, "set": {"mutual.start_step": 1, "tune.iterations": 1,
-                                                              "null.iterations": 1, "sheet.times": False}},
+    "compare_editors": {
+        "steps": 4,
+        "start_layer": 1,
+        "set": {"mutual.start_step": 1, "tune.iterations": 1, "null.iterations": 1, "sheet.times": False},
+    },
     "paint_by_example": {"steps": 4},
     "subject_lora_inpaint": {"steps": 4},
     "subject_lora_train": {"epochs": 1, "batch_size": 200, "variations": 1},

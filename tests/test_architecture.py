@@ -10,10 +10,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("graph_runtime", "nodes", "training", "methods", "models", "pictures", "dollhouse", "workflows", "benchmarks",
-         "tests")
-SOURCES = [Path("__init__.py"), Path("__main__.py"),
-           *sorted(path.relative_to(ROOT) for room in ROOMS if room != "tests" for path in (ROOT / room).rglob("*.py"))]
+ROOMS = (
+    "graph_runtime",
+    "nodes",
+    "training",
+    "methods",
+    "models",
+    "pictures",
+    "dollhouse",
+    "workflows",
+    "benchmarks",
+    "tests",
+)
+SOURCES = [
+    Path("__init__.py"),
+    Path("__main__.py"),
+    *sorted(path.relative_to(ROOT) for room in ROOMS if room != "tests" for path in (ROOT / room).rglob("*.py")),
+]
 TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
 LONGEST = 400
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "node_helpers", "server", "execution"}
@@ -30,8 +43,23 @@ MAY_IMPORT = {
     "nodes": {"training", "methods", "models", "pictures", "core"},
     "front": {"nodes", "core"},
 }
-PURE = {"context", "digests", "errors", "events", "files", "kept_tensors", "memory", "models", "notices", "processors",
-        "quiet", "spec", "tensors", "values", "waiting"}
+PURE = {
+    "context",
+    "digests",
+    "errors",
+    "events",
+    "files",
+    "kept_tensors",
+    "memory",
+    "models",
+    "notices",
+    "processors",
+    "quiet",
+    "spec",
+    "tensors",
+    "values",
+    "waiting",
+}
 
 
 def room_of(name):
@@ -61,8 +89,12 @@ def resolved(path, statement):
 
 def imports(path, top_only=False):
     statements = tree(path).body if top_only else ast.walk(tree(path))
-    return [(name, statement) for statement in statements if isinstance(statement, (ast.Import, ast.ImportFrom))
-            for name in resolved(path, statement)]
+    return [
+        (name, statement)
+        for statement in statements
+        if isinstance(statement, (ast.Import, ast.ImportFrom))
+        for name in resolved(path, statement)
+    ]
 
 
 @pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
@@ -120,8 +152,11 @@ def test_only_the_adapters_name_the_host_or_a_web_framework(path):
         assert top not in HOST, f"{path}:{statement.lineno}: {name}"
         assert top not in WEB or "serve" in path.parts, f"{path}:{statement.lineno}: {name}"
     constants = {node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant)}
-    named = {text for text in constants if isinstance(text, str) and " " not in text
-             and text.split(".")[0] in ("comfy", "folder_paths")}
+    named = {
+        text
+        for text in constants
+        if isinstance(text, str) and " " not in text and text.split(".")[0] in ("comfy", "folder_paths")
+    }
     assert not named or path.parts[-2:] == ("comfy", "host.py"), f"{path} names {named}"
 
 
@@ -146,8 +181,9 @@ def test_importing_inlay_is_light():
 
 
 def test_node_files_import_no_diffusers():
-    done = run_python("import sys, inlay.nodes; inlay.nodes.load_pack(); "
-                      f"print([m for m in {sorted(HEAVY)!r} if m in sys.modules])")
+    done = run_python(
+        f"import sys, inlay.nodes; inlay.nodes.load_pack(); print([m for m in {sorted(HEAVY)!r} if m in sys.modules])"
+    )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
@@ -156,8 +192,11 @@ def test_every_package_is_named():
     import inlay
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    found = {".".join(("inlay", *path.parent.parts)) for path in SOURCES
-             if path.name == "__init__.py" and path.parts[0] not in ("benchmarks", "dollhouse", "workflows")}
+    found = {
+        ".".join(("inlay", *path.parent.parts))
+        for path in SOURCES
+        if path.name == "__init__.py" and path.parts[0] not in ("benchmarks", "dollhouse", "workflows")
+    }
     assert {"inlay", *(f"inlay.{room}" for room in inlay.ROOMS)} == found
     assert set(project["tool"]["setuptools"]["packages"]) == found | {"inlay.dollhouse", "inlay.workflows"}
     for path in SOURCES:

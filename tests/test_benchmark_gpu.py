@@ -21,8 +21,13 @@ def gpu(monkeypatch):
 
 
 def test_without_a_gpu_it_says_so_in_one_line(tmp_path):
-    done = subprocess.run([sys.executable, str(BENCHMARKS / "gpu.py"), "--out", str(tmp_path / "out")], text=True,
-                          capture_output=True, check=False, env={"CUDA_VISIBLE_DEVICES": "", "PATH": ""})
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "gpu.py"), "--out", str(tmp_path / "out")],
+        text=True,
+        capture_output=True,
+        check=False,
+        env={"CUDA_VISIBLE_DEVICES": "", "PATH": ""},
+    )
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "no CUDA device" in done.stderr
@@ -98,8 +103,9 @@ def test_its_own_way_on_a_simulated_card(gpu, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gpu_shapes, "SD15", gpu_shapes.TINY)
     compare = gpu_workflows.compare_all
     few = {"zero_shot_inpaint": ("auto", "bfloat16")}
-    monkeypatch.setattr(gpu_workflows, "compare_all", lambda device, out, left, names, steps: compare(
-        device, out, left, few, 2))
+    monkeypatch.setattr(
+        gpu_workflows, "compare_all", lambda device, out, left, names, steps: compare(device, out, left, few, 2)
+    )
     monkeypatch.setattr(gpu, "run_tests", lambda rehearse, seconds: {"passed": True, "summary": "3 passed"})
     with SimulatedGpu(name="Simulated H100") as card:
         assert gpu.main(["--out", str(tmp_path)]) == 0, capsys.readouterr().out
@@ -108,8 +114,10 @@ def test_its_own_way_on_a_simulated_card(gpu, tmp_path, monkeypatch, capsys):
     assert found["card"] == "Simulated H100"
     assert found["peak_tflops"] == pytest.approx(790, rel=0.01)
     assert len(found["jobs"]) == 6
-    assert all(row["seconds"] > 0 and row["floor"] > 0 and not row["note"].startswith(("failed", "not run"))
-               for row in found["jobs"])
+    assert all(
+        row["seconds"] > 0 and row["floor"] > 0 and not row["note"].startswith(("failed", "not run"))
+        for row in found["jobs"]
+    )
     by_name = {row["job"].split(",")[0]: row["evaluations"] for row in found["jobs"]}
     assert by_name["Paint by Example"] == 102
     assert by_name["TTIS"] == 50 + 50 + 250  # unconditional, the step itself, iterations

@@ -16,9 +16,26 @@ from safetensors.torch import save_file
 LEFT_OUT = re.compile(r"train\.|subject\.|caption\.|metric\.(lpips|fid|dino)|model\.")
 RUN_TIME = re.compile(r"NaN|infinite|diverges|^in (the )?picture")  # only values tell of these
 UNSIZED = {"report.table": {"image"}}  # its size hangs on the numbers in it
-SMALL = {"steps": 2, "size": 96, "count": 2, "batch": 2, "iterations": 1, "pixels": 6, "feather": 4, "multiple": 16,
-         "dilate": 2, "pad": 8, "travel_length": 2, "travel_repeat": 2, "start_layer": 3, "start_step": 2, "points": 9,
-         "longest": 4, "columns": 3, "digits": 20}
+SMALL = {
+    "steps": 2,
+    "size": 96,
+    "count": 2,
+    "batch": 2,
+    "iterations": 1,
+    "pixels": 6,
+    "feather": 4,
+    "multiple": 16,
+    "dilate": 2,
+    "pad": 8,
+    "travel_length": 2,
+    "travel_repeat": 2,
+    "start_layer": 3,
+    "start_step": 2,
+    "points": 9,
+    "longest": 4,
+    "columns": 3,
+    "digits": 20,
+}
 
 
 @pytest.fixture(scope="module")
@@ -26,22 +43,34 @@ def files(tmp_path_factory):
     """Pictures and masks of several sizes and modes, some of them useless."""
     root = tmp_path_factory.mktemp("files")
     draws = np.random.default_rng(0)
-    for name, mode, size in (("rgb", "RGB", (64, 48)), ("rgba", "RGBA", (64, 48)), ("grey", "L", (63, 40)),
-                             ("tiny", "RGB", (8, 8)), ("long", "RGB", (120, 16))):
+    for name, mode, size in (
+        ("rgb", "RGB", (64, 48)),
+        ("rgba", "RGBA", (64, 48)),
+        ("grey", "L", (63, 40)),
+        ("tiny", "RGB", (8, 8)),
+        ("long", "RGB", (120, 16)),
+    ):
         shape = (size[1], size[0], len(mode)) if mode != "L" else (size[1], size[0])
         Image.fromarray(draws.integers(0, 255, shape, dtype=np.uint8)).convert(mode).save(root / f"{name}.png")
     (root / "two").mkdir()
     for number in (1, 2):
         Image.open(root / "rgb.png").save(root / "two" / f"{number}.png")
-    for name, size, box in (("hole", (64, 48), (16, 8, 40, 32)), ("odd", (63, 40), (3, 3, 20, 21)),
-                            ("black", (64, 48), None), ("small", (8, 8), (2, 2, 6, 6))):
+    for name, size, box in (
+        ("hole", (64, 48), (16, 8, 40, 32)),
+        ("odd", (63, 40), (3, 3, 20, 21)),
+        ("black", (64, 48), None),
+        ("small", (8, 8), (2, 2, 6, 6)),
+    ):
         mask = Image.new("L", size)
         if box is not None:
             mask.paste(255, box)
         mask.save(root / f"{name}.png")
     Image.new("L", (64, 48), 255).save(root / "white.png")
-    for name, shape, kind in (("half", (1, 4, 6, 8), torch.float16), ("other", (2, 4, 5, 8), torch.float32),
-                              ("deep", (1, 8, 6, 8), torch.float64)):
+    for name, shape, kind in (
+        ("half", (1, 4, 6, 8), torch.float16),
+        ("other", (2, 4, 5, 8), torch.float32),
+        ("deep", (1, 8, 6, 8), torch.float64),
+    ):
         values = torch.from_numpy(draws.standard_normal(shape)).to(kind)
         steps = torch.from_numpy(draws.standard_normal((2, *shape))).to(kind)
         save_file({"latent": values, "z_T": values.clone(), "noises": steps}, str(root / f"{name}.safetensors"))
@@ -75,8 +104,7 @@ class Grower:
 
     def add(self, kind, params, inputs=None):
         name = "n_model" if kind == "model.stable_diffusion" else f"n{len(self.nodes)}"
-        self.nodes[name] = {"type": kind, "version": pack()[kind].version, "params": params,
-                            "inputs": inputs or {}}
+        self.nodes[name] = {"type": kind, "version": pack()[kind].version, "params": params, "inputs": inputs or {}}
         for output, port in pack()[kind].outputs.items():
             if output not in UNSIZED.get(kind, ()) and not params.get("times"):
                 self.given.setdefault(port.socket, []).append(f"{name}.{output}")
@@ -89,8 +117,11 @@ class Grower:
                 return False
             if there and (not socket.optional or self.random.random() < 0.35):
                 inputs[name] = self.random.choice(there[-6:])
-        self.add(kind, {setting.name: value for setting in settings_of(spec)
-                        if (value := self.value(setting)) is not None}, inputs)
+        self.add(
+            kind,
+            {setting.name: value for setting in settings_of(spec) if (value := self.value(setting)) is not None},
+            inputs,
+        )
         return True
 
     def value(self, setting):
@@ -116,8 +147,11 @@ class Grower:
         kinds = [kind for kind in pack() if not LEFT_OUT.match(kind) and not kind.endswith(".load")]
         for _ in range(size):
             self.grow(self.random.choice(kinds))
-        ends = [f"{name}.{output}" for name, entry in list(self.nodes.items())[-4:]
-                for output in pack()[entry["type"]].outputs]
+        ends = [
+            f"{name}.{output}"
+            for name, entry in list(self.nodes.items())[-4:]
+            for output in pack()[entry["type"]].outputs
+        ]
         return {"format": 1, "nodes": self.nodes, "outputs": {f"o{number}": link for number, link in enumerate(ends)}}
 
 

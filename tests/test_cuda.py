@@ -19,8 +19,10 @@ from simulated_gpu import SimulatedGpu, where
 from test_trainer import Line, rows_of
 
 FOLDER = Path(inlay.__file__).parent / "workflows"
-TRAININGS = {"train_exemplar": {"steps": 3, "batch_size": 2},
-             "subject_lora_train": {"epochs": 1, "batch_size": 200, "variations": 1, "size": 64}}
+TRAININGS = {
+    "train_exemplar": {"steps": 3, "batch_size": 2},
+    "subject_lora_train": {"epochs": 1, "batch_size": 200, "variations": 1, "size": 64},
+}
 SAMPLINGS = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem not in TRAININGS)
 
 
@@ -56,8 +58,11 @@ def gpu(request):
 
 def set_dtype(name, dtype):
     flow = json.loads((FOLDER / f"{name}.json").read_text())
-    return {f"{node}.dtype": dtype for node, value in flow["nodes"].items()
-            if value["type"] in ("model.stable_diffusion", "model.paint_by_example")}
+    return {
+        f"{node}.dtype": dtype
+        for node, value in flow["nodes"].items()
+        if value["type"] in ("model.stable_diffusion", "model.paint_by_example")
+    }
 
 
 @pytest.mark.slow
@@ -122,11 +127,13 @@ def test_fused_adamw_goes_on_after_a_stop(gpu, tmp_path):
     again.fit(line_loss, lambda now: None, print)
     assert again.step == 6
     assert {value.device for state in again.optimizer.state.values() for value in state.values()} == {
-        torch.device("cuda:0")}
+        torch.device("cuda:0")
+    }
 
 
 def test_a_batch_that_does_not_fit_is_split(gpu, tmp_path):
     """The allocation fails for real: 256 TiB are asked for."""
+
     def hungry(module, step, rows):
         if len(rows) > 2:
             torch.empty(2**46, device=module.fixed.device)
@@ -143,8 +150,12 @@ def test_a_batch_that_does_not_fit_is_split(gpu, tmp_path):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("name", ["baret_edit", "null_text_edit"])
 def test_inversions_reconstruct_in_half_as_in_float32(name, dtype, tmp_path):
-    found = {kind: inlay.run(name, out=tmp_path, device="cuda", cache=False, steps=20,
-                             set=set_dtype(name, kind))["reconstruction_psnr"] for kind in ("float32", dtype)}
+    found = {
+        kind: inlay.run(name, out=tmp_path, device="cuda", cache=False, steps=20, set=set_dtype(name, kind))[
+            "reconstruction_psnr"
+        ]
+        for kind in ("float32", dtype)
+    }
     assert found[dtype] > found["float32"] - (0.5 if dtype == "float16" else 1.0)
 
 

@@ -13,12 +13,20 @@ from PIL import Image
 FOLDER = Path(__file__).parents[1] / "workflows"
 SMALL_TRAINING = {"epochs": 1, "variations": 1, "size": 64, "batch_size": 200}
 #: What makes a workflow short; where nothing is said, two steps.
-SHORT = {"subject_lora_train": SMALL_TRAINING, "train_exemplar": {"steps": 1, "batch_size": 1, "variations": 1},
-         "baret_edit": {"steps": 4, "iterations": 1}, "baret_rigid": {"steps": 4, "iterations": 1},
-         "null_text_edit": {"steps": 4, "iterations": 1}, "compare_editors": {"steps": 5, "strength": 0.8}}
+SHORT = {
+    "subject_lora_train": SMALL_TRAINING,
+    "train_exemplar": {"steps": 1, "batch_size": 1, "variations": 1},
+    "baret_edit": {"steps": 4, "iterations": 1},
+    "baret_rigid": {"steps": 4, "iterations": 1},
+    "null_text_edit": {"steps": 4, "iterations": 1},
+    "compare_editors": {"steps": 5, "strength": 0.8},
+}
 #: Picture and mask of the workflows that paste back.
-PASTED = {"zero_shot_inpaint": ("room", "room-mask"), "paint_by_example": ("living-room", "living-room-mask"),
-          "subject_lora_inpaint": ("living-room", "living-room-mask")}
+PASTED = {
+    "zero_shot_inpaint": ("room", "room-mask"),
+    "paint_by_example": ("living-room", "living-room-mask"),
+    "subject_lora_inpaint": ("living-room", "living-room-mask"),
+}
 
 
 @pytest.mark.floor
@@ -27,8 +35,10 @@ def test_it_runs(tmp_path, name):
     result = inlay.run(name, out=tmp_path, cache=False, **SHORT.get(name, {"steps": 2}))
     assert result.paths or result["report"]
     if name in PASTED:
-        photo, mask = (np.asarray(Image.open(FOLDER / f"{stem}.png").convert(mode))
-                       for stem, mode in zip(PASTED[name], ("RGB", "L"), strict=True))
+        photo, mask = (
+            np.asarray(Image.open(FOLDER / f"{stem}.png").convert(mode))
+            for stem, mode in zip(PASTED[name], ("RGB", "L"), strict=True)
+        )
         with Image.open(result.paths[0]) as saved:
             picture = np.asarray(saved)
         assert np.array_equal(picture[mask <= 127], photo[mask <= 127])

@@ -41,8 +41,11 @@ def here(tmp_path, monkeypatch):
 @pytest.mark.parametrize("block", list(blocks("sh")))
 def test_shell_blocks(block, here, capsys):
     for line in block.splitlines():
-        words = [part for word in shlex.split(line, comments=True)
-                 for part in (sorted(glob.glob(word)) if "*" in word else [word])]  # as a shell does
+        words = [
+            part
+            for word in shlex.split(line, comments=True)
+            for part in (sorted(glob.glob(word)) if "*" in word else [word])
+        ]  # as a shell does
         if not words or words[0] != "inlay":
             continue
         status = main.main(words[1:])

@@ -24,13 +24,19 @@ SMALL = {
     "baret_edit": {"steps": 4, "size": 64, "iterations": 2},
     "baret_rigid": {"steps": 4, "size": 64, "iterations": 2},
     "null_text_edit": {"steps": 4, "size": 64, "iterations": 2},
-    "compare_editors": {"steps": 4, "size": 64, "settings": {"tune.iterations": 2, "null.iterations": 2,
-                                                             "mutual.start_step": 1}},
+    "compare_editors": {
+        "steps": 4,
+        "size": 64,
+        "settings": {"tune.iterations": 2, "null.iterations": 2, "mutual.start_step": 1},
+    },
 }
 TRAININGS = ("train_exemplar", "subject_lora_train")  # tests/training/test_train_devices.py, with sheets and resumed
 FAST = {("zero_shot_inpaint", "auto"), ("null_text_edit", "float16"), ("paint_by_example", "bfloat16")}
-EVERY = [pytest.param(name, dtype, marks=() if (name, dtype) in FAST else pytest.mark.slow)
-         for name in SMALL for dtype in ("auto", "float32", "float16", "bfloat16")]
+EVERY = [
+    pytest.param(name, dtype, marks=() if (name, dtype) in FAST else pytest.mark.slow)
+    for name in SMALL
+    for dtype in ("auto", "float32", "float16", "bfloat16")
+]
 
 
 def test_no_workflow_is_left_out():
@@ -53,10 +59,15 @@ def test_constraints_and_time_travel_wait_once_a_step(constraint):
     with SimulatedGpu() as gpu, torch.no_grad():
         stream = GaussianNoise((2, 4, 8, 8), 0).stream()
         z = stream.start().cuda()
-        found = denoise(lambda z, t, told: z.half().float() * 0.1,
-                        ddim(config, steps=6, travel_length=2, travel_repeat=2), z, stream, Guidance(),
-                        constraint=constraint(known, hole).begin(z),
-                        progress=lambda step, total, x0: marks.append(len(gpu.syncs)))
+        found = denoise(
+            lambda z, t, told: z.half().float() * 0.1,
+            ddim(config, steps=6, travel_length=2, travel_repeat=2),
+            z,
+            stream,
+            Guidance(),
+            constraint=constraint(known, hole).begin(z),
+            progress=lambda step, total, x0: marks.append(len(gpu.syncs)),
+        )
         assert not gpu.mixes
         assert torch.equal(found[..., :4].cpu(), known.expand(2, -1, -1, -1)[..., :4])
     assert len(marks) > 6
@@ -71,8 +82,14 @@ def test_a_solver_waits_once_a_step(kind):
     with SimulatedGpu() as gpu, torch.no_grad():
         schedule = solver(config, kind=kind, steps=6)
         stream = GaussianNoise((1, 4, 8, 8), 0).stream()
-        found = denoise(lambda z, t, told: z.half().float() * 0.1, schedule, schedule.started(stream.start().cuda()),
-                        stream, Guidance(), progress=lambda step, total, x0: marks.append(len(gpu.syncs)))
+        found = denoise(
+            lambda z, t, told: z.half().float() * 0.1,
+            schedule,
+            schedule.started(stream.start().cuda()),
+            stream,
+            Guidance(),
+            progress=lambda step, total, x0: marks.append(len(gpu.syncs)),
+        )
         assert found.is_cuda
     assert not gpu.mixes
     assert max(after - before for before, after in pairwise(marks)) <= (7 if kind == "unipc" else 1), where(gpu.syncs)

@@ -140,16 +140,35 @@ def test_a_training_workflow_in_two_processes_writes_one_model(tmp_path):
     import subprocess
     import sys
 
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "inlay",
-               "run", "train_exemplar", "--out", str(tmp_path), "--steps", "2", "--batch_size", "2", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False,
-                          env=os.environ | {"OMP_NUM_THREADS": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        "-m",
+        "inlay",
+        "run",
+        "train_exemplar",
+        "--out",
+        str(tmp_path),
+        "--steps",
+        "2",
+        "--batch_size",
+        "2",
+        "--quiet",
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     folders = list(tmp_path.glob("paint-by-example-*"))
     assert len(folders) == 1
     alone = inlay.run("train_exemplar", out=tmp_path / "alone", steps=2, batch_size=2)
-    one, two = (next(root.glob("paint-by-example-*/model/unet/*.safetensors"))
-                for root in (tmp_path, tmp_path / "alone"))
+    one, two = (
+        next(root.glob("paint-by-example-*/model/unet/*.safetensors")) for root in (tmp_path, tmp_path / "alone")
+    )
     assert "steps" in alone["report"]
     assert one.stat().st_size == two.stat().st_size
 
@@ -181,8 +200,10 @@ def test_baret_lays_the_dog_down_where_it_stood_and_keeps_the_room(tmp_path):
     assert result["reconstruction_psnr"] > 28
     assert result.timings["tune"] > result.timings["sample"]
     again = inlay.run("baret_edit", out=tmp_path, start=0.7)  # the inversion is made once
-    assert not any(isinstance(event, NodeFinished) and event.node in ("tune", "invert") and not event.cached
-                   for event in again.events)
+    assert not any(
+        isinstance(event, NodeFinished) and event.node in ("tune", "invert") and not event.cached
+        for event in again.events
+    )
     assert _saved(again).shape == picture.shape
 
 
@@ -246,6 +267,14 @@ def test_what_the_detector_found_can_be_looked_at_before_training_begins(tmp_pat
         if isinstance(event, NodeProgress) and event.node == "train":
             seen.append([path.name for path in tmp_path.glob("photos_*.png")])
 
-    inlay.run("subject_lora_train", epochs=1, variations=1, size=64, batch_size=200, out=tmp_path, listeners=[listen],
-              **{"set": {"train.sample_every": 0}})
+    inlay.run(
+        "subject_lora_train",
+        epochs=1,
+        variations=1,
+        size=64,
+        batch_size=200,
+        out=tmp_path,
+        listeners=[listen],
+        **{"set": {"train.sample_every": 0}},
+    )
     assert seen[0] == ["photos_00001.png"]

@@ -72,8 +72,9 @@ def make_example(picture: Tensor, box: Box, how: Recipes, generator: torch.Gener
     if cut.shape[1:] != (how.size, how.size):
         cut = F.interpolate(cut[None], (how.size, how.size), mode="bicubic", antialias=True)[0].clamp(0, 1)
     across, down = how.size / (right - left), how.size / (bottom - top)
-    inner = _inside(((box[0] - left) * across, (box[1] - top) * down, (box[2] - left) * across,
-                     (box[3] - top) * down), how.size)
+    inner = _inside(
+        ((box[0] - left) * across, (box[1] - top) * down, (box[2] - left) * across, (box[3] - top) * down), how.size
+    )
     hole = brush(inner, (how.size, how.size), generator, arbitrary=how.arbitrary, amount=how.extend)
     exemplar = cut_reference(planes, box, how.exemplar_size, how.augment, generator)
     return Example(cut, 1 - hole[None], exemplar)
@@ -135,9 +136,13 @@ def collate(examples: Sequence[Example], generators: Sequence[torch.Generator], 
     """Examples joined; each posterior's noise comes from its example's generator."""
     keep = torch.stack([example.keep for example in examples])
     exemplar = torch.stack([example.exemplar for example in examples])
-    return Made(torch.stack([example.picture for example in examples]), keep, F.interpolate(keep, with_.latent[1:]),
-                (exemplar - with_.mean) / with_.std,
-                torch.stack([torch.randn((2, *with_.latent), generator=generator) for generator in generators]))
+    return Made(
+        torch.stack([example.picture for example in examples]),
+        keep,
+        F.interpolate(keep, with_.latent[1:]),
+        (exemplar - with_.mean) / with_.std,
+        torch.stack([torch.randn((2, *with_.latent), generator=generator) for generator in generators]),
+    )
 
 
 @torch.no_grad()
@@ -171,8 +176,12 @@ class Source:
         self.photos, self.how, self.encoders, self.seed = photos, how, encoders, seed
         self.pairs = photos.pairs()
         if not self.pairs:
-            raise BadInput("photos", found="no box in any picture", expected="at least one box to learn from",
-                           fix="give subject.photos a boxes file, masks or a detector")
+            raise BadInput(
+                "photos",
+                found="no box in any picture",
+                expected="at least one box to learn from",
+                fix="give subject.photos a boxes file, masks or a detector",
+            )
         self.kept: Batch | None = None
         self.variations = variations
 
@@ -214,7 +223,7 @@ class Source:
         parts = [_kept(file, count) for file, count in zip(files, counts, strict=True)]
         for number, (start, file, count) in enumerate(zip(starts, files, counts, strict=True)):
             if number % workers.count == workers.rank and parts[number] is None:
-                batches = self._encoded(places[start:start + count], workers)
+                batches = self._encoded(places[start : start + count], workers)
                 whole = Batch(*(torch.cat(values).cpu() for values in zip(*batches, strict=True)))
                 require_finite(whole, self.encoders)
                 write_tensors(whole._asdict(), file)
@@ -227,29 +236,41 @@ class Source:
                     other.unlink(missing_ok=True)
         found = [part for part in parts if part is not None]
         if len(found) < len(files):
-            raise TrainingFailed(None, found=f"encoded examples in {folder} that changed during the run",
-                                 expected="the folder for this training alone", fix="run again")
+            raise TrainingFailed(
+                None,
+                found=f"encoded examples in {folder} that changed during the run",
+                expected="the folder for this training alone",
+                fix="run again",
+            )
         self.kept = Batch(*(torch.cat(values).to(self.encoders.dtype) for values in zip(*found, strict=True)))
 
     def _encoded(self, places: Sequence[Place], workers: Workers) -> list[Batch]:
         """Examples, encoded a few at a time while threads make the next."""
-        chunks = [tuple(places[at:at + CHUNK]) for at in range(0, len(places), CHUNK)]
-        ahead: Ahead[tuple[Place, ...]] = Ahead(lambda chunk: collate(*self.examples(chunk), self.encoders),
-                                                workers.device, workers.count)
+        chunks = [tuple(places[at : at + CHUNK]) for at in range(0, len(places), CHUNK)]
+        ahead: Ahead[tuple[Place, ...]] = Ahead(
+            lambda chunk: collate(*self.examples(chunk), self.encoders), workers.device, workers.count
+        )
         with ahead:
-            return [encode(ahead.take(chunk, chunks[number + 1:]), self.encoders)
-                    for number, chunk in enumerate(chunks)]
+            return [
+                encode(ahead.take(chunk, chunks[number + 1 :]), self.encoders) for number, chunk in enumerate(chunks)
+            ]
 
 
 def require_finite(batch: Batch, with_: Encoders) -> None:
     """Raise TrainingFailed, naming the model at fault, where an example did not survive its encoding."""
-    for port, node, value in (("vae", "the VAE", torch.cat([batch.latent, batch.masked])),
-                              ("exemplar_encoder", "the exemplar encoder", batch.token)):
+    for port, node, value in (
+        ("vae", "the VAE", torch.cat([batch.latent, batch.masked])),
+        ("exemplar_encoder", "the exemplar encoder", batch.token),
+    ):
         if not torch.isfinite(value).all():
             kind = str(next(with_.vae.parameters()).dtype if port == "vae" else with_.dtype).removeprefix("torch.")
-            raise TrainingFailed(port, found=f"NaN or infinity from {node}, which computes in {kind}",
-                                 expected="finite numbers", fix="set dtype to float32 in its model node"
-                                 + ("; if it is so already, its weights are damaged" if kind == "float32" else ""))
+            raise TrainingFailed(
+                port,
+                found=f"NaN or infinity from {node}, which computes in {kind}",
+                expected="finite numbers",
+                fix="set dtype to float32 in its model node"
+                + ("; if it is so already, its weights are damaged" if kind == "float32" else ""),
+            )
 
 
 def _kept(file: Path, count: int) -> Batch | None:
@@ -265,5 +286,3 @@ def _kept(file: Path, count: int) -> Batch | None:
     fits = batch.masked.shape == latent and batch.keep.shape == (count, 1, *latent[2:])
     fits = fits and latent[0] == len(batch.token) == count
     return batch if fits and all(torch.isfinite(part).all() for part in batch) else None
-
-

@@ -70,8 +70,19 @@ class Settings:
 
     def recipe(self) -> Recipe:
         """What the trainer needs of them."""
-        return Recipe(self.steps, self.batch_size, self.learning_rate, self.weight_decay, self.warmup, self.decay,
-                      self.ema, self.seed, self.micro_batch, self.precision, save_every=self.save_every)
+        return Recipe(
+            self.steps,
+            self.batch_size,
+            self.learning_rate,
+            self.weight_decay,
+            self.warmup,
+            self.decay,
+            self.ema,
+            self.seed,
+            self.micro_batch,
+            self.precision,
+            save_every=self.save_every,
+        )
 
     def examples(self, side: int, exemplar_size: int) -> Recipes:
         """How examples are made."""
@@ -100,8 +111,11 @@ def train_exemplar(parts: Parts, settings: Settings, ctx: Context) -> tuple[Any,
             how = settings.examples(side, parts.encoder.image_size)
             source = Source(parts.photos, how, encoders, settings.seed, settings.variations)
             if settings.variations and trainer.step < settings.steps:
-                source.keep(run.folder / "examples", workers,
-                            lambda done, total: ctx.progress(done, total, note="encoding examples"))
+                source.keep(
+                    run.folder / "examples",
+                    workers,
+                    lambda done, total: ctx.progress(done, total, note="encoding examples"),
+                )
             draw = Sheets(source, model, trainer, parts, vae, run) if settings.sample_every else None
             _fit(parts, settings, ctx, run, trainer, source, draw)
         found = finish(run, trainer, model, parts, settings.half)
@@ -111,8 +125,13 @@ def train_exemplar(parts: Parts, settings: Settings, ctx: Context) -> tuple[Any,
 
 
 def _fit(parts: Parts, settings: Settings, ctx: Context, run: Run, trainer: Trainer, source: Source, draw: Any) -> None:
-    objective = Objective(alphas_cumprod(parts.scheduler.config), check_prediction_type(
-        parts.scheduler.prediction_type), settings.condition_dropout, settings.seed, settings.snr_limit)
+    objective = Objective(
+        alphas_cumprod(parts.scheduler.config),
+        check_prediction_type(parts.scheduler.prediction_type),
+        settings.condition_dropout,
+        settings.seed,
+        settings.snr_limit,
+    )
     main = trainer.workers.main
 
     def on_step(now: Progress) -> None:
@@ -124,8 +143,13 @@ def _fit(parts: Parts, settings: Settings, ctx: Context, run: Run, trainer: Trai
     fit(trainer, objective, source, on_step, ctx.warn)
 
 
-def fit(trainer: Trainer, objective: Objective, source: Source, on_step: Callable[[Progress], None],
-        warn: Callable[[str], None]) -> None:
+def fit(
+    trainer: Trainer,
+    objective: Objective,
+    source: Source,
+    on_step: Callable[[Progress], None],
+    warn: Callable[[str], None],
+) -> None:
     """Train, while threads make what the next steps need.
 
     Raises:
@@ -168,34 +192,51 @@ def require_parts(parts: Parts) -> None:
     """Raise BadInput unless the parts fit together."""
     require_models(parts)
     if not hasattr(parts.photos, "pairs"):
-        raise BadInput("photos", found=describe(parts.photos), expected="pictures with boxes",
-                       fix="wire the photos output of subject.photos")
+        raise BadInput(
+            "photos",
+            found=describe(parts.photos),
+            expected="pictures with boxes",
+            fix="wire the photos output of subject.photos",
+        )
 
 
 def require_models(parts: Parts) -> None:
     """Raise BadInput unless the models fit together, whatever the photos."""
     require_denoiser(parts.denoiser)
     if not has_fact(parts.encoder, "image_size"):
-        raise BadInput("exemplar_encoder", found=describe(parts.encoder),
-                       expected="the description of an exemplar encoder",
-                       fix="wire the output of model.paint_by_example, or of model.exemplar_encoder for a new one")
+        raise BadInput(
+            "exemplar_encoder",
+            found=describe(parts.encoder),
+            expected="the description of an exemplar encoder",
+            fix="wire the output of model.paint_by_example, or of model.exemplar_encoder for a new one",
+        )
     channels, latent = parts.denoiser.in_channels, parts.denoiser.latent_channels
     if channels not in (latent, 2 * latent + 1) or parts.vae.latent_channels != latent:
-        raise BadInput("denoiser", found=f"a UNet of {channels} input channels with a VAE of "
-                       f"{parts.vae.latent_channels}", expected=f"{latent} or {2 * latent + 1} input channels",
-                       fix="begin from a plain Stable Diffusion 1.x or a Paint-by-Example model")
+        raise BadInput(
+            "denoiser",
+            found=f"a UNet of {channels} input channels with a VAE of {parts.vae.latent_channels}",
+            expected=f"{latent} or {2 * latent + 1} input channels",
+            fix="begin from a plain Stable Diffusion 1.x or a Paint-by-Example model",
+        )
     if parts.encoder.width != parts.denoiser.cross_attention_dim:
-        raise BadInput("exemplar_encoder", found=f"tokens of width {parts.encoder.width}",
-                       expected=f"{parts.denoiser.cross_attention_dim}, as the {parts.denoiser.label} listens to",
-                       fix=f"set width to {parts.denoiser.cross_attention_dim} in model.exemplar_encoder")
+        raise BadInput(
+            "exemplar_encoder",
+            found=f"tokens of width {parts.encoder.width}",
+            expected=f"{parts.denoiser.cross_attention_dim}, as the {parts.denoiser.label} listens to",
+            fix=f"set width to {parts.denoiser.cross_attention_dim} in model.exemplar_encoder",
+        )
 
 
 def side_of(parts: Parts, settings: Any) -> int:
     """Side of the cut-outs in pixels, which the VAE can encode."""
     side = settings.size or int((parts.denoiser.sample_size or 64) * parts.vae.factor)
     if side % parts.vae.factor:
-        raise BadInput("size", found=f"{side} pixels", expected=f"a multiple of {parts.vae.factor}, as the "
-                       f"{parts.vae.label} needs", fix=f"use {side // parts.vae.factor * parts.vae.factor}")
+        raise BadInput(
+            "size",
+            found=f"{side} pixels",
+            expected=f"a multiple of {parts.vae.factor}, as the {parts.vae.label} needs",
+            fix=f"use {side // parts.vae.factor * parts.vae.factor}",
+        )
     return side
 
 
@@ -213,8 +254,9 @@ def _model(parts: Parts, settings: Settings, side: int, workers: Workers) -> Exe
     """UNet and encoder in training precision, nobody else's: leased modules must not change."""
     master = torch.float64 if parts.denoiser.dtype == "float64" else torch.float32
     name = "float64" if master == torch.float64 else "float32"
-    unet, encoder = (dataclasses.replace(part, dtype=name).load(str(workers.device))
-                     for part in (parts.denoiser, parts.encoder))
+    unet, encoder = (
+        dataclasses.replace(part, dtype=name).load(str(workers.device)) for part in (parts.denoiser, parts.encoder)
+    )
     if parts.denoiser.in_channels == parts.denoiser.latent_channels:
         widen(unet, parts.denoiser.latent_channels + 1)
     plain = workers.device.type == "cpu" and (side // parts.vae.factor) ** 2 <= SMALL
@@ -229,5 +271,15 @@ def encoders_of(vae: Any, parts: Parts, encoder: Any, workers: Workers, precisio
     casting = half if half == torch.bfloat16 else None
     mean, std = (torch.tensor(values)[:, None, None] for values in (parts.encoder.mean, parts.encoder.std))
     cells = side // parts.vae.factor
-    return Encoders(vae, parts.vae.scaling_factor, parts.vae.shift_factor, encoder.token, mean, std, workers.device,
-                    (parts.vae.latent_channels, cells, cells), next(encoder.parameters()).dtype, casting)
+    return Encoders(
+        vae,
+        parts.vae.scaling_factor,
+        parts.vae.shift_factor,
+        encoder.token,
+        mean,
+        std,
+        workers.device,
+        (parts.vae.latent_channels, cells, cells),
+        next(encoder.parameters()).dtype,
+        casting,
+    )

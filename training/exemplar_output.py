@@ -50,8 +50,12 @@ class Run(NamedTuple):
         root = ctx.out.resolve()
         folder = (root / f"{prefix}-{key[:8]}").resolve()
         if not safe_prefix(prefix) or not folder.is_relative_to(root):
-            raise BadInput("prefix", found=repr(prefix), expected="a name below the output folder",
-                           fix="use a plain name such as 'paint-by-example'")
+            raise BadInput(
+                "prefix",
+                found=repr(prefix),
+                expected="a name below the output folder",
+                fix="use a plain name such as 'paint-by-example'",
+            )
         if workers.main:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -60,8 +64,12 @@ class Run(NamedTuple):
                 if not resume and (folder / CHECKPOINT).exists():
                     os.replace(folder / CHECKPOINT, folder / f"checkpoint-{time.time_ns()}.safetensors")
             except OSError as error:
-                raise BadInput("prefix", found=f"{folder}: {error.strerror or error}", expected="a folder to write to",
-                               fix="use another --out") from error
+                raise BadInput(
+                    "prefix",
+                    found=f"{folder}: {error.strerror or error}",
+                    expected="a folder to write to",
+                    fix="use another --out",
+                ) from error
         workers.wait()
         return cls(folder, key)
 
@@ -72,9 +80,11 @@ def _name_others(folder: Path, ctx: Context) -> None:
     names = (path.parent.name for path in folder.parent.glob(f"*/{CHECKPOINT}"))
     others = sorted(name for name in names if pattern.fullmatch(name))
     if others:
-        ctx.warn(f"a new training begins in {folder.name}: {', '.join(others[:3])}"
-                 f"{' …' * (len(others) > 3)} used other photos, models or settings, and is kept; "
-                 "to continue that one, restore its settings")
+        ctx.warn(
+            f"a new training begins in {folder.name}: {', '.join(others[:3])}"
+            f"{' …' * (len(others) > 3)} used other photos, models or settings, and is kept; "
+            "to continue that one, restore its settings"
+        )
 
 
 class Sheets:
@@ -134,11 +144,13 @@ class Sheets:
         cut = []
         for example, found in zip(self._examples, painted, strict=True):
             rows, columns = (torch.nonzero((example.keep[0] < 0.5).any(axis)).flatten() for axis in (1, 0))
-            part = found[int(rows[0]):int(rows[-1]) + 1, int(columns[0]):int(columns[-1]) + 1].permute(2, 0, 1)
+            part = found[int(rows[0]) : int(rows[-1]) + 1, int(columns[0]) : int(columns[-1]) + 1].permute(2, 0, 1)
             cut.append(F.interpolate(part[None], (side, side), mode="bicubic", antialias=True)[0].clamp(0, 1))
         exemplars = torch.stack([example.exemplar for example in self._examples])
-        seen, wanted = (with_.clip(((values - with_.mean) / with_.std).to(with_.device)).flatten(1)
-                        for values in (torch.stack(cut), exemplars))
+        seen, wanted = (
+            with_.clip(((values - with_.mean) / with_.std).to(with_.device)).flatten(1)
+            for values in (torch.stack(cut), exemplars)
+        )
         return float(F.cosine_similarity(seen, wanted, dim=-1).mean())
 
 
@@ -149,8 +161,12 @@ def _keep_sheet(picture: Image.Image, path: Path) -> None:
         picture.save(beside, "PNG")
         os.replace(beside, path)
     except OSError as error:
-        raise TrainingFailed(None, found=f"{path.name} could not be written: {error.strerror or error}",
-                             expected="room for it on the disk", fix="make room, then run again") from error
+        raise TrainingFailed(
+            None,
+            found=f"{path.name} could not be written: {error.strerror or error}",
+            expected="room for it on the disk",
+            fix="make room, then run again",
+        ) from error
 
 
 def finish(run: Run, trainer: Trainer, model: ExemplarDenoiser, parts: Any, half: bool) -> tuple[Any, Any, str]:
@@ -164,9 +180,11 @@ def finish(run: Run, trainer: Trainer, model: ExemplarDenoiser, parts: Any, half
             _write_model(folder, model, parts, half)
     trainer.workers.wait()
     origin = ModelFolder(folder, f"{run.folder.name}/model")
-    report = (f"# {run.folder.name}\n\n| | |\n|---|---|\n| steps | {trainer.step} |\n| loss, running mean | "
-              f"{trainer.mean:.5f} |\n| parameters trained | {sum(v.numel() for v in trainer.values.values()):,} |\n"
-              f"| model | {folder} |\n")
+    report = (
+        f"# {run.folder.name}\n\n| | |\n|---|---|\n| steps | {trainer.step} |\n| loss, running mean | "
+        f"{trainer.mean:.5f} |\n| parameters trained | {sum(v.numel() for v in trainer.values.values()):,} |\n"
+        f"| model | {folder} |\n"
+    )
     return DenoiserPart.describe(origin), ExemplarEncoderPart.describe(origin), report
 
 
@@ -189,15 +207,19 @@ def _write_model(folder: Path, model: ExemplarDenoiser, parts: Any, half: bool) 
         for name in ("unet", "vae"):
             _forget_place(beside / name / "config.json")
         (beside / "scheduler").mkdir()
-        texts = {"scheduler/scheduler_config.json": dict(parts.scheduler.config),
-                 "feature_extractor/preprocessor_config.json": _preprocessor(parts.encoder),
-                 "model_index.json": {"_class_name": "PaintByExamplePipeline",
-                                      "unet": ["diffusers", "UNet2DConditionModel"],
-                                      "vae": ["diffusers", "AutoencoderKL"],
-                                      "scheduler": ["diffusers", str(parts.scheduler.config.get("_class_name"))],
-                                      "image_encoder": ["paint_by_example", "PaintByExampleImageEncoder"],
-                                      "feature_extractor": ["transformers", "CLIPImageProcessor"],
-                                      "safety_checker": [None, None]}}
+        texts = {
+            "scheduler/scheduler_config.json": dict(parts.scheduler.config),
+            "feature_extractor/preprocessor_config.json": _preprocessor(parts.encoder),
+            "model_index.json": {
+                "_class_name": "PaintByExamplePipeline",
+                "unet": ["diffusers", "UNet2DConditionModel"],
+                "vae": ["diffusers", "AutoencoderKL"],
+                "scheduler": ["diffusers", str(parts.scheduler.config.get("_class_name"))],
+                "image_encoder": ["paint_by_example", "PaintByExampleImageEncoder"],
+                "feature_extractor": ["transformers", "CLIPImageProcessor"],
+                "safety_checker": [None, None],
+            },
+        }
         for name, value in texts.items():
             path = beside / name
             path.parent.mkdir(exist_ok=True)
@@ -207,9 +229,12 @@ def _write_model(folder: Path, model: ExemplarDenoiser, parts: Any, half: bool) 
             os.rename(folder, old)
         os.rename(beside, folder)
     except OSError as error:
-        raise TrainingFailed(None, found=f"the model could not be written: {error.strerror or error}",
-                             expected="room for it on the disk",
-                             fix="make room, then run again: the checkpoint is whole") from error
+        raise TrainingFailed(
+            None,
+            found=f"the model could not be written: {error.strerror or error}",
+            expected="room for it on the disk",
+            fix="make room, then run again: the checkpoint is whole",
+        ) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
@@ -228,18 +253,32 @@ def _cast(module: Any, kind: torch.dtype) -> Any:
     cast = deepcopy(module).cpu().to(kind)
     for name, value in cast.state_dict().items():
         if not torch.isfinite(value).all():
-            raise TrainingFailed("half", found=f"{name}, which does not fit {kind}", expected="finite weights",
-                                 fix="set half to false, then run again: training is done and not repeated")
+            raise TrainingFailed(
+                "half",
+                found=f"{name}, which does not fit {kind}",
+                expected="finite weights",
+                fix="set half to false, then run again: training is done and not repeated",
+            )
     return cast
 
 
 def _preprocessor(encoder: Any) -> dict[str, Any]:
     """What transformers' CLIPImageProcessor is told."""
     side = encoder.image_size
-    return {"image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": side},
-            "resample": 3, "do_center_crop": True, "crop_size": {"height": side, "width": side}, "do_rescale": True,
-            "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": list(encoder.mean),
-            "image_std": list(encoder.std), "do_convert_rgb": True}
+    return {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": side},
+        "resample": 3,
+        "do_center_crop": True,
+        "crop_size": {"height": side, "width": side},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(encoder.mean),
+        "image_std": list(encoder.std),
+        "do_convert_rgb": True,
+    }
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:

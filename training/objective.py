@@ -49,8 +49,11 @@ class ExemplarDenoiser(nn.Module):
         for name, _ in self.named_parameters():
             if name.startswith("encoder.model.") or name in inert:
                 continue
-            if one_token and any(part in name for part in (".attn2.to_q.", ".attn2.to_k.", ".norm2.")) \
-                    and ".transformer_blocks." in name:
+            if (
+                one_token
+                and any(part in name for part in (".attn2.to_q.", ".attn2.to_k.", ".norm2."))
+                and ".transformer_blocks." in name
+            ):
                 continue
             names.append(name)
         return names
@@ -73,7 +76,7 @@ def widen(unet: Any, extra: int = EXTRA) -> None:
     assert new.bias is not None
     with torch.no_grad():
         new.weight.zero_()
-        new.weight[:, :old.in_channels] = old.weight
+        new.weight[:, : old.in_channels] = old.weight
         new.bias.copy_(old.bias)
     unet.conv_in = new
     unet.register_to_config(in_channels=old.in_channels + extra)
@@ -161,10 +164,11 @@ class Objective:
         (latent, masked, keep, token), (times, dropped, noise, a) = to_device(batch, device), to_device(drawn, device)
         a = a[:, None, None, None]
         noisy = a.sqrt() * latent + (1 - a).sqrt() * noise
-        wanted = {"epsilon": noise, "sample": latent,
-                  "v_prediction": a.sqrt() * noise - (1 - a).sqrt() * latent}[self.prediction]
+        wanted = {"epsilon": noise, "sample": latent, "v_prediction": a.sqrt() * noise - (1 - a).sqrt() * latent}[
+            self.prediction
+        ]
         guess = module(torch.cat([noisy, masked, keep], dim=1), times, token, dropped)
-        error = (guess[:, :latent.shape[1]].float() - wanted).square().flatten(1).mean(dim=1)
+        error = (guess[:, : latent.shape[1]].float() - wanted).square().flatten(1).mean(dim=1)
         if self.snr_limit:
             snr = (a / (1 - a)).flatten().clamp(min=1e-6)  # that of pure noise is 0; its weight is 1
             error = error * snr.clamp(max=self.snr_limit) / snr

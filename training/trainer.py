@@ -106,8 +106,11 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, about: Mapping[str,
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, str(beside),
-                  None if about is None else {"inlay": json.dumps(about)})
+        save_file(
+            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+            str(beside),
+            None if about is None else {"inlay": json.dumps(about)},
+        )
         share(beside)
         with open(beside, "rb+") as file:
             os.fsync(file.fileno())
@@ -115,11 +118,13 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, about: Mapping[str,
     except Exception as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         kept = path.with_name(CHECKPOINT).is_file()
-        raise TrainingFailed(None, found=f"{path} could not be written: {why}",
-                             expected="room for it on the disk, and nothing else of that name",
-                             fix=f"make room in {path.parent}, then run again" + (
-                                 ": training goes on from the checkpoint before, which is whole" if kept else "")
-                             ) from error
+        raise TrainingFailed(
+            None,
+            found=f"{path} could not be written: {why}",
+            expected="room for it on the disk, and nothing else of that name",
+            fix=f"make room in {path.parent}, then run again"
+            + (": training goes on from the checkpoint before, which is whole" if kept else ""),
+        ) from error
     finally:
         beside.unlink(missing_ok=True)
 
@@ -139,16 +144,20 @@ class Trainer:
     def __init__(self, folder: Path, key: str, module: nn.Module, names: list[str], recipe: Recipe, workers: Workers):
         self.folder, self.key, self.recipe, self.workers = folder, key, recipe, workers
         if recipe.batch_size % workers.count:
-            raise BadInput("batch_size", found=f"{recipe.batch_size} pictures a step for {workers.count} processes",
-                           expected="a multiple of the number of processes",
-                           fix=f"use {math.ceil(recipe.batch_size / workers.count) * workers.count}")
+            raise BadInput(
+                "batch_size",
+                found=f"{recipe.batch_size} pictures a step for {workers.count} processes",
+                expected="a multiple of the number of processes",
+                fix=f"use {math.ceil(recipe.batch_size / workers.count) * workers.count}",
+            )
         wanted = set(names)
         for name, value in module.named_parameters():
             value.requires_grad_(name in wanted)
         self.values: dict[str, Tensor] = {n: p for n, p in module.named_parameters() if n in wanted}
         self.average = {name: value.detach().clone() for name, value in self.values.items()} if recipe.ema else {}
-        self.optimizer = torch.optim.AdamW(list(self.values.values()), lr=recipe.learning_rate,
-                                           weight_decay=recipe.weight_decay, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            list(self.values.values()), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
         self.module = module
         self.step = 0
         self.mean = 0.0
@@ -176,8 +185,12 @@ class Trainer:
         except ModelError as error:
             raise _unusable(error.found) from error
         if about.get("key") != self.key:
-            raise ModelError("prefix", found=f"a checkpoint of another training in {self.folder}",
-                             expected="one of this training", fix="use another prefix, or set resume to false")
+            raise ModelError(
+                "prefix",
+                found=f"a checkpoint of another training in {self.folder}",
+                expected="one of this training",
+                fix="use another prefix, or set resume to false",
+            )
         try:
             with safe_open(str(path), framework="pt") as file, torch.no_grad():
                 step, mean, updates = int(about["step"]), float(about["mean"]), float(about["updates"])
@@ -190,7 +203,8 @@ class Trainer:
                     self.optimizer.state[value] = {
                         "step": torch.tensor(updates, device=value.device),  # the fused update counts on the device
                         "exp_avg": _like(value, file.get_tensor(f"first.{name}")),
-                        "exp_avg_sq": _like(value, file.get_tensor(f"second.{name}"))}
+                        "exp_avg_sq": _like(value, file.get_tensor(f"second.{name}")),
+                    }
             self.step, self.mean = step, mean
             if self._scaler is not None:
                 self._scaler.load_state_dict(about["scaler"])
@@ -206,8 +220,11 @@ class Trainer:
         updates = float(self.optimizer.state[next(iter(self.values.values()))]["step"])  # all were updated together
         for name, value in self.values.items():
             state = self.optimizer.state[value]
-            tensors |= {f"value.{name}": value, f"first.{name}": state["exp_avg"],
-                        f"second.{name}": state["exp_avg_sq"]}
+            tensors |= {
+                f"value.{name}": value,
+                f"first.{name}": state["exp_avg"],
+                f"second.{name}": state["exp_avg_sq"],
+            }
             if self.average:
                 tensors[f"average.{name}"] = self.average[name]
         about: dict[str, Any] = {"key": self.key, "step": self.step, "mean": self.mean, "updates": updates}
@@ -260,10 +277,14 @@ class Trainer:
             except Exception as error:
                 if not is_out_of_memory(error) or self.micro == 1 or self.workers.count > 1:
                     if is_out_of_memory(error):
-                        raise TrainingFailed("batch_size", found="one picture alone does not fit into memory"
-                                             if self.micro == 1 else "a batch that does not fit into memory",
-                                             expected="room for it", fix="set checkpointing to true, use a smaller "
-                                             "size or micro_batch") from error
+                        raise TrainingFailed(
+                            "batch_size",
+                            found="one picture alone does not fit into memory"
+                            if self.micro == 1
+                            else "a batch that does not fit into memory",
+                            expected="room for it",
+                            fix="set checkpointing to true, use a smaller size or micro_batch",
+                        ) from error
                     raise
                 forget(error)  # its frames hold what the failed try made
                 self.optimizer.zero_grad(set_to_none=True)
@@ -273,9 +294,12 @@ class Trainer:
         if not math.isfinite(loss):
             kept = self.step // self.recipe.save_every * self.recipe.save_every
             raise TrainingFailed(
-                "learning_rate", found=f"a loss of {loss} at step {self.step + 1}", expected="a finite loss",
+                "learning_rate",
+                found=f"a loss of {loss} at step {self.step + 1}",
+                expected="a finite loss",
                 fix=f"lower learning_rate ({self.recipe.learning_rate:g}), or set precision to float32"
-                + (f"; the checkpoint of step {kept} is whole" if kept else ""))
+                + (f"; the checkpoint of step {kept} is whole" if kept else ""),
+            )
         self._whole = False
         self._update()
         self._whole = True
@@ -285,8 +309,9 @@ class Trainer:
         """The rows of each step's batch that go through at once in this process, in order."""
         share = self.recipe.batch_size // self.workers.count
         begin = self.workers.rank * share
-        return [range(start, min(start + self.micro, begin + share))
-                for start in range(begin, begin + share, self.micro)]
+        return [
+            range(start, min(start + self.micro, begin + share)) for start in range(begin, begin + share, self.micro)
+        ]
 
     def _gradients(self, wrapped: nn.Module, loss_of: LossOf) -> list[Tensor]:
         """Add up the gradients of this process' rows; the parts of their mean loss, left on the device."""
@@ -334,14 +359,21 @@ def _like(value: Tensor, stored: Tensor) -> Tensor:
         ValueError: it has another shape, or holds NaN or infinity.
     """
     if stored.shape != value.shape or not torch.isfinite(stored).all():
-        raise ValueError(f"{list(stored.shape)} numbers, not all of them finite" if stored.shape == value.shape else
-                         f"{list(stored.shape)} numbers where {list(value.shape)} are learned")
+        raise ValueError(
+            f"{list(stored.shape)} numbers, not all of them finite"
+            if stored.shape == value.shape
+            else f"{list(stored.shape)} numbers where {list(value.shape)} are learned"
+        )
     return torch.empty_like(value).copy_(stored)
 
 
 def _unusable(found: str) -> ModelError:
-    return ModelError("resume", found=found, expected="a checkpoint of this training",
-                      fix="set resume to false: it is set aside, and training begins anew")
+    return ModelError(
+        "resume",
+        found=found,
+        expected="a checkpoint of this training",
+        fix="set resume to false: it is set aside, and training begins anew",
+    )
 
 
 def _about(header: Mapping[str, Any]) -> dict[str, Any]:

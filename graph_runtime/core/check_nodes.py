@@ -178,6 +178,7 @@ class NodeChecks:
                 "name": path.name,
                 "digest": found,
                 "path": str(path),
-                "kind": role.kind, "size": size,
+                "kind": role.kind,
+                "size": size,
             }
         return str(path), found

@@ -125,9 +125,11 @@ def missing_package(error: BaseException) -> tuple[str, str, str] | None:
         top = str(name or "").split(".")[0]
         if top and top != __package__.split(".")[0]:
             package = _DISTRIBUTIONS.get(top, top)
-            return (f"the Python package {package!r} is not installed here, or a part of it ({name}) is missing",
-                    "every package that inlay needs, beside it in one environment",
-                    f"{sys.executable or 'python'} -m pip install {package}")
+            return (
+                f"the Python package {package!r} is not installed here, or a part of it ({name}) is missing",
+                "every package that inlay needs, beside it in one environment",
+                f"{sys.executable or 'python'} -m pip install {package}",
+            )
         cause = cause.__cause__ or cause.__context__
     return None
 

@@ -105,8 +105,9 @@ def resolve_inside(path: str, roots: Sequence[Path]) -> Path:
     """
     if not is_possible(path):
         odd = ", with bytes that are no UTF-8" if "\0" not in path and path else ""
-        raise BadInput(None, found=ascii(path) + odd, expected="a path",
-                       fix="rename the file" if odd else "name a file")
+        raise BadInput(
+            None, found=ascii(path) + odd, expected="a path", fix="rename the file" if odd else "name a file"
+        )
     candidates = [root / path for root in roots]
     inside = [
         (candidate, real)
@@ -169,8 +170,10 @@ class Reader:
                 return path, None
             windows = ", a Windows path" if "\\" in value else ""
             raise BadInput(
-                None, found=f"no such file: {shown}{windows}", expected="a file that exists",
-                fix=(_meant(path) if trusted else "") + f"put it there, or correct the path: looked for {path}"
+                None,
+                found=f"no such file: {shown}{windows}",
+                expected="a file that exists",
+                fix=(_meant(path) if trusted else "") + f"put it there, or correct the path: looked for {path}",
             ) from None
         except (OSError, ValueError) as error:
             raise BadInput(
@@ -225,5 +228,3 @@ class Reader:
         if self.out is not None and value.endswith(".safetensors"):
             return resolve_inside(value, [*self.roots, self.out])
         return resolve_inside(value, self.roots)
-
-

@@ -118,12 +118,14 @@ def make_plan(
             slots[name, output] = step.first_slot + number
         steps.append(step)
     files = {key: value for key, value in checked.files.items() if key[0] in index}
-    return Plan(steps, {name: slots[target] for name, target in checked.targets.items()}, workflow, files,
-                checked.warnings)
+    return Plan(
+        steps, {name: slots[target] for name, target in checked.targets.items()}, workflow, files, checked.warnings
+    )
 
 
-def _step(name: str, checked: Checked, implied: list[Link], slots: Mapping[tuple[str, str], int],
-          index: Mapping[str, int]) -> Step:
+def _step(
+    name: str, checked: Checked, implied: list[Link], slots: Mapping[tuple[str, str], int], index: Mapping[str, int]
+) -> Step:
     links = [*checked.links[name], *implied]
     digests = checked.digests[name]
     return Step(

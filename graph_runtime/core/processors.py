@@ -36,8 +36,11 @@ class _State:
 def attentions(unet: Any) -> list[tuple[str, Any]]:
     """(name, module) of every attention, in the order in which the UNet calls them: down, middle, up."""
     order = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
-    found = [(name, module) for name, module in unet.named_modules() if hasattr(module, "set_processor")
-             and hasattr(module, "to_q")]
+    found = [
+        (name, module)
+        for name, module in unet.named_modules()
+        if hasattr(module, "set_processor") and hasattr(module, "to_q")
+    ]
     return sorted(found, key=lambda item: order.get(item[0].partition(".")[0], 3))
 
 

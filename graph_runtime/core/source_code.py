@@ -226,7 +226,7 @@ def _add_function(function: Any, total: Any, seen: set[int]) -> None:
 
 def _add_code(code: types.CodeType, total: Any) -> None:
     total.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
-    for constant in code.co_consts[_has_docstring(code):]:
+    for constant in code.co_consts[_has_docstring(code) :]:
         if isinstance(constant, types.CodeType):
             _add_code(constant, total)
         else:

@@ -43,13 +43,3 @@ def own_weights(module: Any) -> Any:
     for part in module.modules():  # a buffer is replaced: as a view it would hold on to what it is a view of
         part._buffers.update({name: fresh(value) for name, value in part._buffers.items() if value is not None})
     return module
-
-
-
-
-
-
-
-
-
-

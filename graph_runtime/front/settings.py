@@ -50,8 +50,11 @@ class Setting:
         """`0 … 64`, `≥ 1`, `> 0`, or nothing."""
         if self.minimum is not None and self.maximum is not None:
             return f"{number(self.minimum)} … {number(self.maximum)}"
-        parts = [f"{sign} {number(value)}" for sign, value in
-                 ((">", self.above), ("≥", self.minimum), ("<", self.below), ("≤", self.maximum)) if value is not None]
+        parts = [
+            f"{sign} {number(value)}"
+            for sign, value in ((">", self.above), ("≥", self.minimum), ("<", self.below), ("≤", self.maximum))
+            if value is not None
+        ]
         return " and ".join(parts)
 
 
@@ -80,8 +83,13 @@ def doc_of(spec: NodeSpec, name: str) -> str:
 def _setting(spec: NodeSpec, name: str, info: FieldInfo) -> Setting:
     role = spec.path_roles.get(name)
     required = info.default is PydanticUndefined and info.default_factory is None
-    setting = Setting(name, required=required, path=role.kind if role else None, doc=doc_of(spec, name),
-                      default=None if required else info.get_default(call_default_factory=True))
+    setting = Setting(
+        name,
+        required=required,
+        path=role.kind if role else None,
+        doc=doc_of(spec, name),
+        default=None if required else info.get_default(call_default_factory=True),
+    )
     return _annotated(setting, info.annotation, info.metadata)
 
 
@@ -115,8 +123,12 @@ def _bounded(setting: Setting, item: Any) -> Setting:
     elif isinstance(item, annotated_types.Interval):
         for bound in item:
             setting = _bounded(setting, bound)
-    for kind, name, attribute in ((annotated_types.Ge, "minimum", "ge"), (annotated_types.Le, "maximum", "le"),
-                                  (annotated_types.Gt, "above", "gt"), (annotated_types.Lt, "below", "lt")):
+    for kind, name, attribute in (
+        (annotated_types.Ge, "minimum", "ge"),
+        (annotated_types.Le, "maximum", "le"),
+        (annotated_types.Gt, "above", "gt"),
+        (annotated_types.Lt, "below", "lt"),
+    ):
         if isinstance(item, kind):
             setting = replace(setting, **{name: getattr(item, attribute)})
     return setting

@@ -8,22 +8,24 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 #: Library → (oldest, newest) release, the newest by its first two numbers.
-TESTED: Mapping[str, tuple[str, str]] = MappingProxyType({
-    "torch": ("2.6", "2.13"),
-    "diffusers": ("0.35", "0.42"),
-    "transformers": ("4.50", "5.24"),
-    "accelerate": ("1.0", "1.15"),
-    "peft": ("0.17", "0.21"),
-    "huggingface_hub": ("0.34", "2.4"),
-    "safetensors": ("0.5", "0.8"),
-    "numpy": ("1.26", "2.4"),
-    "scipy": ("1.12", "1.17"),
-    "pillow": ("11.3", "13.0"),
-    "networkx": ("3.2", "3.6"),
-    "pydantic": ("2.8", "2.14"),
-    "jaxtyping": ("0.2.36", "0.3"),
-    "rich": ("13.7", "15.0"),
-})
+TESTED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "torch": ("2.6", "2.13"),
+        "diffusers": ("0.35", "0.42"),
+        "transformers": ("4.50", "5.24"),
+        "accelerate": ("1.0", "1.15"),
+        "peft": ("0.17", "0.21"),
+        "huggingface_hub": ("0.34", "2.4"),
+        "safetensors": ("0.5", "0.8"),
+        "numpy": ("1.26", "2.4"),
+        "scipy": ("1.12", "1.17"),
+        "pillow": ("11.3", "13.0"),
+        "networkx": ("3.2", "3.6"),
+        "pydantic": ("2.8", "2.14"),
+        "jaxtyping": ("0.2.36", "0.3"),
+        "rich": ("13.7", "15.0"),
+    }
+)
 
 
 def release(version: str) -> tuple[int, ...]:

@@ -54,8 +54,14 @@ def _placed(value: Tensor, picture: Chain, port: str) -> Tensor:
 def _told(picture: Chain, conditioning: Conditioning, tuning: Tuned | None) -> Guidance:
     """Guidance of the picture's strength for other embeddings; the empty text is the picture's where it is tuned."""
     cond, uncond = (_placed(value, picture, "source") for value in (conditioning.cond, conditioning.uncond))
-    return Guidance(cond, uncond, picture.guidance.scale, conditioning.differs, picture.guidance.extra,
-                    None if tuning is None else _on(tuning, picture))
+    return Guidance(
+        cond,
+        uncond,
+        picture.guidance.scale,
+        conditioning.differs,
+        picture.guidance.extra,
+        None if tuning is None else _on(tuning, picture),
+    )
 
 
 def _on(tuning: Tuned, picture: Chain) -> Tuned:
@@ -74,8 +80,9 @@ def _walked(name: str, picture: Chain, tuning: Tuned, until: int, cond: Tensor |
     cond = picture.guidance.cond if cond is None else cond
     extra, uncond = picture.guidance.extra, picture.guidance.uncond
     if len(known) != len(tuning.embeddings) + 1:
-        return Chain(name, picture.z.clone(), Guidance(cond, uncond, picture.guidance.scale, True, extra, placed),
-                     until=until)
+        return Chain(
+            name, picture.z.clone(), Guidance(cond, uncond, picture.guidance.scale, True, extra, placed), until=until
+        )
     given = [spread(value, picture.z, "tuning") for value in known[:until].to(picture.z.device)]
     told = Guidance(cond, None, 1.0, False, extra, placed if tuning.half == "cond" else None)
     return Chain(name, picture.z, told, given=lambda step: given[step], until=until)
@@ -143,7 +150,8 @@ class _BalancedRun(GatheredRun):
         for kind, until, lender in (("self", self._self, RECONSTRUCTION), ("cross", self._cross, TRANSITION)):
             if step < until:
                 plans[kind] = Borrowing(  # type: ignore[index]
-                    query={EDIT_C: lender}, key={EDIT_C: lender}, layers=self._control.layers)
+                    query={EDIT_C: lender}, key={EDIT_C: lender}, layers=self._control.layers
+                )
         return plans
 
 
@@ -164,17 +172,23 @@ class MutualSelf(AttentionControl):
     def require(self, denoiser: Any, steps: int) -> None:
         """Raise BadInput where no step is left for it."""
         if self.start_step >= steps:
-            raise BadInput("attention", found=f"start_step {self.start_step} in attention.mutual_self, of "
-                           f"{steps} steps", expected=f"at most {steps - 1}",
-                           fix="lower start_step there (the paper begins at 4 of 50), or use more steps")
+            raise BadInput(
+                "attention",
+                found=f"start_step {self.start_step} in attention.mutual_self, of {steps} steps",
+                expected=f"at most {steps - 1}",
+                fix="lower start_step there (the paper begins at 4 of 50), or use more steps",
+            )
 
     def require_layers(self, count: int) -> None:
         """Raise BadInput where a UNet of so many self-attentions has none left for it."""
         if self.start_layer >= count:
-            raise BadInput("attention", found=f"start_layer {self.start_layer} in attention.mutual_self",
-                           expected=f"at most {count - 1}: this UNet has {count} self-attentions",
-                           fix=f"set start_layer to about {count * 5 // 8} there; of Stable Diffusion's 16 the paper "
-                           "leaves out 10")
+            raise BadInput(
+                "attention",
+                found=f"start_layer {self.start_layer} in attention.mutual_self",
+                expected=f"at most {count - 1}: this UNet has {count} self-attentions",
+                fix=f"set start_layer to about {count * 5 // 8} there; of Stable Diffusion's 16 the paper "
+                "leaves out 10",
+            )
 
     def begin(self) -> "_MutualRun":
         """The control for one run."""

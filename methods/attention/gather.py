@@ -55,8 +55,11 @@ class Borrowing:
 
     def applies(self, place: "Place", queries: int) -> bool:
         """True where this layer is one of those meant."""
-        return (place.number >= self.first_layer and (self.largest is None or queries <= self.largest)
-                and self.layers in ("all", place.block))
+        return (
+            place.number >= self.first_layer
+            and (self.largest is None or queries <= self.largest)
+            and self.layers in ("all", place.block)
+        )
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,10 @@ class GatheredRun(AttentionRun):
             groups = [self._layout.index(taken.get(row, row)) for row in self._layout]
             source = [group * each + i for group in groups for i in range(each)]
             needed = sorted(set(source))
-            self._rows[key] = Rows(to_device(torch.tensor(needed), device),
-                                   to_device(torch.tensor([needed.index(row) for row in source]), device))
+            self._rows[key] = Rows(
+                to_device(torch.tensor(needed), device),
+                to_device(torch.tensor([needed.index(row) for row in source]), device),
+            )
         return self._rows[key]
 
     def group(self, row: Row, batch: int) -> slice:
@@ -138,8 +143,10 @@ class GatheredRun(AttentionRun):
         """Columns and shares of a mixing on the device; copied there once a run."""
         key = (mixing, like.device, like.dtype)
         if key not in self._columns:
-            self._columns[key] = (to_device(torch.tensor(mixing.columns), like.device),
-                                  to_device(torch.tensor(mixing.share), like.device, like.dtype))
+            self._columns[key] = (
+                to_device(torch.tensor(mixing.columns), like.device),
+                to_device(torch.tensor(mixing.share), like.device, like.dtype),
+            )
         return self._columns[key]
 
     def present(self, row: Row) -> bool:
@@ -156,8 +163,15 @@ class GatheredProcessor:
     def __init__(self, before: Any, place: Place, runs: Mapping[int, GatheredRun]):
         self.before, self.place, self._runs = before, place, runs
 
-    def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None,
-                 attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
         """`[b q d]` queries and `[b k d']` keys -> `[b q d]`."""
         run = self._runs.get(threading.get_ident())
         kind: Kind = "self" if encoder_hidden_states is None else "cross"
@@ -187,8 +201,15 @@ def _projected(attn: Any, name: str, source: Tensor, run: GatheredRun, taken: Ma
     return value if rows is None else value.index_select(0, rows.taken)
 
 
-def _mixed(query: Tensor, key: Tensor, value: Tensor, own: slice, other: slice, columns: Tensor, share: Tensor,
-           ) -> Tensor:
+def _mixed(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    own: slice,
+    other: slice,
+    columns: Tensor,
+    share: Tensor,
+) -> Tensor:
     """The attention of the rows `own` with columns of the map of the rows `other`.
 
     Products of half-precision queries and keys may exceed float16 before they are divided (those of Stable Diffusion
@@ -222,20 +243,35 @@ def self_attentions(unet: Any) -> int:
 def require_controllable(unet: Any) -> None:
     """Raise BadInput unless every attention of a UNet is a plain one, as those of Stable Diffusion 1.x and 2.x are."""
     found = attentions(unet)
-    odd = [name for name, module in found
-           if module.residual_connection or module.rescale_output_factor != 1 or module.norm_cross is not None
-           or module.spatial_norm is not None or module.group_norm is not None or module.norm_q is not None
-           or module.added_kv_proj_dim is not None]
+    odd = [
+        name
+        for name, module in found
+        if module.residual_connection
+        or module.rescale_output_factor != 1
+        or module.norm_cross is not None
+        or module.spatial_norm is not None
+        or module.group_norm is not None
+        or module.norm_q is not None
+        or module.added_kv_proj_dim is not None
+    ]
     if not found or odd:
-        raise BadInput("denoiser", found=f"a UNet with an attention of another form ({odd[0]})" if odd
-                       else "a UNet without attention",
-                       expected="the plain self- and cross-attentions of Stable Diffusion 1.x or 2.x",
-                       fix="remove the attention control, or use one of these models")
+        raise BadInput(
+            "denoiser",
+            found=f"a UNet with an attention of another form ({odd[0]})" if odd else "a UNet without attention",
+            expected="the plain self- and cross-attentions of Stable Diffusion 1.x or 2.x",
+            fix="remove the attention control, or use one of these models",
+        )
 
 
 #: The blocks that Stable Diffusion 1.x and 2.x are built of.
-BLOCKS = ("CrossAttnDownBlock2D", "DownBlock2D", "UNetMidBlock2DCrossAttn", "UNetMidBlock2D", "CrossAttnUpBlock2D",
-          "UpBlock2D")
+BLOCKS = (
+    "CrossAttnDownBlock2D",
+    "DownBlock2D",
+    "UNetMidBlock2DCrossAttn",
+    "UNetMidBlock2D",
+    "CrossAttnUpBlock2D",
+    "UpBlock2D",
+)
 
 
 def require_known_blocks(denoiser: Any) -> None:
@@ -243,12 +279,18 @@ def require_known_blocks(denoiser: Any) -> None:
     config = getattr(denoiser, "config", {})
     named = [*config.get("down_block_types", ()), config.get("mid_block_type") or "", *config.get("up_block_types", ())]
     odd = [name for name in named if name and name not in BLOCKS]
-    odd += [f"{key} = {config[key]!r}" for key in ("cross_attention_norm", "attention_type")
-            if config.get(key) not in (None, "default")]
+    odd += [
+        f"{key} = {config[key]!r}"
+        for key in ("cross_attention_norm", "attention_type")
+        if config.get(key) not in (None, "default")
+    ]
     if odd:
-        raise BadInput("denoiser", found=f"the {denoiser.label}, which has {odd[0]}",
-                       expected="the plain self- and cross-attentions of Stable Diffusion 1.x or 2.x",
-                       fix="remove the attention control, or use one of these models")
+        raise BadInput(
+            "denoiser",
+            found=f"the {denoiser.label}, which has {odd[0]}",
+            expected="the plain self- and cross-attentions of Stable Diffusion 1.x or 2.x",
+            fix="remove the attention control, or use one of these models",
+        )
 
 
 def aligned(source: Sequence[int], target: Sequence[int]) -> tuple[tuple[int, ...], tuple[float, ...]]:

@@ -24,8 +24,15 @@ class CollapsedProcessor:
         self.before = before
         self._known: tuple[Tensor, Tensor] | None = None  # what was told, and what it comes to
 
-    def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None,
-                 attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
         """`[b q d]` queries, of which only the number counts, and `[b 1 d']` -> `[b q d]`."""
         told = encoder_hidden_states
         if told is None or told.shape[1] != 1 or attention_mask is not None or hidden_states.ndim != 3:
@@ -39,8 +46,13 @@ class CollapsedProcessor:
 
 def collapsible(attention: Any) -> bool:
     """True for a plain cross-attention: nothing is added to, or done with, what it gives out."""
-    return (not attention.residual_connection and attention.rescale_output_factor == 1 and attention.norm_cross is None
-            and attention.spatial_norm is None and attention.group_norm is None)
+    return (
+        not attention.residual_connection
+        and attention.rescale_output_factor == 1
+        and attention.norm_cross is None
+        and attention.spatial_norm is None
+        and attention.group_norm is None
+    )
 
 
 @contextmanager

@@ -131,14 +131,25 @@ class TuningRecipe:
 
 def trajectory_key(denoiser: Any, schedule: DdimSchedule, shape: Sequence[int]) -> str:
     """What an inversion belongs to: model, what it predicts, timesteps, noise levels, size."""
-    state = (denoiser.fingerprint, schedule.prediction, schedule.timesteps, schedule.alphas, schedule.final,
-             tuple(shape[-3:]))
+    state = (
+        denoiser.fingerprint,
+        schedule.prediction,
+        schedule.timesteps,
+        schedule.alphas,
+        schedule.final,
+        tuple(shape[-3:]),
+    )
     return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
 @torch.no_grad()
-def invert_ddim(model: Model, schedule: DdimSchedule, z: Tensor, told: Tensor | None,
-                progress: Callable[[int, int], None] = lambda step, total: None) -> Tensor:
+def invert_ddim(
+    model: Model,
+    schedule: DdimSchedule,
+    z: Tensor,
+    told: Tensor | None,
+    progress: Callable[[int, int], None] = lambda step, total: None,
+) -> Tensor:
     """z*_0 … z*_T of a clean latent, `[T + 1, b, c, lh, lw]`: the deterministic reverse run backwards.
 
     ε is asked for at (z, t) on the way from the level below t up to t, as published code and diffusers'
@@ -150,7 +161,7 @@ def invert_ddim(model: Model, schedule: DdimSchedule, z: Tensor, told: Tensor | 
     for number, move in enumerate(reversed(moves)):
         output = model(z, times[move.index], told)
         x0, e = schedule.predict(output, z, move.ap)
-        z = (move.a ** 0.5) * x0 + ((1 - move.a) ** 0.5) * e
+        z = (move.a**0.5) * x0 + ((1 - move.a) ** 0.5) * e
         latents.append(z)
         progress(number + 1, len(moves))
     return torch.stack(latents)
@@ -162,8 +173,15 @@ def guided_step(schedule: DdimSchedule, move: Move, z: Tensor, uncond: Tensor, c
     return schedule.advance(move, x0, e, z)
 
 
-def tune(model: Model, schedule: DdimSchedule, trajectory: Tensor, cond: Tensor, uncond: Tensor, recipe: TuningRecipe,
-         on_step: Callable[[int, int, float, int], None] = lambda step, total, loss, used: None) -> Tuned:
+def tune(
+    model: Model,
+    schedule: DdimSchedule,
+    trajectory: Tensor,
+    cond: Tensor,
+    uncond: Tensor,
+    recipe: TuningRecipe,
+    on_step: Callable[[int, int, float, int], None] = lambda step, total, loss, used: None,
+) -> Tuned:
     """Embeddings with which guidance walks a trajectory back (BARET, TTIS; Mokady et al. 2023, algorithm 1).
 
     Args:
@@ -194,8 +212,9 @@ def tune(model: Model, schedule: DdimSchedule, trajectory: Tensor, cond: Tensor,
             halves = (fixed, free) if recipe.half == "cond" else (free, fixed)
             return guided_step(schedule, move, z, *halves, recipe.scale)
 
-        told, loss, used = _tune_step(after, wanted, told if recipe.carry else fresh, fresh, recipe, number, total,
-                                      model)
+        told, loss, used = _tune_step(
+            after, wanted, told if recipe.carry else fresh, fresh, recipe, number, total, model
+        )
         with torch.no_grad():
             z = after(told)
         kept.append(told)
@@ -203,16 +222,31 @@ def tune(model: Model, schedule: DdimSchedule, trajectory: Tensor, cond: Tensor,
         losses.append(loss)
         counts.append(used)
         on_step(number + 1, total, loss, used)
-    return Tuned(torch.stack(kept), recipe.half, torch.stack(achieved), tuple(losses), tuple(counts),
-                 tuple(int(move.t) for move in moves))
+    return Tuned(
+        torch.stack(kept),
+        recipe.half,
+        torch.stack(achieved),
+        tuple(losses),
+        tuple(counts),
+        tuple(int(move.t) for move in moves),
+    )
 
 
-def _tune_step(after: Callable[[Tensor], Tensor], wanted: Tensor, told: Tensor, fresh: Tensor, recipe: TuningRecipe,
-               number: int, total: int, model: Model) -> tuple[Tensor, float, int]:
+def _tune_step(
+    after: Callable[[Tensor], Tensor],
+    wanted: Tensor,
+    told: Tensor,
+    fresh: Tensor,
+    recipe: TuningRecipe,
+    number: int,
+    total: int,
+    model: Model,
+) -> tuple[Tensor, float, int]:
     """The tuned embedding of one step, its last loss (mean over the rows), and how many gradient steps it took.
 
     Rows are tuned as each alone: the losses are summed, and one that is good enough takes no further part.
     """
+
     def losses(value: Tensor) -> Tensor:
         return (after(value) - wanted).square().flatten(1).mean(1)
 
@@ -259,9 +293,12 @@ def _failed(model: Model, found: Tensor, untuned: Tensor, where: str) -> BadInpu
     """Why a loss is absurd: the model itself gives no numbers, or the updates have led astray what it is told."""
     if not torch.isfinite(untuned).all():
         return not_finite(model, where)
-    return BadInput("learning_rate", found=f"a loss of {float(found.max()):.3g} {where}, "
-                    f"{float(untuned.max()):.3g} with the untuned embedding",
-                    expected="a loss that falls: it diverges", fix="lower learning_rate or guidance_scale")
+    return BadInput(
+        "learning_rate",
+        found=f"a loss of {float(found.max()):.3g} {where}, {float(untuned.max()):.3g} with the untuned embedding",
+        expected="a loss that falls: it diverges",
+        fix="lower learning_rate or guidance_scale",
+    )
 
 
 def transition_weights(start: float, end: float, total: int) -> list[float]:
@@ -273,6 +310,7 @@ def blend(tuned: Tensor, target: Tensor, weights: list[float]) -> Tensor:
     """ẽ_t = λ_i·e_t + (1 − λ_i)·e_tgt, `[T, b, n, d]`; exact at 0 and 1."""
     rows = []
     for value, weight in zip(tuned, weights, strict=True):
-        rows.append(value if weight == 1 else target.expand_as(value) if weight == 0
-                    else weight * value + (1 - weight) * target)
+        rows.append(
+            value if weight == 1 else target.expand_as(value) if weight == 0 else weight * value + (1 - weight) * target
+        )
     return torch.stack(rows)

@@ -91,13 +91,19 @@ def fit_to(start: Tensor, known: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
         BadInput: a shape does not agree.
     """
     if known.shape[1:] != start.shape[1:]:
-        raise BadInput("constraint", found=f"a known latent of shape {list(known.shape)}",
-                       expected=f"the run's own shape, {list(start.shape)}",
-                       fix="make constraint and noise from the same latent")
+        raise BadInput(
+            "constraint",
+            found=f"a known latent of shape {list(known.shape)}",
+            expected=f"the run's own shape, {list(start.shape)}",
+            fix="make constraint and noise from the same latent",
+        )
     if hole.shape[1] != 1 or hole.shape[2:] != start.shape[2:]:
-        raise BadInput("constraint", found=f"a latent mask of shape {list(hole.shape)}",
-                       expected=f"[b, 1, {start.shape[2]}, {start.shape[3]}]",
-                       fix="use mask.to_latent with the same vae")
+        raise BadInput(
+            "constraint",
+            found=f"a latent mask of shape {list(hole.shape)}",
+            expected=f"[b, 1, {start.shape[2]}, {start.shape[3]}]",
+            fix="use mask.to_latent with the same vae",
+        )
     return spread(known, start, "constraint"), spread(hole, start, "constraint")
 
 
@@ -109,8 +115,11 @@ def spread(value: Tensor, like: Tensor, port: str) -> Tensor:
     """
     rows, wanted = value.shape[0], like.shape[0]
     if wanted % rows:
-        raise BadInput(port, found=f"{rows} rows for a batch of {wanted}",
-                       expected="one row, or as many as there are pictures",
-                       fix="load as many pictures as masks, and make the noise from their latent")
+        raise BadInput(
+            port,
+            found=f"{rows} rows for a batch of {wanted}",
+            expected="one row, or as many as there are pictures",
+            fix="load as many pictures as masks, and make the noise from their latent",
+        )
     value = value.to(device=like.device, dtype=like.dtype)
     return value if rows == wanted else torch.repeat_interleave(value, wanted // rows, dim=0)

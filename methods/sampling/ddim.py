@@ -105,8 +105,20 @@ class DdimSchedule:
         for index, (here, there) in enumerate(pairwise(levels)):
             a, ap, up = self._alpha(here), self._alpha(there), there > here
             sigma, direction = (math.sqrt(1 - ap), 0.0) if up else coefficients(a, ap, self.eta, self.variance)
-            moves.append(Move(index, step, here, self.timesteps[-1 - here], a, ap, sigma, direction, up,
-                              last=index == len(levels) - 2))
+            moves.append(
+                Move(
+                    index,
+                    step,
+                    here,
+                    self.timesteps[-1 - here],
+                    a,
+                    ap,
+                    sigma,
+                    direction,
+                    up,
+                    last=index == len(levels) - 2,
+                )
+            )
             step += not up
         return tuple(moves)
 
@@ -146,9 +158,17 @@ class DdimSchedule:
         return math.sqrt(a) * clean + math.sqrt(1 - a) * noise
 
 
-def ddim(trained: TrainedNoise, *, steps: int, eta: float = 0.85, spacing: Spacing = "leading",
-         variance: Variance = "ddim", final_alpha: Literal["one", "config"] = "one", travel_length: int = 1,
-         travel_repeat: int = 1) -> DdimSchedule:
+def ddim(
+    trained: TrainedNoise,
+    *,
+    steps: int,
+    eta: float = 0.85,
+    spacing: Spacing = "leading",
+    variance: Variance = "ddim",
+    final_alpha: Literal["one", "config"] = "one",
+    travel_length: int = 1,
+    travel_repeat: int = 1,
+) -> DdimSchedule:
     """The schedule of `steps` timesteps over the noise levels that a model was trained on.
 
     Raises:
@@ -159,27 +179,21 @@ def ddim(trained: TrainedNoise, *, steps: int, eta: float = 0.85, spacing: Spaci
         if value < 1:
             raise BadInput(name, found=str(value), expected="1 or more", fix=f"raise {name}")
     if not 0 <= eta <= 1:
-        raise BadInput("eta", found=str(eta), expected="0 (deterministic) to 1 (as much noise as DDPM)",
-                       fix="the paper uses 0.85")
+        raise BadInput(
+            "eta", found=str(eta), expected="0 (deterministic) to 1 (as much noise as DDPM)", fix="the paper uses 0.85"
+        )
     times = timesteps(len(table), steps, spacing, trained.offset)
     final = 1.0 if final_alpha == "one" or trained.ends_clean else float(table[0])
     alphas = tuple(float(table[t]) for t in times)
     if trained.prediction == "epsilon" and alphas[0] == 0:
-        raise BadInput("scheduler", found="a schedule that begins at pure noise (zero terminal SNR) with a model that "
-                       "predicts epsilon", expected="a v_prediction or sample model there",
-                       fix="such models predict v_prediction: correct prediction_type in scheduler_config.json; or use "
-                           "spacing 'leading'")
+        raise BadInput(
+            "scheduler",
+            found="a schedule that begins at pure noise (zero terminal SNR) with a model that predicts epsilon",
+            expected="a v_prediction or sample model there",
+            fix="such models predict v_prediction: correct prediction_type in scheduler_config.json; or use "
+            "spacing 'leading'",
+        )
     return DdimSchedule(times, alphas, final, trained.prediction, eta, variance, travel_length, travel_repeat)
-
-
-
-
-
-
-
-
-
-
 
 
 def timesteps(count: int, steps: int, spacing: Spacing, offset: int = 0) -> tuple[int, ...]:
@@ -189,8 +203,12 @@ def timesteps(count: int, steps: int, spacing: Spacing, offset: int = 0) -> tupl
         BadInput: more steps than the model was trained on, or an offset that runs past the end.
     """
     if steps > count:
-        raise BadInput("steps", found=str(steps), expected=f"at most {count}, as the model was trained",
-                       fix=f"use {count} or fewer; {min(count, 50)} are usual")
+        raise BadInput(
+            "steps",
+            found=str(steps),
+            expected=f"at most {count}, as the model was trained",
+            fix=f"use {count} or fewer; {min(count, 50)} are usual",
+        )
     if spacing == "leading":
         times = [i * (count // steps) + offset for i in range(steps)][::-1]
     elif spacing == "linspace":
@@ -198,8 +216,12 @@ def timesteps(count: int, steps: int, spacing: Spacing, offset: int = 0) -> tupl
     else:  # arange by a fraction may run one past its end
         times = (np.round(np.arange(count, 0, -count / steps)).astype(int) - 1).tolist()[:steps]
     if times[0] >= count:
-        raise BadInput("steps", found=f"{steps} steps from offset {offset}: the first timestep would be {times[0]}",
-                       expected=f"timesteps below {count}", fix="use fewer steps, or spacing 'trailing'")
+        raise BadInput(
+            "steps",
+            found=f"{steps} steps from offset {offset}: the first timestep would be {times[0]}",
+            expected=f"timesteps below {count}",
+            fix="use fewer steps, or spacing 'trailing'",
+        )
     return tuple(times)
 
 

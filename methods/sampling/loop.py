@@ -127,9 +127,18 @@ class Schedule(Protocol):
         """The schedule for one chain of one run: moves, scaled, predict, advance, noised."""
 
 
-def denoise(model: Model, schedule: Schedule, z: Tensor, stream: NoiseStream, guidance: Guidance, *,
-            start: int = 0, constraint: Constraint | None = None, attention: AttentionRun | None = None,
-            progress: Progress | None = None) -> Tensor:
+def denoise(
+    model: Model,
+    schedule: Schedule,
+    z: Tensor,
+    stream: NoiseStream,
+    guidance: Guidance,
+    *,
+    start: int = 0,
+    constraint: Constraint | None = None,
+    attention: AttentionRun | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
     """The clean latent `[b c lh lw]` that the reverse process makes of `z` (Kakinuma et al. 2024, algorithm 1).
 
     Args:
@@ -196,8 +205,9 @@ class _Told:
         return self._joined
 
 
-def _evaluate(model: Model, chains: list[Chain], move: Move, t: Tensor, attention: AttentionRun | None,
-              known: _Told) -> list[Tensor]:
+def _evaluate(
+    model: Model, chains: list[Chain], move: Move, t: Tensor, attention: AttentionRun | None, known: _Told
+) -> list[Tensor]:
     """One call of the model for all rows of all chains; the guided output of each chain."""
     rows, told, layout = [], [], []
     for chain in chains:
@@ -220,7 +230,7 @@ def _evaluate(model: Model, chains: list[Chain], move: Move, t: Tensor, attentio
     guided, position = [], 0
     for chain in chains:
         count = sum(name == chain.name for name, _ in layout)
-        guided.append(chain.guidance.combine(outputs[position:position + count]))
+        guided.append(chain.guidance.combine(outputs[position : position + count]))
         position += count
     return guided
 
@@ -229,5 +239,6 @@ def _refuse_nan(model: Model, clean: list[Tensor], move: Move, total: int) -> No
     """Raise BadInput where a predicted clean latent is not finite: the one time in a step that the host waits."""
     sums = [x0.sum() for x0 in clean]
     if not math.isfinite(float(sums[0] if len(sums) == 1 else torch.stack(sums).sum())) and not all(
-            bool(torch.isfinite(x0).all()) for x0 in clean):  # the sum alone is half the price
+        bool(torch.isfinite(x0).all()) for x0 in clean
+    ):  # the sum alone is half the price
         raise not_finite(model, f"at step {move.step + 1} of {total} (timestep {move.t})")

@@ -90,8 +90,12 @@ class GivenNoise(Noise):
         for tensor in (self.start, self.posterior, None if self.steps is None else self.steps[0]):
             if tensor is not None:
                 return tuple(tensor.shape)
-        raise BadInput("noise", found=f"{self.name} with none of {', '.join(self.keys)}", expected="noise tensors",
-                       fix="name the keys that hold them")
+        raise BadInput(
+            "noise",
+            found=f"{self.name} with none of {', '.join(self.keys)}",
+            expected="noise tensors",
+            fix="name the keys that hold them",
+        )
 
     def stream(self) -> NoiseStream:
         """These tensors, from the first."""
@@ -99,14 +103,21 @@ class GivenNoise(Noise):
 
     def lacks(self, which: int) -> BadInput:
         """What is said where tensor number `which` of start, steps, posterior is missing."""
-        return BadInput("noise", found=f"no {self.keys[which]!r} in {self.name}",
-                        expected="that tensor: the run asks for it", fix="add it to the file, or name its key")
+        return BadInput(
+            "noise",
+            found=f"no {self.keys[which]!r} in {self.name}",
+            expected="that tensor: the run asks for it",
+            fix="add it to the file, or name its key",
+        )
 
     def ends(self) -> BadInput:
         """What is said where there are fewer tensors than moves."""
-        return BadInput("noise", found=f"{0 if self.steps is None else len(self.steps)} noise tensors in {self.name}",
-                        expected="one for every move of the schedule",
-                        fix="use as many steps as there are tensors, or noise.gaussian")
+        return BadInput(
+            "noise",
+            found=f"{0 if self.steps is None else len(self.steps)} noise tensors in {self.name}",
+            expected="one for every move of the schedule",
+            fix="use as many steps as there are tensors, or noise.gaussian",
+        )
 
 
 class _GivenStream(NoiseStream):

@@ -21,24 +21,43 @@ from ...graph_runtime.core.errors import first_line
 from ...graph_runtime.core.quiet import quiet
 from .ddim import DdimSchedule, Move, TrainedNoise
 
-Kind = Literal["pndm", "dpmpp_2m", "dpmpp_2m_karras", "dpmpp_2m_sde", "unipc", "euler", "euler_karras", "heun", "deis",
-               "lms", "dpm2", "ddim"]
+Kind = Literal[
+    "pndm",
+    "dpmpp_2m",
+    "dpmpp_2m_karras",
+    "dpmpp_2m_sde",
+    "unipc",
+    "euler",
+    "euler_karras",
+    "heun",
+    "deis",
+    "lms",
+    "dpm2",
+    "ddim",
+]
 #: Name -> the class of diffusers, and what its configuration is told besides the model's own.
-KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType({
-    "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
-    "dpmpp_2m": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False}),
-    "dpmpp_2m_karras": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "use_karras_sigmas": True}),
-    "dpmpp_2m_sde": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++",
-                                                     "use_karras_sigmas": False}),
-    "unipc": ("UniPCMultistepScheduler", {}),
-    "euler": ("EulerDiscreteScheduler", {"use_karras_sigmas": False}),
-    "euler_karras": ("EulerDiscreteScheduler", {"use_karras_sigmas": True}),
-    "heun": ("HeunDiscreteScheduler", {}),
-    "deis": ("DEISMultistepScheduler", {}),
-    "lms": ("LMSDiscreteScheduler", {}),
-    "dpm2": ("KDPM2DiscreteScheduler", {}),
-    "ddim": ("DDIMScheduler", {"clip_sample": False}),
-})
+KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
+        "dpmpp_2m": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False}),
+        "dpmpp_2m_karras": (
+            "DPMSolverMultistepScheduler",
+            {"algorithm_type": "dpmsolver++", "use_karras_sigmas": True},
+        ),
+        "dpmpp_2m_sde": (
+            "DPMSolverMultistepScheduler",
+            {"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": False},
+        ),
+        "unipc": ("UniPCMultistepScheduler", {}),
+        "euler": ("EulerDiscreteScheduler", {"use_karras_sigmas": False}),
+        "euler_karras": ("EulerDiscreteScheduler", {"use_karras_sigmas": True}),
+        "heun": ("HeunDiscreteScheduler", {}),
+        "deis": ("DEISMultistepScheduler", {}),
+        "lms": ("LMSDiscreteScheduler", {}),
+        "dpm2": ("KDPM2DiscreteScheduler", {}),
+        "ddim": ("DDIMScheduler", {"clip_sample": False}),
+    }
+)
 NOISY = ("dpmpp_2m_sde",)  # take their noise from the run's stream
 
 
@@ -85,9 +104,12 @@ class SolverSchedule:
                 made = getattr(importlib.import_module("diffusers"), name).from_config(dict(self.config), **changes)
                 made.set_timesteps(self.steps)
         except (ValueError, TypeError, NotImplementedError, ImportError, IndexError) as error:
-            raise BadInput("kind", found=f"{self.kind} with this model's scheduler: {first_line(error)}",
-                           expected="a solver that can be made of it",
-                           fix="use schedule.ddim, or another kind, or other steps") from error
+            raise BadInput(
+                "kind",
+                found=f"{self.kind} with this model's scheduler: {first_line(error)}",
+                expected="a solver that can be made of it",
+                fix="use schedule.ddim, or another kind, or other steps",
+            ) from error
         return SolverRun(made, self.prediction, self.kind in NOISY)
 
     def started(self, noise: Tensor) -> Tensor:
@@ -100,7 +122,7 @@ class SolverSchedule:
         first = position * scheduler.order
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(first)
-        noised: Tensor = scheduler.add_noise(clean, noise, scheduler.timesteps[first:first + 1])
+        noised: Tensor = scheduler.add_noise(clean, noise, scheduler.timesteps[first : first + 1])
         return noised
 
 
@@ -122,8 +144,10 @@ class SolverRun:
         levels = [self._alpha(first + index, float(t)) for index, t in enumerate(times)] + [1.0]
         asked = times.tolist()  # floats where the solver asks between two timesteps
         last = len(asked) - 1
-        return tuple(Move(index, index, last - index, t, levels[index], levels[index + 1], 0.0, 0.0, last=index == last)
-                     for index, t in enumerate(asked))
+        return tuple(
+            Move(index, index, last - index, t, levels[index], levels[index + 1], 0.0, 0.0, last=index == last)
+            for index, t in enumerate(asked)
+        )
 
     def _alpha(self, index: int, t: float) -> float:
         """ᾱ where the model is asked: of the noise level σ = √((1 − ᾱ)/ᾱ), or of the timestep."""
@@ -149,8 +173,9 @@ class SolverRun:
         """The library's own step."""
         extra = {"variance_noise": noise} if self.noisy else {}
         with _no_numpy_news():
-            stepped: Tensor = self.scheduler.step(output, self.scheduler.timesteps[self._index(move)], self._z,
-                                                  return_dict=False, **extra)[0]
+            stepped: Tensor = self.scheduler.step(
+                output, self.scheduler.timesteps[self._index(move)], self._z, return_dict=False, **extra
+            )[0]
         return stepped
 
 
@@ -162,8 +187,12 @@ def solver(config: Mapping[str, Any], trained: TrainedNoise, *, kind: Kind, step
     """
     table = trained.alphas
     if not 1 <= steps <= len(table):
-        raise BadInput("steps", found=str(steps), expected=f"1 to {len(table)}, as the model was trained",
-                       fix=f"use {len(table)} or fewer; {min(len(table), 50)} are usual")
+        raise BadInput(
+            "steps",
+            found=str(steps),
+            expected=f"1 to {len(table)}, as the model was trained",
+            fix=f"use {len(table)} or fewer; {min(len(table), 50)} are usual",
+        )
     made = SolverSchedule(MappingProxyType(dict(config)), kind, steps, trained.prediction)
     with torch.inference_mode(False):
         scheduler = made.begin().scheduler

@@ -38,7 +38,9 @@ class UNetModel:
             scaling = _Scaling(self.peak)
             told = _Unscaled.apply(told, scaling)
         inputs = {} if told is None else {"encoder_hidden_states": told.to(self.dtype)}
-        output: Tensor = self._unet(z.to(self.dtype), t, return_dict=False, **inputs)[0][:, :self._channels].to(z.dtype)
+        output: Tensor = self._unet(z.to(self.dtype), t, return_dict=False, **inputs)[0][:, : self._channels].to(
+            z.dtype
+        )
         return output if scaling is None else _Scaled.apply(output, scaling)
 
     def lower_peak(self) -> bool:
@@ -101,14 +103,27 @@ def not_finite(model: Any, where: str = "") -> BadInput:
     where = f" {where}" if where else ""
     if dtype in (torch.float16, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")
-        return BadInput("denoiser", found=f"NaN or infinity from the model in {name}{where}",
-                        expected="finite numbers: " + ("float16 ends at 65504, which this model's activations exceed"
-                                                       if dtype == torch.float16 else "this model is too coarse in it"),
-                        fix="set dtype to " + ("bfloat16 or float32" if dtype == torch.float16 else "float32")
-                        + " in the model node")
-    return BadInput("denoiser", found=f"NaN or infinity from the model{where}", expected="finite numbers",
-                    fix=f"it computes in {str(dtype).removeprefix('torch.')}, so its weights are damaged: download the "
-                    "model again" if dtype is not None else "set dtype to float32 in the model node")
+        return BadInput(
+            "denoiser",
+            found=f"NaN or infinity from the model in {name}{where}",
+            expected="finite numbers: "
+            + (
+                "float16 ends at 65504, which this model's activations exceed"
+                if dtype == torch.float16
+                else "this model is too coarse in it"
+            ),
+            fix="set dtype to "
+            + ("bfloat16 or float32" if dtype == torch.float16 else "float32")
+            + " in the model node",
+        )
+    return BadInput(
+        "denoiser",
+        found=f"NaN or infinity from the model{where}",
+        expected="finite numbers",
+        fix=f"it computes in {str(dtype).removeprefix('torch.')}, so its weights are damaged: download the model again"
+        if dtype is not None
+        else "set dtype to float32 in the model node",
+    )
 
 
 def to_device(value: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:

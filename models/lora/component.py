@@ -38,8 +38,12 @@ class Adapter:
         """
         path = Path(self.source.path or self.source.fetched().path)
         if self.stamp and content_of(files_of(path)) != self.stamp:
-            raise ModelError("source", found=f"{path.name}, which changed during the run",
-                             expected="the file that was checked", fix="run again")
+            raise ModelError(
+                "source",
+                found=f"{path.name}, which changed during the run",
+                expected="the file that was checked",
+                fix="run again",
+            )
         return path
 
 
@@ -111,8 +115,9 @@ class AdaptedDenoiser(ModelDescription):
                 if key not in known:
                     while len(known) >= KEPT:
                         known.pop(next(iter(known)))
-                    known[key] = attach(module, [(read_lora(adapter.file), adapter.weight)
-                                                 for adapter in self.adapters])
+                    known[key] = attach(
+                        module, [(read_lora(adapter.file), adapter.weight) for adapter in self.adapters]
+                    )
                 found = known[key]
             finally:
                 module.__dict__["_inlay_adapted"] = known
@@ -149,11 +154,16 @@ def _require_base(denoiser: Any, path: Path) -> None:
         return
     name = base.origin.name
     if about["base"] != name and about.get("base_sha256") not in (
-            weights_hash(base), pieces_of(base.origin.weights(base.part).files)):
-        raise ModelError("source", found=f"{path.name}, which was made for {made_for(about)}",
-                         expected=f"one that was made for {name}",
-                         fix=f"name {made_for(about)} as the model, train the LoRA again on {name}, or set any_base to "
-                         "true to try all the same")
+        weights_hash(base),
+        pieces_of(base.origin.weights(base.part).files),
+    ):
+        raise ModelError(
+            "source",
+            found=f"{path.name}, which was made for {made_for(about)}",
+            expected=f"one that was made for {name}",
+            fix=f"name {made_for(about)} as the model, train the LoRA again on {name}, or set any_base to "
+            "true to try all the same",
+        )
 
 
 def layer_sizes(base: Any) -> dict[str, list[int]]:
@@ -161,9 +171,12 @@ def layer_sizes(base: Any) -> dict[str, list[int]]:
     if hasattr(base.origin, "layer_sizes"):
         sizes: dict[str, list[int]] = base.origin.layer_sizes(base.part)
         return sizes
-    return {name.removesuffix(".weight"): list(entry["shape"]) for file in base.origin.weights(base.part).files
-            for name, entry in read_header(file).items()
-            if name.endswith(".weight") and len(entry["shape"]) in (2, 4)}
+    return {
+        name.removesuffix(".weight"): list(entry["shape"])
+        for file in base.origin.weights(base.part).files
+        for name, entry in read_header(file).items()
+        if name.endswith(".weight") and len(entry["shape"]) in (2, 4)
+    }
 
 
 def _require_layers(base: Any, header: LoraHeader) -> None:
@@ -178,9 +191,12 @@ def _require_one_family(base: Any, header: LoraHeader) -> None:
     """Refuse a LoRA that says it is of another family, also where its layers are as wide in both."""
     own = FAMILIES.get(base.cross_attention_dim or 0) if getattr(base, "known", False) else None
     if own is not None and header.family is not None and header.family != own:
-        raise ModelError("source", found=f"{header.name}, a LoRA of {header.family}",
-                         expected=f"one of {own}, as the {base.label} is",
-                         fix=f"name a model of {header.family}, another LoRA, or set any_base to true to try")
+        raise ModelError(
+            "source",
+            found=f"{header.name}, a LoRA of {header.family}",
+            expected=f"one of {own}, as the {base.label} is",
+            fix=f"name a model of {header.family}, another LoRA, or set any_base to true to try",
+        )
 
 
 def _beside_base(base: Any, header: LoraHeader) -> list[str]:

@@ -78,8 +78,11 @@ def read_lora(path: Path) -> LoraFile:
     pairs = {}
     for layer, name in sorted(names.downs.items()):
         down, up = stored[name], stored[names.ups[layer]]
-        alpha = (float(stored[names.alphas[layer]]) if layer in names.alphas
-                 else header.claims.alpha_of(layer, int(down.shape[0])))
+        alpha = (
+            float(stored[names.alphas[layer]])
+            if layer in names.alphas
+            else header.claims.alpha_of(layer, int(down.shape[0]))
+        )
         if not (torch.isfinite(down).all() and torch.isfinite(up).all()):
             raise no_lora(path.name, f"NaN or infinity in {layer}", "finite numbers")
         if not 0 <= alpha <= MAX_ALPHA:
@@ -120,8 +123,12 @@ def _like(value: Tensor, axes: int) -> Tensor:
 
 def _misfit(lora: LoraFile, found: str, expected: str) -> ModelError:
     made = f", which was made for {made_for(lora.about)}" if "base" in lora.about else ""
-    return ModelError("lora", found=f"{lora.name}{made}, with {found}", expected=expected,
-                      fix="a LoRA works with the kind of model that it was made for: name that one")
+    return ModelError(
+        "lora",
+        found=f"{lora.name}{made}, with {found}",
+        expected=expected,
+        fix="a LoRA works with the kind of model that it was made for: name that one",
+    )
 
 
 def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
@@ -141,15 +148,22 @@ def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
     for number, (lora, weight) in enumerate(loras):
         pairs, name = by_module(lora, unet), f"lora{number}"
         config = LoraConfig(
-            r=1, lora_alpha=1, target_modules=list(pairs), init_lora_weights=False,
+            r=1,
+            lora_alpha=1,
+            target_modules=list(pairs),
+            init_lora_weights=False,
             rank_pattern={f"^{re.escape(key)}$": pair.rank for key, pair in pairs.items()},
-            alpha_pattern={f"^{re.escape(key)}$": pair.alpha for key, pair in pairs.items()})
+            alpha_pattern={f"^{re.escape(key)}$": pair.alpha for key, pair in pairs.items()},
+        )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several are meant
             with alone():
                 inject_adapter_in_model(config, clone, name)
-        values = {f"{key}.lora_{half}.weight": value.to(like.device, like.dtype) for key, pair in pairs.items()
-                  for half, value in (("A", pair.down), ("B", pair.up))}
+        values = {
+            f"{key}.lora_{half}.weight": value.to(like.device, like.dtype)
+            for key, pair in pairs.items()
+            for half, value in (("A", pair.down), ("B", pair.up))
+        }
         set_peft_model_state_dict(clone, values, adapter_name=name)
         for key in pairs:
             layer = clone.get_submodule(key)
@@ -168,10 +182,15 @@ def stored_names(pairs: Mapping[str, Pair], layout: Layout) -> dict[str, Tensor]
     for name, pair in pairs.items():
         if layout == "kohya":
             stem = f"lora_unet_{name.replace('.', '_')}"
-            tensors |= {f"{stem}.lora_down.weight": pair.down, f"{stem}.lora_up.weight": pair.up,
-                        f"{stem}.alpha": torch.tensor(pair.alpha)}
+            tensors |= {
+                f"{stem}.lora_down.weight": pair.down,
+                f"{stem}.lora_up.weight": pair.up,
+                f"{stem}.alpha": torch.tensor(pair.alpha),
+            }
             continue
         share = pair.alpha / pair.rank  # this layout has no place for α that every reader looks at
-        tensors |= {f"unet.{name}.lora_A.weight": pair.down,
-                    f"unet.{name}.lora_B.weight": (share * pair.up.double()).to(pair.up.dtype)}
+        tensors |= {
+            f"unet.{name}.lora_A.weight": pair.down,
+            f"unet.{name}.lora_B.weight": (share * pair.up.double()).to(pair.up.dtype),
+        }
     return tensors

@@ -21,23 +21,53 @@ DOWN = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:A|down)(?:\.default)?\.weight$")
 UP = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:B|up)(?:\.default)?\.weight$")
 PEFT = "base_model.model."
 PREFIXES = (PEFT, "unet.", "diffusion_model.")
-TEXT = ("text_encoder", "lora_te_", "lora_te1_", "lora_te2_", "lora_te3_", "te_model", "text_model.",
-        "text_encoders.", "clip_l.", "clip_g.", "bundle_emb.", f"{PEFT}text_model.")
+TEXT = (
+    "text_encoder",
+    "lora_te_",
+    "lora_te1_",
+    "lora_te2_",
+    "lora_te3_",
+    "te_model",
+    "text_model.",
+    "text_encoders.",
+    "clip_l.",
+    "clip_g.",
+    "bundle_emb.",
+    f"{PEFT}text_model.",
+)
 DTYPES = ("F16", "BF16", "F32", "F64")
 WHOLE = ("I8", "U8", "I16", "I32", "I64")  # α is often written as a whole number
 #: Adapters of other kinds, by what only their tensors are called.
-OTHERS = tuple((re.compile(pattern), what) for pattern, what in (
-    ("hada_w1", "a LoHa"), ("lokr_[wt]", "a LoKr"), ("dora_scale|lora_magnitude_vector", "a DoRA"),
-    ("lora_mid", "a LoCon with a middle part"), ("oft_", "an OFT"), (r"ia3|\.on_input$", "an (IA)³"),
-    (r"\.diff(_b)?$", "whole differences of weights"), (r"\.[wb]_norm$", "changed norms"),
-    (r"\.set_weight$", "weights that replace the base's"), ("scale_weight", "scaled weights of a quantised model"),
-    (r"lora(_B|_A|_up|_down|\.up|\.down)\.bias$", "a LoRA with biases"), (r"glora|\.[ab][12]\.weight$", "a GLoRA"),
-    ("lllite_", "a ControlNet-LLLite")))
+OTHERS = tuple(
+    (re.compile(pattern), what)
+    for pattern, what in (
+        ("hada_w1", "a LoHa"),
+        ("lokr_[wt]", "a LoKr"),
+        ("dora_scale|lora_magnitude_vector", "a DoRA"),
+        ("lora_mid", "a LoCon with a middle part"),
+        ("oft_", "an OFT"),
+        (r"ia3|\.on_input$", "an (IA)³"),
+        (r"\.diff(_b)?$", "whole differences of weights"),
+        (r"\.[wb]_norm$", "changed norms"),
+        (r"\.set_weight$", "weights that replace the base's"),
+        ("scale_weight", "scaled weights of a quantised model"),
+        (r"lora(_B|_A|_up|_down|\.up|\.down)\.bias$", "a LoRA with biases"),
+        (r"glora|\.[ab][12]\.weight$", "a GLoRA"),
+        ("lllite_", "a ControlNet-LLLite"),
+    )
+)
 #: What only the layers of other families are called.
-FOREIGN = (("double_blocks", "Flux"), ("single_blocks", "Flux"), ("single_transformer_blocks", "Flux"),
-           ("joint_blocks", "Stable Diffusion 3"), ("lora_te2_", "SDXL"), ("text_encoder_2", "SDXL"),
-           ("lora_te3_", "Stable Diffusion 3"), ("lora_prior_unet", "Stable Cascade"),
-           ("lora_transformer_", "a diffusion transformer"))
+FOREIGN = (
+    ("double_blocks", "Flux"),
+    ("single_blocks", "Flux"),
+    ("single_transformer_blocks", "Flux"),
+    ("joint_blocks", "Stable Diffusion 3"),
+    ("lora_te2_", "SDXL"),
+    ("text_encoder_2", "SDXL"),
+    ("lora_te3_", "Stable Diffusion 3"),
+    ("lora_prior_unet", "Stable Cascade"),
+    ("lora_transformer_", "a diffusion transformer"),
+)
 TRANSFORMER = re.compile(r"transformer\.|(base_model\.model\.|diffusion_model\.)?((transformer_)?blocks|layers)\.\d")
 DEEP = re.compile(r"transformer_blocks[._]([1-9]\d*)[._]")  # Stable Diffusion 1.x and 2.x have one in each place
 CROSS = re.compile(r"attn2[._]to_[kv]$")
@@ -78,10 +108,15 @@ class LoraHeader:
 
     def notes(self) -> list[str]:
         """What it holds or says and nobody uses."""
-        left = [f"its {self.text} tensors for text encoders and words are left out: the base's own "
-                "text encoder reads the prompt"]
-        return [*(left if self.text else []), *self.claims.notes,
-                *contradictions(self.claims, self.ranks, bool(self.names.alphas))]
+        left = [
+            f"its {self.text} tensors for text encoders and words are left out: the base's own "
+            "text encoder reads the prompt"
+        ]
+        return [
+            *(left if self.text else []),
+            *self.claims.notes,
+            *contradictions(self.claims, self.ranks, bool(self.names.alphas)),
+        ]
 
 
 def files_of(path: Path) -> list[Path]:
@@ -128,8 +163,11 @@ def check_header(path: Path) -> LoraHeader:
     if family is not None and family not in ("Stable Diffusion 1.x", "Stable Diffusion 2.x"):
         raise no_lora(path.name, f"a LoRA for {family}", "a LoRA for a UNet of Stable Diffusion 1.x or 2.x")
     if not any(DOWN.match(name) and not name.startswith(TEXT) for name in names):
-        found = "a LoRA for text encoders alone" if names and all(name.startswith(TEXT) for name in names) else (
-            f"no LoRA weights in it ({len(names)} tensors, such as {min(names)!r})" if names else "nothing in it")
+        found = (
+            "a LoRA for text encoders alone"
+            if names and all(name.startswith(TEXT) for name in names)
+            else (f"no LoRA weights in it ({len(names)} tensors, such as {min(names)!r})" if names else "nothing in it")
+        )
         raise no_lora(path.name, found, "LoRA weights for a UNet, in diffusers' or kohya's layout")
     sorted_ = _by_layer(path.name, [name for name in names if not name.startswith(TEXT)])
     shapes = _pairs(path.name, header, sorted_)
@@ -153,8 +191,9 @@ def _pairs(where: str, header: Mapping[str, Any], names: Names) -> dict[str, tup
     for part, types in ((names.downs, DTYPES), (names.ups, DTYPES), (names.alphas, DTYPES + WHOLE)):
         for name in part.values():
             if header[name]["dtype"] not in types:
-                raise no_lora(where, f"{name} of type {clean(header[name]['dtype'])[:20]}",
-                              f"one of {', '.join(DTYPES)}")
+                raise no_lora(
+                    where, f"{name} of type {clean(header[name]['dtype'])[:20]}", f"one of {', '.join(DTYPES)}"
+                )
     if odd := set(names.downs) ^ set(names.ups):
         raise no_lora(where, f"half a pair for {min(odd)}", "a down and an up weight for each layer")
     if odd := set(names.alphas) - set(names.downs):
@@ -198,8 +237,12 @@ def _layer(name: str) -> str:
 
 def no_lora(name: str, found: str, expected: str) -> ModelError:
     """What to say of a file that is no LoRA for a UNet of ours."""
-    return ModelError("source", found=f"{name}: {found}", expected=expected,
-                      fix="name a LoRA of Stable Diffusion 1.x or 2.x, or one that train.subject_lora wrote")
+    return ModelError(
+        "source",
+        found=f"{name}: {found}",
+        expected=expected,
+        fix="name a LoRA of Stable Diffusion 1.x or 2.x, or one that train.subject_lora wrote",
+    )
 
 
 def real_names(layers: list[str], sizes: Mapping[str, list[int]]) -> dict[str, str | None]:
@@ -230,9 +273,12 @@ def require_fit(header: LoraHeader, sizes: Mapping[str, list[int]], base: str) -
     kind = f" ({header.family})" if header.family else ""
 
     def misfit(found: str, expected: str) -> ModelError:
-        return ModelError("source", found=f"{header.name}{kind}, with {found}", expected=expected,
-                          fix="a LoRA works with the kind of model that it was made for: name that one as the model, "
-                              "or another LoRA")
+        return ModelError(
+            "source",
+            found=f"{header.name}{kind}, with {found}",
+            expected=expected,
+            fix="a LoRA works with the kind of model that it was made for: name that one as the model, or another LoRA",
+        )
 
     taken: set[str] = set()
     for layer, real in real_names(list(header.shapes), sizes).items():
@@ -243,5 +289,4 @@ def require_fit(header: LoraHeader, sizes: Mapping[str, list[int]], base: str) -
         taken.add(real)
         down, up = header.shapes[layer]
         if not fits(down, up, list(sizes[real])):
-            raise misfit(f"{down} and {up} for {real}", f"sizes of the {base}, where that layer is "
-                         f"{list(sizes[real])}")
+            raise misfit(f"{down} and {up} for {real}", f"sizes of the {base}, where that layer is {list(sizes[real])}")

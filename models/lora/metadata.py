@@ -23,14 +23,34 @@ PARTS = re.compile(r"(unet|transformer|text_encoder(?:_\d)?|denoiser)\.(.+)")
 PATTERN = re.compile(r"[\w.^$\\+*()|-]{1,300}")  # of layer names; what could take for ever to match is refused
 BASE_KEPT = ("True", "gaussian", "orthogonal", "eva", "False")  # starts that leave the base's weights as they are
 FAMILIES = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL", 1280: "the SDXL refiner"}
-ARCHITECTURES = (("stable-diffusion-v1", "Stable Diffusion 1.x"), ("stable-diffusion-v2", "Stable Diffusion 2.x"),
-                 ("stable-diffusion-xl", "SDXL"), ("stable-diffusion-3", "Stable Diffusion 3"), ("flux", "Flux"),
-                 ("stable-cascade", "Stable Cascade"), ("hunyuan", "Hunyuan"), ("lumina", "Lumina"), ("wan", "Wan"))
-VERSIONS = (("sdxl", "SDXL"), ("sd_v1", "Stable Diffusion 1.x"), ("sd_1", "Stable Diffusion 1.x"),
-            ("sd1", "Stable Diffusion 1.x"), ("sd_v2", "Stable Diffusion 2.x"), ("sd_2", "Stable Diffusion 2.x"),
-            ("sd3", "Stable Diffusion 3"), ("flux", "Flux"))
-PREDICTIONS = {"v": "v_prediction", "v_prediction": "v_prediction", "epsilon": "epsilon", "eps": "epsilon",
-               "sample": "sample"}
+ARCHITECTURES = (
+    ("stable-diffusion-v1", "Stable Diffusion 1.x"),
+    ("stable-diffusion-v2", "Stable Diffusion 2.x"),
+    ("stable-diffusion-xl", "SDXL"),
+    ("stable-diffusion-3", "Stable Diffusion 3"),
+    ("flux", "Flux"),
+    ("stable-cascade", "Stable Cascade"),
+    ("hunyuan", "Hunyuan"),
+    ("lumina", "Lumina"),
+    ("wan", "Wan"),
+)
+VERSIONS = (
+    ("sdxl", "SDXL"),
+    ("sd_v1", "Stable Diffusion 1.x"),
+    ("sd_1", "Stable Diffusion 1.x"),
+    ("sd1", "Stable Diffusion 1.x"),
+    ("sd_v2", "Stable Diffusion 2.x"),
+    ("sd_2", "Stable Diffusion 2.x"),
+    ("sd3", "Stable Diffusion 3"),
+    ("flux", "Flux"),
+)
+PREDICTIONS = {
+    "v": "v_prediction",
+    "v_prediction": "v_prediction",
+    "epsilon": "epsilon",
+    "eps": "epsilon",
+    "sample": "sample",
+}
 
 
 @dataclass(frozen=True)
@@ -80,10 +100,12 @@ class Claims:
         notes, predicts = [], scheduler.get("prediction_type", "epsilon")
         if said is not None and said != predicts:
             notes.append(f"it was made for a model that predicts {said}, and this one predicts {predicts}")
-        if self.metadata.get("ss_zero_terminal_snr", "").lower() == "true" \
-                and not scheduler.get("rescale_betas_zero_snr"):
-            notes.append("it was made for a schedule that ends in pure noise (ss_zero_terminal_snr), and this model's "
-                         "does not")
+        if self.metadata.get("ss_zero_terminal_snr", "").lower() == "true" and not scheduler.get(
+            "rescale_betas_zero_snr"
+        ):
+            notes.append(
+                "it was made for a schedule that ends in pure noise (ss_zero_terminal_snr), and this model's does not"
+            )
         return notes
 
 
@@ -108,8 +130,11 @@ def claims_of(path: Path, header: Mapping[str, Any], peft: bool) -> Claims:
             if not isinstance(said, dict):
                 raise ValueError(f"a JSON {type(said).__name__}")
         except (ValueError, RecursionError) as error:
-            raise _refused(path.name, f"lora_adapter_metadata that is no JSON object ({error})", "peft's "
-                           "configuration, which says α") from error
+            raise _refused(
+                path.name,
+                f"lora_adapter_metadata that is no JSON object ({error})",
+                "peft's configuration, which says α",
+            ) from error
     elif peft and (beside := config_beside(path)) is not None:
         said, where = dict(read_json(beside)), f"adapter_config.json beside {path.name}"
     else:
@@ -117,8 +142,10 @@ def claims_of(path: Path, header: Mapping[str, Any], peft: bool) -> Claims:
         if peft:
             notes.append("peft keeps α in adapter_config.json, which is not beside it: α = r is used")
         elif config_beside(path) is not None and not any(key.endswith(".alpha") for key in header):
-            notes.append("the adapter_config.json beside it, since its layers are not named as peft names them: α = r "
-                         "is used (peft's own file is called adapter_model.safetensors)")
+            notes.append(
+                "the adapter_config.json beside it, since its layers are not named as peft names them: α = r "
+                "is used (peft's own file is called adapter_model.safetensors)"
+            )
         return Claims(metadata=MappingProxyType(texts), notes=tuple(notes))
     return _adapter(path.name, where, _of_unet(said), texts)
 
@@ -148,16 +175,25 @@ def _adapter(name: str, where: str, said: Mapping[str, Any], texts: Mapping[str,
     patterns = said.get("alpha_pattern") or {}
     if not isinstance(patterns, Mapping):
         raise _refused(name, f"alpha_pattern = {clean(shorten(patterns))} in {where}", "α by layer")
-    return Claims(alpha, tuple(_pattern(name, where, key, value) for key, value in patterns.items()),
-                  said.get("use_rslora") is True, None if rank is None else int(rank), MappingProxyType(dict(texts)),
-                  tuple(unheard(ADAPTER, said)))
+    return Claims(
+        alpha,
+        tuple(_pattern(name, where, key, value) for key, value in patterns.items()),
+        said.get("use_rslora") is True,
+        None if rank is None else int(rank),
+        MappingProxyType(dict(texts)),
+        tuple(unheard(ADAPTER, said)),
+    )
 
 
 def _pattern(name: str, where: str, key: str, value: Any) -> tuple[re.Pattern[str], float]:
     alpha = _number(name, where, f"alpha_pattern[{shorten(key)}]", value)
     try:
-        if not PATTERN.fullmatch(key) or key.count("*") + key.count("+") > 2 or re.search(r"\)[*+]", key) \
-                or alpha is None:
+        if (
+            not PATTERN.fullmatch(key)
+            or key.count("*") + key.count("+") > 2
+            or re.search(r"\)[*+]", key)
+            or alpha is None
+        ):
             raise ValueError
         inner = key.removeprefix("^").removesuffix("$")
         plain = re.fullmatch(r"[\w.]+", inner) is not None  # kohya writes _ for .
@@ -176,8 +212,12 @@ def _number(name: str, where: str, key: str, value: Any) -> float | None:
 
 
 def _refused(name: str, found: str, expected: str) -> ModelError:
-    return ModelError("source", found=f"{name}: {found}", expected=expected,
-                      fix="save the LoRA again as plain down and up weights (diffusers' or kohya's layout)")
+    return ModelError(
+        "source",
+        found=f"{name}: {found}",
+        expected=expected,
+        fix="save the LoRA again as plain down and up weights (diffusers' or kohya's layout)",
+    )
 
 
 def _kohya_notes(texts: Mapping[str, str]) -> list[str]:
@@ -206,6 +246,8 @@ def contradictions(claims: Claims, ranks: Mapping[str, int], alphas: bool) -> li
         if what == "rank" and found and said not in found:
             notes.append(f"{key} = {said:g} is stated, but its tensors have rank {shown}: theirs is used")
         if what == "α" and not alphas and claims.alpha is None and not (len(found) == 1 and said == found[0]):
-            notes.append(f"{key} = {said:g} is stated, but no tensor holds α: α = r ({shown}) is used, as kohya's own "
-                         "tools do; if the stated α is meant, set weight to α/r")
+            notes.append(
+                f"{key} = {said:g} is stated, but no tensor holds α: α = r ({shown}) is used, as kohya's own "
+                "tools do; if the stated α is meant, set weight to α/r"
+            )
     return notes

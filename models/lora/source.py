@@ -63,10 +63,18 @@ def locate_lora(source: str, revision: str | None = None) -> LoraSource:
     if HUB_ID.fullmatch(source):
         return _cached(source, revision)
     if is_there(source):
-        raise ModelError("source", found=f"{shorten(source)}, which is there and is no LoRA", expected="a .safetensors "
-                         "file, or a folder with one in it", fix=f"name the file; a folder as ./{source}")
-    raise ModelError("source", found=shorten(source), expected="a .safetensors file that exists, or a hub id such as "
-                     "'owner/name'", fix="a path must exist where it is looked for")
+        raise ModelError(
+            "source",
+            found=f"{shorten(source)}, which is there and is no LoRA",
+            expected="a .safetensors file, or a folder with one in it",
+            fix=f"name the file; a folder as ./{source}",
+        )
+    raise ModelError(
+        "source",
+        found=shorten(source),
+        expected="a .safetensors file that exists, or a hub id such as 'owner/name'",
+        fix="a path must exist where it is looked for",
+    )
 
 
 def _local(path: Path) -> Path:
@@ -74,13 +82,13 @@ def _local(path: Path) -> Path:
         names = sorted(entry.name for entry in path.iterdir() if entry.suffix in (".safetensors", *PICKLES))
         return path / _only(names, path.name)
     if not path.exists():
-        raise ModelError("source", found=f"{path}, which does not exist", expected="a LoRA file",
-                         fix="check the path")
+        raise ModelError("source", found=f"{path}, which does not exist", expected="a LoRA file", fix="check the path")
     if path.suffix in PICKLES:
         raise pickled(path.name)
     if path.suffix != ".safetensors":
-        raise ModelError("source", found=f"the file {path.name}", expected="a .safetensors file",
-                         fix="name the LoRA file itself")
+        raise ModelError(
+            "source", found=f"the file {path.name}", expected="a .safetensors file", fix="name the LoRA file itself"
+        )
     return path
 
 
@@ -106,7 +114,10 @@ def _only(names: list[str], where: str) -> str:
     if not found and any(name.endswith(PICKLES) for name in names):
         raise pickled(f"{where}/{next(name for name in names if name.endswith(PICKLES))}")
     if len(found) != 1:
-        raise ModelError("source", found=f"{where} with {len(found)} safetensors files" + (
-            f": {', '.join(found[:8])}" if found else ""), expected=f"{USUAL[0]}, or one alone",
-            fix="name the file itself")
+        raise ModelError(
+            "source",
+            found=f"{where} with {len(found)} safetensors files" + (f": {', '.join(found[:8])}" if found else ""),
+            expected=f"{USUAL[0]}, or one alone",
+            fix="name the file itself",
+        )
     return found[0]

@@ -25,8 +25,13 @@ def build_vision_config(config: Mapping[str, Any]) -> Any:
     from transformers import CLIPVisionConfig
 
     known = vision_config(config)
-    return CLIPVisionConfig(**{key: value for key, value in known.items()
-                               if key not in ("architectures", "model_type", "torch_dtype", "dtype", "proj_size")})
+    return CLIPVisionConfig(
+        **{
+            key: value
+            for key, value in known.items()
+            if key not in ("architectures", "model_type", "torch_dtype", "dtype", "proj_size")
+        }
+    )
 
 
 class SeeingPart(Part):
@@ -92,9 +97,12 @@ class ExemplarEncoderPart(SeeingPart):
         """Only Paint-by-Example encoders."""
         kinds = self.settings.texts("architectures", ("PaintByExampleImageEncoder",))
         if kinds[0] != "PaintByExampleImageEncoder":
-            raise ModelError("source", found=f"a {kinds[0]} as the image encoder of {self.origin.name}",
-                             expected="a PaintByExampleImageEncoder",
-                             fix="use Fantasy-Studio/Paint-by-Example, or train one with train.exemplar")
+            raise ModelError(
+                "source",
+                found=f"a {kinds[0]} as the image encoder of {self.origin.name}",
+                expected="a PaintByExampleImageEncoder",
+                fix="use Fantasy-Studio/Paint-by-Example, or train one with train.exemplar",
+            )
         super().check()
 
     def _read(self) -> nn.Module:

@@ -21,9 +21,21 @@ from ...graph_runtime.core.quiet import drawing
 Preprocess = Literal["crop", "stretch"]
 #: What CLIP's pictures are normalised by (Radford et al. 2021), where a model does not say.
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-VISION_KEYS = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_channels",
-               "image_size", "patch_size", "hidden_act", "layer_norm_eps", "attention_dropout", "initializer_range",
-               "initializer_factor", "projection_dim")
+VISION_KEYS = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_channels",
+    "image_size",
+    "patch_size",
+    "hidden_act",
+    "layer_norm_eps",
+    "attention_dropout",
+    "initializer_range",
+    "initializer_factor",
+    "projection_dim",
+)
 
 
 class _Attention(nn.Module):
@@ -142,16 +154,24 @@ def stored_name(name: str) -> str:
 def fit_encoder(stored: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
     """Stored tensors under an exemplar encoder's own names, with or without `vision_model.` in either."""
     wanted = {stored_name(name): name for name in module.state_dict()}
-    return {wanted.get(stored_name(name), name): value for name, value in stored.items()
-            if not name.endswith("position_ids")}
+    return {
+        wanted.get(stored_name(name), name): value
+        for name, value in stored.items()
+        if not name.endswith("position_ids")
+    }
 
 
 def encoder_config(module: ExemplarEncoder) -> dict[str, Any]:
     """What `image_encoder/config.json` says."""
     config = module.model.config
     said = {key: getattr(config, key) for key in VISION_KEYS if hasattr(config, key)}
-    return {"architectures": ["PaintByExampleImageEncoder"], "model_type": "clip_vision_model", **said,
-            "projection_dim": module.proj_out.out_features, "proj_size": module.proj_out.out_features}
+    return {
+        "architectures": ["PaintByExampleImageEncoder"],
+        "model_type": "clip_vision_model",
+        **said,
+        "projection_dim": module.proj_out.out_features,
+        "proj_size": module.proj_out.out_features,
+    }
 
 
 def save_encoder(module: ExemplarEncoder, folder: Path) -> None:
@@ -160,8 +180,11 @@ def save_encoder(module: ExemplarEncoder, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f".model.{os.getpid()}.part"
-    state = {stored_name(name): value.detach().cpu().contiguous() for name, value in module.state_dict().items()
-             if not name.endswith("position_ids")}
+    state = {
+        stored_name(name): value.detach().cpu().contiguous()
+        for name, value in module.state_dict().items()
+        if not name.endswith("position_ids")
+    }
     try:
         save_file(state, str(beside), {"format": "pt"})
         os.replace(beside, folder / "model.safetensors")
@@ -170,8 +193,13 @@ def save_encoder(module: ExemplarEncoder, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(encoder_config(module), indent=2) + "\n", encoding="utf-8")
 
 
-def preprocess_exemplar(image: Tensor, size: int, how: Preprocess = "crop", mean: Sequence[float] = CLIP_MEAN,
-                        std: Sequence[float] = CLIP_STD) -> Tensor:
+def preprocess_exemplar(
+    image: Tensor,
+    size: int,
+    how: Preprocess = "crop",
+    mean: Sequence[float] = CLIP_MEAN,
+    std: Sequence[float] = CLIP_STD,
+) -> Tensor:
     """Pictures `[b h w 3]` in [0, 1] -> what CLIP sees, `[b 3 size size]`, normalised.
 
     crop: the short side becomes `size`, then the middle is cut out, as diffusers' pipeline does (transformers'

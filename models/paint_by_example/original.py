@@ -14,11 +14,17 @@ ENCODER = ("cond_stage_model.", "proj_out.", "learnable_vector")
 VISION, MAPPER = "cond_stage_model.transformer.", "cond_stage_model.mapper.resblocks."
 #: Names inside one block of the mapper; the joined matrix is split into three.
 BLOCK: Mapping[str, tuple[str, ...]] = {
-    "attn.c_qkv": ("attn1.to_q", "attn1.to_k", "attn1.to_v"), "attn.c_proj": ("attn1.to_out.0",), "ln_1": ("norm1",),
-    "ln_2": ("norm3",), "mlp.c_fc": ("ff.net.0.proj",), "mlp.c_proj": ("ff.net.2",),
+    "attn.c_qkv": ("attn1.to_q", "attn1.to_k", "attn1.to_v"),
+    "attn.c_proj": ("attn1.to_out.0",),
+    "ln_1": ("norm1",),
+    "ln_2": ("norm3",),
+    "mlp.c_fc": ("ff.net.0.proj",),
+    "mlp.c_proj": ("ff.net.2",),
 }
 WHOLE: Mapping[str, str] = {
-    "cond_stage_model.final_ln.": "final_layer_norm.", "proj_out.": "proj_out.", "learnable_vector": "uncond_vector",
+    "cond_stage_model.final_ln.": "final_layer_norm.",
+    "proj_out.": "proj_out.",
+    "learnable_vector": "uncond_vector",
 }
 
 
@@ -63,11 +69,18 @@ def encoder_config(shapes: Mapping[str, Any]) -> dict[str, Any]:
     while f"{vision}encoder.layers.{layers}.layer_norm1.weight" in shapes:
         layers += 1
     token = shapes["proj_out.weight"][0]
-    return {"architectures": ["PaintByExampleImageEncoder"], "hidden_size": width, "patch_size": patch,
-            "image_size": round((positions - 1) ** 0.5) * patch, "num_hidden_layers": layers,
-            "num_attention_heads": max(width // 64, 1), "hidden_act": "quick_gelu",
-            "intermediate_size": shapes[f"{vision}encoder.layers.0.mlp.fc1.weight"][0], "projection_dim": token,
-            "proj_size": token}
+    return {
+        "architectures": ["PaintByExampleImageEncoder"],
+        "hidden_size": width,
+        "patch_size": patch,
+        "image_size": round((positions - 1) ** 0.5) * patch,
+        "num_hidden_layers": layers,
+        "num_attention_heads": max(width // 64, 1),
+        "hidden_act": "quick_gelu",
+        "intermediate_size": shapes[f"{vision}encoder.layers.0.mlp.fc1.weight"][0],
+        "projection_dim": token,
+        "proj_size": token,
+    }
 
 
 def holds_encoder(keys: Any) -> bool:

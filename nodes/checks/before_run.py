@@ -32,8 +32,6 @@ def shaped(*shape: int) -> Tensor:
     return torch.empty(shape, device="meta")
 
 
-
-
 def cheap(value: Any) -> TypeGuard[Tensor]:
     """True for a tensor whose values are known, and few enough to work with while checking."""
     return isinstance(value, Tensor) and not value.is_meta and value.numel() <= CHEAP
@@ -42,8 +40,6 @@ def cheap(value: Any) -> TypeGuard[Tensor]:
 def sketch(value: Tensor) -> Tensor:
     """The tensor itself where it is cheap, else its shape alone."""
     return value if cheap(value) else torch.empty(value.shape, dtype=value.dtype, device="meta")
-
-
 
 
 def described(*values: Any) -> bool:

@@ -24,8 +24,13 @@ SMALL, LONG = 16, 3  # pixels, and sides' ratio, at which an exemplar is worth a
 
 def told(encoder: Any, rows: int, length: int, width: int, kind: Kind) -> Conditioning:
     """A conditioning of which only the shape is known."""
-    return Conditioning(shaped(rows, length, width), shaped(rows, length, width), name=encoder.label, kind=kind,
-                        tokens=() if kind == "text" else None)
+    return Conditioning(
+        shaped(rows, length, width),
+        shaped(rows, length, width),
+        name=encoder.label,
+        kind=kind,
+        tokens=() if kind == "text" else None,
+    )
 
 
 def require_unicode(port: str, words: str) -> None:
@@ -33,8 +38,12 @@ def require_unicode(port: str, words: str) -> None:
     try:
         words.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise BadInput(port, found=f"half a character ({words[error.start]!a}) at position {error.start + 1}",
-                       expected="Unicode text", fix="type the text again, or save its file as UTF-8") from error
+        raise BadInput(
+            port,
+            found=f"half a character ({words[error.start]!a}) at position {error.start + 1}",
+            expected="Unicode text",
+            fix="type the text again, or save its file as UTF-8",
+        ) from error
 
 
 def exemplar(encoder: Any, known: Known, params: Known) -> Facts:
@@ -49,8 +58,11 @@ def exemplar(encoder: Any, known: Known, params: Known) -> Facts:
         for plane in mask if cheap(mask) else ():
             require_rest(bool((plane < 1).any()))
     if image is None or mask is ... or not described(encoder):
-        return {} if not described(encoder) else {
-            "conditioning": ConditioningFacts(encoder.width, 0, encoder.label, "exemplar")}
+        return (
+            {}
+            if not described(encoder)
+            else {"conditioning": ConditioningFacts(encoder.width, 0, encoder.label, "exemplar")}
+        )
     rows = max(len(image), 0 if mask is None else len(mask))
     return {"conditioning": told(encoder, rows, 1, encoder.width, "exemplar")}
 
@@ -66,16 +78,22 @@ def unseen(height: int, width: int, preprocess: str) -> str:
     if min(height, width) < SMALL:
         return f"the exemplar has {width}×{height} pixels: little more than its colour can be seen in it"
     if preprocess == "crop" and max(height, width) > LONG * min(height, width):
-        return (f"of this exemplar, {width}×{height}, only the middle square is used: crop it to the thing itself, "
-                "or set preprocess to stretch")
+        return (
+            f"of this exemplar, {width}×{height}, only the middle square is used: crop it to the thing itself, "
+            "or set preprocess to stretch"
+        )
     return ""
 
 
 def require_rest(there: bool) -> None:
     """Raise BadInput where a mask leaves nothing of an exemplar."""
     if not there:
-        raise BadInput("mask", found="a mask of ones: nothing of the exemplar is left",
-                       expected="zeros where the exemplar is", fix="invert the mask, or wire none")
+        raise BadInput(
+            "mask",
+            found="a mask of ones: nothing of the exemplar is left",
+            expected="zeros where the exemplar is",
+            fix="invert the mask, or wire none",
+        )
 
 
 def inpaint(known: Known, params: Known) -> Facts:
@@ -102,23 +120,33 @@ def inpaint(known: Known, params: Known) -> Facts:
     if not noise_known or not isinstance(before, Conditioning):
         return {"conditioning": dataclasses.replace(before.facts, extra=vae.latent_channels + 1)}
     rows = max(len(image), len(mask), 1 if drawn is None else len(drawn))
-    return {"conditioning": dataclasses.replace(before, extra=shaped(rows, vae.latent_channels + 1, *cells[1:]),
-                                                drew_posterior=drawn is not None)}
+    return {
+        "conditioning": dataclasses.replace(
+            before, extra=shaped(rows, vae.latent_channels + 1, *cells[1:]), drew_posterior=drawn is not None
+        )
+    }
 
 
 def require_cells(image: Tensor, vae: Any) -> tuple[int, int, int]:
     """Channels and sides of a picture's latent; raises BadInput where the VAE cannot make one."""
     height, width = image.shape[1:3]
     if height % vae.factor or width % vae.factor:
-        raise BadInput("image", found=f"a picture of {width}×{height}", expected=f"sides that are multiples of "
-                       f"{vae.factor}, the pixels of one latent cell", fix=f"use image.fit with multiple={vae.factor}")
+        raise BadInput(
+            "image",
+            found=f"a picture of {width}×{height}",
+            expected=f"sides that are multiples of {vae.factor}, the pixels of one latent cell",
+            fix=f"use image.fit with multiple={vae.factor}",
+        )
     return vae.latent_channels, height // vae.factor, width // vae.factor
 
 
 def require_posterior(drawn: Tensor, rows: int, cells: tuple[int, int, int]) -> Tensor:
     """The posterior's noise, if it is of this picture's grid; raises BadInput otherwise."""
     if tuple(drawn.shape[1:]) != cells or drawn.shape[0] % rows:
-        raise BadInput("noise", found=f"noise of shape {list(drawn.shape)}",
-                       expected=f"[{rows}, {', '.join(map(str, cells))}], this picture's grid, or several rows each",
-                       fix="make the noise from a latent of this picture, of this model's VAE")
+        raise BadInput(
+            "noise",
+            found=f"noise of shape {list(drawn.shape)}",
+            expected=f"[{rows}, {', '.join(map(str, cells))}], this picture's grid, or several rows each",
+            fix="make the noise from a latent of this picture, of this model's VAE",
+        )
     return drawn

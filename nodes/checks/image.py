@@ -70,8 +70,12 @@ def require_sides(image: Tensor, kind: str) -> None:
     """Raise BadInput where a side is too long for the file format."""
     limit = SIDE_LIMIT.get(kind)
     if limit is not None and max(image.shape[1:3]) > limit:
-        raise BadInput("format", found=f"{kind} for a picture of {image.shape[2]}×{image.shape[1]}",
-                       expected=f"sides of at most {limit} pixels in {kind}", fix="use format=png")
+        raise BadInput(
+            "format",
+            found=f"{kind} for a picture of {image.shape[2]}×{image.shape[1]}",
+            expected=f"sides of at most {limit} pixels in {kind}",
+            fix="use format=png",
+        )
 
 
 def fit(known: Known, params: Known) -> Facts:
@@ -80,18 +84,27 @@ def fit(known: Known, params: Known) -> Facts:
     if image is None:
         return {}
     require_image(image)
-    plane = torch.zeros(1).expand(image.shape[:3]) if mask is None else shaped(*image.shape[:3]) if mask is ... else \
-        unit_mask(require_mask(mask, image))
+    plane = (
+        torch.zeros(1).expand(image.shape[:3])
+        if mask is None
+        else shaped(*image.shape[:3])
+        if mask is ...
+        else unit_mask(require_mask(mask, image))
+    )
     if mask is not None and mask is not ...:
         notice_crossed(image, mask)
-    plan = plan_fit(image.shape[1], image.shape[2], params["multiple"], params["size"], params["mode"],
-                    params["square"])
+    plan = plan_fit(
+        image.shape[1], image.shape[2], params["multiple"], params["size"], params["mode"], params["square"]
+    )
     require_bounded(plan, params["size"], params["multiple"])
     original = shaped(*image.shape) if params["mode"] == "crop" else None
     small = cheap(plane) and plan.fitted[0] * plan.fitted[1] <= max(4 * plane[0].numel(), 2**16)
     fitted = fit_mask(plane, plan) if small else shaped(len(plane), *plan.fitted)
-    return {"image": shaped(len(image), *plan.fitted, 3), "mask": fitted,
-            "fit": Fit(plan.mode, plan.height, plan.width, plan.scaled, plan.top, plan.left, plan.fitted, original)}
+    return {
+        "image": shaped(len(image), *plan.fitted, 3),
+        "mask": fitted,
+        "fit": Fit(plan.mode, plan.height, plan.width, plan.scaled, plan.top, plan.left, plan.fitted, original),
+    }
 
 
 def unfit(known: Known, params: Known) -> Facts:
@@ -109,9 +122,12 @@ def unfit(known: Known, params: Known) -> Facts:
 def require_unfit(image: Tensor, fit: Fit) -> None:
     """Raise BadInput unless the picture has the size that image.fit made, and a batch that goes with its margin."""
     if tuple(image.shape[1:3]) != fit.fitted:
-        raise BadInput("image", found=f"a picture of {image.shape[2]}×{image.shape[1]}",
-                       expected=f"{fit.fitted[1]}×{fit.fitted[0]}, the size that image.fit made",
-                       fix="wire the picture that went through the model, and the fit of the same run")
+        raise BadInput(
+            "image",
+            found=f"a picture of {image.shape[2]}×{image.shape[1]}",
+            expected=f"{fit.fitted[1]}×{fit.fitted[0]}, the size that image.fit made",
+            fix="wire the picture that went through the model, and the fit of the same run",
+        )
     if fit.original is not None:
         common_batch(image=image, fit=per_variation(image.shape[0], fit=fit.original)[0])
 
@@ -157,8 +173,12 @@ def fill(known: Known, params: Known) -> Facts:
 def require_some_known(hole: Tensor, kind: str) -> None:
     """Raise BadInput where a mask covers a whole picture whose colours are to go on."""
     if bool(hole.flatten(1).all(1).any()):
-        raise BadInput("mask", found=f"a mask over the whole picture, with fill={kind}",
-                       expected="known pixels to take colours from", fix="use fill=neutral or fill=noise")
+        raise BadInput(
+            "mask",
+            found=f"a mask over the whole picture, with fill={kind}",
+            expected="known pixels to take colours from",
+            fix="use fill=neutral or fill=noise",
+        )
 
 
 def paste_back(known: Known, params: Known) -> Facts:
@@ -169,8 +189,12 @@ def paste_back(known: Known, params: Known) -> Facts:
     if mask is not None and base is not None:
         plane = unit_mask(require_mask(mask, base))
         if params["color_match"] != "none" and cheap(plane) and bool((plane > 0).flatten(1).all(1).any()):
-            raise BadInput("color_match", found="a mask that covers the whole picture",
-                           expected="known pixels to compare colours on", fix="use color_match=none")
+            raise BadInput(
+                "color_match",
+                found="a mask that covers the whole picture",
+                expected="known pixels to compare colours on",
+                fix="use color_match=none",
+            )
     if base is None or patch is None or mask is None:
         return {}
     base, plane = per_variation(patch.shape[0], base=base, mask=mask)
@@ -180,9 +204,12 @@ def paste_back(known: Known, params: Known) -> Facts:
 def require_one_size(base: Tensor, patch: Tensor) -> None:
     """Raise BadInput unless a patch has its base's size."""
     if patch.shape[1:3] != base.shape[1:3]:
-        raise BadInput("patch", found=f"a patch of {patch.shape[2]}×{patch.shape[1]} for a base of "
-                       f"{base.shape[2]}×{base.shape[1]}", expected="pictures of one size",
-                       fix="undo image.fit with image.unfit, or image.crop_to_mask with image.stitch, first")
+        raise BadInput(
+            "patch",
+            found=f"a patch of {patch.shape[2]}×{patch.shape[1]} for a base of {base.shape[2]}×{base.shape[1]}",
+            expected="pictures of one size",
+            fix="undo image.fit with image.unfit, or image.crop_to_mask with image.stitch, first",
+        )
 
 
 def augment(known: Known, params: Known) -> Facts:
@@ -204,8 +231,12 @@ def augment(known: Known, params: Known) -> Facts:
 def require_thing(box: Any) -> None:
     """Raise BadInput where a mask marks nothing to cut out."""
     if box is None:
-        raise BadInput("mask", found="an empty mask", expected="a thing marked in white",
-                       fix="draw the mask, or remove it to use the whole picture")
+        raise BadInput(
+            "mask",
+            found="an empty mask",
+            expected="a thing marked in white",
+            fix="draw the mask, or remove it to use the whole picture",
+        )
 
 
 def crop_to_mask(known: Known, params: Known) -> Facts:
@@ -218,8 +249,9 @@ def crop_to_mask(known: Known, params: Known) -> Facts:
     if found is None:
         return {}
     image = found[0]
-    top, left, height, width, patch = plan_window(box, image.shape[1], image.shape[2], params["context"],
-                                                    params["size"])
+    top, left, height, width, patch = plan_window(
+        box, image.shape[1], image.shape[2], params["context"], params["size"]
+    )
     require_patch(patch, params["size"])
     window = Window(shaped(*image.shape), plane, top, left, height, width, patch)
     return {"image": shaped(len(image), *patch, 3), "mask": shaped(len(image), *patch), "crop": window}
@@ -228,16 +260,21 @@ def crop_to_mask(known: Known, params: Known) -> Facts:
 def require_hole(box: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]:
     """The box of a mask's hole; raises BadInput where there is none."""
     if box is None:
-        raise BadInput("mask", found="an empty mask", expected="a hole to crop around",
-                       fix="draw the mask, or invert it")
+        raise BadInput(
+            "mask", found="an empty mask", expected="a hole to crop around", fix="draw the mask, or invert it"
+        )
     return box
 
 
 def require_patch(patch: tuple[int, int], size: int | None) -> None:
     """Raise BadInput where a window is enlarged beyond what a picture may be."""
     if size is not None and patch[0] * patch[1] > MAX_PIXELS:
-        raise BadInput("size", found=f"a patch of {patch[1]}×{patch[0]} pixels", fix="use a smaller size",
-                       expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels")
+        raise BadInput(
+            "size",
+            found=f"a patch of {patch[1]}×{patch[0]} pixels",
+            fix="use a smaller size",
+            expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels",
+        )
 
 
 def stitch(known: Known, params: Known) -> Facts:
@@ -253,9 +290,12 @@ def stitch(known: Known, params: Known) -> Facts:
 def require_stitch(patch: Tensor, crop: Window) -> None:
     """Raise BadInput unless the patch is as large as the window that was cut, and its batch goes with it."""
     if tuple(patch.shape[1:3]) != crop.size:
-        raise BadInput("patch", found=f"a patch of {patch.shape[2]}×{patch.shape[1]}",
-                       expected=f"{crop.size[1]}×{crop.size[0]}, the size that image.crop_to_mask made",
-                       fix="wire the edited window of the same run, without resizing it")
+        raise BadInput(
+            "patch",
+            found=f"a patch of {patch.shape[2]}×{patch.shape[1]}",
+            expected=f"{crop.size[1]}×{crop.size[0]}, the size that image.crop_to_mask made",
+            fix="wire the edited window of the same run, without resizing it",
+        )
     common_batch(crop=per_variation(patch.shape[0], crop=crop.base)[0], patch=patch)
 
 
@@ -280,5 +320,9 @@ def grid(known: Known, params: Known) -> Facts:
 def require_label(label: str, number: int, there: bool, what: str, socket: str) -> None:
     """Raise BadInput for words without the thing that they belong to."""
     if label and not there:
-        raise BadInput(f"label_{number}", found=f"the label {label!r} without a {what}",
-                       expected=f"a {what} at {socket}_{number}", fix=f"wire {socket}_{number}, or drop the label")
+        raise BadInput(
+            f"label_{number}",
+            found=f"the label {label!r} without a {what}",
+            expected=f"a {what} at {socket}_{number}",
+            fix=f"wire {socket}_{number}, or drop the label",
+        )

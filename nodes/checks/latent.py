@@ -29,16 +29,21 @@ def encode(known: Known, params: Known) -> Facts:
     assert vae is not None
     require_vae(vae)
     require_multiple(require_image(image), vae)
-    return {"latent": shaped(len(image), vae.latent_channels, image.shape[1] // vae.factor,
-                             image.shape[2] // vae.factor)}
+    return {
+        "latent": shaped(len(image), vae.latent_channels, image.shape[1] // vae.factor, image.shape[2] // vae.factor)
+    }
 
 
 def require_multiple(image: Tensor, vae: Any) -> None:
     """Raise BadInput unless both sides of a picture are multiples of the VAE's factor."""
     height, width = image.shape[1:3]
     if height % vae.factor or width % vae.factor:
-        raise BadInput("image", found=f"{width}×{height} pixels", expected=f"sides that are multiples of {vae.factor}",
-                       fix=f"put image.fit with multiple={vae.factor} before this node and image.unfit at the end")
+        raise BadInput(
+            "image",
+            found=f"{width}×{height} pixels",
+            expected=f"sides that are multiples of {vae.factor}",
+            fix=f"put image.fit with multiple={vae.factor} before this node and image.unfit at the end",
+        )
 
 
 def decode(known: Known, params: Known) -> Facts:
@@ -55,8 +60,12 @@ def decode(known: Known, params: Known) -> Facts:
 def require_channels(latent: Tensor, vae: Any) -> None:
     """Raise BadInput unless a latent has as many channels as the VAE."""
     if latent.shape[1] != vae.latent_channels:
-        raise BadInput("latent", found=f"{latent.shape[1]} channels", expected=f"{vae.latent_channels}, as the "
-                       f"{vae.label} has", fix="decode with the VAE of the model that sampled")
+        raise BadInput(
+            "latent",
+            found=f"{latent.shape[1]} channels",
+            expected=f"{vae.latent_channels}, as the {vae.label} has",
+            fix="decode with the VAE of the model that sampled",
+        )
 
 
 def load(known: Known, params: Known) -> Facts:
@@ -72,8 +81,12 @@ def load(known: Known, params: Known) -> Facts:
 def require_key(key: str, tensors: Mapping[str, Tensor], file: Path) -> None:
     """Raise BadInput where a file does not hold a tensor of that name."""
     if key not in tensors:
-        raise BadInput("key", found=f"no {key!r} in {file.name}", expected=f"one of {', '.join(keys_of(file))}",
-                       fix="set key to the tensor's name")
+        raise BadInput(
+            "key",
+            found=f"no {key!r} in {file.name}",
+            expected=f"one of {', '.join(keys_of(file))}",
+            fix="set key to the tensor's name",
+        )
 
 
 def save(known: Known, params: Known) -> Facts:
@@ -98,12 +111,20 @@ def given_noise(file: Path, tensors: Mapping[str, Tensor], keys: Sequence[str]) 
     """
     start, steps, posterior = keys
     if not tensors:
-        raise BadInput("path", found=f"{file.name} with none of {', '.join(map(repr, keys))}",
-                       expected="noise under these keys",
-                       fix="name the file's own keys with start, steps and posterior")
+        raise BadInput(
+            "path",
+            found=f"{file.name} with none of {', '.join(map(repr, keys))}",
+            expected="noise under these keys",
+            fix="name the file's own keys with start, steps and posterior",
+        )
     for key, axes in ((start, 4), (steps, 5), (posterior, 4)):
         if key in tensors and tensors[key].ndim != axes:
-            raise BadInput("path", found=f"{key!r} of shape {list(tensors[key].shape)}", expected=f"{axes} axes",
-                           fix="save start and posterior as [b, c, lh, lw], steps as [steps, b, c, lh, lw]")
-    return GivenNoise(tensors.get(start), tensors.get(steps), tensors.get(posterior), name=file.name,
-                      keys=(start, steps, posterior))
+            raise BadInput(
+                "path",
+                found=f"{key!r} of shape {list(tensors[key].shape)}",
+                expected=f"{axes} axes",
+                fix="save start and posterior as [b, c, lh, lw], steps as [steps, b, c, lh, lw]",
+            )
+    return GivenNoise(
+        tensors.get(start), tensors.get(steps), tensors.get(posterior), name=file.name, keys=(start, steps, posterior)
+    )

@@ -47,8 +47,10 @@ def detect(known: Known, params: Known) -> Facts:
         return {}
     require_image(image)
     rows = len(image) if mask is None else max(len(image), len(mask))
-    return {"mask": shaped(rows, *image.shape[1:3]) if mask is None else mask.expand(rows, -1, -1),
-            "overlay": shaped(rows, *image.shape[1:])}
+    return {
+        "mask": shaped(rows, *image.shape[1:3]) if mask is None else mask.expand(rows, -1, -1),
+        "overlay": shaped(rows, *image.shape[1:]),
+    }
 
 
 def require_marked(mask: Tensor, count: int) -> list[Box]:
@@ -57,8 +59,12 @@ def require_marked(mask: Tensor, count: int) -> list[Box]:
     for number, plane in enumerate(mask.expand(count, -1, -1), 1):
         box = bounding_box(plane[None] > 0)
         if box is None:
-            raise BadInput("mask", found=f"mask {number} of {count} is empty" if count > 1 else "an empty mask",
-                           expected="a mask with something in it, or none", fix="remove the wire to detect instead")
+            raise BadInput(
+                "mask",
+                found=f"mask {number} of {count} is empty" if count > 1 else "an empty mask",
+                expected="a mask with something in it, or none",
+                fix="remove the wire to detect instead",
+            )
         boxes.append(box)
     return boxes
 
@@ -78,9 +84,12 @@ def require_grid(mask: Tensor, factor: int) -> None:
     """Raise BadInput unless the mask's sides are multiples of the VAE's factor."""
     height, width = mask.shape[1:]
     if height % factor or width % factor:
-        raise BadInput("mask", found=f"a mask of {width}×{height} pixels",
-                       expected=f"sides that are multiples of {factor}, the pixels of one latent cell",
-                       fix=f"use image.fit with multiple={factor} first")
+        raise BadInput(
+            "mask",
+            found=f"a mask of {width}×{height} pixels",
+            expected=f"sides that are multiples of {factor}, the pixels of one latent cell",
+            fix=f"use image.fit with multiple={factor} first",
+        )
 
 
 def grow(known: Known, params: Known) -> Facts:

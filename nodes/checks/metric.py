@@ -31,12 +31,19 @@ def pair(known: Known, params: Known) -> None:
 def require_pair(image: Tensor, reference: Tensor) -> None:
     """Raise BadInput unless two pictures have one size, and as many rows or one."""
     if image.shape[1:3] != reference.shape[1:3]:
-        raise BadInput("reference", found=f"a picture of {reference.shape[2]}×{reference.shape[1]}",
-                       expected=f"the image's size, {image.shape[2]}×{image.shape[1]}",
-                       fix="compare pictures of one size: undo image.fit with image.unfit")
+        raise BadInput(
+            "reference",
+            found=f"a picture of {reference.shape[2]}×{reference.shape[1]}",
+            expected=f"the image's size, {image.shape[2]}×{image.shape[1]}",
+            fix="compare pictures of one size: undo image.fit with image.unfit",
+        )
     if {len(image), len(reference)} - {1, max(len(image), len(reference))}:
-        raise BadInput("reference", found=f"{len(reference)} pictures for {len(image)}",
-                       expected="one, or one for each picture", fix="wire as many")
+        raise BadInput(
+            "reference",
+            found=f"{len(reference)} pictures for {len(image)}",
+            expected="one, or one for each picture",
+            fix="wire as many",
+        )
 
 
 def psnr(known: Known, params: Known) -> None:
@@ -49,8 +56,12 @@ def psnr(known: Known, params: Known) -> None:
 def require_weight(total: float) -> None:
     """Raise BadInput where a mask lets nobody look anywhere."""
     if total == 0:
-        raise BadInput("mask", found="a mask that is 0 everywhere", expected="something to look at",
-                       fix="draw the mask in white where the pictures are to be compared")
+        raise BadInput(
+            "mask",
+            found="a mask that is 0 everywhere",
+            expected="something to look at",
+            fix="draw the mask in white where the pictures are to be compared",
+        )
 
 
 def ssim(known: Known, params: Known) -> None:
@@ -65,8 +76,12 @@ def ssim(known: Known, params: Known) -> None:
 def require_window(image: Tensor) -> None:
     """Raise BadInput where the window is larger than the picture."""
     if min(image.shape[1:3]) < WINDOW:
-        raise BadInput("image", found=f"a picture of {image.shape[2]}×{image.shape[1]}",
-                       expected=f"sides of {WINDOW} pixels or more", fix="measure a larger picture")
+        raise BadInput(
+            "image",
+            found=f"a picture of {image.shape[2]}×{image.shape[1]}",
+            expected=f"sides of {WINDOW} pixels or more",
+            fix="measure a larger picture",
+        )
 
 
 def windowed(mask: Tensor) -> Tensor:
@@ -78,8 +93,12 @@ def windowed(mask: Tensor) -> Tensor:
 def require_looked_at(chosen: Tensor) -> None:
     """Raise BadInput where no window is chosen."""
     if not chosen.any():
-        raise BadInput("mask", found="a mask with no window in it", expected="white where the pictures are to be "
-                       "compared", fix="use metric.psnr for thin regions")
+        raise BadInput(
+            "mask",
+            found="a mask with no window in it",
+            expected="white where the pictures are to be compared",
+            fix="use metric.psnr for thin regions",
+        )
 
 
 def require_region(box: Any) -> None:
@@ -91,8 +110,9 @@ def require_region(box: Any) -> None:
 def require_eyes(port: str, seeing: Any, *, words: bool = False) -> None:
     """Raise BadInput unless `seeing` describes an encoder of pictures, and of texts where `words` are read."""
     if not has_fact(seeing, "image_size") or getattr(seeing, "part", "") not in ("clip", "dino"):
-        raise BadInput(port, found=describe(seeing), expected="the description of an encoder",
-                       fix="wire model.clip or model.dino")
+        raise BadInput(
+            port, found=describe(seeing), expected="the description of an encoder", fix="wire model.clip or model.dino"
+        )
     if words and seeing.part != "clip":
         raise BadInput(port, found=f"the {seeing.label}, which reads no text", expected="a CLIP", fix="wire model.clip")
 
@@ -121,8 +141,9 @@ def fid(known: Known, params: Known) -> None:
 def require_set(port: str, count: int) -> None:
     """Raise BadInput where a set is too small for a spread."""
     if count < 2:
-        raise BadInput(port, found=f"{count} pictures", expected="two or more, better a thousand",
-                       fix="name a folder of pictures")
+        raise BadInput(
+            port, found=f"{count} pictures", expected="two or more, better a thousand", fix="name a folder of pictures"
+        )
 
 
 def caption(known: Known, params: Known) -> None:
@@ -136,12 +157,17 @@ def caption(known: Known, params: Known) -> None:
 def require_single(image: Tensor) -> None:
     """Raise BadInput unless it is one picture."""
     if len(image) != 1:
-        raise BadInput("image", found=f"{len(image)} pictures", expected="one: a caption is one text",
-                       fix="load one picture")
+        raise BadInput(
+            "image", found=f"{len(image)} pictures", expected="one: a caption is one text", fix="load one picture"
+        )
 
 
 def require_captioner(captioner: Any) -> None:
     """Raise BadInput unless it describes a captioner."""
     if getattr(captioner, "part", "") != "captioner":
-        raise BadInput("captioner", found=describe(captioner), expected="the description of a captioner",
-                       fix="wire model.captioner")
+        raise BadInput(
+            "captioner",
+            found=describe(captioner),
+            expected="the description of a captioner",
+            fix="wire model.captioner",
+        )

@@ -21,8 +21,12 @@ def first_step(steps: int, strength: float) -> int:
     """
     count = int(steps * strength + 1e-9)
     if count == 0:
-        raise BadInput("strength", found=f"{strength:g} of {steps} steps, which is none", expected="at least one step",
-                       fix=f"use {1 / steps:.3g} or more")
+        raise BadInput(
+            "strength",
+            found=f"{strength:g} of {steps} steps, which is none",
+            expected="at least one step",
+            fix=f"use {1 / steps:.3g} or more",
+        )
     return steps - count
 
 
@@ -30,13 +34,19 @@ def require_ddim(schedule: Any, **wired: Any) -> None:
     """Raise BadInput unless the schedule's update is the one that constraints and edits are defined for."""
     if schedule.takes_constraint:
         return
-    reasons = {"constraint": "Algorithm 1 is defined for the DDIM update",
-               "attention": "attention controls count its steps", "tuning": "inversions are made for its steps"}
+    reasons = {
+        "constraint": "Algorithm 1 is defined for the DDIM update",
+        "attention": "attention controls count its steps",
+        "tuning": "inversions are made for its steps",
+    }
     for name, value in wired.items():
         if value is not None:
-            raise BadInput(name, found=f"{'an' if name == 'attention' else 'a'} {name} with a schedule.solver",
-                           expected=f"schedule.ddim: {reasons[name]}",
-                           fix=f"use schedule.ddim, or remove the {name}")
+            raise BadInput(
+                name,
+                found=f"{'an' if name == 'attention' else 'a'} {name} with a schedule.solver",
+                expected=f"schedule.ddim: {reasons[name]}",
+                fix=f"use schedule.ddim, or remove the {name}",
+            )
 
 
 def require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **wired: Any) -> None:
@@ -46,22 +56,35 @@ def require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **w
         return
     port = next(iter(made))
     if first:
-        raise BadInput("strength", found=f"a part of the schedule with a {port} from an inversion",
-                       expected="1: the steps of an inversion are counted from its noisiest",
-                       fix="set strength to 1 and remove the latent")
+        raise BadInput(
+            "strength",
+            found=f"a part of the schedule with a {port} from an inversion",
+            expected="1: the steps of an inversion are counted from its noisiest",
+            fix="set strength to 1 and remove the latent",
+        )
     if not schedule.takes_constraint:
-        raise BadInput("schedule", found=f"a schedule.solver with a {port} from an inversion",
-                       expected="the schedule.ddim that was inverted", fix="use schedule.ddim with eta 0")
+        raise BadInput(
+            "schedule",
+            found=f"a schedule.solver with a {port} from an inversion",
+            expected="the schedule.ddim that was inverted",
+            fix="use schedule.ddim with eta 0",
+        )
     if schedule.eta:
-        raise BadInput("schedule", found=f"eta {schedule.eta:g} with a {port} from an inversion",
-                       expected="eta 0, as it was inverted", fix="wire the schedule of the invert node")
+        raise BadInput(
+            "schedule",
+            found=f"eta {schedule.eta:g} with a {port} from an inversion",
+            expected="eta 0, as it was inverted",
+            fix="wire the schedule of the invert node",
+        )
     wanted = trajectory_key(denoiser, schedule, z_t.shape)
     for port, found in made.items():
         if found != wanted:
-            raise BadInput(port, found="one from an inversion with another model, schedule or picture size",
-                           expected=f"one of the {denoiser.label}, {len(schedule)} steps, "
-                           f"{z_t.shape[3]}×{z_t.shape[2]} cells",
-                           fix="wire the same denoiser and schedule into the invert node and here")
+            raise BadInput(
+                port,
+                found="one from an inversion with another model, schedule or picture size",
+                expected=f"one of the {denoiser.label}, {len(schedule)} steps, {z_t.shape[3]}×{z_t.shape[2]} cells",
+                fix="wire the same denoiser and schedule into the invert node and here",
+            )
     for port, value in wired.items():
         start = getattr(value, "start", None)
         if port != "noise" and isinstance(start, Tensor) and not same_values(start.float(), z_t.float()):
@@ -70,33 +93,50 @@ def require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **w
 
 def other_start(port: str) -> BadInput:
     """Another noise than the one that the inversion behind a port ended at."""
-    return BadInput("noise", found=f"a start that the inversion behind {port} did not end at",
-                    expected="the noise of that inversion: edits begin where it ended",
-                    fix="wire noise.from_trajectory, with the trajectory that was tuned")
+    return BadInput(
+        "noise",
+        found=f"a start that the inversion behind {port} did not end at",
+        expected="the noise of that inversion: edits begin where it ended",
+        fix="wire noise.from_trajectory, with the trajectory that was tuned",
+    )
 
 
 def require_shapes(denoiser: Any, conditioning: Told | None, z_t: Tensor) -> None:
     """Raise BadInput unless latents have the channels and sides that the UNet takes, and the extra channels' grid."""
     if z_t.ndim != 4 or z_t.shape[1] != denoiser.latent_channels:
-        raise BadInput("noise", found=f"noise of shape {list(z_t.shape)}",
-                       expected=f"[b, {denoiser.latent_channels}, lh, lw], as the {denoiser.label} denoises",
-                       fix="make the noise from a latent of the same model")
+        raise BadInput(
+            "noise",
+            found=f"noise of shape {list(z_t.shape)}",
+            expected=f"[b, {denoiser.latent_channels}, lh, lw], as the {denoiser.label} denoises",
+            fix="make the noise from a latent of the same model",
+        )
     multiple = denoiser.multiple
     if z_t.shape[2] % multiple or z_t.shape[3] % multiple:
-        raise BadInput("noise", found=f"latents of {z_t.shape[3]}×{z_t.shape[2]}",
-                       expected=f"sides that are multiples of {multiple} for the {denoiser.label}",
-                       fix=f"put image.fit with multiple={multiple} before")
+        raise BadInput(
+            "noise",
+            found=f"latents of {z_t.shape[3]}×{z_t.shape[2]}",
+            expected=f"sides that are multiples of {multiple} for the {denoiser.label}",
+            fix=f"put image.fit with multiple={multiple} before",
+        )
     extra = conditioning.extra if isinstance(conditioning, Told) else None
     if extra is not None and extra.shape[2:] != z_t.shape[2:]:
-        raise BadInput("conditioning", found=f"extra channels of {list(extra.shape)}",
-                       expected=f"the noise's own grid, {list(z_t.shape)}", fix="make both from one picture size")
+        raise BadInput(
+            "conditioning",
+            found=f"extra channels of {list(extra.shape)}",
+            expected=f"the noise's own grid, {list(z_t.shape)}",
+            fix="make both from one picture size",
+        )
 
 
 def require_start(strength: float, latent: bool) -> None:
     """Raise BadInput where a part of the schedule is to run with no latent to begin from."""
     if strength < 1 and not latent:
-        raise BadInput("strength", found=f"{strength:g} with no latent wired", expected="a latent to start from",
-                       fix="wire the output of latent.encode to latent, or set strength to 1")
+        raise BadInput(
+            "strength",
+            found=f"{strength:g} with no latent wired",
+            expected="a latent to start from",
+            fix="wire the output of latent.encode to latent, or set strength to 1",
+        )
 
 
 def require_rows(start: Tensor, known: Mapping[str, Any]) -> None:
@@ -107,9 +147,12 @@ def require_rows(start: Tensor, known: Mapping[str, Any]) -> None:
             spread(value, start, "conditioning")
     if latent is not None:
         if latent.shape[1:] != start.shape[1:]:
-            raise BadInput("latent", found=f"a latent of shape {list(latent.shape)}",
-                           expected=f"the noise's own shape, {list(start.shape)}",
-                           fix="make the noise from this latent")
+            raise BadInput(
+                "latent",
+                found=f"a latent of shape {list(latent.shape)}",
+                expected=f"the noise's own shape, {list(start.shape)}",
+                fix="make the noise from this latent",
+            )
         spread(latent, start, "latent")
     if isinstance(constraint, Constraint):
         constraint.begin(start)
@@ -139,9 +182,12 @@ def require_control(denoiser: Any, attention: Any, steps: int, start: Tensor) ->
         told = getattr(attention, name, None)
         if isinstance(told, Told):
             if told.cond.shape[-1] != denoiser.cross_attention_dim:
-                raise BadInput("attention", found=f"a {name} of width {told.cond.shape[-1]} from the {told.name}",
-                               expected=f"{denoiser.cross_attention_dim}, which the {denoiser.label} expects",
-                               fix=f"wire a condition of this model to {name} of the attention control")
+                raise BadInput(
+                    "attention",
+                    found=f"a {name} of width {told.cond.shape[-1]} from the {told.name}",
+                    expected=f"{denoiser.cross_attention_dim}, which the {denoiser.label} expects",
+                    fix=f"wire a condition of this model to {name} of the attention control",
+                )
             spread(told.cond, start, "attention")
     if hasattr(attention, "require"):
         attention.require(denoiser, steps)

@@ -16,9 +16,22 @@ from ...models.noise_levels import alphas_cumprod
 #: The spacing of a class of diffusers whose configuration does not say one; leading for the others.
 LINSPACE = ("DPMSolver", "UniPC", "Euler", "Heun", "DEIS", "LMS", "KDPM2", "SASolver")
 #: What decides a solver's result, where a solver does not know it.
-DECISIVE = ("timestep_spacing", "rescale_betas_zero_snr", "clip_sample", "thresholding", "use_karras_sigmas",
-            "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "steps_offset", "prediction_type",
-            "trained_betas", "sigma_min", "sigma_max", "rho")
+DECISIVE = (
+    "timestep_spacing",
+    "rescale_betas_zero_snr",
+    "clip_sample",
+    "thresholding",
+    "use_karras_sigmas",
+    "use_exponential_sigmas",
+    "use_beta_sigmas",
+    "use_lu_lambdas",
+    "steps_offset",
+    "prediction_type",
+    "trained_betas",
+    "sigma_min",
+    "sigma_max",
+    "rho",
+)
 DISTILLED = ("LCM", "TCD")
 
 
@@ -47,16 +60,25 @@ def name_beside_ddim(config: Mapping[str, Any], where: str, spacing: Spacing, fi
         spacing: the one that is used.
         first: the timestep that a run begins at.
     """
-    name_unheard(where, [*_spacing(config, spacing), *_pure_noise(config, first), *_distilled(config),
-                         *unheard(SCHEDULER, config, besides=("timestep_spacing",))])
+    name_unheard(
+        where,
+        [
+            *_spacing(config, spacing),
+            *_pure_noise(config, first),
+            *_distilled(config),
+            *unheard(SCHEDULER, config, besides=("timestep_spacing",)),
+        ],
+    )
 
 
 def _spacing(config: Mapping[str, Any], spacing: Spacing) -> list[str]:
     said = config.get("timestep_spacing")
     if said in (None, spacing):
         return []
-    return [f"timestep_spacing = {clean(shorten(said, 40))}: this schedule's spacing is {spacing!r}, so other "
-            "timesteps are visited than the model was published with (set spacing to 'model' for its own)"]
+    return [
+        f"timestep_spacing = {clean(shorten(said, 40))}: this schedule's spacing is {spacing!r}, so other "
+        "timesteps are visited than the model was published with (set spacing to 'model' for its own)"
+    ]
 
 
 def _pure_noise(config: Mapping[str, Any], first: int) -> list[str]:
@@ -66,12 +88,19 @@ def _pure_noise(config: Mapping[str, Any], first: int) -> list[str]:
         return []
     last = len(table) - 1
     why = "rescale_betas_zero_snr" if config.get("rescale_betas_zero_snr") else "betas that end in pure noise"
-    notes = [] if first == last else [
-        f"{why}: the model was trained from pure noise, timestep {last}, and this schedule begins at "
-        f"{first}, so brightness and contrast will be wrong (set spacing to 'trailing')"]
+    notes = (
+        []
+        if first == last
+        else [
+            f"{why}: the model was trained from pure noise, timestep {last}, and this schedule begins at "
+            f"{first}, so brightness and contrast will be wrong (set spacing to 'trailing')"
+        ]
+    )
     if config.get("prediction_type", "epsilon") == "epsilon":
-        notes.append(f"prediction_type = epsilon beside {why}: at pure noise epsilon says nothing of "
-                     "the picture (such models predict v_prediction: correct prediction_type)")
+        notes.append(
+            f"prediction_type = epsilon beside {why}: at pure noise epsilon says nothing of "
+            "the picture (such models predict v_prediction: correct prediction_type)"
+        )
     return notes
 
 
@@ -88,7 +117,10 @@ def name_beside_solver(config: Mapping[str, Any], where: str, kind: str, made: M
         silent = value in (None, False, 0, "") or (entry is not None and value in entry.silent)
         if silent or (entry is not None and key not in DECISIVE) or made.get(key) == value:
             continue
-        why = "not known here" if entry is None else (
-            f"{kind} does not know it" if key not in made else f"{kind} has {shorten(made[key], 20)}")
+        why = (
+            "not known here"
+            if entry is None
+            else (f"{kind} does not know it" if key not in made else f"{kind} has {shorten(made[key], 20)}")
+        )
         found.append(f"{clean(str(key))[:60]} = {clean(shorten(value, 40))} ({why})")
     name_unheard(where, found)

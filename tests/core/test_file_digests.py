@@ -47,8 +47,16 @@ def test_one_late_byte_of_a_large_file_counts(tmp_path, settled):
 
 def test_a_second_process_does_not_read_the_content_again(tmp_path, settled):
     path = large(tmp_path / "model.safetensors")
-    found = [subprocess.run([sys.executable, "-c", PROCESS, str(path), how], capture_output=True, text=True, check=True,
-                            env={**os.environ, "INLAY_HOME": str(tmp_path / "home")}).stdout for how in ("", "blind")]
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", PROCESS, str(path), how],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "INLAY_HOME": str(tmp_path / "home")},
+        ).stdout
+        for how in ("", "blind")
+    ]
     assert found[0] == found[1] == digest(path) + "\n"
 
 

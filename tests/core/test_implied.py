@@ -35,8 +35,11 @@ def lay(base: Annotated[Thing, Role("base")], top: Thing, where: Annotated[Thing
 
 
 @node("toy.tell")
-def tell(thing: Thing, tag: Annotated[Tag, Implied("thing")] | None = None,
-         where: Annotated[Thing, Implied("thing", "changed")] | None = None) -> Made:
+def tell(
+    thing: Thing,
+    tag: Annotated[Tag, Implied("thing")] | None = None,
+    where: Annotated[Thing, Implied("thing", "changed")] | None = None,
+) -> Made:
     return Made((tag, where), tag)
 
 
@@ -94,9 +97,14 @@ def test_a_direct_call_gets_nothing():
 
 @pytest.mark.parametrize("cache", [True, False])
 def test_a_kept_result_depends_on_what_was_implied(cache):
-    graph = {"format": 1, "nodes": {
-        "a": {"type": "toy.make", "params": {"name": "a"}},
-        "tell": {"type": "toy.tell", "inputs": {"thing": "a.thing"}}}, "outputs": {"said": "tell.thing"}}
+    graph = {
+        "format": 1,
+        "nodes": {
+            "a": {"type": "toy.make", "params": {"name": "a"}},
+            "tell": {"type": "toy.tell", "inputs": {"thing": "a.thing"}},
+        },
+        "outputs": {"said": "tell.thing"},
+    }
     assert inlay.run(graph, nodes=[TOYS], cache=cache)["said"] == (["tag of a"], None)
     assert inlay.run(graph, nodes=[TOYS], cache=cache)["said"] == (["tag of a"], None)
     graph["nodes"]["tell"]["inputs"]["tag"] = "a.tag"

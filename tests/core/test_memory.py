@@ -17,10 +17,14 @@ class OutOfMemoryError(RuntimeError):
 
 
 SAID = [
-    MemoryError(), MemoryError("Unable to allocate 3.2 GiB for an array"), OutOfMemoryError("CUDA out of memory."),
+    MemoryError(),
+    MemoryError("Unable to allocate 3.2 GiB for an array"),
+    OutOfMemoryError("CUDA out of memory."),
     torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
-                 "to allocate 40 bytes. Error code 12 (Cannot allocate memory)"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried "
+        "to allocate 40 bytes. Error code 12 (Cannot allocate memory)"
+    ),
     RuntimeError("[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory: you tried"),
     RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
     RuntimeError("MPS backend out of memory (MPS allocated: 17.9 GB, other allocations: 1 GB, max allowed: 18.1 GB)."),
@@ -29,7 +33,8 @@ SAID = [
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
     RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
     RuntimeError("GET was unable to find an engine to execute this computation"),
-    RuntimeError("HIP out of memory. Tried to allocate 2.00 MiB"), OSError(12, "Cannot allocate memory"),
+    RuntimeError("HIP out of memory. Tried to allocate 2.00 MiB"),
+    OSError(12, "Cannot allocate memory"),
 ]
 
 
@@ -41,10 +46,16 @@ def test_every_form_is_known_also_as_a_cause(error):
     assert is_out_of_memory(wrapped)
 
 
-@pytest.mark.parametrize("error", [
-    RuntimeError("Expected all tensors to be on the same device"), ValueError("out of memory"), KeyError("memory"),
-    RuntimeError("CUDA error: device-side assert triggered"), OSError(2, "No such file"),
-])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Expected all tensors to be on the same device"),
+        ValueError("out of memory"),
+        KeyError("memory"),
+        RuntimeError("CUDA error: device-side assert triggered"),
+        OSError(2, "No such file"),
+    ],
+)
 def test_other_errors_are_not_taken_for_it(error):
     assert not is_out_of_memory(error)
 

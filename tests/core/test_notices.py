@@ -29,8 +29,12 @@ def talkative(toys, graph):
         return (a,)
 
     raw = graph({"d": ("toy.describe", {}), "u": ("toy.use", {}, {"a": "d.value"})}, {"o": "u.value"})
-    return types.SimpleNamespace(raw=raw, nodes=[toys.module, types.SimpleNamespace(d=describe, u=use)], use=use,
-                                 said=[Warned("d", "the file says 5 as well"), Warned("u", "spacing is another")])
+    return types.SimpleNamespace(
+        raw=raw,
+        nodes=[toys.module, types.SimpleNamespace(d=describe, u=use)],
+        use=use,
+        said=[Warned("d", "the file says 5 as well"), Warned("u", "spacing is another")],
+    )
 
 
 def test_the_check_says_it(talkative):

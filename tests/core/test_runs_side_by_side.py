@@ -64,8 +64,11 @@ class Pack:
 
 
 def _graph(name):
-    return {"format": 1, "nodes": {f"node_{name}": {"type": "side.work", "params": {"name": name}}},
-            "outputs": {"word": f"node_{name}.word"}}
+    return {
+        "format": 1,
+        "nodes": {f"node_{name}": {"type": "side.work", "params": {"name": name}}},
+        "outputs": {"word": f"node_{name}.word"},
+    }
 
 
 def _together(*jobs):
@@ -93,21 +96,33 @@ def _together(*jobs):
 def test_events_warnings_files_and_progress_are_not_crossed(tmp_path):
     names = ("anna", "ben", "carl")
     heard = {name: [] for name in names}
-    results = _together(*(
-        lambda name=name: inlay.run(_graph(name), nodes=[Pack], out=tmp_path / name, device="cpu",
-                                    listeners=[heard[name].append])
-        for name in names))
+    results = _together(
+        *(
+            lambda name=name: inlay.run(
+                _graph(name), nodes=[Pack], out=tmp_path / name, device="cpu", listeners=[heard[name].append]
+            )
+            for name in names
+        )
+    )
     for name, result in zip(names, results, strict=True):
         assert heard[name] == result.events
-        assert {event.node for event in result.events if isinstance(event, (NodeStarted, NodeProgress, Warned, Saved))
-                } == {f"node_{name}"}
+        assert {
+            event.node for event in result.events if isinstance(event, (NodeStarted, NodeProgress, Warned, Saved))
+        } == {f"node_{name}"}
         assert [event.message for event in result.events if isinstance(event, Warned)] == [
-            f"{name} {step}" for step in range(5)]
-        loaded = [event.message.split(" on ")[0] for event in result.events
-                  if isinstance(event, ModelMoved) and event.message.startswith("loaded")]
+            f"{name} {step}" for step in range(5)
+        ]
+        loaded = [
+            event.message.split(" on ")[0]
+            for event in result.events
+            if isinstance(event, ModelMoved) and event.message.startswith("loaded")
+        ]
         assert loaded == [f"loaded model {name}{step}" for step in range(5)]
-        evicted = [event.message for event in result.events
-                   if isinstance(event, ModelMoved) and event.message.startswith("evicted")]
+        evicted = [
+            event.message
+            for event in result.events
+            if isinstance(event, ModelMoved) and event.message.startswith("evicted")
+        ]
         assert all(message.endswith(f": {name} made room") for message in evicted)
         assert [path.parent.name for path in result.paths] == [name] * 5
         assert all(path.read_text() == name for path in result.paths)
@@ -130,12 +145,19 @@ def test_a_run_inside_a_run_is_heard_by_itself_and_the_outer_goes_on(tmp_path):
     class More:
         node = nested
 
-    outer = inlay.run({"format": 1, "nodes": {"n": {"type": "side.nested"}}, "outputs": {"word": "n.word"}},
-                      nodes=[More], out=tmp_path, device="cpu")
+    outer = inlay.run(
+        {"format": 1, "nodes": {"n": {"type": "side.nested"}}, "outputs": {"word": "n.word"}},
+        nodes=[More],
+        out=tmp_path,
+        device="cpu",
+    )
 
     def loaded(events):
-        return [event.message.split(" on ")[0].removeprefix("loaded model ") for event in events
-                if isinstance(event, ModelMoved) and event.message.startswith("loaded")]
+        return [
+            event.message.split(" on ")[0].removeprefix("loaded model ")
+            for event in events
+            if isinstance(event, ModelMoved) and event.message.startswith("loaded")
+        ]
 
     assert loaded(outer.events) == ["before", "after"]
     assert loaded(inner) == [f"inner{step}" for step in range(5)]

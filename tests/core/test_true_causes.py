@@ -27,8 +27,9 @@ sys.exit(main.main(["check", "zero_shot_inpaint"]))
 
 @pytest.mark.parametrize("package", ["torch", "jaxtyping", "numpy"])
 def test_a_missing_package_is_named_with_the_command(package):
-    done = subprocess.run([sys.executable, "-c", BLOCKED.format(package=package)], capture_output=True, text=True,
-                          timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED.format(package=package)], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 2, done.stderr
     assert f"the Python package '{package}' is not installed here" in done.stderr
     assert f"pip install {package}" in done.stderr
@@ -58,7 +59,8 @@ def test_a_package_that_loading_a_model_misses(monkeypatch, tmp_path):
 
     def read(self):
         raise RuntimeError("Failed to import diffusers.models because of the following error") from ModuleNotFoundError(
-            "No module named 'accelerate'", name="accelerate")
+            "No module named 'accelerate'", name="accelerate"
+        )
 
     monkeypatch.setattr(VaePart, "_read", read)
     with pytest.raises(inlay.NodeError) as caught:
@@ -84,13 +86,19 @@ def test_a_package_that_a_node_misses_at_run_time(toys, graph, tmp_path):
     assert caught.value.problem.fix.endswith("pip install peft")
 
 
-@pytest.mark.parametrize(("raw", "words"), [
-    ({"3": {"class_type": "KSampler", "inputs": {}}}, "ComfyUI workflow, in its API format"),
-    ({"prompt": {"3": {"class_type": "KSampler", "inputs": {}}}}, "ComfyUI workflow, in its API format"),
-    ({"last_node_id": 9, "nodes": [], "links": [], "version": 0.4}, "ComfyUI workflow, as its editor saves it"),
-    ({"nodes": [], "edges": [], "exposedFields": []}, "InvokeAI"),
-    ({"name": "web", "version": "1.0.0", "dependencies": {}}, "its keys: 'name', 'version', 'dependencies'"),
-    ([1, 2], "a JSON list"), ("text", "a JSON str"), (None, "a JSON NoneType")])
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"3": {"class_type": "KSampler", "inputs": {}}}, "ComfyUI workflow, in its API format"),
+        ({"prompt": {"3": {"class_type": "KSampler", "inputs": {}}}}, "ComfyUI workflow, in its API format"),
+        ({"last_node_id": 9, "nodes": [], "links": [], "version": 0.4}, "ComfyUI workflow, as its editor saves it"),
+        ({"nodes": [], "edges": [], "exposedFields": []}, "InvokeAI"),
+        ({"name": "web", "version": "1.0.0", "dependencies": {}}, "its keys: 'name', 'version', 'dependencies'"),
+        ([1, 2], "a JSON list"),
+        ("text", "a JSON str"),
+        (None, "a JSON NoneType"),
+    ],
+)
 def test_files_of_other_programs(raw, words):
     with pytest.raises(inlay.WorkflowError) as caught:
         build(raw)
@@ -103,8 +111,15 @@ def test_an_inlay_file_without_a_format_is_told_so():
         build({"nodes": {"a": {"type": "image.load"}}})
 
 
-@pytest.mark.parametrize(("chunk", "words"), [("workflow", "ComfyUI"), ("prompt", "ComfyUI"),
-                                              ("parameters", "AUTOMATIC1111"), ("Title", "without an inlay workflow")])
+@pytest.mark.parametrize(
+    ("chunk", "words"),
+    [
+        ("workflow", "ComfyUI"),
+        ("prompt", "ComfyUI"),
+        ("parameters", "AUTOMATIC1111"),
+        ("Title", "without an inlay workflow"),
+    ],
+)
 def test_pictures_of_other_programs(tmp_path, chunk, words):
     info = PngInfo()
     info.add_text(chunk, "{}")
@@ -113,11 +128,18 @@ def test_pictures_of_other_programs(tmp_path, chunk, words):
     assert words in problem.found
 
 
-@pytest.mark.parametrize(("text", "line", "fix"), [
-    ('{\n "a": 1,\n}', 3, "remove the comma"), ('{\n "a": [1, 2,]}', 2, "remove the comma"),
-    ('{\n // why\n "a": 1}', 2, "no comments"), ("{\n 'a': 1}", 2, "double quotes"),
-    ('{\n "a": True}', 2, "true, false"),
-    ('{\n "a": 1', 2, "ends too early"), ('{\n "a": 1\n "b": 2}', 3, "a comma is missing")])
+@pytest.mark.parametrize(
+    ("text", "line", "fix"),
+    [
+        ('{\n "a": 1,\n}', 3, "remove the comma"),
+        ('{\n "a": [1, 2,]}', 2, "remove the comma"),
+        ('{\n // why\n "a": 1}', 2, "no comments"),
+        ("{\n 'a': 1}", 2, "double quotes"),
+        ('{\n "a": True}', 2, "true, false"),
+        ('{\n "a": 1', 2, "ends too early"),
+        ('{\n "a": 1\n "b": 2}', 3, "a comma is missing"),
+    ],
+)
 def test_slips_in_json_are_named_with_their_line(text, line, fix):
     for form in (text, text.replace("\n", "\r\n"), "\ufeff" + text):
         with pytest.raises(inlay.WorkflowError) as caught:
@@ -144,10 +166,19 @@ def test_dicts_of_python_are_bounded():
     assert any("thousands of digits" in problem.found for problem in inlay.check(long))
 
 
-@pytest.mark.parametrize(("words", "says"), [
-    (["zero_shot_inpaint"], "`inlay run zero_shot_inpaint`"), (["zero_shot_inpait"], "`inlay run zero_shot_inpaint`"),
-    (["rum"], "'run'"), (["run", "zero_shot_inpait"], "'zero_shot_inpaint'"), (["nodes", "mask.gro"], "'mask.grow'"),
-    (["my.json"], "`inlay run my.json`"), (["check"], "FILE is missing"), (["qqqqqq"], "see `inlay --help`")])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["zero_shot_inpaint"], "`inlay run zero_shot_inpaint`"),
+        (["zero_shot_inpait"], "`inlay run zero_shot_inpaint`"),
+        (["rum"], "'run'"),
+        (["run", "zero_shot_inpait"], "'zero_shot_inpaint'"),
+        (["nodes", "mask.gro"], "'mask.grow'"),
+        (["my.json"], "`inlay run my.json`"),
+        (["check"], "FILE is missing"),
+        (["qqqqqq"], "see `inlay --help`"),
+    ],
+)
 def test_words_that_are_no_command(capsys, words, says):
     assert main.main(words) == 2
     said = capsys.readouterr().err

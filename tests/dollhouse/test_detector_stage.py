@@ -21,7 +21,7 @@ def test_boxes_follow_their_pictures():
     assert ((boxes >= 0) & (boxes <= 1)).all()
     for picture, (cx, cy, w, h) in zip(found, boxes * 128, strict=True):
         plane = picture.mean(0)
-        inside = plane[int(cy) - 2:int(cy) + 2, int(cx) - 2:int(cx) + 2].mean()
+        inside = plane[int(cy) - 2 : int(cy) + 2, int(cx) - 2 : int(cx) + 2].mean()
         near = (plane - inside).abs() < (plane - inside).abs().max() / 2  # as bright as its middle
         rows, columns = (torch.nonzero(near.any(axis)).flatten() for axis in (1, 0))
         edges = torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]).float()
@@ -33,7 +33,9 @@ def test_every_weight_learns():
     model = untrained()
     pixels = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     boxes, kinds = torch.tensor([[0.5, 0.5, 0.3, 0.4], [0.4, 0.6, 0.5, 0.2]]), torch.tensor([1, 2])
-    found = model(pixels, labels=[{"class_labels": kinds[row:row + 1], "boxes": boxes[row:row + 1]} for row in (0, 1)])
+    found = model(
+        pixels, labels=[{"class_labels": kinds[row : row + 1], "boxes": boxes[row : row + 1]} for row in (0, 1)]
+    )
     loss = found.loss + dense_loss(model, found.encoder_last_hidden_state, kinds, boxes, torch.tensor([False, True]))
     loss.backward()
     still = [name for name, value in model.named_parameters() if value.grad is None]

@@ -23,8 +23,9 @@ def pixels(image):
     return torch.from_numpy(np.asarray(image).copy()).float()[None] / 255
 
 
-@pytest.mark.parametrize("scene_of", [lambda i: sample_scene("val", i), lambda i: patterned_scene(i, "val")],
-                         ids=["plain", "patterned"])
+@pytest.mark.parametrize(
+    "scene_of", [lambda i: sample_scene("val", i), lambda i: patterned_scene(i, "val")], ids=["plain", "patterned"]
+)
 def test_it_finds_subjects_with_their_names(part, scene_of):
     overlaps, named = [], []
     for index in range(12):

@@ -16,13 +16,21 @@ from safetensors import safe_open
 from transformers import CLIPModel, CLIPTokenizer
 
 EXEMPLAR, CLIP = evaluate.HERE / "exemplar", evaluate.HERE / "clip"
-POSES = {"": "", "standing": " standing", "lying": " lying", "sitting": " sitting", "folded": " with folded wings",
-         "spread": " with spread wings"}
+POSES = {
+    "": "",
+    "standing": " standing",
+    "lying": " lying",
+    "sitting": " sitting",
+    "folded": " with folded wings",
+    "spread": " with spread wings",
+}
 
 
 def test_all_embedded_weights_together_are_small():
-    sizes = {folder.name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-             for folder in (EXEMPLAR, CLIP, *(evaluate.HERE / name for name in ("weights", "detector")))}
+    sizes = {
+        folder.name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        for folder in (EXEMPLAR, CLIP, *(evaluate.HERE / name for name in ("weights", "detector")))
+    }
     assert sizes["exemplar"] <= 27_000_000
     assert sum(sizes.values()) <= 80_000_000
 

@@ -30,16 +30,25 @@ def test_check_takes_the_inputs_of_the_workflow(capsys, tmp_path):
     assert said(capsys, "check", SHIPPED, "--seed", "7") == (0, {"status": "ok", "problems": [], "warnings": []})
 
 
-@pytest.mark.parametrize(("words", "where"), [
-    (["--device", "cdua"], "workflow device"), (["--memory", "6 potatoes"], "workflow memory"),
-    (["--set", "photo.pth=a.png"], "photo.pth"), (["--out", "/dev/null/out"], "workflow --out"),
-    (["--out", "/proc/none/out"], "workflow --out"), (["--out", "a\0b"], "workflow --out"),
-    (["--inputs", __file__], "workflow inputs")])
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (["--device", "cdua"], "workflow device"),
+        (["--memory", "6 potatoes"], "workflow memory"),
+        (["--set", "photo.pth=a.png"], "photo.pth"),
+        (["--out", "/dev/null/out"], "workflow --out"),
+        (["--out", "/proc/none/out"], "workflow --out"),
+        (["--out", "a\0b"], "workflow --out"),
+        (["--inputs", __file__], "workflow inputs"),
+    ],
+)
 def test_check_looks_at_every_flag(capsys, words, where):
     status, found = said(capsys, "check", SHIPPED, *words)
     assert status == 2
-    assert where in [f"{problem['node'] or 'workflow'}{' ' if problem['node'] is None else '.'}{problem['port']}"
-                     for problem in found["problems"]]
+    assert where in [
+        f"{problem['node'] or 'workflow'}{' ' if problem['node'] is None else '.'}{problem['port']}"
+        for problem in found["problems"]
+    ]
 
 
 def test_check_finds_a_disk_without_room(capsys, tmp_path):
@@ -63,7 +72,9 @@ def test_a_place_below_the_output_folder_that_cannot_be(capsys, tmp_path):
     for prefix in ("file/x", "away/x", "round/x", "/".join(["d" * 100] * 50), "d" * 300 + "/x"):
         status, found = said(capsys, "check", SHIPPED, "--out", str(tmp_path), "--set", f"save.prefix={prefix}")
         assert (status, [(problem["node"], problem["port"]) for problem in found["problems"]]) == (
-            2, [("save", "prefix")])
+            2,
+            [("save", "prefix")],
+        )
     for prefix in ("new/x", "x"):
         assert said(capsys, "check", SHIPPED, "--out", str(tmp_path), "--set", f"save.prefix={prefix}")[0] == 0
 
@@ -85,8 +96,9 @@ def test_output_that_nobody_reads_or_nothing_takes(tmp_path):
     import sys
 
     for ending, status in ((">&-", 0), (">/dev/full", 1), ("2>&-", 0)):
-        done = subprocess.run(["sh", "-c", f'"$0" -m inlay nodes image.load {ending}', sys.executable],
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            ["sh", "-c", f'"$0" -m inlay nodes image.load {ending}', sys.executable], capture_output=True, text=True
+        )
         assert done.returncode == status
         assert "Traceback" not in done.stderr
         assert "mistake in inlay" not in done.stderr
@@ -114,8 +126,13 @@ def test_check_takes_what_run_takes():
 
 def test_a_value_may_begin_with_a_dash(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert bind(["run", "x", "--image", "-room.png", "--quiet", "-h"]) == ["run", "x", "--image=-room.png", "--quiet",
-                                                                          "-h"]
+    assert bind(["run", "x", "--image", "-room.png", "--quiet", "-h"]) == [
+        "run",
+        "x",
+        "--image=-room.png",
+        "--quiet",
+        "-h",
+    ]
     assert bind(["run", "x", "--seed", "-1", "--json", "-x"]) == ["run", "x", "--seed=-1", "--json", "-x"]
     _, found = said(capsys, "check", SHIPPED, "--image", "-hat.png")
     assert found["problems"][0]["node"] == "photo"

@@ -54,22 +54,49 @@ class Saved(NamedTuple):
 
 
 @node("toy.every_kind")
-def every_kind(image: Picture, mask: Hole | None, words: Words | None, steps: Annotated[int, Field(ge=1, le=64)] = 3,
-               rate: Annotated[float, Field(gt=0)] = 1e-3, mode: Literal["max", "nearest"] = "max", tile: bool = True,
-               prompt: str = "", size: Annotated[int, Field(ge=1)] | None = None,
-               threshold: Annotated[float, Field(ge=0, le=1)] | None = 0.5, label: str | None = None,
-               x: float | None = None, layers: Literal["all"] | list[int] = "all",
-               names: list[str] = [],  # noqa: B006
-               kind: Literal["a", "b"] | None = None, seed: int = 0) -> Things:
+def every_kind(
+    image: Picture,
+    mask: Hole | None,
+    words: Words | None,
+    steps: Annotated[int, Field(ge=1, le=64)] = 3,
+    rate: Annotated[float, Field(gt=0)] = 1e-3,
+    mode: Literal["max", "nearest"] = "max",
+    tile: bool = True,
+    prompt: str = "",
+    size: Annotated[int, Field(ge=1)] | None = None,
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = 0.5,
+    label: str | None = None,
+    x: float | None = None,
+    layers: Literal["all"] | list[int] = "all",
+    names: list[str] = [],  # noqa: B006
+    kind: Literal["a", "b"] | None = None,
+    seed: int = 0,
+) -> Things:
     """Give back every setting.
 
     Args:
         image: the picture.
         steps: how many steps.
     """
-    return Things({"steps": steps, "rate": rate, "mode": mode, "tile": tile, "prompt": prompt, "size": size,
-                   "threshold": threshold, "label": label, "x": x, "layers": layers, "names": names, "kind": kind,
-                   "seed": seed, "mask": mask, "words": words})
+    return Things(
+        {
+            "steps": steps,
+            "rate": rate,
+            "mode": mode,
+            "tile": tile,
+            "prompt": prompt,
+            "size": size,
+            "threshold": threshold,
+            "label": label,
+            "x": x,
+            "layers": layers,
+            "names": names,
+            "kind": kind,
+            "seed": seed,
+            "mask": mask,
+            "words": words,
+        }
+    )
 
 
 @node("toy.grid")
@@ -149,8 +176,9 @@ def checked(thing: Thing, strength: float = 1.0) -> Things:
     return Things(strength)
 
 
-CLASSES, NAMES = adapter.mappings(Registry(
-    f.spec for f in (every_kind, grid, load, load_many, model, optimise, wait, save, checked)))
+CLASSES, NAMES = adapter.mappings(
+    Registry(f.spec for f in (every_kind, grid, load, load_many, model, optimise, wait, save, checked))
+)
 
 
 def call(name, **inputs):
@@ -268,8 +296,12 @@ def runner(classes):
     def run(name, **wired):
         cls = classes[name]
         groups = cls.INPUT_TYPES()
-        values = {key: entry[1]["default"] for group in ("required", "optional")
-                  for key, entry in groups.get(group, {}).items() if "default" in entry[1]}
+        values = {
+            key: entry[1]["default"]
+            for group in ("required", "optional")
+            for key, entry in groups.get(group, {}).items()
+            if "default" in entry[1]
+        }
         with torch.inference_mode():
             return getattr(cls(), cls.FUNCTION)(**(values | wired))
 
@@ -311,8 +343,9 @@ def test_a_real_graph_runs_from_the_loaded_folder(loaded_pack, host, tmp_path):
     pasted = run("InlayImagePasteBack", base=picture, patch=filled, mask=mask)[0]
     assert torch.equal(pasted[mask == 0], picture[mask == 0])
     assert not torch.equal(pasted, picture)
-    saved = run("InlayImageSave", image=pasted, prompt={"1": {"class_type": "x"}},
-                extra_pnginfo={"workflow": {"nodes": []}})
+    saved = run(
+        "InlayImageSave", image=pasted, prompt={"1": {"class_type": "x"}}, extra_pnginfo={"workflow": {"nodes": []}}
+    )
     entry = saved["ui"]["images"][0]
     assert entry["type"] == "output"
     with Image.open(tmp_path / "output" / entry["subfolder"] / entry["filename"]) as written:
@@ -340,7 +373,13 @@ def test_input_types_follow_the_definition():
     assert optional["size"][1]["default"] == optional["size"][1]["min"] == 0
     assert "0: none" in optional["size"][1]["tooltip"]
     assert optional["threshold"][1] | {"tooltip": ""} == {
-        "tooltip": "", "default": 0.5, "min": -1.0, "max": 1.0, "step": 0.01, "round": False}
+        "tooltip": "",
+        "default": 0.5,
+        "min": -1.0,
+        "max": 1.0,
+        "step": 0.01,
+        "round": False,
+    }
     assert optional["kind"] == (["none", "a", "b"], {"tooltip": "", "default": "none"})
     assert optional["seed"][1]["control_after_generate"] is True
     assert "hidden" not in types_
@@ -373,10 +412,26 @@ def test_defaults_and_null_widgets():
     assert shown["size"] is None
     assert shown["threshold"] == 0.5
     assert shown["layers"] == "all"
-    (changed,) = call("InlayToyEveryKind", image=picture, size=5, threshold=-1, x="2.5", layers="[1, 2]",
-                      names="a, b", kind="b", label="")
+    (changed,) = call(
+        "InlayToyEveryKind",
+        image=picture,
+        size=5,
+        threshold=-1,
+        x="2.5",
+        layers="[1, 2]",
+        names="a, b",
+        kind="b",
+        label="",
+    )
     assert [changed[name] for name in ("size", "threshold", "x", "layers", "names", "kind", "label")] == [
-        5, None, 2.5, [1, 2], ["a", "b"], "b", None]
+        5,
+        None,
+        2.5,
+        [1, 2],
+        ["a", "b"],
+        "b",
+        None,
+    ]
 
 
 def test_a_mask_without_batch_axis_gets_one():

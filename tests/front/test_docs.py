@@ -21,10 +21,17 @@ class Things(NamedTuple):
 
 
 @node("docs_toy.all", version=3)
-def everything(thing: Thing, others: Annotated[list[Thing], Port("TOY_THING", "more"), Repeat("other", 1, 3)],
-               spare: Thing | None, path: ReadPath, ctx: Context, steps: Annotated[int, Field(ge=1, le=64)] = 3,
-               rate: Annotated[float, Field(gt=0)] | None = 1e-5, mode: Literal["a|b", "c"] = "c",
-               layers: list[int] = []) -> Things:  # noqa: B006
+def everything(
+    thing: Thing,
+    others: Annotated[list[Thing], Port("TOY_THING", "more"), Repeat("other", 1, 3)],
+    spare: Thing | None,
+    path: ReadPath,
+    ctx: Context,
+    steps: Annotated[int, Field(ge=1, le=64)] = 3,
+    rate: Annotated[float, Field(gt=0)] | None = 1e-5,
+    mode: Literal["a|b", "c"] = "c",
+    layers: list[int] = [],  # noqa: B006
+) -> Things:
     """First sentence | of it.
 
     More of it
@@ -61,8 +68,15 @@ def test_describe_is_json_and_complete():
     assert found["sockets"][4]["doc"] == "anything at all"
     settings = {setting["name"]: setting for setting in found["settings"]}
     assert settings["path"] == {"name": "path", "type": "text", "required": True, "path": "file", "doc": ""}
-    assert settings["steps"] == {"name": "steps", "type": "integer", "required": False, "default": 3, "minimum": 1,
-                                 "maximum": 64, "doc": "how many of them."}
+    assert settings["steps"] == {
+        "name": "steps",
+        "type": "integer",
+        "required": False,
+        "default": 3,
+        "minimum": 1,
+        "maximum": 64,
+        "doc": "how many of them.",
+    }
     assert settings["rate"]["type"] == "number or null"
     assert settings["rate"]["above"] == 0
     assert settings["mode"]["choices"] == ["a|b", "c"]
@@ -98,8 +112,11 @@ def test_listing_has_the_order_of_the_work():
 
 def test_the_generated_files_are_up_to_date():
     files = reference_module.generate(load_pack())
-    wrong = [name for name, text in files.items()
-             if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != text]
+    wrong = [
+        name
+        for name, text in files.items()
+        if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != text
+    ]
     wrong += [str(path) for path in reference_module.stale(ROOT, files)]
     assert not wrong, f"run `python -m inlay.graph_runtime.front.docs` and commit: {wrong}"
 

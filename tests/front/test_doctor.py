@@ -39,8 +39,16 @@ def test_render_shows_cures_and_a_verdict():
 
 
 def test_missing_old_and_new_packages(monkeypatch):
-    monkeypatch.setattr(tested, "TESTED", {"torch": ("99.0", "99.9"), "numpy": ("0.1", "0.2"), "rich": ("1.0", "99.0"),
-                                           "no-such-package": ("1.2", "1.3")})
+    monkeypatch.setattr(
+        tested,
+        "TESTED",
+        {
+            "torch": ("99.0", "99.9"),
+            "numpy": ("0.1", "0.2"),
+            "rich": ("1.0", "99.0"),
+            "no-such-package": ("1.2", "1.3"),
+        },
+    )
     monkeypatch.setattr(doctor, "TESTED", tested.TESTED)
     found = by_name(doctor._packages())
     assert found["torch"].ok is False
@@ -90,9 +98,15 @@ def weights(path, tensor=b"\0" * 8, cut=0):
 def embedded(tmp_path, monkeypatch):
     folder = tmp_path / "weights"
     folder.mkdir()
-    (folder / "model_index.json").write_text(json.dumps(
-        {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"],
-         "safety_checker": [None, None]}))
+    (folder / "model_index.json").write_text(
+        json.dumps(
+            {
+                "_class_name": "StableDiffusionPipeline",
+                "unet": ["diffusers", "UNet2DConditionModel"],
+                "safety_checker": [None, None],
+            }
+        )
+    )
     weights(folder / "unet" / "model.safetensors")
     (folder / "unet" / "config.json").write_text("{}")
     monkeypatch.setattr(doctor, "EMBEDDED", tmp_path)

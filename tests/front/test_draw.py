@@ -34,9 +34,11 @@ REGISTRY = Registry([source.spec, join.spec])
 
 
 def small(**changes):
-    nodes = {"a": Node(type="draw_toy.source", params={"path": "room.png", "steps": 3, "rate": 0.25}),
-             "b": Node(type="draw_toy.join", inputs={"first": "a.thing"}),
-             "c": Node(type="draw_toy.join", inputs={"first": "b.thing", "third": "a.thing"})}
+    nodes = {
+        "a": Node(type="draw_toy.source", params={"path": "room.png", "steps": 3, "rate": 0.25}),
+        "b": Node(type="draw_toy.join", inputs={"first": "a.thing"}),
+        "c": Node(type="draw_toy.join", inputs={"first": "b.thing", "third": "a.thing"}),
+    }
     return Workflow(title="A title", inputs={"image": "a.path"}, nodes=nodes | changes, outputs={"result": "c.thing"})
 
 
@@ -46,17 +48,37 @@ def texts(svg):
 
 def test_everything_is_in_the_picture():
     found = texts(draw(small(), REGISTRY))
-    for word in ("A title", "image", "result", "a", "b", "c", "draw_toy.source", "path", "room.png", "rate", "0.25",
-                 "first", "third", "toy thing"):
+    for word in (
+        "A title",
+        "image",
+        "result",
+        "a",
+        "b",
+        "c",
+        "draw_toy.source",
+        "path",
+        "room.png",
+        "rate",
+        "0.25",
+        "first",
+        "third",
+        "toy thing",
+    ):
         assert word in found, word
     assert "steps" not in found  # it has its default
     assert "second" not in found  # optional and not wired
 
 
 def test_long_values_are_cut_and_paths_keep_their_end():
-    found = texts(draw(small(
-        a=Node(type="draw_toy.source", params={"path": "folder/" * 9 + "room.png"}),
-        b=Node(type="draw_toy.join", inputs={"first": "a.thing"}, params={"text": "word " * 30})), REGISTRY))
+    found = texts(
+        draw(
+            small(
+                a=Node(type="draw_toy.source", params={"path": "folder/" * 9 + "room.png"}),
+                b=Node(type="draw_toy.join", inputs={"first": "a.thing"}, params={"text": "word " * 30}),
+            ),
+            REGISTRY,
+        )
+    )
     assert any(text.endswith("room.png") and text.startswith("…") and len(text) == 26 for text in found)
     assert any(text.startswith("word word") and text.endswith("…") and len(text) == 26 for text in found)
 
@@ -66,12 +88,15 @@ def test_the_drawing_is_reproducible():
 
 
 def test_unknown_types_wrong_links_and_cycles_are_drawn():
-    svg = draw(small(
-        x=Node(type="who.knows", params={"list": [1, 2]}, inputs={"image": "a.thing", "other": "absent.thing"}),
-        y=Node(type="draw_toy.join", inputs={"first": "x.output", "second": ["a.thing", "b.thing"], "odd": 7}),
-        p=Node(type="draw_toy.join", inputs={"first": "q.thing"}),
-        q=Node(type="draw_toy.join", inputs={"first": "p.thing", "second": "q.thing"}),
-    ), REGISTRY)
+    svg = draw(
+        small(
+            x=Node(type="who.knows", params={"list": [1, 2]}, inputs={"image": "a.thing", "other": "absent.thing"}),
+            y=Node(type="draw_toy.join", inputs={"first": "x.output", "second": ["a.thing", "b.thing"], "odd": 7}),
+            p=Node(type="draw_toy.join", inputs={"first": "q.thing"}),
+            q=Node(type="draw_toy.join", inputs={"first": "p.thing", "second": "q.thing"}),
+        ),
+        REGISTRY,
+    )
     found = texts(svg)
     assert "who.knows (unknown)" in found
     assert "[1, 2]" in found
@@ -86,10 +111,18 @@ def test_an_empty_workflow_is_a_picture_too():
 @given(st.text(), st.text(), st.text(min_size=1))
 def test_strangers_text_is_escaped(title, value, name):
     evil = f'{title}"/><script>alert(1)</script>&\0\x1b'
-    svg = draw(Workflow(title=evil, inputs={evil + name: f"{name}.path", "i": evil},
-                        outputs={evil: evil, "o": f"{name}.{evil}"},
-                        nodes={name: Node(type="draw_toy.source", params={"path": value + evil, evil: value}),
-                               evil: Node(type=evil, params={value: evil}, inputs={evil: f"{name}.thing"})}), REGISTRY)
+    svg = draw(
+        Workflow(
+            title=evil,
+            inputs={evil + name: f"{name}.path", "i": evil},
+            outputs={evil: evil, "o": f"{name}.{evil}"},
+            nodes={
+                name: Node(type="draw_toy.source", params={"path": value + evil, evil: value}),
+                evil: Node(type=evil, params={value: evil}, inputs={evil: f"{name}.thing"}),
+            },
+        ),
+        REGISTRY,
+    )
     root = ElementTree.fromstring(svg.encode())
     tags = {element.tag.removeprefix(SVG) for element in root.iter()}
     assert tags <= {"svg", "title", "rect", "text", "g", "path", "circle"}
@@ -117,14 +150,15 @@ def graphs(draw_):
 @given(graphs())
 def test_nothing_overlaps_and_edges_run_beside_the_boxes(graph):
     heights, pairs = graph
-    items = {str(name): Item(100, height, {"in": height / 2}, {"out": height / 3})
-             for name, height in enumerate(heights)}
+    items = {
+        str(name): Item(100, height, {"in": height / 2}, {"out": height / 3}) for name, height in enumerate(heights)
+    }
     edges = [Edge(str(left), "out", str(right), "in") for left, right in pairs]
     layout = arrange(items, edges)
     assert set(layout.routes) == set(edges)
     assert not layout.backward
     for a, b in itertools.combinations(items.values(), 2):
-        apart = (a.x + a.width <= b.x or b.x + b.width <= a.x or a.y + a.height <= b.y or b.y + b.height <= a.y)
+        apart = a.x + a.width <= b.x or b.x + b.width <= a.x or a.y + a.height <= b.y or b.y + b.height <= a.y
         assert apart
     for item in items.values():
         assert 0 <= item.x <= item.x + item.width <= layout.width + 1e-6
@@ -147,8 +181,10 @@ def test_a_plain_chain_is_a_straight_line():
 
 def test_a_large_workflow_is_drawn_in_time():
     nodes = {"n0": Node(type="draw_toy.source", params={"path": "x"})}
-    nodes |= {f"n{i}": Node(type="draw_toy.join", inputs={"first": f"n{i - 1}.thing", "second": f"n{i // 2}.thing"})
-              for i in range(1, 80)}
+    nodes |= {
+        f"n{i}": Node(type="draw_toy.join", inputs={"first": f"n{i - 1}.thing", "second": f"n{i // 2}.thing"})
+        for i in range(1, 80)
+    }
     began = time.process_time()
     ElementTree.fromstring(draw(Workflow(nodes=nodes), REGISTRY))
     assert time.process_time() - began < 20

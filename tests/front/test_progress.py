@@ -60,4 +60,11 @@ def test_a_time_is_said_in_its_own_unit_and_is_never_zero():
     from inlay.graph_runtime.front.cli.progress import _length
 
     assert [_length(seconds) for seconds in (0.2, 29, 89, 91, 240, 5000, 7200)] == [
-        "1 s", "29 s", "89 s", "2 min", "4 min", "83 min", "2.0 h"]
+        "1 s",
+        "29 s",
+        "89 s",
+        "2 min",
+        "4 min",
+        "83 min",
+        "2.0 h",
+    ]

@@ -14,16 +14,25 @@ def flow(tmp_path):
     """Loads a picture and writes a label on it."""
     Image.new("RGB", (24, 16), (200, 10, 30)).save(tmp_path / "red.png")
     path = tmp_path / "flow.json"
-    path.write_text(json.dumps({
-        "format": 1,
-        "inputs": {"image": "photo.path", "label": "sheet.label_1", "other_label": "sheet.label_2",
-                   "both": ["sheet.label_1", "sheet.label_2"], "columns": "sheet.columns"},
-        "nodes": {
-            "photo": {"type": "image.load", "params": {"path": "red.png"}},
-            "sheet": {"type": "image.grid", "inputs": {"image_1": "photo.image", "image_2": "photo.image"}},
-        },
-        "outputs": {"image": "sheet.image"},
-    }))
+    path.write_text(
+        json.dumps(
+            {
+                "format": 1,
+                "inputs": {
+                    "image": "photo.path",
+                    "label": "sheet.label_1",
+                    "other_label": "sheet.label_2",
+                    "both": ["sheet.label_1", "sheet.label_2"],
+                    "columns": "sheet.columns",
+                },
+                "nodes": {
+                    "photo": {"type": "image.load", "params": {"path": "red.png"}},
+                    "sheet": {"type": "image.grid", "inputs": {"image_1": "photo.image", "image_2": "photo.image"}},
+                },
+                "outputs": {"image": "sheet.image"},
+            }
+        )
+    )
     return path
 
 
@@ -40,10 +49,14 @@ def inlay(capsys, monkeypatch, tmp_path):
     return call
 
 
-@pytest.mark.parametrize("words", [
-    ["--set", "sheet.label_1=one", "--set", "sheet.label_1=two"],
-    ["--label", "one", "--set", "sheet.label_1=two"], ["--label", "one", "--both", "two"],
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--set", "sheet.label_1=one", "--set", "sheet.label_1=two"],
+        ["--label", "one", "--set", "sheet.label_1=two"],
+        ["--label", "one", "--both", "two"],
+    ],
+)
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_two_values_for_one_setting_are_refused_with_both(flow, inlay, command, words):
     done = inlay(command, flow, *words)
@@ -54,11 +67,17 @@ def test_two_values_for_one_setting_are_refused_with_both(flow, inlay, command, 
     assert not (flow.parent / "inlay-out").exists()
 
 
-@pytest.mark.parametrize("words", [
-    ["--label", "one", "--label", "two"], ["--label=one", "--label", "two"],
-    ["--other_label", "one", "--other-label", "two"], ["--out", "one", "--out", "two"],
-    ["--inputs", "one", "--inputs", "two"], ["--device", "one", "--device", "two"],
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--label", "one", "--label", "two"],
+        ["--label=one", "--label", "two"],
+        ["--other_label", "one", "--other-label", "two"],
+        ["--out", "one", "--out", "two"],
+        ["--inputs", "one", "--inputs", "two"],
+        ["--device", "one", "--device", "two"],
+    ],
+)
 def test_of_a_flag_that_is_given_twice_the_last_counts_and_that_is_said(flow, inlay, words):
     (flow.parent / "two").mkdir()
     done = inlay("check", flow, *words)
@@ -71,8 +90,23 @@ def test_the_same_value_twice_is_no_news(flow, inlay):
 
 
 def test_the_same_things_once_are_fine(flow, inlay):
-    assert inlay("check", flow, "--label", "one", "--set", "sheet.label_2=two", "--set", "sheet.columns=2",
-                 "--image", "red.png", "--out", "o").returncode == 0
+    assert (
+        inlay(
+            "check",
+            flow,
+            "--label",
+            "one",
+            "--set",
+            "sheet.label_2=two",
+            "--set",
+            "sheet.columns=2",
+            "--image",
+            "red.png",
+            "--out",
+            "o",
+        ).returncode
+        == 0
+    )
 
 
 def test_more_words_than_one_are_named_with_the_flag_that_they_follow(flow, inlay):
@@ -104,13 +138,16 @@ def test_a_picture_whose_name_begins_with_a_dash(flow, inlay):
         (flow.parent / name).rename(flow.parent / "red.png")
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    (["--label", "--columns", "2"], "expected one argument"),
-    (["--label", "--colums", "2"], "--NAME=VALUE"),
-    (["--label", "--quiet"], "expected one argument"),
-    (["--label"], "expected one argument"),
-    (["--labl", "one"], "did you mean 'label'"),
-])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--label", "--columns", "2"], "expected one argument"),
+        (["--label", "--colums", "2"], "--NAME=VALUE"),
+        (["--label", "--quiet"], "expected one argument"),
+        (["--label"], "expected one argument"),
+        (["--labl", "one"], "did you mean 'label'"),
+    ],
+)
 def test_a_flag_is_not_taken_for_a_value(flow, inlay, words, said):
     done = inlay("check", flow, *words)
     assert done.returncode == 2

@@ -60,8 +60,7 @@ class Reference:
 
     def maps(self, *kinds):
         """The maps of the last evaluation, to be given to another."""
-        return {key: {"map": lambda own, kept=note["map"]: kept} for key, note in self.notes.items()
-                if key[0] in kinds}
+        return {key: {"map": lambda own, kept=note["map"]: kept} for key, note in self.notes.items() if key[0] in kinds}
 
 
 def baret(reference, plan, start, uncond, target, tuned, blended, scale, self_until, cross_until):
@@ -78,7 +77,8 @@ def baret(reference, plan, start, uncond, target, tuned, blended, scale, self_un
         lent_cross = reference.maps("cross")
         z_tr = step_back(plan, i, z_tr, u + scale * (c - u))
         given = (lent_self if i < int(self_until * steps) else {}) | (
-            lent_cross if i < int(cross_until * steps) else {})
+            lent_cross if i < int(cross_until * steps) else {}
+        )
         u = reference(z_ed, t, uncond)
         c = reference(z_ed, t, target, given)
         z_ed = step_back(plan, i, z_ed, u + scale * (c - u))
@@ -94,8 +94,15 @@ def masactrl(reference, plan, start, uncond, source, target, scale, start_step, 
         halves = []
         for e in (uncond, source):
             halves.append(reference(z_src, t, e))
-            lent.append({key: {"key": note["key"], "value": note["value"]} for key, note in reference.notes.items()
-                         if key[0] == "self" and key[1] in chosen} if i >= start_step else {})
+            lent.append(
+                {
+                    key: {"key": note["key"], "value": note["value"]}
+                    for key, note in reference.notes.items()
+                    if key[0] == "self" and key[1] in chosen
+                }
+                if i >= start_step
+                else {}
+            )
         z_src = step_back(plan, i, z_src, halves[0] + scale * (halves[1] - halves[0]))
         u, c = reference(z_ed, t, uncond, lent[0]), reference(z_ed, t, target, lent[1])
         z_ed = step_back(plan, i, z_ed, u + scale * (c - u))
@@ -116,8 +123,11 @@ def prompt_to_prompt(reference, plan, start, unconds, source, target, scale, sel
             if key[0] == "self" and i < int(self_until * steps) and note["map"].shape[2] <= 32**2:
                 given[key] = {"map": lambda own, kept=note["map"]: kept}
             if key[0] == "cross" and i < int(cross_until * steps):
-                given[key] = {"map": lambda own, kept=note["map"]: torch.stack(
-                    [kept[..., columns[j]] if share[j] else own[..., j] for j in range(len(columns))], -1)}
+                given[key] = {
+                    "map": lambda own, kept=note["map"]: torch.stack(
+                        [kept[..., columns[j]] if share[j] else own[..., j] for j in range(len(columns))], -1
+                    )
+                }
         u, c = reference(z_ed, t, unconds[i]), reference(z_ed, t, target, given)
         z_ed = step_back(plan, i, z_ed, u + scale * (c - u))
     return z_src, z_ed

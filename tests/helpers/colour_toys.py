@@ -39,11 +39,21 @@ def icc(name, primaries=SRGB, gamma=None, white=D65, model=b"RGB "):
         curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256))
     text = name.encode() + b"\0"
     desc = b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + b"\0" * 78
-    xyz = [b"XYZ \0\0\0\0" + np.round(np.asarray(v) * 65536).astype(">i4").tobytes()
-           for v in (D50, *columns(primaries, white).T)]
+    xyz = [
+        b"XYZ \0\0\0\0" + np.round(np.asarray(v) * 65536).astype(">i4").tobytes()
+        for v in (D50, *columns(primaries, white).T)
+    ]
     tags = [(b"desc", desc), (b"cprt", b"text\0\0\0\0none\0"), (b"wtpt", xyz[0])]
-    tags += [(b"kTRC", curve)] if model == b"GRAY" else [
-        *zip((b"rXYZ", b"gXYZ", b"bXYZ"), xyz[1:], strict=True), (b"rTRC", curve), (b"gTRC", curve), (b"bTRC", curve)]
+    tags += (
+        [(b"kTRC", curve)]
+        if model == b"GRAY"
+        else [
+            *zip((b"rXYZ", b"gXYZ", b"bXYZ"), xyz[1:], strict=True),
+            (b"rTRC", curve),
+            (b"gTRC", curve),
+            (b"bTRC", curve),
+        ]
+    )
     start, table, body = 132 + 12 * len(tags), b"", b""
     for sign, data in tags:
         data += b"\0" * (-len(data) % 4)
@@ -77,8 +87,8 @@ def chunks(data):
     place = 8
     while place < len(data):
         (size,) = struct.unpack_from(">I", data, place)
-        assert struct.unpack_from(">I", data, place + 8 + size)[0] == zlib.crc32(data[place + 4: place + 8 + size])
-        yield data[place + 4: place + 8], data[place + 8: place + 8 + size]
+        assert struct.unpack_from(">I", data, place + 8 + size)[0] == zlib.crc32(data[place + 4 : place + 8 + size])
+        yield data[place + 4 : place + 8], data[place + 8 : place + 8 + size]
         place += 12 + size
 
 
@@ -89,11 +99,20 @@ def png(samples, extra=(), interlace=False):
     passes = [(0, 0, 1, 1)]
     if interlace:  # Adam7
         passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
-    rows = b"".join(b"\0" + row.astype(row.dtype.newbyteorder(">")).tobytes()
-                    for x, y, dx, dy in passes for row in samples[y::dy, x::dx] if row.size)
+    rows = b"".join(
+        b"\0" + row.astype(row.dtype.newbyteorder(">")).tobytes()
+        for x, y, dx, dy in passes
+        for row in samples[y::dy, x::dx]
+        if row.size
+    )
     header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, int(interlace))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(chunk(*one) for one in extra)
-            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + b"".join(chunk(*one) for one in extra)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def samples_of(path):
@@ -105,7 +124,7 @@ def samples_of(path):
     step, data = channels * depth // 8, zlib.decompress(b"".join(d for n, d in parts if n == b"IDAT"))
     above, rows, place = bytes(width * step), [], 0
     for _ in range(height):
-        how, row = data[place], bytearray(data[place + 1: place + 1 + width * step])
+        how, row = data[place], bytearray(data[place + 1 : place + 1 + width * step])
         place += 1 + width * step
         for i in range(len(row)):
             a, b, c = (row[i - step] if i >= step else 0), above[i], (above[i - step] if i >= step else 0)
@@ -122,15 +141,24 @@ def samples_of(path):
 
 def flow(image, mask, **save):
     """A workflow: the hole is filled from its edge, pasted back and saved; nobody wires the profile."""
-    return {"format": 1, "nodes": {
-        "photo": {"type": "image.load", "params": {"path": str(image)}},
-        "hole": {"type": "mask.load", "params": {"path": str(mask)}},
-        "fill": {"type": "image.fill", "params": {"fill": "edge"},
-                 "inputs": {"image": "photo.image", "mask": "hole.mask"}},
-        "paste": {"type": "image.paste_back", "inputs": {"base": "photo.image", "patch": "fill.image",
-                                                         "mask": "hole.mask"}},
-        "save": {"type": "image.save", "params": save, "inputs": {"image": "paste.image"}}},
-        "outputs": {"image": "paste.image"}}
+    return {
+        "format": 1,
+        "nodes": {
+            "photo": {"type": "image.load", "params": {"path": str(image)}},
+            "hole": {"type": "mask.load", "params": {"path": str(mask)}},
+            "fill": {
+                "type": "image.fill",
+                "params": {"fill": "edge"},
+                "inputs": {"image": "photo.image", "mask": "hole.mask"},
+            },
+            "paste": {
+                "type": "image.paste_back",
+                "inputs": {"base": "photo.image", "patch": "fill.image", "mask": "hole.mask"},
+            },
+            "save": {"type": "image.save", "params": save, "inputs": {"image": "paste.image"}},
+        },
+        "outputs": {"image": "paste.image"},
+    }
 
 
 def lut(function, points, channels=3):
@@ -139,8 +167,15 @@ def lut(function, points, channels=3):
     values = np.round(np.clip(function(np.stack(axes, -1).reshape(-1, channels)), 0, 65535)).astype(">u2").tobytes()
     one = np.round(np.eye(3) * 65536).astype(">i4").tobytes()
     line = np.array([0, 65535], ">u2").tobytes()
-    return (b"mft2\0\0\0\0" + bytes([channels, 3, points, 0]) + one + struct.pack(">HH", 2, 2) + line * channels
-            + values + line * 3)
+    return (
+        b"mft2\0\0\0\0"
+        + bytes([channels, 3, points, 0])
+        + one
+        + struct.pack(">HH", 2, 2)
+        + line * channels
+        + values
+        + line * 3
+    )
 
 
 def tables(primaries=P3, points=17, cmyk=False):
@@ -163,8 +198,11 @@ def tables(primaries=P3, points=17, cmyk=False):
         return 65535 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
     made = icc("tables", primaries)
-    tags = [(b"desc", made[made.index(b"desc\0\0\0\0"):][:100]), (b"wtpt", b"XYZ \0\0\0\0" + np.round(
-        D50 * 65536).astype(">i4").tobytes()), (b"A2B0", lut(forward, points, 4 if cmyk else 3))]
+    tags = [
+        (b"desc", made[made.index(b"desc\0\0\0\0") :][:100]),
+        (b"wtpt", b"XYZ \0\0\0\0" + np.round(D50 * 65536).astype(">i4").tobytes()),
+        (b"A2B0", lut(forward, points, 4 if cmyk else 3)),
+    ]
     tags += [] if cmyk else [(b"B2A0", lut(back, points))]
     start, table, body = 132 + 12 * len(tags), b"", b""
     for sign, data in tags:

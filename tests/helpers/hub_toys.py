@@ -52,13 +52,26 @@ class FakeHub:
     def describe(self, request, repository, rest):
         """What a repository holds: whole, or as a tree."""
         root = Path(self.folders[repository])
-        files = [(path.relative_to(root).as_posix(), path.stat().st_size) for path in sorted(root.rglob("*"))
-                 if path.is_file()]
+        files = [
+            (path.relative_to(root).as_posix(), path.stat().st_size)
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+        ]
         if rest[:1] == ["tree"]:
-            return self.send(request, [{"type": "file", "path": name, "size": size, "oid": name}
-                                       for name, size in files])
-        return self.send(request, {"id": repository, "modelId": repository, "sha": COMMIT, "private": False, "tags": [],
-                                   "siblings": [{"rfilename": name, "size": size} for name, size in files]})
+            return self.send(
+                request, [{"type": "file", "path": name, "size": size, "oid": name} for name, size in files]
+            )
+        return self.send(
+            request,
+            {
+                "id": repository,
+                "modelId": repository,
+                "sha": COMMIT,
+                "private": False,
+                "tags": [],
+                "siblings": [{"rfilename": name, "size": size} for name, size in files],
+            },
+        )
 
     def file(self, request, path):
         """A file, in pieces."""
@@ -72,7 +85,7 @@ class FakeHub:
             return None
         self.served.append(path.name)
         for place in range(begin, len(data), 16384):
-            request.wfile.write(data[place:place + 16384])
+            request.wfile.write(data[place : place + 16384])
             request.wfile.flush()
             time.sleep(self.slow)
         return None

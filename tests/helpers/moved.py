@@ -18,14 +18,19 @@ except ImportError:  # transformers 4, whose plain processors go by Pillow
     from transformers import DetrImageProcessor as DetrImageProcessorPil
 
 
-
 def detr_from(folder):
     """transformers' own DETR from a folder; version 4 asks for timm unless its configuration says otherwise."""
     said = json.loads((folder / "config.json").read_text())
-    config = DetrConfig.from_dict({**said, "use_timm_backbone": False, "use_pretrained_backbone": False,
-                                   "backbone": None})
+    config = DetrConfig.from_dict(
+        {**said, "use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None}
+    )
     return DetrForObjectDetection.from_pretrained(folder, config=config).eval()
 
 
-__all__ = ["CLIPImageProcessorPil", "DetrImageProcessorPil", "PaintByExampleImageEncoder", "PaintByExamplePipeline",
-           "detr_from"]
+__all__ = [
+    "CLIPImageProcessorPil",
+    "DetrImageProcessorPil",
+    "PaintByExampleImageEncoder",
+    "PaintByExamplePipeline",
+    "detr_from",
+]

@@ -21,7 +21,7 @@ def pictures(size=(64, 64), seed=0):
     width, height = size
     picture = Image.fromarray(draws.integers(0, 256, (height, width, 3), dtype=np.uint8))
     hole = np.zeros((height, width), np.uint8)
-    hole[height // 4:height // 2 + 3, width // 3:width - 5] = 255
+    hole[height // 4 : height // 2 + 3, width // 3 : width - 5] = 255
     exemplar = Image.fromarray(draws.integers(0, 256, (31, 44, 3), dtype=np.uint8))
     return picture, Image.fromarray(hole), exemplar
 
@@ -32,15 +32,20 @@ def pipeline(folder, kind, dtype):
     stored = load_file(str(folder / "image_encoder" / "model.safetensors"))
     encoder = PaintByExampleImageEncoder(config, proj_size=stored["proj_out.weight"].shape[0])
     encoder.load_state_dict(fit_encoder(stored, encoder), strict=True)
-    scheduler = SCHEDULERS[kind].from_config(DDIMScheduler.load_config(folder / "scheduler") | (
-        {"skip_prk_steps": True} if kind == "pndm" else {}))
+    scheduler = SCHEDULERS[kind].from_config(
+        DDIMScheduler.load_config(folder / "scheduler") | ({"skip_prk_steps": True} if kind == "pndm" else {})
+    )
     scheduler.alphas_cumprod = scheduler.alphas_cumprod.to(dtype)
     scheduler.final_alpha_cumprod = scheduler.final_alpha_cumprod.to(dtype)
     made = PaintByExamplePipeline(
-        vae=AutoencoderKL.from_pretrained(folder / "vae"), image_encoder=encoder.eval(),
-        unet=UNet2DConditionModel.from_pretrained(folder / "unet"), scheduler=scheduler, safety_checker=None,
+        vae=AutoencoderKL.from_pretrained(folder / "vae"),
+        image_encoder=encoder.eval(),
+        unet=UNet2DConditionModel.from_pretrained(folder / "unet"),
+        scheduler=scheduler,
+        safety_checker=None,
         feature_extractor=CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
-        requires_safety_checker=False)
+        requires_safety_checker=False,
+    )
     made.set_progress_bar_config(disable=True)
     for part in (made.vae, made.unet, made.image_encoder):
         part.to(dtype)
@@ -57,11 +62,25 @@ def theirs(folder, *, kind="ddim", size=(64, 64), steps=10, guidance=5.0, dtype=
         start, posterior = (torch.randn(shape, generator=generator).double() for _ in range(2))
         made.vae.encode = fixed_posterior(made.vae, posterior)
         pixels = preprocess_exemplar(tensors(size, torch.float64)[2], 16)  # it would round them to single precision
-        latents = made(pixels, picture, hole, latents=start, num_inference_steps=steps, guidance_scale=guidance,
-                       output_type="latent").images
+        latents = made(
+            pixels,
+            picture,
+            hole,
+            latents=start,
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            output_type="latent",
+        ).images
         return latents, GivenNoise(start, torch.zeros(200, *shape).double(), posterior)
-    latents = made(exemplar, picture, hole, generator=generator, num_inference_steps=steps, guidance_scale=guidance,
-                   output_type="latent").images
+    latents = made(
+        exemplar,
+        picture,
+        hole,
+        generator=generator,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        output_type="latent",
+    ).images
     return latents, gaussian(tuple(latents.shape), seed)
 
 

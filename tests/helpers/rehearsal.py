@@ -33,8 +33,15 @@ class Rehearsed:
     waits: dict[tuple[str, str], list[int]] = field(default_factory=dict)
 
 
-def rehearse(name: str, dtype: str, out: Path, *, gpu: SimulatedGpu | None = None,
-             settings: dict[str, Any] | None = None, **inputs: Any) -> Rehearsed:
+def rehearse(
+    name: str,
+    dtype: str,
+    out: Path,
+    *,
+    gpu: SimulatedGpu | None = None,
+    settings: dict[str, Any] | None = None,
+    **inputs: Any,
+) -> Rehearsed:
     """Run a shipped workflow on `cuda:0` with every model in `dtype`.
 
     Raises:
@@ -46,12 +53,20 @@ def rehearse(name: str, dtype: str, out: Path, *, gpu: SimulatedGpu | None = Non
     dtypes = {f"{node}.dtype": dtype for node, kind in types.items() if "dtype" in known[kind].params.model_fields}
     marks: dict[str, list[int]] = {}
     with gpu or SimulatedGpu() as mode:
+
         def listen(event: Any) -> None:
             if isinstance(event, NodeProgress):
                 marks.setdefault(event.node, []).append(len(mode.syncs))
 
-        result = inlay.run(name, out=out, cache=False, device="cuda:0", listeners=[listen],
-                           **{"set": dtypes | (settings or {})}, **inputs)
+        result = inlay.run(
+            name,
+            out=out,
+            cache=False,
+            device="cuda:0",
+            listeners=[listen],
+            **{"set": dtypes | (settings or {})},
+            **inputs,
+        )
         held = [module for manager, _ in session._sessions.values() for module in _modules(manager)]
         assert held
         assert all(parameter.device.type == "cuda" for module in held for parameter in module.parameters())

@@ -101,8 +101,14 @@ class SimulatedGpu(TorchFunctionMode):
         bfloat16: the card computes in bfloat16 itself, not by emulation.
     """
 
-    def __init__(self, count: int = 1, kind: str = "cuda", name: str = "Simulated GPU", memory: int = 8 * GIB,
-                 bfloat16: bool = True):
+    def __init__(
+        self,
+        count: int = 1,
+        kind: str = "cuda",
+        name: str = "Simulated GPU",
+        memory: int = 8 * GIB,
+        bfloat16: bool = True,
+    ):
         super().__init__()
         self.kind, self.count, self.name, self.memory, self.bfloat16 = kind, count, name, memory, bfloat16
         self.current = 0
@@ -191,16 +197,23 @@ class SimulatedGpu(TorchFunctionMode):
         """A copy to the host that nobody waits for: until somebody does, what is read is garbage."""
         host = host.detach()
         self._late.append((host, host.clone()))
-        host.fill_(float("nan") if host.is_floating_point() or host.is_complex() else
-                   False if host.dtype == torch.bool else torch.iinfo(host.dtype).max)
+        host.fill_(
+            float("nan")
+            if host.is_floating_point() or host.is_complex()
+            else False
+            if host.dtype == torch.bool
+            else torch.iinfo(host.dtype).max
+        )
 
     def _refuse(self, name: str, found: list[torch.device]) -> None:
         names = sorted({str(device) for device in found})
         where = f"{name} of {', '.join(names)} at {_caller()}"
         for counts in self._watching:
             counts.mixes.append(where)
-        raise RuntimeError(f"Expected all tensors to be on the same device, but found at least two devices, "
-                           f"{' and '.join(names)}! (in {name})")
+        raise RuntimeError(
+            f"Expected all tensors to be on the same device, but found at least two devices, "
+            f"{' and '.join(names)}! (in {name})"
+        )
 
     # ---- every call of torch from Python
 
@@ -421,8 +434,10 @@ class SimulatedGpu(TorchFunctionMode):
     def _do_numpy(self, func: Any, args: Any, kwargs: Any) -> Any:
         device = self.of(args[0])
         if device.type != "cpu":
-            raise TypeError(f"can't convert {device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor "
-                            "to host memory first.")
+            raise TypeError(
+                f"can't convert {device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor "
+                "to host memory first."
+            )
         return func(*args, **kwargs)
 
     _do_array = _do_numpy
@@ -482,8 +497,9 @@ class SimulatedGpu(TorchFunctionMode):
                 if place != device and place.type != "cpu":
                     for counts in self._watching:
                         counts.mixes.append(f"index on {place} of a tensor on {device} at {_caller()}")
-                    raise RuntimeError(f"indices should be either on cpu or on the same device as the indexed tensor "
-                                       f"({device})")
+                    raise RuntimeError(
+                        f"indices should be either on cpu or on the same device as the indexed tensor ({device})"
+                    )
                 if device.type == "cpu":
                     continue
                 if place.type == "cpu":
@@ -637,8 +653,9 @@ class SimulatedGpu(TorchFunctionMode):
         def remember_all(states: Any) -> None:
             self._random = [state.clone() for state in states]
 
-        card = types.SimpleNamespace(name=self.name, major=8, minor=0, total_memory=self.memory,
-                                     multi_processor_count=108, is_integrated=False)
+        card = types.SimpleNamespace(
+            name=self.name, major=8, minor=0, total_memory=self.memory, multi_processor_count=108, is_integrated=False
+        )
         outer = self
 
         class Chosen:
@@ -674,19 +691,37 @@ class SimulatedGpu(TorchFunctionMode):
                 return 1.0
 
         return {
-            "is_available": lambda: True, "device_count": lambda: self.count, "current_device": lambda: self.current,
-            "is_initialized": lambda: True, "init": lambda: None, "_lazy_init": lambda: None, "set_device": choose,
-            "device": Chosen, "get_device_name": lambda device=None: self.name,
-            "get_device_properties": lambda device=None: card, "get_device_capability": lambda device=None: (8, 0),
+            "is_available": lambda: True,
+            "device_count": lambda: self.count,
+            "current_device": lambda: self.current,
+            "is_initialized": lambda: True,
+            "init": lambda: None,
+            "_lazy_init": lambda: None,
+            "set_device": choose,
+            "device": Chosen,
+            "get_device_name": lambda device=None: self.name,
+            "get_device_properties": lambda device=None: card,
+            "get_device_capability": lambda device=None: (8, 0),
             "is_bf16_supported": lambda including_emulation=True: self.bfloat16 or including_emulation,
-            "mem_get_info": lambda device=None: (self.memory, self.memory), "memory_allocated": lambda device=None: 0,
-            "max_memory_allocated": lambda device=None: 0, "memory_reserved": lambda device=None: 0,
-            "max_memory_reserved": lambda device=None: 0, "reset_peak_memory_stats": lambda device=None: None,
-            "memory_stats": lambda device=None: {}, "empty_cache": lambda: None, "ipc_collect": lambda: None,
-            "synchronize": lambda device=None: self._count("syncs"), "Stream": Stream, "Event": Stream,
-            "stream": lambda stream: contextlib.nullcontext(), "current_stream": lambda device=None: Stream(),
-            "default_stream": lambda device=None: Stream(), "manual_seed": self.seed, "manual_seed_all": self.seed,
-            "get_rng_state": lambda device=None: self._random[index(device)].clone(), "set_rng_state": remember,
+            "mem_get_info": lambda device=None: (self.memory, self.memory),
+            "memory_allocated": lambda device=None: 0,
+            "max_memory_allocated": lambda device=None: 0,
+            "memory_reserved": lambda device=None: 0,
+            "max_memory_reserved": lambda device=None: 0,
+            "reset_peak_memory_stats": lambda device=None: None,
+            "memory_stats": lambda device=None: {},
+            "empty_cache": lambda: None,
+            "ipc_collect": lambda: None,
+            "synchronize": lambda device=None: self._count("syncs"),
+            "Stream": Stream,
+            "Event": Stream,
+            "stream": lambda stream: contextlib.nullcontext(),
+            "current_stream": lambda device=None: Stream(),
+            "default_stream": lambda device=None: Stream(),
+            "manual_seed": self.seed,
+            "manual_seed_all": self.seed,
+            "get_rng_state": lambda device=None: self._random[index(device)].clone(),
+            "set_rng_state": remember,
             "get_rng_state_all": lambda: [state.clone() for state in self._random],
             "set_rng_state_all": remember_all,
         }
@@ -697,6 +732,7 @@ _TRUE_GENERATOR = torch.Generator
 
 def _generator(gpu: SimulatedGpu) -> Any:
     """torch.Generator, which also takes the simulated devices."""
+
     class Simulated(_TRUE_GENERATOR):
         simulated = CPU
 

@@ -17,9 +17,16 @@ STEPS, SCALE = 6, 7.5
 
 @pytest.fixture(params=["sd1", "sd2"])
 def parts(request, tiny):
-    settings = {} if request.param == "sd1" else {
-        "use_linear_projection": True, "attention_head_dim": (2, 4), "block_out_channels": (16, 32),
-        "only_cross_attention": False}
+    settings = (
+        {}
+        if request.param == "sd1"
+        else {
+            "use_linear_projection": True,
+            "attention_head_dim": (2, 4),
+            "block_out_channels": (16, 32),
+            "only_cross_attention": False,
+        }
+    )
     return model.stable_diffusion(str(tiny.stable_diffusion(request.param, unet=settings)), dtype="float64")
 
 
@@ -32,8 +39,9 @@ class Job:
         self.plan = schedule.ddim(parts.scheduler, steps=STEPS, eta=0.0, final_alpha="config").schedule
         self.z = torch.randn(1, 4, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         self.trajectory = invert.ddim(parts.denoiser, self.told, self.plan, self.z, self.ctx).trajectory
-        self.made = invert.target_text(parts.denoiser, self.told, self.plan, self.trajectory, self.ctx,
-                                       iterations=iterations, learning_rate=0.1)
+        self.made = invert.target_text(
+            parts.denoiser, self.told, self.plan, self.trajectory, self.ctx, iterations=iterations, learning_rate=0.1
+        )
         self.noise = noise.from_trajectory(self.trajectory).noise
 
     def text(self, prompt):
@@ -43,8 +51,16 @@ class Job:
         return embed.transition(self.made.tuning, self.told, start=start, end=end).tuning
 
     def edit(self, control=None, tuning=None, told=None, scale=SCALE):
-        return sample.denoise(self.parts.denoiser, self.plan, self.noise, self.ctx, told or self.told,
-                              attention=control, tuning=tuning, guidance_scale=scale).latent
+        return sample.denoise(
+            self.parts.denoiser,
+            self.plan,
+            self.noise,
+            self.ctx,
+            told or self.told,
+            attention=control,
+            tuning=tuning,
+            guidance_scale=scale,
+        ).latent
 
     def balanced(self, transition=None, **windows):
         control = attention.balanced(self.made.tuning, transition or self.between(), **windows).attention
@@ -64,8 +80,17 @@ def test_gathered_and_pruned_rows_are_three_naive_chains(parts, windows):
     job = Job(parts)
     between = job.between()
     with job.reference().installed() as reference:
-        z_rec, _, z_ed = baret(reference, job.plan, job.trajectory.start, job.told.uncond, job.told.cond,
-                               job.made.tuning.embeddings, between.embeddings, SCALE, *windows)
+        z_rec, _, z_ed = baret(
+            reference,
+            job.plan,
+            job.trajectory.start,
+            job.told.uncond,
+            job.told.cond,
+            job.made.tuning.embeddings,
+            between.embeddings,
+            SCALE,
+            *windows,
+        )
     close(job.balanced(between, self_until=windows[0], cross_until=windows[1]), z_ed)
     close(job.made.latent, z_rec)  # the reconstruction's chain is the inversion's own
 
@@ -78,8 +103,11 @@ def test_the_eight_identities(parts):
     for achieved, position in zip(job.made.tuning.achieved, range(STEPS + 1), strict=True):
         assert achieved.shape == job.z.shape, position
     untouched = Job(parts, iterations=0)
-    for latent in (untouched.made.latent, untouched.edit(tuning=untouched.between(0.5, 0.5)), untouched.balanced(
-            untouched.between(0.7, 0.3), self_until=1.0, cross_until=1.0)):
+    for latent in (
+        untouched.made.latent,
+        untouched.edit(tuning=untouched.between(0.5, 0.5)),
+        untouched.balanced(untouched.between(0.7, 0.3), self_until=1.0, cross_until=1.0),
+    ):
         close(latent, plain)  # no iterations: all three chains are plain guidance
     close(job.edit(tuning=job.between(1, 1)), reconstruction)  # λ = 1
     close(job.edit(tuning=job.between(0, 0)), plain)  # λ = 0
@@ -115,8 +143,18 @@ def test_mutual_self_attention_against_its_transcription(parts, start_step, star
     told = job.text(source)
     order = [f"{name}.processor" for name, _ in attentions(parts.denoiser.load("cpu")) if name.endswith("attn1")]
     with job.reference().installed() as reference:
-        wanted = masactrl(reference, job.plan, job.trajectory.start, job.told.uncond, told.cond, job.told.cond, SCALE,
-                          start_step, start_layer, order)[1]
+        wanted = masactrl(
+            reference,
+            job.plan,
+            job.trajectory.start,
+            job.told.uncond,
+            told.cond,
+            job.told.cond,
+            SCALE,
+            start_step,
+            start_layer,
+            order,
+        )[1]
     close(job.edit(attention.mutual_self(told, start_step, start_layer).attention), wanted)
 
 
@@ -125,13 +163,29 @@ def test_mutual_self_attention_against_its_transcription(parts, start_step, star
 def test_prompt_to_prompt_against_its_transcription(parts, target, tuned):
     job = Job(parts)
     told = job.text(target)
-    tuning = invert.null_text(parts.denoiser, job.told, job.plan, job.trajectory, job.ctx,
-                              iterations=2, learning_rate=0.1).tuning if tuned else None
+    tuning = (
+        invert.null_text(
+            parts.denoiser, job.told, job.plan, job.trajectory, job.ctx, iterations=2, learning_rate=0.1
+        ).tuning
+        if tuned
+        else None
+    )
     unconds = tuning.embeddings if tuned else [job.told.uncond] * STEPS
     columns, share = aligned(job.told.tokens, told.tokens)
     with job.reference().installed() as reference:
-        wanted = prompt_to_prompt(reference, job.plan, job.trajectory.start, unconds, job.told.cond, told.cond, SCALE,
-                                  0.5, 0.8, columns, share)[1]
+        wanted = prompt_to_prompt(
+            reference,
+            job.plan,
+            job.trajectory.start,
+            unconds,
+            job.told.cond,
+            told.cond,
+            SCALE,
+            0.5,
+            0.8,
+            columns,
+            share,
+        )[1]
     control = attention.prompt_to_prompt(job.told, told, tuning).attention
     close(job.edit(control, tuning, told), wanted)
 
@@ -211,8 +265,14 @@ def test_several_pictures_are_edited_as_each_alone(parts):
         made = invert.target_text(parts.denoiser, job.told, job.plan, path, job.ctx, iterations=0).tuning
         half = made.with_embeddings(made.embeddings + 0.1)
         made = made.with_embeddings(made.embeddings * 0.5)
-        return sample.denoise(parts.denoiser, job.plan, noise.from_trajectory(path).noise, job.ctx, job.told,
-                              attention=attention.balanced(made, half).attention).latent
+        return sample.denoise(
+            parts.denoiser,
+            job.plan,
+            noise.from_trajectory(path).noise,
+            job.ctx,
+            job.told,
+            attention=attention.balanced(made, half).attention,
+        ).latent
 
     close(edited(z), torch.cat([edited(row[None]) for row in z]), 1e-10)
 
@@ -220,8 +280,9 @@ def test_several_pictures_are_edited_as_each_alone(parts):
 def test_a_control_that_does_nothing_changes_no_bit(parts):
     job = Job(parts)
     assert torch.equal(job.edit(AttentionControl()), job.edit())
-    assert torch.equal(job.edit(attention.balanced(job.made.tuning, job.between(), self_until=0, cross_until=0
-                                                   ).attention), job.edit())
+    assert torch.equal(
+        job.edit(attention.balanced(job.made.tuning, job.between(), self_until=0, cross_until=0).attention), job.edit()
+    )
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.0])
@@ -266,9 +327,13 @@ def test_what_does_not_fit_is_refused_by_name(parts, tiny):
     assert problem_of(run(latent=job.z, strength=0.5, tuning=job.made.tuning)).port == "strength"
 
 
-@pytest.mark.parametrize(("setting", "word"), [
-    ({"down_block_types": ("SimpleCrossAttnDownBlock2D", "DownBlock2D")}, "SimpleCrossAttnDownBlock2D"),
-    ({"cross_attention_norm": "layer_norm"}, "cross_attention_norm")])
+@pytest.mark.parametrize(
+    ("setting", "word"),
+    [
+        ({"down_block_types": ("SimpleCrossAttnDownBlock2D", "DownBlock2D")}, "SimpleCrossAttnDownBlock2D"),
+        ({"cross_attention_norm": "layer_norm"}, "cross_attention_norm"),
+    ],
+)
 def test_another_backbone_is_refused_by_name_before_it_is_loaded(parts, monkeypatch, setting, word):
     job = Job(parts)
     control = attention.balanced(job.made.tuning, job.between()).attention
@@ -296,11 +361,17 @@ def test_wires_that_contradict_each_other_are_refused_or_told_of(parts):
     free = noise.gaussian(job.z, seed=1).noise
     for wired in ({"attention": control}, {"tuning": job.made.tuning}):
         for stream in (free, other.noise, noise.gaussian(job.z, seed=1, batch=2).noise):
-            assert problem_of(lambda w=wired, s=stream: sample.denoise(
-                parts.denoiser, job.plan, s, job.ctx, job.told, **w)).port == "noise"
+            assert (
+                problem_of(
+                    lambda w=wired, s=stream: sample.denoise(parts.denoiser, job.plan, s, job.ctx, job.told, **w)
+                ).port
+                == "noise"
+            )
     noisy = schedule.ddim(parts.scheduler, steps=STEPS, eta=0.5, final_alpha="config").schedule
-    assert problem_of(lambda: sample.denoise(parts.denoiser, noisy, job.noise, job.ctx, job.told,
-                                             attention=control)).port == "schedule"
+    assert (
+        problem_of(lambda: sample.denoise(parts.denoiser, noisy, job.noise, job.ctx, job.told, attention=control)).port
+        == "schedule"
+    )
     assert heard_in(job, attention=control) == ""
     assert heard_in(job, tuning=job.made.tuning) == ""
     assert "another text" in heard_in(job, attention=control, told=other.told)
@@ -326,8 +397,10 @@ def test_a_mixed_map_in_half_is_that_of_its_numbers(dtype):
     assert (query.double() @ key.double().transpose(-1, -2)).abs().max() > 65504
     columns, share = torch.tensor([0, 2, 1, 3, 4]), torch.tensor([1, 1, 1, 0, 0]).to(dtype)
     found = _mixed(query, key, value, slice(0, 1), slice(1, 2), columns, share)
-    maps = [torch.softmax(q @ k.T / 8, dim=-1) for q, k in zip(
-        query.double().flatten(0, 1), key.double().flatten(0, 1), strict=True)]  # of each row's two heads
+    maps = [
+        torch.softmax(q @ k.T / 8, dim=-1)
+        for q, k in zip(query.double().flatten(0, 1), key.double().flatten(0, 1), strict=True)
+    ]  # of each row's two heads
     for head in range(2):
         mixed = torch.cat([maps[2 + head][:, [0, 2, 1]], maps[head][:, 3:]], dim=1)
         wanted = mixed @ value[0, head].double()

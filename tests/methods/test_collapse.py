@@ -126,8 +126,9 @@ class Changing:
         return None, torch.full((2, 1, 24), 0.1 * step, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("wired", [{}, {"tuning": Changing()}, {"attention": AttentionControl()}],
-                         ids=["plain", "tuning", "attention"])
+@pytest.mark.parametrize(
+    "wired", [{}, {"tuning": Changing()}, {"attention": AttentionControl()}], ids=["plain", "tuning", "attention"]
+)
 def test_a_whole_run_is_that_of_plain_attention(shared_pbe, monkeypatch, wired):
     found = job(shared_pbe, **wired)
     monkeypatch.setattr(sample, "one_token", lambda guidance: False)

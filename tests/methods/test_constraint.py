@@ -17,7 +17,7 @@ def test_known_cells_keep_their_bits_and_the_rest_is_free(rows):
     before = x0.clone()
     bound = null_space(KNOWN, HOLE).constraint.begin(torch.zeros(rows, 4, 5, 6))
     got = bound.apply(x0, MOVES[0])
-    keep = (HOLE[0, 0] == 0)
+    keep = HOLE[0, 0] == 0
     for row in range(rows):
         assert torch.equal(got[row][:, keep], KNOWN[row // (rows // 2)][:, keep])
         assert torch.equal(got[row][:, ~keep], x0[row][:, ~keep])
@@ -39,16 +39,22 @@ def test_blended_leaves_x0_alone_and_ends_at_the_known_latent():
     keep = (HOLE == 0).expand_as(KNOWN)
     assert torch.equal(bound.after_step(x0, MOVES[-1])[keep], KNOWN[keep])
     move = MOVES[1]
-    assert torch.allclose(bound.after_step(x0, move)[keep],
-                          (move.ap**0.5 * KNOWN + (1 - move.ap) ** 0.5 * start)[keep])
+    assert torch.allclose(bound.after_step(x0, move)[keep], (move.ap**0.5 * KNOWN + (1 - move.ap) ** 0.5 * start)[keep])
 
 
 @pytest.mark.parametrize("make", [null_space, blended])
-@pytest.mark.parametrize(("latent", "mask", "port"), [
-    (KNOWN, torch.zeros(1, 1, 5, 7), "latent_mask"), (KNOWN, torch.zeros(1, 5, 6), "latent_mask"),
-    (KNOWN, torch.zeros(3, 1, 5, 6), "latent_mask"), (KNOWN, HOLE * 2, "latent_mask"),
-    (KNOWN, HOLE * float("nan"), "latent_mask"), (KNOWN[0], HOLE, "latent"), (KNOWN, None, "latent_mask"),
-])
+@pytest.mark.parametrize(
+    ("latent", "mask", "port"),
+    [
+        (KNOWN, torch.zeros(1, 1, 5, 7), "latent_mask"),
+        (KNOWN, torch.zeros(1, 5, 6), "latent_mask"),
+        (KNOWN, torch.zeros(3, 1, 5, 6), "latent_mask"),
+        (KNOWN, HOLE * 2, "latent_mask"),
+        (KNOWN, HOLE * float("nan"), "latent_mask"),
+        (KNOWN[0], HOLE, "latent"),
+        (KNOWN, None, "latent_mask"),
+    ],
+)
 def test_what_does_not_fit_is_named(make, latent, mask, port):
     with pytest.raises(BadInput) as caught:
         make(latent, mask)

@@ -135,8 +135,15 @@ def test_the_gradient_is_that_of_finite_differences(parts, wired):
 def edit(parts, wired, tuning=None, conditioning=None, scale=7.5):
     told, plan, _, ctx = wired
     trajectory = trajectory_of(parts, wired)
-    return sample.denoise(parts.denoiser, plan, noise.from_trajectory(trajectory).noise, ctx, conditioning or told,
-                          tuning=tuning, guidance_scale=scale).latent
+    return sample.denoise(
+        parts.denoiser,
+        plan,
+        noise.from_trajectory(trajectory).noise,
+        ctx,
+        conditioning or told,
+        tuning=tuning,
+        guidance_scale=scale,
+    ).latent
 
 
 @pytest.mark.parametrize("which", ["target_text", "null_text"])
@@ -173,8 +180,9 @@ def test_the_transition_is_exact_at_its_ends(parts, wired):
     between = embed.transition(made.tuning, told).tuning
     for i, row in enumerate(between.embeddings):
         weight = 0.8 + (0.1 - 0.8) * i / (STEPS - 1)
-        torch.testing.assert_close(row, weight * made.tuning.embeddings[i] + (1 - weight) * told.cond, rtol=0,
-                                   atol=1e-12)
+        torch.testing.assert_close(
+            row, weight * made.tuning.embeddings[i] + (1 - weight) * told.cond, rtol=0, atol=1e-12
+        )
 
 
 def test_weights_of_a_single_step_and_exact_blends():
@@ -229,8 +237,11 @@ def test_what_does_not_fit_is_refused_by_name(parts, wired, tiny):
         assert word in f"{problem.found} {problem.expected}"
     other = model.stable_diffusion(str(tiny.stable_diffusion("other", unet={"seed": 3})), dtype="float64")
     longer = schedule.ddim(parts.scheduler, steps=STEPS + 1, eta=0.0, final_alpha="config").schedule
-    for denoiser, steps, way in ((other.denoiser, plan, trajectory), (parts.denoiser, longer, trajectory),
-                                 (parts.denoiser, plan, torch.zeros(3))):
+    for denoiser, steps, way in (
+        (other.denoiser, plan, trajectory),
+        (parts.denoiser, longer, trajectory),
+        (parts.denoiser, plan, torch.zeros(3)),
+    ):
         with pytest.raises(BadInput) as caught:
             invert.target_text(denoiser, told, steps, way, ctx)
         assert caught.value.port == "trajectory"
@@ -254,8 +265,9 @@ def _diverge(parts, wired):
     def broken(z, t, e):
         return unet(z, t, e) * (float("nan") if int(t) == plan.timesteps[1] else 1.0)
 
-    return tune(broken, plan, trajectory.latents, told.cond, told.uncond,
-                TuningRecipe(7.5, 2, lambda i: 1e-3, lambda i: 0.0))
+    return tune(
+        broken, plan, trajectory.latents, told.cond, told.uncond, TuningRecipe(7.5, 2, lambda i: 1e-3, lambda i: 0.0)
+    )
 
 
 def test_eta_is_refused_while_checking(parts):
@@ -264,10 +276,21 @@ def test_eta_is_refused_while_checking(parts):
         "told": {"type": "condition.text", "inputs": {"text_encoder": "model.text_encoder"}},
         "steps": {"type": "schedule.ddim", "params": {"steps": 4}, "inputs": {"scheduler": "model.scheduler"}},
         "latent": {"type": "latent.load", "params": {"path": "a.safetensors"}},
-        "back": {"type": "invert.ddim", "inputs": {"denoiser": "model.denoiser", "conditioning": "told.conditioning",
-                                                   "schedule": "steps.schedule", "latent": "latent.latent"}}}
-    flow = {"format": 1, "nodes": {name: {"version": 1, **entry} for name, entry in nodes.items()},
-            "outputs": {"way": "back.trajectory"}}
+        "back": {
+            "type": "invert.ddim",
+            "inputs": {
+                "denoiser": "model.denoiser",
+                "conditioning": "told.conditioning",
+                "schedule": "steps.schedule",
+                "latent": "latent.latent",
+            },
+        },
+    }
+    flow = {
+        "format": 1,
+        "nodes": {name: {"version": 1, **entry} for name, entry in nodes.items()},
+        "outputs": {"way": "back.trajectory"},
+    }
     assert any(problem.node == "back" and "eta" in problem.found for problem in inlay.check(flow))
 
 
@@ -285,8 +308,17 @@ def test_several_pictures_are_tuned_as_each_alone(parts, wired, which):
 
     def made(z):
         trajectory = invert.ddim(parts.denoiser, told, plan, z, ctx).trajectory
-        return getattr(invert, which)(parts.denoiser, told, plan, trajectory, ctx, iterations=4, learning_rate=0.05,
-                                      stop_start=0.05, stop_step=0.06)
+        return getattr(invert, which)(
+            parts.denoiser,
+            told,
+            plan,
+            trajectory,
+            ctx,
+            iterations=4,
+            learning_rate=0.05,
+            stop_start=0.05,
+            stop_step=0.06,
+        )
 
     together, alone = made(latents), [made(z[None]) for z in latents]
     assert alone[0].tuning.updates != alone[1].tuning.updates  # one is done before the other
@@ -325,8 +357,15 @@ def test_an_inversion_is_kept_by_what_it_was_made_from_and_found_after_a_restart
     assert first[1].tuning.updates == again[1].tuning.updates
     assert first[1].report == again[1].report
     longer = schedule.ddim(parts.scheduler, steps=STEPS, eta=0.0).schedule  # another last noise level
-    for changed in ({"iterations": 3}, {"learning_rate": 0.5}, {"stop_step": 1.0}, {"carry": False},
-                    {"guidance_scale": 2.0}, {"latent": z + 1e-9}, {"plan": longer}):
+    for changed in (
+        {"iterations": 3},
+        {"learning_rate": 0.5},
+        {"stop_step": 1.0},
+        {"carry": False},
+        {"guidance_scale": 2.0},
+        {"latent": z + 1e-9},
+        {"plan": longer},
+    ):
         inverted(**changed)
         assert calls, changed
     assert not list(tmp_path.rglob("*.part"))
@@ -398,4 +437,5 @@ def test_any_text_can_be_a_target(parts, wired, prompt):
     made = invert.target_text(parts.denoiser, told, plan, trajectory, ctx, iterations=1)
     assert torch.isfinite(made.latent).all()
     assert any("does not see the end" in event.message for event in heard if isinstance(event, Warned)) == (
-        len(prompt) > 12)
+        len(prompt) > 12
+    )

@@ -48,14 +48,26 @@ def parts(shared_sd):
 
 
 def plan_of(denoiser, **changes):
-    return make_schedule({"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
-                          "num_train_timesteps": 1000, **changes.pop("config", {})},
-                         **{"steps": 2, "eta": 0.0, **changes})
+    return make_schedule(
+        {
+            "beta_start": 0.00085,
+            "beta_end": 0.012,
+            "beta_schedule": "scaled_linear",
+            "num_train_timesteps": 1000,
+            **changes.pop("config", {}),
+        },
+        **{"steps": 2, "eta": 0.0, **changes},
+    )
 
 
-CHANGES = [{"final_alpha": "config", "config": {"set_alpha_to_one": False}}, {"spacing": "trailing"}, {"steps": 3},
-           {"config": {"prediction_type": "v_prediction"}}, {"config": {"beta_end": 0.02}},
-           {"config": {"steps_offset": 1}}]
+CHANGES = [
+    {"final_alpha": "config", "config": {"set_alpha_to_one": False}},
+    {"spacing": "trailing"},
+    {"steps": 3},
+    {"config": {"prediction_type": "v_prediction"}},
+    {"config": {"beta_end": 0.02}},
+    {"config": {"steps_offset": 1}},
+]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
@@ -76,9 +88,16 @@ def test_another_schedule_is_another_inversion(parts, change):
 
 
 RANDOM = {
-    "schedule": [{}, *CHANGES], "latent": [LATENT, -LATENT, LATENT[..., :6].contiguous()],
-    "scale": [1.0, 3.0, 7.5], "iterations": [0, 1, 3], "rate": [1e-3, 1e-2], "start": [0.0, 1e-2, 1e9],
-    "step": [0.0, 1e9], "carry": [True, False], "prompt": ["abc def", "abc"], "node": ["target_text", "null_text"],
+    "schedule": [{}, *CHANGES],
+    "latent": [LATENT, -LATENT, LATENT[..., :6].contiguous()],
+    "scale": [1.0, 3.0, 7.5],
+    "iterations": [0, 1, 3],
+    "rate": [1e-3, 1e-2],
+    "start": [0.0, 1e-2, 1e9],
+    "step": [0.0, 1e9],
+    "carry": [True, False],
+    "prompt": ["abc def", "abc"],
+    "node": ["target_text", "null_text"],
     "seed": [0, 1],
 }
 
@@ -101,13 +120,23 @@ def test_whatever_changes_a_result_changes_its_key(parts, shared_sd, tiny):
         way = invert.ddim(denoiser, told, plan, settings["latent"], ctx).trajectory
         with contextlib.suppress(BadInput):  # some diverge, and give nothing to keep
             getattr(invert, settings["node"])(
-                denoiser, told, plan, way, ctx, guidance_scale=settings["scale"], iterations=settings["iterations"],
-                learning_rate=settings["rate"], stop_start=settings["start"], stop_step=settings["step"],
-                carry=settings["carry"])
+                denoiser,
+                told,
+                plan,
+                way,
+                ctx,
+                guidance_scale=settings["scale"],
+                iterations=settings["iterations"],
+                learning_rate=settings["rate"],
+                stop_start=settings["start"],
+                stop_step=settings["step"],
+                carry=settings["carry"],
+            )
         seen += [(key, result, number) for number, (key, result) in enumerate(store.kept.items())]
     for (key, result, kind), (other_key, other_result, other_kind) in itertools.combinations(seen, 2):
-        if kind != other_kind or any(a.shape != b.shape or not torch.equal(a, b)
-                                     for a, b in zip(result, other_result, strict=True)):
+        if kind != other_kind or any(
+            a.shape != b.shape or not torch.equal(a, b) for a, b in zip(result, other_result, strict=True)
+        ):
             assert key != other_key
     assert seen[0][0] == seen[2][0]
     assert seen[1][0] == seen[3][0]
@@ -137,21 +166,31 @@ def test_a_changed_schedule_gives_no_old_result(copies, shared_sd, tmp_path):
     """What another version of the code made is not served; another comment, or file, makes no other version."""
     changes = {
         "inlay_first": (None, None),
-        "inlay_comment": ("methods/sampling/ddim.py", lambda text: text.replace(
-            '"""The DDIM', '"""That DDIM') + "# end\n"),
+        "inlay_comment": (
+            "methods/sampling/ddim.py",
+            lambda text: text.replace('"""The DDIM', '"""That DDIM') + "# end\n",
+        ),
         "inlay_stranger": ("pictures/brush.py", lambda text: text + "\nADDED = 1\n"),
-        "inlay_schedule": ("methods/sampling/ddim.py", lambda text: text.replace(
-            "return (z - rest * output) / root, output", "return (z - rest * output) / root * 0.5, output")),
-        "inlay_model": ("methods/sampling/unet.py", lambda text: text.replace(
-            "[:, :self._channels].to(z.dtype)", "[:, :self._channels].to(z.dtype) * 0.5")),
+        "inlay_schedule": (
+            "methods/sampling/ddim.py",
+            lambda text: text.replace(
+                "return (z - rest * output) / root, output", "return (z - rest * output) / root * 0.5, output"
+            ),
+        ),
+        "inlay_model": (
+            "methods/sampling/unet.py",
+            lambda text: text.replace("[:, :self._channels].to(z.dtype)", "[:, :self._channels].to(z.dtype) * 0.5"),
+        ),
     }
     found = {}
     for name, (file, change) in changes.items():
         copies(name, file, change)
         nodes, runtime = (importlib.import_module(f"{name}.{room}") for room in ("nodes", "graph_runtime"))
         assert Path(nodes.__file__).is_relative_to(tmp_path)
-        there = {family: importlib.import_module(f"{name}.nodes.{family}") for family in
-                 ("model", "condition", "schedule", "invert")}
+        there = {
+            family: importlib.import_module(f"{name}.nodes.{family}")
+            for family in ("model", "condition", "schedule", "invert")
+        }
         counted = []
         ctx = runtime.Context(store=DiskCache(tmp_path / "store", "here"), listeners=(counted.append,))
         made = there["model"].stable_diffusion(str(shared_sd))
@@ -171,5 +210,6 @@ def test_a_trajectory_is_refused_where_the_model_is_said_to_predict_something_el
     denoiser, told = parts
     way = invert.ddim(denoiser, told, plan_of(denoiser), LATENT, Context()).trajectory
     with pytest.raises(BadInput, match="another model or schedule"):
-        invert.target_text(denoiser, told, plan_of(denoiser, config={"prediction_type": "v_prediction"}), way,
-                           Context(), iterations=0)
+        invert.target_text(
+            denoiser, told, plan_of(denoiser, config={"prediction_type": "v_prediction"}), way, Context(), iterations=0
+        )

@@ -37,8 +37,9 @@ def test_variations_and_seeds():
     assert gaussian(latent, seed=2**64 - 1).noise.stream().start().isfinite().all()
 
 
-@pytest.mark.parametrize("latent", [torch.zeros(4, 3, 5), torch.zeros(1, 4, 0, 5), torch.zeros(1, 4, 3, 5).long(),
-                                    None])
+@pytest.mark.parametrize(
+    "latent", [torch.zeros(4, 3, 5), torch.zeros(1, 4, 0, 5), torch.zeros(1, 4, 3, 5).long(), None]
+)
 def test_what_is_no_latent_is_named(latent):
     with pytest.raises(BadInput) as caught:
         gaussian(latent)
@@ -65,12 +66,17 @@ def test_a_file_gives_exactly_its_tensors(tmp_path):
 
 def test_a_file_with_other_keys(tmp_path):
     file = tmp_path / "n.safetensors"
-    save_file({"a": torch.randn(1, 4, 3, 5), "b": torch.randn(1, 4, 3, 5), "c": torch.zeros(4),
-               "d": torch.zeros(2).int()}, file)
+    save_file(
+        {"a": torch.randn(1, 4, 3, 5), "b": torch.randn(1, 4, 3, 5), "c": torch.zeros(4), "d": torch.zeros(2).int()},
+        file,
+    )
     noise = load(str(file), start="a", posterior="b").noise
     assert noise.stream().posterior().shape == (1, 4, 3, 5)
-    for change, message in (({"start": "x"}, "none of"), ({"start": "c"}, r"'c' of shape \[4\]"),
-                            ({"start": "d"}, "int32")):
+    for change, message in (
+        ({"start": "x"}, "none of"),
+        ({"start": "c"}, r"'c' of shape \[4\]"),
+        ({"start": "d"}, "int32"),
+    ):
         with pytest.raises(BadInput, match=message):
             load(str(file), **change)
 

@@ -45,8 +45,9 @@ def test_the_published_prefix_and_the_short_one_give_the_same_token(tiny):
         assert any(key.startswith("model.vision_model.") for key in keys) == published
         module = model.paint_by_example(str(folder)).exemplar_encoder.load("cpu")
         tokens.append(module(pixels))
-        torch.testing.assert_close(tokens[-1], pipeline(folder, "ddim", torch.float32).image_encoder(pixels),
-                                   rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            tokens[-1], pipeline(folder, "ddim", torch.float32).image_encoder(pixels), rtol=0, atol=1e-6
+        )
     assert torch.equal(*tokens)
 
 
@@ -105,12 +106,18 @@ def test_stretch_squeezes_the_whole_exemplar():
 
 def original_keys(encoder):
     """The encoder's keys in the original checkpoint (after Fantasy-Studio's ldm/modules/encoders), by names alone."""
-    names = {"norm1": "ln_1", "norm3": "ln_2", "attn1.to_out.0": "attn.c_proj", "ff.net.0.proj": "mlp.c_fc",
-             "ff.net.2": "mlp.c_proj"}
+    names = {
+        "norm1": "ln_1",
+        "norm3": "ln_2",
+        "attn1.to_out.0": "attn.c_proj",
+        "ff.net.0.proj": "mlp.c_fc",
+        "ff.net.2": "mlp.c_proj",
+    }
     stored = {"learnable_vector": encoder["uncond_vector"]}
     for kind in ("weight", "bias"):
         stored[f"cond_stage_model.mapper.resblocks.0.attn.c_qkv.{kind}"] = torch.cat(
-            [encoder[f"mapper.blocks.0.attn1.to_{letter}.{kind}"] for letter in "qkv"])
+            [encoder[f"mapper.blocks.0.attn1.to_{letter}.{kind}"] for letter in "qkv"]
+        )
     for key, value in encoder.items():
         if key.startswith("mapper.blocks."):
             _, _, number, *middle, kind = key.split(".")
@@ -130,17 +137,25 @@ def original_folder(tiny):
     file."""
     folder = tiny.paint_by_example(
         "original",
-        unet={"block_out_channels": (32, 64, 64), "norm_num_groups": 32, "cross_attention_dim": 64,
-              "layers_per_block": 2, "attention_head_dim": 8,
-              "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-              "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D")},
+        unet={
+            "block_out_channels": (32, 64, 64),
+            "norm_num_groups": 32,
+            "cross_attention_dim": 64,
+            "layers_per_block": 2,
+            "attention_head_dim": 8,
+            "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+            "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        },
         vae={"levels": 3, "block_out_channels": (32, 32, 64), "norm_num_groups": 32, "scaling_factor": 0.18215},
-        encoder={"proj_size": 64, "hidden_size": 64, "num_attention_heads": 1, "image_size": 224, "patch_size": 32})
+        encoder={"proj_size": 64, "hidden_size": 64, "num_attention_heads": 1, "image_size": 224, "patch_size": 32},
+    )
     state = original_unet(load_file(folder / "unet" / "diffusion_pytorch_model.safetensors"), 2, (True, True, False))
     state |= original_vae(load_file(folder / "vae" / "diffusion_pytorch_model.safetensors"), 3)
     state |= original_keys(load_file(folder / "image_encoder" / "model.safetensors"))
-    state |= {"cond_stage_model.transformer.vision_model.embeddings.position_ids": torch.arange(50)[None],
-              "model_ema.decay": torch.tensor(0.9)}
+    state |= {
+        "cond_stage_model.transformer.vision_model.embeddings.position_ids": torch.arange(50)[None],
+        "model_ema.decay": torch.tensor(0.9),
+    }
     file = folder / "original.safetensors"
     save_file({key: value.contiguous().clone() for key, value in state.items()}, file)
     return folder, file
@@ -155,8 +170,11 @@ def test_the_original_checkpoint_gives_the_same_parts_bit_for_bit(tiny):
         assert all(torch.equal(wanted[key], found[key]) for key in wanted), name
     assert whole.exemplar_encoder.width == 64
     assert whole.exemplar_encoder.image_size == 224
-    assert whole.exemplar_encoder.nbytes() == sum(
-        value.numel() for value in load_file(folder / "image_encoder" / "model.safetensors").values()) * 4 + 50 * 4
+    assert (
+        whole.exemplar_encoder.nbytes()
+        == sum(value.numel() for value in load_file(folder / "image_encoder" / "model.safetensors").values()) * 4
+        + 50 * 4
+    )
 
 
 def test_the_original_checkpoint_is_told_from_stable_diffusion(tiny):
@@ -196,23 +214,44 @@ def workflow(folder, **changes):
         "photo": {"type": "image.load", "params": {"path": "photo.png"}},
         "hole": {"type": "mask.load", "params": {"path": "hole.png"}},
         "example": {"type": "image.load", "params": {"path": "example.png"}},
-        "told": {"type": "condition.exemplar",
-                 "inputs": {"exemplar_encoder": "model.exemplar_encoder", "image": "example.image"}},
+        "told": {
+            "type": "condition.exemplar",
+            "inputs": {"exemplar_encoder": "model.exemplar_encoder", "image": "example.image"},
+        },
         "size": {"type": "latent.encode", "inputs": {"image": "photo.image", "vae": "model.vae"}},
         "noise": {"type": "noise.gaussian", "inputs": {"latent": "size.latent"}},
-        "inpaint": {"type": "condition.inpaint", "inputs": {
-            "conditioning": "told.conditioning", "image": "photo.image", "mask": "hole.mask", "vae": "model.vae",
-            "noise": "noise.noise"}},
-        "steps": {"type": "schedule.ddim", "params": {"steps": 4, "eta": 0.0},
-                  "inputs": {"scheduler": "model.scheduler"}},
-        "sample": {"type": "sample.denoise", "inputs": {
-            "denoiser": "model.denoiser", "schedule": "steps.schedule", "noise": "noise.noise",
-            "conditioning": "inpaint.conditioning"}},
+        "inpaint": {
+            "type": "condition.inpaint",
+            "inputs": {
+                "conditioning": "told.conditioning",
+                "image": "photo.image",
+                "mask": "hole.mask",
+                "vae": "model.vae",
+                "noise": "noise.noise",
+            },
+        },
+        "steps": {
+            "type": "schedule.ddim",
+            "params": {"steps": 4, "eta": 0.0},
+            "inputs": {"scheduler": "model.scheduler"},
+        },
+        "sample": {
+            "type": "sample.denoise",
+            "inputs": {
+                "denoiser": "model.denoiser",
+                "schedule": "steps.schedule",
+                "noise": "noise.noise",
+                "conditioning": "inpaint.conditioning",
+            },
+        },
     }
     for name, change in changes.items():
         nodes[name] = change
-    return {"format": 1, "nodes": {name: {"version": 1, **entry} for name, entry in nodes.items()},
-            "outputs": {"latent": "sample.latent"}}
+    return {
+        "format": 1,
+        "nodes": {name: {"version": 1, **entry} for name, entry in nodes.items()},
+        "outputs": {"latent": "sample.latent"},
+    }
 
 
 @pytest.fixture
@@ -232,8 +271,10 @@ def test_a_workflow_gives_what_the_nodes_give(shared_pbe, files):
 
 
 def test_a_text_encoder_in_its_place_is_refused_while_checking(shared_pbe, shared_sd, files):
-    wrong = {"type": "condition.exemplar", "inputs": {"exemplar_encoder": "other.text_encoder",
-                                                      "image": "example.image"}}
+    wrong = {
+        "type": "condition.exemplar",
+        "inputs": {"exemplar_encoder": "other.text_encoder", "image": "example.image"},
+    }
     other = {"type": "model.stable_diffusion", "params": {"source": str(shared_sd)}}
     problems = inlay.check(workflow(shared_pbe, told=wrong, other=other))
     assert problems
@@ -277,8 +318,9 @@ def test_an_exemplar_composes_with_a_constraint_by_wiring_alone(shared_pbe):
     known, cells = torch.randn(1, 4, 8, 8), torch.zeros(1, 1, 8, 8)
     cells[..., 2:5, 2:6] = 1
     keep = constraint.null_space(known, cells).constraint
-    found = sample.denoise(parts.denoiser, schedule.ddim(parts.scheduler, steps=4).schedule, stream, ctx, told, keep,
-                           guidance_scale=5.0).latent
+    found = sample.denoise(
+        parts.denoiser, schedule.ddim(parts.scheduler, steps=4).schedule, stream, ctx, told, keep, guidance_scale=5.0
+    ).latent
     torch.testing.assert_close(found * (1 - cells), known * (1 - cells), rtol=0, atol=1e-6)
     assert float((found - known)[..., 3, 3].abs().max()) > 1e-3
 
@@ -326,8 +368,10 @@ def test_a_small_thing_on_a_large_transparent_canvas_is_seen_as_if_cut_out(share
     thing, canvas, clear = torch.rand(2, 12, 10, 3), torch.zeros(2, 60, 50, 3), torch.ones(2, 60, 50)
     canvas[0, 5:17, 20:30], clear[0, 5:17, 20:30] = thing[0], 0
     canvas[1, 40:52, 1:11], clear[1, 40:52, 1:11] = thing[1], 0
-    one, two = (condition.exemplar(encoder, *given).conditioning.cond
-                for given in ((canvas, Context(), clear), (thing, Context())))
+    one, two = (
+        condition.exemplar(encoder, *given).conditioning.cond
+        for given in ((canvas, Context(), clear), (thing, Context()))
+    )
     assert torch.equal(one, two)
     with pytest.raises(BadInput, match="nothing of the exemplar") as caught:
         condition.exemplar(encoder, canvas, Context(), torch.ones(2, 60, 50))
@@ -368,14 +412,30 @@ def test_text_inpainting_models_get_their_own_order(tiny):
 
     folder = tiny.stable_diffusion("inpaint", unet={"in_channels": 9})
     pipe = StableDiffusionInpaintPipeline(
-        vae=AutoencoderKL.from_pretrained(folder / "vae"), unet=UNet2DConditionModel.from_pretrained(folder / "unet"),
+        vae=AutoencoderKL.from_pretrained(folder / "vae"),
+        unet=UNet2DConditionModel.from_pretrained(folder / "unet"),
         text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder"),
-        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"), safety_checker=None, feature_extractor=None,
-        scheduler=DDIMScheduler.from_pretrained(folder / "scheduler"), requires_safety_checker=False)
+        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        safety_checker=None,
+        feature_extractor=None,
+        scheduler=DDIMScheduler.from_pretrained(folder / "scheduler"),
+        requires_safety_checker=False,
+    )
     pipe.set_progress_bar_config(disable=True)
     picture, hole, _ = pictures()
-    wanted = pipe("abc", picture, hole, negative_prompt="l", num_inference_steps=10, guidance_scale=6.0, strength=1.0,
-                  height=64, width=64, generator=torch.Generator().manual_seed(7), output_type="latent").images
+    wanted = pipe(
+        "abc",
+        picture,
+        hole,
+        negative_prompt="l",
+        num_inference_steps=10,
+        guidance_scale=6.0,
+        strength=1.0,
+        height=64,
+        width=64,
+        generator=torch.Generator().manual_seed(7),
+        output_type="latent",
+    ).images
     parts, ctx = model.stable_diffusion(str(folder)), Context()
     image, mask, _ = tensors((64, 64))
     stream = noise.gaussian(torch.zeros(1, 4, 8, 8), seed=7).noise
@@ -391,10 +451,11 @@ def test_inpaint_conditions_refuse_what_does_not_fit(shared_pbe):
     image, mask, exemplar = tensors((64, 64))
     told = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
     for changes, port, word in (
-            ({"image": torch.rand(1, 60, 64, 3), "mask": torch.zeros(1, 60, 64)}, "image", "image.fit"),
-            ({"mask": torch.zeros(1, 32, 64)}, "mask", "size"),
-            ({"noise": noise.gaussian(torch.zeros(1, 4, 8, 9)).noise}, "noise", "grid"),
-            ({"vae": parts.denoiser}, "vae", "VAE")):
+        ({"image": torch.rand(1, 60, 64, 3), "mask": torch.zeros(1, 60, 64)}, "image", "image.fit"),
+        ({"mask": torch.zeros(1, 32, 64)}, "mask", "size"),
+        ({"noise": noise.gaussian(torch.zeros(1, 4, 8, 9)).noise}, "noise", "grid"),
+        ({"vae": parts.denoiser}, "vae", "VAE"),
+    ):
         wired = {"image": image, "mask": mask, "vae": parts.vae, "noise": None} | changes
         with pytest.raises(BadInput) as caught:
             condition.inpaint(told, wired["image"], wired["mask"], wired["vae"], ctx, wired["noise"])

@@ -55,8 +55,9 @@ def algorithm_1(unet, vae, sf, text, x, hole, bars, noises, eta, dilate, varianc
     return z, Ey, Ml
 
 
-@pytest.mark.parametrize(("eta", "variance", "steps"), [(0.85, "ddim", 30), (0.0, "ddim", 7), (1.0, "ddim", 7),
-                                                        (0.85, "ddnm", 7)])
+@pytest.mark.parametrize(
+    ("eta", "variance", "steps"), [(0.85, "ddim", 30), (0.0, "ddim", 7), (1.0, "ddim", 7), (0.85, "ddnm", 7)]
+)
 @torch.no_grad()
 def test_graph_is_algorithm_1(shared_sd, ctx, eta, variance, steps):
     model = stable_diffusion(str(shared_sd), dtype="float64")
@@ -78,15 +79,18 @@ def test_graph_is_algorithm_1(shared_sd, ctx, eta, variance, steps):
     noises = [torch.randn(1, 4, 6, 8, generator=generator).double() for _ in range(steps + 1)]
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
+
     unet = UNet2DConditionModel.from_pretrained(shared_sd / "unet").double().eval()
     vae = AutoencoderKL.from_pretrained(shared_sd / "vae").double().eval()
     encoder = CLIPTextModel.from_pretrained(shared_sd / "text_encoder").double().eval()
-    ids = CLIPTokenizer.from_pretrained(shared_sd / "tokenizer")("", padding="max_length", max_length=12,
-                                                                 return_tensors="pt").input_ids
+    ids = CLIPTokenizer.from_pretrained(shared_sd / "tokenizer")(
+        "", padding="max_length", max_length=12, return_tensors="pt"
+    ).input_ids
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float32) ** 2
     bars = torch.cumprod(1 - betas, 0).double()
-    want, Ey, Ml = algorithm_1(unet, vae, 0.6, encoder(ids)[0], x.permute(0, 3, 1, 2) * 2 - 1, hole[:, None], bars,
-                               noises, eta, 2, variance)
+    want, Ey, Ml = algorithm_1(
+        unet, vae, 0.6, encoder(ids)[0], x.permute(0, 3, 1, 2) * 2 - 1, hole[:, None], bars, noises, eta, 2, variance
+    )
     assert (known - Ey).abs().max() < 1e-12
     assert (got - want).abs().max() < 1e-10 * want.abs().max()
     assert 0 < Ml.sum() < Ml.numel()
@@ -112,9 +116,12 @@ def parts(sd, ctx):
     known = torch.randn(1, 4, 5, 7, generator=generator)
     hole = torch.zeros(1, 1, 5, 7)
     hole[..., 1:4, 2:5] = 1
-    return {"schedule": ddim(sd.scheduler, steps=4).schedule,
-            "conditioning": condition_text(sd.text_encoder, ctx).conditioning,
-            "constraint": null_space(known, hole).constraint, "noise": gaussian(known, seed=1).noise}
+    return {
+        "schedule": ddim(sd.scheduler, steps=4).schedule,
+        "conditioning": condition_text(sd.text_encoder, ctx).conditioning,
+        "constraint": null_space(known, hole).constraint,
+        "noise": gaussian(known, seed=1).noise,
+    }
 
 
 def evaluations(ctx, sd, **inputs):
@@ -129,8 +136,10 @@ def evaluations(ctx, sd, **inputs):
     return rows
 
 
-@pytest.mark.parametrize(("prompt", "negative", "scale", "rows"), [
-    ("", "", 7.5, 1), ("abc", "abc", 7.5, 1), ("abc", "", 1.0, 1), ("abc", "", 0.0, 1), ("abc", "", 7.5, 2)])
+@pytest.mark.parametrize(
+    ("prompt", "negative", "scale", "rows"),
+    [("", "", 7.5, 1), ("abc", "abc", 7.5, 1), ("abc", "", 1.0, 1), ("abc", "", 0.0, 1), ("abc", "", 7.5, 2)],
+)
 def test_thirty_steps_are_thirty_model_calls(sd, ctx, parts, prompt, negative, scale, rows):
     told = condition_text(sd.text_encoder, ctx, prompt=prompt, negative=negative).conditioning
     inputs = parts | {"schedule": ddim(sd.scheduler, steps=30).schedule, "conditioning": told, "guidance_scale": scale}
@@ -164,8 +173,14 @@ def test_a_batch_is_its_rows(sd, ctx):
     whole = denoise(sd.denoiser, schedule, GivenNoise(start, steps), ctx, told, constraint).latent
     for row in range(4):
         picture = row // 2  # two variations of each of two pictures
-        alone = denoise(sd.denoiser, schedule, GivenNoise(start[row:row + 1], steps[:, row:row + 1]), ctx, told,
-                        null_space(known[picture:picture + 1], hole[picture:picture + 1]).constraint).latent
+        alone = denoise(
+            sd.denoiser,
+            schedule,
+            GivenNoise(start[row : row + 1], steps[:, row : row + 1]),
+            ctx,
+            told,
+            null_space(known[picture : picture + 1], hole[picture : picture + 1]).constraint,
+        ).latent
         assert torch.allclose(whole[row], alone[0], atol=1e-4)
 
 
@@ -193,8 +208,9 @@ def test_sdedit_begins_at_its_noise_level(sd, ctx, parts):
     schedule = ddim(sd.scheduler, steps=10, eta=0).schedule
     rows = evaluations(ctx, sd, **parts | {"schedule": schedule, "latent": latent, "strength": 0.7, "constraint": None})
     assert len(rows) == 7
-    got = denoise(sd.denoiser, ctx=ctx, **parts | {"schedule": schedule, "latent": latent, "strength": 0.1,
-                                                   "constraint": None}).latent
+    got = denoise(
+        sd.denoiser, ctx=ctx, **parts | {"schedule": schedule, "latent": latent, "strength": 0.1, "constraint": None}
+    ).latent
     a = schedule.alphas[-1]
     noise = parts["noise"].stream().start()
     z = a**0.5 * latent + (1 - a) ** 0.5 * noise
@@ -368,14 +384,17 @@ def test_a_text_encoder_of_another_model(tiny, sd, ctx, parts):
         denoise(sd.denoiser, ctx=ctx, **parts | {"conditioning": told})
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"conditioning": None}, "nothing wired"),
-    ({"strength": 0.5}, "no latent wired"),
-    ({"strength": 0.1, "latent": torch.zeros(1, 4, 5, 7)}, "which is none"),
-    ({"noise": GivenNoise(torch.zeros(1, 3, 5, 7))}, "noise of shape"),
-    ({"noise": GivenNoise(None, torch.zeros(4, 1, 4, 5, 7))}, "no 'z_T'"),
-    ({"noise": GivenNoise(torch.zeros(1, 4, 6, 7), torch.zeros(4, 1, 4, 6, 7))}, "a known latent of shape"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"conditioning": None}, "nothing wired"),
+        ({"strength": 0.5}, "no latent wired"),
+        ({"strength": 0.1, "latent": torch.zeros(1, 4, 5, 7)}, "which is none"),
+        ({"noise": GivenNoise(torch.zeros(1, 3, 5, 7))}, "noise of shape"),
+        ({"noise": GivenNoise(None, torch.zeros(4, 1, 4, 5, 7))}, "no 'z_T'"),
+        ({"noise": GivenNoise(torch.zeros(1, 4, 6, 7), torch.zeros(4, 1, 4, 6, 7))}, "a known latent of shape"),
+    ],
+)
 def test_wrong_inputs_are_named(sd, ctx, parts, change, message):
     with pytest.raises(BadInput, match=message) as caught:
         denoise(sd.denoiser, ctx=ctx, **parts | change)

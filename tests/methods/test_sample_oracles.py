@@ -46,8 +46,13 @@ def test_ddim_converges_with_order_one_to_the_exact_solution(prediction):
         schedule = make_ddim({**fine, "prediction_type": prediction}, steps=steps, eta=0, spacing="trailing")
         a = schedule.alphas[0]
         exact = mean + spread * (z - math.sqrt(a) * mean) / math.sqrt(a * spread**2 + 1 - a)
-        got = loop(gaussian_model(schedule, mean, spread, prediction), schedule, z,
-                   GaussianNoise((1, 1, 1, 1), 0).stream(), Guidance())
+        got = loop(
+            gaussian_model(schedule, mean, spread, prediction),
+            schedule,
+            z,
+            GaussianNoise((1, 1, 1, 1), 0).stream(),
+            Guidance(),
+        )
         errors.append((got - exact).abs().max().item())
     orders = [math.log2(errors[i] / errors[i + 1]) for i in range(3)]
     assert all(0.97 < order < 1.03 for order in orders), (errors, orders)
@@ -111,10 +116,12 @@ def test_pixel_model_with_identity_vae_is_ddnm(shared_pixel, ctx, steps, length,
     hole[..., 2:6, 3:9] = 1
     known = encode(image, model.vae, ctx).latent
     assert torch.equal(known, image.permute(0, 3, 1, 2) * 2 - 1)
-    schedule = ddim(model.scheduler, steps=steps, eta=0.85, variance="ddnm", travel_length=length,
-                    travel_repeat=repeat).schedule
-    got = denoise(model.denoiser, schedule, gaussian(known, seed=9).noise, ctx,
-                  constraint=null_space(known, hole).constraint).latent
+    schedule = ddim(
+        model.scheduler, steps=steps, eta=0.85, variance="ddnm", travel_length=length, travel_repeat=repeat
+    ).schedule
+    got = denoise(
+        model.denoiser, schedule, gaussian(known, seed=9).noise, ctx, constraint=null_space(known, hole).constraint
+    ).latent
 
     generator = torch.Generator().manual_seed(9)
 
@@ -190,13 +197,30 @@ def test_text_guidance_is_that_of_diffusers_pipeline(shared_sd, ctx):
     from diffusers import StableDiffusionPipeline
 
     pipe = StableDiffusionPipeline.from_pretrained(
-        shared_sd, unet=_part("UNet2DConditionModel", shared_sd, "unet"), vae=_part("AutoencoderKL", shared_sd, "vae"),
-        scheduler=_part("DDIMScheduler", shared_sd, "scheduler"), text_encoder=_text(shared_sd)[1],
-        tokenizer=_text(shared_sd)[0], safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+        shared_sd,
+        unet=_part("UNet2DConditionModel", shared_sd, "unet"),
+        vae=_part("AutoencoderKL", shared_sd, "vae"),
+        scheduler=_part("DDIMScheduler", shared_sd, "scheduler"),
+        text_encoder=_text(shared_sd)[1],
+        tokenizer=_text(shared_sd)[0],
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
     pipe.set_progress_bar_config(disable=True)
     noise = torch.randn(2, 4, 6, 5, generator=torch.Generator().manual_seed(4))
-    want = pipe("abc ab d", negative_prompt="l k", latents=noise.clone(), num_images_per_prompt=2, guidance_scale=7.5,
-                num_inference_steps=10, eta=0.0, height=48, width=40, output_type="latent").images
+    want = pipe(
+        "abc ab d",
+        negative_prompt="l k",
+        latents=noise.clone(),
+        num_images_per_prompt=2,
+        guidance_scale=7.5,
+        num_inference_steps=10,
+        eta=0.0,
+        height=48,
+        width=40,
+        output_type="latent",
+    ).images
     model = stable_diffusion(str(shared_sd))
     told = condition_text(model.text_encoder, ctx, prompt="abc ab d", negative="l k").conditioning
     schedule = ddim(model.scheduler, steps=10, eta=0, final_alpha="config").schedule
@@ -250,8 +274,14 @@ def test_other_vae_factors_and_odd_latent_grids(tiny, levels):
     hole = torch.zeros(1, 1, 5, 7)
     hole[..., 2, 3] = 1
     told = condition_text(model.text_encoder, ctx).conditioning
-    got = denoise(model.denoiser, ddim(model.scheduler, steps=3).schedule, gaussian(known, batch=2).noise, ctx, told,
-                  null_space(known, hole).constraint).latent
+    got = denoise(
+        model.denoiser,
+        ddim(model.scheduler, steps=3).schedule,
+        gaussian(known, batch=2).noise,
+        ctx,
+        told,
+        null_space(known, hole).constraint,
+    ).latent
     assert got.shape == (4, 4, 5, 7)
     keep = hole[0, 0] == 0
     for row in range(4):

@@ -12,8 +12,10 @@ from inlay.nodes.schedule import ddim
 from schedules import ddim as make_ddim
 
 BETAS = [
-    {}, {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"},
-    {"beta_schedule": "squaredcos_cap_v2"}, {"rescale_betas_zero_snr": True},
+    {},
+    {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"},
+    {"beta_schedule": "squaredcos_cap_v2"},
+    {"rescale_betas_zero_snr": True},
     {"beta_schedule": "scaled_linear", "rescale_betas_zero_snr": True, "num_train_timesteps": 997},
     {"trained_betas": torch.linspace(0.001, 0.03, 77).tolist(), "num_train_timesteps": 77},
 ]
@@ -45,8 +47,14 @@ def test_every_scheduler_of_diffusers_has_its_own_alphas_or_is_refused():
         made.add(name)
         assert theirs is None or torch.equal(ours, torch.as_tensor(theirs.alphas_cumprod).double()), name
     assert made >= {"DDIMScheduler", "PNDMScheduler", "EulerAncestralDiscreteScheduler", "UniPCMultistepScheduler"}
-    assert refused >= {"IPNDMScheduler", "ScoreSdeVpScheduler", "CosineDPMSolverMultistepScheduler",
-                       "CMStochasticIterativeScheduler", "DDPMWuerstchenScheduler", "AmusedScheduler"}
+    assert refused >= {
+        "IPNDMScheduler",
+        "ScoreSdeVpScheduler",
+        "CosineDPMSolverMultistepScheduler",
+        "CMStochasticIterativeScheduler",
+        "DDPMWuerstchenScheduler",
+        "AmusedScheduler",
+    }
 
 
 @pytest.mark.parametrize("spacing", ["leading", "linspace", "trailing"])
@@ -75,7 +83,8 @@ def test_stable_diffusion_at_thirty_steps(shared_sd):
     last = schedule.moves()[-1]
     assert (last.ap, last.sigma, last.direction) == (1.0, 0.0, 0.0)
     assert ddim(stable_diffusion(str(shared_sd)).scheduler, final_alpha="config").schedule.final == pytest.approx(
-        0.99915, abs=1e-6)
+        0.99915, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.3, 0.85, 1.0])
@@ -86,18 +95,23 @@ def test_coefficients_keep_the_marginal(eta):
         for a, ap in zip(schedule.alphas, [*schedule.alphas[1:], 1.0], strict=True):
             sigma, direction = coefficients(a, ap, eta, variance)
             assert sigma**2 + direction**2 == pytest.approx(1 - ap, abs=1e-12)
-    posterior = [math.sqrt((1 - ap) / (1 - a) * (1 - a / ap)) for a, ap in zip(schedule.alphas, schedule.alphas[1:],
-                                                                               strict=False)]
+    posterior = [
+        math.sqrt((1 - ap) / (1 - a) * (1 - a / ap))
+        for a, ap in zip(schedule.alphas, schedule.alphas[1:], strict=False)
+    ]
     assert [move.sigma for move in schedule.moves()[:-1]] == pytest.approx([eta * value for value in posterior])
 
 
-@pytest.mark.parametrize(("count", "length", "repeat", "want"), [
-    (4, 1, 1, [3, 2, 1, 0, -1]),
-    (4, 1, 2, [3, 2, 3, 2, 1, 2, 1, 0, 1, 0, -1]),
-    (5, 2, 2, [4, 3, 2, 3, 4, 3, 2, 1, 0, 1, 2, 1, 0, -1]),
-    (3, 5, 9, [2, 1, 0, -1]),
-    (1, 1, 3, [0, -1]),
-])
+@pytest.mark.parametrize(
+    ("count", "length", "repeat", "want"),
+    [
+        (4, 1, 1, [3, 2, 1, 0, -1]),
+        (4, 1, 2, [3, 2, 3, 2, 1, 2, 1, 0, 1, 0, -1]),
+        (5, 2, 2, [4, 3, 2, 3, 4, 3, 2, 1, 0, 1, 2, 1, 0, -1]),
+        (3, 5, 9, [2, 1, 0, -1]),
+        (1, 1, 3, [0, -1]),
+    ],
+)
 def test_time_travel_lists(count, length, repeat, want):
     assert travel_levels(count, length, repeat) == want
 
@@ -123,17 +137,23 @@ def test_zero_terminal_snr():
     assert (x0.item(), e.item()) == (-2, 3)
 
 
-@pytest.mark.parametrize(("config", "change", "port", "found"), [
-    ({}, {"steps": 1001}, "steps", "1001"), ({}, {"steps": 0}, "steps", "0"), ({}, {"eta": 1.5}, "eta", "1.5"),
-    ({}, {"travel_repeat": 0}, "travel_repeat", "0"), ({"steps_offset": 1}, {"steps": 1000}, "steps", "1000 steps"),
-    ({"prediction_type": "flow"}, {}, "scheduler", "'flow'"),
-    ({"beta_schedule": "sigmoid"}, {}, "scheduler", "'sigmoid'"),
-    ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, {}, "scheduler", "FlowMatch"),
-    ({"use_flow_sigmas": True}, {}, "scheduler", "use_flow_sigmas = True"),
-    ({"rescale_betas_zero_snr": "false"}, {}, "scheduler", "rescale_betas_zero_snr = 'false'"),
-    ({"set_alpha_to_one": "false"}, {"final_alpha": "config"}, "scheduler", "set_alpha_to_one = 'false'"),
-    ({"trained_betas": [0.1, 2.0]}, {"steps": 1}, "scheduler", "betas"),
-])
+@pytest.mark.parametrize(
+    ("config", "change", "port", "found"),
+    [
+        ({}, {"steps": 1001}, "steps", "1001"),
+        ({}, {"steps": 0}, "steps", "0"),
+        ({}, {"eta": 1.5}, "eta", "1.5"),
+        ({}, {"travel_repeat": 0}, "travel_repeat", "0"),
+        ({"steps_offset": 1}, {"steps": 1000}, "steps", "1000 steps"),
+        ({"prediction_type": "flow"}, {}, "scheduler", "'flow'"),
+        ({"beta_schedule": "sigmoid"}, {}, "scheduler", "'sigmoid'"),
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, {}, "scheduler", "FlowMatch"),
+        ({"use_flow_sigmas": True}, {}, "scheduler", "use_flow_sigmas = True"),
+        ({"rescale_betas_zero_snr": "false"}, {}, "scheduler", "rescale_betas_zero_snr = 'false'"),
+        ({"set_alpha_to_one": "false"}, {"final_alpha": "config"}, "scheduler", "set_alpha_to_one = 'false'"),
+        ({"trained_betas": [0.1, 2.0]}, {"steps": 1}, "scheduler", "betas"),
+    ],
+)
 def test_what_makes_no_schedule_is_named(config, change, port, found):
     with pytest.raises(BadInput) as caught:
         make_ddim(config, **{"steps": 10, **change})

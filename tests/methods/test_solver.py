@@ -14,8 +14,16 @@ from pbe_oracle import ours, theirs
 from schedules import solver
 from transformers import CLIPTextModel, CLIPTokenizer
 
-SD = {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,
-      "beta_schedule": "scaled_linear", "steps_offset": 1, "clip_sample": False, "set_alpha_to_one": False}
+SD = {
+    "_class_name": "DDIMScheduler",
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "steps_offset": 1,
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+}
 
 
 def make(kind, steps, **config):
@@ -102,21 +110,42 @@ def test_two_runs_of_one_schedule_do_not_share_a_memory():
 def test_latents_are_those_of_stable_diffusions_pipeline(shared_sd, kind, name):
     import diffusers
 
-    parts = {part: getattr(diffusers, cls).from_pretrained(shared_sd / part)
-             for part, cls in (("unet", "UNet2DConditionModel"), ("vae", "AutoencoderKL"))}
+    parts = {
+        part: getattr(diffusers, cls).from_pretrained(shared_sd / part)
+        for part, cls in (("unet", "UNet2DConditionModel"), ("vae", "AutoencoderKL"))
+    }
     pipe = StableDiffusionPipeline(
-        **parts, text_encoder=CLIPTextModel.from_pretrained(shared_sd / "text_encoder"),
-        tokenizer=CLIPTokenizer.from_pretrained(shared_sd / "tokenizer"), safety_checker=None, feature_extractor=None,
-        requires_safety_checker=False, scheduler=getattr(diffusers, name).from_config(
-            DDIMScheduler.load_config(shared_sd / "scheduler"), **KINDS[kind][1]))
+        **parts,
+        text_encoder=CLIPTextModel.from_pretrained(shared_sd / "text_encoder"),
+        tokenizer=CLIPTokenizer.from_pretrained(shared_sd / "tokenizer"),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+        scheduler=getattr(diffusers, name).from_config(
+            DDIMScheduler.load_config(shared_sd / "scheduler"), **KINDS[kind][1]
+        ),
+    )
     pipe.set_progress_bar_config(disable=True)
-    wanted = pipe("abc", negative_prompt="fed", num_inference_steps=8, guidance_scale=6.0, height=64, width=96,
-                  generator=torch.Generator().manual_seed(3), output_type="latent").images
+    wanted = pipe(
+        "abc",
+        negative_prompt="fed",
+        num_inference_steps=8,
+        guidance_scale=6.0,
+        height=64,
+        width=96,
+        generator=torch.Generator().manual_seed(3),
+        output_type="latent",
+    ).images
     parts, ctx = model.stable_diffusion(str(shared_sd)), Context()
     told = condition.text(parts.text_encoder, ctx, prompt="abc", negative="fed").conditioning
-    found = sample.denoise(parts.denoiser, schedule.solver(parts.scheduler, kind, 8).schedule,
-                           noise.gaussian(torch.zeros(1, 4, 8, 12), seed=3).noise, ctx, told,
-                           guidance_scale=6.0).latent
+    found = sample.denoise(
+        parts.denoiser,
+        schedule.solver(parts.scheduler, kind, 8).schedule,
+        noise.gaussian(torch.zeros(1, 4, 8, 12), seed=3).noise,
+        ctx,
+        told,
+        guidance_scale=6.0,
+    ).latent
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
 
 
@@ -125,8 +154,9 @@ def test_latents_are_those_of_stable_diffusions_pipeline(shared_sd, kind, name):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
 def test_paint_by_example_as_published_with_pndm(shared_pbe, size, guidance, dtype, tolerance):
     wanted, stream = theirs(shared_pbe, kind="pndm", size=size, guidance=guidance, dtype=dtype)
-    found = ours(shared_pbe, as_published(dtype), stream, size=size, guidance=guidance,
-                 dtype=str(dtype).removeprefix("torch."))
+    found = ours(
+        shared_pbe, as_published(dtype), stream, size=size, guidance=guidance, dtype=str(dtype).removeprefix("torch.")
+    )
     torch.testing.assert_close(found, wanted, rtol=0, atol=tolerance)
 
 
@@ -149,24 +179,42 @@ def test_with_a_constraint_it_is_refused_by_name_while_checking(shared_sd, tmp_p
         "model": {"type": "model.stable_diffusion", "params": {"source": str(shared_sd)}},
         "known": {"type": "latent.load", "params": {"path": str(tmp_path / "a.safetensors")}},
         "told": {"type": "condition.text", "inputs": {"text_encoder": "model.text_encoder"}},
-        "shape": {"type": "mask.shape", "params": {"kind": "center", "width": 8, "height": 8},
-                  "inputs": {"image": "picture.image"}},
+        "shape": {
+            "type": "mask.shape",
+            "params": {"kind": "center", "width": 8, "height": 8},
+            "inputs": {"image": "picture.image"},
+        },
         "picture": {"type": "latent.decode", "inputs": {"latent": "known.latent", "vae": "model.vae"}},
         "cells": {"type": "mask.to_latent", "inputs": {"mask": "shape.mask", "vae": "model.vae"}},
-        "keep": {"type": "constraint.null_space", "inputs": {"latent": "known.latent",
-                                                             "latent_mask": "cells.latent_mask"}},
+        "keep": {
+            "type": "constraint.null_space",
+            "inputs": {"latent": "known.latent", "latent_mask": "cells.latent_mask"},
+        },
         "noise": {"type": "noise.gaussian", "inputs": {"latent": "known.latent"}},
-        "steps": {"type": "schedule.solver", "params": {"kind": "unipc", "steps": 4},
-                  "inputs": {"scheduler": "model.scheduler"}},
-        "sample": {"type": "sample.denoise", "inputs": {
-            "denoiser": "model.denoiser", "schedule": "steps.schedule", "noise": "noise.noise",
-            "conditioning": "told.conditioning", "constraint": "keep.constraint"}},
+        "steps": {
+            "type": "schedule.solver",
+            "params": {"kind": "unipc", "steps": 4},
+            "inputs": {"scheduler": "model.scheduler"},
+        },
+        "sample": {
+            "type": "sample.denoise",
+            "inputs": {
+                "denoiser": "model.denoiser",
+                "schedule": "steps.schedule",
+                "noise": "noise.noise",
+                "conditioning": "told.conditioning",
+                "constraint": "keep.constraint",
+            },
+        },
     }
     from safetensors.torch import save_file
 
     save_file({"latent": torch.zeros(1, 4, 8, 8)}, str(tmp_path / "a.safetensors"))
-    flow = {"format": 1, "nodes": {name: {"version": 1, **entry} for name, entry in nodes.items()},
-            "outputs": {"latent": "sample.latent"}}
+    flow = {
+        "format": 1,
+        "nodes": {name: {"version": 1, **entry} for name, entry in nodes.items()},
+        "outputs": {"latent": "sample.latent"},
+    }
     with pytest.raises((inlay.WorkflowError, inlay.NodeError)) as caught:
         inlay.run(flow, out=str(tmp_path / "out"))
     assert "schedule.ddim" in str(caught.value)
@@ -200,10 +248,16 @@ def test_a_solver_needs_the_description_of_a_scheduler():
         schedule.solver("pndm")
 
 
-@pytest.mark.parametrize(("options", "said"), [
-    ({"steps": 10}, True), ({"steps": 24}, True), ({"steps": 25}, False), ({}, False),
-    ({"steps": 10, "solver": "ddim"}, False),
-])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"steps": 10}, True),
+        ({"steps": 24}, True),
+        ({"steps": 25}, False),
+        ({}, False),
+        ({"steps": 10, "solver": "ddim"}, False),
+    ],
+)
 def test_few_steps_of_pndm_are_said_while_checking_with_numbers(options, said):
     report = inlay.check("paint_by_example", **options)
     told = [warning.message for warning in report.warnings if "goes astray" in warning.message]

@@ -18,20 +18,36 @@ READ = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")
 
 
 def unet_shapes():
-    block = {"0.in_layers.2.weight": (8, 8, 3, 3), "0.out_layers.3.weight": (8, 8, 3, 3),
-             "1.proj_in.weight": (8, 8, 1, 1), "1.transformer_blocks.0.attn2.to_k.weight": (8, 16)}
-    return {"input_blocks.0.0.weight": (8, 4, 3, 3), "out.2.weight": (4, 8, 3, 3),
-            **{f"input_blocks.1.{key}": shape for key, shape in block.items()}}
+    block = {
+        "0.in_layers.2.weight": (8, 8, 3, 3),
+        "0.out_layers.3.weight": (8, 8, 3, 3),
+        "1.proj_in.weight": (8, 8, 1, 1),
+        "1.transformer_blocks.0.attn2.to_k.weight": (8, 16),
+    }
+    return {
+        "input_blocks.0.0.weight": (8, 4, 3, 3),
+        "out.2.weight": (4, 8, 3, 3),
+        **{f"input_blocks.1.{key}": shape for key, shape in block.items()},
+    }
 
 
 def shapes():
-    vae = {"encoder.conv_in.weight": (8, 3, 3, 3), "decoder.conv_out.weight": (3, 8, 3, 3),
-           "post_quant_conv.weight": (4, 4, 1, 1), "encoder.down.0.block.0.conv1.weight": (8, 8, 3, 3)}
-    text = {"embeddings.token_embedding.weight": (64, 16), "embeddings.position_embedding.weight": (12, 16),
-            "encoder.layers.0.mlp.fc1.weight": (32, 16)}
-    return ({f"model.diffusion_model.{key}": shape for key, shape in unet_shapes().items()}
-            | {f"first_stage_model.{key}": shape for key, shape in vae.items()}
-            | {f"cond_stage_model.transformer.text_model.{key}": shape for key, shape in text.items()})
+    vae = {
+        "encoder.conv_in.weight": (8, 3, 3, 3),
+        "decoder.conv_out.weight": (3, 8, 3, 3),
+        "post_quant_conv.weight": (4, 4, 1, 1),
+        "encoder.down.0.block.0.conv1.weight": (8, 8, 3, 3),
+    }
+    text = {
+        "embeddings.token_embedding.weight": (64, 16),
+        "embeddings.position_embedding.weight": (12, 16),
+        "encoder.layers.0.mlp.fc1.weight": (32, 16),
+    }
+    return (
+        {f"model.diffusion_model.{key}": shape for key, shape in unet_shapes().items()}
+        | {f"first_stage_model.{key}": shape for key, shape in vae.items()}
+        | {f"cond_stage_model.transformer.text_model.{key}": shape for key, shape in text.items()}
+    )
 
 
 def checkpoint(path, extra=None, metadata=None):
@@ -62,24 +78,28 @@ def test_markers_say_what_is_predicted_and_where_the_schedule_ends(tmp_path):
     assert checkpoint(tmp_path / "b.safetensors", {"v_pred": MARK}).config("scheduler").get("ztsnr") is None
 
 
-@pytest.mark.parametrize(("text", "wanted"), [("v", "v_prediction"), ("epsilon", "epsilon"),
-                                              ("V_Prediction", "v_prediction")])
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("v", "v_prediction"), ("epsilon", "epsilon"), ("V_Prediction", "v_prediction")]
+)
 def test_the_metadata_says_what_is_predicted(tmp_path, text, wanted):
     file = checkpoint(tmp_path / "a.safetensors", metadata={"modelspec.prediction_type": text})
     assert file.config("scheduler")["prediction_type"] == wanted
 
 
-@pytest.mark.parametrize(("extra", "metadata", "found"), [
-    ({"v_pred": MARK}, {"modelspec.prediction_type": "epsilon"}, "marker"),
-    ({}, {"modelspec.prediction_type": "psychic"}, "psychic"),
-    ({}, {"modelspec.architecture": "stable-diffusion-xl-v1-base"}, "SDXL"),
-    ({}, {"modelspec.architecture": "stable-diffusion-v2-768-v"}, "says Stable Diffusion 2.x"),
-    ({"model_ema.diffusion_modelinput_blocks00weight": torch.zeros(2)}, {}, "model_ema.* (1 tensors"),
-    ({"control_model.x": torch.zeros(2), "control_model.y": torch.zeros(2)}, {}, "control_model (2 tensors"),
-    ({"embedding_manager.x": torch.zeros(2)}, {}, "embedding_manager (1 tensor "),
-])
+@pytest.mark.parametrize(
+    ("extra", "metadata", "found"),
+    [
+        ({"v_pred": MARK}, {"modelspec.prediction_type": "epsilon"}, "marker"),
+        ({}, {"modelspec.prediction_type": "psychic"}, "psychic"),
+        ({}, {"modelspec.architecture": "stable-diffusion-xl-v1-base"}, "SDXL"),
+        ({}, {"modelspec.architecture": "stable-diffusion-v2-768-v"}, "says Stable Diffusion 2.x"),
+        ({"model_ema.diffusion_modelinput_blocks00weight": torch.zeros(2)}, {}, "model_ema.* (1 tensors"),
+        ({"control_model.x": torch.zeros(2), "control_model.y": torch.zeros(2)}, {}, "control_model (2 tensors"),
+        ({"embedding_manager.x": torch.zeros(2)}, {}, "embedding_manager (1 tensor "),
+    ],
+)
 def test_what_contradicts_or_is_not_read_is_named(tmp_path, extra, metadata, found):
-    note, = checkpoint(tmp_path / "a.safetensors", extra, metadata).notes()
+    (note,) = checkpoint(tmp_path / "a.safetensors", extra, metadata).notes()
     assert found in note
 
 
@@ -103,8 +123,10 @@ def test_the_size_it_was_trained_on_is_heard(tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.float64])
 def test_the_usual_betas_change_nothing(tmp_path, dtype):
-    usual = torch.tensor([(math.sqrt(0.00085) + (math.sqrt(0.012) - math.sqrt(0.00085)) * i / 999) ** 2
-                          for i in range(1000)], dtype=torch.float64)
+    usual = torch.tensor(
+        [(math.sqrt(0.00085) + (math.sqrt(0.012) - math.sqrt(0.00085)) * i / 999) ** 2 for i in range(1000)],
+        dtype=torch.float64,
+    )
     file = checkpoint(tmp_path / "a.safetensors", {"betas": usual.to(dtype), "alphas_cumprod": torch.zeros(1000)})
     assert "trained_betas" not in file.config("scheduler")
     assert file.notes() == []

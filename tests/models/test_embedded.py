@@ -57,8 +57,13 @@ def test_an_own_picture_is_said_once_with_the_way_to_another_model(own):
 
 
 def test_another_model_raises_no_doubt(own, shared_sd):
-    report = inlay.check("zero_shot_inpaint", image=str(own), mask=str(own.with_name("cat-mask.png")),
-                         source=str(shared_sd), prompt="a dragon")
+    report = inlay.check(
+        "zero_shot_inpaint",
+        image=str(own),
+        mask=str(own.with_name("cat-mask.png")),
+        source=str(shared_sd),
+        prompt="a dragon",
+    )
     assert doubts(report) == []
     assert not any("never learned" in warning.message for warning in report.warnings)
 
@@ -75,24 +80,42 @@ def test_an_exemplar_of_ones_own(own):
 
 
 def flow(node, params=None, **inputs):
-    return {"format": 1, "nodes": {
-        "photo": {"type": "image.load", "params": {"path": "cat.png"}},
-        "sample": {"type": "image.load", "params": {"path": str(SAMPLES / "room.png")}},
-        "eyes": {"type": "model.clip"}, "finder": {"type": "model.detector"},
-        "used": {"type": node, "params": params or {}, "inputs": inputs}}, "outputs": {"value": "used.value"}}
+    return {
+        "format": 1,
+        "nodes": {
+            "photo": {"type": "image.load", "params": {"path": "cat.png"}},
+            "sample": {"type": "image.load", "params": {"path": str(SAMPLES / "room.png")}},
+            "eyes": {"type": "model.clip"},
+            "finder": {"type": "model.detector"},
+            "used": {"type": node, "params": params or {}, "inputs": inputs},
+        },
+        "outputs": {"value": "used.value"},
+    }
 
 
-@pytest.mark.parametrize(("node", "params", "inputs", "who"), [
-    ("metric.clip_score", {"text": "a cat"}, {"image": "photo.image", "clip": "eyes.clip"}, "dollhouse-clip"),
-    ("metric.clip_image", {}, {"image": "photo.image", "reference": "sample.image", "clip": "eyes.clip"},
-     "dollhouse-clip"),
-    ("metric.dino", {}, {"image": "sample.image", "reference": "photo.image", "dino": "eyes.dino"}, "dollhouse-clip"),
-    ("metric.fid", {"path": "cat*.png", "reference": "cat*.png"}, {"features": "eyes.dino"}, "dollhouse-clip"),
-    ("mask.detect", {}, {"image": "photo.image", "detector": "finder.detector"}, "dollhouse-detector"),
-    ("subject.photos", {"path": "cat.png"}, {"detector": "finder.detector"}, "dollhouse-detector"),
-    ("metric.clip_score", {"text": "a cat"}, {"image": "sample.image", "clip": "eyes.clip"}, None),
-    ("subject.photos", {"path": str(SAMPLES / "subject")}, {"detector": "finder.detector"}, None),
-])
+@pytest.mark.parametrize(
+    ("node", "params", "inputs", "who"),
+    [
+        ("metric.clip_score", {"text": "a cat"}, {"image": "photo.image", "clip": "eyes.clip"}, "dollhouse-clip"),
+        (
+            "metric.clip_image",
+            {},
+            {"image": "photo.image", "reference": "sample.image", "clip": "eyes.clip"},
+            "dollhouse-clip",
+        ),
+        (
+            "metric.dino",
+            {},
+            {"image": "sample.image", "reference": "photo.image", "dino": "eyes.dino"},
+            "dollhouse-clip",
+        ),
+        ("metric.fid", {"path": "cat*.png", "reference": "cat*.png"}, {"features": "eyes.dino"}, "dollhouse-clip"),
+        ("mask.detect", {}, {"image": "photo.image", "detector": "finder.detector"}, "dollhouse-detector"),
+        ("subject.photos", {"path": "cat.png"}, {"detector": "finder.detector"}, "dollhouse-detector"),
+        ("metric.clip_score", {"text": "a cat"}, {"image": "sample.image", "clip": "eyes.clip"}, None),
+        ("subject.photos", {"path": str(SAMPLES / "subject")}, {"detector": "finder.detector"}, None),
+    ],
+)
 def test_detectors_and_metrics_too(own, monkeypatch, node, params, inputs, who):
     monkeypatch.chdir(own.parent)
     graph = flow(node, params, **inputs)
@@ -105,20 +128,37 @@ def test_detectors_and_metrics_too(own, monkeypatch, node, params, inputs, who):
 
 def test_it_is_said_before_anything_runs(own):
     said = []
-    inlay.run("zero_shot_inpaint", image=str(own), mask=str(own.with_name("cat-mask.png")), out=own.parent / "out",
-              steps=1, listeners=[said.append])
-    place = next(number for number, event in enumerate(said)
-                 if isinstance(event, Warned) and "embedded model, only knows" in event.message)
+    inlay.run(
+        "zero_shot_inpaint",
+        image=str(own),
+        mask=str(own.with_name("cat-mask.png")),
+        out=own.parent / "out",
+        steps=1,
+        listeners=[said.append],
+    )
+    place = next(
+        number
+        for number, event in enumerate(said)
+        if isinstance(event, Warned) and "embedded model, only knows" in event.message
+    )
     assert place < next(number for number, event in enumerate(said) if type(event).__name__ == "NodeStarted")
     assert sum(isinstance(event, Warned) and "embedded model, only knows" in event.message for event in said) == 1
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("a red cat sitting in a room with green walls", []), ("", []), ("A Red CAT, sitting on the sofa!", []),
-    ("a dragon", ["dragon"]), ("two cats on a tabel", ["'cats' (near: cat)", "'tabel' (near: table"]),
-    ("a red cat 🐈 猫", ["🐈", "猫"]), ("24 cat", ["24"]), ("dragon Dragon DRAGON", ["dragon"]),
-    ("one aa bb cc dd ee ff gg hh", ["and 2 more"]),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a red cat sitting in a room with green walls", []),
+        ("", []),
+        ("A Red CAT, sitting on the sofa!", []),
+        ("a dragon", ["dragon"]),
+        ("two cats on a tabel", ["'cats' (near: cat)", "'tabel' (near: table"]),
+        ("a red cat 🐈 猫", ["🐈", "猫"]),
+        ("24 cat", ["24"]),
+        ("dragon Dragon DRAGON", ["dragon"]),
+        ("one aa bb cc dd ee ff gg hh", ["and 2 more"]),
+    ],
+)
 def test_words_that_it_never_learned_are_named_with_near_ones(text, words):
     for origin in (stable_diffusion().text_encoder.origin, clip().clip.origin):
         said = unknown_words(origin, text)
@@ -137,8 +177,9 @@ def test_check_names_unknown_words(own):
 
 
 def test_syntax_that_is_named_as_such_is_not_named_again_as_words(own):
-    report = inlay.check("zero_shot_inpaint", prompt="a dragon BREAK cat <lora:zorgle:1> embedding:quux "
-                          "__blorp__ {vrok|cat}")
+    report = inlay.check(
+        "zero_shot_inpaint", prompt="a dragon BREAK cat <lora:zorgle:1> embedding:quux __blorp__ {vrok|cat}"
+    )
     (told,) = [warning.message for warning in report.warnings if "never learned" in warning.message]
     assert all(word in told for word in ("'dragon'", "'vrok'"))
     assert not any(word in told for word in ("break", "lora", "zorgle", "embedding", "quux", "blorp"))

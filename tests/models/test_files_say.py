@@ -26,24 +26,77 @@ from inlay.nodes.schedule import ddim, solver
 from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,
-        "beta_schedule": "scaled_linear"}
-SCHEDULERS = ("DDIMScheduler", "DDPMScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler",
-              "UniPCMultistepScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler", "DEISMultistepScheduler",
-              "LMSDiscreteScheduler", "KDPM2DiscreteScheduler", "LCMScheduler", "TCDScheduler")
+BASE = {
+    "_class_name": "DDIMScheduler",
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+}
+SCHEDULERS = (
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "PNDMScheduler",
+    "DPMSolverMultistepScheduler",
+    "UniPCMultistepScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "DEISMultistepScheduler",
+    "LMSDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LCMScheduler",
+    "TCDScheduler",
+)
 #: Other values than diffusers' own, by key, for the property.
-OTHER = {"num_train_timesteps": 500, "beta_start": 0.002, "beta_end": 0.03, "beta_schedule": "linear",
-         "trained_betas": [0.01] * 1000, "prediction_type": "v_prediction", "rescale_betas_zero_snr": True,
-         "steps_offset": 3, "timestep_spacing": "trailing", "clip_sample": True, "thresholding": True,
-         "variance_type": "learned_range", "use_karras_sigmas": True, "use_exponential_sigmas": True,
-         "use_beta_sigmas": True, "use_lu_lambdas": True, "sigma_min": 0.1, "sigma_max": 9.0,
-         "timestep_type": "continuous", "shift_terminal": 0.1, "original_inference_steps": 20,
-         "timestep_scaling": 3.0, "brand_new": 7, "another.new": "yes"}
+OTHER = {
+    "num_train_timesteps": 500,
+    "beta_start": 0.002,
+    "beta_end": 0.03,
+    "beta_schedule": "linear",
+    "trained_betas": [0.01] * 1000,
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+    "steps_offset": 3,
+    "timestep_spacing": "trailing",
+    "clip_sample": True,
+    "thresholding": True,
+    "variance_type": "learned_range",
+    "use_karras_sigmas": True,
+    "use_exponential_sigmas": True,
+    "use_beta_sigmas": True,
+    "use_lu_lambdas": True,
+    "sigma_min": 0.1,
+    "sigma_max": 9.0,
+    "timestep_type": "continuous",
+    "shift_terminal": 0.1,
+    "original_inference_steps": 20,
+    "timestep_scaling": 3.0,
+    "brand_new": 7,
+    "another.new": "yes",
+}
 #: What decides nothing here: other solvers' insides, or only beside a key that is named.
-ELSEWHERE = {"clip_sample_range", "sample_max_value", "dynamic_thresholding_ratio", "skip_prk_steps", "solver_order",
-             "algorithm_type", "solver_type", "lower_order_final", "euler_at_final", "final_sigmas_type",
-             "lambda_min_clipped", "predict_x0", "disable_corrector", "solver_p", "interpolation_type", "flow_shift",
-             "time_shift_type", "set_alpha_to_one", "kwargs", "args"}
+ELSEWHERE = {
+    "clip_sample_range",
+    "sample_max_value",
+    "dynamic_thresholding_ratio",
+    "skip_prk_steps",
+    "solver_order",
+    "algorithm_type",
+    "solver_type",
+    "lower_order_final",
+    "euler_at_final",
+    "final_sigmas_type",
+    "lambda_min_clipped",
+    "predict_x0",
+    "disable_corrector",
+    "solver_p",
+    "interpolation_type",
+    "flow_shift",
+    "time_shift_type",
+    "set_alpha_to_one",
+    "kwargs",
+    "args",
+}
 
 
 def scheduler(**said):
@@ -52,8 +105,12 @@ def scheduler(**said):
 
 def keys_of(names, module="diffusers"):
     library = __import__(module)
-    return {key: value.default for name in names
-            for key, value in inspect.signature(getattr(library, name).__init__).parameters.items() if key != "self"}
+    return {
+        key: value.default
+        for name in names
+        for key, value in inspect.signature(getattr(library, name).__init__).parameters.items()
+        if key != "self"
+    }
 
 
 def test_the_list_covers_every_key_of_the_libraries():
@@ -75,7 +132,7 @@ def test_the_list_covers_every_key_of_the_libraries():
 def test_every_decisive_key_of_a_scheduler_is_used_or_named(chosen, spacing):
     said = {key: OTHER[key] for key in chosen}
     if isinstance(said.get("trained_betas"), list):
-        said["trained_betas"] = said["trained_betas"][:said.get("num_train_timesteps", 1000)]
+        said["trained_betas"] = said["trained_betas"][: said.get("num_train_timesteps", 1000)]
 
     def made(config):
         try:
@@ -96,18 +153,26 @@ def test_every_decisive_key_of_a_scheduler_is_used_or_named(chosen, spacing):
         assert used or shaped or unread or same or length or isinstance(result, str) or key in " ".join(heard), key
 
 
-@pytest.mark.parametrize(("said", "spacing", "found"), [
-    ({"timestep_spacing": "trailing"}, "leading", "timestep_spacing = 'trailing'"),
-    ({"timestep_spacing": "linspace"}, "trailing", "timestep_spacing = 'linspace'"),
-    ({"timestep_spacing": "trailing", "rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}, "leading",
-     "begins at 852"),
-    ({"rescale_betas_zero_snr": True}, "leading", "epsilon"),
-    ({"trained_betas": [*[0.1] * 20, 1.0], "prediction_type": "v_prediction"}, "leading", "betas that end in"),
-    ({"clip_sample": True}, "leading", "clip_sample"), ({"thresholding": True}, "leading", "thresholding"),
-    ({"variance_type": "learned"}, "leading", "variance_type"),
-    ({"use_karras_sigmas": True}, "leading", "use_karras_sigmas"),
-    ({"_class_name": "LCMScheduler"}, "leading", "LCMScheduler"), ({"later": {"a": 1}}, "leading", "later"),
-])
+@pytest.mark.parametrize(
+    ("said", "spacing", "found"),
+    [
+        ({"timestep_spacing": "trailing"}, "leading", "timestep_spacing = 'trailing'"),
+        ({"timestep_spacing": "linspace"}, "trailing", "timestep_spacing = 'linspace'"),
+        (
+            {"timestep_spacing": "trailing", "rescale_betas_zero_snr": True, "prediction_type": "v_prediction"},
+            "leading",
+            "begins at 852",
+        ),
+        ({"rescale_betas_zero_snr": True}, "leading", "epsilon"),
+        ({"trained_betas": [*[0.1] * 20, 1.0], "prediction_type": "v_prediction"}, "leading", "betas that end in"),
+        ({"clip_sample": True}, "leading", "clip_sample"),
+        ({"thresholding": True}, "leading", "thresholding"),
+        ({"variance_type": "learned"}, "leading", "variance_type"),
+        ({"use_karras_sigmas": True}, "leading", "use_karras_sigmas"),
+        ({"_class_name": "LCMScheduler"}, "leading", "LCMScheduler"),
+        ({"later": {"a": 1}}, "leading", "later"),
+    ],
+)
 def test_what_a_schedule_does_otherwise_is_named(said, spacing, found):
     with hearing() as heard:
         ddim(scheduler(**said), steps=7, spacing=spacing)
@@ -116,20 +181,31 @@ def test_what_a_schedule_does_otherwise_is_named(said, spacing, found):
     assert "scheduler of toy" in heard[0]
 
 
-@pytest.mark.parametrize(("said", "spacing"), [
-    ({}, "leading"), ({"clip_sample": False, "thresholding": False, "steps_offset": 1}, "leading"),
-    ({"timestep_spacing": "trailing"}, "trailing"), ({"timestep_spacing": "trailing"}, "model"),
-    ({"timestep_spacing": "trailing", "rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}, "model"),
-])
+@pytest.mark.parametrize(
+    ("said", "spacing"),
+    [
+        ({}, "leading"),
+        ({"clip_sample": False, "thresholding": False, "steps_offset": 1}, "leading"),
+        ({"timestep_spacing": "trailing"}, "trailing"),
+        ({"timestep_spacing": "trailing"}, "model"),
+        ({"timestep_spacing": "trailing", "rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}, "model"),
+    ],
+)
 def test_what_is_followed_is_not_spoken_of(said, spacing):
     with hearing() as heard:
         ddim(scheduler(**said), steps=7, spacing=spacing)
     assert heard == []
 
 
-@pytest.mark.parametrize(("said", "wanted"), [
-    ({}, "leading"), ({"_class_name": "EulerDiscreteScheduler"}, "linspace"),
-    ({"_class_name": "DPMSolverMultistepScheduler"}, "linspace"), ({"timestep_spacing": "trailing"}, "trailing")])
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ({}, "leading"),
+        ({"_class_name": "EulerDiscreteScheduler"}, "linspace"),
+        ({"_class_name": "DPMSolverMultistepScheduler"}, "linspace"),
+        ({"timestep_spacing": "trailing"}, "trailing"),
+    ],
+)
 def test_the_model_s_own_spacing_is_that_of_diffusers(said, wanted):
     import diffusers
 
@@ -145,10 +221,16 @@ def test_a_spacing_that_nobody_knows_is_refused():
         ddim(scheduler(timestep_spacing="sideways"), spacing="model")
 
 
-@pytest.mark.parametrize(("kind", "said", "found"), [
-    ("pndm", {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}, "rescale_betas_zero_snr"),
-    ("euler", {"use_karras_sigmas": True}, "use_karras_sigmas"), ("euler", {"brand_new": 3}, "brand_new"),
-    ("dpmpp_2m", {"clip_sample": True}, "clip_sample"), ("pndm", {"thresholding": True}, "thresholding")])
+@pytest.mark.parametrize(
+    ("kind", "said", "found"),
+    [
+        ("pndm", {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}, "rescale_betas_zero_snr"),
+        ("euler", {"use_karras_sigmas": True}, "use_karras_sigmas"),
+        ("euler", {"brand_new": 3}, "brand_new"),
+        ("dpmpp_2m", {"clip_sample": True}, "clip_sample"),
+        ("pndm", {"thresholding": True}, "thresholding"),
+    ],
+)
 def test_what_a_solver_does_not_know_is_named(kind, said, found):
     with hearing() as heard:
         solver(scheduler(**said), kind=kind, steps=5)
@@ -157,8 +239,17 @@ def test_what_a_solver_does_not_know_is_named(kind, said, found):
 
 def test_what_a_solver_knows_is_not_spoken_of():
     with hearing() as heard:
-        solver(scheduler(timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=False, steps_offset=1,
-                         skip_prk_steps=True), kind="euler", steps=5)
+        solver(
+            scheduler(
+                timestep_spacing="trailing",
+                clip_sample=False,
+                set_alpha_to_one=False,
+                steps_offset=1,
+                skip_prk_steps=True,
+            ),
+            kind="euler",
+            steps=5,
+        )
     assert heard == []
 
 
@@ -185,22 +276,26 @@ EVERY = ("unet", "vae", "text_encoder", "scheduler", "tokenizer")
 WORTHLESS = (None, False, "", [], {})
 
 
-@pytest.mark.parametrize(("said", "dtype", "found"), [
-    ({"unet": {"time_cond_proj_dim": 256}}, "auto", "unet: time_cond_proj_dim"),
-    ({"unet": {"attention_type": "gated"}}, "auto", "attention_type"),
-    ({"unet": {"brand_new": 1}}, "auto", "unet: brand_new"),
-    ({"vae": {"force_upcast": True}}, "float16", "vae: force_upcast"),
-    ({"vae": {"tomorrow": "x"}}, "auto", "vae: tomorrow"),
-    ({"text_encoder": {"rope_theta": 5}}, "auto", "text_encoder: rope_theta"),
-    ({"index": {"safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"]}}, "auto", "safety_checker"),
-    ({"index": {"controlnet": ["diffusers", "ControlNetModel"]}}, "auto", "controlnet"),
-    ({"index": {"image_encoder": ["transformers", "CLIPVisionModelWithProjection"]}}, "auto", "image_encoder"),
-    ({"index": {"_class_name": "LatentConsistencyModelPipeline"}}, "auto", "LatentConsistencyModelPipeline"),
-    ({"tokenizer": {"tokenizer_class": "XLMRobertaTokenizer"}}, "auto", "tokenizer: tokenizer_class"),
-    ({"tokenizer": {"do_lower_case": False}}, "auto", "tokenizer: do_lower_case"),
-    ({"tokenizer": {"new_kind": "x"}}, "auto", "tokenizer: new_kind"),
-    ({"index": {"gizmo": ["a", "B"]}}, "auto", "gizmo"), ({"index": {"gizmo_strength": 2}}, "auto", "gizmo_strength"),
-])
+@pytest.mark.parametrize(
+    ("said", "dtype", "found"),
+    [
+        ({"unet": {"time_cond_proj_dim": 256}}, "auto", "unet: time_cond_proj_dim"),
+        ({"unet": {"attention_type": "gated"}}, "auto", "attention_type"),
+        ({"unet": {"brand_new": 1}}, "auto", "unet: brand_new"),
+        ({"vae": {"force_upcast": True}}, "float16", "vae: force_upcast"),
+        ({"vae": {"tomorrow": "x"}}, "auto", "vae: tomorrow"),
+        ({"text_encoder": {"rope_theta": 5}}, "auto", "text_encoder: rope_theta"),
+        ({"index": {"safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"]}}, "auto", "safety_checker"),
+        ({"index": {"controlnet": ["diffusers", "ControlNetModel"]}}, "auto", "controlnet"),
+        ({"index": {"image_encoder": ["transformers", "CLIPVisionModelWithProjection"]}}, "auto", "image_encoder"),
+        ({"index": {"_class_name": "LatentConsistencyModelPipeline"}}, "auto", "LatentConsistencyModelPipeline"),
+        ({"tokenizer": {"tokenizer_class": "XLMRobertaTokenizer"}}, "auto", "tokenizer: tokenizer_class"),
+        ({"tokenizer": {"do_lower_case": False}}, "auto", "tokenizer: do_lower_case"),
+        ({"tokenizer": {"new_kind": "x"}}, "auto", "tokenizer: new_kind"),
+        ({"index": {"gizmo": ["a", "B"]}}, "auto", "gizmo"),
+        ({"index": {"gizmo_strength": 2}}, "auto", "gizmo_strength"),
+    ],
+)
 def test_what_a_model_says_and_nobody_uses_is_named(said, dtype, found):
     with hearing() as heard:
         name_unused(Files(**said), EVERY, dtype)
@@ -209,18 +304,30 @@ def test_what_a_model_says_and_nobody_uses_is_named(said, dtype, found):
     assert "toy" in heard[0]
 
 
-@pytest.mark.parametrize(("part", "key", "value"), [
-    ("unet", "quantization_config", {"load_in_4bit": True}), ("vae", "latents_std", [1.0]),
-    ("unet", "encoder_hid_dim", 8), ("text_encoder", "quantization_config", {"bits": 8}),
-    ("unet", "addition_embed_type", "text_time"),    ("unet", "num_class_embeds", 5)])
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("unet", "quantization_config", {"load_in_4bit": True}),
+        ("vae", "latents_std", [1.0]),
+        ("unet", "encoder_hid_dim", 8),
+        ("text_encoder", "quantization_config", {"bits": 8}),
+        ("unet", "addition_embed_type", "text_time"),
+        ("unet", "num_class_embeds", 5),
+    ],
+)
 def test_what_cannot_be_followed_is_refused(part, key, value):
     with pytest.raises(ModelError, match=key):
         name_unused(Files(**{part: {key: value}}), EVERY)
 
 
 def test_ordinary_files_say_nothing(shared_sd, shared_pbe):
-    index = {"_class_name": "StableDiffusionPipeline", "safety_checker": [None, None], "unet": ["diffusers", "X"],
-             "feature_extractor": ["transformers", "CLIPImageProcessor"], "requires_safety_checker": True}
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "safety_checker": [None, None],
+        "unet": ["diffusers", "X"],
+        "feature_extractor": ["transformers", "CLIPImageProcessor"],
+        "requires_safety_checker": True,
+    }
     with hearing() as heard:
         name_unused(Files(index=index, vae={"force_upcast": True}), EVERY)
         for source in ("dollhouse", str(shared_sd)):
@@ -242,8 +349,9 @@ def test_every_key_of_a_header_is_used_named_or_refused(where, data):
     for key, value in said.items():
         kind = table[key].use if key in table else "unknown"
         worthless = any(value == nothing and type(value) is type(nothing) for nothing in WORTHLESS)
-        assert (key in named) == (kind in ("named", "unknown") and not worthless and (
-            key not in table or value not in table[key].silent)), key
+        assert (key in named) == (
+            kind in ("named", "unknown") and not worthless and (key not in table or value not in table[key].silent)
+        ), key
 
 
 def preprocessor(**said):
@@ -251,20 +359,34 @@ def preprocessor(**said):
     return types.SimpleNamespace(preprocessor=values, origin=origin)
 
 
-@pytest.mark.parametrize(("said", "found"), [
-    ({"do_normalize": False}, "do_normalize"), ({"do_resize": False}, "do_resize"),
-    ({"do_center_crop": False}, "do_center_crop"), ({"do_rescale": False}, "do_rescale"),
-    ({"rescale_factor": 1 / 127.5}, "rescale_factor"), ({"resample": 2}, "resample"),
-    ({"size": {"height": 224, "width": 224}}, "size"), ({"offset": True}, "offset")])
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"do_normalize": False}, "do_normalize"),
+        ({"do_resize": False}, "do_resize"),
+        ({"do_center_crop": False}, "do_center_crop"),
+        ({"do_rescale": False}, "do_rescale"),
+        ({"rescale_factor": 1 / 127.5}, "rescale_factor"),
+        ({"resample": 2}, "resample"),
+        ({"size": {"height": 224, "width": 224}}, "size"),
+        ({"offset": True}, "offset"),
+    ],
+)
 def test_preprocessing_that_is_done_otherwise_is_named(said, found):
     with hearing() as heard:
         name_unused_preprocessing(preprocessor(**said))
     assert found in heard[0]
 
 
-@pytest.mark.parametrize(("said", "found"), [
-    ({"num_channels": 4}, "num_channels"), ({"backbone_kwargs": {"a": 1}}, "backbone_kwargs"), ({"later": 2}, "later"),
-    ({"backbone_config": {"hidden_act": "gelu"}}, "backbone_config: hidden_act")])
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"num_channels": 4}, "num_channels"),
+        ({"backbone_kwargs": {"a": 1}}, "backbone_kwargs"),
+        ({"later": 2}, "later"),
+        ({"backbone_config": {"hidden_act": "gelu"}}, "backbone_config: hidden_act"),
+    ],
+)
 def test_a_detector_s_words_are_named(said, found):
     with hearing() as heard:
         name_unused_of_detector(types.SimpleNamespace(config=said, origin=types.SimpleNamespace(name="detr")))
@@ -273,18 +395,35 @@ def test_a_detector_s_words_are_named(said, found):
 
 def test_preprocessing_that_is_done_so_is_not_spoken_of():
     with hearing() as heard:
-        name_unused_preprocessing(preprocessor(
-            do_resize=True, do_center_crop=True, do_rescale=True, do_normalize=True, do_convert_rgb=True, resample=3,
-            rescale_factor=0.00392156862745098, size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224},
-            image_mean=[0.5] * 3, image_std=[0.5] * 3, image_processor_type="CLIPImageProcessor"))
+        name_unused_preprocessing(
+            preprocessor(
+                do_resize=True,
+                do_center_crop=True,
+                do_rescale=True,
+                do_normalize=True,
+                do_convert_rgb=True,
+                resample=3,
+                rescale_factor=0.00392156862745098,
+                size={"shortest_edge": 224},
+                crop_size={"height": 224, "width": 224},
+                image_mean=[0.5] * 3,
+                image_std=[0.5] * 3,
+                image_processor_type="CLIPImageProcessor",
+            )
+        )
     assert heard == []
 
 
-@pytest.mark.parametrize(("node", "tensors", "found"), [
-    ("latent", {"latent": 4, "latent_format_version_0": 1}, "scaling factor"),
-    ("latent", {"latent": 4, "spare": 4}, "spare"),
-    ("noise", {"z_T": 4, "z_S": 4}, "z_S"), ("latent", {"latent": 4, "z_T": 4}, None),
-    ("noise", {"z_T": 4, "latent": 4}, None)])
+@pytest.mark.parametrize(
+    ("node", "tensors", "found"),
+    [
+        ("latent", {"latent": 4, "latent_format_version_0": 1}, "scaling factor"),
+        ("latent", {"latent": 4, "spare": 4}, "spare"),
+        ("noise", {"z_T": 4, "z_S": 4}, "z_S"),
+        ("latent", {"latent": 4, "z_T": 4}, None),
+        ("noise", {"z_T": 4, "latent": 4}, None),
+    ],
+)
 def test_tensors_that_are_left_out_are_named(tmp_path, node, tensors, found):
     path = tmp_path / "file.safetensors"
     save_file({key: torch.ones([1] * axes) for key, axes in tensors.items()}, str(path))
@@ -310,10 +449,14 @@ def test_check_and_run_say_it(tiny):
     folder = tiny.stable_diffusion("model", scheduler={"timestep_spacing": "trailing"})
     index = {"_class_name": "StableDiffusionPipeline", "safety_checker": ["stable_diffusion", "X"]}
     (folder / "model_index.json").write_text(json.dumps(index))
-    raw = {"format": 1, "nodes": {
-        "model": {"type": "model.stable_diffusion", "params": {"source": str(folder)}},
-        "steps": {"type": "schedule.ddim", "inputs": {"scheduler": "model.scheduler"}}},
-        "outputs": {"s": "steps.schedule"}}
+    raw = {
+        "format": 1,
+        "nodes": {
+            "model": {"type": "model.stable_diffusion", "params": {"source": str(folder)}},
+            "steps": {"type": "schedule.ddim", "inputs": {"scheduler": "model.scheduler"}},
+        },
+        "outputs": {"s": "steps.schedule"},
+    }
     said = {warning.node: warning.message for warning in api.check(raw).warnings}
     assert "safety_checker" in said["model"]
     assert "trailing" in said["steps"]

@@ -52,17 +52,21 @@ def hub(network):
 
 
 def flow(source, **params):
-    return {"format": 1, "nodes": {
-        "model": {"type": "model.stable_diffusion", "params": {"source": source, **params}},
-        "words": {"type": "condition.text", "inputs": {"text_encoder": "model.text_encoder"}},
-        "steps": {"type": "schedule.ddim", "inputs": {"scheduler": "model.scheduler"}}},
-        "outputs": {"words": "words.conditioning", "steps": "steps.schedule"}}
+    return {
+        "format": 1,
+        "nodes": {
+            "model": {"type": "model.stable_diffusion", "params": {"source": source, **params}},
+            "words": {"type": "condition.text", "inputs": {"text_encoder": "model.text_encoder"}},
+            "steps": {"type": "schedule.ddim", "inputs": {"scheduler": "model.scheduler"}},
+        },
+        "outputs": {"words": "words.conditioning", "steps": "steps.schedule"},
+    }
 
 
 def problem_of(raw, tmp_path, **more):
     with pytest.raises(WorkflowError) as caught:
         api.run(raw, out=tmp_path / "out", **more)
-    problem, = caught.value.problems
+    (problem,) = caught.value.problems
     return problem
 
 
@@ -88,8 +92,11 @@ def test_a_model_is_fetched_shown_and_then_here(hub, shared_sd, tmp_path):
 def test_a_hub_that_cannot_be_reached_is_said_once_and_at_once(network, tmp_path):
     network(f"http://127.0.0.1:{closed_port()}")
     raw = flow("someone/tiny")
-    raw["nodes"]["lora"] = {"type": "model.lora", "params": {"source": "someone/style"},
-                            "inputs": {"denoiser": "model.denoiser"}}
+    raw["nodes"]["lora"] = {
+        "type": "model.lora",
+        "params": {"source": "someone/style"},
+        "inputs": {"denoiser": "model.denoiser"},
+    }
     raw["outputs"]["d"] = "lora.denoiser"
     began = time.monotonic()
     problem = problem_of(raw, tmp_path)
@@ -120,15 +127,19 @@ def test_forbidden_network_is_said(network, tmp_path, monkeypatch):
     assert problem.where == "model.source"
 
 
-@pytest.mark.parametrize(("spoil", "where", "found", "fix"), [
-    ({}, "model.source", "not on the hub", "spelling"),
-    ({"gated": True}, "model.source", "gated", "licence"),
-    ({"revision": "v9"}, "model.revision", "'v9'", "revision"),
-    ({"variant": "bf16"}, "model.variant", "bf16", "variant"),
-    ({"remove": "unet/diffusion_pytorch_model.safetensors"}, "model.source", "unet", "another model"),
-    ({"pickle": "unet/diffusion_pytorch_model"}, "model.source", "pickle", "safetensors"),
-    ({"broken": 503}, "model.source", "503", "later"),
-], ids=["nowhere", "gated", "revision", "variant", "no-safetensors", "pickle", "broken"])
+@pytest.mark.parametrize(
+    ("spoil", "where", "found", "fix"),
+    [
+        ({}, "model.source", "not on the hub", "spelling"),
+        ({"gated": True}, "model.source", "gated", "licence"),
+        ({"revision": "v9"}, "model.revision", "'v9'", "revision"),
+        ({"variant": "bf16"}, "model.variant", "bf16", "variant"),
+        ({"remove": "unet/diffusion_pytorch_model.safetensors"}, "model.source", "unet", "another model"),
+        ({"pickle": "unet/diffusion_pytorch_model"}, "model.source", "pickle", "safetensors"),
+        ({"broken": 503}, "model.source", "503", "later"),
+    ],
+    ids=["nowhere", "gated", "revision", "variant", "no-safetensors", "pickle", "broken"],
+)
 def test_what_is_wrong_with_a_repository_is_named_at_the_model(hub, shared_sd, tmp_path, spoil, where, found, fix):
     folder = tmp_path / "repository"
     shutil.copytree(shared_sd, folder)
@@ -179,8 +190,10 @@ def test_a_lora_comes_with_its_configuration(hub, shared_sd, tmp_path):
     repository = tmp_path / "lora"
     repository.mkdir()
     layer = "base_model.model.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
-    save_file({f"{layer}.lora_A.weight": torch.ones(2, 16), f"{layer}.lora_B.weight": torch.ones(16, 2)},
-              str(repository / "adapter_model.safetensors"))
+    save_file(
+        {f"{layer}.lora_A.weight": torch.ones(2, 16), f"{layer}.lora_B.weight": torch.ones(16, 2)},
+        str(repository / "adapter_model.safetensors"),
+    )
     (repository / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 6}))
     hub.folders["someone/style"] = repository
     base = stable_diffusion(str(shared_sd)).denoiser
@@ -229,7 +242,7 @@ def test_windows_paths_are_read_or_named(shared_sd, tmp_path, monkeypatch):
     assert api.check(raw, set={"model.source": r"models\sd15"}) == []
     for wrong in (r"modles\sd15", r"C:\models\sd15"):
         raw.write_text(json.dumps(flow(wrong)))
-        problem, = api.check(raw)
+        (problem,) = api.check(raw)
         assert "Windows" in problem.found
 
 
@@ -256,11 +269,21 @@ def test_checking_never_asks_the_hub(hub, tmp_path):
         "photo": {"type": "mask.shape", "params": {"kind": "center"}, "inputs": {"image": "picture.image"}},
         "picture": {"type": "image.load", "params": {"path": "a.png"}},
         "encoded": {"type": "latent.encode", "inputs": {"image": "picture.image", "vae": "model.vae"}},
-        "seen": {"type": "condition.exemplar", "inputs": {"exemplar_encoder": "pbe.exemplar_encoder",
-                                                         "image": "picture.image"}},
+        "seen": {
+            "type": "condition.exemplar",
+            "inputs": {"exemplar_encoder": "pbe.exemplar_encoder", "image": "picture.image"},
+        },
         "noise": {"type": "noise.gaussian", "inputs": {"latent": "encoded.latent"}},
-        "sample": {"type": "sample.denoise", "inputs": {"denoiser": "lora.denoiser", "schedule": "steps.schedule",
-                                                        "noise": "noise.noise", "conditioning": "words.conditioning"}}}
+        "sample": {
+            "type": "sample.denoise",
+            "inputs": {
+                "denoiser": "lora.denoiser",
+                "schedule": "steps.schedule",
+                "noise": "noise.noise",
+                "conditioning": "words.conditioning",
+            },
+        },
+    }
     raw["outputs"] |= {"latent": "sample.latent", "seen": "seen.conditioning"}
     from PIL import Image
 

@@ -52,8 +52,7 @@ def merged(unet, updates):
     for pairs, weight in updates:
         for name, pair in pairs.items():
             layer = clone.get_submodule(name)
-            product = torch.einsum("or,r...->o...", pair.up.flatten(1).to(layer.weight),
-                                   pair.down.to(layer.weight))
+            product = torch.einsum("or,r...->o...", pair.up.flatten(1).to(layer.weight), pair.down.to(layer.weight))
             layer.weight.data += weight * pair.alpha / len(pair.down) * product
     return clone
 
@@ -88,12 +87,21 @@ def test_several_are_added_each_at_its_weight(base, tmp_path):
         for number, (pairs, weight) in enumerate(zip(sets, (0.5, 2.0), strict=True)):
             described = lora(described, source=write(tmp_path / f"{number}.safetensors", pairs), weight=weight).denoiser
         with Context().lease(described) as adapted:
-            torch.testing.assert_close(output(adapted), output(merged(unet, [(sets[0], 0.5), (sets[1], 2.0)])), rtol=0,
-                                       atol=1e-6)
+            torch.testing.assert_close(
+                output(adapted), output(merged(unet, [(sets[0], 0.5), (sets[1], 2.0)])), rtol=0, atol=1e-6
+            )
     assert described.base() == base
     assert described.in_channels == base.in_channels
-    assert len({base.fingerprint, described.fingerprint, lora(base, source=str(tmp_path / "0.safetensors")
-                                                              ).denoiser.fingerprint}) == 3
+    assert (
+        len(
+            {
+                base.fingerprint,
+                described.fingerprint,
+                lora(base, source=str(tmp_path / "0.safetensors")).denoiser.fingerprint,
+            }
+        )
+        == 3
+    )
 
 
 @pytest.mark.parametrize(("zero", "weight"), [(True, 1.0), (False, 0.0)])
@@ -160,8 +168,11 @@ def test_older_layouts_are_read(base, tmp_path, style):
         tensors = {}
         for name, pair in pairs.items():
             parent, _, leaf = name.removesuffix(".0").rpartition(".")
-            stem = {"lora.down": f"unet.{name}.lora", "processor": f"unet.{parent}.processor.{leaf}_lora",
-                    "base_model": f"base_model.model.{name}.lora"}[style]
+            stem = {
+                "lora.down": f"unet.{name}.lora",
+                "processor": f"unet.{parent}.processor.{leaf}_lora",
+                "base_model": f"base_model.model.{name}.lora",
+            }[style]
             halves = ("_A", "_B") if style == "base_model" else (".down", ".up")
             tensors |= {f"{stem}{halves[0]}.weight": pair.down, f"{stem}{halves[1]}.weight": pair.up}
         tensors["text_encoder.x.lora_A.weight"] = torch.zeros(1, 1)
@@ -208,13 +219,26 @@ def test_what_is_no_lora_for_this_unet_is_refused_by_name(base, tiny, tmp_path):
             pass
 
     assert "LoHa" in refused(lambda: lora(base, source=file("h.safetensors", {"a.hada_w1_a": torch.zeros(1)}))).found
-    assert "text encoders alone" in refused(lambda: lora(base, source=file(
-        "t.safetensors", {"text_encoder.a.lora_A.weight": torch.zeros(1, 1)}))).found
+    assert (
+        "text encoders alone"
+        in refused(
+            lambda: lora(base, source=file("t.safetensors", {"text_encoder.a.lora_A.weight": torch.zeros(1, 1)}))
+        ).found
+    )
     assert "no LoRA weights" in refused(lambda: lora(base, source=file("n.safetensors", {"a": torch.zeros(1)}))).found
     assert "half a pair" in refused(lambda: lease(file("p.safetensors", {first: good[first]}))).found
     assert "NaN" in refused(lambda: lease(file("x.safetensors", good | {first: good[first] * torch.nan}))).found
-    assert "nowhere" in refused(lambda: lease(file("w.safetensors", {
-        "unet.nowhere.lora_A.weight": torch.zeros(1, 4), "unet.nowhere.lora_B.weight": torch.zeros(4, 1)}))).found
+    assert (
+        "nowhere"
+        in refused(
+            lambda: lease(
+                file(
+                    "w.safetensors",
+                    {"unet.nowhere.lora_A.weight": torch.zeros(1, 4), "unet.nowhere.lora_B.weight": torch.zeros(4, 1)},
+                )
+            )
+        ).found
+    )
     other = good | {first: torch.zeros(3, 999)}
     assert "999" in refused(lambda: lease(file("s.safetensors", other))).found
     whole = (tmp_path / "s.safetensors").read_bytes()
@@ -238,15 +262,21 @@ def put(name, value):
     return lambda tensors: tensors.__setitem__(name, value)
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    (put("unet.a.to_q.lora_A.weight", torch.ones(2, 8).to(torch.float8_e4m3fn)), "F8"),
-    (put("unet.a.to_q.lora_A.weight", torch.ones(2, 8, dtype=torch.float64)), "C64"),
-    (put("unet.a.to_q.lora_A.weight", torch.ones(2, 8, dtype=torch.int32)), "I32"),
-    (put("unet.a.to_q.alpha", torch.ones(3)), "shape"), (put("unet.a.to_q.alpha", torch.ones(0)), "shape"),
-    (put("unet.b.to_q.alpha", torch.ones(1)), "no weights"),
-    (put("base_model.model.a.to_q.lora_A.weight", torch.ones(2, 8)), "base_model"),
-    (put("unet.b.to_q.lora_A.weight", torch.ones(2, 8)), "half a pair"),
-    (put("unet.a.to_q.lora_B.weight", torch.ones(8, 3)), "8, 3"), (put("unet.a.bias", torch.ones(8)), "bias")])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (put("unet.a.to_q.lora_A.weight", torch.ones(2, 8).to(torch.float8_e4m3fn)), "F8"),
+        (put("unet.a.to_q.lora_A.weight", torch.ones(2, 8, dtype=torch.float64)), "C64"),
+        (put("unet.a.to_q.lora_A.weight", torch.ones(2, 8, dtype=torch.int32)), "I32"),
+        (put("unet.a.to_q.alpha", torch.ones(3)), "shape"),
+        (put("unet.a.to_q.alpha", torch.ones(0)), "shape"),
+        (put("unet.b.to_q.alpha", torch.ones(1)), "no weights"),
+        (put("base_model.model.a.to_q.lora_A.weight", torch.ones(2, 8)), "base_model"),
+        (put("unet.b.to_q.lora_A.weight", torch.ones(2, 8)), "half a pair"),
+        (put("unet.a.to_q.lora_B.weight", torch.ones(8, 3)), "8, 3"),
+        (put("unet.a.bias", torch.ones(8)), "bias"),
+    ],
+)
 def test_what_a_header_shows_is_refused_before_anything_runs(base, tmp_path, change, said):
     path = tmp_path / "a.safetensors"
     save_file(damaged(change), path)
@@ -273,11 +303,15 @@ def test_an_alpha_that_is_no_scale_is_refused(base, tmp_path, alpha):
 def test_a_layer_in_two_layouts_or_of_too_many_axes_is_refused(base, tmp_path):
     unet = base.load("cpu")
     name, pair = next((name, pair) for name, pair in pairs_for(unet).items() if name.endswith("to_q"))
-    for number, tensors in enumerate((  # the last two: an up weight as of a convolution
+    for number, tensors in enumerate(
+        (  # the last two: an up weight as of a convolution
             stored_names({name: pair}, "diffusers") | stored_names({name: pair}, "kohya"),
             stored_names({name: pair._replace(up=pair.up[..., None].expand(-1, -1, 3).contiguous())}, "diffusers"),
-            stored_names({name: pair._replace(up=pair.up[..., None, None].expand(-1, -1, 3, 3).contiguous())},
-                         "diffusers"))):
+            stored_names(
+                {name: pair._replace(up=pair.up[..., None, None].expand(-1, -1, 3, 3).contiguous())}, "diffusers"
+            ),
+        )
+    ):
         write_tensors({key: value.clone() for key, value in tensors.items()}, tmp_path / f"{number}.safetensors")
         with pytest.raises(ModelError):
             by_module(read_lora(tmp_path / f"{number}.safetensors"), unet)

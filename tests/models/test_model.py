@@ -33,9 +33,11 @@ def test_facts_come_from_configurations(shared_sd):
 
 
 def test_a_description_is_equal_hashable_and_cheap(shared_sd):
-    code = ("import sys; from inlay.nodes.model import stable_diffusion; m = stable_diffusion(sys.argv[1]);"
-            "assert m == stable_diffusion(sys.argv[1]) and len({*m, *stable_diffusion(sys.argv[1])}) == 4;"
-            "[p.fingerprint for p in m]; assert not {'diffusers', 'transformers'} & set(sys.modules)")
+    code = (
+        "import sys; from inlay.nodes.model import stable_diffusion; m = stable_diffusion(sys.argv[1]);"
+        "assert m == stable_diffusion(sys.argv[1]) and len({*m, *stable_diffusion(sys.argv[1])}) == 4;"
+        "[p.fingerprint for p in m]; assert not {'diffusers', 'transformers'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code, str(shared_sd)], check=True)
 
 
@@ -53,8 +55,10 @@ def test_fingerprints_follow_files_and_precision_not_the_place(tiny, tmp_path):
     assert stable_diffusion(str(folder)).denoiser != stable_diffusion(str(moved)).denoiser
 
 
-@pytest.mark.parametrize(("dtype", "want"), [("auto", torch.float32), ("float16", torch.float16),
-                                             ("bfloat16", torch.bfloat16), ("float64", torch.float64)])
+@pytest.mark.parametrize(
+    ("dtype", "want"),
+    [("auto", torch.float32), ("float16", torch.float16), ("bfloat16", torch.bfloat16), ("float64", torch.float64)],
+)
 def test_leases_give_frozen_modules_of_the_wanted_precision(shared_sd, dtype, want):
     said = []
     manager = ModelManager(log=said.append)
@@ -91,8 +95,11 @@ def test_half_precision_files_and_variants(tiny):
     for part in ("unet", "vae", "text_encoder"):
         stem = "model" if part == "text_encoder" else "diffusion_pytorch_model"
         plain = folder / part / f"{stem}.safetensors"
-        save_file({key: value.half() for key, value in load_file(plain).items()},
-                  folder / part / f"{stem}.fp16.safetensors", metadata={"format": "pt"})
+        save_file(
+            {key: value.half() for key, value in load_file(plain).items()},
+            folder / part / f"{stem}.fp16.safetensors",
+            metadata={"format": "pt"},
+        )
     both = stable_diffusion(str(folder)).denoiser
     assert both.label == "unet of sd"
     half = stable_diffusion(str(folder), variant="fp16").denoiser
@@ -193,15 +200,24 @@ def spoil_latent_channels(folder):
     edit(folder / "vae" / "config.json", latent_channels=16)
 
 
-@pytest.mark.parametrize(("spoil", "message"), [
-    (spoil_missing_vae, "no vae/config.json"),
-    (spoil_missing_weights, r"no unet/diffusion_pytorch_model\.safetensors"),
-    (spoil_pickle, "a pickle"), (spoil_truncated, "cut off"), (spoil_json, r"unet/config\.json is damaged"),
-    (spoil_tokenizer, r"tokenizer/vocab\.json"), (spoil_prediction, "'flow'"), (spoil_flow, "FlowMatch"),
-    (spoil_sdxl, "SDXL"), (spoil_pairing, "width 24 and a UNet that listens to 1024"),
-    (spoil_vae_kind, "AutoencoderTiny"), (spoil_text_kind, "T5EncoderModel"),
-    (spoil_latent_channels, "16 latent channels"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (spoil_missing_vae, "no vae/config.json"),
+        (spoil_missing_weights, r"no unet/diffusion_pytorch_model\.safetensors"),
+        (spoil_pickle, "a pickle"),
+        (spoil_truncated, "cut off"),
+        (spoil_json, r"unet/config\.json is damaged"),
+        (spoil_tokenizer, r"tokenizer/vocab\.json"),
+        (spoil_prediction, "'flow'"),
+        (spoil_flow, "FlowMatch"),
+        (spoil_sdxl, "SDXL"),
+        (spoil_pairing, "width 24 and a UNet that listens to 1024"),
+        (spoil_vae_kind, "AutoencoderTiny"),
+        (spoil_text_kind, "T5EncoderModel"),
+        (spoil_latent_channels, "16 latent channels"),
+    ],
+)
 def test_a_spoilt_folder_is_refused_by_name(tiny, spoil, message):
     folder = tiny.stable_diffusion()
     spoil(folder)
@@ -224,12 +240,20 @@ def test_weights_that_do_not_fit_their_configuration(tiny):
         stable_diffusion(str(folder)).vae.load("cpu")
 
 
-@pytest.mark.parametrize(("source", "message"), [
-    ("dolhouse", "did you mean 'dollhouse'"), ("/nowhere/at/all", "does not exist"), ("a/b/c", "a hub id"),
-    ("", "a hub id"), ("../secret", "a hub id"), ("{folder}/nothere", "did you mean 'sd'"),
-    ("{folder}/sd/unet/config.json", "the file config.json"), ("{folder}", "no unet/"),
-    ("{folder}/sd/unet", "name the folder that holds model_index.json: .*/sd"),
-])
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("dolhouse", "did you mean 'dollhouse'"),
+        ("/nowhere/at/all", "does not exist"),
+        ("a/b/c", "a hub id"),
+        ("", "a hub id"),
+        ("../secret", "a hub id"),
+        ("{folder}/nothere", "did you mean 'sd'"),
+        ("{folder}/sd/unet/config.json", "the file config.json"),
+        ("{folder}", "no unet/"),
+        ("{folder}/sd/unet", "name the folder that holds model_index.json: .*/sd"),
+    ],
+)
 def test_sources_that_name_nothing(shared_sd, source, message):
     source = source.replace("{folder}/nothere", f"{shared_sd.parent}/sdd").replace("{folder}", str(shared_sd.parent))
     with pytest.raises(ModelError, match=message) as caught:

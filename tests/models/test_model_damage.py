@@ -12,15 +12,36 @@ from inlay.nodes.model import pixel_diffusion, stable_diffusion
 from inlay.nodes.schedule import ddim
 
 CONFIGS = {
-    "unet/config.json": {"_class_name": "UNet2DConditionModel", "in_channels": 4, "out_channels": 4,
-                         "cross_attention_dim": 24, "sample_size": 8, "block_out_channels": [16, 32]},
-    "vae/config.json": {"_class_name": "AutoencoderKL", "latent_channels": 4, "block_out_channels": [8, 8],
-                        "scaling_factor": 0.5},
-    "text_encoder/config.json": {"architectures": ["CLIPTextModel"], "hidden_size": 24, "vocab_size": 64,
-                                 "max_position_embeddings": 12},
-    "scheduler/scheduler_config.json": {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "beta_end": 0.012,
-                                        "beta_start": 0.00085, "beta_schedule": "scaled_linear", "steps_offset": 1},
-    "tokenizer/vocab.json": {}, "tokenizer/tokenizer_config.json": {},
+    "unet/config.json": {
+        "_class_name": "UNet2DConditionModel",
+        "in_channels": 4,
+        "out_channels": 4,
+        "cross_attention_dim": 24,
+        "sample_size": 8,
+        "block_out_channels": [16, 32],
+    },
+    "vae/config.json": {
+        "_class_name": "AutoencoderKL",
+        "latent_channels": 4,
+        "block_out_channels": [8, 8],
+        "scaling_factor": 0.5,
+    },
+    "text_encoder/config.json": {
+        "architectures": ["CLIPTextModel"],
+        "hidden_size": 24,
+        "vocab_size": 64,
+        "max_position_embeddings": 12,
+    },
+    "scheduler/scheduler_config.json": {
+        "_class_name": "DDIMScheduler",
+        "num_train_timesteps": 1000,
+        "beta_end": 0.012,
+        "beta_start": 0.00085,
+        "beta_schedule": "scaled_linear",
+        "steps_offset": 1,
+    },
+    "tokenizer/vocab.json": {},
+    "tokenizer/tokenizer_config.json": {},
 }
 UNET, VAE, TEXT, SCHEDULER = list(CONFIGS)[:4]
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -51,21 +72,47 @@ def test_the_folder_is_whole(folder):
     assert len(ddim(model.scheduler, steps=4).schedule) == 4
 
 
-@pytest.mark.parametrize(("name", "key", "value"), [
-    (VAE, "latent_channels", None), (VAE, "latent_channels", 0), (VAE, "scaling_factor", "x"),
-    (VAE, "scaling_factor", float("nan")), (VAE, "scaling_factor", 0), (VAE, "block_out_channels", 5),
-    (VAE, "block_out_channels", []), (VAE, "block_out_channels", [8] * 5000), (VAE, "shift_factor", "x"),
-    (VAE, "_class_name", 5),
-    (UNET, "out_channels", None), (UNET, "cross_attention_dim", None), (UNET, "in_channels", "four"),
-    (UNET, "in_channels", True), (UNET, "in_channels", 5000), (UNET, "sample_size", "x"), (UNET, "sample_size", []),
-    (UNET, "block_out_channels", None), (UNET, "_class_name", ["UNet2DModel"]),
-    (TEXT, "hidden_size", "x"), (TEXT, "architectures", 5), (TEXT, "architectures", [5]), (TEXT, "vocab_size", None),
-    (SCHEDULER, "beta_start", "x"), (SCHEDULER, "beta_start", -1), (SCHEDULER, "beta_end", float("inf")),
-    (SCHEDULER, "num_train_timesteps", None), (SCHEDULER, "num_train_timesteps", -5),
-    (SCHEDULER, "num_train_timesteps", 0), (SCHEDULER, "num_train_timesteps", 10**13),
-    (SCHEDULER, "trained_betas", "abc"), (SCHEDULER, "trained_betas", [0.1, "x"]), (SCHEDULER, "_class_name", 5),
-    (SCHEDULER, "steps_offset", "x"), (SCHEDULER, "steps_offset", -5), (SCHEDULER, "beta_start", 10**400),
-])
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        (VAE, "latent_channels", None),
+        (VAE, "latent_channels", 0),
+        (VAE, "scaling_factor", "x"),
+        (VAE, "scaling_factor", float("nan")),
+        (VAE, "scaling_factor", 0),
+        (VAE, "block_out_channels", 5),
+        (VAE, "block_out_channels", []),
+        (VAE, "block_out_channels", [8] * 5000),
+        (VAE, "shift_factor", "x"),
+        (VAE, "_class_name", 5),
+        (UNET, "out_channels", None),
+        (UNET, "cross_attention_dim", None),
+        (UNET, "in_channels", "four"),
+        (UNET, "in_channels", True),
+        (UNET, "in_channels", 5000),
+        (UNET, "sample_size", "x"),
+        (UNET, "sample_size", []),
+        (UNET, "block_out_channels", None),
+        (UNET, "_class_name", ["UNet2DModel"]),
+        (TEXT, "hidden_size", "x"),
+        (TEXT, "architectures", 5),
+        (TEXT, "architectures", [5]),
+        (TEXT, "vocab_size", None),
+        (SCHEDULER, "beta_start", "x"),
+        (SCHEDULER, "beta_start", -1),
+        (SCHEDULER, "beta_end", float("inf")),
+        (SCHEDULER, "num_train_timesteps", None),
+        (SCHEDULER, "num_train_timesteps", -5),
+        (SCHEDULER, "num_train_timesteps", 0),
+        (SCHEDULER, "num_train_timesteps", 10**13),
+        (SCHEDULER, "trained_betas", "abc"),
+        (SCHEDULER, "trained_betas", [0.1, "x"]),
+        (SCHEDULER, "_class_name", 5),
+        (SCHEDULER, "steps_offset", "x"),
+        (SCHEDULER, "steps_offset", -5),
+        (SCHEDULER, "beta_start", 10**400),
+    ],
+)
 def test_a_damaged_value_is_refused_with_file_key_found_and_expected(folder, name, key, value):
     (folder / name).write_text(json.dumps({**CONFIGS[name], key: value}))
     with pytest.raises(ModelError) as caught:
@@ -92,15 +139,23 @@ def test_a_damaged_index(tmp_path, shards):
         read_shards(tmp_path / "index.json")
 
 
-@pytest.mark.parametrize("header", [
-    b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, Infinity]}}', {"a": {"data_offsets": [0, 4]}},
-    {"a": {"dtype": "F32", "shape": 1, "data_offsets": [0, 4]}},
-    {"a": {"dtype": "F32", "shape": ["x"], "data_offsets": [0, 4]}},
-    {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4.0]}},
-    {"a": {"dtype": "F32", "shape": [1], "data_offsets": 4}},
-    {"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, {"a": []}, {"__metadata__": 5}, b"[[]]",
-    b"[" * 100_000, b"\xff\xfe",
-])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, Infinity]}}',
+        {"a": {"data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": 1, "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": ["x"], "data_offsets": [0, 4]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4.0]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": 4}},
+        {"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}},
+        {"a": []},
+        {"__metadata__": 5},
+        b"[[]]",
+        b"[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
 def test_a_damaged_header(tmp_path, header):
     with pytest.raises(ModelError, match="header that cannot be read"):
         read_header(weights(tmp_path / "a.safetensors", header))

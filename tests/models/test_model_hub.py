@@ -75,13 +75,27 @@ def test_no_network_is_said_with_the_folder_that_was_searched(hub, monkeypatch):
     assert str(hub) in caught.value.found
 
 
-FILES = ["README.md", "model_index.json", "v1-5.ckpt", "v1-5.safetensors", "unet/config.json",
-         "unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors",
-         "unet/diffusion_pytorch_model.non_ema.safetensors", "unet/diffusion_pytorch_model.bin", "vae/config.json",
-         "vae/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.fp16.safetensors",
-         "text_encoder/config.json", "text_encoder/model.safetensors", "text_encoder/model.fp16.safetensors",
-         "tokenizer/vocab.json", "tokenizer/merges.txt", "scheduler/scheduler_config.json",
-         "safety_checker/model.safetensors"]
+FILES = [
+    "README.md",
+    "model_index.json",
+    "v1-5.ckpt",
+    "v1-5.safetensors",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "unet/diffusion_pytorch_model.fp16.safetensors",
+    "unet/diffusion_pytorch_model.non_ema.safetensors",
+    "unet/diffusion_pytorch_model.bin",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+    "vae/diffusion_pytorch_model.fp16.safetensors",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "text_encoder/model.fp16.safetensors",
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "scheduler/scheduler_config.json",
+    "safety_checker/model.safetensors",
+]
 PARTS = ("unet", "vae", "text_encoder", "scheduler", "tokenizer")
 
 
@@ -89,16 +103,21 @@ PARTS = ("unet", "vae", "text_encoder", "scheduler", "tokenizer")
 def test_only_what_is_needed_is_fetched(variant, suffix):
     wanted = hub_module.needed_files(FILES, PARTS, variant, "r")
     assert [name for name in wanted if name.endswith("safetensors")] == [
-        f"text_encoder/model{suffix}.safetensors", f"unet/diffusion_pytorch_model{suffix}.safetensors",
-        f"vae/diffusion_pytorch_model{suffix}.safetensors"]
+        f"text_encoder/model{suffix}.safetensors",
+        f"unet/diffusion_pytorch_model{suffix}.safetensors",
+        f"vae/diffusion_pytorch_model{suffix}.safetensors",
+    ]
     assert {"tokenizer/vocab.json", "tokenizer/merges.txt", "scheduler/scheduler_config.json"} <= set(wanted)
     assert not any(name.endswith((".bin", ".ckpt")) or "safety" in name for name in wanted)
 
 
 def test_shards_of_a_variant_are_fetched_together():
-    names = ["unet/config.json", "unet/diffusion_pytorch_model.safetensors.index.json",
-             "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
-             "unet/diffusion_pytorch_model-00002-of-00002.safetensors"]
+    names = [
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors.index.json",
+        "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
+        "unet/diffusion_pytorch_model-00002-of-00002.safetensors",
+    ]
     assert hub_module.needed_files(names, ["unet"], None, "r") == sorted(names)
 
 
@@ -125,8 +144,9 @@ def test_a_clip_on_the_hub_lies_at_the_top(hub, tmp_path):
     from transformers import CLIPConfig, CLIPModel
 
     folder = tmp_path / "clip"
-    vision = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=16,
-                  patch_size=8)
+    vision = dict(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=16, patch_size=8
+    )
     text = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=64)
     CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=8)).save_pretrained(folder)
     put(hub, folder)
@@ -135,10 +155,19 @@ def test_a_clip_on_the_hub_lies_at_the_top(hub, tmp_path):
     assert part.load("cpu").proj_out.out_features == 24
 
 
-PBE = ["model_index.json", "feature_extractor/preprocessor_config.json", "image_encoder/config.json",
-       "image_encoder/model.safetensors", "image_encoder/pytorch_model.bin", "scheduler/scheduler_config.json",
-       "safety_checker/model.safetensors", "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
-       "vae/config.json", "vae/diffusion_pytorch_model.safetensors"]
+PBE = [
+    "model_index.json",
+    "feature_extractor/preprocessor_config.json",
+    "image_encoder/config.json",
+    "image_encoder/model.safetensors",
+    "image_encoder/pytorch_model.bin",
+    "scheduler/scheduler_config.json",
+    "safety_checker/model.safetensors",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+]
 
 
 def test_only_what_paint_by_example_needs_is_fetched(hub, monkeypatch):
@@ -152,8 +181,11 @@ def test_only_what_paint_by_example_needs_is_fetched(hub, monkeypatch):
     monkeypatch.setattr(hub_module, "download", fetch)
     with pytest.raises(ModelError):
         paint_by_example("someone/pbe").exemplar_encoder.load("cpu")
-    assert {"image_encoder/model.safetensors", "feature_extractor/preprocessor_config.json",
-            "unet/diffusion_pytorch_model.safetensors"} <= set(asked["files"])
+    assert {
+        "image_encoder/model.safetensors",
+        "feature_extractor/preprocessor_config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+    } <= set(asked["files"])
     assert not any("safety" in name or name.endswith(".bin") for name in asked["files"])
 
 

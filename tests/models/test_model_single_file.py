@@ -17,10 +17,21 @@ from inlay.nodes.sample import denoise
 from inlay.nodes.schedule import ddim
 from safetensors.torch import load_file, save_file
 
-RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3",
-          "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection"}
-TOP = {"time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
-       "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2"}
+RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1",
+    "conv_shortcut": "skip_connection",
+}
+TOP = {
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+}
 
 
 def original_unet(state, layers, crosses):
@@ -36,14 +47,17 @@ def original_unet(state, layers, crosses):
             moved[f"up_blocks.{up}.resnets.{j}"] = f"output_blocks.{(layers + 1) * up + j}.0"
             moved[f"up_blocks.{up}.attentions.{j}"] = f"output_blocks.{(layers + 1) * up + j}.1"
         moved[f"up_blocks.{up}.upsamplers.0.conv"] = f"output_blocks.{(layers + 1) * up + layers}.{1 + cross}.conv"
-    moved |= {"mid_block.resnets.0": "middle_block.0", "mid_block.attentions.0": "middle_block.1",
-              "mid_block.resnets.1": "middle_block.2"}
+    moved |= {
+        "mid_block.resnets.0": "middle_block.0",
+        "mid_block.attentions.0": "middle_block.1",
+        "mid_block.resnets.1": "middle_block.2",
+    }
     return {f"model.diffusion_model.{rename(key, moved, RESNET)}": value for key, value in state.items()}
 
 
 def rename(key, moved, inner):
     prefix = max((old for old in moved if key.startswith(old + ".")), key=len)
-    rest = key[len(prefix) + 1:]
+    rest = key[len(prefix) + 1 :]
     if "resnets" in prefix:
         name, kind = rest.rsplit(".", 1)
         rest = f"{inner.get(name, name)}.{kind}"
@@ -62,8 +76,13 @@ def original_vae(state, levels):
         new = new.replace(".resnets.", ".block.").replace("downsamplers.0", "downsample")
         new = new.replace("upsamplers.0", "upsample").replace("conv_shortcut", "nin_shortcut")
         if "attn_1" in new:
-            for old, short in (("group_norm", "norm"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"),
-                               ("to_out.0", "proj_out")):
+            for old, short in (
+                ("group_norm", "norm"),
+                ("to_q", "q"),
+                ("to_k", "k"),
+                ("to_v", "v"),
+                ("to_out.0", "proj_out"),
+            ):
                 new = new.replace(old, short)
             value = value[..., None, None] if value.ndim == 2 else value
         result[f"first_stage_model.{new}"] = value
@@ -72,10 +91,12 @@ def original_vae(state, levels):
 
 def original_open_clip(state):
     result, prefix = {}, "cond_stage_model.model."
-    names = {"text_model.embeddings.token_embedding.weight": "token_embedding.weight",
-             "text_model.embeddings.position_embedding.weight": "positional_embedding",
-             "text_model.final_layer_norm.weight": "ln_final.weight",
-             "text_model.final_layer_norm.bias": "ln_final.bias"}
+    names = {
+        "text_model.embeddings.token_embedding.weight": "token_embedding.weight",
+        "text_model.embeddings.position_embedding.weight": "positional_embedding",
+        "text_model.final_layer_norm.weight": "ln_final.weight",
+        "text_model.final_layer_norm.bias": "ln_final.bias",
+    }
     for key, value in state.items():
         if key in names:
             result[prefix + names[key]] = value
@@ -87,8 +108,9 @@ def original_open_clip(state):
             result[prefix + new.replace("q_proj.", "in_proj_")] = joined
         elif "k_proj" not in new and "v_proj" not in new:
             result[prefix + new] = value
-    unused = {key.replace("resblocks.0", "resblocks.2"): value + 1 for key, value in result.items()
-              if "resblocks.0." in key}  # the last layer of the original, which Stable Diffusion 2 never reads
+    unused = {
+        key.replace("resblocks.0", "resblocks.2"): value + 1 for key, value in result.items() if "resblocks.0." in key
+    }  # the last layer of the original, which Stable Diffusion 2 never reads
     extra = {"logit_scale": torch.tensor(1.0), "text_projection": torch.eye(64), "attn_mask": torch.zeros(12, 12)}
     return result | unused | {prefix + key: value for key, value in extra.items()}
 
@@ -97,11 +119,17 @@ def original_open_clip(state):
 def checkpoint(request, tiny):
     """(family, diffusers folder, the same as one file)."""
     second = request.param == "two"
-    unet = {"block_out_channels": (32, 64, 64), "norm_num_groups": 32, "cross_attention_dim": 64, "layers_per_block": 2,
-            "attention_head_dim": (1, 1, 1) if second else 8, "use_linear_projection": second,
-            "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-            "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-            "in_channels": 9 if request.param == "inpaint" else 4}
+    unet = {
+        "block_out_channels": (32, 64, 64),
+        "norm_num_groups": 32,
+        "cross_attention_dim": 64,
+        "layers_per_block": 2,
+        "attention_head_dim": (1, 1, 1) if second else 8,
+        "use_linear_projection": second,
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        "in_channels": 9 if request.param == "inpaint" else 4,
+    }
     if second:
         unet["attention_head_dim"] = (1, 1, 1)
         unet["block_out_channels"] = (64, 64, 64)
@@ -109,7 +137,8 @@ def checkpoint(request, tiny):
         unet=unet,
         vae={"levels": 3, "block_out_channels": (32, 32, 64), "norm_num_groups": 32, "scaling_factor": 0.18215},
         text={"hidden_size": 64, "num_attention_heads": 1, "hidden_act": "gelu" if second else "quick_gelu"},
-        scheduler={"prediction_type": "v_prediction" if second else "epsilon"})
+        scheduler={"prediction_type": "v_prediction" if second else "epsilon"},
+    )
     text = load_file(folder / "text_encoder" / "model.safetensors")
     text = {f"text_model.{key.removeprefix('text_model.')}": value for key, value in text.items()}
     state = original_unet(load_file(folder / "unet" / "diffusion_pytorch_model.safetensors"), 2, (True, True, False))
@@ -152,8 +181,16 @@ def test_a_single_file_samples_what_the_folder_samples(checkpoint, tmp_path):
         told = condition_text(model.text_encoder, ctx, prompt="abc" if family != "two" else "").conditioning
         if family == "inpaint":  # the mask, then the masked picture
             told = replace(told, extra=torch.ones(1, 5, 5, 6))
-        results.append(denoise(model.denoiser, ddim(model.scheduler, steps=3).schedule, gaussian(known).noise, ctx,
-                               told, guidance_scale=1).latent)
+        results.append(
+            denoise(
+                model.denoiser,
+                ddim(model.scheduler, steps=3).schedule,
+                gaussian(known).noise,
+                ctx,
+                told,
+                guidance_scale=1,
+            ).latent
+        )
     if family == "two":  # OpenCLIP pads with another token than this folder's tokenizer
         assert results[0].shape == results[1].shape
     else:
@@ -193,11 +230,17 @@ def test_what_shapes_cannot_tell_must_be_said(checkpoint):
     assert stable_diffusion(str(file)).scheduler.prediction_type == "v_prediction"
 
 
-@pytest.mark.parametrize(("keys", "message"), [
-    (["conditioner.embedders.0.x"], "SDXL"), (["lora_unet_down.lora_up.weight"], "a LoRA"),
-    (["model.diffusion_model.joint_blocks.0.x"], "transformer"), (["down_blocks.0.x"], "one part of a diffusers model"),
-    (["model.diffusion_model.input_blocks.0.0.weight"], "no VAE"), (["x"], "no UNet"),
-])
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (["conditioner.embedders.0.x"], "SDXL"),
+        (["lora_unet_down.lora_up.weight"], "a LoRA"),
+        (["model.diffusion_model.joint_blocks.0.x"], "transformer"),
+        (["down_blocks.0.x"], "one part of a diffusers model"),
+        (["model.diffusion_model.input_blocks.0.0.weight"], "no VAE"),
+        (["x"], "no UNet"),
+    ],
+)
 def test_other_kinds_of_file_are_named(tmp_path, keys, message):
     file = tmp_path / "file.safetensors"
     save_file({key: torch.zeros(1) for key in keys}, file)
@@ -205,13 +248,21 @@ def test_other_kinds_of_file_are_named(tmp_path, keys, message):
         stable_diffusion(str(file))
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"", "not safetensors"), (b"PK\x03\x04" + b"\0" * 100, "not safetensors"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "LFS pointer"),
-    (struct.pack("<Q", 20) + b"{" * 20, "cannot be read"),
-    (struct.pack("<Q", 90) + json.dumps({"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}})
-     .encode().ljust(90) + b"123", "cut off"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not safetensors"),
+        (b"PK\x03\x04" + b"\0" * 100, "not safetensors"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "LFS pointer"),
+        (struct.pack("<Q", 20) + b"{" * 20, "cannot be read"),
+        (
+            struct.pack("<Q", 90)
+            + json.dumps({"a": {"dtype": "F32", "shape": [9], "data_offsets": [0, 36]}}).encode().ljust(90)
+            + b"123",
+            "cut off",
+        ),
+    ],
+)
 def test_damaged_files_are_named_without_reading_weights(tmp_path, content, message):
     file = tmp_path / "file.safetensors"
     file.write_bytes(content)

@@ -16,35 +16,49 @@ from inlay.nodes import attention, condition, model
 UP, DOWN = 1.1, 1 / 1.1
 
 
-@pytest.mark.parametrize(("text", "parts"), [
-    ("", [("", 1)]),
-    ("a red cat", [("a red cat", 1)]),
-    ("a (red) cat", [("a ", 1), ("red", UP), (" cat", 1)]),
-    ("a [red] cat", [("a ", 1), ("red", DOWN), (" cat", 1)]),
-    ("a (red:1.3) cat", [("a ", 1), ("red", 1.3), (" cat", 1)]),
-    ("a (red: 1.3 ) cat", [("a ", 1), ("red", 1.3), (" cat", 1)]),
-    ("(red:.5)(blue:2)(green:+1.5)(grey:-1)", [("red", 0.5), ("blue", 2), ("green", 1.5), ("grey", -1)]),
-    ("(red:1.0) cat", [("red cat", 1)]),
-    ("((red))", [("red", UP * UP)]),
-    ("[[red]]", [("red", DOWN * DOWN)]),
-    ("(a [b] c)", [("a ", UP), ("b", UP * DOWN), (" c", UP)]),
-    ("((a (b:2) c:1.5) d)", [("a ", 1.5 * UP), ("b", 3 * UP), (" c", 1.5 * UP), (" d", UP)]),
-    (r"a \(red\) \[cat\] \\ b", [(r"a (red) [cat] \ b", 1)]),
-    (r"(a \(b\):1.3)", [("a (b)", 1.3)]),
-    (r"C:\words", [(r"C:\words", 1)]),  # the web UI drops this backslash; here it is a character
-    ("[red:1.3]", [("red:1.3", DOWN)]),  # a number weighs round brackets alone
-    ("at 10:30", [("at 10:30", 1)]),
-    ("(", [("", 1)]),
-    ("()", [("", 1)]),
-    ("(a", [("a", UP)]),
-    ("a) b:1.3) c]", [("a) b:1.3) c]", 1)]),
-    ("(a [b) c]", [("a ", UP), ("b", UP * DOWN), (" c", DOWN)]),  # round and square brackets do not see each other
-    ("(word:1.3", [("word:1.3", UP)]),
-    ("(a:1,3)", [("a:1,3", UP)]),
-    ("a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).",
-     [("a ", 1), ("house", 1.3 * UP * UP), (" ", UP), ("on", 1), (" a ", UP), ("hill", 0.5 * UP), (", sun, ", UP),
-      ("sky", UP ** 4), (".", UP)]),
-])
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", [("", 1)]),
+        ("a red cat", [("a red cat", 1)]),
+        ("a (red) cat", [("a ", 1), ("red", UP), (" cat", 1)]),
+        ("a [red] cat", [("a ", 1), ("red", DOWN), (" cat", 1)]),
+        ("a (red:1.3) cat", [("a ", 1), ("red", 1.3), (" cat", 1)]),
+        ("a (red: 1.3 ) cat", [("a ", 1), ("red", 1.3), (" cat", 1)]),
+        ("(red:.5)(blue:2)(green:+1.5)(grey:-1)", [("red", 0.5), ("blue", 2), ("green", 1.5), ("grey", -1)]),
+        ("(red:1.0) cat", [("red cat", 1)]),
+        ("((red))", [("red", UP * UP)]),
+        ("[[red]]", [("red", DOWN * DOWN)]),
+        ("(a [b] c)", [("a ", UP), ("b", UP * DOWN), (" c", UP)]),
+        ("((a (b:2) c:1.5) d)", [("a ", 1.5 * UP), ("b", 3 * UP), (" c", 1.5 * UP), (" d", UP)]),
+        (r"a \(red\) \[cat\] \\ b", [(r"a (red) [cat] \ b", 1)]),
+        (r"(a \(b\):1.3)", [("a (b)", 1.3)]),
+        (r"C:\words", [(r"C:\words", 1)]),  # the web UI drops this backslash; here it is a character
+        ("[red:1.3]", [("red:1.3", DOWN)]),  # a number weighs round brackets alone
+        ("at 10:30", [("at 10:30", 1)]),
+        ("(", [("", 1)]),
+        ("()", [("", 1)]),
+        ("(a", [("a", UP)]),
+        ("a) b:1.3) c]", [("a) b:1.3) c]", 1)]),
+        ("(a [b) c]", [("a ", UP), ("b", UP * DOWN), (" c", DOWN)]),  # round and square brackets do not see each other
+        ("(word:1.3", [("word:1.3", UP)]),
+        ("(a:1,3)", [("a:1,3", UP)]),
+        (
+            "a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).",
+            [
+                ("a ", 1),
+                ("house", 1.3 * UP * UP),
+                (" ", UP),
+                ("on", 1),
+                (" a ", UP),
+                ("hill", 0.5 * UP),
+                (", sun, ", UP),
+                ("sky", UP**4),
+                (".", UP),
+            ],
+        ),
+    ],
+)
 def test_brackets_are_read_as_the_web_ui_reads_them(text, parts):
     found, _ = parse_weights(text)
     assert "".join(piece for piece, _ in found) == "".join(piece for piece, _ in parts)
@@ -52,52 +66,67 @@ def test_brackets_are_read_as_the_web_ui_reads_them(text, parts):
     assert each == pytest.approx([weight for piece, weight in parts for _ in piece], abs=1e-12)
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("a (red cat", "1 bracket is never closed, so the weight reaches to the end"),
-    ("((a [b", "3 brackets are never closed"),
-    ("a red) cat", "1 closing bracket has no opening one and is read as a character"),
-    ("a:1.3) b]", "2 closing brackets have no opening one"),
-    ("(red:1,3)", "'1,3' is no number"),
-    ("(red:13)", "a weight of 13"),
-    ("(red:-1)", "a weight of -1"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a (red cat", "1 bracket is never closed, so the weight reaches to the end"),
+        ("((a [b", "3 brackets are never closed"),
+        ("a red) cat", "1 closing bracket has no opening one and is read as a character"),
+        ("a:1.3) b]", "2 closing brackets have no opening one"),
+        ("(red:1,3)", "'1,3' is no number"),
+        ("(red:13)", "a weight of 13"),
+        ("(red:-1)", "a weight of -1"),
+    ],
+)
 def test_odd_brackets_are_said(text, said):
     notes = read_prompt(text, "weights").notes
     assert len(notes) == 1
     assert said in notes[0]
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("a cat BREAK a room", "BREAK is read as plain words"),
-    ("a cat AND a dog", "AND is read as plain words"),
-    ("a cat <lora:detail:0.8>", "'<lora:detail:0.8>' is read as plain words here: put model.lora"),
-    ("<lyco:x:1> cat", "model.lora"),
-    ("a cat <hypernet:x:1>", "hypernetworks are not supported"),
-    ("embedding:easynegative, cat", "'embedding:easynegative' is read as plain words"),
-    ("(embedding:bad-hands.pt:1.2)", "textual inversions"),
-    ("[cat:dog:0.5]", "'[cat:dog:0.5]' is read as plain words here: a prompt is the same at every step"),
-    ("a [cat::10] b", "'[cat::10]'"),
-    ("a [cat:10] b", "'[cat:10]'"),
-    ("[cat|dog] b", "'[cat|dog]'"),
-    ("a {red|blue} cat", "'{red|blue}'"),
-    ("a {red} cat", "braces give no weight"),
-    ("a __colour__ cat", "'__colour__'"),
-    ("red++ cat", "'red++' is read as plain words here: a weight is written (word:1.3)"),
-    ("(red cat)1.3", "a weight is written (word:1.3)"),
-    ("a cat::2 a dog", "'::2'"),
-    ("a cat --ar 16:9", "'--ar' is read as plain words"),
-    ("--no dogs", "'--no'"),
-])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a cat BREAK a room", "BREAK is read as plain words"),
+        ("a cat AND a dog", "AND is read as plain words"),
+        ("a cat <lora:detail:0.8>", "'<lora:detail:0.8>' is read as plain words here: put model.lora"),
+        ("<lyco:x:1> cat", "model.lora"),
+        ("a cat <hypernet:x:1>", "hypernetworks are not supported"),
+        ("embedding:easynegative, cat", "'embedding:easynegative' is read as plain words"),
+        ("(embedding:bad-hands.pt:1.2)", "textual inversions"),
+        ("[cat:dog:0.5]", "'[cat:dog:0.5]' is read as plain words here: a prompt is the same at every step"),
+        ("a [cat::10] b", "'[cat::10]'"),
+        ("a [cat:10] b", "'[cat:10]'"),
+        ("[cat|dog] b", "'[cat|dog]'"),
+        ("a {red|blue} cat", "'{red|blue}'"),
+        ("a {red} cat", "braces give no weight"),
+        ("a __colour__ cat", "'__colour__'"),
+        ("red++ cat", "'red++' is read as plain words here: a weight is written (word:1.3)"),
+        ("(red cat)1.3", "a weight is written (word:1.3)"),
+        ("a cat::2 a dog", "'::2'"),
+        ("a cat --ar 16:9", "'--ar' is read as plain words"),
+        ("--no dogs", "'--no'"),
+    ],
+)
 @pytest.mark.parametrize("syntax", ["weights", "plain"])
 def test_what_means_something_to_other_tools_only_is_named(text, said, syntax):
     assert len(foreign(text)) == 1
     assert any(said in note for note in read_prompt(text, syntax).notes)
 
 
-@pytest.mark.parametrize("text", [
-    "", "a red cat in a room", "a well-known 3-legged cat; it's 10:30, isn't it?", "BREAKFAST AND TEA",
-    "a cat -- asleep", "e.g. a_b, C++ code", "half/half 50% & more!", "🐈 猫",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a red cat in a room",
+        "a well-known 3-legged cat; it's 10:30, isn't it?",
+        "BREAKFAST AND TEA",
+        "a cat -- asleep",
+        "e.g. a_b, C++ code",
+        "half/half 50% & more!",
+        "🐈 猫",
+    ],
+)
 def test_plain_words_raise_no_voice(text):
     for syntax in ("weights", "plain"):
         prompt = read_prompt(text, syntax)
@@ -135,12 +164,15 @@ def test_a_weight_of_one_and_no_brackets_change_no_bit(encoder, ctx):
     assert encoded(encoder, ctx, "abc", negative="(abc:1.2)").differs
 
 
-@pytest.mark.parametrize(("prompt", "plain", "weights"), [
-    ("a (d:1.5) [e] f", "a d e f", [1, 1.5, DOWN, 1]),
-    ("((abc)), (abkl:0.3) j", "abc, abkl j", [UP * UP, None, 0.3, 0.3, 0.3, 1]),
-    ("(d e", "d e", [UP, UP]),
-    ("a (b:1.5)c", "a bc", [1, 1.5, 1.5]),  # a weight that begins inside a word holds for all of it
-])
+@pytest.mark.parametrize(
+    ("prompt", "plain", "weights"),
+    [
+        ("a (d:1.5) [e] f", "a d e f", [1, 1.5, DOWN, 1]),
+        ("((abc)), (abkl:0.3) j", "abc, abkl j", [UP * UP, None, 0.3, 0.3, 0.3, 1]),
+        ("(d e", "d e", [UP, UP]),
+        ("a (b:1.5)c", "a bc", [1, 1.5, 1.5]),  # a weight that begins inside a word holds for all of it
+    ],
+)
 def test_each_token_moves_from_the_empty_prompt_by_its_weight(encoder, ctx, prompt, plain, weights):
     got, told = encoded(encoder, ctx, prompt), encoded(encoder, ctx, plain)
     empty = encoded(encoder, ctx, "").cond
@@ -176,10 +208,15 @@ def test_a_long_prompt_is_cut_with_its_weights(encoder, tmp_path):
     assert "'k l'" in messages[0]
 
 
-@pytest.mark.parametrize("text", [
-    "a (red:1.3) cat", "it's (dragon's:1.2) [room], 24 (x²:0.5)!", "(İstanbul é e\u0301:1.4) 🐈 (猫の:1.2) a_b--c",
-    "don't (re:1.2)ally (_-x:0.7) <|endoftext|> (ok:1.1)",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a (red:1.3) cat",
+        "it's (dragon's:1.2) [room], 24 (x²:0.5)!",
+        "(İstanbul é e\u0301:1.4) 🐈 (猫の:1.2) a_b--c",
+        "don't (re:1.2)ally (_-x:0.7) <|endoftext|> (ok:1.1)",
+    ],
+)
 def test_weights_follow_the_tokens_that_the_tokenizer_itself_places(text):
     """Against the offsets of the tokenizer, over a vocabulary of bytes in which nothing is unknown."""
     tokenizer = model.stable_diffusion("dollhouse").text_encoder.read_tokenizer()
@@ -215,10 +252,19 @@ def test_words_are_matched_across_weights(encoder, ctx):
 
 
 def flow(shared_sd, prompt, **more):
-    return {"format": 1, "nodes": {
-        "model": {"type": "model.stable_diffusion", "params": {"source": str(shared_sd)}},
-        "words": {"type": "condition.text", "params": {"prompt": prompt}, "inputs": {
-            "text_encoder": "model.text_encoder"}, **more}}, "outputs": {"told": "words.conditioning"}}
+    return {
+        "format": 1,
+        "nodes": {
+            "model": {"type": "model.stable_diffusion", "params": {"source": str(shared_sd)}},
+            "words": {
+                "type": "condition.text",
+                "params": {"prompt": prompt},
+                "inputs": {"text_encoder": "model.text_encoder"},
+                **more,
+            },
+        },
+        "outputs": {"told": "words.conditioning"},
+    }
 
 
 def test_a_file_of_version_1_keeps_its_brackets(shared_sd, encoder, ctx, tmp_path):

@@ -30,23 +30,32 @@ def shift(path, offset):
     """Write the file again, its header padded with spaces so that the first tensor begins at `offset` mod 64."""
     raw = path.read_bytes()
     (length,) = struct.unpack("<Q", raw[:8])
-    header = raw[8:8 + length].rstrip(b" ")
+    header = raw[8 : 8 + length].rstrip(b" ")
     header += b" " * ((offset - 8 - len(header)) % 64)
-    path.write_bytes(struct.pack("<Q", len(header)) + header + raw[8 + length:])
+    path.write_bytes(struct.pack("<Q", len(header)) + header + raw[8 + length :])
     assert (8 + len(header)) % 64 == offset
 
 
 def single_file(tiny):
     """A Stable Diffusion folder as one file in the original layout, its tokenizer beside."""
     folder = tiny.stable_diffusion(
-        unet={"block_out_channels": (32, 64), "norm_num_groups": 32, "cross_attention_dim": 64, "layers_per_block": 2,
-              "attention_head_dim": 8}, text={"hidden_size": 64, "num_attention_heads": 1},
-        vae={"levels": 3, "block_out_channels": (32, 32, 64), "norm_num_groups": 32})
+        unet={
+            "block_out_channels": (32, 64),
+            "norm_num_groups": 32,
+            "cross_attention_dim": 64,
+            "layers_per_block": 2,
+            "attention_head_dim": 8,
+        },
+        text={"hidden_size": 64, "num_attention_heads": 1},
+        vae={"levels": 3, "block_out_channels": (32, 32, 64), "norm_num_groups": 32},
+    )
     text = load_file(folder / "text_encoder" / "model.safetensors")
     state = original_unet(load_file(folder / "unet" / "diffusion_pytorch_model.safetensors"), 2, (True, False))
     state |= original_vae(load_file(folder / "vae" / "diffusion_pytorch_model.safetensors"), 3)
-    state |= {f"cond_stage_model.transformer.text_model.{key.removeprefix('text_model.')}": value
-              for key, value in text.items()}
+    state |= {
+        f"cond_stage_model.transformer.text_model.{key.removeprefix('text_model.')}": value
+        for key, value in text.items()
+    }
     alone = tiny.root / "single"
     shutil.copytree(folder / "tokenizer", alone / "tokenizer")
     save_file({key: value.contiguous().clone() for key, value in state.items()}, alone / "model.safetensors")
@@ -77,10 +86,21 @@ def transformers_model(tiny, kind):
         tiny.save_tokenizer(folder)
     else:
         words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "a", "room"]
-        BlipForConditionalGeneration(BlipConfig(
-            vision_config=seeing, projection_dim=8, text_config={
-                **small, "encoder_hidden_size": 16, "vocab_size": len(words), "bos_token_id": 5, "eos_token_id": 3,
-                "sep_token_id": 3, "pad_token_id": 0})).save_pretrained(folder)
+        BlipForConditionalGeneration(
+            BlipConfig(
+                vision_config=seeing,
+                projection_dim=8,
+                text_config={
+                    **small,
+                    "encoder_hidden_size": 16,
+                    "vocab_size": len(words),
+                    "bos_token_id": 5,
+                    "eos_token_id": 3,
+                    "sep_token_id": 3,
+                    "pad_token_id": 0,
+                },
+            )
+        ).save_pretrained(folder)
         (folder / "vocab.txt").write_text("\n".join(words))
         BertTokenizer(str(folder / "vocab.txt"), additional_special_tokens=["[DEC]"]).save_pretrained(folder)
     return folder
@@ -105,9 +125,14 @@ def read(module):
     return module.encoder(torch.arange(12)[None])[0]
 
 
-MAKERS = {"sd": lambda tiny: tiny.stable_diffusion(), "pixel": lambda tiny: tiny.pixel(), "file": single_file,
-          "pbe": lambda tiny: tiny.paint_by_example(), "detr": lambda tiny: tiny.detector(),
-          **{kind: partial(transformers_model, kind=kind) for kind in ("clip", "dino", "captioner")}}
+MAKERS = {
+    "sd": lambda tiny: tiny.stable_diffusion(),
+    "pixel": lambda tiny: tiny.pixel(),
+    "file": single_file,
+    "pbe": lambda tiny: tiny.paint_by_example(),
+    "detr": lambda tiny: tiny.detector(),
+    **{kind: partial(transformers_model, kind=kind) for kind in ("clip", "dino", "captioner")},
+}
 #: way of loading → (whose folder, its description, an output of its module)
 WAYS = {
     "unet": ("sd", lambda at: stable_diffusion(str(at)).denoiser, denoised),
@@ -122,8 +147,11 @@ WAYS = {
     "detector": ("detr", lambda at: detector(str(at)).detector, lambda module: module(pixels(64)).logits),
     "clip": ("clip", lambda at: clip(str(at)).clip, lambda module: module.pictures(pixels())),
     "dino": ("dino", lambda at: dino(str(at)).dino, lambda module: module.pictures(pixels())),
-    "captioner": ("captioner", lambda at: captioner(str(at)).captioner,
-                  lambda module: module.model.vision_model(pixels()).pooler_output),
+    "captioner": (
+        "captioner",
+        lambda at: captioner(str(at)).captioner,
+        lambda module: module.model.vision_model(pixels()).pooler_output,
+    ),
 }
 
 
@@ -169,8 +197,10 @@ def test_a_lora_lies_alike_wherever_its_file_put_it(folder_of, tmp_path):
     layer, rank = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", 3
     torch.manual_seed(0)
     path = tmp_path / "a.safetensors"
-    save_file({f"unet.{layer}.lora_A.weight": torch.randn(rank, 16),
-               f"unet.{layer}.lora_B.weight": torch.randn(16, rank)}, path)
+    save_file(
+        {f"unet.{layer}.lora_A.weight": torch.randn(rank, 16), f"unet.{layer}.lora_B.weight": torch.randn(16, rank)},
+        path,
+    )
     seen = []
     for offset in OFFSETS:
         shift(path, offset)

@@ -9,8 +9,24 @@ from inlay.models.paint_by_example.encoder import preprocess_exemplar
 from inlay.nodes import model_captioner
 from inlay.nodes.caption import blip
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", "a", "photo", "of", "the", "blue", "red", "dog", "cat",
-         "room", "sofa"]
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "[DEC]",
+    "a",
+    "photo",
+    "of",
+    "the",
+    "blue",
+    "red",
+    "dog",
+    "cat",
+    "room",
+    "sofa",
+]
 
 
 @pytest.fixture
@@ -20,9 +36,19 @@ def folder(tmp_path):
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     torch.manual_seed(0)
     config = BlipConfig(
-        vision_config={**small, "image_size": 32, "patch_size": 8}, projection_dim=8,
-        text_config={**small, "encoder_hidden_size": 16, "vocab_size": len(WORDS), "max_position_embeddings": 32,
-                     "bos_token_id": 5, "eos_token_id": 3, "sep_token_id": 3, "pad_token_id": 0})
+        vision_config={**small, "image_size": 32, "patch_size": 8},
+        projection_dim=8,
+        text_config={
+            **small,
+            "encoder_hidden_size": 16,
+            "vocab_size": len(WORDS),
+            "max_position_embeddings": 32,
+            "bos_token_id": 5,
+            "eos_token_id": 3,
+            "sep_token_id": 3,
+            "pad_token_id": 0,
+        },
+    )
     BlipForConditionalGeneration(config).save_pretrained(tmp_path)
     (tmp_path / "vocab.txt").write_text("\n".join(WORDS))
     BertTokenizer(str(tmp_path / "vocab.txt"), additional_special_tokens=["[DEC]"]).save_pretrained(tmp_path)
@@ -38,9 +64,16 @@ def test_it_says_what_transformers_says(folder, prompt):
     described = model_captioner.captioner(str(folder)).captioner
     theirs, tokenizer = BlipForConditionalGeneration.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     told = {} if prompt is None else {"input_ids": tokenizer(prompt, return_tensors="pt").input_ids}
-    wanted = tokenizer.decode(theirs.eval().generate(
-        pixel_values=preprocess_exemplar(image, 32, "stretch", described.mean, described.std), max_new_tokens=8,
-        num_beams=3, do_sample=False, **told)[0], skip_special_tokens=True)
+    wanted = tokenizer.decode(
+        theirs.eval().generate(
+            pixel_values=preprocess_exemplar(image, 32, "stretch", described.mean, described.std),
+            max_new_tokens=8,
+            num_beams=3,
+            do_sample=False,
+            **told,
+        )[0],
+        skip_special_tokens=True,
+    )
     found = blip(image, described, Context(), prompt=prompt, longest=8, beams=3).text
     assert found == wanted.strip()
     assert found == blip(image, described, Context(), prompt=prompt, longest=8, beams=3).text
@@ -51,11 +84,18 @@ def test_it_says_what_transformers_says(folder, prompt):
 def test_a_folder_that_brings_code_of_its_own_does_not_run_it(folder, monkeypatch, kind):
     ran = folder / "ran"
     (folder / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nEvilConfig = EvilTokenizer = dict\n")
-    for name, said in (("config.json", {"AutoConfig": "evil.EvilConfig"}),
-                       ("tokenizer_config.json", {"AutoTokenizer": ["evil.EvilTokenizer", "evil.EvilTokenizer"]})):
+    for name, said in (
+        ("config.json", {"AutoConfig": "evil.EvilConfig"}),
+        ("tokenizer_config.json", {"AutoTokenizer": ["evil.EvilTokenizer", "evil.EvilTokenizer"]}),
+    ):
         path = folder / name
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_map": said, "tokenizer_class": "EvilTokenizer"}
-                                   | ({"model_type": kind} if name == "config.json" else {})))
+        path.write_text(
+            json.dumps(
+                json.loads(path.read_text())
+                | {"auto_map": said, "tokenizer_class": "EvilTokenizer"}
+                | ({"model_type": kind} if name == "config.json" else {})
+            )
+        )
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     if kind == "evil":
         with pytest.raises(ModelError, match="evil"):
@@ -68,8 +108,10 @@ def test_a_folder_that_brings_code_of_its_own_does_not_run_it(folder, monkeypatc
 
 def test_what_does_not_fit_is_refused_by_name(folder, shared_sd):
     described, image = model_captioner.captioner(str(folder)).captioner, torch.rand(1, 8, 8, 3)
-    for call, port in ((lambda: blip(torch.rand(2, 8, 8, 3), described, Context()), "image"),
-                       (lambda: blip(image, "x", Context()), "captioner")):
+    for call, port in (
+        (lambda: blip(torch.rand(2, 8, 8, 3), described, Context()), "image"),
+        (lambda: blip(image, "x", Context()), "captioner"),
+    ):
         with pytest.raises(BadInput) as caught:
             call()
         assert caught.value.at("x").port == port

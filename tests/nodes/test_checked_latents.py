@@ -17,21 +17,31 @@ def flow(tmp_path):
     hole.paste(255, (16, 16, 40, 32))
     hole.save(tmp_path / "hole.png")
     node = lambda kind, params=None, **inputs: {"type": kind, "params": params or {}, "inputs": inputs}  # noqa: E731
-    return {"format": 1, "nodes": {
-        "photo": node("image.load", {"path": str(tmp_path / "room.png")}),
-        "hole": node("mask.load", {"path": str(tmp_path / "hole.png")}),
-        "model": node("model.stable_diffusion"),
-        "words": node("condition.text", text_encoder="model.text_encoder"),
-        "steps": node("schedule.ddim", {"steps": 4, "eta": 0.0}, scheduler="model.scheduler"),
-        "known": node("latent.encode", image="photo.image", vae="model.vae"),
-        "cells": node("mask.to_latent", vae="model.vae", mask="hole.mask"),
-        "keep": node("constraint.null_space", latent="known.latent", latent_mask="cells.latent_mask"),
-        "noise": node("noise.gaussian", latent="known.latent"),
-        "draw": node("sample.denoise", denoiser="model.denoiser", schedule="steps.schedule", noise="noise.noise",
-                     conditioning="words.conditioning", constraint="keep.constraint"),
-        "show": node("latent.decode", latent="draw.latent", vae="model.vae"),
-        "paste": node("image.paste_back", base="photo.image", patch="show.image", mask="hole.mask")},
-        "outputs": {"image": "paste.image"}}
+    return {
+        "format": 1,
+        "nodes": {
+            "photo": node("image.load", {"path": str(tmp_path / "room.png")}),
+            "hole": node("mask.load", {"path": str(tmp_path / "hole.png")}),
+            "model": node("model.stable_diffusion"),
+            "words": node("condition.text", text_encoder="model.text_encoder"),
+            "steps": node("schedule.ddim", {"steps": 4, "eta": 0.0}, scheduler="model.scheduler"),
+            "known": node("latent.encode", image="photo.image", vae="model.vae"),
+            "cells": node("mask.to_latent", vae="model.vae", mask="hole.mask"),
+            "keep": node("constraint.null_space", latent="known.latent", latent_mask="cells.latent_mask"),
+            "noise": node("noise.gaussian", latent="known.latent"),
+            "draw": node(
+                "sample.denoise",
+                denoiser="model.denoiser",
+                schedule="steps.schedule",
+                noise="noise.noise",
+                conditioning="words.conditioning",
+                constraint="keep.constraint",
+            ),
+            "show": node("latent.decode", latent="draw.latent", vae="model.vae"),
+            "paste": node("image.paste_back", base="photo.image", patch="show.image", mask="hole.mask"),
+        },
+        "outputs": {"image": "paste.image"},
+    }
 
 
 def changed(flow, name, **changes):
@@ -93,11 +103,19 @@ def test_a_mask_of_another_size_than_the_latent(flow, tmp_path):
     assert {(p.node, p.port) for p in inlay.check(flow)} == {("keep", "latent_mask"), ("paste", "mask")}
 
 
-@pytest.mark.parametrize(("tensors", "where", "found"), [
-    ({"other": torch.zeros(1, 4, 6, 8)}, "path", "with none of 'z_T'"),
-    ({"z_T": torch.zeros(4, 6, 8)}, "path", "'z_T' of shape [4, 6, 8]"),
-    ({"z_T": torch.zeros(1, 4, 6, 8, dtype=torch.int32)}, "path", "'z_T' of type I32"),
-    ({"z_T": torch.zeros(1, 4, 6, 6), "noises": torch.zeros(4, 1, 4, 6, 6)}, "constraint", "a known latent of shape")])
+@pytest.mark.parametrize(
+    ("tensors", "where", "found"),
+    [
+        ({"other": torch.zeros(1, 4, 6, 8)}, "path", "with none of 'z_T'"),
+        ({"z_T": torch.zeros(4, 6, 8)}, "path", "'z_T' of shape [4, 6, 8]"),
+        ({"z_T": torch.zeros(1, 4, 6, 8, dtype=torch.int32)}, "path", "'z_T' of type I32"),
+        (
+            {"z_T": torch.zeros(1, 4, 6, 6), "noises": torch.zeros(4, 1, 4, 6, 6)},
+            "constraint",
+            "a known latent of shape",
+        ),
+    ],
+)
 def test_files_of_noise(flow, tmp_path, tensors, where, found):
     save_file(tensors, str(tmp_path / "noise.safetensors"))
     raw = changed(flow, "noise", type="noise.load", path=str(tmp_path / "noise.safetensors"), latent=None)
@@ -116,8 +134,16 @@ def test_a_file_of_noise_without_the_posterior_that_is_asked_for(flow, tmp_path)
     save_file(tensors, str(tmp_path / "n.safetensors"))
     raw = changed(flow, "noise", type="noise.load", path=str(tmp_path / "n.safetensors"), latent=None)
     assert inlay.check(raw) == []
-    raw = changed(raw, "told", type="condition.inpaint", conditioning="words.conditioning", image="photo.image",
-                  mask="hole.mask", vae="model.vae", noise="noise.noise")
+    raw = changed(
+        raw,
+        "told",
+        type="condition.inpaint",
+        conditioning="words.conditioning",
+        image="photo.image",
+        mask="hole.mask",
+        vae="model.vae",
+        noise="noise.noise",
+    )
     raw["outputs"]["told"] = "told.conditioning"
     assert only(raw) == "told.noise: no 'posterior_noise' in n.safetensors"
     assert inlay.check(changed(raw, "told", sample="mode")) == []
@@ -131,10 +157,24 @@ def test_a_latent_file_without_the_key(flow, tmp_path):
 
 
 def test_an_edit_that_begins_at_fresh_noise(flow):
-    raw = changed(flow, "back", type="invert.ddim", denoiser="model.denoiser", conditioning="words.conditioning",
-                  schedule="steps.schedule", latent="known.latent")
-    raw = changed(raw, "tuned", type="invert.target_text", denoiser="model.denoiser", schedule="steps.schedule",
-                  conditioning="words.conditioning", trajectory="back.trajectory")
+    raw = changed(
+        flow,
+        "back",
+        type="invert.ddim",
+        denoiser="model.denoiser",
+        conditioning="words.conditioning",
+        schedule="steps.schedule",
+        latent="known.latent",
+    )
+    raw = changed(
+        raw,
+        "tuned",
+        type="invert.target_text",
+        denoiser="model.denoiser",
+        schedule="steps.schedule",
+        conditioning="words.conditioning",
+        trajectory="back.trajectory",
+    )
     raw = changed(raw, "draw", tuning="tuned.tuning", constraint=None)
     assert only(raw) == "draw.noise: a start that the inversion behind tuning did not end at"
     raw = changed(raw, "noise", type="noise.from_trajectory", latent=None, trajectory="back.trajectory")
@@ -161,17 +201,25 @@ def test_nan_in_the_picture_is_named(flow):
     assert "values of the picture are NaN" in error.value.found
 
 
-@pytest.mark.parametrize(("kind", "changes", "where"), [
-    ("train.exemplar", {"exemplar_encoder": "other.exemplar_encoder"}, "exemplar_encoder: tokens of width 768"),
-    ("train.subject_lora", {"rank": 1000}, "rank: 1000"),
-    ("train.exemplar", {"size": 36}, "size: 36 pixels"), ("train.subject_lora", {"size": 36}, "size: 36 pixels"),
-    ("train.subject_lora", {"denoiser": "plain.denoiser"}, "denoiser: the unet of dollhouse, of 4 input channels")])
+@pytest.mark.parametrize(
+    ("kind", "changes", "where"),
+    [
+        ("train.exemplar", {"exemplar_encoder": "other.exemplar_encoder"}, "exemplar_encoder: tokens of width 768"),
+        ("train.subject_lora", {"rank": 1000}, "rank: 1000"),
+        ("train.exemplar", {"size": 36}, "size: 36 pixels"),
+        ("train.subject_lora", {"size": 36}, "size: 36 pixels"),
+        ("train.subject_lora", {"denoiser": "plain.denoiser"}, "denoiser: the unet of dollhouse, of 4 input channels"),
+    ],
+)
 def test_trainings_whose_parts_do_not_fit(flow, kind, changes, where):
     raw = changed(flow, "model", type="model.paint_by_example")
     raw["nodes"] = {"photo": raw["nodes"]["photo"], "model": raw["nodes"]["model"]}
     path = raw["nodes"]["photo"]["params"]["path"]
-    raw["nodes"] |= {"seen": {"type": "subject.photos", "params": {"path": path}},
-                     "plain": {"type": "model.stable_diffusion"}, "other": {"type": "model.exemplar_encoder"}}
+    raw["nodes"] |= {
+        "seen": {"type": "subject.photos", "params": {"path": path}},
+        "plain": {"type": "model.stable_diffusion"},
+        "other": {"type": "model.exemplar_encoder"},
+    }
     raw["outputs"] = {"x": "learn.report"}
     wires = {name: f"model.{name}" for name in ("denoiser", "vae", "scheduler", "exemplar_encoder")}
     raw = changed(raw, "learn", type=kind, photos="seen.photos", **wires)
@@ -185,9 +233,11 @@ def test_a_layer_that_the_unet_has_not(flow):
 
     with inlay.graph_runtime.Context().lease(model.stable_diffusion().denoiser) as unet:
         count = sum(name.endswith("attn1.to_q") for name, _ in unet.named_modules())
-    raw = changed(flow, "shared", type="attention.mutual_self", source="words.conditioning", start_step=1,
-                  start_layer=count - 1)
+    raw = changed(
+        flow, "shared", type="attention.mutual_self", source="words.conditioning", start_step=1, start_layer=count - 1
+    )
     raw = changed(raw, "draw", attention="shared.attention", constraint=None)
     assert inlay.check(raw) == []
     assert only(changed(raw, "shared", start_layer=count)) == (
-        f"draw.attention: start_layer {count} in attention.mutual_self")
+        f"draw.attention: start_layer {count} in attention.mutual_self"
+    )

@@ -28,10 +28,15 @@ def flow(image, mask, node, *, ports=("image", "mask"), more=None, **params):
     """A picture and a mask into one node, whose first output is asked for."""
     inputs = dict(zip(ports, ("photo.image", "hole.mask"), strict=True)) | (more or {})
     out = pack()[node].outputs
-    return {"format": 1, "nodes": {
-        "photo": {"type": "image.load", "params": {"path": image}},
-        "hole": {"type": "mask.load", "params": {"path": mask}},
-        "it": {"type": node, "params": params, "inputs": inputs}}, "outputs": {"x": f"it.{next(iter(out))}"}}
+    return {
+        "format": 1,
+        "nodes": {
+            "photo": {"type": "image.load", "params": {"path": image}},
+            "hole": {"type": "mask.load", "params": {"path": mask}},
+            "it": {"type": node, "params": params, "inputs": inputs},
+        },
+        "outputs": {"x": f"it.{next(iter(out))}"},
+    }
 
 
 def found(raw):
@@ -58,14 +63,18 @@ def test_an_empty_mask_is_found(room, tmp_path):
 def test_a_warning_of_the_check_is_said_once_by_the_run(room, tmp_path):
     black = picture(tmp_path / "black.png", mode="L")
     raw = flow(room, black, "image.fill")
-    said = [event.message for event in inlay.run(raw, cache=False, out=tmp_path / "out").events
-            if type(event).__name__ == "Warned"]
+    said = [
+        event.message
+        for event in inlay.run(raw, cache=False, out=tmp_path / "out").events
+        if type(event).__name__ == "Warned"
+    ]
     assert said == [warning.message for warning in inlay.check(raw).warnings]
     assert len(said) == 1
 
 
-@pytest.mark.parametrize(("node", "params"), [("image.fill", {}), ("image.fit", {}), ("image.crop_to_mask", {}),
-                                              ("image.augment", {})])
+@pytest.mark.parametrize(
+    ("node", "params"), [("image.fill", {}), ("image.fit", {}), ("image.crop_to_mask", {}), ("image.augment", {})]
+)
 def test_a_mask_of_another_size_is_found(room, tmp_path, node, params):
     small = picture(tmp_path / "small.png", size=(40, 48), mode="L", mark=255)
     problem = fails_as_checked(flow(room, small, node, **params))

@@ -56,8 +56,11 @@ def test_what_is_found_is_what_transformers_finds(tiny, size):
     assert torch.equal(again.pred_boxes, output.pred_boxes)
     found = find_all(pixels, part, module)
     order = wanted["scores"].argsort(descending=True, stable=True)
-    inside = [i for i in order.tolist() if (wanted["boxes"][i, :2] < torch.tensor([size[1], size[0]])).all()
-              and (wanted["boxes"][i, 2:] > 0).all()]
+    inside = [
+        i
+        for i in order.tolist()
+        if (wanted["boxes"][i, :2] < torch.tensor([size[1], size[0]])).all() and (wanted["boxes"][i, 2:] > 0).all()
+    ]
     assert len(found) == len(inside) > 3
     for item, i in zip(found, inside, strict=True):
         assert abs(item.score - float(wanted["scores"][i])) < 1e-5
@@ -90,6 +93,7 @@ def test_decoding_against_the_published_code():
 
 def timm_resnet(x, state, kind):
     """timm's ResNet, up to its last feature map: stride in the 3×3 of a bottleneck, as published in PyTorch."""
+
     def conv(x, name, **kwargs):
         return F.conv2d(x, state[f"{name}.weight"], **kwargs)
 
@@ -123,8 +127,11 @@ def timm_keys(kind, depths, widths):
     for stage, (depth, out) in enumerate(zip(depths, widths, strict=True), 1):
         for block in range(depth):
             name, inner = f"layer{stage}.{block}", out if kind == "basic" else out // 4
-            convs = [(inner, before, 3), (out, inner, 3)] if kind == "basic" else [
-                (inner, before, 1), (inner, inner, 3), (out, inner, 1)]
+            convs = (
+                [(inner, before, 3), (out, inner, 3)]
+                if kind == "basic"
+                else [(inner, before, 1), (inner, inner, 3), (out, inner, 1)]
+            )
             for number, (o, i, k) in enumerate(convs, 1):
                 shapes |= {f"{name}.conv{number}.weight": (o, i, k, k), f"{name}.bn{number}": (o,)}
             if block == 0 and (stage > 1 or before != out):
@@ -134,12 +141,24 @@ def timm_keys(kind, depths, widths):
 
 
 @pytest.mark.floor
-@pytest.mark.parametrize(("name", "kind", "depths", "config"), [
-    ("resnet18", "basic", (2, 2, 2, 2), {"use_timm_backbone": True, "backbone": "resnet18", "backbone_config": None}),
-    ("resnet50", "bottleneck", (2, 1, 1, 1), {"use_timm_backbone": True, "backbone_config": None}),
-    ("resnet50", "bottleneck", (2, 1, 1, 1), {"backbone_config": {"model_type": "timm_backbone",
-                                                                  "backbone": "resnet50", "output_stride": None}}),
-])
+@pytest.mark.parametrize(
+    ("name", "kind", "depths", "config"),
+    [
+        (
+            "resnet18",
+            "basic",
+            (2, 2, 2, 2),
+            {"use_timm_backbone": True, "backbone": "resnet18", "backbone_config": None},
+        ),
+        ("resnet50", "bottleneck", (2, 1, 1, 1), {"use_timm_backbone": True, "backbone_config": None}),
+        (
+            "resnet50",
+            "bottleneck",
+            (2, 1, 1, 1),
+            {"backbone_config": {"model_type": "timm_backbone", "backbone": "resnet50", "output_stride": None}},
+        ),
+    ],
+)
 def test_a_backbone_under_timms_names_computes_what_timm_computes(tiny, monkeypatch, name, kind, depths, config):
     widths = (64, 64, 32, 32)
     monkeypatch.setattr(detr, "RESNETS", {name: (kind, depths)})
@@ -168,8 +187,10 @@ def test_a_backbone_under_timms_names_computes_what_timm_computes(tiny, monkeypa
     assert "timm" not in sys.modules
     assert "torchvision" not in sys.modules
     again = tiny.detector("second")
-    assert torch.equal(module.class_labels_classifier.weight,
-                       load_file(str(again / "model.safetensors"))["class_labels_classifier.weight"])
+    assert torch.equal(
+        module.class_labels_classifier.weight,
+        load_file(str(again / "model.safetensors"))["class_labels_classifier.weight"],
+    )
 
 
 def test_the_real_resnets_have_the_shapes_of_their_paper():
@@ -177,24 +198,34 @@ def test_the_real_resnets_have_the_shapes_of_their_paper():
     from transformers import ResNetConfig
     from transformers.models.resnet.modeling_resnet import ResNetBackbone
 
-    published = {"resnet18": 11_689_512 - 513_000, "resnet34": 21_797_672 - 513_000, "resnet50": 25_557_032 - 2_049_000,
-                 "resnet101": 44_549_160 - 2_049_000, "resnet152": 60_192_808 - 2_049_000}
+    published = {
+        "resnet18": 11_689_512 - 513_000,
+        "resnet34": 21_797_672 - 513_000,
+        "resnet50": 25_557_032 - 2_049_000,
+        "resnet101": 44_549_160 - 2_049_000,
+        "resnet152": 60_192_808 - 2_049_000,
+    }
     for name, count in published.items():
         kind, depths = detr.RESNETS[name]
         with torch.device("meta"):
-            backbone = ResNetBackbone(ResNetConfig(layer_type=kind, depths=list(depths),
-                                                   hidden_sizes=list(detr.WIDTHS[kind])))
+            backbone = ResNetBackbone(
+                ResNetConfig(layer_type=kind, depths=list(depths), hidden_sizes=list(detr.WIDTHS[kind]))
+            )
         assert sum(value.numel() for value in backbone.parameters()) == count
 
 
 def test_old_and_new_names_are_one():
-    old = {"model.backbone.conv_encoder.model.layer2.0.downsample.1.weight":
-           "model.backbone.model.encoder.stages.1.layers.0.shortcut.normalization.weight",
-           "model.backbone.conv_encoder.model.layer4.2.conv3.weight":
-           "model.backbone.model.encoder.stages.3.layers.2.layer.2.convolution.weight",
-           "model.encoder.layers.5.self_attn.out_proj.bias": "model.encoder.layers.5.self_attn.o_proj.bias",
-           "model.decoder.layers.10.encoder_attn.out_proj.weight": "model.decoder.layers.10.encoder_attn.o_proj.weight",
-           "model.decoder.layers.0.fc1.weight": "model.decoder.layers.0.mlp.fc1.weight"}
+    old = {
+        "model.backbone.conv_encoder.model.layer2.0.downsample.1.weight": (
+            "model.backbone.model.encoder.stages.1.layers.0.shortcut.normalization.weight"
+        ),
+        "model.backbone.conv_encoder.model.layer4.2.conv3.weight": (
+            "model.backbone.model.encoder.stages.3.layers.2.layer.2.convolution.weight"
+        ),
+        "model.encoder.layers.5.self_attn.out_proj.bias": "model.encoder.layers.5.self_attn.o_proj.bias",
+        "model.decoder.layers.10.encoder_attn.out_proj.weight": "model.decoder.layers.10.encoder_attn.o_proj.weight",
+        "model.decoder.layers.0.fc1.weight": "model.decoder.layers.0.mlp.fc1.weight",
+    }
     for before, after in old.items():
         assert newest_name(before) == after
         assert newest_name(after) == after
@@ -202,11 +233,20 @@ def test_old_and_new_names_are_one():
         assert newest_name(key) == key
 
 
-@pytest.mark.parametrize("said", [
-    {"size": {"shortest_edge": 60, "longest_edge": 80}}, {"size": 60, "max_size": 80},
-    {"size": {"height": 50, "width": 70}}, {"do_resize": False}, {"size": 60, "max_size": 80, "resample": 3},
-    {"size": 60, "max_size": 80, "do_normalize": False}, {"size": 60, "max_size": 80, "rescale_factor": 0.01},
-    {"size": 60, "max_size": 80, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.1, 0.2, 0.3]}, {}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"size": {"shortest_edge": 60, "longest_edge": 80}},
+        {"size": 60, "max_size": 80},
+        {"size": {"height": 50, "width": 70}},
+        {"do_resize": False},
+        {"size": 60, "max_size": 80, "resample": 3},
+        {"size": 60, "max_size": 80, "do_normalize": False},
+        {"size": 60, "max_size": 80, "rescale_factor": 0.01},
+        {"size": 60, "max_size": 80, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.1, 0.2, 0.3]},
+        {},
+    ],
+)
 def test_preprocessing_is_that_of_transformers(tiny, said):
     folder = tiny.detector()
     (folder / "preprocessor_config.json").write_text(json.dumps(said))
@@ -244,9 +284,12 @@ CONFIGS = {
     "an unknown timm backbone": ({"backbone_config": None, "backbone": "tf_efficientnet_b0"}, "tf_efficientnet_b0"),
     "a backbone that is a list": ({"backbone_config": None, "backbone": ["resnet50"]}, "the backbone"),
     "dilation": ({"backbone_config": None, "dilation": True}, "with dilation"),
-    "labels in a list": ({"id2label": ["sofa"]}, "id2label"), "a gap": ({"id2label": {"0": "a", "2": "b"}}, "id2label"),
-    "labels that are numbers": ({"id2label": {"0": 1}}, "id2label"), "queries": ({"num_queries": 10**9}, "num_queries"),
-    "width": ({"d_model": "wide"}, "d_model"), "layers": ({"encoder_layers": -1}, "encoder_layers"),
+    "labels in a list": ({"id2label": ["sofa"]}, "id2label"),
+    "a gap": ({"id2label": {"0": "a", "2": "b"}}, "id2label"),
+    "labels that are numbers": ({"id2label": {"0": 1}}, "id2label"),
+    "queries": ({"num_queries": 10**9}, "num_queries"),
+    "width": ({"d_model": "wide"}, "d_model"),
+    "layers": ({"encoder_layers": -1}, "encoder_layers"),
     "positions": ({"position_embedding_type": "none"}, "position_embedding_type"),
 }
 
@@ -261,10 +304,17 @@ def test_a_configuration_that_is_none_is_refused_at_once(tiny, case):
         detector(str(folder))
 
 
-@pytest.mark.parametrize(("said", "message"), [
-    ({"size": "large"}, "size"), ({"size": {"shortest_edge": 10**6}}, "shortest_edge"),
-    ({"image_std": [0, 1, 1]}, "std"),
-    ({"image_mean": [0.5]}, "image_mean"), ({"resample": 99}, "resample"), ({"rescale_factor": None}, "rescale")])
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"size": "large"}, "size"),
+        ({"size": {"shortest_edge": 10**6}}, "shortest_edge"),
+        ({"image_std": [0, 1, 1]}, "std"),
+        ({"image_mean": [0.5]}, "image_mean"),
+        ({"resample": 99}, "resample"),
+        ({"rescale_factor": None}, "rescale"),
+    ],
+)
 def test_preprocessing_that_is_none_is_refused_at_once(tiny, said, message):
     folder = tiny.detector()
     (folder / "preprocessor_config.json").write_text(json.dumps(said))
@@ -275,8 +325,10 @@ def test_preprocessing_that_is_none_is_refused_at_once(tiny, said, message):
 def test_weights_of_another_model_a_pickle_and_nothing(tiny):
     folder = tiny.detector()
     stored = load_file(str(folder / "model.safetensors"))
-    for change, message in (({"class_labels_classifier.bias": torch.zeros(9)}, "mismatched"),
-                            ({"bbox_predictor.layers.7.bias": torch.zeros(4)}, "unexpected")):
+    for change, message in (
+        ({"class_labels_classifier.bias": torch.zeros(9)}, "mismatched"),
+        ({"bbox_predictor.layers.7.bias": torch.zeros(4)}, "unexpected"),
+    ):
         save_file({**stored, **change}, str(folder / "model.safetensors"), {"format": "pt"})
         with pytest.raises(ModelError, match=message):
             detector(str(folder)).detector.load("cpu")
@@ -331,7 +383,10 @@ def test_a_detector_of_the_hub_is_read_from_the_cache_by_revision(tiny, tmp_path
 def test_only_what_a_detector_needs_is_fetched():
     there = ["README.md", "config.json", "model.safetensors", "preprocessor_config.json", "pytorch_model.bin"]
     assert set(hub.needed_files(there, ("detector",), None, "x")) == {
-        "config.json", "model.safetensors", "preprocessor_config.json"}
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+    }
     with pytest.raises(ModelError, match="a pickle"):
         hub.needed_files(["config.json", "pytorch_model.bin"], ("detector",), None, "x")
 
@@ -375,25 +430,37 @@ class Scripted(ModelDescription):
         return Module()
 
 
-SCENE = Scripted(((0.3, 0.5, 0.4, 0.5, 0, 0.95), (0.7, 0.5, 0.5, 0.8, 0, 0.92), (0.5, 0.5, 0.2, 0.2, 1, 0.99),
-                  (0.5, 0.5, 0.05, 0.1, 3, 0.97), (0.5, 0.5, 1.0, 1.0, 3, 0.96), (0.2, 0.2, 0.3, 0.3, 1, 0.6)))
+SCENE = Scripted(
+    (
+        (0.3, 0.5, 0.4, 0.5, 0, 0.95),
+        (0.7, 0.5, 0.5, 0.8, 0, 0.92),
+        (0.5, 0.5, 0.2, 0.2, 1, 0.99),
+        (0.5, 0.5, 0.05, 0.1, 3, 0.97),
+        (0.5, 0.5, 1.0, 1.0, 3, 0.96),
+        (0.2, 0.2, 0.3, 0.3, 1, 0.6),
+    )
+)
 
 
 def boxes_of(found):
     return [item[:5] for item in found.boxes[0]]
 
 
-@pytest.mark.parametrize(("settings", "wanted"), [
-    ({}, [(32, 20, 48, 30, "lamp")]),  # the surest that is neither too small nor too large
-    ({"label": "sofa"}, [(8, 12, 40, 38, "sofa")]), ({"label": " SOFA "}, [(8, 12, 40, 38, "sofa")]),
-    ({"label": "sofa", "pick": "largest"}, [(36, 5, 76, 45, "sofa")]),
-    ({"pick": "all"}, [(32, 20, 48, 30, "lamp"), (8, 12, 40, 38, "sofa"), (36, 5, 76, 45, "sofa")]),
-    ({"pick": "all", "label": "lamp", "score": 0.5}, [(32, 20, 48, 30, "lamp"), (4, 2, 28, 18, "lamp")]),
-    ({"label": "bird", "max_area": 1.0}, [(0, 0, 80, 50, "bird")]),
-    ({"label": "bird", "min_area": 0.001}, [(38, 22, 42, 28, "bird")]),
-    ({"padding": 0.5}, [(24, 15, 56, 35, "lamp")]), ({"label": "bird", "max_area": 1.0, "padding": 2.0},
-                                                     [(0, 0, 80, 50, "bird")]),
-])
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({}, [(32, 20, 48, 30, "lamp")]),  # the surest that is neither too small nor too large
+        ({"label": "sofa"}, [(8, 12, 40, 38, "sofa")]),
+        ({"label": " SOFA "}, [(8, 12, 40, 38, "sofa")]),
+        ({"label": "sofa", "pick": "largest"}, [(36, 5, 76, 45, "sofa")]),
+        ({"pick": "all"}, [(32, 20, 48, 30, "lamp"), (8, 12, 40, 38, "sofa"), (36, 5, 76, 45, "sofa")]),
+        ({"pick": "all", "label": "lamp", "score": 0.5}, [(32, 20, 48, 30, "lamp"), (4, 2, 28, 18, "lamp")]),
+        ({"label": "bird", "max_area": 1.0}, [(0, 0, 80, 50, "bird")]),
+        ({"label": "bird", "min_area": 0.001}, [(38, 22, 42, 28, "bird")]),
+        ({"padding": 0.5}, [(24, 15, 56, 35, "lamp")]),
+        ({"label": "bird", "max_area": 1.0, "padding": 2.0}, [(0, 0, 80, 50, "bird")]),
+    ],
+)
 def test_which_of_them_is_taken(settings, wanted, ctx):
     found = detect(picture(50, 80)[None], SCENE, ctx, **settings)
     assert boxes_of(found) == wanted
@@ -417,8 +484,12 @@ def test_nothing_found_lists_what_was_found_and_how_to_give_a_mask(ctx):
     error = caught.value
     assert error.port == "image"
     assert "picture 1 of 2" in error.found
-    for words in ("lamp 0.99 (4.0% of the picture), not bird", "bird 0.97 (0.6% of the picture), below 2%",
-                  "bird 0.96 (100.0% of the picture), above 80%", "sofa 0.95"):
+    for words in (
+        "lamp 0.99 (4.0% of the picture), not bird",
+        "bird 0.97 (0.6% of the picture), below 2%",
+        "bird 0.96 (100.0% of the picture), above 80%",
+        "sofa 0.95",
+    ):
         assert words in error.found, error.found
     assert "'bird' with score ≥ 0.9 on 2% to 80%" in error.expected
     assert "mask.load" in error.fix
@@ -428,7 +499,8 @@ def test_nothing_found_lists_what_was_found_and_how_to_give_a_mask(ctx):
 
 def test_messages_stay_short_and_harmless():
     rude = [Detection(0, 0, 9, 9, "\x1b[31m" + "x" * 5000, 0.5, 0.3)] + [
-        Detection(0, 0, 9, 9, f"thing {number}", 0.5 - number / 1000, 0.3) for number in range(99)]
+        Detection(0, 0, 9, 9, f"thing {number}", 0.5 - number / 1000, 0.3) for number in range(99)
+    ]
     words = tell(rude, Wanted("thing 98"))
     assert "\x1b" not in words
     assert len(words) < 600
@@ -448,11 +520,22 @@ def test_an_unknown_label_is_told_before_anything_runs(ctx, tiny):
 def workflow(folder, **params):
     params = {"score": 0.0, "min_area": 0.0, "max_area": 1.0, **params}
     outputs = {"mask": "find.mask", "overlay": "find.overlay"}
-    return {"format": 1, "title": "t", "inputs": {}, "outputs": outputs, "nodes": {
-        "detr": {"type": "model.detector", "version": 1, "params": {"source": str(folder)}},
-        "photo": {"type": "image.load", "version": 1, "params": {"path": str(folder / "room.png")}},
-        "find": {"type": "mask.detect", "version": 1, "params": params,
-                 "inputs": {"image": "photo.image", "detector": "detr.detector"}}}}
+    return {
+        "format": 1,
+        "title": "t",
+        "inputs": {},
+        "outputs": outputs,
+        "nodes": {
+            "detr": {"type": "model.detector", "version": 1, "params": {"source": str(folder)}},
+            "photo": {"type": "image.load", "version": 1, "params": {"path": str(folder / "room.png")}},
+            "find": {
+                "type": "mask.detect",
+                "version": 1,
+                "params": params,
+                "inputs": {"image": "photo.image", "detector": "detr.detector"},
+            },
+        },
+    }
 
 
 def test_as_a_workflow_with_sizes_that_are_no_multiple_of_anything(tiny, tmp_path):
@@ -469,14 +552,21 @@ def test_a_batch_is_seen_picture_by_picture(tiny, ctx):
     batch = torch.stack([picture(70, 50, seed) for seed in range(3)])
     together = detect(batch, part, ctx, **ANY)
     for number in range(3):
-        alone = detect(batch[number:number + 1], part, ctx, **ANY)
+        alone = detect(batch[number : number + 1], part, ctx, **ANY)
         assert torch.equal(alone.mask[0], together.mask[number])
         assert alone.boxes[0] == together.boxes[number]
     assert len(together.boxes) == 3
 
 
-@pytest.mark.parametrize("bad", [torch.rand(50, 80, 3), torch.rand(1, 50, 80, 4),
-                                 torch.zeros(1, 5, 5, 3, dtype=torch.uint8), torch.full((1, 5, 5, 3), float("nan"))])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        torch.rand(50, 80, 3),
+        torch.rand(1, 50, 80, 4),
+        torch.zeros(1, 5, 5, 3, dtype=torch.uint8),
+        torch.full((1, 5, 5, 3), float("nan")),
+    ],
+)
 def test_what_is_no_picture_is_refused(bad, ctx):
     with pytest.raises(BadInput) as caught:
         detect(bad, SCENE, ctx)

@@ -19,13 +19,21 @@ from schedules import ddim
 from simulated_gpu import SimulatedGpu
 from torch import Tensor
 
-TAKERS = sorted(name for name, spec in pack().items()
-                if any(socket.port.socket in ("IMAGE", "MASK") for socket in spec.sockets.values()))
+TAKERS = sorted(
+    name
+    for name, spec in pack().items()
+    if any(socket.port.socket in ("IMAGE", "MASK") for socket in spec.sockets.values())
+)
 FOLDER = Path(inlay.__file__).parent / "workflows"
 LEFT_OUT = ("caption.blip", "metric.lpips")  # no captioner is embedded; a package of its own
 MODELS = ("INLAY_VAE", "INLAY_EXEMPLAR_ENCODER", "INLAY_CLIP", "INLAY_DINO", "INLAY_DETECTOR")
-SETTINGS = {"image.augment": {"seed": 1}, "metric.clip_score": {"text": "a dog"},
-            "mask.shape": {"kind": "center"}, "image.fit": {"multiple": 8}, "mask.brush": {"seed": 3}}
+SETTINGS = {
+    "image.augment": {"seed": 1},
+    "metric.clip_score": {"text": "a dog"},
+    "mask.shape": {"kind": "center"},
+    "image.fit": {"multiple": 8},
+    "mask.brush": {"seed": 3},
+}
 
 
 def _wired(spec, ctx, place):
@@ -80,8 +88,12 @@ def _same(first, second):
 def test_pictures_of_a_host_on_the_gpu_give_what_they_give_on_the_cpu(name, tmp_path):
     """Every node that takes pictures or masks, with each of them on the GPU in turn, and all."""
     spec = pack()[name]
-    places = [lambda n: "cpu", lambda n: "cuda:0" if n else "cpu", lambda n: "cpu" if n else "cuda:0",
-              lambda n: "cuda:0"]
+    places = [
+        lambda n: "cpu",
+        lambda n: "cuda:0" if n else "cpu",
+        lambda n: "cpu" if n else "cuda:0",
+        lambda n: "cuda:0",
+    ]
     costly = any(socket.port.socket in MODELS for socket in spec.sockets.values())
     with SimulatedGpu() as gpu:
         ctx = Context(ModelManager(("cuda:0",)), out=tmp_path)
@@ -245,8 +257,9 @@ def test_a_wait_of_the_host_in_an_iteration_and_none_in_a_step_of_inversion():
             trajectory = invert_ddim(unet, schedule, z, told)
         assert len(counts.syncs) <= 1  # the timesteps go there once
         with gpu.counted() as counts:
-            tuned = tune(unet, schedule, trajectory, told, told * 0.5,
-                         TuningRecipe(3.0, 4, lambda step: 1e-3, lambda step: 0.0))
+            tuned = tune(
+                unet, schedule, trajectory, told, told * 0.5, TuningRecipe(3.0, 4, lambda step: 1e-3, lambda step: 0.0)
+            )
         assert len(counts.syncs) <= sum(tuned.updates) + 1, counts.syncs
         assert not gpu.mixes
 

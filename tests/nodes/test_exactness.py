@@ -19,7 +19,7 @@ def random_case(rng, height, width):
     hole = np.zeros((height, width), dtype=np.uint8)
     for _ in range(rng.integers(1, 4)):
         y, x = rng.integers(0, height), rng.integers(0, width)
-        hole[y: y + rng.integers(1, height + 1), x: x + rng.integers(1, width + 1)] = rng.integers(1, 256)
+        hole[y : y + rng.integers(1, height + 1), x : x + rng.integers(1, width + 1)] = rng.integers(1, 256)
     hole[rng.random((height, width)) < 0.3] = 0
     return picture, hole
 
@@ -51,7 +51,7 @@ def check(tmp_path, number, height, width, how, kind="png"):
     ctx = Context(out=tmp_path / "out")
     base = load(str(tmp_path / "in.png"), ctx).image
     mask = load_mask(str(tmp_path / "mask.png"), ctx, threshold=[None, 0.5][number % 2]).mask
-    path, = save(edited(rng, base, mask, how), ctx, format=kind).paths
+    (path,) = save(edited(rng, base, mask, how), ctx, format=kind).paths
     kept = mask[0].numpy() == 0
     with Pil.open(path) as out:
         result = np.asarray(out.convert("RGB"))
@@ -84,9 +84,9 @@ def test_ten_edits_in_a_row(tmp_path, kind):
         _, hole = random_case(rng, 40, 50)
         mask = torch.zeros(1, 99, 141)
         y, x = rng.integers(0, 59), rng.integers(0, 91)
-        mask[0, y: y + 40, x: x + 50] = torch.from_numpy(hole / np.float32(255))
+        mask[0, y : y + 40, x : x + 50] = torch.from_numpy(hole / np.float32(255))
         touched |= mask[0].numpy() > 0
-        path, = save(edited(rng, base, mask, ("plain", "fit", "crop")[number % 3]), ctx, format=kind).paths
+        (path,) = save(edited(rng, base, mask, ("plain", "fit", "crop")[number % 3]), ctx, format=kind).paths
     result = np.asarray(Pil.open(path).convert("RGB"))
     assert 0 < (~touched).sum() < touched.size
     assert np.array_equal(result[~touched], picture[~touched])

@@ -18,24 +18,41 @@ GRAPH = {
         "model": {"type": "model.stable_diffusion", "params": {"source": "SOURCE"}},
         "photo": {"type": "image.load", "params": {"path": "room.png"}},
         "hole": {"type": "mask.load", "params": {"path": "hole.png"}},
-        "fit": {"type": "image.fit", "inputs": {"image": "photo.image", "mask": "hole.mask"},
-                "params": {"multiple": 16}},
+        "fit": {
+            "type": "image.fit",
+            "inputs": {"image": "photo.image", "mask": "hole.mask"},
+            "params": {"multiple": 16},
+        },
         "fill": {"type": "image.fill", "inputs": {"image": "fit.image", "mask": "fit.mask"}},
         "known": {"type": "latent.encode", "inputs": {"image": "fill.image", "vae": "model.vae"}},
-        "cells": {"type": "mask.to_latent", "inputs": {"mask": "fit.mask", "vae": "model.vae"},
-                  "params": {"dilate": 1}},
-        "constraint": {"type": "constraint.null_space",
-                       "inputs": {"latent": "known.latent", "latent_mask": "cells.latent_mask"}},
+        "cells": {
+            "type": "mask.to_latent",
+            "inputs": {"mask": "fit.mask", "vae": "model.vae"},
+            "params": {"dilate": 1},
+        },
+        "constraint": {
+            "type": "constraint.null_space",
+            "inputs": {"latent": "known.latent", "latent_mask": "cells.latent_mask"},
+        },
         "words": {"type": "condition.text", "inputs": {"text_encoder": "model.text_encoder"}},
         "noise": {"type": "noise.gaussian", "inputs": {"latent": "known.latent"}, "params": {"seed": 7}},
         "schedule": {"type": "schedule.ddim", "inputs": {"scheduler": "model.scheduler"}, "params": {"steps": 3}},
-        "sample": {"type": "sample.denoise", "inputs": {
-            "denoiser": "model.denoiser", "schedule": "schedule.schedule", "noise": "noise.noise",
-            "conditioning": "words.conditioning", "constraint": "constraint.constraint"}},
+        "sample": {
+            "type": "sample.denoise",
+            "inputs": {
+                "denoiser": "model.denoiser",
+                "schedule": "schedule.schedule",
+                "noise": "noise.noise",
+                "conditioning": "words.conditioning",
+                "constraint": "constraint.constraint",
+            },
+        },
         "picture": {"type": "latent.decode", "inputs": {"latent": "sample.latent", "vae": "model.vae"}},
         "unfit": {"type": "image.unfit", "inputs": {"image": "picture.image", "fit": "fit.fit"}},
-        "paste": {"type": "image.paste_back",
-                  "inputs": {"base": "photo.image", "patch": "unfit.image", "mask": "hole.mask"}},
+        "paste": {
+            "type": "image.paste_back",
+            "inputs": {"base": "photo.image", "patch": "unfit.image", "mask": "hole.mask"},
+        },
     },
     "outputs": {"image": "paste.image"},
 }
@@ -91,16 +108,24 @@ def run_in_host(pack, graph):
     """Every node through INPUT_TYPES and FUNCTION, as the host's executor does it; outputs by `node.output`."""
     order = networkx.DiGraph()
     order.add_nodes_from(graph["nodes"])
-    order.add_edges_from((link.split(".")[0], name) for name, entry in graph["nodes"].items()
-                         for link in entry.get("inputs", {}).values())
+    order.add_edges_from(
+        (link.split(".")[0], name)
+        for name, entry in graph["nodes"].items()
+        for link in entry.get("inputs", {}).values()
+    )
     values = {}
     for name in networkx.topological_sort(order):
         entry = graph["nodes"][name]
-        cls = pack.NODE_CLASS_MAPPINGS["Inlay" + "".join(part.capitalize() for part in
-                                                         entry["type"].replace(".", "_").split("_"))]
+        cls = pack.NODE_CLASS_MAPPINGS[
+            "Inlay" + "".join(part.capitalize() for part in entry["type"].replace(".", "_").split("_"))
+        ]
         groups = cls.INPUT_TYPES()
-        widgets = {key: options["default"] for group in ("required", "optional")
-                   for key, (_, options) in groups.get(group, {}).items() if "default" in options}
+        widgets = {
+            key: options["default"]
+            for group in ("required", "optional")
+            for key, (_, options) in groups.get(group, {}).items()
+            if "default" in options
+        }
         wired = {socket: values[link] for socket, link in entry.get("inputs", {}).items()}
         with torch.inference_mode():
             outputs = getattr(cls(), cls.FUNCTION)(**(widgets | entry.get("params", {}) | wired))
@@ -147,4 +172,5 @@ def test_a_wrong_pairing_is_said_before_anything_loads(host, tiny, tmp_path):
     noise = host.pack.NODE_CLASS_MAPPINGS["InlayNoiseGaussian"]().execute(latent=torch.zeros(1, 4, 8, 8))[0]
     with pytest.raises(Exception, match=r"Sample denoise \(inlay\)\.conditioning[\s\S]*width 24[\s\S]*fix"):
         host.pack.NODE_CLASS_MAPPINGS["InlaySampleDenoise"]().execute(
-            denoiser=two[0], schedule=schedule, noise=noise, conditioning=told)
+            denoiser=two[0], schedule=schedule, noise=noise, conditioning=told
+        )

@@ -23,7 +23,7 @@ def holes(seed, batch, height, width, soft=False):
     rng = np.random.default_rng(seed)
     mask = (rng.random((batch, height, width)) < 0.02).astype(np.float32)
     y, x = rng.integers(0, height), rng.integers(0, width)
-    mask[:, y: y + height // 2 + 1, x: x + width // 2 + 1] = 1
+    mask[:, y : y + height // 2 + 1, x : x + width // 2 + 1] = 1
     mask[:, 0, 0] = 0
     return torch.from_numpy(mask * rng.random(mask.shape).astype(np.float32) if soft else mask)
 
@@ -122,12 +122,21 @@ def test_fill_from_nothing_known_is_refused(kind):
 # --- image.paste_back ------------------------------------------------------------------------------------------------
 
 
-@given(st.integers(0, 2**31), st.integers(2, 33), st.integers(2, 33), st.integers(0, 9), st.booleans(),
-       st.sampled_from(["none", "mean", "histogram"]))
+@given(
+    st.integers(0, 2**31),
+    st.integers(2, 33),
+    st.integers(2, 33),
+    st.integers(0, 9),
+    st.booleans(),
+    st.sampled_from(["none", "mean", "histogram"]),
+)
 @settings(max_examples=80, deadline=None)
 def test_paste_back_is_exact_outside_and_the_patch_inside(seed, height, width, feather, soft, match):
-    base, patch, mask = rand(seed, 1, height, width, 3), rand(seed + 1, 1, height, width, 3), holes(seed, 1, height,
-                                                                                                   width, soft)
+    base, patch, mask = (
+        rand(seed, 1, height, width, 3),
+        rand(seed + 1, 1, height, width, 3),
+        holes(seed, 1, height, width, soft),
+    )
     base[0, 0, 0, 0] = -0.0
     out = paste_back(base, patch, mask, feather=feather, color_match=match).image
     assert np.array_equal(bits(out[mask == 0]), bits(base[mask == 0]))
@@ -183,8 +192,9 @@ def test_batches_broadcast_in_every_combination(base, patch, mask, match):
     out = paste_back(b, p, m, feather=1, color_match=match).image
     assert out.shape == (max(base, patch, mask), 8, 9, 3)
     for number in range(out.shape[0]):
-        one = paste_back(b[number % base][None], p[number % patch][None], m[number % mask][None], feather=1,
-                         color_match=match).image
+        one = paste_back(
+            b[number % base][None], p[number % patch][None], m[number % mask][None], feather=1, color_match=match
+        ).image
         assert torch.equal(out[number], one[0])
 
 
@@ -285,12 +295,12 @@ def test_crop_takes_the_centre_and_gives_the_margin_back(height, width, multiple
     out, hole, how = fit(image, mask, multiple=multiple, mode="crop", square=square)
     rows, columns = out.shape[1:3]
     top, left = (height - rows) // 2, (width - columns) // 2
-    assert torch.equal(out, image[:, top: top + rows, left: left + columns])
-    assert torch.equal(hole, mask[:, top: top + rows, left: left + columns])
+    assert torch.equal(out, image[:, top : top + rows, left : left + columns])
+    assert torch.equal(hole, mask[:, top : top + rows, left : left + columns])
     assert np.array_equal(bits(unfit(out, how).image), bits(image))
     edited = unfit(out * 0, how).image
-    assert not edited[:, top: top + rows, left: left + columns].any()
-    edited[:, top: top + rows, left: left + columns] = out
+    assert not edited[:, top : top + rows, left : left + columns].any()
+    edited[:, top : top + rows, left : left + columns] = out
     assert torch.equal(edited, image)
 
 
@@ -355,14 +365,20 @@ def test_fit_mistakes_are_explained():
 # --- image.crop_to_mask and image.stitch -----------------------------------------------------------------------------
 
 
-@given(st.integers(0, 2**31), st.integers(9, 150), st.integers(9, 150), st.sampled_from([None, 64, 96]),
-       st.floats(1, 4), st.integers(0, 5))
+@given(
+    st.integers(0, 2**31),
+    st.integers(9, 150),
+    st.integers(9, 150),
+    st.sampled_from([None, 64, 96]),
+    st.floats(1, 4),
+    st.integers(0, 5),
+)
 @settings(max_examples=60, deadline=None)
 def test_stitch_is_exact_outside_the_mask(seed, height, width, size, context, feather):
     image, mask = rand(seed, 1, height, width, 3), torch.zeros(1, height, width)
     rng = np.random.default_rng(seed)
     y, x = rng.integers(0, height), rng.integers(0, width)
-    mask[:, y: y + rng.integers(1, 20), x: x + rng.integers(1, 20)] = 1
+    mask[:, y : y + rng.integers(1, 20), x : x + rng.integers(1, 20)] = 1
     out, hole, crop = crop_to_mask(image, mask, context=context, size=size)
     assert out.shape[1] % 8 == out.shape[2] % 8 == 0
     assert hole.shape == out.shape[:3]
@@ -433,8 +449,12 @@ def find(sheet, tile):
     sheet, tile = sheet[0].numpy(), tile.numpy()
     height, width = tile.shape[:2]
     starts = np.argwhere((sheet == tile[0, 0]).all(-1))
-    return [(y, x) for y, x in starts if sheet[y: y + height, x: x + width].shape == tile.shape
-            and np.array_equal(sheet[y: y + height, x: x + width], tile)]
+    return [
+        (y, x)
+        for y, x in starts
+        if sheet[y : y + height, x : x + width].shape == tile.shape
+        and np.array_equal(sheet[y : y + height, x : x + width], tile)
+    ]
 
 
 def test_pictures_keep_their_bits_side_by_side():
@@ -446,7 +466,7 @@ def test_pictures_keep_their_bits_side_by_side():
     assert len(set(rows)) == 1
     assert list(columns) == sorted(columns)
     assert columns[1] >= columns[0] + 48
-    label = sheet[0, : rows[0], columns[0]: columns[0] + 48]
+    label = sheet[0, : rows[0], columns[0] : columns[0] + 48]
     assert float(label.min()) < 0.3  # ink
     assert bool((sheet[0, -1] == 1).all())  # paper
 

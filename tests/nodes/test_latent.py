@@ -111,12 +111,15 @@ def test_nan_is_refused_with_what_to_do(vae, ctx):
     assert "float32" in caught.value.fix
 
 
-@pytest.mark.parametrize(("call", "port"), [
-    (lambda vae, ctx: encode(torch.zeros(1, 3, 8, 8), vae, ctx), "image"),
-    (lambda vae, ctx: encode(picture(), "vae", ctx), "vae"),
-    (lambda vae, ctx: decode(torch.zeros(1, 3, 8, 8), vae, ctx), "latent"),
-    (lambda vae, ctx: decode(torch.zeros(4, 8, 8), vae, ctx), "latent"),
-])
+@pytest.mark.parametrize(
+    ("call", "port"),
+    [
+        (lambda vae, ctx: encode(torch.zeros(1, 3, 8, 8), vae, ctx), "image"),
+        (lambda vae, ctx: encode(picture(), "vae", ctx), "vae"),
+        (lambda vae, ctx: decode(torch.zeros(1, 3, 8, 8), vae, ctx), "latent"),
+        (lambda vae, ctx: decode(torch.zeros(4, 8, 8), vae, ctx), "latent"),
+    ],
+)
 def test_wrong_inputs_name_their_port(vae, ctx, call, port):
     with pytest.raises(BadInput) as caught:
         call(vae, ctx)

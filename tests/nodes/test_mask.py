@@ -88,10 +88,19 @@ def test_jitter_moves_each_mask_but_never_out(seed, jitter, unit):
         assert len({tuple(np.argwhere(plane.numpy())[0]) for plane in first}) > 1 or jitter < 3
 
 
-@pytest.mark.parametrize(("options", "port"), [
-    ({"x": 120, "width": 30}, "x"), ({"x": -1, "width": 5}, "x"), ({"y": 90, "height": 10}, "y"),
-    ({"width": 142}, "width"), ({"height": 100}, "height"), ({"width": 0.001, "unit": "fraction"}, "width"),
-    ({"kind": "center", "width": 20, "x": 100}, "x"), ({"width": 168, "unit": "fraction"}, "width")])
+@pytest.mark.parametrize(
+    ("options", "port"),
+    [
+        ({"x": 120, "width": 30}, "x"),
+        ({"x": -1, "width": 5}, "x"),
+        ({"y": 90, "height": 10}, "y"),
+        ({"width": 142}, "width"),
+        ({"height": 100}, "height"),
+        ({"width": 0.001, "unit": "fraction"}, "width"),
+        ({"kind": "center", "width": 20, "x": 100}, "x"),
+        ({"width": 168, "unit": "fraction"}, "width"),
+    ],
+)
 def test_shapes_out_of_the_picture_are_refused(options, port):
     with pytest.raises(BadInput) as caught:
         shape(picture(99, 141), **options)
@@ -104,7 +113,7 @@ def test_shapes_out_of_the_picture_are_refused(options, port):
 
 def brute_disc(mask, radius):
     """Largest value within Euclidean distance `radius`, pixel by pixel."""
-    y, x = np.mgrid[-radius: radius + 1, -radius: radius + 1]
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     return ndimage.grey_dilation(mask, footprint=(y * y + x * x) <= radius * radius, mode="constant", cval=-np.inf)
 
 
@@ -140,7 +149,7 @@ def test_depth_by_brute_force(seed, height, width):
     rng = np.random.default_rng(seed)
     hole = np.zeros((height, width), dtype=bool)
     y, x = rng.integers(0, height), rng.integers(0, width)
-    hole[y: y + rng.integers(1, height + 1), x: x + rng.integers(1, width + 1)] = True
+    hole[y : y + rng.integers(1, height + 1), x : x + rng.integers(1, width + 1)] = True
     hole &= rng.random(hole.shape) < 0.95
     outside = np.argwhere(~hole)
     got = depth(torch.from_numpy(hole)[None])[0].numpy()
@@ -201,7 +210,7 @@ def literal(hole, factor, dilate, reduce):
     cells = torch.zeros(1, 1, height, width)
     for i in range(height):
         for j in range(width):
-            block = hole[i * factor: (i + 1) * factor, j * factor: (j + 1) * factor]
+            block = hole[i * factor : (i + 1) * factor, j * factor : (j + 1) * factor]
             cells[0, 0, i, j] = float(block.max() if reduce == "max" else block[0, 0])
     for _ in range(dilate):
         cells = F.max_pool2d(cells, 3, stride=1, padding=1)
@@ -217,7 +226,7 @@ def test_max_is_the_literal_algorithm(seed, factor, dilate, rows, columns):
     assert out.dtype == torch.float32
     assert out.shape == (2, 1, rows, columns)
     for number in range(2):
-        assert torch.equal(out[number:number + 1], literal((mask[number] > 0).float(), factor, dilate, "max"))
+        assert torch.equal(out[number : number + 1], literal((mask[number] > 0).float(), factor, dilate, "max"))
     reached = out.repeat_interleave(factor, 2).repeat_interleave(factor, 3)[:, 0]
     assert bool((reached[mask > 0] == 1).all())  # whatever may be pasted is hole
 

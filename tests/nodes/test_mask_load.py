@@ -131,24 +131,27 @@ def raw(path, array, mode="L"):
     return str(path)
 
 
-@pytest.mark.parametrize(("array", "mode", "options", "name"), [
-    (NOTHING * 255, "L", {}, "mask-empty"),
-    (ALL * 255, "L", {}, "mask-full"),
-    (np.full((12, 16), 250), "alpha", {"channel": "alpha"}, "mask-faint"),  # 98 % opaque everywhere
-    (np.where(HOLE, 250, 255), "alpha", {}, "mask-faint"),  # erased with a 2 % brush
-    (np.where(HOLE, 5, 0), "L", {}, "mask-faint"),  # a luminance mask that peaks at 0.02
-    (np.where(HOLE, 250, 0), "L", {}, "mask-not-opaque"),  # painted at 98 %
-    (np.where(HOLE, 250, 0), "L", {"threshold": None}, "mask-not-opaque"),
-    (np.where(HOLE, 5, 255), "alpha", {"threshold": None}, "mask-not-opaque"),
-    (np.where(HOLE, 0, 250), "alpha", {}, "mask-haze"),  # the background is 98 % opaque
-    (np.where(HOLE, 0, 250), "alpha", {"threshold": None}, "mask-haze"),
-    (np.where(RAMP > 60, 255, np.where(RAMP > 20, 3, 0)), "L", {"threshold": None}, "mask-haze"),
-    (np.where(HOLE, 120, 0), "L", {}, "mask-faint"),
-    (np.where(HOLE, np.where(RAMP > 128, 255, 100), 0), "L", {}, "mask-soft"),  # half of the hole would be dropped
-    (RAMP, "L", {}, "mask-soft"),
-    (~HOLE * 0 + np.where(ALL & ~(RAMP < 1), 255, 0), "L", {}, "mask-large"),
-    (np.full((12, 16), 200), "L", {}, "mask-full"),
-])
+@pytest.mark.parametrize(
+    ("array", "mode", "options", "name"),
+    [
+        (NOTHING * 255, "L", {}, "mask-empty"),
+        (ALL * 255, "L", {}, "mask-full"),
+        (np.full((12, 16), 250), "alpha", {"channel": "alpha"}, "mask-faint"),  # 98 % opaque everywhere
+        (np.where(HOLE, 250, 255), "alpha", {}, "mask-faint"),  # erased with a 2 % brush
+        (np.where(HOLE, 5, 0), "L", {}, "mask-faint"),  # a luminance mask that peaks at 0.02
+        (np.where(HOLE, 250, 0), "L", {}, "mask-not-opaque"),  # painted at 98 %
+        (np.where(HOLE, 250, 0), "L", {"threshold": None}, "mask-not-opaque"),
+        (np.where(HOLE, 5, 255), "alpha", {"threshold": None}, "mask-not-opaque"),
+        (np.where(HOLE, 0, 250), "alpha", {}, "mask-haze"),  # the background is 98 % opaque
+        (np.where(HOLE, 0, 250), "alpha", {"threshold": None}, "mask-haze"),
+        (np.where(RAMP > 60, 255, np.where(RAMP > 20, 3, 0)), "L", {"threshold": None}, "mask-haze"),
+        (np.where(HOLE, 120, 0), "L", {}, "mask-faint"),
+        (np.where(HOLE, np.where(RAMP > 128, 255, 100), 0), "L", {}, "mask-soft"),  # half of the hole would be dropped
+        (RAMP, "L", {}, "mask-soft"),
+        (~HOLE * 0 + np.where(ALL & ~(RAMP < 1), 255, 0), "L", {}, "mask-large"),
+        (np.full((12, 16), 200), "L", {}, "mask-full"),
+    ],
+)
 def test_suspicious_masks_are_named(tmp_path, ctx, array, mode, options, name):
     load(raw(tmp_path / "m.png", array, mode), ctx, **options)
     assert any(message.startswith(f"m.png: {name}: ") for message in ctx.said), ctx.said

@@ -60,11 +60,13 @@ def test_the_known_region_is_everything_that_the_mask_leaves():
 
 def test_what_cannot_be_compared_is_refused_by_name():
     one = torch.rand(1, 8, 6, 3)
-    for call, port in ((lambda: psnr(one, torch.rand(1, 6, 8, 3)), "reference"),
-                       (lambda: psnr(torch.rand(3, 8, 6, 3), torch.rand(2, 8, 6, 3)), "reference"),
-                       (lambda: psnr(one, one * torch.nan), "reference"),
-                       (lambda: psnr(one, one, torch.zeros(1, 8, 6)), "mask"),
-                       (lambda: known_region(one, one, torch.zeros(1, 6, 8)), "mask")):
+    for call, port in (
+        (lambda: psnr(one, torch.rand(1, 6, 8, 3)), "reference"),
+        (lambda: psnr(torch.rand(3, 8, 6, 3), torch.rand(2, 8, 6, 3)), "reference"),
+        (lambda: psnr(one, one * torch.nan), "reference"),
+        (lambda: psnr(one, one, torch.zeros(1, 8, 6)), "mask"),
+        (lambda: known_region(one, one, torch.zeros(1, 6, 8)), "mask"),
+    ):
         with pytest.raises(BadInput) as caught:
             call()
         assert caught.value.at("x").port == port
@@ -80,7 +82,7 @@ def test_ssim_against_its_definition_written_out():
     for channel in range(3):
         for y in range(4):
             for x in range(3):
-                p, q = (value[y:y + 11, x:x + 11, channel] for value in (a, b))
+                p, q = (value[y : y + 11, x : x + 11, channel] for value in (a, b))
                 mp, mq = (window * p).sum(), (window * q).sum()
                 vp, vq = (window * (p - mp) ** 2).sum(), (window * (q - mq) ** 2).sum()
                 cov = (window * (p - mp) * (q - mq)).sum()
@@ -113,8 +115,9 @@ def test_the_frechet_distance_of_gaussians_in_closed_form():
 def rooms(*indices):
     from inlay.dollhouse.world import draw, sample_scene
 
-    return torch.stack([torch.from_numpy(np.array(draw(sample_scene("val", index)))).float() / 255
-                        for index in indices])
+    return torch.stack(
+        [torch.from_numpy(np.array(draw(sample_scene("val", index)))).float() / 255 for index in indices]
+    )
 
 
 @pytest.mark.floor
@@ -129,18 +132,23 @@ def test_clip_measures_are_cosines_of_transformers_own_features(tmp_path):
     images, ctx, described = rooms(3, 4), Context(), model_clip.clip()
     text = "a blue dog standing in a room with green walls"
     with torch.no_grad():
-        pixels = processor([Image.fromarray((image * 255).round().byte().numpy()) for image in images],
-                           return_tensors="pt")
+        pixels = processor(
+            [Image.fromarray((image * 255).round().byte().numpy()) for image in images], return_tensors="pt"
+        )
         seen = theirs.get_image_features(**pixels)
         read = theirs.get_text_features(**tokenizer([text], padding="max_length", max_length=32, return_tensors="pt"))
-    seen, read = (torch.nn.functional.normalize(getattr(value, "pooler_output", value), dim=-1)
-                  for value in (seen, read))
+    seen, read = (
+        torch.nn.functional.normalize(getattr(value, "pooler_output", value), dim=-1) for value in (seen, read)
+    )
     assert clip_image(images[:1], images[1:], described.clip, ctx).value == pytest.approx(
-        100 * float(seen[0] @ seen[1]), abs=1e-3)
+        100 * float(seen[0] @ seen[1]), abs=1e-3
+    )
     assert dino(images[:1], images[1:], described.dino, ctx).value == pytest.approx(
-        100 * float(seen[0] @ seen[1]), abs=1e-3)
+        100 * float(seen[0] @ seen[1]), abs=1e-3
+    )
     assert clip_score(images, described.clip, ctx, text=text).value == pytest.approx(
-        100 * float((seen @ read.T).clamp(min=0).mean()), abs=1e-3)
+        100 * float((seen @ read.T).clamp(min=0).mean()), abs=1e-3
+    )
     assert clip_image(images[:1], images[:1], described.clip, ctx).value == pytest.approx(100, abs=1e-6)
     mask = torch.zeros(1, 128, 128)
     mask[:, 30:94, 30:94] = 1
@@ -163,8 +171,14 @@ def test_dino_is_the_class_token_of_transformers_own_model(tmp_path, kind):
     from transformers import Dinov2Config, Dinov2Model, ViTConfig, ViTModel
 
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
-             "image_size": 32, "patch_size": 8}
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "image_size": 32,
+        "patch_size": 8,
+    }
     theirs = (ViTModel(ViTConfig(**sizes)) if kind == "vit" else Dinov2Model(Dinov2Config(**sizes))).eval()
     theirs.save_pretrained(tmp_path)
     described, images, ctx = model_dino.dino(str(tmp_path)).dino, rooms(1, 2), Context()
@@ -182,8 +196,15 @@ def test_dino_is_the_class_token_of_transformers_own_model(tmp_path, kind):
 def test_a_table_is_written_three_ways(tmp_path):
     ctx = Context(out=tmp_path)
     made = table([1.23456789, math.inf, None, 2.0], ctx, ["one|two", "", "", "last"], title="Numbers", digits=3)
-    assert made.table.splitlines() == ["**Numbers**", "", "|  | value |", "|---|---|", "| one\\|two | 1.23 |",
-                                       "| 2 | ∞ |", "| last | 2 |"]
+    assert made.table.splitlines() == [
+        "**Numbers**",
+        "",
+        "|  | value |",
+        "|---|---|",
+        "| one\\|two | 1.23 |",
+        "| 2 | ∞ |",
+        "| last | 2 |",
+    ]
     names = [Path(path).name for path in made.paths]
     assert names == ["table_00001.md", "table_00001.csv", "table_00001.png"]
     assert "1.23456789" in (tmp_path / "table_00001.csv").read_text()

@@ -37,7 +37,6 @@ def loading():
     thread.join()
 
 
-
 def _kinds():
     from inlay.training.subject import PATTERNS
 
@@ -94,10 +93,20 @@ def test_no_load_changes_the_precision_of_others(shared_sd, tiny, monkeypatch):
 
     folder = tiny.root / "clip"
     small = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
-    CLIPModel(CLIPConfig(text_config={**small, "vocab_size": 64, "max_position_embeddings": 12, "bos_token_id": 0,
-                                      "eos_token_id": 1, "pad_token_id": 1},
-                         vision_config={**small, "image_size": 16, "patch_size": 8}, projection_dim=8)
-              ).half().save_pretrained(folder)
+    CLIPModel(
+        CLIPConfig(
+            text_config={
+                **small,
+                "vocab_size": 64,
+                "max_position_embeddings": 12,
+                "bos_token_id": 0,
+                "eos_token_id": 1,
+                "pad_token_id": 1,
+            },
+            vision_config={**small, "image_size": 16, "patch_size": 8},
+            projection_dim=8,
+        )
+    ).half().save_pretrained(folder)
     tiny.save_tokenizer(folder)
     from inlay.nodes.model_clip import clip
 
@@ -115,15 +124,15 @@ def test_two_workflows_at_once_give_what_each_gives_alone(tmp_path):
 
     def run(name, where):
         heard = []
-        result = inlay.run(name, out=tmp_path / where / name, cache=False, metadata=False, listeners=[heard.append],
-                           **wanted[name])
+        result = inlay.run(
+            name, out=tmp_path / where / name, cache=False, metadata=False, listeners=[heard.append], **wanted[name]
+        )
         with Image.open(result.paths[0]) as picture:
             return np.asarray(picture), heard, result
 
     alone = {name: run(name, "alone") for name in wanted}
     beside: dict = {}
-    threads = [threading.Thread(target=lambda name=name: beside.update({name: run(name, "beside")}))
-               for name in wanted]
+    threads = [threading.Thread(target=lambda name=name: beside.update({name: run(name, "beside")})) for name in wanted]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -134,5 +143,6 @@ def test_two_workflows_at_once_give_what_each_gives_alone(tmp_path):
         steps = [(event.node, event.step, event.total) for event in first if isinstance(event, NodeProgress)]
         assert [(event.node, event.step, event.total) for event in heard if isinstance(event, NodeProgress)] == steps
         assert [event for event in heard if isinstance(event, Warned)] == [
-            event for event in first if isinstance(event, Warned)]
+            event for event in first if isinstance(event, Warned)
+        ]
         assert all(path.is_relative_to(tmp_path / "beside" / name) for path in result.paths)

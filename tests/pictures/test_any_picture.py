@@ -14,8 +14,13 @@ from inlay.pictures.colour import Colour
 from PIL import Image as Pil
 from torch import from_numpy, zeros_like
 
-PROFILES = {"none": None, "p3": icc("Display P3", P3), "adobe": icc("Adobe", ADOBE, 2.2), "srgb": icc("s", SRGB),
-            "grey": icc("grey", gamma=1.8, model=b"GRAY")}
+PROFILES = {
+    "none": None,
+    "p3": icc("Display P3", P3),
+    "adobe": icc("Adobe", ADOBE, 2.2),
+    "srgb": icc("s", SRGB),
+    "grey": icc("grey", gamma=1.8, model=b"GRAY"),
+}
 MODES = ("1", "L", "LA", "P", "P with tRNS", "RGB", "RGBA", "L key", "RGB key", "16 L", "16 LA", "16 RGB", "16 RGBA")
 
 
@@ -30,6 +35,7 @@ def make(folder, mode, profile, side, seed):
         extra = []
         if profile is not None:
             import zlib
+
             extra = [(b"iCCP", b"p\0\0" + zlib.compress(profile))]
         path.write_bytes(png(made, extra, interlace=bool(seed % 2)))
     elif mode == "1":
@@ -46,7 +52,8 @@ def make(folder, mode, profile, side, seed):
     elif mode.endswith("key"):
         key = made[0, 0].tolist()
         Pil.fromarray(made[..., 0] if channels == 1 else made).save(
-            path, transparency=key[0] if channels == 1 else tuple(key), **options)
+            path, transparency=key[0] if channels == 1 else tuple(key), **options
+        )
         alpha = np.where((made == made[0, 0]).all(-1), 0, 255).astype(np.uint8)
     else:
         Pil.fromarray(made[..., 0] if channels == 1 else made).save(path, **options)
@@ -55,8 +62,14 @@ def make(folder, mode, profile, side, seed):
 
 
 @settings(max_examples=60, deadline=None)
-@given(mode=st.sampled_from(MODES), profile=st.sampled_from(list(PROFILES)), kind=st.sampled_from(["png", "webp"]),
-       side=st.integers(1, 19), seed=st.integers(0, 2**16), grey_patch=st.booleans())
+@given(
+    mode=st.sampled_from(MODES),
+    profile=st.sampled_from(list(PROFILES)),
+    kind=st.sampled_from(["png", "webp"]),
+    side=st.integers(1, 19),
+    seed=st.integers(0, 2**16),
+    grey_patch=st.booleans(),
+)
 def test_known_pixels_profile_and_alpha(mode, profile, kind, side, seed, grey_patch):
     folder = Path(tempfile.mkdtemp())
     try:

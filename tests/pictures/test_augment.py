@@ -53,8 +53,11 @@ def test_the_flip_is_exact():
     source = picture()
     plain = cut_reference(source, (21, 8, 100, 83), 64, NOTHING, generator())
     assert torch.equal(cut_reference(source, (21, 8, 100, 83), 64, Augment(1, 0, 0, 0), generator()), plain.flip(-1))
-    half = [torch.equal(augmented(plain, Augment(0.5, 0, 0, 0), draws), plain)
-            for draws in [generator(1)] for _ in range(600)]
+    half = [
+        torch.equal(augmented(plain, Augment(0.5, 0, 0, 0), draws), plain)
+        for draws in [generator(1)]
+        for _ in range(600)
+    ]
     assert abs(np.mean(half) - 0.5) < 0.06
 
 
@@ -145,8 +148,9 @@ def test_nothing_from_outside_the_cut_is_ever_seen(seed):
 
 def test_determined_by_the_generator_whatever_is_on():
     source, box = picture(), (21, 8, 100, 83)
-    assert torch.equal(cut_reference(source, box, 64, Augment(), generator(3)),
-                       cut_reference(source, box, 64, Augment(), generator(3)))
+    assert torch.equal(
+        cut_reference(source, box, 64, Augment(), generator(3)), cut_reference(source, box, 64, Augment(), generator(3))
+    )
     made = {cut_reference(source, box, 64, Augment(), generator(seed)).numpy().tobytes() for seed in range(20)}
     assert len(made) == 20
     states = []
@@ -176,8 +180,18 @@ def test_an_exemplar_takes_less_than_three_milliseconds():
     assert min(times) < 3e-3
 
 
-@pytest.mark.parametrize(("name", "value"), [("flip", 1.5), ("rotate", 181), ("blur", -0.1), ("elastic", float("nan")),
-                                             ("pad", -1), ("reach", 2), ("bend", -1)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("flip", 1.5),
+        ("rotate", 181),
+        ("blur", -0.1),
+        ("elastic", float("nan")),
+        ("pad", -1),
+        ("reach", 2),
+        ("bend", -1),
+    ],
+)
 def test_chances_outside_their_range(name, value):
     with pytest.raises(BadInput, match="from 0 to") as caught:
         Augment(**{name: value})
@@ -205,10 +219,12 @@ def test_the_node_shows_what_training_sees():
 
 def test_the_node_refuses():
     image = picture().movedim(0, -1)[None]
-    for changes, port, word in (({"mask": torch.zeros(1, 99, 141)}, "mask", "empty"),
-                                ({"mask": torch.zeros(1, 9, 9)}, "mask", "141×99"),
-                                ({"image": image * torch.nan}, "image", "NaN"),
-                                ({"image": image[..., :1]}, "image", "[b, h, w, 3]")):
+    for changes, port, word in (
+        ({"mask": torch.zeros(1, 99, 141)}, "mask", "empty"),
+        ({"mask": torch.zeros(1, 9, 9)}, "mask", "141×99"),
+        ({"image": image * torch.nan}, "image", "NaN"),
+        ({"image": image[..., :1]}, "image", "[b, h, w, 3]"),
+    ):
         with pytest.raises(BadInput) as caught:
             augment(**{"image": image, **changes})
         assert caught.value.port == port

@@ -16,19 +16,32 @@ ROWS = [("a.png", 10, 5, 50, 45, "sofa"), ("a.png", 60, 10, 90, 40, "lamp"), ("b
 def write(tmp_path):
     def write(content, name="boxes.csv"):
         path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else
-                         (content if isinstance(content, str) else json.dumps(content)).encode())
+        path.write_bytes(
+            content
+            if isinstance(content, bytes)
+            else (content if isinstance(content, str) else json.dumps(content)).encode()
+        )
         return path
+
     return write
 
 
 def coco(**changes):
-    annotations = [{"id": i, "image_id": {"a.png": 7, "b.jpg": "x"}[file],
-                    "category_id": {"sofa": 1, "lamp": 2}[kind.lower()],
-                    "bbox": [left, top, right - left, bottom - top]}
-                   for i, (file, left, top, right, bottom, kind) in enumerate(ROWS)]
-    return {"images": [{"id": 7, "file_name": "train/a.png", "width": 100}, {"id": "x", "file_name": "b.jpg"}],
-            "annotations": annotations, "categories": [{"id": 1, "name": "sofa"}, {"id": 2, "name": "lamp"}], **changes}
+    annotations = [
+        {
+            "id": i,
+            "image_id": {"a.png": 7, "b.jpg": "x"}[file],
+            "category_id": {"sofa": 1, "lamp": 2}[kind.lower()],
+            "bbox": [left, top, right - left, bottom - top],
+        }
+        for i, (file, left, top, right, bottom, kind) in enumerate(ROWS)
+    ]
+    return {
+        "images": [{"id": 7, "file_name": "train/a.png", "width": 100}, {"id": "x", "file_name": "b.jpg"}],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "sofa"}, {"id": 2, "name": "lamp"}],
+        **changes,
+    }
 
 
 def table(header="file,left,top,right,bottom,label", rows=ROWS, between=","):
@@ -37,18 +50,28 @@ def table(header="file,left,top,right,bottom,label", rows=ROWS, between=","):
 
 SPANS = [(file, left, top, right - left, bottom - top, kind) for file, left, top, right, bottom, kind in ROWS]
 FORMS = {
-    "corners": table(), "semicolons": table(between=";"), "tabs": table(between="\t"), "spaces": table(between=" , "),
-    "byte order mark": b"\xef\xbb\xbf" + table().encode(), "windows lines": table().replace("\n", "\r\n") + "\r\n\r\n",
-    "x y width height": table("file,x,y,width,height,label", SPANS), "x y w h": table("file_name,x,y,w,h,class", SPANS),
+    "corners": table(),
+    "semicolons": table(between=";"),
+    "tabs": table(between="\t"),
+    "spaces": table(between=" , "),
+    "byte order mark": b"\xef\xbb\xbf" + table().encode(),
+    "windows lines": table().replace("\n", "\r\n") + "\r\n\r\n",
+    "x y width height": table("file,x,y,width,height,label", SPANS),
+    "x y w h": table("file_name,x,y,w,h,class", SPANS),
     "left top width height": table("Image, Left, Top, Width, Height, Label", SPANS),
-    "corners beside the picture's size": table("filename,width,height,class,xmin,ymin,xmax,ymax", [
-        (file, *SIZES[file], kind, *box) for file, *box, kind in ROWS]),
+    "corners beside the picture's size": table(
+        "filename,width,height,class,xmin,ymin,xmax,ymax",
+        [(file, *SIZES[file], kind, *box) for file, *box, kind in ROWS],
+    ),
     "folders": table(rows=[("C:\\photos\\" + row[0], *row[1:]) for row in ROWS]),
-    "decimal commas": table(rows=[(row[0], *(f"{number},0" for number in row[1:5]), row[5]) for row in ROWS],
-                            between=";"),
-    "quoted": table(rows=[(f'"{row[0]}"', *row[1:]) for row in ROWS]), "coco": coco(),
-    "coco with numbers as text": coco(annotations=[{**entry, "bbox": [str(number) for number in entry["bbox"]]}
-                                                   for entry in coco()["annotations"]]),
+    "decimal commas": table(
+        rows=[(row[0], *(f"{number},0" for number in row[1:5]), row[5]) for row in ROWS], between=";"
+    ),
+    "quoted": table(rows=[(f'"{row[0]}"', *row[1:]) for row in ROWS]),
+    "coco": coco(),
+    "coco with numbers as text": coco(
+        annotations=[{**entry, "bbox": [str(number) for number in entry["bbox"]]} for entry in coco()["annotations"]]
+    ),
 }
 
 
@@ -67,8 +90,12 @@ def test_a_label_is_matched_in_any_case(write, form):
 
 
 def test_boxes_too_small_too_large_and_crowds_are_counted(write):
-    rows = [("a.png", 0, 0, 10, 9, ""), ("a.png", 0, 0, 10, 10, ""), ("a.png", 0, 0, 80, 50, ""),
-            ("a.png", 0, 0, 81, 50, "")]
+    rows = [
+        ("a.png", 0, 0, 10, 9, ""),
+        ("a.png", 0, 0, 10, 10, ""),
+        ("a.png", 0, 0, 80, 50, ""),
+        ("a.png", 0, 0, 81, 50, ""),
+    ]
     found, left_out = read_boxes(write(table(rows=rows)), SIZES)
     assert found == {"a.png": [(0, 0, 10, 10), (0, 0, 80, 50)]}  # 2 % and 80 % themselves are kept
     assert left_out == {"below 2% of the picture": 1, "above 80% of the picture": 1}
@@ -96,12 +123,16 @@ BAD_ROWS = {
     "outside": ("a.png,1,1,130,30", r"line 3: a box from 1, 1 to 130, 30 in 'a.png' of 100×50"),
     "left of it": ("a.png,-30,1,30,30", "line 3: a box from -30"),
     "beyond by rounding alone": ("a.png,100.2,1,100.9,30", "line 3: a box .* that holds no pixel"),
-    "nan": ("a.png,nan,1,30,30", "line 3: the box \\['nan'"), "infinite": ("a.png,1,1,inf,30", "line 3: the box"),
-    "huge": (f"a.png,1,1,{HUGE},30", "line 3: the box"), "words": ("a.png,one,1,30,30", "line 3: the box \\['one'"),
+    "nan": ("a.png,nan,1,30,30", "line 3: the box \\['nan'"),
+    "infinite": ("a.png,1,1,inf,30", "line 3: the box"),
+    "huge": (f"a.png,1,1,{HUGE},30", "line 3: the box"),
+    "words": ("a.png,one,1,30,30", "line 3: the box \\['one'"),
     "empty cell": ("a.png,,1,30,30", "line 3: the box \\[''"),
     "empty box": ("a.png,30,1,30,30", "line 3: an empty box"),
-    "turned": ("a.png,30,30,1,1", "line 3: an empty box"), "short": ("a.png,1,1", "line 3: 3 columns of 5"),
-    "nul": ("a.png,1\0,1,30,30", "line 3"), "endless": ('a.png,"' + "x" * 200_000, "line 3: what is no CSV"),
+    "turned": ("a.png,30,30,1,1", "line 3: an empty box"),
+    "short": ("a.png,1,1", "line 3: 3 columns of 5"),
+    "nul": ("a.png,1\0,1,30,30", "line 3"),
+    "endless": ('a.png,"' + "x" * 200_000, "line 3: what is no CSV"),
 }
 
 
@@ -121,8 +152,10 @@ def entry(**changes):
 
 DEEP = json.loads("[" * 200 + "]" * 200)
 BAD_JSON = {
-    "a list": ([1, 2], "no lists images and annotations"), "no annotations": ({"images": []}, "no lists images"),
-    "annotations of another kind": (coco(annotations={"a": 1}), "no lists"), "cut off": ('{"images": [', "no JSON"),
+    "a list": ([1, 2], "no lists images and annotations"),
+    "no annotations": ({"images": []}, "no lists images"),
+    "annotations of another kind": (coco(annotations={"a": 1}), "no lists"),
+    "cut off": ('{"images": [', "no JSON"),
     "too deep": ('{"images": ' + "[" * 100_000, "no JSON"),
     "too long a number": ('{"images": ' + "9" * 5000, "no JSON"),
     "an annotation that is text": (coco(annotations=["x"]), "annotation 1: 'x'"),
@@ -137,8 +170,10 @@ BAD_JSON = {
     "no picture": (entry(image_id=None), "annotation 2: image_id is None"),
     "a picture that is a list": (entry(image_id=[7]), "annotation 2: image_id is"),
     "pictures without id": (coco(images=[{"file_name": "a.png"}]), "annotation 1: image_id is 7"),
-    "another file": (coco(images=[{"id": 7, "file_name": "c.png"}, {"id": "x", "file_name": "b.jpg"}]),
-                     "annotation 1: the picture 'c.png'"),
+    "another file": (
+        coco(images=[{"id": 7, "file_name": "c.png"}, {"id": "x", "file_name": "b.jpg"}]),
+        "annotation 1: the picture 'c.png'",
+    ),
 }
 
 
@@ -156,12 +191,18 @@ def test_categories_that_are_odd_only_lose_their_names(write):
         assert read_boxes(write(coco(categories=categories)), SIZES)[0] == BOXES
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"", "line 1: the columns ''"), (b"left,top,right,bottom\n1,1,2,2", "line 1: the columns"),
-    (b"file,left,top\n", "line 1"), (b"file,left,top,right,bottom\n", "with no box in it"),
-    (b'{"images": [], "annotations": []}', "with no box in it"), (b"\xff\xfef\0i\0", "cannot be read"),
-    (b"\x89PNG\r\n\x1a\n\0\0", "cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "line 1: the columns ''"),
+        (b"left,top,right,bottom\n1,1,2,2", "line 1: the columns"),
+        (b"file,left,top\n", "line 1"),
+        (b"file,left,top,right,bottom\n", "with no box in it"),
+        (b'{"images": [], "annotations": []}', "with no box in it"),
+        (b"\xff\xfef\0i\0", "cannot be read"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "cannot be read"),
+    ],
+)
 def test_what_is_no_file_of_boxes_is_refused(write, content, message):
     with pytest.raises(BadInput, match=message):
         read_annotations(write(content))

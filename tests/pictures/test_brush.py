@@ -31,18 +31,23 @@ def transcribed_extension(box, size, draws, amount):
     left, top, right, bottom = box
     height, width = size
     u = torch.rand(4, generator=draws, dtype=torch.float64).tolist()
-    return (left - int(u[0] * (int(amount * left) + 1)), top - int(u[1] * (int(amount * top) + 1)),
-            right + int(u[2] * (int(amount * (width - right)) + 1)),
-            bottom + int(u[3] * (int(amount * (height - bottom)) + 1)))
+    return (
+        left - int(u[0] * (int(amount * left) + 1)),
+        top - int(u[1] * (int(amount * top) + 1)),
+        right + int(u[2] * (int(amount * (width - right)) + 1)),
+        bottom + int(u[3] * (int(amount * (height - bottom)) + 1)),
+    )
 
 
 def transcribed_outline(box, outer, draws, points=20, offset_min=1, offset_max=5):
     left, top, right, bottom = box
     middle_x, middle_y = Fraction(left + right, 2), Fraction(top + bottom, 2)
-    curves = [((left, top), (middle_x, outer[1]), (right, top)),
-              ((right, top), (outer[2], middle_y), (right, bottom)),
-              ((right, bottom), (middle_x, outer[3]), (left, bottom)),
-              ((left, bottom), (outer[0], middle_y), (left, top))]
+    curves = [
+        ((left, top), (middle_x, outer[1]), (right, top)),
+        ((right, top), (outer[2], middle_y), (right, bottom)),
+        ((right, bottom), (middle_x, outer[3]), (left, bottom)),
+        ((left, bottom), (outer[0], middle_y), (left, top)),
+    ]
     moves = [v for v in range(-offset_max, offset_max + 1) if offset_min <= abs(v) <= offset_max]
     picks = torch.randint(len(moves), (4 * points, 2), generator=draws).tolist()
     corners = []
@@ -63,7 +68,7 @@ def transcribed_brush(box, size, draws, arbitrary=0.5, amount=0.4, points=20, of
     corners = transcribed_outline(box, outer, draws, points, offset_min, offset_max)
     mask = np.zeros(size, np.uint8)
     if not shaped:
-        mask[outer[1]:outer[3], outer[0]:outer[2]] = 1
+        mask[outer[1] : outer[3], outer[0] : outer[2]] = 1
         return mask
     picture = Image.fromarray(mask)
     ImageDraw.Draw(picture).polygon(corners, fill=1)
@@ -79,9 +84,16 @@ def cases(draw, most=160):
     return (left, top, draw(st.integers(left + 1, width)), draw(st.integers(top + 1, height))), (height, width)
 
 
-EXTREME = [((0, 0, 99, 141), (141, 99)), ((50, 60, 51, 61), (141, 99)), ((0, 0, 1, 1), (141, 99)),
-           ((98, 140, 99, 141), (141, 99)), ((0, 30, 99, 31), (141, 99)), ((0, 0, 1, 1), (1, 1)),
-           ((40, 0, 80, 141), (141, 99)), ((300, 200, 700, 900), (1036, 1036))]
+EXTREME = [
+    ((0, 0, 99, 141), (141, 99)),
+    ((50, 60, 51, 61), (141, 99)),
+    ((0, 0, 1, 1), (141, 99)),
+    ((98, 140, 99, 141), (141, 99)),
+    ((0, 30, 99, 31), (141, 99)),
+    ((0, 0, 1, 1), (1, 1)),
+    ((40, 0, 80, 141), (141, 99)),
+    ((300, 200, 700, 900), (1036, 1036)),
+]
 
 
 @pytest.mark.parametrize(("box", "size"), EXTREME)
@@ -96,8 +108,7 @@ def test_extreme_boxes_equal_the_transcription(box, size, seed):
 
 
 @settings(max_examples=150, deadline=None)
-@given(cases(), st.integers(0, 2**64 - 1), st.integers(2, 40), st.integers(0, 6), st.integers(0, 6),
-       st.floats(0, 1))
+@given(cases(), st.integers(0, 2**64 - 1), st.integers(2, 40), st.integers(0, 6), st.integers(0, 6), st.floats(0, 1))
 def test_any_box_equals_the_transcription(case, seed, points, low, more, amount):
     box, size = case
     options = {"points": points, "offset_min": low, "offset_max": low + more}
@@ -123,9 +134,11 @@ def test_what_is_covered_and_what_is_not(case, seed, points, offset_max):
     assert int(rectangle.sum()) == (outer[2] - outer[0]) * (outer[3] - outer[1])
     shape = draw_mask(box, size, generator(seed), arbitrary=1.0, **options)
     assert set(shape.unique().tolist()) <= {0.0, 1.0}
-    assert bool(shape[top + offset_max:max(0, bottom - offset_max), left + offset_max:max(0, right - offset_max)].all())
+    assert bool(
+        shape[top + offset_max : max(0, bottom - offset_max), left + offset_max : max(0, right - offset_max)].all()
+    )
     reach = offset_max + 1
-    shape[max(0, outer[1] - reach):outer[3] + reach, max(0, outer[0] - reach):outer[2] + reach] = 0
+    shape[max(0, outer[1] - reach) : outer[3] + reach, max(0, outer[0] - reach) : outer[2] + reach] = 0
     assert not shape.any()
 
 
@@ -178,7 +191,7 @@ def test_offsets_are_uniform_over_both_signs():
 def test_half_of_the_holes_are_rectangles():
     def is_rectangle(mask):
         rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
-        return bool(mask[int(rows[0]):int(rows[-1]) + 1, int(columns[0]):int(columns[-1]) + 1].all())
+        return bool(mask[int(rows[0]) : int(rows[-1]) + 1, int(columns[0]) : int(columns[-1]) + 1].all())
 
     draws = generator(11)
     share = np.mean([is_rectangle(draw_mask((30, 40, 70, 90), (128, 128), draws)) for _ in range(1000)])
@@ -266,7 +279,7 @@ def test_a_square_picture_and_a_box_too_wide_give_the_whole_picture():
 
 def thing(box=(30, 20, 70, 60), size=(99, 141), batch=1):
     mask = torch.zeros(batch, *size)
-    mask[:, box[1]:box[3], box[0]:box[2]] = 1
+    mask[:, box[1] : box[3], box[0] : box[2]] = 1
     return mask
 
 
@@ -303,27 +316,32 @@ def test_settings_reach_the_brush():
     mask = thing()
     options = {"points": 3, "offset_min": 0, "offset_max": 9, "amount": 0.9, "arbitrary": 0.5}
     for seed in range(4):
-        assert torch.equal(brush(mask, seed=seed, **options).mask[0],
-                           draw_mask((30, 20, 70, 60), (99, 141), generator(seed), **options))
+        assert torch.equal(
+            brush(mask, seed=seed, **options).mask[0],
+            draw_mask((30, 20, 70, 60), (99, 141), generator(seed), **options),
+        )
     defaults = {name: parameter.default for name, parameter in inspect.signature(brush).parameters.items()}
     assert (defaults["points"], defaults["offset_min"], defaults["offset_max"], defaults["amount"]) == (20, 1, 5, 0.4)
 
 
-@pytest.mark.parametrize(("inputs", "port", "words"), [
-    ({}, "mask", ("neither", "box=")),
-    ({"image": torch.zeros(1, 99, 141, 3)}, "mask", ("neither",)),
-    ({"mask": thing(), "box": [1, 2, 3, 4]}, "box", ("a mask and a box", "null")),
-    ({"box": [1, 2, 3, 4]}, "image", ("without a picture", "size")),
-    ({"mask": torch.zeros(1, 9, 9)}, "mask", ("empty", "white")),
-    ({"mask": torch.cat([thing(), thing() * 0])}, "mask", ("mask 2 of 2", "empty")),
-    ({"mask": thing(), "image": torch.zeros(1, 141, 99, 3)}, "mask", ("141×99", "99×141")),
-    ({"mask": thing() * torch.nan}, "mask", ("nan",)),
-    ({"image": torch.zeros(1, 99, 141, 3), "box": [1, 2, 142, 40]}, "box", ("142", "141×99")),
-    ({"image": torch.zeros(1, 99, 141, 3), "box": [-1, 2, 14, 40]}, "box", ("-1", "within")),
-    ({"image": torch.zeros(1, 99, 141, 3), "box": [30, 2, 30, 40]}, "box", ("0 px wide", "COCO")),
-    ({"mask": thing(), "offset_min": 6}, "offset_min", ("offset_max=5", "swap")),
-    ({"mask": thing(), "points": 1}, "points", ("at least 2",)),
-])
+@pytest.mark.parametrize(
+    ("inputs", "port", "words"),
+    [
+        ({}, "mask", ("neither", "box=")),
+        ({"image": torch.zeros(1, 99, 141, 3)}, "mask", ("neither",)),
+        ({"mask": thing(), "box": [1, 2, 3, 4]}, "box", ("a mask and a box", "null")),
+        ({"box": [1, 2, 3, 4]}, "image", ("without a picture", "size")),
+        ({"mask": torch.zeros(1, 9, 9)}, "mask", ("empty", "white")),
+        ({"mask": torch.cat([thing(), thing() * 0])}, "mask", ("mask 2 of 2", "empty")),
+        ({"mask": thing(), "image": torch.zeros(1, 141, 99, 3)}, "mask", ("141×99", "99×141")),
+        ({"mask": thing() * torch.nan}, "mask", ("nan",)),
+        ({"image": torch.zeros(1, 99, 141, 3), "box": [1, 2, 142, 40]}, "box", ("142", "141×99")),
+        ({"image": torch.zeros(1, 99, 141, 3), "box": [-1, 2, 14, 40]}, "box", ("-1", "within")),
+        ({"image": torch.zeros(1, 99, 141, 3), "box": [30, 2, 30, 40]}, "box", ("0 px wide", "COCO")),
+        ({"mask": thing(), "offset_min": 6}, "offset_min", ("offset_max=5", "swap")),
+        ({"mask": thing(), "points": 1}, "points", ("at least 2",)),
+    ],
+)
 def test_bad_input(inputs, port, words):
     with pytest.raises(BadInput) as caught:
         brush(**inputs)
@@ -336,10 +354,14 @@ def test_contradictions_are_found_before_anything_runs(tmp_path):
     from inlay import check
 
     Image.new("L", (16, 16), 255).save(tmp_path / "mask.png")
-    job = {"format": 1, "nodes": {
-        "thing": {"type": "mask.load", "params": {"path": str(tmp_path / "mask.png")}},
-        "hole": {"type": "mask.brush", "inputs": {"mask": "thing.mask"}, "params": {"box": [1, 2, 3, 4]}}},
-        "outputs": {"mask": "hole.mask"}}
+    job = {
+        "format": 1,
+        "nodes": {
+            "thing": {"type": "mask.load", "params": {"path": str(tmp_path / "mask.png")}},
+            "hole": {"type": "mask.brush", "inputs": {"mask": "thing.mask"}, "params": {"box": [1, 2, 3, 4]}},
+        },
+        "outputs": {"mask": "hole.mask"},
+    }
     problems = " ".join(map(str, check(job)))
     assert "a mask and a box" in problems
     job["nodes"]["hole"] = {"type": "mask.brush", "params": {"box": [1, 2, 3]}}

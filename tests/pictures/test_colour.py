@@ -17,8 +17,14 @@ from inlay.pictures.colour import Colour, icc_for, is_unknown, space_of
 from PIL import Image as Pil
 from PIL import ImageCms
 
-PROFILES = {"p3": icc("x", P3), "adobe": icc("x", ADOBE, 2.19921875), "prophoto": icc("x", PROPHOTO, 1.8, D50_WHITE),
-            "linear": icc("x", SRGB, 1.0), "gamma 2.2": icc("x", SRGB, 2.2), "tables": tables()}
+PROFILES = {
+    "p3": icc("x", P3),
+    "adobe": icc("x", ADOBE, 2.19921875),
+    "prophoto": icc("x", PROPHOTO, 1.8, D50_WHITE),
+    "linear": icc("x", SRGB, 1.0),
+    "gamma 2.2": icc("x", SRGB, 2.2),
+    "tables": tables(),
+}
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
 PIXELS[:16, :16] = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
 
@@ -63,10 +69,17 @@ def test_the_formula_written_out(tmp_path):
     assert np.abs(to_srgb(image, profile, Context(out=tmp_path)).image[0].numpy() - wanted).max() < 3e-4  # s15Fixed16
 
 
-@pytest.mark.parametrize(("options", "same"), [
-    ({}, True), ({"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}, True),
-    ({"icc_profile": icc("Display P3", SRGB)}, True), ({"icc_profile": icc("sRGB IEC61966-2.1", P3)}, False),
-    ({"icc_profile": icc("sRGB", SRGB, 2.2)}, False), ({"icc_profile": tables(SRGB, 33)}, True)])
+@pytest.mark.parametrize(
+    ("options", "same"),
+    [
+        ({}, True),
+        ({"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}, True),
+        ({"icc_profile": icc("Display P3", SRGB)}, True),
+        ({"icc_profile": icc("sRGB IEC61966-2.1", P3)}, False),
+        ({"icc_profile": icc("sRGB", SRGB, 2.2)}, False),
+        ({"icc_profile": tables(SRGB, 33)}, True),
+    ],
+)
 def test_content_decides_what_is_srgb_and_srgb_keeps_every_bit(tmp_path, options, same):
     image, _, profile = loaded(tmp_path, **options)
     seen = to_srgb(image, profile, Context(out=tmp_path))
@@ -83,15 +96,24 @@ def chrm(primaries, white=(0.3127, 0.3290)):
     return chunk(*(round(value * 100_000) for point in (white, *primaries) for value in point))
 
 
-@pytest.mark.parametrize(("extra", "like"), [
-    ([(b"gAMA", chunk(100_000))], icc("x", SRGB, 1.0)), ([(b"gAMA", chunk(45_455))], None),
-    ([(b"gAMA", chunk(45_455)), (b"cHRM", chrm(SRGB))], None), ([(b"cHRM", chrm(P3))], icc("x", P3)),
-    ([(b"sRGB", b"\0"), (b"gAMA", chunk(100_000))], None), ([(b"gAMA", chunk(0))], None),
-    ([(b"gAMA", chunk(1))], None), ([(b"gAMA", chunk(2**31 - 1))], None),
-    ([(b"cICP", bytes([2, 2, 0, 1])), (b"cHRM", chrm(P3))], icc("x", P3)),
-    ([(b"cICP", bytes([2, 13, 0, 1])), (b"iCCP", b"x\0\0" + zlib.compress(icc("x", P3)))], icc("x", P3)),
-    ([(b"gAMA", chunk(55_556)), (b"cHRM", chrm(PROPHOTO, D50_WHITE))], icc("x", PROPHOTO, 1.8, D50_WHITE)),
-    ([(b"cICP", bytes([12, 13, 0, 1])), (b"gAMA", chunk(100_000))], icc("x", P3)), ([(b"cHRM", bytes(32))], None)])
+@pytest.mark.parametrize(
+    ("extra", "like"),
+    [
+        ([(b"gAMA", chunk(100_000))], icc("x", SRGB, 1.0)),
+        ([(b"gAMA", chunk(45_455))], None),
+        ([(b"gAMA", chunk(45_455)), (b"cHRM", chrm(SRGB))], None),
+        ([(b"cHRM", chrm(P3))], icc("x", P3)),
+        ([(b"sRGB", b"\0"), (b"gAMA", chunk(100_000))], None),
+        ([(b"gAMA", chunk(0))], None),
+        ([(b"gAMA", chunk(1))], None),
+        ([(b"gAMA", chunk(2**31 - 1))], None),
+        ([(b"cICP", bytes([2, 2, 0, 1])), (b"cHRM", chrm(P3))], icc("x", P3)),
+        ([(b"cICP", bytes([2, 13, 0, 1])), (b"iCCP", b"x\0\0" + zlib.compress(icc("x", P3)))], icc("x", P3)),
+        ([(b"gAMA", chunk(55_556)), (b"cHRM", chrm(PROPHOTO, D50_WHITE))], icc("x", PROPHOTO, 1.8, D50_WHITE)),
+        ([(b"cICP", bytes([12, 13, 0, 1])), (b"gAMA", chunk(100_000))], icc("x", P3)),
+        ([(b"cHRM", bytes(32))], None),
+    ],
+)
 def test_what_pngs_say_in_their_own_words(tmp_path, extra, like):
     (tmp_path / "b.png").write_bytes(png(PIXELS, extra))
     image, _, profile = load(str(tmp_path / "b.png"), Context(out=tmp_path))
@@ -142,10 +164,17 @@ def test_a_batch_and_its_variations_are_each_converted_by_their_own(tmp_path):
 
 def test_a_copy_in_srgb_is_saved_as_srgb(tmp_path):
     Pil.fromarray(PIXELS).save(tmp_path / "a.png", icc_profile=PROFILES["p3"], dpi=(300, 300))
-    path = inlay.run({"format": 1, "nodes": {
-        "photo": {"type": "image.load", "params": {"path": str(tmp_path / "a.png")}},
-        "seen": {"type": "image.to_srgb", "inputs": {"image": "photo.image", "profile": "photo.profile"}},
-        "save": {"type": "image.save", "inputs": {"image": "seen.image"}}}}, out=tmp_path / "out").paths[0]
+    path = inlay.run(
+        {
+            "format": 1,
+            "nodes": {
+                "photo": {"type": "image.load", "params": {"path": str(tmp_path / "a.png")}},
+                "seen": {"type": "image.to_srgb", "inputs": {"image": "photo.image", "profile": "photo.profile"}},
+                "save": {"type": "image.save", "inputs": {"image": "seen.image"}},
+            },
+        },
+        out=tmp_path / "out",
+    ).paths[0]
     with Pil.open(path) as out:
         assert "icc_profile" not in out.info
         assert round(out.info["dpi"][0]) == 300
@@ -188,7 +217,7 @@ def test_cmyk_with_a_profile_is_converted_by_it_and_said(tmp_path, name):
         assert np.array_equal(image[0].numpy(), np.asarray(wanted).astype(np.float32) / np.float32(255))
         assert np.abs(np.asarray(wanted).astype(int) - np.asarray(picture.convert("RGB"))).max() > 20
     assert any("CMYK" in event.message and "own profile" in event.message for event in said)
-    path, = save(image, ctx, profile=carried).paths
+    (path,) = save(image, ctx, profile=carried).paths
     with Pil.open(path) as out:
         assert "icc_profile" not in out.info
     Pil.fromarray(PIXELS).save(tmp_path / "b.png", icc_profile=profile)  # a printer's profile in an RGB file

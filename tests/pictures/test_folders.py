@@ -47,18 +47,21 @@ def test_what_systems_put_into_a_folder_is_no_news(folder):
     assert left_out(str(folder)) == ""
 
 
-@pytest.mark.parametrize(("name", "content", "said"), [
-    ("IMG_3.HEIC", HEIC, "IMG_3.HEIC (a HEIC photo)"),
-    ("IMG_3.HEIC", b"", "IMG_3.HEIC (a HEIC photo)"),
-    ("notes.txt", b"hello", "notes.txt"),
-    ("scan.pdf", b"%PDF-1.7", "scan.pdf (a PDF document)"),
-    ("clip.MOV", b"\0\0\0\x14ftypqt  ", "clip.MOV (a video)"),
-    ("raw.NEF", b"MM\0*\0\0\0\x08", "raw.NEF (a camera's raw photo)"),
-    ("photo", b"\x89PNG\r\n\x1a\n", "photo (a picture with the wrong extension: rename it)"),
-    ("photo.jpg_large", b"\xff\xd8\xff\xe0", "photo.jpg_large (a picture with the wrong extension: rename it)"),
-    ("photo.img", b"RIFF\x10\0\0\0WEBPVP8 ", "photo.img (a picture with the wrong extension: rename it)"),
-    ("scan.img", b"II*\0\x08\0\0\0", "scan.img (a picture with the wrong extension: rename it)"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("IMG_3.HEIC", HEIC, "IMG_3.HEIC (a HEIC photo)"),
+        ("IMG_3.HEIC", b"", "IMG_3.HEIC (a HEIC photo)"),
+        ("notes.txt", b"hello", "notes.txt"),
+        ("scan.pdf", b"%PDF-1.7", "scan.pdf (a PDF document)"),
+        ("clip.MOV", b"\0\0\0\x14ftypqt  ", "clip.MOV (a video)"),
+        ("raw.NEF", b"MM\0*\0\0\0\x08", "raw.NEF (a camera's raw photo)"),
+        ("photo", b"\x89PNG\r\n\x1a\n", "photo (a picture with the wrong extension: rename it)"),
+        ("photo.jpg_large", b"\xff\xd8\xff\xe0", "photo.jpg_large (a picture with the wrong extension: rename it)"),
+        ("photo.img", b"RIFF\x10\0\0\0WEBPVP8 ", "photo.img (a picture with the wrong extension: rename it)"),
+        ("scan.img", b"II*\0\x08\0\0\0", "scan.img (a picture with the wrong extension: rename it)"),
+    ],
+)
 def test_a_file_that_is_no_picture_is_named_with_what_it_is(folder, name, content, said):
     (folder / name).write_bytes(content)
     assert left_out(str(folder)) == f"left out: {said}"
@@ -71,8 +74,9 @@ def test_a_file_that_is_no_picture_is_named_with_what_it_is(folder, name, conten
 def test_folders_links_to_nowhere_and_many(folder):
     (folder / "more").mkdir()
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
-    assert left_out(str(folder)) == ("left out: gone.png (not an ordinary file), more (a folder: only the pictures "
-                                     "beside it are read)")
+    assert left_out(str(folder)) == (
+        "left out: gone.png (not an ordinary file), more (a folder: only the pictures beside it are read)"
+    )
     for number in range(1, 12):
         (folder / f"a{number}.txt").write_text("x")
     assert left_out(str(folder)) == "left out: a1.txt, a2.txt, a3.txt, a4.txt and 9 more"
@@ -91,8 +95,9 @@ def test_every_node_that_reads_a_folder_says_what_it_leaves_out(folder, ctx):
 
 
 def test_a_file_of_boxes_and_a_folder_of_masks_are_not_left_out(folder, tmp_path, ctx):
-    (folder / "boxes.csv").write_text("file,left,top,right,bottom\n" + "".join(
-        f"IMG_{number}.JPG,0,0,4,4\n" for number in (1, 2, 10)))
+    (folder / "boxes.csv").write_text(
+        "file,left,top,right,bottom\n" + "".join(f"IMG_{number}.JPG,0,0,4,4\n" for number in (1, 2, 10))
+    )
     photos(str(folder), ctx, boxes=str(folder / "boxes.csv"))
     assert ctx.said == []
     photos(str(folder), ctx)

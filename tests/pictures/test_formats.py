@@ -24,12 +24,13 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 64
 def test_avif_is_read_whatever_it_is_called(tmp_path, name):
     exif = Pil.Exif()
     exif[0x0112], exif[0x010F] = 6, "Maker"
-    Pil.fromarray(PIXELS).save(tmp_path / name, format="AVIF", quality=100, subsampling="4:4:4", exif=exif,
-                               icc_profile=icc("P3", P3))
+    Pil.fromarray(PIXELS).save(
+        tmp_path / name, format="AVIF", quality=100, subsampling="4:4:4", exif=exif, icc_profile=icc("P3", P3)
+    )
     ctx = Context(out=tmp_path / "out")
     image, _, profile = load(str(tmp_path / name), ctx)
     assert np.abs(image[0].numpy() * 255 - np.rot90(PIXELS, -1)).max() <= 6
-    path, = save(image, ctx, profile=profile).paths
+    (path,) = save(image, ctx, profile=profile).paths
     with Pil.open(path) as out:
         assert out.info["icc_profile"] == icc("P3", P3)
         assert out.getexif()[0x010F] == "Maker"
@@ -51,11 +52,15 @@ def without(monkeypatch):
     monkeypatch.setattr(formats, "has_heic", lambda: False)
 
 
-@pytest.mark.parametrize(("data", "says", "fix"), [
-    (HEIC, "HEIC", "pip install pillow-heif"),
-    (HEIC.replace(b"ftypheic", b"ftypmsf1"), "HEIC", "pip install pillow-heif"),
-    (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1" + bytes(64), "AVIF", "pip install --upgrade pillow"),
-    (b"\0\0\0\x20ftypmif1\0\0\0\0mif1avif" + bytes(64), "AVIF", "pip install --upgrade pillow")])
+@pytest.mark.parametrize(
+    ("data", "says", "fix"),
+    [
+        (HEIC, "HEIC", "pip install pillow-heif"),
+        (HEIC.replace(b"ftypheic", b"ftypmsf1"), "HEIC", "pip install pillow-heif"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1" + bytes(64), "AVIF", "pip install --upgrade pillow"),
+        (b"\0\0\0\x20ftypmif1\0\0\0\0mif1avif" + bytes(64), "AVIF", "pip install --upgrade pillow"),
+    ],
+)
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.heic"])
 def test_without_the_library_the_content_is_named_and_the_command(tmp_path, without, name, data, says, fix):
     (tmp_path / name).write_bytes(data)
@@ -90,15 +95,24 @@ def test_a_profile_of_megabytes_in_a_png(tmp_path):
     image, _, said = load(str(tmp_path / "a.png"), ctx)
     assert np.array_equal(image[0].numpy() * 255, PIXELS)
     assert said.colour.icc == profile
-    path, = save(image, ctx, format="jpeg", profile=said).paths
+    (path,) = save(image, ctx, format="jpeg", profile=said).paths
     with Pil.open(path) as out:
         assert out.info["icc_profile"] == profile
 
 
-@pytest.mark.parametrize("extra", [(b"zTXt", b"Note\0\0" + zlib.compress(b"a" * 3_000_000)),
-                                   (b"iTXt", b"Note\0\1\0\0\0" + zlib.compress(b"a" * 3_000_000)),
-                                   iccp(b"\0" * 60_000_000), (b"cHRM", b"\0" * 8), (b"sRGB", b""),
-                                   (b"pHYs", b"\0" * 3), (b"iCCP", b"x\0\0damaged"), (b"iCCP", b"no end")])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        (b"zTXt", b"Note\0\0" + zlib.compress(b"a" * 3_000_000)),
+        (b"iTXt", b"Note\0\1\0\0\0" + zlib.compress(b"a" * 3_000_000)),
+        iccp(b"\0" * 60_000_000),
+        (b"cHRM", b"\0" * 8),
+        (b"sRGB", b""),
+        (b"pHYs", b"\0" * 3),
+        (b"iCCP", b"x\0\0damaged"),
+        (b"iCCP", b"no end"),
+    ],
+)
 def test_what_is_too_much_or_damaged_beside_the_pixels_does_not_hide_them(tmp_path, extra):
     (tmp_path / "a.png").write_bytes(png(PIXELS, [extra, (b"tEXt", b"Title\0mine")]))
     said = []
@@ -117,7 +131,7 @@ def test_a_wrong_checksum_does_not_hide_the_pixels(tmp_path, name):
     data = (tmp_path / "a.png").read_bytes()
     data = bytearray(data[:33] + chunk(b"tEXt", b"Title\0mine") + data[33:])
     place = data.index(name) - 4
-    size = int.from_bytes(data[place: place + 4], "big")
+    size = int.from_bytes(data[place : place + 4], "big")
     data[place + 8 + size] ^= 1
     (tmp_path / "a.png").write_bytes(data)
     said = []
@@ -133,7 +147,7 @@ def test_a_wrong_checksum_does_not_hide_the_pixels(tmp_path, name):
 def test_chunk_sizes_that_lie_are_a_damaged_file(tmp_path):
     data = png(PIXELS, [(b"gAMA", b"\0\0\xb1\x8f")])
     place = data.index(b"gAMA") - 4
-    (tmp_path / "a.png").write_bytes(data[:place] + struct.pack(">I", 2**31 - 1) + data[place + 4:])
+    (tmp_path / "a.png").write_bytes(data[:place] + struct.pack(">I", 2**31 - 1) + data[place + 4 :])
     with pytest.raises(BadInput):
         load(str(tmp_path / "a.png"), Context(out=tmp_path))
     assert chunk(b"gAMA", b"")[:4] == bytes(4)

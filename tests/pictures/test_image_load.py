@@ -41,8 +41,12 @@ def png_header(width, height, colour=2, depth=8):
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 def test_rgb_is_exactly_x_over_255(tmp_path, ctx):
@@ -61,9 +65,17 @@ def test_rgb_is_exactly_x_over_255(tmp_path, ctx):
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
 def test_modes_agree_with_pillow(tmp_path, ctx, mode):
     source = Pil.fromarray(bytes_of((7, 9, 4)), "RGBA")
-    picture = source.convert("RGB").convert("P", palette=Pil.Palette.ADAPTIVE) if mode == "P" else (
-        source.convert("L").convert("LA") if mode == "LA" else
-        source.convert("RGB").convert(mode) if mode in ("1", "CMYK") else source.convert(mode))
+    picture = (
+        source.convert("RGB").convert("P", palette=Pil.Palette.ADAPTIVE)
+        if mode == "P"
+        else (
+            source.convert("L").convert("LA")
+            if mode == "LA"
+            else source.convert("RGB").convert(mode)
+            if mode in ("1", "CMYK")
+            else source.convert(mode)
+        )
+    )
     if mode == "LA":
         picture.putalpha(source.getchannel("A"))
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
@@ -114,8 +126,17 @@ def test_sixteen_bit_grey_keeps_its_depth(tmp_path, ctx, suffix):
 @pytest.mark.parametrize(("order", "zero"), [(">", "black"), ("<", "black"), ("<", "white")])
 def test_sixteen_bit_tiffs_of_both_orders_and_zeros(tmp_path, ctx, order, zero):
     values = RNG.integers(0, 65536, (3, 5)).astype(f"{order}u2")
-    tags = [(256, 3, 1, 5), (257, 3, 1, 3), (258, 3, 1, 16), (259, 3, 1, 1), (262, 3, 1, int(zero == "black")),
-            (273, 4, 1, 200), (277, 3, 1, 1), (278, 3, 1, 3), (279, 4, 1, 30)]
+    tags = [
+        (256, 3, 1, 5),
+        (257, 3, 1, 3),
+        (258, 3, 1, 16),
+        (259, 3, 1, 1),
+        (262, 3, 1, int(zero == "black")),
+        (273, 4, 1, 200),
+        (277, 3, 1, 1),
+        (278, 3, 1, 3),
+        (279, 4, 1, 30),
+    ]
     body = (b"MM\0*" if order == ">" else b"II*\0") + struct.pack(f"{order}IH", 8, len(tags))
     for tag, kind, count, value in tags:
         packed = struct.pack(f"{order}HH", value, 0) if kind == 3 else struct.pack(f"{order}I", value)
@@ -128,8 +149,18 @@ def test_sixteen_bit_tiffs_of_both_orders_and_zeros(tmp_path, ctx, order, zero):
 
 def test_sixteen_bit_planes_are_refused_not_misread(tmp_path, ctx):
     values = RNG.integers(0, 65536, (3, 4, 5)).astype("<u2")  # a plane of 4×5 for each colour
-    tags = [(256, 3, 1, 5), (257, 3, 1, 4), (258, 3, 3, 150), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 3, 160),
-            (277, 3, 1, 3), (278, 3, 1, 4), (279, 4, 3, 180), (284, 3, 1, 2)]
+    tags = [
+        (256, 3, 1, 5),
+        (257, 3, 1, 4),
+        (258, 3, 3, 150),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 3, 160),
+        (277, 3, 1, 3),
+        (278, 3, 1, 4),
+        (279, 4, 3, 180),
+        (284, 3, 1, 2),
+    ]
     body = b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
     body = body.ljust(150, b"\0") + struct.pack("<3H", 16, 16, 16)
     body = body.ljust(160, b"\0") + struct.pack("<6I", 200, 240, 280, 40, 40, 40)
@@ -175,8 +206,16 @@ def test_exif_orientation(tmp_path, ctx, suffix, orientation):
     options = {"lossless": True} if suffix == "webp" else {"quality": 100, "subsampling": 0} if suffix == "jpg" else {}
     Pil.fromarray(array).save(tmp_path / f"a.{suffix}", exif=exif, **options)
     image, mask, _ = load(str(tmp_path / f"a.{suffix}"), ctx)
-    upright = {1: array, 2: array[:, ::-1], 3: array[::-1, ::-1], 4: array[::-1], 5: array.transpose(1, 0, 2),
-               6: np.rot90(array, -1), 7: np.rot90(array, 2).transpose(1, 0, 2), 8: np.rot90(array)}[orientation]
+    upright = {
+        1: array,
+        2: array[:, ::-1],
+        3: array[::-1, ::-1],
+        4: array[::-1],
+        5: array.transpose(1, 0, 2),
+        6: np.rot90(array, -1),
+        7: np.rot90(array, 2).transpose(1, 0, 2),
+        8: np.rot90(array),
+    }[orientation]
     assert image.shape[1:] == upright.shape
     assert np.abs(image[0].numpy() - upright / 255).max() < (0.02 if suffix == "jpg" else 1e-6)
     assert mask.shape == image.shape[:3]
@@ -229,8 +268,14 @@ def test_animations_give_their_first_frame_and_say_so(tmp_path, ctx):
 
 def bad_files(folder: Path):
     rgb = Pil.fromarray(bytes_of((64, 64, 3)))
-    for name, options in (("cut.png", {}), ("cut.jpg", {}), ("cut.webp", {"lossless": True}), ("cut.gif", {}),
-                          ("cut.bmp", {}), ("cut.tif", {})):
+    for name, options in (
+        ("cut.png", {}),
+        ("cut.jpg", {}),
+        ("cut.webp", {"lossless": True}),
+        ("cut.gif", {}),
+        ("cut.bmp", {}),
+        ("cut.tif", {}),
+    ):
         rgb.save(folder / name, **options)
         data = (folder / name).read_bytes()
         (folder / name).write_bytes(data[: len(data) // 2])
@@ -246,11 +291,27 @@ def bad_files(folder: Path):
     rgb.convert("L").save(folder / "other.png", format="PPM")
 
 
-@pytest.mark.parametrize(("name", "says"), [
-    ("cut.png", "damaged"), ("cut.jpg", "damaged"), ("cut.webp", ""), ("cut.gif", ""), ("cut.bmp", "damaged"),
-    ("cut.tif", ""), ("text.png", "not a picture"), ("empty.png", "empty file"), ("photo.png", "HEIC"),
-    ("drawing.png", "SVG"), ("zero.png", "0 pixels"), ("flat.png", "0 pixels"), ("large.png", "200 megapixels"),
-    ("middle.png", "11000×10000"), ("bomb.png", "100 megapixels"), ("other.png", "not a picture")])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("cut.png", "damaged"),
+        ("cut.jpg", "damaged"),
+        ("cut.webp", ""),
+        ("cut.gif", ""),
+        ("cut.bmp", "damaged"),
+        ("cut.tif", ""),
+        ("text.png", "not a picture"),
+        ("empty.png", "empty file"),
+        ("photo.png", "HEIC"),
+        ("drawing.png", "SVG"),
+        ("zero.png", "0 pixels"),
+        ("flat.png", "0 pixels"),
+        ("large.png", "200 megapixels"),
+        ("middle.png", "11000×10000"),
+        ("bomb.png", "100 megapixels"),
+        ("other.png", "not a picture"),
+    ],
+)
 @pytest.mark.filterwarnings("error")
 def test_bad_files_are_explained(tmp_path, ctx, name, says):
     bad_files(tmp_path)
@@ -266,8 +327,12 @@ def test_bad_files_are_explained(tmp_path, ctx, name, says):
 def test_missing_files_folders_and_odd_things(tmp_path, ctx):
     (tmp_path / "room.png").write_bytes(b"")
     (tmp_path / "void").mkdir()
-    for path, says in (("rom.png", "did you mean 'room.png'"), ("void", "no picture"), ("no*.png", "no picture"),
-                       ("nowhere/room.png", "no folder")):
+    for path, says in (
+        ("rom.png", "did you mean 'room.png'"),
+        ("void", "no picture"),
+        ("no*.png", "no picture"),
+        ("nowhere/room.png", "no folder"),
+    ):
         with pytest.raises(BadInput, match=says) as caught:
             load(str(tmp_path / path), ctx)
         assert caught.value.port == "path"
@@ -289,8 +354,9 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path, ctx):
 def test_only_a_profile_that_cannot_be_used_is_mentioned(tmp_path, ctx):
     from PIL import ImageCms
 
-    Pil.new("RGB", SIZE).save(tmp_path / "s.png",
-                              icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    Pil.new("RGB", SIZE).save(
+        tmp_path / "s.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    )
     load(str(tmp_path / "s.png"), ctx)
     assert ctx.said == []
     Pil.new("RGB", SIZE).save(tmp_path / "x.png", icc_profile=b"nonsense")

@@ -39,7 +39,7 @@ def every_byte():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_round_trip_is_exact(ctx, kind, dtype):
     image = every_byte()
-    path, = save(image.to(dtype), ctx, format=kind).paths
+    (path,) = save(image.to(dtype), ctx, format=kind).paths
     assert path.endswith("image_00001" + SUFFIX[kind])
     assert torch.equal(load(path, ctx).image, image)
     assert ctx.said == []
@@ -48,7 +48,7 @@ def test_round_trip_is_exact(ctx, kind, dtype):
 
 def test_values_are_clamped_and_rounded_to_nearest(ctx):
     image = torch.tensor([-1.0, 0.0, 0.49 / 255, 0.51 / 255, 254.4 / 255, 254.6 / 255, 1.0, 3.0])
-    path, = save(image[None, None, :, None].repeat(1, 1, 1, 3), ctx).paths
+    (path,) = save(image[None, None, :, None].repeat(1, 1, 1, 3), ctx).paths
     assert np.asarray(Pil.open(path))[0, :, 0].tolist() == [0, 0, 0, 1, 254, 255, 255, 255]
 
 
@@ -75,15 +75,15 @@ CHUNKS = {"inlay": json.dumps({"title": "Ein Loch füllen – 部屋", "nodes": 
 
 def test_png_metadata_are_text_chunks(ctx):
     ctx.metadata = CHUNKS
-    path, = save(torch.rand(1, 8, 8, 3), ctx).paths
+    (path,) = save(torch.rand(1, 8, 8, 3), ctx).paths
     with Pil.open(path) as picture:
         assert picture.info["inlay"] == CHUNKS["inlay"]
         assert picture.text == CHUNKS
     ctx.metadata = {"prompt": "部屋 – räume"}  # not Latin-1: an iTXt chunk
-    path, = save(torch.rand(1, 8, 8, 3), ctx).paths
+    (path,) = save(torch.rand(1, 8, 8, 3), ctx).paths
     with Pil.open(path) as picture:
         assert picture.info["prompt"] == "部屋 – räume"
-    bare, = save(torch.rand(1, 8, 8, 3), ctx, metadata=False).paths
+    (bare,) = save(torch.rand(1, 8, 8, 3), ctx, metadata=False).paths
     with Pil.open(bare) as picture:
         assert picture.text == {}
 
@@ -91,21 +91,21 @@ def test_png_metadata_are_text_chunks(ctx):
 @pytest.mark.parametrize("kind", ["jpeg", "webp"])
 def test_other_metadata_are_exif(ctx, kind):
     ctx.metadata = {**CHUNKS, "prompt": "räume"}
-    path, = save(torch.rand(1, 8, 8, 3), ctx, format=kind).paths
+    (path,) = save(torch.rand(1, 8, 8, 3), ctx, format=kind).paths
     with Pil.open(path) as picture:
         exif = picture.getexif()
         assert exif[0x010E] == CHUNKS["inlay"]
         assert json.loads(exif.get_ifd(0x8769)[0x9286][8:]) == {"note": "plain", "prompt": "räume"}
-    bare, = save(torch.rand(1, 8, 8, 3), ctx, format=kind, metadata=False).paths
+    (bare,) = save(torch.rand(1, 8, 8, 3), ctx, format=kind, metadata=False).paths
     with Pil.open(bare) as picture:
         assert not picture.getexif()
 
 
 def test_long_workflows(ctx):
     ctx.metadata = {"inlay": "x" * 3_000_000}
-    path, = save(torch.rand(1, 8, 8, 3), ctx).paths
+    (path,) = save(torch.rand(1, 8, 8, 3), ctx).paths
     assert Pil.open(path).info["inlay"] == ctx.metadata["inlay"]
-    path, = save(torch.rand(1, 8, 8, 3), ctx, format="jpeg").paths
+    (path,) = save(torch.rand(1, 8, 8, 3), ctx, format="jpeg").paths
     assert any("too long for JPEG" in message for message in ctx.said)
     assert not Pil.open(path).getexif()
 

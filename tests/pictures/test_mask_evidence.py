@@ -36,7 +36,7 @@ def drawn(mode="L", paper=0, pen=255, width=14, blur=0):
 
 def photo(seed=0, grey=False):
     """Noise over a slope, as a photo has it."""
-    y, x = np.mgrid[:SIZE[1], :SIZE[0]]
+    y, x = np.mgrid[: SIZE[1], : SIZE[0]]
     slope = np.stack([x * 1.2, y * 1.6, (x + y) * 0.7], -1)
     values = (slope + np.random.default_rng(seed).integers(0, 60, slope.shape)).clip(0, 255).astype(np.uint8)
     picture = Pil.fromarray(values)
@@ -57,25 +57,42 @@ STROKE = drawn()
 CLEAR = (0, 0, 0, 0)
 
 
-@pytest.mark.parametrize(("picture", "options", "name", "words"), [
-    (drawn("RGBA", CLEAR, (255, 255, 255, 255)), {}, "mask-strokes", ["white", "invert=true, or channel=luminance"]),
-    (drawn("RGBA", (255, 255, 255, 0), (255, 255, 255, 255)), {}, "mask-strokes", ["invert=true"]),
-    (with_alpha(Pil.new("RGB", SIZE, "white"), drawn(blur=2)), {}, "mask-strokes", ["white"]),
-    (drawn("RGBA", CLEAR, (230, 20, 30, 255)), {}, "mask-strokes", ["one colour", "invert=true"]),
-    (drawn("RGBA", CLEAR, (0, 0, 0, 255)), {}, "mask-strokes", ["black"]),
-    (drawn("LA", (0, 0), (255, 255)), {}, "mask-strokes", ["white"]),
-    (drawn("RGBA", CLEAR, (255, 255, 255, 255)), {"channel": "alpha"}, "mask-strokes", ["invert=true"]),
-    (with_alpha(STROKE, Pil.fromarray(255 - np.roll(np.asarray(STROKE), 40, 0))), {}, "mask-disagrees",
-     ["channel=luminance"]),
-    (with_alpha(photo(), STROKE), {}, "mask-most", ["invert=true"]),
-    (photo(), {}, "mask-picture", ["coloured", "swapped"]),
-    (photo(), {"channel": "luminance", "threshold": None}, "mask-picture", ["coloured"]),
-    (photo(grey=True), {}, "mask-picture", ["grey", "swapped"]),
-    (with_alpha(photo(), 255), {}, "mask-picture", ["channel=alpha"]),
-    (drawn("RGB", "white", "black"), {}, "mask-inverted", ["invert=true"]),
-    (drawn("RGB", "black", (250, 30, 30), width=40), {"threshold": 0.3}, "mask-coloured", ["paint the hole white"]),
-    (drawn(width=1).crop((0, 0, 33, 33)).resize(SIZE, Pil.Resampling.NEAREST).point(lambda v: 0), {}, "mask-empty", []),
-])
+@pytest.mark.parametrize(
+    ("picture", "options", "name", "words"),
+    [
+        (
+            drawn("RGBA", CLEAR, (255, 255, 255, 255)),
+            {},
+            "mask-strokes",
+            ["white", "invert=true, or channel=luminance"],
+        ),
+        (drawn("RGBA", (255, 255, 255, 0), (255, 255, 255, 255)), {}, "mask-strokes", ["invert=true"]),
+        (with_alpha(Pil.new("RGB", SIZE, "white"), drawn(blur=2)), {}, "mask-strokes", ["white"]),
+        (drawn("RGBA", CLEAR, (230, 20, 30, 255)), {}, "mask-strokes", ["one colour", "invert=true"]),
+        (drawn("RGBA", CLEAR, (0, 0, 0, 255)), {}, "mask-strokes", ["black"]),
+        (drawn("LA", (0, 0), (255, 255)), {}, "mask-strokes", ["white"]),
+        (drawn("RGBA", CLEAR, (255, 255, 255, 255)), {"channel": "alpha"}, "mask-strokes", ["invert=true"]),
+        (
+            with_alpha(STROKE, Pil.fromarray(255 - np.roll(np.asarray(STROKE), 40, 0))),
+            {},
+            "mask-disagrees",
+            ["channel=luminance"],
+        ),
+        (with_alpha(photo(), STROKE), {}, "mask-most", ["invert=true"]),
+        (photo(), {}, "mask-picture", ["coloured", "swapped"]),
+        (photo(), {"channel": "luminance", "threshold": None}, "mask-picture", ["coloured"]),
+        (photo(grey=True), {}, "mask-picture", ["grey", "swapped"]),
+        (with_alpha(photo(), 255), {}, "mask-picture", ["channel=alpha"]),
+        (drawn("RGB", "white", "black"), {}, "mask-inverted", ["invert=true"]),
+        (drawn("RGB", "black", (250, 30, 30), width=40), {"threshold": 0.3}, "mask-coloured", ["paint the hole white"]),
+        (
+            drawn(width=1).crop((0, 0, 33, 33)).resize(SIZE, Pil.Resampling.NEAREST).point(lambda v: 0),
+            {},
+            "mask-empty",
+            [],
+        ),
+    ],
+)
 def test_evidence_is_named_with_what_to_do(tmp_path, ctx, picture, options, name, words):
     picture.save(tmp_path / "m.png")
     load(str(tmp_path / "m.png"), ctx, **options)
@@ -124,10 +141,12 @@ def test_what_jpeg_leaves_around_a_border_near_the_threshold(tmp_path, ctx):
 
 def test_ordinary_masks_raise_no_voice(tmp_path, ctx):
     ordinary = {
-        "white.png": drawn(), "photo-with-a-hole.png":
-        with_alpha(photo(), Pil.fromarray(255 - np.asarray(STROKE))), "black-and-clear.png":
-        with_alpha(Pil.new("RGB", SIZE), Pil.fromarray(255 - np.asarray(STROKE))), "palette.png":
-        drawn().convert("P"), "one-bit.png": drawn().convert("1"), "rgb.png": drawn("RGB", "black", "white"),
+        "white.png": drawn(),
+        "photo-with-a-hole.png": with_alpha(photo(), Pil.fromarray(255 - np.asarray(STROKE))),
+        "black-and-clear.png": with_alpha(Pil.new("RGB", SIZE), Pil.fromarray(255 - np.asarray(STROKE))),
+        "palette.png": drawn().convert("P"),
+        "one-bit.png": drawn().convert("1"),
+        "rgb.png": drawn("RGB", "black", "white"),
         "half.png": Pil.fromarray(np.pad(np.full((120, 70), 255, np.uint8), ((0, 0), (0, 90)))),
     }
     for name, picture in ordinary.items():
@@ -150,11 +169,15 @@ def test_a_smooth_gradient_is_a_mask(tmp_path, ctx):
 def test_check_says_it_before_anything_runs(tmp_path):
     photo().save(tmp_path / "photo.png")
     drawn("RGBA", CLEAR, (255, 255, 255, 255)).save(tmp_path / "m.png")
-    flow = {"format": 1, "nodes": {
-        "photo": {"type": "image.load", "params": {"path": str(tmp_path / "photo.png")}},
-        "hole": {"type": "mask.load", "params": {"path": str(tmp_path / "m.png")}},
-        "fill": {"type": "image.fill", "inputs": {"image": "photo.image", "mask": "hole.mask"}}},
-        "outputs": {"image": "fill.image"}}
+    flow = {
+        "format": 1,
+        "nodes": {
+            "photo": {"type": "image.load", "params": {"path": str(tmp_path / "photo.png")}},
+            "hole": {"type": "mask.load", "params": {"path": str(tmp_path / "m.png")}},
+            "fill": {"type": "image.fill", "inputs": {"image": "photo.image", "mask": "hole.mask"}},
+        },
+        "outputs": {"image": "fill.image"},
+    }
     report = inlay.check(flow)
     assert report == []
     assert [warning.node for warning in report.warnings] == ["hole"]

@@ -27,15 +27,16 @@ def hole(count, height=12, width=10):
     """A hole in another place for each mask."""
     masks = torch.zeros(count, height, width)
     for number, mask in enumerate(masks):
-        mask[3 + number: 7 + number, 2:5] = 1
+        mask[3 + number : 7 + number, 2:5] = 1
     return masks
 
 
 # variations: row i belongs to picture i // k
 
 
-@pytest.mark.parametrize(("bases", "masks", "patches"),
-                         [(3, 1, 6), (3, 3, 6), (1, 2, 4), (1, 1, 2), (2, 1, 2), (2, 2, 6)])
+@pytest.mark.parametrize(
+    ("bases", "masks", "patches"), [(3, 1, 6), (3, 3, 6), (1, 2, 4), (1, 1, 2), (2, 1, 2), (2, 2, 6)]
+)
 def test_a_patch_goes_back_into_its_own_picture(bases, masks, patches):
     base, mask, patch = picture(bases), hole(masks), picture(patches, seed=1)
     out = paste_back(base, patch, mask).image
@@ -66,8 +67,15 @@ def test_margins_and_windows_are_given_back_to_their_own_picture():
 # sizes
 
 
-@pytest.mark.parametrize(("sides", "options"), [((2000, 3), {"size": 512}), ((3, 2000), {"size": 512, "mode": "crop"}),
-                                                ((3, 3), {"size": 16384}), ((1, 20_000), {"square": True})])
+@pytest.mark.parametrize(
+    ("sides", "options"),
+    [
+        ((2000, 3), {"size": 512}),
+        ((3, 2000), {"size": 512, "mode": "crop"}),
+        ((3, 3), {"size": 16384}),
+        ((1, 20_000), {"square": True}),
+    ],
+)
 def test_a_sliver_does_not_become_a_giant(sides, options):
     with pytest.raises(BadInput) as caught:
         fit(torch.zeros(1, *sides, 3), **options)
@@ -124,12 +132,17 @@ def tiff(tmp_path, change):
     data = path.read_bytes()
     place = data.rfind(change[0])
     assert place > data.find(change[0]) >= 0
-    path.write_bytes(data[:place] + change[1] + data[place + len(change[0]):])
+    path.write_bytes(data[:place] + change[1] + data[place + len(change[0]) :])
     return path
 
 
-@pytest.mark.parametrize("change", [(b"\x00\x01\x04\x00\x01", b"\x09\x77\x04\x00\x01"),  # the second page has no width
-                                    (b"\x06\x01\x03\x00\x01\x00\x00\x00\x02", b"\x06\x01\x03\x00\x01\x00\x00\x00\x63")])
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"\x00\x01\x04\x00\x01", b"\x09\x77\x04\x00\x01"),  # the second page has no width
+        (b"\x06\x01\x03\x00\x01\x00\x00\x00\x02", b"\x06\x01\x03\x00\x01\x00\x00\x00\x63"),
+    ],
+)
 def test_whatever_a_decoder_trips_over_is_said_of_the_file(tmp_path, change):
     with pytest.raises(BadInput, match="damaged"):
         load(str(tiff(tmp_path, change)), Context(out=tmp_path))
@@ -154,8 +167,10 @@ def test_random_damage_never_shows_an_exception_of_the_decoder(tmp_path):
                 continue
 
 
-@pytest.mark.parametrize(("mode", "alpha", "words"), [("RGBA", 255, []), ("RGBA", 200, ["transparency"]),
-                                                      ("LA", 0, ["transparency"]), ("I;16", None, ["16 bits"])])
+@pytest.mark.parametrize(
+    ("mode", "alpha", "words"),
+    [("RGBA", 255, []), ("RGBA", 200, ["transparency"]), ("LA", 0, ["transparency"]), ("I;16", None, ["16 bits"])],
+)
 def test_what_a_file_does_not_keep_is_said_when_it_is_written(tmp_path, mode, alpha, words):
     made = Pil.new(mode if alpha is None else mode[:-1], (5, 4), 0)
     if alpha is not None:
@@ -166,8 +181,9 @@ def test_what_a_file_does_not_keep_is_said_when_it_is_written(tmp_path, mode, al
     image, _, profile = load(str(tmp_path / "a.png"), ctx)
     save(image, ctx, profile=profile)
     load_mask(str(tmp_path / "a.png"), ctx, threshold=None)
-    assert not any("transparency" in event.message or "16" in event.message
-                   for event in said if isinstance(event, Warned))
+    assert not any(
+        "transparency" in event.message or "16" in event.message for event in said if isinstance(event, Warned)
+    )
     said.clear()
     save(image, ctx, format="jpeg", profile=profile)
     warnings = [event.message for event in said if isinstance(event, Warned)][1:]  # the first: JPEG is not exact
@@ -227,8 +243,10 @@ def test_tiling_of_one_thread_is_not_that_of_another(shared_sd, tmp_path):
     together([lambda: job("on"), lambda: job("off")])
 
 
-@pytest.mark.parametrize(("words", "port"), [({"prompt": "a\ud800"}, "prompt"), ({"negative": "\udfff"}, "negative"),
-                                             ({"text": "\ud800"}, "text")])
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [({"prompt": "a\ud800"}, "prompt"), ({"negative": "\udfff"}, "negative"), ({"text": "\ud800"}, "text")],
+)
 def test_half_a_character_is_refused(shared_sd, tmp_path, words, port):
     with pytest.raises(BadInput, match="half a character") as caught:
         text(stable_diffusion(str(shared_sd)).text_encoder, Context(out=tmp_path), **words)
@@ -245,8 +263,16 @@ def test_variations_of_a_batch_come_out_pasted_into_their_own_photo(shared_sd, t
         (tmp_path / name).mkdir()
         for number, one in enumerate(batch):
             Pil.fromarray((one.numpy() * 255).round().astype(np.uint8)).save(tmp_path / name / f"{number}.png")
-    done = inlay.run("zero_shot_inpaint", image=str(tmp_path / "photos"), mask=str(tmp_path / "masks"), steps=2,
-                     source=str(shared_sd), variations=2, out=tmp_path / "out", cache=False)
+    done = inlay.run(
+        "zero_shot_inpaint",
+        image=str(tmp_path / "photos"),
+        mask=str(tmp_path / "masks"),
+        steps=2,
+        source=str(shared_sd),
+        variations=2,
+        out=tmp_path / "out",
+        cache=False,
+    )
     assert len(done.paths) == 2 * max(photos, masks)
     for row, path in enumerate(done.paths):
         with Pil.open(path) as got, Pil.open(tmp_path / "photos" / f"{row // 2 if photos > 1 else 0}.png") as photo:

@@ -6,16 +6,19 @@ from inlay.pictures.file_names import crossed
 from PIL import Image as Pil
 
 
-@pytest.mark.parametrize(("pictures", "masks", "found"), [
-    (["a.png", "b.png"], ["a.png", "b.png"], None),
-    (["a.jpg", "b.jpg"], ["a-mask.png", "b_Mask.PNG"], None),
-    (["room_001.png", "room_002.png"], ["mask1.png", "mask2.png"], None),
-    (["a.png", "b.png"], ["x.png", "y.png"], None),  # called otherwise: nothing contradicts the order
-    (["a.png", "b.png"], ["hole.png"], None),
-    (["a.png", "b.png", "c.png"], ["a.png", "c.png", "d.png"], ("b.png", "c.png", "c.png")),
-    (["IMG_1.JPG", "IMG_2.JPG"], ["2-mask.png", "3-mask.png"], ("IMG_1.JPG", "2-mask.png", "IMG_2.JPG")),
-    (["a.png", "a.jpg"], ["a.png", "a-mask.jpg"], None),
-])
+@pytest.mark.parametrize(
+    ("pictures", "masks", "found"),
+    [
+        (["a.png", "b.png"], ["a.png", "b.png"], None),
+        (["a.jpg", "b.jpg"], ["a-mask.png", "b_Mask.PNG"], None),
+        (["room_001.png", "room_002.png"], ["mask1.png", "mask2.png"], None),
+        (["a.png", "b.png"], ["x.png", "y.png"], None),  # called otherwise: nothing contradicts the order
+        (["a.png", "b.png"], ["hole.png"], None),
+        (["a.png", "b.png", "c.png"], ["a.png", "c.png", "d.png"], ("b.png", "c.png", "c.png")),
+        (["IMG_1.JPG", "IMG_2.JPG"], ["2-mask.png", "3-mask.png"], ("IMG_1.JPG", "2-mask.png", "IMG_2.JPG")),
+        (["a.png", "a.jpg"], ["a.png", "a-mask.jpg"], None),
+    ],
+)
 def test_a_mask_that_is_called_after_another_picture(pictures, masks, found):
     assert crossed(pictures, masks) == found
 
@@ -29,13 +32,17 @@ def test_check_and_run_say_it_once(tmp_path, grown):
             if folder == "masks":
                 picture.paste(255, (10, 10, 30, 30))
             picture.save(tmp_path / folder / f"{name}.png")
-    flow = {"format": 1, "nodes": {
-        "photo": {"type": "image.load", "params": {"path": str(tmp_path / "in")}},
-        "hole": {"type": "mask.load", "params": {"path": str(tmp_path / "masks")}},
-        "area": {"type": "mask.grow", "params": {"pixels": grown}, "inputs": {"mask": "hole.mask"}},
-        "fit": {"type": "image.fit", "inputs": {"image": "photo.image", "mask": "area.mask"}},
-        "fill": {"type": "image.fill", "inputs": {"image": "photo.image", "mask": "area.mask"}}},
-        "outputs": {"image": "fill.image", "fitted": "fit.image"}}
+    flow = {
+        "format": 1,
+        "nodes": {
+            "photo": {"type": "image.load", "params": {"path": str(tmp_path / "in")}},
+            "hole": {"type": "mask.load", "params": {"path": str(tmp_path / "masks")}},
+            "area": {"type": "mask.grow", "params": {"pixels": grown}, "inputs": {"mask": "hole.mask"}},
+            "fit": {"type": "image.fit", "inputs": {"image": "photo.image", "mask": "area.mask"}},
+            "fill": {"type": "image.fill", "inputs": {"image": "photo.image", "mask": "area.mask"}},
+        },
+        "outputs": {"image": "fill.image", "fitted": "fit.image"},
+    }
     report = inlay.check(flow)
     assert report == []
     told = [warning.message for warning in report.warnings if "paired by their order" in warning.message]

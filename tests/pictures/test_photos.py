@@ -51,7 +51,7 @@ def save(path, width=40, height=30, orientation=None, mode="RGB", **kwargs):
 def save_mask(path, width=40, height=30, box=(10, 5, 30, 20), **kwargs):
     path.parent.mkdir(exist_ok=True)
     plane = np.zeros((height, width), dtype=np.uint8)
-    plane[box[1]:box[3], box[0]:box[2]] = 255
+    plane[box[1] : box[3], box[0] : box[2]] = 255
     Pil.fromarray(plane).save(path, **kwargs)
     return path
 
@@ -67,7 +67,10 @@ def folder(tmp_path):
 def test_photos_in_natural_order_with_upright_sizes_and_whole_boxes(folder, ctx):
     some, overview = photos(str(folder), ctx)
     assert [(photo.name, photo.width, photo.height) for photo in some.photos] == [
-        ("2.jpg", 141, 99), ("3.jpg", 20, 60), ("10.png", 40, 30)]
+        ("2.jpg", 141, 99),
+        ("3.jpg", 20, 60),
+        ("10.png", 40, 30),
+    ]
     assert some.pairs() == ((0, (0, 0, 141, 99)), (1, (0, 0, 20, 60)), (2, (0, 0, 40, 30)))
     assert len(some) == 3
     assert some.name == "photos"
@@ -97,9 +100,9 @@ def test_a_png_that_tells_its_orientation_behind_the_pixels(tmp_path):
     path = save(tmp_path / "a.png", orientation=6)
     data = path.read_bytes()
     at = data.index(b"eXIf") - 4
-    length = 12 + int.from_bytes(data[at:at + 4], "big")
+    length = 12 + int.from_bytes(data[at : at + 4], "big")
     end = data.index(b"IEND") - 4
-    path.write_bytes(data[:at] + data[at + length:end] + data[at:at + length] + data[end:])
+    path.write_bytes(data[:at] + data[at + length : end] + data[at : at + length] + data[end:])
     assert picture_size(path) == (30, 40)
     assert image.load(str(path), Context()).image.shape[1:3] == (40, 30)
 
@@ -111,12 +114,18 @@ def test_a_damaged_photo_is_refused_by_its_name(tmp_path, ending):
     data = path.read_bytes()
     if ending == "png":  # its pixels break off, and its EXIF data stand behind them
         at = data.index(b"eXIf") - 4
-        length, pixels = 12 + int.from_bytes(data[at:at + 4], "big"), data.index(b"IDAT") - 4
-        size = int.from_bytes(data[pixels:pixels + 4], "big")
+        length, pixels = 12 + int.from_bytes(data[at : at + 4], "big"), data.index(b"IDAT") - 4
+        size = int.from_bytes(data[pixels : pixels + 4], "big")
         cut = size // 2
-        chunk = b"IDAT" + data[pixels + 8:pixels + 8 + cut]
-        path.write_bytes(data[:at] + cut.to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
-                         + data[at:at + length] + data[data.index(b"IEND") - 4:])
+        chunk = b"IDAT" + data[pixels + 8 : pixels + 8 + cut]
+        path.write_bytes(
+            data[:at]
+            + cut.to_bytes(4, "big")
+            + chunk
+            + zlib.crc32(chunk).to_bytes(4, "big")
+            + data[at : at + length]
+            + data[data.index(b"IEND") - 4 :]
+        )
     else:
         path.write_bytes(data[:12] + bytes(40) + data[52:])
     with pytest.raises(BadInput, match="a." + ending):
@@ -216,12 +225,15 @@ def test_masks_are_matched_by_whole_name_before_the_ending():
     assert match_masks(files, masks) == {"a.png": masks[1], "a.jpg": masks[0]}
 
 
-@pytest.mark.parametrize(("files", "masks", "message"), [
-    (["a.png", "b.png"], ["a.png"], "no mask for the photo 'b.png'"),
-    (["a.png"], ["a.png", "b.png", "c.png"], "no photo for the mask 'b.png', and 1 more"),
-    (["a.png", "b.png"], ["a.jpg", "a.webp", "b.png"], "2 masks for the photo 'a.png'"),
-    (["a.png", "a.jpg"], ["a.webp"], "one mask, 'a.webp', for the photos 'a.png' and 'a.jpg'"),
-])
+@pytest.mark.parametrize(
+    ("files", "masks", "message"),
+    [
+        (["a.png", "b.png"], ["a.png"], "no mask for the photo 'b.png'"),
+        (["a.png"], ["a.png", "b.png", "c.png"], "no photo for the mask 'b.png', and 1 more"),
+        (["a.png", "b.png"], ["a.jpg", "a.webp", "b.png"], "2 masks for the photo 'a.png'"),
+        (["a.png", "a.jpg"], ["a.webp"], "one mask, 'a.webp', for the photos 'a.png' and 'a.jpg'"),
+    ],
+)
 def test_masks_that_do_not_match_are_named(files, masks, message):
     with pytest.raises(BadInput, match=message) as caught:
         match_masks(paths(*files), paths(*masks))
@@ -231,8 +243,11 @@ def test_masks_that_do_not_match_are_named(files, masks, message):
 def test_masks_of_another_size_turned_empty_or_damaged(tmp_path, ctx):
     photo = save(tmp_path / "photos" / "a.jpg", 60, 20, orientation=6)
     masks = tmp_path / "masks"
-    for size, box, message in (((21, 60), (0, 0, 9, 9), "a.png of 21×60 for a photo of 20×60"),
-                               ((60, 20), (0, 0, 9, 9), "turned upright"), ((20, 60), (0, 0, 0, 0), "a.png is empty")):
+    for size, box, message in (
+        ((21, 60), (0, 0, 9, 9), "a.png of 21×60 for a photo of 20×60"),
+        ((60, 20), (0, 0, 9, 9), "turned upright"),
+        ((20, 60), (0, 0, 0, 0), "a.png is empty"),
+    ):
         save_mask(masks / "a.png", *size, box=box)
         with pytest.raises(BadInput, match=message) as caught:
             photos(str(photo), ctx, masks=str(masks))
@@ -266,12 +281,16 @@ def test_an_empty_folder_no_pictures_and_a_damaged_one(tmp_path, ctx):
 
 def test_boxes_of_a_file_and_photos_without_one(folder, tmp_path, ctx):
     boxes = tmp_path / "boxes.csv"
-    boxes.write_text("file,left,top,right,bottom,label\n2.jpg,10,10,60,60,sofa\n2.jpg,70,10,120,60,lamp\n"
-                     "10.png,0,0,2,2,sofa\n3.jpg,0,0,20,40,sofa")
+    boxes.write_text(
+        "file,left,top,right,bottom,label\n2.jpg,10,10,60,60,sofa\n2.jpg,70,10,120,60,lamp\n"
+        "10.png,0,0,2,2,sofa\n3.jpg,0,0,20,40,sofa"
+    )
     some = photos(str(folder), ctx, boxes=str(boxes)).photos
     assert some.pairs() == ((0, (10, 10, 60, 60)), (0, (70, 10, 120, 60)), (1, (0, 0, 20, 40)))
-    assert ctx.said == ["1 box is left out: below 2% of the picture",
-                        "1 of 3 photos have no box and are not used: 10.png"]
+    assert ctx.said == [
+        "1 box is left out: below 2% of the picture",
+        "1 of 3 photos have no box and are not used: 10.png",
+    ]
     assert photos(str(folder), ctx, boxes=str(boxes), label="lamp").photos.pairs() == ((0, (70, 10, 120, 60)),)
     with pytest.raises(BadInput, match="labelled 'sofa'"):
         photos(str(folder), ctx, boxes=str(boxes), label="bird")
@@ -333,8 +352,7 @@ def test_the_sheet_shows_a_box_where_it_is_and_reads_two_dozen_photos_at_most(tm
     for number in range(30):
         Pil.new("RGB", (256, 128), (200, 200, 200)).save(path / f"{number}.png")
     boxes = tmp_path / "boxes.csv"
-    boxes.write_text("\n".join(["file,left,top,right,bottom",
-                                *(f"{number}.png,64,32,192,96" for number in range(30))]))
+    boxes.write_text("\n".join(["file,left,top,right,bottom", *(f"{number}.png,64,32,192,96" for number in range(30))]))
     read = []
     from inlay.pictures import photos as photos_module
 
@@ -354,8 +372,13 @@ def test_the_sheet_shows_a_box_where_it_is_and_reads_two_dozen_photos_at_most(tm
 
 
 def workflow(tmp_path, **params):
-    return {"format": 1, "title": "t", "inputs": {"photos": "some.path"}, "outputs": {"sheet": "some.overview"},
-            "nodes": {"some": {"type": "subject.photos", "version": 1, "params": {"path": "photos", **params}}}}
+    return {
+        "format": 1,
+        "title": "t",
+        "inputs": {"photos": "some.path"},
+        "outputs": {"sheet": "some.overview"},
+        "nodes": {"some": {"type": "subject.photos", "version": 1, "params": {"path": "photos", **params}}},
+    }
 
 
 def test_in_a_workflow_a_changed_photo_is_seen(folder, tmp_path):
@@ -441,20 +464,31 @@ def test_a_strangers_file_reads_no_photos_masks_or_boxes_elsewhere(folder, tmp_p
             inlay.run(str(inside / "w.json"), out=str(tmp_path / "out"))
 
 
-@pytest.mark.parametrize(("spoil", "port", "said"), [
-    (lambda d: (d / "in" / "2.png").write_bytes(b""), "path", "'2.png', an empty file"),
-    (lambda d: [(d / "in" / f"{n}.png").write_bytes(b"no") for n in (1, 2)], "path", "nor can 2.png be read"),
-    (lambda d: (d / "masks" / "2.png").unlink(), "masks", "no mask for the photo '2.png'"),
-    (lambda d: save_mask(d / "masks" / "3.png"), "masks", "no photo for the mask '3.png'"),
-    (lambda d: save_mask(d / "masks" / "2.png", 30, 40), "masks", "2.png of 30×40 for a photo of 40×30"),
-    (lambda d: save_mask(d / "masks" / "2.png", box=(0, 0, 0, 0)), "masks", "2.png is empty"),
-])
+@pytest.mark.parametrize(
+    ("spoil", "port", "said"),
+    [
+        (lambda d: (d / "in" / "2.png").write_bytes(b""), "path", "'2.png', an empty file"),
+        (lambda d: [(d / "in" / f"{n}.png").write_bytes(b"no") for n in (1, 2)], "path", "nor can 2.png be read"),
+        (lambda d: (d / "masks" / "2.png").unlink(), "masks", "no mask for the photo '2.png'"),
+        (lambda d: save_mask(d / "masks" / "3.png"), "masks", "no photo for the mask '3.png'"),
+        (lambda d: save_mask(d / "masks" / "2.png", 30, 40), "masks", "2.png of 30×40 for a photo of 40×30"),
+        (lambda d: save_mask(d / "masks" / "2.png", box=(0, 0, 0, 0)), "masks", "2.png is empty"),
+    ],
+)
 def test_check_finds_it_before_anything_runs(tmp_path, spoil, port, said):
     for number in (1, 2):
         save(tmp_path / "in" / f"{number}.png")
         save_mask(tmp_path / "masks" / f"{number}.png")
-    flow = {"format": 1, "nodes": {"some": {"type": "subject.photos", "params": {
-        "path": str(tmp_path / "in"), "masks": str(tmp_path / "masks")}}}, "outputs": {"sheet": "some.overview"}}
+    flow = {
+        "format": 1,
+        "nodes": {
+            "some": {
+                "type": "subject.photos",
+                "params": {"path": str(tmp_path / "in"), "masks": str(tmp_path / "masks")},
+            }
+        },
+        "outputs": {"sheet": "some.overview"},
+    }
     assert inlay.check(flow) == []
     spoil(tmp_path)
     problems = inlay.check(flow)
@@ -465,7 +499,15 @@ def test_check_finds_it_before_anything_runs(tmp_path, spoil, port, said):
 def test_check_reads_the_boxes(tmp_path):
     save(tmp_path / "in" / "a.png")
     (tmp_path / "boxes.csv").write_text("file,left,top,right,bottom\na.png,0,0,20,20\nb.png,0,0,20,20\n")
-    flow = {"format": 1, "nodes": {"some": {"type": "subject.photos", "params": {
-        "path": str(tmp_path / "in"), "boxes": str(tmp_path / "boxes.csv")}}}, "outputs": {"sheet": "some.overview"}}
+    flow = {
+        "format": 1,
+        "nodes": {
+            "some": {
+                "type": "subject.photos",
+                "params": {"path": str(tmp_path / "in"), "boxes": str(tmp_path / "boxes.csv")},
+            }
+        },
+        "outputs": {"sheet": "some.overview"},
+    }
     problems = inlay.check(flow)
     assert "'b.png', which is not among the 1 photos" in problems[0].found

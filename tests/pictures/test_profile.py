@@ -19,7 +19,7 @@ KNOWN = HOLE == 0
 
 def photo(channels=3, kind=np.uint8, seed=0):
     made = np.random.default_rng(seed).integers(0, np.iinfo(kind).max + 1, (24, 32, channels)).astype(kind)
-    made[0, :4, :3] = np.array([0, 1, np.iinfo(kind).max - 1, np.iinfo(kind).max])[:, None][:, :channels and 1]
+    made[0, :4, :3] = np.array([0, 1, np.iinfo(kind).max - 1, np.iinfo(kind).max])[:, None][:, : channels and 1]
     return made
 
 
@@ -30,9 +30,13 @@ def run(folder, name, **save):
     return done.paths[-1], [event.message for event in done.events if isinstance(event, Warned)]
 
 
-PROFILES = {"p3": icc("Display P3", P3), "adobe": icc("Adobe RGB (1998)", ADOBE, 2.19921875),
-            "prophoto": icc("ProPhoto", PROPHOTO, 1.8, D50_WHITE), "linear": icc("linear", SRGB, 1.0),
-            "liar": icc("sRGB IEC61966-2.1", P3)}  # its name is not what it does
+PROFILES = {
+    "p3": icc("Display P3", P3),
+    "adobe": icc("Adobe RGB (1998)", ADOBE, 2.19921875),
+    "prophoto": icc("ProPhoto", PROPHOTO, 1.8, D50_WHITE),
+    "linear": icc("linear", SRGB, 1.0),
+    "liar": icc("sRGB IEC61966-2.1", P3),
+}  # its name is not what it does
 
 
 @pytest.mark.parametrize("kind", ["png", "webp"])
@@ -74,14 +78,21 @@ def test_a_grey_profile_stays_with_grey_and_becomes_the_same_for_rgb(tmp_path):
         assert np.abs(shown(path)[KNOWN] - before[KNOWN]).max() <= 1
     image, _, profile = load(str(tmp_path / "a.png"), Context(out=tmp_path))
     image[0, 3, 3] = torch.tensor([1.0, 0.0, 0.0])  # no longer grey
-    path, = save(image, Context(out=tmp_path / "out"), profile=profile).paths
+    (path,) = save(image, Context(out=tmp_path / "out"), profile=profile).paths
     with Pil.open(path) as out:
         assert out.mode == "RGB"
     assert np.abs(shown(path)[5:] - before[5:]).max() <= 1
 
 
-@pytest.mark.parametrize("extra", [[(b"gAMA", b"\0\1\x86\xa0")], [(b"gAMA", b"\0\0\xb1\x8f"), (b"cHRM", bytes(32))],
-                                   [(b"sRGB", b"\0")], [(b"cICP", bytes([12, 13, 0, 1]))]])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        [(b"gAMA", b"\0\1\x86\xa0")],
+        [(b"gAMA", b"\0\0\xb1\x8f"), (b"cHRM", bytes(32))],
+        [(b"sRGB", b"\0")],
+        [(b"cICP", bytes([12, 13, 0, 1]))],
+    ],
+)
 def test_a_pngs_own_words_on_colour_are_written_again(tmp_path, extra):
     made = photo()
     (tmp_path / "a.png").write_bytes(png(made, extra))
@@ -100,8 +111,10 @@ def test_gamma_becomes_a_profile_where_a_format_has_no_word_for_it(tmp_path):
     assert np.abs(shown(path)[KNOWN] - shown(tmp_path / "same.png")[KNOWN]).max() <= 1
 
 
-@pytest.mark.parametrize(("profile", "word"), [(icc("x", P3)[:300], "damaged"), (b"none", "damaged"),
-                                               (icc("g", gamma=2, model=b"GRAY"), "GRAY pictures")])
+@pytest.mark.parametrize(
+    ("profile", "word"),
+    [(icc("x", P3)[:300], "damaged"), (b"none", "damaged"), (icc("g", gamma=2, model=b"GRAY"), "GRAY pictures")],
+)
 def test_a_profile_that_does_not_fit_is_left_out_and_said(tmp_path, profile, word):
     Pil.fromarray(photo()).save(tmp_path / "a.png", icc_profile=profile)
     path, said = run(tmp_path, "a.png")
@@ -131,7 +144,7 @@ def test_sixteen_bits_in_sixteen_bits_out(tmp_path, channels, interlace):
     assert out.dtype == np.uint16
     if channels in (2, 4):
         assert np.array_equal(out[KNOWN][:, -1], made[KNOWN][:, -1])
-    assert np.array_equal(out[KNOWN][:, :3 if channels > 2 else 1], made[KNOWN][:, :3 if channels > 2 else 1])
+    assert np.array_equal(out[KNOWN][:, : 3 if channels > 2 else 1], made[KNOWN][:, : 3 if channels > 2 else 1])
     assert said == []
     with Pil.open(path) as picture:
         picture.load()  # every checksum is right
@@ -143,7 +156,7 @@ def test_every_sixteen_bit_value_comes_back(tmp_path):
     (tmp_path / "a.png").write_bytes(png(made))
     image, _, profile = load(str(tmp_path / "a.png"), Context(out=tmp_path))
     assert np.array_equal(image[0].numpy(), made.astype(np.float32) / np.float32(65535))
-    path, = save(image, Context(out=tmp_path / "out"), profile=profile).paths
+    (path,) = save(image, Context(out=tmp_path / "out"), profile=profile).paths
     assert np.array_equal(samples_of(Path(path)), made)
 
 
@@ -206,8 +219,10 @@ def test_every_paste_counts_and_soft_masks_add_their_cover(tmp_path):
     Pil.fromarray(soft).save(tmp_path / "soft.png")
     graph = flow(tmp_path / "a.png", tmp_path / "hole.png")
     graph["nodes"]["soft"] = {"type": "mask.load", "params": {"path": str(tmp_path / "soft.png"), "threshold": None}}
-    graph["nodes"]["again"] = {"type": "image.paste_back", "inputs": {
-        "base": "paste.image", "patch": "fill.image", "mask": "soft.mask"}}
+    graph["nodes"]["again"] = {
+        "type": "image.paste_back",
+        "inputs": {"base": "paste.image", "patch": "fill.image", "mask": "soft.mask"},
+    }
     graph["nodes"]["save"]["inputs"]["image"] = "again.image"
     Pil.fromarray(HOLE).save(tmp_path / "hole.png")
     path = inlay.run(graph, out=tmp_path / "out", cache=False).paths[0]
@@ -220,7 +235,7 @@ def test_transparency_of_another_size_is_left_out_and_said(tmp_path):
     Pil.fromarray(photo(4)).save(tmp_path / "a.png")
     ctx = Context(out=tmp_path / "out", listeners=((said := []).append,))
     image, _, profile = load(str(tmp_path / "a.png"), ctx)
-    path, = save(image[:, :-1], ctx, profile=profile).paths
+    (path,) = save(image[:, :-1], ctx, profile=profile).paths
     assert any("transparency is left out" in event.message for event in said if isinstance(event, Warned))
     with Pil.open(path) as out:
         assert out.mode == "RGB"
@@ -248,11 +263,16 @@ def two_photos(folder, first, second):
     """Two photos side by side on one sheet: both lie behind it."""
     for name, profile in (("a", first), ("b", second)):
         Pil.fromarray(photo()).save(folder / f"{name}.png", icc_profile=profile)
-    graph = {"format": 1, "nodes": {
-        "a": {"type": "image.load", "params": {"path": str(folder / "a.png")}},
-        "b": {"type": "image.load", "params": {"path": str(folder / "b.png")}},
-        "sheet": {"type": "image.grid", "inputs": {"image_1": "a.image", "image_2": "b.image"}},
-        "save": {"type": "image.save", "inputs": {"image": "sheet.image"}}}, "outputs": {}}
+    graph = {
+        "format": 1,
+        "nodes": {
+            "a": {"type": "image.load", "params": {"path": str(folder / "a.png")}},
+            "b": {"type": "image.load", "params": {"path": str(folder / "b.png")}},
+            "sheet": {"type": "image.grid", "inputs": {"image_1": "a.image", "image_2": "b.image"}},
+            "save": {"type": "image.save", "inputs": {"image": "sheet.image"}},
+        },
+        "outputs": {},
+    }
     done = inlay.run(graph, out=folder / "out", cache=False)
     with Pil.open(done.paths[0]) as out:
         return out.info.get("icc_profile"), [event.message for event in done.events if isinstance(event, Warned)]

@@ -33,7 +33,7 @@ def kept(path, tmp_path, ctx=None, **options):
     said = []
     ctx = ctx or Context(out=tmp_path / "out", listeners=(said.append,))
     image, _, profile = load(str(path), ctx)
-    saved, = save(image, ctx, profile=profile, **options).paths
+    (saved,) = save(image, ctx, profile=profile, **options).paths
     return saved, [event.message for event in said if isinstance(event, Warned) and "not exact" not in event.message]
 
 
@@ -65,8 +65,9 @@ def test_exif_travels_upright_and_without_place(tmp_path, source, kind):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_no_turned_picture_is_turned_twice(tmp_path, orientation):
-    Pil.fromarray(PIXELS).save(tmp_path / "a.jpg", exif=exif(orientation).tobytes(), dpi=(300, 200), quality=100,
-                               subsampling=0)
+    Pil.fromarray(PIXELS).save(
+        tmp_path / "a.jpg", exif=exif(orientation).tobytes(), dpi=(300, 200), quality=100, subsampling=0
+    )
     path, _ = kept(tmp_path / "a.jpg", tmp_path)
     from PIL import ImageOps
 
@@ -99,7 +100,7 @@ def test_resolution_in_inches_and_centimetres(tmp_path, unit, density, kind):
     Pil.fromarray(PIXELS).save(tmp_path / "a.jpg")
     data = bytearray((tmp_path / "a.jpg").read_bytes())
     place = data.index(b"JFIF\0") + 7
-    data[place: place + 5] = struct.pack(">BHH", unit, density, density)
+    data[place : place + 5] = struct.pack(">BHH", unit, density, density)
     (tmp_path / "a.jpg").write_bytes(data)
     path, _ = kept(tmp_path / "a.jpg", tmp_path, format=kind)
     with Pil.open(path) as out:
@@ -141,9 +142,19 @@ SETTINGS = "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale:
 GRAPH = json.dumps({"3": {"class_type": "KSampler", "inputs": {"seed": 1}}})
 
 
-@pytest.mark.parametrize(("name", "text"), [("workflow", "{}"), ("prompt", "a cat"), ("parameters", SETTINGS),
-                                            ("Workflow", GRAPH), ("invokeai_metadata", "x"), ("Comment", GRAPH),
-                                            ("Description", SETTINGS), ("inlay", '{"workflow": {}}')])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("workflow", "{}"),
+        ("prompt", "a cat"),
+        ("parameters", SETTINGS),
+        ("Workflow", GRAPH),
+        ("invokeai_metadata", "x"),
+        ("Comment", GRAPH),
+        ("Description", SETTINGS),
+        ("inlay", '{"workflow": {}}'),
+    ],
+)
 def test_what_another_program_recalls_by_is_not_published(tmp_path, name, text):
     told = PngInfo()
     told.add_text(name, text)
@@ -176,8 +187,15 @@ def test_nor_where_they_hide_it_in_exif(tmp_path, tag, kind):
 def test_exif_values_have_the_types_of_the_standard(tmp_path, kind):
     """CIPA DC-008: dates are ASCII (2), comments UNDEFINED (7), the exposure bias SRATIONAL (10)."""
     told = exif()
-    told.get_ifd(EXIF).update({0x9003: "2024:01:02 03:04:05", 0xA434: "Zo?", COMMENT: b"ASCII\0\0\0hello",
-                               0x9204: IFDRational(3, 2), 0xA300: b"\3"})
+    told.get_ifd(EXIF).update(
+        {
+            0x9003: "2024:01:02 03:04:05",
+            0xA434: "Zo?",
+            COMMENT: b"ASCII\0\0\0hello",
+            0x9204: IFDRational(3, 2),
+            0xA300: b"\3",
+        }
+    )
     Pil.fromarray(PIXELS).save(tmp_path / "a.jpg", exif=told.tobytes().replace(b"Zo?", "Zoß".encode("latin-1")))
     for source in (tmp_path / "a.jpg", kept(tmp_path / "a.jpg", tmp_path, format=kind)[0]):
         path, _ = kept(source, tmp_path, format=kind)
@@ -185,16 +203,22 @@ def test_exif_values_have_the_types_of_the_standard(tmp_path, kind):
             data, said = out.info["exif"].removeprefix(b"Exif\0\0"), out.getexif()
         assert said.get_ifd(EXIF)[0x9003] == "2024:01:02 03:04:05"
         assert said.get_ifd(EXIF)[0xA434] == "Zoß"
-        first, = struct.unpack_from(">I" if data[:1] == b"M" else "<I", data, 4)
+        (first,) = struct.unpack_from(">I" if data[:1] == b"M" else "<I", data, 4)
         found = folder(data, folder(data, first)[EXIF][1])
         assert {tag: found[tag][0] for tag in (0x9003, 0xA434, COMMENT, NOTE, 0xA300, 0x9204)} == {
-            0x9003: 2, 0xA434: 2, COMMENT: 7, NOTE: 7, 0xA300: 7, 0x9204: 10}
+            0x9003: 2,
+            0xA434: 2,
+            COMMENT: 7,
+            NOTE: 7,
+            0xA300: 7,
+            0x9204: 10,
+        }
 
 
 def folder(data, offset):
     """{tag: (type, value or offset)} of a TIFF's folder."""
     order = ">" if data[:1] == b"M" else "<"
-    count, = struct.unpack_from(f"{order}H", data, offset)
+    (count,) = struct.unpack_from(f"{order}H", data, offset)
     rows = [struct.unpack_from(f"{order}HHII", data, offset + 2 + 12 * row) for row in range(count)]
     return {tag: (kind, value) for tag, kind, _, value in rows}
 
@@ -213,12 +237,20 @@ def test_a_resolution_that_exif_alone_states(tmp_path, unit, dots, source, turne
 WIDE = "猫, a cat\n" + SETTINGS
 
 
-@pytest.mark.parametrize(("tag", "value"), [
-    (COMMENT, b"UNICODE\0" + WIDE.encode("utf-16-be")), (COMMENT, b"UNICODE\0" + WIDE.encode("utf-16-le")),
-    (COMMENT, b"UNICODE\0" + WIDE.encode("utf-16")), (COMMENT, b"UNICODE\0" + WIDE.encode()),
-    (COMMENT, b"JIS\0\0\0\0\0" + SETTINGS.encode()), (0x9C9C, WIDE.encode("utf-16-le") + b"\0\0"),
-    (0x9C9B, (GRAPH + "Euler").encode("utf-16-le")), (0x10E, ("\ufeff" + GRAPH + "Euler").encode()),
-    (0x10E, b"\0\0" + (GRAPH + "Euler").encode())])
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        (COMMENT, b"UNICODE\0" + WIDE.encode("utf-16-be")),
+        (COMMENT, b"UNICODE\0" + WIDE.encode("utf-16-le")),
+        (COMMENT, b"UNICODE\0" + WIDE.encode("utf-16")),
+        (COMMENT, b"UNICODE\0" + WIDE.encode()),
+        (COMMENT, b"JIS\0\0\0\0\0" + SETTINGS.encode()),
+        (0x9C9C, WIDE.encode("utf-16-le") + b"\0\0"),
+        (0x9C9B, (GRAPH + "Euler").encode("utf-16-le")),
+        (0x10E, ("\ufeff" + GRAPH + "Euler").encode()),
+        (0x10E, b"\0\0" + (GRAPH + "Euler").encode()),
+    ],
+)
 def test_nor_in_any_coding_of_text(tmp_path, tag, value):
     told, kind = exif(), "png" if tag == COMMENT else "tif"
     (told.get_ifd(EXIF) if tag == COMMENT else told)[tag] = value
@@ -247,8 +279,12 @@ def test_a_text_keeps_its_language(tmp_path):
 @pytest.mark.parametrize("gps", [False, True])
 def test_a_place_in_texts_is_a_place(tmp_path, gps):
     told = PngInfo()
-    for name, text in (("exif:GPSLatitude", "48/1, 51/1"), ("exif:UserComment", ", ".join(map(str, SETTINGS.encode()))),
-                       ("Location", "48.8566 N"), ("Title", "kept")):
+    for name, text in (
+        ("exif:GPSLatitude", "48/1, 51/1"),
+        ("exif:UserComment", ", ".join(map(str, SETTINGS.encode()))),
+        ("Location", "48.8566 N"),
+        ("Title", "kept"),
+    ):
         told.add_text(name, text)
     Pil.fromarray(PIXELS).save(tmp_path / "a.png", pnginfo=told)
     path, said = kept(tmp_path / "a.png", tmp_path, gps=gps)
@@ -274,9 +310,14 @@ def test_a_result_used_again_carries_its_new_workflow_alone(tmp_path, kind):
 
 
 def _copy(path, kind, **more):
-    return {"format": 1, **more, "nodes": {
-        "photo": {"type": "image.load", "params": {"path": str(path)}},
-        "save": {"type": "image.save", "params": {"format": kind}, "inputs": {"image": "photo.image"}}}}
+    return {
+        "format": 1,
+        **more,
+        "nodes": {
+            "photo": {"type": "image.load", "params": {"path": str(path)}},
+            "save": {"type": "image.save", "params": {"format": kind}, "inputs": {"image": "photo.image"}},
+        },
+    }
 
 
 def _source(folder):
@@ -356,8 +397,9 @@ def test_too_much_for_jpeg_goes_in_a_known_order(tmp_path):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("block", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0nonsense",
-                                   b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"])
+@pytest.mark.parametrize(
+    "block", [b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0nonsense", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"]
+)
 def test_damaged_exif_never_stops_a_run(tmp_path, block):
     data = io.BytesIO()
     Pil.fromarray(PIXELS).save(data, format="JPEG", exif=b"Exif\0\0" + b"." * (len(block) - 6))

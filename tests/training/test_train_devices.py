@@ -55,15 +55,16 @@ class Heard(list):
 
     def between_steps(self):
         """Waits from one step's end to the next one's, but for steps that drew a sheet or were the first of a run."""
-        return [after[1] - before[1] for before, after in pairwise(self)
-                if after[0] == before[0] + 1 and not after[2]]
+        return [after[1] - before[1] for before, after in pairwise(self) if after[0] == before[0] + 1 and not after[2]]
 
 
 def learn(kind, folder, some, ctx, steps, dtypes=("auto",) * 3, **changes):
     """A training of a few steps; dtypes of UNet, VAE, exemplar encoder."""
     parts = model.paint_by_example(str(folder))
-    denoiser, vae, encoder = (dataclasses.replace(part, dtype=dtype) for part, dtype in zip(
-        (parts.denoiser, parts.vae, parts.exemplar_encoder), dtypes, strict=True))
+    denoiser, vae, encoder = (
+        dataclasses.replace(part, dtype=dtype)
+        for part, dtype in zip((parts.denoiser, parts.vae, parts.exemplar_encoder), dtypes, strict=True)
+    )
     given = (denoiser, vae, parts.scheduler, encoder, some, ctx)
     settings = {"batch_size": 2, "size": 32, "sample_every": 2, "variations": 0, "learning_rate": 1e-3, **changes}
     if kind == "lora":
@@ -101,20 +102,25 @@ def rehearse(kind, folder, some, out, dtypes, precision, gpu, variations=0):
 
 
 @pytest.mark.parametrize("kind", ["lora", "exemplar"])
-@pytest.mark.parametrize("dtype", [pytest.param(name, marks=[] if name == "auto" else pytest.mark.slow)
-                                   for name in HALVES])
+@pytest.mark.parametrize(
+    "dtype", [pytest.param(name, marks=[] if name == "auto" else pytest.mark.slow) for name in HALVES]
+)
 def test_trains_with_sheets_and_goes_on(kind, dtype, shared_pbe, some, tmp_path):
     with SimulatedGpu() as gpu:
         rehearse(kind, shared_pbe, some, tmp_path, (dtype,) * 3, dtype, gpu, variations=2 * (dtype != "float32"))
 
 
-@pytest.mark.parametrize(("kind", "dtypes", "precision"), [
-    ("lora", ("float16", "float32", "bfloat16"), "float16"),
-    pytest.param("exemplar", ("float16", "float32", "float16"), "float32", marks=pytest.mark.slow),
-    pytest.param("exemplar", ("bfloat16", "float32", "float16"), "bfloat16", marks=pytest.mark.slow),
-    pytest.param("lora", ("float32", "float16", "float32"), "float32", marks=pytest.mark.slow),
-    pytest.param("lora", ("float32", "float64", "float32"), "float32", marks=pytest.mark.slow),
-    pytest.param("exemplar", ("float64", "float32", "float16"), "float32", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("kind", "dtypes", "precision"),
+    [
+        ("lora", ("float16", "float32", "bfloat16"), "float16"),
+        pytest.param("exemplar", ("float16", "float32", "float16"), "float32", marks=pytest.mark.slow),
+        pytest.param("exemplar", ("bfloat16", "float32", "float16"), "bfloat16", marks=pytest.mark.slow),
+        pytest.param("lora", ("float32", "float16", "float32"), "float32", marks=pytest.mark.slow),
+        pytest.param("lora", ("float32", "float64", "float32"), "float32", marks=pytest.mark.slow),
+        pytest.param("exemplar", ("float64", "float32", "float16"), "float32", marks=pytest.mark.slow),
+    ],
+)
 def test_each_model_may_have_a_precision_of_its_own(kind, dtypes, precision, shared_pbe, some, tmp_path):
     with SimulatedGpu() as gpu:
         rehearse(kind, shared_pbe, some, tmp_path, dtypes, precision, gpu, variations=2 * (kind == "lora"))
@@ -124,8 +130,17 @@ def test_what_is_learned_does_not_depend_on_the_vaes_precision_beyond_its_latent
     """Weights, average, moments and views kept on the disk are float32 where a VAE computes in half."""
     from safetensors.torch import load_file
 
-    learn("exemplar", shared_pbe, some, Context(out=tmp_path), 1, ("bfloat16", "bfloat16", "bfloat16"), variations=2,
-          sample_every=0, half=False)
+    learn(
+        "exemplar",
+        shared_pbe,
+        some,
+        Context(out=tmp_path),
+        1,
+        ("bfloat16", "bfloat16", "bfloat16"),
+        variations=2,
+        sample_every=0,
+        half=False,
+    )
     for pattern in ("*/checkpoint.safetensors", "*/examples/*.safetensors"):
         (file,) = tmp_path.glob(pattern)
         assert {value.dtype for value in load_file(file).values()} == {torch.float32}
@@ -141,19 +156,25 @@ def test_levels_of_noise_are_not_rounded_to_half():
         seen.append(joined)
         return joined[:, :4]
 
-    Objective(alphas, "epsilon", 0.0, 0).of(net, Batch(ones, ones, ones[:, :1], torch.ones(1, 1, 3)), Drawn(
-        torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.bool), 0 * ones, alphas.float()),
-        torch.device("cpu"))
-    torch.testing.assert_close(seen[0][:, :4], ones * 0.99915 ** 0.5, rtol=1e-6, atol=0)
+    Objective(alphas, "epsilon", 0.0, 0).of(
+        net,
+        Batch(ones, ones, ones[:, :1], torch.ones(1, 1, 3)),
+        Drawn(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.bool), 0 * ones, alphas.float()),
+        torch.device("cpu"),
+    )
+    torch.testing.assert_close(seen[0][:, :4], ones * 0.99915**0.5, rtol=1e-6, atol=0)
 
 
 def test_pure_noise_has_a_finite_weight():
     """Zero terminal SNR: ᾱ of the last level is 0, and min(SNR, 5) / SNR is 0 / 0 there."""
     objective = Objective(torch.zeros(1, dtype=torch.float64), "v_prediction", 0.0, 0, snr_limit=5.0)
     ones = torch.ones(1, 4, 2, 2)
-    found = objective.of(lambda joined, *_: 0 * joined[:, :4], Batch(ones, ones, ones[:, :1], torch.ones(1, 1, 3)),
-                         Drawn(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.bool), ones,
-                               torch.zeros(1)), torch.device("cpu"))
+    found = objective.of(
+        lambda joined, *_: 0 * joined[:, :4],
+        Batch(ones, ones, ones[:, :1], torch.ones(1, 1, 3)),
+        Drawn(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.bool), ones, torch.zeros(1)),
+        torch.device("cpu"),
+    )
     assert float(found) == pytest.approx(1)  # v = −z there
 
 
@@ -225,8 +246,10 @@ def test_rank_1_of_2_leaves_the_first_gpu_alone(named, monkeypatch, shared_pbe, 
     with Watched(2) as gpu:
         for key, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
             monkeypatch.setenv(key, value)
-        monkeypatch.setattr("accelerate.PartialState", lambda cpu: SimpleNamespace(
-            process_index=1, num_processes=2, device=torch.device("cuda", 1)))
+        monkeypatch.setattr(
+            "accelerate.PartialState",
+            lambda cpu: SimpleNamespace(process_index=1, num_processes=2, device=torch.device("cuda", 1)),
+        )
         monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
         monkeypatch.setattr(torch.distributed, "barrier", lambda: None)
         monkeypatch.setattr(torch.nn.parallel, "DistributedDataParallel", lambda module, **_: module)
@@ -253,14 +276,23 @@ def test_a_process_ends_when_the_one_that_draws_sheets_has_seen_enough(monkeypat
 
     for key, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(key, value)
-    monkeypatch.setattr("accelerate.PartialState", lambda cpu: SimpleNamespace(
-        process_index=1, num_processes=2, device=torch.device("cpu")))
+    monkeypatch.setattr(
+        "accelerate.PartialState",
+        lambda cpu: SimpleNamespace(process_index=1, num_processes=2, device=torch.device("cpu")),
+    )
     monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
     monkeypatch.setattr(torch.distributed, "barrier", lambda: None)
     monkeypatch.setattr(torch.nn.parallel, "DistributedDataParallel", lambda module, **_: module)
     steps = []
-    ctx = Context(ModelManager(("cpu",)), out=tmp_path, listeners=(
-        lambda event: steps.append(event.step) if isinstance(event, NodeProgress) and "loss" in event.note else None,))
+    ctx = Context(
+        ModelManager(("cpu",)),
+        out=tmp_path,
+        listeners=(
+            lambda event: (
+                steps.append(event.step) if isinstance(event, NodeProgress) and "loss" in event.note else None
+            ),
+        ),
+    )
     learn("lora", shared_pbe, some, ctx, 9, sample_every=2, patience=1, precision="float32")
     assert asked == [0, 0, 0]  # at the first step, and where the other draws a sheet
     assert steps == [1, 2, 3, 4]
@@ -301,8 +333,16 @@ def test_a_vae_that_overflows_is_named_not_the_learning_rate(tiny, some, tmp_pat
     save_file(stored, file, {"format": "pt"})
     for variations in (0, 1):
         with pytest.raises(TrainingFailed) as caught:
-            learn("lora", folder, some, Context(out=tmp_path), 3, ("float32", "float16", "float32"), sample_every=0,
-                  variations=variations)
+            learn(
+                "lora",
+                folder,
+                some,
+                Context(out=tmp_path),
+                3,
+                ("float32", "float16", "float32"),
+                sample_every=0,
+                variations=variations,
+            )
         assert caught.value.port == "vae"
         assert "float16" in caught.value.found
         assert "float32" in caught.value.fix

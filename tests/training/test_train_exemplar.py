@@ -23,8 +23,17 @@ from inlay.training.trainer import generator_of
 from PIL import Image
 from safetensors.torch import load_file
 
-SETTINGS = {"steps": 3, "batch_size": 2, "size": 64, "save_every": 2, "sample_every": 0, "learning_rate": 1e-3,
-            "ema": 0.5, "half": False, "warmup": 2}
+SETTINGS = {
+    "steps": 3,
+    "batch_size": 2,
+    "size": 64,
+    "save_every": 2,
+    "sample_every": 0,
+    "learning_rate": 1e-3,
+    "ema": 0.5,
+    "half": False,
+    "warmup": 2,
+}
 
 
 @pytest.fixture
@@ -46,8 +55,9 @@ def clip(tiny):
     from transformers import CLIPConfig, CLIPModel
 
     torch.manual_seed(4)
-    vision = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=16,
-                  patch_size=8)
+    vision = dict(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=4, num_attention_heads=2, image_size=16, patch_size=8
+    )
     text = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=64)
     folder = tiny.root / "clip"
     CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=8)).save_pretrained(folder)
@@ -90,8 +100,11 @@ def test_gradients_reach_what_shall_learn_and_nothing_else(tiny, shared_sd, clip
         elif not name.startswith("encoder.model."):
             assert largest < 1e-9, name  # queries, keys and their norm, in attention computed in full
     left = {name for name, _ in whole.named_parameters()} - set(names)
-    assert all(name.startswith("encoder.model.") or any(part in name for part in (
-        ".attn2.to_q.", ".attn2.to_k.", ".norm2.", ".attn1.to_q.", ".attn1.to_k.")) for name in left)
+    assert all(
+        name.startswith("encoder.model.")
+        or any(part in name for part in (".attn2.to_q.", ".attn2.to_k.", ".norm2.", ".attn1.to_q.", ".attn1.to_k."))
+        for name in left
+    )
     assert not any(name.startswith("unet.") and ".attn1." in name for name in left)
     assert "encoder.uncond_vector" in names
 
@@ -118,8 +131,15 @@ def test_training_processors_give_the_gradients_of_plain_attention(tiny):
             assert any(isinstance(p, OneTokenProcessor) for p in unet.attn_processors.values())
         told = e.clone().requires_grad_(True)
         unet(z, 7, encoder_hidden_states=told).sample.square().sum().backward()
-        grads.append([told.grad, *(dict(unet.named_parameters())[name].grad for name in (
-            "conv_in.weight", "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_v.weight"))])
+        grads.append(
+            [
+                told.grad,
+                *(
+                    dict(unet.named_parameters())[name].grad
+                    for name in ("conv_in.weight", "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_v.weight")
+                ),
+            ]
+        )
     for one, two in zip(*grads, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
 
@@ -129,8 +149,12 @@ def test_training_processors_give_the_gradients_of_plain_attention(tiny):
 def test_the_loss_against_a_transcription(prediction, snr_limit):
     config = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
     alphas = alphas_cumprod(config)
-    stock = Batch(torch.randn(5, 4, 3, 3).double(), torch.randn(5, 4, 3, 3).double(), torch.ones(5, 1, 3, 3).double(),
-                  torch.randn(5, 1, 6).double())
+    stock = Batch(
+        torch.randn(5, 4, 3, 3).double(),
+        torch.randn(5, 4, 3, 3).double(),
+        torch.ones(5, 1, 3, 3).double(),
+        torch.randn(5, 1, 6).double(),
+    )
     seen = {}
 
     class Fixed:
@@ -174,8 +198,9 @@ def test_an_example_shows_the_box_hides_it_and_keeps_the_rest():
         assert set(made.keep.unique().tolist()) == {0.0, 1.0}
         assert not made.keep[:, 10:36, 12:33].any()
         assert made.keep[:, 0, 0] == 1
-        wanted = torch.nn.functional.interpolate(picture.permute(2, 0, 1)[None, :, 10:36, 12:33], (16, 16),
-                                                 mode="bicubic", antialias=True)[0].clamp(0, 1)
+        wanted = torch.nn.functional.interpolate(
+            picture.permute(2, 0, 1)[None, :, 10:36, 12:33], (16, 16), mode="bicubic", antialias=True
+        )[0].clamp(0, 1)
         torch.testing.assert_close(made.exemplar, wanted, rtol=0, atol=2e-2)
 
 
@@ -209,8 +234,9 @@ def test_what_is_trained_is_a_model_that_loads_and_paints(pictures, shared_sd, c
 def test_the_same_settings_give_the_same_bytes_and_a_finished_training_is_not_repeated(pictures, shared_sd, clip):
     run(pictures, shared_sd, clip, "one")
     run(pictures, shared_sd, clip, "two")
-    one, two = (folder_of(pictures, name) / "model" / "unet" / "diffusion_pytorch_model.safetensors"
-                for name in ("one", "two"))
+    one, two = (
+        folder_of(pictures, name) / "model" / "unet" / "diffusion_pytorch_model.safetensors" for name in ("one", "two")
+    )
     assert one.read_bytes() == two.read_bytes()
     heard = []
     run(pictures, shared_sd, clip, "one", listeners=(heard.append,))
@@ -261,14 +287,31 @@ def test_beginning_anew_sets_the_old_checkpoint_aside(pictures, shared_sd, clip)
 
 
 def workflow(pictures, sd, clip, **settings):
-    return {"format": 1, "outputs": {"report": "train.report"}, "nodes": {
-        "photos": {"type": "subject.photos", "version": 1,
-                   "params": {"path": str(pictures / "photos"), "boxes": str(pictures / "boxes.csv")}},
-        "model": {"type": "model.stable_diffusion", "version": 1, "params": {"source": str(sd)}},
-        "encoder": {"type": "model.exemplar_encoder", "version": 1, "params": {"source": str(clip), "width": 24}},
-        "train": {"type": "train.exemplar", "version": 1, "params": {**SETTINGS, **settings}, "inputs": {
-            "denoiser": "model.denoiser", "vae": "model.vae", "scheduler": "model.scheduler",
-            "exemplar_encoder": "encoder.exemplar_encoder", "photos": "photos.photos"}}}}
+    return {
+        "format": 1,
+        "outputs": {"report": "train.report"},
+        "nodes": {
+            "photos": {
+                "type": "subject.photos",
+                "version": 1,
+                "params": {"path": str(pictures / "photos"), "boxes": str(pictures / "boxes.csv")},
+            },
+            "model": {"type": "model.stable_diffusion", "version": 1, "params": {"source": str(sd)}},
+            "encoder": {"type": "model.exemplar_encoder", "version": 1, "params": {"source": str(clip), "width": 24}},
+            "train": {
+                "type": "train.exemplar",
+                "version": 1,
+                "params": {**SETTINGS, **settings},
+                "inputs": {
+                    "denoiser": "model.denoiser",
+                    "vae": "model.vae",
+                    "scheduler": "model.scheduler",
+                    "exemplar_encoder": "encoder.exemplar_encoder",
+                    "photos": "photos.photos",
+                },
+            },
+        },
+    }
 
 
 @pytest.mark.slow
@@ -277,10 +320,25 @@ def test_killed_from_outside_the_command_goes_on_to_the_same_model(pictures, sha
     flow.write_text(json.dumps(workflow(pictures, shared_sd, clip, steps=25, save_every=3)))
 
     def start(out):
-        command = [sys.executable, "-m", "inlay", "run", str(flow), "--out", str(pictures / out), "--inputs",
-                   str(pictures.parent.parent), "--quiet"]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                env=os.environ | {"OMP_NUM_THREADS": "1"})
+        command = [
+            sys.executable,
+            "-m",
+            "inlay",
+            "run",
+            str(flow),
+            "--out",
+            str(pictures / out),
+            "--inputs",
+            str(pictures.parent.parent),
+            "--quiet",
+        ]
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
 
     whole = start("whole")
     assert whole.wait(120) == 0, whole.stderr.read()
@@ -299,9 +357,24 @@ def test_killed_from_outside_the_command_goes_on_to_the_same_model(pictures, sha
 
 def test_a_nan_loss_is_refused_loudly_with_the_nodes_name(pictures, shared_sd, clip):
     with pytest.raises(inlay.NodeError) as caught:
-        inlay.run(workflow(pictures, shared_sd, clip, learning_rate=1.0, steps=400, weight_decay=0.0, warmup=0,
-                           precision="float16" if torch.cuda.is_available() else "auto", batch_size=2,
-                           ema=0.0, extend_mask=0.0) | {}, out=str(pictures / "out"), set={"train.learning_rate": 1.0})
+        inlay.run(
+            workflow(
+                pictures,
+                shared_sd,
+                clip,
+                learning_rate=1.0,
+                steps=400,
+                weight_decay=0.0,
+                warmup=0,
+                precision="float16" if torch.cuda.is_available() else "auto",
+                batch_size=2,
+                ema=0.0,
+                extend_mask=0.0,
+            )
+            | {},
+            out=str(pictures / "out"),
+            set={"train.learning_rate": 1.0},
+        )
     assert caught.value.problem.node == "train"
 
 
@@ -312,10 +385,12 @@ def test_wrong_parts_are_refused_by_name(tiny, pictures, shared_sd, shared_pbe, 
     text = model.stable_diffusion(str(shared_sd)).text_encoder
     wide = model.exemplar_encoder(str(clip), width=32).exemplar_encoder
     five = model.stable_diffusion(str(tiny.stable_diffusion("five", unet={"in_channels": 5}))).denoiser
-    for broken, port in (((denoiser, vae, scheduler, text, some), "exemplar_encoder"),
-                         ((denoiser, vae, scheduler, wide, some), "exemplar_encoder"),
-                         ((five, vae, scheduler, encoder, some), "denoiser"),
-                         ((denoiser, vae, scheduler, encoder, [1]), "photos")):
+    for broken, port in (
+        ((denoiser, vae, scheduler, text, some), "exemplar_encoder"),
+        ((denoiser, vae, scheduler, wide, some), "exemplar_encoder"),
+        ((five, vae, scheduler, encoder, some), "denoiser"),
+        ((denoiser, vae, scheduler, encoder, [1]), "photos"),
+    ):
         with pytest.raises(BadInput) as caught:
             train.exemplar(*broken, ctx, **SETTINGS)
         assert caught.value.port == port
@@ -331,8 +406,15 @@ def test_a_trained_model_can_be_trained_further(pictures, shared_sd, clip):
     first = run(pictures, shared_sd, clip)
     base = model.stable_diffusion(str(shared_sd))
     some = photos(str(pictures / "photos"), Context(), boxes=str(pictures / "boxes.csv")).photos
-    again = train.exemplar(first.denoiser, base.vae, base.scheduler, first.exemplar_encoder, some,
-                           Context(out=pictures / "more"), **SETTINGS)
+    again = train.exemplar(
+        first.denoiser,
+        base.vae,
+        base.scheduler,
+        first.exemplar_encoder,
+        some,
+        Context(out=pictures / "more"),
+        **SETTINGS,
+    )
     assert again.denoiser.in_channels == 9
 
 
@@ -342,12 +424,23 @@ def test_encoding_masks_the_picture_and_samples_both_posteriors(tiny, clip):
     keep = torch.ones(1, 32, 32)
     keep[:, 8:20, 8:24] = 0
     seed = torch.Generator().manual_seed(5)
-    with_ = Encoders(vae, 0.6, 0.0, lambda pixels: pixels.mean(dim=(2, 3))[:, None], torch.zeros(3, 1, 1),
-                     torch.ones(3, 1, 1), torch.device("cpu"), (4, 4, 4), torch.float64)
+    with_ = Encoders(
+        vae,
+        0.6,
+        0.0,
+        lambda pixels: pixels.mean(dim=(2, 3))[:, None],
+        torch.zeros(3, 1, 1),
+        torch.ones(3, 1, 1),
+        torch.device("cpu"),
+        (4, 4, 4),
+        torch.float64,
+    )
     found = encode(collate([Example(picture, keep, torch.rand(3, 16, 16))], [seed], with_), with_)
     noise = torch.randn((2, 4, 4, 4), generator=torch.Generator().manual_seed(5)).double()
-    for value, shown, drawn in ((found.latent, picture, noise[0]), (found.masked, picture * keep + 0.5 * (1 - keep),
-                                                                    noise[1])):
+    for value, shown, drawn in (
+        (found.latent, picture, noise[0]),
+        (found.masked, picture * keep + 0.5 * (1 - keep), noise[1]),
+    ):
         posterior = vae.encode((shown.double() * 2 - 1)[None]).latent_dist
         torch.testing.assert_close(value, (posterior.mean + posterior.std * drawn) * 0.6, rtol=0, atol=1e-6)
     assert torch.equal(found.keep[0, 0].float(), torch.nn.functional.interpolate(keep[None], (4, 4))[0, 0])
@@ -360,5 +453,3 @@ def test_a_source_without_boxes_is_refused():
 
     with pytest.raises(BadInput, match="no box"):
         Source(Nothing(), Recipes(32, 16, Augment()), None, 0, 0)
-
-

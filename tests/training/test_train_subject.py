@@ -24,8 +24,15 @@ from inlay.training.trainer import TrainingFailed, generator_of
 from PIL import Image
 from safetensors.torch import load_file, save
 
-SETTINGS = {"epochs": 1, "batch_size": 40, "size": 64, "variations": 2, "sample_every": 0, "learning_rate": 1e-2,
-            "save_every": 2}
+SETTINGS = {
+    "epochs": 1,
+    "batch_size": 40,
+    "size": 64,
+    "variations": 2,
+    "sample_every": 0,
+    "learning_rate": 1e-2,
+    "save_every": 2,
+}
 STEPS = 5  # 100 views of two photos, forty a step
 
 
@@ -47,8 +54,15 @@ def gathered(pictures):
 def run(pictures, folder, out="out", listeners=(), **changes):
     parts = model.paint_by_example(str(folder), dtype="float64")
     ctx = Context(out=pictures / out, listeners=listeners)
-    return subject_lora(parts.denoiser, parts.vae, parts.scheduler, parts.exemplar_encoder, gathered(pictures), ctx,
-                        **{**SETTINGS, **changes})
+    return subject_lora(
+        parts.denoiser,
+        parts.vae,
+        parts.scheduler,
+        parts.exemplar_encoder,
+        gathered(pictures),
+        ctx,
+        **{**SETTINGS, **changes},
+    )
 
 
 def file_of(made):
@@ -62,8 +76,9 @@ def test_the_lora_learns_as_a_hand_written_loop_does_and_nothing_else(pictures, 
     parts = model.paint_by_example(str(shared_pbe), dtype="float64")
     with Context().lease(parts.denoiser) as unet, Context().lease(parts.exemplar_encoder) as encoder:
         ends = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "attn2.to_v", "attn2.to_out.0")
-        wanted = {name for name, module in unet.named_modules() if isinstance(module, torch.nn.Linear)
-                  and name.endswith(ends)}
+        wanted = {
+            name for name, module in unet.named_modules() if isinstance(module, torch.nn.Linear) and name.endswith(ends)
+        }
         assert set(found) == wanted
         torch.manual_seed(generator_of(0, "lora").initial_seed())
         down, up = {}, {}
@@ -79,10 +94,12 @@ def test_the_lora_learns_as_a_hand_written_loop_does_and_nothing_else(pictures, 
             """The whole model with merged weights."""
 
             def forward(self, joined, times, token, dropped):
-                told = torch.where(dropped[:, None, None], encoder.uncond_vector.expand(len(joined), -1, -1),
-                                   encoder.project(token))
-                weights = {f"{name}.weight": unet.get_submodule(name).weight + 2.0 * up[name] @ down[name]
-                           for name in wanted}
+                told = torch.where(
+                    dropped[:, None, None], encoder.uncond_vector.expand(len(joined), -1, -1), encoder.project(token)
+                )
+                weights = {
+                    f"{name}.weight": unet.get_submodule(name).weight + 2.0 * up[name] @ down[name] for name in wanted
+                }
                 more = {"encoder_hidden_states": told}
                 return torch.func.functional_call(unet, weights, (joined, times), more).sample
 
@@ -164,6 +181,7 @@ def test_sizes_at_the_shapes_of_stable_diffusion():
     from accelerate import init_empty_weights
     from diffusers import UNet2DConditionModel
     from inlay.training.subject import PATTERNS
+
     with init_empty_weights():
         unet = UNet2DConditionModel(cross_attention_dim=768, in_channels=9)
     pattern = f".*({PATTERNS['self']}|{PATTERNS['one']})"
@@ -199,9 +217,15 @@ def test_kept_views_that_are_damaged_are_made_anew(pictures, shared_pbe, damage)
     before = load_file(whole.lora.path)
     file = next(Path(whole.lora.path).parent.glob("examples/*.safetensors"))
     data, tensors = file.read_bytes(), load_file(file)
-    file.write_bytes({"cut": data[:len(data) // 2], "empty": b"", "other": save({"x": torch.ones(1)}),
-                      "rows": save({name: value[:1].clone() for name, value in tensors.items()}),
-                      "nan": save({name: value * math.nan for name, value in tensors.items()})}[damage])
+    file.write_bytes(
+        {
+            "cut": data[: len(data) // 2],
+            "empty": b"",
+            "other": save({"x": torch.ones(1)}),
+            "rows": save({name: value[:1].clone() for name, value in tensors.items()}),
+            "nan": save({name: value * math.nan for name, value in tensors.items()}),
+        }[damage]
+    )
     again = run(pictures, shared_pbe, resume=False)
     after = load_file(again.lora.path)
     assert all(torch.equal(value, after[name]) for name, value in before.items())
@@ -246,8 +270,7 @@ def test_more_epochs_go_on_from_the_last(pictures, shared_pbe):
 
 
 def test_a_rate_that_falls_towards_the_end_is_another_training_for_each_end(pictures, shared_pbe):
-    made = [run(pictures, shared_pbe, epochs=epochs, decay=decay)
-            for epochs, decay in ((1, 0.0), (1, 1.0), (2, 1.0))]
+    made = [run(pictures, shared_pbe, epochs=epochs, decay=decay) for epochs, decay in ((1, 0.0), (1, 1.0), (2, 1.0))]
     files = [Path(one.lora.path) for one in made]
     assert len({file.parent for file in files}) == 3
     assert len({file.read_bytes() for file in files}) == 3
@@ -255,8 +278,9 @@ def test_a_rate_that_falls_towards_the_end_is_another_training_for_each_end(pict
 
 def test_samples_are_shown_and_end_a_training_that_is_over(pictures, shared_pbe):
     heard = []
-    made = run(pictures, shared_pbe, epochs=4, sample_every=2, patience=2, learning_rate=1e-9,
-               listeners=(heard.append,))
+    made = run(
+        pictures, shared_pbe, epochs=4, sample_every=2, patience=2, learning_rate=1e-9, listeners=(heard.append,)
+    )
     notes = [event.note for event in heard if isinstance(event, NodeProgress) and "likeness" in event.note]
     assert notes
     assert any(event.preview is not None for event in heard if isinstance(event, NodeProgress))
@@ -272,8 +296,15 @@ def warnings_of(pictures, folder, some=None, **changes):
     heard = []
     parts = model.paint_by_example(str(folder), dtype="float64")
     ctx = Context(out=pictures / "out", listeners=(heard.append,))
-    subject_lora(parts.denoiser, parts.vae, parts.scheduler, parts.exemplar_encoder, some or gathered(pictures), ctx,
-                 **{**SETTINGS, **changes})
+    subject_lora(
+        parts.denoiser,
+        parts.vae,
+        parts.scheduler,
+        parts.exemplar_encoder,
+        some or gathered(pictures),
+        ctx,
+        **{**SETTINGS, **changes},
+    )
     return " ".join(event.message for event in heard if isinstance(event, Warned))
 
 
@@ -284,8 +315,9 @@ def test_what_teaches_little_is_said(pictures, shared_pbe):
     assert "one photo" in warnings_of(pictures, shared_pbe, one)
     twins = dataclasses.replace(some, photos=(some.photos[0], some.photos[0]))
     assert "alike" in warnings_of(pictures, shared_pbe, twins)
-    small = dataclasses.replace(some, photos=(dataclasses.replace(some.photos[0], boxes=((10, 10, 26, 26),)),
-                                              some.photos[1]))
+    small = dataclasses.replace(
+        some, photos=(dataclasses.replace(some.photos[0], boxes=((10, 10, 26, 26),)), some.photos[1])
+    )
     assert "fills 6%" in warnings_of(pictures, shared_pbe, small)
     many = dataclasses.replace(some, photos=some.photos * 5)
     assert "two to four are enough" in warnings_of(pictures, shared_pbe, many, batch_size=500)
@@ -310,9 +342,19 @@ def test_photos_of_different_things_are_told_of(tmp_path):
         table.write_text("\n".join(["file,left,top,right,bottom", *rows]) + "\n")
         some = photos([str(tmp_path / row.split(",")[0]) for row in rows], Context(), boxes=str(table)).photos
         said = []
-        subject_lora(parts.denoiser, parts.vae, parts.scheduler, parts.exemplar_encoder, some,
-                     Context(out=tmp_path / "out", listeners=(said.append,)), epochs=1, batch_size=300, variations=1,
-                     size=64, sample_every=0)
+        subject_lora(
+            parts.denoiser,
+            parts.vae,
+            parts.scheduler,
+            parts.exemplar_encoder,
+            some,
+            Context(out=tmp_path / "out", listeners=(said.append,)),
+            epochs=1,
+            batch_size=300,
+            variations=1,
+            size=64,
+            sample_every=0,
+        )
         return " ".join(event.message for event in said if isinstance(event, Warned))
 
     assert "2.png seems to show something else" in heard(lines)
@@ -327,9 +369,13 @@ def test_what_does_not_fit_is_refused_by_name(pictures, shared_pbe, shared_sd):
     plain = model.stable_diffusion(str(shared_sd))
 
     def refused(**changes):
-        wired = {"denoiser": parts.denoiser, "vae": parts.vae, "scheduler": parts.scheduler,
-                 "exemplar_encoder": parts.exemplar_encoder, "photos": some} | {
-                     name: value for name, value in changes.items() if name not in SETTINGS and name != "rank"}
+        wired = {
+            "denoiser": parts.denoiser,
+            "vae": parts.vae,
+            "scheduler": parts.scheduler,
+            "exemplar_encoder": parts.exemplar_encoder,
+            "photos": some,
+        } | {name: value for name, value in changes.items() if name not in SETTINGS and name != "rank"}
         settings = SETTINGS | {name: value for name, value in changes.items() if name in SETTINGS or name == "rank"}
         with pytest.raises(BadInput) as caught:
             subject_lora(**wired, ctx=ctx, **settings)

@@ -72,8 +72,11 @@ def test_four_steps_of_adamw_with_clipping_and_averaging_against_a_hand_written_
             second[name] = 0.999 * second[name] + 0.001 * g * g
             with torch.no_grad():
                 value *= 1 - 1e-2 * 0.1
-                value -= 1e-2 * (first[name] / (1 - 0.9 ** (step + 1))) / (
-                    (second[name] / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8)
+                value -= (
+                    1e-2
+                    * (first[name] / (1 - 0.9 ** (step + 1)))
+                    / ((second[name] / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8)
+                )
                 keep = min(0.9, (1 + step) / (10 + step))
                 average[name] = keep * average[name] + (1 - keep) * value
     for name, value in values.items():
@@ -125,6 +128,7 @@ def test_stopped_and_resumed_equals_never_stopped(tmp_path, stop):
 
 def test_resuming_keeps_the_memory_layout_that_the_fused_optimizer_relies_on(tmp_path):
     """Channels-last weights with contiguous moments would be paired wrongly, and silently."""
+
     def conv(folder):
         torch.manual_seed(1)
         model = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
@@ -153,7 +157,8 @@ def test_resuming_keeps_the_memory_layout_that_the_fused_optimizer_relies_on(tmp
 @pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path):
     script = tmp_path / "train.py"
-    script.write_text(textwrap.dedent(f"""
+    script.write_text(
+        textwrap.dedent(f"""
         import sys, time
         from pathlib import Path
         sys.path.insert(0, {str(os.path.dirname(__file__))!r})
@@ -165,7 +170,8 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path):
             (folder / "begun").touch()
             time.sleep(float(sys.argv[2]))
         fit(trainer, slow)
-    """))
+    """)
+    )
 
     def start(folder, pause):
         folder.mkdir(exist_ok=True)
@@ -194,12 +200,18 @@ def edited(path, change):
     path.write_bytes(save(tensors, {"inlay": json.dumps(about)}))
 
 
-@pytest.mark.parametrize("change", [
-    lambda tensors, about: about.update(step=-3), lambda tensors, about: about.update(step=math.inf),
-    lambda tensors, about: about.update(mean=math.nan), lambda tensors, about: about.pop("updates"),
-    lambda tensors, about: tensors.update({n: v * math.nan for n, v in tensors.items()}),
-    lambda tensors, about: tensors.update({n: v.flatten()[:1].clone() for n, v in tensors.items()}),
-    lambda tensors, about: tensors.pop(min(tensors))])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors, about: about.update(step=-3),
+        lambda tensors, about: about.update(step=math.inf),
+        lambda tensors, about: about.update(mean=math.nan),
+        lambda tensors, about: about.pop("updates"),
+        lambda tensors, about: tensors.update({n: v * math.nan for n, v in tensors.items()}),
+        lambda tensors, about: tensors.update({n: v.flatten()[:1].clone() for n, v in tensors.items()}),
+        lambda tensors, about: tensors.pop(min(tensors)),
+    ],
+)
 def test_a_checkpoint_that_cannot_be_is_refused_and_says_how_to_begin_anew(tmp_path, change):
     _, trainer = make(tmp_path)
     fit(trainer)
@@ -309,7 +321,8 @@ def test_a_batch_that_does_not_fit_is_split_and_said(tmp_path):
 
     assert fit(trainer, loss=hungry) == [
         "the batch does not fit into memory: from now on 4 pictures at a time",
-        "the batch does not fit into memory: from now on 2 pictures at a time"]
+        "the batch does not fit into memory: from now on 2 pictures at a time",
+    ]
     whole, plain = make(tmp_path / "b", dtype=torch.float64, batch_size=8)
     fit(plain)
     torch.testing.assert_close(trainer.module.line.weight, whole.line.weight, rtol=0, atol=1e-12)
@@ -371,7 +384,8 @@ def test_no_average_gives_the_last_weights(tmp_path):
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(tmp_path):
     script = tmp_path / "both.py"
-    script.write_text(textwrap.dedent(f"""
+    script.write_text(
+        textwrap.dedent(f"""
         import sys, torch
         from pathlib import Path
         sys.path.insert(0, {str(os.path.dirname(__file__))!r})
@@ -380,11 +394,18 @@ def test_two_processes_learn_what_one_does(tmp_path):
         fit(trainer)
         if trainer.workers.main:
             print(trainer.workers.count)
-    """))
+    """)
+    )
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]  # as accelerate launch does
-    done = subprocess.run([sys.executable, *launcher, str(script), str(tmp_path / "two")], capture_output=True,
-                          text=True, timeout=120, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, *launcher, str(script), str(tmp_path / "two")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-1] == "2"
     _, one = make(tmp_path / "one", dtype=torch.float64)
@@ -403,10 +424,12 @@ def test_a_batch_must_divide_among_the_processes(tmp_path):
 
 
 def test_places_give_the_same_numbers_everywhere():
-    assert torch.equal(torch.rand(3, generator=generator_of(1, "step", 2, 3)),
-                       torch.rand(3, generator=generator_of(1, "step", 2, 3)))
-    assert not torch.equal(torch.rand(3, generator=generator_of(1, "step", 2, 3)),
-                           torch.rand(3, generator=generator_of(1, "step", 3, 2)))
+    assert torch.equal(
+        torch.rand(3, generator=generator_of(1, "step", 2, 3)), torch.rand(3, generator=generator_of(1, "step", 2, 3))
+    )
+    assert not torch.equal(
+        torch.rand(3, generator=generator_of(1, "step", 2, 3)), torch.rand(3, generator=generator_of(1, "step", 3, 2))
+    )
 
 
 def test_the_log_holds_json(tmp_path):
@@ -415,5 +438,3 @@ def test_the_log_holds_json(tmp_path):
     append_line(tmp_path / "log.jsonl", {"step": 1})
     assert json.loads((tmp_path / "log.jsonl").read_text()) == {"step": 1}
     append_line(tmp_path / "nowhere" / "log.jsonl", {"step": 1})
-
-

@@ -37,15 +37,28 @@ class Finding:
 def diagnose(out: str | os.PathLike[str] = "inlay-out") -> list[Finding]:
     """Look at everything; a check that fails to run is a finding itself."""
     checks: list[Callable[[], Iterable[Finding]]] = [
-        _python, _packages, _torchvision, _devices, lambda: [_disk("INLAY_HOME", home(), "INLAY_HOME")], _hub,
-        _embedded, lambda: [_writable(Path(out))]]
+        _python,
+        _packages,
+        _torchvision,
+        _devices,
+        lambda: [_disk("INLAY_HOME", home(), "INLAY_HOME")],
+        _hub,
+        _embedded,
+        lambda: [_writable(Path(out))],
+    ]
     findings: list[Finding] = []
     for check in checks:
         try:
             findings += check()
         except Exception as error:  # whatever is broken here is what the user wants to read
-            findings.append(Finding(getattr(check, "__name__", "check").strip("_<>"), False,
-                                    f"{type(error).__name__}: {error}", "please report this"))
+            findings.append(
+                Finding(
+                    getattr(check, "__name__", "check").strip("_<>"),
+                    False,
+                    f"{type(error).__name__}: {error}",
+                    "please report this",
+                )
+            )
     return findings
 
 
@@ -65,8 +78,12 @@ def render(findings: Iterable[Finding]) -> str:
 
 def _python() -> Iterable[Finding]:
     good = sys.version_info[:2] >= PYTHON
-    yield Finding("python", good, f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-                  "" if good else f"inlay needs Python {PYTHON[0]}.{PYTHON[1]} or newer")
+    yield Finding(
+        "python",
+        good,
+        f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        "" if good else f"inlay needs Python {PYTHON[0]}.{PYTHON[1]} or newer",
+    )
 
 
 def _packages() -> Iterable[Finding]:
@@ -77,11 +94,19 @@ def _packages() -> Iterable[Finding]:
             yield Finding(name, False, "not installed", f"pip install '{name}>={oldest}'")
             continue
         if older(name, version):
-            yield Finding(name, False, f"{version}, older than what was tested ({oldest} to {newest})",
-                          f"pip install -U '{name}>={oldest}'")
+            yield Finding(
+                name,
+                False,
+                f"{version}, older than what was tested ({oldest} to {newest})",
+                f"pip install -U '{name}>={oldest}'",
+            )
         elif newer(name, version):
-            yield Finding(name, None, f"{version}, newer than what was tested ({oldest} to {newest})",
-                          f"should something fail here: pip install '{name}=={newest}.*'")
+            yield Finding(
+                name,
+                None,
+                f"{version}, newer than what was tested ({oldest} to {newest})",
+                f"should something fail here: pip install '{name}=={newest}.*'",
+            )
         else:
             yield Finding(name, True, f"{version} (tested: {oldest} to {newest})")
 
@@ -94,9 +119,13 @@ def _torchvision() -> Iterable[Finding]:
     try:
         importlib.import_module("torchvision")
     except Exception as error:
-        yield Finding("torchvision", False, f"installed, but it does not work with this torch: {error}",
-                      "pip uninstall torchvision (inlay does not need it; broken, it stops diffusers from loading), "
-                      "or install the build that belongs to your torch")
+        yield Finding(
+            "torchvision",
+            False,
+            f"installed, but it does not work with this torch: {error}",
+            "pip uninstall torchvision (inlay does not need it; broken, it stops diffusers from loading), "
+            "or install the build that belongs to your torch",
+        )
         return
     yield Finding("torchvision", True, metadata.version("torchvision"))
 
@@ -112,14 +141,22 @@ def _devices() -> Iterable[Finding]:
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
             free, total = torch.cuda.mem_get_info(number)
-            yield Finding(f"cuda:{number}", True,
-                          f"{torch.cuda.get_device_name(number)}, {_gib(free)} of {_gib(total)} free")
+            yield Finding(
+                f"cuda:{number}", True, f"{torch.cuda.get_device_name(number)}, {_gib(free)} of {_gib(total)} free"
+            )
     elif torch.version.cuda is not None:
-        yield Finding("cuda", False, f"torch is built for CUDA {torch.version.cuda} but finds no device",
-                      "check the driver with nvidia-smi; until then everything runs on the CPU")
+        yield Finding(
+            "cuda",
+            False,
+            f"torch is built for CUDA {torch.version.cuda} but finds no device",
+            "check the driver with nvidia-smi; until then everything runs on the CPU",
+        )
     else:
-        yield Finding("cuda", None, "none: this torch computes on the CPU" + (
-            " or mps" if torch.backends.mps.is_available() else ""))
+        yield Finding(
+            "cuda",
+            None,
+            "none: this torch computes on the CPU" + (" or mps" if torch.backends.mps.is_available() else ""),
+        )
 
 
 def _system_memory() -> int | None:
@@ -147,18 +184,30 @@ def _disk(name: str, path: Path, variable: str) -> Finding:
     if why := why_unwritable(path):
         return Finding(name, False, f"{path}: {why}", f"set {variable} to a folder of yours")
     enough = free >= ENOUGH_DISK
-    return Finding(name, True if enough else None, f"{path}, {_gib(free)} free",
-                   "" if enough else f"large models need more: set {variable} to a larger disk")
+    return Finding(
+        name,
+        True if enough else None,
+        f"{path}, {_gib(free)} free",
+        "" if enough else f"large models need more: set {variable} to a larger disk",
+    )
 
 
 def _hub() -> Iterable[Finding]:
     from huggingface_hub import constants
 
     yield _disk("hub cache", Path(constants.HF_HUB_CACHE), "HF_HOME")
-    switches = [name for name in ("INLAY_OFFLINE", "HF_HUB_OFFLINE")
-                if os.environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off")]
-    yield Finding("offline", None, f"{' and '.join(switches)} set: nothing is downloaded" if switches
-                  else "no: a model that is named and not here may be downloaded")
+    switches = [
+        name
+        for name in ("INLAY_OFFLINE", "HF_HUB_OFFLINE")
+        if os.environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off")
+    ]
+    yield Finding(
+        "offline",
+        None,
+        f"{' and '.join(switches)} set: nothing is downloaded"
+        if switches
+        else "no: a model that is named and not here may be downloaded",
+    )
 
 
 def _embedded() -> Iterable[Finding]:
@@ -173,8 +222,9 @@ def _embedded() -> Iterable[Finding]:
         problems += [] if index in alone else _absent(index)
         name = folder.parent.name if folder.name == "weights" else f"dollhouse-{folder.name}"
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
-        yield Finding(name, not problems, "; ".join(problems) or f"embedded, {size:.1f} MiB",
-                      REINSTALL if problems else "")
+        yield Finding(
+            name, not problems, "; ".join(problems) or f"embedded, {size:.1f} MiB", REINSTALL if problems else ""
+        )
 
 
 WEIGHTED = ("unet", "vae", "text_encoder", "image_encoder")

@@ -33,13 +33,20 @@ class Parser(argparse.ArgumentParser):
 class Once(argparse.Action):
     """Stores a flag's value. Of two the last counts, as on any command line, and that is said."""
 
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
-                 option_string: str | None = None) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
         """Take the value."""
         seen = parser.__dict__.setdefault("seen_once", {})
         if self.dest in seen and seen[self.dest] != values:
-            said = (f"warning: {option_string} is given twice: {values!r} is used, {seen[self.dest]!r} is not; "
-                    "a flag takes one value, which may be a JSON list where the setting is a list (see --help)")
+            said = (
+                f"warning: {option_string} is given twice: {values!r} is used, {seen[self.dest]!r} is not; "
+                "a flag takes one value, which may be a JSON list where the setting is a list (see --help)"
+            )
             print(clean(said), file=sys.stderr)
         seen[self.dest] = values
         setattr(namespace, self.dest, values)

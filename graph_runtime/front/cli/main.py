@@ -92,8 +92,12 @@ def _main(words: list[str], as_json: bool) -> int:
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-            full = WorkflowError.of("output", found="no room for what is printed", expected="a disk with room",
-                                    fix="make room, or print to another place").problems
+            full = WorkflowError.of(
+                "output",
+                found="no room for what is printed",
+                expected="a disk with room",
+                fix="make room, or print to another place",
+            ).problems
             return _report(as_json, 1, str(full[0]), full)
         _show_traceback(words)
         if (missing := missing_package(error)) is not None:

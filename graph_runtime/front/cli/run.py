@@ -45,8 +45,9 @@ def _takes_workflow(parser: argparse.ArgumentParser) -> None:
         "--memory", action=flags.Once, metavar="SIZE", help='how much the weights may take on the device, e.g. "6GB"'
     )
     parser.add_argument("--no-cache", action="store_true", help="compute everything anew, keep nothing")
-    parser.add_argument("--no-metadata", action="store_true",
-                        help="saved pictures carry nothing but their pixels and colour profile")
+    parser.add_argument(
+        "--no-metadata", action="store_true", help="saved pictures carry nothing but their pixels and colour profile"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     parser.set_defaults(parser=parser, takes_flags=True)
 

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 NEAR = 0.8  # from this likeness on, a word with dashes is taken for a slip and not for a value
 
 
-def read_flags(own: argparse.ArgumentParser, options: argparse.Namespace, rest: list[str], loaded: "Loaded",
-               ) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_flags(
+    own: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    rest: list[str],
+    loaded: "Loaded",
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Values of the workflow's own inputs by name, and settings by `node.parameter`.
 
     Args:
@@ -49,8 +53,12 @@ def read_flags(own: argparse.ArgumentParser, options: argparse.Namespace, rest: 
 
 def _note(by_target: dict[str, str], target: str, typed: str) -> None:
     if target in by_target:
-        raise WorkflowError.of(target, found=f"two values: {by_target[target]!r} and {typed!r}", expected="one value",
-                               fix="keep one of them")
+        raise WorkflowError.of(
+            target,
+            found=f"two values: {by_target[target]!r} and {typed!r}",
+            expected="one value",
+            fix="keep one of them",
+        )
     by_target[target] = typed
 
 
@@ -60,8 +68,13 @@ def _bound(rest: Sequence[str], names: Mapping[str, Any]) -> list[str]:
     bound: list[str] = []
     for word in rest:
         flag = word.partition("=")[0]
-        if (bound and bound[-1] in known and word.startswith("--") and flag not in known
-                and not get_close_matches(flag, known, n=1, cutoff=NEAR)):
+        if (
+            bound
+            and bound[-1] in known
+            and word.startswith("--")
+            and flag not in known
+            and not get_close_matches(flag, known, n=1, cutoff=NEAR)
+        ):
             bound[-1] = f"{bound[-1]}={word}"
         else:
             bound.append(word)
@@ -71,14 +84,23 @@ def _bound(rest: Sequence[str], names: Mapping[str, Any]) -> list[str]:
 def _refuse_word(word: str, words: Sequence[str]) -> NoReturn:
     """A word that belongs to nothing: most often a shell's pattern that matched more than one name."""
     place = words.index(word)
-    while place + 1 < len(words) and word in words[place + 1:] and words[place - 1].startswith("--"):
+    while place + 1 < len(words) and word in words[place + 1 :] and words[place - 1].startswith("--"):
         place = words.index(word, place + 1)  # the same word as a flag's value
     flag = next((index for index in range(place - 1, -1, -1) if words[index].startswith("-")), None)
     if flag is None or words[flag] in flags.SWITCHES:
-        raise WorkflowError.of("command line", found=f"a second word, {word!r}", expected="one FILE, then flags",
-                               fix="put the name of an input before its value: --NAME VALUE")
+        raise WorkflowError.of(
+            "command line",
+            found=f"a second word, {word!r}",
+            expected="one FILE, then flags",
+            fix="put the name of an input before its value: --NAME VALUE",
+        )
     name, _, value = words[flag].partition("=")
     taken = value or words[flag + 1]
-    raise WorkflowError.of(name, found=f"{word!r} after {taken!r}", expected="one value", fix="quote a value with "
-                           "spaces; if your shell expanded a pattern such as subject-* to several names, give one of "
-                           "them, or quote the pattern where the input accepts one (see --help)")
+    raise WorkflowError.of(
+        name,
+        found=f"{word!r} after {taken!r}",
+        expected="one value",
+        fix="quote a value with "
+        "spaces; if your shell expanded a pattern such as subject-* to several names, give one of "
+        "them, or quote the pattern where the input accepts one (see --help)",
+    )

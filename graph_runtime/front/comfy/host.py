@@ -92,12 +92,20 @@ def resolve_path(parameter: str, value: str, role: PathRole) -> str:
     try:
         path = resolve_inside(text, roots)
     except BadInput as error:
-        raise BadInput(parameter, found=error.found, expected=error.expected,
-                       fix="copy the file into the host's input folder and choose it there") from None
+        raise BadInput(
+            parameter,
+            found=error.found,
+            expected=error.expected,
+            fix="copy the file into the host's input folder and choose it there",
+        ) from None
     if not path.exists() and not (GLOB.intersection(path.name) and path.parent.is_dir()):
         there = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise BadInput(parameter, found=f"no such file: {value!r}", expected=f"a file below {roots[0]}",
-                       fix=did_you_mean(path.name, there))
+        raise BadInput(
+            parameter,
+            found=f"no such file: {value!r}",
+            expected=f"a file below {roots[0]}",
+            fix=did_you_mean(path.name, there),
+        )
     return str(path)
 
 
@@ -122,8 +130,12 @@ def _model_path(parameter: str, value: str) -> str:
     if relative and local and any((root / value).exists() for root in roots):
         return str(resolve_inside(value, roots))
     if not relative or value.endswith((".safetensors", ".ckpt", ".bin", ".pt", ".pth")):
-        raise BadInput(parameter, found=repr(value), fix="put it there, or name an embedded model or a hub id",
-                       expected="a model below " + " or ".join(str(root) for root in [*model_folders(), *roots]))
+        raise BadInput(
+            parameter,
+            found=repr(value),
+            fix="put it there, or name an embedded model or a hub id",
+            expected="a model below " + " or ".join(str(root) for root in [*model_folders(), *roots]),
+        )
     return value
 
 
@@ -195,10 +207,23 @@ def _holder(value: Any) -> Any:
     """A plain module around every module in a lease: the host sets `device` on it, read-only on diffusers' models."""
     import torch
 
-    inside = [value] if isinstance(value, torch.nn.Module) else [
-        item for item in (value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple))
-                          else vars(value).values() if hasattr(value, "__dict__") else ())
-        if isinstance(item, torch.nn.Module)]
+    inside = (
+        [value]
+        if isinstance(value, torch.nn.Module)
+        else [
+            item
+            for item in (
+                value.values()
+                if isinstance(value, Mapping)
+                else value
+                if isinstance(value, (list, tuple))
+                else vars(value).values()
+                if hasattr(value, "__dict__")
+                else ()
+            )
+            if isinstance(item, torch.nn.Module)
+        ]
+    )
     if not inside:
         return None
     holder = torch.nn.Module()

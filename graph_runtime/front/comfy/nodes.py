@@ -133,9 +133,14 @@ class HostNode:
         spec = self.spec
         hidden = {kind: inputs.pop(name, None) for name, kind in _hidden(spec).items()}
         with torch.inference_mode(False), torch.no_grad():
-            ctx = Context(model_manager(), out=host_folder("output") or "inlay-out", listeners=(HostListener(),),
-                          cancel=HostCancel(), metadata=_metadata(hidden.get("PROMPT"), hidden.get("EXTRA_PNGINFO")),
-                          bare=not metadata_allowed())
+            ctx = Context(
+                model_manager(),
+                out=host_folder("output") or "inlay-out",
+                listeners=(HostListener(),),
+                cancel=HostCancel(),
+                metadata=_metadata(hidden.get("PROMPT"), hidden.get("EXTRA_PNGINFO")),
+                bare=not metadata_allowed(),
+            )
             ctx.store = DiskCache(home() / "cache", environment(ctx.device))
             ctx.node = display_name(spec.id)
             ctx.check_cancelled()
@@ -168,14 +173,25 @@ def _arguments(spec: NodeSpec, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name in inputs:
         if name not in spec.sockets and name not in spec.params.model_fields:
-            raise BadInput(name, found=f"an unknown input {name!r}", expected=f"an input of {spec.id}",
-                           fix=did_you_mean(name, [*spec.sockets, *spec.params.model_fields]))
-    wired = {name: _from_host(spec, name, value) for name, value in inputs.items()
-             if name in spec.sockets and value is not None}
+            raise BadInput(
+                name,
+                found=f"an unknown input {name!r}",
+                expected=f"an input of {spec.id}",
+                fix=did_you_mean(name, [*spec.sockets, *spec.params.model_fields]),
+            )
+    wired = {
+        name: _from_host(spec, name, value)
+        for name, value in inputs.items()
+        if name in spec.sockets and value is not None
+    }
     for name, socket in spec.sockets.items():
         if not socket.optional and name not in wired:
-            raise BadInput(name, found="nothing wired to it", expected=f"{socket.port.socket}: {socket.port.doc}",
-                           fix="wire a node that gives it")
+            raise BadInput(
+                name,
+                found="nothing wired to it",
+                expected=f"{socket.port.socket}: {socket.port.doc}",
+                fix="wire a node that gives it",
+            )
     settings = checked_settings(spec, inputs)
     if spec.check is not None:
         spec.check({name: wired.get(name) for name in spec.sockets}, settings)
@@ -194,8 +210,12 @@ def checked_settings(spec: NodeSpec, inputs: Mapping[str, Any]) -> dict[str, Any
         item = error.errors()[0]
         name = str(item["loc"][0])
         found = "nothing" if item["type"] == "missing" else shorten(item["input"])
-        raise BadInput(name, found=found, expected=item["msg"].removeprefix("Input should be ").lower(),
-                       fix=f"change {name!r} on the node") from None
+        raise BadInput(
+            name,
+            found=found,
+            expected=item["msg"].removeprefix("Input should be ").lower(),
+            fix=f"change {name!r} on the node",
+        ) from None
     settings = {name: getattr(model, name) for name in spec.params.model_fields}
     for name, role in spec.path_roles.items():
         if isinstance(value := settings[name], str):
@@ -228,8 +248,10 @@ def _hidden(spec: NodeSpec) -> dict[str, str]:
     if not spec.effects:
         return {}
     taken = set(spec.sockets) | set(spec.params.model_fields)
-    return {(f"host_{name}" if name in taken else name): kind
-            for name, kind in (("prompt", "PROMPT"), ("extra_pnginfo", "EXTRA_PNGINFO"))}
+    return {
+        (f"host_{name}" if name in taken else name): kind
+        for name, kind in (("prompt", "PROMPT"), ("extra_pnginfo", "EXTRA_PNGINFO"))
+    }
 
 
 def _path_hooks(spec: NodeSpec) -> dict[str, Any]:
@@ -240,8 +262,9 @@ def _path_hooks(spec: NodeSpec) -> dict[str, Any]:
         for name, role in spec.path_roles.items():
             try:
                 path = Path(resolve_path(name, str(inputs.get(name) or ""), role))
-                seen.append(digest(path, weights=role.kind == "model") if role.kind != "model" or path.exists()
-                            else str(path))
+                seen.append(
+                    digest(path, weights=role.kind == "model") if role.kind != "model" or path.exists() else str(path)
+                )
             except (BadInput, OSError) as error:
                 seen.append(str(error))  # the run itself will say it
         return " ".join(seen)
@@ -258,17 +281,23 @@ def _path_hooks(spec: NodeSpec) -> dict[str, Any]:
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD  # the host reads the names to know what is checked here
     validate.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter(name, kind) for name in ("cls", *spec.path_roles)])
+        [inspect.Parameter(name, kind) for name in ("cls", *spec.path_roles)]
+    )
     return {"IS_CHANGED": classmethod(is_changed), "VALIDATE_INPUTS": classmethod(validate)}
 
 
 def node_class(spec: NodeSpec) -> type[HostNode]:
     """The host's class for one node."""
     attributes: dict[str, Any] = {
-        "spec": spec, "__doc__": spec.summary, "__module__": __name__,
-        "RETURN_TYPES": tuple(port.socket for port in spec.outputs.values()), "RETURN_NAMES": tuple(spec.outputs),
+        "spec": spec,
+        "__doc__": spec.summary,
+        "__module__": __name__,
+        "RETURN_TYPES": tuple(port.socket for port in spec.outputs.values()),
+        "RETURN_NAMES": tuple(spec.outputs),
         "OUTPUT_TOOLTIPS": tuple(port.doc for port in spec.outputs.values()),
-        "CATEGORY": f"inlay/{spec.family}", "OUTPUT_NODE": spec.effects, "DESCRIPTION": spec.summary,
+        "CATEGORY": f"inlay/{spec.family}",
+        "OUTPUT_NODE": spec.effects,
+        "DESCRIPTION": spec.summary,
         "SEARCH_ALIASES": [spec.id],
     }
     if spec.path_roles:
@@ -278,8 +307,10 @@ def node_class(spec: NodeSpec) -> type[HostNode]:
 
 def mappings(registry: Registry) -> tuple[dict[str, type[HostNode]], dict[str, str]]:
     """Classes and display names by the host's id."""
-    return ({host_id(name): node_class(spec) for name, spec in registry.items()},
-            {host_id(name): display_name(name) for name in registry})
+    return (
+        {host_id(name): node_class(spec) for name, spec in registry.items()},
+        {host_id(name): display_name(name) for name in registry},
+    )
 
 
 @cache

@@ -70,8 +70,10 @@ def _widget(setting: Setting) -> Widget:
         return "INT", _integer(setting)
     if setting.kind == "number" and _has_widget_range(setting):
         return "FLOAT", _float(setting)
-    return "STRING", {"default": "" if default is None else _text(default),
-                      "multiline": setting.name in MULTILINE and setting.path is None}
+    return "STRING", {
+        "default": "" if default is None else _text(default),
+        "multiline": setting.name in MULTILINE and setting.path is None,
+    }
 
 
 def _has_widget_range(setting: Setting) -> bool:
@@ -96,8 +98,12 @@ def _integer(setting: Setting) -> dict[str, Any]:
     highest = setting.maximum if setting.maximum is not None else None if setting.below is None else setting.below - 1
     least = null if null is not None else lowest if lowest is not None else 0 if seed else -SAFE_INTEGER
     default = setting.default if setting.default is not None else (null if null is not None else max(least, 0))
-    options = {"default": int(default), "min": int(least),
-               "max": int(highest) if highest is not None else 2**64 - 1 if seed else SAFE_INTEGER, "step": 1}
+    options = {
+        "default": int(default),
+        "min": int(least),
+        "max": int(highest) if highest is not None else 2**64 - 1 if seed else SAFE_INTEGER,
+        "step": 1,
+    }
     return options | ({"control_after_generate": True} if seed else {})
 
 
@@ -117,8 +123,11 @@ def _text(value: Any) -> str:
 
 def settings_from_widgets(spec: NodeSpec, values: Mapping[str, Any]) -> dict[str, Any]:
     """What the node's parameter model should be given for what the widgets hold; sockets are left out."""
-    return {setting.name: from_widget(setting, values[setting.name])
-            for setting in settings_of(spec) if setting.name in values}
+    return {
+        setting.name: from_widget(setting, values[setting.name])
+        for setting in settings_of(spec)
+        if setting.name in values
+    }
 
 
 def from_widget(setting: Setting, value: Any) -> Any:

@@ -15,8 +15,25 @@ from ...core.spec import NodeSpec, Registry
 from ..comfy.widgets import display_name, host_id
 from ..settings import Setting, doc_of, number, settings_of
 
-FAMILIES = ("image", "mask", "caption", "model", "latent", "noise", "schedule", "condition", "constraint", "sample",
-            "invert", "embed", "attention", "subject", "train", "metric", "report")
+FAMILIES = (
+    "image",
+    "mask",
+    "caption",
+    "model",
+    "latent",
+    "noise",
+    "schedule",
+    "condition",
+    "constraint",
+    "sample",
+    "invert",
+    "embed",
+    "attention",
+    "subject",
+    "train",
+    "metric",
+    "report",
+)
 SECTION = re.compile(r"(Args|Returns|Raises|Yields|Attributes):\s*$")
 
 Row = tuple[str, ...]
@@ -24,8 +41,10 @@ Row = tuple[str, ...]
 
 def listing(registry: Registry) -> list[dict[str, Any]]:
     """Id, version, family and summary of every node, in the order of the reference."""
-    return [{"id": spec.id, "version": spec.version, "family": spec.family, "summary": spec.summary}
-            for spec in ordered(registry)]
+    return [
+        {"id": spec.id, "version": spec.version, "family": spec.family, "summary": spec.summary}
+        for spec in ordered(registry)
+    ]
 
 
 def ordered(registry: Registry) -> list[NodeSpec]:
@@ -37,12 +56,23 @@ def ordered(registry: Registry) -> list[NodeSpec]:
 def describe(spec: NodeSpec) -> dict[str, Any]:
     """Everything about a node, ready for JSON; `schema` is the JSON Schema of its settings."""
     return {
-        "id": spec.id, "version": spec.version, "family": spec.family, "summary": spec.summary,
-        "description": description(spec), "errors": _section(spec.doc, "Raises"),
+        "id": spec.id,
+        "version": spec.version,
+        "family": spec.family,
+        "summary": spec.summary,
+        "description": description(spec),
+        "errors": _section(spec.doc, "Raises"),
         "host": {"id": host_id(spec.id), "display_name": display_name(spec.id)},
         "effects": spec.effects,
-        "sockets": [{"name": socket.name, "type": socket.port.socket, "optional": socket.optional,
-                     "doc": doc_of(spec, socket.name) or socket.port.doc} for socket in spec.sockets.values()],
+        "sockets": [
+            {
+                "name": socket.name,
+                "type": socket.port.socket,
+                "optional": socket.optional,
+                "doc": doc_of(spec, socket.name) or socket.port.doc,
+            }
+            for socket in spec.sockets.values()
+        ],
         "settings": [_setting(setting) for setting in settings_of(spec)],
         "outputs": [{"name": name, "type": port.socket, "doc": port.doc} for name, port in spec.outputs.items()],
         "schema": spec.params.model_json_schema(),
@@ -92,14 +122,29 @@ def _section(doc: str, title: str) -> str:
 
 
 def _socket_rows(spec: NodeSpec) -> list[Row]:
-    rows = [(socket.name, socket.port.socket, "optional" if socket.optional else "",
-             doc_of(spec, socket.name) or socket.port.doc) for socket in spec.sockets.values()]
+    rows = [
+        (
+            socket.name,
+            socket.port.socket,
+            "optional" if socket.optional else "",
+            doc_of(spec, socket.name) or socket.port.doc,
+        )
+        for socket in spec.sockets.values()
+    ]
     return _folded(spec, rows, lambda required: f"first {required} required" if required else "optional")
 
 
 def _setting_rows(spec: NodeSpec) -> list[Row]:
-    rows = [(setting.name, setting.type, "required" if setting.required else shown_default(setting.default),
-             setting.bounds, setting.doc) for setting in settings_of(spec)]
+    rows = [
+        (
+            setting.name,
+            setting.type,
+            "required" if setting.required else shown_default(setting.default),
+            setting.bounds,
+            setting.doc,
+        )
+        for setting in settings_of(spec)
+    ]
     return _folded(spec, rows, lambda required: f"first {required} required" if required else '""')
 
 
@@ -133,12 +178,19 @@ def _folded(spec: NodeSpec, rows: Sequence[Row], note: Any) -> list[Row]:
 def reference(registry: Registry) -> str:
     """`docs/nodes.md`: every node with its sockets, settings and outputs."""
     specs = ordered(registry)
-    parts = ["# Nodes\n\nGenerated from the definitions by `python -m inlay.graph_runtime.front.docs`; do not edit.\n\n"
-             "A mask's 1 (white) means repaint. Sockets connect when their types are equal; `IMAGE` and `MASK` are\n"
-             "those of ComfyUI. A setting is written under `params` in a workflow file, a socket under `inputs`.\n"]
-    parts.append("\n".join(f"- **{family}**: " + ", ".join(
-        f"[`{spec.id}`](#{_anchor(spec.id)})" for spec in specs if spec.family == family)
-        for family in dict.fromkeys(spec.family for spec in specs)) + "\n")
+    parts = [
+        "# Nodes\n\nGenerated from the definitions by `python -m inlay.graph_runtime.front.docs`; do not edit.\n\n"
+        "A mask's 1 (white) means repaint. Sockets connect when their types are equal; `IMAGE` and `MASK` are\n"
+        "those of ComfyUI. A setting is written under `params` in a workflow file, a socket under `inputs`.\n"
+    ]
+    parts.append(
+        "\n".join(
+            f"- **{family}**: "
+            + ", ".join(f"[`{spec.id}`](#{_anchor(spec.id)})" for spec in specs if spec.family == family)
+            for family in dict.fromkeys(spec.family for spec in specs)
+        )
+        + "\n"
+    )
     family = ""
     for spec in specs:
         if spec.family != family:
@@ -174,8 +226,12 @@ def _table(head: Row, rows: list[Row]) -> str:
         return ""
     keep = [column for column in range(len(head)) if any(row[column] for row in rows)]
     lines = ["| " + " | ".join(head[column] for column in keep) + " |", "|" + "---|" * len(keep)]
-    lines += ["| " + " | ".join(_cell(row[column], code=column < 1 or head[column] in ("Type", "Default"))
-                                for column in keep) + " |" for row in rows]
+    lines += [
+        "| "
+        + " | ".join(_cell(row[column], code=column < 1 or head[column] in ("Type", "Default")) for column in keep)
+        + " |"
+        for row in rows
+    ]
     return "\n".join(lines)
 
 
@@ -191,10 +247,16 @@ def render_text(spec: NodeSpec, width: int = 100) -> str:
     """A node for reading in a terminal."""
     parts = [f"{spec.id}  (version {spec.version}; in ComfyUI: {display_name(spec.id)})", _wrapped(spec.summary, width)]
     if more := description(spec):
-        parts.append("\n".join(_wrapped(paragraph, width) if "\n " not in paragraph else paragraph
-                               for paragraph in more.split("\n\n")))
-    for title, rows in (("sockets", _socket_rows(spec)), ("settings", _setting_rows(spec)),
-                        ("outputs", _output_rows(spec))):
+        parts.append(
+            "\n".join(
+                _wrapped(paragraph, width) if "\n " not in paragraph else paragraph for paragraph in more.split("\n\n")
+            )
+        )
+    for title, rows in (
+        ("sockets", _socket_rows(spec)),
+        ("settings", _setting_rows(spec)),
+        ("outputs", _output_rows(spec)),
+    ):
         if rows:
             parts.append(f"{title}\n" + "\n".join(_columns(rows, width)))
     if errors := _section(spec.doc, "Raises"):
@@ -229,8 +291,11 @@ def generate(registry: Registry) -> dict[str, str]:
 
 def stale(root: Path, files: Mapping[str, str]) -> Iterable[Path]:
     """Help pages of nodes that are no more."""
-    return [path for path in sorted((root / "web" / "docs").glob("Inlay*.md"))
-            if path.relative_to(root).as_posix() not in files]
+    return [
+        path
+        for path in sorted((root / "web" / "docs").glob("Inlay*.md"))
+        if path.relative_to(root).as_posix() not in files
+    ]
 
 
 def main() -> None:

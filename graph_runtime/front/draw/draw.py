@@ -23,16 +23,35 @@ INK, SOFT, FAINT, LINE, UNKNOWN = "#1c2430", "#66707e", "#a3acb8", "#d4d9e0", "#
 MARGIN, HEADER, ROW, PAD, PILL = 28.0, 44.0, 19.0, 14.0, 26.0
 SHOWN = 26  # characters of a value
 COLOURS = {
-    "IMAGE": "#2b74c9", "MASK": "#4d5661", "STRING": "#8a6d3b", "INLAY_LATENT": "#d9480f",
-    "INLAY_LATENT_MASK": "#e2a008", "INLAY_VAE": "#8e44ad", "INLAY_DENOISER": "#5b3fd1",
-    "INLAY_TEXT_ENCODER": "#a67c00", "INLAY_EXEMPLAR_ENCODER": "#b8651b", "INLAY_SCHEDULER": "#0b7f8c",
-    "INLAY_SCHEDULE": "#12a37f", "INLAY_CONDITIONING": "#d6336c", "INLAY_NOISE": "#7f8a97",
-    "INLAY_CONSTRAINT": "#2f9e44", "INLAY_ATTENTION": "#f08c00", "INLAY_TUNING": "#1098ad",
-    "INLAY_TRAJECTORY": "#3b5bdb", "INLAY_FIT": "#868e96", "INLAY_CROP": "#868e96",
+    "IMAGE": "#2b74c9",
+    "MASK": "#4d5661",
+    "STRING": "#8a6d3b",
+    "INLAY_LATENT": "#d9480f",
+    "INLAY_LATENT_MASK": "#e2a008",
+    "INLAY_VAE": "#8e44ad",
+    "INLAY_DENOISER": "#5b3fd1",
+    "INLAY_TEXT_ENCODER": "#a67c00",
+    "INLAY_EXEMPLAR_ENCODER": "#b8651b",
+    "INLAY_SCHEDULER": "#0b7f8c",
+    "INLAY_SCHEDULE": "#12a37f",
+    "INLAY_CONDITIONING": "#d6336c",
+    "INLAY_NOISE": "#7f8a97",
+    "INLAY_CONSTRAINT": "#2f9e44",
+    "INLAY_ATTENTION": "#f08c00",
+    "INLAY_TUNING": "#1098ad",
+    "INLAY_TRAJECTORY": "#3b5bdb",
+    "INLAY_FIT": "#868e96",
+    "INLAY_CROP": "#868e96",
 }
 # widths of Helvetica in 1/1000 em; what is not listed counts as 560, wide scripts as 1000
-NARROW = {**dict.fromkeys("ijl'|", 230), **dict.fromkeys("ftI.,:;!/ ()[]\\", 290), **dict.fromkeys("rs-\"", 360),
-          **dict.fromkeys("mM", 850), **dict.fromkeys("wWCDGHNOQRU%@…", 740), **dict.fromkeys("ABEKPSVXYZ&", 670)}
+NARROW = {
+    **dict.fromkeys("ijl'|", 230),
+    **dict.fromkeys("ftI.,:;!/ ()[]\\", 290),
+    **dict.fromkeys('rs-"', 360),
+    **dict.fromkeys("mM", 850),
+    **dict.fromkeys("wWCDGHNOQRU%@…", 740),
+    **dict.fromkeys("ABEKPSVXYZ&", 670),
+}
 
 
 @dataclass
@@ -64,11 +83,17 @@ class _Box:
         outs = list(self.outputs) + [""] * (self.rows - len(self.outputs))
         sockets = [text_width(a, 11) + text_width(b, 11) + 2 * PAD + 22 for a, b in zip(rows, outs, strict=True)]
         settings = [text_width(name, 10.5) + text_width(value, 10.5) + 2 * PAD + 16 for name, value, _ in self.settings]
-        width = max(124.0, text_width(self.name, 13, bold=True) + 2 * PAD, text_width(self.type, 10.5) + 2 * PAD,
-                    *sockets, *settings)
+        width = max(
+            124.0,
+            text_width(self.name, 13, bold=True) + 2 * PAD,
+            text_width(self.type, 10.5) + 2 * PAD,
+            *sockets,
+            *settings,
+        )
         inputs = {name: HEADER + (row + 0.5) * ROW for row, name in enumerate(self.inputs)}
-        inputs |= {f".{name}": self.settings_top + 4 + (row + 0.5) * ROW
-                   for row, (name, _, _) in enumerate(self.settings)}
+        inputs |= {
+            f".{name}": self.settings_top + 4 + (row + 0.5) * ROW for row, (name, _, _) in enumerate(self.settings)
+        }
         outputs = {name: HEADER + (row + 0.5) * ROW for row, name in enumerate(self.outputs)}
         return Item(width, self.height, inputs, outputs)
 
@@ -101,8 +126,13 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 
 def clean(text: Any, limit: int) -> str:
     """One line without control characters, cut to `limit`."""
-    line = " ".join("".join(" " if char in "\t\n\r" else char for char in str(text)
-                            if char in "\t\n\r" or unicodedata.category(char)[0] != "C").split())
+    line = " ".join(
+        "".join(
+            " " if char in "\t\n\r" else char
+            for char in str(text)
+            if char in "\t\n\r" or unicodedata.category(char)[0] != "C"
+        ).split()
+    )
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -120,12 +150,20 @@ def _box(name: str, node: Node, spec: NodeSpec | None, read: set[str], exposed: 
     if spec is None:
         outputs = sorted(link.partition(".")[2] for link in read if link.partition(".")[0] == name)
         inputs = {socket: ("", True) for socket in node.inputs}
-        box = _Box(clean(name, 40), clean(f"{node.type} (unknown)", 48), False, inputs,
-                   {output: ("", True) for output in outputs})
+        box = _Box(
+            clean(name, 40),
+            clean(f"{node.type} (unknown)", 48),
+            False,
+            inputs,
+            {output: ("", True) for output in outputs},
+        )
         box.settings = [(key, _value(value), False) for key, value in node.params.items()]
     else:
-        inputs = {socket.name: (socket.port.socket, socket.name in node.inputs) for socket in spec.sockets.values()
-                  if socket.name in node.inputs or not socket.optional}
+        inputs = {
+            socket.name: (socket.port.socket, socket.name in node.inputs)
+            for socket in spec.sockets.values()
+            if socket.name in node.inputs or not socket.optional
+        }
         inputs |= {socket: ("", True) for socket in node.inputs if socket not in spec.sockets}
         outputs_ = {output: (port.socket, f"{name}.{output}" in read) for output, port in spec.outputs.items()}
         box = _Box(clean(name, 40), spec.id, True, inputs, outputs_, list(_settings(name, node, spec, exposed)))
@@ -145,7 +183,7 @@ def _settings(name: str, node: Node, spec: NodeSpec, exposed: set[str]) -> Itera
         if (setting.name in node.params and not default) or f"{name}.{setting.name}" in exposed:
             shown = "" if given in (None, "") else _value(given)
             if setting.path in ("file", "files"):  # of a path, the end says more
-                shown = text if len(text := clean(given or "", 4096)) <= SHOWN else "…" + text[1 - SHOWN:]
+                shown = text if len(text := clean(given or "", 4096)) <= SHOWN else "…" + text[1 - SHOWN :]
             yield setting.name, shown, default
     yield from ((key, _value(value), False) for key, value in node.params.items() if key not in seen)
 
@@ -186,10 +224,12 @@ def _svg(workflow: Workflow, boxes: dict[str, _Box], items: dict[str, Item], lay
     legend, legend_width, legend_height = _legend(boxes, max(layout.width, 420.0))
     width = max(layout.width, text_width(title, 17, bold=True), legend_width) + 2 * MARGIN
     height = top + layout.height + (legend_height + 22 if legend else 0) + MARGIN
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-             f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" font-family="{FONT}">',
-             f"<title>{escape(title or 'workflow')}</title>",
-             f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>']
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" font-family="{FONT}">',
+        f"<title>{escape(title or 'workflow')}</title>",
+        f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
+    ]
     if title:
         parts.append(_text(MARGIN, MARGIN + 14, title, 17, INK, weight=600))
     parts.append(f'<g transform="translate({MARGIN:g} {top:g})">')
@@ -237,8 +277,10 @@ def _node(box: _Box, item: Item) -> Iterator[str]:
     style = f'fill="#ffffff" stroke="{LINE}"'
     if not box.known:
         style = f'fill="#f1f3f5" stroke="{UNKNOWN}" stroke-dasharray="4 3"'
-    yield (f'<g><rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{box.height:.1f}" rx="9" '
-           f'stroke-width="1.2" {style}/>')
+    yield (
+        f'<g><rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{box.height:.1f}" rx="9" '
+        f'stroke-width="1.2" {style}/>'
+    )
     yield _text(x + PAD, y + 19, box.name, 13, INK if box.known else SOFT, weight=600)
     yield _text(x + PAD, y + 34, box.type, 10.5, FAINT if box.known else SOFT)
     for row, (name, (kind, wired)) in enumerate(box.inputs.items()):
@@ -266,9 +308,11 @@ def _dot(x: float, y: float, kind: str, wired: bool) -> str:
 
 
 def _pill(name: str, item: Item, fill: str) -> str:
-    return (f'<rect x="{item.x:.1f}" y="{item.y:.1f}" width="{item.width:.1f}" height="{PILL:g}" rx="{PILL / 2:g}" '
-            f'fill="{fill}"/>' + _text(item.x + item.width / 2, item.y + PILL / 2 + 4.2, clean(name, 40), 12, "#ffffff",
-                                       "middle", 600))
+    return (
+        f'<rect x="{item.x:.1f}" y="{item.y:.1f}" width="{item.width:.1f}" height="{PILL:g}" rx="{PILL / 2:g}" '
+        f'fill="{fill}"/>'
+        + _text(item.x + item.width / 2, item.y + PILL / 2 + 4.2, clean(name, 40), 12, "#ffffff", "middle", 600)
+    )
 
 
 def _legend(boxes: dict[str, _Box], limit: float) -> tuple[str, float, float]:

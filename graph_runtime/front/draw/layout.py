@@ -91,8 +91,11 @@ def _ranks(items: Mapping[str, Item], edges: Sequence[Edge]) -> dict[str, int]:
     return ranks
 
 
-def _lanes(items: dict[str, Item], ranks: dict[str, int], edges: Iterable[Edge],
-           ) -> tuple[dict[tuple[str, str], list[str]], list[_Segment]]:
+def _lanes(
+    items: dict[str, Item],
+    ranks: dict[str, int],
+    edges: Iterable[Edge],
+) -> tuple[dict[tuple[str, str], list[str]], list[_Segment]]:
     by_output: dict[tuple[str, str], list[Edge]] = defaultdict(list)
     for edge in edges:
         by_output[edge.source, edge.output].append(edge)
@@ -156,8 +159,13 @@ def _share(item: Item, offset: float) -> float:
     return offset / max(item.height, 1.0)
 
 
-def _sort_layer(layer: list[str], layers: list[list[str]], near: Mapping[str, list[_Segment]],
-                items: Mapping[str, Item], rightward: bool) -> None:
+def _sort_layer(
+    layer: list[str],
+    layers: list[list[str]],
+    near: Mapping[str, list[_Segment]],
+    items: Mapping[str, Item],
+    rightward: bool,
+) -> None:
     places = _heights(layers)
 
     def barycentre(name: str) -> float:
@@ -178,12 +186,20 @@ def _crossings(layers: list[list[str]], segments: list[_Segment], items: Mapping
     rank = {name: number for number, layer in enumerate(layers) for name in layer}
     by_rank: dict[int, list[Point]] = defaultdict(list)
     for s in segments:
-        by_rank[rank[s.left]].append((places[s.left] + 0.9 * _share(items[s.left], items[s.left].outputs[s.output]),
-                                      places[s.right] + 0.9 * _share(items[s.right], items[s.right].inputs[s.input])))
+        by_rank[rank[s.left]].append(
+            (
+                places[s.left] + 0.9 * _share(items[s.left], items[s.left].outputs[s.output]),
+                places[s.right] + 0.9 * _share(items[s.right], items[s.right].inputs[s.input]),
+            )
+        )
     if len(segments) > 20 * SMALL:
         return 0
-    return sum((a[0] - b[0]) * (a[1] - b[1]) < 0
-               for pairs in by_rank.values() for i, a in enumerate(pairs) for b in pairs[i + 1:])
+    return sum(
+        (a[0] - b[0]) * (a[1] - b[1]) < 0
+        for pairs in by_rank.values()
+        for i, a in enumerate(pairs)
+        for b in pairs[i + 1 :]
+    )
 
 
 def _swap_neighbours(layers: list[list[str]], segments: list[_Segment], items: Mapping[str, Item]) -> None:
@@ -229,7 +245,8 @@ def _place_y(layers: list[list[str]], segments: list[_Segment], items: Mapping[s
                 if name.startswith("\0"):
                     line = lanes[_line(name)]
                     pulls = [(sum(items[lane].y for lane in line) / len(line), STRAIGHT)] + [
-                        pull for lane in line for pull in _pulls(lane, before[lane], after[lane], items, turn)]
+                        pull for lane in line for pull in _pulls(lane, before[lane], after[lane], items, turn)
+                    ]
                 total = sum(weight for _, weight in pulls)
                 wishes[name] = sum(place * weight for place, weight in pulls) / total if total else items[name].y
                 weights[name] = total or 0.05
@@ -244,22 +261,30 @@ def _line(lane: str) -> str:
     return lane.rpartition("\0")[0]
 
 
-def _pulls(name: str, before: list[_Segment], after: list[_Segment], items: Mapping[str, Item],
-           turn: int) -> list[tuple[float, float]]:
+def _pulls(
+    name: str, before: list[_Segment], after: list[_Segment], items: Mapping[str, Item], turn: int
+) -> list[tuple[float, float]]:
     """Where an item would have to stand for each of its edges to be level, and how much that counts."""
     own = items[name]
     lane = name.startswith("\0")
-    left = [(items[s.left].y + items[s.left].outputs[s.output] - own.inputs[s.input], 1.0) for s in before
-            if not (lane and s.left.startswith("\0"))]
-    right = [(items[s.right].y + items[s.right].inputs[s.input] - own.outputs[s.output], 1.0) for s in after
-             if not (lane and s.right.startswith("\0"))]
+    left = [
+        (items[s.left].y + items[s.left].outputs[s.output] - own.inputs[s.input], 1.0)
+        for s in before
+        if not (lane and s.left.startswith("\0"))
+    ]
+    right = [
+        (items[s.right].y + items[s.right].inputs[s.input] - own.outputs[s.output], 1.0)
+        for s in after
+        if not (lane and s.right.startswith("\0"))
+    ]
     if turn >= PASSES // 3 or lane:
         return left + right
     return (left or right) if turn % 2 == 0 else (right or left)
 
 
-def _settle(layer: list[str], wishes: Mapping[str, float], weights: Mapping[str, float],
-            items: Mapping[str, Item]) -> None:
+def _settle(
+    layer: list[str], wishes: Mapping[str, float], weights: Mapping[str, float], items: Mapping[str, Item]
+) -> None:
     """The places nearest to the wishes (weighted squares) that keep order and distances: pool adjacent violators."""
     offsets, total = [], 0.0
     for place, name in enumerate(layer):
@@ -281,8 +306,9 @@ def _settle(layer: list[str], wishes: Mapping[str, float], weights: Mapping[str,
         items[name].y = mean + offset
 
 
-def _route(edge: Edge, chains: Mapping[tuple[str, str], list[str]], items: Mapping[str, Item],
-           ranks: Mapping[str, int]) -> list[Point]:
+def _route(
+    edge: Edge, chains: Mapping[tuple[str, str], list[str]], items: Mapping[str, Item], ranks: Mapping[str, int]
+) -> list[Point]:
     source, target = items[edge.source], items[edge.target]
     points = [(source.x + source.width, source.y + source.outputs[edge.output])]
     for lane in chains.get((edge.source, edge.output), []):

@@ -165,8 +165,9 @@ def run_loaded(
     _require_room(plan, loaded.out)
     events: list[Event] = []
     disk = DiskCache(home() / "cache", environment(where)) if cache else None
-    ctx = Context(models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk,
-                  bare=not metadata)
+    ctx = Context(
+        models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk, bare=not metadata
+    )
     if _fetch(plan, ctx):
         plan = loaded.plan()  # what could not be checked without the models' configurations
     if metadata:
@@ -204,8 +205,15 @@ def _require_room(plan: Plan, out: Path) -> None:
     for step in writers:
         prefix = step.settings.get("prefix")
         if isinstance(prefix, str) and (why := why_not_below(out, prefix)):
-            problems.append(Problem(step.name, "prefix", f"{shorten(prefix)}: {why}", "a name below the output folder",
-                                    "use another prefix, or another folder with --out"))
+            problems.append(
+                Problem(
+                    step.name,
+                    "prefix",
+                    f"{shorten(prefix)}: {why}",
+                    "a name below the output folder",
+                    "use another prefix, or another folder with --out",
+                )
+            )
     if problems:
         raise WorkflowError(problems)
 

@@ -214,8 +214,15 @@ def _take(typed: dict[Override, Any], target: str, value: Any, problems: list[Pr
     node, _, parameter = target.partition(".")
     known = typed.setdefault((node, parameter), value)
     if known is not value and (type(known) is not type(value) or known != value):
-        problems.append(Problem(node, parameter, f"two values: {shorten(known)} and {shorten(value)}", "one value",
-                                "keep one of them: an input and a setting, or two inputs, set the same thing"))
+        problems.append(
+            Problem(
+                node,
+                parameter,
+                f"two values: {shorten(known)} and {shorten(value)}",
+                "one value",
+                "keep one of them: an input and a setting, or two inputs, set the same thing",
+            )
+        )
 
 
 def _plain(value: Any) -> Any:
