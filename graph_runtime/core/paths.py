@@ -13,6 +13,8 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
+import platformdirs
+
 from .digests import digest
 from .errors import BadInput, shorten
 from .names import is_possible
@@ -28,11 +30,11 @@ def home() -> Path:
     """The folder for cache and models: `INLAY_HOME`, or the platform's folder for user data."""
     if chosen := os.environ.get("INLAY_HOME"):
         return expand(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "inlay"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "inlay"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "inlay"
+    folder = platformdirs.user_data_path("inlay", appauthor=False)
+    if sys.platform == "darwin":  # earlier releases of inlay ignored `XDG_DATA_HOME` on macOS: keep using that folder
+        former = Path.home() / "Library" / "Application Support" / "inlay"
+        return former if former.is_dir() and not folder.is_dir() else folder
+    return folder
 
 
 def _meant(path: Path) -> str:

@@ -7,6 +7,8 @@ when a release is newer than what is noted here.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from packaging.version import InvalidVersion, Version
+
 #: Library → (oldest, newest) release, the newest by its first two numbers.
 TESTED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -24,19 +26,19 @@ TESTED: Mapping[str, tuple[str, str]] = MappingProxyType(
         "pydantic": ("2.8", "2.14"),
         "jaxtyping": ("0.2.36", "0.3"),
         "rich": ("13.7", "15.0"),
+        "platformdirs": ("4.0", "4.14"),
+        "packaging": ("23.1", "26.4"),
+        "docstring_parser": ("0.16", "0.18"),
     }
 )
 
 
 def release(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: `2.13.0+cpu` → (2, 13, 0)."""
-    numbers = []
-    for part in version.split("+")[0].split("."):
-        digits = "".join(char for char in part if char.isdigit())
-        if not part[:1].isdigit():
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)
+    """The numbers of a version: `2.13.0+cpu` → (2, 13, 0); none where it does not follow PEP 440."""
+    try:
+        return Version(version).release
+    except InvalidVersion:
+        return ()
 
 
 def older(name: str, version: str) -> bool:

@@ -63,6 +63,7 @@ def test_missing_old_and_new_packages(monkeypatch):
 def test_versions_are_compared_as_numbers(monkeypatch):
     assert tested.release("2.13.0+cpu") == (2, 13, 0)
     assert tested.release("5.0.0rc1")[:2] == (5, 0)
+    assert tested.release("of nobody") == ()
     monkeypatch.setattr(tested, "TESTED", {"a": ("0.9", "4.50")})
     assert [tested.older("a", version) for version in ("0.8.9", "0.9", "0.10")] == [True, False, False]
     assert [tested.newer("a", version) for version in ("4.9", "4.50.9", "4.51.0", "5")] == [False, False, True, True]
