@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from .core.errors import NodeError as NodeError
     from .core.errors import Problem as Problem
     from .core.errors import WorkflowError as WorkflowError
-    from .core.marks import Implied as Implied
-    from .core.marks import Role as Role
     from .core.notices import notice as notice
+    from .core.socket_roles import FromUpstream as FromUpstream
+    from .core.socket_roles import SocketRole as SocketRole
     from .core.source_code import code_digest as code_digest
     from .core.spec import ModelSource as ModelSource
     from .core.spec import NodeSpec as NodeSpec
@@ -35,7 +35,7 @@ _HOMES = {
     "context": ("Context",),
     "errors": ("BadInput", "Cancelled", "InlayError", "ModelError", "NodeError", "Problem", "WorkflowError"),
     "notices": ("notice",),
-    "marks": ("Implied", "Role"),
+    "socket_roles": ("FromUpstream", "SocketRole"),
     "spec": (
         "ModelSource",
         "NodeSpec",

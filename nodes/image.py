@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ..graph_runtime import BadInput, Context, Implied, ReadPaths, Role, node
+from ..graph_runtime import BadInput, Context, FromUpstream, ReadPaths, SocketRole, node
 from ..graph_runtime.core.values import describe, require_finite
 from ..pictures.augmentation import Augment, cut_reference
 from ..pictures.fill import blend, common_batch, match_colours, nearest_known, noise_like, per_variation, smooth_fill
@@ -121,8 +121,8 @@ def load(path: ReadPaths, ctx: Context) -> Loaded:
 
 @node("image.save", effects=True, check=check_save)
 def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png", "jpeg", "webp"] = "png",
-         metadata: bool = True, gps: bool = False, profile: Annotated[Profile, Implied("image")] | None = None,
-         mask: Annotated[Mask, Implied("image", "changed")] | None = None) -> Saved:
+         metadata: bool = True, gps: bool = False, profile: Annotated[Profile, FromUpstream("image")] | None = None,
+         mask: Annotated[Mask, FromUpstream("image", "changed")] | None = None) -> Saved:
     """Write each picture of the batch as a file below the output folder; nothing is ever overwritten.
 
     8-bit samples are `round(255 · x)` after clamping to [0, 1], so what image.load read comes back exactly in PNG and
@@ -168,7 +168,7 @@ def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png
 
 
 @node("image.fit", check=check_fit)
-def fit(image: Annotated[Image, Role("base")], mask: Mask | None = None,
+def fit(image: Annotated[Image, SocketRole("base")], mask: Mask | None = None,
         multiple: Annotated[int, Field(ge=1, le=1024)] = 8,
         size: Annotated[int, Field(ge=8, le=16384)] | None = None, mode: Literal["pad", "crop", "resize"] = "pad",
         square: bool = False) -> Fitted:
@@ -223,7 +223,7 @@ def unfit(image: Image, fit: Fit) -> OneImage:
 
 
 @node("image.fill", check=check_fill)
-def fill(image: Annotated[Image, Role("base")], mask: Mask,
+def fill(image: Annotated[Image, SocketRole("base")], mask: Mask,
          fill: Literal["neutral", "original", "noise", "blur", "edge"] = "neutral",
          seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0) -> OneImage:
     """Put something plain into the hole before a model sees the picture; known pixels keep their exact bits.
@@ -258,7 +258,7 @@ def fill(image: Annotated[Image, Role("base")], mask: Mask,
 
 
 @node("image.paste_back", check=check_paste_back)
-def paste_back(base: Annotated[Image, Role("base")], patch: Image, mask: Annotated[Mask, Role("changed")],
+def paste_back(base: Annotated[Image, SocketRole("base")], patch: Image, mask: Annotated[Mask, SocketRole("changed")],
                feather: Annotated[int, Field(ge=0, le=1024)] = 0,
                color_match: Literal["none", "mean", "histogram"] = "none") -> OneImage:
     """Lay the patch into the base: wherever mask = 0 the base's exact bits stay, wherever it is 1 the patch's.
@@ -330,7 +330,7 @@ def augment(image: Image, mask: Mask | None = None, flip: Annotated[float, Field
 
 
 @node("image.crop_to_mask", check=check_crop_to_mask)
-def crop_to_mask(image: Annotated[Image, Role("base")], mask: Annotated[Mask, Role("changed")],
+def crop_to_mask(image: Annotated[Image, SocketRole("base")], mask: Annotated[Mask, SocketRole("changed")],
                  context: Annotated[float, Field(ge=1, le=100)] = 1.5,
                  size: Annotated[int, Field(ge=8, le=16384, multiple_of=8)] | None = 512) -> Cropped:
     """Cut a square window around the hole for a model to work on at its own resolution; image.stitch puts it back.
@@ -360,7 +360,7 @@ def crop_to_mask(image: Annotated[Image, Role("base")], mask: Annotated[Mask, Ro
 
 
 @node("image.stitch", check=check_stitch)
-def stitch(patch: Image, crop: Annotated[Crop, Role("base")], feather: Annotated[int, Field(ge=0, le=1024)] = 0,
+def stitch(patch: Image, crop: Annotated[Crop, SocketRole("base")], feather: Annotated[int, Field(ge=0, le=1024)] = 0,
            color_match: Literal["none", "mean", "histogram"] = "none") -> OneImage:
     """Put the patch of image.crop_to_mask back into its picture; every pixel outside the mask keeps its exact bits.
 

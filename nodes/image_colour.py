@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor
 
-from ..graph_runtime import BadInput, Context, Role, node
+from ..graph_runtime import BadInput, Context, SocketRole, node
 from ..graph_runtime.core.values import describe
 from ..pictures.colour import Array, is_unknown, space_of
 from ..pictures.colour import from_srgb as values_from_srgb
@@ -24,7 +24,7 @@ class Converted(NamedTuple):
 
 
 @node("image.to_srgb", check=same_size)
-def to_srgb(image: Annotated[Image, Role("base")], profile: Profile, ctx: Context) -> Converted:
+def to_srgb(image: Annotated[Image, SocketRole("base")], profile: Profile, ctx: Context) -> Converted:
     """Convert a photo from its own colour space to sRGB, which models expect.
 
     What the profile does decides, not its name: where that is sRGB, every bit stays. Colours that sRGB does not have
@@ -53,7 +53,7 @@ def to_srgb(image: Annotated[Image, Role("base")], profile: Profile, ctx: Contex
 
 
 @node("image.from_srgb", check=same_size)
-def from_srgb(image: Annotated[Image, Role("base")], profile: Profile) -> Converted:
+def from_srgb(image: Annotated[Image, SocketRole("base")], profile: Profile) -> Converted:
     """Convert a model's picture from sRGB to a photo's own colour space, to paste back or save; inverts image.to_srgb.
 
     Where the photo is sRGB, every bit stays. Inside both gamuts the way there and back is exact to a hundredth of

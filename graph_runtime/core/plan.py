@@ -14,10 +14,10 @@ from typing import Any
 from .check import Checked, Checker, Override
 from .digests import digest
 from .events import Warned
-from .implied import implied_links
 from .models import ModelDescription
 from .pairing import Link
 from .spec import NodeSpec, Registry
+from .upstream import upstream_links
 from .workflow import Workflow
 
 
@@ -33,7 +33,7 @@ class Step:
     first_slot: int
     known: tuple[Any, ...] | None = None  # outputs of a static node, made while checking
     files: tuple[str, ...] | None = ()  # digests of the files read; None: not known before the run
-    lists: frozenset[str] = frozenset()  # sockets whose wires are implied: their parameters get a list
+    lists: frozenset[str] = frozenset()  # sockets that take their value from upstream: their parameters get a list
 
 
 @dataclass
@@ -111,9 +111,9 @@ def make_plan(
     steps: list[Step] = []
     slots: dict[tuple[str, str], int] = {}
     index = {name: position for position, name in enumerate(checked.order)}
-    implied = implied_links(checked.specs, checked.links, checked.order)
+    found = upstream_links(checked.specs, checked.links, checked.order)
     for name in checked.order:
-        step = _step(name, checked, implied.get(name, []), slots, index)
+        step = _step(name, checked, found.get(name, []), slots, index)
         for number, output in enumerate(step.spec.outputs):
             slots[name, output] = step.first_slot + number
         steps.append(step)
@@ -124,9 +124,9 @@ def make_plan(
 
 
 def _step(
-    name: str, checked: Checked, implied: list[Link], slots: Mapping[tuple[str, str], int], index: Mapping[str, int]
+    name: str, checked: Checked, upstream: list[Link], slots: Mapping[tuple[str, str], int], index: Mapping[str, int]
 ) -> Step:
-    links = [*checked.links[name], *implied]
+    links = [*checked.links[name], *upstream]
     digests = checked.digests[name]
     return Step(
         name,
@@ -137,7 +137,7 @@ def _step(
         len(slots),
         checked.known.get(name),
         None if digests is None else tuple(digests),
-        frozenset(socket for socket, _, _ in implied),
+        frozenset(socket for socket, _, _ in upstream),
     )
 
 

@@ -30,7 +30,7 @@ from pydantic.fields import FieldInfo
 
 from .context import Context
 from .door import arrived
-from .marks import Implied, Role
+from .socket_roles import FromUpstream, SocketRole
 from .source_code import code_digest
 
 NODE_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
@@ -81,8 +81,8 @@ class Socket:
     name: str
     port: Port
     optional: bool = False
-    role: Role | None = None
-    implied: Implied | None = None
+    role: SocketRole | None = None
+    upstream: FromUpstream | None = None
 
 
 Check = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any] | None]
@@ -253,7 +253,7 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
                 else:
                     fields[name] = (str, "") if number >= repeat.required else (str, ...)
         elif port is not None:
-            marks = _find(inner, Role), _find(inner, Implied)
+            marks = _find(inner, SocketRole), _find(inner, FromUpstream)
             sockets[parameter.name] = Socket(parameter.name, port, optional, *marks)
             if optional and parameter.default is inspect.Parameter.empty:
                 may_be_none.append(parameter.name)

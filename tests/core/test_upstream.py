@@ -1,10 +1,10 @@
-"""Wires that nobody drew: found behind a socket by what sockets say of themselves, for nodes of any kind."""
+"""Unwired sockets that take their value from upstream, for nodes of any kind."""
 
 from typing import Annotated, Any, NamedTuple
 
 import inlay
 import pytest
-from inlay.graph_runtime import Implied, Port, Role, node
+from inlay.graph_runtime import FromUpstream, Port, SocketRole, node
 
 Thing = Annotated[Any, Port("TOY_THING", "a thing")]
 Tag = Annotated[Any, Port("TOY_TAG", "what is said of a thing")]
@@ -30,15 +30,15 @@ def join(a: Thing, b: Thing) -> One:
 
 
 @node("toy.lay")
-def lay(base: Annotated[Thing, Role("base")], top: Thing, where: Annotated[Thing, Role("changed")]) -> One:
+def lay(base: Annotated[Thing, SocketRole("base")], top: Thing, where: Annotated[Thing, SocketRole("changed")]) -> One:
     return One(f"{base}|{top}|{where}")
 
 
 @node("toy.tell")
 def tell(
     thing: Thing,
-    tag: Annotated[Tag, Implied("thing")] | None = None,
-    where: Annotated[Thing, Implied("thing", "changed")] | None = None,
+    tag: Annotated[Tag, FromUpstream("thing")] | None = None,
+    where: Annotated[Thing, FromUpstream("thing", "changed")] | None = None,
 ) -> Made:
     return Made((tag, where), tag)
 
@@ -81,7 +81,7 @@ def test_a_base_behind_something_else_is_still_a_base():
     assert run({"first": LAY, "last": joined}) == (["tag of a"], ["c"])
 
 
-def test_the_nearest_giver_hides_what_lies_behind_it():
+def test_the_nearest_source_hides_what_lies_behind_it():
     told = ("toy.tell", {"thing": "first.thing", "tag": "d.tag"})
     assert run({"first": LAY, "last": told}) == (["tag of d"], ["c"])
 
@@ -96,7 +96,7 @@ def test_a_direct_call_gets_nothing():
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_a_kept_result_depends_on_what_was_implied(cache):
+def test_a_kept_result_depends_on_what_came_from_upstream(cache):
     graph = {
         "format": 1,
         "nodes": {

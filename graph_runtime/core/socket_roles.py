@@ -1,0 +1,30 @@
+"""What a socket says of itself beside its kind, so that an unwired socket can find its value (`upstream.py`)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class SocketRole:
+    """What a socket's value is to the node's result.
+
+    `base`: the result continues this picture (or what holds it). `changed`: where the result differs from it.
+    """
+
+    kind: Literal["base", "changed"]
+
+
+@dataclass(frozen=True)
+class FromUpstream:
+    """Marks an optional socket that, unwired, takes its value from the nodes upstream of another socket.
+
+    Its parameter then gets a list.
+
+    Attributes:
+        behind: the socket whose upstream nodes are searched.
+        role: take what is wired to the sockets of this role on the way; None: the nearest outputs of the socket's own
+            kind.
+    """
+
+    behind: str
+    role: Literal["changed"] | None = None
