@@ -1,7 +1,7 @@
 # make demo       the main job on the sample picture
 # make test       the tests, in two processes (WORKERS=4 for more)
 # make test-all   the same and the slow ones
-# make gpu        what a GPU does with it: tests, workflows, times (benchmarks/gpu.py)
+# make gpu        what a GPU does with it: tests, workflows, times (benchmarks/gpu/run.py)
 # make lint       ruff and mypy
 # make docs       the node reference, anew
 # make wheel-test a wheel, installed alone, does the main jobs
@@ -33,7 +33,7 @@ test-all: $(VENV)/.test
 	@$(PYTEST) -m "not cuda"
 
 gpu: $(VENV)/.test
-	@$(BIN)/python benchmarks/gpu.py --out inlay-out/gpu
+	@$(BIN)/python benchmarks/gpu/run.py --out inlay-out/gpu
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .

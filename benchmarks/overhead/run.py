@@ -1,9 +1,9 @@
 """What the graph adds to a hand-written diffusers loop of the same job on the same weights.
 
-    python benchmarks/overhead.py [--source FOLDER] [--runs 9] [--processes 3] [--steps 30] [--threads 1] [--json]
+    python benchmarks/overhead/run.py [--source FOLDER] [--runs 9] [--processes 3] [--steps 30] [--threads 1] [--json]
 
 Three comparisons, the two sides taking turns in one run:
-  whole processes   `inlay run zero_shot_inpaint` against `python benchmarks/hand_written.py`: start to end, models cold
+  whole processes   `inlay run zero_shot_inpaint` against `python hand_written.py`: start to end, models cold
   peak memory       of those processes (the kernel's own figure, ru_maxrss), and how much of it importing takes
   warm              `inlay.run(…, cache=False)` against `hand_written.inpaint(…)` in one process with weights in memory;
                     every call of UNet, VAE and text encoder is timed, so that what is left is the graph's own time
@@ -23,7 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+HAND_WRITTEN = Path(__file__).with_name("hand_written.py")
 CLI = "import sys; from inlay.graph_runtime.front.cli.main import main; sys.exit(main())"
 IMPORTS = {
     "hand": "import hand_written",
@@ -73,7 +74,7 @@ def processes(job: argparse.Namespace, work: Path) -> dict[str, dict[str, float]
     commands = {
         "hand": [
             sys.executable,
-            str(ROOT / "benchmarks" / "hand_written.py"),
+            str(HAND_WRITTEN),
             job.source,
             job.image,
             job.mask,
@@ -106,7 +107,7 @@ def processes(job: argparse.Namespace, work: Path) -> dict[str, dict[str, float]
             figures = process(command, env)
             if number:
                 found[name].append(figures)
-    env["PYTHONPATH"] = str(ROOT / "benchmarks")
+    env["PYTHONPATH"] = str(HAND_WRITTEN.parent)
     return {
         name: medians(rows) | {"imports": process([sys.executable, "-c", IMPORTS[name]], env)["peak"]}
         for name, rows in found.items()
@@ -169,11 +170,10 @@ def watched(function: Callable[[], Any], modules: tuple[Any, Any, Any]) -> tuple
 def warm(job: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Both in this process, weights in memory, in turn; medians, and how far the pictures are apart."""
     os.environ |= {"INLAY_HOME": str(work / "home"), "HF_HUB_OFFLINE": "1"}
-    sys.path.insert(0, str(ROOT / "benchmarks"))
     import inlay
     import numpy as np
     import torch
-    from hand_written import inpaint, load_models
+    from inlay.benchmarks.overhead.hand_written import inpaint, load_models
     from inlay.graph_runtime.front.session import session
     from inlay.nodes.model import stable_diffusion
     from PIL import Image

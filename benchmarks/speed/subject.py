@@ -1,6 +1,6 @@
 """What keeping views encoded saves, and what making them ahead does: steps of train.subject_lora.
 
-    python benchmarks/subject_speed.py            the embedded model and the sample photos, one thread of torch
+    python benchmarks/speed/subject.py            the embedded model and the sample photos, one thread of torch
 
 Kept views against new ones in CPU seconds; new ones made ahead by another thread against each in its turn in seconds by
 the clock, which only a machine with a core to spare shows. Medians over the steps of one run each.
@@ -24,7 +24,7 @@ from inlay.nodes.subject import photos
 from inlay.nodes.train_subject import subject_lora
 from inlay.training.prefetch import Ahead
 
-WORKFLOWS = Path(__file__).resolve().parents[1] / "workflows"
+WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 BATCH = 16
 
 

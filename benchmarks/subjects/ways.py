@@ -1,4 +1,4 @@
-"""The ways of teaching a model one subject that subjects.py compares: all on the same views, steps and seed."""
+"""The ways of teaching a model one subject that subjects/run.py compares: all on the same views, steps and seed."""
 
 import dataclasses
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from exemplars import Model
+from inlay.benchmarks.exemplars.run import Model
 from inlay.graph_runtime import Context
 from inlay.models.noise_levels import alphas_cumprod, check_prediction_type
 from inlay.nodes import model as models

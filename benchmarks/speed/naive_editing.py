@@ -1,4 +1,4 @@
-"""BARET as one would write it first: three chains, both halves of each, at every step; for editing_speed.py."""
+"""BARET as one would write it first: three chains, both halves of each, at every step; for speed/editing.py."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""The baseline of subjects.py: dollhouse's denoiser taught to fill holes from a caption, as SD-inpainting is.
+"""The baseline of subjects/run.py: dollhouse's denoiser taught to fill holes from a caption, as SD-inpainting is.
 
-    python benchmarks/inpaint_baseline.py --work FOLDER        trains it there; goes on where it was left
+    python benchmarks/subjects/caption_baseline.py --work FOLDER        trains it there; goes on where it was left
 
 Nine input channels in the order latent, hole (1 = repaint), masked picture. It is not shipped.
 """
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WEIGHTS = Path(__file__).resolve().parents[1] / "dollhouse" / "weights"
+WEIGHTS = Path(__file__).resolve().parents[2] / "dollhouse" / "weights"
 #: How far a hole reaches beyond its box, as a share of the free space; half of the holes are of an arbitrary shape.
 EXTEND = 0.4
 

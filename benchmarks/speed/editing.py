@@ -1,10 +1,10 @@
 """What BARET costs here, beside naive ways of doing the same, on the same weights.
 
-    python benchmarks/editing_speed.py edit               the embedded model: ours, three naive chains, and with maps
-    python benchmarks/editing_speed.py edit --size sd15   a UNet of Stable Diffusion 1.5's shape at 512², random weights
-    python benchmarks/editing_speed.py memory             peak of activations at that size, each way in its own process
-    python benchmarks/editing_speed.py tuning             target-text inversion against null-text inversion
-    python benchmarks/editing_speed.py again              a second edit of the same picture against the first
+    python benchmarks/speed/editing.py edit               the embedded model: ours, three naive chains, and with maps
+    python benchmarks/speed/editing.py edit --size sd15   a UNet of Stable Diffusion 1.5's shape at 512², random weights
+    python benchmarks/speed/editing.py memory             peak of activations at that size, each way in its own process
+    python benchmarks/speed/editing.py tuning             target-text inversion against null-text inversion
+    python benchmarks/speed/editing.py again              a second edit of the same picture against the first
 
 CPU seconds (`time.process_time`, one thread), the rivals in turns; medians and the spread of the pairs' ratios.
 """
@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
+from inlay.benchmarks.speed.naive_editing import NAIVE_ROWS, MappedProcessor, NaiveProcessor, naive_edit
 from inlay.dollhouse.samples import DOG
 from inlay.dollhouse.world import caption, draw
 from inlay.graph_runtime import Context
@@ -31,7 +32,6 @@ from inlay.methods.inversion.tuning import Tuned
 from inlay.methods.sampling.ddim import Move
 from inlay.methods.sampling.loop import Chain, Guidance
 from inlay.nodes import attention, condition, embed, invert, latent, model, noise, sample, schedule
-from naive_editing import NAIVE_ROWS, MappedProcessor, NaiveProcessor, naive_edit
 
 SD15 = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
 STEPS, SCALE, WINDOWS = 50, 7.5, (0.3, 0.6)

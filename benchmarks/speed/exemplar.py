@@ -1,7 +1,7 @@
 """Paint by Example by our nodes against diffusers' pipeline: equal weights, equal pictures, side by side.
 
-python benchmarks/exemplar_speed.py                     the embedded model, 50 PNDM steps, 128²
-python benchmarks/exemplar_speed.py --size sd15         a UNet of Stable Diffusion 1.5's shape, random weights
+python benchmarks/speed/exemplar.py                     the embedded model, 50 PNDM steps, 128²
+python benchmarks/speed/exemplar.py --size sd15         a UNet of Stable Diffusion 1.5's shape, random weights
 Runs alternate; medians and the spread of the ratios are printed. `collapse` is our own run with and without it.
 """
 

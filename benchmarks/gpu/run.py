@@ -1,7 +1,7 @@
-"""What a GPU does with all of this, in one command of at most eight minutes.
+"""Tests, precision and speed on a GPU, in one command of at most eight minutes.
 
-    python benchmarks/gpu.py --out DIR               writes DIR/gpu.md and DIR/gpu.json
-    python benchmarks/gpu.py --out DIR --rehearse    the same script on a CPU with tiny models: that it runs, no more
+    python benchmarks/gpu/run.py --out DIR               writes DIR/gpu.md and DIR/gpu.json
+    python benchmarks/gpu/run.py --out DIR --rehearse    tiny models on a CPU: shows only that the script runs
 
 1. the tests that need a GPU;
 2. every shipped workflow in each precision against the CPU in float32: PSNR, NaN, the largest change outside the mask;
@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SHARES = {"tests": 0.25, "workflows": 0.35, "jobs": 0.4}  # of the time; what one leaves the next may take
 
 
@@ -64,9 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All three parts."""
     import torch
-    from gpu_jobs import Bench, Row, failed, peak_of
-    from gpu_shapes import SD15, TINY
-    from gpu_workflows import compare_all
+    from inlay.benchmarks.gpu.jobs import Bench, Row, failed, peak_of
+    from inlay.benchmarks.gpu.shapes import SD15, TINY
+    from inlay.benchmarks.gpu.workflows import compare_all
 
     began = time.monotonic()
     device = "cpu" if options.rehearse else options.device

@@ -1,6 +1,6 @@
 """CPU time of the engine per no-op node: checking and planning, a cold run, a fully cached run; and peak memory.
 
-    python benchmarks/executor.py [--repeats 5]
+    python benchmarks/engine/run.py [--repeats 5]
 
 Beside it, in the same process, the floor: a 20-line indegree loop with reference counting that checks, caches and
 reports nothing. Figures are medians of CPU time (not wall time), so a busy machine disturbs them little.

@@ -1,4 +1,4 @@
-"""The puzzles of subjects.py and their rulers: patterned things that no split has, their photos, rooms for them.
+"""The puzzles of subjects/run.py and their rulers: patterned things that no split has, their photos, rooms for them.
 
 Everything follows from a subject's and a room's number. Which kind of thing is seen, and where, the judge says; which
 pattern, a small network that is trained here on drawings of the training split; which two colours, a closed form.
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from exemplar_tasks import bounds, judge_fills, picture, pil, uniform_of
+from inlay.benchmarks.exemplars.tasks import bounds, judge_fills, picture, pil, uniform_of
 from inlay.dollhouse import judge
 from inlay.dollhouse._loop import Plan, fit
 from inlay.dollhouse.world import (

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_shapes import Shape, random_model, text_embeddings
+from inlay.benchmarks.gpu.shapes import Shape, random_model, text_embeddings
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.events import Event, NodeProgress, Warned
 from inlay.graph_runtime.core.models import ModelManager

@@ -1,4 +1,4 @@
-"""The tables of editors.py."""
+"""The tables of editors/run.py."""
 
 import json
 import statistics
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from editing_tasks import KINDS
+from inlay.benchmarks.editors.tasks import KINDS
 from inlay.dollhouse.evaluate import wilson
 from PIL import Image
 
@@ -99,7 +99,7 @@ def chosen_table(best: dict[str, dict[str, dict[str, Any]]]) -> str:
 
 def sheet(folder: Path, each: int, rows: int = 2) -> Image.Image:
     """The first edits of each kind, each editor at its best settings: before, the true result, and what each made."""
-    from editors import batches
+    from inlay.benchmarks.editors.run import batches
     from inlay.dollhouse.world import draw
     from inlay.pictures.sheet import draw_sheet
 
@@ -119,7 +119,7 @@ def sheet(folder: Path, each: int, rows: int = 2) -> Image.Image:
 
 def counts(folder: Path) -> dict[str, Any]:
     """Every count behind the tables, by split and settings, editor, and kind of change."""
-    from editors import read_lines
+    from inlay.benchmarks.editors.run import read_lines
 
     found: dict[str, Any] = {}
     for split in ("val", "test"):
@@ -139,7 +139,7 @@ def counts(folder: Path) -> dict[str, Any]:
 
 def report(folder: Path) -> str:
     """Everything."""
-    from editors import PUBLISHED, chosen, read_lines, same
+    from inlay.benchmarks.editors.run import PUBLISHED, chosen, read_lines, same
 
     parts = []
     for mode, title in (

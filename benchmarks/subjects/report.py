@@ -1,4 +1,4 @@
-"""The tables of subjects.py, after Tables 1 to 3 of Lim & Kim: likeness, cost, and what the augmentations bring."""
+"""The tables of subjects/run.py, after Tables 1 to 3 of Lim & Kim: likeness, cost, and what the augmentations bring."""
 
 import json
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Each knob of BARET as a strip of pictures, and what λ trades: likeness to the picture against likeness to the text.
 
-    python benchmarks/knobs.py --docs docs                 the strips, docs/knob-*.png
-    python benchmarks/knobs.py --docs docs --similarity    docs/knob-similarity.png, after figure 10 of the paper
+    python benchmarks/knobs/run.py --docs docs                 the strips, docs/knob-*.png
+    python benchmarks/knobs/run.py --docs docs --similarity    docs/knob-similarity.png, after figure 10 of the paper
 
 The strips are edits of the sample of `baret_edit`. Similarities are cosines in dollhouse-clip's space, over pairs of
 the validation split; the plot needs matplotlib (extra "bench").
@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from editing_tasks import Pair, pairs, picture
-from editors import Bench
+from inlay.benchmarks.editors.run import Bench
+from inlay.benchmarks.editors.tasks import Pair, pairs, picture
 from inlay.dollhouse import judge
 from inlay.dollhouse.samples import DOG
 from inlay.nodes import latent

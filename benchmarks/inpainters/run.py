@@ -1,6 +1,6 @@
 """Who fills a hole best when nothing is said? On held-out drawn rooms, where the truth is known to the pixel.
 
-    python benchmarks/inpainters.py [--split test] [--scenes 100] [--source FOLDER] [--write]
+    python benchmarks/inpainters/run.py [--split test] [--scenes 100] [--source FOLDER] [--write]
 
 Each scene is a room of the drawn world at 128×128 that no training saw; a rectangle or an ellipse of 28–44 px a side
 over background is cut out, 3 px clear of subject and shadow: across the skirting board or over 10–60 % of a window
@@ -23,7 +23,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from holes import SIZE, Picture, Plane, Task, edge_jumps, harmonic, interval, make_task, mean_colour
+from inlay.benchmarks.inpainters.tasks import (
+    SIZE,
+    Picture,
+    Plane,
+    Task,
+    edge_jumps,
+    harmonic,
+    interval,
+    make_task,
+    mean_colour,
+)
 from inlay.graph_runtime import Context
 from inlay.methods.sampling.noise import GaussianNoise, Noise, NoiseStream
 from inlay.nodes import condition, constraint, image, latent, mask, model, sample, schedule
@@ -31,7 +41,7 @@ from inlay.pictures.sheet import draw_label
 from PIL import Image as Pil
 from torch import Tensor
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"skirting": "across the skirting", "window": "across a window's edge", "nothing": "on plain wall or floor"}
 
 
@@ -328,7 +338,8 @@ def main() -> None:
     text = f"{holes}\n\n{table(scores, tasks)}\n\n{verdict(scores, rivals, tasks)}\n"
     print(text)
     if given.write:
-        command = " ".join(["python benchmarks/inpainters.py", *(a for a in sys.argv[1:] if a != "--write"), "--write"])
+        flags = [flag for flag in sys.argv[1:] if flag != "--write"]
+        command = " ".join(["python benchmarks/inpainters/run.py", *flags, "--write"])
         (ROOT / "docs" / "inpainters.md").write_text(PAGE.format(command=command, text=text), encoding="utf-8")
         sheet(scores, tasks, rivals).save(ROOT / "docs" / "inpainters.png", optimize=True)
 

@@ -1,7 +1,8 @@
-"""What appears in a hole that is filled by example: identity, copying, guidance, ablations, text against image.
+"""What appears in a hole filled by example: identity, copying, guidance, ablations, text compared with image.
 
-python benchmarks/exemplars.py --split val --scenes 60           the embedded model, guidance 0 (no exemplar) 1 3 5 7
-python benchmarks/exemplars.py --train DIR --steps 600 …         trains the ablations first (resumable)
+    python benchmarks/exemplars/run.py --split val --scenes 60     the embedded model, guidance 0 (no exemplar) 1 3 5 7
+    python benchmarks/exemplars/run.py --train DIR --steps 600 …   trains the ablations first (resumable)
+
 The test split was run once, for docs/exemplars.md.
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from exemplar_tasks import Task, copied, judge_fills, make_task, pasted, pil, right
+from inlay.benchmarks.exemplars.tasks import Task, copied, judge_fills, make_task, pasted, pil, right
 from inlay.dollhouse.evaluate import wilson
 from inlay.dollhouse.judge import load as load_judge
 from inlay.graph_runtime import Context

@@ -10,7 +10,7 @@ from typing import Any
 
 import inlay
 import numpy as np
-from gpu_jobs import failed
+from inlay.benchmarks.gpu.jobs import failed
 from PIL import Image
 
 FOLDER = Path(inlay.__file__).parent / "workflows"

@@ -1,9 +1,9 @@
 """One subject from four photos, in rooms that nobody has seen: LoRA beside whole-parameter tuning and a caption.
 
-    python benchmarks/inpaint_baseline.py --work FOLDER                    the caption's model, first
-    python benchmarks/subjects.py --out FOLDER --split test                every way, 12 subjects × 20 rooms
-    python benchmarks/subjects.py --report FOLDER                          the tables
-    python benchmarks/subjects.py --sample 100                             the shipped LoRA in 100 rooms
+    python benchmarks/subjects/caption_baseline.py --work FOLDER                    the caption's model, first
+    python benchmarks/subjects/run.py --out FOLDER --split test                every way, 12 subjects × 20 rooms
+    python benchmarks/subjects/run.py --report FOLDER                          the tables
+    python benchmarks/subjects/run.py --sample 100                             the shipped LoRA in 100 rooms
 
 A folder that is half done is gone on with, subject by subject. `--share 0/2` and `--share 1/2` are two processes.
 The test split was run once, for docs/subjects.md.
@@ -18,8 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from exemplar_tasks import bounds, pil
-from exemplars import by_example, load_model, paste, run
+from inlay.benchmarks.exemplars.run import by_example, load_model, paste, run
+from inlay.benchmarks.exemplars.tasks import bounds, pil
+from inlay.benchmarks.subjects.tasks import (
+    Reader,
+    Room,
+    Subject,
+    load_reader,
+    look_at,
+    make_room,
+    subject,
+    write_photos,
+)
+from inlay.benchmarks.subjects.ways import Budget, Way, base_of, teach
 from inlay.dollhouse import judge
 from inlay.dollhouse.samples import SUBJECT
 from inlay.methods.latents import encode_picture
@@ -30,8 +41,6 @@ from inlay.nodes.model import paint_by_example, stable_diffusion
 from inlay.nodes.model_clip import clip as clip_node
 from inlay.nodes.model_dino import dino as dino_node
 from inlay.nodes.model_lora import lora
-from subject_tasks import Reader, Room, Subject, load_reader, look_at, make_room, subject, write_photos
-from subject_ways import Budget, Way, base_of, teach
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -232,7 +241,7 @@ def main() -> None:
     parser.add_argument("--subjects", type=int, default=12)
     parser.add_argument("--rooms", type=int, default=20)
     parser.add_argument("--ways", nargs="*", default=list(WAYS), help="only these")
-    parser.add_argument("--caption", type=Path, help="the folder that inpaint_baseline.py wrote")
+    parser.add_argument("--caption", type=Path, help="the folder that subjects/caption_baseline.py wrote")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--views", type=int, default=40)
@@ -246,7 +255,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="with --report: a picture of each subject's first room")
     args = parser.parse_args()
     if args.report is not None:
-        from subject_report import counts, draw_report, report
+        from inlay.benchmarks.subjects.report import counts, draw_report, report
 
         print(report(args.report, args.split))
         if args.json:

@@ -1,9 +1,9 @@
 """What one would write by hand with diffusers alone: the job of workflows/zero_shot_inpaint.json, without this project.
 
-    python benchmarks/hand_written.py MODEL_FOLDER IMAGE MASK OUT.png [--steps 30] [--eta 0.85] [--seed 0]
+    python benchmarks/overhead/hand_written.py MODEL_FOLDER IMAGE MASK OUT.png [--steps 30] [--eta 0.85] [--seed 0]
 
-overhead.py measures the graph against it. It does what the workflow does, nothing more: no checks, no batches, sides
-that are multiples of 8, a picture without transparency, float32 on the CPU, no prompt.
+overhead/run.py compares the graph with it. It does what the workflow does and nothing more: no checks, no batches,
+sides that are multiples of 8, a picture without transparency, float32 on the CPU, no prompt.
 """
 
 import argparse

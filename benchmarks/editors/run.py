@@ -1,8 +1,8 @@
 """Editing drawn rooms by describing the result, where the right answer is known: BARET and its rivals.
 
-    python benchmarks/editors.py --split val --out FOLDER          every setting of every editor: how they are tuned
-    python benchmarks/editors.py --split test --out FOLDER         each one's best on val; --mode published, shipped
-    python benchmarks/editors.py --report FOLDER                   the tables
+    python benchmarks/editors/run.py --split val --out FOLDER          every setting of every editor: how they are tuned
+    python benchmarks/editors/run.py --split test --out FOLDER         each one's best on val; --mode published, shipped
+    python benchmarks/editors/run.py --report FOLDER                   the tables
 
 Four kinds of change (pose, colour, class, wall), the same number of settings tried for every editor, and each editor's
 best chosen for each kind of change on the val split. Pictures go ten at a time; a folder that is half done is gone on
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from editing_tasks import KINDS, Pair, pairs, picture, pixels, score
+from inlay.benchmarks.editors.tasks import KINDS, Pair, pairs, picture, pixels, score
 from inlay.dollhouse import judge
 from inlay.dollhouse.world import draw
 from inlay.graph_runtime import Context
@@ -350,7 +350,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="with --report: a picture of the first edits of each kind")
     args = parser.parse_args()
     if args.report is not None:
-        from editing_report import counts, report, sheet
+        from inlay.benchmarks.editors.report import counts, report, sheet
 
         print(report(args.report))
         if args.json is not None:

@@ -1,6 +1,6 @@
-"""The puzzles of inpainters.py and their rulers: rooms with a hole over background, fills without a model, measures.
+"""Tasks and measures of the inpainting benchmark: rooms with a hole over background, fills without a model.
 
-Pure functions of a scene's number and of pixels; no model, no network, nothing random but what a number seeds.
+Pure functions of a scene number and of pixels; no model, no network, no randomness other than from the scene number.
 """
 
 import hashlib

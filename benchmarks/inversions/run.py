@@ -1,7 +1,7 @@
 """Target-text inversion against null-text inversion: what is left of the picture, against what was spent.
 
-    python benchmarks/inversions.py --out FOLDER [--share 0/2]     twenty pictures, several numbers of iterations
-    python benchmarks/inversions.py --report FOLDER [--plot FILE]  the table; the curves with matplotlib (extra "bench")
+    python benchmarks/inversions/run.py --out FOLDER [--share 0/2]     twenty pictures, several numbers of iterations
+    python benchmarks/inversions/run.py --report FOLDER [--plot FILE]  table; --plot draws the curves (extra "bench")
 
 Target-text inversion is told what the picture shall show, null-text inversion what it shows; no step stops early. Spent
 are evaluations of the denoiser, a forward and a backward pass counting as one each, and CPU seconds; ten pictures go
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from editing_tasks import Pair, pairs, pixels
+from inlay.benchmarks.editors.tasks import Pair, pairs, pixels
 from inlay.dollhouse.world import draw
 from inlay.graph_runtime import Context
 from inlay.methods.conditioning import Conditioning

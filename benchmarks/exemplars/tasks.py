@@ -1,6 +1,6 @@
-"""The puzzles of exemplars.py and their rulers: rooms whose subject is hidden, and another drawing of the same thing.
+"""Tasks and measures of the exemplar benchmark: rooms whose subject is hidden, and another drawing of the same thing.
 
-Everything follows from a scene's number; no model, no network.
+The scene number determines everything; no model, no network.
 """
 
 import hashlib
