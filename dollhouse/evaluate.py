@@ -1,6 +1,6 @@
 """How good the embedded model is: autoencoder, judge, and whether pictures show what their prompts say.
 
-`python -m inlay.dollhouse.evaluate --split val` while tuning; the test split was run once, for docs/dollhouse.md.
+`python -m inlay.dollhouse.evaluate --split val` is for tuning. The test split was run once: docs/results/dollhouse.md.
 """
 
 from __future__ import annotations
@@ -149,14 +149,18 @@ def sheet(rows: list[tuple[Scene, judge.Reading, Image.Image]], columns: int = 1
 
 
 def report(
-    result: tuple[dict[str, Any], list[tuple[Scene, judge.Reading, Image.Image]]], folder: Path, shown: int = 50
+    result: tuple[dict[str, Any], list[tuple[Scene, judge.Reading, Image.Image]]],
+    folder: Path,
+    images: Path,
+    shown: int = 50,
 ) -> None:
-    """Write dollhouse.json and dollhouse-sheet.png into `folder`, and print the numbers."""
+    """Write dollhouse.json into `folder` and dollhouse-sheet.png into `images`, and print the numbers."""
     numbers, rows = result
     text = json.dumps(numbers, indent=2) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
+    for place in (folder, images):
+        place.mkdir(parents=True, exist_ok=True)
     (folder / "dollhouse.json").write_text(text, encoding="utf-8")
-    sheet(rows[:shown]).save(folder / "dollhouse-sheet.png", optimize=True)
+    sheet(rows[:shown]).save(images / "dollhouse-sheet.png", optimize=True)
     print(text)
 
 
@@ -171,7 +175,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for dollhouse.json and dollhouse-sheet.png")
     options = parser.parse_args()
     result = evaluate(options.weights, options.judge, options.split, guidance=options.guidance, prompts=options.prompts)
-    report(result, options.out)
+    report(result, options.out, options.out)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,8 @@ class Job:
     steps: dict[str, int] = field(default_factory=lambda: dict(STEPS))
     weights: Path = HERE / "weights"
     judge_weights: Path = HERE / "judge.safetensors"
-    docs: Path = HERE.parent / "docs"
+    results: Path = HERE.parent / "docs" / "results"
+    images: Path = HERE.parent / "docs" / "images"
 
     @property
     def torch_device(self) -> torch.device:
@@ -216,7 +217,7 @@ def _exemplar(job: Job) -> None:
 
 
 def _evaluate(job: Job) -> None:
-    evaluate.report(evaluate.evaluate(job.weights, job.judge_weights, "test"), job.docs)
+    evaluate.report(evaluate.evaluate(job.weights, job.judge_weights, "test"), job.results, job.images)
 
 
 STAGES: dict[str, Callable[[Job], None]] = {
@@ -269,7 +270,7 @@ def parse(arguments: list[str] | None = None) -> tuple[Job, list[str]]:
     job = Job(options.work, device, workers, steps=STEPS | dict(options.steps))
     if options.out:
         job.weights, job.judge_weights = options.out / "weights", options.out / "judge.safetensors"
-        job.docs = options.out
+        job.results = job.images = options.out
     return job, options.stage or list(STAGES)
 
 

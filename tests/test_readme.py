@@ -12,7 +12,7 @@ import pytest
 from inlay.graph_runtime.front.cli import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LONG = ("run baret_", "run subject_lora_train")  # the same runs as in test_workflows
 
 

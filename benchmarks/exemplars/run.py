@@ -3,7 +3,7 @@
     python benchmarks/exemplars/run.py --split val --scenes 60     the embedded model, guidance 0 (no exemplar) 1 3 5 7
     python benchmarks/exemplars/run.py --train DIR --steps 600 …   trains the ablations first (resumable)
 
-The test split was run once, for docs/exemplars.md.
+The test split was run once, for docs/results/exemplars.md.
 """
 
 import argparse

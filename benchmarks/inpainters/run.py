@@ -9,7 +9,7 @@ Every method sees the picture with a grey hole, never what was there. Tune on --
 
 Measured inside the hole: PSNR against the truth. At its edge: mean |difference| of the pixel pairs that the edge
 separates, over the same of the pairs one pixel further out, the neighbours' own jump (truth itself: about 1). 95 %
-intervals by bootstrap over scenes, paired where two methods are compared. --write makes docs/inpainters.md and .png.
+intervals by bootstrap over scenes, paired where two methods are compared. --write updates docs/results/inpainters.md.
 """
 
 import argparse
@@ -312,7 +312,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=10)
     parser.add_argument("--variations", action="store_true", help="also other settings of ours (twice the time)")
     parser.add_argument("--only", nargs="*", help="methods whose names hold one of these words, beside ours")
-    parser.add_argument("--write", action="store_true", help="write docs/inpainters.md and docs/inpainters.png")
+    parser.add_argument(
+        "--write", action="store_true", help="update docs/results/inpainters.md and docs/images/inpainters.png"
+    )
     given = parser.parse_args()
     tasks, number = [], 0
     while len(tasks) < given.scenes:
@@ -340,17 +342,20 @@ def main() -> None:
     if given.write:
         flags = [flag for flag in sys.argv[1:] if flag != "--write"]
         command = " ".join(["python benchmarks/inpainters/run.py", *flags, "--write"])
-        (ROOT / "docs" / "inpainters.md").write_text(PAGE.format(command=command, text=text), encoding="utf-8")
-        sheet(scores, tasks, rivals).save(ROOT / "docs" / "inpainters.png", optimize=True)
+        (ROOT / "docs" / "results" / "inpainters.md").write_text(
+            PAGE.format(command=command, text=text), encoding="utf-8"
+        )
+        sheet(scores, tasks, rivals).save(ROOT / "docs" / "images" / "inpainters.png", optimize=True)
 
 
 PAGE = """# Who fills a hole best when nothing is said?
 
-Made by `{command}`; the measures are explained in [benchmarks/README.md](../benchmarks/README.md). The sheet shows the
+Made by `{command}`; the measures are explained in
+[benchmarks/README.md](../../benchmarks/README.md). The sheet shows the
 first scenes of the split, not chosen ones. Jumps are measured in each method's own picture: what is not pasted back has
 a seam nowhere and a change everywhere, which the column of known pixels shows.
 
-![inpainters](inpainters.png)
+![inpainters](../images/inpainters.png)
 
 {text}"""
 

@@ -1,7 +1,7 @@
-"""Each knob of BARET as a strip of pictures, and what λ trades: likeness to the picture against likeness to the text.
+"""Each setting of BARET as a strip of pictures; and how λ trades likeness to the picture for likeness to the text.
 
-    python benchmarks/knobs/run.py --docs docs                 the strips, docs/knob-*.png
-    python benchmarks/knobs/run.py --docs docs --similarity    docs/knob-similarity.png, after figure 10 of the paper
+    python benchmarks/knobs/run.py                 the strips, docs/images/knob-*.png
+    python benchmarks/knobs/run.py --similarity    docs/images/knob-similarity.png, after figure 10 of the paper
 
 The strips are edits of the sample of `baret_edit`. Similarities are cosines in dollhouse-clip's space, over pairs of
 the validation split; the plot needs matplotlib (extra "bench").
@@ -112,16 +112,16 @@ def similarity(bench: Bench, out: Path, each: int) -> None:
 def main() -> None:
     """Draw what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--docs", type=Path, default=Path("docs"))
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--similarity", action="store_true")
     parser.add_argument("--each", type=int, default=6, help="pairs of each kind")
     args = parser.parse_args()
     torch.set_num_threads(1)
     bench = Bench()
     if args.similarity:
-        similarity(bench, args.docs, args.each)
+        similarity(bench, args.out, args.each)
     else:
-        strips(bench, args.docs)
+        strips(bench, args.out)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
     python benchmarks/subjects/run.py --sample 100                             the shipped LoRA in 100 rooms
 
 A folder that is half done is gone on with, subject by subject. `--share 0/2` and `--share 1/2` are two processes.
-The test split was run once, for docs/subjects.md.
+The test split was run once, for docs/results/subjects.md.
 """
 
 import argparse

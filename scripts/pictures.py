@@ -1,4 +1,4 @@
-"""Make the README's pictures anew, with the program itself: `python docs/pictures.py`."""
+"""Make the README's pictures anew, with the program itself: `python scripts/pictures.py`."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ FLOW = ROOT / "workflows" / "zero_shot_inpaint.json"
 
 
 def before_after() -> None:
-    """docs/before-after.png: the sample, its mask, and the result of the main job."""
+    """docs/images/before-after.png: the sample, its mask, and the result of the main job."""
     flow = json.loads(FLOW.read_text("utf-8"))
     for node in ("photo", "hole"):
         flow["nodes"][node]["params"]["path"] = str(ROOT / "workflows" / flow["nodes"][node]["params"]["path"])
@@ -32,11 +32,11 @@ def before_after() -> None:
     del flow["ui"]
     with tempfile.TemporaryDirectory() as folder:
         result = inlay.run(flow, out=folder, cache=False, metadata=False)
-        shutil.copy(result.paths[0], ROOT / "docs" / "before-after.png")
+        shutil.copy(result.paths[0], ROOT / "docs" / "images" / "before-after.png")
 
 
 def by_example() -> None:
-    """docs/by-example.png: the sample of paint_by_example, its mask, the exemplar, and the result."""
+    """docs/images/by-example.png: the sample of paint_by_example, its mask, the exemplar, and the result."""
     flow = json.loads((ROOT / "workflows" / "paint_by_example.json").read_text("utf-8"))
     for node in ("photo", "hole", "example"):
         flow["nodes"][node]["params"]["path"] = str(ROOT / "workflows" / flow["nodes"][node]["params"]["path"])
@@ -55,11 +55,11 @@ def by_example() -> None:
     del flow["ui"]
     with tempfile.TemporaryDirectory() as folder:
         result = inlay.run(flow, out=folder, cache=False, metadata=False)
-        shutil.copy(result.paths[0], ROOT / "docs" / "by-example.png")
+        shutil.copy(result.paths[0], ROOT / "docs" / "images" / "by-example.png")
 
 
 def edited() -> None:
-    """docs/editing.png: the sample of baret_edit, and what three descriptions make of it."""
+    """docs/images/editing.png: the sample of baret_edit, and what three descriptions make of it."""
     jobs = (
         ("baret_edit", "a blue dog lying in a room with green walls"),
         ("baret_rigid", "a yellow dog standing in a room with green walls"),
@@ -73,12 +73,12 @@ def edited() -> None:
             columns=4,
         ).image
         save(sheet, Context(out=folder), prefix="sheet", metadata=False)
-        shutil.copy(Path(folder) / "sheet_00001.png", ROOT / "docs" / "editing.png")
+        shutil.copy(Path(folder) / "sheet_00001.png", ROOT / "docs" / "images" / "editing.png")
 
 
 def graph() -> None:
-    """docs/zero_shot_inpaint.svg."""
-    (ROOT / "docs" / "zero_shot_inpaint.svg").write_text(draw(parse(FLOW.read_bytes()), pack()), "utf-8")
+    """docs/images/zero_shot_inpaint.svg."""
+    (ROOT / "docs" / "images" / "zero_shot_inpaint.svg").write_text(draw(parse(FLOW.read_bytes()), pack()), "utf-8")
 
 
 if __name__ == "__main__":
