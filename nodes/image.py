@@ -119,7 +119,7 @@ def load(path: ReadPaths, ctx: Context) -> Loaded:
     return Loaded(torch.from_numpy(image), torch.from_numpy(mask), said)
 
 
-@node("image.save", effects=True, check=check_save)
+@node("image.save", effects=True, saves="image", check=check_save)
 def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png", "jpeg", "webp"] = "png",
          metadata: bool = True, gps: bool = False, profile: Annotated[Profile, FromUpstream("image")] | None = None,
          mask: Annotated[Mask, FromUpstream("image", "changed")] | None = None) -> Saved:

@@ -7,8 +7,8 @@ import inlay
 import numpy as np
 import pytest
 import torch
+from inlay.graph_runtime.front.node_settings import settings_of
 from inlay.graph_runtime.front.python.loading import pack
-from inlay.graph_runtime.front.settings import settings_of
 from PIL import Image
 from safetensors.torch import save_file
 

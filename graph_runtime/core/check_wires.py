@@ -173,11 +173,13 @@ class WireChecks:
             elif node in self.specs:
                 targets[name] = (node, output)
         if not self.workflow.outputs and self.specs and not any(spec.effects for spec in self.specs.values()):
+            savers = [node_id for node_id, spec in self.registry.items() if spec.saves is not None]
             self.found.add(
                 None,
                 "outputs",
                 "no outputs and no node that saves",
                 "something to do",
-                'name an output: "outputs": {"image": "node.output"}, or add image.save',
+                'name an output: "outputs": {"image": "node.output"}, or add '
+                + (" or ".join(savers) or "a node that saves"),
             )
         return targets

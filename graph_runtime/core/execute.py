@@ -183,7 +183,7 @@ def _unforeseen(step: Step, arguments: dict[str, Any], error: Exception) -> Prob
             None,
             f"out of memory with {shown}",
             "enough memory for this size",
-            "use a smaller picture (image.fit size=…), tiling=on, a smaller dtype, or --device cpu",
+            "use a smaller picture, tiling=on, a smaller dtype, or --device cpu",
         )
     if (missing := missing_package(error)) is not None:
         return Problem(step.name, None, *missing)

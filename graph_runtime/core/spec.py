@@ -25,10 +25,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 from .context import Context
+from .docstrings import DocParts, parse_docstring
 from .door import arrived
 from .socket_roles import FromUpstream, SocketRole
 from .source_code import code_digest
@@ -42,6 +43,7 @@ class Port:
 
     socket: str
     doc: str = ""
+    colour: str = ""  # in drawings, as `#rrggbb`; without one it is derived from the name
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Socket:
     name: str
     port: Port
     optional: bool = False
+    doc: str = ""
     role: SocketRole | None = None
     upstream: FromUpstream | None = None
 
@@ -97,6 +100,8 @@ class NodeSpec:
         static: the outputs are descriptions that can be made while checking (no weights, no device).
         effects: the node writes files or talks to the outside; it always runs and is never cached.
         persist: the result is worth keeping on disk between runs.
+        saves: the socket whose value this node writes to a file. A workflow that saves nothing gets such a node for
+            each output of that type; a pack has at most one for a type.
         check: called while checking with (inputs, parameters), where an input is there if it is known, and None if
             nothing is wired to it; raises BadInput for a wrong pairing. May return
             facts of its outputs by name, which the checks of later nodes receive in place of the values.
@@ -106,7 +111,7 @@ class NodeSpec:
     id: str
     version: int
     function: Callable[..., Any]
-    doc: str
+    docs: DocParts
     sockets: Mapping[str, Socket]
     params: type[BaseModel]
     path_roles: Mapping[str, PathRole]
@@ -117,6 +122,7 @@ class NodeSpec:
     static: bool = False
     effects: bool = False
     persist: bool = False
+    saves: str | None = None
     check: Check | None = None
     migrations: Mapping[int, Migration] = field(default_factory=dict)
     made: int = field(default_factory=time.time_ns)  # when its code was imported
@@ -134,16 +140,12 @@ class NodeSpec:
     @property
     def summary(self) -> str:
         """First sentence of the docstring."""
-        return self.doc.split("\n\n")[0].replace("\n", " ").strip()
+        return self.docs.summary
 
     def has(self, name: str | None) -> bool:
         """True if the node has a socket or a setting of this name; of None, which means the node as a whole."""
         numbered = {one for repeat in self.repeats.values() for one in repeat.names()}
         return name is None or name in self.sockets or name in self.params.model_fields or name in numbered
-
-    def parameter_docs(self) -> dict[str, str]:
-        """`Args:` lines of the docstring by name, for settings and sockets alike."""
-        return _argument_docs(self.doc)
 
     def run(self, **values: Any) -> Any:
         """Call the function, folding numbered names back into the lists it takes (None where one was left out)."""
@@ -199,6 +201,7 @@ def node(
     static: bool = False,
     effects: bool = False,
     persist: bool = False,
+    saves: str | None = None,
     check: Check | None = None,
     migrations: Mapping[int, Migration] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -220,7 +223,13 @@ def node(
             return function(*map(arrived, args), **{name: arrived(value) for name, value in kwargs.items()})
 
         called.spec = NodeSpec(  # type: ignore[attr-defined]
-            **spec, static=static, effects=effects, persist=persist, check=check, migrations=dict(migrations or {})
+            **spec,
+            static=static,
+            effects=effects,
+            persist=persist,
+            saves=saves,
+            check=check,
+            migrations=dict(migrations or {}),
         )
         return called
 
@@ -229,6 +238,7 @@ def node(
 
 def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str, Any]:
     hints = typing.get_type_hints(function, include_extras=True)
+    docs = parse_docstring(inspect.getdoc(function) or "")
     outputs = _outputs(node_id, hints.pop("return", None))
     sockets: dict[str, Socket] = {}
     fields: dict[str, Any] = {}
@@ -245,21 +255,22 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
             continue
         inner, optional = _strip_optional(hint)
         port, repeat, role = (_find(inner, kind) for kind in (Port, Repeat, PathRole))
+        doc = docs.parameters.get(parameter.name) or (repeat and docs.parameters.get(repeat.name)) or ""
         if repeat is not None:
             repeats[parameter.name] = repeat
             for number, name in enumerate(repeat.names()):
                 if port is not None:
-                    sockets[name] = Socket(name, port, optional=number >= repeat.required)
+                    sockets[name] = Socket(name, port, optional=number >= repeat.required, doc=doc or port.doc)
                 else:
-                    fields[name] = (str, "") if number >= repeat.required else (str, ...)
+                    fields[name] = (_described(str, doc), "" if number >= repeat.required else ...)
         elif port is not None:
             marks = _find(inner, SocketRole), _find(inner, FromUpstream)
-            sockets[parameter.name] = Socket(parameter.name, port, optional, *marks)
+            sockets[parameter.name] = Socket(parameter.name, port, optional, doc or port.doc, *marks)
             if optional and parameter.default is inspect.Parameter.empty:
                 may_be_none.append(parameter.name)
         else:
             default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-            fields[parameter.name] = (hint, default)
+            fields[parameter.name] = (_described(hint, doc), default)
             if role is not None:
                 roles[parameter.name] = role
     model = create_model(
@@ -271,7 +282,7 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
         "id": node_id,
         "version": version,
         "function": function,
-        "doc": inspect.getdoc(function) or "",
+        "docs": docs,
         "sockets": sockets,
         "params": model,
         "path_roles": roles,
@@ -293,6 +304,11 @@ def _outputs(node_id: str, returned: Any) -> dict[str, Port]:
             raise TypeError(f"node {node_id}: output {name!r} carries no Port")
         outputs[name] = port
     return outputs
+
+
+def _described(hint: Any, doc: str) -> Any:
+    """The annotation of a setting with its line of the docstring, which thereby reaches the JSON Schema."""
+    return Annotated[hint, Field(description=doc)] if doc else hint
 
 
 def _strip_optional(hint: Any) -> tuple[Any, bool]:
@@ -317,21 +333,3 @@ def _find(hint: Any, kind: type) -> Any:
 
 def _camel(node_id: str) -> str:
     return "".join(part.capitalize() for part in re.split(r"[._]", node_id))
-
-
-def _argument_docs(doc: str) -> dict[str, str]:
-    """Read the `Args:` block of a docstring (Google style) into `{name: one line}`."""
-    found: dict[str, str] = {}
-    name = None
-    inside = False
-    for line in doc.splitlines():
-        if line.strip() == "Args:":
-            inside = True
-        elif inside and line and not line.startswith(" "):
-            break
-        elif inside and (match := re.match(r"    (\w+): (.*)", line)):
-            name = match.group(1)
-            found[name] = match.group(2).strip()
-        elif inside and name and line.strip():
-            found[name] += " " + line.strip()
-    return found

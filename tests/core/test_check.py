@@ -1,7 +1,9 @@
 """The checker: every problem at once, each with where, found, expected, fix."""
 
+from typing import Annotated, NamedTuple
+
 import pytest
-from inlay.graph_runtime import BadInput, Registry, WorkflowError, node
+from inlay.graph_runtime import BadInput, Port, Registry, WorkflowError, node
 from inlay.graph_runtime.core.plan import make_plan
 from inlay.graph_runtime.core.workflow import build
 
@@ -81,7 +83,7 @@ CASES = {
     ),
     "unreachable output": ({"c": ("toy.constant",)}, {"o": "d.value"}, "workflow outputs.o", "'d'", "c"),
     "output without such a field": ({"c": ("toy.constant",)}, {"o": "c.vale"}, "workflow outputs.o", "vale", "value"),
-    "nothing to do": ({"c": ("toy.constant",)}, {}, "workflow outputs", "no outputs", "image.save"),
+    "nothing to do": ({"c": ("toy.constant",)}, {}, "workflow outputs", "no outputs", "a node that saves"),
 }
 
 
@@ -241,3 +243,19 @@ def test_thousands_of_mistakes_are_found_in_reasonable_time(toys, graph):
     assert len(found) == 3000
     assert time.process_time() - began < 10  # comparing every name with every other took minutes
     assert "and 2950 more" in str(WorkflowError(found))
+
+
+def test_a_node_that_saves_is_named_where_nothing_is_saved(toys, graph):
+    Number = Annotated[object, Port("NUMBER", "a number")]
+
+    class Nothing(NamedTuple):
+        number: Number
+
+    @node("toy.keep", effects=True, saves="number")
+    def keep(number: Number) -> Nothing:
+        """Keep it."""
+        return Nothing(number)
+
+    registry = Registry([*toys.registry.values(), keep.spec])
+    (problem,) = problems(graph({"c": ("toy.constant",)}, {}), registry)
+    assert problem.fix.endswith("or add toy.keep")

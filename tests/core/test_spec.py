@@ -27,7 +27,44 @@ def test_the_function_stays_a_plain_function(toys):
 
 def test_docs_come_from_the_docstring(toys):
     assert toys.constant.spec.summary == "Gives a number."
-    assert toys.constant.spec.parameter_docs() == {"value": "the number itself.", "kind": "decoration."}
+    assert toys.constant.spec.docs.parameters == {"value": "the number itself.", "kind": "decoration."}
+
+
+def test_descriptions_reach_the_json_schema_and_the_sockets(toys):
+    properties = toys.constant.spec.params.model_json_schema()["properties"]
+    assert {name: entry["description"] for name, entry in properties.items()} == {
+        "value": "the number itself.",
+        "kind": "decoration.",
+    }
+
+    @node("x.y")
+    def function(a: Thing, b: Thing, many: Annotated[list[str], Repeat("text", 1, 2)]) -> Out:
+        """Take them.
+
+        More of it.
+
+        Args:
+            a: the first of
+                two things.
+            many: one of many.
+
+        Raises:
+            BadInput: they
+                do not fit.
+            ModelError: nothing there.
+        """
+        return Out(a)
+
+    spec = function.spec
+    assert (spec.summary, spec.docs.description) == ("Take them.", "More of it.")
+    assert {name: socket.doc for name, socket in spec.sockets.items()} == {
+        "a": "the first of two things.",
+        "b": "a thing",
+    }
+    assert [entry["description"] for entry in spec.params.model_json_schema()["properties"].values()] == [
+        "one of many."
+    ] * 2
+    assert spec.docs.errors == "BadInput: they do not fit.\nModelError: nothing there."
 
 
 def test_repeated_sockets_fold_into_lists_and_keep_their_numbers(toys):

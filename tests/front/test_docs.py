@@ -8,7 +8,7 @@ import pytest
 from inlay.graph_runtime import Context, Port, ReadPath, Registry, Repeat, node
 from inlay.graph_runtime.front.comfy.widgets import host_id
 from inlay.graph_runtime.front.docs import reference as reference_module
-from inlay.graph_runtime.front.settings import settings_of
+from inlay.graph_runtime.front.node_settings import settings_of
 from inlay.nodes import load_pack
 from pydantic import Field
 
@@ -126,13 +126,16 @@ def test_every_node_says_what_it_takes_and_gives(spec):
     """A line for every socket and setting, and a summary of one sentence; these are what users read."""
     assert spec.summary.endswith(".")
     assert len(spec.summary) <= 160, spec.summary
-    silent = [name for name in [*spec.sockets, *spec.params.model_fields] if not reference_module.doc_of(spec, name)]
+    said = set(spec.docs.parameters)
+    for parameter, repeat in spec.repeats.items():
+        said |= set(repeat.names()) if {parameter, repeat.name} & said else set()
+    silent = [name for name in [*spec.sockets, *spec.params.model_fields] if name not in said]
     assert not silent, f"no `Args:` line for {silent}"
     reference = reference_module.help_page(spec)
     repeated = {name for repeat in spec.repeats.values() for name in repeat.names()[1:-1]}
     for name in {*spec.sockets, *(setting.name for setting in settings_of(spec)), *spec.outputs} - repeated:
         assert name in reference
-    strange = set(spec.parameter_docs()) - set(spec.sockets) - set(spec.params.model_fields) - set(spec.repeats)
+    strange = set(spec.docs.parameters) - set(spec.sockets) - set(spec.params.model_fields) - set(spec.repeats)
     assert strange <= {spec.context}, f"`Args:` names what is not there: {strange}"
 
 

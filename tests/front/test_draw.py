@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import Port, ReadPath, Registry, node
 from inlay.graph_runtime.core.workflow import Node, Workflow
-from inlay.graph_runtime.front.draw.draw import clean, colour, draw, text_width
+from inlay.graph_runtime.front.draw.draw import clean, colour, draw, socket_colours, text_width
 from inlay.graph_runtime.front.draw.layout import Edge, Item, arrange
 
 Thing = Annotated[object, Port("TOY_THING", "anything")]
@@ -28,6 +28,18 @@ def source(path: ReadPath, steps: int = 3, rate: float = 0.5) -> Things:
 @node("draw_toy.join")
 def join(first: Thing, second: Thing | None = None, third: Thing | None = None, text: str = "") -> Things:
     """Join some."""
+
+
+Paint = Annotated[object, Port("TOY_PAINT", "paint", colour="#123456")]
+
+
+class Paints(NamedTuple):
+    paint: Paint
+
+
+@node("draw_toy.paint")
+def painted(thing: Thing) -> Paints:
+    """Paint it."""
 
 
 REGISTRY = Registry([source.spec, join.spec])
@@ -133,8 +145,10 @@ def test_strangers_text_is_escaped(title, value, name):
 def test_clean_and_colour():
     assert clean("a\tb\n\x1b[0m‮c", 20) == "a b [0mc"
     assert clean("x" * 50, 10) == "x" * 9 + "…"
-    assert colour("IMAGE") != colour("MASK")
-    assert colour("SOME_NEW_TYPE") == colour("SOME_NEW_TYPE")
+    colours = socket_colours(Registry([painted.spec]))
+    assert colours == {"TOY_PAINT": "#123456"}
+    assert colour("TOY_PAINT", colours) == "#123456"
+    assert colour("TOY_THING", colours) == colour("TOY_THING", {}) != colour("TOY_OTHER", {})
     assert text_width("wide", 12, bold=True) > text_width("wide", 12) > text_width("il", 12)
 
 

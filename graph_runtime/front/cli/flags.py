@@ -12,8 +12,8 @@ from ...core.events import Warned
 
 if TYPE_CHECKING:
     from ...core.spec import NodeSpec
+    from ..node_settings import Setting
     from ..python.api import Loaded, Result
-    from ..settings import Setting
 
 
 #: Flags without a value.
@@ -81,7 +81,7 @@ def print_shipped() -> None:
 def parser_for(loaded: "Loaded", file: str, command: str = "run") -> argparse.ArgumentParser:
     """A parser for the workflow's own inputs, with types, bounds and docs from the nodes they set."""
     from ...core.workflow import NAME
-    from ..settings import settings_of
+    from ..node_settings import settings_of
 
     workflow = loaded.workflow
     about = "\n\n".join(text for text in (workflow.title, workflow.description) if text).replace("%", "%%")
@@ -190,20 +190,23 @@ def override(word: str, loaded: "Loaded") -> tuple[str, Any]:
 
 
 def save_outputs(loaded: "Loaded") -> None:
-    """A workflow that saves nothing would leave a person with nothing: save its pictures under their output's name."""
+    """Add a saving node for each output that one can save, named after it, where a workflow saves nothing itself."""
     from ...core.workflow import Node
 
     workflow, registry = loaded.workflow, loaded.registry
     if any(entry.type in registry and registry[entry.type].effects for entry in workflow.nodes.values()):
         return
+    savers = {spec.sockets[spec.saves].port.socket: spec for spec in registry.values() if spec.saves is not None}
     for name, link in list(workflow.outputs.items()):
         node, _, output = link.partition(".")
         spec = registry.get(workflow.nodes[node].type) if node in workflow.nodes else None
-        if spec is not None and output in spec.outputs and spec.outputs[output].socket == "IMAGE":
-            saver = f"save_{name}"
-            while saver in workflow.nodes:
-                saver += "_"
-            workflow.nodes[saver] = Node(type="image.save", params={"prefix": name}, inputs={"image": link})
+        port = spec.outputs.get(output) if spec is not None else None
+        saver = savers.get(port.socket) if port is not None else None
+        if saver is not None and saver.saves is not None:
+            added = f"save_{name}"
+            while added in workflow.nodes:
+                added += "_"
+            workflow.nodes[added] = Node(type=saver.id, params={"prefix": name}, inputs={saver.saves: link})
 
 
 def problem_json(problem: Problem) -> dict[str, str | None]:

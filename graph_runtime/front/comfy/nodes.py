@@ -27,8 +27,8 @@ from ...core.notices import hearing
 from ...core.paths import home
 from ...core.spec import NodeSpec, Registry
 from ...core.waiting import looking_in, waiting_in
+from ..node_settings import Setting, settings_of
 from ..session import environment
-from ..settings import Setting, settings_of
 from .host import (
     PICTURES,
     HostCancel,

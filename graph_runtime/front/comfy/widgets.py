@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...core.spec import NodeSpec
-from ..settings import Setting, doc_of, number, settings_of
+from ..node_settings import Setting, number, settings_of
 
 NONE = "none"
 MULTILINE = frozenset({"prompt", "negative", "text"})
@@ -37,8 +37,7 @@ def input_types(spec: NodeSpec) -> dict[str, dict[str, Any]]:
     """Sockets and widgets by group. What has a default is optional, so a graph saved before it existed still runs."""
     groups: dict[str, dict[str, Any]] = {"required": {}, "optional": {}}
     for socket in spec.sockets.values():
-        tooltip = doc_of(spec, socket.name) or socket.port.doc
-        options: dict[str, Any] = {"tooltip": tooltip}
+        options: dict[str, Any] = {"tooltip": socket.doc}
         if socket.port.socket in PRIMITIVES:
             options["forceInput"] = True
         groups["optional" if socket.optional else "required"][socket.name] = (socket.port.socket, options)
@@ -97,7 +96,9 @@ def _integer(setting: Setting) -> dict[str, Any]:
     lowest = setting.minimum if setting.minimum is not None else None if setting.above is None else setting.above + 1
     highest = setting.maximum if setting.maximum is not None else None if setting.below is None else setting.below - 1
     least = null if null is not None else lowest if lowest is not None else 0 if seed else -SAFE_INTEGER
-    default = setting.default if setting.default is not None else (null if null is not None else max(least, 0))
+    default = (
+        setting.default_number if setting.default_number is not None else (null if null is not None else max(least, 0))
+    )
     options = {
         "default": int(default),
         "min": int(least),
@@ -111,7 +112,9 @@ def _float(setting: Setting) -> dict[str, Any]:
     null = null_value(setting)
     low = next((value for value in (null, setting.minimum, setting.above) if value is not None), -1e12)
     high = next((value for value in (setting.maximum, setting.below) if value is not None), 1e12)
-    default = setting.default if setting.default is not None else (null if null is not None else max(low, 0.0))
+    default = (
+        setting.default_number if setting.default_number is not None else (null if null is not None else max(low, 0.0))
+    )
     size = abs(float(default))
     step = 10.0 ** (math.floor(math.log10(size)) - 1) if 0 < size < 0.1 else 0.01 if size <= 1 else 0.1
     return {"default": float(default), "min": float(low), "max": float(high), "step": round(step, 12), "round": False}

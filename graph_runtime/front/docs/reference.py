@@ -5,7 +5,6 @@
 
 import importlib
 import json
-import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from ...core.spec import NodeSpec, Registry
 from ..comfy.widgets import display_name, host_id
-from ..settings import Setting, doc_of, number, settings_of
+from ..node_settings import Setting, number, settings_of
 
 FAMILIES = (
     "image",
@@ -34,7 +33,6 @@ FAMILIES = (
     "metric",
     "report",
 )
-SECTION = re.compile(r"(Args|Returns|Raises|Yields|Attributes):\s*$")
 
 Row = tuple[str, ...]
 
@@ -60,8 +58,8 @@ def describe(spec: NodeSpec) -> dict[str, Any]:
         "version": spec.version,
         "family": spec.family,
         "summary": spec.summary,
-        "description": description(spec),
-        "errors": _section(spec.doc, "Raises"),
+        "description": spec.docs.description,
+        "errors": spec.docs.errors,
         "host": {"id": host_id(spec.id), "display_name": display_name(spec.id)},
         "effects": spec.effects,
         "sockets": [
@@ -69,7 +67,7 @@ def describe(spec: NodeSpec) -> dict[str, Any]:
                 "name": socket.name,
                 "type": socket.port.socket,
                 "optional": socket.optional,
-                "doc": doc_of(spec, socket.name) or socket.port.doc,
+                "doc": socket.doc,
             }
             for socket in spec.sockets.values()
         ],
@@ -92,32 +90,6 @@ def _setting(setting: Setting) -> dict[str, Any]:
     return found | {"doc": setting.doc}
 
 
-def description(spec: NodeSpec) -> str:
-    """The docstring after its first sentence, without the sections that the tables show."""
-    kept: list[str] = []
-    inside = False
-    for line in spec.doc.split("\n\n", 1)[1].splitlines() if "\n\n" in spec.doc else []:
-        if SECTION.match(line):
-            inside = True
-        elif inside and line and not line.startswith(" "):
-            inside = False
-        if not inside:
-            kept.append(line)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
-
-
-def _section(doc: str, title: str) -> str:
-    lines: list[str] = []
-    inside = False
-    for line in doc.splitlines():
-        if inside and line and not line.startswith(" "):
-            break
-        if inside:
-            lines.append(line)
-        inside = inside or line.strip() == f"{title}:"
-    return textwrap.dedent("\n".join(lines)).strip()
-
-
 # rows, shared by Markdown and the terminal; numbered names (image_1 … image_16) are one row
 
 
@@ -127,7 +99,7 @@ def _socket_rows(spec: NodeSpec) -> list[Row]:
             socket.name,
             socket.port.socket,
             "optional" if socket.optional else "",
-            doc_of(spec, socket.name) or socket.port.doc,
+            socket.doc,
         )
         for socket in spec.sockets.values()
     ]
@@ -210,11 +182,11 @@ def _anchor(node_id: str) -> str:
 
 
 def _markdown_body(spec: NodeSpec) -> str:
-    parts = [spec.summary, description(spec)]
+    parts = [spec.summary, spec.docs.description]
     parts.append(_table(("Socket", "Type", "", "What it is"), _socket_rows(spec)))
     parts.append(_table(("Setting", "Type", "Default", "Range", "What it does"), _setting_rows(spec)))
     parts.append(_table(("Output", "Type", "What it is"), _output_rows(spec)))
-    if errors := _section(spec.doc, "Raises"):
+    if errors := spec.docs.errors:
         parts.append("Errors: " + " ".join(errors.split()))
     facts = f"`{spec.id}` version {spec.version}; in ComfyUI `{host_id(spec.id)}`."
     parts.append(facts + (" Writes files, so it always runs." if spec.effects else ""))
@@ -246,7 +218,7 @@ def _cell(text: str, code: bool) -> str:
 def render_text(spec: NodeSpec, width: int = 100) -> str:
     """A node for reading in a terminal."""
     parts = [f"{spec.id}  (version {spec.version}; in ComfyUI: {display_name(spec.id)})", _wrapped(spec.summary, width)]
-    if more := description(spec):
+    if more := spec.docs.description:
         parts.append(
             "\n".join(
                 _wrapped(paragraph, width) if "\n " not in paragraph else paragraph for paragraph in more.split("\n\n")
@@ -259,7 +231,7 @@ def render_text(spec: NodeSpec, width: int = 100) -> str:
     ):
         if rows:
             parts.append(f"{title}\n" + "\n".join(_columns(rows, width)))
-    if errors := _section(spec.doc, "Raises"):
+    if errors := spec.docs.errors:
         parts.append(_wrapped("errors: " + " ".join(errors.split()), width))
     return "\n\n".join(parts)
 

@@ -7,42 +7,21 @@ cut to length, there are no links and no scripts, and a node type that nobody kn
 
 import unicodedata
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...core.spec import NodeSpec, Registry
 from ...core.workflow import Node, Workflow
 from ..docs.reference import shown_default
-from ..settings import settings_of
+from ..node_settings import settings_of
 from .layout import Edge, Item, Layout, Point, arrange
 
 FONT = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'Nimbus Sans', sans-serif"
 INK, SOFT, FAINT, LINE, UNKNOWN = "#1c2430", "#66707e", "#a3acb8", "#d4d9e0", "#9aa3ae"
 MARGIN, HEADER, ROW, PAD, PILL = 28.0, 44.0, 19.0, 14.0, 26.0
 SHOWN = 26  # characters of a value
-COLOURS = {
-    "IMAGE": "#2b74c9",
-    "MASK": "#4d5661",
-    "STRING": "#8a6d3b",
-    "INLAY_LATENT": "#d9480f",
-    "INLAY_LATENT_MASK": "#e2a008",
-    "INLAY_VAE": "#8e44ad",
-    "INLAY_DENOISER": "#5b3fd1",
-    "INLAY_TEXT_ENCODER": "#a67c00",
-    "INLAY_EXEMPLAR_ENCODER": "#b8651b",
-    "INLAY_SCHEDULER": "#0b7f8c",
-    "INLAY_SCHEDULE": "#12a37f",
-    "INLAY_CONDITIONING": "#d6336c",
-    "INLAY_NOISE": "#7f8a97",
-    "INLAY_CONSTRAINT": "#2f9e44",
-    "INLAY_ATTENTION": "#f08c00",
-    "INLAY_TUNING": "#1098ad",
-    "INLAY_TRAJECTORY": "#3b5bdb",
-    "INLAY_FIT": "#868e96",
-    "INLAY_CROP": "#868e96",
-}
 # widths of Helvetica in 1/1000 em; what is not listed counts as 560, wide scripts as 1000
 NARROW = {
     **dict.fromkeys("ijl'|", 230),
@@ -54,15 +33,23 @@ NARROW = {
 }
 
 
+class _Dot(NamedTuple):
+    """One socket: its type, the colour of that type, and whether anything is connected to it."""
+
+    type: str
+    colour: str
+    wired: bool
+
+
 @dataclass
-class _Box:
+class _NodeBox:
     """One node, ready to be drawn."""
 
     name: str
     type: str
     known: bool
-    inputs: dict[str, tuple[str, bool]]  # socket -> (type, wired)
-    outputs: dict[str, tuple[str, bool]]
+    inputs: dict[str, _Dot]
+    outputs: dict[str, _Dot]
     settings: list[tuple[str, str, bool]] = field(default_factory=list)  # name, value, is the default
 
     @property
@@ -100,7 +87,7 @@ class _Box:
 
 def draw(workflow: Workflow, registry: Registry) -> str:
     """The workflow as SVG text. Never fails on a workflow that parses: what is wrong in it is drawn as it is."""
-    boxes = _boxes(workflow, registry)
+    boxes = _node_boxes(workflow, registry)
     items = {f"n:{name}": box.item() for name, box in boxes.items()}
     edges = _edges(workflow, boxes)
     for name in workflow.inputs:
@@ -111,10 +98,20 @@ def draw(workflow: Workflow, registry: Registry) -> str:
     return _svg(workflow, boxes, items, layout)
 
 
-def colour(socket: str) -> str:
-    """The colour of a socket type; a type that is not in the list always gets the same one of its own."""
-    if socket in COLOURS or not socket:
-        return COLOURS.get(socket, UNKNOWN)
+def socket_colours(registry: Registry) -> dict[str, str]:
+    """The colour that ports give their socket type, by type."""
+    ports = [
+        port
+        for spec in registry.values()
+        for port in (*(socket.port for socket in spec.sockets.values()), *spec.outputs.values())
+    ]
+    return {port.socket: port.colour for port in ports if port.colour}
+
+
+def colour(socket: str, colours: Mapping[str, str]) -> str:
+    """The colour of a socket type; a type that names none gets one from its name, always the same."""
+    if socket in colours or not socket:
+        return colours.get(socket, UNKNOWN)
     return f"hsl({zlib.crc32(socket.encode('utf-8', 'replace')) % 360}, 48%, 42%)"
 
 
@@ -139,34 +136,49 @@ def clean(text: Any, limit: int) -> str:
 # what is in the picture
 
 
-def _boxes(workflow: Workflow, registry: Registry) -> dict[str, _Box]:
+def _node_boxes(workflow: Workflow, registry: Registry) -> dict[str, _NodeBox]:
     read = {link for node in workflow.nodes.values() for link in node.inputs.values() if isinstance(link, str)}
     read |= set(workflow.outputs.values())
     exposed = {target for name in workflow.inputs for target in workflow.targets(name)}
-    return {name: _box(name, node, registry.get(node.type), read, exposed) for name, node in workflow.nodes.items()}
+    colours = socket_colours(registry)
+
+    def dot(socket: str, wired: bool) -> _Dot:
+        return _Dot(socket, colour(socket, colours), wired)
+
+    return {
+        name: _node_box(name, node, registry.get(node.type), read, exposed, dot)
+        for name, node in workflow.nodes.items()
+    }
 
 
-def _box(name: str, node: Node, spec: NodeSpec | None, read: set[str], exposed: set[str]) -> _Box:
+def _node_box(
+    name: str,
+    node: Node,
+    spec: NodeSpec | None,
+    read: set[str],
+    exposed: set[str],
+    dot: Callable[[str, bool], _Dot],
+) -> _NodeBox:
     if spec is None:
         outputs = sorted(link.partition(".")[2] for link in read if link.partition(".")[0] == name)
-        inputs = {socket: ("", True) for socket in node.inputs}
-        box = _Box(
+        inputs = {socket: dot("", True) for socket in node.inputs}
+        box = _NodeBox(
             clean(name, 40),
             clean(f"{node.type} (unknown)", 48),
             False,
             inputs,
-            {output: ("", True) for output in outputs},
+            {output: dot("", True) for output in outputs},
         )
         box.settings = [(key, _value(value), False) for key, value in node.params.items()]
     else:
         inputs = {
-            socket.name: (socket.port.socket, socket.name in node.inputs)
+            socket.name: dot(socket.port.socket, socket.name in node.inputs)
             for socket in spec.sockets.values()
             if socket.name in node.inputs or not socket.optional
         }
-        inputs |= {socket: ("", True) for socket in node.inputs if socket not in spec.sockets}
-        outputs_ = {output: (port.socket, f"{name}.{output}" in read) for output, port in spec.outputs.items()}
-        box = _Box(clean(name, 40), spec.id, True, inputs, outputs_, list(_settings(name, node, spec, exposed)))
+        inputs |= {socket: dot("", True) for socket in node.inputs if socket not in spec.sockets}
+        outputs_ = {output: dot(port.socket, f"{name}.{output}" in read) for output, port in spec.outputs.items()}
+        box = _NodeBox(clean(name, 40), spec.id, True, inputs, outputs_, list(_settings(name, node, spec, exposed)))
     known = {setting for setting, _, _ in box.settings}
     wanted = [target.partition(".")[2] for target in sorted(exposed) if target.partition(".")[0] == name]
     box.settings += [(setting, "", True) for setting in wanted if setting not in known]
@@ -192,7 +204,7 @@ def _value(value: Any) -> str:
     return clean(value if isinstance(value, str) else shown_default(value), SHOWN)
 
 
-def _edges(workflow: Workflow, boxes: dict[str, _Box]) -> list[Edge]:
+def _edges(workflow: Workflow, boxes: dict[str, _NodeBox]) -> list[Edge]:
     edges = []
     for name, node in workflow.nodes.items():
         for socket, link in node.inputs.items():
@@ -218,7 +230,7 @@ def _pill_width(name: str) -> float:
 # SVG
 
 
-def _svg(workflow: Workflow, boxes: dict[str, _Box], items: dict[str, Item], layout: Layout) -> str:
+def _svg(workflow: Workflow, boxes: dict[str, _NodeBox], items: dict[str, Item], layout: Layout) -> str:
     title = clean(workflow.title, 120)
     top = MARGIN + (34 if title else 0)
     legend, legend_width, legend_height = _legend(boxes, max(layout.width, 420.0))
@@ -250,9 +262,8 @@ def _text(x: float, y: float, text: str, size: float, fill: str, anchor: str = "
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" fill="{fill}"{extra}>{escape(text)}</text>'
 
 
-def _edge(edge: Edge, layout: Layout, boxes: dict[str, _Box]) -> str:
-    kind = boxes[edge.source[2:]].outputs[edge.output][0] if edge.source.startswith("n:") else ""
-    stroke = FAINT if edge.source.startswith("i:") else colour(kind)
+def _edge(edge: Edge, layout: Layout, boxes: dict[str, _NodeBox]) -> str:
+    stroke = FAINT if edge.source.startswith("i:") else boxes[edge.source[2:]].outputs[edge.output].colour
     dashes = ' stroke-dasharray="5 4"' if edge in layout.backward else ""
     halo = f'<path d="{(path := _path(layout.routes[edge]))}" fill="none" stroke="#ffffff" stroke-width="5"/>'
     return f'{halo}<path d="{path}" fill="none" stroke="{stroke}" stroke-width="1.7" stroke-linecap="round"{dashes}/>'
@@ -272,7 +283,7 @@ def _path(points: list[Point]) -> str:
     return " ".join(path)
 
 
-def _node(box: _Box, item: Item) -> Iterator[str]:
+def _node(box: _NodeBox, item: Item) -> Iterator[str]:
     x, y, width = item.x, item.y, item.width
     style = f'fill="#ffffff" stroke="{LINE}"'
     if not box.known:
@@ -283,14 +294,14 @@ def _node(box: _Box, item: Item) -> Iterator[str]:
     )
     yield _text(x + PAD, y + 19, box.name, 13, INK if box.known else SOFT, weight=600)
     yield _text(x + PAD, y + 34, box.type, 10.5, FAINT if box.known else SOFT)
-    for row, (name, (kind, wired)) in enumerate(box.inputs.items()):
+    for row, (name, dot) in enumerate(box.inputs.items()):
         centre = y + HEADER + (row + 0.5) * ROW
-        yield _dot(x, centre, kind, wired)
-        yield _text(x + PAD, centre + 3.8, clean(name, 40), 11, INK if wired else FAINT)
-    for row, (name, (kind, wired)) in enumerate(box.outputs.items()):
+        yield _dot(x, centre, dot)
+        yield _text(x + PAD, centre + 3.8, clean(name, 40), 11, INK if dot.wired else FAINT)
+    for row, (name, dot) in enumerate(box.outputs.items()):
         centre = y + HEADER + (row + 0.5) * ROW
-        yield _dot(x + width, centre, kind, wired)
-        yield _text(x + width - PAD, centre + 3.8, clean(name, 40), 11, INK if wired else FAINT, "end")
+        yield _dot(x + width, centre, dot)
+        yield _text(x + width - PAD, centre + 3.8, clean(name, 40), 11, INK if dot.wired else FAINT, "end")
     if box.settings and box.rows:
         line = y + box.settings_top
         yield f'<path d="M{x + PAD:.1f} {line:.1f}H{x + width - PAD:.1f}" stroke="{LINE}" stroke-width="1"/>'
@@ -302,8 +313,8 @@ def _node(box: _Box, item: Item) -> Iterator[str]:
     yield "</g>"
 
 
-def _dot(x: float, y: float, kind: str, wired: bool) -> str:
-    fill, edge = (colour(kind), "#ffffff") if wired else ("#ffffff", colour(kind))
+def _dot(x: float, y: float, dot: _Dot) -> str:
+    fill, edge = (dot.colour, "#ffffff") if dot.wired else ("#ffffff", dot.colour)
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.6" fill="{fill}" stroke="{edge}" stroke-width="1.4"/>'
 
 
@@ -315,16 +326,16 @@ def _pill(name: str, item: Item, fill: str) -> str:
     )
 
 
-def _legend(boxes: dict[str, _Box], limit: float) -> tuple[str, float, float]:
-    sockets = [socket for box in boxes.values() for socket in (*box.inputs.values(), *box.outputs.values())]
-    kinds = dict.fromkeys(kind for kind, wired in sockets if kind and wired)
+def _legend(boxes: dict[str, _NodeBox], limit: float) -> tuple[str, float, float]:
+    dots = [dot for box in boxes.values() for dot in (*box.inputs.values(), *box.outputs.values())]
+    shown = dict.fromkeys(dot for dot in dots if dot.type and dot.wired)
     parts, x, y, widest = [], 0.0, 8.0, 0.0
-    for kind in kinds:
-        label = clean(kind.removeprefix("INLAY_").replace("_", " ").lower(), 40)
+    for dot in shown:
+        label = clean(dot.type.removeprefix("INLAY_").replace("_", " ").lower(), 40)
         size = text_width(label, 11) + 30
         if x and x + size > limit:
             x, y = 0.0, y + 20
-        parts.append(_dot(x + 5, y - 4, kind, True) + _text(x + 15, y, label, 11, SOFT))
+        parts.append(_dot(x + 5, y - 4, dot) + _text(x + 15, y, label, 11, SOFT))
         x += size
         widest = max(widest, x)
     return "".join(parts), widest, y if parts else 0.0
