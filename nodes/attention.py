@@ -6,9 +6,11 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, node
 from ..graph_runtime.core.values import describe, same_values
-from ..methods.attention.controls import Balanced, MutualSelf, PromptToPrompt
+from ..methods.baret import BalancedAttention
 from ..methods.conditioning import Conditioning as Told
 from ..methods.inversion.tuning import Tuned
+from ..methods.masactrl import MutualSelfAttention
+from ..methods.prompt_to_prompt import PromptToPrompt
 from .checks.before_run import rehearse
 from .ports import Attention, Conditioning, Tuning
 
@@ -61,7 +63,7 @@ def balanced(
             expected="both made from one inversion",
             fix="wire one invert.target_text into both, the transition by way of embed.transition",
         )
-    return Controlled(Balanced(reconstruction, transition, self_until, cross_until, layers))
+    return Controlled(BalancedAttention(reconstruction, transition, self_until, cross_until, layers))
 
 
 @node("attention.mutual_self", version=1, check=lambda known, params: rehearse(mutual_self, known, params))
@@ -80,7 +82,7 @@ def mutual_self(
         start_layer: first self-attention of the UNet in the order they are called, from 0; Stable Diffusion has 16.
     """
     _require_told("source", source)
-    return Controlled(MutualSelf(source, start_step, start_layer))
+    return Controlled(MutualSelfAttention(source, start_step, start_layer))
 
 
 @node("attention.prompt_to_prompt", version=1, check=lambda known, params: rehearse(prompt_to_prompt, known, params))

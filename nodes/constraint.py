@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from ..graph_runtime import node
-from ..methods.sampling.constraints import Blended, NullSpace
+from ..methods.blended_diffusion import Blended
+from ..methods.null_space import NullSpace
 from .checks.before_run import rehearse
 from .checks.tensors import require_latent, require_latent_mask
 from .ports import Constraint, Latent, LatentMask

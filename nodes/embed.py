@@ -7,7 +7,8 @@ from pydantic import Field
 from ..graph_runtime import BadInput, Context, node
 from ..graph_runtime.core.kept_tensors import content_key
 from ..graph_runtime.core.values import describe, only_shape
-from ..methods.inversion.tuning import Tuned, blend, transition_weights
+from ..methods.baret import blend, transition_weights
+from ..methods.inversion.tuning import Tuned
 from .checks.before_run import rehearse
 from .ports import Conditioning, Tuning
 

@@ -12,12 +12,15 @@ from ..graph_runtime import BadInput, Context, code_digest, node
 from ..graph_runtime.core.kept_tensors import content_key, kept
 from ..graph_runtime.core.memory import retried
 from ..graph_runtime.core.values import describe, plain_mode, to_host
+from ..methods.baret import target_text_recipe
 from ..methods.conditioning import Conditioning as Told
 from ..methods.conditioning import ConditioningFacts
-from ..methods.inversion.tuning import Trajectory as Path
-from ..methods.inversion.tuning import Tuned, TuningRecipe, invert_ddim, trajectory_key, tune
-from ..methods.sampling.constraints import spread
+from ..methods.inversion.ddim import Trajectory as Path
+from ..methods.inversion.ddim import invert_ddim, trajectory_key
+from ..methods.inversion.tuning import Tuned, TuningRecipe, tune
+from ..methods.null_text import null_text_recipe
 from ..methods.sampling.ddim import DdimSchedule
+from ..methods.sampling.rows import spread
 from ..methods.sampling.unet import as_model, not_finite
 from ..models.roles import require_denoiser
 from .checks.before_run import shaped
@@ -162,8 +165,7 @@ def target_text(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedu
     Raises:
         BadInput: the trajectory belongs to another model, schedule or size; the loss diverges (the step is named).
     """
-    recipe = TuningRecipe(guidance_scale, iterations, lambda step: learning_rate,
-                          lambda step: stop_start + stop_step * step, carry, "cond")
+    recipe = target_text_recipe(guidance_scale, iterations, learning_rate, stop_start, stop_step, carry)
     return _tune(denoiser, conditioning, schedule, trajectory, ctx, recipe)
 
 
@@ -190,8 +192,7 @@ def null_text(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule
     Raises:
         BadInput: the trajectory belongs to another model, schedule or size; the loss diverges (the step is named).
     """
-    recipe = TuningRecipe(guidance_scale, iterations, lambda step: learning_rate * max(1 - step / 100, 0.01),
-                          lambda step: stop_start + stop_step * step, carry, "uncond")
+    recipe = null_text_recipe(guidance_scale, iterations, learning_rate, stop_start, stop_step, carry)
     return _tune(denoiser, conditioning, schedule, trajectory, ctx, recipe)
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, ReadPath, node
 from ..graph_runtime.core.values import describe
-from ..methods.inversion.tuning import Trajectory as Inverted
+from ..methods.inversion.ddim import Trajectory as Inverted
 from ..methods.sampling.noise import GivenNoise
 from ..methods.sampling.noise import gaussian as make_gaussian
 from ..models.tensor_files import read_tensors

@@ -12,13 +12,14 @@ from torch import Tensor
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.kept_tensors import content_key
 from ..graph_runtime.core.values import plain_mode, to_host
+from ..methods.attention.control import AttentionControl
 from ..methods.attention.gather import require_known_blocks
 from ..methods.attention.single_token import collapsed
 from ..methods.conditioning import Conditioning as Told
-from ..methods.sampling.constraints import spread
-from ..methods.sampling.loop import AttentionControl, Guidance
+from ..methods.sampling.guidance import Guidance
 from ..methods.sampling.loop import denoise as run_loop
 from ..methods.sampling.noise import GivenNoise
+from ..methods.sampling.rows import spread
 from ..methods.sampling.unet import as_model
 from ..models.lora.component import layer_sizes
 from ..models.roles import require_denoiser
@@ -177,19 +178,19 @@ def _prepare(unet: Any, z_t: Tensor, conditioning: Told | None, scale: float, tu
 
 def _doubt(ctx: Context, conditioning: Told | None, scale: float, tuning: Any, attention: Any) -> None:
     """Warn of wires that contradict each other: the edit would be another one than was asked for."""
-    wanted = getattr(attention, "wanted", None)
+    expects = getattr(attention, "expects", None)
     told = "" if conditioning is None else content_key(conditioning.cond).hex()
-    if wanted is not None and told and wanted.told not in ("", told):
+    if expects is not None and told and expects.told not in ("", told):
         ctx.warn(
             "the attention control was made for another text than the one at conditioning: wire one "
             "condition.text into both"
         )
-    if wanted is not None and wanted.paired and (wanted.tuning is None) != (tuning is None):
+    if expects is not None and expects.paired and (expects.tuning is None) != (tuning is None):
         ctx.warn(
             "a tuning of the empty text is wired into only one of this node and attention.prompt_to_prompt: the "
             "picture is kept only where both have it"
         )
-    made_for = getattr(tuning, "scale", 0.0) or (0.0 if wanted is None else wanted.scale)
+    made_for = getattr(tuning, "scale", 0.0) or (0.0 if expects is None else expects.scale)
     if made_for and made_for != scale:
         ctx.warn(f"guidance_scale is {scale:g}, but the inversion was tuned for {made_for:g}: set both to one value")
 

@@ -8,8 +8,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from inlay.methods.sampling.constraints import Blended, NullSpace
-from inlay.methods.sampling.loop import Guidance, denoise
+from inlay.methods.blended_diffusion import Blended
+from inlay.methods.null_space import NullSpace
+from inlay.methods.sampling.guidance import Guidance
+from inlay.methods.sampling.loop import denoise
 from inlay.methods.sampling.noise import GaussianNoise
 from inlay.methods.sampling.solver import KINDS
 from rehearsal import FOLDER, assert_sound, rehearse

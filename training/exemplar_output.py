@@ -20,7 +20,8 @@ from ..graph_runtime.core.files import share
 from ..graph_runtime.core.quiet import quiet
 from ..methods.latents import decode_latent
 from ..methods.sampling.ddim import ddim
-from ..methods.sampling.loop import Guidance, denoise
+from ..methods.sampling.guidance import Guidance
+from ..methods.sampling.loop import denoise
 from ..methods.sampling.noise import gaussian
 from ..models.folder import ModelFolder
 from ..models.noise_levels import noise_levels

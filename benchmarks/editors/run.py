@@ -22,8 +22,8 @@ from inlay.benchmarks.editors.tasks import KINDS, Pair, pairs, picture, pixels, 
 from inlay.dollhouse import judge
 from inlay.dollhouse.world import draw
 from inlay.graph_runtime import Context
-from inlay.methods.attention.gather import aligned
 from inlay.methods.conditioning import Conditioning
+from inlay.methods.prompt_to_prompt import aligned
 from inlay.nodes import attention, condition, embed, invert, latent, model, noise, sample, schedule
 
 Setting = dict[str, Any]

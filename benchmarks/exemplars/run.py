@@ -20,9 +20,10 @@ from inlay.dollhouse.evaluate import wilson
 from inlay.dollhouse.judge import load as load_judge
 from inlay.graph_runtime import Context
 from inlay.methods.latents import decode_latent, encode_picture
-from inlay.methods.sampling.constraints import NullSpace
+from inlay.methods.null_space import NullSpace
 from inlay.methods.sampling.ddim import ddim
-from inlay.methods.sampling.loop import Guidance, denoise
+from inlay.methods.sampling.guidance import Guidance
+from inlay.methods.sampling.loop import denoise
 from inlay.methods.sampling.noise import gaussian
 from inlay.models.noise_levels import noise_levels
 from inlay.models.paint_by_example.encoder import preprocess_exemplar

@@ -27,10 +27,12 @@ from inlay.dollhouse.samples import DOG
 from inlay.dollhouse.world import caption, draw
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.cache import DiskCache
-from inlay.methods.attention.controls import Balanced, steps_until
+from inlay.methods.attention.branches import steps_until
+from inlay.methods.baret import BalancedAttention
 from inlay.methods.inversion.tuning import Tuned
-from inlay.methods.sampling.ddim import Move
-from inlay.methods.sampling.loop import Chain, Guidance
+from inlay.methods.sampling.branch import Chain
+from inlay.methods.sampling.guidance import Guidance
+from inlay.methods.sampling.schedule import Move
 from inlay.nodes import attention, condition, embed, invert, latent, model, noise, sample, schedule
 
 SD15 = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
@@ -119,7 +121,7 @@ class Evaluation:
         self.z = torch.randn(1, 4, cells, cells)
         told = torch.randn(2, 1, 77, 768)
         tuned = Tuned(told[0].expand(STEPS, 1, 77, 768), "cond", torch.randn(STEPS + 1, 1, 4, cells, cells))
-        self.control = Balanced(tuned, tuned, *WINDOWS)
+        self.control = BalancedAttention(tuned, tuned, *WINDOWS)
         self.guidance = Guidance(told[0], told[1], SCALE, True)
         self.naive_told = torch.cat([told[0], told[1]] * 3)
 

@@ -34,7 +34,7 @@ from inlay.benchmarks.subjects.ways import Budget, Way, base_of, teach
 from inlay.dollhouse import judge
 from inlay.dollhouse.samples import SUBJECT
 from inlay.methods.latents import encode_picture
-from inlay.methods.sampling.loop import Guidance
+from inlay.methods.sampling.guidance import Guidance
 from inlay.models.text_encoder import encode_text
 from inlay.models.vision import picture_vectors, unit
 from inlay.nodes.model import paint_by_example, stable_diffusion

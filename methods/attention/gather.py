@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.processors import attentions, layered
-from ..sampling.ddim import Move
-from ..sampling.loop import AttentionRun
+from ..sampling.schedule import Move
 from ..sampling.unet import to_device
+from .control import AttentionRun
 
 Row = tuple[str, str]  # (chain, half)
 Kind = Literal["self", "cross"]
@@ -291,22 +291,3 @@ def require_known_blocks(denoiser: Any) -> None:
             expected="the plain self- and cross-attentions of Stable Diffusion 1.x or 2.x",
             fix="remove the attention control, or use one of these models",
         )
-
-
-def aligned(source: Sequence[int], target: Sequence[int]) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """For each token of `target` the one of `source` it stands for, and 1; 0 where it stands for none.
-
-    Equal runs are matched; words put in the place of others share their maps in order, stretched where their number
-    differs; words that are only added keep their own map.
-    """
-    import difflib
-
-    columns, share = [0] * len(target), [0.0] * len(target)
-    matcher = difflib.SequenceMatcher(None, list(source), list(target), autojunk=False)
-    for kind, left, right, start, end in matcher.get_opcodes():
-        if kind in ("insert", "delete"):
-            continue
-        for position in range(start, end):
-            columns[position] = left + (position - start) * (right - left) // (end - start)
-            share[position] = 1.0
-    return tuple(columns), tuple(share)

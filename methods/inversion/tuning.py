@@ -1,51 +1,22 @@
-"""Inversions: from a picture's latent back to noise, and embeddings that lead forward to it again.
+"""Embeddings tuned step by step, so that guidance leads back along an inversion's trajectory.
 
-DDIM inversion (Song et al. 2021) gives the trajectory z*_0 … z*_T. Plain guidance does not walk it back; target-text
-inversion (BARET, 2023) tunes the conditional embedding at each step so that it does, null-text inversion (Mokady et al.
-2023) the unconditional one. Tensors and functions in, tensors out.
+What null-text inversion (../null_text.py, unconditional half) and BARET (../baret.py, conditional
+half) have in common.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ...graph_runtime import BadInput
-from ..sampling.ddim import DdimSchedule, Move
-from ..sampling.unet import not_finite
+from ..sampling.ddim import DdimSchedule
+from ..sampling.schedule import Move
+from ..sampling.unet import Model, not_finite
 
-Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 ABSURD = 10.0  # times the latents' own mean square, from which a loss has diverged
-
-
-@dataclass(frozen=True, eq=False)
-class Trajectory:
-    """Latents of an inversion, on the CPU.
-
-    Attributes:
-        latents: z*_0 … z*_T, `[T + 1, b, c, lh, lw]`.
-        timesteps: of the schedule, noisiest first.
-        key: what the trajectory was made with: model and schedule, for refusing another one's.
-        told: what the text was, as a hash of its embedding.
-    """
-
-    latents: Tensor
-    timesteps: tuple[int, ...]
-    key: str = ""
-    told: str = ""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of its latents."""
-        return self.latents.nbytes
-
-    @property
-    def start(self) -> Tensor:
-        """z*_T, where edits begin."""
-        return self.latents[-1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,44 +98,6 @@ class TuningRecipe:
     stop: Callable[[int], float]
     carry: bool = True
     half: Literal["cond", "uncond"] = "cond"
-
-
-def trajectory_key(denoiser: Any, schedule: DdimSchedule, shape: Sequence[int]) -> str:
-    """What an inversion belongs to: model, what it predicts, timesteps, noise levels, size."""
-    state = (
-        denoiser.fingerprint,
-        schedule.prediction,
-        schedule.timesteps,
-        schedule.alphas,
-        schedule.final,
-        tuple(shape[-3:]),
-    )
-    return hashlib.sha256(repr(state).encode()).hexdigest()
-
-
-@torch.no_grad()
-def invert_ddim(
-    model: Model,
-    schedule: DdimSchedule,
-    z: Tensor,
-    told: Tensor | None,
-    progress: Callable[[int, int], None] = lambda step, total: None,
-) -> Tensor:
-    """z*_0 … z*_T of a clean latent, `[T + 1, b, c, lh, lw]`: the deterministic reverse run backwards.
-
-    ε is asked for at (z, t) on the way from the level below t up to t, as published code and diffusers'
-    DDIMInverseScheduler do; guidance 1. z: `[b c lh lw]`; told: `[b n d]`.
-    """
-    moves = schedule.moves()
-    latents = [z]
-    times = torch.tensor([move.t for move in moves], device=z.device)
-    for number, move in enumerate(reversed(moves)):
-        output = model(z, times[move.index], told)
-        x0, e = schedule.predict(output, z, move.ap)
-        z = (move.a**0.5) * x0 + ((1 - move.a) ** 0.5) * e
-        latents.append(z)
-        progress(number + 1, len(moves))
-    return torch.stack(latents)
 
 
 def guided_step(schedule: DdimSchedule, move: Move, z: Tensor, uncond: Tensor, cond: Tensor, scale: float) -> Tensor:
@@ -299,18 +232,3 @@ def _failed(model: Model, found: Tensor, untuned: Tensor, where: str) -> BadInpu
         expected="a loss that falls: it diverges",
         fix="lower learning_rate or guidance_scale",
     )
-
-
-def transition_weights(start: float, end: float, total: int) -> list[float]:
-    """λ_i = start + (end − start)·i/(T − 1), noisiest first; 1 is the tuned embedding."""
-    return [start + (end - start) * number / max(1, total - 1) for number in range(total)]
-
-
-def blend(tuned: Tensor, target: Tensor, weights: list[float]) -> Tensor:
-    """ẽ_t = λ_i·e_t + (1 − λ_i)·e_tgt, `[T, b, n, d]`; exact at 0 and 1."""
-    rows = []
-    for value, weight in zip(tuned, weights, strict=True):
-        rows.append(
-            value if weight == 1 else target.expand_as(value) if weight == 0 else weight * value + (1 - weight) * target
-        )
-    return torch.stack(rows)

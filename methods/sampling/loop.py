@@ -11,120 +11,20 @@ The model itself is a function `(z, t, embeddings) -> output`: the loop knows no
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from ..attention.control import AttentionRun
+from .branch import Chain
 from .constraints import Constraint
-from .ddim import Move
+from .guidance import Guidance
 from .noise import NoiseStream
-from .unet import not_finite, to_device
+from .schedule import Move, Schedule
+from .unet import Model, not_finite, to_device
 
-Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 Progress = Callable[[int, int, Tensor], None]
-
-
-class Tuning(Protocol):
-    """Per-step embeddings."""
-
-    def at(self, step: int) -> tuple[Tensor | None, Tensor | None]:
-        """(conditional, unconditional) `[b n d]` for a reverse step; None keeps the conditioning's own."""
-
-
-@dataclass(frozen=True, eq=False)
-class Guidance:
-    """What the denoiser is told, on its device, and how strongly: ε_u + scale·(ε_c − ε_u) (Ho & Salimans 2022).
-
-    Attributes:
-        cond: `[b n d]`, or None for an unconditional model.
-        uncond: `[b n d]`, or None.
-        scale: 1 is the conditional prediction alone, 0 the unconditional one.
-        differs: the halves differ; where they do not, one evaluation a step is enough.
-        extra: channels joined to the latents `[b c lh lw]`.
-        tuning: per-step embeddings that replace cond or uncond.
-    """
-
-    cond: Tensor | None = None
-    uncond: Tensor | None = None
-    scale: float = 1.0
-    differs: bool = False
-    extra: Tensor | None = None
-    tuning: Tuning | None = None
-
-    def halves(self, step: int) -> list[tuple[str, Tensor | None]]:
-        """The embeddings to evaluate at a step: both halves, unconditional first, or the only one that counts."""
-        cond, uncond, differs = self.cond, self.uncond, self.differs
-        if self.tuning is not None:
-            tuned_cond, tuned_uncond = self.tuning.at(step)
-            cond = cond if tuned_cond is None else tuned_cond
-            uncond = uncond if tuned_uncond is None else tuned_uncond
-            differs = True
-        if not differs or self.scale == 1:
-            return [("cond", cond)]
-        return [("uncond", uncond)] if self.scale == 0 else [("uncond", uncond), ("cond", cond)]
-
-    def combine(self, outputs: Sequence[Tensor]) -> Tensor:
-        """The guided output of one or both halves."""
-        if len(outputs) == 1:
-            return outputs[0]
-        return outputs[0] + self.scale * (outputs[1] - outputs[0])
-
-
-@dataclass(eq=False)
-class Chain:
-    """Rows that are denoised together. The first chain is the picture; an attention control may bring others.
-
-    Attributes:
-        name: e.g. `edit`, `transition`.
-        z: its latents `[b c lh lw]`.
-        guidance: what its rows are told.
-        given: its latents before each step, where they are known already and need no update; None: its own.
-        until: reverse steps it takes part in; None: all.
-    """
-
-    name: str
-    z: Tensor
-    guidance: Guidance
-    given: Callable[[int], Tensor] | None = None
-    until: int | None = None
-    x0: Tensor | None = None
-    run: Any = None  # its own schedule: solvers remember earlier steps
-    shown: Tensor | None = None  # its latents as the model saw them last
-
-
-class AttentionRun:
-    """One run of an attention control; this one changes nothing."""
-
-    @contextmanager
-    def installed(self, denoiser: Any) -> Iterator[None]:
-        """Put processors on the denoiser, and take them off again whatever happens."""
-        yield
-
-    def companions(self, picture: Chain, steps: int) -> list[Chain]:
-        """Chains that run along with the picture's, for a run of so many reverse steps."""
-        return []
-
-    def before_step(self, move: Move, layout: Sequence[tuple[str, str]]) -> None:
-        """Called before each evaluation with the (chain, half) of every group of rows in the batch, in order."""
-
-
-class AttentionControl:
-    """Base of attention controls: what travels between nodes, and holds no state of a run."""
-
-    def begin(self) -> AttentionRun:
-        """The control for one run."""
-        return AttentionRun()
-
-
-class Schedule(Protocol):
-    """Timesteps and update rule: a DdimSchedule, or a solver of diffusers."""
-
-    def begin(self) -> Any:
-        """The schedule for one chain of one run: moves, scaled, predict, advance, noised."""
 
 
 def denoise(

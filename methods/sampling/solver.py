@@ -19,7 +19,8 @@ from torch import Tensor
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.errors import first_line
 from ...graph_runtime.core.quiet import quiet
-from .ddim import DdimSchedule, Move, TrainedNoise
+from .ddim import DdimSchedule
+from .schedule import Move, TrainedNoise
 
 Kind = Literal[
     "pndm",

@@ -6,6 +6,7 @@ is linear, so the result is the same but for what would have vanished (Micikevic
 precisions nothing is scaled.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ...graph_runtime import BadInput
 
+Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 PEAK = 8  # gradients enter the UNet with a largest value of 2^7 to 2^8; float16 goes from 2^-24 to 2^16
 LOWER = 6  # by how many powers of two less, where one overflowed on its way through
 

@@ -8,9 +8,10 @@ from torch import Tensor
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.values import same_values
 from ...methods.conditioning import Conditioning as Told
-from ...methods.inversion.tuning import trajectory_key
-from ...methods.sampling.constraints import Constraint, spread
+from ...methods.inversion.ddim import trajectory_key
+from ...methods.sampling.constraints import Constraint
 from ...methods.sampling.noise import GaussianNoise, GivenNoise
+from ...methods.sampling.rows import spread
 
 
 def first_step(steps: int, strength: float) -> int:

@@ -8,8 +8,9 @@ from baret_oracle import Reference, baret, masactrl, prompt_to_prompt
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
 from inlay.graph_runtime.core.processors import attentions
-from inlay.methods.attention.gather import _mixed, aligned
-from inlay.methods.sampling.loop import AttentionControl
+from inlay.methods.attention.control import AttentionControl
+from inlay.methods.attention.gather import _mixed
+from inlay.methods.prompt_to_prompt import aligned
 from inlay.nodes import attention, condition, embed, invert, model, noise, sample, schedule
 
 STEPS, SCALE = 6, 7.5

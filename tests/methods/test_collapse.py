@@ -7,9 +7,9 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.errors import Cancelled
+from inlay.methods.attention.control import AttentionControl
 from inlay.methods.attention.single_token import CollapsedProcessor, collapsed
 from inlay.methods.conditioning import Conditioning
-from inlay.methods.sampling.loop import AttentionControl
 from inlay.nodes import condition, model, noise, sample, schedule
 from pbe_oracle import tensors
 

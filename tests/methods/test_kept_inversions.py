@@ -179,7 +179,7 @@ def test_a_changed_schedule_gives_no_old_result(copies, shared_sd, tmp_path):
         ),
         "inlay_model": (
             "methods/sampling/unet.py",
-            lambda text: text.replace("[:, :self._channels].to(z.dtype)", "[:, :self._channels].to(z.dtype) * 0.5"),
+            lambda text: text.replace("return output if scaling", "return output * 0.5 if scaling"),
         ),
     }
     found = {}

@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from inlay.graph_runtime import BadInput, Cancelled, Context
 from inlay.graph_runtime.core.events import CancelToken, NodeProgress
+from inlay.methods.attention.control import AttentionControl, AttentionRun
 from inlay.methods.conditioning import ConditioningFacts
-from inlay.methods.sampling.loop import AttentionControl, AttentionRun, Chain, Guidance
+from inlay.methods.sampling.branch import Chain
+from inlay.methods.sampling.guidance import Guidance
 from inlay.methods.sampling.noise import GivenNoise
 from inlay.nodes.condition import text as condition_text
 from inlay.nodes.constraint import null_space

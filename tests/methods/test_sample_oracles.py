@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 from inlay.graph_runtime import Context
-from inlay.methods.sampling.loop import Guidance
+from inlay.methods.sampling.guidance import Guidance
 from inlay.methods.sampling.loop import denoise as loop
 from inlay.methods.sampling.noise import GaussianNoise, GivenNoise
 from inlay.nodes.condition import text as condition_text

@@ -5,7 +5,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from inlay.graph_runtime import BadInput, Context
-from inlay.methods.sampling.loop import Guidance
+from inlay.methods.sampling.guidance import Guidance
 from inlay.methods.sampling.loop import denoise as loop
 from inlay.methods.sampling.noise import GivenNoise
 from inlay.methods.sampling.solver import KINDS, SolverSchedule

@@ -10,7 +10,8 @@ from inlay.graph_runtime import BadInput, Context, ModelError
 from inlay.graph_runtime.core.models import ModelManager
 from inlay.graph_runtime.front.comfy.nodes import node_class
 from inlay.graph_runtime.front.python.api import pack
-from inlay.methods.inversion.tuning import TuningRecipe, invert_ddim, tune
+from inlay.methods.inversion.ddim import invert_ddim
+from inlay.methods.inversion.tuning import TuningRecipe, tune
 from inlay.methods.latents import remedy
 from inlay.methods.sampling.unet import UNetModel
 from inlay.models.precision import torch_dtype

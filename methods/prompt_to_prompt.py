@@ -1,0 +1,113 @@
+"""Prompt-to-prompt, a baseline for editing: words of the prompt are replaced while their attention maps stay.
+
+Hertz et al., "Prompt-to-Prompt Image Editing with Cross Attention Control", 2022.
+
+A source branch draws the picture under its own prompt while the edit is sampled beside it. Cross-attention takes the
+source's map for every word that both prompts share and for words that replace others (algorithm 1); words that are only
+added keep their own map. For a share of the steps, self-attention takes the source's maps too, at 32 × 32 and below.
+
+Other steps: for a real picture the source branch is reconstructed with null-text inversion (null_text.py); maps whose
+columns come from other rows are attention/gather.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ..graph_runtime.core.kept_tensors import content_key
+from .attention.branches import EDIT_C, SOURCE_C, ExpectedInputs, expanded, guidance_with, steps_until, tuned_branch
+from .attention.control import AttentionControl
+from .attention.gather import Borrowing, GatheredRun, Kind, Mixing
+from .conditioning import Conditioning
+from .inversion.tuning import Tuned
+from .sampling.branch import Chain
+
+#: Queries up to which self-attention maps are replaced, as in the published code of null-text inversion.
+LARGEST = 32 * 32
+
+
+@dataclass(frozen=True, eq=False)
+class PromptToPrompt(AttentionControl):
+    """Prompt-to-prompt (Hertz et al. 2022), with null-text inversion where a tuning is given.
+
+    Attributes:
+        source: the text that the picture was inverted with.
+        target: the text of the edit.
+        tuning: of the empty text.
+        self_until: share of the steps in which self-attention's maps are the source's.
+        cross_until: share of the steps in which cross-attention's are, for the words that both texts share.
+    """
+
+    source: Conditioning
+    target: Conditioning
+    tuning: Tuned | None = None
+    self_until: float = 0.5
+    cross_until: float = 0.8
+
+    @property
+    def belongs(self) -> str:
+        """Model, schedule and size that it was made for."""
+        return "" if self.tuning is None else self.tuning.key
+
+    @property
+    def start(self) -> Tensor | None:
+        """Where the edit must begin."""
+        return None if self.tuning is None else self.tuning.start
+
+    @property
+    def expects(self) -> ExpectedInputs:
+        """What has to be wired into the sampler beside it."""
+        scale = 0.0 if self.tuning is None else self.tuning.scale
+        return ExpectedInputs(content_key(self.target.cond).hex(), scale, True, self.tuning)
+
+    def begin(self) -> "_PromptRun":
+        """The control for one run."""
+        return _PromptRun(self)
+
+
+class _PromptRun(GatheredRun):
+    def __init__(self, control: PromptToPrompt):
+        super().__init__()
+        self._control = control
+        self._self = self._cross = 0
+        self._mixing = Mixing(SOURCE_C, *aligned(control.source.tokens or (), control.target.tokens or ()))
+
+    def companions(self, picture: Chain, steps: int) -> list[Chain]:
+        control = self._control
+        self._self, self._cross = steps_until(control.self_until, steps), steps_until(control.cross_until, steps)
+        until = max(self._self, self._cross)
+        if not until or picture.guidance.scale == 0:
+            return []
+        if control.tuning is not None:
+            return [
+                tuned_branch("source", picture, control.tuning, until, expanded(control.source.cond, picture, "source"))
+            ]
+        return [Chain("source", picture.z.clone(), guidance_with(picture, control.source, None), until=until)]
+
+    def plan(self, step: int) -> dict[Kind, Borrowing]:
+        plans: dict[Kind, Borrowing] = {}
+        if step < self._self:
+            plans["self"] = Borrowing(query={EDIT_C: SOURCE_C}, key={EDIT_C: SOURCE_C}, largest=LARGEST)
+        if step < self._cross:
+            plans["cross"] = Borrowing(mixing={EDIT_C: self._mixing})
+        return plans
+
+
+def aligned(source: Sequence[int], target: Sequence[int]) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """For each token of `target` the one of `source` it stands for, and 1; 0 where it stands for none.
+
+    Equal runs are matched; words put in the place of others share their maps in order, stretched where their number
+    differs; words that are only added keep their own map.
+    """
+    import difflib
+
+    columns, share = [0] * len(target), [0.0] * len(target)
+    matcher = difflib.SequenceMatcher(None, list(source), list(target), autojunk=False)
+    for kind, left, right, start, end in matcher.get_opcodes():
+        if kind in ("insert", "delete"):
+            continue
+        for position in range(start, end):
+            columns[position] = left + (position - start) * (right - left) // (end - start)
+            share[position] = 1.0
+    return tuple(columns), tuple(share)
