@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 import torch
 
 from ..graph_runtime import Context, ReadPath, node
-from ..graph_runtime.core.files import share
 from ..graph_runtime.core.values import plain, plain_mode, require_finite, to_host
 from ..methods.latents import Tiling, decode_latent, encode_picture, remedy, tiled
 from ..models.roles import require_vae
@@ -144,5 +143,4 @@ def save(latent: Latent, ctx: Context, prefix: str = "latent") -> SavedLatent:
     count = len(ctx.saved)
     with ctx.new_file(prefix, ".safetensors") as path:
         save_file({"latent": latent.contiguous()}, str(path))
-        share(path)
     return SavedLatent(latent, [str(path) for path in ctx.saved[count:]])

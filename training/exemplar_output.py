@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import re
-import shutil
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, Context
 from ..graph_runtime.core.context import safe_prefix
-from ..graph_runtime.core.files import share
+from ..graph_runtime.core.files import replacing, replacing_folder
 from ..graph_runtime.core.quiet import quiet
 from ..methods.latents import decode_latent
 from ..methods.sampling.ddim import ddim
@@ -157,10 +156,8 @@ class Sheets:
 
 def _keep_sheet(picture: Image.Image, path: Path) -> None:
     try:
-        path.parent.mkdir(exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        picture.save(beside, "PNG")
-        os.replace(beside, path)
+        with replacing(path, parents=True) as beside:
+            picture.save(beside, "PNG")
     except OSError as error:
         raise TrainingFailed(
             None,
@@ -195,40 +192,35 @@ def _write_model(folder: Path, model: ExemplarDenoiser, parts: Any, half: bool) 
     Raises:
         TrainingFailed: a weight does not fit half precision, or the disk is full.
     """
-    beside = folder.with_name(f".model.{os.getpid()}.part")
-    old = folder.with_name(f".model.{os.getpid()}.old")
     kind = torch.float16 if half else next(model.parameters()).dtype
     try:
-        with quiet():
-            unet = _cast(model.unet, kind)
-            unet.save_pretrained(beside / "unet")
-            save_encoder(_cast(model.encoder, kind), beside / "image_encoder")
-            module = dataclasses.replace(parts.vae, dtype="float16" if half else parts.vae.dtype).load("cpu")
-            module.save_pretrained(beside / "vae")
-        for name in ("unet", "vae"):
-            _forget_place(beside / name / "config.json")
-        (beside / "scheduler").mkdir()
-        texts = {
-            "scheduler/scheduler_config.json": dict(parts.scheduler.config),
-            "feature_extractor/preprocessor_config.json": _preprocessor(parts.encoder),
-            "model_index.json": {
-                "_class_name": "PaintByExamplePipeline",
-                "unet": ["diffusers", "UNet2DConditionModel"],
-                "vae": ["diffusers", "AutoencoderKL"],
-                "scheduler": ["diffusers", str(parts.scheduler.config.get("_class_name"))],
-                "image_encoder": ["paint_by_example", "PaintByExampleImageEncoder"],
-                "feature_extractor": ["transformers", "CLIPImageProcessor"],
-                "safety_checker": [None, None],
-            },
-        }
-        for name, value in texts.items():
-            path = beside / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-        share(beside)
-        if folder.exists():
-            os.rename(folder, old)
-        os.rename(beside, folder)
+        with replacing_folder(folder) as beside:
+            with quiet():
+                unet = _cast(model.unet, kind)
+                unet.save_pretrained(beside / "unet")
+                save_encoder(_cast(model.encoder, kind), beside / "image_encoder")
+                module = dataclasses.replace(parts.vae, dtype="float16" if half else parts.vae.dtype).load("cpu")
+                module.save_pretrained(beside / "vae")
+            for name in ("unet", "vae"):
+                _forget_place(beside / name / "config.json")
+            (beside / "scheduler").mkdir()
+            texts = {
+                "scheduler/scheduler_config.json": dict(parts.scheduler.config),
+                "feature_extractor/preprocessor_config.json": _preprocessor(parts.encoder),
+                "model_index.json": {
+                    "_class_name": "PaintByExamplePipeline",
+                    "unet": ["diffusers", "UNet2DConditionModel"],
+                    "vae": ["diffusers", "AutoencoderKL"],
+                    "scheduler": ["diffusers", str(parts.scheduler.config.get("_class_name"))],
+                    "image_encoder": ["paint_by_example", "PaintByExampleImageEncoder"],
+                    "feature_extractor": ["transformers", "CLIPImageProcessor"],
+                    "safety_checker": [None, None],
+                },
+            }
+            for name, value in texts.items():
+                path = beside / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise TrainingFailed(
             None,
@@ -236,9 +228,6 @@ def _write_model(folder: Path, model: ExemplarDenoiser, parts: Any, half: bool) 
             expected="room for it on the disk",
             fix="make room, then run again: the checkpoint is whole",
         ) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _forget_place(path: Path) -> None:

@@ -7,7 +7,6 @@ beside, flushed, then renamed. Checkpoints are safetensors: loading one runs no 
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, ModelError
 from ..graph_runtime.core.errors import Cancelled
-from ..graph_runtime.core.files import share
+from ..graph_runtime.core.files import replacing
 from ..graph_runtime.core.memory import forget, is_out_of_memory
 from .processes import Workers
 
@@ -103,18 +102,13 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, about: Mapping[str,
     """
     from safetensors.torch import save_file
 
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-            str(beside),
-            None if about is None else {"inlay": json.dumps(about)},
-        )
-        share(beside)
-        with open(beside, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        with replacing(path, parents=True, flush=True) as beside:
+            save_file(
+                {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+                str(beside),
+                None if about is None else {"inlay": json.dumps(about)},
+            )
     except Exception as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         kept = path.with_name(CHECKPOINT).is_file()
@@ -125,8 +119,6 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, about: Mapping[str,
             fix=f"make room in {path.parent}, then run again"
             + (": training goes on from the checkpoint before, which is whole" if kept else ""),
         ) from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 class Trainer:

@@ -7,12 +7,12 @@ A key is a hash over the node, its code, its settings, the contents of the files
 import contextlib
 import hashlib
 import os
-import secrets
 import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from .files import write_bytes
 from .tensors import owned
 
 Outputs = tuple[Any, ...]
@@ -112,16 +112,10 @@ class DiskCache:
         if not all(isinstance(value, torch.Tensor) for value in outputs):
             return
         path = self._file(key)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
             body = save({name: value.detach().cpu().contiguous() for name, value in zip(names, outputs, strict=True)})
-            temporary.write_bytes(body + hashlib.blake2b(body, digest_size=SEAL).digest())
-            os.replace(temporary, path)
+            write_bytes(path, body + hashlib.blake2b(body, digest_size=SEAL).digest(), parents=True)
             self._trim()
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
 
     def _trim(self) -> None:
         files = [

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import BadInput, Cancelled, shorten
 from .events import CancelToken, Event, Listener, NodeProgress, Saved, Warned
+from .files import numbered
 from .models import ModelDescription, ModelManager
 from .names import is_possible
 
@@ -121,27 +121,5 @@ class Context:
                 fix="use a plain name such as 'image' or 'tests/image'",
             )
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{wanted.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
-        try:
-            yield temporary
-            final = self._publish(temporary, folder, wanted.name, suffix)
-        finally:
-            temporary.unlink(missing_ok=True)
-        self.announce(final)
-
-    @staticmethod
-    def _publish(temporary: Path, folder: Path, name: str, suffix: str) -> Path:
-        """Give the finished file the first free number; a hard link fails instead of overwriting a rival's file."""
-        number = 1
-        while True:
-            final = folder / f"{name}_{number:05d}{suffix}"
-            try:
-                os.link(temporary, final)
-                return final
-            except FileExistsError:
-                number += 1
-            except OSError:  # a file system without hard links
-                if not final.exists():
-                    os.replace(temporary, final)
-                    return final
-                number += 1
+        with numbered(folder, wanted.name, suffix, self.announce) as path:
+            yield path

@@ -22,6 +22,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from .files import write_text
+
 _ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _BEGAN = time.time_ns()
 _SETTLED_NS = 2_000_000_000  # clocks of file systems are coarse: a file younger than this is always read
@@ -277,12 +279,5 @@ def _save() -> None:
         return
     _unsaved = False
     files = {path: (state, source.code, source.imports) for path, (state, source) in [*_known.items()][-_REMEMBERED:]}
-    path = _memory()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps({"format": _FORMAT, "files": files}), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with contextlib.suppress(OSError):
+        write_text(_memory(), json.dumps({"format": _FORMAT, "files": files}), parents=True)

@@ -6,7 +6,6 @@ queries and keys are kept and saved, but never evaluated.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...graph_runtime.core.files import replacing, write_text
 from ...graph_runtime.core.quiet import drawing
 
 Preprocess = Literal["crop", "stretch"]
@@ -179,18 +179,14 @@ def save_encoder(module: ExemplarEncoder, folder: Path) -> None:
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".model.{os.getpid()}.part"
     state = {
         stored_name(name): value.detach().cpu().contiguous()
         for name, value in module.state_dict().items()
         if not name.endswith("position_ids")
     }
-    try:
-        save_file(state, str(beside), {"format": "pt"})
-        os.replace(beside, folder / "model.safetensors")
-    finally:
-        beside.unlink(missing_ok=True)
-    (folder / "config.json").write_text(json.dumps(encoder_config(module), indent=2) + "\n", encoding="utf-8")
+    with replacing(folder / "model.safetensors") as path:
+        save_file(state, str(path), {"format": "pt"})
+    write_text(folder / "config.json", json.dumps(encoder_config(module), indent=2) + "\n")
 
 
 def preprocess_exemplar(

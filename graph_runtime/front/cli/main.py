@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...core.errors import (
@@ -242,19 +243,15 @@ def _schema(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _draw(options: argparse.Namespace, rest: list[str]) -> int:
+    from ...core.files import write_text
     from ..draw.draw import draw
     from ..python import api
 
     loaded = api.load(options.file)
     text = draw(loaded.workflow, loaded.registry)
-    temporary = f"{options.output}.{os.getpid()}.part"
     try:
-        with open(temporary, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.replace(temporary, options.output)
+        write_text(Path(options.output), text)
     except OSError as error:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
         raise WorkflowError.of(
             "--output",
             found=f"{options.output!r}: {error.strerror}",

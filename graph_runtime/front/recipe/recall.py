@@ -10,9 +10,7 @@ Only file names are recorded, never folders: a picture that is shared does not t
 import contextlib
 import importlib.metadata
 import json
-import os
 import platform
-import secrets
 import threading
 import warnings
 from collections.abc import Iterable, Mapping, Set
@@ -23,6 +21,7 @@ from typing import Any
 from ...core.check import Override
 from ...core.digests import holds
 from ...core.errors import Problem, WorkflowError
+from ...core.files import write_text
 from ...core.names import is_possible
 from ...core.paths import home
 from ...core.plan import Plan
@@ -227,15 +226,8 @@ def _remember(new: dict[str, str]) -> None:
         return
     merged = {key: value for key, value in known.items() if key not in new} | new
     merged = dict(list(merged.items())[-_KNOWN_LIMIT:])
-    path = _known_file()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(merged, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with contextlib.suppress(OSError):
+        write_text(_known_file(), json.dumps(merged, indent=1), parents=True)
 
 
 def _known_file() -> Path:
