@@ -3,7 +3,7 @@
 # make test-all   the same and the slow ones
 # make gpu        what a GPU does with it: tests, workflows, times (benchmarks/gpu/run.py)
 # make lint       ruff and mypy
-# make docs       the node reference, anew
+# make docs       the node reference and the picture of the rooms, anew
 # make wheel-test a wheel, installed alone, does the main jobs
 # make clean      remove what these made
 #
@@ -43,6 +43,7 @@ lint: $(VENV)/.lint
 
 docs: $(VENV)/.ready
 	@$(BIN)/python -m inlay.graph_runtime.front.docs
+	@$(BIN)/python scripts/house.py
 	@$(BIN)/python -c "from inlay.models import known_keys; open('docs/files.md', 'w', encoding='utf-8').write(known_keys.page())"
 
 $(VENV)/.torch: constraints.txt
