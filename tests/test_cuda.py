@@ -16,7 +16,7 @@ from inlay.graph_runtime.core.models import ModelManager
 from inlay.training.processes import Workers
 from inlay.training.trainer import Recipe, Trainer
 from simulated_gpu import SimulatedGpu, where
-from test_trainer import Line, rows_of
+from trainer_toys import Line, line_loss
 
 FOLDER = Path(inlay.__file__).parent / "workflows"
 TRAININGS = {
@@ -113,11 +113,6 @@ def line(folder, steps):
     net = Line().to("cuda:0")
     recipe = Recipe(steps=steps, batch_size=8, learning_rate=1e-2, save_every=2, ema=0.9)
     return Trainer(folder, "k", net, ["line.weight", "line.bias"], recipe, Workers("cuda:0"))
-
-
-def line_loss(module, step, rows):
-    x = rows_of(step, rows).to(module.fixed.device)
-    return (module(x) - x[:, :2].square()).square().mean()
 
 
 def test_fused_adamw_goes_on_after_a_stop(gpu, tmp_path):

@@ -13,7 +13,7 @@ from inlay.models.text_encoder import TextEncoderPart
 from inlay.nodes import condition, constraint, model, noise, sample, schedule
 from pbe_oracle import ours, pictures, pipeline, tensors, theirs
 from safetensors.torch import load_file, save_file
-from test_model_single_file import original_unet, original_vae
+from single_files import original_unet, original_vae
 
 
 def ddim(scheduler):

@@ -12,48 +12,9 @@ from inlay.models.files import read_header
 from inlay.models.layouts import infer
 from inlay.models.noise_levels import alphas_cumprod
 from inlay.models.single_file import SingleFile
-from safetensors.torch import save_file
+from single_files import checkpoint
 
 READ = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")
-
-
-def unet_shapes():
-    block = {
-        "0.in_layers.2.weight": (8, 8, 3, 3),
-        "0.out_layers.3.weight": (8, 8, 3, 3),
-        "1.proj_in.weight": (8, 8, 1, 1),
-        "1.transformer_blocks.0.attn2.to_k.weight": (8, 16),
-    }
-    return {
-        "input_blocks.0.0.weight": (8, 4, 3, 3),
-        "out.2.weight": (4, 8, 3, 3),
-        **{f"input_blocks.1.{key}": shape for key, shape in block.items()},
-    }
-
-
-def shapes():
-    vae = {
-        "encoder.conv_in.weight": (8, 3, 3, 3),
-        "decoder.conv_out.weight": (3, 8, 3, 3),
-        "post_quant_conv.weight": (4, 4, 1, 1),
-        "encoder.down.0.block.0.conv1.weight": (8, 8, 3, 3),
-    }
-    text = {
-        "embeddings.token_embedding.weight": (64, 16),
-        "embeddings.position_embedding.weight": (12, 16),
-        "encoder.layers.0.mlp.fc1.weight": (32, 16),
-    }
-    return (
-        {f"model.diffusion_model.{key}": shape for key, shape in unet_shapes().items()}
-        | {f"first_stage_model.{key}": shape for key, shape in vae.items()}
-        | {f"cond_stage_model.transformer.text_model.{key}": shape for key, shape in text.items()}
-    )
-
-
-def checkpoint(path, extra=None, metadata=None):
-    tensors = {key: torch.zeros(shape, dtype=torch.float16) for key, shape in shapes().items()}
-    save_file(tensors | (extra or {}), str(path), metadata)
-    return SingleFile.read(path, None)
 
 
 MARK = torch.zeros(0)

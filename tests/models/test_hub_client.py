@@ -28,6 +28,7 @@ from inlay.nodes import load_pack
 from inlay.nodes.model import stable_diffusion
 from inlay.nodes.model_lora import lora
 from safetensors.torch import save_file
+from single_files import checkpoint
 
 
 @pytest.fixture
@@ -209,8 +210,6 @@ def test_a_lora_comes_with_its_configuration(hub, shared_sd, tmp_path):
 
 
 def test_a_missing_tokenizer_is_blamed_on_the_model(hub, tmp_path):
-    from test_checkpoint_claims import checkpoint
-
     checkpoint(tmp_path / "one.safetensors")
     problem = problem_of(flow(str(tmp_path / "one.safetensors")), tmp_path)
     assert problem.where == "model.source"

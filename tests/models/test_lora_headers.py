@@ -14,7 +14,7 @@ from inlay.models.lora.header import check_header
 from inlay.nodes import model
 from inlay.nodes.model_lora import lora
 from safetensors.torch import save_file
-from test_model_single_file import original_unet
+from single_files import original_unet
 from torch import nn
 
 LAYERS = {

@@ -20,7 +20,7 @@ from inlay.nodes.model_detector import detector
 from inlay.nodes.model_dino import dino
 from inlay.nodes.model_lora import lora
 from safetensors.torch import load_file, save_file
-from test_model_single_file import original_unet, original_vae
+from single_files import original_unet, original_vae
 from torch import nn
 
 OFFSETS = (4, 36)

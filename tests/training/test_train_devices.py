@@ -24,7 +24,7 @@ from inlay.training.processes import Workers
 from inlay.training.trainer import Recipe, Trainer, TrainingFailed, precision_of
 from PIL import Image
 from simulated_gpu import SimulatedGpu, where
-from test_trainer import Line, rows_of
+from trainer_toys import Line, line_loss
 
 HALVES = ("auto", "float32", "float16", "bfloat16")
 
@@ -182,11 +182,6 @@ def line(folder, device, steps=4):
     net = Line().to(device)
     recipe = Recipe(steps=steps, batch_size=4, learning_rate=1e-2, save_every=2, ema=0.9, precision="float32")
     return Trainer(folder, "k", net, ["line.weight", "line.bias"], recipe, Workers(device))
-
-
-def line_loss(module, step, rows):
-    x = rows_of(step, rows).to(module.fixed.device)
-    return (module(x) - x[:, :2].square()).square().mean()
 
 
 def test_fused_adamw_goes_on_where_its_parameters_are(tmp_path):

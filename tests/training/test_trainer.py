@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,41 +18,9 @@ from inlay.training.processes import Workers
 from inlay.training.trainer import CHECKPOINT, Recipe, Trainer, TrainingFailed, generator_of, learning_rate
 from safetensors.torch import save
 from torch import nn
+from trainer_toys import Line, fit, loss_of, make, rows_of
 
-
-class Line(nn.Module):
-    """y = Wx + b, with one parameter that is not to be trained."""
-
-    def __init__(self, dtype=torch.float32):
-        super().__init__()
-        torch.manual_seed(0)
-        self.line = nn.Linear(3, 2)
-        self.fixed = nn.Parameter(torch.ones(2))
-        self.to(dtype)
-
-    def forward(self, x):
-        return self.line(x) * self.fixed
-
-
-def rows_of(step, rows, dtype=torch.float32):
-    return torch.stack([torch.randn(3, generator=generator_of("test", step, row)) for row in rows]).to(dtype)
-
-
-def loss_of(module, step, rows):
-    x = rows_of(step, rows, next(module.parameters()).dtype)
-    return (module(x) - x[:, :2].square()).square().mean()
-
-
-def make(folder, *, dtype=torch.float32, key="k", **changes):
-    model = Line(dtype)
-    recipe = Recipe(**{"steps": 6, "batch_size": 4, "learning_rate": 1e-2, "save_every": 2, "ema": 0.9, **changes})
-    return model, Trainer(folder, key, model, ["line.weight", "line.bias"], recipe, Workers("cpu"))
-
-
-def fit(trainer, on_step=lambda now: None, loss=loss_of):
-    warnings = []
-    trainer.fit(loss, on_step, warnings.append)
-    return warnings
+HELPERS = str(Path(__file__).parents[1] / "helpers")
 
 
 def test_four_steps_of_adamw_with_clipping_and_averaging_against_a_hand_written_loop(tmp_path):
@@ -161,8 +130,8 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(tmp_path):
         textwrap.dedent(f"""
         import sys, time
         from pathlib import Path
-        sys.path.insert(0, {str(os.path.dirname(__file__))!r})
-        from test_trainer import fit, make
+        sys.path.insert(0, {HELPERS!r})
+        from trainer_toys import fit, make
         folder = Path(sys.argv[1])
         _, trainer = make(folder, steps=40)
         trainer.resume()
@@ -388,8 +357,8 @@ def test_two_processes_learn_what_one_does(tmp_path):
         textwrap.dedent(f"""
         import sys, torch
         from pathlib import Path
-        sys.path.insert(0, {str(os.path.dirname(__file__))!r})
-        from test_trainer import fit, make
+        sys.path.insert(0, {HELPERS!r})
+        from trainer_toys import fit, make
         model, trainer = make(Path(sys.argv[1]), dtype=torch.float64)
         fit(trainer)
         if trainer.workers.main:
