@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, Context, ModelError
 from ..graph_runtime.core.errors import clean, did_you_mean
-from ..pictures.boxes import Box, area_share, padded, unfit, whole_pixels
+from ..pictures.boxes import Box, area_share, padded, whole_pixels
+from ..pictures.photos.boxes import area_problem
 from .detr import DetectorPart
 
 Pick = Literal["best", "largest", "all"]
@@ -57,7 +58,7 @@ class Wanted(NamedTuple):
             return f"not {self.label.strip()}"
         if found.score < self.score:
             return f"score below {self.score:g}"
-        return unfit(found.area, self.min_area, self.max_area)
+        return area_problem(found.area, self.min_area, self.max_area)
 
 
 def to_corners(boxes: Float[Tensor, "n 4"]) -> Float[Tensor, "n 4"]:

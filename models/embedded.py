@@ -15,8 +15,8 @@ from typing import Any
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.notices import mark
-from ..pictures.folders import find_pictures
-from ..pictures.formats import suffixes
+from ..pictures.files.folders import find_pictures
+from ..pictures.files.formats import suffixes
 from .folder import EMBEDDED
 
 PACKAGE = Path(__file__).resolve().parent.parent

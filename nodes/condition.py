@@ -20,7 +20,7 @@ from ..models.embedded import unknown_words
 from ..models.paint_by_example.encoder import Preprocess, preprocess_exemplar
 from ..models.prompt import Prompt, Syntax, encode_prompt, own_words, read_prompt
 from ..models.roles import require_vae
-from ..pictures.masks import each_with_mask
+from ..pictures.batches import each_with_mask
 from ..pictures.require import require_image, require_mask
 from .checks.before_run import described
 from .checks.condition import exemplar as check_exemplar

@@ -10,25 +10,19 @@ from pydantic import Field
 from ..graph_runtime import BadInput, Context, FromUpstream, ReadPaths, SocketRole, node
 from ..graph_runtime.core.values import describe, require_finite
 from ..pictures.augmentation import Augment, cut_reference
-from ..pictures.fill import blend, common_batch, match_colours, nearest_known, noise_like, per_variation, smooth_fill
-from ..pictures.folders import left_out
-from ..pictures.masks import bounding_box, inward_ramp, unit_mask
-from ..pictures.profile import Profile as PictureProfile
-from ..pictures.profile import chosen, painted
-from ..pictures.read import read_pictures
+from ..pictures.batches import common_batch, per_variation
+from ..pictures.boxes import bounding_box
+from ..pictures.files.folders import left_out
+from ..pictures.files.profile import PictureProfile, choose_info, masks_of
+from ..pictures.files.read import read_pictures
+from ..pictures.files.write import SavedMetadata, write_picture
+from ..pictures.fill import nearest_known, noise_like, smooth_fill
+from ..pictures.fit import Fitting, fit_image, plan_fit, require_bounded, unfit_image
+from ..pictures.masks.morphology import inward_ramp
+from ..pictures.masks.values import unit_mask
+from ..pictures.paste import blend, match_colours
 from ..pictures.require import require_image, require_mask
-from ..pictures.windows import Fit as FitRecord
-from ..pictures.windows import (
-    Window,
-    cut_window,
-    fit_image,
-    place_patch,
-    plan_fit,
-    plan_window,
-    require_bounded,
-    unfit_image,
-)
-from ..pictures.write import Words, write_picture
+from ..pictures.windows import Window, cut_window, place_patch, plan_window
 from .checks.image import (
     INEXACT,
     require_hole,
@@ -115,7 +109,7 @@ def load(path: ReadPaths, ctx: Context) -> Loaded:
             ctx.warn(f"{picture.path.name}: {note}")
     image = np.stack([picture.rgb() for picture in pictures])
     mask = np.stack([transparency(picture) for picture in pictures])
-    said = PictureProfile(tuple(picture.about for picture in pictures))
+    said = PictureProfile(tuple(picture.info for picture in pictures))
     return Loaded(torch.from_numpy(image), torch.from_numpy(mask), said)
 
 
@@ -147,15 +141,15 @@ def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png
     require_finite(require_image(image), "image", what="the picture", fix="check the node that made them")
     require_sides(image, format)
     notes = [INEXACT] if format == "jpeg" else []
-    abouts = chosen(profile, len(image), notes)
-    words = Words(ctx.metadata if metadata else {}, bare=ctx.bare or not metadata, gps=gps)
+    infos = choose_info(profile, len(image), notes)
+    beside = SavedMetadata(ctx.metadata if metadata else {}, bare=ctx.bare or not metadata, gps=gps)
     paths = []
     for row, picture in enumerate(image.detach() if image.dtype == torch.float64 else image.detach().float()):
         ctx.check_cancelled()
         try:
             with ctx.new_file(prefix, SUFFIX[format]) as path:
-                notes += write_picture(picture.cpu().numpy(), path, format, words,
-                                       None if abouts is None else abouts[row], painted(mask, row, len(image)))
+                notes += write_picture(picture.cpu().numpy(), path, format, beside,
+                                       None if infos is None else infos[row], masks_of(mask, row, len(image)))
         except OSError as error:
             raise BadInput("prefix", found=f"{str(ctx.out)!r} cannot be written to ({error.strerror or error})",
                            expected="an output folder with room for the file",
@@ -216,7 +210,7 @@ def unfit(image: Image, fit: Fit) -> OneImage:
         BadInput: a picture of another size than image.fit made.
     """
     require_image(image)
-    if not isinstance(fit, FitRecord):
+    if not isinstance(fit, Fitting):
         raise BadInput("fit", found=describe(fit), expected="the fit of image.fit", fix="wire image.fit's fit output")
     require_unfit(image, fit)
     return OneImage(unfit_image(image, fit))

@@ -7,10 +7,9 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, SocketRole, node
 from ..graph_runtime.core.values import describe
-from ..pictures.colour import Array, is_unknown, space_of
-from ..pictures.colour import from_srgb as values_from_srgb
-from ..pictures.colour import to_srgb as values_to_srgb
-from ..pictures.profile import Profile as PictureProfile
+from ..pictures.arrays import Float32Array
+from ..pictures.colour.space import is_unknown, space_of, values_from_srgb, values_to_srgb
+from ..pictures.files.profile import PictureProfile
 from ..pictures.require import require_image
 from .checks.image import same_size
 from .ports import Image, Profile
@@ -86,9 +85,9 @@ def _require(image: Tensor, profile: object) -> PictureProfile:
     return profile
 
 
-def _arrays(image: Tensor) -> list[Array]:
+def _arrays(image: Tensor) -> list[Float32Array]:
     return [picture.detach().to("cpu", torch.float32).numpy() for picture in image]
 
 
-def _tensor(pictures: list[Array], like: Tensor) -> Tensor:
+def _tensor(pictures: list[Float32Array], like: Tensor) -> Tensor:
     return torch.stack([torch.from_numpy(picture) for picture in pictures]).to(like)

@@ -8,22 +8,14 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadPaths, node
-from ..pictures.brush import Box as PixelBox
-from ..pictures.brush import brush as brush_mask
-from ..pictures.brush import require_box
-from ..pictures.file_names import files_of, named
-from ..pictures.mask_files import read_masks
-from ..pictures.masks import (
-    Box,
-    bounding_box,
-    draw_shape,
-    grow_cells,
-    grow_mask,
-    inward_ramp,
-    latent_hole,
-    lost_components,
-    unit_mask,
-)
+from ..pictures.boxes import Box, bounding_box, require_box
+from ..pictures.masks.brush import brush_mask
+from ..pictures.masks.latent import grow_cells, latent_hole, lost_components
+from ..pictures.masks.morphology import grow_mask, inward_ramp
+from ..pictures.masks.read import read_masks
+from ..pictures.masks.shapes import draw_shape
+from ..pictures.masks.values import unit_mask
+from ..pictures.pairing import files_of, named
 from ..pictures.require import require_image, require_mask
 from .checks.before_run import CHEAP, cheap, rehearse, shaped
 from .checks.mask import grow as check_grow
@@ -106,14 +98,14 @@ def shape(image: Image, kind: Literal["rectangle", "ellipse", "center"] = "recta
         BadInput: a shape that is less than a pixel or reaches out of the picture, or a number that is far from any.
     """
     rows, columns = require_image(image).shape[1:3]
-    box = _placed(rows, columns, kind, x, y, width, height, unit, jitter)
+    left, top, right, bottom = _placed(rows, columns, kind, x, y, width, height, unit, jitter)
     per_x, per_y = (columns, rows) if unit == "fraction" else (1, 1)
     moves = torch.rand(len(image), 2, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float64) * 2 - 1
     planes = []
     for dx, dy in moves.tolist():
-        moved_x = min(max(0, box.left + round(dx * jitter * per_x)), columns - box.width)
-        moved_y = min(max(0, box.top + round(dy * jitter * per_y)), rows - box.height)
-        planes.append(draw_shape(Box(moved_x, moved_y, box.width, box.height), kind, rows, columns))
+        x0 = min(max(0, left + round(dx * jitter * per_x)), columns - (right - left))
+        y0 = min(max(0, top + round(dy * jitter * per_y)), rows - (bottom - top))
+        planes.append(draw_shape((x0, y0, x0 + right - left, y0 + bottom - top), kind, rows, columns))
     return OneMask(torch.stack(planes))
 
 
@@ -135,17 +127,19 @@ def _placed(rows: int, columns: int, kind: str, x: float | None, y: float | None
     else:
         left = left if x is None else round(x * per_x)
         top = top if y is None else round(y * per_y)
-    box = Box(left, top, box_w, box_h)
+    box = (left, top, left + box_w, top + box_h)
     _require_inside(box, rows, columns)
     return box
 
 
 def _require_inside(box: Box, rows: int, columns: int) -> None:
-    if box.width < 1 or box.height < 1:
-        raise BadInput("width" if box.width < 1 else "height", found=f"a shape of {box.width}×{box.height} pixels",
+    left, top, right, bottom = box
+    box_w, box_h = right - left, bottom - top
+    if box_w < 1 or box_h < 1:
+        raise BadInput("width" if box_w < 1 else "height", found=f"a shape of {box_w}×{box_h} pixels",
                        expected="at least one pixel each way", fix="make it larger, or check unit=px|fraction")
-    for port, length_port, start, length, limit in (("x", "width", box.left, box.width, columns),
-                                                    ("y", "height", box.top, box.height, rows)):
+    for port, length_port, start, length, limit in (("x", "width", left, box_w, columns),
+                                                    ("y", "height", top, box_h, rows)):
         if start < 0 or start + length > limit:
             port = length_port if length > limit else port
             raise BadInput(port, found=f"a shape from {start} to {start + length} px",
@@ -227,7 +221,7 @@ def brush(mask: Mask | None = None, image: Image | None = None,
     return OneMask(torch.stack(planes))
 
 
-def _boxes(mask: Tensor | None, image: Tensor | None, box: list[int] | None) -> tuple[list[PixelBox], tuple[int, int]]:
+def _boxes(mask: Tensor | None, image: Tensor | None, box: list[int] | None) -> tuple[list[Box], tuple[int, int]]:
     """A box for each mask to draw, and the size of all of them; `_check_brush` has passed."""
     pictures = 1 if image is None else len(require_image(image))
     if mask is None:

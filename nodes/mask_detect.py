@@ -22,8 +22,8 @@ from ..models.detections import (
     nothing_found,
 )
 from ..pictures.boxes import area_share
-from ..pictures.mask_evidence import of_size
-from ..pictures.masks import LARGE_SHARE, unit_mask
+from ..pictures.masks.values import unit_mask
+from ..pictures.masks.warnings import LARGE_SHARE, size_warnings
 from ..pictures.require import require_image, require_mask
 from .checks.mask import detect as check_detect
 from .checks.mask import require_marked
@@ -111,7 +111,7 @@ def _given(mask: Tensor, image: Tensor, ctx: Context) -> Detected:
     for plane in mask:
         hole = (plane > 0).cpu().numpy()
         share = float(hole.mean())
-        for note in of_size(hole, int(hole.sum())) + ([LARGE.format(share)] if share > LARGE_SHARE else []):
+        for note in size_warnings(hole, int(hole.sum())) + ([LARGE.format(share)] if share > LARGE_SHARE else []):
             ctx.warn(note)
     overlays = [draw(picture, found, []) for picture, found in zip(image, boxes, strict=True)]
     return Detected(mask.clone(), boxes, torch.stack(overlays))

@@ -13,10 +13,11 @@ from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.values import plain_mode, require_finite
 from ..models.embedded import mark_own_pictures, unknown_words
 from ..models.vision import picture_vectors, unit
-from ..pictures.folders import find_pictures, left_out
-from ..pictures.masks import bounding_box, each_with_mask
+from ..pictures.batches import each_with_mask
+from ..pictures.boxes import bounding_box
+from ..pictures.files.folders import find_pictures, left_out
+from ..pictures.files.read import read_picture
 from ..pictures.metrics import frechet, similarity_map
-from ..pictures.read import read_picture
 from ..pictures.require import require_image, require_mask
 from .checks.metric import fid as check_fid
 from .checks.metric import pair as check_pair

@@ -16,10 +16,11 @@ from ..graph_runtime import BadInput, Context, ReadMany, ReadPath, ReadPaths, no
 from ..graph_runtime.core.notices import notice
 from ..models.detections import Detection, Pick, Wanted, check_wanted, choose, find_all, nothing_found, tell
 from ..models.embedded import mark_own_pictures
-from ..pictures.boxes import Box, padded, read_boxes, unfit
-from ..pictures.folders import find_pictures, left_out
-from ..pictures.photos import Photo, alike, at_port, look_at, mask_boxes, match_masks
-from ..pictures.photos import Photos as SomePhotos
+from ..pictures.boxes import Box, padded
+from ..pictures.files.folders import find_pictures, left_out
+from ..pictures.photos.boxes import area_problem, read_boxes
+from ..pictures.photos.masks import mask_boxes, match_masks, reported_at, same_stem
+from ..pictures.photos.photo import Photo, PhotoSet, photo_sizes
 from ..pictures.sheet import columns_for, draw_sheet
 from .ports import Detector, Image, Photos
 
@@ -71,12 +72,12 @@ def _look(looked: list[str], params: Mapping[str, Any]) -> None:
     files = _photos_of(looked, masks, boxes, notice)
     if len(files) > MANY:
         return
-    sizes = look_at(files)
+    sizes = photo_sizes(files)
     hear: Any = SimpleNamespace(warn=notice, progress=lambda *_: None)
     if masks is not None and sum(width * height for width, height in sizes.values()) <= READ:
         _from_masks(files, masks, sizes, (params["min_area"], params["max_area"]), hear)
     elif masks is not None:
-        with at_port("masks"):
+        with reported_at("masks"):
             match_masks(files, find_pictures(masks))
     elif boxes is not None:
         _from_file(Path(boxes), sizes, Wanted(*(params[name] for name in Wanted._fields)), hear)
@@ -130,7 +131,7 @@ def photos(
     wanted = Wanted(label, score, min_area, max_area, pick)
     _check({"detector": detector}, {**wanted._asdict(), "masks": masks, "boxes": boxes})
     files = _photos_of(path if isinstance(path, list) else [path], masks, boxes, ctx.warn)
-    sizes = look_at(files)
+    sizes = photo_sizes(files)
     drawn: dict[str, Path] = {}
     if masks is not None:
         for given, what in ((boxes, "the boxes file"), (detector, "the detector")):
@@ -153,7 +154,7 @@ def photos(
         for file in files
     ]
     name = Path(path).name if isinstance(path, str) else f"{len(files)} photos"
-    some = SomePhotos(tuple(photo for photo in gathered if photo.boxes), name)
+    some = PhotoSet(tuple(photo for photo in gathered if photo.boxes), name)
     bare = [photo.name for photo in gathered if not photo.boxes]
     if bare:
         ctx.warn(
@@ -171,19 +172,19 @@ def _from_masks(
     ctx: Context,
 ) -> tuple[dict[str, list[Box]], dict[str, Path]]:
     """Boxes and mask files by the photos' names."""
-    with at_port("masks"):
+    with reported_at("masks"):
         there = find_pictures(masks)
     if rest := left_out(masks):
         ctx.warn(f"masks: {rest}")
     found = mask_boxes(files, there, sizes, lambda number: ctx.progress(number, len(files)))
     doubtful = [name for name, (_, _, _, notes) in found.items() if notes]
     for name, (mask, _, share, notes) in found.items():
-        if why := unfit(share, *areas):
+        if why := area_problem(share, *areas):
             ctx.warn(f"the mask of {name} covers {share:.1%}, {why}: is it the right one, and white = subject?")
         if name in doubtful[:WARNED]:
             for note in notes:
                 ctx.warn(f"{mask.name}: {note}")
-        if not alike(Path(name), mask):  # one photo and one mask
+        if not same_stem(Path(name), mask):  # one photo and one mask
             ctx.warn(f"{mask.name} is used as the mask of {name}, though their names differ: is that right?")
     if len(doubtful) > WARNED:
         ctx.warn(f"{len(doubtful) - WARNED} more masks look doubtful")

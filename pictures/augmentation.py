@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from .brush import Box, require_box
+from .boxes import Box, require_box
 
 CLIP_SIDE = 224  # pixels, for which the published numbers are meant
 BLUR_SIDE = 7  # pixels of CLIP_SIDE: the widest box that blurs

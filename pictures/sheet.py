@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context
 from ..graph_runtime.core.values import require_finite
-from .fill import resize_image
 from .require import require_image
+from .resize import resize_image
 
 TALLEST = 1024  # pixels; taller pictures are scaled down on a sheet
 PAPER, INK = 1.0, (32, 32, 32)

@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, code_digest
 from ..pictures.augmentation import Augment, cut_reference
-from ..pictures.brush import Box, brush, crop_around
-from ..pictures.photos import Photos
+from ..pictures.boxes import Box
+from ..pictures.masks.brush import brush_mask, crop_around
+from ..pictures.photos.photo import PhotoSet
 from .prefetch import Ahead
 from .processes import Workers, to_device
 from .trainer import TrainingFailed, generator_of, write_tensors
@@ -75,7 +76,7 @@ def make_example(picture: Tensor, box: Box, how: Recipes, generator: torch.Gener
     inner = _inside(
         ((box[0] - left) * across, (box[1] - top) * down, (box[2] - left) * across, (box[3] - top) * down), how.size
     )
-    hole = brush(inner, (how.size, how.size), generator, arbitrary=how.arbitrary, amount=how.extend)
+    hole = brush_mask(inner, (how.size, how.size), generator, arbitrary=how.arbitrary, amount=how.extend)
     exemplar = cut_reference(planes, box, how.exemplar_size, how.augment, generator)
     return Example(cut, 1 - hole[None], exemplar)
 
@@ -172,7 +173,7 @@ class Source:
         variations: examples made of each box and kept; 0 makes new ones every time.
     """
 
-    def __init__(self, photos: Photos, how: Recipes, encoders: Encoders, seed: int, variations: int):
+    def __init__(self, photos: PhotoSet, how: Recipes, encoders: Encoders, seed: int, variations: int):
         self.photos, self.how, self.encoders, self.seed = photos, how, encoders, seed
         self.pairs = photos.pairs()
         if not self.pairs:

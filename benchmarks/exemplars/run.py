@@ -112,7 +112,7 @@ def paste(vae: Any, scale: float, tasks: Sequence[Task], latent: Tensor) -> Tens
 def by_text(tasks: Sequence[Task], guidance: float, seed: int = 0) -> Tensor:
     """The same holes from the caption, by method 1 on dollhouse."""
     from inlay.nodes.model import stable_diffusion
-    from inlay.pictures.masks import grow_cells, latent_hole
+    from inlay.pictures.masks.latent import grow_cells, latent_hole
 
     parts = stable_diffusion("dollhouse", dtype="float32")
     unet, vae, text = (part.load("cpu") for part in (parts.denoiser, parts.vae, parts.text_encoder))

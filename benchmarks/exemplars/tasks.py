@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from inlay.dollhouse.judge import Judge, Reading, read
 from inlay.dollhouse.world import Scene, caption, draw, draw_layers, sample_scene
-from inlay.pictures.brush import brush
+from inlay.pictures.masks.brush import brush_mask
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -61,7 +61,7 @@ def make_task(split: str, number: int, *, arbitrary: bool | None = None) -> Task
     shape = draws.random() < 0.5 if arbitrary is None else arbitrary
     left, top, right, bottom = bounds(layers.subject | layers.shadow)
     box = (max(0, left - MARGIN), max(0, top - MARGIN), min(SIZE, right + MARGIN), min(SIZE, bottom + MARGIN))
-    hole = brush(box, (SIZE, SIZE), torch.Generator().manual_seed(draws.getrandbits(32)), arbitrary=float(shape))
+    hole = brush_mask(box, (SIZE, SIZE), torch.Generator().manual_seed(draws.getrandbits(32)), arbitrary=float(shape))
     hole = torch.maximum(hole, torch.from_numpy(layers.subject | layers.shadow).float())
     other = replace(
         sample_scene(split, number + ELSEWHERE), kind=scene.kind, pose=scene.pose, colour=scene.colour,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from inlay.dollhouse.world import draw_layers, sample_scene
-from inlay.pictures.masks import Box, draw_shape
+from inlay.pictures.masks.shapes import draw_shape
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 from scipy.sparse import csr_matrix
@@ -60,7 +60,7 @@ def make_task(split: str, number: int) -> Task | None:
         return None
     x, y = places[across][int(where * len(places[across]))]
     truth = torch.from_numpy(np.asarray(layers.image, dtype=np.float32) / np.float32(255))
-    return Task(number, truth, draw_shape(Box(x, y, width, height), kind, SIZE, SIZE), across)
+    return Task(number, truth, draw_shape((x, y, x + width, y + height), kind, SIZE, SIZE), across)
 
 
 def sort_places(

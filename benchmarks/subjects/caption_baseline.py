@@ -20,7 +20,7 @@ from inlay.dollhouse._loop import Plan, fit, save_beside
 from inlay.dollhouse._text_stage import caption_ids, token_ids
 from inlay.dollhouse._unet_stage import CAPTION_DROPOUT, SNR_LIMIT, Denoiser
 from inlay.dollhouse._vae_stage import to_tensor
-from inlay.pictures.brush import brush
+from inlay.pictures.masks.brush import brush_mask
 from inlay.training.objective import widen
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ def encoded(work: Path, vae: Any, pictures: NDArray[np.uint8], boxes: NDArray[np
         rows = range(start, min(start + 16, len(boxes)))
         holes = torch.stack(
             [
-                brush(
+                brush_mask(
                     tuple(map(int, boxes[row])),
                     (side, side),
                     torch.Generator().manual_seed(row),

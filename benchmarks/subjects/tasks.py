@@ -27,7 +27,7 @@ from inlay.dollhouse.world import (
     draw_layers,
     sample_scene,
 )
-from inlay.pictures.brush import brush
+from inlay.pictures.masks.brush import brush_mask
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -117,7 +117,7 @@ def make_room(thing: Subject, split: str, number: int, grow: float | None = None
     left, top, right, bottom = bounds(layers.subject | layers.shadow)
     box = (max(0, left - MARGIN), max(0, top - MARGIN), min(SIZE, right + MARGIN), min(SIZE, bottom + MARGIN))
     if grow is None:
-        hole = brush(box, (SIZE, SIZE), torch.Generator().manual_seed(draws.getrandbits(32)), arbitrary=0.0)
+        hole = brush_mask(box, (SIZE, SIZE), torch.Generator().manual_seed(draws.getrandbits(32)), arbitrary=0.0)
     else:
         more = [(grow - 1) / 2 * (box[2 + axis] - box[axis]) for axis in (0, 1)]
         hole = torch.zeros(SIZE, SIZE)

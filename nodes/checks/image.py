@@ -14,17 +14,20 @@ from torch import Tensor
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.notices import notice
 from ...models.embedded import mark_own_pictures
-from ...pictures.file_names import named, notice_crossed
-from ...pictures.fill import common_batch, per_variation
-from ...pictures.folders import left_out
-from ...pictures.headers import headers
-from ...pictures.masks import bounding_box, unit_mask
-from ...pictures.profile import Profile, require_count
-from ...pictures.read import MAX_PIXELS, Picture, read_pictures
+from ...pictures.batches import common_batch, per_variation
+from ...pictures.boxes import bounding_box
+from ...pictures.files.folders import left_out
+from ...pictures.files.headers import headers
+from ...pictures.files.opening import MAX_PIXELS
+from ...pictures.files.profile import PictureProfile, require_count
+from ...pictures.files.read import Picture, read_pictures
+from ...pictures.files.write import SIDE_LIMIT
+from ...pictures.fit import Fitting, fit_mask, plan_fit, require_bounded
+from ...pictures.masks.values import unit_mask
+from ...pictures.pairing import named, notice_crossed
 from ...pictures.require import require_image, require_mask
 from ...pictures.sheet import columns_for, draw_sheet
-from ...pictures.windows import Fit, Window, fit_mask, plan_fit, plan_window, require_bounded
-from ...pictures.write import SIDE_LIMIT
+from ...pictures.windows import Window, plan_window
 from .before_run import CHEAP, Counted, cheap, shaped, sketch
 
 Known = Mapping[str, Any]
@@ -103,14 +106,14 @@ def fit(known: Known, params: Known) -> Facts:
     return {
         "image": shaped(len(image), *plan.fitted, 3),
         "mask": fitted,
-        "fit": Fit(plan.mode, plan.height, plan.width, plan.scaled, plan.top, plan.left, plan.fitted, original),
+        "fit": Fitting(plan.mode, plan.height, plan.width, plan.scaled, plan.top, plan.left, plan.fitted, original),
     }
 
 
 def unfit(known: Known, params: Known) -> Facts:
     """A picture of another size than was fitted."""
     image, fit = known.get("image"), known.get("fit")
-    if image is None or not isinstance(fit, Fit):
+    if image is None or not isinstance(fit, Fitting):
         return {}
     require_unfit(require_image(image), fit)
     rows = len(image)
@@ -119,7 +122,7 @@ def unfit(known: Known, params: Known) -> Facts:
     return {"image": shaped(rows, fit.height, fit.width, 3)}
 
 
-def require_unfit(image: Tensor, fit: Fit) -> None:
+def require_unfit(image: Tensor, fit: Fitting) -> None:
     """Raise BadInput unless the picture has the size that image.fit made, and a batch that goes with its margin."""
     if tuple(image.shape[1:3]) != fit.fitted:
         raise BadInput(
@@ -143,7 +146,7 @@ def same_size(known: Known, params: Known) -> Facts:
 
 def require_profile(known: Known, image: Tensor) -> None:
     """Raise BadInput where the profile is of another number of pictures."""
-    if isinstance(profile := known.get("profile"), (Counted, Profile)):
+    if isinstance(profile := known.get("profile"), (Counted, PictureProfile)):
         require_count(profile.count, len(image))
 
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.notices import notice
-from ...pictures.boxes import Box
-from ...pictures.file_names import files_of, named
-from ...pictures.headers import headers
-from ...pictures.mask_files import no_alpha, read_masks
-from ...pictures.masks import bounding_box, unit_mask
+from ...pictures.boxes import Box, bounding_box
+from ...pictures.files.headers import headers
+from ...pictures.masks.read import no_alpha, read_masks
+from ...pictures.masks.values import unit_mask
+from ...pictures.pairing import files_of, named
 from ...pictures.require import require_image, require_mask
 from .before_run import cheap, shaped, sketch
 

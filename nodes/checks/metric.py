@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.values import describe, has_fact
-from ...pictures.folders import find_pictures
-from ...pictures.masks import bounding_box
+from ...pictures.boxes import bounding_box
+from ...pictures.files.folders import find_pictures
 from ...pictures.metrics import WINDOW
 from ...pictures.require import require_image, require_mask
 from .before_run import cheap

@@ -185,7 +185,7 @@ def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monk
     assert touched("nodes/report.py") == {"report"}
     assert touched("graph_runtime/front/cli/main.py") == touched("nodes/no_code.txt") == set()
     assert {"invert", "sample", "schedule"} <= touched("methods/sampling/ddim.py")
-    files = ("pictures/brush.py", "methods/attention/gather.py", "methods/inversion/tuning.py")
+    files = ("pictures/masks/brush.py", "methods/attention/gather.py", "methods/inversion/tuning.py")
     brush, attention, inversion = map(touched, files)
     assert "mask" in brush
     assert "sample" in attention

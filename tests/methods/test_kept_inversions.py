@@ -170,7 +170,7 @@ def test_a_changed_schedule_gives_no_old_result(copies, shared_sd, tmp_path):
             "methods/sampling/ddim.py",
             lambda text: text.replace('"""The DDIM', '"""That DDIM') + "# end\n",
         ),
-        "inlay_stranger": ("pictures/brush.py", lambda text: text + "\nADDED = 1\n"),
+        "inlay_stranger": ("pictures/masks/brush.py", lambda text: text + "\nADDED = 1\n"),
         "inlay_schedule": (
             "methods/sampling/ddim.py",
             lambda text: text.replace(

@@ -144,7 +144,7 @@ def test_feather_never_leaves_the_grown_mask(seed, pixels, feather):
 @given(st.integers(0, 2**31), st.integers(1, 25), st.integers(1, 25))
 @settings(max_examples=60, deadline=None)
 def test_depth_by_brute_force(seed, height, width):
-    from inlay.pictures.masks import depth
+    from inlay.pictures.masks.morphology import depth
 
     rng = np.random.default_rng(seed)
     hole = np.zeros((height, width), dtype=bool)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import Context
 from inlay.nodes.image import load, paste_back, save
-from inlay.pictures.colour import Colour
+from inlay.pictures.colour.space import Colour
 from PIL import Image as Pil
 from torch import from_numpy, zeros_like
 

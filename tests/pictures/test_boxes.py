@@ -5,7 +5,9 @@ import os
 
 import pytest
 from inlay.graph_runtime import BadInput
-from inlay.pictures.boxes import padded, read_annotations, read_boxes, whole_pixels
+from inlay.pictures.boxes import padded, whole_pixels
+from inlay.pictures.photos.annotations import read_annotations
+from inlay.pictures.photos.boxes import read_boxes
 
 SIZES = {"a.png": (100, 50), "b.jpg": (40, 80)}
 BOXES = {"a.png": [(10, 5, 50, 45), (60, 10, 90, 40)], "b.jpg": [(0, 0, 20, 40)]}
@@ -214,7 +216,7 @@ def test_a_missing_file_a_folder_a_pipe_and_a_giant_are_refused(tmp_path, monkey
     for name in ("pipe", ".", "missing.csv"):
         with pytest.raises(BadInput, match=r"not an ordinary file|cannot be read"):
             read_annotations(tmp_path / name)
-    monkeypatch.setattr("inlay.pictures.boxes.MAX_FILE", 10)
+    monkeypatch.setattr("inlay.pictures.photos.annotations.MAX_FILE", 10)
     with pytest.raises(BadInput, match="only boxes are read"):
         read_annotations(tmp_path / "big.csv")
 

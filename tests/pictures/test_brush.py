@@ -12,12 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput
 from inlay.nodes.mask import brush
-from inlay.pictures import brush as brush_module
-from inlay.pictures.brush import crop_around, extend, fill_polygon, outline
+from inlay.pictures.masks.brush import brush_mask, crop_around, extend, fill_polygon, outline
 from PIL import Image, ImageDraw
 from scipy import stats
 
-draw_mask = brush_module.brush
+draw_mask = brush_mask
 
 
 def generator(seed=0):

@@ -13,7 +13,7 @@ from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
 from inlay.nodes.image import load, save
 from inlay.nodes.image_colour import from_srgb, to_srgb
-from inlay.pictures.colour import Colour, icc_for, is_unknown, space_of
+from inlay.pictures.colour.space import Colour, icc_for, is_unknown, space_of
 from PIL import Image as Pil
 from PIL import ImageCms
 
@@ -182,7 +182,7 @@ def test_a_copy_in_srgb_is_saved_as_srgb(tmp_path):
 
 
 def test_photos_to_learn_from_are_seen_in_srgb(tmp_path):
-    from inlay.pictures.photos import Photo
+    from inlay.pictures.photos.photo import Photo
 
     image, _, profile = loaded(tmp_path, icc_profile=PROFILES["adobe"])
     seen = Photo(tmp_path / "a.png", 40, 40).picture()

@@ -4,7 +4,7 @@ import pytest
 from inlay.graph_runtime import BadInput, Context
 from inlay.nodes import image, mask
 from inlay.nodes.subject import photos
-from inlay.pictures.folders import find_pictures, left_out
+from inlay.pictures.files.folders import find_pictures, left_out
 from PIL import Image as Pil
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 64

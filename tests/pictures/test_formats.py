@@ -9,7 +9,7 @@ from colour_toys import P3, chunk, icc, png
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
 from inlay.nodes.image import load, save
-from inlay.pictures import formats
+from inlay.pictures.files import formats
 from PIL import Image as Pil
 from PIL import features
 
@@ -72,7 +72,7 @@ def test_without_the_library_the_content_is_named_and_the_command(tmp_path, with
 
 def test_a_damaged_one_is_not_blamed_on_a_library_that_is_there(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "has_heic", lambda: True)
-    monkeypatch.setattr("inlay.pictures.read.formats_for", lambda head: formats.FORMATS)
+    monkeypatch.setattr("inlay.pictures.files.opening.formats_for", lambda head: formats.FORMATS)
     (tmp_path / "a.jpg").write_bytes(HEIC)
     with pytest.raises(BadInput) as caught:
         load(str(tmp_path / "a.jpg"), Context(out=tmp_path))

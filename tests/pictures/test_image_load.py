@@ -10,7 +10,7 @@ import torch
 from inlay.graph_runtime import BadInput, Context
 from inlay.nodes.image import load
 from inlay.nodes.mask import load as load_mask
-from inlay.pictures.headers import headers
+from inlay.pictures.files.headers import headers
 from PIL import Image as Pil
 
 RNG = np.random.default_rng(0)

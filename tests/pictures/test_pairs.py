@@ -2,7 +2,7 @@
 
 import inlay
 import pytest
-from inlay.pictures.file_names import crossed
+from inlay.pictures.pairing import crossed
 from PIL import Image as Pil
 
 

@@ -13,8 +13,9 @@ import torch
 from inlay.graph_runtime import BadInput, Context, NodeError, WorkflowError
 from inlay.nodes import image, mask
 from inlay.nodes.subject import photos
-from inlay.pictures.photos import look_at, match_masks, read_mask
-from inlay.pictures.read import picture_size
+from inlay.pictures.files.opening import picture_size
+from inlay.pictures.photos.masks import match_masks, read_mask
+from inlay.pictures.photos.photo import photo_sizes
 from PIL import Image as Pil
 from PIL import ImageFile
 from PIL.PngImagePlugin import PngInfo
@@ -147,7 +148,7 @@ def test_thousands_of_photos_are_described_from_their_headers(tmp_path, monkeypa
             os.link(first, folder / f"{number}.{ending}")
     monkeypatch.setattr(ImageFile.ImageFile, "load", None)
     began = time.perf_counter()
-    sizes = look_at(sorted(folder.iterdir()))
+    sizes = photo_sizes(sorted(folder.iterdir()))
     assert time.perf_counter() - began < 1.0  # for a tenth of them
     assert len(sizes) == 2000
     assert set(sizes.values()) == {(512, 512)}
@@ -354,7 +355,7 @@ def test_the_sheet_shows_a_box_where_it_is_and_reads_two_dozen_photos_at_most(tm
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("\n".join(["file,left,top,right,bottom", *(f"{number}.png,64,32,192,96" for number in range(30))]))
     read = []
-    from inlay.pictures import photos as photos_module
+    from inlay.pictures.photos import photo as photos_module
 
     decode = photos_module.read_picture
     monkeypatch.setattr(photos_module, "read_picture", lambda file: read.append(file) or decode(file))

@@ -1,9 +1,8 @@
 """Holes that look drawn by hand, made from a box: the mask augmentation of Paint by Example (Yang et al. 2022, §3.3).
 
-A box is `(left, top, right, bottom)` in pixels, right and bottom exclusive; a size is `(height, width)`. All randomness
-comes from the CPU generator given, as uniform doubles and integers alone, and points are rounded from exact fractions:
-the same seed gives the same points on every machine. Pillow fills them; releases from 11.2.1 on agree on every pixel,
-older ones differ in one here and there.
+All randomness comes from the CPU generator given, as uniform doubles and integers alone, and points are rounded from
+exact fractions: the same seed gives the same points on every machine. Pillow fills them; releases from 11.2.1 on agree
+on every pixel, older ones differ in a few.
 
 The paper and the authors' code (`ldm/data/open-images.py`) differ; here, and why:
 - 20 points an edge, at t = 0, 1/20, …, 19/20 (paper; each corner once). The code takes t = .05 … .9 and drops a point
@@ -18,31 +17,7 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ..graph_runtime import BadInput
-
-Box = tuple[int, int, int, int]
-Size = tuple[int, int]
-
-
-def require_box(box: Box, size: Size, port: str = "box") -> Box:
-    """`box` if it is at least one pixel and lies in a picture of `size`; raises BadInput otherwise."""
-    left, top, right, bottom = box
-    height, width = size
-    if not (left < right and top < bottom):
-        raise BadInput(
-            port,
-            found=f"the box {tuple(box)}, {right - left} px wide and {bottom - top} px high",
-            expected="left < right and top < bottom, at least one pixel",
-            fix="give left, top, right, bottom; COCO boxes are left, top, width, height",
-        )
-    if left < 0 or top < 0 or right > width or bottom > height:
-        raise BadInput(
-            port,
-            found=f"the box {tuple(box)}",
-            expected=f"one within (0, 0, {width}, {height}), the picture is {width}×{height} px",
-            fix="move or shrink it; scale it with the picture if that was resized",
-        )
-    return left, top, right, bottom
+from ..boxes import Box, Shape, require_box
 
 
 def _whole(draw: float, low: int, high: int) -> int:
@@ -50,7 +25,7 @@ def _whole(draw: float, low: int, high: int) -> int:
     return low + int(draw * (high - low + 1))
 
 
-def extend(box: Box, size: Size, generator: torch.Generator, amount: float = 0.4) -> Box:
+def extend(box: Box, shape: Shape, generator: torch.Generator, amount: float = 0.4) -> Box:
     """The box with each side moved out by a whole number of pixels, uniform in 0 … ⌊amount · free space on that side⌋.
 
     Draws `u = rand(4)` in float64, for left, top, right and bottom; a side moves by `⌊u · (⌊amount · free⌋ + 1)⌋`.
@@ -58,8 +33,8 @@ def extend(box: Box, size: Size, generator: torch.Generator, amount: float = 0.4
     Raises:
         BadInput: a box that is empty or not in the picture.
     """
-    left, top, right, bottom = require_box(box, size)
-    free = (left, top, size[1] - right, size[0] - bottom)
+    left, top, right, bottom = require_box(box, shape)
+    free = (left, top, shape[1] - right, shape[0] - bottom)
     draws = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
     moves = [_whole(draw, 0, int(amount * space)) for draw, space in zip(draws, free, strict=True)]
     return left - moves[0], top - moves[1], right + moves[2], bottom + moves[3]
@@ -107,20 +82,20 @@ def _ring(box: Box, outer: Box, offsets: Tensor) -> Float[Tensor, "n 2"]:
     return (curve.flatten(0, 1) + whole * offsets).to(torch.float64) / whole
 
 
-def fill_polygon(points: Float[Tensor, "n 2"], size: Size) -> Float[Tensor, "h w"]:
+def fill_polygon(points: Float[Tensor, "n 2"], shape: Shape) -> Float[Tensor, "h w"]:
     """1 inside the polygon and on its border, 0 elsewhere: PIL's polygon fill, which cuts coordinates to whole pixels.
 
     What lies outside the picture is cut off.
     """
-    height, width = size
+    height, width = shape
     canvas = Image.new("L", (width, height))
     ImageDraw.Draw(canvas).polygon([(int(x), int(y)) for x, y in points.tolist()], fill=1)
     return torch.frombuffer(bytearray(canvas.tobytes()), dtype=torch.uint8).view(height, width).to(torch.float32)
 
 
-def brush(
+def brush_mask(
     box: Box,
-    size: Size,
+    shape: Shape,
     generator: torch.Generator,
     *,
     arbitrary: float = 0.5,
@@ -141,20 +116,20 @@ def brush(
     Raises:
         BadInput: a box that is empty or not in the picture.
     """
-    outer = extend(box, size, generator, amount)
+    outer = extend(box, shape, generator, amount)
     shaped = float(torch.rand(1, generator=generator, dtype=torch.float64)) < arbitrary
     offsets = _offsets(generator, points, offset_min, offset_max)
     left, top, right, bottom = outer
     if not shaped:
-        mask = torch.zeros(size)
+        mask = torch.zeros(shape)
         mask[top:bottom, left:right] = 1
         return mask
-    mask = fill_polygon(_ring(box, outer, offsets), size)
+    mask = fill_polygon(_ring(box, outer, offsets), shape)
     mask[(box[1] + box[3]) // 2, (box[0] + box[2]) // 2] = 1
     return mask
 
 
-def crop_around(box: Box, size: Size, generator: torch.Generator, *, aspect: float = 1.0, zoom: float = 0.6) -> Box:
+def crop_around(box: Box, shape: Shape, generator: torch.Generator, *, aspect: float = 1.0, zoom: float = 0.6) -> Box:
     """A random crop of width / height = `aspect` that contains the box and lies in the picture.
 
     The largest such crop, evenly placed among those that contain the box; then all its sides move in together, by a
@@ -167,8 +142,8 @@ def crop_around(box: Box, size: Size, generator: torch.Generator, *, aspect: flo
     Raises:
         BadInput: a box that is empty or not in the picture.
     """
-    left, top, right, bottom = require_box(box, size)
-    height, width = size
+    left, top, right, bottom = require_box(box, shape)
+    height, width = shape
     wide = min(width, max(1, round(height * aspect)))
     high = height if wide < width else min(height, max(1, round(width / aspect)))
     draws = torch.rand(3, generator=generator, dtype=torch.float64).tolist()

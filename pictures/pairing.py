@@ -1,7 +1,9 @@
-"""Batches that are paired by their order, and the names of their files, which may say otherwise."""
+"""Pictures and masks that belong together: by their order in two batches, and by the names of their files."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from torch import Tensor
 
@@ -54,3 +56,8 @@ def notice_crossed(image: Tensor, mask: Tensor) -> None:
             f"pictures and masks are paired by their order, which gives {picture} the mask {given}, named after "
             f"{other}: give them matching names, or add what is missing"
         )
+
+
+def same_name(name: str) -> str:
+    """A file's name as it is compared: without folders, accents composed (systems differ in how they write them)."""
+    return unicodedata.normalize("NFC", PurePosixPath(name.strip().replace("\\", "/")).name)

@@ -1,21 +1,18 @@
-"""What a mask's file says against itself: channels that disagree, strokes read as background, a picture in its place.
+"""Warnings about a mask's file: channels that disagree, strokes read as background, a photo instead of a mask.
 
-Facts about pixels, with the shares that a person can check, and the setting that reads the file the other way. Nothing
-is changed: what was asked for is what is read. Each note is `name: what, and what to do`, as in `_masks.mask_notes`.
+Each names a fact about the pixels, the share that a person can check, and the setting that reads the file the other
+way, as `name: what was found, and what to do`. Nothing is changed: the mask is read as asked for.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .read import Picture
+from ..files.read import Picture
+from .warnings import size_warnings
 
 SAMPLED = 2_000_000  # pixels that are looked at; of more, every n-th row and column
 ONE_COLOUR = 16 / 255  # how far strokes of one colour may be from their median
 ALIKE = 0.95  # a share that stands for all
-FEW = 0.0005  # a hole below this share of a picture, and
-FEW_PIXELS = 256  # of fewer pixels than this, is more often a stray click than a wish
-SPECK = 4  # pixels of a part that is no thing
-SPECKS = 0.1  # of a hole, above which small parts are what it is made of
 PICTURE_GREYS = 0.5  # a mask with this share of greys, or this many colours, is more often a picture
 PICTURE_COLOURS = 64
 GREY = 0.1  # from black and from white
@@ -31,7 +28,7 @@ def reads_alpha(picture: Picture, channel: str) -> bool:
     return alpha is not None and (channel == "alpha" or (channel == "auto" and alpha.min() != alpha.max()))
 
 
-def evidence(picture: Picture, channel: str, invert: bool, hole: Hole) -> list[str]:
+def file_warnings(picture: Picture, channel: str, invert: bool, hole: Hole) -> list[str]:
     """What speaks against this mask, given what was read of its file.
 
     Args:
@@ -57,7 +54,7 @@ def evidence(picture: Picture, channel: str, invert: bool, hole: Hole) -> list[s
             f"mask-inverted: it repaints {count / hole.size:.0%} of the picture, all around its border, and "
             f"keeps an island; white = repaint: use invert=true if the island was meant"
         )
-    return notes + of_size(hole, count)
+    return notes + size_warnings(hole, count)
 
 
 def _colours(picture: Picture, step: int) -> Float[np.ndarray, "h w 3"]:
@@ -134,31 +131,3 @@ def _busy(grey: Plane) -> bool:
 
 def _edge(hole: Hole) -> Bool[np.ndarray, " n"]:
     return np.concatenate([hole[0], hole[-1], hole[:, 0], hole[:, -1]])
-
-
-def of_size(hole: Hole, count: int) -> list[str]:
-    """A hole of a few pixels, and specks beside a hole."""
-    from scipy.ndimage import label
-
-    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
-    where = f"x {columns[0]}–{columns[-1]}, y {rows[0]}–{rows[-1]}"
-    if count < min(FEW * hole.size, FEW_PIXELS):
-        return [
-            f"mask-few: only {count} pixel{'s' if count > 1 else ''} ({where}) of {hole.size} would be repainted; "
-            f"is it a stray click, or the wrong file?"
-        ]
-    notes = []
-    left, top = int(columns[0]), int(rows[0])
-    ringed = np.pad(hole[top : rows[-1] + 1, left : columns[-1] + 1], 1)  # what lies around the hole is one part
-    for name, plane, fate in (("specks", ringed, "repainted"), ("pinholes", ~ringed, "kept")):
-        labels, parts = label(plane, structure=np.ones((3, 3)))
-        sizes = np.bincount(labels.ravel(), minlength=parts + 1)[1:]
-        small = np.flatnonzero(sizes <= SPECK)
-        if len(small) and len(small) < parts and sizes[small].sum() < SPECKS * count:
-            y, x = np.argwhere(labels == small[0] + 1)[0] + (top - 1, left - 1)
-            notes.append(
-                f"mask-{name}: {len(small)} part{'s' if len(small) > 1 else ''} of at most {SPECK} pixels "
-                f"(the first at x {x}, y {y}) would be {fate} beside {parts - len(small)} larger; JPEG and "
-                f"soft brushes leave such specks: save masks as PNG, or clean this one"
-            )
-    return notes

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ..graph_runtime import BadInput
-from ..graph_runtime.core.errors import shorten
+from ...graph_runtime import BadInput
+from ...graph_runtime.core.errors import shorten
 from .formats import READ, brand, suffixes
 
 SIGNATURES = {  # what people try to open most often among the formats that are not read

@@ -1,4 +1,4 @@
-"""Masks in picture files: which channel means the hole, and what is doubtful about it."""
+"""Masks read from picture files: which channel is the hole, and what is doubtful about it."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..graph_runtime import BadInput
-from .folders import left_out
-from .mask_evidence import evidence, reads_alpha
-from .masks import mask_notes
-from .read import Picture, read_pictures
+from ...graph_runtime import BadInput
+from ..files.folders import left_out
+from ..files.read import Picture, read_pictures
+from .file_warnings import file_warnings, reads_alpha
+from .warnings import value_warnings
 
 
 def read_masks(
@@ -27,22 +27,22 @@ def read_masks(
     if rest := left_out(path):
         say(rest)
     for picture in pictures:
-        plane, notes = judge(picture, channel, invert, threshold)
+        plane, notes = mask_in(picture, channel, invert, threshold)
         for note in notes:
             say(f"{picture.path.name}: {note}")
         planes.append(plane)
     return torch.stack(planes)
 
 
-def judge(
+def mask_in(
     picture: Picture, channel: str = "auto", invert: bool = False, threshold: float | None = 0.5
 ) -> tuple[Float[Tensor, "h w"], list[str]]:
     """The mask in a picture, and what is doubtful about it."""
     soft = torch.from_numpy(_channel(picture, channel))
     soft = 1 - soft if invert else soft
     plane = soft if threshold is None else (soft >= threshold).to(torch.float32)
-    against = evidence(picture, channel, invert, (soft >= (threshold or 0.5)).numpy())
-    said = mask_notes(soft, plane, threshold)
+    against = file_warnings(picture, channel, invert, (soft >= (threshold or 0.5)).numpy())
+    said = value_warnings(soft, plane, threshold)
     if against:  # shades and shares follow from what is named already
         said = [note for note in said if note.startswith(("mask-empty", "mask-full", "mask-faint"))]
     return plane, [*picture.notes, *against, *said]

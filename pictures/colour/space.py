@@ -4,22 +4,21 @@ Spaces of a matrix and curves (almost every RGB and grey profile, gAMA and cHRM,
 of tables go through littleCMS at 8 bits. Perceptual intent, as browsers use; for a matrix it is colorimetric.
 """
 
-import io
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .icc import SRGB_CURVE, SRGB_PRIMARIES, Curve, Numbers, Point, Shaper, matrix_of, model_of, shaper_of, write_icc
+from ..arrays import Float32Array
+from .convert import Space, from_srgb, in_rows, to_srgb
+from .icc import model_of, shaper_of, write_icc
+from .littlecms import Tables, table_to_srgb
+from .shaper import SRGB_CURVE, SRGB_PRIMARIES, Curve, Point, Shaper, matrix_of
 
-Array = NDArray[np.float32]
 ALIKE = 2 / 255  # how far a space may be from sRGB, at any colour, and count as sRGB
 GAMMA_OF_SRGB = (45_000, 46_000)  # PNG's gAMA of an sRGB picture is 45455 (PNG 3rd edition, table 20)
 GAMMAS = (1_000, 10_000_000)  # beyond, a gAMA is a slip
-ROWS = 256  # pictures are converted by so many rows at a time
 ADOBE: tuple[Point, ...] = ((0.3127, 0.3290), (0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
 PRIMARIES: dict[int, tuple[Point, ...]] = {  # ITU-T H.273, table 2
     1: SRGB_PRIMARIES,
@@ -54,28 +53,18 @@ class Colour:
         return data if len(data) == size else b""
 
 
-@dataclass(frozen=True)
-class Tables:
-    """A profile of tables: littleCMS converts."""
-
-    icc: bytes
-
-
-Space = Shaper | Tables
-
-
 def space_of(colour: Colour) -> Space | None:
     """The space of a picture; None: sRGB (by what the profile does, whatever it is called), or not to be known."""
-    return _looked_at(colour)[0]
+    return _usable_space(colour)[0]
 
 
 def is_unknown(colour: Colour) -> bool:
     """True where a file declares colours that cannot be converted there and back."""
-    return _looked_at(colour)[1] or is_high_dynamic_range(colour)
+    return _usable_space(colour)[1] or is_high_dynamic_range(colour)
 
 
 @lru_cache(maxsize=64)
-def _looked_at(colour: Colour) -> tuple[Space | None, bool]:
+def _usable_space(colour: Colour) -> tuple[Space | None, bool]:
     """The space unless it is sRGB, and whether something is declared that cannot be used."""
     space = _declared(colour)
     if space is None:
@@ -83,13 +72,12 @@ def _looked_at(colour: Colour) -> tuple[Space | None, bool]:
     steps = np.linspace(0, 1, 9)
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 1, 3)
     try:
-        seen = _shaped(grid, space, clip=False) if isinstance(space, Shaper) else _by_tables(grid, space, True)
-        back = _unshaped(grid, space) if isinstance(space, Shaper) else _by_tables(grid, space, False)
-    except Exception:  # a profile for one way only, such as a scanner's
+        forward, back = to_srgb(grid, space, clip=False), from_srgb(grid, space)
+    except Exception:
         return None, True
-    if not (np.isfinite(seen).all() and np.isfinite(back).all()):
+    if not (np.isfinite(forward).all() and np.isfinite(back).all()):
         return None, True
-    return None if np.abs(seen - grid).max() <= ALIKE else space, False
+    return None if np.abs(forward - grid).max() <= ALIKE else space, False
 
 
 def _declared(colour: Colour) -> Space | None:
@@ -132,99 +120,16 @@ def is_high_dynamic_range(colour: Colour) -> bool:
     return (cicp := colour.chunk(b"cICP", 4)) != b"" and cicp[1] in (16, 18)
 
 
-def to_srgb(values: Array, colour: Colour) -> Array:
+def values_to_srgb(values: Float32Array, colour: Colour) -> Float32Array:
     """`[h w 3]` stored values as sRGB in [0, 1]; colours outside its gamut are clipped. sRGB keeps its bits."""
     space = space_of(colour)
-    return values if space is None else _in_rows(values, lambda part: _to_srgb(part, space))
+    return values if space is None else in_rows(values, lambda part: to_srgb(part, space))
 
 
-def from_srgb(values: Array, colour: Colour) -> Array:
-    """`[h w 3]` sRGB as values of that space, the inverse of `to_srgb` inside both gamuts. sRGB keeps its bits."""
+def values_from_srgb(values: Float32Array, colour: Colour) -> Float32Array:
+    """`[h w 3]` sRGB as values of that space: `values_to_srgb` inverted within both gamuts. sRGB keeps its bits."""
     space = space_of(colour)
-    return values if space is None else _in_rows(values, lambda part: _from_srgb(part, space))
-
-
-def _in_rows(values: Array, function: Callable[[Numbers], Numbers]) -> Array:
-    out = np.empty_like(values, dtype=np.float32)
-    for top in range(0, len(values), ROWS):
-        part = np.clip(values[top : top + ROWS].astype(np.float64), 0, 1)
-        out[top : top + ROWS] = np.clip(function(part), 0, 1)
-    return out
-
-
-def _to_srgb(part: Numbers, space: Space) -> Numbers:
-    return _shaped(part, space) if isinstance(space, Shaper) else _by_tables(part, space, True)
-
-
-def _from_srgb(part: Numbers, space: Space) -> Numbers:
-    return _unshaped(part, space) if isinstance(space, Shaper) else _by_tables(part, space, False)
-
-
-def _shaped(part: Numbers, space: Shaper, clip: bool = True) -> Numbers:
-    light = np.stack([curve.linear(part[..., c]) for c, curve in enumerate(space.curves)], -1)
-    light = light @ (np.linalg.inv(matrix_of(SRGB_PRIMARIES)) @ np.array(space.matrix)).T
-    if clip:
-        return SRGB_CURVE.stored(np.clip(light, 0, 1))
-    return np.sign(light) * SRGB_CURVE.stored(np.abs(light))
-
-
-def _unshaped(part: Numbers, space: Shaper) -> Numbers:
-    light = SRGB_CURVE.linear(part) @ (np.linalg.inv(np.array(space.matrix)) @ np.array(matrix_of(SRGB_PRIMARIES))).T
-    light = np.clip(light, 0, 1)
-    return np.stack([curve.stored(light[..., c]) for c, curve in enumerate(space.curves)], -1)
-
-
-def _by_tables(part: Numbers, space: Tables, forward: bool) -> Numbers:
-    from PIL import Image
-
-    bytes_ = np.round(part * 255).astype(np.uint8)
-    grey = model_of(space.icc) == "GRAY"
-    picture = Image.fromarray(bytes_)
-    if forward and grey:
-        picture = picture.convert("L")
-    done = transform(space.icc, forward, "L" if grey else "RGB").apply(picture).convert("RGB")
-    return np.asarray(done).astype(np.float64) / 255
-
-
-@lru_cache(maxsize=16)
-def transform(icc: bytes, forward: bool, mode: str):  # type: ignore[no-untyped-def]  # ImageCms is imported late
-    """littleCMS's transform between a profile, whose pictures have that Pillow mode, and sRGB.
-
-    Raises:
-        ImageCms.PyCMSError, OSError: the profile is damaged, or is for one way only.
-    """
-    from PIL import ImageCms
-
-    own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB")
-    ends = (own, srgb, mode, "RGB") if forward else (srgb, own, "RGB", mode)
-    return ImageCms.buildTransform(*ends)
-
-
-def usable(icc: bytes, model: str) -> str:
-    """Why an ICC profile cannot be used for a picture of that model (`RGB`, `GRAY`, `CMYK`); empty: it can.
-
-    A grey picture may have an RGB profile: its numbers count for red, green and blue.
-    """
-    own = model_of(icc)
-    if own not in ("RGB", "GRAY", "CMYK"):
-        return "is damaged" if not own else f"is one for {own} colours"
-    if own != model and not (model == "GRAY" and own == "RGB"):
-        return f"is one for {own} pictures"
-    try:
-        transform(icc, True, {"GRAY": "L"}.get(own, own))
-    except Exception:
-        return "is damaged"
-    return ""
-
-
-def describe(icc: bytes) -> str:
-    """The name that a profile gives itself."""
-    from PIL import ImageCms
-
-    try:
-        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip() or "unnamed"
-    except Exception:
-        return "unnamed"
+    return values if space is None else in_rows(values, lambda part: from_srgb(part, space))
 
 
 def icc_for(colour: Colour, grey: bool = False) -> bytes:
@@ -238,6 +143,6 @@ def icc_for(colour: Colour, grey: bool = False) -> bytes:
     space = space_of(colour)
     if isinstance(space, Tables):  # of a grey picture
         steps = np.linspace(0, 1, 256).reshape(-1, 1, 1).repeat(3, -1)
-        light = SRGB_CURVE.linear(_by_tables(steps, space, True)[:, 0, 0])
+        light = SRGB_CURVE.linear(table_to_srgb(steps, space)[:, 0, 0])
         space = Shaper(matrix_of(SRGB_PRIMARIES), (Curve(table=tuple(np.maximum.accumulate(light).tolist())),) * 3)
     return b"" if space is None else write_icc(space, "inlay: as the picture said")

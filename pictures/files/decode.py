@@ -1,4 +1,4 @@
-"""Pillow's modes as numbers: 8 and 16 bits, grey, colour and palette, transparency, and what has to be converted."""
+"""Samples of every Pillow mode: 8 and 16 bits, grey, colour and palette, transparency, and what must be converted."""
 
 import sys
 from collections.abc import Callable
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pil
 
-from ..graph_runtime import BadInput
-from .colour import transform, usable
-from .profile import Samples
+from ...graph_runtime import BadInput
+from ..colour.littlecms import transform, why_unusable
+from .info import Samples
 
 EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB"})
 NATIVE, OTHER = ("L", "B") if sys.byteorder == "little" else ("B", "L")
@@ -217,7 +217,7 @@ def _converted(picture: Pil.Image, notes: list[str]) -> Pil.Image:
         lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
         return transform(lab.tobytes(), True, "LAB").apply(picture)
     icc = picture.info.get("icc_profile") or b""
-    wrong = usable(icc, "CMYK") if icc else ""
+    wrong = why_unusable(icc, "CMYK") if icc else ""
     if wrong or not icc:
         why = f"its profile {wrong}" if icc else "it has no profile"
         notes.append(f"CMYK colours: converted to RGB without a profile: {why}")

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from .decode import EIGHT_BIT, refuse_planes, refused
 from .folders import find_pictures, read_each
-from .modes import EIGHT_BIT, refuse_planes, refused
-from .read import open_picture, picture_size, require_room, sizes_differ
+from .opening import open_picture, picture_size, require_room, sizes_differ
 
 
 class Header(NamedTuple):

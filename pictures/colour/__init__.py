@@ -1,0 +1,1 @@
+"""Colour spaces: what a file declares, ICC profiles, and conversion to sRGB and back."""

@@ -1,0 +1,41 @@
+"""Conversion between a colour space and sRGB: curves and a matrix in float64, lookup tables by littleCMS at 8 bits."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..arrays import Float32Array, Float64Array
+from .littlecms import Tables, table_from_srgb, table_to_srgb
+from .shaper import SRGB_CURVE, SRGB_PRIMARIES, Shaper, matrix_of
+
+Space = Shaper | Tables
+ROWS = 256  # of a picture are converted at a time
+
+
+def in_rows(values: Float32Array, function: Callable[[Float64Array], Float64Array]) -> Float32Array:
+    """`function` of `[h w 3]` values clipped to [0, 1], in float64, some rows at a time; clipped again."""
+    out = np.empty_like(values, dtype=np.float32)
+    for top in range(0, len(values), ROWS):
+        part = np.clip(values[top : top + ROWS].astype(np.float64), 0, 1)
+        out[top : top + ROWS] = np.clip(function(part), 0, 1)
+    return out
+
+
+def to_srgb(values: Float64Array, space: Space, clip: bool = True) -> Float64Array:
+    """sRGB for values of `space`, `[... 3]`; `clip=False` extends sRGB's curve below zero where `space` has curves."""
+    if isinstance(space, Tables):
+        return table_to_srgb(values, space)
+    light = np.stack([curve.linear(values[..., c]) for c, curve in enumerate(space.curves)], -1)
+    light = light @ (np.linalg.inv(matrix_of(SRGB_PRIMARIES)) @ np.array(space.matrix)).T
+    if clip:
+        return SRGB_CURVE.stored(np.clip(light, 0, 1))
+    return np.sign(light) * SRGB_CURVE.stored(np.abs(light))
+
+
+def from_srgb(values: Float64Array, space: Space) -> Float64Array:
+    """Values of `space` for sRGB, `[... 3]`."""
+    if isinstance(space, Tables):
+        return table_from_srgb(values, space)
+    light = SRGB_CURVE.linear(values) @ (np.linalg.inv(np.array(space.matrix)) @ np.array(matrix_of(SRGB_PRIMARIES))).T
+    light = np.clip(light, 0, 1)
+    return np.stack([curve.stored(light[..., c]) for c, curve in enumerate(space.curves)], -1)

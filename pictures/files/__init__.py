@@ -1,0 +1,1 @@
+"""Picture files: which are found and opened, decoded samples, metadata, and writing."""

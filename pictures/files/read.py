@@ -1,0 +1,136 @@
+"""Picture files: which are opened, and a decoded picture with all that its file says.
+
+8-bit samples become exactly `x / 255` in float32, 16-bit ones `x / 65535`, and come back the same, so an untouched
+pixel keeps its number from file to file. A picture's colour profile travels beside its numbers and is not applied.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pil
+
+from ..arrays import Float32Array
+from ..colour.space import values_to_srgb
+from .decode import decode
+from .folders import find_pictures
+from .info import FileInfo, file_info
+from .opening import decoding, open_picture, open_slimmed, picture_size, require_room, sizes_differ
+from .png import wrong_checksum
+
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R 601
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded, upright picture.
+
+    Attributes:
+        path: the file it came from.
+        mode: Pillow's mode of the file, e.g. `RGBA`.
+        colour: 8-bit RGB, or None at 16 bits.
+        wide: `[h w]` or `[h w 3]` in [0, 1] of a 16-bit picture, or None.
+        alpha: `[h w]` in [0, 1], 1 = opaque; None where the file has no transparency.
+        info: what the file says beside its pixels.
+        notes: what the reader should be told info this file.
+        colour_notes: what of its colours cannot be used, which does not matter to a mask.
+    """
+
+    path: Path
+    mode: str
+    colour: Pil.Image | None
+    wide: Float32Array | None
+    alpha: Float32Array | None
+    info: FileInfo = field(default_factory=FileInfo)
+    notes: tuple[str, ...] = ()
+    colour_notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, upright."""
+        if self.colour is not None:
+            return self.colour.size
+        assert self.wide is not None
+        return self.wide.shape[1], self.wide.shape[0]
+
+    def rgb(self) -> Float32Array:
+        """`[h w 3]` float32 in [0, 1], as stored."""
+        if self.wide is not None:
+            return np.repeat(self.wide[..., None], 3, axis=-1) if self.wide.ndim == 2 else self.wide
+        return unit(self.colour)
+
+    def srgb(self) -> Float32Array:
+        """`[h w 3]` float32 in [0, 1] as a model sees it: sRGB."""
+        return values_to_srgb(self.rgb(), self.info.colour)
+
+    def luminance(self) -> Float32Array:
+        """`[h w]` float32 in [0, 1]: ITU-R 601 of the colours (a palette is looked up first), or the grey itself."""
+        if self.wide is not None:
+            return self.wide.copy() if self.wide.ndim == 2 else self.wide @ LUMA
+        assert self.colour is not None
+        return unit(self.colour.convert("L"))
+
+
+def unit(picture: Pil.Image | None) -> Float32Array:
+    """8-bit samples as float32 `x / 255`."""
+    return np.asarray(picture, dtype=np.uint8).astype(np.float32) / np.float32(255)
+
+
+def read_pictures(path: str) -> list[Picture]:
+    """Decode what `path` means; all pictures have one size.
+
+    Raises:
+        BadInput: missing, not a picture, truncated, empty, over 100 megapixels, a refused mode, or sizes differ.
+    """
+    files = find_pictures(path)
+    total = 0
+    for file in files:  # headers first: nothing is decoded before all of them are known to fit
+        with open_picture(file) as header:
+            total += header.width * header.height
+    require_room(len(files), total)
+    pictures: list[Picture] = []
+    for file in files:
+        pictures.append(read_picture(file))
+        if pictures[-1].size != pictures[0].size:
+            raise sizes_differ((file.name, picture_size(file)) for file in files)
+    return pictures
+
+
+def read_picture(path: Path) -> Picture:
+    """Decode one file, turned upright by its EXIF orientation. Animated files give their first frame and a note.
+
+    Raises:
+        BadInput: see `read_pictures`.
+    """
+    with decoding(path):
+        try:
+            return _read(path, lambda: open_picture(path))
+        except (OSError, SyntaxError):
+            if not wrong_checksum(path):
+                raise
+            return _read(path, lambda: open_slimmed(path))
+
+
+def _read(path: Path, opened: Callable[[], Pil.Image]) -> Picture:
+    with opened() as picture:
+        notes = _notes(picture)
+        found, turned = decode(path, picture, opened, notes)
+        info, colour_notes = file_info(
+            path, picture, mode=found.mode, model=found.model, bits=found.bits, alpha=found.alpha, turned=turned
+        )
+    wide = None if found.wide is None else found.wide.astype(np.float32) / np.float32(65_535)
+    alpha = None if info.alpha is None else info.alpha.unit()
+    return Picture(path, found.mode, found.colour, wide, alpha, info, tuple(notes), tuple(colour_notes))
+
+
+def _notes(picture: Pil.Image) -> list[str]:
+    notes = []
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and picture.format != "MPO":  # an MPO photo's further frames are its own previews
+        notes.append(f"animated or many-paged: only the first of {frames} frames is used")
+    if picture.info.get("wrong"):
+        notes.append("a checksum in it is wrong: it is read anyway, but may be damaged")
+    if picture.format == "HEIF" and picture.info.get("bit_depth", 8) > 8:
+        notes.append(f"{picture.info['bit_depth']} bits a channel: read at 8")
+    return notes

@@ -1,0 +1,93 @@
+"""Texts inside picture files: which are kept, and which are not.
+
+Never saved again: what another program wrote to recall its own work (prompts, graphs), our own record, thumbnails
+(they show the old picture), and XMP and IPTC, which may repeat a place or a history. Each is named.
+"""
+
+import re
+from typing import Any
+
+from PIL import Image as Pil
+
+RECALL_NAMES = frozenset(
+    {
+        "workflow",
+        "prompt",
+        "parameters",
+        "inlay",
+        "negative_prompt",
+        "extras",
+        "postprocessing",
+        "generation_data",
+        "dream",
+        "sd-metadata",
+        "fooocus_scheme",
+        "invokeai_metadata",
+        "invokeai_graph",
+        "invokeai_workflow",
+        "seed",
+        "sampler",
+        "sampler_name",
+        "cfg_scale",
+        "guidance_scale",
+        "num_inference_steps",
+    }
+)
+SETTINGS = re.compile(r"\bSteps: \d+\s*[,\n].*\b(Sampler|CFG scale|Seed): ", re.DOTALL)
+GRAPH = re.compile(r"""^\s*(\w+\s*:\s*)?[\[{]\s*["'{\[]""")
+PLACE = re.compile(r"gps|latitude|longitude|geo[-_ ]?(tag|location|data)|^location$", re.IGNORECASE)
+LONGEST_TEXT = 65_536  # characters
+BLOCKS = {
+    "xml:com.adobe.xmp": "XMP",
+    "raw profile type xmp": "XMP",
+    "raw profile type iptc": "IPTC",
+    "raw profile type 8bim": "IPTC",
+}
+PLACE_KEPT = "where it was taken (gps=true keeps it)"
+OWN_RECORD = '{"workflow":'
+RECALL = "another program's record of its work (prompt, graph, settings)"
+
+
+def is_recall(name: str, text: str) -> bool:
+    """True for a text in which some program recalls how it made the picture: by its name, or as JSON or settings.
+
+    Zeros do not count, so text in UTF-16 is known in either order of bytes; nor does a mark of that order before it.
+    """
+    text = text.replace("\0", "").lstrip("\ufeff\ufffd")
+    known = name.strip().lower().replace(" ", "_") in RECALL_NAMES
+    return known or bool(GRAPH.match(text) or SETTINGS.search(text))
+
+
+def is_place(name: str) -> bool:
+    """True for the name of a text that says where a picture was taken."""
+    return bool(PLACE.search(name))
+
+
+def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]]:
+    """(name, text) of the texts that travel, and what is left out, in words; of a picture that is loaded."""
+    found: dict[str, Any] = dict(getattr(picture, "text", None) or {}) if picture.format == "PNG" else {}
+    if isinstance(comment := picture.info.get("comment"), (bytes, str)) and picture.format in ("JPEG", "MPO", "GIF"):
+        found["Comment"] = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else comment
+    kept: list[tuple[str, str]] = []
+    left: list[str] = list(picture.info.get("left", ()))
+    for name, text in found.items():
+        low = name.lower()
+        if low in BLOCKS:
+            left.append(BLOCKS[low])
+        elif low.startswith("exif:"):  # repeats the place, the old orientation, and comments as lists of numbers
+            left.append("ImageMagick's copy of its EXIF data")
+        elif low.startswith("raw profile type") and low.split()[-1] not in ("exif", "icc", "icm"):
+            left.append(f"the block {name[17:57]}")
+        elif low == "inlay" or low.startswith("raw profile type"):
+            continue  # our own record; EXIF and ICC in ImageMagick's older form, which Pillow reads itself
+        elif is_recall(name, str(text)):
+            left.append(f"{RECALL} ({name})")
+        elif len(text) > LONGEST_TEXT:
+            left.append(f"the text {name[:40]!r} of {len(text)} characters")
+        elif text:
+            kept.append((name, text))  # as Pillow has it: with the language of an iTXt chunk
+    if picture.info.get("xmp"):
+        left.append("XMP")
+    if picture.info.get("photoshop"):
+        left.append("IPTC")
+    return tuple(kept), list(dict.fromkeys(left))

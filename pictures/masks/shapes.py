@@ -1,0 +1,20 @@
+"""Rectangles and ellipses as masks."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..boxes import Box
+
+
+def draw_shape(box: Box, kind: str, height: int, width: int) -> Float[Tensor, "height width"]:
+    """1 inside the rectangle or the ellipse inscribed in it (a pixel counts when its centre is inside), 0 elsewhere."""
+    left, top, right, bottom = box
+    mask = torch.zeros(height, width)
+    if kind != "ellipse":
+        mask[top:bottom, left:right] = 1
+        return mask
+    box_height, box_width = bottom - top, right - left
+    y = (torch.arange(height, dtype=torch.float64) + 0.5 - top - box_height / 2) / (box_height / 2)
+    x = (torch.arange(width, dtype=torch.float64) + 0.5 - left - box_width / 2) / (box_width / 2)
+    return ((x[None] ** 2 + y[:, None] ** 2) <= 1).to(torch.float32)

@@ -1,0 +1,38 @@
+"""Mask values: 1 = repaint, 0 = keep."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...graph_runtime import BadInput
+
+RANGE_SLACK = 1e-3  # how far resampling in other packs may overshoot [0, 1]
+
+
+def unit_mask(mask: Float[Tensor, "b h w"], port: str = "mask") -> Float[Tensor, "b h w"]:
+    """`mask` clamped to [0, 1]; NaN, infinity or values well outside raise BadInput that names `port`."""
+    if mask.is_meta:  # of a mask that does not exist yet only the shape is known
+        return mask
+    if not mask.is_floating_point():
+        mask = mask.to(torch.float32)
+    low, high = float(mask.min()), float(mask.max())
+    if not (low >= -RANGE_SLACK and high <= 1 + RANGE_SLACK):  # also true for NaN
+        raise BadInput(
+            port,
+            found=f"mask values from {low:g} to {high:g}",
+            expected="values in [0, 1], 1 = repaint",
+            fix="divide by 255 if it holds bytes; check the node that made NaN or infinity otherwise",
+        )
+    return mask.clamp(0, 1)
+
+
+def per_mask(
+    function: Callable[[NDArray[np.float32]], NDArray[np.generic]], mask: Float[Tensor, "b h w"]
+) -> Float[Tensor, "b h w"]:
+    """Apply a numpy function to every `[h w]` plane; the result has the mask's dtype and device."""
+    planes = [torch.from_numpy(np.ascontiguousarray(function(plane))) for plane in mask.detach().cpu().numpy()]
+    return torch.stack(planes).to(mask)

@@ -1,0 +1,127 @@
+"""Warnings about a mask's values: empty, full, hazy, soft, a few pixels, specks.
+
+Each is `name: what was found, and what to do`. Nothing is changed.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+ALMOST = 0.1  # closer than this to black or white, yet not there
+HAZE_SHARE = 0.1  # such pixels are worth a word from this share on
+SOFT_SHARE = 0.25  # greys among the non-black pixels, from which a hard threshold is worth a word
+LARGE_SHARE = 0.9  # a hole this large is more often an inverted mask than a wish
+
+
+def value_warnings(soft: Float[Tensor, "h w"], mask: Float[Tensor, "h w"], threshold: float | None) -> list[str]:
+    """What is suspicious about a mask, each as `name: what, and what to do`. `soft` is it before the threshold."""
+    peak, floor = float(soft.max()), float(soft.min())
+    if float(mask.max()) == 0:
+        if peak == 0:
+            return [
+                "mask-empty: it is black (or opaque) everywhere, so nothing would be repainted; "
+                "white = repaint: use invert=true if black was meant, or another channel"
+            ]
+        return [
+            f"mask-faint: its strongest value is {peak:.3g}, below the threshold {threshold:g}, so nothing would "
+            f"be repainted; lower the threshold, paint with full opacity, or use another channel"
+        ]
+    if float(mask.min()) == 1:
+        if floor == 1:
+            return [
+                "mask-full: it is white (or transparent) everywhere, so nothing of the picture is kept; "
+                "use invert=true or another channel if that is not meant"
+            ]
+        return [
+            f"mask-full: its weakest value is {floor:.3g}, not below the threshold {threshold:g}, so nothing of "
+            f"the picture is kept; raise the threshold, or use another channel"
+        ]
+    notes = _soft_notes(soft) if threshold is None else _cut_notes(soft, threshold)
+    share = float((mask > 0).float().mean())
+    if share > LARGE_SHARE:
+        notes.append(
+            f"mask-large: it repaints {share:.1%} of the picture; white = repaint: use invert=true if the "
+            f"white part was to be kept"
+        )
+    return notes
+
+
+def _soft_notes(soft: Tensor) -> list[str]:
+    peak, floor, notes = float(soft.max()), float(soft.min()), []
+    if peak < 1:
+        notes.append(
+            f"mask-not-opaque: its strongest value is {peak:.3g}, so the old picture shines through "
+            f"everywhere; set threshold=0.5 or paint with full opacity"
+        )
+    haze = float(((soft > 0) & (soft < ALMOST)).float().mean())
+    if floor > 0:
+        notes.append(
+            f"mask-haze: its weakest value is {floor:.3g}, so no pixel is kept exactly; set threshold=0.5, or "
+            f"make its background fully black (or opaque)"
+        )
+    elif haze > HAZE_SHARE:
+        notes.append(
+            f"mask-haze: {haze:.0%} of its pixels are nearly but not quite black and would be repainted "
+            f"faintly; set threshold=0.5, or clean its background"
+        )
+    return notes
+
+
+def _cut_notes(soft: Tensor, threshold: float) -> list[str]:
+    kept, notes = soft >= threshold, []
+    haze = (soft > 0) & (soft < ALMOST) & ~kept
+    white = (soft < 1) & (soft > 1 - ALMOST) & kept
+    grey = (soft >= ALMOST) & (soft <= 1 - ALMOST)
+    if float(haze.float().mean()) > HAZE_SHARE:
+        notes.append(
+            f"mask-haze: {float(haze.float().mean()):.0%} of its pixels are nearly but not quite black (up to "
+            f"{float(soft[haze].max()):.3g}); the threshold {threshold:g} reads them as keep"
+        )
+    if int(white.sum()) > HAZE_SHARE * int(kept.sum()):
+        notes.append(
+            f"mask-not-opaque: {int(white.sum()) / int(kept.sum()):.0%} of its hole is nearly but not quite "
+            f"white (from {float(soft[white].min()):.3g}); the threshold {threshold:g} reads it as repaint"
+        )
+    marked = int((soft >= ALMOST).sum())
+    if int(grey.sum()) > SOFT_SHARE * marked:
+        dropped = int((grey & ~kept).sum())
+        notes.append(
+            f"mask-soft: {int(grey.sum()) / marked:.0%} of what it marks is grey; the threshold {threshold:g} "
+            f"reads {dropped} grey pixels as keep and {int(grey.sum()) - dropped} as repaint; threshold=null "
+            f"keeps it soft"
+        )
+    return notes
+
+
+FEW = 0.0005  # a hole below this share of a picture, and
+FEW_PIXELS = 256  # of fewer pixels than this, is more often a stray click than a wish
+SPECK = 4  # pixels of a part that is no thing
+SPECKS = 0.1  # of a hole, above which small parts are what it is made of
+
+
+def size_warnings(hole: Bool[np.ndarray, "h w"], count: int) -> list[str]:
+    """A hole of a few pixels, and specks beside a hole."""
+    from scipy.ndimage import label
+
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    where = f"x {columns[0]}–{columns[-1]}, y {rows[0]}–{rows[-1]}"
+    if count < min(FEW * hole.size, FEW_PIXELS):
+        return [
+            f"mask-few: only {count} pixel{'s' if count > 1 else ''} ({where}) of {hole.size} would be repainted; "
+            f"is it a stray click, or the wrong file?"
+        ]
+    notes = []
+    left, top = int(columns[0]), int(rows[0])
+    ringed = np.pad(hole[top : rows[-1] + 1, left : columns[-1] + 1], 1)  # what lies around the hole is one part
+    for name, plane, fate in (("specks", ringed, "repainted"), ("pinholes", ~ringed, "kept")):
+        labels, parts = label(plane, structure=np.ones((3, 3)))
+        sizes = np.bincount(labels.ravel(), minlength=parts + 1)[1:]
+        small = np.flatnonzero(sizes <= SPECK)
+        if len(small) and len(small) < parts and sizes[small].sum() < SPECKS * count:
+            y, x = np.argwhere(labels == small[0] + 1)[0] + (top - 1, left - 1)
+            notes.append(
+                f"mask-{name}: {len(small)} part{'s' if len(small) > 1 else ''} of at most {SPECK} pixels "
+                f"(the first at x {x}, y {y}) would be {fate} beside {parts - len(small)} larger; JPEG and "
+                f"soft brushes leave such specks: save masks as PNG, or clean this one"
+            )
+    return notes

@@ -1,0 +1,78 @@
+"""Pasting a patch back without touching the known pixels, and matching its colours to theirs."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..graph_runtime import BadInput
+from .masks.morphology import depth
+
+RING = 32  # pixels around the hole in which colours are compared
+RING_LEAST = 64  # fewer known pixels than this say nothing about colour: all known ones are taken
+
+
+def blend(
+    base: Float[Tensor, "b h w 3"],
+    patch: Float[Tensor, "b h w 3"],
+    weight: Float[Tensor, "b h w"],
+) -> Float[Tensor, "b h w 3"]:
+    """`base` bit for bit where weight is 0, `patch` bit for bit where it is 1, their mixture between.
+
+    Selection instead of arithmetic: `0 · NaN` is NaN, `−0.0 + 0.0` is `0.0`, and `b + 0·(p − b)` rounds.
+    """
+    w = weight[..., None]
+    mixed = base + w * (patch - base)
+    return torch.where(w == 0, base, torch.where(w == 1, patch, mixed))
+
+
+def match_colours(
+    patch: Float[Tensor, "b h w 3"], base: Float[Tensor, "b h w 3"], hole: Bool[Tensor, "b h w"], method: str
+) -> Float[Tensor, "b h w 3"]:
+    """Shift (`mean`) or remap (`histogram`) the patch's channels so that its known pixels look like the base's.
+
+    Both are fitted on the known pixels within 32 px of the hole (all known ones where these are too few): `mean` adds
+    the difference of the channel means, `histogram` maps each channel by its sorted values. Clamped to [0, 1].
+
+    Raises:
+        BadInput: nothing is known, so there is nothing to compare.
+    """
+    remap: Callable[[Tensor, Tensor, Tensor], Tensor] = _shift if method == "mean" else _remap
+    out = []
+    for picture, target, plane in zip(patch, base, hole, strict=True):
+        if plane.all():
+            raise BadInput(
+                "color_match",
+                found="a mask that covers the whole picture",
+                expected="known pixels to compare colours on",
+                fix="use color_match=none",
+            )
+        ring = ~plane
+        if plane.any():
+            near = ring & (depth(ring[None])[0] <= RING)
+            ring = near if int(near.sum()) >= RING_LEAST else ring
+        channels = [remap(picture[..., c], picture[..., c][ring], target[..., c][ring]) for c in range(3)]
+        out.append(torch.stack(channels, -1).clamp(0, 1).to(patch))
+    return torch.stack(out)
+
+
+def _shift(values: Tensor, seen: Tensor, wanted: Tensor) -> Tensor:
+    return values + (wanted.double().mean() - seen.double().mean()).to(values)
+
+
+def _remap(values: Tensor, seen: Tensor, wanted: Tensor) -> Tensor:
+    """Quantile to quantile by linear interpolation; beyond the seen range the end's shift is kept."""
+    at, to = _strictly_rising(np.sort(seen.double().cpu().numpy()), np.sort(wanted.double().cpu().numpy()))
+    flat = values.double().cpu().numpy()
+    mapped = np.interp(flat, at, to)
+    mapped += np.where(flat < at[0], flat - at[0], 0) + np.where(flat > at[-1], flat - at[-1], 0)
+    return torch.from_numpy(mapped).to(values)
+
+
+def _strictly_rising(at: np.ndarray, to: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Equal positions are merged and given the mean of their targets, so that the map is a function."""
+    unique, start = np.unique(at, return_index=True)
+    counts = np.diff(np.append(start, len(at)))
+    return unique, np.add.reduceat(to, start) / counts

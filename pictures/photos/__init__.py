@@ -1,0 +1,1 @@
+"""Photos on disk with boxes or masks, to train on."""

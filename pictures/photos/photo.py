@@ -1,0 +1,145 @@
+"""Photos on disk: described by their headers, decoded when they are needed."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...graph_runtime import BadInput
+from ..arrays import Float32Array
+from ..boxes import Box
+from ..files.folders import read_each
+from ..files.opening import picture_size
+from ..files.read import read_picture
+from .masks import read_mask
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture file and the boxes in it.
+
+    Attributes:
+        path: the file.
+        width: pixels, upright.
+        height: pixels, upright.
+        boxes: left, top, right, bottom in pixels of the upright picture; right and bottom exclusive.
+        mask: a mask file of the same size, read as `mask.load` reads it, white = the subject; or None.
+    """
+
+    path: Path
+    width: int
+    height: int
+    boxes: tuple[Box, ...] = ()
+    mask: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    def picture(self) -> Float[Tensor, "h w 3"]:
+        """The picture in [0, 1], upright and in sRGB: transparency is dropped, not composited.
+
+        Raises:
+            BadInput: the file is damaged, or its size is another than when it was described.
+        """
+        return torch.from_numpy(self._sized(read_picture(self.path).srgb(), self.path))
+
+    def subject(self) -> Float[Tensor, "h w"] | None:
+        """The mask, {0, 1}, or None where there is none; raises as `picture` does."""
+        return None if self.mask is None else torch.from_numpy(self._sized(read_mask(self.mask), self.mask))
+
+    def _sized(self, pixels: Float32Array, path: Path) -> Float32Array:
+        if pixels.shape[:2] != (self.height, self.width):
+            raise BadInput(
+                "photos",
+                found=f"{path.name} of {pixels.shape[1]}×{pixels.shape[0]}",
+                expected=f"{self.width}×{self.height}, as it was a moment ago",
+                fix="run again; the file has changed since",
+            )
+        return pixels
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """Some photos, in a fixed order.
+
+    Attributes:
+        photos: the photos.
+        name: what the user called them, for messages.
+    """
+
+    photos: tuple[Photo, ...]
+    name: str
+
+    def __post_init__(self) -> None:
+        """Remember the files as they are now."""
+        object.__setattr__(self, "_states", self._state())
+
+    def _state(self) -> list[tuple[int, ...]]:
+        files = [path for photo in self.photos for path in (photo.path, photo.mask) if path is not None]
+        seen = [path.stat() for path in files]
+        return [(one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino) for one in seen]
+
+    @property
+    def gone(self) -> bool:
+        """True when a file is no longer there, or no longer as it was described."""
+        try:
+            return bool(self._state() != getattr(self, "_states", None))
+        except OSError:
+            return True
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def pairs(self) -> tuple[tuple[int, Box], ...]:
+        """(number of the photo, box) for each box, in a fixed order."""
+        return tuple((number, box) for number, photo in enumerate(self.photos) for box in photo.boxes)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over names, contents, boxes and masks: all that training sees; not where the files lie, nor dates."""
+        digest = hashlib.sha256()
+        for photo in self.photos:
+            contents = [None if path is None else _content(path) for path in (photo.path, photo.mask)]
+            digest.update(repr((photo.name, photo.boxes, contents)).encode("utf-8", "backslashreplace"))
+        return digest.hexdigest()
+
+
+def _content(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(
+            "photos",
+            found=f"{path.name}: {error.strerror or error}",
+            expected="a file that can be read",
+            fix="run again; the file has changed since",
+        ) from error
+
+
+def photo_sizes(files: Sequence[Path]) -> dict[str, tuple[int, int]]:
+    """Upright width and height of each picture by name, from the headers alone.
+
+    Raises:
+        BadInput: there is none, a file is no picture, or two have one name.
+    """
+    if not files:
+        raise BadInput("path", found="an empty list", expected="at least one picture", fix="name pictures or a folder")
+    names: set[str] = set()
+    for file in files:
+        if file.name in names:
+            raise BadInput(
+                "path",
+                found=f"two pictures called {file.name!r}",
+                expected="names that differ",
+                fix="rename one of them",
+            )
+        names.add(file.name)
+    return dict(zip((file.name for file in files), read_each(files, picture_size), strict=True))

@@ -1,0 +1,23 @@
+"""Resizing and mirroring pictures."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+def resize_image(image: Float[Tensor, "b h w 3"], height: int, width: int) -> Float[Tensor, "b height width 3"]:
+    """Bicubic with antialiasing, clamped to [0, 1]; the same size gives the same bits."""
+    if image.shape[1:3] == (height, width):
+        return image.clone()
+    out = F.interpolate(image.movedim(-1, 1), size=(height, width), mode="bicubic", antialias=True)
+    return out.movedim(1, -1).clamp(0, 1).contiguous()
+
+
+def reflect_index(start: int, stop: int, length: int) -> Tensor:
+    """Indices `start … stop − 1` folded into [0, length) by mirroring at the borders (edge pixel not repeated)."""
+    index = torch.arange(start, stop)
+    if length == 1:
+        return torch.zeros_like(index)
+    index = index.remainder(2 * (length - 1))
+    return torch.where(index < length, index, 2 * (length - 1) - index)
