@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .core.errors import NodeError as NodeError
     from .core.errors import Problem as Problem
     from .core.errors import WorkflowError as WorkflowError
+    from .core.migrations import Renamed as Renamed
+    from .core.node_settings import NodeSettings as NodeSettings
     from .core.notices import notice as notice
     from .core.socket_roles import FromUpstream as FromUpstream
     from .core.socket_roles import SocketRole as SocketRole
@@ -34,6 +36,8 @@ _HOMES = {
     "source_code": ("code_digest",),
     "context": ("Context",),
     "errors": ("BadInput", "Cancelled", "InlayError", "ModelError", "NodeError", "Problem", "WorkflowError"),
+    "migrations": ("Renamed",),
+    "node_settings": ("NodeSettings",),
     "notices": ("notice",),
     "socket_roles": ("FromUpstream", "SocketRole"),
     "spec": (

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..graph_runtime import BadInput, Context, ReadPaths, node
+from ..graph_runtime import BadInput, Context, ReadPaths, Renamed, node
 from ..pictures.boxes import Box, bounding_box, require_box
 from ..pictures.masks.brush import brush_mask
 from ..pictures.masks.latent import grow_cells, latent_hole, lost_components
@@ -181,12 +181,12 @@ def _check_brush_facts(known: Mapping[str, Any], params: Mapping[str, Any]) -> M
     return {"mask": shaped(*size)}
 
 
-@node("mask.brush", check=_check_brush_facts)
+@node("mask.brush", version=2, check=_check_brush_facts, migrations={1: Renamed({"amount": "mask_jitter"})})
 def brush(mask: Mask | None = None, image: Image | None = None,
           box: Annotated[list[int], Field(min_length=4, max_length=4)] | None = None,
           seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0, points: Annotated[int, Field(ge=2, le=1000)] = 20,
           offset_min: Annotated[int, Field(ge=0, le=4096)] = 1, offset_max: Annotated[int, Field(ge=0, le=4096)] = 5,
-          amount: Annotated[float, Field(ge=0, le=1)] = 0.4,
+          mask_jitter: Annotated[float, Field(ge=0, le=1)] = 0.4,
           arbitrary: Annotated[float, Field(ge=0, le=1)] = 1.0) -> OneMask:
     """Draw a hole around a thing as a hand would, larger than it and of an arbitrary shape (Yang et al. 2022, §3.3).
 
@@ -203,7 +203,7 @@ def brush(mask: Mask | None = None, image: Image | None = None,
         points: On each of the four edges.
         offset_min: Each point moves by at least this many pixels, in x and in y, either way.
         offset_max: And by at most this many.
-        amount: A side moves out by up to this share of the free space between it and the picture's border.
+        mask_jitter: A side moves out by up to this share of the free space between it and the picture's border.
         arbitrary: Chance of an arbitrary shape; else the extended box is filled as a rectangle.
 
     Raises:
@@ -216,8 +216,8 @@ def brush(mask: Mask | None = None, image: Image | None = None,
                        fix="use points=20, as published")
     boxes, size = _boxes(mask, image, box)
     draws = torch.Generator("cpu").manual_seed(seed)
-    planes = [brush_mask(one, size, draws, arbitrary=arbitrary, amount=amount, points=points, offset_min=offset_min,
-                         offset_max=offset_max) for one in boxes]
+    planes = [brush_mask(one, size, draws, arbitrary=arbitrary, amount=mask_jitter, points=points,
+                         offset_min=offset_min, offset_max=offset_max) for one in boxes]
     return OneMask(torch.stack(planes))
 
 

@@ -1,13 +1,11 @@
 """A training of Paint by Example from descriptions to a written model: `train.exemplar` without its sockets."""
 
 import dataclasses
-import hashlib
-import json
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, Context
@@ -20,10 +18,10 @@ from .exemplar_output import Run, Sheets, append_line, finish
 from .objective import ExemplarDenoiser, Inputs, Objective, prepare, widen
 from .prefetch import Ahead
 from .processes import Workers
-from .trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, precision_of
+from .settings import Precision, Share, TrainingSettings
+from .trainer import Progress, Recipe, Trainer, TrainingFailed, precision_of
 
-#: Settings that may change between two runs of one training: what is learned does not depend on them.
-FREE = ("steps", "resume", "save_every", "sample_every", "micro_batch", "checkpointing", "half", "prefix")
+Count = Annotated[int, Field(ge=1, le=10**7)]
 SMALL = 1024  # latent cells up to which plain attention is the faster one on a CPU
 
 
@@ -37,36 +35,41 @@ class Parts(NamedTuple):
     photos: Any
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The settings of `train.exemplar`, as they are explained there."""
+class ExemplarSettings(TrainingSettings):
+    """Settings of `train.exemplar`.
 
-    steps: int
-    batch_size: int
-    learning_rate: float
-    condition_dropout: float
-    size: int | None
-    variations: int
-    flip: float
-    rotate: float
-    blur: float
-    elastic: float
-    arbitrary_mask: float
-    extend_mask: float
-    warmup: int
-    decay: float
-    weight_decay: float
-    ema: float
-    snr_limit: float
-    precision: Precision
-    micro_batch: int
-    checkpointing: bool
-    seed: int
-    resume: bool
-    save_every: int
-    sample_every: int
-    half: bool
-    prefix: str
+    Attributes:
+        steps: optimizer steps in all; more than a finished training had makes it go on.
+        variations: examples made of each box once and kept encoded, much faster; 0 makes new ones at each step.
+        elastic: probability that an exemplar is warped.
+        warmup: steps over which the learning rate rises.
+        ema: decay of the moving average of the weights, which is what is given out; 0 gives out the last weights.
+        snr_limit: weights noise levels by min(SNR, limit) / SNR; 0 leaves them equal, as published.
+        precision: what is computed in; the weights stay in float32. auto: bfloat16 on a GPU that has it.
+        half: write the model in half precision.
+    """
+
+    FREE = TrainingSettings.FREE | {"half"}
+    LENGTH = "steps"
+    KEY_NAMES: ClassVar = {"mask_jitter": "extend_mask"}
+    ORDER = (
+        *("steps", "batch_size", "learning_rate", "condition_dropout", "size", "variations", "flip", "rotate", "blur"),
+        *("elastic", "arbitrary_mask", "mask_jitter", "warmup", "decay", "weight_decay", "ema", "snr_limit"),
+        *("precision", "micro_batch", "checkpointing", "seed", "resume", "save_every", "sample_every", "half"),
+        "prefix",
+    )
+
+    steps: Count = 20_000
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-5
+    variations: Annotated[int, Field(ge=0, le=10_000)] = 0
+    elastic: Share = 0.3
+    warmup: Annotated[int, Field(ge=0)] = 0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    snr_limit: Annotated[float, Field(ge=0)] = 0.0
+    save_every: Count = 250
+    sample_every: Annotated[int, Field(ge=0)] = 500
+    half: bool = True
+    prefix: str = "paint-by-example"
 
     def recipe(self) -> Recipe:
         """What the trainer needs of them."""
@@ -87,10 +90,10 @@ class Settings:
     def examples(self, side: int, exemplar_size: int) -> Recipes:
         """How examples are made."""
         augment = Augment(flip=self.flip, rotate=self.rotate, blur=self.blur, elastic=self.elastic)
-        return Recipes(side, exemplar_size, augment, self.arbitrary_mask, self.extend_mask)
+        return Recipes(side, exemplar_size, augment, self.arbitrary_mask, self.mask_jitter)
 
 
-def train_exemplar(parts: Parts, settings: Settings, ctx: Context) -> tuple[Any, Any, str]:
+def train_exemplar(parts: Parts, settings: ExemplarSettings, ctx: Context) -> tuple[Any, Any, str]:
     """Train to the last step, going on where the training was left; descriptions of the result, and a report.
 
     Raises:
@@ -98,9 +101,11 @@ def train_exemplar(parts: Parts, settings: Settings, ctx: Context) -> tuple[Any,
         TrainingFailed: the loss is not finite, or a file cannot be written.
     """
     require_parts(parts)
-    side = side_of(parts, settings)
+    side = side_of(parts, settings.size)
     workers = Workers(ctx.device)
-    run = Run.open(ctx, settings.prefix, training_key(parts, settings, side, FREE), settings.resume, workers)
+    run = Run.open(
+        ctx, settings.prefix, settings.key(side, [part.fingerprint for part in parts]), settings.resume, workers
+    )
     with torch.inference_mode(False), torch.enable_grad():
         model = _model(parts, settings, side, workers)
         trainer = Trainer(run.folder, run.key, model, model.trainable(), settings.recipe(), workers)
@@ -124,7 +129,9 @@ def train_exemplar(parts: Parts, settings: Settings, ctx: Context) -> tuple[Any,
     return found
 
 
-def _fit(parts: Parts, settings: Settings, ctx: Context, run: Run, trainer: Trainer, source: Source, draw: Any) -> None:
+def _fit(
+    parts: Parts, settings: ExemplarSettings, ctx: Context, run: Run, trainer: Trainer, source: Source, draw: Any
+) -> None:
     objective = Objective(
         alphas_cumprod(parts.scheduler.config),
         check_prediction_type(parts.scheduler.prediction_type),
@@ -227,9 +234,9 @@ def require_models(parts: Parts) -> None:
         )
 
 
-def side_of(parts: Parts, settings: Any) -> int:
+def side_of(parts: Parts, size: int | None) -> int:
     """Side of the cut-outs in pixels, which the VAE can encode."""
-    side = settings.size or int((parts.denoiser.sample_size or 64) * parts.vae.factor)
+    side = size or int((parts.denoiser.sample_size or 64) * parts.vae.factor)
     if side % parts.vae.factor:
         raise BadInput(
             "size",
@@ -240,17 +247,7 @@ def side_of(parts: Parts, settings: Any) -> int:
     return side
 
 
-def training_key(parts: Parts, settings: Any, side: int, free: Collection[str]) -> str:
-    """A hash of everything that what is learned depends on: settings but the free ones, models and pictures.
-
-    Where the learning rate falls towards the end, it depends on where the end is.
-    """
-    free = set(free) - ({"steps", "epochs"} if settings.decay else set())
-    fixed = {key: value for key, value in sorted(dataclasses.asdict(settings).items()) if key not in free}
-    return hashlib.sha256(json.dumps([fixed, side, *(part.fingerprint for part in parts)]).encode()).hexdigest()
-
-
-def _model(parts: Parts, settings: Settings, side: int, workers: Workers) -> ExemplarDenoiser:
+def _model(parts: Parts, settings: ExemplarSettings, side: int, workers: Workers) -> ExemplarDenoiser:
     """UNet and encoder in training precision, nobody else's: leased modules must not change."""
     master = torch.float64 if parts.denoiser.dtype == "float64" else torch.float32
     name = "float64" if master == torch.float64 else "float32"

@@ -8,12 +8,12 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,12 +27,14 @@ from ..models.noise_levels import alphas_cumprod, check_prediction_type
 from ..models.roles import require_denoiser
 from ..pictures.augmentation import Augment
 from .examples import Recipes, Source
-from .exemplar import SMALL, Parts, encoders_of, fit, side_of, training_key
+from .exemplar import SMALL, Parts, encoders_of, fit, side_of
 from .exemplar_output import Run, Sheets, append_line
 from .objective import ExemplarDenoiser, Objective, prepare
 from .processes import Workers
-from .trainer import Precision, Progress, Recipe, Trainer, TrainingFailed, generator_of, write_tensors
+from .settings import TrainingSettings
+from .trainer import Progress, Recipe, Trainer, TrainingFailed, generator_of, write_tensors
 
+Count = Annotated[int, Field(ge=1, le=10**6)]
 Targets = Literal["attention", "attention_and_feedforward"]
 VIEWS = 100  # augmented views of each photo in an epoch
 #: The layers of the UNet that a LoRA is put on; queries and keys of a cross-attention to one token are inert.
@@ -47,41 +49,44 @@ ALIKE = 0.999  # cosine from which two photos show the same thing in the same wa
 #: Likeness, from 0 (a subject and a room) to 1 (a subject and its mirror image), below which photos show other things.
 #: Of drawn subjects the least alike photos of one are at 0.25; half of those of different kinds lie below 0.2.
 ALIEN = 0.2
-#: Settings that may change between two runs of one training: what is learned does not depend on them.
-FREE = ("epochs", "resume", "save_every", "sample_every", "patience", "micro_batch", "checkpointing", "layout",
-        "prefix")
 
 
-@dataclass(frozen=True)
-class SubjectSettings:
-    """The settings of `train.subject_lora`, as they are explained there."""
+class SubjectSettings(TrainingSettings):
+    """Settings of `train.subject_lora`.
 
-    rank: int
-    alpha: float | None
-    targets: Targets
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    condition_dropout: float
-    size: int | None
-    variations: int
-    flip: float
-    rotate: float
-    blur: float
-    mask_jitter: float
-    arbitrary_mask: float
-    decay: float
-    weight_decay: float
-    precision: Precision
-    micro_batch: int
-    checkpointing: bool
-    seed: int
-    resume: bool
-    save_every: int
-    sample_every: int
-    patience: int
-    layout: Layout
-    prefix: str
+    Attributes:
+        rank: of the LoRA; 1 to 64, the file grows with it.
+        alpha: scale of the LoRA; null is the rank, which is a scale of 1.
+        targets: attention, or the feed-forward layers too.
+        epochs: how long; an epoch is 100 augmented views of each photo. More of them go on where the training ended,
+            unless decay is set: then another number is another training.
+        variations: examples made of each photo once and kept encoded; 0 makes new ones at each step, which takes more
+            than twice as long.
+        precision: what is computed in; the LoRA learns in float32. auto: bfloat16 on a GPU that has it.
+        patience: sheets without more likeness to the subject after which training ends; 0 goes to the last epoch.
+        layout: names of the tensors in the file, as diffusers or as kohya writes them.
+    """
+
+    FREE = TrainingSettings.FREE | {"patience", "layout"}
+    LENGTH = "epochs"
+    ORDER = (
+        *("rank", "alpha", "targets", "epochs", "batch_size", "learning_rate", "condition_dropout", "size"),
+        *("variations", "flip", "rotate", "blur", "mask_jitter", "arbitrary_mask", "decay", "weight_decay"),
+        *("precision", "micro_batch", "checkpointing", "seed", "resume", "save_every", "sample_every", "patience"),
+        *("layout", "prefix"),
+    )
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 4
+    alpha: Annotated[float, Field(gt=0, le=4096)] | None = None
+    targets: Targets = "attention"
+    epochs: Count = 40
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-5
+    variations: Annotated[int, Field(ge=0, le=10_000)] = 100
+    save_every: Count = 100
+    sample_every: Annotated[int, Field(ge=0)] = 100
+    patience: Annotated[int, Field(ge=0)] = 0
+    layout: Layout = "diffusers"
+    prefix: str = "subject"
 
     def steps(self, photos: int) -> int:
         """Optimizer steps: an epoch is 100 augmented views of each photo."""
@@ -96,7 +101,7 @@ def train_subject(parts: Parts, settings: SubjectSettings, ctx: Context) -> tupl
         TrainingFailed: the loss is not finite, or a file cannot be written.
     """
     _require_subject(parts, ctx)
-    side = side_of(parts, settings)
+    side = side_of(parts, settings.size)
     workers = Workers(ctx.device)
     steps = settings.steps(len(parts.photos.pairs()))
     recipe = Recipe(steps, settings.batch_size, settings.learning_rate, settings.weight_decay, decay=settings.decay,
@@ -104,7 +109,8 @@ def train_subject(parts: Parts, settings: SubjectSettings, ctx: Context) -> tupl
                     save_every=settings.save_every)
     with torch.inference_mode(False), torch.enable_grad():
         model = _model(parts, settings, side, workers)
-        run = Run.open(ctx, settings.prefix, training_key(parts, settings, side, FREE), settings.resume, workers)
+        key = settings.key(side, [part.fingerprint for part in parts])
+        run = Run.open(ctx, settings.prefix, key, settings.resume, workers)
         names = [name for name, _ in model.named_parameters() if ".lora_" in name]
         trainer = Trainer(run.folder, run.key, model, names, recipe, workers)
         if settings.resume and trainer.resume():
@@ -340,7 +346,7 @@ def _write(path: Path, trainer: Trainer, parts: Parts, settings: SubjectSettings
     base = parts.denoiser.base()
     about = {"base": base.origin.name, "base_sha256": weights_hash(base), "rank": settings.rank,
              "alpha": float(settings.alpha or settings.rank), "targets": settings.targets, "steps": trainer.step,
-             "photos_sha256": parts.photos.fingerprint, "stopped": stopped, "training": dataclasses.asdict(settings)}
+             "photos_sha256": parts.photos.fingerprint, "stopped": stopped, "training": settings.values()}
     tensors = {name: value.half() if value.ndim else value
                for name, value in stored_names(_pairs(trainer, settings), settings.layout).items()}
     for name, value in tensors.items():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,8 @@ from ..graph_runtime.core.errors import Cancelled
 from ..graph_runtime.core.files import replacing
 from ..graph_runtime.core.memory import forget, is_out_of_memory
 from .processes import Workers
+from .settings import Precision
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 LossOf = Callable[[nn.Module, int, range], Tensor]
 CHECKPOINT = "checkpoint.safetensors"
 

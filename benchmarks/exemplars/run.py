@@ -268,12 +268,12 @@ def forget(unet: Any) -> Any:
 
 def train_ablations(folder: Path, photos: Any, base: Any, clip: Any, steps: int, batch: int) -> dict[str, Model]:
     """Each variant from the same start, with the same budget; goes on where it was left."""
-    from inlay.training.exemplar import Parts, Settings, train_exemplar
+    from inlay.training.exemplar import ExemplarSettings, Parts, train_exemplar
 
     plain: dict[str, Any] = {
         "steps": steps, "batch_size": batch, "learning_rate": 4e-4, "condition_dropout": 0.15, "size": None,
         "variations": 1, "flip": 0.5, "rotate": 20.0, "blur": 0.3, "elastic": 0.3, "arbitrary_mask": 0.5,
-        "extend_mask": 0.4, "warmup": 100, "decay": 0.4, "weight_decay": 0.01, "ema": 0.99, "snr_limit": 5.0,
+        "mask_jitter": 0.4, "warmup": 100, "decay": 0.4, "weight_decay": 0.01, "ema": 0.99, "snr_limit": 5.0,
         "precision": "bfloat16", "micro_batch": 0, "checkpointing": False, "seed": 0, "resume": True,
         "save_every": 100, "sample_every": 0, "half": False, "prefix": "full",
     }  # fmt: skip
@@ -287,7 +287,7 @@ def train_ablations(folder: Path, photos: Any, base: Any, clip: Any, steps: int,
     }
     models = {}
     for name, (changes, denoiser, encoder) in variants.items():
-        settings = Settings(**{**plain, **changes, "prefix": name.replace(", ", "-").replace(" ", "-")})
+        settings = ExemplarSettings(**{**plain, **changes, "prefix": name.replace(", ", "-").replace(" ", "-")})
         parts = Parts(denoiser, base.vae, base.scheduler, encoder, photos)
         print(f"training: {name}", flush=True)
         began = time.monotonic()

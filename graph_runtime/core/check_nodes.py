@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from .context import safe_prefix
 from .errors import BadInput, shorten
 from .findings import Findings
+from .migrations import migrate_node
 from .paths import Reader
 from .spec import NodeSpec, PathRole, Registry
 from .workflow import NAME, Node, Workflow
@@ -51,31 +52,24 @@ class NodeChecks:
             self._unknown(name, entry.type)
             return
         self.specs[name] = spec
-        params, inputs = dict(entry.params), dict(entry.inputs)
-        version = entry.version
-        if version > spec.version:
+        if entry.version > spec.version:
             self.found.add(
                 name,
                 "version",
-                f"version {version} of {spec.id}",
+                f"version {entry.version} of {spec.id}",
                 f"version {spec.version} or older",
                 "this file was made by a newer inlay: update inlay",
             )
-        while version < spec.version:
-            migrate = spec.migrations.get(version)
-            if migrate is None:
-                self.found.add(
-                    name,
-                    "version",
-                    f"version {version} of {spec.id}",
-                    f"version {spec.version}",
-                    f"this node changed and has no migration: see `inlay nodes {spec.id}`",
-                )
-                break
-            params, inputs = migrate(params, inputs)
-            version += 1
-        entry.params, entry.inputs, entry.version = params, inputs, max(version, entry.version)
-        self._settings(name, spec, params)
+        migrate_node(self.workflow, name, entry, spec)
+        if entry.version < spec.version:
+            self.found.add(
+                name,
+                "version",
+                f"version {entry.version} of {spec.id}",
+                f"version {spec.version}",
+                f"this node changed and has no migration: see `inlay nodes {spec.id}`",
+            )
+        self._settings(name, spec, entry.params)
 
     def _unknown(self, name: str, kind: str) -> None:
         if package := self.workflow.packages.get(kind):

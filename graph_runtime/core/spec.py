@@ -4,6 +4,7 @@ A node is a plain annotated function, so tests call it directly:
 
 * parameters whose annotation carries a `Port` are sockets; `| None` makes a socket optional;
 * a parameter annotated `Context` receives the run it is part of;
+* a parameter annotated with a `NodeSettings` stands for all settings that it holds;
 * every other parameter is a setting and becomes a field of a pydantic model that refuses unknown names;
 * the fields of the returned NamedTuple are the outputs.
 
@@ -14,6 +15,7 @@ A node is a plain annotated function, so tests call it directly:
     def to_latent(mask: Mask, vae: Vae, dilate: Annotated[int, Field(ge=0, le=64)] = 2) -> LatentMask: ...
 """
 
+import dataclasses
 import functools
 import inspect
 import re
@@ -31,6 +33,8 @@ from pydantic.fields import FieldInfo
 from .context import Context
 from .docstrings import DocParts, parse_docstring
 from .door import arrived
+from .migrations import Migration
+from .node_settings import NodeSettings
 from .socket_roles import FromUpstream, SocketRole
 from .source_code import code_digest
 
@@ -89,7 +93,6 @@ class Socket:
 
 
 Check = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any] | None]
-Migration = Callable[[dict[str, Any], dict[str, Any]], tuple[dict[str, Any], dict[str, Any]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +108,7 @@ class NodeSpec:
         check: called while checking with (inputs, parameters), where an input is there if it is known, and None if
             nothing is wired to it; raises BadInput for a wrong pairing. May return
             facts of its outputs by name, which the checks of later nodes receive in place of the values.
+        settings: the parameter that takes settings as one model, and that model.
         migrations: `{1: f}` turns the params and inputs of version 1 into those of version 2, and so on.
     """
 
@@ -119,6 +123,7 @@ class NodeSpec:
     context: str | None = None
     repeats: Mapping[str, Repeat] = field(default_factory=dict)
     may_be_none: tuple[str, ...] = ()  # optional sockets whose parameter has no default of its own
+    settings: tuple[str, type[NodeSettings]] | None = None
     static: bool = False
     effects: bool = False
     persist: bool = False
@@ -156,7 +161,20 @@ class NodeSpec:
             while items and (items[-1] is None or (isinstance(items[-1], str) and not items[-1])):
                 items.pop()
             values[parameter] = items
-        return self.function(**{name: arrived(value) for name, value in values.items()})
+        return self.function(**self.gathered({name: arrived(value) for name, value in values.items()}))
+
+    def gathered(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of the function: settings by name become the model that it takes, if it takes one.
+
+        Raises:
+            ValidationError: a setting is not of its type, or beyond its bounds.
+        """
+        if self.settings is None or self.settings[0] in values:
+            return dict(values)
+        parameter, model = self.settings
+        held = {name: value for name, value in values.items() if name in model.model_fields}
+        rest = {name: value for name, value in values.items() if name not in held}
+        return {**rest, parameter: model(**held)}
 
 
 class Registry(Mapping[str, NodeSpec]):
@@ -216,14 +234,9 @@ def node(
         raise TypeError(f"node id {node_id!r} must look like 'family.name' in lower case")
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        spec = _read(function, node_id, version)
-
-        @functools.wraps(function)
-        def called(*args: Any, **kwargs: Any) -> Any:
-            return function(*map(arrived, args), **{name: arrived(value) for name, value in kwargs.items()})
-
-        called.spec = NodeSpec(  # type: ignore[attr-defined]
-            **spec,
+        read = _read(function, node_id, version)
+        spec = NodeSpec(
+            **read,
             static=static,
             effects=effects,
             persist=persist,
@@ -231,6 +244,13 @@ def node(
             check=check,
             migrations=dict(migrations or {}),
         )
+
+        @functools.wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            given = spec.gathered({name: arrived(value) for name, value in kwargs.items()})
+            return function(*map(arrived, args), **given)
+
+        called.spec = spec  # type: ignore[attr-defined]
         return called
 
     return decorate
@@ -245,13 +265,21 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
     roles: dict[str, PathRole] = {}
     repeats: dict[str, Repeat] = {}
     may_be_none: list[str] = []
-    context = None
+    context = settings = None
     for parameter in inspect.signature(function).parameters.values():
         hint = hints.get(parameter.name)
         if hint is None:
             raise TypeError(f"node {node_id}: parameter {parameter.name!r} has no annotation")
         if Context in (hint, _strip_optional(hint)[0]):
             context = parameter.name
+            continue
+        if isinstance(hint, type) and issubclass(hint, NodeSettings):
+            settings = (parameter.name, hint)
+            docs = dataclasses.replace(docs, parameters={**hint.descriptions(), **docs.parameters})
+            for name, (annotation, default) in hint.parameters().items():
+                fields[name] = (_described(annotation, docs.parameters.get(name, "")), default)
+                if (role := _find(annotation, PathRole)) is not None:
+                    roles[name] = role
             continue
         inner, optional = _strip_optional(hint)
         port, repeat, role = (_find(inner, kind) for kind in (Port, Repeat, PathRole))
@@ -290,6 +318,7 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
         "context": context,
         "repeats": repeats,
         "may_be_none": tuple(may_be_none),
+        "settings": settings,
     }
 
 

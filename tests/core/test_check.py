@@ -6,6 +6,7 @@ import pytest
 from inlay.graph_runtime import BadInput, Port, Registry, WorkflowError, node
 from inlay.graph_runtime.core.plan import make_plan
 from inlay.graph_runtime.core.workflow import build
+from inlay.graph_runtime.front.python.loading import load
 
 
 def problems(raw, registry, **more):
@@ -134,6 +135,25 @@ def test_versions_migrate_or_are_refused(toys, graph):
     assert plan.workflow.nodes["n"].version == 3
     raw["nodes"]["n"] = {"type": "toy.newer", "version": 4}
     assert "newer inlay" in problems(raw, toys.registry)[0].fix
+
+
+def test_settings_that_were_renamed_are_read_by_their_old_names(toys, graph):
+    inputs = {"one": "n.n", "both": ["n.n", "n.count"]}
+    flow = build(graph({"n": ("toy.renamed", {"n": 4})}, {"o": "n.value"}, inputs=inputs))
+    plan = make_plan(flow, toys.registry)
+    assert plan.steps[0].settings == {"amount": 4}
+    assert plan.workflow.inputs == {"one": "n.amount", "both": ["n.amount", "n.amount"]}
+    assert plan.workflow.nodes["n"].version == 3
+    flow = build(graph({"n": ("toy.renamed", {"n": 4, "amount": 5})}, {"o": "n.value"}))
+    assert make_plan(flow, toys.registry).steps[0].settings == {"amount": 5}  # the name of today is newer
+
+
+@pytest.mark.parametrize("name", ["n", "count", "amount"])
+def test_a_value_for_a_renamed_setting_may_use_any_of_its_names(toys, graph, name, tmp_path):
+    raw = graph({"n": ("toy.renamed", {"n": 4})}, {"o": "n.value"}, inputs={"value": "n.n"})
+    for given in ({"settings": {f"n.{name}": 7}}, {"values": {"value": 7}}):
+        loaded = load(raw, nodes=toys.module, out=tmp_path, **given)
+        assert loaded.plan().steps[0].settings == {"amount": 7}
 
 
 def test_a_ring_of_one_is_a_cycle(toys, graph):

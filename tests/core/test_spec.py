@@ -3,7 +3,8 @@
 from typing import Annotated, Any, NamedTuple
 
 import pytest
-from inlay.graph_runtime import Context, Port, Registry, Repeat, node
+from inlay.graph_runtime import Context, NodeSettings, Port, ReadPath, Registry, Repeat, node
+from pydantic import Field, ValidationError
 
 Thing = Annotated[Any, Port("THING", "a thing")]
 
@@ -144,3 +145,79 @@ def test_an_optional_socket_needs_no_default():
 
     assert function.spec.run() == (None,)
     assert function.spec.run(a=1) == (1,)
+
+
+class Shared(NodeSettings):
+    """Settings that nodes have in common.
+
+    Attributes:
+        size: of both.
+        seed: of everything random.
+    """
+
+    size: Annotated[int, Field(ge=1)] = 4
+    seed: int = 0
+
+
+class Own(Shared):
+    """Settings of one node.
+
+    Attributes:
+        seed: random seed.
+        path: what is read.
+    """
+
+    ORDER = ("path", "size", "seed")
+    path: ReadPath
+
+
+def _with_settings():
+    @node("x.y")
+    def function(thing: Thing, settings: Own, ctx: Context | None = None) -> Out:
+        """Holds its settings.
+
+        Args:
+            thing: any.
+        """
+        return Out((thing, settings))
+
+    return function
+
+
+def test_a_settings_model_stands_for_its_fields():
+    spec = _with_settings().spec
+    assert list(spec.params.model_fields) == ["path", "size", "seed"]
+    assert spec.params.model_json_schema()["properties"]["size"] == {
+        "default": 4,
+        "description": "of both.",
+        "minimum": 1,
+        "title": "Size",
+        "type": "integer",
+    }
+    assert spec.path_roles["path"].kind == "file"
+    assert spec.context == "ctx"
+    docs = {"thing": "any.", "path": "what is read.", "size": "of both.", "seed": "random seed."}
+    assert spec.docs.parameters == docs
+
+
+def test_settings_by_name_become_the_model_in_python_and_in_a_run():
+    function = _with_settings()
+    wanted = Own(path="a", size=9)
+    assert function(1, path="a", size=9) == function.spec.run(thing=1, path="a", size=9) == ((1, wanted),)
+    assert function(1, settings=wanted) == ((1, wanted),)
+    assert list(wanted.values().items()) == [("path", "a"), ("size", 9), ("seed", 0)]
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        function(1, path="a", size=0)
+    with pytest.raises(TypeError, match="sizes"):
+        function(1, path="a", sizes=1)
+
+
+def test_an_order_names_every_setting_once():
+    class Forgetful(Shared):
+        ORDER = ("size",)
+
+    def function(settings: Forgetful) -> Out:
+        return Out(settings)
+
+    with pytest.raises(TypeError, match="Forgetful"):
+        node("x.y")(function)

@@ -53,6 +53,33 @@ def test_the_picture_runs_again_to_the_same_bytes(job, tmp_path, format):
     assert run(again, tmp_path / "c").read_bytes() == first.read_bytes()
 
 
+def test_a_picture_made_before_a_setting_was_renamed_runs_again_to_the_same_pixels(job, tmp_path):
+    flow = json.loads((job / "flow.json").read_text())
+    flow["inputs"]["jitter"] = "drawn.mask_jitter"
+    flow["nodes"]["drawn"] = {
+        "type": "mask.brush",
+        "params": {"mask_jitter": 0.7},
+        "inputs": {"mask": "hole.mask"},
+    }
+    flow["nodes"]["fill"]["inputs"]["mask"] = "drawn.mask"
+    (job / "drawn.json").write_text(json.dumps(flow))
+    first = run(job / "drawn.json", tmp_path / "a")
+    with Image.open(first) as image:
+        text = image.info["inlay"]
+        old = text.replace("mask_jitter", "amount").replace('"mask.brush","version":2', '"mask.brush"')
+        assert old.count("amount") == 2
+        assert "version" not in json.loads(old)["workflow"]["nodes"]["drawn"]
+        chunk = PngImagePlugin.PngInfo()
+        chunk.add_text("inlay", old)
+        image.save(job / "old.png", pnginfo=chunk)
+        pixels = image.tobytes()
+    with Image.open(run(job / "old.png", tmp_path / "b", inputs=job)) as image:
+        assert image.tobytes() == pixels
+        assert image.info["inlay"] == text
+    with Image.open(run(job / "old.png", tmp_path / "c", inputs=job, jitter=0.0)) as image:
+        assert image.tobytes() != pixels
+
+
 def test_pillow_reads_the_workflow(job, tmp_path):
     first = run(job / "flow.json", tmp_path / "a", seed=7)
     with Image.open(first) as image:

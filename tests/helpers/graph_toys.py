@@ -3,7 +3,7 @@
 import types
 from typing import Annotated, Any, Literal, NamedTuple
 
-from inlay.graph_runtime import BadInput, Context, Port, ReadPath, Registry, Repeat, node
+from inlay.graph_runtime import BadInput, Context, Port, ReadPath, Registry, Renamed, Repeat, node
 from pydantic import Field
 
 Number = Annotated[Any, Port("NUMBER", "a number")]
@@ -105,7 +105,12 @@ def make_toys() -> types.SimpleNamespace:
         """Has changed twice."""
         return One(amount)
 
-    functions = [constant, add, split, spell, total, read, write, refuse, crash, slow, newer]
+    @node("toy.renamed", version=3, migrations={1: Renamed({"n": "count"}), 2: Renamed({"count": "amount"})})
+    def renamed(amount: int = 0) -> One:
+        """Has a setting that was called n, then count."""
+        return One(amount)
+
+    functions = [constant, add, split, spell, total, read, write, refuse, crash, slow, newer, renamed]
     return types.SimpleNamespace(
         calls=calls,
         registry=Registry(f.spec for f in functions),

@@ -313,14 +313,19 @@ def test_every_item_of_a_batch_has_a_box_and_a_shape_of_its_own():
 
 def test_settings_reach_the_brush():
     mask = thing()
-    options = {"points": 3, "offset_min": 0, "offset_max": 9, "amount": 0.9, "arbitrary": 0.5}
+    options = {"points": 3, "offset_min": 0, "offset_max": 9, "arbitrary": 0.5}
     for seed in range(4):
         assert torch.equal(
-            brush(mask, seed=seed, **options).mask[0],
-            draw_mask((30, 20, 70, 60), (99, 141), generator(seed), **options),
+            brush(mask, seed=seed, mask_jitter=0.9, **options).mask[0],
+            draw_mask((30, 20, 70, 60), (99, 141), generator(seed), amount=0.9, **options),
         )
     defaults = {name: parameter.default for name, parameter in inspect.signature(brush).parameters.items()}
-    assert (defaults["points"], defaults["offset_min"], defaults["offset_max"], defaults["amount"]) == (20, 1, 5, 0.4)
+    assert (defaults["points"], defaults["offset_min"], defaults["offset_max"], defaults["mask_jitter"]) == (
+        20,
+        1,
+        5,
+        0.4,
+    )
 
 
 @pytest.mark.parametrize(

@@ -369,7 +369,7 @@ def test_a_nan_loss_is_refused_loudly_with_the_nodes_name(pictures, shared_sd, c
                 precision="float16" if torch.cuda.is_available() else "auto",
                 batch_size=2,
                 ema=0.0,
-                extend_mask=0.0,
+                mask_jitter=0.0,
             )
             | {},
             out=str(pictures / "out"),

@@ -20,6 +20,7 @@ from inlay.nodes.model_lora import lora
 from inlay.nodes.subject import photos
 from inlay.nodes.train_subject import subject_lora
 from inlay.training.objective import ExemplarDenoiser, Objective
+from inlay.training.subject import SubjectSettings
 from inlay.training.trainer import TrainingFailed, generator_of
 from PIL import Image
 from safetensors.torch import load_file, save
@@ -52,6 +53,7 @@ def gathered(pictures):
 
 
 def run(pictures, folder, out="out", listeners=(), **changes):
+    """Train; settings beyond their bounds are taken too."""
     parts = model.paint_by_example(str(folder), dtype="float64")
     ctx = Context(out=pictures / out, listeners=listeners)
     return subject_lora(
@@ -61,7 +63,7 @@ def run(pictures, folder, out="out", listeners=(), **changes):
         parts.exemplar_encoder,
         gathered(pictures),
         ctx,
-        **{**SETTINGS, **changes},
+        settings=SubjectSettings(**SETTINGS).model_copy(update=changes),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...core.errors import Problem, WorkflowError, clean, did_you_mean
 from ...core.events import Warned
+from ...core.migrations import current_name
 
 if TYPE_CHECKING:
     from ...core.spec import NodeSpec
@@ -186,7 +187,7 @@ def override(word: str, loaded: "Loaded") -> tuple[str, Any]:
         raise WorkflowError.of("--set", found=repr(word), expected="NODE.PARAM=VALUE", fix="e.g. --set steps.steps=50")
     entry = loaded.workflow.nodes.get(node)
     spec = loaded.registry.get(entry.type) if entry is not None else None
-    return where, convert(text, (spec, parameter))
+    return where, convert(text, (spec, current_name(spec, parameter)))
 
 
 def save_outputs(loaded: "Loaded") -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...core.check import Override
 from ...core.errors import Problem, WorkflowError, did_you_mean, missing_package, shorten
+from ...core.migrations import current_name, migrate
 from ...core.paths import exists, expand
 from ...core.plan import Plan, make_plan
 from ...core.spec import Registry
@@ -124,6 +125,7 @@ def load(
             workflow, files = recall.read(path)
         else:
             workflow = parse(read_bytes(path), path.name)
+    migrate(workflow, registry)
     roots = [*([base] if base is not None else []), *folders]
     trusted = _apply(workflow, registry, values or {}, settings or {})
     loaded = Loaded(workflow, registry, roots, expand(out), trusted)
@@ -200,8 +202,9 @@ def _apply(
             )
             continue
         value = _plain(value)
-        entry.params[parameter] = value
         spec = registry.get(entry.type)
+        parameter = current_name(spec, parameter)
+        entry.params[parameter] = value
         if spec is not None and parameter in spec.path_roles and isinstance(value, (str, list)):
             trusted[node, parameter] = value
     if problems:

@@ -1,0 +1,58 @@
+"""How nodes of older files become those of today: a version at a time, each a function of params and inputs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .workflow import Node, Workflow
+
+if TYPE_CHECKING:
+    from .spec import NodeSpec
+
+Values = dict[str, Any]  # Any: whatever JSON a file holds
+Migration = Callable[[Values, Values], tuple[Values, Values]]
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """A migration that renames settings, each `old: new`. A value under the new name is newer, and wins."""
+
+    names: Mapping[str, str]
+
+    def __call__(self, params: Values, inputs: Values) -> tuple[Values, Values]:
+        """The params under their new names; inputs as they are."""
+        renamed = {self.names.get(name, name): value for name, value in params.items()}
+        return renamed | {name: params[name] for name in self.names.values() if name in params}, inputs
+
+
+def current_name(spec: "NodeSpec | None", setting: str) -> str:
+    """What a setting is called today, by any name that it ever had."""
+    if spec is not None and setting not in spec.params.model_fields:
+        for _, migration in sorted(spec.migrations.items()):
+            if isinstance(migration, Renamed):
+                setting = migration.names.get(setting, setting)
+    return setting
+
+
+def migrate_node(workflow: Workflow, name: str, entry: Node, spec: "NodeSpec") -> None:
+    """Bring one node, and the workflow inputs that set it, to the installed version; stop where no migration leads."""
+    params, inputs = dict(entry.params), dict(entry.inputs)
+    while entry.version < spec.version and (migration := spec.migrations.get(entry.version)) is not None:
+        params, inputs = migration(params, inputs)
+        entry.version += 1
+        if isinstance(migration, Renamed):
+            _rename_targets(workflow, {f"{name}.{old}": f"{name}.{new}" for old, new in migration.names.items()})
+    entry.params, entry.inputs = params, inputs
+
+
+def _rename_targets(workflow: Workflow, names: Mapping[str, str]) -> None:
+    for key, target in workflow.inputs.items():
+        renamed = [names.get(one, one) for one in ([target] if isinstance(target, str) else target)]
+        workflow.inputs[key] = renamed[0] if isinstance(target, str) else renamed
+
+
+def migrate(workflow: Workflow, registry: Mapping[str, "NodeSpec"]) -> None:
+    """Bring every node of a known type to the version that is installed, as far as migrations lead."""
+    for name, entry in workflow.nodes.items():
+        if (spec := registry.get(entry.type)) is not None:
+            migrate_node(workflow, name, entry, spec)
