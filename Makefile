@@ -44,7 +44,7 @@ lint: $(VENV)/.lint
 docs: $(VENV)/.ready
 	@$(BIN)/python -m inlay.graph_runtime.front.docs
 	@$(BIN)/python scripts/house.py
-	@$(BIN)/python -c "from inlay.models import known_keys; open('docs/files.md', 'w', encoding='utf-8').write(known_keys.page())"
+	@$(BIN)/python -c "from inlay.models.known_keys.page import page; open('docs/files.md', 'w', encoding='utf-8').write(page())"
 
 $(VENV)/.torch: constraints.txt
 	@if $(PYTHON) -c "import torch" 2>/dev/null; then \

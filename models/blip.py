@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
-from .configs import MAX_WIDTH, Settings
-from .paint_by_example.component import SeeingPart, vision_config
+from .config import MAX_WIDTH, Settings
+from .image_encoder import ImageEncoderComponent, vision_config
 
 
 class CaptionModule(nn.Module):
@@ -32,10 +32,10 @@ class CaptionModule(nn.Module):
 
 
 @dataclass(frozen=True)
-class CaptionerPart(SeeingPart):
+class CaptionerComponent(ImageEncoderComponent):
     """A BlipForConditionalGeneration with its tokenizer."""
 
-    part = "captioner"
+    component = "captioner"
     noun = "captioner"
     facts = ("image_size", "mean", "std")
 
@@ -63,6 +63,6 @@ class CaptionerPart(SeeingPart):
     def _read(self) -> nn.Module:
         from transformers import BertTokenizer, BlipForConditionalGeneration
 
-        folder = self.origin.weights(self.part).folder  # a class of its own: an Auto class may run a folder's code
+        folder = self.origin.weights(self.component).folder  # a class of its own: an Auto class may run a folder's code
         tokenizer = BertTokenizer.from_pretrained(str(folder), local_files_only=True)
         return CaptionModule(self._from_pretrained(BlipForConditionalGeneration), tokenizer)

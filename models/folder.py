@@ -11,7 +11,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..graph_runtime import ModelError
-from .files import read_header, read_json, read_shards, stamp_of, state_of
+from .files.json_objects import read_json, read_shards
+from .files.safetensors_header import read_header
+from .files.stamps import stamp_of, state_of
 
 #: Models inside the package: name -> (folder below dollhouse/, family).
 EMBEDDED: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -37,8 +39,8 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 FLAT = frozenset({"pixel", "clip", "dino", "captioner", "detector"})  # their files may lie in the model's folder itself
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
-# part of a pipeline: (name of its configuration, stem of its weights or None)
-PARTS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
+# component of a pipeline: (name of its configuration, stem of its weights or None)
+COMPONENTS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
     {
         "unet": ("config.json", "diffusion_pytorch_model"),
         "vae": ("config.json", "diffusion_pytorch_model"),
@@ -55,8 +57,8 @@ PARTS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
 )
 
 
-class Weights(NamedTuple):
-    """The weight files of one part: their folder, the variant found, the files, and what the part's keys begin with."""
+class WeightFiles(NamedTuple):
+    """The weight files of one component: their folder, the variant found, the files, and the prefix of its keys."""
 
     folder: Path
     variant: str | None
@@ -72,9 +74,9 @@ class ModelFolder:
         root: the folder.
         name: what the user called it, for messages.
         variant: the file variant asked for (`fp16`), or None for the plain files, or whichever there are.
-        flat: the parts lie in `root` itself, as old unconditional models are published.
+        flat: the components lie in `root` itself, as old unconditional models are published.
         prediction: a prediction type that overrides the scheduler's own.
-        shared: another folder of this layout, for the parts that are not in `root`.
+        shared: another folder of this layout, for the components that are not in `root`.
     """
 
     root: Path
@@ -86,30 +88,30 @@ class ModelFolder:
 
     known = True  # its configuration can be read at once, with no network
 
-    def folder(self, part: str) -> Path:
-        """Where a part's files lie."""
+    def folder(self, component: str) -> Path:
+        """Where a component's files lie."""
         if self.flat:
             return self.root
-        own = self.root / part
-        return self.shared / part if self.shared is not None and not own.is_dir() else own
+        own = self.root / component
+        return self.shared / component if self.shared is not None and not own.is_dir() else own
 
-    def has(self, part: str) -> bool:
-        """True when the part's configuration is there."""
-        return (self.folder(part) / PARTS[part][0]).is_file()
+    def has(self, component: str) -> bool:
+        """True when the component's configuration is there."""
+        return (self.folder(component) / COMPONENTS[component][0]).is_file()
 
-    def config(self, part: str) -> Mapping[str, Any]:
-        """The part's configuration.
+    def config(self, component: str) -> Mapping[str, Any]:
+        """The component's configuration.
 
         Raises:
             ModelError: there is none, or it is not a JSON object.
         """
-        path = self.folder(part) / PARTS[part][0]
+        path = self.folder(component) / COMPONENTS[component][0]
         if not path.is_file():
             if path.is_symlink() or path.exists():
                 state_of(path)
-            raise self.missing(part, path)
+            raise self.missing(component, path)
         config = read_json(path)
-        if part == "scheduler" and self.prediction is not None:
+        if component == "scheduler" and self.prediction is not None:
             config = MappingProxyType({**config, "prediction_type": self.prediction})
         return config
 
@@ -118,39 +120,39 @@ class ModelFolder:
         path = self.root / "model_index.json"
         return read_json(path) if path.exists() or path.is_symlink() else MappingProxyType({})
 
-    def optional(self, part: str) -> Mapping[str, Any]:
-        """The configuration of a part that may be absent; empty where it is."""
-        path = self.folder(part) / PARTS[part][0]
+    def optional(self, component: str) -> Mapping[str, Any]:
+        """The configuration of a component that may be absent; empty where it is."""
+        path = self.folder(component) / COMPONENTS[component][0]
         return read_json(path) if path.exists() or path.is_symlink() else MappingProxyType({})
 
-    def weights(self, part: str) -> Weights:
-        """The safetensors files of a part, of the variant asked for.
+    def weights(self, component: str) -> WeightFiles:
+        """The safetensors files of a component, of the variant asked for.
 
         Raises:
             ModelError: there are none (or only pickles), a shard is missing, or a file is damaged.
         """
-        folder, stem = self.folder(part), PARTS[part][1]
-        assert stem is not None, f"{part} has no weights"
+        folder, stem = self.folder(component), COMPONENTS[component][1]
+        assert stem is not None, f"{component} has no weights"
         found = weight_variants(folder, stem)
-        variant = self._choose(part, folder, stem, found)
+        variant = self._choose(component, folder, stem, found)
         files = tuple(found[variant])
         for file in files:
             read_header(file)
-        return Weights(folder, variant, files)
+        return WeightFiles(folder, variant, files)
 
-    def stamp(self, part: str) -> str:
-        """Changes when a file of the part changes: name, size, time or contents, never the folder's place."""
-        if part == "tokenizer":
+    def stamp(self, component: str) -> str:
+        """Changes when a file of the component changes: name, size, time or contents, never the folder's place."""
+        if component == "tokenizer":
             self.tokenizer_folder()
         else:
-            self.config(part)  # must be there
-        if PARTS[part][1] is None:
-            files = sorted(path for path in self.folder(part).glob("*") if path.is_file())
+            self.config(component)  # must be there
+        if COMPONENTS[component][1] is None:
+            files = sorted(path for path in self.folder(component).glob("*") if path.is_file())
             if self.flat:
-                files = [self.root / PARTS[part][0]]
+                files = [self.root / COMPONENTS[component][0]]
         else:
-            files = [self.folder(part) / PARTS[part][0], *self.weights(part).files]
-        return stamp_of(files) + (self.prediction or "" if part == "scheduler" else "")
+            files = [self.folder(component) / COMPONENTS[component][0], *self.weights(component).files]
+        return stamp_of(files) + (self.prediction or "" if component == "scheduler" else "")
 
     def tokenizer_folder(self) -> Path:
         """The folder with the tokenizer's vocabulary.
@@ -167,26 +169,26 @@ class ModelFolder:
                 state_of(path)  # the library opens them: none may be a pipe or a broken link
         return folder
 
-    def missing(self, part: str, path: Path) -> ModelError:
-        """What to say about a part that is not there."""
+    def missing(self, component: str, path: Path) -> ModelError:
+        """What to say about a component that is not there."""
         there = sorted(entry.name for entry in self.root.iterdir())[:12] if self.root.is_dir() else []
         fix = "name the folder that holds model_index.json, unet/, vae/ …, or download the model again"
-        if part == "text_encoder" and "image_encoder" in there:
+        if component == "text_encoder" and "image_encoder" in there:
             fix = "use model.paint_by_example: this model listens to pictures, not to words"
-        if part == "image_encoder" and "text_encoder" in there:
+        if component == "image_encoder" and "text_encoder" in there:
             fix = "use model.stable_diffusion: this model listens to words, not to pictures"
         return ModelError(
             "source",
             found=f"{self.name} has no {self._short(path)}"
             + (f" (it holds {', '.join(there)})" if there else " (the folder is empty)"),
-            expected=f"a {'folder' if self.flat else 'diffusers folder'} with a {part} in it",
+            expected=f"a {'folder' if self.flat else 'diffusers folder'} with a {component} in it",
             fix=fix,
         )
 
     def _short(self, path: Path) -> str:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else f"{path.parent.name}/{path.name}"
 
-    def _choose(self, part: str, folder: Path, stem: str, found: Mapping[str | None, list[Path]]) -> str | None:
+    def _choose(self, component: str, folder: Path, stem: str, found: Mapping[str | None, list[Path]]) -> str | None:
         if self.variant in found:
             return self.variant
         if self.variant is None and found:  # no plain files: take what there is; the label says so
@@ -195,14 +197,14 @@ class ModelFolder:
             kinds = ", ".join(sorted(str(kind or "plain") for kind in found))
             raise ModelError(
                 "variant",
-                found=f"{self.name} has no {self.variant!r} files for its {part}",
+                found=f"{self.name} has no {self.variant!r} files for its {component}",
                 expected=f"one of the variants that are there: {kinds}",
                 fix="set variant to null",
             )
         pickles = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLES)
         if pickles:
-            raise pickled(f"{self.name}/{part}/{pickles[0]}" if not self.flat else f"{self.name}/{pickles[0]}")
-        raise self.missing(part, folder / f"{stem}.safetensors")
+            raise pickled(f"{self.name}/{component}/{pickles[0]}" if not self.flat else f"{self.name}/{pickles[0]}")
+        raise self.missing(component, folder / f"{stem}.safetensors")
 
 
 def pickled(what: str) -> ModelError:

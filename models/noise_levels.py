@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.errors import shorten
-from .configs import Settings
-from .known_keys import NOTHING, SCHEDULER
+from .config import Settings
+from .known_keys.scheduler import SCHEDULER
+from .known_keys.table import NOTHING
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 #: Schedulers of diffusers whose noise follows from the betas of their configuration, by the beginning of their names.

@@ -47,7 +47,7 @@ def locate(
     if path.is_absolute():
         return _local(path, variant, prediction, family)
     if HUB_ID.fullmatch(source):
-        from .hub import HubModel
+        from .hub.repository import HubModel
 
         near = near_local(source)
         model = HubModel(source, revision, variant, prediction, family, near)
@@ -175,7 +175,7 @@ def _local(path: Path, variant: str | None, prediction: str | None, family: str)
             expected="a folder with config.json",
             fix="name the folder that holds config.json and the weights",
         )
-    from .single_file import SingleFile
+    from .checkpoint.single_file import SingleFile
 
     return SingleFile.read(path, prediction, family)
 

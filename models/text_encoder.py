@@ -11,9 +11,9 @@ from torch.overrides import TorchFunctionMode
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.values import to_host
-from .configs import MAX_WIDTH
+from .component import Component
+from .config import MAX_WIDTH
 from .precision import DType
-from .stable_diffusion import Part
 from .weights import fill, fit_names, read_stored
 
 
@@ -41,10 +41,10 @@ class TextModule(nn.Module):
 
 
 @dataclass(frozen=True)
-class TextEncoderPart(Part):
+class TextEncoderComponent(Component):
     """A CLIP tokenizer and its text encoder."""
 
-    part = "text_encoder"
+    component = "text_encoder"
     noun = "text encoder"
     facts = ("hidden_size", "max_tokens", "vocabulary")
     tokenizer_stamp: str = ""
@@ -95,8 +95,8 @@ class TextEncoderPart(Part):
 
         tokenizer = self.read_tokenizer()
         if hasattr(self.origin, "convert"):
-            return TextModule(tokenizer, self.origin.convert(self.part, CLIPTextModel))
-        weights = self.origin.weights(self.part)
+            return TextModule(tokenizer, self.origin.convert(self.component, CLIPTextModel))
+        weights = self.origin.weights(self.component)
         config = CLIPTextConfig.from_pretrained(str(weights.folder), local_files_only=True)
         with init_empty_weights(include_buffers=False):
             encoder = CLIPTextModel(config)

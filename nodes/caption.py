@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.values import plain_mode
-from ..models.paint_by_example.encoder import preprocess_exemplar
+from ..models.image_encoder import preprocess_images
 from ..pictures.require import require_image
 from .checks.metric import caption as check_caption
 from .checks.metric import require_captioner, require_single
@@ -45,7 +45,7 @@ def blip(
     image = require_image(image)
     require_single(image)
     require_captioner(captioner)
-    pixels = preprocess_exemplar(image, captioner.image_size, "stretch", captioner.mean, captioner.std)
+    pixels = preprocess_images(image, captioner.image_size, "stretch", captioner.mean, captioner.std)
     with plain_mode(), ctx.lease(captioner) as module:
         parameter = next(module.parameters())
         return Captioned(module.say(pixels.to(parameter.device, parameter.dtype), prompt or "", longest, beams))

@@ -17,7 +17,7 @@ from ..methods.conditioning import Conditioning as Told
 from ..methods.conditioning import inpaint_channels
 from ..methods.latents import encode_picture
 from ..models.embedded import unknown_words
-from ..models.paint_by_example.encoder import Preprocess, preprocess_exemplar
+from ..models.image_encoder import Preprocess, preprocess_images
 from ..models.prompt import Prompt, Syntax, encode_prompt, own_words, read_prompt
 from ..models.roles import require_vae
 from ..pictures.batches import each_with_mask
@@ -184,9 +184,7 @@ def exemplar(
             ctx.warn(doubt)
     pixels = torch.cat(
         [
-            preprocess_exemplar(
-                one, exemplar_encoder.image_size, preprocess, exemplar_encoder.mean, exemplar_encoder.std
-            )
+            preprocess_images(one, exemplar_encoder.image_size, preprocess, exemplar_encoder.mean, exemplar_encoder.std)
             for one in shown
         ]
     )

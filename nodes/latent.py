@@ -11,8 +11,8 @@ import torch
 from ..graph_runtime import Context, ReadPath, node
 from ..graph_runtime.core.values import plain, plain_mode, require_finite, to_host
 from ..methods.latents import Tiling, decode_latent, encode_picture, remedy, tiled
+from ..models.files.tensors import read_tensors
 from ..models.roles import require_vae
-from ..models.tensor_files import read_tensors
 from ..pictures.require import require_image
 from .checks.latent import decode as check_decode
 from .checks.latent import encode as check_encode

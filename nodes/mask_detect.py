@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.values import require_finite
-from ..models.detections import (
+from ..models.detr.detections import (
+    Criteria,
     Detection,
     Pick,
-    Wanted,
     check_wanted,
     choose,
     draw,
@@ -85,7 +85,7 @@ def detect(
     require_finite(require_image(image), "image", what="the picture", fix="check the node that made them")
     if mask is not None:
         return _given(unit_mask(require_mask(mask, image)), image, ctx)
-    wanted = Wanted(label, score, min_area, max_area, pick)
+    wanted = Criteria(label, score, min_area, max_area, pick)
     height, width = image.shape[1:3]
     masks, boxes, overlays = [], [], []
     for number, (picture, found) in enumerate(zip(image, find_in(list(image), detector, ctx), strict=True), 1):

@@ -12,7 +12,7 @@ from ..graph_runtime import BadInput, Context, ReadPaths, node
 from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.values import plain_mode, require_finite
 from ..models.embedded import mark_own_pictures, unknown_words
-from ..models.vision import picture_vectors, unit
+from ..models.image_encoder import picture_vectors, unit
 from ..pictures.batches import each_with_mask
 from ..pictures.boxes import bounding_box
 from ..pictures.files.folders import find_pictures, left_out

@@ -5,12 +5,12 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, ModelSource, node
-from ..models.paint_by_example.component import ExemplarEncoderPart, NewExemplarEncoderPart
+from ..models.paint_by_example.component import ExemplarEncoderComponent, NewExemplarEncoderComponent
 from ..models.precision import DType
 from ..models.source import locate
-from ..models.stable_diffusion import DenoiserPart, IdentityVae, SchedulerPart, VaePart
-from ..models.text_encoder import TextEncoderPart
-from ..models.unused_settings import name_unused, name_unused_preprocessing
+from ..models.stable_diffusion import DenoiserComponent, IdentityVae, SchedulerComponent, VaeComponent
+from ..models.text_encoder import TextEncoderComponent
+from ..models.unused_keys import warn_unused_of_model, warn_unused_preprocessing
 from .ports import Denoiser, ExemplarEncoder, Scheduler, TextEncoder, Vae
 
 Prediction = Literal["epsilon", "v_prediction", "sample"]
@@ -77,14 +77,14 @@ def stable_diffusion(
     """
     origin = locate(source, revision=revision, variant=variant, prediction=prediction)
     parts = StableDiffusion(
-        DenoiserPart.describe(origin, dtype),
-        VaePart.describe(origin, vae_dtype or dtype),
-        TextEncoderPart.describe(origin, encoder_dtype or dtype),
-        SchedulerPart.describe(origin, dtype),
+        DenoiserComponent.describe(origin, dtype),
+        VaeComponent.describe(origin, vae_dtype or dtype),
+        TextEncoderComponent.describe(origin, encoder_dtype or dtype),
+        SchedulerComponent.describe(origin, dtype),
     )
     if origin.known:
         check_family(parts)
-        name_unused(origin, ("unet", "vae", "text_encoder", "scheduler", "tokenizer"), vae_dtype or dtype)
+        warn_unused_of_model(origin, ("unet", "vae", "text_encoder", "scheduler", "tokenizer"), vae_dtype or dtype)
     return parts
 
 
@@ -116,15 +116,17 @@ def paint_by_example(
     """
     origin = locate(source, revision=revision, variant=variant, family="paint_by_example")
     parts = PaintByExample(
-        DenoiserPart.describe(origin, dtype),
-        VaePart.describe(origin, vae_dtype or dtype),
-        ExemplarEncoderPart.describe(origin, encoder_dtype or dtype),
-        SchedulerPart.describe(origin, dtype),
+        DenoiserComponent.describe(origin, dtype),
+        VaeComponent.describe(origin, vae_dtype or dtype),
+        ExemplarEncoderComponent.describe(origin, encoder_dtype or dtype),
+        SchedulerComponent.describe(origin, dtype),
     )
     if origin.known:
         _check_exemplar_family(parts)
-        name_unused(origin, ("unet", "vae", "image_encoder", "feature_extractor", "scheduler"), vae_dtype or dtype)
-        name_unused_preprocessing(parts.exemplar_encoder)
+        warn_unused_of_model(
+            origin, ("unet", "vae", "image_encoder", "feature_extractor", "scheduler"), vae_dtype or dtype
+        )
+        warn_unused_preprocessing(parts.exemplar_encoder)
     return parts
 
 
@@ -172,10 +174,10 @@ def exemplar_encoder(
     """
     origin = locate(source, revision=revision, variant=variant, family="clip")
     stamp = origin.stamp("clip") if origin.known else ""
-    part = NewExemplarEncoderPart(origin, dtype, stamp, width, seed)
+    part = NewExemplarEncoderComponent(origin, dtype, stamp, width, seed)
     if origin.known:
         part.check()
-        name_unused_preprocessing(part)
+        warn_unused_preprocessing(part)
     return NewEncoder(part)
 
 
@@ -197,7 +199,7 @@ def pixel_diffusion(
         ModelError: a file is missing, damaged or a pickle; the UNet is conditional or not for RGB pictures.
     """
     origin = locate(source, revision=revision, variant=variant, family="pixel")
-    denoiser = DenoiserPart.describe(origin, dtype)
+    denoiser = DenoiserComponent.describe(origin, dtype)
     if denoiser.known and denoiser.conditional:
         raise BadInput(
             "source",
@@ -213,8 +215,8 @@ def pixel_diffusion(
             fix="use a model that was trained on RGB pictures",
         )
     if denoiser.known:
-        name_unused(origin, ("unet", "scheduler"), dtype)
-    return PixelDiffusion(denoiser, IdentityVae(), SchedulerPart.describe(origin, dtype))
+        warn_unused_of_model(origin, ("unet", "scheduler"), dtype)
+    return PixelDiffusion(denoiser, IdentityVae(), SchedulerComponent.describe(origin, dtype))
 
 
 def check_family(parts: StableDiffusion) -> None:

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from ..graph_runtime import ModelSource, node
-from ..models.blip import CaptionerPart
+from ..models.blip import CaptionerComponent
 from ..models.source import locate
-from ..models.unused_settings import name_unused_preprocessing
+from ..models.unused_keys import warn_unused_preprocessing
 from .ports import Captioner
 
 
@@ -29,7 +29,7 @@ def captioner(
     Raises:
         ModelError: a file is missing, damaged or a pickle, or is no BLIP.
     """
-    described = CaptionerPart.describe(locate(source, revision=revision, family="captioner"), "float32")
+    described = CaptionerComponent.describe(locate(source, revision=revision, family="captioner"), "float32")
     if described.known:
-        name_unused_preprocessing(described, stretched=True)
+        warn_unused_preprocessing(described, stretched=True)
     return OneCaptioner(described)

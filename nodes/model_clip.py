@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from ..graph_runtime import ModelSource, node
+from ..models.clip import ClipComponent
 from ..models.source import locate
-from ..models.unused_settings import name_unused_preprocessing
-from ..models.vision import ClipPart
+from ..models.unused_keys import warn_unused_preprocessing
 from .ports import Clip, Dino
 
 
@@ -27,7 +27,7 @@ def clip(source: ModelSource = "dollhouse-clip", revision: str | None = None) ->
     Raises:
         ModelError: a file is missing, damaged or a pickle, or is no CLIP.
     """
-    described = ClipPart.describe(locate(source, revision=revision, family="clip"), "float32")
+    described = ClipComponent.describe(locate(source, revision=revision, family="clip"), "float32")
     if described.known:
-        name_unused_preprocessing(described)
+        warn_unused_preprocessing(described)
     return OneClip(described, described)

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from ..graph_runtime import ModelSource, node
-from ..models.detr import DetectorPart
+from ..models.detr.component import DetectorComponent
 from ..models.source import locate
-from ..models.unused_settings import name_unused_of_detector
+from ..models.unused_keys import warn_unused_of_detector
 from .ports import Detector
 
 
@@ -31,7 +31,7 @@ def detector(source: ModelSource = "dollhouse-detector", revision: str | None = 
         ModelError: a file is missing, damaged or a pickle, or is no DETR.
     """
     origin = locate(source, revision=revision, family="detector")
-    described = DetectorPart.describe(origin, "float32")
+    described = DetectorComponent.describe(origin, "float32")
     if described.known:
-        name_unused_of_detector(described)
+        warn_unused_of_detector(described)
     return OneDetector(described)

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from ..graph_runtime import ModelSource, node
+from ..models.dino import DinoComponent
 from ..models.source import locate
-from ..models.unused_settings import name_unused_preprocessing
-from ..models.vision import DinoPart
+from ..models.unused_keys import warn_unused_preprocessing
 from .ports import Dino
 
 
@@ -28,7 +28,7 @@ def dino(source: ModelSource = "facebook/dino-vits16", revision: str | None = No
     Raises:
         ModelError: a file is missing, damaged or a pickle, or is no vision transformer.
     """
-    described = DinoPart.describe(locate(source, revision=revision, family="dino"), "float32")
+    described = DinoComponent.describe(locate(source, revision=revision, family="dino"), "float32")
     if described.known:
-        name_unused_preprocessing(described)
+        warn_unused_preprocessing(described)
     return OneDino(described)

@@ -10,7 +10,7 @@ from ..graph_runtime.core.values import describe
 from ..methods.inversion.ddim import Trajectory as Inverted
 from ..methods.sampling.noise import GivenNoise
 from ..methods.sampling.noise import gaussian as make_gaussian
-from ..models.tensor_files import read_tensors
+from ..models.files.tensors import read_tensors
 from .checks.before_run import rehearse
 from .checks.latent import given_noise
 from .checks.latent import load_noise as check_load_noise

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadMany, ReadPath, ReadPaths, node
 from ..graph_runtime.core.notices import notice
-from ..models.detections import Detection, Pick, Wanted, check_wanted, choose, find_all, nothing_found, tell
+from ..models.detr.detections import Criteria, Detection, Pick, check_wanted, choose, find_all, nothing_found, tell
 from ..models.embedded import mark_own_pictures
 from ..pictures.boxes import Box, padded
 from ..pictures.files.folders import find_pictures, left_out
@@ -80,7 +80,7 @@ def _look(looked: list[str], params: Mapping[str, Any]) -> None:
         with reported_at("masks"):
             match_masks(files, find_pictures(masks))
     elif boxes is not None:
-        _from_file(Path(boxes), sizes, Wanted(*(params[name] for name in Wanted._fields)), hear)
+        _from_file(Path(boxes), sizes, Criteria(*(params[name] for name in Criteria._fields)), hear)
 
 
 def _photos_of(looked: Sequence[str], masks: str | None, boxes: str | None, say: Callable[[str], None]) -> list[Path]:
@@ -128,7 +128,7 @@ def photos(
         BadInput: no picture, no box of use (with what was found instead), a box outside its picture, masks that do not
             match, two sources of boxes.
     """
-    wanted = Wanted(label, score, min_area, max_area, pick)
+    wanted = Criteria(label, score, min_area, max_area, pick)
     _check({"detector": detector}, {**wanted._asdict(), "masks": masks, "boxes": boxes})
     files = _photos_of(path if isinstance(path, list) else [path], masks, boxes, ctx.warn)
     sizes = photo_sizes(files)
@@ -191,7 +191,7 @@ def _from_masks(
     return {name: [box] for name, (_, box, *_) in found.items()}, {name: mask for name, (mask, *_) in found.items()}
 
 
-def _from_file(path: Path, sizes: Sizes, wanted: Wanted, ctx: Context) -> dict[str, list[Box]]:
+def _from_file(path: Path, sizes: Sizes, wanted: Criteria, ctx: Context) -> dict[str, list[Box]]:
     found, left_out = read_boxes(path, sizes, label=wanted.label, min_area=wanted.min_area, max_area=wanted.max_area)
     for reason, count in left_out.most_common(8):
         ctx.warn(f"{count} box{'es are' if count > 1 else ' is'} left out: {reason}")
@@ -202,7 +202,7 @@ def _detected(
     files: Sequence[Path],
     sizes: Sizes,
     detector: Any,
-    wanted: Wanted,
+    wanted: Criteria,
     ctx: Context,
 ) -> dict[str, list[Box]]:
     """What a detector finds, by the photos' names; a photo with nothing of use in it is told of."""

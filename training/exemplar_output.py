@@ -169,8 +169,8 @@ def _keep_sheet(picture: Image.Image, path: Path) -> None:
 
 def finish(run: Run, trainer: Trainer, model: ExemplarDenoiser, parts: Any, half: bool) -> tuple[Any, Any, str]:
     """Write the model as a Paint-by-Example folder; descriptions of its UNet and encoder, and a report in Markdown."""
-    from ..models.paint_by_example.component import ExemplarEncoderPart
-    from ..models.stable_diffusion import DenoiserPart
+    from ..models.paint_by_example.component import ExemplarEncoderComponent
+    from ..models.stable_diffusion import DenoiserComponent
 
     folder = run.folder / "model"
     if trainer.workers.main:
@@ -183,7 +183,7 @@ def finish(run: Run, trainer: Trainer, model: ExemplarDenoiser, parts: Any, half
         f"{trainer.mean:.5f} |\n| parameters trained | {sum(v.numel() for v in trainer.values.values()):,} |\n"
         f"| model | {folder} |\n"
     )
-    return DenoiserPart.describe(origin), ExemplarEncoderPart.describe(origin), report
+    return DenoiserComponent.describe(origin), ExemplarEncoderComponent.describe(origin), report
 
 
 def _write_model(folder: Path, model: ExemplarDenoiser, parts: Any, half: bool) -> None:

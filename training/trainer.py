@@ -170,7 +170,7 @@ class Trainer:
             return False
         from safetensors import SafetensorError, safe_open
 
-        from ..models.files import read_header
+        from ..models.files.safetensors_header import read_header
 
         try:
             about = _about(read_header(path))

@@ -25,8 +25,8 @@ from inlay.methods.sampling.ddim import ddim
 from inlay.methods.sampling.guidance import Guidance
 from inlay.methods.sampling.loop import denoise
 from inlay.methods.sampling.noise import gaussian
+from inlay.models.image_encoder import preprocess_images
 from inlay.models.noise_levels import noise_levels
-from inlay.models.paint_by_example.encoder import preprocess_exemplar
 from inlay.models.text_encoder import encode_text
 from inlay.pictures.sheet import draw_sheet
 from torch import Tensor
@@ -67,7 +67,7 @@ def by_example(model: Model, tasks: Sequence[Task], guidance: float, seed: int =
     """Fills `[b h w 3]`, pasted back."""
     truth = torch.stack([task.truth for task in tasks])
     keep = 1 - torch.stack([task.hole for task in tasks])[:, None]
-    pixels = torch.cat([preprocess_exemplar(task.exemplar[None], model.image_size, "stretch") for task in tasks])
+    pixels = torch.cat([preprocess_images(task.exemplar[None], model.image_size, "stretch") for task in tasks])
     told = model.encoder(pixels)
     empty = model.encoder.uncond_vector.expand_as(told).contiguous()
     masked = encode_picture(

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 from inlay.graph_runtime.core.quiet import quiet
-from inlay.models.paint_by_example.component import ExemplarEncoderPart, build_vision_config
-from inlay.models.stable_diffusion import DenoiserPart, SchedulerPart, VaePart
+from inlay.models.image_encoder import build_vision_config
+from inlay.models.paint_by_example.component import ExemplarEncoderComponent
+from inlay.models.stable_diffusion import DenoiserComponent, SchedulerComponent, VaeComponent
 from torch import nn
 
 
@@ -176,7 +177,7 @@ class _Drawn:
 
 
 @dataclass(frozen=True)
-class RandomDenoiser(_Drawn, DenoiserPart):
+class RandomDenoiser(_Drawn, DenoiserComponent):
     """A UNet."""
 
     def build(self) -> nn.Module:
@@ -187,7 +188,7 @@ class RandomDenoiser(_Drawn, DenoiserPart):
 
 
 @dataclass(frozen=True)
-class RandomVae(_Drawn, VaePart):
+class RandomVae(_Drawn, VaeComponent):
     """An autoencoder."""
 
     def build(self) -> nn.Module:
@@ -198,7 +199,7 @@ class RandomVae(_Drawn, VaePart):
 
 
 @dataclass(frozen=True)
-class RandomExemplarEncoder(_Drawn, ExemplarEncoderPart):
+class RandomExemplarEncoder(_Drawn, ExemplarEncoderComponent):
     """CLIP's vision model with Paint by Example's mapper."""
 
     def build(self) -> nn.Module:
@@ -226,7 +227,7 @@ def random_model(shape: Shape, dtype: Any) -> RandomModel:
         RandomDenoiser.describe(wide, dtype),
         RandomVae.describe(plain, dtype),
         RandomExemplarEncoder.describe(plain, dtype),
-        SchedulerPart.describe(plain, dtype),
+        SchedulerComponent.describe(plain, dtype),
     )
 
 

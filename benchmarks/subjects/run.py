@@ -35,8 +35,8 @@ from inlay.dollhouse import judge
 from inlay.dollhouse.samples import SUBJECT
 from inlay.methods.latents import encode_picture
 from inlay.methods.sampling.guidance import Guidance
+from inlay.models.image_encoder import picture_vectors, unit
 from inlay.models.text_encoder import encode_text
-from inlay.models.vision import picture_vectors, unit
 from inlay.nodes.model import paint_by_example, stable_diffusion
 from inlay.nodes.model_clip import clip as clip_node
 from inlay.nodes.model_dino import dino as dino_node

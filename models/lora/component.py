@@ -10,8 +10,9 @@ from typing import Any
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.models import ModelDescription
-from ..files import content_of, pieces_of, read_header, state_of
-from ..known_keys import name_unheard
+from ..files.safetensors_header import read_header
+from ..files.stamps import content_of, pieces_of, state_of
+from ..known_keys.table import warn_unused
 from .file import attach, read_lora
 from .header import LoraHeader, about_of, check_header, files_of, made_for, require_fit
 from .metadata import FAMILIES
@@ -140,7 +141,7 @@ def adapted(denoiser: Any, source: LoraSource, weight: float, any_base: bool = F
             _require_base(denoiser, path)
             _require_one_family(denoiser.base(), header)
         _require_layers(denoiser.base(), header)
-        name_unheard(path.name, [*header.notes(), *_beside_base(denoiser.base(), header)])
+        warn_unused(path.name, [*header.notes(), *_beside_base(denoiser.base(), header)])
         stamp = content_of(files_of(path))
     adapter = Adapter(source, stamp, float(weight))
     if isinstance(denoiser, AdaptedDenoiser):
@@ -155,7 +156,7 @@ def _require_base(denoiser: Any, path: Path) -> None:
     name = base.origin.name
     if about["base"] != name and about.get("base_sha256") not in (
         weights_hash(base),
-        pieces_of(base.origin.weights(base.part).files),
+        pieces_of(base.origin.weights(base.component).files),
     ):
         raise ModelError(
             "source",
@@ -169,11 +170,11 @@ def _require_base(denoiser: Any, path: Path) -> None:
 def layer_sizes(base: Any) -> dict[str, list[int]]:
     """Shapes of the weights of a UNet's linear and convolution layers by name, from headers alone."""
     if hasattr(base.origin, "layer_sizes"):
-        sizes: dict[str, list[int]] = base.origin.layer_sizes(base.part)
+        sizes: dict[str, list[int]] = base.origin.layer_sizes(base.component)
         return sizes
     return {
         name.removesuffix(".weight"): list(entry["shape"])
-        for file in base.origin.weights(base.part).files
+        for file in base.origin.weights(base.component).files
         for name, entry in read_header(file).items()
         if name.endswith(".weight") and len(entry["shape"]) in (2, 4)
     }
@@ -211,4 +212,4 @@ def _beside_base(base: Any, header: LoraHeader) -> list[str]:
 
 def weights_hash(base: Any) -> str:
     """What tells a base's weights from others', wherever they lie."""
-    return content_of(base.origin.weights(base.part).files)
+    return content_of(base.origin.weights(base.component).files)

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean, shorten
-from ..files import read_header
-from ..layouts import original_names
+from ..checkpoint.layouts import original_names
+from ..files.safetensors_header import read_header
 from .metadata import FAMILIES, Claims, claims_of, config_beside, contradictions
 
 DOWN = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:A|down)(?:\.default)?\.weight$")

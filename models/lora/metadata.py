@@ -15,11 +15,12 @@ from typing import Any
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean, shorten
-from ..files import read_json
-from ..known_keys import ADAPTER, NOTHING, unheard
+from ..files.json_objects import read_json
+from ..known_keys.lora import ADAPTER
+from ..known_keys.table import NOTHING, list_unused
 
 MAX_ALPHA = 1e6
-PARTS = re.compile(r"(unet|transformer|text_encoder(?:_\d)?|denoiser)\.(.+)")
+COMPONENT_KEY = re.compile(r"(unet|transformer|text_encoder(?:_\d)?|denoiser)\.(.+)")
 PATTERN = re.compile(r"[\w.^$\\+*()|-]{1,300}")  # of layer names; what could take for ever to match is refused
 BASE_KEPT = ("True", "gaussian", "orthogonal", "eva", "False")  # starts that leave the base's weights as they are
 FAMILIES = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL", 1280: "the SDXL refiner"}
@@ -154,9 +155,11 @@ def _of_unet(said: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of the UNet's adapter, their prefix taken off; all, where none has one."""
     flat: dict[str, Any] = {}
     for key, value in said.items():
-        whole = "." not in key and PARTS.fullmatch(f"{key}.r") and isinstance(value, dict)  # {"unet": {"r": …}}
+        whole = "." not in key and COMPONENT_KEY.fullmatch(f"{key}.r") and isinstance(value, dict)  # {"unet": {"r": …}}
         flat |= {f"{key}.{name}": inner for name, inner in value.items()} if whole else {key: value}
-    matched = [(match[1], match[2], value) for key, value in flat.items() if (match := PARTS.fullmatch(str(key)))]
+    matched = [
+        (match[1], match[2], value) for key, value in flat.items() if (match := COMPONENT_KEY.fullmatch(str(key)))
+    ]
     if not matched:
         return flat
     return {name: value for part, name, value in matched if part in ("unet", "denoiser")}
@@ -181,7 +184,7 @@ def _adapter(name: str, where: str, said: Mapping[str, Any], texts: Mapping[str,
         said.get("use_rslora") is True,
         None if rank is None else int(rank),
         MappingProxyType(dict(texts)),
-        tuple(unheard(ADAPTER, said)),
+        tuple(list_unused(ADAPTER, said)),
     )
 
 

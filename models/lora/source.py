@@ -7,7 +7,7 @@ from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import shorten
 from ...graph_runtime.core.notices import notice
 from ..folder import PICKLES, pickled
-from ..hub_client import Listing, Wanted, download, listing
+from ..hub.client import Listing, Request, download, listing
 from ..source import HUB_ID, is_there, near_local, not_here
 
 #: What diffusers' and peft's tools call it, and ours.
@@ -44,7 +44,7 @@ class LoraSource:
         """
         if self.path:
             return self
-        asked = Wanted(self.repository, self.revision, "LoRA", self.near)
+        asked = Request(self.repository, self.revision, "LoRA", self.near)
         found: Listing = listing(asked)
         name = _only(list(found.names), self.repository)
         beside = [other for other in found.names if other == str(Path(name).with_name(CONFIG).as_posix())]

@@ -6,21 +6,17 @@ queries and keys are kept and saved, but never evaluated.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...graph_runtime.core.files import replacing, write_text
 from ...graph_runtime.core.quiet import drawing
 
-Preprocess = Literal["crop", "stretch"]
-#: What CLIP's pictures are normalised by (Radford et al. 2021), where a model does not say.
-CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 VISION_KEYS = (
     "hidden_size",
     "intermediate_size",
@@ -187,39 +183,3 @@ def save_encoder(module: ExemplarEncoder, folder: Path) -> None:
     with replacing(folder / "model.safetensors") as path:
         save_file(state, str(path), {"format": "pt"})
     write_text(folder / "config.json", json.dumps(encoder_config(module), indent=2) + "\n")
-
-
-def preprocess_exemplar(
-    image: Tensor,
-    size: int,
-    how: Preprocess = "crop",
-    mean: Sequence[float] = CLIP_MEAN,
-    std: Sequence[float] = CLIP_STD,
-) -> Tensor:
-    """Pictures `[b h w 3]` in [0, 1] -> what CLIP sees, `[b 3 size size]`, normalised.
-
-    crop: the short side becomes `size`, then the middle is cut out, as diffusers' pipeline does (transformers'
-    CLIPImageProcessor). stretch: both sides become `size`, as the published training does. Bicubic, in 8 bits, by
-    Pillow, as both do.
-    """
-    rows = [_resized(row, size, how) for row in image]
-    pixels = torch.stack(rows).permute(0, 3, 1, 2).to(torch.float64) / 255
-    centre, spread = (torch.tensor(list(values), dtype=torch.float64)[:, None, None] for values in (mean, std))
-    return ((pixels - centre) / spread).to(image.dtype if image.dtype == torch.float64 else torch.float32)
-
-
-def _resized(row: Tensor, size: int, how: Preprocess) -> Tensor:
-    import numpy as np
-
-    levels = (row.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-    picture = Image.fromarray(levels)
-    width, height = picture.size
-    if how == "stretch":
-        picture = picture.resize((size, size), Image.Resampling.BICUBIC)
-    else:
-        short, long = min(width, height), max(width, height)
-        along = int(size * long / short)
-        picture = picture.resize((size, along) if width <= height else (along, size), Image.Resampling.BICUBIC)
-        left, top = (picture.width - size) // 2, (picture.height - size) // 2
-        picture = picture.crop((left, top, left + size, top + size))
-    return torch.from_numpy(np.asarray(picture).copy())

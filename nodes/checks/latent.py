@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ...graph_runtime import BadInput
 from ...methods.sampling.noise import GivenNoise
+from ...models.files.tensors import keys_of, tensor_shapes
 from ...models.roles import require_vae
-from ...models.tensor_files import keys_of, tensor_shapes
 from ...pictures.require import require_image
 from .before_run import described, shaped
 from .tensors import require_latent

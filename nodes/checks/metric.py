@@ -109,11 +109,11 @@ def require_region(box: Any) -> None:
 
 def require_eyes(port: str, seeing: Any, *, words: bool = False) -> None:
     """Raise BadInput unless `seeing` describes an encoder of pictures, and of texts where `words` are read."""
-    if not has_fact(seeing, "image_size") or getattr(seeing, "part", "") not in ("clip", "dino"):
+    if not has_fact(seeing, "image_size") or getattr(seeing, "component", "") not in ("clip", "dino"):
         raise BadInput(
             port, found=describe(seeing), expected="the description of an encoder", fix="wire model.clip or model.dino"
         )
-    if words and seeing.part != "clip":
+    if words and seeing.component != "clip":
         raise BadInput(port, found=f"the {seeing.label}, which reads no text", expected="a CLIP", fix="wire model.clip")
 
 
@@ -164,7 +164,7 @@ def require_single(image: Tensor) -> None:
 
 def require_captioner(captioner: Any) -> None:
     """Raise BadInput unless it describes a captioner."""
-    if getattr(captioner, "part", "") != "captioner":
+    if getattr(captioner, "component", "") != "captioner":
         raise BadInput(
             "captioner",
             found=describe(captioner),

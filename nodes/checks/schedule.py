@@ -9,8 +9,9 @@ from typing import Any, get_args
 
 from ...graph_runtime.core.errors import clean, shorten
 from ...methods.sampling.ddim import Spacing
-from ...models.configs import Settings
-from ...models.known_keys import SCHEDULER, name_unheard, unheard
+from ...models.config import Settings
+from ...models.known_keys.scheduler import SCHEDULER
+from ...models.known_keys.table import list_unused, warn_unused
 from ...models.noise_levels import alphas_cumprod
 
 #: The spacing of a class of diffusers whose configuration does not say one; leading for the others.
@@ -60,13 +61,13 @@ def name_beside_ddim(config: Mapping[str, Any], where: str, spacing: Spacing, fi
         spacing: the one that is used.
         first: the timestep that a run begins at.
     """
-    name_unheard(
+    warn_unused(
         where,
         [
             *_spacing(config, spacing),
             *_pure_noise(config, first),
             *_distilled(config),
-            *unheard(SCHEDULER, config, besides=("timestep_spacing",)),
+            *list_unused(SCHEDULER, config, handled=("timestep_spacing",)),
         ],
     )
 
@@ -114,7 +115,7 @@ def name_beside_solver(config: Mapping[str, Any], where: str, kind: str, made: M
     found = [*_distilled(config), *_pure_noise(config, -1)[1:]]
     for key, value in config.items():
         entry = SCHEDULER.get(key)
-        silent = value in (None, False, 0, "") or (entry is not None and value in entry.silent)
+        silent = value in (None, False, 0, "") or (entry is not None and value in entry.unremarkable)
         if silent or (entry is not None and key not in DECISIVE) or made.get(key) == value:
             continue
         why = (
@@ -123,4 +124,4 @@ def name_beside_solver(config: Mapping[str, Any], where: str, kind: str, made: M
             else (f"{kind} does not know it" if key not in made else f"{kind} has {shorten(made[key], 20)}")
         )
         found.append(f"{clean(str(key))[:60]} = {clean(shorten(value, 40))} ({why})")
-    name_unheard(where, found)
+    warn_unused(where, found)

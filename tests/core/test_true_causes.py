@@ -55,14 +55,14 @@ def test_a_missing_package_behind_other_errors():
 
 
 def test_a_package_that_loading_a_model_misses(monkeypatch, tmp_path):
-    from inlay.models.stable_diffusion import VaePart
+    from inlay.models.stable_diffusion import VaeComponent
 
     def read(self):
         raise RuntimeError("Failed to import diffusers.models because of the following error") from ModuleNotFoundError(
             "No module named 'accelerate'", name="accelerate"
         )
 
-    monkeypatch.setattr(VaePart, "_read", read)
+    monkeypatch.setattr(VaeComponent, "_read", read)
     with pytest.raises(inlay.NodeError) as caught:
         inlay.run("zero_shot_inpaint", out=tmp_path, cache=False, steps=1)
     assert "'accelerate' is not installed" in caught.value.problem.found

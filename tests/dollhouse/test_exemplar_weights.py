@@ -10,7 +10,7 @@ from inlay.dollhouse._clip_stage import CLIP_MEAN, CLIP_STD, boxes, subject_box,
 from inlay.dollhouse._text_stage import caption_ids, text_encoder, token_ids
 from inlay.dollhouse._words import write_tokenizer
 from inlay.dollhouse.world import LABELS, SUBJECT_COLOURS, draw_layers, sample_scene
-from inlay.models.paint_by_example.encoder import preprocess_exemplar
+from inlay.models.image_encoder import preprocess_images
 from inlay.nodes.model import exemplar_encoder, paint_by_example
 from safetensors import safe_open
 from transformers import CLIPModel, CLIPTokenizer
@@ -84,7 +84,7 @@ def test_the_clip_names_subject_and_colour_of_held_out_scenes():
         layers = draw_layers(scene)
         left, top, past, bottom = subject_box(layers.subject)
         cut = torch.from_numpy(np.asarray(layers.image)[top:bottom, left:past].copy()).float()[None] / 255
-        pixels = preprocess_exemplar(cut, 64, "stretch", CLIP_MEAN, CLIP_STD)
+        pixels = preprocess_images(cut, 64, "stretch", CLIP_MEAN, CLIP_STD)
         seen = clip.visual_projection(clip.vision_model(pixels).pooler_output)
         right += pairs[int((seen @ text.T).argmax())] == (scene.label, scene.colour)
     assert right >= 0.95 * count

@@ -5,7 +5,8 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
 from inlay.graph_runtime import Context
 from inlay.methods.sampling.noise import GivenNoise, gaussian
-from inlay.models.paint_by_example.encoder import fit_encoder, preprocess_exemplar
+from inlay.models.image_encoder import preprocess_images
+from inlay.models.paint_by_example.encoder import fit_encoder
 from inlay.nodes import condition, model, sample
 from moved import PaintByExampleImageEncoder, PaintByExamplePipeline
 from PIL import Image
@@ -61,7 +62,7 @@ def theirs(folder, *, kind="ddim", size=(64, 64), steps=10, guidance=5.0, dtype=
         shape = (1, 4, size[1] // 8, size[0] // 8)
         start, posterior = (torch.randn(shape, generator=generator).double() for _ in range(2))
         made.vae.encode = fixed_posterior(made.vae, posterior)
-        pixels = preprocess_exemplar(tensors(size, torch.float64)[2], 16)  # it would round them to single precision
+        pixels = preprocess_images(tensors(size, torch.float64)[2], 16)  # it would round them to single precision
         latents = made(
             pixels,
             picture,

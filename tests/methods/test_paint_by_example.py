@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError, WorkflowError
-from inlay.models.paint_by_example.encoder import ExemplarEncoder, fit_encoder, preprocess_exemplar, save_encoder
-from inlay.models.text_encoder import TextEncoderPart
+from inlay.models.image_encoder import preprocess_images
+from inlay.models.paint_by_example.encoder import ExemplarEncoder, fit_encoder, save_encoder
+from inlay.models.text_encoder import TextEncoderComponent
 from inlay.nodes import condition, constraint, model, noise, sample, schedule
 from pbe_oracle import ours, pictures, pipeline, tensors, theirs
 from safetensors.torch import load_file, save_file
@@ -89,7 +90,7 @@ def test_an_exemplar_is_cut_as_the_library_cuts_it(shape):
     levels = torch.randint(0, 256, (*shape, 3), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
     wanted = processor(images=Image.fromarray(levels.numpy()), return_tensors="pt").pixel_values
-    torch.testing.assert_close(preprocess_exemplar(levels[None].float() / 255, 16), wanted, rtol=0, atol=1e-6)
+    torch.testing.assert_close(preprocess_images(levels[None].float() / 255, 16), wanted, rtol=0, atol=1e-6)
 
 
 def test_stretch_squeezes_the_whole_exemplar():
@@ -100,7 +101,7 @@ def test_stretch_squeezes_the_whole_exemplar():
     import numpy as np
 
     wanted = torch.from_numpy(np.asarray(small).copy()).permute(2, 0, 1).double() / 255 * 2 - 1
-    found = preprocess_exemplar(levels[None].double() / 255, 16, "stretch", (0.5,) * 3, (0.5,) * 3)
+    found = preprocess_images(levels[None].double() / 255, 16, "stretch", (0.5,) * 3, (0.5,) * 3)
     torch.testing.assert_close(found[0], wanted, rtol=0, atol=1e-12)
 
 
@@ -280,7 +281,9 @@ def test_a_text_encoder_in_its_place_is_refused_while_checking(shared_pbe, share
     assert problems
     assert problems[0].node == "told"
     with pytest.raises(BadInput) as caught:
-        condition.exemplar(TextEncoderPart.describe(model.locate(str(shared_sd))), torch.rand(1, 8, 8, 3), Context())
+        condition.exemplar(
+            TextEncoderComponent.describe(model.locate(str(shared_sd))), torch.rand(1, 8, 8, 3), Context()
+        )
     assert "condition.text" in caught.value.at("x").fix
     encoder = model.paint_by_example(str(shared_pbe)).exemplar_encoder
     with pytest.raises(BadInput) as caught:

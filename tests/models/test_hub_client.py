@@ -21,9 +21,9 @@ from inlay.graph_runtime.core.waiting import looking_in
 from inlay.graph_runtime.front.comfy import host
 from inlay.graph_runtime.front.comfy.nodes import node_class
 from inlay.graph_runtime.front.python import api
-from inlay.models import hub as hub_module
-from inlay.models import hub_client
-from inlay.models.single_file import TOKENIZER
+from inlay.models.checkpoint.single_file import TOKENIZER
+from inlay.models.hub import client
+from inlay.models.hub import repository as hub_module
 from inlay.nodes import load_pack
 from inlay.nodes.model import stable_diffusion
 from inlay.nodes.model_lora import lora
@@ -41,7 +41,7 @@ def network(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(hub_module, "_resolved", {})
-    monkeypatch.setattr(hub_client, "_silent", {})
+    monkeypatch.setattr(client, "_silent", {})
     return lambda url: monkeypatch.setattr(constants, "ENDPOINT", url)
 
 
@@ -109,7 +109,7 @@ def test_a_hub_that_cannot_be_reached_is_said_once_and_at_once(network, tmp_path
 
 
 def test_a_hub_that_does_not_answer_is_not_waited_for(hub, tmp_path, monkeypatch):
-    monkeypatch.setattr(hub_client, "ANSWER", 0.6)
+    monkeypatch.setattr(client, "ANSWER", 0.6)
     hub.silent = 30
     began = time.monotonic()
     problem = problem_of(flow("someone/tiny"), tmp_path)

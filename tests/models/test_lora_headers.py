@@ -9,7 +9,7 @@ import torch
 from inlay.graph_runtime import Context, ModelError
 from inlay.graph_runtime.core.notices import hearing
 from inlay.graph_runtime.front.python import api
-from inlay.models.layouts import original_names
+from inlay.models.checkpoint.layouts import original_names
 from inlay.models.lora.header import check_header
 from inlay.nodes import model
 from inlay.nodes.model_lora import lora

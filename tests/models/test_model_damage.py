@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from inlay.graph_runtime import ModelError
-from inlay.models.files import read_header, read_json, read_shards, stamp_of
+from inlay.models.files.json_objects import read_json, read_shards
+from inlay.models.files.safetensors_header import read_header
+from inlay.models.files.stamps import stamp_of
 from inlay.nodes.model import pixel_diffusion, stable_diffusion
 from inlay.nodes.schedule import ddim
 

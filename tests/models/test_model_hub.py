@@ -5,8 +5,8 @@ import socket
 
 import pytest
 from inlay.graph_runtime import ModelError
-from inlay.models import hub as hub_module
-from inlay.models import hub_client
+from inlay.models.hub import client
+from inlay.models.hub import repository as hub_module
 from inlay.nodes.model import exemplar_encoder, paint_by_example, stable_diffusion
 
 
@@ -67,7 +67,7 @@ def test_no_network_is_said_with_the_folder_that_was_searched(hub, monkeypatch):
 
     monkeypatch.delenv("INLAY_OFFLINE", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(hub_client, "_silent", {})
+    monkeypatch.setattr(client, "_silent", {})
     monkeypatch.setattr(HfApi, "model_info", fail)
     with pytest.raises(ModelError) as caught:
         stable_diffusion("someone/tiny").vae.load("cpu")
@@ -177,7 +177,7 @@ def test_only_what_paint_by_example_needs_is_fetched(hub, monkeypatch):
         asked["files"] = names
         raise ModelError("source", found="far enough", expected="", fix="")
 
-    monkeypatch.setattr(hub_module, "listing", lambda wanted: hub_client.Listing(tuple(PBE), {}))
+    monkeypatch.setattr(hub_module, "listing", lambda wanted: client.Listing(tuple(PBE), {}))
     monkeypatch.setattr(hub_module, "download", fetch)
     with pytest.raises(ModelError):
         paint_by_example("someone/pbe").exemplar_encoder.load("cpu")

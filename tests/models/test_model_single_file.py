@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from inlay.graph_runtime import Context, ModelError
-from inlay.models import layouts
+from inlay.models.checkpoint import layouts
 from inlay.nodes.condition import text as condition_text
 from inlay.nodes.latent import encode
 from inlay.nodes.model import stable_diffusion

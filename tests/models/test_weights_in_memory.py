@@ -12,7 +12,7 @@ import pytest
 import torch
 from inlay.graph_runtime.core.cache import DiskCache
 from inlay.graph_runtime.core.tensors import own_weights, owned
-from inlay.models.tensor_files import read_tensors
+from inlay.models.files.tensors import read_tensors
 from inlay.nodes.model import exemplar_encoder, paint_by_example, pixel_diffusion, stable_diffusion
 from inlay.nodes.model_captioner import captioner
 from inlay.nodes.model_clip import clip

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError
-from inlay.models.paint_by_example.encoder import preprocess_exemplar
+from inlay.models.image_encoder import preprocess_images
 from inlay.nodes import model_captioner
 from inlay.nodes.caption import blip
 
@@ -66,7 +66,7 @@ def test_it_says_what_transformers_says(folder, prompt):
     told = {} if prompt is None else {"input_ids": tokenizer(prompt, return_tensors="pt").input_ids}
     wanted = tokenizer.decode(
         theirs.eval().generate(
-            pixel_values=preprocess_exemplar(image, 32, "stretch", described.mean, described.std),
+            pixel_values=preprocess_images(image, 32, "stretch", described.mean, described.std),
             max_new_tokens=8,
             num_beams=3,
             do_sample=False,

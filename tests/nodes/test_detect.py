@@ -12,9 +12,11 @@ import torch
 import torch.nn.functional as F
 from inlay.graph_runtime import BadInput, Context, ModelError, WorkflowError
 from inlay.graph_runtime.core.models import ModelDescription
-from inlay.models import detr, hub
-from inlay.models.detections import Detection, Wanted, choose, decode, find_all, tell, to_corners
-from inlay.models.detr import Preprocessing, newest_name
+from inlay.models.detr import component as detr_component
+from inlay.models.detr.component import newest_name
+from inlay.models.detr.detections import Criteria, Detection, choose, decode, find_all, tell, to_corners
+from inlay.models.detr.preprocessing import Preprocessing
+from inlay.models.hub import repository as repository_module
 from inlay.nodes.mask_detect import detect
 from inlay.nodes.model_detector import detector
 from inlay.nodes.subject import photos
@@ -161,8 +163,8 @@ def timm_keys(kind, depths, widths):
 )
 def test_a_backbone_under_timms_names_computes_what_timm_computes(tiny, monkeypatch, name, kind, depths, config):
     widths = (64, 64, 32, 32)
-    monkeypatch.setattr(detr, "RESNETS", {name: (kind, depths)})
-    monkeypatch.setattr(detr, "WIDTHS", {"basic": (0,), "bottleneck": (0,), kind: widths})
+    monkeypatch.setattr(detr_component, "RESNETS", {name: (kind, depths)})
+    monkeypatch.setattr(detr_component, "WIDTHS", {"basic": (0,), "bottleneck": (0,), kind: widths})
     folder = tiny.detector()
     path = folder / "model.safetensors"
     kept = {key: value for key, value in load_file(str(path)).items() if ".backbone." not in key}
@@ -206,10 +208,10 @@ def test_the_real_resnets_have_the_shapes_of_their_paper():
         "resnet152": 60_192_808 - 2_049_000,
     }
     for name, count in published.items():
-        kind, depths = detr.RESNETS[name]
+        kind, depths = detr_component.RESNETS[name]
         with torch.device("meta"):
             backbone = ResNetBackbone(
-                ResNetConfig(layer_type=kind, depths=list(depths), hidden_sizes=list(detr.WIDTHS[kind]))
+                ResNetConfig(layer_type=kind, depths=list(depths), hidden_sizes=list(detr_component.WIDTHS[kind]))
             )
         assert sum(value.numel() for value in backbone.parameters()) == count
 
@@ -363,7 +365,7 @@ def test_a_detector_of_the_hub_is_read_from_the_cache_by_revision(tiny, tmp_path
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(hub, "_resolved", {})
+    monkeypatch.setattr(repository_module, "_resolved", {})
     monkeypatch.setenv("INLAY_OFFLINE", "1")
     repository = tmp_path / "hub" / "models--someone--detr"
     (repository / "snapshots").mkdir(parents=True)
@@ -382,13 +384,13 @@ def test_a_detector_of_the_hub_is_read_from_the_cache_by_revision(tiny, tmp_path
 
 def test_only_what_a_detector_needs_is_fetched():
     there = ["README.md", "config.json", "model.safetensors", "preprocessor_config.json", "pytorch_model.bin"]
-    assert set(hub.needed_files(there, ("detector",), None, "x")) == {
+    assert set(repository_module.needed_files(there, ("detector",), None, "x")) == {
         "config.json",
         "model.safetensors",
         "preprocessor_config.json",
     }
     with pytest.raises(ModelError, match="a pickle"):
-        hub.needed_files(["config.json", "pytorch_model.bin"], ("detector",), None, "x")
+        repository_module.needed_files(["config.json", "pytorch_model.bin"], ("detector",), None, "x")
 
 
 # what is done with what it finds
@@ -501,11 +503,11 @@ def test_messages_stay_short_and_harmless():
     rude = [Detection(0, 0, 9, 9, "\x1b[31m" + "x" * 5000, 0.5, 0.3)] + [
         Detection(0, 0, 9, 9, f"thing {number}", 0.5 - number / 1000, 0.3) for number in range(99)
     ]
-    words = tell(rude, Wanted("thing 98"))
+    words = tell(rude, Criteria("thing 98"))
     assert "\x1b" not in words
     assert len(words) < 600
     assert "thing 98" in words
-    assert tell([rude[1]] * 50, Wanted()).count("thing 0") == 1
+    assert tell([rude[1]] * 50, Criteria()).count("thing 0") == 1
 
 
 def test_an_unknown_label_is_told_before_anything_runs(ctx, tiny):
@@ -613,8 +615,8 @@ def test_a_given_mask_overrides_detection(ctx):
 
 
 def test_choose_of_nothing_is_nothing():
-    assert choose([], Wanted(pick="largest")) == []
-    assert choose([Detection(0, 0, 1, 1, "a", 0.1, 0.5)], Wanted(pick="all")) == []
+    assert choose([], Criteria(pick="largest")) == []
+    assert choose([Detection(0, 0, 1, 1, "a", 0.1, 0.5)], Criteria(pick="all")) == []
 
 
 # photos

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
-from inlay.models.paint_by_example.encoder import preprocess_exemplar
+from inlay.models.image_encoder import preprocess_images
 from inlay.nodes import model_clip, model_dino
 from inlay.nodes.metric import clip_image, clip_score, dino, fid, known_region, psnr, ssim
 from inlay.nodes.report import table
@@ -182,7 +182,7 @@ def test_dino_is_the_class_token_of_transformers_own_model(tmp_path, kind):
     theirs = (ViTModel(ViTConfig(**sizes)) if kind == "vit" else Dinov2Model(Dinov2Config(**sizes))).eval()
     theirs.save_pretrained(tmp_path)
     described, images, ctx = model_dino.dino(str(tmp_path)).dino, rooms(1, 2), Context()
-    pixels = preprocess_exemplar(images, 32, "crop", described.mean, described.std)
+    pixels = preprocess_images(images, 32, "crop", described.mean, described.std)
     with torch.no_grad():
         seen = torch.nn.functional.normalize(theirs(pixels).last_hidden_state[:, 0], dim=-1)
     assert dino(images[:1], images[1:], described, ctx).value == pytest.approx(100 * float(seen[0] @ seen[1]), abs=1e-3)

@@ -6,12 +6,12 @@ import math
 import pytest
 import torch
 from inlay.graph_runtime import ModelError
-from inlay.models import checkpoint_metadata
-from inlay.models.checkpoint_metadata import marks_of, schedule_of
-from inlay.models.files import read_header
-from inlay.models.layouts import infer
+from inlay.models.checkpoint import metadata as metadata_module
+from inlay.models.checkpoint.layouts import infer
+from inlay.models.checkpoint.metadata import marks_of, schedule_of
+from inlay.models.checkpoint.single_file import SingleFile
+from inlay.models.files.safetensors_header import read_header
 from inlay.models.noise_levels import alphas_cumprod
-from inlay.models.single_file import SingleFile
 from single_files import checkpoint
 
 READ = ("model.diffusion_model.", "first_stage_model.", "cond_stage_model.")
@@ -71,7 +71,7 @@ def test_a_prediction_that_is_set_against_the_file_is_named(tmp_path):
     assert "v_prediction" in set_.notes()[0]
 
 
-@pytest.mark.parametrize("key", checkpoint_metadata.EDM)
+@pytest.mark.parametrize("key", metadata_module.EDM)
 def test_edm_models_are_refused(tmp_path, key):
     with pytest.raises(ModelError, match="EDM"):
         checkpoint(tmp_path / "a.safetensors", {key: torch.tensor(80.0)})

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..graph_runtime import ModelError
-from .checkpoint_metadata import Marks, marks_of
-from .paint_by_example.original import ENCODER, encoder_config, holds_encoder
+from ...graph_runtime import ModelError
+from ..paint_by_example.original import ENCODER, encoder_config, holds_encoder
+from .metadata import Marks, marks_of
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 TEXT = ("cond_stage_model.transformer.", "cond_stage_model.model.")  # CLIP of 1.x, OpenCLIP of 2.x

@@ -13,16 +13,16 @@ MAX_WIDTH = 65_536  # of a layer or an embedding
 
 
 @lru_cache(maxsize=256)
-def _kept_config(origin: Any, part: str, stamp: str) -> Mapping[str, Any]:
-    config: Mapping[str, Any] = origin.config(part)
+def _kept_config(origin: Any, component: str, stamp: str) -> Mapping[str, Any]:
+    config: Mapping[str, Any] = origin.config(component)
     return config
 
 
-def config_at(origin: Any, part: str, stamp: str) -> Mapping[str, Any]:
-    """A part's configuration, read once per state of its files: a run asks some eighty times."""
+def config_at(origin: Any, component: str, stamp: str) -> Mapping[str, Any]:
+    """A component's configuration, read once per state of its files: a run asks some eighty times."""
     if stamp:
-        return _kept_config(origin, part, stamp)
-    config: Mapping[str, Any] = origin.config(part)
+        return _kept_config(origin, component, stamp)
+    config: Mapping[str, Any] = origin.config(component)
     return config
 
 

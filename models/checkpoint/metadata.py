@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
-from ..graph_runtime import ModelError
-from ..graph_runtime.core.errors import clean
-from .files import State, read_header, state_of
-from .lora.metadata import ARCHITECTURES, PREDICTIONS
+from ...graph_runtime import ModelError
+from ...graph_runtime.core.errors import clean
+from ..files.safetensors_header import read_header
+from ..files.stamps import State, state_of
+from ..lora.metadata import ARCHITECTURES, PREDICTIONS
 
 EDM = ("edm_vpred.sigma_max", "edm_vpred.sigma_min", "edm_mean", "edm_std")
 #: What the original code registers for training and sampling; all of it follows from the betas.

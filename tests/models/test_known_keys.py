@@ -17,8 +17,14 @@ from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput, ModelError
 from inlay.graph_runtime.core.notices import hearing
 from inlay.graph_runtime.front.python import api
-from inlay.models import known_keys
-from inlay.models.unused_settings import name_unused, name_unused_of_detector, name_unused_preprocessing
+from inlay.models.known_keys.detector import BACKBONE, DETECTOR
+from inlay.models.known_keys.encoders import TEXT
+from inlay.models.known_keys.lora import ADAPTER
+from inlay.models.known_keys.page import TABLES, page
+from inlay.models.known_keys.pipeline import UNET, VAE
+from inlay.models.known_keys.scheduler import SCHEDULER
+from inlay.models.known_keys.table import list_unused
+from inlay.models.unused_keys import warn_unused_of_detector, warn_unused_of_model, warn_unused_preprocessing
 from inlay.nodes import latent, noise
 from inlay.nodes.model import paint_by_example, stable_diffusion
 from inlay.nodes.model_detector import detector
@@ -117,14 +123,14 @@ def test_the_list_covers_every_key_of_the_libraries():
     from peft import LoraConfig
 
     flow = {"use_flow_sigmas", "use_dynamic_shifting"}
-    assert set(keys_of(SCHEDULERS)) - {"kwargs", "args"} - set(known_keys.SCHEDULER) == set()
+    assert set(keys_of(SCHEDULERS)) - {"kwargs", "args"} - set(SCHEDULER) == set()
     assert set(keys_of(SCHEDULERS)) - set(OTHER) - set(ELSEWHERE) - flow == set()
-    assert set(keys_of(["UNet2DConditionModel", "UNet2DModel"])) - set(known_keys.UNET) == set()
-    assert set(keys_of(["AutoencoderKL"])) - set(known_keys.VAE) == set()
-    assert set(keys_of(["CLIPTextConfig"], "transformers")) - set(known_keys.TEXT) - {"kwargs"} == set()
-    assert set(keys_of(["DetrConfig"], "transformers")) - set(known_keys.DETECTOR) - {"kwargs"} == set()
-    assert set(keys_of(["ResNetConfig"], "transformers")) - set(known_keys.BACKBONE) - {"kwargs"} == set()
-    assert {field.name for field in dataclasses.fields(LoraConfig)} - set(known_keys.ADAPTER) == set()
+    assert set(keys_of(["UNet2DConditionModel", "UNet2DModel"])) - set(UNET) == set()
+    assert set(keys_of(["AutoencoderKL"])) - set(VAE) == set()
+    assert set(keys_of(["CLIPTextConfig"], "transformers")) - set(TEXT) - {"kwargs"} == set()
+    assert set(keys_of(["DetrConfig"], "transformers")) - set(DETECTOR) - {"kwargs"} == set()
+    assert set(keys_of(["ResNetConfig"], "transformers")) - set(BACKBONE) - {"kwargs"} == set()
+    assert {field.name for field in dataclasses.fields(LoraConfig)} - set(ADAPTER) == set()
 
 
 @settings(max_examples=60, deadline=None)
@@ -298,7 +304,7 @@ WORTHLESS = (None, False, "", [], {})
 )
 def test_what_a_model_says_and_nobody_uses_is_named(said, dtype, found):
     with hearing() as heard:
-        name_unused(Files(**said), EVERY, dtype)
+        warn_unused_of_model(Files(**said), EVERY, dtype)
     assert len(heard) == 1
     assert found in heard[0]
     assert "toy" in heard[0]
@@ -317,7 +323,7 @@ def test_what_a_model_says_and_nobody_uses_is_named(said, dtype, found):
 )
 def test_what_cannot_be_followed_is_refused(part, key, value):
     with pytest.raises(ModelError, match=key):
-        name_unused(Files(**{part: {key: value}}), EVERY)
+        warn_unused_of_model(Files(**{part: {key: value}}), EVERY)
 
 
 def test_ordinary_files_say_nothing(shared_sd, shared_pbe):
@@ -329,7 +335,7 @@ def test_ordinary_files_say_nothing(shared_sd, shared_pbe):
         "requires_safety_checker": True,
     }
     with hearing() as heard:
-        name_unused(Files(index=index, vae={"force_upcast": True}), EVERY)
+        warn_unused_of_model(Files(index=index, vae={"force_upcast": True}), EVERY)
         for source in ("dollhouse", str(shared_sd)):
             ddim(stable_diffusion(source).scheduler)
         detector()
@@ -339,13 +345,13 @@ def test_ordinary_files_say_nothing(shared_sd, shared_pbe):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(sorted(known_keys.TABLES)), st.data())
+@given(st.sampled_from(sorted(TABLES)), st.data())
 def test_every_key_of_a_header_is_used_named_or_refused(where, data):
-    table = known_keys.TABLES[where][1]
+    table = TABLES[where][1]
     key = st.one_of(st.sampled_from(sorted(table)), st.text("abcdefgh_", min_size=3, max_size=9).map("zz".__add__))
     value = st.one_of(st.integers(2, 99), st.text("pqrs", min_size=1, max_size=9), st.sampled_from(WORTHLESS))
     said = data.draw(st.dictionaries(key, value, max_size=12))
-    named = [phrase.partition(" = ")[0] for phrase in known_keys.unheard(table, said)]
+    named = [phrase.partition(" = ")[0] for phrase in list_unused(table, said)]
     for key, value in said.items():
         kind = table[key].use if key in table else "unknown"
         worthless = any(value == nothing and type(value) is type(nothing) for nothing in WORTHLESS)
@@ -374,7 +380,7 @@ def preprocessor(**said):
 )
 def test_preprocessing_that_is_done_otherwise_is_named(said, found):
     with hearing() as heard:
-        name_unused_preprocessing(preprocessor(**said))
+        warn_unused_preprocessing(preprocessor(**said))
     assert found in heard[0]
 
 
@@ -389,13 +395,13 @@ def test_preprocessing_that_is_done_otherwise_is_named(said, found):
 )
 def test_a_detector_s_words_are_named(said, found):
     with hearing() as heard:
-        name_unused_of_detector(types.SimpleNamespace(config=said, origin=types.SimpleNamespace(name="detr")))
+        warn_unused_of_detector(types.SimpleNamespace(config=said, origin=types.SimpleNamespace(name="detr")))
     assert found in heard[0]
 
 
 def test_preprocessing_that_is_done_so_is_not_spoken_of():
     with hearing() as heard:
-        name_unused_preprocessing(
+        warn_unused_preprocessing(
             preprocessor(
                 do_resize=True,
                 do_center_crop=True,
@@ -442,7 +448,7 @@ def test_a_seeing_model_is_known_by_what_its_pictures_go_through(tiny):
 
 
 def test_the_page_is_the_list():
-    assert (ROOT / "docs" / "files.md").read_text(encoding="utf-8") == known_keys.page(), "run `make docs`"
+    assert (ROOT / "docs" / "files.md").read_text(encoding="utf-8") == page(), "run `make docs`"
 
 
 def test_check_and_run_say_it(tiny):

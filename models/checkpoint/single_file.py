@@ -13,13 +13,14 @@ from typing import Any
 
 from torch import nn
 
-from ..graph_runtime import ModelError
-from .checkpoint_metadata import schedule_of
-from .files import read_header, stamp_of
-from .folder import Weights
-from .hub_client import Wanted, download, listing
+from ...graph_runtime import ModelError
+from ..files.safetensors_header import read_header
+from ..files.stamps import stamp_of
+from ..folder import WeightFiles
+from ..hub.client import Request, download, listing
+from ..paint_by_example.original import ENCODER, rename_encoder
 from .layouts import UNET, VAE, infer, marks_in, text_prefix
-from .paint_by_example.original import ENCODER, rename_encoder
+from .metadata import schedule_of
 
 PREFIXES: Mapping[str, str | tuple[str, ...]] = {"unet": UNET, "vae": VAE, "image_encoder": ENCODER}
 TOKENIZER = "openai/clip-vit-large-patch14"  # the vocabulary of every Stable Diffusion 1.x and 2.x
@@ -79,27 +80,27 @@ class SingleFile:
             notes.append(f"it says that it predicts {marks.prediction} (prediction is set to {self.prediction})")
         return notes
 
-    def config(self, part: str) -> Mapping[str, Any]:
-        """What the part's configuration would say, from the shapes of its weights."""
-        return MappingProxyType(dict(self._configs()[part]))
+    def config(self, component: str) -> Mapping[str, Any]:
+        """What the component's configuration would say, from the shapes of its weights."""
+        return MappingProxyType(dict(self._configs()[component]))
 
-    def stamp(self, part: str) -> str:
+    def stamp(self, component: str) -> str:
         """State of the file, and of the tokenizer's where it is here already."""
-        if part == "tokenizer":
+        if component == "tokenizer":
             folder = self._local_tokenizer()
             return TOKENIZER if folder is None else stamp_of(sorted(filter(Path.is_file, folder.glob("*"))))
-        return stamp_of([self.path]) + (self.prediction or "" if part == "scheduler" else "")
+        return stamp_of([self.path]) + (self.prediction or "" if component == "scheduler" else "")
 
-    def weights(self, part: str) -> Weights:
-        """The file, and the prefix of the part's keys in it."""
-        prefix = PREFIXES.get(part) or text_prefix(read_header(self.path))
-        return Weights(self.path.parent, None, (self.path,), prefix)
+    def weights(self, component: str) -> WeightFiles:
+        """The file, and the prefix of the component's keys in it."""
+        prefix = PREFIXES.get(component) or text_prefix(read_header(self.path))
+        return WeightFiles(self.path.parent, None, (self.path,), prefix)
 
-    def stored(self, part: str) -> dict[str, Any]:
+    def stored(self, component: str) -> dict[str, Any]:
         """The tensors of the exemplar encoder, under their names in the diffusers layout."""
         from safetensors import safe_open
 
-        assert part == "image_encoder"
+        assert component == "image_encoder"
         with safe_open(str(self.path), framework="pt") as file:
             return rename_encoder(
                 {
@@ -109,25 +110,25 @@ class SingleFile:
                 }
             )
 
-    def layer_sizes(self, part: str) -> dict[str, list[int]]:
+    def layer_sizes(self, component: str) -> dict[str, list[int]]:
         """Shapes of the weights of the UNet's linear and convolution layers, by their names in diffusers."""
         import torch
 
-        assert part == "unet"
+        assert component == "unet"
         shapes = {
             key: torch.empty(entry["shape"], device="meta")
             for key, entry in read_header(self.path).items()
             if key.startswith(UNET)
         }
-        renamed = _rename(part, shapes, None, self.config(part))
+        renamed = _rename(component, shapes, None, self.config(component))
         return {
             key.removesuffix(".weight"): list(value.shape)
             for key, value in renamed.items()
             if key.endswith(".weight") and value.ndim in (2, 4)
         }
 
-    def convert(self, part: str, loader: Any) -> nn.Module:
-        """The part as a module of diffusers or transformers.
+    def convert(self, component: str, loader: Any) -> nn.Module:
+        """The component as a module of diffusers or transformers.
 
         Raises:
             ModelError: keys are missing or left over.
@@ -135,12 +136,12 @@ class SingleFile:
         from accelerate import init_empty_weights
         from safetensors import safe_open
 
-        prefix = self.weights(part).prefix
+        prefix = self.weights(component).prefix
         with safe_open(str(self.path), framework="pt") as file:
             stored = {key: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
         with init_empty_weights(include_buffers=False):
-            module: nn.Module = _build(part, loader, self.config(part))
-        renamed = _rename(part, stored, module, self.config(part))
+            module: nn.Module = _build(component, loader, self.config(component))
+        renamed = _rename(component, stored, module, self.config(component))
         wanted = set(module.state_dict())
         renamed = {key: value for key, value in renamed.items() if not key.endswith("position_ids")}
         missing = sorted(key for key in wanted - set(renamed) if not key.endswith("position_ids"))
@@ -149,7 +150,7 @@ class SingleFile:
             what = "missing" if missing else "left over"
             raise ModelError(
                 None,
-                found=f"{self.name}: {len(odd)} weights of the {part} {what}, e.g. {odd[0]}",
+                found=f"{self.name}: {len(odd)} weights of the {component} {what}, e.g. {odd[0]}",
                 expected="a whole Stable Diffusion 1.x or 2.x checkpoint",
                 fix="download the file again, or convert it to a diffusers folder",
             )
@@ -165,7 +166,7 @@ class SingleFile:
         folder = self._local_tokenizer()
         if folder is not None:
             return folder
-        wanted = Wanted(TOKENIZER, None, "tokenizer")
+        wanted = Request(TOKENIZER, None, "tokenizer")
         try:
             found = listing(wanted)
             return download(wanted, [name for name in found.names if name in TOKENIZER_FILES], found.sizes)
@@ -198,19 +199,19 @@ class SingleFile:
         return cached if (cached / "vocab.json").is_file() else None
 
 
-def _build(part: str, loader: Any, config: Mapping[str, Any]) -> Any:
-    if part != "text_encoder":
+def _build(component: str, loader: Any, config: Mapping[str, Any]) -> Any:
+    if component != "text_encoder":
         return loader.from_config(dict(config))
     return loader(loader.config_class(**{key: value for key, value in config.items() if key != "architectures"}))
 
 
-def _rename(part: str, stored: dict[str, Any], module: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+def _rename(component: str, stored: dict[str, Any], module: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     """Original keys to those of the libraries, by diffusers' own tables."""
     from diffusers.loaders import single_file_utils as tables
 
-    if part == "unet":
+    if component == "unet":
         return dict(tables.convert_ldm_unet_checkpoint(stored, dict(config)))
-    if part == "vae":
+    if component == "vae":
         return dict(tables.convert_ldm_vae_checkpoint(stored, dict(config)))
     prefix = text_prefix(stored)
     if prefix == "cond_stage_model.model.":  # the last layer is not used: Stable Diffusion 2 reads the one before

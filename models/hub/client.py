@@ -1,7 +1,7 @@
 """What a hub repository holds, and its files on this machine: within seconds or with one clear message.
 
 The hub's own client retries for minutes and cannot be stopped. Here the first question is asked once, with a deadline;
-files come by a process of its own (`hub_worker.py`), whose progress shows and which ends when the user asks.
+files come by a process of its own (`worker.py`), whose progress shows and which ends when the user asks.
 """
 
 import json
@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..graph_runtime import ModelError
-from ..graph_runtime.core.waiting import report, say
+from ...graph_runtime import ModelError
+from ...graph_runtime.core.waiting import report, say
 
 ANSWER = 4.0  # seconds within which a hub that can be reached answers
 AGAIN = 30.0  # seconds in which one that did not is not asked once more
@@ -32,7 +32,7 @@ class Listing(NamedTuple):
     sizes: Mapping[str, int]
 
 
-class Wanted(NamedTuple):
+class Request(NamedTuple):
     """What a message says of a repository: its name, its revision, what it is for, what may have been meant."""
 
     repository: str
@@ -51,7 +51,7 @@ def offline() -> bool:
     return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in OFFLINE)
 
 
-def listing(wanted: Wanted) -> Listing:
+def listing(wanted: Request) -> Listing:
     """The files of a repository: one question, answered within seconds.
 
     Raises:
@@ -83,7 +83,7 @@ def listing(wanted: Wanted) -> Listing:
     raise error
 
 
-def _ask(wanted: Wanted) -> Listing | dict[str, Any] | None:
+def _ask(wanted: Request) -> Listing | dict[str, Any] | None:
     """The hub's answer; None where there is none by the deadline: resolving a name has none of its own."""
     box: list[Listing | dict[str, Any]] = []
 
@@ -117,7 +117,7 @@ def _ask(wanted: Wanted) -> Listing | dict[str, Any] | None:
     return box[0] if box else None
 
 
-def download(wanted: Wanted, names: Sequence[str], sizes: Mapping[str, int]) -> Path:
+def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) -> Path:
     """Files of a repository in the hub's cache; shows how far it is, and stops when the user asks.
 
     Returns:
@@ -139,7 +139,7 @@ def download(wanted: Wanted, names: Sequence[str], sizes: Mapping[str, int]) -> 
     }
     try:
         process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("hub_worker.py"))],
+            [sys.executable, str(Path(__file__).with_name("worker.py"))],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -228,11 +228,11 @@ def _short(answer: Mapping[str, Any]) -> str:
     return ": ".join(filter(None, [str(answer.get("kind", "")), text]))
 
 
-def _meant(wanted: Wanted) -> str:
+def _meant(wanted: Request) -> str:
     return f"did you mean {wanted.near!r}? Otherwise " if wanted.near else ""
 
 
-def _unreachable(wanted: Wanted, how: str) -> ModelError:
+def _unreachable(wanted: Request, how: str) -> ModelError:
     return ModelError(
         "source",
         found=f"{wanted.name}, which is not on this machine (looked in {_cache()}), and "
@@ -243,7 +243,7 @@ def _unreachable(wanted: Wanted, how: str) -> ModelError:
     )
 
 
-def _named(wanted: Wanted, answer: Mapping[str, Any]) -> ModelError | None:
+def _named(wanted: Request, answer: Mapping[str, Any]) -> ModelError | None:
     """What to say of the hub's refusal; None where it did not answer at all."""
     kinds = set(answer.get("kinds", ()))
     page = f"{_endpoint()}/{wanted.repository}"

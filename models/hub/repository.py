@@ -1,6 +1,6 @@
 """Models on the Hugging Face hub: from the local cache while checking, downloaded when they are first needed.
 
-Only what is used is fetched: configurations, the tokenizer, and one variant of the safetensors weights of each part.
+Only what is used is fetched: configurations, the tokenizer, and one variant of each component's safetensors weights.
 """
 
 import re
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..graph_runtime import ModelError
-from .folder import FAMILIES, FLAT, PARTS, PICKLES, ModelFolder, Weights, pickled
-from .hub_client import Wanted, download, listing
+from ...graph_runtime import ModelError
+from ..folder import COMPONENTS, FAMILIES, FLAT, PICKLES, ModelFolder, WeightFiles, pickled
+from .client import Request, download, listing
 
 EXTRAS = (
     "feature_extractor/preprocessor_config.json",
@@ -34,7 +34,7 @@ class HubModel:
         revision: branch, tag or commit; None for the default branch.
         variant: file variant asked for, or None.
         prediction: a prediction type that overrides the scheduler's own.
-        family: what kind of model is wanted, which says what parts it must have.
+        family: what kind of model is wanted, which says what components it must have.
         near: a folder or file on this machine that may have been meant, for messages.
     """
 
@@ -63,25 +63,25 @@ class HubModel:
         """
         return self._cached() or self._download()
 
-    def config(self, part: str) -> Mapping[str, Any]:
-        """The configuration of a part."""
-        return self.folder().config(part)
+    def config(self, component: str) -> Mapping[str, Any]:
+        """The configuration of a component."""
+        return self.folder().config(component)
 
     def index(self) -> Mapping[str, Any]:
         """What the pipeline's own index says."""
         return self.folder().index()
 
-    def optional(self, part: str) -> Mapping[str, Any]:
-        """The configuration of a part that may be absent; empty where it is."""
-        return self.folder().optional(part)
+    def optional(self, component: str) -> Mapping[str, Any]:
+        """The configuration of a component that may be absent; empty where it is."""
+        return self.folder().optional(component)
 
-    def stamp(self, part: str) -> str:
-        """State of a part's files."""
-        return self.folder().stamp(part)
+    def stamp(self, component: str) -> str:
+        """State of a component's files."""
+        return self.folder().stamp(component)
 
-    def weights(self, part: str) -> Weights:
-        """The weight files of a part."""
-        return self.folder().weights(part)
+    def weights(self, component: str) -> WeightFiles:
+        """The weight files of a component."""
+        return self.folder().weights(component)
 
     def tokenizer_folder(self) -> Path:
         """The folder of the tokenizer."""
@@ -102,36 +102,36 @@ class HubModel:
         """The folder, if all that is needed is in it."""
         flat = self.family in FLAT and (root / "config.json").is_file() and not (root / "unet").is_dir()
         folder = ModelFolder(root, self.name, self.variant, flat, self.prediction)
-        for part in self._parts():
-            folder.stamp(part)
+        for component in self._components():
+            folder.stamp(component)
         return folder
 
-    def _parts(self) -> tuple[str, ...]:
+    def _components(self) -> tuple[str, ...]:
         return FAMILIES[self.family]
 
     def _download(self) -> ModelFolder:
-        asked = Wanted(self.repository, self.revision, "model", self.near)
+        asked = Request(self.repository, self.revision, "model", self.near)
         found = listing(asked)
-        wanted = needed_files(found.names, self._parts(), self.variant, self.name)
+        wanted = needed_files(found.names, self._components(), self.variant, self.name)
         wanted += [name for name in found.names if name.startswith(EXTRAS)]
         root = download(asked, wanted, found.sizes)
         _resolved[self] = self._complete(root)
         return _resolved[self]
 
 
-def needed_files(names: Iterable[str], parts: Iterable[str], variant: str | None, repository: str) -> list[str]:
-    """Of a repository's files those that are needed: configurations, tokenizer, one variant of each part's weights.
+def needed_files(names: Iterable[str], components: Iterable[str], variant: str | None, repository: str) -> list[str]:
+    """The files of a repository that are needed: configurations, tokenizer, one variant of each component's weights.
 
     Raises:
-        ModelError: a part has no safetensors, or not the variant.
+        ModelError: a component has no safetensors, or not the variant.
     """
     names = sorted(names)
     flat = not any(name.startswith("unet/") for name in names)
     wanted = [name for name in names if name == "model_index.json"]
-    for part in parts:
-        prefix = "" if flat else f"{part}/"
+    for component in components:
+        prefix = "" if flat else f"{component}/"
         inside = [name for name in names if name.startswith(prefix) and "/" not in name.removeprefix(prefix)]
-        stem = PARTS[part][1]
+        stem = COMPONENTS[component][1]
         wanted += [name for name in inside if name.endswith((".json", ".txt"))]
         if stem is None:
             continue
@@ -146,8 +146,8 @@ def needed_files(names: Iterable[str], parts: Iterable[str], variant: str | None
             kinds = ", ".join(sorted(str(kind or "plain") for kind in found)) or "no safetensors at all"
             raise ModelError(
                 "variant" if found else "source",
-                found=f"{repository} with {kinds} for its {part}",
-                expected=f"{variant!r} files" if variant else f"weights of a {part} as .safetensors",
+                found=f"{repository} with {kinds} for its {component}",
+                expected=f"{variant!r} files" if variant else f"weights of a {component} as .safetensors",
                 fix="set variant to null" if found else "name another model, or another revision of it",
             )
         wanted += found.get(variant) or found[sorted(found, key=str)[0]]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..graph_runtime import BadInput
-from ..graph_runtime.core.errors import clean
-from ..graph_runtime.core.tensors import owned
-from .known_keys import name_unheard
+from ...graph_runtime import BadInput
+from ...graph_runtime.core.errors import clean
+from ...graph_runtime.core.tensors import owned
+from ..known_keys.table import warn_unused
 
 OTHERS = "latent_format_version"  # how another host marks its own latents, which are not scaled
 
@@ -53,7 +53,7 @@ def _name_left(name: str, there: set[str], keys: Sequence[str]) -> None:
     others = [clean(key)[:60] for key in left if not key.startswith(OTHERS)]
     if others:
         notes.append(f"its tensors {', '.join(others[:6])}{' …' * (len(others) > 6)} (no setting names them)")
-    name_unheard(name, notes)
+    warn_unused(name, notes)
 
 
 def tensor_shapes(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor] | None:

@@ -11,11 +11,11 @@ from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
 from torch import Tensor, nn
 
-from ..graph_runtime import BadInput, Context, ModelError
-from ..graph_runtime.core.errors import clean, did_you_mean
-from ..pictures.boxes import Box, area_share, padded, whole_pixels
-from ..pictures.photos.boxes import area_problem
-from .detr import DetectorPart
+from ...graph_runtime import BadInput, Context, ModelError
+from ...graph_runtime.core.errors import clean, did_you_mean
+from ...pictures.boxes import Box, area_share, padded, whole_pixels
+from ...pictures.photos.boxes import area_problem
+from .component import DetectorComponent
 
 Pick = Literal["best", "largest", "all"]
 TOLD, FAINT = 6, 0.3  # candidates that a message lists; the score from which an overlay shows what was not taken
@@ -43,7 +43,7 @@ class Detection(NamedTuple):
         return f"{clean(self.label)[:40]} {self.score:.2f} ({self.area:.1%} of the picture)"
 
 
-class Wanted(NamedTuple):
+class Criteria(NamedTuple):
     """What is looked for: label (None: anything), lowest score, bounds of the area, which of several."""
 
     label: str | None = None
@@ -81,7 +81,7 @@ def decode(
     return scores, labels, to_corners(boxes) * boxes.new_tensor([width, height, width, height])
 
 
-def find_all(picture: Float[Tensor, "h w 3"], detector: DetectorPart, module: nn.Module) -> list[Detection]:
+def find_all(picture: Float[Tensor, "h w 3"], detector: DetectorComponent, module: nn.Module) -> list[Detection]:
     """Every query's best guess in a picture in [0, 1], surest first; boxes are cut at the picture's border.
 
     Raises:
@@ -110,7 +110,7 @@ def find_all(picture: Float[Tensor, "h w 3"], detector: DetectorPart, module: nn
     return sorted(found, key=lambda item: -item.score)
 
 
-def choose(found: Sequence[Detection], wanted: Wanted) -> list[Detection]:
+def choose(found: Sequence[Detection], wanted: Criteria) -> list[Detection]:
     """Those that are wanted: the surest, the largest, or all of them, surest first."""
     fit = [item for item in found if not wanted.refusal(item)]
     if wanted.pick == "all" or not fit:
@@ -123,7 +123,7 @@ def grow(found: Detection, size: tuple[int, int], padding: float) -> Detection:
     return Detection(*padded(found.box, size, padding), *found[4:])
 
 
-def tell(found: Sequence[Detection], wanted: Wanted) -> str:
+def tell(found: Sequence[Detection], wanted: Criteria) -> str:
     """What was found, surest first, and why each of it is not used."""
     if not found:
         return "nothing at all"
@@ -137,7 +137,7 @@ def tell(found: Sequence[Detection], wanted: Wanted) -> str:
     return "; ".join([*told[:TOLD], *alike[:2]])
 
 
-def nothing_found(port: str, where: str, found: Sequence[Detection], wanted: Wanted, mask: str) -> BadInput:
+def nothing_found(port: str, where: str, found: Sequence[Detection], wanted: Criteria, mask: str) -> BadInput:
     """The message about a picture in which nothing is as wanted; `mask` says how to give a mask instead."""
     what = "any of its labels" if wanted.label is None else repr(wanted.label.strip())
     return BadInput(
@@ -174,7 +174,9 @@ def check_wanted(detector: Any, label: str | None, min_area: float, max_area: fl
         )
 
 
-def find_in(pictures: Sequence[Float[Tensor, "h w 3"]], detector: DetectorPart, ctx: Context) -> list[list[Detection]]:
+def find_in(
+    pictures: Sequence[Float[Tensor, "h w 3"]], detector: DetectorComponent, ctx: Context
+) -> list[list[Detection]]:
     """`find_all` of each picture under one lease, with progress."""
     found = []
     with ctx.lease(detector) as module:

@@ -1,0 +1,1 @@
+"""Single checkpoint files in the original layout of Stable Diffusion: their layers, metadata and conversion."""

@@ -1,0 +1,1 @@
+"""Files of a model: their state, JSON objects, safetensors headers and tensors."""

@@ -1,0 +1,111 @@
+"""The state of a file, and hashes of its contents.
+
+Whatever is not an ordinary file (a pipe, a device, a folder, a broken link) is refused before it is opened: reading
+from a pipe may block for ever. Whatever was read is kept until the file's state changes.
+"""
+
+import hashlib
+import stat
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from ...graph_runtime import ModelError
+from ...graph_runtime.core.digests import file_sha256
+
+SAMPLES, SAMPLE = 256, 4096  # pieces of a large file that older hashes look at, and their bytes
+State = tuple[int, ...]
+
+
+def state_of(path: Path) -> State:
+    """Size, modification and change time, device and inode of an ordinary file, links followed.
+
+    Raises:
+        ModelError: it is no ordinary file, or is not there.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            "source",
+            found=f"{short_name(path)}: {getattr(error, 'strerror', None) or error}",
+            expected="an ordinary file",
+            fix="download the model again",
+        ) from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = next(
+            (name for test, name in ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe")) if test(status.st_mode)),
+            "a device or a socket",
+        )
+        raise ModelError(
+            "source",
+            found=f"{short_name(path)}, which is {kind}",
+            expected="an ordinary file",
+            fix="download the model again",
+        )
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
+
+
+def short_name(path: Path) -> str:
+    """A file's name and that of its folder, for messages."""
+    return f"{path.parent.name}/{path.name}"
+
+
+def stamp_of(files: Iterable[Path]) -> str:
+    """A hash of file names, sizes, modification times and contents.
+
+    Where the files lie, and on which disk, does not count.
+    """
+    seen = [(file.name, (state := state_of(file))[0], state[1], _contents(file)) for file in files]
+    return hashlib.sha256(repr(seen).encode("utf-8", "backslashreplace")).hexdigest()[:20]
+
+
+def content_of(files: Iterable[Path]) -> str:
+    """A hash of sizes and contents alone: the same on every machine."""
+    return hashlib.sha256(repr([(state_of(file)[0], _contents(file)) for file in files]).encode()).hexdigest()
+
+
+def pieces_of(files: Iterable[Path]) -> str:
+    """What `content_of` said when it looked at pieces of large files: LoRAs that were trained then carry it."""
+    seen = [(state[0], _sample(str(file), state)) for file in files if (state := state_of(file))]
+    return hashlib.sha256(repr(seen).encode()).hexdigest()
+
+
+def _contents(file: Path) -> str:
+    """sha256 of all that a file holds.
+
+    Raises:
+        ModelError: it is no ordinary file, or cannot be read.
+    """
+    state_of(file)
+    try:
+        return file_sha256(file)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: OSError) -> ModelError:
+    return ModelError(
+        "source",
+        found=f"{short_name(file)}: {error.strerror or error}",
+        expected="a file that can be read",
+        fix="check its permissions",
+    )
+
+
+@lru_cache(maxsize=1024)
+def _sample(name: str, state: State) -> str:
+    """Hash of the whole file up to 1 MiB, else of its beginning, its end and pieces evenly between."""
+    size, digest = state[0], hashlib.sha256()
+    last = max(size - SAMPLE, 0)
+    try:
+        with open(name, "rb", buffering=0) as file:
+            if size <= SAMPLES * SAMPLE:
+                digest.update(file.read())
+            else:
+                for number in range(SAMPLES):
+                    file.seek(last * number // (SAMPLES - 1))
+                    digest.update(file.read(SAMPLE))
+    except OSError as error:
+        raise _unreadable(Path(name), error) from error
+    return digest.hexdigest()

@@ -1,0 +1,94 @@
+"""Tables of known keys, and what a configuration says that nothing uses."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+from ...graph_runtime.core.errors import clean, shorten
+from ...graph_runtime.core.notices import notice
+
+Use = Literal["used", "named", "refused", "neutral"]
+NOTHING: tuple[object, ...] = (None, False, "", [], {}, ())  # values that say nothing
+
+
+class KnownKey(NamedTuple):
+    """What becomes of one key.
+
+    Attributes:
+        use: used; named in a warning where it says something; refused while checking; neutral: it decides no result.
+        what: what is done with it, or what ignoring it means.
+        unremarkable: values, besides empty ones, that need no warning.
+    """
+
+    use: Use
+    what: str
+    unremarkable: tuple[object, ...] = ()
+
+
+Table = Mapping[str, KnownKey]
+Group = tuple[Use, str, str]
+
+
+def table(*groups: Group, unremarkable: Mapping[str, tuple[object, ...]] = MappingProxyType({})) -> Table:
+    """A table from groups (use, what, "key key …") and the unremarkable values of some keys."""
+    return MappingProxyType(
+        {key: KnownKey(use, what, unremarkable.get(key, ())) for use, what, keys in groups for key in keys.split()}
+    )
+
+
+BUILD = "the module is built from it"
+#: Keys that may be in any configuration.
+ANYWHERE: tuple[Group, ...] = (
+    (
+        (
+            "neutral",
+            "who wrote the file, and how",
+            "_class_name _diffusers_version _name_or_path _commit_hash "
+            "_use_default_values transformers_version architectures model_type torch_dtype dtype peft_version",
+        )
+    ),
+)
+#: Keys that transformers writes into the configuration of every model.
+TRANSFORMERS = (
+    "chunk_size_feed_forward id2label label2id is_encoder_decoder output_attentions output_hidden_states "
+    "problem_type return_dict return_dict_in_generate output_scores use_cache torchscript use_bfloat16 "
+    "tf_legacy_loss pruned_heads tie_word_embeddings tie_encoder_decoder cross_attention_hidden_size "
+    "add_cross_attention is_decoder finetuning_task task_specific_params tokenizer_class prefix "
+    "sep_token_id decoder_start_token_id max_length min_length do_sample early_stopping num_beams "
+    "num_beam_groups diversity_penalty temperature top_k top_p typical_p repetition_penalty "
+    "length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids num_return_sequences "
+    "forced_bos_token_id forced_eos_token_id remove_invalid_values exponential_decay_length_penalty "
+    "suppress_tokens begin_suppress_tokens attn_implementation _attn_implementation_autoset"
+)
+
+
+def is_empty(value: object) -> bool:
+    """True for a value that says nothing: null, false, or empty."""
+    return any(value == nothing and type(value) is type(nothing) for nothing in NOTHING)
+
+
+def list_unused(known: Table, config: Mapping[str, object], handled: tuple[str, ...] = ()) -> list[str]:
+    """What a configuration says that nothing uses, one phrase a key: keys that are to be named, and unknown keys.
+
+    Args:
+        known: the table of this kind of configuration.
+        config: its keys and values.
+        handled: keys that the caller has dealt with.
+    """
+    found = []
+    for key, value in config.items():
+        entry = known.get(key)
+        if key in handled or is_empty(value):
+            continue
+        if entry is None:
+            found.append(f"{clean(str(key))[:60]} = {clean(shorten(value, 40))} (not known here)")
+        elif entry.use == "named" and value not in entry.unremarkable:
+            found.append(f"{key} = {clean(shorten(value, 40))} ({entry.what})")
+    return found
+
+
+def warn_unused(where: str, found: list[str]) -> None:
+    """One warning for all that a file says and nothing uses."""
+    if found:
+        shown = "; ".join(found[:40]) + (f"; and {len(found) - 40} more" if len(found) > 40 else "")
+        notice(f"not used from {where}: {shown}")
