@@ -356,7 +356,9 @@ def test_every_key_of_a_header_is_used_named_or_refused(where, data):
         kind = table[key].use if key in table else "unknown"
         worthless = any(value == nothing and type(value) is type(nothing) for nothing in WORTHLESS)
         assert (key in named) == (
-            kind in ("named", "unknown") and not worthless and (key not in table or value not in table[key].silent)
+            kind in ("named", "unknown")
+            and not worthless
+            and (key not in table or value not in table[key].unremarkable)
         ), key
 
 
