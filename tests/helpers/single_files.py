@@ -4,7 +4,7 @@ The renaming is the inverse of diffusers' own, written down independently.
 """
 
 import torch
-from inlay.models.single_file import SingleFile
+from inlay.models.checkpoint.single_file import SingleFile
 from safetensors.torch import save_file
 
 RESNET = {
