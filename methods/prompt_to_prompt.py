@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..graph_runtime.core.kept_tensors import content_key
+from ..graph_runtime.core.tensor_store import content_key
 from .attention.branches import EDIT_C, SOURCE_C, ExpectedInputs, expanded, guidance_with, steps_until, tuned_branch
 from .attention.control import AttentionControl
 from .attention.gather import Borrowing, GatheredRun, Kind, Mixing

@@ -5,7 +5,6 @@ For a hub id that is not on this machine yet, `known` is False: nothing is check
 property, or the first lease, downloads.
 """
 
-import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 
 from ..graph_runtime import ModelError
+from ..graph_runtime.core.digests import sha256
 from ..graph_runtime.core.errors import first_line, missing_package
 from ..graph_runtime.core.memory import is_out_of_memory
 from ..graph_runtime.core.models import ModelDescription
@@ -100,7 +100,7 @@ class Component(ModelDescription):
     def fingerprint(self) -> str:
         """Hash of the class, the files' state and the precision."""
         state = self.stamp or (self.origin.stamp(self.component) if self.known else f"{_UNRESOLVED}{self.origin!r}")
-        return hashlib.sha256(f"{type(self).__name__}|{state}|{self.dtype}".encode()).hexdigest()
+        return sha256(f"{type(self).__name__}|{state}|{self.dtype}")
 
     def fetch(self) -> bool:
         """Download what is not here yet."""

@@ -3,7 +3,6 @@
 Both are facts, not guesses: a picture's bytes are those of a file in workflows/ or not, a word has a token or not.
 """
 
-import hashlib
 import json
 import re
 from collections import defaultdict
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.digests import sha256
 from ..graph_runtime.core.notices import mark
 from ..pictures.files.folders import find_pictures
 from ..pictures.files.formats import suffixes
@@ -55,7 +55,7 @@ def is_sample(file: Path) -> bool:
 
 
 def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return sha256(file.read_bytes())
 
 
 @cache

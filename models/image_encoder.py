@@ -1,6 +1,5 @@
 """What all encoders of pictures share: the size of their input, its preprocessing, and vectors of pictures."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -9,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..graph_runtime.core.digests import sha256
 from .component import Component
 from .config import MAX_WIDTH, Settings
 
@@ -50,7 +50,7 @@ class ImageEncoderComponent(Component):
     def fingerprint(self) -> str:
         """Hash of the class, the files' state, the precision, and of what pictures go through."""
         seen = (self.image_size, self.mean, self.std) if self.known else ()
-        return hashlib.sha256(f"{super().fingerprint}|{seen}".encode()).hexdigest()
+        return sha256(f"{super().fingerprint}|{seen}")
 
     @property
     def preprocessor(self) -> Settings:

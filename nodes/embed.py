@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, Context, node
-from ..graph_runtime.core.kept_tensors import content_key
+from ..graph_runtime.core.tensor_store import content_key
 from ..graph_runtime.core.values import describe, only_shape
 from ..methods.baret import blend, transition_weights
 from ..methods.inversion.tuning import Tuned

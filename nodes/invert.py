@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, code_digest, node
-from ..graph_runtime.core.kept_tensors import content_key, kept
 from ..graph_runtime.core.memory import retried
+from ..graph_runtime.core.tensor_store import content_key, kept
 from ..graph_runtime.core.values import describe, plain_mode, to_host
 from ..methods.baret import target_text_recipe
 from ..methods.conditioning import Conditioning as Told

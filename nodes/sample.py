@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import Context, node
-from ..graph_runtime.core.kept_tensors import content_key
+from ..graph_runtime.core.tensor_store import content_key
 from ..graph_runtime.core.values import plain_mode, to_host
 from ..methods.attention.control import AttentionControl
 from ..methods.attention.gather import require_known_blocks

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import networkx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,9 +48,10 @@ PURE = {
     "context",
     "digests",
     "errors",
+    "file_digests",
     "events",
     "files",
-    "kept_tensors",
+    "tensor_store",
     "memory",
     "models",
     "notices",
@@ -130,6 +132,28 @@ def test_a_room_imports_only_those_below_it(path):
             assert parts[3] in PURE, f"{where}: not what the engine offers"
         if own in ("core", "front"):
             assert parts[0] not in {"diffusers", "transformers", "peft"}, f"{where}: no diffusion here"
+
+
+def at_run_time(node):
+    """All statements below a node, without those that only a type checker reads."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from at_run_time(child)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Neither when they are imported nor inside their functions."""
+    modules = {".".join(("inlay", *path.with_suffix("").parts)).removesuffix(".__init__"): path for path in INSIDE}
+    graph = networkx.DiGraph()
+    for module, path in modules.items():
+        for statement in at_run_time(tree(path)):
+            for name in resolved(path, statement) if isinstance(statement, ast.Import | ast.ImportFrom) else ():
+                target = name if name in modules else name.rpartition(".")[0]
+                if target in modules:
+                    graph.add_edge(module, target)
+    circles = [sorted(found) for found in networkx.strongly_connected_components(graph) if len(found) > 1]
+    assert not circles, circles
 
 
 @pytest.mark.parametrize("path", [p for p in INSIDE if p.parts[0] != "graph_runtime"], ids=str)

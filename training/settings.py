@@ -1,6 +1,5 @@
 """What every training can be set to: the settings that the training nodes have in common."""
 
-import hashlib
 import json
 from collections.abc import Iterable
 from typing import Annotated, ClassVar, Literal
@@ -8,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ..graph_runtime import NodeSettings
+from ..graph_runtime.core.digests import sha256
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -76,4 +76,4 @@ class TrainingSettings(NodeSettings):
         """
         free = self.FREE if self.decay else self.FREE | {self.LENGTH}
         fixed = {self.KEY_NAMES.get(name, name): value for name, value in self.values().items() if name not in free}
-        return hashlib.sha256(json.dumps([dict(sorted(fixed.items())), side, *fingerprints]).encode()).hexdigest()
+        return sha256(json.dumps([dict(sorted(fixed.items())), side, *fingerprints]))

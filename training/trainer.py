@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, ModelError
+from ..graph_runtime.core.digests import sha256
 from ..graph_runtime.core.errors import Cancelled
 from ..graph_runtime.core.files import replacing
 from ..graph_runtime.core.memory import forget, is_out_of_memory
@@ -86,10 +87,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 def generator_of(*place: int | str) -> torch.Generator:
     """A CPU generator seeded by a place such as (seed, step, row): the same wherever and whenever it is asked."""
-    import hashlib
-
-    digest = hashlib.sha256(repr(place).encode()).digest()
-    return torch.Generator("cpu").manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.Generator("cpu").manual_seed(int(sha256(repr(place))[:16], 16) >> 1)
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, about: Mapping[str, Any] | None = None) -> None:

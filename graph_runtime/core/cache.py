@@ -5,13 +5,13 @@ A key is a hash over the node, its code, its settings, the contents of the files
 """
 
 import contextlib
-import hashlib
 import os
 import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+from .digests import short_digest
 from .files import write_bytes
 from .tensors import owned
 
@@ -79,7 +79,7 @@ class DiskCache:
         self._salt = environment.encode()
 
     def _file(self, key: bytes) -> Path:
-        return self.folder / (hashlib.blake2b(key + self._salt, digest_size=20).hexdigest() + ".safetensors")
+        return self.folder / (short_digest(key, self._salt, size=20).hex() + ".safetensors")
 
     def get(self, key: bytes, names: list[str]) -> Outputs | None:
         """The outputs kept under `key`, in the order of `names`; None if they are not there or cannot be read."""
@@ -90,7 +90,7 @@ class DiskCache:
         try:
             contents = path.read_bytes()
             body, seal = contents[:-SEAL], contents[-SEAL:]
-            if hashlib.blake2b(body, digest_size=SEAL).digest() != seal:
+            if short_digest(body, size=SEAL) != seal:
                 raise ValueError("damaged")
             tensors = load(body)
             outputs = tuple(owned(tensors[name]) for name in names)
@@ -114,7 +114,7 @@ class DiskCache:
         path = self._file(key)
         with contextlib.suppress(OSError):
             body = save({name: value.detach().cpu().contiguous() for name, value in zip(names, outputs, strict=True)})
-            write_bytes(path, body + hashlib.blake2b(body, digest_size=SEAL).digest(), parents=True)
+            write_bytes(path, body + short_digest(body, size=SEAL), parents=True)
             self._trim()
 
     def _trim(self) -> None:

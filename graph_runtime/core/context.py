@@ -11,7 +11,7 @@ from .errors import BadInput, Cancelled, shorten
 from .events import CancelToken, Event, Listener, NodeProgress, Saved, Warned
 from .files import numbered
 from .models import ModelDescription, ModelManager
-from .names import is_possible
+from .user_paths import is_possible
 
 if TYPE_CHECKING:
     from .cache import DiskCache

@@ -5,7 +5,6 @@ What the user typed is the user's own word and is not restricted.
 """
 
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,28 +12,14 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
-import platformdirs
-
-from .digests import digest
 from .errors import BadInput, shorten
-from .names import is_possible
+from .file_digests import digest
 from .spec import PathRole
+from .user_paths import GLOB, exists, expand, is_possible
 
 MODEL_FILES = 5000  # more below a folder, and it is no model
 NEIGHBOURS = 2000  # names in a folder among which a misspelt one is looked for
-GLOB = frozenset("*?[")
 WEIGHTS = frozenset({".safetensors", ".ckpt", ".bin", ".pt", ".pth"})
-
-
-def home() -> Path:
-    """The folder for cache and models: `INLAY_HOME`, or the platform's folder for user data."""
-    if chosen := os.environ.get("INLAY_HOME"):
-        return expand(chosen)
-    folder = platformdirs.user_data_path("inlay", appauthor=False)
-    if sys.platform == "darwin":  # earlier releases of inlay ignored `XDG_DATA_HOME` on macOS: keep using that folder
-        former = Path.home() / "Library" / "Application Support" / "inlay"
-        return former if former.is_dir() and not folder.is_dir() else folder
-    return folder
 
 
 def _meant(path: Path) -> str:
@@ -45,22 +30,6 @@ def _meant(path: Path) -> str:
         return ""
     near = get_close_matches(path.name.lower(), names, n=1, cutoff=0.7) if len(path.name) <= 64 else []
     return f"did you mean {shorten(names[near[0]])}? Otherwise " if near else ""
-
-
-def expand(text: str | os.PathLike[str]) -> Path:
-    """A path with `~` replaced where that user is known, and as it stands where not."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        return Path(text)
-
-
-def exists(path: Path) -> bool:
-    """True if there is something at `path` (for a glob: a folder to look in); a path that cannot be is not there."""
-    try:
-        return path.parent.is_dir() if GLOB.intersection(path.name) else path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def why_unwritable(folder: Path, room: int = 2**16) -> str:

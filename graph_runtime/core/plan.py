@@ -3,7 +3,6 @@
 The plan holds plain tuples, and nothing is rebuilt while it runs.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from .check import Checked, Checker, Override
-from .digests import digest
+from .digests import short_digest
 from .events import Warned
+from .file_digests import digest
 from .models import ModelDescription
 from .pairing import Link
 from .spec import NodeSpec, Registry
@@ -77,13 +77,13 @@ class Plan:
             if step.files is None or None in parents:
                 keys.append(None)
                 continue
-            material = hashlib.blake2b(_key_material(step), digest_size=16)
+            material = [_key_material(step)]
             for socket, slot in step.links:
                 owner = self.owner[slot]
                 listed = "[]" if socket in step.lists else ""
-                material.update(f"{socket}{listed}\0{slot - self.steps[owner].first_slot}\0".encode())
-                material.update(keys[owner] or b"")
-            keys.append(material.digest())
+                number = slot - self.steps[owner].first_slot
+                material += [f"{socket}{listed}\0{number}\0".encode(), keys[owner] or b""]
+            keys.append(short_digest(*material))
         return keys
 
 

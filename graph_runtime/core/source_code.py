@@ -8,7 +8,6 @@ that is found by a computed name at run time is not seen, nor is a data file tha
 
 import ast
 import contextlib
-import hashlib
 import inspect
 import json
 import os
@@ -22,7 +21,9 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from .digests import sha256
 from .files import write_text
+from .user_paths import home
 
 _ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _BEGAN = time.time_ns()
@@ -52,26 +53,29 @@ def code_digest(*things: Any, since: int = _BEGAN) -> str:
         things: functions and classes.
         since: when they were imported, in nanoseconds of the clock, or earlier.
     """
-    total = hashlib.sha256()
-    for thing in map(inspect.unwrap, things):
-        _add_function(thing, total, set())
-        file = getattr(sys.modules.get(thing.__module__), "__file__", None)
-        if file is not None:
-            _add_files(os.path.abspath(file), since, total)
+    found = sha256(*(part for thing in map(inspect.unwrap, things) for part in _of_thing(thing, since)))
     _save()
-    return total.hexdigest()[:16]
+    return found[:16]
 
 
-def _add_files(file: str, imported: int, total: Any) -> None:
+def _of_thing(thing: Any, since: int) -> Iterator[bytes]:
+    yield from _of_function(thing, set())
+    file = getattr(sys.modules.get(thing.__module__), "__file__", None)
+    if file is not None:
+        yield from _of_files(os.path.abspath(file), since)
+
+
+def _of_files(file: str, imported: int) -> Iterator[bytes]:
+    """The code of a file and of all that it imports, in the order of their names."""
     top = _package(file)
     for path in sorted(_closure(file, top)):
         source = _read(path)
         if source is None:
             continue
-        total.update(f"{os.path.relpath(path, top)}\0{source.code}\0".encode(errors="surrogateescape"))
+        yield f"{os.path.relpath(path, top)}\0{source.code}\0".encode(errors="surrogateescape")
         state = os.stat(path)
         if max(state.st_mtime_ns, state.st_ctime_ns) > imported:
-            total.update(_of_this_process())
+            yield _of_this_process()
 
 
 @cache
@@ -184,12 +188,12 @@ def _parsed(text: bytes) -> _Source:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
-        return _Source(hashlib.sha256(text).hexdigest(), ())
+        return _Source(sha256(text), ())
     imports = tuple(_imports(tree))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and _documented(node):
             del node.body[0]
-    return _Source(hashlib.sha256(ast.dump(tree, annotate_fields=False).encode()).hexdigest(), imports)
+    return _Source(sha256(ast.dump(tree, annotate_fields=False)), imports)
 
 
 def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -206,33 +210,34 @@ def _imports(tree: ast.AST) -> Iterator[Import]:
                 yield 0, alias.name, ()
 
 
-def _add_function(function: Any, total: Any, seen: set[int]) -> None:
+def _of_function(function: Any, seen: set[int]) -> Iterator[bytes]:
+    """What a function does, as it is in memory: its code, its defaults, and what it closes over or calls beside it."""
     code = getattr(function, "__code__", None)
     if code is None or id(code) in seen:
         return
     seen.add(id(code))
-    _add_code(code, total)
-    total.update(_said((function.__defaults__, function.__kwdefaults__)).encode())
+    yield from _of_code(code)
+    yield _as_text((function.__defaults__, function.__kwdefaults__)).encode()
     for cell in function.__closure__ or ():
         try:
             content = cell.cell_contents
         except ValueError:  # not filled yet
             continue
-        total.update(_said(content).encode())
-        _add_function(content, total, seen)
+        yield _as_text(content).encode()
+        yield from _of_function(content, seen)
     for name in code.co_names:
         other = function.__globals__.get(name)
         if getattr(other, "__module__", None) == function.__module__:
-            _add_function(other, total, seen)
+            yield from _of_function(other, seen)
 
 
-def _add_code(code: types.CodeType, total: Any) -> None:
-    total.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
+def _of_code(code: types.CodeType) -> Iterator[bytes]:
+    yield code.co_code + repr((code.co_names, code.co_varnames)).encode()
     for constant in code.co_consts[_has_docstring(code) :]:
         if isinstance(constant, types.CodeType):
-            _add_code(constant, total)
+            yield from _of_code(constant)
         else:
-            total.update(_said(constant).encode())
+            yield _as_text(constant).encode()
 
 
 def _has_docstring(code: types.CodeType) -> bool:
@@ -242,19 +247,17 @@ def _has_docstring(code: types.CodeType) -> bool:
     return bool(code.co_flags & inspect.CO_OPTIMIZED) and code.co_name[0] != "<" and isinstance(code.co_consts[0], str)
 
 
-def _said(value: Any) -> str:
+def _as_text(value: Any) -> str:
     """A value as text that is the same in every process: sets in order, nothing of where an object lies."""
     if isinstance(value, (set, frozenset)):
-        return f"{{{sorted(map(_said, value))}}}"
+        return f"{{{sorted(map(_as_text, value))}}}"
     if isinstance(value, tuple):
-        return f"({','.join(map(_said, value))})"
+        return f"({','.join(map(_as_text, value))})"
     text = repr(value)
     return text if " at 0x" not in text else type(value).__qualname__
 
 
 def _memory() -> Path:
-    from .paths import home
-
     return home() / "code.json"
 
 

@@ -3,7 +3,6 @@
 Song, Meng & Ermon, "Denoising Diffusion Implicit Models", ICLR 2021; as a first step of editing: Mokady et al. 2023.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...graph_runtime.core.digests import sha256
 from ..sampling.ddim import DdimSchedule
 from ..sampling.unet import Model
 
@@ -52,7 +52,7 @@ def trajectory_key(denoiser: Any, schedule: DdimSchedule, shape: Sequence[int]) 
         schedule.final,
         tuple(shape[-3:]),
     )
-    return hashlib.sha256(repr(state).encode()).hexdigest()
+    return sha256(repr(state))
 
 
 @torch.no_grad()

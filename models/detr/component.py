@@ -5,7 +5,6 @@ under timm's names. Here those names are translated to transformers' ResNet, whi
 revision and `no_timm` both load, without timm and without torchvision.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from ...graph_runtime import ModelError
+from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.errors import shorten
 from ..component import Component
 from ..config import MAX_WIDTH, Settings
@@ -68,7 +68,7 @@ class DetectorComponent(Component):
     def fingerprint(self) -> str:
         """Hash of the class, the files' state and the preprocessing."""
         how = repr(self.preprocessing) if self.known else ""
-        return hashlib.sha256(f"{super().fingerprint}|{how}".encode()).hexdigest()
+        return sha256(f"{super().fingerprint}|{how}")
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -4,14 +4,14 @@ Whatever is not an ordinary file (a pipe, a device, a folder, a broken link) is 
 from a pipe may block for ever. Whatever was read is kept until the file's state changes.
 """
 
-import hashlib
 import stat
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 from ...graph_runtime import ModelError
-from ...graph_runtime.core.digests import file_sha256
+from ...graph_runtime.core.digests import sha256
+from ...graph_runtime.core.file_digests import file_sha256
 
 SAMPLES, SAMPLE = 256, 4096  # pieces of a large file that older hashes look at, and their bytes
 State = tuple[int, ...]
@@ -57,18 +57,18 @@ def stamp_of(files: Iterable[Path]) -> str:
     Where the files lie, and on which disk, does not count.
     """
     seen = [(file.name, (state := state_of(file))[0], state[1], _contents(file)) for file in files]
-    return hashlib.sha256(repr(seen).encode("utf-8", "backslashreplace")).hexdigest()[:20]
+    return sha256(repr(seen))[:20]
 
 
 def content_of(files: Iterable[Path]) -> str:
     """A hash of sizes and contents alone: the same on every machine."""
-    return hashlib.sha256(repr([(state_of(file)[0], _contents(file)) for file in files]).encode()).hexdigest()
+    return sha256(repr([(state_of(file)[0], _contents(file)) for file in files]))
 
 
 def pieces_of(files: Iterable[Path]) -> str:
     """What `content_of` said when it looked at pieces of large files: LoRAs that were trained then carry it."""
     seen = [(state[0], _sample(str(file), state)) for file in files if (state := state_of(file))]
-    return hashlib.sha256(repr(seen).encode()).hexdigest()
+    return sha256(repr(seen))
 
 
 def _contents(file: Path) -> str:
@@ -96,16 +96,16 @@ def _unreadable(file: Path, error: OSError) -> ModelError:
 @lru_cache(maxsize=1024)
 def _sample(name: str, state: State) -> str:
     """Hash of the whole file up to 1 MiB, else of its beginning, its end and pieces evenly between."""
-    size, digest = state[0], hashlib.sha256()
+    size = state[0]
     last = max(size - SAMPLE, 0)
     try:
         with open(name, "rb", buffering=0) as file:
             if size <= SAMPLES * SAMPLE:
-                digest.update(file.read())
-            else:
-                for number in range(SAMPLES):
-                    file.seek(last * number // (SAMPLES - 1))
-                    digest.update(file.read(SAMPLE))
+                return sha256(file.read())
+            pieces = []
+            for number in range(SAMPLES):
+                file.seek(last * number // (SAMPLES - 1))
+                pieces.append(file.read(SAMPLE))
     except OSError as error:
         raise _unreadable(Path(name), error) from error
-    return digest.hexdigest()
+    return sha256(*pieces)

@@ -1,6 +1,5 @@
 """A denoiser with LoRAs: the description of a base and what is stacked on it; the base's weights are shared."""
 
-import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...graph_runtime import ModelError
+from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.models import ModelDescription
 from ..files.safetensors_header import read_header
 from ..files.stamps import content_of, pieces_of, state_of
@@ -80,7 +80,7 @@ class AdaptedDenoiser(ModelDescription):
     def fingerprint(self) -> str:
         """Hash of the base, the files and their weights."""
         state = [(adapter.stamp or id(adapter), adapter.weight) for adapter in self.adapters]
-        return hashlib.sha256(f"{self.inner.fingerprint}|{state}".encode()).hexdigest()
+        return sha256(f"{self.inner.fingerprint}|{state}")
 
     def nbytes(self) -> int:
         """Bytes of the base and of the files."""

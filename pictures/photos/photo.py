@@ -1,6 +1,5 @@
 """Photos on disk: described by their headers, decoded when they are needed."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.digests import sha256
+from ...graph_runtime.core.file_digests import file_sha256
 from ..arrays import Float32Array
 from ..boxes import Box
 from ..files.folders import read_each
@@ -104,17 +105,13 @@ class PhotoSet:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over names, contents, boxes and masks: all that training sees; not where the files lie, nor dates."""
-        digest = hashlib.sha256()
-        for photo in self.photos:
-            contents = [None if path is None else _content(path) for path in (photo.path, photo.mask)]
-            digest.update(repr((photo.name, photo.boxes, contents)).encode("utf-8", "backslashreplace"))
-        return digest.hexdigest()
+        contents = ([None if path is None else _content(path) for path in (one.path, one.mask)] for one in self.photos)
+        return sha256(*(repr((one.name, one.boxes, inside)) for one, inside in zip(self.photos, contents, strict=True)))
 
 
 def _content(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise BadInput(
             "photos",

@@ -6,19 +6,19 @@ import subprocess
 import sys
 
 import pytest
-from inlay.graph_runtime.core import digests, kept_digests
-from inlay.graph_runtime.core.digests import digest, file_sha256, holds
+from inlay.graph_runtime.core import digest_store, file_digests
+from inlay.graph_runtime.core.file_digests import digest, file_sha256, holds
 
 SIZE = 65 * 2**20
 PROCESS = """
 import sys
 from pathlib import Path
-from inlay.graph_runtime.core import digests
-digests._SETTLED_NS = -1
+from inlay.graph_runtime.core import file_digests
+file_digests._SETTLED_NS = -1
 if sys.argv[2] == "blind":
     def blind(*args): raise AssertionError("the content was read again")
-    digests.hashlib.file_digest = blind
-print(digests.digest(Path(sys.argv[1]), weights=True))
+    file_digests.hashlib.file_digest = blind
+print(file_digests.digest(Path(sys.argv[1]), weights=True))
 """
 
 
@@ -34,8 +34,8 @@ def large(path, last=b"\0"):
 @pytest.fixture
 def settled(monkeypatch):
     """Files count as old enough to be known, and this process knows none yet."""
-    monkeypatch.setattr(digests, "_SETTLED_NS", -1)
-    monkeypatch.setattr(digests, "_known", {})
+    monkeypatch.setattr(file_digests, "_SETTLED_NS", -1)
+    monkeypatch.setattr(file_digests, "_known", {})
 
 
 def test_one_late_byte_of_a_large_file_counts(tmp_path, settled):
@@ -64,7 +64,7 @@ def test_a_second_process_does_not_read_the_content_again(tmp_path, settled):
 def test_a_changed_file_is_read_again(tmp_path, settled, monkeypatch, change):
     path = large(tmp_path / "model.safetensors")
     before, times = file_sha256(path), path.stat()
-    monkeypatch.setattr(digests, "_known", {})
+    monkeypatch.setattr(file_digests, "_known", {})
     if change == "byte":
         with path.open("r+b") as file:
             file.seek(SIZE // 2)
@@ -81,7 +81,7 @@ def test_a_changed_file_is_read_again(tmp_path, settled, monkeypatch, change):
 def test_what_cannot_be_kept_is_read_again(tmp_path, settled, monkeypatch):
     path, home = large(tmp_path / "model.safetensors"), tmp_path / "home"
     for broken in ("a file", "damaged"):
-        monkeypatch.setattr(digests, "_known", {})
+        monkeypatch.setattr(file_digests, "_known", {})
         monkeypatch.setenv("INLAY_HOME", str(home / broken))
         if broken == "damaged":
             home.unlink()
@@ -93,15 +93,15 @@ def test_what_cannot_be_kept_is_read_again(tmp_path, settled, monkeypatch):
 
 
 def test_a_file_that_has_just_changed_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(digests, "keep", lambda *state: pytest.fail("kept too early"))
+    monkeypatch.setattr(file_digests, "keep", lambda *state: pytest.fail("kept too early"))
     file_sha256(large(tmp_path / "model.safetensors"))
 
 
 def test_the_oldest_digests_make_room(monkeypatch):
-    monkeypatch.setattr(kept_digests, "ROWS", 3)
+    monkeypatch.setattr(digest_store, "ROWS", 3)
     for number in range(5):
-        kept_digests.keep((number,) * 5, str(number))
-    assert [kept_digests.recall((number,) * 5) for number in range(5)] == [None, None, "2", "3", "4"]
+        digest_store.keep((number,) * 5, str(number))
+    assert [digest_store.recall((number,) * 5) for number in range(5)] == [None, None, "2", "3", "4"]
 
 
 def test_records_made_before_are_understood(tmp_path, settled):

@@ -11,6 +11,7 @@ from pathlib import Path
 import inlay
 import pytest
 from inlay.graph_runtime.core import source_code
+from inlay.graph_runtime.core.digests import sha256
 from inlay.graph_runtime.core.source_code import code_digest
 
 ROOT = Path(__file__).parents[2]
@@ -166,9 +167,7 @@ def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monk
     def digests():
         found = {}
         for family in families:
-            total = source_code.hashlib.sha256()
-            source_code._add_files(str(copy / "nodes" / f"{family}.py"), LATER, total)
-            found[family] = total.hexdigest()
+            found[family] = sha256(*source_code._of_files(str(copy / "nodes" / f"{family}.py"), LATER))
         return found
 
     before = digests()

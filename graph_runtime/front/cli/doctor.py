@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from ...core.paths import home, why_unwritable
+from ...core.paths import why_unwritable
+from ...core.user_paths import home
 from ..tested import TESTED, newer, older
 
 PYTHON = (3, 11)

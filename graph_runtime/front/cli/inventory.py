@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ...core.paths import home
+from ...core.user_paths import home
 
 
 def at_hand() -> list[dict[str, Any]]:

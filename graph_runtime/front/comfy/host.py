@@ -18,8 +18,9 @@ from typing import Any
 from ...core.errors import BadInput, did_you_mean
 from ...core.events import CancelToken, Event, ModelMoved, NodeProgress, Saved, Warned
 from ...core.models import ModelDescription, ModelManager
-from ...core.paths import GLOB, resolve_inside
+from ...core.paths import resolve_inside
 from ...core.spec import PathRole
+from ...core.user_paths import GLOB
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 PREVIEW_SIDE = 512

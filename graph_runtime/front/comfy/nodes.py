@@ -18,14 +18,14 @@ from pydantic import ValidationError
 
 from ...core.cache import DiskCache
 from ...core.context import Context
-from ...core.digests import digest
 from ...core.door import arrived
 from ...core.errors import BadInput, NodeError, Problem, did_you_mean, shorten
+from ...core.file_digests import digest
 from ...core.memory import retried
 from ...core.models import ModelDescription
 from ...core.notices import hearing
-from ...core.paths import home
 from ...core.spec import NodeSpec, Registry
+from ...core.user_paths import home
 from ...core.waiting import looking_in, waiting_in
 from ..node_settings import Setting, settings_of
 from ..session import environment

@@ -13,8 +13,9 @@ from ...core.events import CancelToken, Event, Listener, ModelMoved, NodeFinishe
 from ...core.execute import execute
 from ...core.findings import Report
 from ...core.models import ModelDescription, moves_heard_by
-from ...core.paths import home, why_not_below, why_unwritable
+from ...core.paths import why_not_below, why_unwritable
 from ...core.plan import Plan
+from ...core.user_paths import home
 from ...core.waiting import waiting_in
 from ..recipe import recall
 from ..session import environment, parse_size, resolve_device, session

@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from ...core.check import Override
-from ...core.digests import holds
 from ...core.errors import Problem, WorkflowError
+from ...core.file_digests import holds
 from ...core.files import write_text
-from ...core.names import is_possible
-from ...core.paths import home
 from ...core.plan import Plan
 from ...core.spec import NodeSpec, Registry
+from ...core.user_paths import home, is_possible
 from ...core.workflow import Workflow, build, decode
 
 CHUNK = "inlay"

@@ -5,28 +5,28 @@ a digest of the code that does the work (`code_digest`). So an inversion is foun
 asked for in.
 """
 
-import hashlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-from .. import Context
+from .context import Context
+from .digests import sha256
 
 
-def content_key(*parts: Any) -> bytes:
-    """A hash of tensors (dtype, shape, bytes) and plain values (their repr), in order."""
-    total = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, Tensor):
-            value = part.detach().cpu().contiguous()
-            total.update(f"{value.dtype}{list(value.shape)}".encode())
-            total.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
-        else:
-            total.update(repr(part).encode())
-        total.update(b"\0")
-    return total.digest()
+def content_key(*values: object) -> bytes:
+    """sha256 of tensors (dtype, shape, bytes) and plain values (their repr), in order."""
+    return bytes.fromhex(sha256(*(part for value in values for part in _content(value))))
+
+
+def _content(value: object) -> Iterator[bytes]:
+    if isinstance(value, Tensor):
+        numbers = value.detach().cpu().contiguous()
+        yield f"{numbers.dtype}{list(numbers.shape)}".encode()
+        yield numbers.reshape(-1).view(torch.uint8).numpy().tobytes()
+    else:
+        yield repr(value).encode()
+    yield b"\0"
 
 
 def kept(ctx: Context, key: bytes, names: list[str], make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:

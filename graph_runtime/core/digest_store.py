@@ -8,6 +8,8 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 
+from .user_paths import home
+
 State = tuple[int, int, int, int, int]  # device, inode, size, and when content and inode last changed, in nanoseconds
 ROWS = 10_000
 WAIT = 1.0  # seconds for another process to finish writing
@@ -15,8 +17,6 @@ WAIT = 1.0  # seconds for another process to finish writing
 
 @contextlib.contextmanager
 def _store() -> Iterator[sqlite3.Connection]:
-    from .paths import home
-
     folder = home()
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(folder / "digests.sqlite", timeout=WAIT)) as store, store:

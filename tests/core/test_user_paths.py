@@ -5,7 +5,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from inlay.graph_runtime.core import paths
+from inlay.graph_runtime.core import user_paths
 from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 from platformdirs.windows import Windows, get_win_folder_from_env_vars
@@ -13,7 +13,7 @@ from platformdirs.windows import Windows, get_win_folder_from_env_vars
 
 @pytest.fixture
 def platform(monkeypatch, tmp_path):
-    """Make `paths.home` believe in another platform, with a user's folder of its own."""
+    """Make `user_paths.home` believe in another platform, with a user's folder of its own."""
 
     def choose(name, directories):
         monkeypatch.delenv("INLAY_HOME")
@@ -32,27 +32,27 @@ def platform(monkeypatch, tmp_path):
 
 def test_inlay_home_is_what_the_user_says(monkeypatch, tmp_path):
     monkeypatch.setenv("INLAY_HOME", str(tmp_path / "chosen"))
-    assert paths.home() == tmp_path / "chosen"
+    assert user_paths.home() == tmp_path / "chosen"
 
 
 def test_on_linux_it_is_below_xdg_data_home(platform, monkeypatch):
     user = platform("linux", Unix)
-    assert paths.home() == user / ".local" / "share" / "inlay"
+    assert user_paths.home() == user / ".local" / "share" / "inlay"
     monkeypatch.setenv("XDG_DATA_HOME", str(user / "data"))
-    assert paths.home() == user / "data" / "inlay"
+    assert user_paths.home() == user / "data" / "inlay"
 
 
 def test_on_windows_it_is_below_local_application_data(platform, monkeypatch):
     user = platform("win32", Windows)
     monkeypatch.setattr("platformdirs.windows.get_win_folder", get_win_folder_from_env_vars)
     monkeypatch.setenv("LOCALAPPDATA", str(user / "Local"))
-    assert paths.home() == user / "Local" / "inlay"
+    assert user_paths.home() == user / "Local" / "inlay"
 
 
 def test_on_macos_it_is_in_application_support(platform, monkeypatch):
     user = platform("darwin", MacOS)
     folder = user / "Library" / "Application Support" / "inlay"
-    assert paths.home() == folder
+    assert user_paths.home() == folder
     folder.mkdir(parents=True)
     monkeypatch.setenv("XDG_DATA_HOME", str(user / "data"))  # which newer releases of platformdirs look at
-    assert paths.home() == folder
+    assert user_paths.home() == folder

@@ -1,0 +1,44 @@
+"""Paths as people and workflow files write them, and the folder where inlay keeps its own files."""
+
+import os
+import sys
+from pathlib import Path
+
+import platformdirs
+
+GLOB = frozenset("*?[")
+
+
+def is_possible(path: str) -> bool:
+    """False for what can be no path at all: empty, with a NUL, or with half a character."""
+    try:
+        return bool(path) and "\0" not in path and bool(path.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def expand(text: str | os.PathLike[str]) -> Path:
+    """A path with `~` replaced where that user is known, and as it stands where not."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def exists(path: Path) -> bool:
+    """True if there is something at `path` (for a glob: a folder to look in); a path that cannot be is not there."""
+    try:
+        return path.parent.is_dir() if GLOB.intersection(path.name) else path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def home() -> Path:
+    """The folder for cache and models: `INLAY_HOME`, or the platform's folder for user data."""
+    if chosen := os.environ.get("INLAY_HOME"):
+        return expand(chosen)
+    folder = platformdirs.user_data_path("inlay", appauthor=False)
+    if sys.platform == "darwin":  # earlier releases of inlay ignored `XDG_DATA_HOME` on macOS: keep using that folder
+        former = Path.home() / "Library" / "Application Support" / "inlay"
+        return former if former.is_dir() and not folder.is_dir() else folder
+    return folder
