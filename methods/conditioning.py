@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..graph_runtime.core.values import same_values
+from .paint_by_example import exemplar_channels
 
 Kind = Literal["text", "exemplar"]
 
@@ -70,4 +71,4 @@ def inpaint_channels(masked: Tensor, hole: Tensor, layout: Kind) -> Tensor:
         hole: 1 = repaint, `[b 1 lh lw]`.
         layout: `text` for Stable Diffusion inpainting, [hole, zm]; `exemplar` for Paint by Example, [zm, 1 − hole].
     """
-    return torch.cat([hole, masked] if layout == "text" else [masked, 1 - hole], dim=1)
+    return torch.cat([hole, masked], dim=1) if layout == "text" else exemplar_channels(masked, hole)

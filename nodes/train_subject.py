@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..graph_runtime import Context, node
+from ..methods.subject_lora import kinds_of, require_rank
 from ..models.lora.component import layer_sizes
 from ..training.exemplar import Parts, side_of
-from ..training.subject import SubjectSettings, kinds_of, require_models, require_rank, train_subject
+from ..training.subject import SubjectSettings, require_models, train_subject
 from .checks.before_run import described
 from .ports import Denoiser, ExemplarEncoder, Lora, Photos, Scheduler, Text, Vae
 

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, Context
 from ..graph_runtime.core.values import describe, has_fact
+from ..methods.paint_by_example import ExemplarDenoiser, widen
 from ..models.noise_levels import alphas_cumprod, check_prediction_type
 from ..models.roles import require_denoiser
 from ..pictures.augmentation import Augment
 from .examples import Batch, Encoders, Recipes, Source, require_finite
 from .exemplar_output import Run, Sheets, append_line, finish
-from .objective import ExemplarDenoiser, Inputs, Objective, prepare, widen
+from .objective import Inputs, Objective, prepare
 from .prefetch import Ahead
 from .processes import Workers
 from .settings import Precision, Share, TrainingSettings

@@ -18,6 +18,7 @@ from ..graph_runtime.core.context import safe_prefix
 from ..graph_runtime.core.files import replacing, replacing_folder
 from ..graph_runtime.core.quiet import quiet
 from ..methods.latents import decode_latent
+from ..methods.paint_by_example import ExemplarDenoiser
 from ..methods.sampling.ddim import ddim
 from ..methods.sampling.guidance import Guidance
 from ..methods.sampling.loop import denoise
@@ -27,7 +28,7 @@ from ..models.noise_levels import noise_levels
 from ..models.paint_by_example.encoder import save_encoder
 from ..pictures.sheet import draw_sheet
 from .examples import Source, collate, encode
-from .objective import ExemplarDenoiser, averaged
+from .objective import averaged
 from .processes import Workers
 from .trainer import CHECKPOINT, Trainer, TrainingFailed
 

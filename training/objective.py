@@ -12,74 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..methods.attention.single_token import OneTokenProcessor
+from ..methods.paint_by_example import denoising_loss
 from .examples import Batch, Made, Place, Source
 from .processes import to_device
 from .trainer import generator_of
-
-EXTRA = 5  # channels beside the latent: the masked picture's latent and the mask
-
-
-class ExemplarDenoiser(nn.Module):
-    """UNet and exemplar encoder as they train: joined latents and CLIP tokens in, the model's output out."""
-
-    unet: Any
-    encoder: Any
-
-    def __init__(self, unet: nn.Module, encoder: nn.Module):
-        super().__init__()
-        self.unet, self.encoder = unet, encoder
-
-    def forward(self, joined: Tensor, timesteps: Tensor, token: Tensor, dropped: Tensor) -> Tensor:
-        """`[b 9 lh lw]`, `[b]`, `[b n d]` and `[b]` (True: the learned vector instead) -> `[b 4 lh lw]`."""
-        told = self.encoder.project(token)
-        unconditional = self.encoder.uncond_vector.expand_as(told)
-        told = torch.where(dropped[:, None, None], unconditional.to(told.dtype), told)
-        output: Tensor = self.unet(joined, timesteps, encoder_hidden_states=told, return_dict=False)[0]
-        return output
-
-    def trainable(self) -> list[str]:
-        """Names of what learns: UNet, mapper, last norm, projection and learned vector.
-
-        What one token makes inert is left out (queries, keys and their norm): it gets no gradient, and weight decay
-        would shrink it.
-        """
-        one_token = bool(self.encoder.one_token)
-        inert = {f"encoder.{name}" for name in self.encoder.inert()} if one_token else set()
-        names = []
-        for name, _ in self.named_parameters():
-            if name.startswith("encoder.model.") or name in inert:
-                continue
-            if (
-                one_token
-                and any(part in name for part in (".attn2.to_q.", ".attn2.to_k.", ".norm2."))
-                and ".transformer_blocks." in name
-            ):
-                continue
-            names.append(name)
-        return names
-
-
-class OneTokenProcessor:
-    """Cross-attention to one token: Wo(Wv(e)) for every query, whatever queries and keys are."""
-
-    def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: Any) -> Tensor:
-        """`[b q d]` queries (only their number counts) and `[b 1 d]` -> `[b q d]`."""
-        value = attn.to_out[1](attn.to_out[0](attn.to_v(encoder_hidden_states)))
-        return value.expand(-1, hidden_states.shape[1], -1)
-
-
-def widen(unet: Any, extra: int = EXTRA) -> None:
-    """Give a UNet `extra` more input channels, all zero, so that it begins as it was (methods: initialise from SD)."""
-    old = unet.conv_in
-    new = nn.Conv2d(old.in_channels + extra, old.out_channels, old.kernel_size, old.stride, old.padding)
-    new = new.to(old.weight)
-    assert new.bias is not None
-    with torch.no_grad():
-        new.weight.zero_()
-        new.weight[:, : old.in_channels] = old.weight
-        new.bias.copy_(old.bias)
-    unet.conv_in = new
-    unet.register_to_config(in_channels=old.in_channels + extra)
 
 
 def prepare(unet: Any, *, one_token: bool, plain_attention: bool, checkpointing: bool) -> None:
@@ -162,17 +99,19 @@ class Objective:
     def of(self, module: nn.Module, batch: Batch, drawn: Drawn, device: torch.device) -> Tensor:
         """Mean loss of encoded examples."""
         (latent, masked, keep, token), (times, dropped, noise, a) = to_device(batch, device), to_device(drawn, device)
-        a = a[:, None, None, None]
-        noisy = a.sqrt() * latent + (1 - a).sqrt() * noise
-        wanted = {"epsilon": noise, "sample": latent, "v_prediction": a.sqrt() * noise - (1 - a).sqrt() * latent}[
-            self.prediction
-        ]
-        guess = module(torch.cat([noisy, masked, keep], dim=1), times, token, dropped)
-        error = (guess[:, : latent.shape[1]].float() - wanted).square().flatten(1).mean(dim=1)
-        if self.snr_limit:
-            snr = (a / (1 - a)).flatten().clamp(min=1e-6)  # that of pure noise is 0; its weight is 1
-            error = error * snr.clamp(max=self.snr_limit) / snr
-        return error.mean()
+        return denoising_loss(
+            module,
+            latent,
+            masked,
+            keep,
+            token,
+            timesteps=times,
+            alpha_bars=a,
+            noise=noise,
+            dropped=dropped,
+            prediction=self.prediction,
+            snr_limit=self.snr_limit,
+        )
 
 
 @contextmanager

@@ -6,11 +6,10 @@ Paint by Example's own objective, with the photos as their own exemplars; what l
 import dataclasses
 import json
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -18,8 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, Context
-from ..graph_runtime.core.quiet import drawing
 from ..graph_runtime.core.values import describe, has_fact
+from ..methods.paint_by_example import ExemplarDenoiser
+from ..methods.subject_lora import Targets, add_lora, kinds_of
 from ..models.lora.component import weights_hash
 from ..models.lora.file import Layout, Pair, stored_names
 from ..models.lora.source import LoraSource
@@ -29,19 +29,13 @@ from ..pictures.augmentation import Augment
 from .examples import Recipes, Source
 from .exemplar import SMALL, Parts, encoders_of, fit, side_of
 from .exemplar_output import Run, Sheets, append_line
-from .objective import ExemplarDenoiser, Objective, prepare
+from .objective import Objective, prepare
 from .processes import Workers
 from .settings import TrainingSettings
 from .trainer import Progress, Recipe, Trainer, TrainingFailed, generator_of, write_tensors
 
 Count = Annotated[int, Field(ge=1, le=10**6)]
-Targets = Literal["attention", "attention_and_feedforward"]
 VIEWS = 100  # augmented views of each photo in an epoch
-#: The layers of the UNet that a LoRA is put on; queries and keys of a cross-attention to one token are inert.
-PATTERNS = {
-    "self": r"\.attn1\.(to_q|to_k|to_v|to_out\.0)", "one": r"\.attn2\.(to_v|to_out\.0)",
-    "cross": r"\.attn2\.(to_q|to_k|to_v|to_out\.0)", "feedforward": r"\.ff\.net\.(0\.proj|2)",
-}
 FEW, MANY = 2, 8  # photos
 LITTLE = 0.10  # share of a photo that a subject should fill
 GAIN = 1e-3  # likeness by which a sheet must be better to count
@@ -285,48 +279,17 @@ def _model(parts: Parts, settings: SubjectSettings, side: int, workers: Workers)
                      for part in (parts.denoiser, parts.encoder))
     plain = workers.device.type == "cpu" and (side // parts.vae.factor) ** 2 <= SMALL
     prepare(unet, one_token=encoder.one_token, plain_attention=plain, checkpointing=settings.checkpointing)
-    add_lora(unet, kinds_of(encoder.one_token, settings.targets), settings.rank, settings.alpha, settings.seed)
+    kinds = kinds_of(encoder.one_token, settings.targets)
+    add_lora(unet, kinds, settings.rank, settings.alpha, generator_of(settings.seed, "lora").initial_seed())
     return ExemplarDenoiser(unet, encoder).to(workers.device)
 
 
-def add_lora(unet: Any, kinds: Sequence[str], rank: int, alpha: float | None, seed: int) -> None:
-    """Put a fresh LoRA, called subject, on layers of these kinds (keys of PATTERNS), A drawn from the seed, B zero.
-
-    Raises:
-        BadInput: the rank is larger than a layer, or there is no such layer.
-    """
-    from peft import LoraConfig, inject_adapter_in_model
-
-    pattern = _pattern(kinds)
-    require_rank({name: module.weight.shape for name, module in unet.named_modules()
-                  if isinstance(getattr(module, "weight", None), Tensor)}, kinds, rank)
-    config = LoraConfig(r=rank, lora_alpha=alpha or rank,  # type: ignore[arg-type]
-                        target_modules=pattern, init_lora_weights="gaussian")
-    with drawing(generator_of(seed, "lora").initial_seed()):
-        inject_adapter_in_model(config, unet, "subject")
 
 
-def _pattern(kinds: Sequence[str]) -> str:
-    return ".*(" + "|".join(PATTERNS[kind] for kind in kinds) + ")"
 
 
-def require_rank(sizes: Mapping[str, Sequence[int]], kinds: Sequence[str], rank: int) -> None:
-    """Raise BadInput where the rank is larger than a layer of these kinds, or there is none.
-
-    `sizes` are the shapes of a UNet's weights, by the names of their layers.
-    """
-    found = [(min(shape), name) for name, shape in sizes.items() if re.fullmatch(_pattern(kinds), name)]
-    if not found:
-        raise BadInput("denoiser", found="a UNet without attention of the usual form", expected="layers for a LoRA",
-                       fix="use a Paint-by-Example model")
-    least, name = min(found)
-    if rank > least:
-        raise BadInput("rank", found=str(rank), expected=f"at most {least}, the size of {name}", fix="4 is usual")
 
 
-def kinds_of(one_token: bool, targets: Targets) -> list[str]:
-    """The kinds of layers (keys of PATTERNS) that the LoRA of a subject is put on."""
-    return ["self", "one" if one_token else "cross", *(["feedforward"] * (targets == "attention_and_feedforward"))]
 
 
 def _pairs(trainer: Trainer, settings: SubjectSettings) -> dict[str, Pair]:

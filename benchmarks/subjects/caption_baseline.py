@@ -20,8 +20,8 @@ from inlay.dollhouse._loop import Plan, fit, save_beside
 from inlay.dollhouse._text_stage import caption_ids, token_ids
 from inlay.dollhouse._unet_stage import CAPTION_DROPOUT, SNR_LIMIT, Denoiser
 from inlay.dollhouse._vae_stage import to_tensor
+from inlay.methods.paint_by_example import widen
 from inlay.pictures.masks.brush import brush_mask
-from inlay.training.objective import widen
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F

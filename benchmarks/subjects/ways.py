@@ -10,16 +10,17 @@ from typing import Any
 import torch
 from inlay.benchmarks.exemplars.run import Model
 from inlay.graph_runtime import Context
+from inlay.methods.paint_by_example import ExemplarDenoiser, widen
+from inlay.methods.subject_lora import add_lora
 from inlay.models.noise_levels import alphas_cumprod, check_prediction_type
 from inlay.nodes import model as models
 from inlay.nodes.subject import photos
 from inlay.pictures.augmentation import Augment
 from inlay.training.examples import Recipes, Source
 from inlay.training.exemplar import Parts, encoders_of
-from inlay.training.objective import ExemplarDenoiser, Objective, prepare, widen
+from inlay.training.objective import Objective, prepare
 from inlay.training.processes import Workers
-from inlay.training.subject import add_lora
-from inlay.training.trainer import Recipe, Trainer
+from inlay.training.trainer import Recipe, Trainer, generator_of
 from torch import Tensor, nn
 
 #: Parameters of an SD-1.5 UNet with nine input channels, and of a LoRA of rank 1 on its attention (methods: §3) and on
@@ -172,6 +173,7 @@ def _learning(way: Way, module: ExemplarDenoiser, source: Source, seed: int) -> 
         module.encoder = OneWord(module.encoder, module.encoder.project(source.kept.token).mean(0, keepdim=True))
         return ["encoder.word"]
     if way.learns == "lora":
-        add_lora(module.unet, ["self", "one"] + ["feedforward"] * way.forward, way.rank, None, seed)
+        kinds = ["self", "one"] + ["feedforward"] * way.forward
+        add_lora(module.unet, kinds, way.rank, None, generator_of(seed, "lora").initial_seed())
         return [name for name, _ in module.named_parameters() if ".lora_" in name]
     return []

@@ -64,3 +64,12 @@ def collapsed(unet: Any) -> Iterator[None]:
 
 def _wrap(name: str, attention: Any, before: Any) -> Any:
     return CollapsedProcessor(before) if name.endswith(".attn2") and collapsible(attention) else before
+
+
+class OneTokenProcessor:
+    """Cross-attention to one token: Wo(Wv(e)) for every query, whatever queries and keys are."""
+
+    def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: Any) -> Tensor:
+        """`[b q d]` queries (only their number counts) and `[b 1 d]` -> `[b q d]`."""
+        value = attn.to_out[1](attn.to_out[0](attn.to_v(encoder_hidden_states)))
+        return value.expand(-1, hidden_states.shape[1], -1)

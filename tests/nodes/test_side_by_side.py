@@ -9,9 +9,9 @@ import torch
 from inlay.graph_runtime.core.events import NodeProgress, Warned
 from inlay.graph_runtime.core.processors import attentions, layered
 from inlay.graph_runtime.core.quiet import quiet
+from inlay.methods.subject_lora import add_lora
 from inlay.models.lora.file import attach
 from inlay.models.paint_by_example.encoder import new_encoder
-from inlay.training.subject import add_lora
 from PIL import Image
 
 
@@ -38,7 +38,7 @@ def loading():
 
 
 def _kinds():
-    from inlay.training.subject import PATTERNS
+    from inlay.methods.subject_lora import PATTERNS
 
     return list(PATTERNS)[:1]
 

@@ -13,12 +13,14 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import NodeProgress, Warned
+from inlay.methods.attention.single_token import OneTokenProcessor
+from inlay.methods.paint_by_example import ExemplarDenoiser, widen
 from inlay.models.noise_levels import alphas_cumprod
 from inlay.nodes import condition, model, train
 from inlay.nodes.subject import photos
 from inlay.pictures.augmentation import Augment
 from inlay.training.examples import Batch, Encoders, Example, Recipes, Source, collate, encode, make_example
-from inlay.training.objective import ExemplarDenoiser, Objective, OneTokenProcessor, prepare, widen
+from inlay.training.objective import Objective, prepare
 from inlay.training.trainer import generator_of
 from PIL import Image
 from safetensors.torch import load_file

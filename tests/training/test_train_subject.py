@@ -11,6 +11,7 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import NodeProgress, Warned
+from inlay.methods.paint_by_example import ExemplarDenoiser
 from inlay.models.lora.component import weights_hash
 from inlay.models.lora.file import by_module, read_lora
 from inlay.models.lora.header import about_of
@@ -19,7 +20,7 @@ from inlay.nodes import model
 from inlay.nodes.model_lora import lora
 from inlay.nodes.subject import photos
 from inlay.nodes.train_subject import subject_lora
-from inlay.training.objective import ExemplarDenoiser, Objective
+from inlay.training.objective import Objective
 from inlay.training.subject import SubjectSettings
 from inlay.training.trainer import TrainingFailed, generator_of
 from PIL import Image
@@ -182,7 +183,7 @@ def test_sizes_at_the_shapes_of_stable_diffusion():
     """149,568 parameters per rank for these targets: 0.30 MB at rank 1, 19.1 at 64 (methods, section 3)."""
     from accelerate import init_empty_weights
     from diffusers import UNet2DConditionModel
-    from inlay.training.subject import PATTERNS
+    from inlay.methods.subject_lora import PATTERNS
 
     with init_empty_weights():
         unet = UNet2DConditionModel(cross_attention_dim=768, in_channels=9)
