@@ -66,7 +66,9 @@ PURE = {
 
 def room_of(name):
     """The room of a dotted name of ours; none for `inlay` itself and for the scripts that stand outside."""
-    parts = name.split(".")[1:]
+    package, *parts = name.split(".")
+    if package != "inlay":
+        return None
     if parts[:1] == ["graph_runtime"]:
         return "front" if parts[1:2] == ["front"] else "core"
     return parts[0] if parts and parts[0] in MAY_IMPORT else None
