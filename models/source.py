@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..graph_runtime import ModelError
+from ..graph_runtime.core.current_run import search_folders
 from ..graph_runtime.core.errors import did_you_mean, shorten
 from ..graph_runtime.core.notices import notice
-from ..graph_runtime.core.waiting import places
 from .folder import EMBEDDED, FLAT, PICKLES, ModelFolder, pickled
 
 #: Which node names a model of each family.
@@ -80,7 +80,7 @@ def locate(
 
 def is_there(source: str) -> bool:
     """True where a relative name that is no model's stands for something on this machine."""
-    return bool(source) and any(os.path.exists(root / source) for root in places())
+    return bool(source) and any(os.path.exists(root / source) for root in search_folders())
 
 
 def not_here(name: str, near: str) -> str:
@@ -93,7 +93,7 @@ def not_here(name: str, near: str) -> str:
 def near_local(source: str) -> str:
     """A folder or file on this machine whose name is nearly `source`, or empty: a misspelt path looks like a hub id."""
     inner = Path(source)
-    for root in places():
+    for root in search_folders():
         folder = _nearly(root, inner.parent.name, exact=True) if len(inner.parts) == 2 else None
         if folder is not None and (found := _nearly(folder, inner.name)) is not None:
             return found.relative_to(root).as_posix()
@@ -119,7 +119,7 @@ def _beside() -> list[str]:
     """Names of what may be a model in the folders where a relative path is looked for."""
     return [
         name
-        for root in places()
+        for root in search_folders()
         for name in _entries(root)
         if name.endswith(".safetensors") or (root / name / "model_index.json").is_file()
     ]

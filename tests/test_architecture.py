@@ -46,6 +46,7 @@ MAY_IMPORT = {
 }
 PURE = {
     "context",
+    "current_run",
     "digests",
     "errors",
     "file_digests",
@@ -60,7 +61,6 @@ PURE = {
     "spec",
     "tensors",
     "values",
-    "waiting",
 }
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from .cache import DiskCache, MemoryCache, Outputs
 from .context import Context
+from .current_run import running_in
 from .errors import BadInput, Cancelled, NodeError, Problem, missing_package, shorten
 from .events import NodeFinished, NodeStarted, RunFinished, RunStarted
 from .memory import is_out_of_memory, retried
-from .notices import hearing
+from .notices import collect_notices
 from .plan import Plan, Step
-from .waiting import waiting_in
 
 
 def execute(
@@ -57,7 +57,7 @@ def execute(
                 readers[slot] -= 1
                 if not readers[slot]:
                     values[slot] = None
-            with hearing() as said, waiting_in(ctx):
+            with collect_notices() as said, running_in(ctx):
                 outputs = _call(step, arguments, ctx)
             for message in said:
                 ctx.warn(message)

@@ -1,11 +1,11 @@
-"""What a person should know, said by code that has no context: a description of a model, a check hook, a file reader.
+"""Warnings from code that has no context: a description of a model, a node's check, a file reader.
 
 Such code runs while a workflow is checked, before there is a run to report to. It calls `notice`; whoever runs it
-listens with `hearing`: the checker (so that `inlay check` says it), the executor, another host's adapter. With nobody
-listening the words go to the log.
+collects with `collect_notices`: the checker (so that `inlay check` shows it), the executor, another host's adapter.
+Where nobody collects, the message goes to the log.
 
-A check hook may also `mark` what its node brings in, such as a person's own picture: a model's description that is
-wired to a node anywhere behind it is asked whether it doubts that (`ModelDescription.doubt`).
+A node's check may also `mark` what its node brings in, such as a person's own picture. A model that is wired to any
+node downstream is asked whether it suits what is marked (`ModelDescription.doubt`).
 """
 
 import logging
@@ -13,43 +13,43 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-MARKS = 16  # that are kept of one node's: enough to name some and to know that there are more
+MARKS = 16  # kept of one node's: enough to name some and to know that there are more
 
-_heard: ContextVar[list[str] | None] = ContextVar("inlay_notices", default=None)
+_notices: ContextVar[list[str] | None] = ContextVar("inlay_notices", default=None)
 _marks: ContextVar[dict[str, None] | None] = ContextVar("inlay_marks", default=None)
 
 
 def notice(message: str) -> None:
-    """Say `message` once to whoever runs this code; the node's name is added there."""
-    heard = _heard.get()
-    if heard is None:
+    """Warn whoever runs this code, once; the node's name is added there."""
+    notices = _notices.get()
+    if notices is None:
         logging.getLogger("inlay").warning("%s", message)
-    elif message not in heard:
-        heard.append(message)
+    elif message not in notices:
+        notices.append(message)
 
 
 @contextmanager
-def hearing() -> Iterator[list[str]]:
+def collect_notices() -> Iterator[list[str]]:
     """Collect what `notice` is given inside the block, each message once."""
-    heard: list[str] = []
-    token = _heard.set(heard)
+    notices: list[str] = []
+    token = _notices.set(notices)
     try:
-        yield heard
+        yield notices
     finally:
-        _heard.reset(token)
+        _notices.reset(token)
 
 
 def mark(what: str) -> None:
-    """Note that this node brings something in, for all nodes behind it; nothing while nobody checks."""
+    """Note, for all nodes downstream, that this node brings something in; nothing while nobody checks."""
     marks = _marks.get()
     if marks is not None and len(marks) < MARKS:
         marks[what] = None
 
 
 @contextmanager
-def marking(behind: Iterable[str]) -> Iterator[dict[str, None]]:
-    """Collect what `mark` is given inside the block, after what the nodes behind have brought in."""
-    marks = dict.fromkeys(behind)
+def collect_marks(upstream: Iterable[str]) -> Iterator[dict[str, None]]:
+    """Collect what `mark` is given inside the block, after what the nodes upstream have marked."""
+    marks = dict.fromkeys(upstream)
     token = _marks.set(marks)
     try:
         yield marks

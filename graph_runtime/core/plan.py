@@ -10,15 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .check import Checked, Checker, Override
+from .check.workflow import Checked, check_workflow
 from .digests import short_digest
 from .events import Warned
 from .file_digests import digest
 from .models import ModelDescription
-from .pairing import Link
 from .spec import NodeSpec, Registry
 from .upstream import upstream_links
-from .workflow import Workflow
+from .workflow import Link, Override, Workflow
 
 
 @dataclass
@@ -107,7 +106,7 @@ def make_plan(
     Raises:
         WorkflowError: with every problem found.
     """
-    checked = Checker(workflow, registry, list(roots), out, dict(trusted or {})).check()
+    checked = check_workflow(workflow, registry, roots=roots, out=out, trusted=trusted or {})
     steps: list[Step] = []
     slots: dict[tuple[str, str], int] = {}
     index = {name: position for position, name in enumerate(checked.order)}

@@ -7,8 +7,8 @@ a socket of `SocketRole("base")` is followed through that socket alone, any othe
 
 from collections.abc import Iterator, Mapping
 
-from .pairing import Link
 from .spec import NodeSpec, Socket
+from .workflow import Link
 
 Links = Mapping[str, list[Link]]
 
@@ -21,7 +21,7 @@ def upstream_links(specs: Mapping[str, NodeSpec], links: Links, order: list[str]
         for socket in specs[name].sockets.values():
             if socket.upstream is not None and socket.name not in wired:
                 sources = dict.fromkeys(_behind(name, socket, specs, links))
-                found.setdefault(name, []).extend((socket.name, *source) for source in sources)
+                found.setdefault(name, []).extend(Link(socket.name, *source) for source in sources)
     return found
 
 

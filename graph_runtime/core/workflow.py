@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
@@ -22,6 +22,16 @@ RESERVED_INPUTS = frozenset({"out", "inputs", "device", "memory", "json", "set",
 
 #: `{1: f}` turns a file of format 1 into one of format 2; the list grows with the format and never loses an entry.
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+Override = tuple[str, str]  # (node, parameter): what a person sets from outside
+
+
+class Link(NamedTuple):
+    """What is wired to `socket` of some node: `output` of `node`."""
+
+    socket: str
+    node: str
+    output: str
 
 
 class Node(BaseModel):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...graph_runtime import ModelError
-from ...graph_runtime.core.waiting import report, say
+from ...graph_runtime.core.current_run import log_message, report_progress
 
 ANSWER = 4.0  # seconds within which a hub that can be reached answers
 AGAIN = 30.0  # seconds in which one that did not is not asked once more
@@ -112,7 +112,7 @@ def _ask(wanted: Request) -> Listing | dict[str, Any] | None:
     thread.start()
     end = time.monotonic() + ANSWER
     while thread.is_alive() and time.monotonic() < end:
-        report()
+        report_progress()
         thread.join(LOOK / 2)
     return box[0] if box else None
 
@@ -129,7 +129,7 @@ def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) ->
     """
     total = sum(sizes.get(name, 0) for name in names)
     size = f", {total / MIB:.1f} MiB" if total else ""
-    say(f"downloading {wanted.name} ({len(names)} files{size}) to {_cache()}")
+    log_message(f"downloading {wanted.name} ({len(names)} files{size}) to {_cache()}")
     began, before = time.monotonic(), _stored(wanted.repository)
     environment = {
         **os.environ,
@@ -167,7 +167,7 @@ def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) ->
         process.stdin.close()
         while process.poll() is None:
             done = min(max(_stored(wanted.repository) - before, 0), total)
-            report(done // 1024, max(total // 1024, 1), f"KiB of {wanted.name}")
+            report_progress(done // 1024, max(total // 1024, 1), f"KiB of {wanted.name}")
             time.sleep(LOOK)
         assert process.stdout is not None
         answer = json.loads(process.stdout.read() or "{}")
@@ -180,7 +180,7 @@ def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) ->
             expected="all of its files",
             fix="run again: it goes on where it stopped",
         )
-    say(f"downloaded {wanted.name} in {time.monotonic() - began:.0f} s")
+    log_message(f"downloaded {wanted.name} in {time.monotonic() - began:.0f} s")
     return Path(answer["root"])
 
 

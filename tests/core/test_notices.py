@@ -6,7 +6,7 @@ import types
 import pytest
 from inlay.graph_runtime import node
 from inlay.graph_runtime.core.events import Warned
-from inlay.graph_runtime.core.notices import hearing, notice
+from inlay.graph_runtime.core.notices import collect_notices, notice
 from inlay.graph_runtime.front.comfy.nodes import node_class
 from inlay.graph_runtime.front.python import api
 
@@ -79,9 +79,9 @@ def test_with_nobody_listening_it_is_logged(caplog):
 
 
 def test_listening_inside_listening_keeps_them_apart():
-    with hearing() as outer:
+    with collect_notices() as outer:
         notice("a")
-        with hearing() as inner:
+        with collect_notices() as inner:
             notice("b")
         notice("a")
     assert (outer, inner) == (["a"], ["b"])

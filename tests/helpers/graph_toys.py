@@ -110,7 +110,12 @@ def make_toys() -> types.SimpleNamespace:
         """Has a setting that was called n, then count."""
         return One(amount)
 
-    functions = [constant, add, split, spell, total, read, write, refuse, crash, slow, newer, renamed]
+    @node("toy.stuck", version=2)
+    def stuck() -> One:
+        """Has changed, without a migration."""
+        return One(0)
+
+    functions = [constant, add, split, spell, total, read, write, refuse, crash, slow, newer, renamed, stuck]
     return types.SimpleNamespace(
         calls=calls,
         registry=Registry(f.spec for f in functions),

@@ -194,7 +194,7 @@ def test_a_folder_of_that_name_is_not_the_embedded_model(shared_sd, tmp_path):
 
 def test_marks_are_bounded_and_nobody_need_listen():
     notices.mark("nothing happens")
-    with notices.marking(["before"]) as marks:
+    with notices.collect_marks(["before"]) as marks:
         for number in range(100):
             notices.mark(str(number))
     assert list(marks)[:2] == ["before", "0"]

@@ -14,10 +14,10 @@ import pytest
 import torch
 from hub_toys import FakeHub, served
 from inlay.graph_runtime import BadInput, ModelError
+from inlay.graph_runtime.core.current_run import searching
 from inlay.graph_runtime.core.errors import Cancelled, NodeError, WorkflowError
 from inlay.graph_runtime.core.events import CancelToken, ModelMoved, NodeProgress, Warned
-from inlay.graph_runtime.core.notices import hearing
-from inlay.graph_runtime.core.waiting import looking_in
+from inlay.graph_runtime.core.notices import collect_notices
 from inlay.graph_runtime.front.comfy import host
 from inlay.graph_runtime.front.comfy.nodes import node_class
 from inlay.graph_runtime.front.python import api
@@ -200,7 +200,7 @@ def test_a_lora_comes_with_its_configuration(hub, shared_sd, tmp_path):
     base = stable_diffusion(str(shared_sd)).denoiser
     described = lora(base, source="someone/style").denoiser
     assert described.fetch()
-    with hearing() as said:
+    with collect_notices() as said:
         again = lora(base, source="someone/style").denoiser
     assert again.known
     assert said == []
@@ -220,7 +220,7 @@ def test_a_missing_tokenizer_is_blamed_on_the_model(hub, tmp_path):
 def test_a_misspelt_folder_is_offered(hub, shared_sd, tmp_path):
     (tmp_path / "models").mkdir()
     shutil.copytree(shared_sd, tmp_path / "models" / "sd15")
-    with looking_in((tmp_path,)), hearing() as said:
+    with searching((tmp_path,)), collect_notices() as said:
         for source in ("models/sd51", "modles/sd15", "Models/SD15"):
             with pytest.raises(ModelError) as caught:
                 stable_diffusion(source).vae.load("cpu")

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput, ModelError
-from inlay.graph_runtime.core.notices import hearing
+from inlay.graph_runtime.core.notices import collect_notices
 from inlay.graph_runtime.front.python import api
 from inlay.models.known_keys.detector import BACKBONE, DETECTOR
 from inlay.models.known_keys.encoders import TEXT
@@ -146,7 +146,7 @@ def test_every_decisive_key_of_a_scheduler_is_used_or_named(chosen, spacing):
         except BadInput as error:
             return error.found
 
-    with hearing() as heard:
+    with collect_notices() as heard:
         result = made(said)
     for key in chosen:
         without = {name: value for name, value in said.items() if name != key}
@@ -180,7 +180,7 @@ def test_every_decisive_key_of_a_scheduler_is_used_or_named(chosen, spacing):
     ],
 )
 def test_what_a_schedule_does_otherwise_is_named(said, spacing, found):
-    with hearing() as heard:
+    with collect_notices() as heard:
         ddim(scheduler(**said), steps=7, spacing=spacing)
     assert len(heard) == 1
     assert found in heard[0]
@@ -198,7 +198,7 @@ def test_what_a_schedule_does_otherwise_is_named(said, spacing, found):
     ],
 )
 def test_what_is_followed_is_not_spoken_of(said, spacing):
-    with hearing() as heard:
+    with collect_notices() as heard:
         ddim(scheduler(**said), steps=7, spacing=spacing)
     assert heard == []
 
@@ -238,13 +238,13 @@ def test_a_spacing_that_nobody_knows_is_refused():
     ],
 )
 def test_what_a_solver_does_not_know_is_named(kind, said, found):
-    with hearing() as heard:
+    with collect_notices() as heard:
         solver(scheduler(**said), kind=kind, steps=5)
     assert found in " ".join(heard)
 
 
 def test_what_a_solver_knows_is_not_spoken_of():
-    with hearing() as heard:
+    with collect_notices() as heard:
         solver(
             scheduler(
                 timestep_spacing="trailing",
@@ -303,7 +303,7 @@ WORTHLESS = (None, False, "", [], {})
     ],
 )
 def test_what_a_model_says_and_nobody_uses_is_named(said, dtype, found):
-    with hearing() as heard:
+    with collect_notices() as heard:
         warn_unused_of_model(Files(**said), EVERY, dtype)
     assert len(heard) == 1
     assert found in heard[0]
@@ -334,7 +334,7 @@ def test_ordinary_files_say_nothing(shared_sd, shared_pbe):
         "feature_extractor": ["transformers", "CLIPImageProcessor"],
         "requires_safety_checker": True,
     }
-    with hearing() as heard:
+    with collect_notices() as heard:
         warn_unused_of_model(Files(index=index, vae={"force_upcast": True}), EVERY)
         for source in ("dollhouse", str(shared_sd)):
             ddim(stable_diffusion(source).scheduler)
@@ -381,7 +381,7 @@ def preprocessor(**said):
     ],
 )
 def test_preprocessing_that_is_done_otherwise_is_named(said, found):
-    with hearing() as heard:
+    with collect_notices() as heard:
         warn_unused_preprocessing(preprocessor(**said))
     assert found in heard[0]
 
@@ -396,13 +396,13 @@ def test_preprocessing_that_is_done_otherwise_is_named(said, found):
     ],
 )
 def test_a_detector_s_words_are_named(said, found):
-    with hearing() as heard:
+    with collect_notices() as heard:
         warn_unused_of_detector(types.SimpleNamespace(config=said, origin=types.SimpleNamespace(name="detr")))
     assert found in heard[0]
 
 
 def test_preprocessing_that_is_done_so_is_not_spoken_of():
-    with hearing() as heard:
+    with collect_notices() as heard:
         warn_unused_preprocessing(
             preprocessor(
                 do_resize=True,
@@ -435,7 +435,7 @@ def test_preprocessing_that_is_done_so_is_not_spoken_of():
 def test_tensors_that_are_left_out_are_named(tmp_path, node, tensors, found):
     path = tmp_path / "file.safetensors"
     save_file({key: torch.ones([1] * axes) for key, axes in tensors.items()}, str(path))
-    with hearing() as heard:
+    with collect_notices() as heard:
         (latent.load if node == "latent" else noise.load)(str(path))
     assert len(heard) == (found is not None)
     assert found is None or found in heard[0]

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from inlay.graph_runtime import Context, ModelError
-from inlay.graph_runtime.core.notices import hearing
+from inlay.graph_runtime.core.notices import collect_notices
 from inlay.graph_runtime.front.python import api
 from inlay.models.checkpoint.layouts import original_names
 from inlay.models.lora.header import check_header
@@ -121,7 +121,7 @@ def test_alpha_by_layer_in_the_header_holds_in_every_layout(base, tmp_path):
     assert_scales(base, diffusers_file(tmp_path / "b.safetensors", said, prefix="diffusion_model."), wanted)
     either = packed(r=2, lora_alpha=6, alpha_pattern={r".*\.(attn2\.to_k|attn7\.to_k)": 9})
     assert_scales(base, diffusers_file(tmp_path / "c.safetensors", either), wanted)
-    with hearing() as heard:
+    with collect_notices() as heard:
         lora(base, source=diffusers_file(tmp_path / "d.safetensors", packed(lora_alpha=6, alpha_pattern={"attn7": 9})))
     assert "1 of its 1 entries name no layer" in heard[0]
 
@@ -195,11 +195,11 @@ def test_a_file_that_diffusers_writes_with_its_metadata_is_applied_as_diffusers_
 
 def test_peft_s_configuration_beside_the_file_is_the_strength(base, tmp_path):
     path = diffusers_file(tmp_path / "adapter_model.safetensors", prefix="base_model.model.")
-    with hearing() as said:
+    with collect_notices() as said:
         lora(base, source=path)
     assert "adapter_config.json" in said[0]
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 8}))
-    with hearing() as said:
+    with collect_notices() as said:
         first = lora(base, source=path).denoiser
     assert "adapter_config.json" not in " ".join(said)
     assert_scales(base, path, ratio(8))
@@ -238,10 +238,10 @@ def test_a_configuration_that_is_no_plain_lora_is_refused_by_name(base, tmp_path
 def test_a_configuration_beside_a_file_of_another_layout_is_used_or_named(base, tmp_path):
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 8}))
     assert_scales(base, diffusers_file(tmp_path / "adapter_model.safetensors", prefix=""), ratio(8))
-    with hearing() as heard:
+    with collect_notices() as heard:
         lora(base, source=diffusers_file(tmp_path / "a.safetensors"))
     assert "adapter_config.json" in heard[0]
-    with hearing() as heard:
+    with collect_notices() as heard:
         lora(base, source=kohya_file(tmp_path / "b.safetensors", alphas=1))
     assert heard == []
 
@@ -253,7 +253,7 @@ def test_alpha_in_tensors_holds_and_a_configuration_beside_it_is_named(base, tmp
         packed(r=2, lora_alpha=8, use_rslora=True),
         extra={f"unet.{name}{end}": torch.tensor(1.0) for name in LAYERS},
     )
-    with hearing() as heard:
+    with collect_notices() as heard:
         lora(base, source=path)
     assert "its configuration states α, and so do its tensors" in heard[0]
     assert_scales(base, path, ratio(1))
@@ -292,7 +292,7 @@ OTHER_TEXT = {
     ],
 )
 def test_what_is_said_and_not_used_is_named(base, tmp_path, make, metadata, extra, found):
-    with hearing() as said:
+    with collect_notices() as said:
         lora(base, source=make(tmp_path / "a.safetensors", metadata, extra=extra))
     assert len(said) == 1
     assert found in said[0]
@@ -311,7 +311,7 @@ def test_a_plain_file_says_nothing(base, tmp_path):
         "ss_training_comment": "hello",
         "ss_clip_skip": "None",
     }
-    with hearing() as said:
+    with collect_notices() as said:
         lora(base, source=kohya_file(tmp_path / "a.safetensors", quiet, alphas=1))
         lora(base, source=diffusers_file(tmp_path / "b.safetensors"))
     assert said == []

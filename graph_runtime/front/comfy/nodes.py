@@ -18,15 +18,15 @@ from pydantic import ValidationError
 
 from ...core.cache import DiskCache
 from ...core.context import Context
+from ...core.current_run import running_in, searching
 from ...core.door import arrived
 from ...core.errors import BadInput, NodeError, Problem, did_you_mean, shorten
 from ...core.file_digests import digest
 from ...core.memory import retried
 from ...core.models import ModelDescription
-from ...core.notices import hearing
+from ...core.notices import collect_notices
 from ...core.spec import NodeSpec, Registry
 from ...core.user_paths import home
-from ...core.waiting import looking_in, waiting_in
 from ..node_settings import Setting, settings_of
 from ..session import environment
 from .host import (
@@ -145,7 +145,7 @@ class HostNode:
             ctx.node = display_name(spec.id)
             ctx.check_cancelled()
             try:
-                with hearing() as said, waiting_in(ctx), looking_in(model_folders()):
+                with collect_notices() as said, running_in(ctx), searching(model_folders()):
                     outputs = _call(spec, _arguments(spec, inputs), ctx)
                     if spec.static and any([value.fetch() for value in outputs if isinstance(value, ModelDescription)]):
                         said.clear()  # it is known now, and says more

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ...core.cache import DiskCache
+from ...core.check.findings import Report
 from ...core.context import Context
+from ...core.current_run import running_in
 from ...core.errors import BadInput, Problem, WorkflowError, shorten
 from ...core.events import CancelToken, Event, Listener, ModelMoved, NodeFinished, NodeStarted
 from ...core.execute import execute
-from ...core.findings import Report
 from ...core.models import ModelDescription, moves_heard_by
 from ...core.paths import why_not_below, why_unwritable
 from ...core.plan import Plan
 from ...core.user_paths import home
-from ...core.waiting import waiting_in
 from ..recipe import recall
 from ..session import environment, parse_size, resolve_device, session
 from .loading import Loaded, Source, load, pack, shipped
@@ -238,7 +238,7 @@ def _fetch(plan: Plan, ctx: Context) -> bool:
         if not all(getattr(model, "known", True) for model in models):
             ctx.emit(NodeStarted(step.name, step.spec.id))
         try:
-            with waiting_in(ctx):
+            with running_in(ctx):
                 for model in models:
                     downloaded |= model.fetch()
         except BadInput as error:

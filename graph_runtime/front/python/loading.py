@@ -7,13 +7,12 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any
 
-from ...core.check import Override
 from ...core.errors import Problem, WorkflowError, did_you_mean, missing_package, shorten
 from ...core.migrations import current_name, migrate
 from ...core.plan import Plan, make_plan
 from ...core.spec import Registry
 from ...core.user_paths import exists, expand
-from ...core.workflow import Workflow, build, parse, read_bytes, require_flat
+from ...core.workflow import Override, Workflow, build, parse, read_bytes, require_flat
 from ..recipe import recall
 
 Source = str | os.PathLike[str] | Mapping[str, Any] | Workflow

@@ -18,14 +18,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ...core.check import Override
 from ...core.errors import Problem, WorkflowError
 from ...core.file_digests import holds
 from ...core.files import write_text
 from ...core.plan import Plan
 from ...core.spec import NodeSpec, Registry
 from ...core.user_paths import home, is_possible
-from ...core.workflow import Workflow, build, decode
+from ...core.workflow import Override, Workflow, build, decode
 
 CHUNK = "inlay"
 PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg"})

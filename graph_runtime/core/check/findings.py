@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from .errors import Problem, WorkflowError, did_you_mean
-from .events import Warned
+from ..errors import Problem, WorkflowError, did_you_mean
+from ..events import Warned
 
 _SUGGESTED = 30  # problems for which a near name is looked for: closeness costs time, a hostile file may have thousands
 

@@ -1,0 +1,161 @@
+"""What can be wrong between nodes: the links into their sockets."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..errors import shorten
+from ..workflow import Link
+from .draft import Draft
+
+
+class Entry(NamedTuple):
+    """One link as the file has it: what stands beside `socket` under "inputs" of `node`."""
+
+    node: str
+    socket: str
+    link: object
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """(node, output) that it names; only where `link_names_an_output` has passed."""
+        node, output = str(self.link).split(".")
+        return node, output
+
+
+LinkCheck = Callable[[Draft, Entry], bool]  # False where nothing more can be said of the link
+
+
+def socket_is_known(draft: Draft, entry: Entry) -> bool:
+    """The node has a socket of that name."""
+    spec = draft.specs[entry.node]
+    if entry.socket in spec.sockets:
+        return True
+    draft.found.add(
+        entry.node,
+        entry.socket,
+        f"an unknown socket {shorten(entry.socket)}",
+        f"a socket of {spec.id}",
+        'this is a setting: put it under "params"'
+        if entry.socket in spec.params.model_fields
+        else draft.found.suggest(entry.socket, spec.sockets),
+    )
+    return False
+
+
+def socket_has_one_link(draft: Draft, entry: Entry) -> bool:
+    """A socket takes one link, not a list of them."""
+    if not (isinstance(entry.link, list) and all(isinstance(item, str) for item in entry.link)):
+        return True
+    draft.found.add(entry.node, entry.socket, f"{len(entry.link)} edges into one input", "one link", "keep one of them")
+    return False
+
+
+def link_names_an_output(draft: Draft, entry: Entry) -> bool:
+    """A link is written `node.output`."""
+    if isinstance(entry.link, str) and entry.link.count(".") == 1:
+        return True
+    draft.found.add(
+        entry.node,
+        entry.socket,
+        shorten(entry.link),
+        'a link "node.output"',
+        "links are written as the node's name, a dot, and its output's name",
+    )
+    return False
+
+
+def source_exists(draft: Draft, entry: Entry) -> bool:
+    """The node at the other end is in the file."""
+    source, _ = entry.source
+    if source in draft.workflow.nodes:
+        return source in draft.specs  # its unknown type is reported already
+    draft.found.add(
+        entry.node,
+        entry.socket,
+        f"a link to a node {source!r} that is not there",
+        "a node of this file",
+        draft.found.suggest(source, draft.workflow.nodes),
+    )
+    return False
+
+
+def output_exists(draft: Draft, entry: Entry) -> bool:
+    """The node at the other end has an output of that name."""
+    source, output = entry.source
+    spec = draft.specs[source]
+    if output in spec.outputs:
+        return True
+    draft.found.add(
+        entry.node,
+        entry.socket,
+        f"{source!r} ({spec.id}) has no output {output!r}",
+        "one of its outputs",
+        draft.found.suggest(output, spec.outputs),
+    )
+    return False
+
+
+def types_match(draft: Draft, entry: Entry) -> bool:
+    """The output is of the socket's type."""
+    source, output = entry.source
+    given, wanted = draft.specs[source].outputs[output].socket, draft.specs[entry.node].sockets[entry.socket].port
+    if given == wanted.socket:
+        return True
+    draft.found.add(
+        entry.node,
+        entry.socket,
+        f"{entry.link} of type {given}",
+        f"{wanted.socket}: {wanted.doc}",
+        _outputs_of_type(draft, wanted.socket, entry.node),
+    )
+    return False
+
+
+LINK_CHECKS: tuple[LinkCheck, ...] = (
+    socket_is_known,
+    socket_has_one_link,
+    link_names_an_output,
+    source_exists,
+    output_exists,
+    types_match,
+)
+
+
+def links_fit(draft: Draft, name: str) -> bool:
+    """Every link into a node passes `LINK_CHECKS`; those that do are kept."""
+    draft.links[name] = []
+    for socket, link in draft.workflow.nodes[name].inputs.items():
+        entry = Entry(name, socket, link)
+        if all(check(draft, entry) for check in LINK_CHECKS):
+            draft.links[name].append(Link(socket, *entry.source))
+    return True
+
+
+def required_sockets_are_wired(draft: Draft, name: str) -> bool:
+    """Every socket that is not optional has a link."""
+    for socket, definition in draft.specs[name].sockets.items():
+        if not definition.optional and socket not in draft.workflow.nodes[name].inputs:
+            draft.found.add(
+                name,
+                socket,
+                "nothing wired to it",
+                f"{definition.port.socket}: {definition.port.doc}",
+                _outputs_of_type(draft, definition.port.socket, name),
+            )
+    return True
+
+
+def _outputs_of_type(draft: Draft, socket_type: str, reader: str) -> str:
+    """How to get a value of a type: the outputs of this workflow that give it, else the nodes that do."""
+    here = [
+        f"{name}.{output}"
+        for name, spec in draft.specs.items()
+        for output, port in spec.outputs.items()
+        if port.socket == socket_type and name != reader
+    ]
+    if here:
+        return "wire one of: " + ", ".join(here[:6])
+    givers = [
+        spec.id for spec in draft.registry.values() if any(port.socket == socket_type for port in spec.outputs.values())
+    ]
+    return f"add a node that gives it: {', '.join(givers[:6])}" if givers else f"no known node gives {socket_type}"

@@ -1,0 +1,86 @@
+"""What can be known of a graph before it runs: descriptions from static nodes, and whether what is wired fits."""
+
+from collections.abc import Iterable, Mapping
+
+from ..errors import BadInput, missing_package, shorten
+from ..events import Warned
+from ..models import ModelDescription
+from ..notices import MARKS, collect_marks, collect_notices
+from ..spec import NodeSpec
+from ..workflow import Link
+from .draft import Draft
+
+Facts = Mapping[str, Mapping[str, object]]  # by node: what its check returned about its outputs
+
+
+def run_static_nodes(order: Iterable[str], draft: Draft) -> dict[str, tuple[object, ...]]:
+    """Run the nodes that only describe (model loaders), and every node's own check on what is known.
+
+    Args:
+        order: nodes without problems of their own, each after all that it reads.
+        draft: takes what does not fit, and the warnings.
+
+    Returns:
+        The outputs of the static nodes.
+    """
+    known: dict[str, tuple[object, ...]] = {}
+    facts: dict[str, Mapping[str, object]] = {}
+    marks: dict[str, dict[str, None]] = {}
+    warned: set[str] = set()
+    for name in order:
+        spec, links = draft.specs[name], draft.links.get(name, [])
+        given = {
+            link.socket: known[link.node][list(draft.specs[link.node].outputs).index(link.output)]
+            for link in links
+            if link.node in known
+        }
+        notices: list[str] = []
+        try:
+            with collect_notices() as notices, collect_marks(_marks_upstream(links, marks)) as marks[name]:
+                if spec.check is not None:
+                    facts[name] = spec.check({**_known_inputs(spec, links, facts), **given}, draft.settings[name]) or {}
+                if spec.static and len(given) == len(links):
+                    known[name] = tuple(spec.run(**draft.settings[name], **given))
+        except BadInput as error:
+            draft.found.problems.append(error.at(name))
+        except Exception as error:
+            draft.found.add(name, None, *(missing_package(error) or _unforeseen(spec, error)))
+        notices += _model_warnings(given.values(), marks[name], warned)
+        draft.found.warnings += [Warned(name, message) for message in notices]
+    return known
+
+
+def _unforeseen(spec: NodeSpec, error: Exception) -> tuple[str, str, str]:
+    return (
+        f"{type(error).__name__}: {shorten(str(error), 200)}",
+        "settings and files that make sense together",
+        f"check what {spec.id} is given; is a model's configuration damaged?",
+    )
+
+
+def _marks_upstream(links: Iterable[Link], marks: Mapping[str, dict[str, None]]) -> dict[str, None]:
+    """What the nodes upstream have marked, the first few."""
+    found: dict[str, None] = {}
+    for link in links:
+        found |= marks.get(link.node, {})
+    return dict.fromkeys(list(found)[:MARKS])
+
+
+def _model_warnings(given: Iterable[object], marks: Mapping[str, None], warned: set[str]) -> list[str]:
+    """What the models wired to a node warn of in what is marked, each model once in a check."""
+    messages = []
+    for value in given if marks else ():
+        doubt = value.doubt(list(marks)) if isinstance(value, ModelDescription) else None
+        if doubt is not None and doubt[0] not in warned:
+            warned.add(doubt[0])
+            messages.append(doubt[1])
+    return messages
+
+
+def _known_inputs(spec: NodeSpec, links: Iterable[Link], facts: Facts) -> dict[str, object]:
+    """None for sockets with nothing wired to them, and the facts that earlier checks returned for the others."""
+    wired = {link.socket for link in links}
+    unwired: dict[str, object] = dict.fromkeys(socket for socket in spec.sockets if socket not in wired)
+    return unwired | {
+        link.socket: facts[link.node][link.output] for link in links if link.output in facts.get(link.node, ())
+    }

@@ -1,0 +1,98 @@
+"""One pass over one workflow: every check in its order, then what is known before the run, as `Checked`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..current_run import searching
+from ..errors import WorkflowError
+from ..events import Warned
+from ..paths import Reader
+from ..spec import NodeSpec, Registry
+from ..workflow import Link, Override, Workflow
+from .draft import Draft
+from .graph import needed_nodes, no_cycle, nodes_are_there, something_comes_out
+from .interface import INPUT_CHECKS, OUTPUT_CHECKS
+from .links import links_fit, required_sockets_are_wired
+from .nodes import NODE_CHECKS, NodeCheck
+from .static_nodes import run_static_nodes
+
+LINKS_OF_A_NODE: tuple[NodeCheck, ...] = (links_fit, required_sockets_are_wired)
+
+
+@dataclass
+class Checked:
+    """A workflow without problems, from which `plan.py` makes the plan.
+
+    Attributes:
+        order: needed nodes, each after all that it reads.
+        specs: types of the nodes.
+        settings: validated settings, paths resolved.
+        links: per node, what is wired to its sockets.
+        digests: per node, of the files it reads; None when one of them will only exist during the run.
+        known: outputs of static nodes.
+        targets: per output of the workflow, (node, output).
+        files: what is read: name, digest, path.
+        warnings: what is no problem, and a person should know.
+    """
+
+    order: list[str]
+    specs: dict[str, NodeSpec]
+    settings: dict[str, dict[str, object]]
+    links: dict[str, list[Link]]
+    digests: dict[str, list[str] | None]
+    known: dict[str, tuple[object, ...]]
+    targets: dict[str, tuple[str, str]]
+    files: dict[Override, dict[str, str]]
+    warnings: list[Warned]
+
+
+def check_workflow(
+    workflow: Workflow, registry: Registry, *, roots: Sequence[Path], out: Path | None, trusted: Mapping[Override, str]
+) -> Checked:
+    """Check everything; see `make_plan` for the arguments.
+
+    Raises:
+        WorkflowError: with every problem found.
+    """
+    draft = Draft(workflow, registry, Reader(roots, out), trusted)
+    _find_problems(draft)
+    order = needed_nodes(draft)
+    blamed = {problem.node for problem in draft.found.problems}
+    ready = [name for name in order if name not in blamed and name in draft.settings]
+    with searching(tuple(roots)):
+        known = run_static_nodes(ready, draft)
+    if draft.found.problems:
+        raise WorkflowError(draft.found.problems, draft.found.warnings)
+    return Checked(
+        order,
+        draft.specs,
+        draft.settings,
+        draft.links,
+        draft.digests,
+        known,
+        draft.targets,
+        draft.files,
+        draft.found.warnings,
+    )
+
+
+def _find_problems(draft: Draft) -> None:
+    nodes_are_there(draft)
+    _check_nodes(draft, draft.workflow.nodes, NODE_CHECKS)
+    _check_nodes(draft, (name for name in draft.workflow.nodes if name in draft.specs), LINKS_OF_A_NODE)
+    for name in draft.workflow.inputs:
+        for check in INPUT_CHECKS:
+            check(draft, name)
+    for name in draft.workflow.outputs:
+        for check in OUTPUT_CHECKS:
+            check(draft, name)
+    something_comes_out(draft)
+    no_cycle(draft)
+
+
+def _check_nodes(draft: Draft, names: Iterable[str], checks: Sequence[NodeCheck]) -> None:
+    for name in names:
+        for check in checks:
+            if not check(draft, name):
+                break
