@@ -10,8 +10,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import graph_toys
-from inlay.graph_runtime import Context
 from inlay.graph_runtime.front import session
+from inlay.graph_runtime.front.cli import main
+from recording import RecordingContext
 from tiny_models import Tiny
 
 
@@ -64,7 +65,24 @@ def shared_pixel(tmp_path_factory):
 
 @pytest.fixture
 def ctx(tmp_path):
-    return Context(out=tmp_path / "out")
+    """A context that keeps its warnings."""
+    return RecordingContext(out=tmp_path / "out")
+
+
+@pytest.fixture
+def command(capsys, monkeypatch):
+    """The command `inlay` in this process: what a subprocess would give, without importing torch every time."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*words):
+        try:
+            status = main.main([str(word) for word in words])
+        except SystemExit as end:
+            status = end.code
+        captured = capsys.readouterr()
+        return types.SimpleNamespace(returncode=status, stdout=captured.out, stderr=captured.err)
+
+    return call
 
 
 def pytest_collection_modifyitems(items):

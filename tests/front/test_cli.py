@@ -5,26 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-import types
 
 import pytest
-from inlay.graph_runtime.front.cli import main
-
-
-@pytest.fixture
-def inlay(capsys, monkeypatch):
-    """The command in this process: what a subprocess would give, without importing torch every time."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*words):
-        try:
-            status = main.main([str(word) for word in words])
-        except SystemExit as end:
-            status = end.code
-        captured = capsys.readouterr()
-        return types.SimpleNamespace(returncode=status, stdout=captured.out, stderr=captured.err)
-
-    return call
 
 
 def test_the_exit_status_reaches_the_shell(tmp_path):
@@ -95,28 +77,28 @@ def test_help_imports_no_torch():
         assert command in done.stdout
 
 
-def test_run_saves_pictures_also_where_the_file_does_not(inlay, flow, tmp_path):
-    done = inlay("run", flow, "--out", tmp_path / "out")
+def test_run_saves_pictures_also_where_the_file_does_not(command, flow, tmp_path):
+    done = command("run", flow, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(tmp_path / "out" / "picture_00001.png")]
     assert (tmp_path / "out" / "picture_00001.png").is_file()
 
 
-def test_json_prints_one_object_and_nothing_else_on_stdout(inlay, flow, tmp_path):
-    done = inlay("run", flow, "--out", tmp_path / "out", "--json")
+def test_json_prints_one_object_and_nothing_else_on_stdout(command, flow, tmp_path):
+    done = command("run", flow, "--out", tmp_path / "out", "--json")
     report = json.loads(done.stdout)
     assert report["status"] == "done"
     assert report["outputs"]["picture"]["shape"] == [1, 16, 24, 3]
     assert set(report["timings"]) >= {"photo", "hole", "grey"}
-    bad = inlay("run", flow, "--image", "gone.png", "--json")
+    bad = command("run", flow, "--image", "gone.png", "--json")
     report = json.loads(bad.stdout)
     assert (bad.returncode, report["status"]) == (2, "error")
     assert report["problems"][0]["node"] == "photo"
     assert set(report["problems"][0]) == {"node", "port", "found", "expected", "fix"}
 
 
-def test_the_workflows_own_inputs_become_flags_with_docs(inlay, flow):
-    done = inlay("run", flow, "--help")
+def test_the_workflows_own_inputs_become_flags_with_docs(command, flow):
+    done = command("run", flow, "--help")
     assert done.returncode == 0
     for word in (
         "--image FILE",
@@ -128,10 +110,10 @@ def test_the_workflows_own_inputs_become_flags_with_docs(inlay, flow):
         assert word in done.stdout
 
 
-def test_flags_and_set_change_the_run(inlay, flow, tmp_path):
+def test_flags_and_set_change_the_run(command, flow, tmp_path):
     from PIL import Image
 
-    done = inlay("run", flow, "--fill", "neutral", "--set", "hole.x=0", "--out", tmp_path / "out")
+    done = command("run", flow, "--fill", "neutral", "--set", "hole.x=0", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     with Image.open(done.stdout.strip()) as image:
         assert image.getpixel((0, 5)) == (128, 128, 128)
@@ -154,8 +136,8 @@ def test_flags_and_set_change_the_run(inlay, flow, tmp_path):
         (["--image"], "--image"),
     ],
 )
-def test_what_is_typed_wrong_is_status_2_with_a_lesson(inlay, flow, words, part, tmp_path):
-    done = inlay("run", flow, *words, "--out", tmp_path / "out")
+def test_what_is_typed_wrong_is_status_2_with_a_lesson(command, flow, words, part, tmp_path):
+    done = command("run", flow, *words, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert part in done.stderr
     assert "Traceback" not in done.stderr
@@ -175,48 +157,48 @@ def test_what_is_typed_wrong_is_status_2_with_a_lesson(inlay, flow, words, part,
         ["nodes", "--what"],
     ],
 )
-def test_wrong_commands_are_status_2(inlay, words):
-    done = inlay(*words)
+def test_wrong_commands_are_status_2(command, words):
+    done = command(*words)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("inlay: ")
 
 
-def test_check_lists_all_problems(inlay, flow, tmp_path):
-    assert inlay("check", flow).returncode == 0
+def test_check_lists_all_problems(command, flow, tmp_path):
+    assert command("check", flow).returncode == 0
     raw = json.loads(flow.read_text())
     raw["nodes"]["photo"]["type"] = "image.laod"
     raw["nodes"]["hole"]["params"]["kind"] = "star"
     flow.write_text(json.dumps(raw))
-    done = inlay("check", flow)
+    done = command("check", flow)
     assert done.returncode == 2
     assert "did you mean 'image.load'" in done.stderr
     assert "hole.kind" in done.stderr
-    report = json.loads(inlay("check", flow, "--json").stdout)
+    report = json.loads(command("check", flow, "--json").stdout)
     assert len(report["problems"]) == 2
 
 
-def test_nodes_and_schema(inlay):
-    listing = inlay("nodes")
+def test_nodes_and_schema(command):
+    listing = command("nodes")
     assert "mask.grow" in listing.stdout
-    one = inlay("nodes", "mask.grow")
+    one = command("nodes", "mask.grow")
     assert "pixels" in one.stdout
     assert "feather" in one.stdout
-    assert json.loads(inlay("nodes", "mask.grow", "--json").stdout)["id"] == "mask.grow"
-    assert json.loads(inlay("schema").stdout)["properties"]["format"]["const"] == 1
-    assert "pixels" in json.loads(inlay("schema", "mask.grow").stdout)["properties"]
+    assert json.loads(command("nodes", "mask.grow", "--json").stdout)["id"] == "mask.grow"
+    assert json.loads(command("schema").stdout)["properties"]["format"]["const"] == 1
+    assert "pixels" in json.loads(command("schema", "mask.grow").stdout)["properties"]
 
 
-def test_draw_writes_an_svg_or_nothing(inlay, flow, tmp_path):
-    done = inlay("draw", flow, "-o", tmp_path / "g.svg")
+def test_draw_writes_an_svg_or_nothing(command, flow, tmp_path):
+    done = command("draw", flow, "-o", tmp_path / "g.svg")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "g.svg").read_text().startswith("<svg")
-    assert inlay("draw", flow, "-o", tmp_path / "no" / "g.svg").returncode == 2
+    assert command("draw", flow, "-o", tmp_path / "no" / "g.svg").returncode == 2
     assert [path.name for path in tmp_path.glob("*.svg*")] == ["g.svg"]
 
 
-def test_models_list(inlay):
-    done = inlay("models", "list", "--json")
+def test_models_list(command):
+    done = command("models", "list", "--json")
     assert done.returncode == 0
     assert "models" in json.loads(done.stdout)
 

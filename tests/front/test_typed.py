@@ -1,17 +1,16 @@
 """What a person types for a workflow: once each, one value a flag, and values that begin with dashes."""
 
 import json
-import types
 
 import inlay as package
 import pytest
-from inlay.graph_runtime.front.cli import main
 from PIL import Image
 
 
 @pytest.fixture
-def flow(tmp_path):
+def flow(tmp_path, monkeypatch):
     """Loads a picture and writes a label on it."""
+    monkeypatch.chdir(tmp_path)
     Image.new("RGB", (24, 16), (200, 10, 30)).save(tmp_path / "red.png")
     path = tmp_path / "flow.json"
     path.write_text(
@@ -36,19 +35,6 @@ def flow(tmp_path):
     return path
 
 
-@pytest.fixture
-def inlay(capsys, monkeypatch, tmp_path):
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        status = main.main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return types.SimpleNamespace(returncode=status, stdout=captured.out, stderr=captured.err)
-
-    return call
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -57,9 +43,9 @@ def inlay(capsys, monkeypatch, tmp_path):
         ["--label", "one", "--both", "two"],
     ],
 )
-@pytest.mark.parametrize("command", ["run", "check"])
-def test_two_values_for_one_setting_are_refused_with_both(flow, inlay, command, words):
-    done = inlay(command, flow, *words)
+@pytest.mark.parametrize("verb", ["run", "check"])
+def test_two_values_for_one_setting_are_refused_with_both(flow, command, verb, words):
+    done = command(verb, flow, *words)
     assert done.returncode == 2
     assert "one" in done.stderr
     assert "two" in done.stderr
@@ -78,20 +64,20 @@ def test_two_values_for_one_setting_are_refused_with_both(flow, inlay, command, 
         ["--device", "one", "--device", "two"],
     ],
 )
-def test_of_a_flag_that_is_given_twice_the_last_counts_and_that_is_said(flow, inlay, words):
+def test_of_a_flag_that_is_given_twice_the_last_counts_and_that_is_said(flow, command, words):
     (flow.parent / "two").mkdir()
-    done = inlay("check", flow, *words)
+    done = command("check", flow, *words)
     assert "given twice: 'two' is used, 'one' is not" in done.stderr
     assert done.returncode == (2 if "--device" in words else 0)
 
 
-def test_the_same_value_twice_is_no_news(flow, inlay):
-    assert "twice" not in inlay("check", flow, "--label", "one", "--label", "one").stderr
+def test_the_same_value_twice_is_no_news(flow, command):
+    assert "twice" not in command("check", flow, "--label", "one", "--label", "one").stderr
 
 
-def test_the_same_things_once_are_fine(flow, inlay):
+def test_the_same_things_once_are_fine(flow, command):
     assert (
-        inlay(
+        command(
             "check",
             flow,
             "--label",
@@ -109,32 +95,32 @@ def test_the_same_things_once_are_fine(flow, inlay):
     )
 
 
-def test_more_words_than_one_are_named_with_the_flag_that_they_follow(flow, inlay):
+def test_more_words_than_one_are_named_with_the_flag_that_they_follow(flow, command):
     for words in (["--label", "one", "two", "three"], ["--label=one", "two"], ["--label", "two", "two"]):
-        done = inlay("check", flow, *words)
+        done = command("check", flow, *words)
         assert done.returncode == 2
         assert "--label" in done.stderr
         assert "'two' after " in done.stderr
         assert "subject-*" in done.stderr
-    done = inlay("check", flow, "two", "--label", "one")
+    done = command("check", flow, "two", "--label", "one")
     assert "a second word, 'two'" in done.stderr
-    assert "'two' after 'o'" in inlay("check", flow, "--out", "o", "two").stderr
+    assert "'two' after 'o'" in command("check", flow, "--out", "o", "two").stderr
 
 
 @pytest.mark.parametrize("value", ["-red", "--red", "-red cat", "--no dogs", "-h2", "-3", "-"])
-def test_a_value_may_begin_with_dashes(flow, inlay, value):
+def test_a_value_may_begin_with_dashes(flow, command, value):
     for words in (["--label", value], [f"--label={value}"], ["--label", value, "--columns", "2"]):
-        done = inlay("run", flow, *words, "--quiet", "--json")
+        done = command("run", flow, *words, "--quiet", "--json")
         assert done.returncode == 0, done.stderr
         out = json.loads(done.stdout)["paths"][0]
         record = json.loads(Image.open(out).text["inlay"])
         assert record["workflow"]["nodes"]["sheet"]["params"]["label_1"] == value
 
 
-def test_a_picture_whose_name_begins_with_a_dash(flow, inlay):
+def test_a_picture_whose_name_begins_with_a_dash(flow, command):
     for name in ("-red.png", "-house.png", "--red.png"):
         (flow.parent / "red.png").rename(flow.parent / name)
-        assert inlay("check", flow, "--image", name).returncode == 0
+        assert command("check", flow, "--image", name).returncode == 0
         (flow.parent / name).rename(flow.parent / "red.png")
 
 
@@ -148,8 +134,8 @@ def test_a_picture_whose_name_begins_with_a_dash(flow, inlay):
         (["--labl", "one"], "did you mean 'label'"),
     ],
 )
-def test_a_flag_is_not_taken_for_a_value(flow, inlay, words, said):
-    done = inlay("check", flow, *words)
+def test_a_flag_is_not_taken_for_a_value(flow, command, words, said):
+    done = command("check", flow, *words)
     assert done.returncode == 2
     assert said in done.stderr
 

@@ -10,7 +10,6 @@ import zlib
 
 import numpy as np
 import pytest
-from inlay.graph_runtime.front.cli import main
 from PIL import Image
 
 
@@ -27,9 +26,8 @@ def place(tmp_path, shared_sd):
 
 
 @pytest.fixture
-def inlay(capsys, monkeypatch, tmp_path, place, shared_sd):
+def inlay(command, tmp_path, place, shared_sd):
     """`inlay run zero_shot_inpaint` on that photo with three steps, changed by the words given."""
-    monkeypatch.setenv("COLUMNS", "200")
 
     def call(*words, file="zero_shot_inpaint", usual=True, source=shared_sd):
         usual_words = (
@@ -37,13 +35,9 @@ def inlay(capsys, monkeypatch, tmp_path, place, shared_sd):
             if usual
             else []
         )
-        try:
-            status = main.main([str(word) for word in ["run", file, *usual_words, "--out", tmp_path / "out", *words]])
-        except SystemExit as end:
-            status = end.code
-        captured = capsys.readouterr()
+        done = command("run", file, *usual_words, "--out", tmp_path / "out", *words)
         written = sorted(path.name for path in (tmp_path / "out").rglob("*")) if (tmp_path / "out").exists() else []
-        return types.SimpleNamespace(status=status, out=captured.out, err=captured.err, written=written)
+        return types.SimpleNamespace(status=done.returncode, out=done.stdout, err=done.stderr, written=written)
 
     return call
 

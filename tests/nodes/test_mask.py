@@ -10,20 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput, Context
 from inlay.nodes.mask import grow, shape, to_latent
+from recording import RecordingContext
 from scipy import ndimage
 
 CTX = Context()
-
-
-class Heard(Context):
-    """A context that remembers warnings."""
-
-    def __init__(self):
-        super().__init__()
-        self.said = []
-
-    def warn(self, message):
-        self.said.append(message)
 
 
 def picture(height, width, batch=1):
@@ -177,15 +167,15 @@ def test_the_pictures_border_does_not_shrink_a_hole():
 
 
 def test_empty_and_full_results_are_named_and_nothing_is_mutated():
-    ctx = Heard()
+    ctx = RecordingContext()
     mask = torch.zeros(2, 20, 20)
     mask[0, 8:11, 8:11] = 1
     before = mask.clone()
     assert not grow(mask, ctx, pixels=-2).mask.any()
-    assert ctx.said[0].startswith("mask-empty")
+    assert ctx.warnings[0].startswith("mask-empty")
     grow(mask, ctx, pixels=40)
-    assert ctx.said[1].startswith("mask-full")
-    assert len(ctx.said) == 2
+    assert ctx.warnings[1].startswith("mask-full")
+    assert len(ctx.warnings) == 2
     assert torch.equal(mask, before)
     assert grow(mask, ctx).mask.data_ptr() != mask.data_ptr()
 
@@ -244,7 +234,7 @@ def test_nearest_is_torchs_and_lost_parts_are_errors(seed, factor, dilate):
         with pytest.raises(BadInput):
             to_latent(mask, SimpleNamespace(factor=factor), CTX, dilate=dilate, reduce="nearest")
         return
-    out = to_latent(mask, SimpleNamespace(factor=factor), Heard(), dilate=dilate, reduce="nearest").latent_mask
+    out = to_latent(mask, SimpleNamespace(factor=factor), CTX, dilate=dilate, reduce="nearest").latent_mask
     assert torch.equal(out, literal(mask[0], factor, dilate, "nearest"))
 
 
@@ -267,20 +257,20 @@ def test_components_are_eight_connected():
     mask = torch.zeros(1, 16, 16)
     mask[0, :7, :8] = 1
     mask[0, 7, 8] = 1  # in a cell of its own that nearest misses, but joined to the block at a corner
-    out = to_latent(mask, SimpleNamespace(factor=8), Heard(), dilate=0, reduce="nearest").latent_mask
+    out = to_latent(mask, SimpleNamespace(factor=8), CTX, dilate=0, reduce="nearest").latent_mask
     assert out[0, 0].tolist() == [[1, 0], [0, 0]]
     mask[0, 6, 7] = 0
     with pytest.raises(BadInput, match="x 8–8, y 7–7"):
-        to_latent(mask, SimpleNamespace(factor=8), Heard(), dilate=0, reduce="nearest")
+        to_latent(mask, SimpleNamespace(factor=8), CTX, dilate=0, reduce="nearest")
 
 
 def test_partly_covered_holes_are_named():
-    ctx = Heard()
+    ctx = RecordingContext()
     mask = torch.zeros(1, 64, 64)
     mask[0, 0:3, 0:3] = 1
     mask[0, 2, 3:60] = 1  # the thin tail is lost, its head is not
     to_latent(mask, SimpleNamespace(factor=8), ctx, dilate=0, reduce="nearest")
-    assert any(message.startswith("mask-uncovered: ") for message in ctx.said)
+    assert any(message.startswith("mask-uncovered: ") for message in ctx.warnings)
 
 
 @pytest.mark.parametrize(("factor", "size"), [(8, (99, 141)), (8, (1036, 1036)), (16, (24, 32)), (4, (6, 8))])
@@ -293,19 +283,19 @@ def test_sizes_off_the_grid_point_to_image_fit(factor, size):
 
 
 def test_empty_is_an_error_and_full_a_warning():
-    ctx, vae = Heard(), SimpleNamespace(factor=8)
+    ctx, vae = RecordingContext(), SimpleNamespace(factor=8)
     empty = torch.ones(2, 32, 32)
     empty[1] = 0
     with pytest.raises(BadInput, match="mask 2 of 2 is empty: nothing to repaint"):
         to_latent(empty, vae, ctx)
-    ctx.said.clear()
+    ctx.warnings.clear()
     assert bool(to_latent(torch.ones(1, 32, 32), vae, ctx).latent_mask.all())
-    assert ctx.said[0].startswith("mask-full")
-    ctx.said.clear()
+    assert ctx.warnings[0].startswith("mask-full")
+    ctx.warnings.clear()
     dot = torch.zeros(1, 32, 32)
     dot[0, 16, 16] = 1
     to_latent(dot, vae, ctx, dilate=3)
-    assert "dilate" in ctx.said[0]
+    assert "dilate" in ctx.warnings[0]
 
 
 def test_the_papers_hole_leaves_no_contaminated_known_cell():
@@ -314,6 +304,6 @@ def test_the_papers_hole_leaves_no_contaminated_known_cell():
     overlap = F.max_pool2d(mask[:, None], 8)
     counts = []
     for dilate in (0, 1, 2):
-        out = to_latent(mask, SimpleNamespace(factor=8), Heard(), dilate=dilate, reduce="nearest").latent_mask
+        out = to_latent(mask, SimpleNamespace(factor=8), CTX, dilate=dilate, reduce="nearest").latent_mask
         counts.append(int(((overlap > 0) & (out == 0)).sum()))
     assert counts == [43, 0, 0]

@@ -3,28 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from inlay.graph_runtime import BadInput, Context
+from inlay.graph_runtime import BadInput
 from inlay.nodes.mask import load
 from PIL import Image as Pil
 
 HOLE = np.zeros((12, 16), dtype=bool)
 HOLE[3:9, 4:12] = True
-
-
-class Heard(Context):
-    """A context that remembers warnings."""
-
-    def __init__(self):
-        super().__init__()
-        self.said = []
-
-    def warn(self, message):
-        self.said.append(message)
-
-
-@pytest.fixture
-def ctx():
-    return Heard()
 
 
 def save(path, hole=HOLE, mode="L", white=255, black=0):
@@ -52,7 +36,7 @@ def test_every_mode(tmp_path, ctx, mode, threshold, invert):
     mask = load(save(tmp_path / "m.png", mode=mode), ctx, invert=invert, threshold=threshold).mask
     assert mask.dtype == torch.float32
     assert np.array_equal(mask[0].numpy(), (HOLE ^ invert).astype(np.float32))
-    assert ctx.said == []
+    assert ctx.warnings == []
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
@@ -154,7 +138,7 @@ def raw(path, array, mode="L"):
 )
 def test_suspicious_masks_are_named(tmp_path, ctx, array, mode, options, name):
     load(raw(tmp_path / "m.png", array, mode), ctx, **options)
-    assert any(message.startswith(f"m.png: {name}: ") for message in ctx.said), ctx.said
+    assert any(message.startswith(f"m.png: {name}: ") for message in ctx.warnings), ctx.warnings
 
 
 def test_ordinary_masks_are_not_commented_on(tmp_path, ctx):
@@ -167,4 +151,4 @@ def test_ordinary_masks_are_not_commented_on(tmp_path, ctx):
         load(raw(tmp_path / "m.png", array), ctx, threshold=None)
         Pil.fromarray(array.astype(np.uint8)).save(tmp_path / "m.jpg", quality=90)
         load(str(tmp_path / "m.jpg"), ctx)
-    assert ctx.said == []
+    assert ctx.warnings == []

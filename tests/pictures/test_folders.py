@@ -1,29 +1,13 @@
 """A folder or glob of pictures: what is read, and that what is left out is named."""
 
 import pytest
-from inlay.graph_runtime import BadInput, Context
+from inlay.graph_runtime import BadInput
 from inlay.nodes import image, mask
 from inlay.nodes.subject import photos
 from inlay.pictures.files.folders import find_pictures, left_out
 from PIL import Image as Pil
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 64
-
-
-class Heard(Context):
-    """A context that remembers warnings."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.said = []
-
-    def warn(self, message):
-        self.said.append(message)
-
-
-@pytest.fixture
-def ctx(tmp_path):
-    return Heard(out=tmp_path / "out")
 
 
 @pytest.fixture
@@ -86,12 +70,12 @@ def test_every_node_that_reads_a_folder_says_what_it_leaves_out(folder, ctx):
     (folder / "IMG_3.HEIC").write_bytes(HEIC)
     said = "left out: IMG_3.HEIC (a HEIC photo)"
     assert len(image.load(str(folder), ctx).image) == 3
-    assert ctx.said == [said]
+    assert ctx.warnings == [said]
     mask.load(str(folder), ctx)
-    assert ctx.said[1] == said
-    ctx.said.clear()
+    assert ctx.warnings[1] == said
+    ctx.warnings.clear()
     photos(str(folder), ctx)
-    assert ctx.said == [said]
+    assert ctx.warnings == [said]
 
 
 def test_a_file_of_boxes_and_a_folder_of_masks_are_not_left_out(folder, tmp_path, ctx):
@@ -99,9 +83,9 @@ def test_a_file_of_boxes_and_a_folder_of_masks_are_not_left_out(folder, tmp_path
         "file,left,top,right,bottom\n" + "".join(f"IMG_{number}.JPG,0,0,4,4\n" for number in (1, 2, 10))
     )
     photos(str(folder), ctx, boxes=str(folder / "boxes.csv"))
-    assert ctx.said == []
+    assert ctx.warnings == []
     photos(str(folder), ctx)
-    assert ctx.said == ["left out: boxes.csv"]
+    assert ctx.warnings == ["left out: boxes.csv"]
 
 
 def test_a_folder_of_other_things_alone_is_refused_with_their_names(tmp_path, ctx):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from inlay.graph_runtime import BadInput, Context
+from inlay.graph_runtime import BadInput
 from inlay.nodes.image import load
 from inlay.nodes.mask import load as load_mask
 from inlay.pictures.files.headers import headers
@@ -15,22 +15,6 @@ from PIL import Image as Pil
 
 RNG = np.random.default_rng(0)
 SIZE = (9, 7)  # width, height
-
-
-class Heard(Context):
-    """A context that remembers warnings."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.said = []
-
-    def warn(self, message):
-        self.said.append(message)
-
-
-@pytest.fixture
-def ctx(tmp_path):
-    return Heard(out=tmp_path / "out")
 
 
 def bytes_of(shape):
@@ -59,7 +43,7 @@ def test_rgb_is_exactly_x_over_255(tmp_path, ctx):
     assert np.array_equal(image[0].numpy(), expected)
     assert mask.shape == (1, 16, 16)
     assert not mask.any()
-    assert ctx.said == []
+    assert ctx.warnings == []
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK"])
@@ -257,13 +241,13 @@ def test_batches_need_one_size_and_all_sizes_are_listed(tmp_path, ctx):
 def test_animations_give_their_first_frame_and_say_so(tmp_path, ctx):
     frames = [Pil.new("RGB", SIZE, colour) for colour in ("red", "lime", "blue")]
     for name in ("a.gif", "a.webp", "a.png", "a.tif"):
-        ctx.said.clear()
+        ctx.warnings.clear()
         options = {"lossless": True} if name == "a.webp" else {}
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)
         image, *_ = load(str(tmp_path / name), ctx)
         assert image.shape[0] == 1
         assert image[0, 0, 0].tolist() == [1, 0, 0]
-        assert any("3 frames" in message and name in message for message in ctx.said)
+        assert any("3 frames" in message and name in message for message in ctx.warnings)
 
 
 def bad_files(folder: Path):
@@ -358,14 +342,14 @@ def test_only_a_profile_that_cannot_be_used_is_mentioned(tmp_path, ctx):
         tmp_path / "s.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     )
     load(str(tmp_path / "s.png"), ctx)
-    assert ctx.said == []
+    assert ctx.warnings == []
     Pil.new("RGB", SIZE).save(tmp_path / "x.png", icc_profile=b"nonsense")
     load(str(tmp_path / "x.png"), ctx)
-    assert "colour profile is damaged" in ctx.said[0]
-    assert "x.png" in ctx.said[0]
-    ctx.said.clear()
+    assert "colour profile is damaged" in ctx.warnings[0]
+    assert "x.png" in ctx.warnings[0]
+    ctx.warnings.clear()
     load_mask(str(tmp_path / "x.png"), ctx, threshold=None)
-    assert not any("profile" in message for message in ctx.said)  # a mask has no colour
+    assert not any("profile" in message for message in ctx.warnings)  # a mask has no colour
 
 
 def test_real_photos(ctx):

@@ -3,28 +3,11 @@
 import inlay
 import numpy as np
 import pytest
-from inlay.graph_runtime import Context
 from inlay.nodes.mask import load
 from PIL import Image as Pil
 from PIL import ImageDraw, ImageFilter
 
 SIZE = (160, 120)
-
-
-class Heard(Context):
-    """A context that remembers warnings."""
-
-    def __init__(self):
-        super().__init__()
-        self.said = []
-
-    def warn(self, message):
-        self.said.append(message)
-
-
-@pytest.fixture
-def ctx():
-    return Heard()
 
 
 def drawn(mode="L", paper=0, pen=255, width=14, blur=0):
@@ -96,9 +79,9 @@ CLEAR = (0, 0, 0, 0)
 def test_evidence_is_named_with_what_to_do(tmp_path, ctx, picture, options, name, words):
     picture.save(tmp_path / "m.png")
     load(str(tmp_path / "m.png"), ctx, **options)
-    assert names(ctx.said) == [name], ctx.said
+    assert names(ctx.warnings) == [name], ctx.warnings
     for word in words:
-        assert word in ctx.said[0]
+        assert word in ctx.warnings[0]
 
 
 def test_the_shares_are_those_of_the_pixels_and_the_advice_is_right(tmp_path, ctx):
@@ -106,13 +89,13 @@ def test_the_shares_are_those_of_the_pixels_and_the_advice_is_right(tmp_path, ct
     share = (np.asarray(layer)[..., 3] > 127).mean()
     layer.save(tmp_path / "m.png")
     load(str(tmp_path / "m.png"), ctx)
-    assert f"{share:.1%} of it is painted in white" in ctx.said[0]
-    assert f"{1 - share:.1%} of the picture would be repainted" in ctx.said[0]
-    ctx.said.clear()
+    assert f"{share:.1%} of it is painted in white" in ctx.warnings[0]
+    assert f"{1 - share:.1%} of the picture would be repainted" in ctx.warnings[0]
+    ctx.warnings.clear()
     for options in ({"invert": True}, {"channel": "luminance"}):
         mask = load(str(tmp_path / "m.png"), ctx, **options).mask
         assert float(mask.mean()) == pytest.approx(share, abs=1e-6)
-    assert ctx.said == []
+    assert ctx.warnings == []
 
 
 def test_a_few_pixels_specks_and_pinholes(tmp_path, ctx):
@@ -120,23 +103,23 @@ def test_a_few_pixels_specks_and_pinholes(tmp_path, ctx):
     values[7, 9:12] = 255
     Pil.fromarray(values).save(tmp_path / "m.png")
     load(str(tmp_path / "m.png"), ctx)
-    assert names(ctx.said) == ["mask-few"]
-    assert "only 3 pixels (x 9–11, y 7–7) of 200000" in ctx.said[0]
-    ctx.said.clear()
+    assert names(ctx.warnings) == ["mask-few"]
+    assert "only 3 pixels (x 9–11, y 7–7) of 200000" in ctx.warnings[0]
+    ctx.warnings.clear()
     values[100:300, 100:400] = 255
     values[200, 200] = 0
     Pil.fromarray(values).save(tmp_path / "m.png")
     load(str(tmp_path / "m.png"), ctx)
-    assert names(ctx.said) == ["mask-specks", "mask-pinholes"]
-    assert "1 part of at most 4 pixels (the first at x 9, y 7) would be repainted beside 1 larger" in ctx.said[0]
-    assert "(the first at x 200, y 200) would be kept" in ctx.said[1]
+    assert names(ctx.warnings) == ["mask-specks", "mask-pinholes"]
+    assert "1 part of at most 4 pixels (the first at x 9, y 7) would be repainted beside 1 larger" in ctx.warnings[0]
+    assert "(the first at x 200, y 200) would be kept" in ctx.warnings[1]
 
 
 def test_what_jpeg_leaves_around_a_border_near_the_threshold(tmp_path, ctx):
     drawn().save(tmp_path / "m.jpg", quality=10)
     load(str(tmp_path / "m.jpg"), ctx, threshold=0.08)
-    assert names(ctx.said) == ["mask-specks"], ctx.said
-    assert "save masks as PNG" in ctx.said[0]
+    assert names(ctx.warnings) == ["mask-specks"], ctx.warnings
+    assert "save masks as PNG" in ctx.warnings[0]
 
 
 def test_ordinary_masks_raise_no_voice(tmp_path, ctx):
@@ -152,10 +135,10 @@ def test_ordinary_masks_raise_no_voice(tmp_path, ctx):
     for name, picture in ordinary.items():
         picture.save(tmp_path / name, quality=95)
         load(str(tmp_path / name), ctx)
-        assert ctx.said == [], name
+        assert ctx.warnings == [], name
         if "photo" not in name:
             load(str(tmp_path / name), ctx, threshold=None)
-            assert ctx.said == [], name
+            assert ctx.warnings == [], name
 
 
 def test_a_smooth_gradient_is_a_mask(tmp_path, ctx):
@@ -163,7 +146,7 @@ def test_a_smooth_gradient_is_a_mask(tmp_path, ctx):
     Pil.fromarray(ramp).save(tmp_path / "m.png")
     for threshold in (None, 0.5):
         load(str(tmp_path / "m.png"), ctx, threshold=threshold)
-    assert names(ctx.said) == ["mask-large", "mask-not-opaque", "mask-soft"]  # and nothing of a picture
+    assert names(ctx.warnings) == ["mask-large", "mask-not-opaque", "mask-soft"]  # and nothing of a picture
 
 
 def test_check_says_it_before_anything_runs(tmp_path):

@@ -23,22 +23,6 @@ from PIL.PngImagePlugin import PngInfo
 DRAWS = np.random.default_rng(0)
 
 
-class Heard(Context):
-    """A context that remembers warnings."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.said = []
-
-    def warn(self, message):
-        self.said.append(message)
-
-
-@pytest.fixture
-def ctx(tmp_path):
-    return Heard(out=tmp_path / "out")
-
-
 def save(path, width=40, height=30, orientation=None, mode="RGB", **kwargs):
     path.parent.mkdir(exist_ok=True)
     picture = Pil.fromarray(DRAWS.integers(0, 256, (height, width, 3), dtype=np.uint8)).convert(mode)
@@ -77,7 +61,7 @@ def test_photos_in_natural_order_with_upright_sizes_and_whole_boxes(folder, ctx)
     assert some.name == "photos"
     assert overview.shape[0] == 1
     assert overview.shape[-1] == 3
-    assert not ctx.said
+    assert not ctx.warnings
 
 
 def test_a_photo_is_what_image_load_gives(folder, ctx):
@@ -165,7 +149,7 @@ def test_masks_give_boxes_and_stay_with_their_photos(folder, tmp_path, ctx):
         loaded = mask.load(str(photo.mask), Context()).mask[0]
         assert torch.equal(photo.subject(), loaded)
         assert photo.subject().shape == (photo.height, photo.width)
-    assert not ctx.said
+    assert not ctx.warnings
     padded = photos(str(folder), ctx, masks=str(masks), padding=0.5).photos
     assert padded.photos[2].boxes == ((0, 0, 40, 28),)
     assert overview.isfinite().all()
@@ -178,8 +162,8 @@ def test_masks_override_everything_and_say_so(folder, tmp_path, ctx):
     boxes.write_text("file,left,top,right,bottom\n10.png,0,0,20,20")
     some = photos(str(folder), ctx, masks=str(tmp_path / "masks"), boxes=str(boxes)).photos
     assert all(photo.boxes == ((0, 0, 10, 10),) for photo in some.photos)
-    assert any("boxes file is not used" in said for said in ctx.said)
-    assert any("the mask of 2.jpg covers 0.7%" in said for said in ctx.said)
+    assert any("boxes file is not used" in said for said in ctx.warnings)
+    assert any("the mask of 2.jpg covers 0.7%" in said for said in ctx.warnings)
 
 
 def test_transparent_masks_are_read_as_mask_load_reads_them(tmp_path):
@@ -194,10 +178,10 @@ def test_transparent_masks_are_read_as_mask_load_reads_them(tmp_path):
 def test_one_photo_and_one_mask_belong_together(tmp_path, ctx):
     photo, drawn = save(tmp_path / "sofa.jpg"), save_mask(tmp_path / "my mask.png")
     assert photos(str(photo), ctx, masks=str(drawn)).photos.photos[0].boxes == ((10, 5, 30, 20),)
-    assert ctx.said == ["my mask.png is used as the mask of sofa.jpg, though their names differ: is that right?"]
-    ctx.said.clear()
+    assert ctx.warnings == ["my mask.png is used as the mask of sofa.jpg, though their names differ: is that right?"]
+    ctx.warnings.clear()
     photos(str(photo), ctx, masks=str(save_mask(tmp_path / "masks" / "sofa.png")))
-    assert ctx.said == []
+    assert ctx.warnings == []
 
 
 def test_what_speaks_against_a_mask_is_said_and_many_are_counted(folder, tmp_path, ctx):
@@ -210,9 +194,9 @@ def test_what_speaks_against_a_mask_is_said_and_many_are_counted(folder, tmp_pat
         strokes.putalpha(layer)
         strokes.save(masks / f"{number}.png")
     photos(str(tmp_path / "six"), ctx, masks=str(masks))
-    told = [message for message in ctx.said if "mask-strokes" in message]
+    told = [message for message in ctx.warnings if "mask-strokes" in message]
     assert [message[:5] for message in told] == ["0.png", "1.png", "2.png", "3.png"]
-    assert "2 more masks look doubtful" in ctx.said
+    assert "2 more masks look doubtful" in ctx.warnings
 
 
 def paths(*names, root="/x"):
@@ -288,7 +272,7 @@ def test_boxes_of_a_file_and_photos_without_one(folder, tmp_path, ctx):
     )
     some = photos(str(folder), ctx, boxes=str(boxes)).photos
     assert some.pairs() == ((0, (10, 10, 60, 60)), (0, (70, 10, 120, 60)), (1, (0, 0, 20, 40)))
-    assert ctx.said == [
+    assert ctx.warnings == [
         "1 box is left out: below 2% of the picture",
         "1 of 3 photos have no box and are not used: 10.png",
     ]
