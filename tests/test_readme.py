@@ -1,4 +1,5 @@
-"""The README's commands and code, as a newcomer would type them, in an empty folder with a picture and a mask."""
+"""The commands and code of README and guides, as a newcomer would type them, in an empty folder with a picture and a
+mask; and the links of every Markdown page."""
 
 import glob
 import re
@@ -12,17 +13,28 @@ import pytest
 from inlay.graph_runtime.front.cli import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RUN = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINKED = [
+    *sorted(ROOT.glob("*.md")),
+    *RUN[1:],
+    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "web").rglob("*.md")),
+]
+ROOMS = "benchmarks|dollhouse|graph_runtime|methods|models|nodes|pictures|scripts|tests|training"
 LONG = ("run baret_", "run subject_lora_train")  # the same runs as in test_workflows
 
 
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
 def blocks(language):
-    for page in PAGES:
+    for page in RUN:
         for number, match in enumerate(
             re.finditer(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
         ):
             marks = [pytest.mark.slow] if any(name in match[1] for name in LONG) else []
-            yield pytest.param(match[1], id=f"{page.name}-{number}", marks=marks)
+            yield pytest.param(match[1], id=f"{name_of(page)}-{number}", marks=marks)
 
 
 @pytest.fixture
@@ -62,11 +74,39 @@ def test_python_blocks(block, here, monkeypatch):
     exec(compile(block, "README", "exec"), module.__dict__)
 
 
-def test_every_link_leads_somewhere():
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text("utf-8")):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+def anchors(text):
+    """What GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=name_of)
+def test_every_link_and_image_exists(page):
+    text = page.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", text)):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), f"no file for ({target})"
+        assert ROOT in found.parents, f"({target}) is outside the repository"
+        if anchor:
+            assert anchor in anchors(found.read_text("utf-8")), f"no heading for ({target})"
+
+
+def test_every_picture_of_the_docs_is_shown_by_a_page():
+    shown = {
+        (page.parent / target).resolve()
+        for page in LINKED
+        for target in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", page.read_text("utf-8"))
+    }
+    assert set((ROOT / "docs" / "images").iterdir()) <= shown
+
+
+@pytest.mark.parametrize("page", LINKED, ids=name_of)
+def test_every_script_that_a_page_names_exists(page):
+    for script in re.findall(rf"\b(?:{ROOMS})/[\w/]+\.py\b", page.read_text("utf-8")):
+        assert (ROOT / script).is_file(), script
 
 
 def test_the_readme_names_every_shipped_workflow_and_command():

@@ -348,12 +348,12 @@ def main() -> None:
         sheet(scores, tasks, rivals).save(ROOT / "docs" / "images" / "inpainters.png", optimize=True)
 
 
-PAGE = """# Who fills a hole best when nothing is said?
+PAGE = """# Filling a hole without a prompt, measured
 
-Made by `{command}`; the measures are explained in
-[benchmarks/README.md](../../benchmarks/README.md). The sheet shows the
-first scenes of the split, not chosen ones. Jumps are measured in each method's own picture: what is not pasted back has
-a seam nowhere and a change everywhere, which the column of known pixels shows.
+Made by `{command}`.
+[benchmarks/README.md](../../benchmarks/README.md#inpainters) explains the measures. The sheet shows the first scenes of
+the split, not chosen ones. Jumps are measured in each method's own picture: a method that does not paste back has no
+seam, but changes pixels everywhere, as the column of known pixels shows.
 
 ![inpainters](../images/inpainters.png)
 

@@ -1,21 +1,9 @@
-"""What BARET costs here, beside naive ways of doing the same, on the same weights.
+"""A BARET edit beside naive ways of doing the same, on the same weights: time, memory, inversions, a second edit."""
 
-    python benchmarks/speed/editing.py edit               the embedded model: ours, three naive chains, and with maps
-    python benchmarks/speed/editing.py edit --size sd15   a UNet of Stable Diffusion 1.5's shape at 512², random weights
-    python benchmarks/speed/editing.py memory             peak of activations at that size, each way in its own process
-    python benchmarks/speed/editing.py tuning             target-text inversion against null-text inversion
-    python benchmarks/speed/editing.py again              a second edit of the same picture against the first
-
-CPU seconds (`time.process_time`, one thread), the rivals in turns; medians and the spread of the pairs' ratios.
-"""
-
-import argparse
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +11,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 from inlay.benchmarks.speed.naive_editing import NAIVE_ROWS, MappedProcessor, NaiveProcessor, naive_edit
+from inlay.benchmarks.speed.timing import alternate, compare, seconds
 from inlay.dollhouse.samples import DOG
 from inlay.dollhouse.world import caption, draw
 from inlay.graph_runtime import Context
@@ -37,27 +26,11 @@ from inlay.nodes import attention, condition, embed, invert, latent, model, nois
 
 SD15 = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
 STEPS, SCALE, WINDOWS = 50, 7.5, (0.3, 0.6)
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """CPU seconds."""
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
-def compare(name: str, ours: list[float], theirs: list[float]) -> None:
-    """Medians, and ours as a share of theirs."""
-    shares = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-    print(
-        f"{name}: {statistics.median(ours):.2f} s against {statistics.median(theirs):.2f} s, "
-        f"{statistics.median(shares):.1%} of it (pairs {shares[0]:.1%} to {shares[-1]:.1%})",
-        flush=True,
-    )
+RUN = Path(__file__).with_name("run.py")
 
 
 class Job:
-    """The sample picture, inverted and tuned; no step is good enough to stop early."""
+    """The sample picture, inverted and tuned; no step stops early."""
 
     def __init__(self, store: DiskCache | None = None) -> None:
         self.ctx = Context(store=store)
@@ -104,12 +77,9 @@ def edit_dollhouse(rounds: int) -> None:
     wanted = ways["maps"]()
     gap = max(float((ways[name]() - wanted).abs().max()) for name in ("ours", "sdpa"))
     print(f"largest difference of the three results' latents: {gap:.1e}")
-    took: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, work in ways.items():
-            took[name].append(seconds(work))
-    compare("edit, against three naive chains with SDPA", took["ours"], took["sdpa"])
-    compare("edit, against three naive chains with maps", took["ours"], took["maps"])
+    took = alternate(ways, rounds, warm_up=False)
+    compare("edit", took["ours"], "three naive branches with SDPA", took["sdpa"])
+    compare("edit", took["ours"], "three naive branches with maps", took["maps"])
 
 
 class Evaluation:
@@ -123,10 +93,10 @@ class Evaluation:
         tuned = Tuned(told[0].expand(STEPS, 1, 77, 768), "cond", torch.randn(STEPS + 1, 1, 4, cells, cells))
         self.control = BalancedAttention(tuned, tuned, *WINDOWS)
         self.guidance = Guidance(told[0], told[1], SCALE, True)
-        self.naive_told = torch.cat([told[0], told[1]] * 3)
+        self.naive_embeddings = torch.cat([told[0], told[1]] * 3)
 
     def ours(self, step: int) -> None:
-        """The rows that take part in a step."""
+        """The rows that a step needs."""
         run = self.control.begin()
         chains = [Chain("edit", self.z, self.guidance), *run.companions(Chain("edit", self.z, self.guidance), STEPS)]
         active = [chain for chain in chains if chain.until is None or step < chain.until]
@@ -137,16 +107,16 @@ class Evaluation:
             self.unet(self.z.expand(len(layout), -1, -1, -1), 500, encoder_hidden_states=told)
 
     def naive(self, kind: Any) -> None:
-        """Three chains with both halves."""
+        """Three branches with both halves."""
         before = dict(self.unet.attn_processors)
         self.unet.set_attn_processor({name: kind({"self": True, "cross": True}) for name in before})
         with torch.no_grad():
-            self.unet(self.z.expand(NAIVE_ROWS, -1, -1, -1), 500, encoder_hidden_states=self.naive_told)
+            self.unet(self.z.expand(NAIVE_ROWS, -1, -1, -1), 500, encoder_hidden_states=self.naive_embeddings)
         self.unet.set_attn_processor(before)
 
 
 def edit_sd15(rounds: int) -> None:
-    """One evaluation of each phase, added up over fifty steps."""
+    """One evaluation of each phase, multiplied by its steps and added up."""
     self_end, cross_end = (steps_until(share, STEPS) for share in WINDOWS)
     phases = [(0, self_end), (self_end, cross_end - self_end), (cross_end, STEPS - cross_end)]
     what = Evaluation()
@@ -155,21 +125,21 @@ def edit_sd15(rounds: int) -> None:
         took["ours"].append(sum(count * seconds(lambda at=at: what.ours(at)) for at, count in phases))
         took["sdpa"].append(STEPS * seconds(lambda: what.naive(NaiveProcessor)))
         took["maps"].append(STEPS * seconds(lambda: what.naive(MappedProcessor)))
-    compare("50 steps at SD 1.5's shape, against naive chains with SDPA", took["ours"], took["sdpa"])
-    compare("50 steps at SD 1.5's shape, against naive chains with maps", took["ours"], took["maps"])
+    compare("50 steps at SD 1.5's shape", took["ours"], "naive branches with SDPA", took["sdpa"])
+    compare("50 steps at SD 1.5's shape", took["ours"], "naive branches with maps", took["maps"])
 
 
 def memory() -> None:
-    """Peak above what the weights take, each way in its own process."""
+    """Peak above the memory of the weights, each way in its own process."""
     found = {}
     for way in ("ours", "sdpa", "maps"):
         output = subprocess.run(
-            [sys.executable, __file__, "memory", "--way", way], capture_output=True, text=True, check=True
+            [sys.executable, str(RUN), "memory", "--way", way], capture_output=True, text=True, check=True
         )
         found[way] = float(output.stdout.split()[-1])
         print(f"{way}: {found[way]:.0f} MiB", flush=True)
     print(
-        f"ours is {found['ours'] / found['maps']:.1%} of the naive chains with maps, "
+        f"ours is {found['ours'] / found['maps']:.1%} of the naive branches with maps, "
         f"{found['ours'] / found['sdpa']:.1%} of those with SDPA"
     )
 
@@ -189,7 +159,7 @@ def memory_of(way: str) -> None:
 def null_text_as_published(
     unet: Any, plan: Any, latents: torch.Tensor, cond: torch.Tensor, uncond: torch.Tensor, iterations: int
 ) -> None:
-    """Null-text inversion as its authors' code does it: weights not frozen, both halves again after each step."""
+    """Null-text inversion as in its authors' code: weights not frozen, both halves evaluated again after each step."""
     unet.requires_grad_(True)
     z = latents[-1]
     for i, t in enumerate(plan.timesteps):
@@ -231,14 +201,9 @@ def tuning(rounds: int) -> None:
             unet, job.plan, trajectory.latents, job.told.cond, job.told.uncond, 10
         ),
     }
-    took: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name, work in ways.items():
-            spent = seconds(work)
-            if number:  # the first is a warm-up
-                took[name].append(spent)
-    compare("target-text inversion, against null-text as published", took["ours"], took["published"])
-    compare("target-text inversion, against null-text with our savings", took["ours"], took["null"])
+    took = alternate(ways, rounds)
+    compare("target-text inversion", took["ours"], "null-text inversion as published", took["published"])
+    compare("target-text inversion", took["ours"], "null-text inversion by invert.null_text", took["null"])
 
 
 def again() -> None:
@@ -252,27 +217,6 @@ def again() -> None:
             fresh.parts.denoiser.load("cpu")
             second = seconds(lambda fresh=fresh, settings=settings: fresh.edit(*fresh.inverted(**settings), start=0.6))
             print(
-                f"{'steps stop when good' if stop else 'full iterations'}: first edit {first:.1f} s, second "
-                f"{second:.1f} s, {first / second:.1f}× less"
+                f"{'steps stop early' if stop else 'full iterations'}: first edit {first:.1f} s, second "
+                f"{second:.1f} s, {first / second:.1f} times faster"
             )
-
-
-def main() -> None:
-    """Measure what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("edit", "memory", "tuning", "again"))
-    parser.add_argument("--size", choices=("dollhouse", "sd15"), default="dollhouse")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--way", choices=("ours", "sdpa", "maps"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    if options.what == "edit":
-        (edit_sd15 if options.size == "sd15" else edit_dollhouse)(options.rounds)
-    elif options.what == "memory":
-        memory_of(options.way) if options.way else memory()
-    else:
-        again() if options.what == "again" else tuning(options.rounds)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""BARET as one would write it first: three chains, both halves of each, at every step; for speed/editing.py."""
+"""A naive BARET: three branches with both halves of guidance at every step; the baseline of speed/editing.py."""
 
 from typing import Any
 

@@ -1,12 +1,9 @@
 """What keeping views encoded saves, and what making them ahead does: steps of train.subject_lora.
 
-    python benchmarks/speed/subject.py            the embedded model and the sample photos, one thread of torch
-
-Kept views against new ones in CPU seconds; new ones made ahead by another thread against each in its turn in seconds by
-the clock, which only a machine with a core to spare shows. Medians over the steps of one run each.
+Kept views against new ones in CPU seconds. New views made ahead by another thread against views made in turn in seconds
+by the clock; the difference shows only on a machine with a core to spare. Medians over the steps of one run each.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -16,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import torch
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.events import Event, NodeProgress
 from inlay.nodes import model
@@ -56,28 +52,20 @@ def step_times(variations: int, steps: int, out: Path, clock: Callable[[], float
     return [after - before for before, after in pairwise(marks)]
 
 
-def main() -> None:
-    """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=25)
-    args = parser.parse_args()
-    torch.set_num_threads(1)
+def measure(steps: int) -> None:
+    """Time and print."""
     with tempfile.TemporaryDirectory() as folder:
-        kept = step_times(4, args.steps, Path(folder) / "kept")
-        fresh = step_times(0, args.steps, Path(folder) / "fresh")
+        kept = step_times(4, steps, Path(folder) / "kept")
+        fresh = step_times(0, steps, Path(folder) / "fresh")
     print(
         f"a step of {BATCH} views: {statistics.median(kept):.3f} s with kept views, {statistics.median(fresh):.3f} s "
-        f"with new ones: {statistics.median(kept) / statistics.median(fresh):.0%} of it"
+        f"with new ones; that is {statistics.median(kept) / statistics.median(fresh):.0%}"
     )
     with tempfile.TemporaryDirectory() as folder:
-        ahead = step_times(0, args.steps, Path(folder) / "ahead", time.perf_counter)
+        ahead = step_times(0, steps, Path(folder) / "ahead", time.perf_counter)
         with mock.patch.object(Ahead, "take", lambda self, key, later: self._make(key)):
-            serial = step_times(0, args.steps, Path(folder) / "serial", time.perf_counter)
+            serial = step_times(0, steps, Path(folder) / "serial", time.perf_counter)
     print(
         f"steps a second with new views: {1 / statistics.median(ahead):.2f} made ahead, "
         f"{1 / statistics.median(serial):.2f} in turn"
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,21 +1,16 @@
-"""Paint by Example by our nodes against diffusers' pipeline: equal weights, equal pictures, side by side.
+"""Paint by Example by inlay's nodes and by diffusers' pipeline, on equal weights; and one collapsed evaluation."""
 
-python benchmarks/speed/exemplar.py                     the embedded model, 50 PNDM steps, 128²
-python benchmarks/speed/exemplar.py --size sd15         a UNet of Stable Diffusion 1.5's shape, random weights
-Runs alternate; medians and the spread of the ratios are printed. `collapse` is our own run with and without it.
-"""
-
-import argparse
-import statistics
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from diffusers import PNDMScheduler, UNet2DConditionModel
 from diffusers.pipelines.deprecated.paint_by_example.pipeline_paint_by_example import PaintByExamplePipeline
+from inlay.benchmarks.speed.timing import alternate, compare
 from inlay.graph_runtime import Context
 from inlay.methods.attention.single_token import collapsed
 from inlay.nodes import condition, model, noise, sample, schedule
@@ -27,7 +22,7 @@ SD15 = {"sample_size": 64, "in_channels": 9, "out_channels": 4, "cross_attention
 
 
 class TheirEncoder(nn.Module):
-    """Our encoder with the pipeline's interface: what it calls is the same module, so pictures can be compared."""
+    """Our encoder with the pipeline's interface: it calls the same module, so the pictures can be compared."""
 
     def __init__(self, encoder: Any):
         super().__init__()
@@ -97,76 +92,37 @@ def jobs(steps: int, guidance: float) -> tuple[Callable[[], torch.Tensor], Calla
     return theirs, ours
 
 
-def alternate(first: Callable[[], Any], second: Callable[[], Any], rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of each, in turns, after one warm-up of both."""
-    first(), second()
-    times: tuple[list[float], list[float]] = ([], [])
-    for number in range(rounds):
-        for which in (0, 1) if number % 2 == 0 else (1, 0):
-            began = time.perf_counter()
-            (first, second)[which]()
-            times[which].append(time.perf_counter() - began)
-    return times
-
-
-def report(name: str, rival: str, theirs: list[float], ours: list[float]) -> None:
-    """Medians and the ratio of pairs."""
-    ratios = sorted(a / b for a, b in zip(theirs, ours, strict=True))
-    print(
-        f"{name}: {statistics.median(ours):.3f} s against {statistics.median(theirs):.3f} s ({rival}); "
-        f"{statistics.median(ratios):.3f}× its speed (pairs {ratios[0]:.3f} to {ratios[-1]:.3f})"
-    )
-
-
-def unet_gain(config: dict[str, Any], cells: int, rounds: int) -> None:
-    """One guided evaluation with the collapse and without, on random weights."""
+def collapse_gain(rounds: int, cells: int = 64) -> None:
+    """One guided evaluation with and without the collapsed cross-attention, at SD 1.5's shape, random weights."""
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(**config).eval()
-    z, told = torch.randn(2, 9, cells, cells), torch.randn(2, 1, config["cross_attention_dim"])
+    unet = UNet2DConditionModel(**SD15).eval()
+    z, token = torch.randn(2, 9, cells, cells), torch.randn(2, 1, 768)
 
     def call(short: bool) -> Callable[[], torch.Tensor]:
         def evaluate() -> torch.Tensor:
             with torch.no_grad(), collapsed(unet) if short else nullcontext():
-                output: torch.Tensor = unet(z, 500, encoder_hidden_states=told).sample
+                output: torch.Tensor = unet(z, 500, encoder_hidden_states=token).sample
                 return output
 
         return evaluate
 
     gap = float((call(True)() - call(False)()).abs().max())
-    plain, short = alternate(call(False), call(True), rounds)
+    took = alternate({"plain": call(False), "collapsed": call(True)}, rounds, clock=time.perf_counter)
     print(f"largest difference with and without: {gap:.2g}")
-    report("one guided evaluation, collapsed", "plain", plain, short)
+    compare("one guided evaluation, collapsed", took["collapsed"], "plain cross-attention", took["plain"])
 
 
-def main() -> None:
-    """Measure what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=("dollhouse", "sd15"), default="dollhouse")
-    parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--guidance", type=float, default=5.0)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    if options.size == "sd15":
-        unet_gain(SD15, 64, options.rounds)
-        return
-    theirs, ours = jobs(options.steps, options.guidance)
+def measure(steps: int, guidance: float, rounds: int) -> None:
+    """The whole job by both, then inlay's with plain cross-attention."""
+    theirs, ours = jobs(steps, guidance)
     gap = float((theirs() - ours()).abs().max())
     print(f"largest difference of the latents: {gap:.2g}")
-    report("whole job", "PaintByExamplePipeline", *alternate(theirs, ours, options.rounds))
-    before = sample.one_token
-    plain, short = [], []
-    ours()
-    for _ in range(options.rounds):
-        for times, answer in ((plain, lambda guidance: False), (short, before)):
-            sample.one_token = answer
-            began = time.perf_counter()
-            ours()
-            times.append(time.perf_counter() - began)
-    sample.one_token = before
-    report("our job, collapsed", "our job with plain cross-attention", plain, short)
+    took = alternate({"pipeline": theirs, "inlay": ours}, rounds, clock=time.perf_counter)
+    compare("whole job", took["inlay"], "PaintByExamplePipeline", took["pipeline"])
 
+    def plain() -> torch.Tensor:
+        with mock.patch.object(sample, "one_token", return_value=False):
+            return ours()
 
-if __name__ == "__main__":
-    main()
+    took = alternate({"plain": plain, "collapsed": ours}, rounds, clock=time.perf_counter)
+    compare("inlay's job, collapsed", took["collapsed"], "with plain cross-attention", took["plain"])
