@@ -17,9 +17,9 @@ from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 from inlay.graph_runtime import Context, Port, Registry, node
-from inlay.graph_runtime.core.cache import MemoryCache
-from inlay.graph_runtime.core.execute import execute
-from inlay.graph_runtime.core.plan import make_plan
+from inlay.graph_runtime.core.run.cache import MemoryCache
+from inlay.graph_runtime.core.run.execute import execute
+from inlay.graph_runtime.core.run.plan import make_plan
 from inlay.graph_runtime.core.workflow import build
 
 Thing = Annotated[Any, Port("THING", "anything")]

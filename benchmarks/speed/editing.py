@@ -15,7 +15,7 @@ from inlay.benchmarks.speed.timing import alternate, compare, seconds
 from inlay.dollhouse.samples import DOG
 from inlay.dollhouse.world import caption, draw
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.core.cache import DiskCache
+from inlay.graph_runtime.core.run.cache import DiskCache
 from inlay.methods.attention.branches import steps_until
 from inlay.methods.baret import BalancedAttention
 from inlay.methods.inversion.tuning import Tuned

@@ -14,7 +14,7 @@ from .models import ModelDescription, ModelManager
 from .user_paths import is_possible
 
 if TYPE_CHECKING:
-    from .cache import DiskCache
+    from .run.cache import DiskCache
 
 
 def safe_prefix(prefix: str) -> bool:

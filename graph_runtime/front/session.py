@@ -5,9 +5,9 @@ import platform
 import re
 import threading
 
-from ..core.cache import MemoryCache
 from ..core.errors import WorkflowError
 from ..core.models import ModelManager
+from ..core.run.cache import MemoryCache
 
 _COMPUTES = ("diffusers", "transformers", "peft", "numpy", "scipy", "pillow")  # beside torch: what makes numbers
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from inlay.graph_runtime.core.cache import DiskCache, MemoryCache
-from inlay.graph_runtime.core.plan import make_plan
+from inlay.graph_runtime.core.run.cache import DiskCache, MemoryCache
+from inlay.graph_runtime.core.run.plan import make_plan
 from inlay.graph_runtime.core.workflow import build
 
 

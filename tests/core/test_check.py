@@ -4,7 +4,7 @@ from typing import Annotated, NamedTuple
 
 import pytest
 from inlay.graph_runtime import BadInput, Port, Registry, WorkflowError, node
-from inlay.graph_runtime.core.plan import make_plan
+from inlay.graph_runtime.core.run.plan import make_plan
 from inlay.graph_runtime.core.workflow import build
 from inlay.graph_runtime.front.python.loading import load
 

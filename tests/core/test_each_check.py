@@ -6,7 +6,7 @@ from inlay.graph_runtime.core.check import links, workflow
 from inlay.graph_runtime.core.check.interface import INPUT_CHECKS, OUTPUT_CHECKS
 from inlay.graph_runtime.core.check.links import LINK_CHECKS
 from inlay.graph_runtime.core.check.nodes import NODE_CHECKS
-from inlay.graph_runtime.core.plan import make_plan
+from inlay.graph_runtime.core.run.plan import make_plan
 from inlay.graph_runtime.core.workflow import build
 
 ONE = {"c": ("toy.constant",)}

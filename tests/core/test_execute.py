@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput, Cancelled, Context, NodeError, Port, Registry, node
-from inlay.graph_runtime.core.cache import MemoryCache
 from inlay.graph_runtime.core.events import NodeFinished, NodeProgress, NodeStarted, RunFinished, RunStarted
-from inlay.graph_runtime.core.execute import execute
 from inlay.graph_runtime.core.models import ModelManager
-from inlay.graph_runtime.core.plan import make_plan
+from inlay.graph_runtime.core.run.cache import MemoryCache
+from inlay.graph_runtime.core.run.execute import execute
+from inlay.graph_runtime.core.run.plan import make_plan
 from inlay.graph_runtime.core.workflow import build
 
 Thing = Annotated[Any, Port("THING", "a thing")]

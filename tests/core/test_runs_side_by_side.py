@@ -10,9 +10,9 @@ import inlay
 import pytest
 import torch
 from inlay.graph_runtime import Context, Port, node
-from inlay.graph_runtime.core.cache import DiskCache, MemoryCache
 from inlay.graph_runtime.core.events import ModelMoved, NodeProgress, NodeStarted, Saved, Warned
 from inlay.graph_runtime.core.models import ModelDescription
+from inlay.graph_runtime.core.run.cache import DiskCache, MemoryCache
 from inlay.graph_runtime.front.session import session
 
 Word = Annotated[str, Port("WORD", "a word")]

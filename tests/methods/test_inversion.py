@@ -5,8 +5,8 @@ import pytest
 import torch
 from diffusers import DDIMInverseScheduler
 from inlay.graph_runtime import BadInput, Context
-from inlay.graph_runtime.core.cache import DiskCache
 from inlay.graph_runtime.core.events import NodeProgress, Warned
+from inlay.graph_runtime.core.run.cache import DiskCache
 from inlay.methods.baret import blend, transition_weights
 from inlay.methods.inversion.ddim import Trajectory
 from inlay.methods.inversion.tuning import Tuned

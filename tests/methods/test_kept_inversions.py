@@ -11,7 +11,7 @@ import inlay
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
-from inlay.graph_runtime.core.cache import DiskCache
+from inlay.graph_runtime.core.run.cache import DiskCache
 from inlay.nodes import condition, invert, model
 from schedules import ddim as make_schedule
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from inlay.graph_runtime.core.cache import DiskCache
+from inlay.graph_runtime.core.run.cache import DiskCache
 from inlay.graph_runtime.core.tensors import own_weights, owned
 from inlay.models.files.tensors import read_tensors
 from inlay.nodes.model import exemplar_encoder, paint_by_example, pixel_diffusion, stable_diffusion

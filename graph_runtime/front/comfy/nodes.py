@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
-from ...core.cache import DiskCache
 from ...core.context import Context
 from ...core.current_run import running_in, searching
 from ...core.door import arrived
@@ -25,6 +24,7 @@ from ...core.file_digests import digest
 from ...core.memory import retried
 from ...core.models import ModelDescription
 from ...core.notices import collect_notices
+from ...core.run.cache import DiskCache
 from ...core.spec import NodeSpec, Registry
 from ...core.user_paths import home
 from ..node_settings import Setting, settings_of

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...core.cache import DiskCache
 from ...core.check.findings import Report
 from ...core.context import Context
 from ...core.current_run import running_in
 from ...core.errors import BadInput, Problem, WorkflowError, shorten
 from ...core.events import CancelToken, Event, Listener, ModelMoved, NodeFinished, NodeStarted
-from ...core.execute import execute
 from ...core.models import ModelDescription, moves_heard_by
 from ...core.paths import why_not_below, why_unwritable
-from ...core.plan import Plan
+from ...core.run.cache import DiskCache
+from ...core.run.execute import execute
+from ...core.run.plan import Plan
 from ...core.user_paths import home
 from ..recipe import recall
 from ..session import environment, parse_size, resolve_device, session

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...core.errors import Problem, WorkflowError, did_you_mean, missing_package, shorten
 from ...core.migrations import current_name, migrate
-from ...core.plan import Plan, make_plan
+from ...core.run.plan import Plan, make_plan
 from ...core.spec import Registry
 from ...core.user_paths import exists, expand
 from ...core.workflow import Override, Workflow, build, parse, read_bytes, require_flat

@@ -21,7 +21,7 @@ from typing import Any
 from ...core.errors import Problem, WorkflowError
 from ...core.file_digests import holds
 from ...core.files import write_text
-from ...core.plan import Plan
+from ...core.run.plan import Plan
 from ...core.spec import NodeSpec, Registry
 from ...core.user_paths import home, is_possible
 from ...core.workflow import Override, Workflow, build, decode

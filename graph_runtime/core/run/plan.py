@@ -10,14 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .check.workflow import Checked, check_workflow
-from .digests import short_digest
-from .events import Warned
-from .file_digests import digest
-from .models import ModelDescription
-from .spec import NodeSpec, Registry
-from .upstream import upstream_links
-from .workflow import Link, Override, Workflow
+from ..check.workflow import Checked, check_workflow
+from ..digests import short_digest
+from ..events import Warned
+from ..file_digests import digest
+from ..models import ModelDescription
+from ..spec import NodeSpec, Registry
+from ..upstream import upstream_links
+from ..workflow import Link, Override, Workflow
 
 
 @dataclass

@@ -4,13 +4,13 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from ..context import Context
+from ..current_run import running_in
+from ..errors import BadInput, Cancelled, NodeError, Problem, missing_package, shorten
+from ..events import NodeFinished, NodeStarted, RunFinished, RunStarted
+from ..memory import is_out_of_memory, retried
+from ..notices import collect_notices
 from .cache import DiskCache, MemoryCache, Outputs
-from .context import Context
-from .current_run import running_in
-from .errors import BadInput, Cancelled, NodeError, Problem, missing_package, shorten
-from .events import NodeFinished, NodeStarted, RunFinished, RunStarted
-from .memory import is_out_of_memory, retried
-from .notices import collect_notices
 from .plan import Plan, Step
 
 

@@ -11,9 +11,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from .digests import short_digest
-from .files import write_bytes
-from .tensors import owned
+from ..digests import short_digest
+from ..files import write_bytes
+from ..tensors import owned
 
 Outputs = tuple[Any, ...]
 SEAL = 16  # bytes of a hash behind each kept result, so that a damaged one is made anew
