@@ -19,7 +19,8 @@ def similarity_map(image: Tensor, reference: Tensor) -> Tensor:
 
     def smooth(value: Tensor) -> Tensor:
         planes = value.movedim(-1, 1)
-        return F.conv2d(planes.reshape(-1, 1, *planes.shape[2:]), kernel)[:, 0].unflatten(0, planes.shape[:2])
+        smoothed = F.conv2d(planes.reshape(-1, 1, *planes.shape[2:]), kernel)[:, 0]
+        return smoothed.reshape(*planes.shape[:2], *smoothed.shape[1:])
 
     x, y = image, reference
     mean_x, mean_y = smooth(x), smooth(y)

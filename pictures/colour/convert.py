@@ -26,16 +26,19 @@ def to_srgb(values: Float64Array, space: Space, clip: bool = True) -> Float64Arr
     if isinstance(space, Tables):
         return table_to_srgb(values, space)
     light = np.stack([curve.linear(values[..., c]) for c, curve in enumerate(space.curves)], -1)
-    light = light @ (np.linalg.inv(matrix_of(SRGB_PRIMARIES)) @ np.array(space.matrix)).T
+    matrix: Float64Array = np.linalg.inv(matrix_of(SRGB_PRIMARIES)) @ np.array(space.matrix)
+    light = np.matmul(light, matrix.T)
     if clip:
         return SRGB_CURVE.stored(np.clip(light, 0, 1))
-    return np.sign(light) * SRGB_CURVE.stored(np.abs(light))
+    extended: Float64Array = np.sign(light) * SRGB_CURVE.stored(np.abs(light))
+    return extended
 
 
 def from_srgb(values: Float64Array, space: Space) -> Float64Array:
     """Values of `space` for sRGB, `[... 3]`."""
     if isinstance(space, Tables):
         return table_from_srgb(values, space)
-    light = SRGB_CURVE.linear(values) @ (np.linalg.inv(np.array(space.matrix)) @ np.array(matrix_of(SRGB_PRIMARIES))).T
+    matrix: Float64Array = np.linalg.inv(np.array(space.matrix)) @ np.array(matrix_of(SRGB_PRIMARIES))
+    light = np.matmul(SRGB_CURVE.linear(values), matrix.T)
     light = np.clip(light, 0, 1)
     return np.stack([curve.stored(light[..., c]) for c, curve in enumerate(space.curves)], -1)

@@ -72,7 +72,7 @@ def why_unusable(icc: bytes, model: str) -> str:
         return f"is one for {own} pictures"
     try:
         transform(icc, True, {"GRAY": "L"}.get(own, own))
-    except Exception:
+    except Exception:  # noqa: BLE001 - damaged data may fail in any way
         return "is damaged"
     return ""
 
@@ -83,5 +83,5 @@ def profile_name(icc: bytes) -> str:
 
     try:
         return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip() or "unnamed"
-    except Exception:
+    except Exception:  # noqa: BLE001 - damaged data may fail in any way
         return "unnamed"

@@ -73,7 +73,7 @@ def _usable_space(colour: Colour) -> tuple[Space | None, bool]:
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 1, 3)
     try:
         forward, back = to_srgb(grid, space, clip=False), from_srgb(grid, space)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a profile for one way only, such as a scanner's, or a damaged one
         return None, True
     if not (np.isfinite(forward).all() and np.isfinite(back).all()):
         return None, True

@@ -1,4 +1,7 @@
-"""EXIF data: what of them is kept, adapted to the upright picture and packed again."""
+"""EXIF data: filtered, adapted to the upright picture, and packed again."""
+
+import struct
+from collections.abc import MutableMapping
 
 from PIL import Image as Pil
 
@@ -16,97 +19,73 @@ MAKER_NOTE = 0x927C
 COLOUR_SPACE = 0xA001
 WIDTH = 0xA002
 HEIGHT = 0xA003
+#: Tags of a TIFF's own layout, and blocks that are kept elsewhere or not at all.
 STRUCTURE = frozenset(
-    {  # of a TIFF's own layout, and blocks that travel otherwise or not at all
-        *range(0x00FE, 0x0104),
-        0x0106,
-        0x0107,
-        0x010A,
-        0x0111,
-        0x0115,
-        0x0116,
-        0x0117,
-        0x0118,
-        0x0119,
-        0x011C,
-        0x0120,
-        0x0121,
-        0x0122,
-        0x0123,
-        0x0124,
-        0x0125,
-        0x012D,
-        0x013D,
-        0x013E,
-        0x013F,
-        0x0140,
-        0x0141,
-        *range(0x0142, 0x0146),
-        0x014A,
-        0x0152,
-        0x0153,
-        0x0154,
-        0x0155,
-        0x0156,
-        0x015B,
-        0x0200,
-        0x0201,
-        0x0202,
-        *range(0x0211, 0x0215),
-        0x02BC,
-        0x83BB,
-        0x8649,
-        0x8773,
-        0x935C,
-        0xC4A5,
-        0xC7DE,
-    }
+    struct.unpack(
+        ">53H",
+        bytes.fromhex(
+            "00FE 00FF 0100 0101 0102 0103 0106 0107 010A 0111 0115 0116 0117 0118 0119 011C 0120 0121 0122 0123 "
+            "0124 0125 012D 013D 013E 013F 0140 0141 0142 0143 0144 0145 014A 0152 0153 0154 0155 0156 015B 0200 "
+            "0201 0202 0211 0212 0213 0214 02BC 83BB 8649 8773 935C C4A5 C7DE"
+        ),
+    )
 )
-
-
-CODINGS = (b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0")  # how EXIF's UserComment begins
+TEXT_CODES = (b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0")  # how EXIF's UserComment begins
 
 
 def exif_of(picture: Pil.Image, turned: bool) -> tuple[bytes, list[str]]:
-    """EXIF data of an upright picture, without structure and thumbnail, and what is left out; GPS is still in them."""
-    left: list[str] = []
+    """EXIF data of an upright picture, and names of what is left out.
+
+    The file's layout and thumbnail are dropped, and texts in which a program recalls its work. GPS data stay.
+
+    Args:
+        picture: opened.
+        turned: width and height changed places.
+    """
+    omitted: list[str] = []
     try:
         exif = picture.getexif()
         for tag in [tag for tag in exif if tag in STRUCTURE]:
             del exif[tag]
         if not exif:
-            return b"", left
+            return b"", omitted
         if ORIENTATION in exif:
             exif[ORIENTATION] = 1
-        for tags in (exif, *([exif.get_ifd(EXIF_FOLDER)] if EXIF_FOLDER in exif else [])):
+        for tags in _folders(exif):
             for tag, value in list(tags.items()):
-                if _is_text(value) and _recalls(value):
+                if _is_recall(value):
                     del tags[tag]
                     if not str(value).startswith(OWN_RECORD):
-                        left.append(RECALL)
+                        omitted.append(RECALL)
         if turned and X_RESOLUTION in exif and Y_RESOLUTION in exif:
             exif[X_RESOLUTION], exif[Y_RESOLUTION] = exif[Y_RESOLUTION], exif[X_RESOLUTION]
-        return packed(exif), list(dict.fromkeys(left))
-    except Exception:
+        return packed(exif), list(dict.fromkeys(omitted))
+    except Exception:  # noqa: BLE001 - damaged data may fail in any way
         return b"", ["EXIF data that are damaged"]
 
 
-def _recalls(value: str | bytes | tuple[int, ...]) -> bool:
-    data = value.encode("latin-1", "replace") if isinstance(value, str) else bytes(value)
-    for coding in CODINGS:
-        data = data.removeprefix(coding)
+def _is_recall(value: object) -> bool:
+    """True for a text, also one that Pillow gives as bytes or as a tuple of their numbers, that recalls a run."""
+    if isinstance(value, str):
+        data = value.encode("latin-1", "replace")
+    elif isinstance(value, bytes):
+        data = value
+    elif isinstance(value, tuple) and len(value) > 8 and all(isinstance(one, int) and 0 <= one < 256 for one in value):
+        data = bytes(value)
+    else:
+        return False
+    for code in TEXT_CODES:
+        data = data.removeprefix(code)
     return is_recall("", data.decode("utf-8", "replace"))
 
 
-def _is_text(value: object) -> bool:
-    """True also for bytes as numbers, as which Pillow gives some."""
-    if isinstance(value, tuple):
-        return len(value) > 8 and all(isinstance(one, int) and 0 <= one < 256 for one in value)
-    return isinstance(value, (str, bytes))
+def _folders(exif: Pil.Exif) -> list[MutableMapping[int, object]]:
+    """The main folder of tags, and EXIF's own where there is one."""
+    return [exif, *([exif.get_ifd(EXIF_FOLDER)] if EXIF_FOLDER in exif else [])]
 
 
 def is_adobe_rgb(exif: bytes) -> bool:
-    """True where EXIF data mean Adobe RGB: colour space 2, or uncalibrated with DCF's interoperability `R03`."""
+    """True where EXIF data declare Adobe RGB: colour space 2, or uncalibrated with DCF's interoperability `R03`."""
     if not exif:
         return False
     space = _opened(exif).get_ifd(EXIF_FOLDER).get(COLOUR_SPACE)
@@ -116,7 +95,7 @@ def is_adobe_rgb(exif: bytes) -> bool:
 def _interop(exif: bytes) -> str:
     try:
         return str(_opened(exif).get_ifd(INTEROP_FOLDER).get(1, "")).strip("\0 ")
-    except Exception:
+    except Exception:  # noqa: BLE001 - damaged data may fail in any way
         return ""
 
 
@@ -126,7 +105,7 @@ def has_place(exif: bytes) -> bool:
 
 
 def exif_for(exif: bytes, size: tuple[int, int], gps: bool) -> Pil.Exif:
-    """EXIF data for a picture of that width and height, to add to."""
+    """EXIF data for a picture of `size` (width, height), open for more tags; GPS data stay if `gps`."""
     out = _opened(exif)
     if not gps and GPS_FOLDER in out:
         del out[GPS_FOLDER]
@@ -145,12 +124,16 @@ def _opened(exif: bytes) -> Pil.Exif:
 
 
 def packed(exif: Pil.Exif) -> bytes:
-    """EXIF data as bytes; texts keep theirs, and values have the types that the standard prescribes."""
-    for tags in (exif, *([exif.get_ifd(EXIF_FOLDER)] if EXIF_FOLDER in exif else [])):
+    """EXIF data as bytes; texts keep their bytes, and values get the types that the standard prescribes.
+
+    Raises:
+        Exception: Pillow cannot write them, or cannot read again what it wrote.
+    """
+    for tags in _folders(exif):
         for tag, value in list(tags.items()):
             if isinstance(value, str):
                 tags[tag] = AsStored(value)
     exif.bigtiff = False  # EXIF data outside a TIFF have offsets of 32 bits
     data = with_types(exif.tobytes())
-    _opened(data).get_ifd(EXIF_FOLDER)  # what cannot be read again must not travel
+    _opened(data).get_ifd(EXIF_FOLDER)  # must be readable
     return data

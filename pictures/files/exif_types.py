@@ -1,27 +1,31 @@
-"""The types that EXIF prescribes (CIPA DC-008, tables 6 to 20); Pillow writes what a value's Python type suggests.
+"""Values of EXIF data in the types that the standard prescribes (CIPA DC-008, tables 6 to 20).
 
-Readers take a date of type BYTE for a list of numbers.
+Pillow chooses a type by the value's Python type; other readers then take a date of type BYTE for a list of numbers.
 """
 
 import struct
 
 BYTE, RATIONAL, UNDEFINED, SRATIONAL = 1, 5, 7, 10
 POINTERS = {0x8769: "exif", 0x8825: "gps", 0xA005: "interop"}
-SIGNED = frozenset({0x9201, 0x9203, 0x9204})  # shutter speed, brightness and exposure bias, also above zero
-GPS_WORDS = frozenset({0x1B, 0x1C})  # method and area; versions and references are bytes indeed
+SIGNED = frozenset(
+    {0x9201, 0x9203, 0x9204}
+)  # shutter speed, brightness, exposure bias: signed types, also for values above zero
+GPS_WORDS = frozenset({0x1B, 0x1C})  # processing method and area; versions and references do have type BYTE
 MAGIC = 42  # of a TIFF whose offsets have 32 bits
 
 
 class AsStored(str):
-    """A text as Pillow reads it, byte for byte as Latin-1, which Pillow would write as ASCII with question marks."""
+    """A text that keeps its bytes: Pillow reads texts as Latin-1, but writes ASCII with question marks."""
+
+    __slots__ = ()
 
     def encode(self, encoding: str = "latin-1", errors: str = "replace") -> bytes:
-        """Its bytes in the file it came from, whatever is asked for."""
+        """The bytes in the file that it came from, whatever encoding is asked for."""
         return super().encode("latin-1", "replace")
 
 
 def with_types(data: bytes) -> bytes:
-    """EXIF data (`Exif`, two zeros, a TIFF) whose values have the types of the standard; their bytes stay."""
+    """EXIF data (`Exif`, two zeros, a TIFF) with the standard's types; the values' bytes do not change."""
     out, start = bytearray(data), 6
     order = "<" if out[start : start + 2] == b"II" else ">"
     magic, first = struct.unpack_from(f"{order}HI", out, start + 2)

@@ -1,17 +1,18 @@
-"""What a path means: one picture, the pictures of a folder, or those that a glob matches; and what is left out."""
+"""The pictures that a path means: one file, a folder, or a glob; and what is left out."""
 
 import glob
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.errors import shorten
-from .formats import READ, brand, suffixes
+from .formats import READABLE, brand, suffixes
 
-SIGNATURES = {  # what people try to open most often among the formats that are not read
+Read = TypeVar("Read")
+SIGNATURES = {  # of formats that are not read, the ones that people try most often
     b"%PDF": "a PDF document",
     b"8BPS": "a Photoshop file",
     b"<svg": "an SVG drawing",
@@ -21,9 +22,9 @@ SIGNATURES = {  # what people try to open most often among the formats that are 
     b"<!DOCTYPE": "a web page",
     b"<html": "a web page",
 }
-PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # and RIFF….WEBP: how pictures begin that are read
-TIFF = (b"II*\0", b"MM\0*")  # many a camera's raw photo begins so too
-ENDINGS = {  # what a file is by its ending alone
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # how readable pictures begin; WebP: RIFF….WEBP
+TIFF = (b"II*\0", b"MM\0*")  # also many a camera's raw photo
+KINDS = {  # by suffix
     **dict.fromkeys((".heic", ".heif"), "a HEIC photo"),
     ".avif": "an AVIF picture",
     ".jxl": "a JPEG XL picture",
@@ -32,9 +33,9 @@ ENDINGS = {  # what a file is by its ending alone
     ".psd": "a Photoshop file",
     **dict.fromkeys((".exr", ".hdr"), "a picture of high dynamic range"),
 }
-#: What systems put into folders of pictures; so are all names that begin with a dot.
-SYSTEM = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"})
-NAMED = 4  # of the files that are left out
+#: Files that operating systems put into folders; names that begin with a dot count as such, too.
+SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"})
+NAMED = 4  # files at most in a message
 
 
 def find_pictures(path: str) -> list[Path]:
@@ -61,7 +62,7 @@ def find_pictures(path: str) -> list[Path]:
         root = Path(*[part for i, part in enumerate(given.parts) if not glob.has_magic("/".join(given.parts[: i + 1]))])
     elif exists:
         raise BadInput(
-            "path", found=f"{path!r}, which is not an ordinary file", expected="a picture file", fix=f"name {READ}"
+            "path", found=f"{path!r}, which is not an ordinary file", expected="a picture file", fix=f"name {READABLE}"
         )
     else:
         raise missing(given)
@@ -85,13 +86,13 @@ def find_pictures(path: str) -> list[Path]:
     return files
 
 
-def read_each(files: Iterable[Path], read: Callable[[Path], Any]) -> list[Any]:
-    """What `read` makes of each file.
+def read_each(files: Iterable[Path], read: Callable[[Path], Read]) -> list[Read]:
+    """What `read` returns for each file.
 
     Raises:
-        BadInput: of the first file that it refuses, with the names of all others.
+        BadInput: the error about the first file that it refuses, with the names of the others.
     """
-    made: list[Any] = []
+    made: list[Read] = []
     refused: list[tuple[str, BadInput]] = []
     for file in files:
         try:
@@ -107,24 +108,24 @@ def read_each(files: Iterable[Path], read: Callable[[Path], Any]) -> list[Any]:
 
 
 def left_out(path: str, *, but: frozenset[str] = frozenset()) -> str:
-    """What lies where `path` looks and is not read as a picture, in a few words; empty for a single file, or none.
+    """Names of the entries of a folder or glob that are not read as pictures; empty for a single file, or none.
 
-    Files that systems put there (`.DS_Store`, `Thumbs.db`, `._photo.jpg`) are passed over without a word.
+    Files of operating systems (`.DS_Store`, `Thumbs.db`, `._photo.jpg`) are not mentioned.
 
     Args:
         path: as `find_pictures` takes it.
-        but: names that somebody else reads.
+        but: names that are read elsewhere.
     """
     try:
         rest = sorted(
             (
                 entry
                 for entry in ([] if Path(path).is_file() else _entries(path))
-                if not _is_read(entry) and not _is_systems(entry) and entry.name not in but
+                if not _is_read(entry) and not _is_system_file(entry) and entry.name not in but
             ),
             key=natural_key,
         )
-    except (OSError, ValueError):  # find_pictures says what is wrong with it
+    except (OSError, ValueError):  # find_pictures reports it
         return ""
     if not rest:
         return ""
@@ -139,15 +140,15 @@ def _entries(path: str) -> list[Path]:
 
 
 def _is_read(entry: Path) -> bool:
-    return entry.suffix.lower() in suffixes() and entry.is_file() and not _is_systems(entry)
+    return entry.suffix.lower() in suffixes() and entry.is_file() and not _is_system_file(entry)
 
 
-def _is_systems(entry: Path) -> bool:
-    return entry.name.startswith(".") or entry.name.lower() in SYSTEM
+def _is_system_file(entry: Path) -> bool:
+    return entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES
 
 
 def _kind(entry: Path) -> str:
-    """What an entry is that is not read, or nothing where its name says enough."""
+    """What an entry is that is not read; empty where its name is enough."""
     if entry.is_dir():
         return "a folder: only the pictures beside it are read"
     if not entry.is_file():
@@ -159,13 +160,12 @@ def _kind(entry: Path) -> str:
         return error.strerror or "cannot be read"
     if head.startswith(PICTURES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         return "a picture with the wrong extension: rename it"
-    kind = signed(head)
-    kind = kind or ENDINGS.get(entry.suffix.lower(), "")
+    kind = kind_of(head) or KINDS.get(entry.suffix.lower(), "")
     return "a picture with the wrong extension: rename it" if not kind and head.startswith(TIFF) else kind
 
 
-def signed(head: bytes) -> str:
-    """What a file is by its first 32 bytes, of what people try to open most often; else nothing."""
+def kind_of(head: bytes) -> str:
+    """What a file is by its first 32 bytes, if it is one of the kinds that people try most often; else empty."""
     kind = {"HEIC": "a HEIC photo", "AVIF": "an AVIF picture"}.get(brand(head), "")
     return kind or next(
         (name for mark, name in SIGNATURES.items() if (head.startswith(mark) if mark[0] == 0 else mark in head)), ""
@@ -173,7 +173,7 @@ def signed(head: bytes) -> str:
 
 
 def natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Sorts `2.png` before `10.png`."""
+    """A key that sorts `2.png` before `10.png`."""
     return [
         (0, int(part), "") if part.isdecimal() else (1, 0, part.casefold())
         for part in re.split(r"(\d+)", path.name)
@@ -182,11 +182,11 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
 
 
 def missing(path: Path) -> BadInput:
-    """Nothing is there: which name comes near."""
+    """The error about a path where nothing is, with the most similar name."""
     folder = path.parent
     names = [p.name for p in folder.glob("*")] if folder.is_dir() else []
-    near = get_close_matches(path.name, names, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]!r}?" if near else "check the name"
+    similar = get_close_matches(path.name, names, n=1, cutoff=0.6)
+    hint = f"did you mean {similar[0]!r}?" if similar else "check the name"
     where = "" if folder.is_dir() else f" (and no folder {str(folder)!r})"
     return BadInput(
         "path", found=f"no file {str(path)!r}{where}", fix=hint, expected="a picture file, a folder or a glob"

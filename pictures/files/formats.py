@@ -1,4 +1,4 @@
-"""Which formats are read here: Pillow's own, AVIF where it has it, HEIC through pillow-heif where that is installed."""
+"""The formats that are read: Pillow's own, AVIF where Pillow has it, HEIC where pillow-heif is installed."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -7,7 +7,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"})
 HEIC_SUFFIXES, AVIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"}), frozenset({".avif"})
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-READ = "a PNG, JPEG, WebP, BMP, TIFF or GIF picture (AVIF and HEIC with their libraries)"
+READABLE = "a PNG, JPEG, WebP, BMP, TIFF or GIF picture (AVIF and HEIC with their libraries)"
 
 
 @cache
@@ -25,12 +25,12 @@ def has_heic() -> bool:
 
 
 def suffixes() -> frozenset[str]:
-    """Endings of the pictures that a folder is searched for."""
+    """Suffixes of the files that count as pictures in a folder."""
     return SUFFIXES | (AVIF_SUFFIXES if has_avif() else frozenset()) | (HEIC_SUFFIXES if has_heic() else frozenset())
 
 
 def brand(head: bytes) -> str:
-    """`HEIC`, `AVIF` or nothing, by a file's first 32 bytes, whatever it is called."""
+    """`HEIC`, `AVIF` or empty, by a file's first 32 bytes, whatever its suffix."""
     if head[4:8] != b"ftyp":
         return ""
     if b"avif" in head[8:32] or b"avis" in head[8:12]:
@@ -39,7 +39,7 @@ def brand(head: bytes) -> str:
 
 
 def formats_for(head: bytes) -> tuple[str, ...]:
-    """Pillow's names of the formats to try for a file that begins so; pillow-heif is loaded only for its own."""
+    """Pillow's names of the formats to try for a file with these first bytes; loads pillow-heif only for HEIC."""
     kind = brand(head)
     if kind == "AVIF" and has_avif():
         return ("AVIF",)
@@ -57,7 +57,7 @@ def _register() -> None:
 
 
 def remedy(head: bytes) -> str:
-    """What to do about a file that is not read; empty where nothing is known of it."""
+    """What to do about a HEIC or AVIF file that is not read; empty for other files."""
     kind = brand(head)
     if kind == "HEIC":
         return (

@@ -1,4 +1,4 @@
-"""What the headers of picture files say: sizes, modes, transparency. Nothing is decoded."""
+"""Headers of picture files: sizes, modes, transparency. Nothing is decoded."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from .opening import open_picture, picture_size, require_room, sizes_differ
 
 
 class Header(NamedTuple):
-    """A picture file before it is decoded: size upright, Pillow's mode, and whether pixels may be transparent."""
+    """A picture file before it is decoded: its upright size, Pillow's mode, and whether pixels may be transparent."""
 
     path: Path
     width: int
@@ -19,17 +19,17 @@ class Header(NamedTuple):
 
     @property
     def pixels(self) -> int:
-        """How many it has."""
+        """Their number."""
         return self.width * self.height
 
 
 def headers(path: str) -> list[Header]:
-    """Of the picture, folder or glob that a batch is read from.
+    """The headers of the pictures that `path` means.
 
     Raises:
-        BadInput: no picture there, one that is none or has an unscaled mode, sizes that differ, or too much of all.
+        BadInput: nothing there, a file that `header` refuses, sizes that differ, or too many pixels together.
     """
-    found: list[Header] = read_each(find_pictures(path), header)
+    found = read_each(find_pictures(path), header)
     require_room(len(found), sum(one.pixels for one in found))
     if len({(one.width, one.height) for one in found}) > 1:
         raise sizes_differ((one.path.name, (one.width, one.height)) for one in found)
@@ -37,10 +37,10 @@ def headers(path: str) -> list[Header]:
 
 
 def header(path: Path) -> Header:
-    """Of one file.
+    """The header of one file.
 
     Raises:
-        BadInput: not a picture, damaged, over 100 megapixels, or of an unscaled mode.
+        BadInput: not a picture, damaged, over 100 megapixels, or of a mode whose range is not known.
     """
     width, height = picture_size(path)
     with open_picture(path) as picture:

@@ -2,20 +2,17 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as Pil
 
+from ..arrays import Float32Array, Samples
 from ..colour.littlecms import profile_name, why_unusable
 from ..colour.space import Colour, is_high_dynamic_range, space_of
 from .exif import exif_of, is_adobe_rgb
 from .png import colour_chunks, has_chunk
 from .resolution import dpi_of
 from .texts import texts_of
-
-Samples = NDArray[Any]  # uint8 or uint16
 
 
 @dataclass(frozen=True)
@@ -36,10 +33,11 @@ class Alpha:
     @property
     def samples(self) -> Samples:
         """As an array `[h w]`."""
-        kind = np.uint8 if self.bits == 8 else np.uint16
-        return np.frombuffer(self.data, kind).reshape(self.height, self.width)
+        if self.bits == 8:
+            return np.frombuffer(self.data, np.uint8).reshape(self.height, self.width)
+        return np.frombuffer(self.data, np.uint16).reshape(self.height, self.width)
 
-    def unit(self) -> NDArray[np.float32]:
+    def unit(self) -> Float32Array:
         """As an array `[h w]` in [0, 1]."""
         return self.samples.astype(np.float32) / np.float32(2**self.bits - 1)
 
@@ -51,18 +49,18 @@ class Alpha:
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What one file says.
+    """What one file states beside its pixels.
 
     Attributes:
-        name: the file's, for messages; two that differ in it alone are equal.
+        name: the file's, for messages; it does not count when two are compared.
         mode: Pillow's mode of the file.
-        bits: of a sample, 8 or 16.
-        colour: what the numbers mean.
+        bits: per sample, 8 or 16.
+        colour: the colour space that the file declares.
         exif: EXIF data of the upright picture, without thumbnail.
-        dpi: pixels an inch, across and down.
+        dpi: pixels per inch, across and down.
         texts: (name, text).
         alpha: opacity, None where the file has none.
-        left: what never travels, in words.
+        omitted: names of what is never saved again.
     """
 
     name: str = field(default="", compare=False)
@@ -73,22 +71,22 @@ class FileInfo:
     dpi: tuple[float, float] | None = None
     texts: tuple[tuple[str, str], ...] = ()
     alpha: Alpha | None = None
-    left: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
 
     @property
     def is_grey(self) -> bool:
-        """True for a file with one channel of colour."""
+        """True for a file with one colour channel."""
         return self.mode in ("1", "L", "LA") or self.mode.startswith("I")
 
     @property
     def is_plain(self) -> bool:
-        """True where there is nothing to carry."""
-        said = self.exif or self.dpi or self.texts or self.alpha or self.left or self.bits != 8
-        return not said and space_of(self.colour) is None
+        """True where there is nothing to keep: 8 bits, sRGB, opaque, no metadata."""
+        metadata = self.exif or self.dpi or self.texts or self.alpha or self.omitted
+        return not metadata and self.bits == 8 and space_of(self.colour) is None
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what it carries."""
+        """Bytes in memory, for the cache."""
         own = len(self.colour.icc) + len(self.exif) + sum(len(text) for _, text in self.texts)
         return own + (0 if self.alpha is None else len(self.alpha.data))
 
@@ -103,37 +101,38 @@ def file_info(
     alpha: Samples | None,
     turned: bool,
 ) -> tuple[FileInfo, list[str]]:
-    """What a file says, and notes on what of it cannot be used.
+    """What a file states, and notes about colours that cannot be used.
 
     Args:
         path: the file.
-        picture: the file as Pillow has it, loaded.
+        picture: the file opened by Pillow, loaded.
         mode: of the file.
-        model: colour model of the numbers that were read: `RGB` or `GRAY`; empty: they were converted to sRGB.
-        bits: of a sample.
+        model: colour model of the samples: `RGB` or `GRAY`; empty: they were converted to sRGB.
+        bits: per sample.
         alpha: `[h w]` of the upright picture.
         turned: width and height changed places.
     """
     notes: list[str] = []
-    dpi = dpi_of(picture, turned)  # before what follows turns its EXIF data upright
-    exif, left = exif_of(picture, turned)
-    texts, more = texts_of(picture)
+    dpi = dpi_of(picture, turned)  # before exif_of swaps the resolutions in the same EXIF data
+    exif, omitted_exif = exif_of(picture, turned)
+    texts, omitted_texts = texts_of(picture)
     colour = Colour()
     if model:
         colour = _colour_of(path, picture, model, notes)
         if colour == Colour() and is_adobe_rgb(exif):
             colour = Colour(adobe=True)
-    return FileInfo(
-        path.name,
-        mode,
-        bits,
-        colour,
-        exif,
-        dpi,
-        texts,
-        None if alpha is None else Alpha.of(np.ascontiguousarray(alpha)),
-        tuple([*left, *more]),
-    ), notes
+    info = FileInfo(
+        name=path.name,
+        mode=mode,
+        bits=bits,
+        colour=colour,
+        exif=exif,
+        dpi=dpi,
+        texts=texts,
+        alpha=None if alpha is None else Alpha.of(alpha),
+        omitted=(*omitted_exif, *omitted_texts),
+    )
+    return info, notes
 
 
 def _colour_of(path: Path, picture: Pil.Image, model: str, notes: list[str]) -> Colour:
@@ -141,9 +140,9 @@ def _colour_of(path: Path, picture: Pil.Image, model: str, notes: list[str]) -> 
     chunks = colour_chunks(path) if picture.format == "PNG" else ()
     if not icc and picture.format == "PNG" and has_chunk(path, b"iCCP"):
         notes.append("its colour profile is damaged: ignored, as viewers do")
-    if icc and (wrong := why_unusable(icc, model)):
-        known = "" if wrong == "is damaged" else f" {profile_name(icc)!r}"
-        notes.append(f"its colour profile{known} {wrong}: ignored, as viewers do")
+    if icc and (reason := why_unusable(icc, model)):
+        name = "" if reason == "is damaged" else f" {profile_name(icc)!r}"
+        notes.append(f"its colour profile{name} {reason}: ignored, as viewers do")
         icc = b""
     colour = Colour(icc, chunks)
     if is_high_dynamic_range(colour):

@@ -1,4 +1,4 @@
-"""Opening picture files: the header alone, within limits, with the reason where a file cannot be read."""
+"""Opening picture files: only the header is read; limits; why a file cannot be opened."""
 
 import re
 import warnings
@@ -7,74 +7,69 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image as Pil
-from PIL import UnidentifiedImageError
+from PIL import ImageFile, UnidentifiedImageError
 
 from ...graph_runtime import BadInput
 from .decode import orientation_of
-from .folders import TIFF, missing, signed
-from .formats import READ, formats_for, remedy
-from .png import MARK, slimmed, wrong_checksum
+from .folders import TIFF, kind_of, missing
+from .formats import READABLE, formats_for, remedy
+from .png import SIGNATURE, has_late_metadata, has_wrong_checksum, without_damage
 
 MAX_PIXELS = 100_000_000  # of one picture: 1.2 GB as float32
 MAX_BATCH_PIXELS = 400_000_000  # of a whole folder or glob
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of an upright picture, from its header alone; raises BadInput where there is no picture."""
+    """Width and height of the upright picture, decoding as little as possible.
+
+    Raises:
+        BadInput: see `open_picture`; or the file is damaged.
+    """
     with open_picture(path) as picture, decoding(path):
         if picture.format == "TIFF" and (orientation_of(picture) or 1) >= 5:
-            picture.load()  # Pillow turns these itself, some releases already in the header's size
+            picture.load()  # Pillow turns a TIFF itself, some releases already in the header's size
             return picture.size
         width, height = picture.size
-        if picture.format == "PNG" and "exif" not in picture.info and _says_late(path):
-            picture.load()  # what may turn it stands after its pixels
+        if picture.format == "PNG" and "exif" not in picture.info and has_late_metadata(path):
+            picture.load()  # its orientation may stand after the pixels
         return (height, width) if (orientation_of(picture, decode=False) or 1) >= 5 else (width, height)
 
 
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Around a decoder: whatever it trips over is a statement about the file."""
+    """Around a decoder: any error in it means that the file is damaged.
+
+    Raises:
+        BadInput: the block failed, except for want of memory.
+    """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # Pillow's, of EXIF data that are damaged
+            warnings.simplefilter("ignore", UserWarning)  # Pillow's, about damaged EXIF data
             yield
     except (MemoryError, BadInput):
         raise
     except Exception as error:
         raise BadInput(
             "path",
-            found=f"{path.name!r}, which breaks off or is damaged ({error})",
+            found=f"{path.name!r}, which is incomplete or damaged ({error})",
             expected="a complete picture file",
             fix="copy or download the file again",
         ) from error
 
 
-def _says_late(path: Path) -> bool:
-    """True if a PNG has EXIF data or text behind its pixels; its chunks are stepped over."""
-    pixels = False
-    with path.open("rb") as file:
-        file.seek(8)
-        while len(head := file.read(8)) == 8:
-            if pixels and head[4:] in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
-                return True
-            pixels = pixels or head[4:] == b"IDAT"
-            file.seek(int.from_bytes(head[:4], "big") + 4, 1)
-    return False
-
-
-def open_picture(path: Path) -> Pil.Image:
-    """A picture file whose header is read, and no pixel.
+def open_picture(path: Path) -> ImageFile.ImageFile:
+    """A picture file of which only the header has been read.
 
     Raises:
-        BadInput: missing, no picture, empty, or over 100 megapixels.
+        BadInput: missing, not a picture, empty, or over 100 megapixels.
     """
     try:
         with path.open("rb") as file:
             formats = formats_for(file.read(32))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pil.DecompressionBombWarning)  # the limit below is ours, and an error
-            warnings.simplefilter("ignore", UserWarning)  # of damaged EXIF data
-            picture = _opened(path, formats)
+            warnings.simplefilter("ignore", Pil.DecompressionBombWarning)  # our own limit is below
+            warnings.simplefilter("ignore", UserWarning)  # about damaged EXIF data
+            picture = _open(path, formats)
     except Pil.DecompressionBombError as error:
         count = re.search(r"(\d+) pixels", str(error))
         size = f"of {int(count[1]) / 1e6:.0f} megapixels" if count else f"({error})"
@@ -112,32 +107,32 @@ def open_picture(path: Path) -> Pil.Image:
     return picture
 
 
-def _opened(path: Path, formats: tuple[str, ...]) -> Pil.Image:
-    """Pillow's, also where what a PNG has beside its pixels is too much for it, or damaged."""
+def _open(path: Path, formats: tuple[str, ...]) -> ImageFile.ImageFile:
+    """The picture; of a PNG whose metadata are damaged or too large for Pillow, without these."""
     try:
         return Pil.open(path, formats=formats)
     except (FileNotFoundError, MemoryError, Pil.DecompressionBombError):
         raise
     except Exception:
         with path.open("rb") as file:
-            if file.read(len(MARK)) != MARK:
+            if file.read(len(SIGNATURE)) != SIGNATURE:
                 raise
-        return open_slimmed(path)
+        return open_without_damage(path)
 
 
-def open_slimmed(path: Path) -> Pil.Image:
-    """A PNG without the chunks that make Pillow refuse it; `info` names them under `left`."""
-    slim, icc, left = slimmed(path)
-    picture = Pil.open(slim, formats=("PNG",))
+def open_without_damage(path: Path) -> ImageFile.ImageFile:
+    """A PNG without the chunks that make Pillow refuse it; its `info` names them under `omitted`."""
+    file, icc, omitted = without_damage(path)
+    picture = Pil.open(file, formats=("PNG",))
     picture.info |= {"icc_profile": icc} if icc else {}
-    picture.info |= {"left": left, "wrong": wrong_checksum(path)}
+    picture.info |= {"omitted": omitted, "wrong_checksum": has_wrong_checksum(path)}
     return picture
 
 
 def _unidentified(path: Path) -> BadInput:
     with path.open("rb") as file:
         head = file.read(64)
-    what = signed(head[:32])
+    what = kind_of(head[:32])
     zero = head[:8] == b"\x89PNG\r\n\x1a\n" and b"\0\0\0\0" in (head[16:20], head[20:24])
     zero = zero or (head[:3] == b"GIF" and b"\0\0" in (head[6:8], head[8:10]))
     zero = zero or (head[:2] == b"BM" and b"\0\0\0\0" in (head[18:22], head[22:26]))
@@ -150,11 +145,11 @@ def _unidentified(path: Path) -> BadInput:
     else:
         found = f"{path.name!r}, {what or f'not a picture: it begins with {head[:12]!r}'}"
     fix = remedy(head) or ("convert it to PNG" if what or head.startswith(TIFF) else "name a picture file")
-    return BadInput("path", found=found, expected=READ, fix=fix)
+    return BadInput("path", found=found, expected=READABLE, fix=fix)
 
 
 def require_room(count: int, pixels: int) -> None:
-    """Raise BadInput where the pictures of a batch have more pixels together than are read at once."""
+    """Raise BadInput where the pictures of a batch together have more pixels than are read at once."""
     if pixels > MAX_BATCH_PIXELS:
         raise BadInput(
             "path",
@@ -165,7 +160,7 @@ def require_room(count: int, pixels: int) -> None:
 
 
 def sizes_differ(pictures: Iterable[tuple[str, tuple[int, int]]]) -> BadInput:
-    """The error about a batch of several sizes; pictures: (file name, (width, height))."""
+    """The error about pictures of several sizes in one batch, given as (file name, (width, height))."""
     sizes: dict[tuple[int, int], list[str]] = {}
     for name, size in pictures:
         sizes.setdefault(size, []).append(name)

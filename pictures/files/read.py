@@ -1,7 +1,7 @@
-"""Picture files: which are opened, and a decoded picture with all that its file says.
+"""Decoding picture files.
 
-8-bit samples become exactly `x / 255` in float32, 16-bit ones `x / 65535`, and come back the same, so an untouched
-pixel keeps its number from file to file. A picture's colour profile travels beside its numbers and is not applied.
+8-bit samples become exactly `x / 255` in float32, 16-bit ones `x / 65535`, and are saved as the same integers, so an
+untouched pixel keeps its value from file to file. A picture's colour profile is kept, not applied.
 """
 
 from collections.abc import Callable
@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pil
+from PIL import ImageFile
 
 from ..arrays import Float32Array
 from ..colour.space import values_to_srgb
 from .decode import decode
 from .folders import find_pictures
 from .info import FileInfo, file_info
-from .opening import decoding, open_picture, open_slimmed, picture_size, require_room, sizes_differ
-from .png import wrong_checksum
+from .opening import decoding, open_picture, open_without_damage, picture_size, require_room, sizes_differ
+from .png import has_wrong_checksum
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R 601
 
@@ -32,9 +33,9 @@ class Picture:
         colour: 8-bit RGB, or None at 16 bits.
         wide: `[h w]` or `[h w 3]` in [0, 1] of a 16-bit picture, or None.
         alpha: `[h w]` in [0, 1], 1 = opaque; None where the file has no transparency.
-        info: what the file says beside its pixels.
-        notes: what the reader should be told info this file.
-        colour_notes: what of its colours cannot be used, which does not matter to a mask.
+        info: what the file states beside its pixels.
+        notes: what the user should know about this file.
+        colour_notes: what of its colours cannot be used; it does not matter for a mask.
     """
 
     path: Path
@@ -85,7 +86,7 @@ def read_pictures(path: str) -> list[Picture]:
     """
     files = find_pictures(path)
     total = 0
-    for file in files:  # headers first: nothing is decoded before all of them are known to fit
+    for file in files:  # nothing is decoded before all are known to fit
         with open_picture(file) as header:
             total += header.width * header.height
     require_room(len(files), total)
@@ -107,12 +108,12 @@ def read_picture(path: Path) -> Picture:
         try:
             return _read(path, lambda: open_picture(path))
         except (OSError, SyntaxError):
-            if not wrong_checksum(path):
+            if not has_wrong_checksum(path):
                 raise
-            return _read(path, lambda: open_slimmed(path))
+            return _read(path, lambda: open_without_damage(path))
 
 
-def _read(path: Path, opened: Callable[[], Pil.Image]) -> Picture:
+def _read(path: Path, opened: Callable[[], ImageFile.ImageFile]) -> Picture:
     with opened() as picture:
         notes = _notes(picture)
         found, turned = decode(path, picture, opened, notes)
@@ -124,13 +125,13 @@ def _read(path: Path, opened: Callable[[], Pil.Image]) -> Picture:
     return Picture(path, found.mode, found.colour, wide, alpha, info, tuple(notes), tuple(colour_notes))
 
 
-def _notes(picture: Pil.Image) -> list[str]:
+def _notes(picture: ImageFile.ImageFile) -> list[str]:
     notes = []
     frames = getattr(picture, "n_frames", 1)
     if frames > 1 and picture.format != "MPO":  # an MPO photo's further frames are its own previews
         notes.append(f"animated or many-paged: only the first of {frames} frames is used")
-    if picture.info.get("wrong"):
-        notes.append("a checksum in it is wrong: it is read anyway, but may be damaged")
+    if picture.info.get("wrong_checksum"):
+        notes.append("it has a wrong checksum: it is read anyway, but may be damaged")
     if picture.format == "HEIF" and picture.info.get("bit_depth", 8) > 8:
         notes.append(f"{picture.info['bit_depth']} bits a channel: read at 8")
     return notes

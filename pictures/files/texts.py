@@ -1,11 +1,10 @@
-"""Texts inside picture files: which are kept, and which are not.
+"""Texts inside picture files: which are saved again, and which are left out.
 
-Never saved again: what another program wrote to recall its own work (prompts, graphs), our own record, thumbnails
-(they show the old picture), and XMP and IPTC, which may repeat a place or a history. Each is named.
+Left out are prompts and graphs of other programs, our own record, thumbnails (they show the old picture), and XMP and
+IPTC, which may repeat a place or a history. Each is named in a note.
 """
 
 import re
-from typing import Any
 
 from PIL import Image as Pil
 
@@ -37,57 +36,57 @@ SETTINGS = re.compile(r"\bSteps: \d+\s*[,\n].*\b(Sampler|CFG scale|Seed): ", re.
 GRAPH = re.compile(r"""^\s*(\w+\s*:\s*)?[\[{]\s*["'{\[]""")
 PLACE = re.compile(r"gps|latitude|longitude|geo[-_ ]?(tag|location|data)|^location$", re.IGNORECASE)
 LONGEST_TEXT = 65_536  # characters
-BLOCKS = {
+BLOCKS = {  # how texts are called that hold another format's metadata
     "xml:com.adobe.xmp": "XMP",
     "raw profile type xmp": "XMP",
     "raw profile type iptc": "IPTC",
     "raw profile type 8bim": "IPTC",
 }
-PLACE_KEPT = "where it was taken (gps=true keeps it)"
+PLACE_OMITTED = "where it was taken (gps=true keeps it)"
 OWN_RECORD = '{"workflow":'
 RECALL = "another program's record of its work (prompt, graph, settings)"
 
 
 def is_recall(name: str, text: str) -> bool:
-    """True for a text in which some program recalls how it made the picture: by its name, or as JSON or settings.
+    """True for a text in which a program recalls how it made the picture: by its name, or as JSON or settings.
 
-    Zeros do not count, so text in UTF-16 is known in either order of bytes; nor does a mark of that order before it.
+    Null characters and byte order marks are ignored, so that UTF-16 is recognised in either byte order.
     """
     text = text.replace("\0", "").lstrip("\ufeff\ufffd")
-    known = name.strip().lower().replace(" ", "_") in RECALL_NAMES
-    return known or bool(GRAPH.match(text) or SETTINGS.search(text))
+    is_known = name.strip().lower().replace(" ", "_") in RECALL_NAMES
+    return is_known or bool(GRAPH.match(text) or SETTINGS.search(text))
 
 
 def is_place(name: str) -> bool:
-    """True for the name of a text that says where a picture was taken."""
+    """True for the name of a text about where a picture was taken."""
     return bool(PLACE.search(name))
 
 
 def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]]:
-    """(name, text) of the texts that travel, and what is left out, in words; of a picture that is loaded."""
-    found: dict[str, Any] = dict(getattr(picture, "text", None) or {}) if picture.format == "PNG" else {}
+    """(name, text) of the texts that are kept, and names of what is left out; `picture` is loaded."""
+    found: dict[str, str] = dict(getattr(picture, "text", None) or {}) if picture.format == "PNG" else {}
     if isinstance(comment := picture.info.get("comment"), (bytes, str)) and picture.format in ("JPEG", "MPO", "GIF"):
         found["Comment"] = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else comment
     kept: list[tuple[str, str]] = []
-    left: list[str] = list(picture.info.get("left", ()))
+    omitted: list[str] = list(picture.info.get("omitted", ()))
     for name, text in found.items():
         low = name.lower()
         if low in BLOCKS:
-            left.append(BLOCKS[low])
-        elif low.startswith("exif:"):  # repeats the place, the old orientation, and comments as lists of numbers
-            left.append("ImageMagick's copy of its EXIF data")
+            omitted.append(BLOCKS[low])
+        elif low.startswith("exif:"):  # repeats place and old orientation
+            omitted.append("ImageMagick's copy of its EXIF data")
         elif low.startswith("raw profile type") and low.split()[-1] not in ("exif", "icc", "icm"):
-            left.append(f"the block {name[17:57]}")
+            omitted.append(f"the block {name[17:57]}")
         elif low == "inlay" or low.startswith("raw profile type"):
-            continue  # our own record; EXIF and ICC in ImageMagick's older form, which Pillow reads itself
+            continue  # our own record, or EXIF and ICC in ImageMagick's older form, which Pillow reads
         elif is_recall(name, str(text)):
-            left.append(f"{RECALL} ({name})")
+            omitted.append(f"{RECALL} ({name})")
         elif len(text) > LONGEST_TEXT:
-            left.append(f"the text {name[:40]!r} of {len(text)} characters")
+            omitted.append(f"the text {name[:40]!r} of {len(text)} characters")
         elif text:
-            kept.append((name, text))  # as Pillow has it: with the language of an iTXt chunk
+            kept.append((name, text))  # an iTXt chunk keeps its language
     if picture.info.get("xmp"):
-        left.append("XMP")
+        omitted.append("XMP")
     if picture.info.get("photoshop"):
-        left.append("IPTC")
-    return tuple(kept), list(dict.fromkeys(left))
+        omitted.append("IPTC")
+    return tuple(kept), list(dict.fromkeys(omitted))

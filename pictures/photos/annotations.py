@@ -5,19 +5,18 @@ import io
 import json
 import math
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.errors import shorten
 from ..pairing import same_name
 
-MAX_FILE = 256 * 2**20
-
-
-#: How a column may be called; the first that is there counts.
+MAX_FILE = 256 * 2**20  # bytes
+#: Names that a column may have; the first one found counts.
 FILE = ("file", "file_name", "filename", "image", "name", "path")
 LABEL = ("label", "class", "category")
 CORNERS = (("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax"), ("x0", "y0", "x1", "y1"))
@@ -31,9 +30,9 @@ class Annotation:
     Attributes:
         file: name of the picture, without folders.
         corners: left, top, right, bottom in pixels.
-        label: what it is, or empty.
+        label: what the box shows, or empty.
         where: place in the file, for messages.
-        crowd: COCO's mark for a box around many things at once.
+        crowd: COCO's mark of a box around many things at once.
     """
 
     file: str
@@ -47,11 +46,11 @@ def read_annotations(path: Path) -> list[Annotation]:
     """Every box of a COCO JSON or a CSV file with a header.
 
     Raises:
-        BadInput: the file is neither, or a line of it cannot be understood; the line is named.
+        BadInput: the file is neither, or a line of it is not valid; the line is named.
     """
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe may never end
             raise BadInput(
                 "boxes",
                 found=f"{path.name}, which is not an ordinary file",
@@ -67,20 +66,20 @@ def read_annotations(path: Path) -> list[Annotation]:
             )
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or error
         raise BadInput(
             "boxes",
-            found=f"{path.name}, which cannot be read ({why})",
+            found=f"{path.name}, which cannot be read ({reason})",
             expected="COCO JSON or CSV",
             fix="check the file; its text must be UTF-8",
         ) from error
-    found = _coco(path.name, text) if text.lstrip()[:1] in ("{", "[") else _table(path.name, text)
+    found = _read_coco(path.name, text) if text.lstrip()[:1] in ("{", "[") else _read_csv(path.name, text)
     if not found:
         raise BadInput(
             "boxes",
-            found=f"{path.name} with no box in it",
+            found=f"{path.name} without a box",
             expected="at least one box",
-            fix="a CSV needs one line for each box; COCO an entry in annotations",
+            fix="write one line for each box in a CSV, or one entry in annotations in COCO JSON",
         )
     return found
 
@@ -90,58 +89,59 @@ def bad_box(where: str, what: str, fix: str) -> BadInput:
     return BadInput("boxes", found=f"{where}: {what}", expected="a picture's name and a box in pixels", fix=fix)
 
 
-def _show(value: Any) -> str:
-    """A value of a stranger's file in a few words; nothing deep or long is written out."""
-    if isinstance(value, (list, tuple)):
+def _show(value: JsonValue) -> str:
+    """A value in a few words; nothing deep or long is written out."""
+    if isinstance(value, list):
         return f"[{', '.join(map(_show_one, value[:6]))}{', …' * (len(value) > 6)}]"
     return _show_one(value)
 
 
-def _show_one(value: Any) -> str:
+def _show_one(value: JsonValue) -> str:
     return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else shorten(value)
 
 
-def _table(name: str, text: str) -> list[Annotation]:
+def _read_csv(name: str, text: str) -> list[Annotation]:
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
     try:
-        return _rows(name, reader, decimal_comma=delimiter == ";")
+        lines = ((f"{name}, line {reader.line_num}", cells) for cells in reader)
+        return _annotations(lines, f"{name}, line 1", decimal_comma=delimiter == ";")
     except csv.Error as error:
-        raise bad_box(f"{name}, line {reader.line_num}", f"what is no CSV ({error})", "correct that line") from error
+        raise bad_box(f"{name}, line {reader.line_num}", f"not valid CSV ({error})", "correct that line") from error
 
 
-def _rows(name: str, reader: Any, decimal_comma: bool) -> list[Annotation]:
-    header = [title.strip().lower() for title in next(reader, [])]
+def _annotations(lines: Iterator[tuple[str, list[str]]], first: str, decimal_comma: bool) -> list[Annotation]:
+    """The boxes of a CSV file, given as (place in the file, cells); `first` is the place of its header."""
+    header = [title.strip().lower() for title in next(lines, ("", []))[1]]
     file = next((header.index(title) for title in FILE if title in header), None)
     columns = next((titles for titles in (*CORNERS, *SPANS) if all(title in header for title in titles)), None)
     if file is None or columns is None:
         raise bad_box(
-            f"{name}, line 1",
+            first,
             f"the columns {shorten(', '.join(header), 200)}",
             "name the columns file,left,top,right,bottom (and label), or file,x,y,width,height",
         )
     places = [header.index(title) for title in columns]
     label = next((header.index(title) for title in LABEL if title in header), None)
     found = []
-    for cells in reader:
-        where = f"{name}, line {reader.line_num}"
+    for where, cells in lines:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) <= max([*places, file]):
             raise bad_box(where, f"{len(cells)} columns of {len(header)}", "complete the line, or delete it")
-        numbers = [cells[place].replace(",", ".") if decimal_comma else cells[place] for place in places]
-        said = cells[label].strip() if label is not None and label < len(cells) else ""
-        found.append(Annotation(same_name(cells[file]), _corners(numbers, columns in SPANS, where), said, where))
+        numbers: list[JsonValue] = [
+            cells[place].replace(",", ".") if decimal_comma else cells[place] for place in places
+        ]
+        text = cells[label].strip() if label is not None and label < len(cells) else ""
+        found.append(Annotation(same_name(cells[file]), _corners(numbers, columns in SPANS, where), text, where))
     return found
 
 
-def _corners(values: Iterable[Any], spans: bool, where: str) -> tuple[float, float, float, float]:
-    values = list(values)
+def _corners(values: list[JsonValue], spans: bool, where: str) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom; `spans`: the values are left, top, width and height."""
     try:
-        if any(isinstance(value, bool) for value in values):
-            raise ValueError
-        left, top, right, bottom = (float(value) for value in values)
+        left, top, right, bottom = (_number(value) for value in values)
         if not all(math.isfinite(value) and abs(value) < 1e9 for value in (left, top, right, bottom)):
             raise ValueError
     except (TypeError, ValueError, OverflowError) as error:
@@ -157,31 +157,40 @@ def _corners(values: Iterable[Any], spans: bool, where: str) -> tuple[float, flo
     return left, top, right, bottom
 
 
-def _coco(name: str, text: str) -> list[Annotation]:
+def _number(value: JsonValue) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError
+    return float(value)
+
+
+def _read_coco(name: str, text: str) -> list[Annotation]:
     try:
-        data = json.loads(text)
+        data: JsonValue = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise bad_box(name, f"no JSON ({shorten(str(error))})", "write COCO JSON, or CSV") from error
-    if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in ("images", "annotations")):
+        raise bad_box(name, f"not valid JSON ({shorten(str(error))})", "write COCO JSON, or CSV") from error
+    images, annotations = (data.get("images"), data.get("annotations")) if isinstance(data, dict) else (None, None)
+    if not isinstance(data, dict) or not isinstance(images, list) or not isinstance(annotations, list):
         raise bad_box(name, "no lists images and annotations", "write COCO JSON: images, annotations, categories")
-    pictures = _by_id(data["images"], "file_name")
-    kinds = _by_id(data.get("categories"), "name")
+    pictures = _by_id(images, "file_name")
+    labels = _by_id(data.get("categories"), "name")
     found = []
-    for number, entry in enumerate(data["annotations"], 1):
+    for number, entry in enumerate(annotations, 1):
         where = f"{name}, annotation {number}"
         if not isinstance(entry, dict):
             raise bad_box(where, _show(entry), "an annotation is an object with image_id and bbox")
         box = entry.get("bbox")
         if not isinstance(box, list) or len(box) != 4:
             raise bad_box(where, f"bbox is {_show(box)}", "write bbox as [x, y, width, height]")
-        file = pictures.get(_key(entry.get("image_id")))
+        image = _id(entry.get("image_id"))
+        file = None if image is None else pictures.get(image)
         if file is None:
             raise bad_box(
                 where,
                 f"image_id is {_show(entry.get('image_id'))}, which no entry of images has",
                 "name an image of this file",
             )
-        label = kinds.get(_key(entry.get("category_id")), "")
+        category = _id(entry.get("category_id"))
+        label = "" if category is None else labels.get(category, "")
         found.append(
             Annotation(
                 same_name(file), _corners(box, True, where), label, where, crowd=entry.get("iscrowd") in (1, True)
@@ -190,20 +199,16 @@ def _coco(name: str, text: str) -> list[Annotation]:
     return found
 
 
-def _by_id(entries: Any, key: str) -> dict[Any, str]:
+def _by_id(entries: JsonValue, key: str) -> dict[int | float | str, str]:
     """`entry[key]` of each well-formed entry by its id."""
-    named = (
-        {
-            _key(entry.get("id")): entry[key]
-            for entry in entries
-            if isinstance(entry, dict) and isinstance(entry.get(key), str)
-        }
-        if isinstance(entries, list)
-        else {}
-    )
-    named.pop(None, None)
-    return named
+    found = {}
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict):
+            number, text = _id(entry.get("id")), entry.get(key)
+            if number is not None and isinstance(text, str):
+                found[number] = text
+    return found
 
 
-def _key(value: Any) -> Any:
+def _id(value: JsonValue) -> int | float | str | None:
     return value if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None

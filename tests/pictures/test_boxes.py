@@ -134,7 +134,7 @@ BAD_ROWS = {
     "turned": ("a.png,30,30,1,1", "line 3: an empty box"),
     "short": ("a.png,1,1", "line 3: 3 columns of 5"),
     "nul": ("a.png,1\0,1,30,30", "line 3"),
-    "endless": ('a.png,"' + "x" * 200_000, "line 3: what is no CSV"),
+    "endless": ('a.png,"' + "x" * 200_000, "line 3: not valid CSV"),
 }
 
 
@@ -157,9 +157,9 @@ BAD_JSON = {
     "a list": ([1, 2], "no lists images and annotations"),
     "no annotations": ({"images": []}, "no lists images"),
     "annotations of another kind": (coco(annotations={"a": 1}), "no lists"),
-    "cut off": ('{"images": [', "no JSON"),
-    "too deep": ('{"images": ' + "[" * 100_000, "no JSON"),
-    "too long a number": ('{"images": ' + "9" * 5000, "no JSON"),
+    "cut off": ('{"images": [', "not valid JSON"),
+    "too deep": ('{"images": ' + "[" * 100_000, "not valid JSON"),
+    "too long a number": ('{"images": ' + "9" * 5000, "not valid JSON"),
     "an annotation that is text": (coco(annotations=["x"]), "annotation 1: 'x'"),
     "no box": (entry(bbox=None), "annotation 2: bbox is None"),
     "three numbers": (entry(bbox=[1, 2, 3]), r"annotation 2: bbox is \[1, 2, 3\]"),
@@ -199,8 +199,8 @@ def test_categories_that_are_odd_only_lose_their_names(write):
         (b"", "line 1: the columns ''"),
         (b"left,top,right,bottom\n1,1,2,2", "line 1: the columns"),
         (b"file,left,top\n", "line 1"),
-        (b"file,left,top,right,bottom\n", "with no box in it"),
-        (b'{"images": [], "annotations": []}', "with no box in it"),
+        (b"file,left,top,right,bottom\n", "without a box"),
+        (b'{"images": [], "annotations": []}', "without a box"),
         (b"\xff\xfef\0i\0", "cannot be read"),
         (b"\x89PNG\r\n\x1a\n\0\0", "cannot be read"),
     ],
