@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from .core.migrations import Renamed as Renamed
     from .core.node_settings import NodeSettings as NodeSettings
     from .core.notices import notice as notice
+    from .core.port_types import Port as Port
     from .core.socket_roles import FromUpstream as FromUpstream
     from .core.socket_roles import SocketRole as SocketRole
+    from .core.sockets import Repeat as Repeat
     from .core.source_code import code_digest as code_digest
     from .core.spec import ModelSource as ModelSource
     from .core.spec import NodeSpec as NodeSpec
     from .core.spec import PathRole as PathRole
-    from .core.spec import Port as Port
     from .core.spec import ReadMany as ReadMany
     from .core.spec import ReadPath as ReadPath
     from .core.spec import ReadPaths as ReadPaths
     from .core.spec import Registry as Registry
-    from .core.spec import Repeat as Repeat
     from .core.spec import node as node
 
 _HOMES = {
@@ -39,17 +39,17 @@ _HOMES = {
     "migrations": ("Renamed",),
     "node_settings": ("NodeSettings",),
     "notices": ("notice",),
+    "port_types": ("Port",),
+    "sockets": ("Repeat",),
     "socket_roles": ("FromUpstream", "SocketRole"),
     "spec": (
         "ModelSource",
         "NodeSpec",
         "PathRole",
-        "Port",
         "ReadMany",
         "ReadPath",
         "ReadPaths",
         "Registry",
-        "Repeat",
         "node",
     ),
 }

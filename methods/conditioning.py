@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..graph_runtime.core.port_types import PartlyKnown
 from ..graph_runtime.core.values import same_values
 from .paint_by_example import exemplar_channels
 
@@ -13,15 +14,13 @@ Kind = Literal["text", "exemplar"]
 
 
 @dataclass(frozen=True)
-class ConditioningFacts:
+class ConditioningFacts(PartlyKnown):
     """What is known of a conditioning whose shape is not: enough to refuse a wrong pairing while checking."""
 
     width: int
     extra: int = 0
     name: str = "conditioning"
     kind: Kind = "text"
-
-    partial = True  # not the conditioning itself, see `_facts.rehearse`
 
     @property
     def facts(self) -> "ConditioningFacts":

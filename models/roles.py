@@ -3,7 +3,8 @@
 from typing import Any
 
 from ..graph_runtime import BadInput
-from ..graph_runtime.core.values import describe, has_fact
+from ..graph_runtime.core.port_types import has_fact
+from ..graph_runtime.core.values import describe
 
 
 def require_denoiser(denoiser: Any) -> None:

@@ -12,7 +12,7 @@ from ..methods.inversion.tuning import Tuned
 from ..methods.masactrl import MutualSelfAttention
 from ..methods.prompt_to_prompt import PromptToPrompt
 from .checks.before_run import rehearse
-from .ports import Attention, Conditioning, Tuning
+from .ports import Attention, ConditioningPort, TunedPort
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -25,8 +25,8 @@ class Controlled(NamedTuple):
 
 @node("attention.balanced", version=1, check=lambda known, params: rehearse(balanced, known, params))
 def balanced(
-    reconstruction: Tuning,
-    transition: Tuning,
+    reconstruction: TunedPort,
+    transition: TunedPort,
     self_until: Share = 0.3,
     cross_until: Share = 0.6,
     layers: Literal["all", "down", "mid", "up"] = "all",
@@ -68,7 +68,7 @@ def balanced(
 
 @node("attention.mutual_self", version=1, check=lambda known, params: rehearse(mutual_self, known, params))
 def mutual_self(
-    source: Conditioning,
+    source: ConditioningPort,
     start_step: Annotated[int, Field(ge=0, le=10_000)] = 4,
     start_layer: Annotated[int, Field(ge=0, le=1000)] = 10,
 ) -> Controlled:
@@ -87,9 +87,9 @@ def mutual_self(
 
 @node("attention.prompt_to_prompt", version=1, check=lambda known, params: rehearse(prompt_to_prompt, known, params))
 def prompt_to_prompt(
-    source: Conditioning,
-    target: Conditioning,
-    tuning: Tuning | None = None,
+    source: ConditioningPort,
+    target: ConditioningPort,
+    tuning: TunedPort | None = None,
     self_until: Share = 0.5,
     cross_until: Share = 0.8,
 ) -> Controlled:

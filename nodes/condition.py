@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from ..graph_runtime import BadInput, Context, node
 from ..graph_runtime.core.errors import shorten
 from ..graph_runtime.core.notices import notice
-from ..graph_runtime.core.values import describe, has_fact, plain_mode, require_finite, to_host
+from ..graph_runtime.core.port_types import has_fact
+from ..graph_runtime.core.values import describe, plain_mode, require_finite, to_host
 from ..methods.conditioning import Conditioning as Told
 from ..methods.conditioning import inpaint_channels
 from ..methods.latents import encode_picture
@@ -26,13 +27,13 @@ from .checks.before_run import described
 from .checks.condition import exemplar as check_exemplar
 from .checks.condition import inpaint as check_inpaint
 from .checks.condition import require_cells, require_posterior, require_rest, require_unicode, told, unseen
-from .ports import Conditioning, ExemplarEncoder, Image, Mask, Noise, Text, TextEncoder, Vae
+from .ports import ConditioningPort, ExemplarEncoder, Image, Mask, NoisePort, Text, TextEncoder, Vae
 
 
 class Conditioned(NamedTuple):
     """What the denoiser is told."""
 
-    conditioning: Conditioning
+    conditioning: ConditioningPort
 
 
 def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -210,12 +211,12 @@ def _shown(image: Tensor, mask: Tensor) -> list[Tensor]:
 
 @node("condition.inpaint", version=1, check=check_inpaint)
 def inpaint(
-    conditioning: Conditioning,
+    conditioning: ConditioningPort,
     image: Image,
     mask: Mask,
     vae: Vae,
     ctx: Context,
-    noise: Noise | None = None,
+    noise: NoisePort | None = None,
     sample: Literal["posterior", "mode"] = "posterior",
     seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
     layout: Literal["auto", "text", "exemplar"] = "auto",

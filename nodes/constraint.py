@@ -7,13 +7,13 @@ from ..methods.blended_diffusion import Blended
 from ..methods.null_space import NullSpace
 from .checks.before_run import rehearse
 from .checks.tensors import require_latent, require_latent_mask
-from .ports import Constraint, Latent, LatentMask
+from .ports import ConstraintPort, Latent, LatentMask
 
 
 class Constrained(NamedTuple):
     """A constraint on the sampler."""
 
-    constraint: Constraint
+    constraint: ConstraintPort
 
 
 @node("constraint.null_space", version=1, check=lambda known, params: rehearse(null_space, known, params))

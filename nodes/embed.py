@@ -10,7 +10,7 @@ from ..graph_runtime.core.values import describe, only_shape
 from ..methods.baret import blend, transition_weights
 from ..methods.inversion.tuning import Tuned
 from .checks.before_run import rehearse
-from .ports import Conditioning, Tuning
+from .ports import ConditioningPort, TunedPort
 
 Weight = Annotated[float, Field(ge=0, le=1)]
 
@@ -18,12 +18,16 @@ Weight = Annotated[float, Field(ge=0, le=1)]
 class Blended(NamedTuple):
     """Per-step embeddings."""
 
-    tuning: Tuning
+    tuning: TunedPort
 
 
 @node("embed.transition", version=1, check=lambda known, params: rehearse(transition, known, params))
 def transition(
-    tuning: Tuning, conditioning: Conditioning, start: Weight = 0.8, end: Weight = 0.1, ctx: Context | None = None
+    tuning: TunedPort,
+    conditioning: ConditioningPort,
+    start: Weight = 0.8,
+    end: Weight = 0.1,
+    ctx: Context | None = None,
 ) -> Blended:
     """Fade from the tuned embedding to the target text's, step by step (BARET, progressive transition).
 

@@ -27,7 +27,7 @@ from .checks.before_run import shaped
 from .checks.denoiser import require_pair
 from .checks.sampling import require_shapes
 from .checks.tensors import require_latent
-from .ports import Conditioning, Denoiser, Latent, Schedule, Text, Trajectory, Tuning
+from .ports import ConditioningPort, Denoiser, Latent, SchedulePort, Text, TrajectoryPort, TunedPort
 
 Scale = Annotated[float, Field(ge=0, le=100)]
 Rate = Annotated[float, Field(gt=0, le=10)]
@@ -39,13 +39,13 @@ FAR = 0.05  # share of the latent's variance by which a reconstruction may miss 
 class Inverted(NamedTuple):
     """The way from the picture to noise."""
 
-    trajectory: Trajectory
+    trajectory: TrajectoryPort
 
 
 class Tunings(NamedTuple):
     """Embeddings that walk the way back, where they arrive, and how it went."""
 
-    tuning: Tuning
+    tuning: TunedPort
     latent: Latent
     report: Text
 
@@ -107,7 +107,8 @@ def require_plain(conditioning: ConditioningFacts) -> None:
 
 
 @node("invert.ddim", version=1, check=_check)
-def ddim(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, latent: Latent, ctx: Context) -> Inverted:
+def ddim(denoiser: Denoiser, conditioning: ConditioningPort, schedule: SchedulePort, latent: Latent,
+         ctx: Context) -> Inverted:
     """Run deterministic DDIM backwards, from a picture's latent to the noise it would come from.
 
     Guidance 1, with the conditional embedding; one model evaluation a step (Song et al. 2021; BARET, 2023, step 1).
@@ -143,7 +144,7 @@ def ddim(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, lat
 
 
 @node("invert.target_text", version=1, check=_check_target)
-def target_text(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, trajectory: Trajectory,
+def target_text(denoiser: Denoiser, conditioning: ConditioningPort, schedule: SchedulePort, trajectory: TrajectoryPort,
                 ctx: Context, guidance_scale: Scale = 7.5, iterations: Count = 5, learning_rate: Rate = 1e-3,
                 stop_start: Loss = 1e-5, stop_step: Loss = 2e-5, carry: bool = True) -> Tunings:
     """Tune the target text's embedding at every step until guidance walks the trajectory back (BARET, TTIS).
@@ -170,8 +171,8 @@ def target_text(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedu
 
 
 @node("invert.null_text", version=1, check=_check)
-def null_text(denoiser: Denoiser, conditioning: Conditioning, schedule: Schedule, trajectory: Trajectory, ctx: Context,
-              guidance_scale: Scale = 7.5, iterations: Count = 10, learning_rate: Rate = 1e-2,
+def null_text(denoiser: Denoiser, conditioning: ConditioningPort, schedule: SchedulePort, trajectory: TrajectoryPort,
+              ctx: Context, guidance_scale: Scale = 7.5, iterations: Count = 10, learning_rate: Rate = 1e-2,
               stop_start: Loss = 1e-5, stop_step: Loss = 2e-5, carry: bool = True) -> Tunings:
     """Tune the empty text's embedding at every step instead (Mokady et al. 2023, a rival).
 

@@ -15,7 +15,7 @@ from .checks.before_run import rehearse
 from .checks.latent import given_noise
 from .checks.latent import load_noise as check_load_noise
 from .checks.tensors import require_latent
-from .ports import Latent, Noise, Trajectory
+from .ports import Latent, NoisePort, TrajectoryPort
 
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]
 
@@ -23,7 +23,7 @@ Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]
 class Noisy(NamedTuple):
     """A source of noise."""
 
-    noise: Noise
+    noise: NoisePort
 
 
 @node("noise.gaussian", version=1, check=lambda known, params: rehearse(gaussian, known, params))
@@ -62,7 +62,7 @@ def load(path: ReadPath, start: str = "z_T", steps: str = "noises", posterior: s
 
 
 @node("noise.from_trajectory", version=1, check=lambda known, params: rehearse(from_trajectory, known, params))
-def from_trajectory(trajectory: Trajectory) -> Noisy:
+def from_trajectory(trajectory: TrajectoryPort) -> Noisy:
     """Begin where an inversion ended: z*_T instead of random noise.
 
     Edits are deterministic (eta 0), so the noise of the steps is zero.

@@ -37,7 +37,7 @@ from .checks.sampling import (
     require_start,
 )
 from .checks.tensors import require_latent
-from .ports import Attention, Conditioning, Constraint, Denoiser, Latent, Noise, Schedule, Tuning
+from .ports import Attention, ConditioningPort, ConstraintPort, Denoiser, Latent, NoisePort, SchedulePort, TuningPort
 
 SELF_ATTENTION = re.compile(r"(?<!\.attn2)\.to_q$")  # by the name of its layer, as self_attentions counts modules
 
@@ -86,13 +86,13 @@ def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mappi
 @node("sample.denoise", version=1, persist=True, check=_check_denoise)
 def denoise(
     denoiser: Denoiser,
-    schedule: Schedule,
-    noise: Noise,
+    schedule: SchedulePort,
+    noise: NoisePort,
     ctx: Context,
-    conditioning: Conditioning | None = None,
-    constraint: Constraint | None = None,
+    conditioning: ConditioningPort | None = None,
+    constraint: ConstraintPort | None = None,
     attention: Attention | None = None,
-    tuning: Tuning | None = None,
+    tuning: TuningPort | None = None,
     latent: Latent | None = None,
     guidance_scale: Annotated[float, Field(ge=0, le=100)] = 7.5,
     strength: Annotated[float, Field(gt=0, le=1)] = 1.0,

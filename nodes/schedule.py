@@ -14,7 +14,7 @@ from ..methods.sampling.solver import Kind, SolverSchedule
 from ..methods.sampling.solver import solver as make_solver
 from ..models.noise_levels import noise_levels
 from .checks.schedule import name_beside_ddim, name_beside_solver, own_spacing
-from .ports import Schedule, Scheduler
+from .ports import SchedulePort, Scheduler
 
 FEW_PNDM = 25  # steps below which its fourth-order formula goes astray
 AnySpacing = Literal["leading", "linspace", "trailing", "model"]
@@ -23,7 +23,7 @@ AnySpacing = Literal["leading", "linspace", "trailing", "model"]
 class Scheduled(NamedTuple):
     """A schedule."""
 
-    schedule: Schedule
+    schedule: SchedulePort
 
 
 def _check_ddim(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -58,6 +58,7 @@ PURE = {
     "notices",
     "processors",
     "quiet",
+    "port_types",
     "spec",
     "tensors",
     "values",

@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, Context
-from ..graph_runtime.core.values import describe, has_fact
+from ..graph_runtime.core.port_types import has_fact
+from ..graph_runtime.core.values import describe
 from ..methods.paint_by_example import ExemplarDenoiser, widen
 from ..models.noise_levels import alphas_cumprod, check_prediction_type
 from ..models.roles import require_denoiser

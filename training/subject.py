@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..graph_runtime import BadInput, Context
-from ..graph_runtime.core.values import describe, has_fact
+from ..graph_runtime.core.port_types import has_fact
+from ..graph_runtime.core.values import describe
 from ..methods.paint_by_example import ExemplarDenoiser
 from ..methods.subject_lora import Targets, add_lora, kinds_of
 from ..models.lora.component import weights_hash

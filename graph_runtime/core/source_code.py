@@ -201,13 +201,37 @@ def _documented(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFun
     return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
 
 
-def _imports(tree: ast.AST) -> Iterator[Import]:
+def _imports(tree: ast.Module) -> Iterator[Import]:
+    types_of_ports = _types_of_ports(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            yield node.level, node.module or "", tuple(alias.name for alias in node.names)
+            names = tuple(alias.name for alias in node.names if (alias.asname or alias.name) not in types_of_ports)
+            if names:
+                yield node.level, node.module or "", names
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 yield 0, alias.name, ()
+
+
+def _types_of_ports(tree: ast.Module) -> set[str]:
+    """Names that stand in a module only as the type of a port, `Image = Annotated[Type, Port(…)]`.
+
+    Values are checked against it and not made by it: their code counts with the node that makes them.
+    """
+    types_of_ports: set[ast.AST] = set()
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(
+                value=ast.Subscript(
+                    value=ast.Name(id="Annotated"),
+                    slice=ast.Tuple(elts=[declared, ast.Call(func=ast.Name(id="Port")) | ast.Name()]),
+                )
+            ):
+                types_of_ports |= {node for node in ast.walk(declared) if isinstance(node, ast.Name)}
+    used = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    return {node.id for node in used if node in types_of_ports} - {
+        node.id for node in used if node not in types_of_ports
+    }
 
 
 def _of_function(function: Any, seen: set[int]) -> Iterator[bytes]:

@@ -32,22 +32,14 @@ from pydantic.fields import FieldInfo
 
 from .context import Context
 from .docstrings import DocParts, parse_docstring
-from .door import arrived
 from .migrations import Migration
 from .node_settings import NodeSettings
+from .port_types import Port, on_cpu
 from .socket_roles import FromUpstream, SocketRole
+from .sockets import Repeat, Socket
 from .source_code import code_digest
 
 NODE_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
-
-
-@dataclass(frozen=True)
-class Port:
-    """The socket a value travels through. Two ports connect when their `socket` names are equal."""
-
-    socket: str
-    doc: str = ""
-    colour: str = ""  # in drawings, as `#rrggbb`; without one it is derived from the name
 
 
 @dataclass(frozen=True)
@@ -65,31 +57,6 @@ ReadPath = Annotated[str, PathRole("file")]
 ReadPaths = Annotated[str, PathRole("files")]
 ReadMany = Annotated[str | list[str], PathRole("files")]  # or a list of files, folders and globs
 ModelSource = Annotated[str, PathRole("model")]
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """A list parameter that a graph sees as numbered names: `Repeat("image", 2, 16)` is image_1 … image_16."""
-
-    name: str
-    required: int
-    most: int
-
-    def names(self) -> list[str]:
-        """`image_1`, `image_2`, …"""
-        return [f"{self.name}_{number}" for number in range(1, self.most + 1)]
-
-
-@dataclass(frozen=True)
-class Socket:
-    """One input socket of a node."""
-
-    name: str
-    port: Port
-    optional: bool = False
-    doc: str = ""
-    role: SocketRole | None = None
-    upstream: FromUpstream | None = None
 
 
 Check = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any] | None]
@@ -161,7 +128,7 @@ class NodeSpec:
             while items and (items[-1] is None or (isinstance(items[-1], str) and not items[-1])):
                 items.pop()
             values[parameter] = items
-        return self.function(**self.gathered({name: arrived(value) for name, value in values.items()}))
+        return self.function(**self.gathered({name: self.received(name, value) for name, value in values.items()}))
 
     def gathered(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of the function: settings by name become the model that it takes, if it takes one.
@@ -175,6 +142,32 @@ class NodeSpec:
         held = {name: value for name, value in values.items() if name in model.model_fields}
         rest = {name: value for name, value in values.items() if name not in held}
         return {**rest, parameter: model(**held)}
+
+    def received(self, name: str, value: Any) -> Any:
+        """The value of a parameter as the function gets it: on the CPU, and checked against the socket's type.
+
+        Raises:
+            BadInput: it is of another type.
+        """
+        value = on_cpu(value)
+        if name in self.sockets:
+            self.sockets[name].require(value)
+        elif name in self.repeats:
+            for number, item in zip(self.repeats[name].names(), value, strict=False):
+                if number in self.sockets and item is not None:
+                    self.sockets[number].require(item)
+        return value
+
+    def facts(self, known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What is known of the outputs while checking, from what is known of the inputs.
+
+        Raises:
+            BadInput: an input is of another type than its socket's, or the node's own check refuses it.
+        """
+        for name, value in known.items():
+            if value is not None:
+                self.sockets[name].require(value)
+        return (self.check(known, params) if self.check is not None else None) or {}
 
 
 class Registry(Mapping[str, NodeSpec]):
@@ -225,7 +218,7 @@ def node(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a node of an annotated function, which stays callable as it is, with `.spec` on it.
 
-    Tensors come to it on the CPU, wherever a caller or a host keeps them.
+    Whoever calls it, what arrives at a socket is on the CPU and of the type that the annotation declares.
 
     Raises:
         TypeError: the id, the annotations or the return type cannot be a node; the message says which.
@@ -244,11 +237,12 @@ def node(
             check=check,
             migrations=dict(migrations or {}),
         )
+        names = list(inspect.signature(function).parameters)
 
         @functools.wraps(function)
         def called(*args: Any, **kwargs: Any) -> Any:
-            given = spec.gathered({name: arrived(value) for name, value in kwargs.items()})
-            return function(*map(arrived, args), **given)
+            given = spec.gathered({name: spec.received(name, value) for name, value in kwargs.items()})
+            return function(*(spec.received(name, value) for name, value in zip(names, args, strict=False)), **given)
 
         called.spec = spec  # type: ignore[attr-defined]
         return called
@@ -282,18 +276,19 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
                     roles[name] = role
             continue
         inner, optional = _strip_optional(hint)
-        port, repeat, role = (_find(inner, kind) for kind in (Port, Repeat, PathRole))
+        repeat, role = (_find(inner, kind) for kind in (Repeat, PathRole))
+        port, annotation = _port_of(inner, repeated=repeat is not None)
         doc = docs.parameters.get(parameter.name) or (repeat and docs.parameters.get(repeat.name)) or ""
         if repeat is not None:
             repeats[parameter.name] = repeat
             for number, name in enumerate(repeat.names()):
                 if port is not None:
-                    sockets[name] = Socket(name, port, optional=number >= repeat.required, doc=doc or port.doc)
+                    sockets[name] = Socket(name, port, number >= repeat.required, doc or port.doc, annotation)
                 else:
                     fields[name] = (_described(str, doc), "" if number >= repeat.required else ...)
         elif port is not None:
             marks = _find(inner, SocketRole), _find(inner, FromUpstream)
-            sockets[parameter.name] = Socket(parameter.name, port, optional, doc or port.doc, *marks)
+            sockets[parameter.name] = Socket(parameter.name, port, optional, doc or port.doc, annotation, *marks)
             if optional and parameter.default is inspect.Parameter.empty:
                 may_be_none.append(parameter.name)
         else:
@@ -338,6 +333,16 @@ def _outputs(node_id: str, returned: Any) -> dict[str, Port]:
 def _described(hint: Any, doc: str) -> Any:
     """The annotation of a setting with its line of the docstring, which thereby reaches the JSON Schema."""
     return Annotated[hint, Field(description=doc)] if doc else hint
+
+
+def _port_of(hint: Any, *, repeated: bool) -> tuple[Port | None, Any]:
+    """The port that an annotation carries, and the annotation without it; of a list of sockets, those of an item."""
+    port, bare = _find(hint, Port), typing.get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
+    if not repeated:
+        return port, bare
+    item, _ = _strip_optional(next(iter(typing.get_args(bare)), Any))
+    inner, annotation = _port_of(item, repeated=False)
+    return port or inner, annotation
 
 
 def _strip_optional(hint: Any) -> tuple[Any, bool]:

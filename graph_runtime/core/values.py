@@ -11,14 +11,6 @@ import torch
 from torch import Tensor
 
 from .. import BadInput
-from .models import ModelDescription
-
-
-def has_fact(value: Any, name: str) -> bool:
-    """True if a model's description knows something by that name. Never reads it: that may download the model."""
-    if not isinstance(value, ModelDescription):
-        return hasattr(value, name)
-    return hasattr(type(value), name) or name in vars(value) or has_fact(getattr(value, "inner", None), name)
 
 
 def describe(value: Any) -> str:

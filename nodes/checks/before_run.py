@@ -14,17 +14,16 @@ import torch
 from torch import Tensor
 
 from ...graph_runtime.core.notices import notice
+from ...graph_runtime.core.port_types import PartlyKnown
 
 CHEAP = 2_000_000  # values up to which a mask is followed through the nodes that change it
 
 
 @dataclass(frozen=True)
-class Counted:
+class Counted(PartlyKnown):
     """All that is known of what a batch of files says before they are read: how many there are."""
 
     count: int
-
-    partial = True
 
 
 def shaped(*shape: int) -> Tensor:
@@ -57,7 +56,7 @@ def rehearse(function: Callable[..., Any], known: Mapping[str, Any], params: Map
     values = {name: known[name] for name in spec.sockets if name in known}
     if len(values) < len(spec.sockets):
         return {}
-    if any(getattr(value, "partial", not getattr(value, "known", True)) for value in values.values()):
+    if any(isinstance(value, PartlyKnown) or not getattr(value, "known", True) for value in values.values()):
         return {}
     if spec.context is not None:
         values[spec.context] = SimpleNamespace(warn=notice, listeners=(), progress=lambda *_, **__: None)

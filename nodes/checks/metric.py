@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from ...graph_runtime import BadInput
-from ...graph_runtime.core.values import describe, has_fact
+from ...graph_runtime.core.port_types import has_fact
+from ...graph_runtime.core.values import describe
 from ...pictures.boxes import bounding_box
 from ...pictures.files.folders import find_pictures
 from ...pictures.metrics import WINDOW

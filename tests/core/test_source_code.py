@@ -1,5 +1,6 @@
 """The digest of the code behind a result: what is imported counts, and nothing else."""
 
+import ast
 import importlib
 import json
 import os
@@ -137,8 +138,15 @@ def _python(code, **environment):
 
 
 def test_what_python_itself_imports_is_covered_and_the_digest_is_the_same_in_every_process():
-    """The oracle: the modules of the pack that are there after `import inlay.nodes.invert`."""
+    """The oracle: the modules of the pack after `import inlay.nodes.invert`, its sockets without types."""
+    ports = ROOT / "nodes/ports.py"
+    names = [target.id for line in ast.parse(ports.read_text()).body if isinstance(line, ast.Assign)
+             for target in line.targets]  # fmt: skip
     code = (
+        "import sys, types; from typing import Annotated, Any; from inlay.graph_runtime import Port; "
+        f"untyped = {{name: Annotated[Any, Port(name)] for name in {names}}}; "
+        "sys.modules['inlay.nodes.ports'] = types.ModuleType('inlay.nodes.ports'); "
+        f"sys.modules['inlay.nodes.ports'].__dict__.update(__file__={str(ports)!r}, **untyped); "
         "import sys; from pathlib import Path; import inlay.nodes.invert as m; "
         "from inlay.graph_runtime.core import source_code as s; "
         "rooms = tuple(f'inlay.{r}.' for r in ('nodes', 'methods', 'models', 'pictures', 'training')); "
@@ -192,3 +200,21 @@ def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monk
     assert not brush & {"invert", "sample", "latent"}
     assert not attention & {"invert", "mask", "latent"}
     assert not inversion & {"mask", "image", "report"}
+
+
+def test_the_type_of_a_port_is_checked_against_and_counts_with_the_node_that_makes_it(tmp_path, monkeypatch):
+    (tmp_path / "thing_of_port.py").write_text("class Thing:\n    pass\n\n\nclass Tool:\n    pass\n")
+    (tmp_path / "tool_of_port.py").write_text("class Tool:\n    pass\n")
+    (tmp_path / "ports_with_types.py").write_text(
+        "from typing import Annotated\nfrom inlay.graph_runtime import Port\nfrom thing_of_port import Thing\n"
+        "from tool_of_port import Tool\n\nPorted = Annotated[Thing, Port('THING')]\n"
+        "Other = Annotated[Tool, Port('TOOL')]\nmade = Tool()\n"
+    )
+    (tmp_path / "node_with_ports.py").write_text("from ports_with_types import Ported\n\n\ndef f():\n    return 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    function = importlib.import_module("node_with_ports").f
+    before = code_digest(function, since=LATER)
+    (tmp_path / "thing_of_port.py").write_text("V = 2\n")
+    assert code_digest(function, since=LATER) == before
+    (tmp_path / "tool_of_port.py").write_text("V = 2\n")  # also used, not only a type
+    assert code_digest(function, since=LATER) != before

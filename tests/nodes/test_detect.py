@@ -682,5 +682,5 @@ def test_a_given_mask_that_is_most_of_the_picture_or_a_few_pixels_is_said():
     most, few = torch.ones(1, 200, 300), torch.zeros(1, 200, 300)
     most[0, :5, :5], few[0, 3, 4:6] = 0, 1
     for mask in (most, few):
-        detect(picture(200, 300)[None], None, ctx, mask=mask)
+        detect(picture(200, 300)[None], SCENE, ctx, mask=mask)
     assert [event.message.split(":")[0] for event in said] == ["mask-large", "mask-few"]

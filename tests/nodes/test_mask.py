@@ -16,6 +16,11 @@ from scipy import ndimage
 CTX = Context()
 
 
+def vae_of(factor):
+    """A description of a VAE whose cells span so many pixels."""
+    return SimpleNamespace(factor=factor, scaling_factor=1.0, shift_factor=0.0, latent_channels=4)
+
+
 def picture(height, width, batch=1):
     return torch.zeros(batch, height, width, 3)
 
@@ -184,7 +189,7 @@ def test_empty_and_full_results_are_named_and_nothing_is_mutated():
 def test_values_outside_the_range_are_refused(value):
     mask = torch.zeros(1, 8, 8)
     mask[0, 3, 3] = value
-    for call in (lambda: grow(mask, CTX, pixels=1), lambda: to_latent(mask, SimpleNamespace(factor=8), CTX)):
+    for call in (lambda: grow(mask, CTX, pixels=1), lambda: to_latent(mask, vae_of(8), CTX)):
         with pytest.raises(BadInput) as caught:
             call()
         assert caught.value.port == "mask"
@@ -212,7 +217,7 @@ def literal(hole, factor, dilate, reduce):
 def test_max_is_the_literal_algorithm(seed, factor, dilate, rows, columns):
     mask = blobs(seed, rows * factor, columns * factor, batch=2)
     mask[:, 0, 0] = 0.3  # soft: hole all the same
-    out = to_latent(mask, SimpleNamespace(factor=factor), CTX, dilate=dilate).latent_mask
+    out = to_latent(mask, vae_of(factor), CTX, dilate=dilate).latent_mask
     assert out.dtype == torch.float32
     assert out.shape == (2, 1, rows, columns)
     for number in range(2):
@@ -232,9 +237,9 @@ def test_nearest_is_torchs_and_lost_parts_are_errors(seed, factor, dilate):
     lost = [n for n in range(1, count + 1) if not covered[labels == n].any()]
     if count == 0 or lost:
         with pytest.raises(BadInput):
-            to_latent(mask, SimpleNamespace(factor=factor), CTX, dilate=dilate, reduce="nearest")
+            to_latent(mask, vae_of(factor), CTX, dilate=dilate, reduce="nearest")
         return
-    out = to_latent(mask, SimpleNamespace(factor=factor), CTX, dilate=dilate, reduce="nearest").latent_mask
+    out = to_latent(mask, vae_of(factor), CTX, dilate=dilate, reduce="nearest").latent_mask
     assert torch.equal(out, literal(mask[0], factor, dilate, "nearest"))
 
 
@@ -242,7 +247,7 @@ def test_a_thin_line_vanishes_under_nearest_and_the_error_says_where():
     mask = torch.zeros(2, 64, 96)
     mask[:, 8:24, 8:24] = 1
     mask[1, 41:44, 17:90] = 1  # three pixels high, between the rows 40 and 48 that nearest reads
-    vae = SimpleNamespace(factor=8)
+    vae = vae_of(8)
     with pytest.raises(BadInput) as caught:
         to_latent(mask, vae, CTX, dilate=5, reduce="nearest")
     assert caught.value.port == "reduce"
@@ -257,11 +262,11 @@ def test_components_are_eight_connected():
     mask = torch.zeros(1, 16, 16)
     mask[0, :7, :8] = 1
     mask[0, 7, 8] = 1  # in a cell of its own that nearest misses, but joined to the block at a corner
-    out = to_latent(mask, SimpleNamespace(factor=8), CTX, dilate=0, reduce="nearest").latent_mask
+    out = to_latent(mask, vae_of(8), CTX, dilate=0, reduce="nearest").latent_mask
     assert out[0, 0].tolist() == [[1, 0], [0, 0]]
     mask[0, 6, 7] = 0
     with pytest.raises(BadInput, match="x 8–8, y 7–7"):
-        to_latent(mask, SimpleNamespace(factor=8), CTX, dilate=0, reduce="nearest")
+        to_latent(mask, vae_of(8), CTX, dilate=0, reduce="nearest")
 
 
 def test_partly_covered_holes_are_named():
@@ -269,21 +274,21 @@ def test_partly_covered_holes_are_named():
     mask = torch.zeros(1, 64, 64)
     mask[0, 0:3, 0:3] = 1
     mask[0, 2, 3:60] = 1  # the thin tail is lost, its head is not
-    to_latent(mask, SimpleNamespace(factor=8), ctx, dilate=0, reduce="nearest")
+    to_latent(mask, vae_of(8), ctx, dilate=0, reduce="nearest")
     assert any(message.startswith("mask-uncovered: ") for message in ctx.warnings)
 
 
 @pytest.mark.parametrize(("factor", "size"), [(8, (99, 141)), (8, (1036, 1036)), (16, (24, 32)), (4, (6, 8))])
 def test_sizes_off_the_grid_point_to_image_fit(factor, size):
     with pytest.raises(BadInput) as caught:
-        to_latent(torch.ones(1, *size), SimpleNamespace(factor=factor), CTX)
+        to_latent(torch.ones(1, *size), vae_of(factor), CTX)
     assert caught.value.port == "mask"
     assert f"{size[1]}×{size[0]}" in caught.value.found
     assert f"image.fit with multiple={factor}" in caught.value.fix
 
 
 def test_empty_is_an_error_and_full_a_warning():
-    ctx, vae = RecordingContext(), SimpleNamespace(factor=8)
+    ctx, vae = RecordingContext(), vae_of(8)
     empty = torch.ones(2, 32, 32)
     empty[1] = 0
     with pytest.raises(BadInput, match="mask 2 of 2 is empty: nothing to repaint"):
@@ -304,6 +309,6 @@ def test_the_papers_hole_leaves_no_contaminated_known_cell():
     overlap = F.max_pool2d(mask[:, None], 8)
     counts = []
     for dilate in (0, 1, 2):
-        out = to_latent(mask, SimpleNamespace(factor=8), CTX, dilate=dilate, reduce="nearest").latent_mask
+        out = to_latent(mask, vae_of(8), CTX, dilate=dilate, reduce="nearest").latent_mask
         counts.append(int(((overlap > 0) & (out == 0)).sum()))
     assert counts == [43, 0, 0]

@@ -37,8 +37,7 @@ def run_static_nodes(order: Iterable[str], draft: Draft) -> dict[str, tuple[obje
         notices: list[str] = []
         try:
             with collect_notices() as notices, collect_marks(_marks_upstream(links, marks)) as marks[name]:
-                if spec.check is not None:
-                    facts[name] = spec.check({**_known_inputs(spec, links, facts), **given}, draft.settings[name]) or {}
+                facts[name] = spec.facts({**_known_inputs(spec, links, facts), **given}, draft.settings[name])
                 if spec.static and len(given) == len(links):
                     known[name] = tuple(spec.run(**draft.settings[name], **given))
         except BadInput as error:

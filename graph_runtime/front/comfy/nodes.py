@@ -18,12 +18,12 @@ from pydantic import ValidationError
 
 from ...core.context import Context
 from ...core.current_run import running_in, searching
-from ...core.door import arrived
 from ...core.errors import BadInput, NodeError, Problem, did_you_mean, shorten
 from ...core.file_digests import digest
 from ...core.memory import retried
 from ...core.models import ModelDescription
 from ...core.notices import collect_notices
+from ...core.port_types import on_cpu
 from ...core.run.cache import DiskCache
 from ...core.spec import NodeSpec, Registry
 from ...core.user_paths import home
@@ -70,7 +70,7 @@ def owned(value: Any) -> Any:
 
 
 def _from_host(spec: NodeSpec, name: str, value: Any) -> Any:
-    value = owned(arrived(value))
+    value = owned(on_cpu(value))
     if spec.sockets[name].port.socket == "MASK" and getattr(value, "ndim", 3) == 2:
         return value.unsqueeze(0)  # some of the host's nodes leave the batch axis out
     return value

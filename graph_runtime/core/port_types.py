@@ -1,0 +1,142 @@
+"""Ports, and the one check of what arrives at a socket: on the CPU, and of the type that its annotation declares.
+
+Between nodes every tensor is on the CPU; only inside a lease does anything compute elsewhere. A host that keeps its
+pictures on a GPU (ComfyUI with `--gpu-only`) hands them over as they are, a picture on the GPU beside a mask on the
+CPU. Both are brought here, and what nodes give out is on the CPU again.
+
+What a socket may declare: a class; a jaxtyping shape (`Float[Tensor, "b h w 3"]`: dtype, number of axes, fixed sizes,
+no axis empty); a Protocol of a model's description, of which only the names are looked for, since reading a fact may
+download the model; a union of these. `Any`, and what is none of these, is not checked.
+"""
+
+import functools
+import numbers
+import sys
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, Union
+
+from .errors import BadInput
+from .models import ModelDescription
+
+#: Numbers are checked by what they can do, so that an int passes for a float, and numpy's numbers for Python's.
+_NUMBERS: dict[object, type] = {float: numbers.Real, int: numbers.Integral, complex: numbers.Complex}
+
+
+@dataclass(frozen=True)
+class Port:
+    """The type of a socket. Two sockets connect when their ports' `socket` names are equal.
+
+    Attributes:
+        socket: the name of the type.
+        doc: what travels through it, in a few words.
+        colour: in drawings, as `#rrggbb`; without one it is derived from the name.
+        expected: what the message says is expected where something else arrives; empty: `doc`.
+        fix: and how to correct that.
+        fix_dtype: and how, where it is a tensor of the right shape that is not floating point; empty: `fix`.
+    """
+
+    socket: str
+    doc: str = ""
+    colour: str = ""
+    expected: str = field(default="", kw_only=True)
+    fix: str = field(default="", kw_only=True)
+    fix_dtype: str = field(default="", kw_only=True)
+
+
+class PartlyKnown:
+    """Base of what stands, while checking, for a value of which only some facts are known yet."""
+
+
+def on_cpu(value: Any) -> Any:  # whatever travels between nodes
+    """A tensor, or a list of tensors, on the CPU; anything else, and what is there already, as it is."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return value
+    if isinstance(value, torch.Tensor):
+        return value if value.device.type in ("cpu", "meta") else value.detach().cpu()
+    if isinstance(value, list) and any(isinstance(item, torch.Tensor) for item in value):
+        return [on_cpu(item) for item in value]
+    return value
+
+
+def require_type(value: object, hint: object, name: str, port: Port) -> None:
+    """Raise BadInput that names the socket `name` unless `value` is what its annotation says.
+
+    What is only partly known while checking passes.
+    """
+    if isinstance(value, PartlyKnown) or is_of(value, hint):
+        return
+    from .values import describe  # imports torch
+
+    wrong_dtype = _is_shape(hint) and is_of(value, _of_any_dtype(hint))
+    raise BadInput(
+        name,
+        found=f"the {value.label}" if isinstance(value, ModelDescription) else describe(value),
+        expected=(port.expected or port.doc or port.socket) + (", floating point" if wrong_dtype else ""),
+        fix=(wrong_dtype and port.fix_dtype) or port.fix or f"connect an output of type {port.socket}",
+    )
+
+
+def is_of(value: object, hint: object) -> bool:
+    """True if a value is what an annotation says, as far as that can be told without reading a model's files."""
+    if hint is Any or hint is object:
+        return True
+    origin = typing.get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return any(is_of(value, arm) for arm in typing.get_args(hint))
+    if origin is typing.Annotated:
+        return is_of(value, typing.get_args(hint)[0])
+    if hint is None:
+        return value is None
+    kind = hint if origin is None else origin
+    if not isinstance(kind, type):
+        return True
+    if getattr(kind, "_is_protocol", False) and not kind.__module__.startswith(("typing", "collections")):
+        return has_facts(value, kind)
+    if _is_shape(kind):
+        return isinstance(value, kind) and 0 not in value.shape  # type: ignore[attr-defined]
+    return isinstance(value, _NUMBERS.get(kind, kind))
+
+
+def has_facts(value: object, protocol: type) -> bool:
+    """True if `value` has every name that `protocol` declares itself; its bases' names may be missing."""
+    return all(
+        has_fact(value, name) and (choices is None or _constant(value, name) in (None, *choices))
+        for name, choices in _facts(protocol).items()
+    )
+
+
+def has_fact(value: object, name: str) -> bool:
+    """True if a model's description knows something by that name. Never reads it: that may download the model."""
+    if not isinstance(value, ModelDescription):
+        return hasattr(value, name)
+    return hasattr(type(value), name) or name in vars(value) or has_fact(getattr(value, "inner", None), name)
+
+
+@functools.cache
+def _facts(protocol: type) -> dict[str, tuple[object, ...] | None]:
+    """Names that a Protocol declares itself, and, of those that are a Literal, which values they may have."""
+    declared: dict[str, tuple[object, ...] | None] = {}
+    for name, member in vars(protocol).items():
+        getter = member.fget if isinstance(member, property) else member
+        if not name.startswith("_") and isinstance(getter, types.FunctionType):
+            hint = typing.get_type_hints(getter).get("return")
+            declared[name] = typing.get_args(hint) if typing.get_origin(hint) is Literal else None
+    return declared
+
+
+def _constant(value: object, name: str) -> object:
+    """An attribute that needs no reading of files: one of the class or the instance that is no property; else None."""
+    found = vars(value).get(name, getattr(type(value), name, None)) if hasattr(value, "__dict__") else None
+    return None if hasattr(found, "__get__") else found
+
+
+def _is_shape(hint: object) -> bool:
+    jaxtyping = sys.modules.get("jaxtyping")  # whoever wrote such an annotation has imported it
+    return jaxtyping is not None and isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray)
+
+
+def _of_any_dtype(hint: Any) -> object:  # a class that jaxtyping makes
+    return sys.modules["jaxtyping"].Shaped[hint.array_type, hint.dim_str]
