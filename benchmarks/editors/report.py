@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from inlay.benchmarks.editors.bench import batches
+from inlay.benchmarks.editors.settings import PUBLISHED, chosen, read_lines, same
 from inlay.benchmarks.editors.tasks import KINDS
+from inlay.benchmarks.shared import as_picture
 from inlay.dollhouse.evaluate import wilson
 from PIL import Image
 
@@ -99,7 +102,6 @@ def chosen_table(best: dict[str, dict[str, dict[str, Any]]]) -> str:
 
 def sheet(folder: Path, each: int, rows: int = 2) -> Image.Image:
     """The first edits of each kind, each editor at its best settings: before, the true result, and what each made."""
-    from inlay.benchmarks.editors.run import batches
     from inlay.dollhouse.world import draw
     from inlay.pictures.sheet import draw_sheet
 
@@ -114,13 +116,11 @@ def sheet(folder: Path, each: int, rows: int = 2) -> Image.Image:
                 count[pair.kind] += 1
     tensors = [torch.from_numpy(np.asarray(picture).copy()).float() / 255 for picture in pictures]
     found = draw_sheet(tensors, labels, 2 + len(NAMES))[0]
-    return Image.fromarray((found * 255).round().to(torch.uint8).numpy())
+    return as_picture(found)
 
 
 def counts(folder: Path) -> dict[str, Any]:
     """Every count behind the tables, by split and settings, editor, and kind of change."""
-    from inlay.benchmarks.editors.run import read_lines
-
     found: dict[str, Any] = {}
     for split in ("val", "test"):
         for line in read_lines(folder, split):
@@ -139,8 +139,6 @@ def counts(folder: Path) -> dict[str, Any]:
 
 def report(folder: Path) -> str:
     """Everything."""
-    from inlay.benchmarks.editors.run import PUBLISHED, chosen, read_lines, same
-
     parts = []
     for mode, title in (
         ("best", "each editor's best settings on val"),

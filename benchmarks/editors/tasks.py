@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from inlay.dollhouse import judge
 from inlay.dollhouse.world import POSES, SUBJECT_COLOURS, WALL_COLOURS, Scene, caption, draw_layers, sample_scene
 from PIL import Image, ImageFilter
@@ -57,16 +56,6 @@ def pairs(split: str, each: int) -> list[Pair]:
         if len(found[kind]) < each:
             found[kind].append(Pair(kind, scene, changed(scene, kind, random.Random(f"{split}:{index}"))))
     return [pair for kind in KINDS for pair in found[kind]]
-
-
-def pixels(picture: Image.Image) -> torch.Tensor:
-    """An RGB picture as an image `[1 h w 3]`."""
-    return torch.from_numpy(np.asarray(picture.convert("RGB")).copy()).float()[None] / 255
-
-
-def picture(image: torch.Tensor) -> Image.Image:
-    """An image `[h w 3]` as an RGB picture."""
-    return Image.fromarray((image.clamp(0, 1) * 255).round().byte().numpy(), "RGB")
 
 
 def _psnr(found: np.ndarray, wanted: np.ndarray, where: np.ndarray | None = None) -> float:

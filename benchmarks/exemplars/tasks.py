@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from inlay.benchmarks.shared import as_picture, as_tensor
 from inlay.dollhouse.judge import Judge, Reading, read
 from inlay.dollhouse.world import Scene, caption, draw, draw_layers, sample_scene
 from inlay.pictures.masks.brush import brush_mask
@@ -74,22 +75,12 @@ def make_task(split: str, number: int, *, arbitrary: bool | None = None) -> Task
     return Task(
         number,
         scene,
-        picture(draw(scene, SIZE)),
+        as_tensor(draw(scene, SIZE)),
         hole,
         torch.from_numpy(cut.copy()).float() / 255,
-        picture(drawn.image),
+        as_tensor(drawn.image),
         caption(scene),
     )
-
-
-def picture(image: Image.Image) -> Tensor:
-    """`[h w 3]` in [0, 1]."""
-    return torch.from_numpy(np.asarray(image.convert("RGB")).copy()).float() / 255
-
-
-def pil(image: Tensor) -> Image.Image:
-    """An 8-bit picture."""
-    return Image.fromarray((image.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
 
 
 def judge_fills(judge: Judge, fills: Tensor) -> list[Reading]:
@@ -97,7 +88,7 @@ def judge_fills(judge: Judge, fills: Tensor) -> list[Reading]:
     return [
         reading
         for start in range(0, len(fills), 50)
-        for reading in read(judge, [pil(fill) for fill in fills[start : start + 50]])
+        for reading in read(judge, [as_picture(fill) for fill in fills[start : start + 50]])
     ]
 
 
@@ -121,7 +112,7 @@ def copied(task: Task, fill: Tensor, reading: Reading) -> float:
     if right_ - left < 4 or bottom - top < 4:
         return 0.0
     seen = fill[top:bottom, left:right_].numpy().reshape(-1)
-    stretched = pil(task.exemplar).resize((right_ - left, bottom - top), Image.Resampling.BICUBIC)
+    stretched = as_picture(task.exemplar).resize((right_ - left, bottom - top), Image.Resampling.BICUBIC)
     wanted = np.asarray(stretched, np.float64).reshape(-1) / 255
     spread = seen.std() * wanted.std()
     return float(((seen - seen.mean()) * (wanted - wanted.mean())).mean() / spread) if spread > 1e-9 else 0.0
@@ -131,5 +122,5 @@ def pasted(task: Task) -> Tensor:
     """The exemplar stretched onto the hole's box: copy and paste, as a person with scissors would."""
     left, top, right_, bottom = task.box
     fill = task.truth * (1 - task.hole[..., None])
-    patch = picture(pil(task.exemplar).resize((right_ - left, bottom - top), Image.Resampling.BICUBIC))
+    patch = as_tensor(as_picture(task.exemplar).resize((right_ - left, bottom - top), Image.Resampling.BICUBIC))
     return fill + task.hole[..., None] * torch.nn.functional.pad(patch, (0, 0, left, SIZE - right_, top, SIZE - bottom))

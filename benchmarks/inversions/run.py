@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from inlay.benchmarks.editors.tasks import Pair, pairs, pixels
+from inlay.benchmarks.editors.tasks import Pair, pairs
+from inlay.benchmarks.shared import as_tensor, share_of
 from inlay.dollhouse.world import draw
 from inlay.graph_runtime import Context
 from inlay.methods.conditioning import Conditioning
@@ -53,7 +54,7 @@ def measure(out: Path, share: tuple[int, int], count: int) -> None:
 def _curves(batch: list[Pair]) -> Iterator[dict[str, Any]]:
     ctx, parts = Context(), model.stable_diffusion("dollhouse")
     plan = schedule.ddim(parts.scheduler, steps=STEPS, eta=0.0).schedule
-    images = torch.cat([pixels(draw(pair.before)) for pair in batch])
+    images = torch.cat([as_tensor(draw(pair.before))[None] for pair in batch])
     z = latent.encode(images, parts.vae, ctx).latent
     for name, node, rate, numbers in CURVES:
         texts = [pair.texts[1 if node == "target_text" else 0] for pair in batch]
@@ -157,8 +158,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.report is None:
-        first, _, count = args.share.partition("/")
-        measure(args.out, (int(first), int(count)), args.count)
+        measure(args.out, share_of(args.share), args.count)
         return
     lines = read(args.report)
     print(report(lines))

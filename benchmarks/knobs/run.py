@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from inlay.benchmarks.editors.run import Bench
-from inlay.benchmarks.editors.tasks import Pair, pairs, picture
+from inlay.benchmarks.editors.bench import Bench
+from inlay.benchmarks.editors.tasks import Pair, pairs
+from inlay.benchmarks.shared import as_picture
 from inlay.dollhouse import judge
 from inlay.dollhouse.samples import DOG
 from inlay.nodes import latent
@@ -51,7 +52,7 @@ def strips(bench: Bench, out: Path) -> None:
         images = [bench.images, *[edited(bench, windows(knob, value)) for value in values]]
         labels = ["the picture", *[f"{value:g}" for value in values]]
         sheet = grid(images, labels, columns=len(images)).image
-        picture(sheet[0]).save(out / f"knob-{knob}.png", optimize=True)
+        as_picture(sheet[0]).save(out / f"knob-{knob}.png", optimize=True)
 
 
 class Similarity:
@@ -87,10 +88,10 @@ def similarity(bench: Bench, out: Path, each: int) -> None:
     eyes = Similarity()
     rows = {}
     bench.take([pair for pair in pairs("val", each) if pair.kind in ("pose", "class")])
-    before = eyes.pictures([picture(image) for image in bench.images])
+    before = eyes.pictures([as_picture(image) for image in bench.images])
     wanted = eyes.texts([pair.texts[1] for pair in bench.batch])
     for value in LAMBDAS:
-        found = eyes.pictures([picture(image) for image in edited(bench, windows("start", value))])
+        found = eyes.pictures([as_picture(image) for image in edited(bench, windows("start", value))])
         rows[value] = ((found * before).sum(-1).tolist(), (found * wanted).sum(-1).tolist())
         print(
             f"λ {value:.1f}: to the picture {statistics.mean(rows[value][0]):.3f}, "

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from inlay.benchmarks.shared import as_picture
 from inlay.dollhouse.evaluate import wilson
 from inlay.pictures.metrics import frechet
 from inlay.pictures.sheet import draw_sheet
@@ -98,7 +99,7 @@ def draw_report(folder: Path, split: str, path: Path) -> None:
             pictures.append(torch.from_numpy(np.array(Image.open(file).convert("RGB"))).float() / 255)
             words.append(name.split(",")[0].split(" (")[0] if number < 2 else "")
     sheet = draw_sheet(pictures, words, 2 * (1 + len(ways)))[0]
-    Image.fromarray((sheet * 255).round().to(torch.uint8).numpy()).save(path, optimize=True)
+    as_picture(sheet).save(path, optimize=True)
 
 
 def counts(folder: Path, split: str) -> dict[str, Any]:

@@ -18,28 +18,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from inlay.benchmarks.exemplars.run import by_example, load_model, paste, run
-from inlay.benchmarks.exemplars.tasks import bounds, pil
+from inlay.benchmarks.exemplars.fill import by_example, load_model, paste, run
+from inlay.benchmarks.shared import as_picture, share_of, write_whole
+from inlay.benchmarks.subjects.measures import Rulers, measure
 from inlay.benchmarks.subjects.tasks import (
-    Reader,
     Room,
     Subject,
-    load_reader,
-    look_at,
     make_room,
     subject,
     write_photos,
 )
-from inlay.benchmarks.subjects.ways import Budget, Way, base_of, teach
+from inlay.benchmarks.subjects.ways import Budget, Way, teach
 from inlay.dollhouse import judge
 from inlay.dollhouse.samples import SUBJECT
 from inlay.methods.latents import encode_picture
 from inlay.methods.sampling.guidance import Guidance
-from inlay.models.image_encoder import picture_vectors, unit
 from inlay.models.text_encoder import encode_text
 from inlay.nodes.model import paint_by_example, stable_diffusion
-from inlay.nodes.model_clip import clip as clip_node
-from inlay.nodes.model_dino import dino as dino_node
 from inlay.nodes.model_lora import lora
 from torch import Tensor
 from torch.nn import functional as F
@@ -68,53 +63,6 @@ FEW = {
 CAPTION = "caption (SD-inpainting)"
 
 
-class Rulers:
-    """What every fill is measured with: judge, reader of patterns, two encoders."""
-
-    def __init__(self, folder: Path, clip: str, dino: str = "", inception: Path | None = None):
-        vae = base_of(True).vae.load("cpu")
-        self.eyes, self.reader = judge.load(), load_reader(folder, vae)
-        self.clip: Any = clip_node(clip).clip
-        self.dino: Any = dino_node(dino).dino if dino else None
-        self.clip_module = self.clip.load("cpu")
-        self.dino_module = self.dino.load("cpu") if dino else None
-        self.inception = torch.jit.load(str(inception)).eval() if inception else None
-
-    def seen(self, pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Unit vectors of pictures `[h w 3]`: to CLIP, and to DINO or, without one, to the reader of patterns."""
-        by_clip = unit(picture_vectors(self.clip_module, self.clip, list(pictures)))
-        if self.dino is not None:
-            return by_clip, unit(picture_vectors(self.dino_module, self.dino, list(pictures)))
-        return by_clip, unit(_read_features(self.reader, pictures).double())
-
-    @torch.no_grad()
-    def for_fid(self, pictures: Sequence[Tensor]) -> Tensor | None:
-        """Inception's pooled features of pictures `[h w 3]`, `[n 2048]`; None without one, and CLIP's vectors serve."""
-        if self.inception is None:
-            return None
-        return torch.cat(
-            [
-                self.inception((picture.permute(2, 0, 1)[None] * 255).round().byte(), return_features=True)
-                for picture in pictures
-            ]
-        )
-
-
-@torch.no_grad()
-def _read_features(reader: Reader, pictures: Sequence[Tensor]) -> Tensor:
-    images = (
-        torch.cat(
-            [
-                F.interpolate(picture.permute(2, 0, 1)[None], (128, 128), mode="bicubic", antialias=True)
-                for picture in pictures
-            ]
-        ).clamp(0, 1)
-        * 2
-        - 1
-    )
-    return reader.features(images)
-
-
 @torch.no_grad()
 def by_caption(folder: Path) -> Callable[[Sequence[Room], int], Tensor]:
     """The baseline: SD-inpainting's order of channels, [latent, hole, masked picture]."""
@@ -137,26 +85,6 @@ def by_caption(folder: Path) -> Callable[[Sequence[Room], int], Tensor]:
     return paint
 
 
-def measure(rooms: Sequence[Room], fills: Tensor, rulers: Rulers) -> list[dict[str, Any]]:
-    """One line a fill: identity, how much of the hole it takes, likeness to the exemplar and vectors for FID."""
-    cut = [
-        fill[top:bottom, left:right]
-        for fill, (left, top, right, bottom) in zip(
-            fills, (bounds(room.hole.numpy() > 0) for room in rooms), strict=True
-        )
-    ]
-    found, wanted = rulers.seen(cut), rulers.seen([room.exemplar for room in rooms])
-    features = rulers.for_fid(cut)
-    features = found[0] if features is None else features
-    lines = look_at(rooms, fills, rulers.reader, rulers.eyes)
-    for number, line in enumerate(lines):
-        line["clip"], line["dino"] = (
-            round(100 * float(a[number] @ b[number]), 3) for a, b in zip(found, wanted, strict=True)
-        )
-        line["vector"] = [round(value, 5) for value in features[number].tolist()]
-    return lines
-
-
 def one_subject(
     thing: Subject,
     split: str,
@@ -174,12 +102,14 @@ def one_subject(
     wide = [make_room(thing, split, number, WIDE) for number in range(rooms)]
     truth = folder / "truth.json"
     if not truth.exists():
-        _write(
+        write_whole(
             truth,
-            {
-                key: measure(some, torch.stack([room.truth for room in some]), rulers)
-                for key, some in (("lines", puzzles), ("wide", wide[:10]))
-            },
+            json.dumps(
+                {
+                    key: measure(some, torch.stack([room.truth for room in some]), rulers)
+                    for key, some in (("lines", puzzles), ("wide", wide[:10]))
+                }
+            ),
         )
     for name, way in ([(CAPTION, None)] if caption else []) + list(ways.items()):
         path = folder / f"{name}.json"
@@ -205,8 +135,8 @@ def one_subject(
         found["wide"] = measure(wide[:10], broad, rulers)
         for kind, some in (("", fills), ("wide-", broad)):
             for number, fill in enumerate(some[:3]):
-                pil(fill).save(folder / f"{name}-{kind}{number}.png")
-        _write(path, found)
+                as_picture(fill).save(folder / f"{name}-{kind}{number}.png")
+        write_whole(path, json.dumps(found))
         right = sum(line["identity"] for line in found["lines"])
         print(f"{thing.words}: {name}: identity {right} of {rooms}, {found.get('seconds', 0):.0f} s", flush=True)
 
@@ -225,12 +155,6 @@ def sample(rulers: Rulers, rooms: int) -> str:
     return "\n".join(
         f"{name}: {sum(line[name] for line in lines)} of {rooms}" for name in ("kind", "pattern", "colours", "identity")
     )
-
-
-def _write(path: Path, value: dict[str, Any]) -> None:
-    beside = path.with_suffix(".part")
-    beside.write_text(json.dumps(value))
-    beside.rename(path)
 
 
 def main() -> None:
@@ -268,8 +192,8 @@ def main() -> None:
     if args.sample:
         print(sample(rulers, args.sample))
         return
-    first, _, count = args.share.partition("/")
-    for number in range(int(first), args.subjects, int(count)):
+    first, count = share_of(args.share)
+    for number in range(first, args.subjects, count):
         one_subject(
             subject(args.split, number),
             args.split,

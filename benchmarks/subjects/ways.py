@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from inlay.benchmarks.exemplars.run import Model
+from inlay.benchmarks.exemplars.fill import Model
 from inlay.graph_runtime import Context
 from inlay.methods.paint_by_example import ExemplarDenoiser, widen
 from inlay.methods.subject_lora import add_lora

@@ -1,0 +1,161 @@
+"""The methods that fill a hole: with the model, from pixels alone, and references."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from inlay.benchmarks.inpainters.tasks import (
+    Picture,
+    Plane,
+    harmonic,
+    mean_colour,
+)
+from inlay.graph_runtime import Context
+from inlay.methods.sampling.noise import GaussianNoise, Noise, NoiseStream
+from inlay.nodes import condition, constraint, image, latent, mask, model, sample, schedule
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class RowNoise(Noise):
+    """Row i draws from a generator of its own seed: a batch sees what each picture alone would see."""
+
+    shape: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+    def stream(self) -> NoiseStream:
+        """One stream for every row."""
+        return _RowStream([GaussianNoise((1, *self.shape[1:]), seed).stream() for seed in self.seeds])
+
+
+class _RowStream(NoiseStream):
+    def __init__(self, rows: list[NoiseStream]):
+        self.rows = rows
+
+    def start(self) -> Tensor:
+        return torch.cat([row.start() for row in self.rows])
+
+    def posterior(self) -> Tensor:
+        return torch.cat([row.posterior() for row in self.rows])
+
+    def step(self) -> Tensor:
+        return torch.cat([row.step() for row in self.rows])
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """Settings of one way to sample; the defaults are those of workflows/zero_shot_inpaint.json."""
+
+    constraint: str = "null_space"
+    reduce: Any = "max"
+    dilate: int = 2
+    eta: float = 0.85
+    travel_length: int = 1
+    travel_repeat: int = 1
+    paste: bool = True
+    color_match: Any = "none"
+    fill: Any = "neutral"
+    even: bool = False
+
+    def __call__(self, bench: "Bench", truth: Tensor, hole: Tensor, seeds: tuple[int, ...]) -> Tensor:
+        """Pictures `[b h w 3]` with the holes filled, by the nodes themselves."""
+        ctx, parts = bench.ctx, bench.parts
+        seen = image.fill(truth, hole, "neutral").image  # what was in the hole is gone from here on
+        filled = image.fill(seen, hole, self.fill).image
+        known = latent.encode(filled, parts.vae, ctx).latent
+        cells = mask.to_latent(hole, parts.vae, ctx, dilate=self.dilate, reduce=self.reduce).latent_mask
+        rule = getattr(constraint, self.constraint)(known, cells).constraint
+        steps = schedule.ddim(
+            parts.scheduler,
+            steps=bench.steps,
+            eta=self.eta,
+            travel_length=self.travel_length,
+            travel_repeat=self.travel_repeat,
+        ).schedule
+        told = condition.text(parts.text_encoder, ctx).conditioning
+        noise = RowNoise(tuple(known.shape), seeds)
+        clean = sample.denoise(parts.denoiser, steps, noise, ctx, conditioning=told, constraint=rule).latent
+        decoded = latent.decode(clean, parts.vae, ctx).image
+        if not self.paste:
+            return decoded
+        if self.even:
+            decoded = even_out(decoded, seen, hole)
+        return image.paste_back(seen, decoded, hole, color_match=self.color_match).image
+
+
+def vae_alone(bench: "Bench", truth: Tensor, hole: Tensor, seeds: tuple[int, ...]) -> Tensor:
+    """The truth itself through the VAE, pasted back: what no sampler in this latent space can be expected to beat."""
+    decoded = latent.decode(latent.encode(truth, bench.parts.vae, bench.ctx).latent, bench.parts.vae, bench.ctx).image
+    return image.paste_back(truth, decoded, hole).image
+
+
+def by_pixels(function: Callable[[Picture, Plane], Picture]) -> Callable[..., Tensor]:
+    """A fill without a model as a method."""
+
+    def method(bench: "Bench", truth: Tensor, hole: Tensor, seeds: tuple[int, ...]) -> Tensor:
+        seen = image.fill(truth, hole, "neutral").image
+        pairs = zip(seen.double().numpy(), hole.numpy() > 0, strict=True)
+        return torch.from_numpy(np.stack([function(*pair) for pair in pairs])).float()
+
+    return method
+
+
+def even_out(decoded: Tensor, seen: Tensor, hole: Tensor) -> Tensor:
+    """The patch plus the membrane over its error at the hole's edge: seamless cloning (Pérez et al. 2003)."""
+    planes = zip((seen - decoded).double().numpy(), hole.numpy() > 0, strict=True)
+    return (decoded + torch.from_numpy(np.stack([harmonic(*plane) for plane in planes])).float()).clamp(0, 1)
+
+
+OURS = "null space, pasted back"
+
+
+METHODS: dict[str, Callable[..., Tensor]] = {
+    "mean colour": by_pixels(mean_colour),
+    "harmonic membrane": by_pixels(harmonic),
+    "latent blending": Diffusion(constraint="blended"),
+    OURS: Diffusion(),
+    "null space, strict": Diffusion(reduce="nearest", paste=False),
+    "… with time travel 10×3": Diffusion(travel_length=10, travel_repeat=3),
+}
+
+
+VARIATIONS: dict[str, Callable[..., Tensor]] = {
+    "… with dilate 0": Diffusion(dilate=0),
+    "… with dilate 1": Diffusion(dilate=1),
+    "… with dilate 1, encoded over a membrane": Diffusion(dilate=1, fill="blur"),
+    "… with dilate 1, edge evened out": Diffusion(dilate=1, even=True),
+    "… with edge evened out": Diffusion(even=True),
+    "… with color_match=mean": Diffusion(color_match="mean"),
+    "… with eta 0": Diffusion(eta=0.0),
+    "… with eta 1": Diffusion(eta=1.0),
+}
+
+
+REFERENCES: dict[str, Callable[..., Tensor]] = {
+    "the truth through the VAE": vae_alone,
+    "the truth": lambda bench, truth, hole, seeds: truth.clone(),
+}
+
+
+class Bench:
+    """Models in memory, and a count of what the UNet was asked."""
+
+    def __init__(self, source: str, steps: int):
+        self.ctx, self.parts, self.steps, self.rows = Context(), model.stable_diffusion(source), steps, 0
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Hold the weights, and count rows of every UNet call."""
+
+        def count(module: Any, args: tuple[Any, ...]) -> None:
+            self.rows += args[0].shape[0]
+
+        with self.ctx.lease(self.parts.denoiser) as unet, self.ctx.lease(self.parts.vae):
+            hook = unet.register_forward_pre_hook(count)
+            try:
+                yield
+            finally:
+                hook.remove()
