@@ -1,13 +1,13 @@
-"""An exemplar cut from the picture it will be put back into, changed so that copying it does not pay.
+"""Augmented exemplars: cut from the picture that they are put back into, changed so that copying teaches nothing.
 
 The augmentation of Paint by Example (Yang et al. 2022, §3.2): resize, flip, rotate, blur, elastic, in this order. The
 authors' code names albumentations' defaults of its day; here the same in torch, at any size. What differs, and why:
-- It rotates half of the exemplars (the default chance); here each, as the paper reads.
+- It rotates half of the exemplars (the default chance); here all are rotated, as the paper reads.
 - Its `ElasticTransform` is, in effect, a random affine map: three points move by up to 50 of 224 px, and its field of
-  displacements (strength 1, smoothed over 50 px) moves pixels by hundredths. Here that map, plus a field that shows.
+  displacements (strength 1, smoothed over 50 px) moves pixels by hundredths. Here that map, plus a visible field.
 - It pads the box by 10 px: `pad`. It resizes with plain bilinear; here bicubic, antialiased, as CLIP's own pictures.
-Corners that a turned picture leaves empty show its mirror image (reflected about the border pixels, as published), so
-nothing from outside the cut is ever seen.
+Corners that a rotation leaves empty show the mirror image (reflected about the border pixels, as published), so nothing
+from outside the cut is shown.
 """
 
 import math
@@ -21,23 +21,23 @@ from torch import Tensor
 from ..graph_runtime import BadInput
 from .boxes import Box, require_box
 
-CLIP_SIDE = 224  # pixels, for which the published numbers are meant
-BLUR_SIDE = 7  # pixels of CLIP_SIDE: the widest box that blurs
+CLIP_SIDE = 224  # pixels to which the published numbers refer
+BLUR_SIDE = 7  # pixels of CLIP_SIDE: the widest blur
 FIELD = 4  # points along a side on which displacements are drawn
 DRAWS = 5 + 6 + 2 * FIELD * FIELD
 
 
 @dataclass(frozen=True)
 class Augment:
-    """What happens to an exemplar; all zero: nothing. Chances in [0, 1].
+    """How an exemplar is changed; all zero: not at all. Chances in [0, 1].
 
     Attributes:
-        flip: chance that it is mirrored, left to right.
-        rotate: it is turned by an angle uniform in ± this many degrees.
-        blur: chance that it is blurred, by the mean over a square of 3, 5 … px, up to 7 for each 224 px of its side.
-        elastic: chance that it is warped: sheared, scaled, moved and bent.
-        pad: pixels of the picture that are cut with the box on each side, as far as there are any.
-        reach: how far three points in it move when it is warped, uniform in ± this share of its side, in x and in y.
+        flip: chance of mirroring it, left to right.
+        rotate: the angle is uniform in ± this many degrees.
+        blur: chance of blurring it, by the mean over a square of 3, 5 … px, up to 7 per 224 px of its side.
+        elastic: chance of warping it: sheared, scaled, moved and bent.
+        pad: pixels cut with the box on each side, within the picture.
+        reach: how far three points move when it is warped, uniform in ± this share of its side, in x and in y.
         bend: displacements of the smooth field on top, uniform in ± this share of its side.
 
     Raises:
@@ -78,7 +78,7 @@ def cut_reference(
 ) -> Float[Tensor, "3 size size"]:
     """The exemplar of a box: cut with its padding, stretched to `size` × `size`, augmented; values in [0, 1].
 
-    Draws as `augmented` does.
+    Random draws: see `augmented`.
 
     Raises:
         BadInput: a box that is empty or not in the picture.
@@ -95,9 +95,9 @@ def cut_reference(
 
 
 def augmented(picture: Float[Tensor, "3 n n"], augment: Augment, generator: torch.Generator) -> Float[Tensor, "3 n n"]:
-    """A square picture flipped, turned, blurred and warped, each as drawn.
+    """A square picture, flipped, rotated, blurred and warped at random.
 
-    Draws `u = rand(43)` in float64, whatever the settings, so what is drawn next does not depend on them: u[0] < flip;
+    Draws `u = rand(43)` in float64 whatever the settings, so later draws do not depend on them: u[0] < flip;
     the angle is (2·u[1] − 1) · rotate degrees, counter-clockwise; u[2] < blur, by the square that u[3] picks;
     u[4] < elastic; u[5:11] move three points (x, y each), u[11:43] are the field, x then y, each row by row.
     """
@@ -118,15 +118,15 @@ def augmented(picture: Float[Tensor, "3 n n"], augment: Augment, generator: torc
 
 
 def rotated(picture: Float[Tensor, "3 n n"], degrees: float) -> Float[Tensor, "3 n n"]:
-    """Turned counter-clockwise about its middle, bilinear, corners mirrored."""
+    """Rotated counter-clockwise about its centre, bilinear, corners mirrored."""
     if picture.shape[-1] == 1:
         return picture
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return _read(picture, _places(picture, [[cos, -sin, 0.0], [sin, cos, 0.0]]))
+    return _sample(picture, _places(picture, [[cos, -sin, 0.0], [sin, cos, 0.0]]))
 
 
 def blurred(picture: Float[Tensor, "3 n n"], width: int) -> Float[Tensor, "3 n n"]:
-    """The mean over squares of `width` (odd) pixels, at most what fits, borders mirrored."""
+    """The mean over squares of `width` (odd) pixels, as far as they fit, borders mirrored."""
     reach = min(width // 2, picture.shape[-1] - 1)
     if reach < 1:
         return picture
@@ -138,7 +138,7 @@ def warped(
 ) -> Float[Tensor, "3 n n"]:
     """The affine map under which three points read from where `moves` puts them, then displaced by a smooth field.
 
-    The points lie a third of the side off the middle: right and below, right and above, left and above. Lengths are
+    The points lie a third of the side off the centre: right and below, right and above, left and above. Lengths are
     shares of the side; the field is interpolated (bicubic) from its g × g points.
     """
     if picture.shape[-1] == 1:
@@ -151,7 +151,7 @@ def warped(
     columns = ((right - left) / (2 * off), (corner - right) / (2 * off), (corner + left) / 2)
     places = _places(picture, torch.stack(columns, dim=1).tolist())
     bend = F.interpolate(2 * field[None].to(picture), picture.shape[1:], mode="bicubic", align_corners=True)
-    return _read(picture, places + bend.permute(0, 2, 3, 1))
+    return _sample(picture, places + bend.permute(0, 2, 3, 1))
 
 
 def _places(picture: Tensor, matrix: list[list[float]]) -> Tensor:
@@ -159,5 +159,5 @@ def _places(picture: Tensor, matrix: list[list[float]]) -> Tensor:
     return F.affine_grid(theta, [1, *picture.shape], align_corners=True)
 
 
-def _read(picture: Tensor, places: Tensor) -> Tensor:
+def _sample(picture: Tensor, places: Tensor) -> Tensor:
     return F.grid_sample(picture[None], places, mode="bilinear", padding_mode="reflection", align_corners=True)[0]

@@ -8,7 +8,7 @@ from ..graph_runtime import BadInput
 
 
 def common_batch(**tensors: Tensor) -> list[Tensor]:
-    """Expand batches of 1 to the largest batch; the keywords are port names.
+    """Batches of 1 expanded to the largest batch; the keywords are port names.
 
     Raises:
         BadInput: two batches differ and neither is 1.
@@ -27,9 +27,9 @@ def common_batch(**tensors: Tensor) -> list[Tensor]:
 
 
 def per_variation(rows: int, **tensors: Tensor) -> list[Tensor]:
-    """Repeat each row of the largest batches for its variations: of `rows` rows, row i belongs to i // k.
+    """The largest batches with each row repeated for its k variations: of `rows` rows, row i belongs to i // k.
 
-    Batches of 1 stay so, and where `rows` is no multiple all do: `common_batch` expands them, or says what is wrong.
+    Batches of 1 stay as they are, and so do all where `rows` is no multiple: `common_batch` expands or refuses them.
     """
     count = max(tensor.shape[0] for tensor in tensors.values())
     if count == 1 or rows <= count or rows % count:
@@ -41,6 +41,6 @@ def per_variation(rows: int, **tensors: Tensor) -> list[Tensor]:
 
 
 def each_with_mask(image: Tensor, mask: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every picture `[h w 3]` with its mask `[h w]`; one mask serves for all pictures, one picture for all masks."""
+    """Every picture `[h w 3]` with its mask `[h w]`; a single mask is used for all pictures, and vice versa."""
     rows = max(len(image), len(mask))
     return zip(image.expand(rows, *image.shape[1:]), mask.expand(rows, *mask.shape[1:]), strict=True)

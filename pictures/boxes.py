@@ -10,20 +10,20 @@ from ..graph_runtime import BadInput
 Box = tuple[int, int, int, int]
 Shape = tuple[int, int]  # height, width
 Size = tuple[int, int]  # width, height
-HAIR = 0.01  # pixels that are taken for rounding when a box is brought to whole pixels
+ROUNDING = 0.01  # pixels beyond a whole one that are rounding errors
 
 
 def whole_pixels(corners: tuple[float, float, float, float], size: Size) -> Box | None:
     """The smallest box of whole pixels around `corners` in a picture of `size` (width, height); None: it is outside.
 
-    A hundredth of a pixel beyond a whole one is rounding, and brings no further pixel in.
+    A hundredth of a pixel beyond a whole one counts as rounding and adds no pixel.
     """
     left, top, right, bottom = corners
     box = (
-        max(0, math.floor(left + HAIR)),
-        max(0, math.floor(top + HAIR)),
-        min(size[0], math.ceil(right - HAIR)),
-        min(size[1], math.ceil(bottom - HAIR)),
+        max(0, math.floor(left + ROUNDING)),
+        max(0, math.floor(top + ROUNDING)),
+        min(size[0], math.ceil(right - ROUNDING)),
+        min(size[1], math.ceil(bottom - ROUNDING)),
     )
     return box if box[2] > box[0] and box[3] > box[1] else None
 
@@ -34,7 +34,7 @@ def area_share(box: Box, size: Size) -> float:
 
 
 def padded(box: Box, size: Size, padding: float) -> Box:
-    """The box grown on each side by a share of its own length, inside the picture of `size` (width, height)."""
+    """The box grown on each side by a share of its own length, within a picture of `size` (width, height)."""
     across, down = (round(padding * length) for length in (box[2] - box[0], box[3] - box[1]))
     return (max(0, box[0] - across), max(0, box[1] - down), min(size[0], box[2] + across), min(size[1], box[3] + down))
 
@@ -48,7 +48,11 @@ def bounding_box(hole: Bool[Tensor, "b h w"]) -> Box | None:
 
 
 def require_box(box: Box, shape: Shape, port: str = "box") -> Box:
-    """`box` if it is at least one pixel and lies in a picture of `shape`; raises BadInput otherwise."""
+    """`box`, if it holds a pixel and lies in a picture of `shape` (height, width).
+
+    Raises:
+        BadInput: it does not.
+    """
     left, top, right, bottom = box
     height, width = shape
     if not (left < right and top < bottom):

@@ -8,12 +8,12 @@ from torch import Tensor
 from .boxes import bounding_box
 
 GREY = 0.5  # 0 in the model's [−1, 1]
-MARGIN = 8  # pixels around the hole that the membrane sees
+MARGIN = 8  # pixels around the hole that the membrane uses
 JACOBI_STEPS = 32  # on each grid of the membrane
 
 
 def nearest_known(image: Float[Tensor, "b h w 3"], hole: Bool[Tensor, "b h w"]) -> Float[Tensor, "b h w 3"]:
-    """Every hole pixel takes the colour of the nearest known one (Euclidean); without any known pixel, mid-grey."""
+    """Each hole pixel in the colour of the nearest known one (Euclidean); mid-grey where no pixel is known."""
     from scipy.ndimage import distance_transform_edt
 
     out = image.clone()
@@ -56,7 +56,7 @@ def smooth_fill(image: Float[Tensor, "b h w 3"], hole: Bool[Tensor, "b h w"]) ->
 
 
 def _halve(picture: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of the known pixels in every 2×2 block; a block without any stays hole."""
+    """The mean of the known pixels in each 2×2 block; a block without any stays hole."""
     known = (~hole).to(picture)
     weight = F.avg_pool2d(known, 2, ceil_mode=True)
     total = F.avg_pool2d(torch.where(hole, 0, picture), 2, ceil_mode=True)

@@ -18,7 +18,7 @@ MAX_SIDE = 65_535  # pixels along a side that image.fit scales
 
 @dataclass(frozen=True, eq=False)
 class Fitting:
-    """How `fit_image` changed a picture.
+    """How a picture is fitted, so that it can be undone.
 
     Attributes:
         mode: pad, crop or resize.
@@ -26,7 +26,7 @@ class Fitting:
         scaled: height and width after scaling, before padding or cropping.
         top, left: of the scaled picture inside the fitted one (pad), or of the fitted one inside the scaled (crop).
         fitted: height and width of the result.
-        original: the untouched picture, kept by crop for the margin it cuts off.
+        original: the untouched picture; crop keeps it for the margin that it cuts off.
     """
 
     mode: str
@@ -40,7 +40,7 @@ class Fitting:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what it carries, for the memory cache."""
+        """Bytes in memory, for the cache."""
         return 0 if self.original is None else self.original.nbytes
 
 
@@ -76,10 +76,10 @@ def _near(side: int, multiple: int) -> int:
 
 
 def fit_image(image: Float[Tensor, "b h w 3"], mask: Float[Tensor, "b h w"], fit: Fitting) -> tuple[Tensor, Tensor]:
-    """Scale, then pad or crop picture and mask as `fit` says; untouched pixels keep their bits where nothing is scaled.
+    """Picture and mask scaled, then padded or cropped as planned; where nothing is scaled, pixels keep their bits.
 
-    Padding mirrors the picture (no dark line at its edge) and is known: its mask is 0. Where the mirror would show
-    what the hole hides, it shows the nearest known colours instead, so that nothing that is to go comes back.
+    Padding mirrors the picture (no dark line at its edge) and counts as known: its mask is 0. Where the mirror image
+    would show what the hole covers, the nearest known colours are used, so that nothing to be removed reappears.
     """
     fitted = fit_mask(mask, fit)
     image, mask = resize_image(image, *fit.scaled), resize_to(mask, *fit.scaled)
@@ -100,7 +100,7 @@ def fit_image(image: Float[Tensor, "b h w 3"], mask: Float[Tensor, "b h w"], fit
 
 
 def fit_mask(mask: Float[Tensor, "b h w"], fit: Fitting) -> Float[Tensor, "b fh fw"]:
-    """What `fit_image` makes of a mask: no part of the hole is lost but what is cropped; padding is known."""
+    """The mask alone, as in `fit_image`: only cropping loses parts of the hole; padding is known."""
     mask = resize_to(mask, *fit.scaled)
     if fit.mode == "crop":
         return mask[:, fit.top : fit.top + fit.fitted[0], fit.left : fit.left + fit.fitted[1]].clone()
@@ -111,7 +111,7 @@ def fit_mask(mask: Float[Tensor, "b h w"], fit: Fitting) -> Float[Tensor, "b fh 
 
 
 def _padding(fit: Fitting, device: torch.device) -> tuple[Tensor, Tensor, Bool[Tensor, "fh fw"]]:
-    """Which row and column of the scaled picture each row and column shows, mirrored; and where it is the picture."""
+    """The scaled picture's row and column for each row and column, mirrored; and where the picture itself lies."""
     (height, width), (goal_h, goal_w) = fit.scaled, fit.fitted
     rows = reflect_index(-fit.top, goal_h - fit.top, height).to(device)
     columns = reflect_index(-fit.left, goal_w - fit.left, width).to(device)
@@ -121,7 +121,7 @@ def _padding(fit: Fitting, device: torch.device) -> tuple[Tensor, Tensor, Bool[T
 
 
 def unfit_image(image: Float[Tensor, "b h w 3"], fit: Fitting) -> Float[Tensor, "b height width 3"]:
-    """Undo `fit_image`: the original's size exactly; pad and crop without scaling give its pixels back bit for bit."""
+    """`fit_image` undone: exactly the original's size, and its pixels bit for bit where nothing was scaled."""
     if fit.mode == "crop":
         return _uncrop(image, fit)
     (height, width) = fit.scaled
@@ -130,7 +130,7 @@ def unfit_image(image: Float[Tensor, "b h w 3"], fit: Fitting) -> Float[Tensor, 
 
 
 def _uncrop(image: Tensor, fit: Fitting) -> Tensor:
-    """The result in its place; the margin comes from the original, bit for bit."""
+    """The result in its place; the margin is the original's, bit for bit."""
     assert fit.original is not None
     original = per_variation(image.shape[0], fit=fit.original.to(image))[0]
     batch = max(image.shape[0], original.shape[0])
@@ -144,7 +144,11 @@ def _uncrop(image: Tensor, fit: Fitting) -> Tensor:
 
 
 def require_bounded(plan: Fitting, size: int | None, multiple: int) -> None:
-    """Refuse what nobody can want: a sliver enlarged, or padded to a square, beyond what a picture may be: BadInput."""
+    """Refuse results beyond what a picture may be, such as a narrow strip padded to a square.
+
+    Raises:
+        BadInput: no pixel is left, or too many.
+    """
     if 0 in plan.fitted:
         raise BadInput(
             "image",

@@ -14,28 +14,28 @@ _ROLES = frozenset({"mask", "masks", "hole", "holes", "alpha", "matte", "photo",
 
 
 def named(value: Tensor, files: Sequence[str]) -> Tensor:
-    """The tensor, with the names of the files that its rows come from; only checks look at them."""
+    """The tensor with the names of the files of its rows attached; only checks use them."""
     value.files = tuple(files)  # type: ignore[attr-defined]
     return value
 
 
 def files_of(value: Tensor) -> tuple[str, ...]:
-    """The names that `named` gave, or none."""
+    """The names that `named` attached, or none."""
     return getattr(value, "files", ())
 
 
 def crossed(pictures: Sequence[str], masks: Sequence[str]) -> tuple[str, str, str] | None:
-    """A picture, the mask that its place gives it, and the picture that this mask is called after; None where none is.
+    """A picture, the mask in the same place, and another picture after which that mask is named; None if there is none.
 
-    Names are compared without endings, case, and words such as `mask`: room-1.png goes with room_1_mask.png.
+    Names are compared without suffix, case, and words such as `mask`: room-1.png goes with room_1_mask.png.
     """
     if len(pictures) != len(masks) or len(masks) < 2:
         return None
-    called: dict[tuple[str, ...], str] = {}
+    by_key: dict[tuple[str, ...], str] = {}
     for picture in reversed(pictures):
-        called[_key(picture)] = picture
+        by_key[_key(picture)] = picture
     for picture, mask in zip(pictures, masks, strict=True):
-        other = called.get(_key(mask))
+        other = by_key.get(_key(mask))
         if other is not None and _key(other) != _key(picture):
             return picture, mask, other
     return None
@@ -47,10 +47,10 @@ def _key(name: str) -> tuple[str, ...]:
 
 
 def notice_crossed(image: Tensor, mask: Tensor) -> None:
-    """Say it where the names of pictures and masks contradict the order that pairs them, once for these two."""
+    """Notify the user where file names contradict the order that pairs pictures and masks, once per mask batch."""
     found = crossed(files_of(image), files_of(mask))
-    if found is not None and not getattr(mask, "crossed_told", False):
-        mask.crossed_told = True  # type: ignore[attr-defined]
+    if found is not None and not getattr(mask, "crossed_reported", False):
+        mask.crossed_reported = True  # type: ignore[attr-defined]
         picture, given, other = found
         notice(
             f"pictures and masks are paired by their order, which gives {picture} the mask {given}, named after "
@@ -58,6 +58,6 @@ def notice_crossed(image: Tensor, mask: Tensor) -> None:
         )
 
 
-def same_name(name: str) -> str:
-    """A file's name as it is compared: without folders, accents composed (systems differ in how they write them)."""
+def comparable_name(name: str) -> str:
+    """A file's name for comparison: without folders, accents composed (systems differ in how they store them)."""
     return unicodedata.normalize("NFC", PurePosixPath(name.strip().replace("\\", "/")).name)

@@ -8,10 +8,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..graph_runtime import BadInput
+from .arrays import Float64Array
 from .masks.morphology import depth
 
 RING = 32  # pixels around the hole in which colours are compared
-RING_LEAST = 64  # fewer known pixels than this say nothing about colour: all known ones are taken
+RING_LEAST = 64  # known pixels; where there are fewer in the ring, all known ones are compared
 
 
 def blend(
@@ -31,13 +32,13 @@ def blend(
 def match_colours(
     patch: Float[Tensor, "b h w 3"], base: Float[Tensor, "b h w 3"], hole: Bool[Tensor, "b h w"], method: str
 ) -> Float[Tensor, "b h w 3"]:
-    """Shift (`mean`) or remap (`histogram`) the patch's channels so that its known pixels look like the base's.
+    """The patch with channels shifted (`mean`) or remapped (`histogram`) to match the base on the known pixels.
 
-    Both are fitted on the known pixels within 32 px of the hole (all known ones where these are too few): `mean` adds
-    the difference of the channel means, `histogram` maps each channel by its sorted values. Clamped to [0, 1].
+    Both are fitted on the known pixels within 32 px of the hole (on all known ones where these are too few): `mean`
+    adds the difference of the channel means, `histogram` maps each channel by its sorted values. Clamped to [0, 1].
 
     Raises:
-        BadInput: nothing is known, so there is nothing to compare.
+        BadInput: no pixel is known.
     """
     remap: Callable[[Tensor, Tensor, Tensor], Tensor] = _shift if method == "mean" else _remap
     out = []
@@ -58,21 +59,22 @@ def match_colours(
     return torch.stack(out)
 
 
-def _shift(values: Tensor, seen: Tensor, wanted: Tensor) -> Tensor:
-    return values + (wanted.double().mean() - seen.double().mean()).to(values)
+def _shift(values: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """`values` plus the difference of the means of `target` and `source`."""
+    return values + (target.double().mean() - source.double().mean()).to(values)
 
 
-def _remap(values: Tensor, seen: Tensor, wanted: Tensor) -> Tensor:
-    """Quantile to quantile by linear interpolation; beyond the seen range the end's shift is kept."""
-    at, to = _strictly_rising(np.sort(seen.double().cpu().numpy()), np.sort(wanted.double().cpu().numpy()))
+def _remap(values: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """Quantiles of `source` to those of `target`, linear between; beyond the range, the end's shift is kept."""
+    at, to = _strictly_rising(np.sort(source.double().cpu().numpy()), np.sort(target.double().cpu().numpy()))
     flat = values.double().cpu().numpy()
     mapped = np.interp(flat, at, to)
     mapped += np.where(flat < at[0], flat - at[0], 0) + np.where(flat > at[-1], flat - at[-1], 0)
     return torch.from_numpy(mapped).to(values)
 
 
-def _strictly_rising(at: np.ndarray, to: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Equal positions are merged and given the mean of their targets, so that the map is a function."""
+def _strictly_rising(at: Float64Array, to: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Equal positions merged, with the mean of their targets, so that the map is a function."""
     unique, start = np.unique(at, return_index=True)
     counts = np.diff(np.append(start, len(at)))
     return unique, np.add.reduceat(to, start) / counts

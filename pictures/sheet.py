@@ -1,4 +1,4 @@
-"""A comparison sheet: pictures side by side at one height, each with a readable label."""
+"""A comparison sheet: pictures side by side at one height, each with a label."""
 
 import unicodedata
 from bisect import bisect_right
@@ -39,13 +39,13 @@ def columns_for(count: int) -> int:
 def labelled(
     images: Sequence[Float[Tensor, "b h w 3"] | None], labels: Sequence[str]
 ) -> tuple[list[Float[Tensor, "h w 3"]], list[str]]:
-    """Every picture of all batches, and the words above it: its batch's label, numbered where there are several.
+    """Every picture of all batches, and its label: the batch's, numbered where the batch has several pictures.
 
     Raises:
         BadInput: NaN in a picture, fewer than two pictures, or a label without one.
     """
     pictures: list[Tensor] = []
-    words: list[str] = []
+    captions: list[str] = []
     for number, batch in enumerate(images, start=1):
         if batch is None:
             continue
@@ -58,13 +58,13 @@ def labelled(
         label = (labels[number - 1] if number <= len(labels) else "") or ""
         for item, picture in enumerate(batch.detach().cpu(), start=1):
             pictures.append(picture)
-            words.append(f"{label} ({item})" if label and len(batch) > 1 else label)
+            captions.append(f"{label} ({item})" if label and len(batch) > 1 else label)
     if len(pictures) < 2:
         raise BadInput(
             "image_1",
             found=f"{len(pictures)} pictures",
             expected="at least two to compare",
-            fix="wire image_1 and image_2",
+            fix="connect image_1 and image_2",
         )
     for number, label in enumerate(labels, start=1):
         if label and (number > len(images) or images[number - 1] is None):
@@ -72,13 +72,13 @@ def labelled(
                 f"label_{number}",
                 found=f"the label {label!r} without a picture",
                 expected=f"a picture at image_{number}",
-                fix=f"wire image_{number}, or drop the label",
+                fix=f"connect image_{number}, or remove the label",
             )
-    return pictures, words
+    return pictures, captions
 
 
 def timed(labels: Sequence[str], count: int, ctx: Context) -> list[str]:
-    """Labels with the seconds that each picture took in this run; without where a part of it was known before."""
+    """Labels with the seconds that each picture took in this run; unchanged where part of the work was cached."""
     spent = [ctx.time_of(f"image_{number}") for number in range(1, count + 1)]
     padded = [*labels, *[""] * (count - len(labels))]
     return [
@@ -88,7 +88,7 @@ def timed(labels: Sequence[str], count: int, ctx: Context) -> list[str]:
 
 
 def draw_sheet(pictures: list[Float[Tensor, "h w 3"]], labels: list[str], columns: int) -> Float[Tensor, "1 h w 3"]:
-    """Lay the pictures out row by row on white; a label stands above its picture. Unscaled pictures keep their bits."""
+    """The pictures row by row on white, each below its label. Unscaled pictures keep their bits."""
     height = min(TALLEST, max(picture.shape[0] for picture in pictures))
     tiles = [scale_to_height(picture, height) for picture in pictures]
     gap = max(4, height // 64)
@@ -107,12 +107,14 @@ def draw_sheet(pictures: list[Float[Tensor, "h w 3"]], labels: list[str], column
     return sheet[None]
 
 
-SAID = {"×": "x", "−": "-", "≤": "<=", "≥": ">=", "→": "->"}
+REPLACEMENTS = {"×": "x", "−": "-", "≤": "<=", "≥": ">=", "→": "->"}
 
 
 def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, "height width 3"]:
     """One centred line of text; smaller when it is long, cut with an ellipsis when even that does not fit."""
-    label = "".join(_writable(letter) for letter in " ".join(label[: 4 * width].split()))[:width]  # a letter is a pixel
+    label = "".join(_writable(letter) for letter in " ".join(label[: 4 * width].split()))[
+        :width
+    ]  # at least a pixel per letter
     strip = Pil.new("RGB", (width, height), (255, 255, 255))
     pen = ImageDraw.Draw(strip)
     font = _font(size)
@@ -129,10 +131,10 @@ def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, 
 
 @cache
 def _writable(letter: str) -> str:
-    """The letter, or how it is said where Pillow's built-in font lacks it: η becomes eta, × becomes x."""
+    """The letter, or its replacement where Pillow's built-in font lacks it: η becomes eta, × becomes x."""
     name = unicodedata.name(letter, "").split()
-    if letter in SAID:
-        return SAID[letter]
+    if letter in REPLACEMENTS:
+        return REPLACEMENTS[letter]
     missing = bytes(_font(16).getmask("\uffff")) == bytes(_font(16).getmask(letter))
     return name[-1].lower() if missing and name[:1] == ["GREEK"] and "LETTER" in name[:-1] else letter
 

@@ -11,14 +11,14 @@ from .fit import _near, _up
 from .masks.morphology import resize_to
 from .resize import reflect_index, resize_image
 
-LEAST_WINDOW = 64  # pixels; less of the picture gives a model nothing to go on
+SMALLEST_WINDOW = 64  # pixels; less of the picture gives a model too little context
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
     """Where a patch was cut: `[top : top + height, left : left + width]` of `base`, resized to `size` (height, width).
 
-    A window may reach over the picture's border; what lies beyond is mirrored and is dropped again when stitching.
+    A window may extend beyond the picture; what lies outside is mirrored, and dropped when the patch is put back.
     `mask` is the whole picture's.
     """
 
@@ -32,7 +32,7 @@ class Window:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of what it carries, for the memory cache."""
+        """Bytes in memory, for the cache."""
         return self.base.nbytes + self.mask.nbytes
 
 
@@ -42,10 +42,10 @@ def plan_window(
     """`(top, left, height, width, patch size)` of a window around `box` (left, top, right, bottom).
 
     It is a square of `context` times the box's long side (at least 64 px), cut to the picture's sides where it is
-    longer and moved inside. With a `size` its long side becomes that; without, its sides grow to a multiple of 8.
+    longer, and moved inside. With a `size` its long side becomes that; without, its sides grow to a multiple of 8.
     """
     left, top, right, bottom = box
-    side = max(LEAST_WINDOW, round(max(right - left, bottom - top) * context))
+    side = max(SMALLEST_WINDOW, round(max(right - left, bottom - top) * context))
     window_h, window_w = min(side, height), min(side, width)
     if size is None:
         window_h, window_w = _up(window_h, multiple), _up(window_w, multiple)

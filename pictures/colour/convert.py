@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from ..arrays import Float32Array, Float64Array
-from .littlecms import Tables, table_from_srgb, table_to_srgb
-from .shaper import SRGB_CURVE, SRGB_PRIMARIES, Shaper, matrix_of
+from .littlecms import TableSpace, table_from_srgb, table_to_srgb
+from .matrix_space import SRGB_CURVE, SRGB_PRIMARIES, MatrixSpace, matrix_of
 
-Space = Shaper | Tables
+Space = MatrixSpace | TableSpace
 ROWS = 256  # of a picture are converted at a time
 
 
@@ -23,7 +23,7 @@ def in_rows(values: Float32Array, function: Callable[[Float64Array], Float64Arra
 
 def to_srgb(values: Float64Array, space: Space, clip: bool = True) -> Float64Array:
     """sRGB for values of `space`, `[... 3]`; `clip=False` extends sRGB's curve below zero where `space` has curves."""
-    if isinstance(space, Tables):
+    if isinstance(space, TableSpace):
         return table_to_srgb(values, space)
     light = np.stack([curve.linear(values[..., c]) for c, curve in enumerate(space.curves)], -1)
     matrix: Float64Array = np.linalg.inv(matrix_of(SRGB_PRIMARIES)) @ np.array(space.matrix)
@@ -36,7 +36,7 @@ def to_srgb(values: Float64Array, space: Space, clip: bool = True) -> Float64Arr
 
 def from_srgb(values: Float64Array, space: Space) -> Float64Array:
     """Values of `space` for sRGB, `[... 3]`."""
-    if isinstance(space, Tables):
+    if isinstance(space, TableSpace):
         return table_from_srgb(values, space)
     matrix: Float64Array = np.linalg.inv(np.array(space.matrix)) @ np.array(matrix_of(SRGB_PRIMARIES))
     light = np.matmul(SRGB_CURVE.linear(values), matrix.T)

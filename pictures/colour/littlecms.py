@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tables:
+class TableSpace:
     """A profile with lookup tables."""
 
     icc: bytes
 
 
-def table_to_srgb(values: Float64Array, space: Tables) -> Float64Array:
+def table_to_srgb(values: Float64Array, space: TableSpace) -> Float64Array:
     """sRGB for `[h w 3]` values of `space`, rounded to 8 bits."""
     picture = _rounded(values)
     grey = model_of(space.icc) == "GRAY"
     return _unit(transform(space.icc, True, "L" if grey else "RGB").apply(picture.convert("L") if grey else picture))
 
 
-def table_from_srgb(values: Float64Array, space: Tables) -> Float64Array:
+def table_from_srgb(values: Float64Array, space: TableSpace) -> Float64Array:
     """Values of `space` for `[h w 3]` sRGB, rounded to 8 bits."""
     grey = model_of(space.icc) == "GRAY"
     return _unit(transform(space.icc, False, "L" if grey else "RGB").apply(_rounded(values)))

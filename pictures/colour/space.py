@@ -1,7 +1,7 @@
-"""What stored numbers mean: a picture's colour space, whether it is sRGB, and the way to sRGB and back.
+"""The colour space that a file declares, whether it is sRGB, and conversion to sRGB and back.
 
-Spaces of a matrix and curves (almost every RGB and grey profile, gAMA and cHRM, cICP) are computed in float64; profiles
-of tables go through littleCMS at 8 bits. Perceptual intent, as browsers use; for a matrix it is colorimetric.
+Spaces of curves and a matrix (almost every RGB and grey profile, gAMA and cHRM, cICP) are computed in float64; profiles
+with lookup tables are converted by littleCMS at 8 bits. Perceptual intent, as in browsers; colorimetric for a matrix.
 """
 
 import struct
@@ -12,13 +12,13 @@ import numpy as np
 
 from ..arrays import Float32Array
 from .convert import Space, from_srgb, in_rows, to_srgb
-from .icc import model_of, shaper_of, write_icc
-from .littlecms import Tables, table_to_srgb
-from .shaper import SRGB_CURVE, SRGB_PRIMARIES, Curve, Point, Shaper, matrix_of
+from .icc import matrix_space_of, model_of, write_icc
+from .littlecms import TableSpace, table_to_srgb
+from .matrix_space import SRGB_CURVE, SRGB_PRIMARIES, Curve, MatrixSpace, Point, matrix_of
 
-ALIKE = 2 / 255  # how far a space may be from sRGB, at any colour, and count as sRGB
+ALIKE = 2 / 255  # largest distance from sRGB, at any colour, at which a space counts as sRGB
 GAMMA_OF_SRGB = (45_000, 46_000)  # PNG's gAMA of an sRGB picture is 45455 (PNG 3rd edition, table 20)
-GAMMAS = (1_000, 10_000_000)  # beyond, a gAMA is a slip
+GAMMAS = (1_000, 10_000_000)  # outside, a gAMA is a mistake
 ADOBE: tuple[Point, ...] = ((0.3127, 0.3290), (0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
 PRIMARIES: dict[int, tuple[Point, ...]] = {  # ITU-T H.273, table 2
     1: SRGB_PRIMARIES,
@@ -35,12 +35,12 @@ TRANSFERS = {1: REC709, 4: Curve(2.2), 5: Curve(2.8), 6: REC709, 8: Curve(), 13:
 
 @dataclass(frozen=True)
 class Colour:
-    """What a file says of its numbers. Nothing: they are sRGB.
+    """What a file declares about its colours. Nothing declared: sRGB.
 
     Attributes:
         icc: an ICC profile whose colour model is the file's, or empty.
-        chunks: a PNG's own words, (name, data) of cICP, sRGB, gAMA and cHRM.
-        adobe: its EXIF data say Adobe RGB, and nothing else does.
+        chunks: (name, data) of a PNG's cICP, sRGB, gAMA and cHRM.
+        adobe: only its EXIF data declare a space, Adobe RGB.
     """
 
     icc: bytes = b""
@@ -48,24 +48,24 @@ class Colour:
     adobe: bool = False
 
     def chunk(self, name: bytes, size: int) -> bytes:
-        """The data of one chunk, empty where it is missing or of another size."""
+        """The data of one chunk; empty where it is missing or has another size."""
         data = dict(self.chunks).get(name, b"")
         return data if len(data) == size else b""
 
 
 def space_of(colour: Colour) -> Space | None:
-    """The space of a picture; None: sRGB (by what the profile does, whatever it is called), or not to be known."""
+    """The space of a picture; None: sRGB (by what the profile does, whatever its name), or unknown."""
     return _usable_space(colour)[0]
 
 
 def is_unknown(colour: Colour) -> bool:
-    """True where a file declares colours that cannot be converted there and back."""
+    """True where a file declares a space that cannot be converted in both directions."""
     return _usable_space(colour)[1] or is_high_dynamic_range(colour)
 
 
 @lru_cache(maxsize=64)
 def _usable_space(colour: Colour) -> tuple[Space | None, bool]:
-    """The space unless it is sRGB, and whether something is declared that cannot be used."""
+    """The space unless it is sRGB, and whether a space is declared that cannot be used."""
     space = _declared(colour)
     if space is None:
         return None, False
@@ -81,16 +81,16 @@ def _usable_space(colour: Colour) -> tuple[Space | None, bool]:
 
 
 def _declared(colour: Colour) -> Space | None:
-    """In the order of the PNG specification: cICP, ICC, sRGB, gAMA and cHRM; EXIF last."""
+    """The declared space, in the order of the PNG specification: cICP, ICC, sRGB, gAMA and cHRM; EXIF last."""
     if coded := _coded(colour):
         return coded
     if is_high_dynamic_range(colour):
         return None
     if colour.icc:
         try:
-            return shaper_of(colour.icc) or Tables(colour.icc)
+            return matrix_space_of(colour.icc) or TableSpace(colour.icc)
         except (ValueError, KeyError, struct.error):
-            return Tables(colour.icc)
+            return TableSpace(colour.icc)
     if dict(colour.chunks).keys() & {b"sRGB"}:
         return None
     gamma, points = colour.chunk(b"gAMA", 4), SRGB_PRIMARIES
@@ -103,20 +103,20 @@ def _declared(colour: Colour) -> Space | None:
     elif colour.adobe:
         curve, points = Curve(563 / 256), ADOBE
     try:
-        return Shaper(matrix_of(points), (curve,) * 3)
+        return MatrixSpace(matrix_of(points), (curve,) * 3)
     except ValueError:
         return None
 
 
-def _coded(colour: Colour) -> Shaper | None:
-    """The space of a cICP; None where there is none, or its numbers stand for nothing that is known here."""
+def _coded(colour: Colour) -> MatrixSpace | None:
+    """The space of a cICP chunk; None where there is none, or its numbers are not known here."""
     cicp = colour.chunk(b"cICP", 4) or bytes(4)
     points, curve = PRIMARIES.get(cicp[0]), TRANSFERS.get(cicp[1])
-    return None if points is None or curve is None else Shaper(matrix_of(points), (curve,) * 3)
+    return None if points is None or curve is None else MatrixSpace(matrix_of(points), (curve,) * 3)
 
 
 def is_high_dynamic_range(colour: Colour) -> bool:
-    """True for cICP's PQ and HLG, which have no place in sRGB."""
+    """True for cICP's PQ and HLG, which sRGB cannot hold."""
     return (cicp := colour.chunk(b"cICP", 4)) != b"" and cicp[1] in (16, 18)
 
 
@@ -133,16 +133,16 @@ def values_from_srgb(values: Float32Array, colour: Colour) -> Float32Array:
 
 
 def icc_for(colour: Colour, grey: bool = False) -> bytes:
-    """An ICC profile that says the same, for a file of RGB (or grey) pixels; empty where sRGB says it already.
+    """An ICC profile of the same space, for a file of RGB (or grey) pixels; empty for sRGB.
 
-    Written anew from gAMA and cHRM, cICP or EXIF, and for the grey profile of a picture that is no longer grey.
+    A new one is written for gAMA and cHRM, cICP or EXIF, and for the grey profile of a picture that is no longer grey.
     """
     overruled = _coded(colour) or is_high_dynamic_range(colour)
     if colour.icc and not overruled and (model_of(colour.icc) == "RGB" or grey):
         return colour.icc
     space = space_of(colour)
-    if isinstance(space, Tables):  # of a grey picture
+    if isinstance(space, TableSpace):  # a grey profile
         steps = np.linspace(0, 1, 256).reshape(-1, 1, 1).repeat(3, -1)
         light = SRGB_CURVE.linear(table_to_srgb(steps, space)[:, 0, 0])
-        space = Shaper(matrix_of(SRGB_PRIMARIES), (Curve(table=tuple(np.maximum.accumulate(light).tolist())),) * 3)
+        space = MatrixSpace(matrix_of(SRGB_PRIMARIES), (Curve(table=tuple(np.maximum.accumulate(light).tolist())),) * 3)
     return b"" if space is None else write_icc(space, "inlay: as the picture said")

@@ -1,15 +1,15 @@
-"""Holes that look drawn by hand, made from a box: the mask augmentation of Paint by Example (Yang et al. 2022, §3.3).
+"""Random holes around a box, as if drawn by hand: mask augmentation of Paint by Example (Yang et al. 2022, §3.3).
 
-All randomness comes from the CPU generator given, as uniform doubles and integers alone, and points are rounded from
+All randomness comes from the CPU generator given, only as uniform doubles and integers, and points are rounded from
 exact fractions: the same seed gives the same points on every machine. Pillow fills them; releases from 11.2.1 on agree
 on every pixel, older ones differ in a few.
 
 The paper and the authors' code (`ldm/data/open-images.py`) differ; here, and why:
-- 20 points an edge, at t = 0, 1/20, …, 19/20 (paper; each corner once). The code takes t = .05 … .9 and drops a point
+- 20 points per edge, at t = 0, 1/20, …, 19/20 (paper; each corner once). The code takes t = .05 … .9 and drops a point
   when rounding makes its x or y equal to an earlier one's, which happens to most of them on edges that do not bulge.
 - Offsets of 1 to 5 px, either sign (paper). The code draws −5 … 5, zero included: `offset_min=0`.
-- The control point lies over the edge's middle, on the extended side (code).
-- The middle pixel of the box is always hole, so that no tiny box gives an empty mask.
+- The control point lies above the edge's centre, on the extended side (code).
+- The centre pixel of the box is always hole, so that a tiny box does not give an empty mask.
 """
 
 import torch
@@ -20,8 +20,8 @@ from torch import Tensor
 from ..boxes import Box, Shape, require_box
 
 
-def _whole(draw: float, low: int, high: int) -> int:
-    """The integer of low … high (both included) that a uniform number in [0, 1) stands for."""
+def _integer(draw: float, low: int, high: int) -> int:
+    """An integer in low … high (both included) from a uniform number in [0, 1)."""
     return low + int(draw * (high - low + 1))
 
 
@@ -36,7 +36,7 @@ def extend(box: Box, shape: Shape, generator: torch.Generator, amount: float = 0
     left, top, right, bottom = require_box(box, shape)
     free = (left, top, shape[1] - right, shape[0] - bottom)
     draws = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
-    moves = [_whole(draw, 0, int(amount * space)) for draw, space in zip(draws, free, strict=True)]
+    moves = [_integer(draw, 0, int(amount * space)) for draw, space in zip(draws, free, strict=True)]
     return left - moves[0], top - moves[1], right + moves[2], bottom + moves[3]
 
 
@@ -47,24 +47,24 @@ def outline(
 
     Each edge gives a quadratic Bézier from corner to corner whose control point is the edge's middle, moved to the same
     side of `outer`, so it bulges half as far. On it, `points` points at t = i / points, i = 0 … points − 1; each x and
-    each y is then moved by a whole number drawn evenly from those with offset_min ≤ |v| ≤ offset_max. Edges run top,
+    each y is then moved by an integer drawn uniformly from those with offset_min ≤ |v| ≤ offset_max. Edges run top,
     right, bottom, left, clockwise from the top left corner.
 
-    Draws `k = randint(m, [4 · points, 2])`, m being how many such numbers there are; k counts them in rising order.
+    Draws `k = randint(m, [4 · points, 2])`, where m is the count of such integers; k is an index in ascending order.
     """
-    return _ring(box, outer, _offsets(generator, points, offset_min, offset_max))
+    return _shape_points(box, outer, _offsets(generator, points, offset_min, offset_max))
 
 
 def _offsets(generator: torch.Generator, points: int, low: int, high: int) -> Tensor:
-    """Whole numbers v with low ≤ |v| ≤ high, evenly, `[4 · points, 2]`."""
+    """Integers v with low ≤ |v| ≤ high, uniform, `[4 · points, 2]`."""
     values = torch.tensor([v for v in range(-high, high + 1) if abs(v) >= low])
     return values[torch.randint(len(values), (4 * points, 2), generator=generator)]
 
 
-def _ring(box: Box, outer: Box, offsets: Tensor) -> Float[Tensor, "n 2"]:
-    """The curves' points plus offsets, each the double nearest to the exact fraction over 2 · points²."""
+def _shape_points(box: Box, outer: Box, offsets: Tensor) -> Float[Tensor, "n 2"]:
+    """The curves' points plus offsets, each the nearest double to the exact fraction over 2 · points²."""
     left, top, right, bottom = box
-    across, down = left + right, top + bottom  # twice the middle
+    across, down = left + right, top + bottom  # twice the centre
     edges = torch.tensor(
         [  # start, twice the control point, end
             [[left, top], [across, 2 * outer[1]], [right, top]],
@@ -78,14 +78,14 @@ def _ring(box: Box, outer: Box, offsets: Tensor) -> Float[Tensor, "n 2"]:
     start, control, end = (edges[:, None, number] for number in range(3))
     rest = points - i
     curve = 2 * rest * rest * start + 2 * i * rest * control + 2 * i * i * end
-    whole = 2 * points * points
-    return (curve.flatten(0, 1) + whole * offsets).to(torch.float64) / whole
+    denominator = 2 * points * points
+    return (curve.flatten(0, 1) + denominator * offsets).to(torch.float64) / denominator
 
 
 def fill_polygon(points: Float[Tensor, "n 2"], shape: Shape) -> Float[Tensor, "h w"]:
-    """1 inside the polygon and on its border, 0 elsewhere: PIL's polygon fill, which cuts coordinates to whole pixels.
+    """1 inside the polygon and on its border, 0 elsewhere: Pillow's polygon fill, coordinates truncated to integers.
 
-    What lies outside the picture is cut off.
+    What lies outside the picture is clipped.
     """
     height, width = shape
     canvas = Image.new("L", (width, height))
@@ -106,25 +106,25 @@ def brush_mask(
 ) -> Float[Tensor, "h w"]:
     """A hole for the thing in `box`: the extended box, or with probability `arbitrary` an arbitrary shape, in {0, 1}.
 
-    The rectangle covers the box. The shape covers every pixel of the box with at least `offset_max` others between it
-    and the box's border, and the box's middle pixel in any case; it reaches at most `offset_max` + 1 pixels beyond the
+    The rectangle covers the box. The shape covers every pixel of the box that is more than `offset_max` pixels from its
+    border, and its centre pixel in any case; it reaches at most `offset_max` + 1 pixels beyond the
     extended box.
 
-    Draws, always all of them: those of `extend`, `rand(1)` in float64 (below `arbitrary`: the shape), those of
-    `outline`. So what is drawn next does not depend on the settings except `points`.
+    Always draws as `extend`, `rand(1)` in float64 (below `arbitrary`: the shape), and `outline` do, in this order, so
+    that later draws depend on no setting but `points`.
 
     Raises:
         BadInput: a box that is empty or not in the picture.
     """
     outer = extend(box, shape, generator, amount)
-    shaped = float(torch.rand(1, generator=generator, dtype=torch.float64)) < arbitrary
+    is_arbitrary = float(torch.rand(1, generator=generator, dtype=torch.float64)) < arbitrary
     offsets = _offsets(generator, points, offset_min, offset_max)
     left, top, right, bottom = outer
-    if not shaped:
+    if not is_arbitrary:
         mask = torch.zeros(shape)
         mask[top:bottom, left:right] = 1
         return mask
-    mask = fill_polygon(_ring(box, outer, offsets), shape)
+    mask = fill_polygon(_shape_points(box, outer, offsets), shape)
     mask[(box[1] + box[3]) // 2, (box[0] + box[2]) // 2] = 1
     return mask
 
@@ -132,10 +132,10 @@ def brush_mask(
 def crop_around(box: Box, shape: Shape, generator: torch.Generator, *, aspect: float = 1.0, zoom: float = 0.6) -> Box:
     """A random crop of width / height = `aspect` that contains the box and lies in the picture.
 
-    The largest such crop, evenly placed among those that contain the box; then all its sides move in together, by a
-    whole number of pixels uniform in 0 … ⌊zoom · the box's smallest distance to them⌋ (as published, for squares). A
-    picture that has this aspect already is taken whole, and so is one in which no such crop holds the box: resizing
-    stretches it then (both as published).
+    The largest such crop, placed uniformly among those that contain the box; then all its sides move in together, by
+    an integer uniform in 0 … ⌊zoom · the box's smallest distance to them⌋ pixels (as published, for squares). A picture
+    that already has this aspect is taken whole, and so is one in which no such crop contains the box: resizing then
+    stretches it (both as published).
 
     Draws `u = rand(3)` in float64: left, top, move.
 
@@ -149,9 +149,9 @@ def crop_around(box: Box, shape: Shape, generator: torch.Generator, *, aspect: f
     draws = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
     if (wide, high) == (width, height) or right - left > wide or bottom - top > high:
         return 0, 0, width, height
-    x = _whole(draws[0], max(0, right - wide), min(left, width - wide))
-    y = _whole(draws[1], max(0, bottom - high), min(top, height - high))
+    x = _integer(draws[0], max(0, right - wide), min(left, width - wide))
+    y = _integer(draws[1], max(0, bottom - high), min(top, height - high))
     free = min(left - x, x + wide - right, int((top - y) * aspect), int((y + high - bottom) * aspect))
-    move = _whole(draws[2], 0, int(zoom * free))
+    move = _integer(draws[2], 0, int(zoom * free))
     rise = int(move / aspect)
     return x + move, y + rise, x + wide - move, y + high - rise

@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float
 from ..files.read import Picture
 from .warnings import size_warnings
 
-SAMPLED = 2_000_000  # pixels that are looked at; of more, every n-th row and column
-ONE_COLOUR = 16 / 255  # how far strokes of one colour may be from their median
-ALIKE = 0.95  # a share that stands for all
+SAMPLED = 2_000_000  # pixels examined; of more, every n-th row and column
+ONE_COLOUR = 16 / 255  # distance from the median within which strokes have one colour
+ALIKE = 0.95  # share that counts as all
 PICTURE_GREYS = 0.5  # a mask with this share of greys, or this many colours, is more often a picture
 PICTURE_COLOURS = 64
 GREY = 0.1  # from black and from white
@@ -29,13 +29,13 @@ def reads_alpha(picture: Picture, channel: str) -> bool:
 
 
 def file_warnings(picture: Picture, channel: str, invert: bool, hole: Hole) -> list[str]:
-    """What speaks against this mask, given what was read of its file.
+    """Warnings about how the file was read as a mask.
 
     Args:
         picture: the mask's file.
         channel: auto, alpha or luminance, as asked for.
         invert: as asked for.
-        hole: what came out, True = repaint.
+        hole: the result, True = repaint.
     """
     count = int(hole.sum())
     step = max(1, round((hole.size / SAMPLED) ** 0.5))
@@ -43,12 +43,12 @@ def file_warnings(picture: Picture, channel: str, invert: bool, hole: Hole) -> l
     notes = []
     if reads_alpha(picture, channel):
         assert picture.alpha is not None
-        note = _of_alpha(_colours(picture, step), picture.alpha[every], channel, invert, count / hole.size)
+        note = _alpha_warning(_colours(picture, step), picture.alpha[every], channel, invert, count / hole.size)
     else:
-        note = _of_colours(_colours(picture, step), picture.alpha is not None)
+        note = _colour_warning(_colours(picture, step), picture.alpha is not None)
     notes += [note] if note else []
     if not count or count == hole.size or note.startswith("mask-picture"):
-        return notes  # the rest is said of every mask, or follows
+        return notes  # value_warnings reports these, or they follow
     if not note and not invert and count / hole.size > 0.5 and _edge(hole).mean() >= ALIKE:
         notes.append(
             f"mask-inverted: it repaints {count / hole.size:.0%} of the picture, all around its border, and "
@@ -58,14 +58,16 @@ def file_warnings(picture: Picture, channel: str, invert: bool, hole: Hole) -> l
 
 
 def _colours(picture: Picture, step: int) -> Float[np.ndarray, "h w 3"]:
-    """Every `step`-th row and column; of 8-bit pictures the rest is never made into floats."""
+    """Every `step`-th row and column; the rest of an 8-bit picture is not converted to floats."""
     if picture.colour is None:
         return picture.rgb()[::step, ::step]
     return np.asarray(picture.colour, dtype=np.uint8)[::step, ::step].astype(np.float32) / np.float32(255)
 
 
-def _of_alpha(colours: Float[np.ndarray, "h w 3"], alpha: Plane, channel: str, invert: bool, covered: float) -> str:
-    """Strokes on a transparent layer, colours that mark something else, or a hole that is most of the picture."""
+def _alpha_warning(
+    colours: Float[np.ndarray, "h w 3"], alpha: Plane, channel: str, invert: bool, covered: float
+) -> str:
+    """A warning about strokes on a transparent layer, colours that mark another hole, or a very large hole."""
     opaque = alpha > 0.5
     share = float(opaque.mean())
     grey = colours @ BRIGHTNESS
@@ -100,8 +102,8 @@ def _of_alpha(colours: Float[np.ndarray, "h w 3"], alpha: Plane, channel: str, i
     return ""
 
 
-def _of_colours(colours: Float[np.ndarray, "h w 3"], alpha: bool) -> str:
-    """A picture where a mask should be."""
+def _colour_warning(colours: Float[np.ndarray, "h w 3"], alpha: bool) -> str:
+    """A warning about a photo or colours in place of a mask."""
     grey = colours @ BRIGHTNESS
     greys = float(((grey > GREY) & (grey < 1 - GREY)).mean())
     coloured = (colours.max(-1) - colours.min(-1)) > 2 * GREY
@@ -123,7 +125,7 @@ def _of_colours(colours: Float[np.ndarray, "h w 3"], alpha: bool) -> str:
 
 
 def _busy(grey: Plane) -> bool:
-    """True where neighbours differ in both directions of brightness, as in photos and unlike in a gradient."""
+    """True where neighbours are brighter and darker about equally often, as in photos but not in a gradient."""
     steps = np.diff(grey, axis=1)
     moved = np.abs(steps) > 1.5 / 255
     return bool(moved.mean() > 0.1 and 0.2 < (steps[moved] > 0).mean() < 0.8)

@@ -6,12 +6,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..boxes import Box
+
 
 def latent_hole(hole: Bool[Tensor, "b h w"], factor: int, reduce: str) -> Float[Tensor, "b 1 lh lw"]:
-    """The hole on the latent grid, before it is grown; h and w are multiples of `factor`.
+    """The hole on the latent grid, not grown; h and w are multiples of `factor`.
 
     `nearest` reads pixel (factor·i, factor·j) of cell (i, j), as `F.interpolate(mode="nearest")` does (Kakinuma et
-    al., §3); `max` takes a cell with any hole pixel, so thin holes survive.
+    al., §3); `max` marks a cell with any hole pixel, so thin holes survive.
     """
     pixels = hole[:, None].to(torch.float32)
     if reduce == "max":
@@ -24,8 +26,8 @@ def grow_cells(cells: Float[Tensor, "b 1 lh lw"], dilate: int) -> Float[Tensor, 
     return F.max_pool2d(cells, 2 * dilate + 1, stride=1, padding=dilate) if dilate else cells
 
 
-def lost_components(hole: Bool[Tensor, "h w"], cells: Float[Tensor, "lh lw"], factor: int) -> list[tuple[int, ...]]:
-    """Boxes `(left, top, right, bottom)` of the hole's 8-connected components that no latent hole cell touches."""
+def lost_components(hole: Bool[Tensor, "h w"], cells: Float[Tensor, "lh lw"], factor: int) -> list[Box]:
+    """Boxes of the hole's 8-connected components that no latent hole cell touches."""
     from scipy.ndimage import find_objects, label
 
     labels, count = label(hole.cpu().numpy(), structure=np.ones((3, 3)))

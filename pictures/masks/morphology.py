@@ -1,4 +1,4 @@
-"""Masks grown, feathered and resized.
+"""Growing, shrinking, feathering and resizing masks.
 
 A mask is `[b h w]` with 1 = repaint, 0 = keep. Its *hole* is every pixel above zero: such a pixel may change, so
 nothing may treat it as known. Pictures end at their border: outside is neither hole nor known, so a hole that touches
@@ -30,7 +30,7 @@ def depth(hole: Bool[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
         box = bounding_box(plane[None])
         if plane.all():
             distance.fill_(torch.inf)
-        elif box is not None:  # the nearest pixel outside is at most one beyond the hole's box
+        elif box is not None:  # the nearest pixel outside lies at most one beyond the box
             left, top, right, bottom = box
             part = (slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1))
             distance[part] = torch.from_numpy(distance_transform_edt(plane[part].numpy()))
@@ -50,7 +50,7 @@ def inward_ramp(mask: Float[Tensor, "b h w"], feather: int) -> Float[Tensor, "b 
 
 
 def grow_mask(mask: Float[Tensor, "b h w"], pixels: int) -> Float[Tensor, "b h w"]:
-    """Dilate by a Euclidean disc of radius `pixels` (negative: erode). Soft masks take the disc's maximum (minimum).
+    """The mask dilated by a Euclidean disc of radius `pixels` (negative: eroded); soft masks by its maximum (minimum).
 
     On binary masks this is `distance to the hole ≤ pixels`; eroding is its mirror, `depth > |pixels|`.
     """
@@ -87,10 +87,10 @@ def _disc_maximum(radius: int) -> Callable[[NDArray[np.float32]], NDArray[np.gen
 
 
 def resize_mask(mask: Float[Tensor, "b h w"], height: int, width: int) -> Float[Tensor, "b height width"]:
-    """Resize so that no hole is lost: each new pixel is the maximum of the old ones that it overlaps."""
+    """A resized mask that keeps every hole: each new pixel is the maximum of the old ones that it overlaps."""
     return F.adaptive_max_pool2d(mask[:, None], (height, width))[:, 0]
 
 
 def resize_to(mask: Float[Tensor, "b h w"], height: int, width: int) -> Float[Tensor, "b height width"]:
-    """A copy of the mask at that size; the same size keeps its bits."""
+    """A copy of the mask at that size; at its own size, bit for bit."""
     return mask.clone() if mask.shape[1:] == (height, width) else resize_mask(mask, height, width)

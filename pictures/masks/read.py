@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...graph_runtime import BadInput
+from ..arrays import Float32Array
 from ..files.folders import left_out
 from ..files.read import Picture, read_pictures
 from .file_warnings import file_warnings, reads_alpha
@@ -15,21 +16,21 @@ from .warnings import value_warnings
 
 
 def read_masks(
-    path: str, channel: str, invert: bool, threshold: float | None, say: Callable[[str], None]
+    path: str, channel: str, invert: bool, threshold: float | None, warn: Callable[[str], None]
 ) -> Float[Tensor, "b h w"]:
-    """The masks that `path` means, 1 = repaint; what is doubtful about them is said.
+    """The masks that `path` means, 1 = repaint; `warn` gets what is doubtful about them.
 
     Raises:
-        BadInput: what image.load refuses; channel=alpha for a file without transparency.
+        BadInput: as image.load; or channel=alpha for a file without transparency.
     """
     planes = []
     pictures = read_pictures(path)
     if rest := left_out(path):
-        say(rest)
+        warn(rest)
     for picture in pictures:
         plane, notes = mask_in(picture, channel, invert, threshold)
         for note in notes:
-            say(f"{picture.path.name}: {note}")
+            warn(f"{picture.path.name}: {note}")
         planes.append(plane)
     return torch.stack(planes)
 
@@ -41,14 +42,14 @@ def mask_in(
     soft = torch.from_numpy(_channel(picture, channel))
     soft = 1 - soft if invert else soft
     plane = soft if threshold is None else (soft >= threshold).to(torch.float32)
-    against = file_warnings(picture, channel, invert, (soft >= (threshold or 0.5)).numpy())
-    said = value_warnings(soft, plane, threshold)
-    if against:  # shades and shares follow from what is named already
-        said = [note for note in said if note.startswith(("mask-empty", "mask-full", "mask-faint"))]
-    return plane, [*picture.notes, *against, *said]
+    about_file = file_warnings(picture, channel, invert, (soft >= (threshold or 0.5)).numpy())
+    about_values = value_warnings(soft, plane, threshold)
+    if about_file:  # greys and shares follow from these
+        about_values = [note for note in about_values if note.startswith(("mask-empty", "mask-full", "mask-faint"))]
+    return plane, [*picture.notes, *about_file, *about_values]
 
 
-def _channel(picture: Picture, channel: str) -> np.ndarray:
+def _channel(picture: Picture, channel: str) -> Float32Array:
     alpha = picture.alpha
     if channel == "alpha" and alpha is None:
         raise no_alpha(picture.path.name, picture.mode)
@@ -56,7 +57,7 @@ def _channel(picture: Picture, channel: str) -> np.ndarray:
 
 
 def no_alpha(name: str, mode: str) -> BadInput:
-    """A picture without the transparency that is asked for."""
+    """The error about a picture without the transparency that was asked for."""
     return BadInput(
         "channel",
         found=f"{name!r} of mode {mode}, without transparency",

@@ -8,7 +8,7 @@ from ..boxes import Box
 
 
 def draw_shape(box: Box, kind: str, height: int, width: int) -> Float[Tensor, "height width"]:
-    """1 inside the rectangle or the ellipse inscribed in it (a pixel counts when its centre is inside), 0 elsewhere."""
+    """1 in the box or, for `kind=ellipse`, in its inscribed ellipse (where a pixel's centre is inside), 0 elsewhere."""
     left, top, right, bottom = box
     mask = torch.zeros(height, width)
     if kind != "ellipse":

@@ -10,12 +10,16 @@ from torch import Tensor
 
 from ...graph_runtime import BadInput
 
-RANGE_SLACK = 1e-3  # how far resampling in other packs may overshoot [0, 1]
+RANGE_SLACK = 1e-3  # overshoot of [0, 1] that resampling in other packs may cause
 
 
 def unit_mask(mask: Float[Tensor, "b h w"], port: str = "mask") -> Float[Tensor, "b h w"]:
-    """`mask` clamped to [0, 1]; NaN, infinity or values well outside raise BadInput that names `port`."""
-    if mask.is_meta:  # of a mask that does not exist yet only the shape is known
+    """`mask` clamped to [0, 1].
+
+    Raises:
+        BadInput: at `port`, for NaN, infinity, or values well outside [0, 1].
+    """
+    if mask.is_meta:  # not computed yet: only its shape is known
         return mask
     if not mask.is_floating_point():
         mask = mask.to(torch.float32)
@@ -25,7 +29,7 @@ def unit_mask(mask: Float[Tensor, "b h w"], port: str = "mask") -> Float[Tensor,
             port,
             found=f"mask values from {low:g} to {high:g}",
             expected="values in [0, 1], 1 = repaint",
-            fix="divide by 255 if it holds bytes; check the node that made NaN or infinity otherwise",
+            fix="divide by 255 if it holds bytes; else check the node that made NaN or infinity",
         )
     return mask.clamp(0, 1)
 
@@ -33,6 +37,6 @@ def unit_mask(mask: Float[Tensor, "b h w"], port: str = "mask") -> Float[Tensor,
 def per_mask(
     function: Callable[[NDArray[np.float32]], NDArray[np.generic]], mask: Float[Tensor, "b h w"]
 ) -> Float[Tensor, "b h w"]:
-    """Apply a numpy function to every `[h w]` plane; the result has the mask's dtype and device."""
+    """A numpy function applied to every `[h w]` plane; the result has the mask's dtype and device."""
     planes = [torch.from_numpy(np.ascontiguousarray(function(plane))) for plane in mask.detach().cpu().numpy()]
     return torch.stack(planes).to(mask)

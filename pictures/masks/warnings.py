@@ -7,14 +7,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-ALMOST = 0.1  # closer than this to black or white, yet not there
-HAZE_SHARE = 0.1  # such pixels are worth a word from this share on
-SOFT_SHARE = 0.25  # greys among the non-black pixels, from which a hard threshold is worth a word
-LARGE_SHARE = 0.9  # a hole this large is more often an inverted mask than a wish
+NEARLY = 0.1  # closer than this to black or white, but not equal
+HAZE_SHARE = 0.1  # share of such pixels that is reported
+SOFT_SHARE = 0.25  # share of greys among the non-black pixels at which a hard threshold is reported
+LARGE_SHARE = 0.9  # a hole this large is more often an inverted mask than intended
 
 
 def value_warnings(soft: Float[Tensor, "h w"], mask: Float[Tensor, "h w"], threshold: float | None) -> list[str]:
-    """What is suspicious about a mask, each as `name: what, and what to do`. `soft` is it before the threshold."""
+    """Warnings about the values of a mask; `soft` is the mask before the threshold."""
     peak, floor = float(soft.max()), float(soft.min())
     if float(mask.max()) == 0:
         if peak == 0:
@@ -53,7 +53,7 @@ def _soft_notes(soft: Tensor) -> list[str]:
             f"mask-not-opaque: its strongest value is {peak:.3g}, so the old picture shines through "
             f"everywhere; set threshold=0.5 or paint with full opacity"
         )
-    haze = float(((soft > 0) & (soft < ALMOST)).float().mean())
+    haze = float(((soft > 0) & (soft < NEARLY)).float().mean())
     if floor > 0:
         notes.append(
             f"mask-haze: its weakest value is {floor:.3g}, so no pixel is kept exactly; set threshold=0.5, or "
@@ -69,9 +69,9 @@ def _soft_notes(soft: Tensor) -> list[str]:
 
 def _cut_notes(soft: Tensor, threshold: float) -> list[str]:
     kept, notes = soft >= threshold, []
-    haze = (soft > 0) & (soft < ALMOST) & ~kept
-    white = (soft < 1) & (soft > 1 - ALMOST) & kept
-    grey = (soft >= ALMOST) & (soft <= 1 - ALMOST)
+    haze = (soft > 0) & (soft < NEARLY) & ~kept
+    white = (soft < 1) & (soft > 1 - NEARLY) & kept
+    grey = (soft >= NEARLY) & (soft <= 1 - NEARLY)
     if float(haze.float().mean()) > HAZE_SHARE:
         notes.append(
             f"mask-haze: {float(haze.float().mean()):.0%} of its pixels are nearly but not quite black (up to "
@@ -82,7 +82,7 @@ def _cut_notes(soft: Tensor, threshold: float) -> list[str]:
             f"mask-not-opaque: {int(white.sum()) / int(kept.sum()):.0%} of its hole is nearly but not quite "
             f"white (from {float(soft[white].min()):.3g}); the threshold {threshold:g} reads it as repaint"
         )
-    marked = int((soft >= ALMOST).sum())
+    marked = int((soft >= NEARLY).sum())
     if int(grey.sum()) > SOFT_SHARE * marked:
         dropped = int((grey & ~kept).sum())
         notes.append(
@@ -93,14 +93,14 @@ def _cut_notes(soft: Tensor, threshold: float) -> list[str]:
     return notes
 
 
-FEW = 0.0005  # a hole below this share of a picture, and
-FEW_PIXELS = 256  # of fewer pixels than this, is more often a stray click than a wish
-SPECK = 4  # pixels of a part that is no thing
-SPECKS = 0.1  # of a hole, above which small parts are what it is made of
+FEW = 0.0005  # share of the picture below which a hole
+FEW_PIXELS = 256  # of fewer pixels than this is more often a stray click than intended
+SPECK = 4  # pixels of a component that is more often noise than intended
+SPECKS = 0.1  # share of the hole above which such components are intended
 
 
 def size_warnings(hole: Bool[np.ndarray, "h w"], count: int) -> list[str]:
-    """A hole of a few pixels, and specks beside a hole."""
+    """Warnings about a hole of a few pixels (`count` in all), and about specks beside a hole."""
     from scipy.ndimage import label
 
     rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
@@ -112,7 +112,7 @@ def size_warnings(hole: Bool[np.ndarray, "h w"], count: int) -> list[str]:
         ]
     notes = []
     left, top = int(columns[0]), int(rows[0])
-    ringed = np.pad(hole[top : rows[-1] + 1, left : columns[-1] + 1], 1)  # what lies around the hole is one part
+    ringed = np.pad(hole[top : rows[-1] + 1, left : columns[-1] + 1], 1)  # all around the hole is one component
     for name, plane, fate in (("specks", ringed, "repainted"), ("pinholes", ~ringed, "kept")):
         labels, parts = label(plane, structure=np.ones((3, 3)))
         sizes = np.bincount(labels.ravel(), minlength=parts + 1)[1:]

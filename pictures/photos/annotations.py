@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.errors import shorten
-from ..pairing import same_name
+from ..pairing import comparable_name
 
 MAX_FILE = 256 * 2**20  # bytes
 #: Names that a column may have; the first one found counts.
@@ -134,7 +134,7 @@ def _annotations(lines: Iterator[tuple[str, list[str]]], first: str, decimal_com
             cells[place].replace(",", ".") if decimal_comma else cells[place] for place in places
         ]
         text = cells[label].strip() if label is not None and label < len(cells) else ""
-        found.append(Annotation(same_name(cells[file]), _corners(numbers, columns in SPANS, where), text, where))
+        found.append(Annotation(comparable_name(cells[file]), _corners(numbers, columns in SPANS, where), text, where))
     return found
 
 
@@ -193,7 +193,7 @@ def _read_coco(name: str, text: str) -> list[Annotation]:
         label = "" if category is None else labels.get(category, "")
         found.append(
             Annotation(
-                same_name(file), _corners(box, True, where), label, where, crowd=entry.get("iscrowd") in (1, True)
+                comparable_name(file), _corners(box, True, where), label, where, crowd=entry.get("iscrowd") in (1, True)
             )
         )
     return found

@@ -7,10 +7,10 @@ from pathlib import Path
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.errors import did_you_mean, shorten
 from ..boxes import Box, Size, area_share, whole_pixels
-from ..pairing import same_name
+from ..pairing import comparable_name
 from .annotations import Annotation, bad_box, read_annotations
 
-SLACK = 1.0  # pixels by which a box may leave its picture: rounding
+SLACK = 1.0  # pixels by which rounding may move a box out of its picture
 
 
 def read_boxes(
@@ -21,7 +21,7 @@ def read_boxes(
     min_area: float = 0.02,
     max_area: float = 0.8,
 ) -> tuple[dict[str, list[Box]], Counter[str]]:
-    """`place_boxes` of `read_annotations`: a file's boxes by picture, and how many were left out and why."""
+    """A file's boxes by picture, and how many were left out and why: `place_boxes` of `read_annotations`."""
     return place_boxes(read_annotations(path), sizes, label=label, min_area=min_area, max_area=max_area)
 
 
@@ -33,20 +33,20 @@ def place_boxes(
     min_area: float,
     max_area: float,
 ) -> tuple[dict[str, list[Box]], Counter[str]]:
-    """Boxes by picture, in whole pixels, of those that are kept, and how many were left out and why.
+    """The boxes that are kept, by picture and in whole pixels, and how many were left out and why.
 
     Args:
-        annotations: what a file states.
+        annotations: the boxes of a file.
         sizes: width and height of each picture by name.
         label: only boxes of this label; None keeps all.
         min_area: boxes below this share of their picture are left out.
         max_area: boxes above this share are left out.
 
     Raises:
-        BadInput: a box of a picture that is not there, outside its picture, or none that is kept.
+        BadInput: a box of a picture that is missing, a box outside its picture, or no box is kept.
     """
     annotations = list(annotations)
-    known = {same_name(name): name for name in sizes}
+    known = {comparable_name(name): name for name in sizes}
     others = len({item.file for item in annotations if item.file not in known}) - 1
     kept: dict[str, list[Box]] = {}
     left_out: Counter[str] = Counter()
@@ -59,22 +59,22 @@ def place_boxes(
             raise bad_box(
                 item.where,
                 f"the picture {shorten(item.file)}, which is not among the {len(sizes)} photos" + more,
-                f"{did_you_mean(item.file, sizes)} Else put it into the folder, or delete the line",
+                f"{did_you_mean(item.file, sizes)} Otherwise put it into the folder, or delete the line",
             )
         if label is not None and item.label.casefold() != label.strip().casefold():
             left_out[f"labelled {shorten(item.label, 40)}" if item.label else "without a label"] += 1
             continue
         box, share = _placed(item, sizes[name])
-        why = "marked as a crowd" if item.crowd else area_problem(share, min_area, max_area)
-        if why:
-            left_out[why] += 1
+        problem = "marked as a crowd" if item.crowd else area_problem(share, min_area, max_area)
+        if problem:
+            left_out[problem] += 1
         else:
             kept.setdefault(name, []).append(box)
     if not kept:
-        why = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common(6))
+        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common(6))
         raise BadInput(
             "boxes",
-            found=f"{total} boxes, none of them of use: {why}",
+            found=f"{total} boxes, none of which is used: {reasons}",
             expected="at least one box of "
             f"{min_area:.0%} to {max_area:.0%} of its picture" + (f", labelled {label!r}" if label else ""),
             fix="change min_area, max_area or label, or take other pictures",
@@ -83,13 +83,14 @@ def place_boxes(
 
 
 def area_problem(share: float, min_area: float, max_area: float) -> str:
-    """Why a box that fills `share` of its picture is not used, or nothing."""
+    """Why a box that fills `share` of its picture is not used; empty if it is."""
     if share < min_area:
         return f"below {min_area:.0%} of the picture"
     return f"above {max_area:.0%} of the picture" if share > max_area else ""
 
 
 def _placed(item: Annotation, size: Size) -> tuple[Box, float]:
+    """An annotation in whole pixels, and its share of the picture."""
     width, height = size
     left, top, right, bottom = item.corners
     if left < -SLACK or top < -SLACK or right > width + SLACK or bottom > height + SLACK:

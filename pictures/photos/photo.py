@@ -22,14 +22,14 @@ from .masks import read_mask
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture file and the boxes in it.
+    """A picture file and its boxes.
 
     Attributes:
         path: the file.
         width: pixels, upright.
         height: pixels, upright.
         boxes: left, top, right, bottom in pixels of the upright picture; right and bottom exclusive.
-        mask: a mask file of the same size, read as `mask.load` reads it, white = the subject; or None.
+        mask: a mask file of the same size, read as by `mask.load`, white = the subject; or None.
     """
 
     path: Path
@@ -44,15 +44,15 @@ class Photo:
         return self.path.name
 
     def picture(self) -> Float[Tensor, "h w 3"]:
-        """The picture in [0, 1], upright and in sRGB: transparency is dropped, not composited.
+        """The picture in [0, 1], upright and in sRGB; transparency is dropped, not composited.
 
         Raises:
-            BadInput: the file is damaged, or its size is another than when it was described.
+            BadInput: the file is damaged, or its size has changed since it was described.
         """
         return torch.from_numpy(self._sized(read_picture(self.path).srgb(), self.path))
 
     def subject(self) -> Float[Tensor, "h w"] | None:
-        """The mask, {0, 1}, or None where there is none; raises as `picture` does."""
+        """The mask in {0, 1}, or None where there is none; raises as `picture` does."""
         return None if self.mask is None else torch.from_numpy(self._sized(read_mask(self.mask), self.mask))
 
     def _sized(self, pixels: Float32Array, path: Path) -> Float32Array:
@@ -60,7 +60,7 @@ class Photo:
             raise BadInput(
                 "photos",
                 found=f"{path.name} of {pixels.shape[1]}×{pixels.shape[0]}",
-                expected=f"{self.width}×{self.height}, as it was a moment ago",
+                expected=f"{self.width}×{self.height}, as before",
                 fix="run again; the file has changed since",
             )
         return pixels
@@ -68,18 +68,18 @@ class Photo:
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Some photos, in a fixed order.
+    """Photos in a fixed order.
 
     Attributes:
         photos: the photos.
-        name: what the user called them, for messages.
+        name: the path that the user gave, for messages.
     """
 
     photos: tuple[Photo, ...]
     name: str
 
     def __post_init__(self) -> None:
-        """Remember the files as they are now."""
+        """Record the files' present state."""
         object.__setattr__(self, "_states", self._state())
 
     def _state(self) -> list[tuple[int, ...]]:
@@ -89,7 +89,7 @@ class PhotoSet:
 
     @property
     def gone(self) -> bool:
-        """True when a file is no longer there, or no longer as it was described."""
+        """True where a file is missing, or has changed since it was described."""
         try:
             return bool(self._state() != getattr(self, "_states", None))
         except OSError:
@@ -104,7 +104,7 @@ class PhotoSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over names, contents, boxes and masks: all that training sees; not where the files lie, nor dates."""
+        """sha256 over names, contents, boxes and masks: all that training uses; not over folders or dates."""
         contents = ([None if path is None else _content(path) for path in (one.path, one.mask)] for one in self.photos)
         return sha256(*(repr((one.name, one.boxes, inside)) for one, inside in zip(self.photos, contents, strict=True)))
 
@@ -122,10 +122,10 @@ def _content(path: Path) -> str:
 
 
 def photo_sizes(files: Sequence[Path]) -> dict[str, tuple[int, int]]:
-    """Upright width and height of each picture by name, from the headers alone.
+    """Upright (width, height) of each picture by name, from the headers alone.
 
     Raises:
-        BadInput: there is none, a file is no picture, or two have one name.
+        BadInput: there is none, a file is not a picture, or two have the same name.
     """
     if not files:
         raise BadInput("path", found="an empty list", expected="at least one picture", fix="name pictures or a folder")
@@ -134,8 +134,8 @@ def photo_sizes(files: Sequence[Path]) -> dict[str, tuple[int, int]]:
         if file.name in names:
             raise BadInput(
                 "path",
-                found=f"two pictures called {file.name!r}",
-                expected="names that differ",
+                found=f"two pictures named {file.name!r}",
+                expected="different names",
                 fix="rename one of them",
             )
         names.add(file.name)

@@ -104,7 +104,7 @@ def test_boxes_too_small_too_large_and_crowds_are_counted(write):
     crowd = coco()
     crowd["annotations"][0]["iscrowd"] = 1
     assert read_boxes(write(crowd), SIZES)[1] == {"marked as a crowd": 1}
-    with pytest.raises(BadInput, match="4 boxes, none of them of use: 4 below 90% of the picture") as caught:
+    with pytest.raises(BadInput, match="4 boxes, none of which is used: 4 below 90% of the picture") as caught:
         read_boxes(write(table(rows=rows)), SIZES, min_area=0.9, max_area=1.0)
     assert "90% to 100%" in caught.value.expected
 

@@ -383,7 +383,7 @@ def test_a_list_of_pictures_folders_and_globs(folder, tmp_path, ctx):
     assert some.name == "3 photos"
     with pytest.raises(BadInput, match="an empty list"):
         photos([], ctx)
-    with pytest.raises(BadInput, match=r"two pictures called 'one\.png'"):
+    with pytest.raises(BadInput, match=r"two pictures named 'one\.png'"):
         photos([str(one), str(one)], ctx)
     result = inlay.run(workflow(tmp_path), photos=[one, folder], out=str(tmp_path / "out"))
     assert torch.equal(result["sheet"], photos([str(one), str(folder)], ctx).overview)

@@ -51,8 +51,8 @@ SRGB_CURVE = Curve(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 
 @dataclass(frozen=True)
-class Shaper:
-    """A matrix-and-curves profile.
+class MatrixSpace:
+    """A colour space of three curves and a matrix.
 
     Attributes:
         matrix: linear light to CIE XYZ under D50, `[3 3]` by rows.
@@ -63,9 +63,7 @@ class Shaper:
     curves: tuple[Curve, Curve, Curve]
 
 
-Point = tuple[float, float]
-
-
+Point = tuple[float, float]  # CIE xy
 SRGB_PRIMARIES: tuple[Point, ...] = ((0.3127, 0.3290), (0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
 
 
