@@ -1,6 +1,7 @@
 """The commands and code of README and guides, as a newcomer would type them, in an empty folder with a picture and a
 mask; and the links of every Markdown page."""
 
+import ast
 import glob
 import re
 import shlex
@@ -20,6 +21,8 @@ LINKED = [
     ROOT / "benchmarks" / "README.md",
     *sorted((ROOT / "web").rglob("*.md")),
 ]
+#: Files that a page tells the reader to make.
+EXAMPLES = {"nodes/image_posterize.py", "tests/nodes/test_image_posterize.py"}
 ROOMS = "benchmarks|dollhouse|graph_runtime|methods|models|nodes|pictures|scripts|tests|training"
 LONG = ("run baret_", "run subject_lora_train")  # the same runs as in test_workflows
 
@@ -106,7 +109,29 @@ def test_every_picture_of_the_docs_is_shown_by_a_page():
 @pytest.mark.parametrize("page", LINKED, ids=name_of)
 def test_every_script_that_a_page_names_exists(page):
     for script in re.findall(rf"\b(?:{ROOMS})/[\w/]+\.py\b", page.read_text("utf-8")):
-        assert (ROOT / script).is_file(), script
+        assert script in EXAMPLES or (ROOT / script).is_file(), script
+
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("function", "file"), sorted(set(re.findall(r"`(\w+)` in\s+`([\w/]+\.py)`", CONTRIBUTING))))
+def test_every_function_on_the_way_of_a_photo_is_there(function, file):
+    names = {node.name for node in ast.walk(ast.parse((ROOT / file).read_text("utf-8"))) if hasattr(node, "name")}
+    assert function in names
+
+
+def test_the_example_of_a_node_and_its_test_work(monkeypatch):
+    blocks = dict(re.findall(r"^```python\n# (\S+)\.py\n(.*?)^```", CONTRIBUTING, re.M | re.S))
+    module = types.ModuleType("inlay.nodes.image_posterize")
+    module.__package__ = "inlay.nodes"
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(blocks["nodes/image_posterize"], "nodes/image_posterize.py", "exec"), module.__dict__)
+    names = {}
+    exec(compile(blocks["tests/nodes/test_image_posterize"], "test_image_posterize.py", "exec"), names)
+    for levels in (2, 4, 256):
+        names["test_each_channel_has_that_many_levels"](levels)
+    assert module.posterize.spec.id == "image.posterize"
 
 
 def test_the_readme_names_every_shipped_workflow_and_command():
