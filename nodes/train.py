@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..graph_runtime import Context, Renamed, node
-from ..training.exemplar import ExemplarSettings, Parts, require_models, side_of, train_exemplar
+from ..training.exemplar import train_exemplar
+from ..training.exemplar_settings import ExemplarSettings
+from ..training.inputs import TrainingInputs, require_models, side_of
 from .checks.before_run import described
 from .ports import Denoiser, ExemplarEncoder, Photos, Scheduler, Text, Vae
 
@@ -19,11 +21,10 @@ class ExemplarTrained(NamedTuple):
 
 def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     """Models that do not fit together, and a size that the VAE cannot encode."""
-    models = [known.get(name) for name in ("denoiser", "vae", "exemplar_encoder")]
-    if described(*models):
-        parts = Parts(models[0], models[1], None, models[2], None)
-        require_models(parts)
-        side_of(parts, params["size"])
+    denoiser, vae, encoder = (known.get(name) for name in ("denoiser", "vae", "exemplar_encoder"))
+    if denoiser is not None and vae is not None and encoder is not None and described(denoiser, vae, encoder):
+        require_models(denoiser, vae, encoder)
+        side_of(denoiser, vae, params["size"])
 
 
 @node(
@@ -61,5 +62,5 @@ def exemplar(
         BadInput: the parts do not fit together, or the photos have no boxes.
         TrainingFailed: the loss is not finite, or the disk is full; the last checkpoint is whole.
     """
-    trained = train_exemplar(Parts(denoiser, vae, scheduler, exemplar_encoder, photos), settings, ctx)
-    return ExemplarTrained(*trained)
+    inputs = TrainingInputs(denoiser, vae, scheduler, exemplar_encoder, photos)
+    return ExemplarTrained(*train_exemplar(inputs, settings, ctx))

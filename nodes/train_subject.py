@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 from ..graph_runtime import Context, node
 from ..methods.subject_lora import kinds_of, require_rank
 from ..models.lora.component import layer_sizes
-from ..training.exemplar import Parts, side_of
-from ..training.subject import SubjectSettings, require_models, train_subject
+from ..training.inputs import TrainingInputs, require_subject_models, side_of
+from ..training.subject import train_subject
+from ..training.subject_settings import SubjectSettings
 from .checks.before_run import described
 from .ports import Denoiser, ExemplarEncoder, Lora, Photos, Scheduler, Text, Vae
 
@@ -21,12 +22,11 @@ class SubjectTrained(NamedTuple):
 
 def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     """Models that do not fit together, a size that the VAE cannot encode, a rank that is larger than a layer."""
-    models = [known.get(name) for name in ("denoiser", "vae", "exemplar_encoder")]
-    if described(*models):
-        parts = Parts(models[0], models[1], None, models[2], None)
-        require_models(parts)
-        side_of(parts, params["size"])
-        require_rank(layer_sizes(parts.denoiser.base()), kinds_of(True, params["targets"]), params["rank"])
+    denoiser, vae, encoder = (known.get(name) for name in ("denoiser", "vae", "exemplar_encoder"))
+    if denoiser is not None and vae is not None and encoder is not None and described(denoiser, vae, encoder):
+        require_subject_models(denoiser, encoder)
+        side_of(denoiser, vae, params["size"])
+        require_rank(layer_sizes(denoiser.base()), kinds_of(True, params["targets"]), params["rank"])
 
 
 @node("train.subject_lora", version=1, effects=True, check=_check)
@@ -56,4 +56,5 @@ def subject_lora(
         BadInput: the parts do not fit together, or the rank is larger than a layer.
         TrainingFailed: the loss is not finite, or the disk is full; the last checkpoint is whole.
     """
-    return SubjectTrained(*train_subject(Parts(denoiser, vae, scheduler, exemplar_encoder, photos), settings, ctx))
+    inputs = TrainingInputs(denoiser, vae, scheduler, exemplar_encoder, photos)
+    return SubjectTrained(*train_subject(inputs, settings, ctx))

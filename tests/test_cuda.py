@@ -14,7 +14,7 @@ import torch
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.models import ModelManager
 from inlay.training.processes import Workers
-from inlay.training.trainer import Recipe, Trainer
+from inlay.training.trainer import Trainer, TrainerOptions
 from simulated_gpu import SimulatedGpu, where
 from trainer_toys import Line, line_loss
 
@@ -69,11 +69,11 @@ def set_dtype(name, dtype):
 @pytest.mark.parametrize("dtype", ["auto", "float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("name", TRAININGS)
 def test_a_shipped_training_with_sheets_runs_and_goes_on(gpu, name, dtype, tmp_path, monkeypatch):
-    from inlay.training import exemplar_output, subject
+    from inlay.training import sample_sheets, subject_settings
 
-    monkeypatch.setattr(exemplar_output, "SHEET_STEPS", 2)
-    monkeypatch.setattr(exemplar_output, "SHOWN", 1)
-    monkeypatch.setattr(subject, "VIEWS", 1)
+    monkeypatch.setattr(sample_sheets, "SHEET_STEPS", 2)
+    monkeypatch.setattr(sample_sheets, "SHOWN", 1)
+    monkeypatch.setattr(subject_settings, "VIEWS", 1)
     runs = []
 
     def listen(event):
@@ -111,7 +111,7 @@ def test_every_shipped_workflow_on_a_real_gpu(name, dtype, tmp_path):
 
 def line(folder, steps):
     net = Line().to("cuda:0")
-    recipe = Recipe(steps=steps, batch_size=8, learning_rate=1e-2, save_every=2, ema=0.9)
+    recipe = TrainerOptions(steps=steps, batch_size=8, learning_rate=1e-2, save_every=2, ema=0.9)
     return Trainer(folder, "k", net, ["line.weight", "line.bias"], recipe, Workers("cuda:0"))
 
 
@@ -121,7 +121,7 @@ def test_fused_adamw_goes_on_after_a_stop(gpu, tmp_path):
     assert again.resume()
     again.fit(line_loss, lambda now: None, print)
     assert again.step == 6
-    assert {value.device for state in again.optimizer.state.values() for value in state.values()} == {
+    assert {value.device for state in again.state.optimizer.state.values() for value in state.values()} == {
         torch.device("cuda:0")
     }
 

@@ -1,35 +1,44 @@
-"""Self-supervised training of Paint by Example (Yang et al. 2022): a picture's own box is the exemplar for its hole.
+"""What a step of the training of Paint by Example (Yang et al. 2022) draws at random, and its loss.
 
-The exemplar is cut from the picture itself and augmented, so that copying it does not pay; one CLIP token is all that
-the denoiser hears of it; the hole is larger than the box and often of an arbitrary shape.
+The formulas are in `methods/paint_by_example.py`; here, each row of a batch gets its random numbers from its place.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..methods.attention.single_token import OneTokenProcessor
 from ..methods.paint_by_example import denoising_loss
-from .examples import Batch, Made, Place, Source
-from .processes import to_device
-from .trainer import generator_of
+from .encoding import Batch, UnencodedBatch
+from .example_source import ExampleSource, Place
+from .randomness import generator_of
+from .transfer import to_device
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+PLAIN_ATTENTION = 1024  # latent cells up to which plain attention trains faster on a CPU
 
 
-def prepare(unet: Any, *, one_token: bool, plain_attention: bool, checkpointing: bool) -> None:
-    """Attention processors for training, and gradient checkpointing where asked for.
+def small_enough_for_plain_attention(device: torch.device, cells: int) -> bool:
+    """True where plain attention trains faster: on a CPU, with few latent cells a side."""
+    return device.type == "cpu" and cells**2 <= PLAIN_ATTENTION
 
-    Plain attention: on a CPU the backward pass of torch's fused one costs a quarter of the whole step.
+
+def prepare(unet: "UNet2DConditionModel", *, one_token: bool, plain_attention: bool, checkpointing: bool) -> None:
+    """Set the attention processors for training, and gradient checkpointing where asked for.
+
+    Plain attention: on a CPU the backward pass of torch's fused one takes a quarter of the whole step.
     """
     from diffusers.models.attention_processor import AttnProcessor
 
     processors = dict(unet.attn_processors)
     for name in processors:
         if one_token and ".attn2." in name:
-            processors[name] = OneTokenProcessor()
+            processors[name] = OneTokenProcessor()  # type: ignore[assignment]  # diffusers lists its own alone
         elif plain_attention:
             processors[name] = AttnProcessor()
     unet.set_attn_processor(processors)
@@ -37,31 +46,38 @@ def prepare(unet: Any, *, one_token: bool, plain_attention: bool, checkpointing:
         unet.enable_gradient_checkpointing()
 
 
-class Drawn(NamedTuple):
-    """What is random in some rows of a step: timesteps and their ᾱ `[b]`, whose condition is dropped, noise."""
+class StepDraws(NamedTuple):
+    """The random numbers of some rows of a step.
 
-    times: Tensor
+    Attributes:
+        timesteps: `[b]`.
+        dropped: `[b]`, True where the learned vector replaces the exemplar.
+        noise: as the latents, `[b 4 lh lw]`.
+        alpha_bars: ᾱ of the timesteps, `[b]`.
+    """
+
+    timesteps: Tensor
     dropped: Tensor
     noise: Tensor
-    alphas: Tensor
+    alpha_bars: Tensor
 
 
-class Inputs(NamedTuple):
+class StepInputs(NamedTuple):
     """All that some rows of a step need beside the model."""
 
-    made: Made | Batch
-    drawn: Drawn
+    batch: UnencodedBatch | Batch
+    draws: StepDraws
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss: mean squared error of ε (or v), at random timesteps, the condition dropped now and then.
+    """The loss: mean squared error of ε (or v) at random timesteps, with the condition dropped now and then.
 
     Attributes:
         alphas: ᾱ of every training timestep `[N]`.
-        prediction: what the model predicts.
-        dropout: probability that the learned vector stands in for the exemplar.
-        seed: of noise, timesteps and choice.
+        prediction: what the model predicts: `epsilon`, `sample` or `v_prediction`.
+        dropout: probability that the learned vector replaces the exemplar.
+        seed: of noise, timesteps and choice of examples.
         snr_limit: weights a step by min(SNR, limit) / SNR (Hang et al. 2023); 0 leaves all steps equal.
     """
 
@@ -71,59 +87,44 @@ class Objective:
     seed: int
     snr_limit: float = 0.0
 
-    def loss(self, module: nn.Module, source: Source, step: int, rows: range, device: torch.device) -> Tensor:
+    def loss(self, module: nn.Module, source: ExampleSource, step: int, rows: range, device: torch.device) -> Tensor:
         """Mean loss of the rows of a step's batch; everything random comes from (seed, step, row)."""
-        generators, places = self._begun(step, rows)
+        generators, places = self._places(step, rows)
         with torch.autocast(device.type, enabled=False):
             batch = source.batch(places)
-        return self.of(module, batch, self._drawn(generators, batch.latent.shape[1:], batch.latent.dtype), device)
+        return self.of(module, batch, self._draw(generators, batch.latent.shape[1:], batch.latent.dtype), device)
 
-    def inputs(self, source: Source, step: int, rows: range) -> Inputs:
-        """What `loss` begins with, as far as the CPU alone can make it: for threads that work ahead."""
-        generators, places = self._begun(step, rows)
-        with_ = source.encoders
-        return Inputs(source.made(places), self._drawn(generators, with_.latent, with_.dtype))
+    def inputs(self, source: ExampleSource, step: int, rows: range) -> StepInputs:
+        """The inputs of `loss` as far as the CPU alone can make them: for threads that work ahead."""
+        generators, places = self._places(step, rows)
+        encoders = source.encoders
+        return StepInputs(source.take(places), self._draw(generators, encoders.latent, encoders.dtype))
 
-    def _begun(self, step: int, rows: range) -> tuple[list[torch.Generator], list[Place]]:
-        """The rows' generators, and the two numbers by which each has chosen its example."""
+    def _places(self, step: int, rows: range) -> tuple[list[torch.Generator], list[Place]]:
+        """The generators of the rows, and the two numbers by which each has selected its example."""
         generators = [generator_of(self.seed, "step", step, row) for row in rows]
         pairs = [torch.randint(2**40, (2,), generator=generator).tolist() for generator in generators]
         return generators, [(one, other) for one, other in pairs]
 
-    def _drawn(self, generators: Sequence[torch.Generator], shape: Sequence[int], dtype: torch.dtype) -> Drawn:
-        times = torch.cat([torch.randint(len(self.alphas), (1,), generator=g) for g in generators])
+    def _draw(self, generators: Sequence[torch.Generator], shape: Sequence[int], dtype: torch.dtype) -> StepDraws:
+        timesteps = torch.cat([torch.randint(len(self.alphas), (1,), generator=g) for g in generators])
         dropped = torch.cat([torch.rand(1, generator=g) for g in generators]) < self.dropout
         noise = torch.stack([torch.randn(tuple(shape), generator=g) for g in generators])
-        return Drawn(times, dropped, noise.to(dtype), self.alphas[times].to(dtype))
+        return StepDraws(timesteps, dropped, noise.to(dtype), self.alphas[timesteps].to(dtype))
 
-    def of(self, module: nn.Module, batch: Batch, drawn: Drawn, device: torch.device) -> Tensor:
+    def of(self, module: nn.Module, batch: Batch, draws: StepDraws, device: torch.device) -> Tensor:
         """Mean loss of encoded examples."""
-        (latent, masked, keep, token), (times, dropped, noise, a) = to_device(batch, device), to_device(drawn, device)
+        batch, draws = to_device(batch, device), to_device(draws, device)
         return denoising_loss(
             module,
-            latent,
-            masked,
-            keep,
-            token,
-            timesteps=times,
-            alpha_bars=a,
-            noise=noise,
-            dropped=dropped,
+            batch.latent,
+            batch.masked,
+            batch.keep,
+            batch.token,
+            timesteps=draws.timesteps,
+            alpha_bars=draws.alpha_bars,
+            noise=draws.noise,
+            dropped=draws.dropped,
             prediction=self.prediction,
             snr_limit=self.snr_limit,
         )
-
-
-@contextmanager
-def averaged(values: dict[str, Tensor], average: dict[str, Tensor]) -> Iterator[None]:
-    """Put the averaged weights in place of the last ones for the length of the block."""
-    before = {name: values[name].detach().clone() for name in average}
-    with torch.no_grad():
-        for name, value in average.items():
-            values[name].copy_(value)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, value in before.items():
-                values[name].copy_(value)

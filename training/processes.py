@@ -3,16 +3,17 @@
 import atexit
 import gc
 import os
-from typing import Any
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
 
 class Workers:
-    """This process among those of one training, as `accelerate launch` started them; alone where it did not."""
+    """This process among those of one training; alone where none were launched together."""
 
-    def __init__(self, device: str):
+    def __init__(self, device: str) -> None:
         self.rank, self.count, self.device = 0, 1, torch.device(device)
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             from accelerate import PartialState
@@ -33,8 +34,14 @@ class Workers:
         ids = None if self.device.type == "cpu" else [self.device.index]
         return nn.parallel.DistributedDataParallel(module, device_ids=ids, gradient_as_bucket_view=True)
 
+    def unsynchronised(self, module: nn.Module) -> AbstractContextManager[object]:
+        """A backward pass in this block leaves the gradients of the other processes for a later one."""
+        wrapped = hasattr(module, "no_sync")  # by DistributedDataParallel
+        block: AbstractContextManager[object] = module.no_sync() if wrapped else nullcontext()  # type: ignore[operator]
+        return block
+
     def wait(self) -> None:
-        """Go on when every process is here."""
+        """Wait until every process is here."""
         if self.count > 1:
             torch.distributed.barrier()
 
@@ -46,34 +53,22 @@ class Workers:
         torch.distributed.all_reduce(found)
         return bool(found > 0)
 
-    def mean(self, parts: list[Tensor]) -> float:
+    def mean(self, terms: Sequence[Tensor]) -> float:
         """The sum of some scalars on the device, its mean over the processes; NaN or infinite where any of them is.
 
-        The one moment of a step at which this process waits for its device.
+        The only point of a step at which this process waits for its device.
         """
         if self.count == 1:
-            return float(sum(torch.stack(parts).tolist()))
+            return float(sum(torch.stack(list(terms)).tolist()))
         total = torch.zeros(1, dtype=torch.float64, device=self.device)
-        for part in parts:
-            total += part
+        for term in terms:
+            total += term
         torch.distributed.all_reduce(total)
         return float(total) / self.count
 
 
-def pinned(value: Any, device: torch.device) -> Any:
-    """Tensors in NamedTuples, on the CPU; where `device` is a GPU, in memory that it copies from by itself."""
-    if device.type != "cuda":
-        return value
-    return value.pin_memory() if isinstance(value, Tensor) else type(value)(*(pinned(part, device) for part in value))
-
-
-def to_device(value: Any, device: torch.device) -> Any:
-    """A NamedTuple of tensors on a device; from pinned memory the copy goes on while the CPU does."""
-    return type(value)(*(part.to(device, non_blocking=device.type == "cuda") for part in value))
-
-
 def _leave() -> None:
-    """Take leave of the other processes before this one ends.
+    """Leave the group of processes before this one ends.
 
     A thread of gloo that holds a tensor when the interpreter ends aborts the process (pytorch pull request 179291).
     """

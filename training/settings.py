@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Iterable
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from ..graph_runtime import NodeSettings
 from ..graph_runtime.core.digests import sha256
+from .precision import Precision
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class TrainingSettings(NodeSettings):

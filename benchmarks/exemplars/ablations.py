@@ -74,7 +74,9 @@ def forget(unet: Any) -> Any:
 
 def train_ablations(folder: Path, photos: Any, base: Any, clip: Any, steps: int, batch: int) -> dict[str, Model]:
     """Each variant from the same start, with the same budget; goes on where it was left."""
-    from inlay.training.exemplar import ExemplarSettings, Parts, train_exemplar
+    from inlay.training.exemplar import train_exemplar
+    from inlay.training.exemplar_settings import ExemplarSettings
+    from inlay.training.inputs import TrainingInputs
 
     plain: dict[str, Any] = {
         "steps": steps, "batch_size": batch, "learning_rate": 4e-4, "condition_dropout": 0.15, "size": None,
@@ -94,7 +96,7 @@ def train_ablations(folder: Path, photos: Any, base: Any, clip: Any, steps: int,
     models = {}
     for name, (changes, denoiser, encoder) in variants.items():
         settings = ExemplarSettings(**{**plain, **changes, "prefix": name.replace(", ", "-").replace(" ", "-")})
-        parts = Parts(denoiser, base.vae, base.scheduler, encoder, photos)
+        parts = TrainingInputs(denoiser, base.vae, base.scheduler, encoder, photos)
         print(f"training: {name}", flush=True)
         began = time.monotonic()
         found = train_exemplar(parts, settings, Context(out=folder))

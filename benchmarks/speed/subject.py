@@ -18,7 +18,7 @@ from inlay.graph_runtime.core.events import Event, NodeProgress
 from inlay.nodes import model
 from inlay.nodes.subject import photos
 from inlay.nodes.train_subject import subject_lora
-from inlay.training.prefetch import Ahead
+from inlay.training.prefetch import Prefetcher
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
 BATCH = 16
@@ -63,7 +63,7 @@ def measure(steps: int) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         ahead = step_times(0, steps, Path(folder) / "ahead", time.perf_counter)
-        with mock.patch.object(Ahead, "take", lambda self, key, later: self._make(key)):
+        with mock.patch.object(Prefetcher, "take", lambda self, key, later: self._make(key)):
             serial = step_times(0, steps, Path(folder) / "serial", time.perf_counter)
     print(
         f"steps a second with new views: {1 / statistics.median(ahead):.2f} made ahead, "

@@ -16,11 +16,14 @@ from inlay.models.noise_levels import alphas_cumprod, check_prediction_type
 from inlay.nodes import model as models
 from inlay.nodes.subject import photos
 from inlay.pictures.augmentation import Augment
-from inlay.training.examples import Recipes, Source
-from inlay.training.exemplar import Parts, encoders_of
+from inlay.training.encoding import encoders_for
+from inlay.training.example_source import ExampleSource
+from inlay.training.examples import ExampleOptions
+from inlay.training.inputs import TrainingInputs
 from inlay.training.objective import Objective, prepare
 from inlay.training.processes import Workers
-from inlay.training.trainer import Recipe, Trainer, generator_of
+from inlay.training.randomness import generator_of
+from inlay.training.trainer import Trainer, TrainerOptions
 from torch import Tensor, nn
 
 #: Parameters of an SD-1.5 UNet with nine input channels, and of a LoRA of rank 1 on its attention (methods: §3) and on
@@ -115,7 +118,7 @@ def teach(way: Way, folder: Path, budget: Budget, seed: int = 0) -> Taught:
     """Teach a way the subject whose photos and masks lie in `folder`; views are kept there for the next way."""
     base, workers = base_of(way.prior), Workers("cpu")
     pictures = photos(str(folder / "photos"), Context(), masks=str(folder / "masks")).photos
-    parts = Parts(base.denoiser, base.vae, base.scheduler, base.exemplar_encoder, pictures)
+    parts = TrainingInputs(base.denoiser, base.vae, base.scheduler, base.exemplar_encoder, pictures)
     with torch.inference_mode(False), torch.enable_grad():
         unet, encoder, vae = (part.load("cpu") for part in (parts.denoiser, parts.encoder, parts.vae))
         if parts.denoiser.in_channels == parts.denoiser.latent_channels:
@@ -123,22 +126,23 @@ def teach(way: Way, folder: Path, budget: Budget, seed: int = 0) -> Taught:
         prepare(unet, one_token=True, plain_attention=True, checkpointing=False)
         side = int(parts.denoiser.sample_size * parts.vae.factor)
         augment = Augment(elastic=0.0) if way.reference else Augment(0.0, 0.0, 0.0, 0.0)
-        how = Recipes(side, parts.encoder.image_size, augment, *((0.5, 0.4) if way.masks else (0.0, 0.0)))
-        source = Source(pictures, how, encoders_of(vae, parts, encoder, workers, "float32", side), seed, budget.views)
+        how = ExampleOptions(side, parts.encoder.image_size, augment, *((0.5, 0.4) if way.masks else (0.0, 0.0)))
+        source = ExampleSource(
+            pictures, how, encoders_for(parts, vae, encoder, workers, "float32", side), seed, budget.views
+        )
         if way.learns:
             source.keep(folder / f"views-{way.reference:d}{way.masks:d}-{budget.views}", workers, lambda *_: None)
         began = time.process_time()
         module = ExemplarDenoiser(unet, encoder)
         names = list(_learning(way, module, source, seed))
         if way.learns:
-            recipe = Recipe(
+            recipe = TrainerOptions(
                 budget.steps,
                 budget.batch,
                 way.rate,
                 warmup=20,
                 decay=0.5,
                 ema=0.0,
-                seed=seed,
                 precision="float32",
                 save_every=10**9,
             )
@@ -164,7 +168,7 @@ def teach(way: Way, folder: Path, budget: Budget, seed: int = 0) -> Taught:
     )
 
 
-def _learning(way: Way, module: ExemplarDenoiser, source: Source, seed: int) -> Iterable[str]:
+def _learning(way: Way, module: ExemplarDenoiser, source: ExampleSource, seed: int) -> Iterable[str]:
     """Make what shall learn; the names of its parameters."""
     if way.learns == "whole":
         return [name for name in module.trainable() if name.startswith("unet.")]

@@ -2,7 +2,8 @@
 
 import torch
 from inlay.training.processes import Workers
-from inlay.training.trainer import Recipe, Trainer, generator_of
+from inlay.training.randomness import generator_of
+from inlay.training.trainer import Trainer, TrainerOptions
 from torch import nn
 
 
@@ -31,7 +32,9 @@ def loss_of(module, step, rows):
 
 def make(folder, *, dtype=torch.float32, key="k", **changes):
     model = Line(dtype)
-    recipe = Recipe(**{"steps": 6, "batch_size": 4, "learning_rate": 1e-2, "save_every": 2, "ema": 0.9, **changes})
+    recipe = TrainerOptions(
+        **{"steps": 6, "batch_size": 4, "learning_rate": 1e-2, "save_every": 2, "ema": 0.9, **changes}
+    )
     return model, Trainer(folder, key, model, ["line.weight", "line.bias"], recipe, Workers("cpu"))
 
 

@@ -9,7 +9,7 @@ from inlay.models.lora.component import weights_hash
 from inlay.models.lora.file import Pair, by_module, read_lora, stored_names
 from inlay.nodes import condition, model, noise, sample, schedule
 from inlay.nodes.model_lora import lora
-from inlay.training.trainer import write_tensors
+from inlay.training.checkpoint import write_tensors
 from safetensors.torch import save_file
 
 CHOSEN = ("attn1.to_q", "attn1.to_out.0", "attn2.to_v", "proj_in", "conv1")

@@ -1,4 +1,4 @@
-"""Trainings on a simulated GPU: where tensors are, what they are in, what waits, and what goes on after a stop."""
+"""Trainings on a simulated GPU: where tensors are, what they are in, what waits, and what continues after a stop."""
 
 import dataclasses
 import gc
@@ -17,11 +17,13 @@ from inlay.graph_runtime.front.session import resolve_device
 from inlay.nodes import model, train
 from inlay.nodes.subject import photos
 from inlay.nodes.train_subject import subject_lora
-from inlay.training.examples import Batch
-from inlay.training.objective import Drawn, Objective
-from inlay.training.prefetch import Ahead
+from inlay.training.encoding import Batch
+from inlay.training.errors import TrainingFailed
+from inlay.training.objective import Objective, StepDraws
+from inlay.training.precision import autocast_dtype
+from inlay.training.prefetch import Prefetcher
 from inlay.training.processes import Workers
-from inlay.training.trainer import Recipe, Trainer, TrainingFailed, precision_of
+from inlay.training.trainer import Trainer, TrainerOptions
 from PIL import Image
 from simulated_gpu import SimulatedGpu, where
 from trainer_toys import Line, line_loss
@@ -75,11 +77,11 @@ def learn(kind, folder, some, ctx, steps, dtypes=("auto",) * 3, **changes):
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """Sheets of a few steps, epochs of three views."""
-    from inlay.training import exemplar_output, subject
+    from inlay.training import sample_sheets, subject_settings
 
-    monkeypatch.setattr(exemplar_output, "SHEET_STEPS", 2)
-    monkeypatch.setattr(exemplar_output, "SHOWN", 2)
-    monkeypatch.setattr(subject, "VIEWS", 3)
+    monkeypatch.setattr(sample_sheets, "SHEET_STEPS", 2)
+    monkeypatch.setattr(sample_sheets, "SHOWN", 2)
+    monkeypatch.setattr(subject_settings, "VIEWS", 3)
 
 
 def rehearse(kind, folder, some, out, dtypes, precision, gpu, variations=0):
@@ -92,7 +94,7 @@ def rehearse(kind, folder, some, out, dtypes, precision, gpu, variations=0):
     learn(kind, folder, some, ctx(), 3, dtypes, precision=precision, variations=variations)
     learn(kind, folder, some, ctx(), 6, dtypes, precision=precision, variations=variations)
     assert not gpu.mixes, where(gpu.mixes)
-    assert any("going on from step 3" in message for message in heard.warnings)
+    assert any("continuing from step 3" in message for message in heard.warnings)
     assert [step for step, _, _ in heard] == [1, 2, 3, 4, 5, 6]
     assert sum(sheet for _, _, sheet in heard) == 3
     assert heard.between_steps() == [1, 1], where(gpu.syncs)
@@ -159,7 +161,7 @@ def test_levels_of_noise_are_not_rounded_to_half():
     Objective(alphas, "epsilon", 0.0, 0).of(
         net,
         Batch(ones, ones, ones[:, :1], torch.ones(1, 1, 3)),
-        Drawn(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.bool), 0 * ones, alphas.float()),
+        StepDraws(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.bool), 0 * ones, alphas.float()),
         torch.device("cpu"),
     )
     torch.testing.assert_close(seen[0][:, :4], ones * 0.99915**0.5, rtol=1e-6, atol=0)
@@ -172,7 +174,7 @@ def test_pure_noise_has_a_finite_weight():
     found = objective.of(
         lambda joined, *_: 0 * joined[:, :4],
         Batch(ones, ones, ones[:, :1], torch.ones(1, 1, 3)),
-        Drawn(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.bool), ones, torch.zeros(1)),
+        StepDraws(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.bool), ones, torch.zeros(1)),
         torch.device("cpu"),
     )
     assert float(found) == pytest.approx(1)  # v = −z there
@@ -180,7 +182,7 @@ def test_pure_noise_has_a_finite_weight():
 
 def line(folder, device, steps=4):
     net = Line().to(device)
-    recipe = Recipe(steps=steps, batch_size=4, learning_rate=1e-2, save_every=2, ema=0.9, precision="float32")
+    recipe = TrainerOptions(steps=steps, batch_size=4, learning_rate=1e-2, save_every=2, ema=0.9, precision="float32")
     return Trainer(folder, "k", net, ["line.weight", "line.bias"], recipe, Workers(device))
 
 
@@ -189,13 +191,13 @@ def test_fused_adamw_goes_on_where_its_parameters_are(tmp_path):
         line(tmp_path, "cuda:0").fit(line_loss, lambda now: None, print)
         longer = line(tmp_path, "cuda:0", 6)
         assert longer.resume()
-        places = {key: value.device for state in longer.optimizer.state.values() for key, value in state.items()}
+        places = {key: value.device for state in longer.state.optimizer.state.values() for key, value in state.items()}
         assert places == dict.fromkeys(("step", "exp_avg", "exp_avg_sq"), torch.device("cuda:0"))
         longer.fit(line_loss, lambda now: None, print)
         assert not gpu.mixes
         wrong = line(tmp_path, "cuda:0", 8)
         wrong.resume()
-        for state in wrong.optimizer.state.values():
+        for state in wrong.state.optimizer.state.values():
             state["step"] = state["step"].cpu()  # as it came back
         with pytest.raises(RuntimeError, match="device"):
             wrong.fit(line_loss, lambda now: None, print)
@@ -211,7 +213,7 @@ def test_the_state_of_a_resumed_training_is_that_of_the_one_before(tmp_path):
     again = line(tmp_path, "cpu")
     again.resume()
     for one, two in zip(first.values.values(), again.values.values(), strict=True):
-        before, after = first.optimizer.state[one], again.optimizer.state[two]
+        before, after = first.state.optimizer.state[one], again.state.optimizer.state[two]
         assert before.keys() == after.keys()
         for key in before:
             assert (before[key].dtype, before[key].device) == (after[key].dtype, after[key].device)
@@ -305,10 +307,10 @@ def test_bfloat16_that_a_card_only_emulates_is_not_taken(monkeypatch):
     cuda = torch.device("cuda:0")
     for native, wanted in ((True, torch.bfloat16), (False, None)):
         with SimulatedGpu(bfloat16=native):
-            assert precision_of("auto", cuda) is wanted
+            assert autocast_dtype("auto", cuda) is wanted
             monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda native=native: native)  # torch 2.4
-            assert precision_of("auto", cuda) is wanted
-    assert precision_of("auto", torch.device("cpu")) is None
+            assert autocast_dtype("auto", cuda) is wanted
+    assert autocast_dtype("auto", torch.device("cpu")) is None
 
 
 def test_apples_gpus_see_no_float64(shared_pbe, some, tmp_path):
@@ -355,7 +357,7 @@ def test_what_is_made_ahead_comes_in_its_turn_and_ends_with_the_block():
         return SimpleNamespace(key=key)
 
     before = threading.active_count()
-    with SimulatedGpu(), Ahead(lambda key: (torch.tensor(make(key).key),), torch.device("cpu")) as ahead:
+    with SimulatedGpu(), Prefetcher(lambda key: (torch.tensor(make(key).key),), torch.device("cpu")) as ahead:
         assert [int(ahead.take(key, range(key + 1, 8))[0]) for key in range(5)] == list(range(5))
         assert int(ahead.take(20, range(21, 23))[0]) == 20  # another order than was foreseen
         with pytest.raises(ValueError, match="seven"):
@@ -366,10 +368,13 @@ def test_what_is_made_ahead_comes_in_its_turn_and_ends_with_the_block():
 
 
 def test_input_made_ahead_is_pinned_for_a_gpu_and_copied_without_a_wait():
-    from inlay.training.processes import to_device
+    from inlay.training.transfer import to_device
 
     cuda = torch.device("cuda:0")
-    with SimulatedGpu() as gpu, Ahead(lambda key: Drawn(*(torch.full((2,), key) for _ in range(4))), cuda) as ahead:
+    with (
+        SimulatedGpu() as gpu,
+        Prefetcher(lambda key: StepDraws(*(torch.full((2,), key) for _ in range(4))), cuda) as ahead,
+    ):
         made = ahead.take(3, [4, 5, 6])
         assert all(part.is_pinned() for part in made)
         there = to_device(made, cuda)
@@ -383,7 +388,7 @@ def test_ahead_or_in_turn_the_same_is_learned_to_the_bit(kind, monkeypatch, shar
     found = []
     for way in ("ahead", "in turn"):
         if way == "in turn":
-            monkeypatch.setattr(Ahead, "take", lambda self, key, later: self._make(key))
+            monkeypatch.setattr(Prefetcher, "take", lambda self, key, later: self._make(key))
         out = tmp_path / way
         learn(kind, shared_pbe, some, Context(out=out), 3, sample_every=0)
         found.append([path.read_bytes() for path in sorted(out.rglob("*.safetensors"))])

@@ -19,9 +19,11 @@ from inlay.models.noise_levels import alphas_cumprod
 from inlay.nodes import condition, model, train
 from inlay.nodes.subject import photos
 from inlay.pictures.augmentation import Augment
-from inlay.training.examples import Batch, Encoders, Example, Recipes, Source, collate, encode, make_example
+from inlay.training.encoding import Batch, Encoders, collate, encode
+from inlay.training.example_source import ExampleSource
+from inlay.training.examples import Example, ExampleOptions, make_example
 from inlay.training.objective import Objective, prepare
-from inlay.training.trainer import generator_of
+from inlay.training.randomness import generator_of
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -193,7 +195,7 @@ def test_the_loss_against_a_transcription(prediction, snr_limit):
 
 def test_an_example_shows_the_box_hides_it_and_keeps_the_rest():
     picture = torch.rand(50, 50, 3)
-    how = Recipes(50, 16, Augment(0, 0, 0, 0), arbitrary=0.0, extend=0.4)
+    how = ExampleOptions(50, 16, Augment(0, 0, 0, 0), arbitrary=0.0, extend=0.4)
     for seed in range(8):
         made = make_example(picture, (12, 10, 33, 36), how, torch.Generator().manual_seed(seed))
         assert torch.equal(made.picture, picture.permute(2, 0, 1))  # a square picture is taken whole
@@ -242,7 +244,7 @@ def test_the_same_settings_give_the_same_bytes_and_a_finished_training_is_not_re
     assert one.read_bytes() == two.read_bytes()
     heard = []
     run(pictures, shared_sd, clip, "one", listeners=(heard.append,))
-    assert any("going on from step 3" in event.message for event in heard if isinstance(event, Warned))
+    assert any("continuing from step 3" in event.message for event in heard if isinstance(event, Warned))
     assert not [event for event in heard if isinstance(event, NodeProgress)]
     assert one.read_bytes() == two.read_bytes()
 
@@ -257,11 +259,11 @@ def test_kept_examples_are_made_once_and_found_again(pictures, shared_sd, clip):
 
 
 def test_examples_that_other_code_made_are_made_anew(pictures, shared_sd, clip, monkeypatch):
-    from inlay.training import examples
+    from inlay.training import example_source
 
     run(pictures, shared_sd, clip, variations=2)
     (old,) = (folder_of(pictures) / "examples").glob("*.safetensors")
-    monkeypatch.setattr(examples, "code_digest", lambda *things, since: "of-another-version")
+    monkeypatch.setattr(example_source, "code_digest", lambda *things, since: "of-another-version")
     run(pictures, shared_sd, clip, variations=2, steps=5)
     (new,) = (folder_of(pictures) / "examples").glob("*.safetensors")
     assert new != old
@@ -454,4 +456,4 @@ def test_a_source_without_boxes_is_refused():
             return ()
 
     with pytest.raises(BadInput, match="no box"):
-        Source(Nothing(), Recipes(32, 16, Augment()), None, 0, 0)
+        ExampleSource(Nothing(), ExampleOptions(32, 16, Augment()), None, 0, 0)

@@ -20,9 +20,10 @@ from inlay.nodes import model
 from inlay.nodes.model_lora import lora
 from inlay.nodes.subject import photos
 from inlay.nodes.train_subject import subject_lora
+from inlay.training.errors import TrainingFailed
 from inlay.training.objective import Objective
-from inlay.training.subject import SubjectSettings
-from inlay.training.trainer import TrainingFailed, generator_of
+from inlay.training.randomness import generator_of
+from inlay.training.subject_settings import SubjectSettings
 from PIL import Image
 from safetensors.torch import load_file, save
 
@@ -115,7 +116,7 @@ def test_the_lora_learns_as_a_hand_written_loop_does_and_nothing_else(pictures, 
             """The views that the training kept."""
 
             def batch(self, draws):
-                from inlay.training.examples import Batch
+                from inlay.training.encoding import Batch
 
                 rows = torch.tensor([one % len(stored["latent"]) for one, _ in draws])
                 return Batch(*(stored[name][rows] for name in Batch._fields))
@@ -268,7 +269,7 @@ def test_more_epochs_go_on_from_the_last(pictures, shared_pbe):
     run(pictures, shared_pbe)
     heard = []
     longer = run(pictures, shared_pbe, epochs=2, listeners=(heard.append,))
-    assert any("going on from step 5" in event.message for event in heard if isinstance(event, Warned))
+    assert any("continuing from step 5" in event.message for event in heard if isinstance(event, Warned))
     assert about_of(Path(longer.lora.path))["steps"] == 2 * STEPS
 
 

@@ -14,8 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, ModelError
+from inlay.training.checkpoint import CHECKPOINT
+from inlay.training.errors import TrainingFailed
+from inlay.training.learning_rate import learning_rate
+from inlay.training.moving_average import update_average
 from inlay.training.processes import Workers
-from inlay.training.trainer import CHECKPOINT, Recipe, Trainer, TrainingFailed, generator_of, learning_rate
+from inlay.training.randomness import generator_of
+from inlay.training.trainer import Trainer, TrainerOptions
 from safetensors.torch import save
 from torch import nn
 from trainer_toys import Line, fit, loss_of, make, rows_of
@@ -64,11 +69,52 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
 
 
 def test_the_rate_rises_stays_and_falls():
-    recipe = Recipe(steps=100, batch_size=1, learning_rate=1.0, warmup=10, decay=0.5)
-    assert [learning_rate(recipe, step) for step in (0, 4, 9, 50)] == pytest.approx([0.1, 0.5, 1, 1])
-    assert learning_rate(recipe, 75) == pytest.approx(0.5)
-    assert learning_rate(recipe, 99) == pytest.approx(0.5 + 0.5 * math.cos(math.pi * 49 / 50))
-    assert learning_rate(Recipe(steps=100, batch_size=1, learning_rate=1.0), 99) == 1.0
+    def rate(step):
+        return learning_rate(1.0, step, steps=100, warmup=10, decay=0.5)
+
+    assert [rate(step) for step in (0, 4, 9, 50)] == pytest.approx([0.1, 0.5, 1, 1])
+    assert rate(75) == pytest.approx(0.5)
+    assert rate(99) == pytest.approx(0.5 + 0.5 * math.cos(math.pi * 49 / 50))
+    assert learning_rate(1.0, 99, steps=100) == 1.0
+
+
+def rates_of_diffusers(name, steps, **options):
+    """The factors of a schedule of diffusers at each step."""
+    from diffusers.optimization import get_scheduler
+
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = get_scheduler(name, optimizer, **options)
+    rates = []
+    for _ in range(steps):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    return rates
+
+
+def test_the_rate_rises_and_falls_as_diffusers_schedules_do():
+    """Its warm-up begins with a step at a rate of zero, which is left out here; none has a plateau before a cosine."""
+    warm = rates_of_diffusers("constant_with_warmup", 15, num_warmup_steps=10)
+    assert [learning_rate(1.0, step, steps=99, warmup=10) for step in range(14)] == pytest.approx(warm[1:])
+    cosine = rates_of_diffusers("cosine", 40, num_warmup_steps=0, num_training_steps=40)
+    assert [learning_rate(1.0, 60 + step, steps=100, decay=0.4) for step in range(40)] == pytest.approx(cosine)
+
+
+def test_the_average_moves_as_that_of_diffusers():
+    """From the second step on; after the first, theirs is the weights themselves."""
+    from diffusers.training_utils import EMAModel
+
+    weight = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+    average = {"weight": weight.detach().clone()}
+    theirs = EMAModel([weight], decay=0.3)
+    theirs.optimization_step = 1
+    for step in range(1, 8):
+        with torch.no_grad():
+            weight.add_(torch.randn(3, generator=generator_of(step), dtype=torch.float64))
+        update_average(average, {"weight": weight.detach()}, 0.3, step)
+        theirs.step([weight])
+        assert theirs.cur_decay_value == min(0.3, (1 + step) / (10 + step))
+        torch.testing.assert_close(average["weight"], theirs.shadow_params[0], rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("stop", [1, 2, 5])
@@ -101,7 +147,7 @@ def test_resuming_keeps_the_memory_layout_that_the_fused_optimizer_relies_on(tmp
     def conv(folder):
         torch.manual_seed(1)
         model = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
-        recipe = Recipe(steps=4, batch_size=2, learning_rate=1e-2, save_every=2)
+        recipe = TrainerOptions(steps=4, batch_size=2, learning_rate=1e-2, save_every=2)
         return model, Trainer(folder, "k", model, ["weight", "bias"], recipe, Workers("cpu"))
 
     def loss(module, step, rows):
@@ -229,7 +275,7 @@ def test_a_loss_that_is_not_finite_is_refused_and_the_last_good_state_stays(tmp_
     problem = caught.value.at("train")
     assert "step 4" in problem.found
     assert "lower learning_rate" in problem.fix
-    assert "step 2 is whole" in problem.fix
+    assert "step 2 is intact" in problem.fix
     again, resumed = make(tmp_path)
     assert resumed.resume()
     assert resumed.step == 2
@@ -254,7 +300,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     with pytest.raises(TrainingFailed) as caught:
         fit(more)
     assert "No space left" in caught.value.at("train").found
-    assert "goes on from the checkpoint" in caught.value.at("train").fix
+    assert "continues from the checkpoint" in caught.value.at("train").fix
     assert (tmp_path / CHECKPOINT).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
 
@@ -264,7 +310,8 @@ def test_a_disk_that_really_is_too_small(tmp_path):
     script = textwrap.dedent(f"""
         import resource, signal, sys, torch
         from pathlib import Path
-        from inlay.training.trainer import TrainingFailed, write_tensors
+        from inlay.training.checkpoint import write_tensors
+        from inlay.training.errors import TrainingFailed
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         path = Path({str(tmp_path / "values.safetensors")!r})
         write_tensors({{"a": torch.zeros(10)}}, path)
@@ -289,8 +336,8 @@ def test_a_batch_that_does_not_fit_is_split_and_said(tmp_path):
         return loss_of(module, step, rows)
 
     assert fit(trainer, loss=hungry) == [
-        "the batch does not fit into memory: from now on 4 pictures at a time",
-        "the batch does not fit into memory: from now on 2 pictures at a time",
+        "the batch does not fit into memory: from now on 4 examples at a time",
+        "the batch does not fit into memory: from now on 2 examples at a time",
     ]
     whole, plain = make(tmp_path / "b", dtype=torch.float64, batch_size=8)
     fit(plain)
@@ -303,7 +350,7 @@ def test_one_picture_that_does_not_fit_is_the_end(tmp_path):
 
     with pytest.raises(TrainingFailed) as caught:
         fit(make(tmp_path)[1], loss=starving)
-    assert "one picture alone" in caught.value.at("x").found
+    assert "one example alone" in caught.value.at("x").found
     assert "checkpointing" in caught.value.at("x").fix
 
 
@@ -389,7 +436,9 @@ def test_a_batch_must_divide_among_the_processes(tmp_path):
     workers = Workers("cpu")
     workers.count = 3
     with pytest.raises(BadInput, match="batch_size"):
-        Trainer(tmp_path, "k", Line(), ["line.weight"], Recipe(steps=1, batch_size=4, learning_rate=1.0), workers)
+        Trainer(
+            tmp_path, "k", Line(), ["line.weight"], TrainerOptions(steps=1, batch_size=4, learning_rate=1.0), workers
+        )
 
 
 def test_places_give_the_same_numbers_everywhere():
@@ -402,7 +451,7 @@ def test_places_give_the_same_numbers_everywhere():
 
 
 def test_the_log_holds_json(tmp_path):
-    from inlay.training.exemplar_output import append_line
+    from inlay.training.training_folder import append_line
 
     append_line(tmp_path / "log.jsonl", {"step": 1})
     assert json.loads((tmp_path / "log.jsonl").read_text()) == {"step": 1}

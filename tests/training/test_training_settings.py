@@ -2,9 +2,9 @@
 
 import pytest
 from inlay.nodes import load_pack
-from inlay.training.exemplar import ExemplarSettings
+from inlay.training.exemplar_settings import ExemplarSettings
 from inlay.training.settings import TrainingSettings
-from inlay.training.subject import SubjectSettings
+from inlay.training.subject_settings import SubjectSettings
 
 NODES = {"train.exemplar": ExemplarSettings, "train.subject_lora": SubjectSettings}
 #: Computed before `extend_mask` became `mask_jitter`, and before settings were a pydantic model.

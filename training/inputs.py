@@ -1,0 +1,115 @@
+"""The models and photos of a training, and whether they fit together."""
+
+from typing import NamedTuple
+
+from ..graph_runtime import BadInput
+from ..graph_runtime.core.port_types import has_fact
+from ..graph_runtime.core.values import describe
+from ..models.image_encoder import ImageEncoderComponent
+from ..models.paint_by_example.component import ExemplarEncoderComponent, NewExemplarEncoderComponent
+from ..models.roles import require_denoiser
+from ..models.stable_diffusion import DenoiserComponent, SchedulerComponent, VaeComponent
+from ..pictures.photos.photo import PhotoSet
+
+AnyExemplarEncoder = ExemplarEncoderComponent | NewExemplarEncoderComponent
+
+
+class TrainingInputs(NamedTuple):
+    """What is trained, and on what: descriptions of models, and photos with boxes."""
+
+    denoiser: DenoiserComponent
+    vae: VaeComponent
+    scheduler: SchedulerComponent
+    encoder: AnyExemplarEncoder
+    photos: PhotoSet
+
+    def fingerprints(self) -> list[str]:
+        """Of each, in order."""
+        return [item.fingerprint for item in self]
+
+
+def require_models(denoiser: DenoiserComponent, vae: VaeComponent, encoder: ImageEncoderComponent) -> None:
+    """Raise BadInput unless a Paint-by-Example model can be trained from these."""
+    require_denoiser(denoiser)
+    require_encoder(
+        encoder, fix="wire the output of model.paint_by_example, or of model.exemplar_encoder for a new one"
+    )
+    channels, latent = denoiser.in_channels, denoiser.latent_channels
+    if channels not in (latent, 2 * latent + 1) or vae.latent_channels != latent:
+        raise BadInput(
+            "denoiser",
+            found=f"a UNet of {channels} input channels with a VAE of {vae.latent_channels}",
+            expected=f"{latent} or {2 * latent + 1} input channels",
+            fix="start from a plain Stable Diffusion 1.x or a Paint-by-Example model",
+        )
+    require_width(denoiser, encoder, fix=f"set width to {denoiser.cross_attention_dim} in model.exemplar_encoder")
+
+
+def require_subject_models(denoiser: DenoiserComponent, encoder: ImageEncoderComponent) -> None:
+    """Raise BadInput unless the LoRA of a subject can be trained on these models."""
+    require_denoiser(denoiser)
+    if hasattr(denoiser, "adapters"):
+        raise BadInput(
+            "denoiser",
+            found=f"the {denoiser.label}",
+            expected="a base model, without LoRAs",
+            fix="wire the model node itself; the finished LoRA can be stacked on others",
+        )
+    require_encoder(encoder, fix="wire the exemplar_encoder output of model.paint_by_example")
+    wanted = 2 * denoiser.latent_channels + 1
+    if denoiser.in_channels != wanted:
+        raise BadInput(
+            "denoiser",
+            found=f"the {denoiser.label}, of {denoiser.in_channels} input channels",
+            expected=f"{wanted}: a Paint-by-Example model",
+            fix="wire model.paint_by_example",
+        )
+    require_width(denoiser, encoder, fix="take both from one model.paint_by_example")
+
+
+def require_encoder(encoder: object, fix: str) -> None:
+    """Raise BadInput unless `encoder` describes an exemplar encoder."""
+    if not has_fact(encoder, "image_size"):
+        raise BadInput(
+            "exemplar_encoder", found=describe(encoder), expected="the description of an exemplar encoder", fix=fix
+        )
+
+
+def require_width(denoiser: DenoiserComponent, encoder: ImageEncoderComponent, fix: str) -> None:
+    """Raise BadInput unless the tokens are as wide as the denoiser's cross-attention."""
+    width = getattr(encoder, "width", None)
+    if width != denoiser.cross_attention_dim:
+        raise BadInput(
+            "exemplar_encoder",
+            found=f"tokens of width {width}",
+            expected=f"{denoiser.cross_attention_dim}, the cross-attention width of the {denoiser.label}",
+            fix=fix,
+        )
+
+
+def require_photos(photos: object) -> None:
+    """Raise BadInput unless these are pictures with boxes."""
+    if not hasattr(photos, "pairs"):
+        raise BadInput(
+            "photos",
+            found=describe(photos),
+            expected="pictures with boxes",
+            fix="wire the photos output of subject.photos",
+        )
+
+
+def side_of(denoiser: DenoiserComponent, vae: VaeComponent, size: int | None) -> int:
+    """Side of the cut-outs in pixels: `size`, or what the UNet was trained on.
+
+    Raises:
+        BadInput: the VAE cannot encode it.
+    """
+    side = size or int((denoiser.sample_size or 64) * vae.factor)
+    if side % vae.factor:
+        raise BadInput(
+            "size",
+            found=f"{side} pixels",
+            expected=f"a multiple of {vae.factor}, as the {vae.label} needs",
+            fix=f"use {side // vae.factor * vae.factor}",
+        )
+    return side
