@@ -1,4 +1,4 @@
-"""Training: models that learn from pictures, resumable to the bit."""
+"""Training a Paint-by-Example model on pictures, resumable to the bit."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -45,22 +45,22 @@ def exemplar(
 ) -> ExemplarTrained:
     """Train a Paint-by-Example model on pictures with boxes, with the pictures themselves as exemplars.
 
-    Yang et al. 2022: what lies in a box is cut out, augmented, and shown through one CLIP token; the denoiser learns to
-    put it back into a hole of an arbitrary shape. A 4-channel UNet is first widened with zero channels. What learns is
-    the UNet, and of the exemplar encoder the mapper, last norm, projection and learned vector; CLIP stays as it is.
-    Everything is kept in a folder below the output folder, from which the same settings go on after any stop, to the
-    same result. Several GPUs: `accelerate launch -m inlay run FILE`.
+    Yang et al. 2022: the contents of a box are cut out, augmented and encoded as one CLIP token, and the denoiser
+    learns to paint them back into a hole of arbitrary shape. A 4-channel UNet first gets more input channels, with zero
+    weights. The UNet is trained, and the exemplar encoder's mapper, last norm, projection and learned vector; CLIP
+    stays frozen. Checkpoints, samples and the model are kept in a folder below the output folder. After a stop, run the
+    same settings again: training continues, to the same result. Several GPUs: `accelerate launch -m inlay run FILE`.
 
     Args:
-        denoiser: a UNet of 4 channels to begin from, or of 9 to go on with.
+        denoiser: a UNet of 4 channels to start from, or of 9 to train further.
         vae: its VAE.
         scheduler: gives the noise levels and what the model predicts.
         exemplar_encoder: from model.paint_by_example, or model.exemplar_encoder for a new one around a CLIP.
         photos: pictures with boxes, from subject.photos.
 
     Raises:
-        BadInput: the parts do not fit together, or the photos have no boxes.
-        TrainingFailed: the loss is not finite, or the disk is full; the last checkpoint is whole.
+        BadInput: the models do not fit together, or the photos have no boxes.
+        TrainingFailed: the loss is not finite, or the disk is full; the last checkpoint is intact.
     """
     inputs = TrainingInputs(denoiser, vae, scheduler, exemplar_encoder, photos)
     return ExemplarTrained(*train_exemplar(inputs, settings, ctx))

@@ -41,9 +41,10 @@ def subject_lora(
 ) -> SubjectTrained:
     """Learn one subject from two to four photos, as a LoRA of a few megabytes on a Paint-by-Example model.
 
-    Lim & Kim: the model's own training goes on with these photos alone, each the exemplar for its own hole, while its
-    weights stand still and h = W₀x + (α/r)·B·A·x learns (Hu et al. 2022). The LoRA is written in half precision, with
-    what it was made of in its header. The same settings go on after any stop, to the same result.
+    Lim & Kim: the model is trained further on these photos alone, each the exemplar for its own hole. Its weights stay
+    frozen; only A and B of h = W₀x + (α/r)·B·A·x are trained (Hu et al. 2022). The LoRA is written in half precision,
+    with its base and settings in its header. After a stop, run the same settings again: training continues, to the same
+    result.
 
     Args:
         denoiser: of model.paint_by_example.
@@ -53,8 +54,8 @@ def subject_lora(
         photos: of the subject, from subject.photos.
 
     Raises:
-        BadInput: the parts do not fit together, or the rank is larger than a layer.
-        TrainingFailed: the loss is not finite, or the disk is full; the last checkpoint is whole.
+        BadInput: the models do not fit together, or the rank is larger than a layer.
+        TrainingFailed: the loss is not finite, or the disk is full; the last checkpoint is intact.
     """
     inputs = TrainingInputs(denoiser, vae, scheduler, exemplar_encoder, photos)
     return SubjectTrained(*train_subject(inputs, settings, ctx))

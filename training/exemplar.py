@@ -107,4 +107,5 @@ def _load_model(inputs: TrainingInputs, settings: ExemplarSettings, side: int, w
         checkpointing=settings.checkpointing,
     )
     model = ExemplarDenoiser(unet, encoder).to(workers.device, torch.float64 if double else torch.float32)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place, untyped in torch
+    return model

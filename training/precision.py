@@ -17,6 +17,6 @@ def autocast_dtype(precision: Precision, device: torch.device) -> torch.dtype | 
 def _has_bfloat16() -> bool:
     """True for a GPU with bfloat16 in hardware: emulation is slower than float32."""
     try:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     except TypeError:  # torch before 2.5 does not count emulation
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())

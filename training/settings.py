@@ -1,4 +1,4 @@
-"""What every training can be set to: the settings that the training nodes have in common."""
+"""The settings that the training nodes have in common."""
 
 import json
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ class TrainingSettings(NodeSettings):
     Attributes:
         batch_size: examples a step, over all devices.
         learning_rate: of AdamW.
-        condition_dropout: probability that the learned vector stands in for the exemplar; guidance needs some.
+        condition_dropout: probability that the learned vector replaces the exemplar; guidance needs some.
         size: side of the square cut-outs in pixels; null is what the UNet was trained on.
         flip: probability that an exemplar is mirrored.
-        rotate: largest angle by which an exemplar is turned, degrees.
+        rotate: largest rotation of an exemplar, degrees.
         blur: probability that an exemplar is blurred.
         arbitrary_mask: share of holes of an arbitrary shape; the others are rectangles.
         mask_jitter: how far a hole may reach beyond its box, as a share of the free space on each side.
@@ -41,7 +41,7 @@ class TrainingSettings(NodeSettings):
     FREE: ClassVar[frozenset[str]] = frozenset(
         {"resume", "save_every", "sample_every", "micro_batch", "checkpointing", "prefix"}
     )
-    #: Settings that say how long a training is; free too, but where the learning rate falls towards the end.
+    #: The setting of the length; free too, unless the learning rate falls towards the end.
     LENGTH: ClassVar[str]
     #: Names under which renamed settings are part of a key, so that trainings begun before still resume.
     KEY_NAMES: ClassVar[dict[str, str]] = {}

@@ -228,7 +228,8 @@ class Trainer:
                 with self._autocast():
                     loss = loss_of(wrapped, self.step, rows)
                 term = loss * (len(rows) / share)
-                (term if self._scaler is None else self._scaler.scale(term)).backward()
+                scaled = term if self._scaler is None else self._scaler.scale(term)
+                scaled.backward()  # type: ignore[no-untyped-call]  # torch's own is untyped
             terms.append(term.detach())
         return terms
 

@@ -195,7 +195,7 @@ def test_the_loss_against_a_transcription(prediction, snr_limit):
 
 def test_an_example_shows_the_box_hides_it_and_keeps_the_rest():
     picture = torch.rand(50, 50, 3)
-    how = ExampleOptions(50, 16, Augment(0, 0, 0, 0), arbitrary=0.0, extend=0.4)
+    how = ExampleOptions(50, 16, Augment(0, 0, 0, 0), arbitrary_mask=0.0, mask_jitter=0.4)
     for seed in range(8):
         made = make_example(picture, (12, 10, 33, 36), how, torch.Generator().manual_seed(seed))
         assert torch.equal(made.picture, picture.permute(2, 0, 1))  # a square picture is taken whole
@@ -428,7 +428,7 @@ def test_encoding_masks_the_picture_and_samples_both_posteriors(tiny, clip):
     keep = torch.ones(1, 32, 32)
     keep[:, 8:20, 8:24] = 0
     seed = torch.Generator().manual_seed(5)
-    with_ = Encoders(
+    encoders = Encoders(
         vae,
         0.6,
         0.0,
@@ -439,7 +439,7 @@ def test_encoding_masks_the_picture_and_samples_both_posteriors(tiny, clip):
         (4, 4, 4),
         torch.float64,
     )
-    found = encode(collate([Example(picture, keep, torch.rand(3, 16, 16))], [seed], with_), with_)
+    found = encode(collate([Example(picture, keep, torch.rand(3, 16, 16))], [seed], encoders), encoders)
     noise = torch.randn((2, 4, 4, 4), generator=torch.Generator().manual_seed(5)).double()
     for value, shown, drawn in (
         (found.latent, picture, noise[0]),
