@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from ..graph_runtime import BadInput, Context, FromUpstream, ReadPaths, SocketRole, node
+from ..graph_runtime.core.picture_formats import WRITTEN_SUFFIX
 from ..graph_runtime.core.values import describe, require_finite
 from ..pictures.augmentation import Augment, cut_reference
 from ..pictures.batches import common_batch, per_variation
@@ -45,8 +46,6 @@ from .checks.image import save as check_save
 from .checks.image import stitch as check_stitch
 from .checks.image import unfit as check_unfit
 from .ports import Crop, Fit, Image, Mask, Paths, Profile
-
-SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
 
 class Loaded(NamedTuple):
@@ -147,7 +146,7 @@ def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png
     for row, picture in enumerate(image.detach() if image.dtype == torch.float64 else image.detach().float()):
         ctx.check_cancelled()
         try:
-            with ctx.new_file(prefix, SUFFIX[format]) as path:
+            with ctx.new_file(prefix, WRITTEN_SUFFIX[format]) as path:
                 notes += write_picture(picture.cpu().numpy(), path, format, beside,
                                        None if infos is None else infos[row], masks_of(mask, row, len(image)))
         except OSError as error:

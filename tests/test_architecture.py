@@ -56,6 +56,7 @@ PURE = {
     "memory",
     "models",
     "notices",
+    "picture_formats",
     "processors",
     "quiet",
     "port_types",

@@ -3,8 +3,9 @@
 from functools import cache
 from importlib.util import find_spec
 
+from ...graph_runtime.core.picture_formats import READ_SUFFIXES
+
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"})
 HEIC_SUFFIXES, AVIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"}), frozenset({".avif"})
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 READABLE = "a PNG, JPEG, WebP, BMP, TIFF or GIF picture (AVIF and HEIC with their libraries)"
@@ -26,7 +27,9 @@ def has_heic() -> bool:
 
 def suffixes() -> frozenset[str]:
     """Suffixes of the files that count as pictures in a folder."""
-    return SUFFIXES | (AVIF_SUFFIXES if has_avif() else frozenset()) | (HEIC_SUFFIXES if has_heic() else frozenset())
+    return (
+        READ_SUFFIXES | (AVIF_SUFFIXES if has_avif() else frozenset()) | (HEIC_SUFFIXES if has_heic() else frozenset())
+    )
 
 
 def brand(head: bytes) -> str:

@@ -23,6 +23,7 @@ from ...core.file_digests import digest
 from ...core.memory import retried
 from ...core.models import ModelDescription
 from ...core.notices import collect_notices
+from ...core.picture_formats import READ_SUFFIXES
 from ...core.port_types import on_cpu
 from ...core.run.cache import DiskCache
 from ...core.spec import NodeSpec, Registry
@@ -30,7 +31,6 @@ from ...core.user_paths import home
 from ..node_settings import Setting, settings_of
 from ..session import environment
 from .host import (
-    PICTURES,
     HostCancel,
     HostListener,
     host_folder,
@@ -97,7 +97,7 @@ def _shown(ctx: Context) -> Iterator[dict[str, str]]:
     """What the host needs to show the saved pictures on the node."""
     root = ctx.out.resolve()
     for path in ctx.saved:
-        if path.suffix.lower() in PICTURES:
+        if path.suffix.lower() in READ_SUFFIXES:
             folder = path.parent.relative_to(root).as_posix()
             yield {"filename": path.name, "subfolder": "" if folder == "." else folder, "type": "output"}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...core.errors import Problem, WorkflowError, did_you_mean, missing_package, shorten
 from ...core.migrations import current_name, migrate
+from ...core.picture_formats import WORKFLOW_SUFFIXES
 from ...core.run.plan import Plan, make_plan
 from ...core.spec import Registry
 from ...core.user_paths import exists, expand
@@ -120,7 +121,7 @@ def load(
     else:
         path = _locate(source)
         base = path.resolve().parent
-        if path.suffix.lower() in recall.PICTURES:
+        if path.suffix.lower() in WORKFLOW_SUFFIXES:
             workflow, files = recall.read(path)
         else:
             workflow = parse(read_bytes(path), path.name)

@@ -27,7 +27,6 @@ from ...core.user_paths import home, is_possible
 from ...core.workflow import Override, Workflow, build, decode
 
 CHUNK = "inlay"
-PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg"})
 _MADE_WITH = ("torch", "diffusers", "transformers", "pillow", "numpy")
 _KNOWN_LIMIT = 500
 _REMEMBERING = threading.Lock()  # runs in several threads add to one file
