@@ -62,5 +62,5 @@ def exemplar(
         BadInput: the models do not fit together, or the photos have no boxes.
         TrainingFailed: the loss is not finite, or the disk is full; the last checkpoint is intact.
     """
-    inputs = TrainingInputs(denoiser, vae, scheduler, exemplar_encoder, photos)
+    inputs = TrainingInputs.connected(denoiser, vae, scheduler, exemplar_encoder, photos)
     return ExemplarTrained(*train_exemplar(inputs, settings, ctx))

@@ -57,5 +57,5 @@ def subject_lora(
         BadInput: the models do not fit together, or the rank is larger than a layer.
         TrainingFailed: the loss is not finite, or the disk is full; the last checkpoint is intact.
     """
-    inputs = TrainingInputs(denoiser, vae, scheduler, exemplar_encoder, photos)
+    inputs = TrainingInputs.connected(denoiser, vae, scheduler, exemplar_encoder, photos)
     return SubjectTrained(*train_subject(inputs, settings, ctx))

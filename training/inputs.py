@@ -1,6 +1,6 @@
 """The models and photos of a training, and whether they fit together."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.port_types import has_fact
@@ -22,6 +22,19 @@ class TrainingInputs(NamedTuple):
     scheduler: SchedulerComponent
     encoder: AnyExemplarEncoder
     photos: PhotoSet
+
+    @classmethod
+    def connected(
+        cls, denoiser: object, vae: object, scheduler: object, encoder: object, photos: object
+    ) -> "TrainingInputs":
+        """What is connected to a node; whether it is of these types, `require_models` and `require_photos` find out."""
+        return cls(
+            cast(DenoiserComponent, denoiser),
+            cast(VaeComponent, vae),
+            cast(SchedulerComponent, scheduler),
+            cast(AnyExemplarEncoder, encoder),
+            cast(PhotoSet, photos),
+        )
 
     def fingerprints(self) -> list[str]:
         """Of each, in order."""
