@@ -1,14 +1,14 @@
-# make demo       the main job on the sample picture
-# make test       the tests, in two processes (WORKERS=4 for more)
-# make test-all   the same and the slow ones
-# make gpu        what a GPU does with it: tests, workflows, times (benchmarks/gpu/run.py)
-# make lint       ruff and mypy
-# make docs       the node reference and the picture of the rooms, anew
-# make wheel-test a wheel, installed alone, does the main jobs
-# make clean      remove what these made
+# make demo       fill the hole in the sample picture
+# make test       run the tests in two processes (WORKERS=4 for more)
+# make test-all   run all tests, the slow ones too
+# make gpu        test and measure on a GPU (benchmarks/gpu/run.py)
+# make lint       run ruff and mypy
+# make docs       regenerate the node reference and the picture of the rooms
+# make wheel-test build a wheel, install it alone, run the main jobs
+# make clean      remove everything that these commands made
 #
-# A torch that is there already (active environment) is used as it is and never replaced; otherwise .venv gets one,
-# the CPU build where no NVIDIA GPU is found.
+# If the active environment has torch, it is used and never replaced. Otherwise .venv gets its own, the CPU build where
+# there is no NVIDIA GPU.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# One thread a process: two that share a core's caches are faster than two that each start two threads.
+# One thread per process: this is faster than two processes with two threads each on two cores.
 WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 INLAY_OFFLINE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
@@ -24,7 +24,7 @@ PYTEST = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 INLAY_OFFLINE=1 $(BIN)/python -m pyt
 
 demo: $(VENV)/.ready
 	@$(BIN)/inlay run zero_shot_inpaint --out inlay-out
-	@echo "the picture above was made by the embedded model; try your own: $(BIN)/inlay run zero_shot_inpaint --image photo.png --mask hole.png --source HUB_ID"
+	@echo "The embedded model made the picture above. For your own photo: $(BIN)/inlay run zero_shot_inpaint --image photo.png --mask hole.png --source HUB_ID"
 
 test: $(VENV)/.test
 	@$(PYTEST) -m "not slow and not cuda"
@@ -38,7 +38,7 @@ gpu: $(VENV)/.test
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check -q . || { echo "run: $(BIN)/ruff format ."; exit 1; }
-	@mkdir -p .mypy_cache/root && ln -sfn "$(CURDIR)" .mypy_cache/root/inlay  # mypy wants the package's name, whatever the folder's
+	@mkdir -p .mypy_cache/root && ln -sfn "$(CURDIR)" .mypy_cache/root/inlay  # mypy needs the package's name, whatever the name of the folder
 	@cd .mypy_cache/root && "$(CURDIR)/$(BIN)/python" -m mypy --config-file inlay/pyproject.toml inlay/graph_runtime inlay/nodes inlay/methods inlay/models inlay/pictures inlay/training
 
 docs: $(VENV)/.ready
@@ -48,7 +48,7 @@ docs: $(VENV)/.ready
 
 $(VENV)/.torch: constraints.txt
 	@if $(PYTHON) -c "import torch" 2>/dev/null; then \
-		echo "using the torch that is there already"; \
+		echo "using the torch of the active environment"; \
 		$(PYTHON) -m venv --system-site-packages $(VENV); \
 	else \
 		$(PYTHON) -m venv $(VENV) && \
