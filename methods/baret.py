@@ -18,11 +18,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .attention.branches import EDIT_C, RECONSTRUCTION, TRANSITION, ExpectedInputs, steps_until, tuned_branch, tuning_on
+from .attention.branches import (
+    EDIT_C,
+    RECONSTRUCTION,
+    TRANSITION,
+    ExpectedInputs,
+    reconstruction_branch,
+    steps_until,
+    tuning_like_edit,
+)
 from .attention.control import AttentionControl
-from .attention.gather import Borrowing, GatheredRun, Kind, Layers
+from .attention.gather import AttentionKind, AttentionSources, GatheredRun, Layers
 from .inversion.tuning import Tuned, TuningRecipe
-from .sampling.branch import Chain
+from .sampling.branch import Branch
 from .sampling.guidance import Guidance
 
 
@@ -94,51 +102,50 @@ class BalancedAttention(AttentionControl):
     layers: Layers = "all"
 
     @property
-    def belongs(self) -> str:
-        """Model, schedule and size that it was made for."""
-        return self.reconstruction.key
+    def inversion_key(self) -> str:
+        """What its inversion was made with."""
+        return self.reconstruction.inversion_key
 
     @property
     def start(self) -> Tensor:
-        """Where the edit must begin."""
+        """z*_T `[b c lh lw]`, where the edit begins."""
         return self.reconstruction.start
 
     @property
     def expects(self) -> ExpectedInputs:
-        """What has to be wired into the sampler beside it."""
-        return ExpectedInputs(self.reconstruction.told, self.reconstruction.scale)
+        """The other inputs that the sampler needs with it."""
+        return ExpectedInputs(self.reconstruction.text_hash, self.reconstruction.guidance_scale)
 
-    def begin(self) -> "_BalancedRun":
+    def begin(self) -> "_BalancedAttentionRun":
         """The control for one run."""
-        return _BalancedRun(self)
+        return _BalancedAttentionRun(self)
 
 
-class _BalancedRun(GatheredRun):
+class _BalancedAttentionRun(GatheredRun):
     def __init__(self, control: BalancedAttention):
         super().__init__()
         self._control = control
         self._self = self._cross = 0
 
-    def companions(self, picture: Chain, steps: int) -> list[Chain]:
-        control = self._control
+    def companions(self, edit: Branch, steps: int) -> list[Branch]:
+        control, guidance = self._control, edit.guidance
         self._self, self._cross = steps_until(control.self_until, steps), steps_until(control.cross_until, steps)
-        told, chains = picture.guidance, []
-        if told.scale == 0 or told.cond is None:
-            return []  # there is no conditional half to lend to
+        branches: list[Branch] = []
+        if guidance.scale == 0 or guidance.cond is None:
+            return []  # the edit has no conditional half
         if self._cross:
-            guidance = Guidance(
-                told.cond, told.uncond, told.scale, True, told.extra, tuning_on(control.transition, picture)
-            )
-            chains.append(Chain("transition", picture.z.clone(), guidance, until=self._cross))
+            tuning = tuning_like_edit(control.transition, edit)
+            transition = Guidance(guidance.cond, guidance.uncond, guidance.scale, True, guidance.extra, tuning)
+            branches.append(Branch("transition", edit.z.clone(), transition, until=self._cross))
         if self._self:
-            chains.append(tuned_branch("reconstruction", picture, control.reconstruction, self._self))
-        return chains
+            branches.append(reconstruction_branch("reconstruction", edit, control.reconstruction, self._self))
+        return branches
 
-    def plan(self, step: int) -> dict[Kind, Borrowing]:
-        plans: dict[Kind, Borrowing] = {}
-        for kind, until, lender in (("self", self._self, RECONSTRUCTION), ("cross", self._cross, TRANSITION)):
-            if step < until:
-                plans[kind] = Borrowing(  # type: ignore[index]
-                    query={EDIT_C: lender}, key={EDIT_C: lender}, layers=self._control.layers
-                )
-        return plans
+    def plan(self, reverse_step: int) -> dict[AttentionKind, AttentionSources]:
+        sources: dict[AttentionKind, AttentionSources] = {}
+        layers = self._control.layers
+        if reverse_step < self._self:
+            sources["self"] = AttentionSources({EDIT_C: RECONSTRUCTION}, {EDIT_C: RECONSTRUCTION}, layers=layers)
+        if reverse_step < self._cross:
+            sources["cross"] = AttentionSources({EDIT_C: TRANSITION}, {EDIT_C: TRANSITION}, layers=layers)
+        return sources

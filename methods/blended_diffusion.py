@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from .sampling.constraints import Constraint, fit_to
-from .sampling.schedule import Move
+from .sampling.constraints import Constraint, match_run
+from .sampling.schedule import DenoisingStep
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +36,11 @@ class Blended(Constraint):
         Raises:
             BadInput: the shapes do not agree.
         """
-        known, hole = fit_to(start, self.known, self.hole)
+        known, hole = match_run(start, self.known, self.hole)
         return replace(self, known=known, hole=hole, start=start)
 
-    def after_step(self, z: Tensor, move: Move) -> Tensor:
+    def after_step(self, z: Tensor, step: DenoisingStep) -> Tensor:
         """The latent with its known part at the noise level that the update has reached."""
         assert self.start is not None
-        known = math.sqrt(move.ap) * self.known + math.sqrt(1 - move.ap) * self.start
+        known = math.sqrt(step.alpha_bar_next) * self.known + math.sqrt(1 - step.alpha_bar_next) * self.start
         return (1 - self.hole) * known + self.hole * z

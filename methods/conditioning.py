@@ -1,4 +1,4 @@
-"""What the denoiser is told: embeddings for the conditional and the unconditional half, and extra input channels."""
+"""The conditioning of a denoiser: embeddings of the conditional and the unconditional half, and extra channels."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ from ..graph_runtime.core.port_types import PartlyKnown
 from ..graph_runtime.core.values import same_values
 from .paint_by_example import exemplar_channels
 
-Kind = Literal["text", "exemplar"]
+ConditioningKind = Literal["text", "exemplar"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ConditioningFacts(PartlyKnown):
     width: int
     extra: int = 0
     name: str = "conditioning"
-    kind: Kind = "text"
+    kind: ConditioningKind = "text"
 
     @property
     def facts(self) -> "ConditioningFacts":
@@ -35,11 +35,11 @@ class Conditioning:
     Attributes:
         cond: conditional embeddings `[b n d]`.
         uncond: unconditional ones `[b n d]`; the same tensor where they do not differ.
-        extra: channels that are joined to the latents `[b c lh lw]` (masked picture, mask), or None.
-        drew_posterior: True when `extra` took the posterior's tensor of the run's noise, which the sampler then skips.
-        name: whose embeddings they are, for messages.
-        kind: what was embedded, which decides the order of a model's extra channels.
-        tokens: of the conditional text, start, end and padding included, or None where there is no text.
+        extra: channels joined to the latents `[b c lh lw]` (masked picture, mask), or None.
+        drew_posterior: True if `extra` used the posterior's tensor of the run's noise, which the sampler then skips.
+        name: the encoder's, for messages.
+        kind: what was embedded; it decides the order of the extra channels.
+        tokens: of the conditional text, start, end and padding included; None without a text.
     """
 
     cond: Tensor
@@ -47,7 +47,7 @@ class Conditioning:
     extra: Tensor | None = None
     drew_posterior: bool = False
     name: str = "conditioning"
-    kind: Kind = "text"
+    kind: ConditioningKind = "text"
     tokens: tuple[int, ...] | None = None
 
     @property
@@ -58,15 +58,15 @@ class Conditioning:
 
     @property
     def differs(self) -> bool:
-        """True when the two halves differ, so that guidance means something."""
+        """True if the two halves differ, so that guidance has an effect."""
         return self.cond is not self.uncond and not same_values(self.cond, self.uncond)
 
 
-def inpaint_channels(masked: Tensor, hole: Tensor, layout: Kind) -> Tensor:
-    """The five channels that inpainting UNets take beside the latent, in the order of their family.
+def inpaint_channels(masked: Tensor, hole: Tensor, layout: ConditioningKind) -> Tensor:
+    """The five extra channels of an inpainting UNet `[b 5 lh lw]`, in the order of its family.
 
     Args:
-        masked: latent of the masked picture, zm `[b 4 lh lw]`.
+        masked: latent of the masked picture, zm `[b 4 lh lw]`, scaled.
         hole: 1 = repaint, `[b 1 lh lw]`.
         layout: `text` for Stable Diffusion inpainting, [hole, zm]; `exemplar` for Paint by Example, [zm, 1 − hole].
     """

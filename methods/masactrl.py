@@ -10,15 +10,18 @@ Other steps: the source begins at the noise of DDIM inversion (inversion/ddim.py
 other rows are attention/gather.py.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+
+from torch import nn
 
 from ..graph_runtime import BadInput
-from .attention.branches import EDIT_C, EDIT_U, SOURCE_C, SOURCE_U, guidance_with
+from .attention.branches import EDIT_C, EDIT_U, SOURCE_C, SOURCE_U, source_branch
 from .attention.control import AttentionControl
-from .attention.gather import Borrowing, GatheredRun, Kind, self_attentions
+from .attention.gather import AttentionKind, AttentionSources, GatheredRun, self_attentions
 from .conditioning import Conditioning
-from .sampling.branch import Chain
+from .sampling.branch import Branch
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +38,8 @@ class MutualSelfAttention(AttentionControl):
     start_step: int = 4
     start_layer: int = 10
 
-    def require(self, denoiser: Any, steps: int) -> None:
-        """Raise BadInput where no step is left for it."""
+    def require_steps(self, steps: int) -> None:
+        """Raise BadInput where a run of so many steps ends before start_step."""
         if self.start_step >= steps:
             raise BadInput(
                 "attention",
@@ -46,7 +49,7 @@ class MutualSelfAttention(AttentionControl):
             )
 
     def require_layers(self, count: int) -> None:
-        """Raise BadInput where a UNet of so many self-attentions has none left for it."""
+        """Raise BadInput where a UNet has no more than start_layer self-attentions."""
         if self.start_layer >= count:
             raise BadInput(
                 "attention",
@@ -65,23 +68,26 @@ class _MutualRun(GatheredRun):
     def __init__(self, control: MutualSelfAttention):
         super().__init__()
         self._control = control
-        self._rows_of_source = {EDIT_U: SOURCE_U, EDIT_C: SOURCE_C}
+        self._row_sources = {EDIT_U: SOURCE_U, EDIT_C: SOURCE_C}
 
-    def installed(self, denoiser: Any) -> Any:
-        self._control.require_layers(self_attentions(denoiser))
-        return super().installed(denoiser)
+    @contextmanager
+    def installed(self, unet: nn.Module) -> Iterator[None]:
+        self._control.require_layers(self_attentions(unet))
+        with super().installed(unet):
+            yield
 
-    def companions(self, picture: Chain, steps: int) -> list[Chain]:
-        self._control.require(None, steps)
-        guidance = guidance_with(picture, self._control.source, None)
+    def companions(self, edit: Branch, steps: int) -> list[Branch]:
+        self._control.require_steps(steps)
+        source = source_branch(edit, self._control.source)
+        guidance = source.guidance
         if len(guidance.halves(0)) == 1:  # one row serves both halves
-            self._rows_of_source = {EDIT_U: SOURCE_C, EDIT_C: SOURCE_C}
+            self._row_sources = {EDIT_U: SOURCE_C, EDIT_C: SOURCE_C}
             if guidance.scale == 0 and guidance.differs:
-                self._rows_of_source = {EDIT_U: SOURCE_U, EDIT_C: SOURCE_U}
-        return [Chain("source", picture.z.clone(), guidance)]
+                self._row_sources = {EDIT_U: SOURCE_U, EDIT_C: SOURCE_U}
+        return [source]
 
-    def plan(self, step: int) -> dict[Kind, Borrowing]:
-        if step < self._control.start_step:
+    def plan(self, reverse_step: int) -> dict[AttentionKind, AttentionSources]:
+        if reverse_step < self._control.start_step:
             return {}
-        lent = self._rows_of_source
-        return {"self": Borrowing(key=lent, value=lent, first_layer=self._control.start_layer)}
+        first = self._control.start_layer
+        return {"self": AttentionSources(key=self._row_sources, value=self._row_sources, first_layer=first)}

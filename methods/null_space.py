@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .sampling.constraints import Constraint, fit_to
-from .sampling.schedule import Move
+from .sampling.constraints import Constraint, match_run
+from .sampling.schedule import DenoisingStep
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,8 @@ class NullSpace(Constraint):
         Raises:
             BadInput: the shapes do not agree.
         """
-        return NullSpace(*fit_to(start, self.known, self.hole))
+        return NullSpace(*match_run(start, self.known, self.hole))
 
-    def apply(self, x0: Tensor, move: Move) -> Tensor:
+    def apply(self, x0: Tensor, step: DenoisingStep) -> Tensor:
         """x̂0 = Ml·Ey + (1 − Ml)·x0, `[b c lh lw]` (eq. 5)."""
         return (1 - self.hole) * self.known + self.hole * x0

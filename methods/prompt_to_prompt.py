@@ -16,12 +16,20 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..graph_runtime.core.tensor_store import content_key
-from .attention.branches import EDIT_C, SOURCE_C, ExpectedInputs, expanded, guidance_with, steps_until, tuned_branch
+from .attention.branches import (
+    EDIT_C,
+    SOURCE_C,
+    ExpectedInputs,
+    like_edit,
+    reconstruction_branch,
+    source_branch,
+    steps_until,
+)
 from .attention.control import AttentionControl
-from .attention.gather import Borrowing, GatheredRun, Kind, Mixing
+from .attention.gather import AttentionKind, AttentionSources, GatheredRun, MapReplacement
 from .conditioning import Conditioning
 from .inversion.tuning import Tuned
-from .sampling.branch import Chain
+from .sampling.branch import Branch
 
 #: Queries up to which self-attention maps are replaced, as in the published code of null-text inversion.
 LARGEST = 32 * 32
@@ -46,19 +54,19 @@ class PromptToPrompt(AttentionControl):
     cross_until: float = 0.8
 
     @property
-    def belongs(self) -> str:
-        """Model, schedule and size that it was made for."""
-        return "" if self.tuning is None else self.tuning.key
+    def inversion_key(self) -> str:
+        """What its inversion was made with; empty without one."""
+        return "" if self.tuning is None else self.tuning.inversion_key
 
     @property
     def start(self) -> Tensor | None:
-        """Where the edit must begin."""
+        """z*_T `[b c lh lw]`, where the edit begins; None without an inversion."""
         return None if self.tuning is None else self.tuning.start
 
     @property
     def expects(self) -> ExpectedInputs:
-        """What has to be wired into the sampler beside it."""
-        scale = 0.0 if self.tuning is None else self.tuning.scale
+        """The other inputs that the sampler needs with it."""
+        scale = 0.0 if self.tuning is None else self.tuning.guidance_scale
         return ExpectedInputs(content_key(self.target.cond).hex(), scale, True, self.tuning)
 
     def begin(self) -> "_PromptRun":
@@ -71,27 +79,26 @@ class _PromptRun(GatheredRun):
         super().__init__()
         self._control = control
         self._self = self._cross = 0
-        self._mixing = Mixing(SOURCE_C, *aligned(control.source.tokens or (), control.target.tokens or ()))
+        self._maps = MapReplacement(SOURCE_C, *aligned(control.source.tokens or (), control.target.tokens or ()))
 
-    def companions(self, picture: Chain, steps: int) -> list[Chain]:
+    def companions(self, edit: Branch, steps: int) -> list[Branch]:
         control = self._control
         self._self, self._cross = steps_until(control.self_until, steps), steps_until(control.cross_until, steps)
         until = max(self._self, self._cross)
-        if not until or picture.guidance.scale == 0:
+        if not until or edit.guidance.scale == 0:
             return []
-        if control.tuning is not None:
-            return [
-                tuned_branch("source", picture, control.tuning, until, expanded(control.source.cond, picture, "source"))
-            ]
-        return [Chain("source", picture.z.clone(), guidance_with(picture, control.source, None), until=until)]
+        if control.tuning is None:
+            return [source_branch(edit, control.source, until)]
+        cond = like_edit(control.source.cond, edit, "source")
+        return [reconstruction_branch("source", edit, control.tuning, until, cond)]
 
-    def plan(self, step: int) -> dict[Kind, Borrowing]:
-        plans: dict[Kind, Borrowing] = {}
-        if step < self._self:
-            plans["self"] = Borrowing(query={EDIT_C: SOURCE_C}, key={EDIT_C: SOURCE_C}, largest=LARGEST)
-        if step < self._cross:
-            plans["cross"] = Borrowing(mixing={EDIT_C: self._mixing})
-        return plans
+    def plan(self, reverse_step: int) -> dict[AttentionKind, AttentionSources]:
+        sources: dict[AttentionKind, AttentionSources] = {}
+        if reverse_step < self._self:
+            sources["self"] = AttentionSources({EDIT_C: SOURCE_C}, {EDIT_C: SOURCE_C}, largest=LARGEST)
+        if reverse_step < self._cross:
+            sources["cross"] = AttentionSources(maps={EDIT_C: self._maps})
+        return sources
 
 
 def aligned(source: Sequence[int], target: Sequence[int]) -> tuple[tuple[int, ...], tuple[float, ...]]:

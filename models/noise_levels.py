@@ -43,13 +43,13 @@ class NoiseLevels:
     """The noise that a model was trained on.
 
     Attributes:
-        alphas: ᾱ of every training timestep, float64 `[N]`.
+        alpha_bars: ᾱ of every training timestep, float64 `[N]`.
         prediction: what the model predicts: `epsilon`, `v_prediction` or `sample`.
         offset: what diffusers adds to evenly spaced timesteps.
         ends_clean: False where the last step ends at ᾱ of timestep 0 instead of 1 (`set_alpha_to_one`).
     """
 
-    alphas: Tensor
+    alpha_bars: Tensor
     prediction: str = "epsilon"
     offset: int = 0
     ends_clean: bool = True

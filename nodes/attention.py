@@ -49,14 +49,16 @@ def balanced(
     """
     for port, value in (("reconstruction", reconstruction), ("transition", transition)):
         _require_tuned(port, value, "cond")
-    if transition.walked and not reconstruction.walked:
+    if reconstruction.blended and not transition.blended:
         raise BadInput(
             "reconstruction",
             found="a blended tuning, with the unblended one at transition",
             expected="the tuning of invert.target_text here, that of embed.transition there",
             fix="swap the two wires",
         )
-    if reconstruction.key != transition.key or not same_values(reconstruction.start, transition.start):
+    if reconstruction.inversion_key != transition.inversion_key or not same_values(
+        reconstruction.start, transition.start
+    ):
         raise BadInput(
             "transition",
             found="a tuning of another inversion than the reconstruction's",

@@ -65,7 +65,7 @@ def transition(
             expected=f"{list(tuning.embeddings.shape[2:])}, as the tuning has",
             fix="take the text encoder of the model that was inverted with",
         )
-    if ctx is not None and not only_shape(target) and tuning.told not in ("", content_key(target).hex()):
+    if ctx is not None and not only_shape(target) and tuning.text_hash not in ("", content_key(target).hex()):
         ctx.warn(
             "the tuning was made under another text than the one that is wired here: wire one condition.text into both"
         )

@@ -20,7 +20,7 @@ from ..methods.inversion.ddim import invert_ddim, trajectory_key
 from ..methods.inversion.tuning import Tuned, TuningRecipe, tune
 from ..methods.null_text import null_text_recipe
 from ..methods.sampling.ddim import DdimSchedule
-from ..methods.sampling.rows import spread
+from ..methods.sampling.rows import expand_rows
 from ..methods.sampling.unet import as_model, not_finite
 from ..models.roles import require_denoiser
 from .checks.before_run import shaped
@@ -70,16 +70,16 @@ def _known_inversion(denoiser: Any, conditioning: Told, schedule: DdimSchedule, 
     z, trajectory, steps = known.get("latent"), known.get("trajectory"), len(schedule)
     if z is not None:
         require_shapes(denoiser, None, require_latent(z))
-        spread(conditioning.cond, z, "conditioning")
+        expand_rows(conditioning.cond, z, "conditioning")
         return {"trajectory": Path(shaped(steps + 1, *z.shape), schedule.timesteps,
                                    trajectory_key(denoiser, schedule, z.shape))}
     if not isinstance(trajectory, Path):
         return {}
     key = _require_own(trajectory, denoiser, schedule)
     start = trajectory.start
-    told = spread(conditioning.cond, start, "conditioning")
+    told = expand_rows(conditioning.cond, start, "conditioning")
     tuned = Tuned(shaped(steps, *told.shape), "uncond", shaped(steps + 1, *start.shape), timesteps=schedule.timesteps,
-                  key=key, scale=params["guidance_scale"])
+                  inversion_key=key, guidance_scale=params["guidance_scale"])
     return {"tuning": tuned, "latent": shaped(*start.shape)}
 
 
@@ -91,7 +91,7 @@ def _check_target(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mappin
 def _require_own(trajectory: Path, denoiser: Any, schedule: DdimSchedule) -> str:
     """What the trajectory belongs to; raises BadInput where that is another model, schedule or size."""
     key = trajectory_key(denoiser, schedule, trajectory.start.shape)
-    if trajectory.key != key:
+    if trajectory.inversion_key != key:
         raise BadInput("trajectory", found="one that was made with another model or schedule",
                        expected=f"one of the {denoiser.label}, {len(schedule)} steps",
                        fix="wire the same denoiser and schedule into invert.ddim and here")
@@ -207,7 +207,7 @@ def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx:
         raise BadInput("trajectory", found=describe(trajectory), expected="the trajectory of an inversion",
                        fix="wire the output of invert.ddim")
     key, told = _require_own(trajectory, denoiser, schedule), content_key(conditioning.cond).hex()
-    if trajectory.told not in ("", told):
+    if trajectory.text_hash not in ("", told):
         ctx.warn("the trajectory was inverted with another text than the one that is wired here: wire one "
                  "condition.text into both")
 
@@ -226,7 +226,7 @@ def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx:
     steps = range(len(schedule))
     rates = [(recipe.rate(step), recipe.stop(step)) for step in steps]
     content = content_key("tuning", _code(denoiser, schedule), denoiser.fingerprint, schedule, trajectory.latents,
-                          conditioning.cond, conditioning.uncond, recipe.half, recipe.scale, recipe.iterations,
+                          conditioning.cond, conditioning.uncond, recipe.half, recipe.guidance_scale, recipe.iterations,
                           recipe.carry, rates)
     embeddings, achieved, losses, updates = kept(ctx, content, ["embeddings", "achieved", "losses", "updates"], make)
     found, wanted = achieved[-1], trajectory.latents[0]
@@ -235,7 +235,7 @@ def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx:
         ctx.warn(f"the reconstruction misses the picture's latent by {missed:.0%} of its variance: edits will differ "
                  "from it; try more iterations, another learning_rate, or a lower guidance_scale")
     tuned = Tuned(embeddings, recipe.half, achieved, tuple(losses.tolist()), tuple(updates.tolist()),
-                  schedule.timesteps, key, told, recipe.scale)
+                  schedule.timesteps, key, told, recipe.guidance_scale)
     return Tunings(tuned, found, _report(tuned, missed))
 
 
@@ -288,7 +288,7 @@ def _placed(unet: Any, z: Tensor, told: Tensor, like: Tensor | None = None) -> t
     parameter = next(unet.parameters())
     precision = torch.float64 if parameter.dtype == torch.float64 else torch.float32
     state = z.to(parameter.device, precision)
-    embeddings = spread(told, state if like is None else like.to(state), "conditioning")
+    embeddings = expand_rows(told, state if like is None else like.to(state), "conditioning")
     return state, embeddings
 
 

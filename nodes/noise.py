@@ -8,8 +8,7 @@ from pydantic import Field
 from ..graph_runtime import BadInput, ReadPath, node
 from ..graph_runtime.core.values import describe
 from ..methods.inversion.ddim import Trajectory as Inverted
-from ..methods.sampling.noise import GivenNoise
-from ..methods.sampling.noise import gaussian as make_gaussian
+from ..methods.sampling.noise import GivenNoise, gaussian_noise
 from ..models.files.tensors import read_tensors
 from .checks.before_run import rehearse
 from .checks.latent import given_noise
@@ -38,7 +37,7 @@ def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, l
         seed: seeds the generator.
         batch: variations of each picture; row i of the result belongs to picture i // batch.
     """
-    return Noisy(make_gaussian(tuple(require_latent(latent).shape), seed, batch))
+    return Noisy(gaussian_noise(tuple(require_latent(latent).shape), seed, batch))
 
 
 @node("noise.load", version=1, check=check_load_noise)
@@ -79,4 +78,4 @@ def from_trajectory(trajectory: TrajectoryPort) -> Noisy:
         )
     start = trajectory.start
     still = start.new_zeros(()).expand(len(trajectory.timesteps), *start.shape)
-    return Noisy(GivenNoise(start, still, name="the trajectory", belongs=trajectory.key))
+    return Noisy(GivenNoise(start, still, name="the trajectory", inversion_key=trajectory.inversion_key))

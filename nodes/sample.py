@@ -17,9 +17,9 @@ from ..methods.attention.gather import require_known_blocks
 from ..methods.attention.single_token import collapsed
 from ..methods.conditioning import Conditioning as Told
 from ..methods.sampling.guidance import Guidance
-from ..methods.sampling.loop import denoise as run_loop
+from ..methods.sampling.loop import run_denoising
 from ..methods.sampling.noise import GivenNoise
-from ..methods.sampling.rows import spread
+from ..methods.sampling.rows import expand_rows
 from ..methods.sampling.unet import as_model
 from ..models.lora.component import layer_sizes
 from ..models.roles import require_denoiser
@@ -75,7 +75,7 @@ def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mappi
     if schedule is not None:
         posterior = isinstance(conditioning, Told) and conditioning.drew_posterior
         if isinstance(noise, GivenNoise):
-            require_noise(noise, len(schedule.begin().moves(first)), posterior)
+            require_noise(noise, len(schedule.begin().denoising_steps(first)), posterior)
         require_inversion(denoiser, schedule, start, first, noise=noise, tuning=tuning, attention=attention)
         require_control(denoiser, attention, len(schedule) - first, start)
     require_beginning(noise, tuning=tuning, attention=attention)
@@ -140,11 +140,11 @@ def denoise(
         z = (
             schedule.started(start)
             if first == 0
-            else schedule.renoised(spread(require_latent(latent), start, "latent"), start, first)
+            else schedule.renoised(expand_rows(require_latent(latent), start, "latent"), start, first)
         )
         control = (attention or AttentionControl()).begin()
         with collapsed(unet) if one_token(guidance) else nullcontext(), control.installed(unet):
-            clean = run_loop(
+            clean = run_denoising(
                 as_model(unet, denoiser),
                 schedule,
                 z,
@@ -166,11 +166,11 @@ def _prepare(unet: Any, z_t: Tensor, conditioning: Told | None, scale: float, tu
         return start, Guidance(tuning=tuning)
 
     def embeddings(value: Tensor) -> Tensor:
-        return spread(value, start, "conditioning").to(parameter.dtype)
+        return expand_rows(value, start, "conditioning").to(parameter.dtype)
 
-    if tuning is not None and hasattr(tuning, "on"):
-        tuning = tuning.on(parameter.device, parameter.dtype)
-    extra = None if conditioning.extra is None else spread(conditioning.extra, start, "conditioning")
+    if tuning is not None and hasattr(tuning, "to"):
+        tuning = tuning.to(parameter.device, parameter.dtype)
+    extra = None if conditioning.extra is None else expand_rows(conditioning.extra, start, "conditioning")
     return start, Guidance(
         embeddings(conditioning.cond), embeddings(conditioning.uncond), scale, conditioning.differs, extra, tuning
     )
@@ -180,7 +180,7 @@ def _doubt(ctx: Context, conditioning: Told | None, scale: float, tuning: Any, a
     """Warn of wires that contradict each other: the edit would be another one than was asked for."""
     expects = getattr(attention, "expects", None)
     told = "" if conditioning is None else content_key(conditioning.cond).hex()
-    if expects is not None and told and expects.told not in ("", told):
+    if expects is not None and told and expects.text_hash not in ("", told):
         ctx.warn(
             "the attention control was made for another text than the one at conditioning: wire one "
             "condition.text into both"
@@ -190,7 +190,7 @@ def _doubt(ctx: Context, conditioning: Told | None, scale: float, tuning: Any, a
             "a tuning of the empty text is wired into only one of this node and attention.prompt_to_prompt: the "
             "picture is kept only where both have it"
         )
-    made_for = getattr(tuning, "scale", 0.0) or (0.0 if expects is None else expects.scale)
+    made_for = getattr(tuning, "guidance_scale", 0.0) or (0.0 if expects is None else expects.guidance_scale)
     if made_for and made_for != scale:
         ctx.warn(f"guidance_scale is {scale:g}, but the inversion was tuned for {made_for:g}: set both to one value")
 

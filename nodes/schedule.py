@@ -8,10 +8,8 @@ from pydantic import Field
 from ..graph_runtime import BadInput, node
 from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.values import describe
-from ..methods.sampling.ddim import DdimSchedule, Spacing, Variance
-from ..methods.sampling.ddim import ddim as make_ddim
-from ..methods.sampling.solver import Kind, SolverSchedule
-from ..methods.sampling.solver import solver as make_solver
+from ..methods.sampling.ddim import DdimSchedule, Spacing, Variance, ddim_schedule
+from ..methods.sampling.solver import SolverKind, SolverSchedule, solver_schedule
 from ..models.noise_levels import noise_levels
 from .checks.schedule import name_beside_ddim, name_beside_solver, own_spacing
 from .ports import SchedulePort, Scheduler
@@ -37,7 +35,7 @@ def _ddim(scheduler: Any, spacing: AnySpacing, **params: Any) -> DdimSchedule:
     """The schedule; what the model's configuration says and it does otherwise is named."""
     config = scheduler.config
     used: Spacing = own_spacing(config) if spacing == "model" else spacing
-    made = make_ddim(noise_levels(config), spacing=used, **params)
+    made = ddim_schedule(noise_levels(config), spacing=used, **params)
     name_beside_ddim(config, getattr(scheduler, "label", "scheduler"), used, made.timesteps[0])
     return made
 
@@ -102,21 +100,23 @@ def _check_solver(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mappin
     return {}
 
 
-def _solver(scheduler: Any, kind: Kind, steps: int) -> SolverSchedule:
+def _solver(scheduler: Any, kind: SolverKind, steps: int) -> SolverSchedule:
     """The schedule; what the model's configuration says and the solver does otherwise is named."""
-    made = make_solver(scheduler.config, noise_levels(scheduler.config), kind=kind, steps=steps)
+    made = solver_schedule(scheduler.config, noise_levels(scheduler.config), kind=kind, steps=steps)
     if kind == "pndm" and steps < FEW_PNDM:
         notice(
             f"pndm with {steps} steps goes astray: compared with 250 steps of ddim, the embedded Paint by Example "
             f"reaches 11 dB with 10 steps of pndm, 22 dB with 20 and 52 dB with 25, but 44 dB with 10 of ddim; use "
             f"{FEW_PNDM} steps or more, or kind=ddim"
         )
-    name_beside_solver(scheduler.config, getattr(scheduler, "label", "scheduler"), kind, made.told)
+    name_beside_solver(scheduler.config, getattr(scheduler, "label", "scheduler"), kind, made.solver_config)
     return made
 
 
 @node("schedule.solver", version=1, check=_check_solver)
-def solver(scheduler: Scheduler, kind: Kind = "pndm", steps: Annotated[int, Field(ge=1, le=10_000)] = 50) -> Scheduled:
+def solver(
+    scheduler: Scheduler, kind: SolverKind = "pndm", steps: Annotated[int, Field(ge=1, le=10_000)] = 50
+) -> Scheduled:
     """A solver of diffusers by name, made of the model's own scheduler configuration.
 
     Fewer steps for the same picture; PNDM is what Paint by Example is published with (51 evaluations for 50 steps).

@@ -11,7 +11,7 @@ import torch
 from inlay.methods.blended_diffusion import Blended
 from inlay.methods.null_space import NullSpace
 from inlay.methods.sampling.guidance import Guidance
-from inlay.methods.sampling.loop import denoise
+from inlay.methods.sampling.loop import run_denoising
 from inlay.methods.sampling.noise import GaussianNoise
 from inlay.methods.sampling.solver import KINDS
 from rehearsal import FOLDER, assert_sound, rehearse
@@ -61,7 +61,7 @@ def test_constraints_and_time_travel_wait_once_a_step(constraint):
     with SimulatedGpu() as gpu, torch.no_grad():
         stream = GaussianNoise((2, 4, 8, 8), 0).stream()
         z = stream.start().cuda()
-        found = denoise(
+        found = run_denoising(
             lambda z, t, told: z.half().float() * 0.1,
             ddim(config, steps=6, travel_length=2, travel_repeat=2),
             z,
@@ -84,7 +84,7 @@ def test_a_solver_waits_once_a_step(kind):
     with SimulatedGpu() as gpu, torch.no_grad():
         schedule = solver(config, kind=kind, steps=6)
         stream = GaussianNoise((1, 4, 8, 8), 0).stream()
-        found = denoise(
+        found = run_denoising(
             lambda z, t, told: z.half().float() * 0.1,
             schedule,
             schedule.started(stream.start().cuda()),

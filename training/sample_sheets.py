@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from ..graph_runtime.core.files import replacing
 from ..methods.latents import decode_latent
 from ..methods.paint_by_example import ExemplarDenoiser
-from ..methods.sampling.ddim import ddim
+from ..methods.sampling.ddim import ddim_schedule
 from ..methods.sampling.guidance import Guidance
-from ..methods.sampling.loop import denoise
-from ..methods.sampling.noise import gaussian
+from ..methods.sampling.loop import run_denoising
+from ..methods.sampling.noise import gaussian_noise
 from ..models.noise_levels import noise_levels
 from ..pictures.sheet import draw_sheet
 from .encoding import Encoders, collate, encode
@@ -53,7 +53,7 @@ class SampleSheets:
         places = [(number * 7919 % len(source.pairs), 2**41 + number) for number in range(SHOWN)]
         self._examples, generators = source.examples(places)
         self._batch = encode(collate(self._examples, generators, source.encoders), source.encoders)
-        self._schedule = ddim(noise_levels(inputs.scheduler.config), steps=SHEET_STEPS, eta=0.0)
+        self._schedule = ddim_schedule(noise_levels(inputs.scheduler.config), steps=SHEET_STEPS, eta=0.0)
         self._model, self._trainer, self._vae, self._folder = model, trainer, vae, folder
         self._encoders: Encoders = source.encoders
         self._exemplar_size = source.options.exemplar_size
@@ -87,7 +87,7 @@ class SampleSheets:
         with averaged(self._trainer.values, self._trainer.state.average):
             embeddings = model.encoder.project(batch.token.to(device))
             extra = torch.cat([batch.masked, batch.keep], dim=1).to(device)
-            stream = gaussian(tuple(batch.latent.shape), 0).stream()
+            stream = gaussian_noise(tuple(batch.latent.shape), 0).stream()
             unconditional = model.encoder.uncond_vector.expand_as(embeddings)
             guidance = Guidance(embeddings, unconditional, SHEET_GUIDANCE, True, extra)
 
@@ -96,7 +96,7 @@ class SampleSheets:
                 return output
 
             z = stream.start().to(device, embeddings.dtype)
-            clean = denoise(predict, self._schedule, z, stream, guidance)
+            clean = run_denoising(predict, self._schedule, z, stream, guidance)
         model.train()
         return [decode_latent(self._vae, row[None], self._scale, self._shift)[0].float().cpu() for row in clean]
 

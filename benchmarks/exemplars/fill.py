@@ -7,10 +7,10 @@ import torch
 from inlay.benchmarks.exemplars.tasks import Task
 from inlay.methods.latents import decode_latent, encode_picture
 from inlay.methods.null_space import NullSpace
-from inlay.methods.sampling.ddim import ddim
+from inlay.methods.sampling.ddim import ddim_schedule
 from inlay.methods.sampling.guidance import Guidance
-from inlay.methods.sampling.loop import denoise
-from inlay.methods.sampling.noise import gaussian
+from inlay.methods.sampling.loop import run_denoising
+from inlay.methods.sampling.noise import gaussian_noise
 from inlay.models.image_encoder import preprocess_images
 from inlay.models.noise_levels import noise_levels
 from inlay.models.text_encoder import encode_text
@@ -73,12 +73,12 @@ def run(unet: Any, config: Any, shape: Sequence[int], seed: int, guidance: Guida
     def call(z: Tensor, t: Tensor, told: Tensor | None) -> Tensor:
         return unet(z, t, encoder_hidden_states=told, return_dict=False)[0]
 
-    stream = gaussian(tuple(shape), seed).stream()
+    stream = gaussian_noise(tuple(shape), seed).stream()
     z = stream.start()
     eta = 0.0 if constraint is None else 0.85
-    return denoise(
+    return run_denoising(
         call,
-        ddim(noise_levels(config), steps=STEPS, eta=eta),
+        ddim_schedule(noise_levels(config), steps=STEPS, eta=eta),
         z,
         stream,
         guidance,

@@ -19,9 +19,9 @@ from inlay.graph_runtime.core.run.cache import DiskCache
 from inlay.methods.attention.branches import steps_until
 from inlay.methods.baret import BalancedAttention
 from inlay.methods.inversion.tuning import Tuned
-from inlay.methods.sampling.branch import Chain
+from inlay.methods.sampling.branch import Branch
 from inlay.methods.sampling.guidance import Guidance
-from inlay.methods.sampling.schedule import Move
+from inlay.methods.sampling.schedule import DenoisingStep
 from inlay.nodes import attention, condition, embed, invert, latent, model, noise, sample, schedule
 
 SD15 = {"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8}
@@ -98,11 +98,11 @@ class Evaluation:
     def ours(self, step: int) -> None:
         """The rows that a step needs."""
         run = self.control.begin()
-        chains = [Chain("edit", self.z, self.guidance), *run.companions(Chain("edit", self.z, self.guidance), STEPS)]
+        chains = [Branch("edit", self.z, self.guidance), *run.companions(Branch("edit", self.z, self.guidance), STEPS)]
         active = [chain for chain in chains if chain.until is None or step < chain.until]
         layout = [(chain.name, half) for chain in active for half, _ in chain.guidance.halves(step)]
         told = torch.cat([e for chain in active for _, e in chain.guidance.halves(step) if e is not None])
-        run.before_step(Move(step, step, 0, 500, 0.5, 0.5, 0.0, 0.5), layout)
+        run.before_step(DenoisingStep(step, step, 0, 500, 0.5, 0.5, 0.0, 0.5), layout)
         with torch.no_grad(), run.installed(self.unet):
             self.unet(self.z.expand(len(layout), -1, -1, -1), 500, encoder_hidden_states=told)
 
@@ -163,8 +163,8 @@ def null_text_as_published(
     unet.requires_grad_(True)
     z = latents[-1]
     for i, t in enumerate(plan.timesteps):
-        a = plan.alphas[i]
-        ap = plan.alphas[i + 1] if i + 1 < len(plan.alphas) else plan.final
+        a = plan.alpha_bars[i]
+        ap = plan.alpha_bars[i + 1] if i + 1 < len(plan.alpha_bars) else plan.final_alpha_bar
 
         def back(output: torch.Tensor, z: torch.Tensor = z, a: float = a, ap: float = ap) -> torch.Tensor:
             return ap**0.5 * (z - (1 - a) ** 0.5 * output) / a**0.5 + (1 - ap) ** 0.5 * output

@@ -75,8 +75,8 @@ def naive_edit(
             )
             rows = torch.cat([one for one in z for _ in range(2)])
             outputs = unet(rows, t, encoder_hidden_states=words).sample
-            a = plan.alphas[i]
-            ap = plan.alphas[i + 1] if i + 1 < steps else plan.final
+            a = plan.alpha_bars[i]
+            ap = plan.alpha_bars[i + 1] if i + 1 < steps else plan.final_alpha_bar
             for chain in range(3):
                 u, c = outputs[2 * chain : 2 * chain + 1], outputs[2 * chain + 1 : 2 * chain + 2]
                 e = u + scale * (c - u)

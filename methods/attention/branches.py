@@ -1,4 +1,4 @@
-"""The branches that attention controls sample beside the edit, and what a control expects of the other inputs."""
+"""The branches that attention controls sample beside the edit, and what a control expects of the sampler's inputs."""
 
 from dataclasses import dataclass
 
@@ -7,32 +7,32 @@ from torch import Tensor
 
 from ..conditioning import Conditioning
 from ..inversion.tuning import Tuned
-from ..sampling.branch import Chain
+from ..sampling.branch import Branch
 from ..sampling.guidance import Guidance
-from ..sampling.rows import spread
-from .gather import Row
+from ..sampling.rows import expand_rows
+from .control import RowGroup
 
-EDIT_C: Row = ("edit", "cond")
-EDIT_U: Row = ("edit", "uncond")
-RECONSTRUCTION: Row = ("reconstruction", "cond")
-TRANSITION: Row = ("transition", "cond")
-SOURCE_C: Row = ("source", "cond")
-SOURCE_U: Row = ("source", "uncond")
+EDIT_C: RowGroup = ("edit", "cond")
+EDIT_U: RowGroup = ("edit", "uncond")
+RECONSTRUCTION: RowGroup = ("reconstruction", "cond")
+TRANSITION: RowGroup = ("transition", "cond")
+SOURCE_C: RowGroup = ("source", "cond")
+SOURCE_U: RowGroup = ("source", "uncond")
 
 
 @dataclass(frozen=True, eq=False)
 class ExpectedInputs:
-    """What a control expects beside it in the sampler; an edit without is another one than was asked for.
+    """The other inputs that the sampler needs with a control; with others, the edit is not the one asked for.
 
     Attributes:
-        told: the conditional text, as a hash of its embedding.
-        scale: the guidance; 0: any.
-        paired: a tuning of the empty text belongs into control and sampler, or into neither.
+        text_hash: hash of the embeddings of the conditional text.
+        guidance_scale: 0 is any.
+        paired: a tuning of the empty text belongs in both the control and the sampler, or in neither.
         tuning: the control's.
     """
 
-    told: str
-    scale: float
+    text_hash: str
+    guidance_scale: float
     paired: bool = False
     tuning: Tuned | None = None
 
@@ -42,45 +42,44 @@ def steps_until(share: float, steps: int) -> int:
     return int(share * steps + 1e-9)
 
 
-def expanded(value: Tensor, picture: Chain, port: str) -> Tensor:
-    """A value as the picture's rows have theirs: rows, device, and the embeddings' dtype."""
-    assert picture.guidance.cond is not None
-    return spread(value, picture.z, port).to(picture.guidance.cond.dtype)
+def like_edit(value: Tensor, edit: Branch, port: str) -> Tensor:
+    """Embeddings `[b n d]` with the number of rows, device and dtype of the edit's."""
+    assert edit.guidance.cond is not None
+    return expand_rows(value, edit.z, port).to(edit.guidance.cond.dtype)
 
 
-def guidance_with(picture: Chain, conditioning: Conditioning, tuning: Tuned | None) -> Guidance:
-    """Guidance of the picture's strength for other embeddings; the empty text is the picture's where it is tuned."""
-    cond, uncond = (expanded(value, picture, "source") for value in (conditioning.cond, conditioning.uncond))
-    return Guidance(
-        cond,
-        uncond,
-        picture.guidance.scale,
-        conditioning.differs,
-        picture.guidance.extra,
-        None if tuning is None else tuning_on(tuning, picture),
-    )
+def tuning_like_edit(tuning: Tuned, edit: Branch) -> Tuned:
+    """A tuning with the number of rows, device and dtype of the edit's embeddings."""
+    moved = tuning.embeddings.to(edit.z.device)  # all steps at once: every copy holds the host
+    embeddings = torch.stack([like_edit(value, edit, "tuning") for value in moved])
+    return tuning.to(embeddings.device, embeddings.dtype)
 
 
-def tuning_on(tuning: Tuned, picture: Chain) -> Tuned:
-    """A tuning with the rows, device and dtype of the edit's embeddings."""
-    moved = tuning.embeddings.to(picture.z.device)  # all steps at once: every copy holds the host
-    embeddings = torch.stack([expanded(value, picture, "tuning") for value in moved])
-    return tuning.on(embeddings.device, embeddings.dtype)
+def source_branch(edit: Branch, conditioning: Conditioning, until: int | None = None) -> Branch:
+    """A branch from the edit's start under another conditioning, with the edit's guidance scale."""
+    cond, uncond = (like_edit(value, edit, "source") for value in (conditioning.cond, conditioning.uncond))
+    guidance = Guidance(cond, uncond, edit.guidance.scale, conditioning.differs, edit.guidance.extra)
+    return Branch("source", edit.z.clone(), guidance, until=until)
 
 
-def tuned_branch(name: str, picture: Chain, tuning: Tuned, until: int, cond: Tensor | None = None) -> Chain:
-    """The chain that a tuning was made along: it lends its conditional half.
+def reconstruction_branch(name: str, edit: Branch, tuning: Tuned, until: int, cond: Tensor | None = None) -> Branch:
+    """The branch along which a tuning was made; its conditional half gives the attention maps.
 
-    Where the inversion wrote down where it arrived, the latents are known and one row a step is enough; else the chain
-    is walked with both halves.
+    Where the inversion kept its latents, one row a step is enough; otherwise both halves are sampled.
+
+    Args:
+        name: of the branch.
+        edit: the edit's branch.
+        tuning: per-step embeddings of either half.
+        until: reverse steps in which the branch takes part.
+        cond: conditional embeddings `[b n d]`; None takes the edit's.
     """
-    placed, known = tuning_on(tuning, picture), tuning.achieved
-    cond = picture.guidance.cond if cond is None else cond
-    extra, uncond = picture.guidance.extra, picture.guidance.uncond
-    if len(known) != len(tuning.embeddings) + 1:
-        return Chain(
-            name, picture.z.clone(), Guidance(cond, uncond, picture.guidance.scale, True, extra, placed), until=until
-        )
-    given = [spread(value, picture.z, "tuning") for value in known[:until].to(picture.z.device)]
-    told = Guidance(cond, None, 1.0, False, extra, placed if tuning.half == "cond" else None)
-    return Chain(name, picture.z, told, given=lambda step: given[step], until=until)
+    placed, known = tuning_like_edit(tuning, edit), tuning.achieved
+    cond = edit.guidance.cond if cond is None else cond
+    extra, uncond = edit.guidance.extra, edit.guidance.uncond
+    if tuning.blended:
+        guidance = Guidance(cond, uncond, edit.guidance.scale, True, extra, placed)
+        return Branch(name, edit.z.clone(), guidance, until=until)
+    latents = [expand_rows(value, edit.z, "tuning") for value in known[:until].to(edit.z.device)]
+    guidance = Guidance(cond, None, 1.0, False, extra, placed if tuning.half == "cond" else None)
+    return Branch(name, edit.z, guidance, known_latents=lambda reverse_step: latents[reverse_step], until=until)

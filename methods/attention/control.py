@@ -1,31 +1,35 @@
-"""What an attention control is to the loop: a run of its own, processors on the model, and branches beside the edit."""
+"""What an attention control is to the loop: processors on the UNet, and branches beside the edit."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-from ..sampling.branch import Chain
-from ..sampling.schedule import Move
+from torch import nn
+
+from ..sampling.branch import Branch
+from ..sampling.guidance import Half
+from ..sampling.schedule import DenoisingStep
+
+RowGroup = tuple[str, Half]  # (name of a branch, half of its guidance): neighbouring rows of the batch
 
 
 class AttentionRun:
     """One run of an attention control; this one changes nothing."""
 
     @contextmanager
-    def installed(self, denoiser: Any) -> Iterator[None]:
-        """Put processors on the denoiser, and take them off again whatever happens."""
+    def installed(self, unet: nn.Module) -> Iterator[None]:
+        """Put processors on the UNet for the length of the block, and remove them whatever happens."""
         yield
 
-    def companions(self, picture: Chain, steps: int) -> list[Chain]:
-        """Chains that run along with the picture's, for a run of so many reverse steps."""
+    def companions(self, edit: Branch, steps: int) -> list[Branch]:
+        """Branches to sample beside the edit, in a run of so many reverse steps."""
         return []
 
-    def before_step(self, move: Move, layout: Sequence[tuple[str, str]]) -> None:
-        """Called before each evaluation with the (chain, half) of every group of rows in the batch, in order."""
+    def before_step(self, step: DenoisingStep, layout: Sequence[RowGroup]) -> None:
+        """Called before each evaluation with the groups of rows in the batch, in order."""
 
 
 class AttentionControl:
-    """Base of attention controls: what travels between nodes, and holds no state of a run."""
+    """What travels between nodes: it holds no state of a run. This one changes nothing."""
 
     def begin(self) -> AttentionRun:
         """The control for one run."""

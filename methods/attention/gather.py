@@ -1,204 +1,230 @@
-"""Attention controls: rows of a batch that compute with queries, keys or values of other rows.
+"""Attention in which rows of a batch use the queries, keys or values of other rows.
 
 An attention softmax(Q Kᵀ/√d) V whose map is another row's is the attention with that row's Q and K and one's own V. So
-nothing is materialised: the rows are gathered, and `scaled_dot_product_attention` does the rest. Prompt-to-prompt mixes
-columns of the map, which is the one case where a map of n × tokens is written out.
+no map is materialised: the rows are gathered, and `scaled_dot_product_attention` does the rest. Prompt-to-prompt
+replaces single columns of the map, the one case where a map of queries × tokens is written out.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.processors import attentions, layered
-from ..sampling.schedule import Move
-from ..sampling.unet import to_device
-from .control import AttentionRun
+from ..sampling.schedule import DenoisingStep
+from ..sampling.unet import UNetDescription, to_device
+from .control import AttentionRun, RowGroup
 
-Row = tuple[str, str]  # (chain, half)
-Kind = Literal["self", "cross"]
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
+
+AttentionKind = Literal["self", "cross"]
 Layers = Literal["all", "down", "mid", "up"]
+Processor = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
-class Mixing:
+class MapReplacement:
     """Columns of a cross-attention's map taken from another row's, token by token (Hertz et al. 2022).
 
     Attributes:
-        row: whose map.
-        columns: for each token of one's own text, the token of the other text `[n]`.
-        share: how much of the column is the other's, 1 or 0 `[n]`.
+        source: the rows whose map is used.
+        columns: for each token of the row's own text, the token of the source's text `[n]`.
+        share: how much of the column is the source's, 1 or 0 `[n]`.
     """
 
-    row: Row
+    source: RowGroup
     columns: tuple[int, ...]
     share: tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Borrowing:
-    """For one kind of attention at one step: whose queries, keys and values a row computes with, where not its own."""
+class AttentionSources:
+    """For one kind of attention at one step: the rows whose queries, keys and values a row uses, where not its own.
 
-    query: Mapping[Row, Row] = field(default_factory=dict)
-    key: Mapping[Row, Row] = field(default_factory=dict)
-    value: Mapping[Row, Row] = field(default_factory=dict)
-    mixing: Mapping[Row, Mixing] = field(default_factory=dict)
-    first_layer: int = 0  # among the attentions of this kind, in the order they are called
-    largest: int | None = None  # most queries at which it applies
+    Attributes:
+        query: row -> the row whose queries it uses.
+        key: row -> the row whose keys it uses.
+        value: row -> the row whose values it uses.
+        maps: row -> columns of its map that come from another row.
+        first_layer: among the attentions of this kind, in the order of calling.
+        largest: most queries at which it applies; None: any number.
+        layers: the part of the UNet in which it applies.
+    """
+
+    query: Mapping[RowGroup, RowGroup] = field(default_factory=dict)
+    key: Mapping[RowGroup, RowGroup] = field(default_factory=dict)
+    value: Mapping[RowGroup, RowGroup] = field(default_factory=dict)
+    maps: Mapping[RowGroup, MapReplacement] = field(default_factory=dict)
+    first_layer: int = 0
+    largest: int | None = None
     layers: Layers = "all"
 
-    def applies(self, place: "Place", queries: int) -> bool:
-        """True where this layer is one of those meant."""
+    def applies(self, position: "LayerPosition", queries: int) -> bool:
+        """True in a layer at this position with so many queries."""
         return (
-            place.number >= self.first_layer
+            position.number >= self.first_layer
             and (self.largest is None or queries <= self.largest)
-            and self.layers in ("all", place.block)
+            and self.layers in ("all", position.block)
         )
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where an attention stands: its number among its kind in the order of calling, and its part of the UNet."""
+class LayerPosition:
+    """Number of an attention among its kind, in the order of calling, and its part of the UNet: down, mid or up."""
 
     number: int
     block: str
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Which rows are projected, and which of those each row takes."""
+class RowSelection:
+    """Which rows are projected `[m]`, and which of those each row of the batch uses `[b]`."""
 
-    needed: Tensor
-    taken: Tensor
+    projected: Tensor
+    used: Tensor
 
 
 class GatheredRun(AttentionRun):
-    """One run of a control that borrows: knows the step, and answers the processors of its own thread."""
+    """One run of a control: it knows the step, and answers the processors in its own thread."""
 
     def __init__(self) -> None:
-        self._layout: Sequence[Row] = ()
-        self._plans: dict[Kind, Borrowing] = {}
-        self._rows: dict[tuple[Any, ...], Rows | None] = {}
-        self._columns: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}
+        self._layout: Sequence[RowGroup] = ()
+        self._sources: Mapping[AttentionKind, AttentionSources] = {}
+        self._selections: dict[tuple[object, ...], RowSelection | None] = {}
+        self._columns: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
 
-    def plan(self, step: int) -> dict[Kind, Borrowing]:
-        """What is borrowed at a reverse step."""
+    def plan(self, reverse_step: int) -> dict[AttentionKind, AttentionSources]:
+        """Whose queries, keys and values the rows use at a reverse step."""
         raise NotImplementedError
 
-    def before_step(self, move: Move, layout: Sequence[Row]) -> None:
-        """Remember the rows of the batch that comes next, and what they borrow."""
+    def before_step(self, step: DenoisingStep, layout: Sequence[RowGroup]) -> None:
+        """Remember the rows of the next batch, and what they use."""
         self._layout = tuple(layout)
-        self._plans = self.plan(move.step)
+        self._sources = self.plan(step.reverse_step)
 
     @contextmanager
-    def installed(self, denoiser: Any) -> Iterator[None]:
-        """Put processors on the UNet that ask this run, in this thread alone; and take them off whatever happens."""
-        require_controllable(denoiser)
-        runs = denoiser.__dict__.setdefault("_inlay_runs", {})
+    def installed(self, unet: nn.Module) -> Iterator[None]:
+        """Put processors on the UNet that ask this run, in this thread alone; remove them whatever happens."""
+        require_controllable(unet)
+        runs = unet.__dict__.setdefault("_inlay_runs", {})
         thread = threading.get_ident()
-        places = _places(denoiser)
-        with layered(denoiser, "gather", lambda name, module, before: GatheredProcessor(before, places[name], runs)):
+        positions = _positions(unet)
+        with layered(unet, "gather", lambda name, module, before: GatheredProcessor(before, positions[name], runs)):
             runs[thread] = self
             try:
                 yield
             finally:
                 del runs[thread]
                 if not runs:
-                    denoiser.__dict__.pop("_inlay_runs", None)
+                    unet.__dict__.pop("_inlay_runs", None)
 
-    def borrowing(self, kind: Kind, place: Place, queries: int) -> Borrowing | None:
-        """What rows borrow in one layer, or None: nothing."""
-        plan = self._plans.get(kind)
-        return plan if plan is not None and plan.applies(place, queries) else None
+    def sources(self, kind: AttentionKind, position: LayerPosition, queries: int) -> AttentionSources | None:
+        """What rows use of other rows in one layer; None: nothing."""
+        sources = self._sources.get(kind)
+        return sources if sources is not None and sources.applies(position, queries) else None
 
-    def rows(self, taken: Mapping[Row, Row], batch: int, device: torch.device) -> Rows | None:
-        """The rows to project for all of `batch` rows, or None where each takes its own."""
-        if not any(row in self._layout for row in taken):
+    def selection(self, sources: Mapping[RowGroup, RowGroup], batch: int, device: torch.device) -> RowSelection | None:
+        """The rows to project for all of `batch` rows; None where each uses its own."""
+        if not any(row in self._layout for row in sources):
             return None
-        key = (tuple(taken.items()), self._layout, batch, device)
-        if key not in self._rows:
+        key = (tuple(sources.items()), self._layout, batch, device)
+        if key not in self._selections:
             each = batch // len(self._layout)
-            groups = [self._layout.index(taken.get(row, row)) for row in self._layout]
-            source = [group * each + i for group in groups for i in range(each)]
-            needed = sorted(set(source))
-            self._rows[key] = Rows(
-                to_device(torch.tensor(needed), device),
-                to_device(torch.tensor([needed.index(row) for row in source]), device),
+            groups = [self._layout.index(sources.get(row, row)) for row in self._layout]
+            used = [group * each + i for group in groups for i in range(each)]
+            projected = sorted(set(used))
+            self._selections[key] = RowSelection(
+                to_device(torch.tensor(projected), device),
+                to_device(torch.tensor([projected.index(row) for row in used]), device),
             )
-        return self._rows[key]
+        return self._selections[key]
 
-    def group(self, row: Row, batch: int) -> slice:
-        """Where a group's rows stand in the batch."""
+    def rows(self, group: RowGroup, batch: int) -> slice:
+        """Where a group's rows are in the batch."""
         each = batch // len(self._layout)
-        position = self._layout.index(row)
+        position = self._layout.index(group)
         return slice(position * each, (position + 1) * each)
 
-    def columns(self, mixing: Mixing, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Columns and shares of a mixing on the device; copied there once a run."""
-        key = (mixing, like.device, like.dtype)
+    def columns(self, replacement: MapReplacement, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Columns and shares of a replacement `[n]` on the device; copied there once a run."""
+        key = (replacement, like.device, like.dtype)
         if key not in self._columns:
             self._columns[key] = (
-                to_device(torch.tensor(mixing.columns), like.device),
-                to_device(torch.tensor(mixing.share), like.device, like.dtype),
+                to_device(torch.tensor(replacement.columns), like.device),
+                to_device(torch.tensor(replacement.share), like.device, like.dtype),
             )
         return self._columns[key]
 
-    def present(self, row: Row) -> bool:
+    def present(self, group: RowGroup) -> bool:
         """True while a group takes part."""
-        return row in self._layout
+        return group in self._layout
 
 
 class GatheredProcessor:
-    """An attention processor whose rows may compute with other rows' queries, keys and values.
+    """An attention processor whose rows may use the queries, keys or values of other rows.
 
-    Where nothing is borrowed, and in threads whose runs have no control, the processor that was there does the work.
+    Where they use their own, and in threads whose runs have no control, the earlier processor does the work.
+
+    Args:
+        before: the earlier processor.
+        position: of its attention.
+        runs: the run of each thread.
     """
 
-    def __init__(self, before: Any, place: Place, runs: Mapping[int, GatheredRun]):
-        self.before, self.place, self._runs = before, place, runs
+    def __init__(self, before: Processor, position: LayerPosition, runs: Mapping[int, GatheredRun]):
+        self.before, self.position, self._runs = before, position, runs
 
     def __call__(
         self,
-        attn: Any,
+        attn: "Attention",
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        *args: Any,
-        **kwargs: Any,
+        *args: object,
+        **kwargs: object,
     ) -> Tensor:
         """`[b q d]` queries and `[b k d']` keys -> `[b q d]`."""
         run = self._runs.get(threading.get_ident())
-        kind: Kind = "self" if encoder_hidden_states is None else "cross"
-        borrowed = None if run is None else run.borrowing(kind, self.place, hidden_states.shape[1])
-        if run is None or borrowed is None:
-            output: Tensor = self.before(attn, hidden_states, encoder_hidden_states, attention_mask, *args, **kwargs)
-            return output
-        told = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query = _projected(attn, "to_q", hidden_states, run, borrowed.query)
-        key = _projected(attn, "to_k", told, run, borrowed.key)
-        value = _projected(attn, "to_v", told, run, borrowed.value)
+        kind: AttentionKind = "self" if encoder_hidden_states is None else "cross"
+        sources = None if run is None else run.sources(kind, self.position, hidden_states.shape[1])
+        if run is None or sources is None:
+            return self.before(attn, hidden_states, encoder_hidden_states, attention_mask, *args, **kwargs)
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        query = _projected(attn.to_q, attn.heads, hidden_states, run, sources.query)
+        key = _projected(attn.to_k, attn.heads, context, run, sources.key)
+        value = _projected(attn.to_v, attn.heads, context, run, sources.value)
         mixed = F.scaled_dot_product_attention(query, key, value)
-        for row, mixing in borrowed.mixing.items():
-            if run.present(row) and run.present(mixing.row):
-                own, other = run.group(row, len(query)), run.group(mixing.row, len(query))
-                mixed[own] = _mixed(query, key, value, own, other, *run.columns(mixing, query))
+        for group, replacement in sources.maps.items():
+            if run.present(group) and run.present(replacement.source):
+                own, other = run.rows(group, len(query)), run.rows(replacement.source, len(query))
+                mixed[own] = _mixed(query, key, value, own, other, *run.columns(replacement, query))
         joined = mixed.transpose(1, 2).flatten(2)
         result: Tensor = attn.to_out[1](attn.to_out[0](joined))
         return result
 
 
-def _projected(attn: Any, name: str, source: Tensor, run: GatheredRun, taken: Mapping[Row, Row]) -> Tensor:
-    """Queries, keys or values of all rows `[b heads n d]`; rows that nobody takes are never projected."""
-    rows = run.rows(taken, len(source), source.device)
-    value = getattr(attn, name)(source if rows is None else source.index_select(0, rows.needed))
-    value = value.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-    return value if rows is None else value.index_select(0, rows.taken)
+class Projection(Protocol):
+    """A linear layer, whatever its class."""
+
+    def __call__(self, value: Tensor, /) -> Tensor:
+        """`[b n d]` -> `[b n d']`."""
+
+
+def _projected(
+    layer: Projection, heads: int, states: Tensor, run: GatheredRun, sources: Mapping[RowGroup, RowGroup]
+) -> Tensor:
+    """Queries, keys or values of all rows `[b heads n d]`; rows that no row uses are never projected."""
+    rows = run.selection(sources, len(states), states.device)
+    value = layer(states if rows is None else states.index_select(0, rows.projected))
+    value = value.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return value if rows is None else value.index_select(0, rows.used)
 
 
 def _mixed(
@@ -210,7 +236,7 @@ def _mixed(
     columns: Tensor,
     share: Tensor,
 ) -> Tensor:
-    """The attention of the rows `own` with columns of the map of the rows `other`.
+    """The attention of the rows `own` with columns of the map of the rows `other`, `[b heads q d]`.
 
     Products of half-precision queries and keys may exceed float16 before they are divided (those of Stable Diffusion
     2.1 do), so maps are made in float32, as fused attention makes them.
@@ -225,22 +251,22 @@ def _mixed(
     return (maps @ value[own].to(precise)).to(value.dtype)
 
 
-def _places(unet: Any) -> dict[str, Place]:
+def _positions(unet: nn.Module) -> dict[str, LayerPosition]:
     counts = {True: 0, False: 0}
-    places = {}
+    positions = {}
     for name, _ in attentions(unet):
         cross = name.endswith("attn2")
-        places[name] = Place(counts[cross], name.partition("_")[0])
+        positions[name] = LayerPosition(counts[cross], name.partition("_")[0])
         counts[cross] += 1
-    return places
+    return positions
 
 
-def self_attentions(unet: Any) -> int:
+def self_attentions(unet: nn.Module) -> int:
     """How many self-attentions a UNet has."""
     return sum(not name.endswith("attn2") for name, _ in attentions(unet))
 
 
-def require_controllable(unet: Any) -> None:
+def require_controllable(unet: nn.Module) -> None:
     """Raise BadInput unless every attention of a UNet is a plain one, as those of Stable Diffusion 1.x and 2.x are."""
     found = attentions(unet)
     odd = [
@@ -274,7 +300,7 @@ BLOCKS = (
 )
 
 
-def require_known_blocks(denoiser: Any) -> None:
+def require_known_blocks(denoiser: UNetDescription) -> None:
     """Raise BadInput, from the configuration alone, where a UNet has attentions of another form; see above."""
     config = getattr(denoiser, "config", {})
     named = [*config.get("down_block_types", ()), config.get("mid_block_type") or "", *config.get("up_block_types", ())]

@@ -6,46 +6,49 @@ the same reason a LoRA on `attn2.to_q` or `attn2.to_k` of such a model learns no
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...graph_runtime.core.processors import layered
+from .gather import Processor
+
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
 
 
 class CollapsedProcessor:
-    """An attention processor for one token; with any other number of tokens the one it stands for does the work.
+    """An attention processor for one token; with any other number of tokens the earlier processor does the work.
 
     Args:
-        before: the processor that was there.
+        before: the earlier processor.
     """
 
-    def __init__(self, before: Any):
+    def __init__(self, before: Processor):
         self.before = before
-        self._known: tuple[Tensor, Tensor] | None = None  # what was told, and what it comes to
+        self._known: tuple[Tensor, Tensor] | None = None  # embeddings, and what they come to
 
     def __call__(
         self,
-        attn: Any,
+        attn: "Attention",
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
-        *args: Any,
-        **kwargs: Any,
+        *args: object,
+        **kwargs: object,
     ) -> Tensor:
         """`[b q d]` queries, of which only the number counts, and `[b 1 d']` -> `[b q d]`."""
-        told = encoder_hidden_states
-        if told is None or told.shape[1] != 1 or attention_mask is not None or hidden_states.ndim != 3:
-            output: Tensor = self.before(attn, hidden_states, encoder_hidden_states, attention_mask, *args, **kwargs)
-            return output
+        token = encoder_hidden_states
+        if token is None or token.shape[1] != 1 or attention_mask is not None or hidden_states.ndim != 3:
+            return self.before(attn, hidden_states, encoder_hidden_states, attention_mask, *args, **kwargs)
         known = self._known
-        if known is None or known[0] is not told:
-            known = self._known = (told, attn.to_out[1](attn.to_out[0](attn.to_v(told))))
+        if known is None or known[0] is not token:
+            known = self._known = (token, attn.to_out[1](attn.to_out[0](attn.to_v(token))))
         return known[1].expand(-1, hidden_states.shape[1], -1)
 
 
-def collapsible(attention: Any) -> bool:
-    """True for a plain cross-attention: nothing is added to, or done with, what it gives out."""
+def collapsible(attention: "Attention") -> bool:
+    """True for a plain cross-attention: its output is not added to, scaled or normalised."""
     return (
         not attention.residual_connection
         and attention.rescale_output_factor == 1
@@ -56,20 +59,20 @@ def collapsible(attention: Any) -> bool:
 
 
 @contextmanager
-def collapsed(unet: Any) -> Iterator[None]:
-    """Collapse a UNet's cross-attentions for the length of the block, and put back what was there whatever happens."""
+def collapsed(unet: nn.Module) -> Iterator[None]:
+    """Collapse a UNet's cross-attentions for the length of the block, and restore them whatever happens."""
     with layered(unet, "collapse", _wrap):
         yield
 
 
-def _wrap(name: str, attention: Any, before: Any) -> Any:
+def _wrap(name: str, attention: "Attention", before: Processor) -> Processor:
     return CollapsedProcessor(before) if name.endswith(".attn2") and collapsible(attention) else before
 
 
 class OneTokenProcessor:
     """Cross-attention to one token: Wo(Wv(e)) for every query, whatever queries and keys are."""
 
-    def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: Any) -> Tensor:
+    def __call__(self, attn: "Attention", hidden_states: Tensor, encoder_hidden_states: Tensor, **_: object) -> Tensor:
         """`[b q d]` queries (only their number counts) and `[b 1 d]` -> `[b q d]`."""
         value = attn.to_out[1](attn.to_out[0](attn.to_v(encoder_hidden_states)))
         return value.expand(-1, hidden_states.shape[1], -1)

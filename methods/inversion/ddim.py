@@ -1,35 +1,34 @@
 """DDIM inversion: from a picture's latent back to the noise that it would come from.
 
-Song, Meng & Ermon, "Denoising Diffusion Implicit Models", ICLR 2021; as a first step of editing: Mokady et al. 2023.
+Song, Meng & Ermon, "Denoising Diffusion Implicit Models", ICLR 2021; as the first step of an edit: Mokady et al. 2023.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...graph_runtime.core.digests import sha256
 from ..sampling.ddim import DdimSchedule
-from ..sampling.unet import Model
+from ..sampling.unet import Model, UNetDescription
 
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """Latents of an inversion, on the CPU.
+    """The latents of an inversion, on the CPU.
 
     Attributes:
-        latents: z*_0 … z*_T, `[T + 1, b, c, lh, lw]`.
+        latents: z*_0 … z*_T `[T+1 b c lh lw]`.
         timesteps: of the schedule, noisiest first.
-        key: what the trajectory was made with: model and schedule, for refusing another one's.
-        told: what the text was, as a hash of its embedding.
+        inversion_key: what it was made with, see `trajectory_key`.
+        text_hash: hash of the text's embeddings.
     """
 
     latents: Tensor
     timesteps: tuple[int, ...]
-    key: str = ""
-    told: str = ""
+    inversion_key: str = ""
+    text_hash: str = ""
 
     @property
     def nbytes(self) -> int:
@@ -38,21 +37,21 @@ class Trajectory:
 
     @property
     def start(self) -> Tensor:
-        """z*_T, where edits begin."""
+        """z*_T `[b c lh lw]`, where edits begin."""
         return self.latents[-1]
 
 
-def trajectory_key(denoiser: Any, schedule: DdimSchedule, shape: Sequence[int]) -> str:
+def trajectory_key(denoiser: UNetDescription, schedule: DdimSchedule, shape: Sequence[int]) -> str:
     """What an inversion belongs to: model, what it predicts, timesteps, noise levels, size."""
     state = (
         denoiser.fingerprint,
         schedule.prediction,
         schedule.timesteps,
-        schedule.alphas,
-        schedule.final,
+        schedule.alpha_bars,
+        schedule.final_alpha_bar,
         tuple(shape[-3:]),
     )
-    return sha256(repr(state))
+    return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
 @torch.no_grad()
@@ -60,21 +59,31 @@ def invert_ddim(
     model: Model,
     schedule: DdimSchedule,
     z: Tensor,
-    told: Tensor | None,
+    embeddings: Tensor | None,
     progress: Callable[[int, int], None] = lambda step, total: None,
 ) -> Tensor:
-    """z*_0 … z*_T of a clean latent, `[T + 1, b, c, lh, lw]`: the deterministic reverse run backwards.
+    """The deterministic reverse process run backwards, with guidance 1.
 
-    ε is asked for at (z, t) on the way from the level below t up to t, as published code and diffusers'
-    DDIMInverseScheduler do; guidance 1. z: `[b c lh lw]`; told: `[b n d]`.
+    From the level below t up to t, the model is evaluated at (z, t), as in published code and in diffusers'
+    DDIMInverseScheduler.
+
+    Args:
+        model: frozen.
+        schedule: deterministic (eta 0).
+        z: a clean latent `[b c lh lw]`.
+        embeddings: of the text `[b n d]`.
+        progress: called after each step with (steps done, of how many).
+
+    Returns:
+        z*_0 … z*_T `[T+1 b c lh lw]`.
     """
-    moves = schedule.moves()
+    steps = schedule.denoising_steps()
     latents = [z]
-    times = torch.tensor([move.t for move in moves], device=z.device)
-    for number, move in enumerate(reversed(moves)):
-        output = model(z, times[move.index], told)
-        x0, e = schedule.predict(output, z, move.ap)
-        z = (move.a**0.5) * x0 + ((1 - move.a) ** 0.5) * e
+    timesteps = torch.tensor([step.timestep for step in steps], device=z.device)
+    for number, step in enumerate(reversed(steps)):
+        output = model(z, timesteps[step.index], embeddings)
+        x0, e = schedule.predict(output, z, step.alpha_bar_next)
+        z = (step.alpha_bar**0.5) * x0 + ((1 - step.alpha_bar) ** 0.5) * e
         latents.append(z)
-        progress(number + 1, len(moves))
+        progress(number + 1, len(steps))
     return torch.stack(latents)

@@ -1,81 +1,75 @@
 """Embeddings tuned step by step, so that guidance leads back along an inversion's trajectory.
 
-What null-text inversion (../null_text.py, unconditional half) and BARET (../baret.py, conditional
-half) have in common.
+What null-text inversion (../null_text.py, unconditional half) and BARET (../baret.py, conditional half) have in common.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ...graph_runtime import BadInput
 from ..sampling.ddim import DdimSchedule
-from ..sampling.schedule import Move
+from ..sampling.guidance import Half
+from ..sampling.schedule import DenoisingStep
 from ..sampling.unet import Model, not_finite
 
-ABSURD = 10.0  # times the latents' own mean square, from which a loss has diverged
+DIVERGED = 10.0  # times the latents' own mean square
 
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """Per-step embeddings that an inversion made, and where they lead.
+    """Per-step embeddings that an inversion made, and the latents that they lead to.
 
     Attributes:
-        embeddings: `[T, b, n, d]`, noisiest first.
+        embeddings: noisiest first `[T b n d]`.
         half: which half of guidance they replace.
-        achieved: the latents that the tuned steps arrive at, z̄_T … z̄_0, `[T + 1, b, c, lh, lw]`.
+        achieved: the latents of the reconstruction, z̄_T … z̄_0 `[T+1 b c lh lw]`; z̄_T alone where they are not known.
         losses: last loss of each step.
         updates: gradient steps taken at each step.
         timesteps: of the schedule, noisiest first.
-        key: what it was made with.
-        told: the conditional text it was tuned under, as a hash of its embedding.
-        scale: the guidance it was tuned for.
+        inversion_key: what the inversion was made with, see `trajectory_key`.
+        text_hash: hash of the embeddings of the conditional text they were tuned under.
+        guidance_scale: that they were tuned for.
     """
 
     embeddings: Tensor
-    half: Literal["cond", "uncond"]
+    half: Half
     achieved: Tensor
     losses: tuple[float, ...] = ()
     updates: tuple[int, ...] = ()
     timesteps: tuple[int, ...] = ()
-    key: str = ""
-    told: str = ""
-    scale: float = 0.0
+    inversion_key: str = ""
+    text_hash: str = ""
+    guidance_scale: float = 0.0
 
     @property
     def start(self) -> Tensor:
-        """z*_T, where its inversion ended and edits begin."""
+        """z*_T `[b c lh lw]`, where the inversion ended and edits begin."""
         return self.achieved[0]
 
     @property
-    def walked(self) -> bool:
-        """True where it is known where the embeddings lead: as an inversion made them, not blended."""
-        return len(self.achieved) == len(self.embeddings) + 1
-
-    @property
-    def belongs(self) -> str:
-        """Model, schedule and size that it was made for."""
-        return self.key
+    def blended(self) -> bool:
+        """True where the embeddings were changed after tuning, so that it is not known which latents they lead to."""
+        return len(self.achieved) != len(self.embeddings) + 1
 
     @property
     def nbytes(self) -> int:
         """Bytes of its tensors."""
         return self.embeddings.nbytes + self.achieved.nbytes
 
-    def on(self, device: torch.device, dtype: torch.dtype) -> "Tuned":
-        """The same, ready for a model."""
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Tuned":
+        """The same with its embeddings on a device, in a precision."""
         return replace(self, embeddings=self.embeddings.to(device, dtype))
 
     def with_embeddings(self, embeddings: Tensor) -> "Tuned":
-        """Other embeddings for the same steps; where they lead is not known."""
+        """Other embeddings `[T b n d]` for the same steps; the latents that they lead to are not known."""
         return replace(self, embeddings=embeddings, achieved=self.achieved[:1], losses=(), updates=())
 
-    def at(self, step: int) -> tuple[Tensor | None, Tensor | None]:
+    def at(self, reverse_step: int) -> tuple[Tensor | None, Tensor | None]:
         """(conditional, unconditional) embeddings of a reverse step; None keeps the conditioning's own."""
-        own = self.embeddings[step]
+        own = self.embeddings[reverse_step]
         return (own, None) if self.half == "cond" else (None, own)
 
 
@@ -84,26 +78,28 @@ class TuningRecipe:
     """How embeddings are tuned.
 
     Attributes:
-        scale: guidance.
+        guidance_scale: of the steps that are to follow the trajectory.
         iterations: gradient steps at most, at each step; 0 leaves plain guidance.
-        rate: learning rate of Adam at a step's number.
-        stop: loss below which a step is good enough, by its number.
+        rate: learning rate of Adam at step i, from 0.
+        stop: loss below which step i is good enough.
         carry: begin each step with what the one before ended with.
         half: which embedding is tuned.
     """
 
-    scale: float
+    guidance_scale: float
     iterations: int
     rate: Callable[[int], float]
     stop: Callable[[int], float]
     carry: bool = True
-    half: Literal["cond", "uncond"] = "cond"
+    half: Half = "cond"
 
 
-def guided_step(schedule: DdimSchedule, move: Move, z: Tensor, uncond: Tensor, cond: Tensor, scale: float) -> Tensor:
-    """One deterministic DDIM step of the guided output."""
-    x0, e = schedule.predict(uncond + scale * (cond - uncond), z, move.a)
-    return schedule.advance(move, x0, e, z)
+def guided_step(
+    schedule: DdimSchedule, step: DenoisingStep, z: Tensor, uncond: Tensor, cond: Tensor, scale: float
+) -> Tensor:
+    """One deterministic DDIM step with guidance of the two outputs, all `[b c lh lw]`."""
+    x0, e = schedule.predict(uncond + scale * (cond - uncond), z, step.alpha_bar)
+    return schedule.advance(step, x0, e, z)
 
 
 def tune(
@@ -113,117 +109,121 @@ def tune(
     cond: Tensor,
     uncond: Tensor,
     recipe: TuningRecipe,
-    on_step: Callable[[int, int, float, int], None] = lambda step, total, loss, used: None,
+    on_step: Callable[[int, int, float, int], None] = lambda step, total, loss, updates: None,
 ) -> Tuned:
-    """Embeddings with which guidance walks a trajectory back (BARET, TTIS; Mokady et al. 2023, algorithm 1).
+    """Embeddings with which guidance follows a trajectory back (BARET, TTIS; Mokady et al. 2023, algorithm 1).
 
     Args:
         model: frozen; gradients reach its embeddings, which are in the trajectory's precision.
         schedule: deterministic (eta 0).
-        trajectory: z*_0 … z*_T, `[T + 1, b, c, lh, lw]`.
-        cond: the target text's embedding `[b n d]`.
-        uncond: the empty text's.
+        trajectory: z*_0 … z*_T `[T+1 b c lh lw]`.
+        cond: the text's embeddings `[b n d]`.
+        uncond: the empty text's `[b n d]`.
         recipe: what is tuned, and how long.
-        on_step: called with (step, of how many, last loss, gradient steps taken).
+        on_step: called with (steps done, of how many, last loss, gradient steps taken).
 
     Raises:
-        BadInput: the loss is not finite, or absurd; the step and the cause are named.
+        BadInput: the loss is not finite, or has diverged; step and cause are named.
     """
-    moves = schedule.moves()
-    total = len(moves)
-    z, told = trajectory[-1], {"cond": cond, "uncond": uncond}[recipe.half]
-    fresh = told
+    steps = schedule.denoising_steps()
+    total = len(steps)
+    z, embeddings = trajectory[-1], {"cond": cond, "uncond": uncond}[recipe.half]
+    untuned = embeddings
     kept, achieved, losses, counts = [], [z], [], []
-    times = torch.tensor([move.t for move in moves], device=z.device)
-    for number, move in enumerate(moves):
-        t, wanted = times[number], trajectory[total - 1 - number]
+    timesteps = torch.tensor([step.timestep for step in steps], device=z.device)
+    for number, step in enumerate(steps):
+        t, target = timesteps[number], trajectory[total - 1 - number]
         with torch.no_grad():  # the half that is not tuned: once a step
             fixed = model(z, t, uncond if recipe.half == "cond" else cond)
 
-        def after(embedding: Tensor, t: Tensor = t, z: Tensor = z, fixed: Tensor = fixed, move: Move = move) -> Tensor:
-            free = model(z, t, embedding)
-            halves = (fixed, free) if recipe.half == "cond" else (free, fixed)
-            return guided_step(schedule, move, z, *halves, recipe.scale)
+        def after(
+            value: Tensor, t: Tensor = t, z: Tensor = z, fixed: Tensor = fixed, step: DenoisingStep = step
+        ) -> Tensor:
+            output = model(z, t, value)
+            halves = (fixed, output) if recipe.half == "cond" else (output, fixed)
+            return guided_step(schedule, step, z, *halves, recipe.guidance_scale)
 
-        told, loss, used = _tune_step(
-            after, wanted, told if recipe.carry else fresh, fresh, recipe, number, total, model
+        embeddings, loss, updates = _tune_step(
+            after, target, embeddings if recipe.carry else untuned, untuned, recipe, number, total, model
         )
         with torch.no_grad():
-            z = after(told)
-        kept.append(told)
+            z = after(embeddings)
+        kept.append(embeddings)
         achieved.append(z)
         losses.append(loss)
-        counts.append(used)
-        on_step(number + 1, total, loss, used)
+        counts.append(updates)
+        on_step(number + 1, total, loss, updates)
     return Tuned(
         torch.stack(kept),
         recipe.half,
         torch.stack(achieved),
         tuple(losses),
         tuple(counts),
-        tuple(int(move.t) for move in moves),
+        tuple(int(step.timestep) for step in steps),
     )
 
 
 def _tune_step(
     after: Callable[[Tensor], Tensor],
-    wanted: Tensor,
-    told: Tensor,
-    fresh: Tensor,
+    target: Tensor,
+    embeddings: Tensor,
+    untuned: Tensor,
     recipe: TuningRecipe,
     number: int,
     total: int,
     model: Model,
 ) -> tuple[Tensor, float, int]:
-    """The tuned embedding of one step, its last loss (mean over the rows), and how many gradient steps it took.
+    """The tuned embeddings of one step, its last loss (mean over the rows), and the number of gradient steps.
 
-    Rows are tuned as each alone: the losses are summed, and one that is good enough takes no further part.
+    Each row is tuned as if alone: the losses are summed, and a row that is good enough takes no further part.
     """
 
     def losses(value: Tensor) -> Tensor:
-        return (after(value) - wanted).square().flatten(1).mean(1)
+        return (after(value) - target).square().flatten(1).mean(1)
 
     if recipe.iterations == 0:
         with torch.no_grad():
-            return told, float(losses(told).mean()), 0
-    value = told.detach().clone().requires_grad_(True)
+            return embeddings, float(losses(embeddings).mean()), 0
+    value = embeddings.detach().clone().requires_grad_(True)
     adam = torch.optim.Adam([value], lr=recipe.rate(number))
-    kept, last = value.detach().clone(), torch.full((len(wanted),), float("nan"), dtype=wanted.dtype)
-    active = torch.ones(len(wanted), dtype=torch.bool, device=wanted.device)
-    going = torch.ones(len(wanted), dtype=torch.bool)  # the same on the host
-    size = wanted.square().mean()[None]
-    used = 0
-    while used < recipe.iterations and bool(going.any()):
-        used += 1
+    kept, last = value.detach().clone(), torch.full((len(target),), float("nan"), dtype=target.dtype)
+    active = torch.ones(len(target), dtype=torch.bool, device=target.device)
+    going = torch.ones(len(target), dtype=torch.bool)  # the same on the host
+    size = target.square().mean()[None]
+    updates = 0
+    while updates < recipe.iterations and bool(going.any()):
+        updates += 1
         with torch.enable_grad():
             each = losses(value)
             adam.zero_grad(set_to_none=True)
             each.sum().backward()
         assert value.grad is not None
         # what the host has to know of an iteration comes in one piece: it waits once
-        seen = torch.cat([each.detach(), size, value.grad.abs().amax()[None].to(size.dtype)]).cpu()
-        found, bound = seen[:-2], ABSURD * (1 + float(seen[-2])) if used > 1 else float("inf")  # at first: guidance
+        numbers = torch.cat([each.detach(), size, value.grad.abs().amax()[None].to(size.dtype)]).cpu()
+        found = numbers[:-2]
+        # guidance alone may be far off, so the first loss may be anything
+        bound = DIVERGED * (1 + float(numbers[-2])) if updates > 1 else float("inf")
         sane = bool((torch.isfinite(found) & (found <= bound)).all())
-        if sane and not torch.isfinite(seen[-1]):  # a gradient overflowed on its way through the model
+        if sane and not torch.isfinite(numbers[-1]):  # a gradient overflowed on its way through the model
             lower = getattr(model, "lower_peak", None)
             if lower is None or not lower():
                 raise not_finite(model, f"in a gradient at step {number + 1} of {total}")
-            used -= 1
+            updates -= 1
             continue
         if not sane:
             with torch.no_grad():
-                plain = losses(fresh)
-            raise _failed(model, found, plain, f"at step {number + 1} of {total}")
+                plain = losses(untuned)
+            raise _diverged(model, found, plain, f"at step {number + 1} of {total}")
         adam.step()
         kept = torch.where(active[:, None, None], value.detach(), kept)
         last = torch.where(going, found, last)
         active = active & (each.detach() >= recipe.stop(number))
         going = going & (found >= recipe.stop(number))
-    return kept, float(last.mean()), used
+    return kept, float(last.mean()), updates
 
 
-def _failed(model: Model, found: Tensor, untuned: Tensor, where: str) -> BadInput:
-    """Why a loss is absurd: the model itself gives no numbers, or the updates have led astray what it is told."""
+def _diverged(model: Model, found: Tensor, untuned: Tensor, where: str) -> BadInput:
+    """Why a loss is too large: the model itself gives NaN or infinity, or the updates were too large."""
     if not torch.isfinite(untuned).all():
         return not_finite(model, where)
     return BadInput(

@@ -1,31 +1,34 @@
-"""A branch of a run: rows of the batch that are denoised together."""
+"""A branch of a run: rows of the batch that are denoised together, and side by side with other branches."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from .guidance import Guidance
+from .schedule import ScheduleRun
 
 
 @dataclass(eq=False)
-class Chain:
-    """Rows that are denoised together. The first chain is the picture; an attention control may bring others.
+class Branch:
+    """The first branch of a run, `edit`, is the picture; an attention control may add others.
 
     Attributes:
-        name: e.g. `edit`, `transition`.
+        name: `edit`, `reconstruction`, `transition` or `source`.
         z: its latents `[b c lh lw]`.
-        guidance: what its rows are told.
-        given: its latents before each step, where they are known already and need no update; None: its own.
-        until: reverse steps it takes part in; None: all.
+        guidance: its conditioning.
+        known_latents: its latents before each reverse step, where an inversion has kept them; None: it is sampled.
+        until: reverse steps in which it takes part; None: all.
+        x0: the clean latent that it predicted last.
+        schedule: its own; set by the loop.
+        model_input: its latents as the model took them last.
     """
 
     name: str
     z: Tensor
     guidance: Guidance
-    given: Callable[[int], Tensor] | None = None
+    known_latents: Callable[[int], Tensor] | None = None
     until: int | None = None
     x0: Tensor | None = None
-    run: Any = None  # its own schedule: solvers remember earlier steps
-    shown: Tensor | None = None  # its latents as the model saw them last
+    schedule: ScheduleRun | None = None
+    model_input: Tensor | None = None

@@ -1,38 +1,43 @@
-"""Constraints: what is known about the answer, imposed at every step.
+"""Constraints: what is known about the result, imposed at every step.
 
-A constraint sees the predicted clean latent (`apply`) and the latent after the update (`after_step`), and touches
-either. `begin` binds it to a run: device, precision, batch, and z_T.
+A constraint may change the predicted clean latent (`apply`) and the latent after the update (`after_step`). `begin`
+binds it to a run: device, dtype, batch, and z_T. Those of the papers are ../null_space.py and ../blended_diffusion.py.
 """
 
 from torch import Tensor
 
 from ...graph_runtime import BadInput
-from .rows import spread
-from .schedule import Move
+from .rows import expand_rows
+from .schedule import DenoisingStep
 
 
 class Constraint:
-    """Base of all constraints; this one demands nothing."""
+    """Base of all constraints; this one changes nothing."""
 
     def begin(self, start: Tensor) -> "Constraint":
-        """This constraint for a run that starts at z_T = `start` `[b c lh lw]`.
+        """This constraint for a run from z_T = `start` `[b c lh lw]`.
 
         Raises:
             BadInput: its latents are not of that shape.
         """
         return self
 
-    def apply(self, x0: Tensor, move: Move) -> Tensor:
-        """The predicted clean latent with what is known put in."""
+    def apply(self, x0: Tensor, step: DenoisingStep) -> Tensor:
+        """The predicted clean latent `[b c lh lw]` with what is known."""
         return x0
 
-    def after_step(self, z: Tensor, move: Move) -> Tensor:
-        """The latent after the update with what is known put in."""
+    def after_step(self, z: Tensor, step: DenoisingStep) -> Tensor:
+        """The latent after the update `[b c lh lw]` with what is known."""
         return z
 
 
-def fit_to(start: Tensor, known: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
-    """A known latent and its mask with device, precision and batch of `start`; row i of n serves n times as many rows.
+def match_run(start: Tensor, known: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
+    """A known latent and its mask with the device, dtype and batch of a run.
+
+    Args:
+        start: z_T `[b c lh lw]`.
+        known: `[n c lh lw]`, where b is a multiple of n.
+        hole: 1 = repaint `[n 1 lh lw]`.
 
     Raises:
         BadInput: a shape does not agree.
@@ -51,4 +56,4 @@ def fit_to(start: Tensor, known: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
             expected=f"[b, 1, {start.shape[2]}, {start.shape[3]}]",
             fix="use mask.to_latent with the same vae",
         )
-    return spread(known, start, "constraint"), spread(hole, start, "constraint")
+    return expand_rows(known, start, "constraint"), expand_rows(hole, start, "constraint")

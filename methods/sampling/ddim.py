@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from ...graph_runtime import BadInput
-from .schedule import Move, TrainedNoise
+from .schedule import DenoisingStep, TrainedNoise, add_noise
 
 Spacing = Literal["leading", "linspace", "trailing"]
 Variance = Literal["ddim", "ddnm"]
@@ -26,13 +26,18 @@ class DdimSchedule:
 
     Attributes:
         timesteps: descending.
-        alphas: ᾱ at those timesteps.
-        final: ᾱ after the last step.
+        alpha_bars: ᾱ at those timesteps.
+        final_alpha_bar: ᾱ after the last step.
+        prediction: what the model predicts: `epsilon`, `v_prediction` or `sample`.
+        eta: 0 is deterministic, 1 adds as much noise as DDPM.
+        variance: `ddim` is the paper's σ, `ddnm` that of DDNM's code.
+        travel_length: how many levels a time travel goes back up.
+        travel_repeat: how often each stretch is walked down; 1 is no time travel.
     """
 
     timesteps: tuple[int, ...]
-    alphas: tuple[float, ...]
-    final: float
+    alpha_bars: tuple[float, ...]
+    final_alpha_bar: float
     prediction: str = "epsilon"
     eta: float = 0.85
     variance: Variance = "ddim"
@@ -48,34 +53,34 @@ class DdimSchedule:
         """The schedule for one run; a solver with a memory of earlier steps gives a fresh one here."""
         return self
 
-    def moves(self, start: int = 0) -> tuple[Move, ...]:
-        """Every move from the timestep at position `start` down to the clean latent."""
+    def denoising_steps(self, start: int = 0) -> tuple[DenoisingStep, ...]:
+        """Every step from the timestep at position `start` down to the clean latent."""
         count = len(self.timesteps) - start
         levels = travel_levels(count, self.travel_length, self.travel_repeat)
-        moves: list[Move] = []
-        step = 0
+        steps: list[DenoisingStep] = []
+        reverse_step = 0
         for index, (here, there) in enumerate(pairwise(levels)):
-            a, ap, up = self._alpha(here), self._alpha(there), there > here
-            sigma, direction = (math.sqrt(1 - ap), 0.0) if up else coefficients(a, ap, self.eta, self.variance)
-            moves.append(
-                Move(
-                    index,
-                    step,
-                    here,
-                    self.timesteps[-1 - here],
-                    a,
-                    ap,
-                    sigma,
-                    direction,
-                    up,
+            a, ap, up = self._alpha_bar(here), self._alpha_bar(there), there > here
+            sigma, epsilon_scale = (math.sqrt(1 - ap), 0.0) if up else coefficients(a, ap, self.eta, self.variance)
+            steps.append(
+                DenoisingStep(
+                    index=index,
+                    reverse_step=reverse_step,
+                    level=here,
+                    timestep=self.timesteps[-1 - here],
+                    alpha_bar=a,
+                    alpha_bar_next=ap,
+                    sigma=sigma,
+                    epsilon_scale=epsilon_scale,
+                    up=up,
                     last=index == len(levels) - 2,
                 )
             )
-            step += not up
-        return tuple(moves)
+            reverse_step += not up
+        return tuple(steps)
 
-    def _alpha(self, level: int) -> float:
-        return self.final if level < 0 else self.alphas[-1 - level]
+    def _alpha_bar(self, level: int) -> float:
+        return self.final_alpha_bar if level < 0 else self.alpha_bars[-1 - level]
 
     def started(self, noise: Tensor) -> Tensor:
         """Pure noise at the level a run begins from: itself."""
@@ -83,15 +88,18 @@ class DdimSchedule:
 
     def renoised(self, clean: Tensor, noise: Tensor, position: int) -> Tensor:
         """A clean latent at the noise level of the timestep at `position` (SDEdit)."""
-        return self.noised(clean, noise, self.alphas[position])
+        return add_noise(clean, noise, self.alpha_bars[position])
 
-    def scaled(self, z: Tensor, move: Move) -> Tensor:
-        """The latent as the model wants to see it: as it is."""
+    def scaled(self, z: Tensor, step: DenoisingStep) -> Tensor:
+        """The latent as the model takes it: unchanged."""
         return z
 
-    def predict(self, output: Tensor, z: Tensor, a: float) -> tuple[Tensor, Tensor]:
-        """The clean latent x₀ and ε that a model output means at ᾱ = `a` (eq. 3; Salimans & Ho 2022 for v)."""
-        root, rest = math.sqrt(a), math.sqrt(1 - a)
+    def predict(self, output: Tensor, z: Tensor, alpha_bar: float) -> tuple[Tensor, Tensor]:
+        """x₀ and ε of a model's output, all `[b c lh lw]`.
+
+        x₀ = (z − √(1−ᾱ)·ε)/√ᾱ (DDIM, eq. 12; Kakinuma et al., eq. 3); for v: Salimans & Ho 2022.
+        """
+        root, rest = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
         if self.prediction == "epsilon":
             return (z - rest * output) / root, output
         if self.prediction == "v_prediction":
@@ -99,18 +107,13 @@ class DdimSchedule:
         return output, (z - root * output) / rest
 
     @staticmethod
-    def advance(move: Move, x0: Tensor, e: Tensor, noise: Tensor) -> Tensor:
-        """√ap·x0 + direction·e + σ·n (eq. 6); `e` is the model's, never re-derived from a constrained x0."""
-        z = math.sqrt(move.ap) * x0 + move.direction * e
-        return z + move.sigma * noise if move.sigma else z
-
-    @staticmethod
-    def noised(clean: Tensor, noise: Tensor, a: float) -> Tensor:
-        """√a·clean + √(1−a)·noise: a clean latent at the noise level of ᾱ = `a`."""
-        return math.sqrt(a) * clean + math.sqrt(1 - a) * noise
+    def advance(step: DenoisingStep, x0: Tensor, e: Tensor, noise: Tensor) -> Tensor:
+        """√ᾱ′·x₀ + √(1−ᾱ′−σ²)·ε + σ·n (eq. 6), with the model's own ε, not derived again from a constrained x₀."""
+        z = math.sqrt(step.alpha_bar_next) * x0 + step.epsilon_scale * e
+        return z + step.sigma * noise if step.sigma else z
 
 
-def ddim(
+def ddim_schedule(
     trained: TrainedNoise,
     *,
     steps: int,
@@ -126,7 +129,7 @@ def ddim(
     Raises:
         BadInput: the numbers do not make a schedule.
     """
-    table = trained.alphas
+    table = trained.alpha_bars
     for name, value in (("steps", steps), ("travel_length", travel_length), ("travel_repeat", travel_repeat)):
         if value < 1:
             raise BadInput(name, found=str(value), expected="1 or more", fix=f"raise {name}")
@@ -136,8 +139,8 @@ def ddim(
         )
     times = timesteps(len(table), steps, spacing, trained.offset)
     final = 1.0 if final_alpha == "one" or trained.ends_clean else float(table[0])
-    alphas = tuple(float(table[t]) for t in times)
-    if trained.prediction == "epsilon" and alphas[0] == 0:
+    alpha_bars = tuple(float(table[t]) for t in times)
+    if trained.prediction == "epsilon" and alpha_bars[0] == 0:
         raise BadInput(
             "scheduler",
             found="a schedule that begins at pure noise (zero terminal SNR) with a model that predicts epsilon",
@@ -145,7 +148,7 @@ def ddim(
             fix="such models predict v_prediction: correct prediction_type in scheduler_config.json; or use "
             "spacing 'leading'",
         )
-    return DdimSchedule(times, alphas, final, trained.prediction, eta, variance, travel_length, travel_repeat)
+    return DdimSchedule(times, alpha_bars, final, trained.prediction, eta, variance, travel_length, travel_repeat)
 
 
 def timesteps(count: int, steps: int, spacing: Spacing, offset: int = 0) -> tuple[int, ...]:

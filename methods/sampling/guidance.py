@@ -1,30 +1,35 @@
-"""Classifier-free guidance, and the per-step embeddings that may replace one of its halves."""
+"""Classifier-free guidance, and per-step embeddings that replace one of its halves.
+
+Ho & Salimans, "Classifier-Free Diffusion Guidance", 2022.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
+
+Half = Literal["cond", "uncond"]
 
 
 class Tuning(Protocol):
     """Per-step embeddings."""
 
-    def at(self, step: int) -> tuple[Tensor | None, Tensor | None]:
-        """(conditional, unconditional) `[b n d]` for a reverse step; None keeps the conditioning's own."""
+    def at(self, reverse_step: int) -> tuple[Tensor | None, Tensor | None]:
+        """(conditional, unconditional) embeddings `[b n d]` of a reverse step; None keeps the conditioning's own."""
 
 
 @dataclass(frozen=True, eq=False)
 class Guidance:
-    """What the denoiser is told, on its device, and how strongly: ε_u + scale·(ε_c − ε_u) (Ho & Salimans 2022).
+    """ε_u + scale·(ε_c − ε_u), with the embeddings of both halves, on the model's device.
 
     Attributes:
-        cond: `[b n d]`, or None for an unconditional model.
-        uncond: `[b n d]`, or None.
-        scale: 1 is the conditional prediction alone, 0 the unconditional one.
+        cond: conditional embeddings `[b n d]`; None for an unconditional model.
+        uncond: unconditional embeddings `[b n d]`, or None.
+        scale: the guidance scale; 1 is the conditional prediction alone, 0 the unconditional one.
         differs: the halves differ; where they do not, one evaluation a step is enough.
         extra: channels joined to the latents `[b c lh lw]`.
-        tuning: per-step embeddings that replace cond or uncond.
+        tuning: per-step embeddings that replace `cond` or `uncond`.
     """
 
     cond: Tensor | None = None
@@ -34,11 +39,11 @@ class Guidance:
     extra: Tensor | None = None
     tuning: Tuning | None = None
 
-    def halves(self, step: int) -> list[tuple[str, Tensor | None]]:
-        """The embeddings to evaluate at a step: both halves, unconditional first, or the only one that counts."""
+    def halves(self, reverse_step: int) -> list[tuple[Half, Tensor | None]]:
+        """The halves to evaluate at a step with their embeddings: both, unconditional first, or the one that counts."""
         cond, uncond, differs = self.cond, self.uncond, self.differs
         if self.tuning is not None:
-            tuned_cond, tuned_uncond = self.tuning.at(step)
+            tuned_cond, tuned_uncond = self.tuning.at(reverse_step)
             cond = cond if tuned_cond is None else tuned_cond
             uncond = uncond if tuned_uncond is None else tuned_uncond
             differs = True
@@ -47,7 +52,7 @@ class Guidance:
         return [("uncond", uncond)] if self.scale == 0 else [("uncond", uncond), ("cond", cond)]
 
     def combine(self, outputs: Sequence[Tensor]) -> Tensor:
-        """The guided output of one or both halves."""
+        """The guided output of one or both halves, each `[b c lh lw]`."""
         if len(outputs) == 1:
             return outputs[0]
         return outputs[0] + self.scale * (outputs[1] - outputs[0])

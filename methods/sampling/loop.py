@@ -1,13 +1,12 @@
 """THE denoising loop. It is written once; what varies arrives as objects.
 
-    schedule     timesteps and the update rule                        (ddim.py)
-    guidance     what the denoiser is told, and how strongly          (here)
-    constraint   applied to the predicted clean latent at every step  (constraints.py)
-    attention    installed on the denoiser for the length of a run; may bring companion rows  (here: the interface)
-    tuning       per-step embeddings that an inversion made           (here: the interface)
-    noise        a stream                                             (noise.py)
+    schedule     timesteps and the update rule                                  schedule.py: ddim.py, solver.py
+    guidance     the conditioning, and how strongly it counts                   guidance.py
+    constraint   changes the predicted clean latent, or the latent, of a step   constraints.py
+    attention    processors on the UNet, and branches beside the edit           ../attention/control.py
+    noise        a stream of tensors                                            noise.py
 
-The model itself is a function `(z, t, embeddings) -> output`: the loop knows no file, device or library.
+The model is a function `(z, t, embeddings) -> output`: the loop knows no file, device or library.
 """
 
 import math
@@ -16,18 +15,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..attention.control import AttentionRun
-from .branch import Chain
+from ..attention.control import AttentionRun, RowGroup
+from .branch import Branch
 from .constraints import Constraint
 from .guidance import Guidance
 from .noise import NoiseStream
-from .schedule import Move, Schedule
+from .schedule import DenoisingStep, Schedule, add_noise
 from .unet import Model, not_finite, to_device
 
 Progress = Callable[[int, int, Tensor], None]
 
 
-def denoise(
+def run_denoising(
     model: Model,
     schedule: Schedule,
     z: Tensor,
@@ -44,60 +43,64 @@ def denoise(
     Args:
         model: `(z, t, embeddings) -> output` of z's shape.
         schedule: the update rule.
-        z: the latent at the schedule's timestep number `start`; its device and dtype are the run's.
-        stream: one tensor is drawn from it for every move.
-        guidance: what the picture's rows are told.
+        z: the latent at the schedule's timestep number `start` `[b c lh lw]`; its device and dtype are the run's.
+        stream: one tensor is drawn from it for every step.
+        guidance: of the edit.
         start: position in the timesteps to begin at (SDEdit), 0 for pure noise.
-        constraint: begun already; sees every predicted clean latent.
-        attention: begun and installed already; its companions run along.
+        constraint: begun already; sees every predicted clean latent of the edit.
+        attention: begun and installed already; its companions run beside the edit.
         progress: called after each reverse step with (steps done, of how many, the predicted clean latent).
 
     Raises:
         BadInput: the model's output is NaN or infinite.
     """
-    picture = Chain("edit", z, guidance)
-    picture.run = schedule.begin()
-    moves = picture.run.moves(start)
-    total = sum(not move.up for move in moves)
-    chains = [picture]
-    for chain in attention.companions(picture, total) if attention else []:
-        chain.run = schedule.begin()
-        chain.run.moves(start)
-        chains.append(chain)
-    times = torch.tensor([move.t for move in moves], device=z.device)
-    told = _Told()
-    for move in moves:
+    edit = Branch("edit", z, guidance, schedule=schedule.begin())
+    assert edit.schedule is not None
+    steps = edit.schedule.denoising_steps(start)
+    total = sum(not step.up for step in steps)
+    branches = [edit]
+    for branch in attention.companions(edit, total) if attention else []:
+        branch.schedule = schedule.begin()
+        branch.schedule.denoising_steps(start)
+        branches.append(branch)
+    timesteps = torch.tensor([step.timestep for step in steps], device=z.device)
+    embeddings = _JoinedEmbeddings()
+    for step in steps:
         noise = to_device(stream.step(), z.device, z.dtype)
-        active = [chain for chain in chains if chain.until is None or move.step < chain.until]
-        if move.up:
-            for chain in active:
-                assert chain.x0 is not None
-                chain.z = chain.run.noised(chain.x0, noise, move.ap)
+        active = [branch for branch in branches if branch.until is None or step.reverse_step < branch.until]
+        if step.up:
+            for branch in active:
+                assert branch.x0 is not None
+                branch.z = add_noise(branch.x0, noise, step.alpha_bar_next)
             continue
-        outputs = _evaluate(model, active, move, times[move.index], attention, told)
-        for chain, output in zip(active, outputs, strict=True):
-            assert chain.shown is not None
-            chain.x0, e = chain.run.predict(output, chain.shown, move.a)
-            clean = chain.x0
-            if chain is picture and constraint is not None:
-                clean = constraint.apply(clean, move)
-            chain.z = chain.run.advance(move, clean, e, noise)
-            if chain is picture and constraint is not None:
-                chain.z = constraint.after_step(chain.z, move)
-        _refuse_nan(model, [chain.x0 for chain in active if chain.x0 is not None], move, total)
-        if progress is not None and picture.x0 is not None:
-            progress(move.step + 1, total, picture.x0)
-    return picture.z
+        outputs = _evaluate(model, active, step, timesteps[step.index], attention, embeddings)
+        for branch, output in zip(active, outputs, strict=True):
+            _advance(branch, output, step, noise, constraint if branch is edit else None)
+        _refuse_nan(model, [branch.x0 for branch in active if branch.x0 is not None], step, total)
+        if progress is not None and edit.x0 is not None:
+            progress(step.reverse_step + 1, total, edit.x0)
+    return edit.z
 
 
-class _Told:
-    """The embeddings of a step, joined: the same tensor for as long as its parts are the same."""
+def _advance(branch: Branch, output: Tensor, step: DenoisingStep, noise: Tensor, constraint: Constraint | None) -> None:
+    """One update of a branch with the guided output."""
+    assert branch.schedule is not None
+    assert branch.model_input is not None
+    branch.x0, e = branch.schedule.predict(output, branch.model_input, step.alpha_bar)
+    clean = branch.x0 if constraint is None else constraint.apply(branch.x0, step)
+    branch.z = branch.schedule.advance(step, clean, e, noise)
+    if constraint is not None:
+        branch.z = constraint.after_step(branch.z, step)
+
+
+class _JoinedEmbeddings:
+    """The embeddings of all rows of a step: the same tensor for as long as its parts are the same."""
 
     def __init__(self) -> None:
         self._parts: list[Tensor] = []
         self._joined: Tensor | None = None
 
-    def joined(self, parts: list[Tensor]) -> Tensor:
+    def of(self, parts: list[Tensor]) -> Tensor:
         """All rows in one tensor `[rows n d]`."""
         same = len(parts) == len(self._parts) and all(a is b for a, b in zip(parts, self._parts, strict=True))
         if self._joined is None or not same:
@@ -106,39 +109,47 @@ class _Told:
 
 
 def _evaluate(
-    model: Model, chains: list[Chain], move: Move, t: Tensor, attention: AttentionRun | None, known: _Told
+    model: Model,
+    branches: list[Branch],
+    step: DenoisingStep,
+    t: Tensor,
+    attention: AttentionRun | None,
+    joined_embeddings: _JoinedEmbeddings,
 ) -> list[Tensor]:
-    """One call of the model for all rows of all chains; the guided output of each chain."""
-    rows, told, layout = [], [], []
-    for chain in chains:
-        if chain.given is not None:
-            chain.z = chain.given(move.step)
-        extra = chain.guidance.extra
-        chain.shown = chain.run.scaled(chain.z, move)
-        joined = chain.shown if extra is None else torch.cat([chain.shown, extra], dim=1)
-        for half, embeddings in chain.guidance.halves(move.step):
+    """One call of the model for all rows of all branches; the guided output of each branch."""
+    rows: list[Tensor] = []
+    embeddings: list[Tensor | None] = []
+    layout: list[RowGroup] = []
+    for branch in branches:
+        assert branch.schedule is not None
+        if branch.known_latents is not None:
+            branch.z = branch.known_latents(step.reverse_step)
+        extra = branch.guidance.extra
+        branch.model_input = branch.schedule.scaled(branch.z, step)
+        joined = branch.model_input if extra is None else torch.cat([branch.model_input, extra], dim=1)
+        for half, value in branch.guidance.halves(step.reverse_step):
             rows.append(joined)
-            told.append(embeddings)
-            layout.append((chain.name, half))
+            embeddings.append(value)
+            layout.append((branch.name, half))
     if attention is not None:
-        attention.before_step(move, layout)
+        attention.before_step(step, layout)
     if len(rows) == 1:
-        outputs = [model(rows[0], t, told[0])]
+        outputs = [model(rows[0], t, embeddings[0])]
     else:
-        embeddings = known.joined([item for item in told if item is not None])
-        outputs = list(model(torch.cat(rows), t, embeddings).split([row.shape[0] for row in rows]))
+        together = joined_embeddings.of([value for value in embeddings if value is not None])
+        outputs = list(model(torch.cat(rows), t, together).split([row.shape[0] for row in rows]))
     guided, position = [], 0
-    for chain in chains:
-        count = sum(name == chain.name for name, _ in layout)
-        guided.append(chain.guidance.combine(outputs[position : position + count]))
+    for branch in branches:
+        count = sum(name == branch.name for name, _ in layout)
+        guided.append(branch.guidance.combine(outputs[position : position + count]))
         position += count
     return guided
 
 
-def _refuse_nan(model: Model, clean: list[Tensor], move: Move, total: int) -> None:
+def _refuse_nan(model: Model, clean: list[Tensor], step: DenoisingStep, total: int) -> None:
     """Raise BadInput where a predicted clean latent is not finite: the one time in a step that the host waits."""
     sums = [x0.sum() for x0 in clean]
     if not math.isfinite(float(sums[0] if len(sums) == 1 else torch.stack(sums).sum())) and not all(
         bool(torch.isfinite(x0).all()) for x0 in clean
     ):  # the sum alone is half the price
-        raise not_finite(model, f"at step {move.step + 1} of {total} (timestep {move.t})")
+        raise not_finite(model, f"at step {step.reverse_step + 1} of {total} (timestep {step.timestep})")

@@ -27,7 +27,7 @@ class NoiseStream(ABC):
 
     @abstractmethod
     def step(self) -> Tensor:
-        """The noise of the next move, of the same shape."""
+        """The noise of the next step, of the same shape."""
 
 
 class Noise(ABC):
@@ -66,15 +66,15 @@ class _GaussianStream(NoiseStream):
 
 @dataclass(frozen=True, eq=False)
 class GivenNoise(Noise):
-    """Exactly these tensors; one that is absent is missed only when it is asked for.
+    """Exactly these tensors; an absent one is an error only when it is drawn.
 
     Attributes:
         start: z_T `[b c lh lw]`, or None.
-        steps: one per move `[moves b c lh lw]`, or None.
+        steps: one for each step `[steps b c lh lw]`, or None.
         posterior: `[b c lh lw]`, or None.
         name: where they come from, for messages.
         keys: the names under which start, steps and posterior were looked for.
-        belongs: model, schedule and size of the inversion it comes from; empty: of none.
+        inversion_key: what the inversion that it comes from was made with; empty without one.
     """
 
     start: Tensor | None = None
@@ -82,7 +82,7 @@ class GivenNoise(Noise):
     posterior: Tensor | None = None
     name: str = "noise"
     keys: tuple[str, str, str] = ("z_T", "noises", "posterior_noise")
-    belongs: str = ""
+    inversion_key: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -102,7 +102,7 @@ class GivenNoise(Noise):
         return _GivenStream(self)
 
     def lacks(self, which: int) -> BadInput:
-        """What is said where tensor number `which` of start, steps, posterior is missing."""
+        """The error for tensor number `which` of start, steps, posterior, which is missing."""
         return BadInput(
             "noise",
             found=f"no {self.keys[which]!r} in {self.name}",
@@ -111,11 +111,11 @@ class GivenNoise(Noise):
         )
 
     def ends(self) -> BadInput:
-        """What is said where there are fewer tensors than moves."""
+        """The error for fewer tensors than steps."""
         return BadInput(
             "noise",
             found=f"{0 if self.steps is None else len(self.steps)} noise tensors in {self.name}",
-            expected="one for every move of the schedule",
+            expected="one for every step of the schedule",
             fix="use as many steps as there are tensors, or noise.gaussian",
         )
 
@@ -143,6 +143,6 @@ class _GivenStream(NoiseStream):
         return tensor.clone()
 
 
-def gaussian(shape: tuple[int, ...], seed: int, batch: int = 1) -> GaussianNoise:
+def gaussian_noise(shape: tuple[int, ...], seed: int, batch: int = 1) -> GaussianNoise:
     """Noise for `batch` variations of each of the latents of `shape`: row i belongs to latent i // batch."""
     return GaussianNoise((shape[0] * batch, *shape[1:]), seed)

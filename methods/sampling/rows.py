@@ -1,4 +1,4 @@
-"""How few rows serve a larger batch."""
+"""How the rows of a smaller batch serve a larger one."""
 
 import torch
 from torch import Tensor
@@ -6,11 +6,13 @@ from torch import Tensor
 from ...graph_runtime import BadInput
 
 
-def spread(value: Tensor, like: Tensor, port: str) -> Tensor:
-    """`value` with device, precision and number of rows of `like`: each row serves as many neighbouring rows.
+def expand_rows(value: Tensor, like: Tensor, port: str) -> Tensor:
+    """`value` `[n …]` with the device, dtype and number of rows of `like` `[b …]`.
+
+    Each row is repeated b/n times, so row i of the result comes from row i // (b/n).
 
     Raises:
-        BadInput: the rows do not divide.
+        BadInput: b is not a multiple of n; it names `port`.
     """
     rows, wanted = value.shape[0], like.shape[0]
     if wanted % rows:

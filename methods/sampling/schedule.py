@@ -1,23 +1,49 @@
-"""What the loop takes as a schedule, and one step of it."""
+"""What the loop takes as a schedule: the steps of a run, and the update rule between them.
 
+ᾱ is `alpha_bar`: a latent at that level is √ᾱ·x₀ + √(1−ᾱ)·ε.
+"""
+
+import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 
-class Schedule(Protocol):
-    """Timesteps and update rule: a DdimSchedule, or a solver of diffusers."""
+@dataclass(frozen=True, slots=True)
+class DenoisingStep:
+    """One step of a run: a reverse step (down), or time travel's way back (up).
 
-    def begin(self) -> Any:
-        """The schedule for one chain of one run: moves, scaled, predict, advance, noised."""
+    Attributes:
+        index: position among all steps of the run, from 0.
+        reverse_step: reverse steps before this one; what per-step embeddings and windows are counted by.
+        level: noise level it starts from, 0 is the least noisy of the schedule.
+        timestep: the timestep given to the model; some solvers use fractions.
+        alpha_bar: ᾱ of the level it starts from.
+        alpha_bar_next: ᾱ of the level it goes to.
+        sigma: standard deviation of the noise that is added.
+        epsilon_scale: factor of ε in the update.
+        up: True where it adds noise, on time travel's way back.
+        last: True for the last step of the run.
+    """
+
+    index: int
+    reverse_step: int
+    level: int
+    timestep: int | float
+    alpha_bar: float
+    alpha_bar_next: float
+    sigma: float
+    epsilon_scale: float
+    up: bool = False
+    last: bool = False
 
 
 class TrainedNoise(Protocol):
-    """What a schedule asks about the noise that a model was trained on."""
+    """The noise that a model was trained on."""
 
     @property
-    def alphas(self) -> Tensor:
+    def alpha_bars(self) -> Tensor:
         """ᾱ of every training timestep, float64 `[N]`."""
 
     @property
@@ -26,37 +52,49 @@ class TrainedNoise(Protocol):
 
     @property
     def offset(self) -> int:
-        """What is added to evenly spaced timesteps."""
+        """Added to evenly spaced timesteps."""
 
     @property
     def ends_clean(self) -> bool:
         """False where the last step ends at ᾱ of timestep 0 instead of 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One move of a run: a reverse step (down), or time travel's way back (up).
+class ScheduleRun(Protocol):
+    """A schedule at work on one branch of one run; a solver remembers earlier steps here."""
 
-    Attributes:
-        index: position among the moves of the run, from 0.
-        step: reverse steps taken before this one, from 0.
-        level: noise level it starts from, 0 the least noisy of the list.
-        t: the timestep that the denoiser is asked about; some solvers ask between two.
-        a: ᾱ of the level it starts from.
-        ap: ᾱ of the level it goes to.
-        sigma: standard deviation of the noise that is added (eq. 6).
-        direction: what multiplies ε (eq. 6).
-        up: True on the way back up.
-        last: True for the last move of the run.
-    """
+    def denoising_steps(self, start: int = 0) -> tuple[DenoisingStep, ...]:
+        """Every step from the timestep at position `start` down to the clean latent."""
 
-    index: int
-    step: int
-    level: int
-    t: int | float
-    a: float
-    ap: float
-    sigma: float
-    direction: float
-    up: bool = False
-    last: bool = False
+    def scaled(self, z: Tensor, step: DenoisingStep) -> Tensor:
+        """The latent `[b c lh lw]` as the model takes it."""
+
+    def predict(self, output: Tensor, z: Tensor, alpha_bar: float) -> tuple[Tensor, Tensor]:
+        """The clean latent x₀ that a model's output means, and what `advance` takes beside it."""
+
+    def advance(self, step: DenoisingStep, x0: Tensor, e: Tensor, noise: Tensor) -> Tensor:
+        """The latent after the step."""
+
+
+class Schedule(Protocol):
+    """Timesteps and update rule: a DdimSchedule, or a SolverSchedule around a scheduler of diffusers."""
+
+    @property
+    def takes_constraint(self) -> bool:
+        """True where constraints, attention controls and tunings are defined for the update."""
+
+    def __len__(self) -> int:
+        """Reverse steps from pure noise."""
+
+    def begin(self) -> ScheduleRun:
+        """The schedule for one branch of one run."""
+
+    def started(self, noise: Tensor) -> Tensor:
+        """Pure noise at the level of the first step."""
+
+    def renoised(self, clean: Tensor, noise: Tensor, position: int) -> Tensor:
+        """A clean latent with the noise of the timestep at `position` (SDEdit, Meng et al. 2022)."""
+
+
+def add_noise(clean: Tensor, noise: Tensor, alpha_bar: float) -> Tensor:
+    """√ᾱ·clean + √(1−ᾱ)·noise: a clean latent at a noise level."""
+    return math.sqrt(alpha_bar) * clean + math.sqrt(1 - alpha_bar) * noise

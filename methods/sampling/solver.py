@@ -1,7 +1,7 @@
 """Solvers: diffusers' own schedulers, stepped by our loop.
 
-A solver remembers earlier steps, so each chain of a run has one of its own. Its steps are the library's, to the bit;
-what is added here is the choice by name, noise from the run's own stream, and refusals that name the reason.
+A solver remembers earlier steps, so each branch of a run has its own. Its steps are the library's, to the bit; added
+here are the choice by name, noise from the run's own stream, and errors that name the cause.
 """
 
 import importlib
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -20,9 +20,9 @@ from ...graph_runtime import BadInput
 from ...graph_runtime.core.errors import first_line
 from ...graph_runtime.core.quiet import quiet
 from .ddim import DdimSchedule
-from .schedule import Move, TrainedNoise
+from .schedule import DenoisingStep, TrainedNoise
 
-Kind = Literal[
+SolverKind = Literal[
     "pndm",
     "dpmpp_2m",
     "dpmpp_2m_karras",
@@ -36,8 +36,8 @@ Kind = Literal[
     "dpm2",
     "ddim",
 ]
-#: Name -> the class of diffusers, and what its configuration is told besides the model's own.
-KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = MappingProxyType(
+#: Name -> the class of diffusers, and the settings that replace those of the model's configuration.
+KINDS: Mapping[str, tuple[str, Mapping[str, object]]] = MappingProxyType(
     {
         "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
         "dpmpp_2m": ("DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "use_karras_sigmas": False}),
@@ -63,11 +63,36 @@ NOISY = ("dpmpp_2m_sde",)  # take their noise from the run's stream
 
 
 @contextmanager
-def _no_numpy_news() -> Iterator[None]:
-    """Keep the library's use of old NumPy interfaces from filling the screen: hundreds of lines a run."""
+def _numpy_warnings_hidden() -> Iterator[None]:
+    """Hide warnings about the library's use of old NumPy interfaces: hundreds of lines a run."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, message="__array_")
         yield
+
+
+class DiffusersScheduler(Protocol):
+    """A scheduler of diffusers, as far as a run uses it; some have more than this."""
+
+    order: int
+    timesteps: Tensor
+    init_noise_sigma: float | Tensor
+    sigmas: Tensor
+    alphas_cumprod: Tensor
+    config: Mapping[str, object]
+
+    def set_timesteps(self, num_inference_steps: int) -> None:
+        """Make the timesteps."""
+
+    def scale_model_input(self, sample: Tensor, timestep: Tensor) -> Tensor:
+        """The latent as the model takes it."""
+
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """A clean latent at a timestep's noise level."""
+
+    def step(
+        self, model_output: Tensor, timestep: Tensor, sample: Tensor | None, *, return_dict: bool, **noise: Tensor
+    ) -> tuple[Tensor, ...]:
+        """The latent after a step, and more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +104,14 @@ class SolverSchedule:
         kind: which solver.
         steps: how many steps; some solvers evaluate the model more often.
         prediction: what the model predicts.
-        told: what the library's solver made of that configuration.
+        solver_config: the configuration of the library's solver that was made of it.
     """
 
-    config: Mapping[str, Any]
-    kind: Kind
+    config: Mapping[str, object]
+    kind: SolverKind
     steps: int
     prediction: str = "epsilon"
-    told: Mapping[str, Any] = field(default_factory=dict)
+    solver_config: Mapping[str, object] = field(default_factory=dict)
 
     takes_constraint = False
 
@@ -94,14 +119,14 @@ class SolverSchedule:
         return self.steps
 
     def begin(self) -> "SolverRun":
-        """A solver with no memory yet.
+        """A fresh solver.
 
         Raises:
-            BadInput: the library cannot make it of this configuration.
+            BadInput: the library cannot make it from this configuration.
         """
         name, changes = KINDS[self.kind]
         try:
-            with quiet(), _no_numpy_news():
+            with quiet(), _numpy_warnings_hidden():
                 made = getattr(importlib.import_module("diffusers"), name).from_config(dict(self.config), **changes)
                 made.set_timesteps(self.steps)
         except (ValueError, TypeError, NotImplementedError, ImportError, IndexError) as error:
@@ -123,70 +148,69 @@ class SolverSchedule:
         first = position * scheduler.order
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(first)
-        noised: Tensor = scheduler.add_noise(clean, noise, scheduler.timesteps[first : first + 1])
-        return noised
+        return scheduler.add_noise(clean, noise, scheduler.timesteps[first : first + 1])
 
 
 @dataclass(eq=False)
 class SolverRun:
-    """One solver at work on one chain."""
+    """One solver at work on one branch."""
 
-    scheduler: Any
+    scheduler: DiffusersScheduler
     prediction: str
     noisy: bool
     _z: Tensor | None = field(default=None, repr=False)
 
-    def moves(self, start: int = 0) -> tuple[Move, ...]:
-        """One move for each evaluation of the model, from the step at position `start`."""
+    def denoising_steps(self, start: int = 0) -> tuple[DenoisingStep, ...]:
+        """One step for each evaluation of the model, from the step at position `start`."""
         first = start * self.scheduler.order
         times = self.scheduler.timesteps[first:]
         if first and hasattr(self.scheduler, "set_begin_index"):
             self.scheduler.set_begin_index(first)
-        levels = [self._alpha(first + index, float(t)) for index, t in enumerate(times)] + [1.0]
-        asked = times.tolist()  # floats where the solver asks between two timesteps
-        last = len(asked) - 1
+        levels = [self._alpha_bar(first + index, float(t)) for index, t in enumerate(times)] + [1.0]
+        listed = times.tolist()  # floats where the solver evaluates between two timesteps
+        last = len(listed) - 1
         return tuple(
-            Move(index, index, last - index, t, levels[index], levels[index + 1], 0.0, 0.0, last=index == last)
-            for index, t in enumerate(asked)
+            DenoisingStep(index, index, last - index, t, levels[index], levels[index + 1], 0.0, 0.0, last=index == last)
+            for index, t in enumerate(listed)
         )
 
-    def _alpha(self, index: int, t: float) -> float:
-        """ᾱ where the model is asked: of the noise level σ = √((1 − ᾱ)/ᾱ), or of the timestep."""
+    def _alpha_bar(self, index: int, t: float) -> float:
+        """ᾱ at which the model is evaluated: of the noise level σ = √((1 − ᾱ)/ᾱ), or of the timestep."""
         if float(self.scheduler.init_noise_sigma) != 1.0:
             sigma = float(self.scheduler.sigmas[index])
             return 1 / (1 + sigma**2)
         return float(self.scheduler.alphas_cumprod[int(t)])
 
-    def scaled(self, z: Tensor, move: Move) -> Tensor:
-        """The latent as the model wants to see it."""
+    def scaled(self, z: Tensor, step: DenoisingStep) -> Tensor:
+        """The latent as the model takes it."""
         self._z = z
-        shown: Tensor = self.scheduler.scale_model_input(z, self.scheduler.timesteps[self._index(move)])
-        return shown
+        return self.scheduler.scale_model_input(z, self.scheduler.timesteps[self._index(step)])
 
-    def _index(self, move: Move) -> int:
-        return len(self.scheduler.timesteps) - 1 - move.level
+    def _index(self, step: DenoisingStep) -> int:
+        return len(self.scheduler.timesteps) - 1 - step.level
 
-    def predict(self, output: Tensor, z: Tensor, a: float) -> tuple[Tensor, Tensor]:
+    def predict(self, output: Tensor, z: Tensor, alpha_bar: float) -> tuple[Tensor, Tensor]:
         """The clean latent that a model output means (for previews and checks), and the output itself."""
-        return DdimSchedule((), (), 1.0, self.prediction).predict(output, z, a)[0], output
+        return DdimSchedule((), (), 1.0, self.prediction).predict(output, z, alpha_bar)[0], output
 
-    def advance(self, move: Move, x0: Tensor, output: Tensor, noise: Tensor) -> Tensor:
+    def advance(self, step: DenoisingStep, x0: Tensor, e: Tensor, noise: Tensor) -> Tensor:
         """The library's own step."""
         extra = {"variance_noise": noise} if self.noisy else {}
-        with _no_numpy_news():
-            stepped: Tensor = self.scheduler.step(
-                output, self.scheduler.timesteps[self._index(move)], self._z, return_dict=False, **extra
+        with _numpy_warnings_hidden():
+            return self.scheduler.step(
+                e, self.scheduler.timesteps[self._index(step)], self._z, return_dict=False, **extra
             )[0]
-        return stepped
 
 
-def solver(config: Mapping[str, Any], trained: TrainedNoise, *, kind: Kind, steps: int) -> SolverSchedule:
+def solver_schedule(
+    config: Mapping[str, object], trained: TrainedNoise, *, kind: SolverKind, steps: int
+) -> SolverSchedule:
     """The schedule of that name over a model's scheduler configuration.
 
     Raises:
         BadInput: more steps than the model was trained on, or a configuration that the solver cannot take.
     """
-    table = trained.alphas
+    table = trained.alpha_bars
     if not 1 <= steps <= len(table):
         raise BadInput(
             "steps",
@@ -198,4 +222,6 @@ def solver(config: Mapping[str, Any], trained: TrainedNoise, *, kind: Kind, step
     with torch.inference_mode(False):
         scheduler = made.begin().scheduler
     known = inspect.signature(type(scheduler).__init__).parameters  # its .config keeps what it does not know as well
-    return replace(made, told=MappingProxyType({key: value for key, value in scheduler.config.items() if key in known}))
+    return replace(
+        made, solver_config=MappingProxyType({key: value for key, value in scheduler.config.items() if key in known})
+    )

@@ -6,17 +6,42 @@ is linear, so the result is the same but for what would have vanished (Micikevic
 precisions nothing is scaled.
 """
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 from ...graph_runtime import BadInput
 
-Model = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
 PEAK = 8  # gradients enter the UNet with a largest value of 2^7 to 2^8; float16 goes from 2^-24 to 2^16
 LOWER = 6  # by how many powers of two less, where one overflowed on its way through
+
+
+class Model(Protocol):
+    """What loops call: `(z, t, embeddings) -> output`, latents `[b c lh lw]` and embeddings `[b n d]` or None."""
+
+    def __call__(self, z: Tensor, t: Tensor, embeddings: Tensor | None, /) -> Tensor:
+        """The output `[b c lh lw]` at timestep `t` `[]`."""
+
+
+class UNetDescription(Protocol):
+    """The description of a UNet, as far as methods use it."""
+
+    @property
+    def label(self) -> str:
+        """A name for messages."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the weights, or the way they are used, change."""
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the latent that is denoised."""
 
 
 class UNetModel:
@@ -27,26 +52,25 @@ class UNetModel:
         peak: power of two at which float16 gradients enter; lowered where they overflow.
     """
 
-    def __init__(self, unet: Any, channels: int):
+    def __init__(self, unet: "UNet2DConditionModel", channels: int):
         self.dtype: torch.dtype = next(unet.parameters()).dtype
         self.peak = PEAK
         self._unet, self._channels = unet, channels
 
     def __call__(self, z: Tensor, t: Tensor, embeddings: Tensor | None) -> Tensor:
-        """The output for latents `[b c lh lw]` at a timestep, told `[b n d]`."""
-        told = embeddings
+        """The output for latents `[b c lh lw]` at a timestep, under embeddings `[b n d]`."""
         scaling = None
-        if told is not None and told.requires_grad and self.dtype == torch.float16:
+        if embeddings is not None and embeddings.requires_grad and self.dtype == torch.float16:
             scaling = _Scaling(self.peak)
-            told = _Unscaled.apply(told, scaling)
-        inputs = {} if told is None else {"encoder_hidden_states": told.to(self.dtype)}
+            embeddings = _Unscaled.apply(embeddings, scaling)
+        inputs = {} if embeddings is None else {"encoder_hidden_states": embeddings.to(self.dtype)}
         output: Tensor = self._unet(z.to(self.dtype), t, return_dict=False, **inputs)[0][:, : self._channels].to(
             z.dtype
         )
         return output if scaling is None else _Scaled.apply(output, scaling)
 
     def lower_peak(self) -> bool:
-        """Let gradients enter smaller, after one overflowed; False where that is no remedy."""
+        """Scale gradients less, after one overflowed; False where that does not help."""
         if self.dtype != torch.float16 or self.peak - LOWER < -PEAK:
             return False
         self.peak -= LOWER
@@ -68,16 +92,20 @@ class _Scaling:
         return self.factor
 
 
+class _ScalingContext(FunctionCtx):
+    scaling: _Scaling
+
+
 class _Scaled(torch.autograd.Function):
     """Identity whose gradient is scaled up."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, scaling: _Scaling) -> Tensor:
+    def forward(ctx: "_ScalingContext", value: Tensor, scaling: _Scaling) -> Tensor:
         ctx.scaling = scaling
         return value.view_as(value)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: "_ScalingContext", gradient: Tensor) -> tuple[Tensor, None]:
         return gradient * ctx.scaling.of(gradient)[:, None, None, None], None
 
 
@@ -85,21 +113,22 @@ class _Unscaled(torch.autograd.Function):
     """Identity whose gradient is scaled back."""
 
     @staticmethod
-    def forward(ctx: Any, value: Tensor, scaling: _Scaling) -> Tensor:
+    def forward(ctx: "_ScalingContext", value: Tensor, scaling: _Scaling) -> Tensor:
         ctx.scaling = scaling
         return value.view_as(value)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: "_ScalingContext", gradient: Tensor) -> tuple[Tensor, None]:
+        assert ctx.scaling.factor is not None
         return gradient / ctx.scaling.factor[:, None, None], None
 
 
-def as_model(unet: Any, denoiser: Any) -> UNetModel:
+def as_model(unet: "UNet2DConditionModel", denoiser: UNetDescription) -> UNetModel:
     """The leased UNet of a description, for the loops."""
     return UNetModel(unet, denoiser.latent_channels)
 
 
-def not_finite(model: Any, where: str = "") -> BadInput:
+def not_finite(model: object, where: str = "") -> BadInput:
     """The error for NaN or infinity that a model gave, with its cause as far as its precision tells."""
     dtype = getattr(model, "dtype", None)
     where = f" {where}" if where else ""

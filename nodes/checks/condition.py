@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.notices import notice
-from ...methods.conditioning import Conditioning, ConditioningFacts, Kind
+from ...methods.conditioning import Conditioning, ConditioningFacts, ConditioningKind
 from ...methods.sampling.noise import GivenNoise
 from ...models.roles import require_vae
 from ...pictures.require import require_image, require_mask
@@ -22,7 +22,7 @@ Facts = Mapping[str, Any]
 SMALL, LONG = 16, 3  # pixels, and sides' ratio, at which an exemplar is worth a warning
 
 
-def told(encoder: Any, rows: int, length: int, width: int, kind: Kind) -> Conditioning:
+def told(encoder: Any, rows: int, length: int, width: int, kind: ConditioningKind) -> Conditioning:
     """A conditioning of which only the shape is known."""
     return Conditioning(
         shaped(rows, length, width),

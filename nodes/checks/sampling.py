@@ -11,7 +11,7 @@ from ...methods.conditioning import Conditioning as Told
 from ...methods.inversion.ddim import trajectory_key
 from ...methods.sampling.constraints import Constraint
 from ...methods.sampling.noise import GaussianNoise, GivenNoise
-from ...methods.sampling.rows import spread
+from ...methods.sampling.rows import expand_rows
 
 
 def first_step(steps: int, strength: float) -> int:
@@ -52,7 +52,7 @@ def require_ddim(schedule: Any, **wired: Any) -> None:
 
 def require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **wired: Any) -> None:
     """Raise BadInput unless what comes from an inversion was made for this model, schedule and size."""
-    made = {port: value.belongs for port, value in wired.items() if getattr(value, "belongs", "")}
+    made = {port: value.inversion_key for port, value in wired.items() if getattr(value, "inversion_key", "")}
     if not made:
         return
     port = next(iter(made))
@@ -145,7 +145,7 @@ def require_rows(start: Tensor, known: Mapping[str, Any]) -> None:
     told, constraint, latent = (known.get(name) for name in ("conditioning", "constraint", "latent"))
     for value in () if not isinstance(told, Told) else (told.cond, told.uncond, told.extra):
         if value is not None:
-            spread(value, start, "conditioning")
+            expand_rows(value, start, "conditioning")
     if latent is not None:
         if latent.shape[1:] != start.shape[1:]:
             raise BadInput(
@@ -154,7 +154,7 @@ def require_rows(start: Tensor, known: Mapping[str, Any]) -> None:
                 expected=f"the noise's own shape, {list(start.shape)}",
                 fix="make the noise from this latent",
             )
-        spread(latent, start, "latent")
+        expand_rows(latent, start, "latent")
     if isinstance(constraint, Constraint):
         constraint.begin(start)
 
@@ -189,6 +189,6 @@ def require_control(denoiser: Any, attention: Any, steps: int, start: Tensor) ->
                     expected=f"{denoiser.cross_attention_dim}, which the {denoiser.label} expects",
                     fix=f"wire a condition of this model to {name} of the attention control",
                 )
-            spread(told.cond, start, "attention")
-    if hasattr(attention, "require"):
-        attention.require(denoiser, steps)
+            expand_rows(told.cond, start, "attention")
+    if hasattr(attention, "require_steps"):
+        attention.require_steps(steps)

@@ -7,8 +7,8 @@ import torch
 
 def step_back(plan, position, z, output):
     """One deterministic DDIM step, written out (Song et al. 2021, eq. 12 with eta 0)."""
-    a = plan.alphas[position]
-    ap = plan.alphas[position + 1] if position + 1 < len(plan.alphas) else plan.final
+    a = plan.alpha_bars[position]
+    ap = plan.alpha_bars[position + 1] if position + 1 < len(plan.alpha_bars) else plan.final_alpha_bar
     x0 = (z - (1 - a) ** 0.5 * output) / a**0.5
     return ap**0.5 * x0 + (1 - ap) ** 0.5 * output
 

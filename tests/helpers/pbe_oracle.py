@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
 from inlay.graph_runtime import Context
-from inlay.methods.sampling.noise import GivenNoise, gaussian
+from inlay.methods.sampling.noise import GivenNoise, gaussian_noise
 from inlay.models.image_encoder import preprocess_images
 from inlay.models.paint_by_example.encoder import fit_encoder
 from inlay.nodes import condition, model, sample
@@ -82,7 +82,7 @@ def theirs(folder, *, kind="ddim", size=(64, 64), steps=10, guidance=5.0, dtype=
         guidance_scale=guidance,
         output_type="latent",
     ).images
-    return latents, gaussian(tuple(latents.shape), seed)
+    return latents, gaussian_noise(tuple(latents.shape), seed)
 
 
 def fixed_posterior(vae, noise):

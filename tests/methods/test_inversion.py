@@ -57,8 +57,8 @@ def test_the_trajectory_is_that_of_diffusers_inverse_scheduler(parts, wired):
 
 def step_back(plan, position, z, output):
     """One DDIM step, written out."""
-    a = plan.alphas[position]
-    ap = plan.alphas[position + 1] if position + 1 < len(plan.alphas) else plan.final
+    a = plan.alpha_bars[position]
+    ap = plan.alpha_bars[position + 1] if position + 1 < len(plan.alpha_bars) else plan.final_alpha_bar
     x0 = (z - (1 - a) ** 0.5 * output) / a**0.5
     return ap**0.5 * x0 + (1 - ap) ** 0.5 * output
 
@@ -351,7 +351,7 @@ def test_an_inversion_is_kept_by_what_it_was_made_from_and_found_after_a_restart
     again = inverted()
     assert not calls
     assert torch.equal(first[0].latents, again[0].latents)
-    assert first[0].key == again[0].key
+    assert first[0].inversion_key == again[0].inversion_key
     for left, right in zip(tensors_of(first[1]), tensors_of(again[1]), strict=True):
         assert left.dtype == right.dtype
         assert torch.equal(left, right)

@@ -82,7 +82,7 @@ def test_another_schedule_is_another_inversion(parts, change):
     first, other = invertion(plan_of(denoiser)), invertion(plan_of(denoiser, **change))
     assert store.found == 0
     assert first.latents.shape != other.latents.shape or not torch.equal(first.latents, other.latents)
-    assert first.key != other.key
+    assert first.inversion_key != other.inversion_key
     assert torch.equal(invertion(plan_of(denoiser)).latents, first.latents)
     assert store.found == 1
 

@@ -12,7 +12,7 @@ from inlay.graph_runtime import BadInput, Cancelled, Context
 from inlay.graph_runtime.core.events import CancelToken, NodeProgress
 from inlay.methods.attention.control import AttentionControl, AttentionRun
 from inlay.methods.conditioning import ConditioningFacts
-from inlay.methods.sampling.branch import Chain
+from inlay.methods.sampling.branch import Branch
 from inlay.methods.sampling.guidance import Guidance
 from inlay.methods.sampling.noise import GivenNoise
 from inlay.nodes.condition import text as condition_text
@@ -213,7 +213,7 @@ def test_sdedit_begins_at_its_noise_level(sd, ctx, parts):
     got = denoise(
         sd.denoiser, ctx=ctx, **parts | {"schedule": schedule, "latent": latent, "strength": 0.1, "constraint": None}
     ).latent
-    a = schedule.alphas[-1]
+    a = schedule.alpha_bars[-1]
     noise = parts["noise"].stream().start()
     z = a**0.5 * latent + (1 - a) ** 0.5 * noise
     with ctx.lease(sd.denoiser) as unet, torch.no_grad():
@@ -274,7 +274,7 @@ class Shadow(AttentionControl, AttentionRun):
         self.guidance, self.fail, self.layouts, self.on = guidance, fail, [], False
 
     @contextmanager
-    def installed(self, denoiser):
+    def installed(self, unet):
         self.on = True
         try:
             yield
@@ -284,11 +284,10 @@ class Shadow(AttentionControl, AttentionRun):
     def begin(self):
         return self
 
-    def companions(self, picture, steps):
-        self.chain = Chain("shadow", picture.z.clone(), self.guidance, until=2)
-        return [self.chain]
+    def companions(self, edit, steps):
+        return [Branch("shadow", edit.z.clone(), self.guidance, until=2)]
 
-    def before_step(self, move, layout):
+    def before_step(self, step, layout):
         self.layouts.append(list(layout))
         if self.fail:
             raise RuntimeError("the control failed")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from inlay.graph_runtime import Context
 from inlay.methods.sampling.guidance import Guidance
-from inlay.methods.sampling.loop import denoise as loop
+from inlay.methods.sampling.loop import run_denoising
 from inlay.methods.sampling.noise import GaussianNoise, GivenNoise
 from inlay.nodes.condition import text as condition_text
 from inlay.nodes.constraint import blended, null_space
@@ -23,7 +23,7 @@ SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"
 
 def gaussian_model(schedule, mean, spread, parametrisation="epsilon"):
     """The exact denoiser for data N(mean, spread²): no network, so any error is the sampler's."""
-    alpha = dict(zip(schedule.timesteps, schedule.alphas, strict=True))
+    alpha = dict(zip(schedule.timesteps, schedule.alpha_bars, strict=True))
 
     def model(z, t, embeddings):
         a = alpha[int(t)]
@@ -44,9 +44,9 @@ def test_ddim_converges_with_order_one_to_the_exact_solution(prediction):
     fine = {"trained_betas": [1 - bars[k + 1] / bars[k] for k in range(8000)]}
     for steps in (250, 500, 1000, 2000):
         schedule = make_ddim({**fine, "prediction_type": prediction}, steps=steps, eta=0, spacing="trailing")
-        a = schedule.alphas[0]
+        a = schedule.alpha_bars[0]
         exact = mean + spread * (z - math.sqrt(a) * mean) / math.sqrt(a * spread**2 + 1 - a)
-        got = loop(
+        got = run_denoising(
             gaussian_model(schedule, mean, spread, prediction),
             schedule,
             z,
@@ -64,7 +64,7 @@ def test_any_eta_gives_the_right_marginal(eta):
     mean, spread = -0.5, 0.6
     schedule = make_ddim(SD, steps=200, eta=eta, spacing="trailing")
     stream = GaussianNoise((20000, 1, 1, 1), 1).stream()
-    got = loop(gaussian_model(schedule, mean, spread), schedule, stream.start().double(), stream, Guidance())
+    got = run_denoising(gaussian_model(schedule, mean, spread), schedule, stream.start().double(), stream, Guidance())
     assert abs(got.mean().item() - mean) < 0.02
     assert abs(got.std().item() / spread - 1) < 0.03
 
@@ -165,14 +165,14 @@ def test_every_step_is_that_of_diffusers(eta, spacing, prediction, final):
     times = theirs.timesteps.tolist()
     assert list(ours.timesteps) == times
     generator = torch.Generator().manual_seed(0)
-    for move, t in zip(ours.moves(), times, strict=True):
+    for step, t in zip(ours.denoising_steps(), times, strict=True):
         z, output, noise = (torch.randn(1, 4, 3, 5, generator=generator, dtype=torch.float64) for _ in range(3))
-        after = times[move.index + 1] if not move.last else -1
+        after = times[step.index + 1] if not step.last else -1
         theirs.num_inference_steps = _Stride(t - after)
         want = theirs.step(output, t, z, eta=eta, variance_noise=noise if eta else None)
-        x0, e = ours.predict(output, z, move.a)
+        x0, e = ours.predict(output, z, step.alpha_bar)
         assert (x0 - want.pred_original_sample).abs().max() < 1e-11 * (1 + x0.abs().max())
-        got = ours.advance(move, x0, e, noise)
+        got = ours.advance(step, x0, e, noise)
         assert (got - want.prev_sample).abs().max() < 1e-11 * (1 + got.abs().max())
 
 
@@ -186,7 +186,7 @@ def test_whole_loop_is_that_of_diffusers_where_the_spacing_is_even(spacing):
     model = gaussian_model(ours, 0.3, 0.5)
     stream = GaussianNoise((2, 4, 3, 3), 5).stream()
     z = stream.start()
-    got = loop(model, ours, z, stream, Guidance())
+    got = run_denoising(model, ours, z, stream, Guidance())
     for t in theirs.timesteps:
         z = theirs.step(model(z, t, None), t, z, eta=0.0).prev_sample
     assert (got - z).abs().max() < 2e-5
@@ -249,10 +249,12 @@ def test_blended_ends_at_the_known_latent_and_follows_its_noise_levels():
     hole[..., 2:4, 2:5] = 1
     stream = GaussianNoise((1, 4, 6, 6), 6).stream()
     start = stream.start().double()
-    got = loop(model, schedule, start, stream, Guidance(), constraint=blended(known, hole).constraint.begin(start))
+    got = run_denoising(
+        model, schedule, start, stream, Guidance(), constraint=blended(known, hole).constraint.begin(start)
+    )
     z = start
-    levels = [*schedule.alphas[1:], 1.0]
-    for t, a, ap in zip(schedule.timesteps, schedule.alphas, levels, strict=True):
+    levels = [*schedule.alpha_bars[1:], 1.0]
+    for t, a, ap in zip(schedule.timesteps, schedule.alpha_bars, levels, strict=True):
         e = model(z, t, None)
         z = math.sqrt(ap) * (z - math.sqrt(1 - a) * e) / math.sqrt(a) + math.sqrt(1 - ap) * e
         z = (math.sqrt(ap) * known + math.sqrt(1 - ap) * start) * (1 - hole) + z * hole

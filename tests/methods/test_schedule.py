@@ -79,12 +79,12 @@ def test_stable_diffusion_at_thirty_steps(shared_sd):
     assert schedule.timesteps[:2] == (958, 925)
     assert schedule.timesteps[-2:] == (34, 1)
     assert len(schedule) == 30
-    assert (schedule.eta, schedule.variance, schedule.final) == (0.85, "ddim", 1.0)
-    last = schedule.moves()[-1]
-    assert (last.ap, last.sigma, last.direction) == (1.0, 0.0, 0.0)
-    assert ddim(stable_diffusion(str(shared_sd)).scheduler, final_alpha="config").schedule.final == pytest.approx(
-        0.99915, abs=1e-6
-    )
+    assert (schedule.eta, schedule.variance, schedule.final_alpha_bar) == (0.85, "ddim", 1.0)
+    last = schedule.denoising_steps()[-1]
+    assert (last.alpha_bar_next, last.sigma, last.epsilon_scale) == (1.0, 0.0, 0.0)
+    assert ddim(
+        stable_diffusion(str(shared_sd)).scheduler, final_alpha="config"
+    ).schedule.final_alpha_bar == pytest.approx(0.99915, abs=1e-6)
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.3, 0.85, 1.0])
@@ -92,14 +92,16 @@ def test_coefficients_keep_the_marginal(eta):
     """σ² + direction² is the noise that the next level should have, 1 − ap, in both forms."""
     schedule = make_ddim({}, steps=30, eta=eta)
     for variance in ("ddim", "ddnm"):
-        for a, ap in zip(schedule.alphas, [*schedule.alphas[1:], 1.0], strict=True):
+        for a, ap in zip(schedule.alpha_bars, [*schedule.alpha_bars[1:], 1.0], strict=True):
             sigma, direction = coefficients(a, ap, eta, variance)
             assert sigma**2 + direction**2 == pytest.approx(1 - ap, abs=1e-12)
     posterior = [
         math.sqrt((1 - ap) / (1 - a) * (1 - a / ap))
-        for a, ap in zip(schedule.alphas, schedule.alphas[1:], strict=False)
+        for a, ap in zip(schedule.alpha_bars, schedule.alpha_bars[1:], strict=False)
     ]
-    assert [move.sigma for move in schedule.moves()[:-1]] == pytest.approx([eta * value for value in posterior])
+    assert [step.sigma for step in schedule.denoising_steps()[:-1]] == pytest.approx(
+        [eta * value for value in posterior]
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,15 +118,15 @@ def test_time_travel_lists(count, length, repeat, want):
     assert travel_levels(count, length, repeat) == want
 
 
-def test_moves_of_a_time_travel():
+def test_steps_of_a_time_travel():
     schedule = make_ddim({}, steps=4, travel_repeat=2)
-    moves = schedule.moves()
-    assert [move.up for move in moves] == [False, True, False, False, True, False, False, True, False, False]
-    assert [move.step for move in moves if not move.up] == list(range(7))
-    assert [move.last for move in moves] == [False] * 9 + [True]
-    up = moves[1]
-    assert (up.a, up.ap) == (schedule.alphas[1], schedule.alphas[0])
-    assert up.sigma == pytest.approx(math.sqrt(1 - up.ap))
+    steps = schedule.denoising_steps()
+    assert [step.up for step in steps] == [False, True, False, False, True, False, False, True, False, False]
+    assert [step.reverse_step for step in steps if not step.up] == list(range(7))
+    assert [step.last for step in steps] == [False] * 9 + [True]
+    up = steps[1]
+    assert (up.alpha_bar, up.alpha_bar_next) == (schedule.alpha_bars[1], schedule.alpha_bars[0])
+    assert up.sigma == pytest.approx(math.sqrt(1 - up.alpha_bar_next))
 
 
 def test_zero_terminal_snr():
@@ -132,7 +134,7 @@ def test_zero_terminal_snr():
     with pytest.raises(BadInput, match="zero terminal SNR"):
         make_ddim(config, steps=10, spacing="trailing")
     schedule = make_ddim(config | {"prediction_type": "v_prediction"}, steps=10, spacing="trailing")
-    assert schedule.alphas[0] == 0
+    assert schedule.alpha_bars[0] == 0
     x0, e = schedule.predict(torch.tensor(2.0), torch.tensor(3.0), 0.0)
     assert (x0.item(), e.item()) == (-2, 3)
 

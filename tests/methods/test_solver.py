@@ -6,7 +6,7 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from inlay.graph_runtime import BadInput, Context
 from inlay.methods.sampling.guidance import Guidance
-from inlay.methods.sampling.loop import denoise as loop
+from inlay.methods.sampling.loop import run_denoising
 from inlay.methods.sampling.noise import GivenNoise
 from inlay.methods.sampling.solver import KINDS, SolverSchedule
 from inlay.nodes import condition, model, noise, sample, schedule
@@ -58,7 +58,7 @@ def test_every_solver_is_the_librarys_own_stepped_by_a_plain_loop(kind, predicti
         z = theirs_.step(uncond + 5 * (cond - uncond), t, z, **extra).prev_sample
     mine = solver({**SD, "prediction_type": prediction}, kind=kind, steps=9)
     stream = GivenNoise(start, steps).stream()
-    found = loop(toy, mine, mine.started(stream.start()), stream, Guidance(told[1:], told[:1], 5.0, True))
+    found = run_denoising(toy, mine, mine.started(stream.start()), stream, Guidance(told[1:], told[:1], 5.0, True))
     torch.testing.assert_close(found, z, rtol=0, atol=1e-9)
 
 
@@ -78,7 +78,7 @@ def test_a_run_from_a_picture_begins_where_the_librarys_does(kind):
     mine = solver(SD, kind=kind, steps=10)
     stream = GivenNoise(start, torch.zeros(40, 1, 4, 6, 5).double()).stream()
     z0 = mine.renoised(clean, stream.start(), 6)
-    found = loop(lambda z, t, told: toy(z, t), mine, z0, stream, Guidance(), start=6)
+    found = run_denoising(lambda z, t, told: toy(z, t), mine, z0, stream, Guidance(), start=6)
     torch.testing.assert_close(found, z, rtol=0, atol=1e-9)
 
 
@@ -90,7 +90,9 @@ def test_pndm_asks_fifty_one_times_for_fifty_steps():
         return toy(z, t)
 
     mine = solver(SD, kind="pndm", steps=50)
-    loop(counting, mine, torch.randn(1, 4, 4, 4), noise.gaussian(torch.zeros(1, 4, 4, 4)).noise.stream(), Guidance())
+    run_denoising(
+        counting, mine, torch.randn(1, 4, 4, 4), noise.gaussian(torch.zeros(1, 4, 4, 4)).noise.stream(), Guidance()
+    )
     assert len(asked) == 51
     assert asked[:4] == [981, 961, 961, 941]
     assert len(mine) == 50
@@ -101,7 +103,7 @@ def test_two_runs_of_one_schedule_do_not_share_a_memory():
     z = torch.randn(1, 4, 4, 4)
 
     def run():
-        return loop(lambda z, t, told: toy(z, t), mine, z, noise.gaussian(z).noise.stream(), Guidance())
+        return run_denoising(lambda z, t, told: toy(z, t), mine, z, noise.gaussian(z).noise.stream(), Guidance())
 
     assert torch.equal(run(), run())
 
