@@ -28,8 +28,8 @@ _LAZY: dict[str, tuple[str, str]] = {
     "WorkflowError": (".graph_runtime.core.errors", "WorkflowError"),
     "NodeError": (".graph_runtime.core.errors", "NodeError"),
     "Cancelled": (".graph_runtime.core.errors", "Cancelled"),
-    "NODE_CLASS_MAPPINGS": (".graph_runtime.front.comfy.nodes", "NODE_CLASS_MAPPINGS"),
-    "NODE_DISPLAY_NAME_MAPPINGS": (".graph_runtime.front.comfy.nodes", "NODE_DISPLAY_NAME_MAPPINGS"),
+    "NODE_CLASS_MAPPINGS": (".graph_runtime.front.comfy.node_classes", "NODE_CLASS_MAPPINGS"),
+    "NODE_DISPLAY_NAME_MAPPINGS": (".graph_runtime.front.comfy.node_classes", "NODE_DISPLAY_NAME_MAPPINGS"),
 }
 
 #: every package inside, outermost first

@@ -54,10 +54,10 @@ def digest_of(path: Path) -> str:
 def digests(names: list[str]) -> dict[str, str]:
     """`workflow/file` → digest, for everything that the shipped workflows write."""
     import inlay
-    from inlay.graph_runtime.front.python.api import shipped
+    from inlay.graph_runtime.front.installed import shipped_workflows
 
     found = {}
-    for name in names or sorted(shipped()):
+    for name in names or sorted(shipped_workflows()):
         with tempfile.TemporaryDirectory() as folder:
             os.environ["INLAY_HOME"] = f"{folder}/home"
             settings = {**SMALL.get(name, {})}

@@ -8,8 +8,8 @@ from pathlib import Path
 import inlay
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.workflow import parse
-from inlay.graph_runtime.front.draw.draw import draw
-from inlay.graph_runtime.front.python.api import pack
+from inlay.graph_runtime.front.draw.svg import draw
+from inlay.graph_runtime.front.installed import installed_nodes
 from inlay.nodes.image import load, save
 from inlay.nodes.image_grid import grid
 
@@ -78,7 +78,9 @@ def edited() -> None:
 
 def graph() -> None:
     """docs/images/zero_shot_inpaint.svg."""
-    (ROOT / "docs" / "images" / "zero_shot_inpaint.svg").write_text(draw(parse(FLOW.read_bytes()), pack()), "utf-8")
+    (ROOT / "docs" / "images" / "zero_shot_inpaint.svg").write_text(
+        draw(parse(FLOW.read_bytes()), installed_nodes()), "utf-8"
+    )
 
 
 if __name__ == "__main__":

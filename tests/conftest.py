@@ -10,7 +10,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import graph_toys
-from inlay.graph_runtime.front import session
+from inlay.graph_runtime.front import kept_between_runs
 from inlay.graph_runtime.front.cli import main
 from recording import RecordingContext
 from tiny_models import Tiny
@@ -18,9 +18,9 @@ from tiny_models import Tiny
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory, monkeypatch):
-    """A home and a session of its own for every test."""
+    """A home, and no models kept from other runs, for every test."""
     monkeypatch.setenv("INLAY_HOME", str(tmp_path_factory.mktemp("home")))
-    monkeypatch.setattr(session, "_sessions", {})
+    monkeypatch.setattr(kept_between_runs, "_kept", {})
 
 
 @pytest.fixture

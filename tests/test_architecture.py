@@ -56,6 +56,7 @@ PURE = {
     "memory",
     "models",
     "notices",
+    "pack",
     "picture_formats",
     "processors",
     "quiet",

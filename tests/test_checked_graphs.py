@@ -7,8 +7,8 @@ import inlay
 import numpy as np
 import pytest
 import torch
+from inlay.graph_runtime.front.installed import installed_nodes
 from inlay.graph_runtime.front.node_settings import settings_of
-from inlay.graph_runtime.front.python.loading import pack
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -104,13 +104,18 @@ class Grower:
 
     def add(self, kind, params, inputs=None):
         name = "n_model" if kind == "model.stable_diffusion" else f"n{len(self.nodes)}"
-        self.nodes[name] = {"type": kind, "version": pack()[kind].version, "params": params, "inputs": inputs or {}}
-        for output, port in pack()[kind].outputs.items():
+        self.nodes[name] = {
+            "type": kind,
+            "version": installed_nodes()[kind].version,
+            "params": params,
+            "inputs": inputs or {},
+        }
+        for output, port in installed_nodes()[kind].outputs.items():
             if output not in UNSIZED.get(kind, ()) and not params.get("times"):
                 self.given.setdefault(port.socket, []).append(f"{name}.{output}")
 
     def grow(self, kind):
-        spec, inputs = pack()[kind], {}
+        spec, inputs = installed_nodes()[kind], {}
         for name, socket in spec.sockets.items():
             there = self.given.get(socket.port.socket, [])
             if not there and not socket.optional:
@@ -144,13 +149,13 @@ class Grower:
         return None
 
     def workflow(self, size):
-        kinds = [kind for kind in pack() if not LEFT_OUT.match(kind) and not kind.endswith(".load")]
+        kinds = [kind for kind in installed_nodes() if not LEFT_OUT.match(kind) and not kind.endswith(".load")]
         for _ in range(size):
             self.grow(self.random.choice(kinds))
         ends = [
             f"{name}.{output}"
             for name, entry in list(self.nodes.items())[-4:]
-            for output in pack()[entry["type"]].outputs
+            for output in installed_nodes()[entry["type"]].outputs
         ]
         return {"format": 1, "nodes": self.nodes, "outputs": {f"o{number}": link for number, link in enumerate(ends)}}
 

@@ -57,10 +57,10 @@ def test_same_seed_same_bytes_other_seed_other_bytes(tmp_path):
 
 def test_a_kept_sample_gives_the_same_bytes_and_is_not_computed_again(tmp_path):
     from inlay.graph_runtime.core.events import NodeFinished
-    from inlay.graph_runtime.front import session
+    from inlay.graph_runtime.front import kept_between_runs
 
     first = inlay.run("zero_shot_inpaint", out=tmp_path, steps=4)
-    session._sessions.clear()  # as in a new process: only the disk remembers
+    kept_between_runs._kept.clear()  # as in a new process: only the disk remembers
     again = inlay.run("zero_shot_inpaint", out=tmp_path, steps=4)
     assert [event.cached for event in again.events if isinstance(event, NodeFinished) and event.node == "sample"] == [
         True

@@ -30,7 +30,7 @@ IMPORTS = {
     "hand": "import hand_written",
     "graph": "from diffusers import AutoencoderKL, UNet2DConditionModel; from transformers import CLIPTextModel, "
     "CLIPTokenizer; from inlay.graph_runtime.front.cli import main, progress; "
-    "from inlay.graph_runtime.front.python.api import pack; pack()",
+    "from inlay.graph_runtime.front.installed import installed_nodes; installed_nodes()",
 }
 LIMIT_MS = 10.0
 
@@ -174,14 +174,14 @@ def warm(job: argparse.Namespace, work: Path) -> dict[str, Any]:
     import numpy as np
     import torch
     from inlay.benchmarks.overhead.hand_written import inpaint, load_models
-    from inlay.graph_runtime.front.session import session
+    from inlay.graph_runtime.front.kept_between_runs import kept_between_runs
     from inlay.nodes.model import stable_diffusion
     from PIL import Image
 
     torch.set_num_threads(job.threads)
     models = load_models(job.source)
     parts = stable_diffusion(job.source)
-    manager, _ = session("cpu", None)
+    manager, _ = kept_between_runs("cpu", None)
     with (
         manager.lease(parts.denoiser) as unet,
         manager.lease(parts.vae) as vae,

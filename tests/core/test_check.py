@@ -6,7 +6,7 @@ import pytest
 from inlay.graph_runtime import BadInput, Port, Registry, WorkflowError, node
 from inlay.graph_runtime.core.run.plan import make_plan
 from inlay.graph_runtime.core.workflow import build
-from inlay.graph_runtime.front.python.loading import load
+from inlay.graph_runtime.front.python.load_workflow import load
 
 
 def problems(raw, registry, **more):
@@ -151,8 +151,9 @@ def test_settings_that_were_renamed_are_read_by_their_old_names(toys, graph):
 @pytest.mark.parametrize("name", ["n", "count", "amount"])
 def test_a_value_for_a_renamed_setting_may_use_any_of_its_names(toys, graph, name, tmp_path):
     raw = graph({"n": ("toy.renamed", {"n": 4})}, {"o": "n.value"}, inputs={"value": "n.n"})
-    for given in ({"settings": {f"n.{name}": 7}}, {"values": {"value": 7}}):
-        loaded = load(raw, nodes=toys.module, out=tmp_path, **given)
+    for values, settings in (({}, {f"n.{name}": 7}), ({"value": 7}, {})):
+        loaded = load(raw, nodes=toys.module, out=tmp_path)
+        loaded.set_values(values, settings)
         assert loaded.plan().steps[0].settings == {"amount": 7}
 
 

@@ -9,7 +9,7 @@ import torch
 from inlay.graph_runtime import Context, node
 from inlay.graph_runtime.core.memory import is_out_of_memory, retried
 from inlay.graph_runtime.core.models import ModelDescription, ModelManager
-from inlay.graph_runtime.front.comfy.nodes import node_class
+from inlay.graph_runtime.front.comfy.node_classes import node_class
 
 
 class OutOfMemoryError(RuntimeError):
@@ -150,15 +150,17 @@ def test_a_model_is_loaded_again_with_nothing_of_the_first_try_left():
 
 
 def test_a_node_runs_again_in_a_graph_and_in_a_host(tmp_path, monkeypatch):
-    from inlay.graph_runtime.front import session
-    from inlay.graph_runtime.front.comfy import nodes
+    from inlay.graph_runtime.front import kept_between_runs
+    from inlay.graph_runtime.front.comfy import node_classes
 
     trier = Trier()
     holder = type("Pack", (), {})()
     holder.try_it = _node_of(trier)
     manager = _managers()
-    monkeypatch.setattr(session, "session", lambda device, budget: (manager, None))
-    monkeypatch.setattr("inlay.graph_runtime.front.python.api.session", lambda device, budget: (manager, None))
+    monkeypatch.setattr(kept_between_runs, "kept_between_runs", lambda device, budget: (manager, None))
+    monkeypatch.setattr(
+        "inlay.graph_runtime.front.python.api.kept_between_runs", lambda device, budget: (manager, None)
+    )
     graph = {"format": 1, "nodes": {"a": {"type": "toy.heavy", "version": 1}}, "outputs": {"value": "a.value"}}
     assert inlay.run(graph, nodes=[holder], out=tmp_path, cache=False)["value"] == 2.0
     assert trier.left == [0, 0]
@@ -167,7 +169,7 @@ def test_a_node_runs_again_in_a_graph_and_in_a_host(tmp_path, monkeypatch):
     trier.held.clear()
     with manager.lease(Idle()):
         pass
-    monkeypatch.setattr(nodes, "model_manager", lambda: manager)
+    monkeypatch.setattr(node_classes, "model_manager", lambda: manager)
     assert node_class(holder.try_it.spec)().execute() == (2.0,)
     assert trier.left == [0, 0]
     gc.collect()

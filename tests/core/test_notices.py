@@ -7,7 +7,7 @@ import pytest
 from inlay.graph_runtime import node
 from inlay.graph_runtime.core.events import Warned
 from inlay.graph_runtime.core.notices import collect_notices, notice
-from inlay.graph_runtime.front.comfy.nodes import node_class
+from inlay.graph_runtime.front.comfy.node_classes import node_class
 from inlay.graph_runtime.front.python import api
 
 

@@ -13,7 +13,7 @@ from inlay.graph_runtime import Context, Port, node
 from inlay.graph_runtime.core.events import ModelMoved, NodeProgress, NodeStarted, Saved, Warned
 from inlay.graph_runtime.core.models import ModelDescription
 from inlay.graph_runtime.core.run.cache import DiskCache, MemoryCache
-from inlay.graph_runtime.front.session import session
+from inlay.graph_runtime.front.kept_between_runs import kept_between_runs
 
 Word = Annotated[str, Port("WORD", "a word")]
 
@@ -163,8 +163,8 @@ def test_a_run_inside_a_run_is_heard_by_itself_and_the_outer_goes_on(tmp_path):
     assert loaded(inner) == [f"inner{step}" for step in range(5)]
 
 
-def test_runs_that_begin_at_once_share_one_session():
-    assert len({id(found[0]) for found in _together(*[lambda: session("cpu", 12345)] * 8)}) == 1
+def test_runs_that_begin_at_once_share_their_models():
+    assert len({id(found[0]) for found in _together(*[lambda: kept_between_runs("cpu", 12345)] * 8)}) == 1
 
 
 def test_results_in_memory_survive_many_threads():
@@ -200,14 +200,14 @@ def test_results_on_disk_survive_many_threads(tmp_path):
 
 
 def test_files_of_runs_at_once_are_all_found_again(tmp_path, monkeypatch):
-    from inlay.graph_runtime.front.recipe import recall
+    from inlay.graph_runtime.front.recipe.find_inputs import _known_file, remember
 
     class Plan:
         def __init__(self, number):
             self.files = {("n", "path"): {"digest": f"d{number}", "path": f"/p{number}"}}
 
-    _together(*[lambda number=number: recall.remember(Plan(number)) for number in range(12)])
-    known = json.loads(recall._known_file().read_text())
+    _together(*[lambda number=number: remember(Plan(number)) for number in range(12)])
+    known = json.loads(_known_file().read_text())
     assert known == {f"d{number}": f"/p{number}" for number in range(12)}
 
 

@@ -162,7 +162,7 @@ def test_what_python_itself_imports_is_covered_and_the_digest_is_the_same_in_eve
 
 def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monkeypatch):
     """In a copy of the pack: an edit reaches the nodes that import the file, and no other."""
-    from inlay.graph_runtime.front.python.loading import pack as shipped
+    from inlay.graph_runtime.front.installed import installed_nodes
 
     copy = tmp_path / "inlay"
     for room in sorted({name.split(".")[0] for name in inlay.ROOMS}):
@@ -170,7 +170,7 @@ def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monk
     shutil.copy(ROOT / "__init__.py", copy / "__init__.py")
     monkeypatch.setattr(source_code, "_ENGINE", str(copy / "graph_runtime"))
     monkeypatch.setattr(source_code, "_SETTLED_NS", -1)  # no clock is that coarse here
-    families = {spec.function.__module__.rpartition(".")[2] for spec in shipped().values()}
+    families = {spec.function.__module__.rpartition(".")[2] for spec in installed_nodes().values()}
 
     def digests():
         found = {}

@@ -9,7 +9,7 @@ import pytest
 from inlay.graph_runtime.core.errors import missing_package
 from inlay.graph_runtime.core.workflow import MAX_DEPTH, Workflow, build, decode
 from inlay.graph_runtime.front.cli import main
-from inlay.graph_runtime.front.recipe import recall
+from inlay.graph_runtime.front.recipe import record as record_module
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -195,7 +195,7 @@ def test_a_record_names_the_package_of_a_node_that_is_not_here(tmp_path, monkeyp
     workflow = Workflow.model_validate({"nodes": {"a": {"type": "glow.add"}}, "outputs": {"x": "a.image"}})
     record = {"workflow": json.loads(workflow.to_json()), "files": {}, "packages": {"glow.add": "inlay-glow 1.2"}}
     info = PngInfo()
-    info.add_text(recall.CHUNK, json.dumps(record))
+    info.add_text(record_module.CHUNK, json.dumps(record))
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png", pnginfo=info)
     (problem,) = inlay.check(tmp_path / "a.png")
     assert "of the package 'inlay-glow 1.2', which is not installed here" in problem.found
@@ -205,14 +205,14 @@ def test_a_record_names_the_package_of_a_node_that_is_not_here(tmp_path, monkeyp
 def test_the_package_of_a_node_is_recorded(toys, monkeypatch):
     from importlib import metadata
 
-    monkeypatch.setattr(recall, "_distributions", lambda: {"toy_nodes": ["inlay-toys"]})
+    monkeypatch.setattr(record_module, "_distributions", lambda: {"toy_nodes": ["inlay-toys"]})
     monkeypatch.setattr(metadata, "version", lambda name: "1.2")
     spec = toys.add.spec
     monkeypatch.setattr(spec.function, "__module__", "toy_nodes.math")
-    assert recall.package_of(spec) == "inlay-toys 1.2"
-    from inlay.graph_runtime.front.python.loading import pack
+    assert record_module.package_of(spec) == "inlay-toys 1.2"
+    from inlay.graph_runtime.front.installed import installed_nodes
 
-    assert recall.package_of(pack()["image.load"]) == ""
+    assert record_module.package_of(installed_nodes()["image.load"]) == ""
 
 
 @pytest.mark.parametrize(("typed", "near"), [("Room.png", "room.png"), ("rom.png", "room.png"), ("zebra.png", None)])

@@ -6,8 +6,8 @@ import inlay
 import pytest
 from inlay.graph_runtime.core.errors import BadInput, NodeError, WorkflowError
 from inlay.graph_runtime.core.spec import NodeSpec
-from inlay.graph_runtime.front import session
-from inlay.graph_runtime.front.python import api
+from inlay.graph_runtime.front import device as devices
+from inlay.graph_runtime.front.installed import installed_nodes
 
 
 @pytest.fixture
@@ -101,22 +101,31 @@ def test_an_unknown_file_names_the_shipped_ones():
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("6GB", 6 * 10**9), ("500 MiB", 500 * 2**20), ("1.5g", 1_500_000_000), ("123", 123), (None, None), (7, 7)],
+    [
+        ("6GB", 6 * 10**9),
+        ("500 MiB", 500 * 2**20),
+        ("1.5g", 1_500_000_000),
+        ("123", 123),
+        (None, None),
+        (7, 7),
+        ("2 TiB", 2 * 2**40),
+        ("3gi", 3 * 2**30),
+    ],
 )
 def test_memory_sizes(text, size):
-    assert session.parse_size(text) == size
+    assert devices.parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "six", "-3GB", "0", "3 GBB"])
 def test_what_is_no_memory_size_is_refused(text):
     with pytest.raises(WorkflowError, match="6GB"):
-        session.parse_size(text)
+        devices.parse_size(text)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "tpu", "cpu:x", ""])
 def test_a_device_that_is_not_there_is_refused(device):
     with pytest.raises(WorkflowError, match="--device auto"):
-        session.resolve_device(device)
+        devices.resolve_device(device)
 
 
 def test_a_broken_plugin_is_named(monkeypatch):
@@ -130,7 +139,7 @@ def test_a_broken_plugin_is_named(monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [Entry()])
     with pytest.raises(WorkflowError, match="bad_pack"):
-        api.pack.__wrapped__()
+        installed_nodes.__wrapped__()
 
 
 def test_importing_inlay_is_light():

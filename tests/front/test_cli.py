@@ -219,8 +219,9 @@ def test_ctrl_c_is_130_and_leaves_nothing_half_written(tmp_path, number):
     flow.write_text(json.dumps({"format": 1, "nodes": {"w": {"type": "slow.write"}}, "outputs": {"x": "w.x"}}))
     code = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); import slowpack\n"
-        "from inlay.graph_runtime.front.cli import main\nfrom inlay.graph_runtime.front.python import api\n"
-        "api.pack().add_module(slowpack)\nsys.exit(main.main())"
+        "from inlay.graph_runtime.front.cli import main\n"
+        "from inlay.graph_runtime.front.installed import installed_nodes\n"
+        "installed_nodes().add_module(slowpack)\nsys.exit(main.main())"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path), "run", str(flow), "--out", str(tmp_path / "o")],

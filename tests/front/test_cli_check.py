@@ -5,7 +5,7 @@ import json
 import inlay
 import pytest
 from inlay.graph_runtime.front.cli import main
-from inlay.graph_runtime.front.cli.flags import bind
+from inlay.graph_runtime.front.cli.parser import join_values
 
 SHIPPED = "zero_shot_inpaint"
 
@@ -126,14 +126,14 @@ def test_check_takes_what_run_takes():
 
 def test_a_value_may_begin_with_a_dash(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert bind(["run", "x", "--image", "-room.png", "--quiet", "-h"]) == [
+    assert join_values(["run", "x", "--image", "-room.png", "--quiet", "-h"]) == [
         "run",
         "x",
         "--image=-room.png",
         "--quiet",
         "-h",
     ]
-    assert bind(["run", "x", "--seed", "-1", "--json", "-x"]) == ["run", "x", "--seed=-1", "--json", "-x"]
+    assert join_values(["run", "x", "--seed", "-1", "--json", "-x"]) == ["run", "x", "--seed=-1", "--json", "-x"]
     _, found = said(capsys, "check", SHIPPED, "--image", "-hat.png")
     assert found["problems"][0]["node"] == "photo"
     assert "-hat.png" in found["problems"][0]["found"]

@@ -26,7 +26,7 @@ from inlay.graph_runtime import (
 )
 from inlay.graph_runtime.core.models import ModelDescription
 from inlay.graph_runtime.front.comfy import host as host_module
-from inlay.graph_runtime.front.comfy import nodes as adapter
+from inlay.graph_runtime.front.comfy import node_classes as adapter
 from PIL import Image
 from pydantic import Field
 

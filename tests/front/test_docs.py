@@ -6,7 +6,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import pytest
 from inlay.graph_runtime import Context, Port, ReadPath, Registry, Repeat, node
-from inlay.graph_runtime.front.comfy.widgets import host_id
+from inlay.graph_runtime.front.comfy.node_names import host_id
 from inlay.graph_runtime.front.docs import reference as reference_module
 from inlay.graph_runtime.front.node_settings import settings_of
 from inlay.nodes import load_pack

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import Port, ReadPath, Registry, node
 from inlay.graph_runtime.core.workflow import Node, Workflow
-from inlay.graph_runtime.front.draw.draw import clean, colour, draw, socket_colours, text_width
-from inlay.graph_runtime.front.draw.layout import Edge, Item, arrange
+from inlay.graph_runtime.front.draw.graph_layout import Edge, Item, arrange
+from inlay.graph_runtime.front.draw.svg import clean, colour, draw, socket_colours, text_width
 
 Thing = Annotated[object, Port("TOY_THING", "anything")]
 SVG = "{http://www.w3.org/2000/svg}"

@@ -57,9 +57,9 @@ def test_what_a_node_keeps_itself_is_announced(tmp_path):
 
 
 def test_a_time_is_said_in_its_own_unit_and_is_never_zero():
-    from inlay.graph_runtime.front.cli.progress import _length
+    from inlay.graph_runtime.front.cli.progress import _duration
 
-    assert [_length(seconds) for seconds in (0.2, 29, 89, 91, 240, 5000, 7200)] == [
+    assert [_duration(seconds) for seconds in (0.2, 29, 89, 91, 240, 5000, 7200)] == [
         "1 s",
         "29 s",
         "89 s",

@@ -175,9 +175,9 @@ def test_no_folder_is_named_also_for_nodes_that_do_not_run(job, tmp_path):
 
 @pytest.mark.parametrize("name", ["..", ".", "", "a/../..", "x\0y"])
 def test_a_forged_name_makes_nothing_be_read(tmp_path, name, monkeypatch):
-    from inlay.graph_runtime.front.recipe import recall
+    from inlay.graph_runtime.front.recipe import find_inputs
 
-    monkeypatch.setattr(recall, "holds", lambda *a, **k: pytest.fail("something was read"))
+    monkeypatch.setattr(find_inputs, "holds", lambda *a, **k: pytest.fail("something was read"))
     flow = {"format": 1, "nodes": {"p": {"type": "image.load", "params": {"path": "x.png"}}}}
     record = {"workflow": flow, "files": {"p.path": {"name": name, "digest": "folder:" + "0" * 64}}}
     with pytest.raises(inlay.WorkflowError):

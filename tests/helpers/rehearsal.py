@@ -9,8 +9,8 @@ import inlay
 import numpy as np
 from inlay.graph_runtime.core.events import NodeProgress
 from inlay.graph_runtime.core.workflow import parse
-from inlay.graph_runtime.front import session
-from inlay.graph_runtime.front.python.api import pack
+from inlay.graph_runtime.front import kept_between_runs
+from inlay.graph_runtime.front.installed import installed_nodes
 from PIL import Image
 from simulated_gpu import SimulatedGpu, where
 
@@ -49,7 +49,7 @@ def rehearse(
     """
     workflow = parse((FOLDER / f"{name}.json").read_bytes())
     types = {node: spec.type for node, spec in workflow.nodes.items()}
-    known = pack()
+    known = installed_nodes()
     dtypes = {f"{node}.dtype": dtype for node, kind in types.items() if "dtype" in known[kind].params.model_fields}
     marks: dict[str, list[int]] = {}
     with gpu or SimulatedGpu() as mode:
@@ -67,7 +67,7 @@ def rehearse(
             **{"set": dtypes | (settings or {})},
             **inputs,
         )
-        held = [module for manager, _ in session._sessions.values() for module in _modules(manager)]
+        held = [module for manager, _ in kept_between_runs._kept.values() for module in _modules(manager)]
         assert held
         assert all(parameter.device.type == "cuda" for module in held for parameter in module.parameters())
     assert not mode.mixes, where(mode.mixes)

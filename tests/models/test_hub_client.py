@@ -19,7 +19,7 @@ from inlay.graph_runtime.core.errors import Cancelled, NodeError, WorkflowError
 from inlay.graph_runtime.core.events import CancelToken, ModelMoved, NodeProgress, Warned
 from inlay.graph_runtime.core.notices import collect_notices
 from inlay.graph_runtime.front.comfy import host
-from inlay.graph_runtime.front.comfy.nodes import node_class
+from inlay.graph_runtime.front.comfy.node_classes import node_class
 from inlay.graph_runtime.front.python import api
 from inlay.models.checkpoint.single_file import TOKENIZER
 from inlay.models.hub import client

@@ -2,7 +2,7 @@
 
 import inlay
 import pytest
-from inlay.graph_runtime.front.python.loading import pack
+from inlay.graph_runtime.front.installed import installed_nodes
 from PIL import Image
 
 
@@ -27,7 +27,7 @@ def hole(tmp_path):
 def flow(image, mask, node, *, ports=("image", "mask"), more=None, **params):
     """A picture and a mask into one node, whose first output is asked for."""
     inputs = dict(zip(ports, ("photo.image", "hole.mask"), strict=True)) | (more or {})
-    out = pack()[node].outputs
+    out = installed_nodes()[node].outputs
     return {
         "format": 1,
         "nodes": {

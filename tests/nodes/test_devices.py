@@ -8,8 +8,8 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError
 from inlay.graph_runtime.core.models import ModelManager
-from inlay.graph_runtime.front.comfy.nodes import node_class
-from inlay.graph_runtime.front.python.api import pack
+from inlay.graph_runtime.front.comfy.node_classes import node_class
+from inlay.graph_runtime.front.installed import installed_nodes
 from inlay.methods.inversion.ddim import invert_ddim
 from inlay.methods.inversion.tuning import TuningRecipe, tune
 from inlay.methods.latents import remedy
@@ -22,7 +22,7 @@ from torch import Tensor
 
 TAKERS = sorted(
     name
-    for name, spec in pack().items()
+    for name, spec in installed_nodes().items()
     if any(socket.port.socket in ("IMAGE", "MASK") for socket in spec.sockets.values())
 )
 FOLDER = Path(inlay.__file__).parent / "workflows"
@@ -88,7 +88,7 @@ def _same(first, second):
 @pytest.mark.parametrize("name", [name for name in TAKERS if name not in LEFT_OUT])
 def test_pictures_of_a_host_on_the_gpu_give_what_they_give_on_the_cpu(name, tmp_path):
     """Every node that takes pictures or masks, with each of them on the GPU in turn, and all."""
-    spec = pack()[name]
+    spec = installed_nodes()[name]
     places = [
         lambda n: "cpu",
         lambda n: "cuda:0" if n else "cpu",
@@ -114,7 +114,7 @@ def test_pictures_of_a_host_on_the_gpu_give_what_they_give_on_the_cpu(name, tmp_
 
 @pytest.mark.parametrize("name", ["metric.psnr", "metric.ssim", "image.paste_back", "image.grid", "mask.grow"])
 def test_the_hosts_own_classes_take_pictures_from_the_gpu(name, tmp_path):
-    spec = pack()[name]
+    spec = installed_nodes()[name]
     with SimulatedGpu() as gpu:
         wired = [_wired(spec, None, lambda n, gpu=gpu: "cuda:0" if gpu and n else "cpu") for gpu in (False, True)]
         plain, mixed = (node_class(spec)().execute(**values) for values in wired)
@@ -129,7 +129,7 @@ def _defaults(spec):
 
 def spec_function(name):
     """The function as Python calls it: `inlay.nodes.metric.ssim`."""
-    spec = pack()[name]
+    spec = installed_nodes()[name]
     module = inspect.getmodule(spec.function)
     return next(value for value in vars(module).values() if getattr(value, "spec", None) is spec)
 

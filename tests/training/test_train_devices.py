@@ -13,7 +13,7 @@ import torch
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.events import NodeProgress, Warned
 from inlay.graph_runtime.core.models import ModelManager
-from inlay.graph_runtime.front.session import resolve_device
+from inlay.graph_runtime.front.device import resolve_device
 from inlay.nodes import model, train
 from inlay.nodes.subject import photos
 from inlay.nodes.train_subject import subject_lora

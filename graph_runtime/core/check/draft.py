@@ -1,6 +1,6 @@
 """A workflow while it is checked: what it is checked against, and what the checks have found out so far."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from ..paths import Reader
@@ -30,7 +30,7 @@ class Draft:
     workflow: Workflow
     registry: Registry
     reader: Reader
-    trusted: Mapping[Override, object]
+    trusted: Collection[Override]
     found: Findings = field(default_factory=Findings)
     specs: dict[str, NodeSpec] = field(default_factory=dict)
     settings: dict[str, dict[str, object]] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """One pass over one workflow: every check in its order, then what is known before the run, as `Checked`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class Checked:
 
 
 def check_workflow(
-    workflow: Workflow, registry: Registry, *, roots: Sequence[Path], out: Path | None, trusted: Mapping[Override, str]
+    workflow: Workflow, registry: Registry, *, roots: Sequence[Path], out: Path | None, trusted: Collection[Override]
 ) -> Checked:
     """Check everything; see `make_plan` for the arguments.
 

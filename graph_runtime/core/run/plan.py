@@ -4,7 +4,7 @@ The plan holds plain tuples, and nothing is rebuilt while it runs.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -92,7 +92,7 @@ def make_plan(
     *,
     roots: Sequence[Path] = (),
     out: Path | None = None,
-    trusted: Mapping[Override, str] | None = None,
+    trusted: Collection[Override] = (),
 ) -> Plan:
     """Check `workflow` against `registry` and order it.
 
@@ -106,7 +106,7 @@ def make_plan(
     Raises:
         WorkflowError: with every problem found.
     """
-    checked = check_workflow(workflow, registry, roots=roots, out=out, trusted=trusted or {})
+    checked = check_workflow(workflow, registry, roots=roots, out=out, trusted=trusted)
     steps: list[Step] = []
     slots: dict[tuple[str, str], int] = {}
     index = {name: position for position, name in enumerate(checked.order)}

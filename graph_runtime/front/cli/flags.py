@@ -1,86 +1,32 @@
-"""The part of the command line that a workflow defines: its inputs as flags, its outputs as files and JSON."""
+"""The flags that a workflow defines: one for each of its inputs."""
 
 import argparse
 import json
-import math
-import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from ...core.errors import Problem, WorkflowError, clean, did_you_mean
-from ...core.events import Warned
-from ...core.migrations import current_name
+from ...core.errors import WorkflowError, did_you_mean
+from .parser import Once, Parser
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from ...core.spec import NodeSpec
     from ..node_settings import Setting
-    from ..python.api import Loaded, Result
-
-
-#: Flags without a value.
-SWITCHES = frozenset({"--json", "--traceback", "--no-cache", "--no-metadata", "--quiet", "--help", "--version"})
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse whose complaints are ours: status 2, and JSON when asked for."""
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse what was typed."""
-        usage = self.format_usage().strip().removeprefix("usage: ")
-        how = "write --NAME=VALUE where a value begins with dashes, or " if "expected one argument" in message else ""
-        raise WorkflowError.of("command line", found=message, expected=usage, fix=f"{how}see `{self.prog} --help`")
-
-
-class Once(argparse.Action):
-    """Stores a flag's value. Of two the last counts, as on any command line, and that is said."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Take the value."""
-        seen = parser.__dict__.setdefault("seen_once", {})
-        if self.dest in seen and seen[self.dest] != values:
-            said = (
-                f"warning: {option_string} is given twice: {values!r} is used, {seen[self.dest]!r} is not; "
-                "a flag takes one value, which may be a JSON list where the setting is a list (see --help)"
-            )
-            print(clean(said), file=sys.stderr)
-        seen[self.dest] = values
-        setattr(namespace, self.dest, values)
-
-
-def bind(words: Sequence[str]) -> list[str]:
-    """What was typed, with `--image -room.png` as `--image=-room.png`: a value may begin with a dash.
-
-    Only a flag that takes a value binds what follows it, and only a word that is no flag of ours.
-    """
-    bound: list[str] = []
-    for word in words:
-        before = bound[-1] if bound else ""
-        takes = before.startswith("--") and len(before) > 2 and "=" not in before and before not in SWITCHES
-        if takes and len(word) > 1 and word[0] == "-" and word[1] != "-" and word not in ("-h", "-o"):
-            bound[-1] = f"{before}={word}"
-        else:
-            bound.append(word)
-    return bound
+    from ..python.load_workflow import LoadedWorkflow
 
 
 def print_shipped() -> None:
-    """The bare names that `inlay run` knows, with their titles."""
-    from ..python.api import shipped
+    """The names of the shipped workflows, with their titles."""
+    from ..installed import shipped_workflows
 
     print("\nshipped workflows:")
-    for name, path in shipped().items():
+    for name, path in shipped_workflows().items():
         title = json.loads(path.read_text(encoding="utf-8")).get("title", "")
         print(f"  {name:26} {title}")
 
 
-def parser_for(loaded: "Loaded", file: str, command: str = "run") -> argparse.ArgumentParser:
-    """A parser for the workflow's own inputs, with types, bounds and docs from the nodes they set."""
+def parser_for(loaded: "LoadedWorkflow", file: str, command: str = "run") -> argparse.ArgumentParser:
+    """A parser for the workflow's inputs; types, bounds and descriptions come from the settings that they set."""
     from ...core.workflow import NAME
     from ..node_settings import settings_of
 
@@ -92,12 +38,12 @@ def parser_for(loaded: "Loaded", file: str, command: str = "run") -> argparse.Ar
         allow_abbrev=False,
         add_help=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="and the options of every run: --set --out --inputs --device --memory --no-cache "
+        epilog="options of every run: --set --out --inputs --device --memory --no-cache "
         f"--no-metadata --quiet --json (see `inlay {command} --help`)",
     )
     for name in workflow.inputs:
         if not NAME.fullmatch(name) or not workflow.targets(name):
-            continue  # the check will say what is wrong with it
+            continue  # the check reports what is wrong with it
         spec, parameter = target(loaded, name)
         known = {setting.name: setting for setting in settings_of(spec)} if spec is not None else {}
         setting = known.get(parameter)
@@ -112,7 +58,7 @@ def parser_for(loaded: "Loaded", file: str, command: str = "run") -> argparse.Ar
     return parser
 
 
-def target(loaded: "Loaded", name: str) -> tuple["NodeSpec | None", str]:
+def target(loaded: "LoadedWorkflow", name: str) -> tuple["NodeSpec | None", str]:
     """The node type and the setting that an input sets (the first, if it sets several)."""
     node, _, parameter = loaded.workflow.targets(name)[0].partition(".")
     entry = loaded.workflow.nodes.get(node)
@@ -129,7 +75,7 @@ def _metavar(setting: "Setting | None") -> str:
     return {"integer": "INT", "number": "NUMBER", "boolean": "true|false", "text": "TEXT"}.get(setting.kind, "JSON")
 
 
-def _help(loaded: "Loaded", name: str, setting: "Setting | None") -> str:
+def _help(loaded: "LoadedWorkflow", name: str, setting: "Setting | None") -> str:
     if setting is None:
         return ""
     node = loaded.workflow.targets(name)[0].partition(".")[0]
@@ -138,7 +84,7 @@ def _help(loaded: "Loaded", name: str, setting: "Setting | None") -> str:
     return f"{setting.doc} ({', '.join(facts)})".strip().replace("%", "%%")
 
 
-def unknown_flag(unknown: list[str], loaded: "Loaded") -> NoReturn:
+def unknown_flag(unknown: list[str], loaded: "LoadedWorkflow") -> NoReturn:
     """Refuse a flag that the workflow does not have.
 
     Raises:
@@ -147,40 +93,43 @@ def unknown_flag(unknown: list[str], loaded: "Loaded") -> NoReturn:
     flag = unknown[0]
     raise WorkflowError.of(
         flag.split("=")[0],
-        found=f"{flag!r}, which this workflow does not take",
+        found=f"{flag!r}, which this workflow does not have",
         expected="one of: " + " ".join(f"--{name}" for name in loaded.workflow.inputs),
         fix=did_you_mean(flag.lstrip("-").split("=")[0], loaded.workflow.inputs)
         + " Any other setting: --set NODE.PARAM=VALUE",
     )
 
 
-def convert(text: str, target: tuple["NodeSpec | None", str]) -> Any:
-    """What was typed, as the parameter's own type: text where it takes text, else JSON."""
+def convert(text: str, target: tuple["NodeSpec | None", str]) -> "JsonValue":
+    """A word of the command line as a value: text if the setting takes that text, else parsed as JSON."""
     from pydantic import TypeAdapter, ValidationError
 
     spec, parameter = target
     if spec is None or parameter not in spec.params.model_fields:
         return text
-    annotation: Any = spec.params.model_fields[parameter].annotation
-    takes = TypeAdapter(annotation)
-    for value in ([None] if text in ("null", "None") else []) + [text]:
+    annotation: object = spec.params.model_fields[parameter].annotation
+    takes: TypeAdapter[object] = TypeAdapter(annotation)  # type: ignore[arg-type]  # mypy knows no type of types yet
+    for candidate in ([None] if text in ("null", "None") else []) + [text]:
         try:
-            takes.validate_python(value, strict=True)
-            return value
+            takes.validate_python(candidate, strict=True)
         except ValidationError:
             continue
+        return candidate
     try:
-        return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
+        value: JsonValue = json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
+        return value
     except (ValueError, RecursionError):
         return text
 
 
-def override(word: str, loaded: "Loaded") -> tuple[str, Any]:
-    """What `--set NODE.PARAM=VALUE` says.
+def override(word: str, loaded: "LoadedWorkflow") -> tuple[str, "JsonValue"]:
+    """`NODE.PARAM` and the value of a `--set NODE.PARAM=VALUE`.
 
     Raises:
-        WorkflowError: it is not of that form.
+        WorkflowError: the word does not have that form.
     """
+    from ...core.migrations import current_name
+
     where, equals, text = word.partition("=")
     node, dot, parameter = where.partition(".")
     if not equals or not dot:
@@ -190,7 +139,7 @@ def override(word: str, loaded: "Loaded") -> tuple[str, Any]:
     return where, convert(text, (spec, current_name(spec, parameter)))
 
 
-def save_outputs(loaded: "Loaded") -> None:
+def save_outputs(loaded: "LoadedWorkflow") -> None:
     """Add a saving node for each output that one can save, named after it, where a workflow saves nothing itself."""
     from ...core.workflow import Node
 
@@ -208,43 +157,3 @@ def save_outputs(loaded: "Loaded") -> None:
             while added in workflow.nodes:
                 added += "_"
             workflow.nodes[added] = Node(type=saver.id, params={"prefix": name}, inputs={saver.saves: link})
-
-
-def problem_json(problem: Problem) -> dict[str, str | None]:
-    """A problem as `--json` prints it."""
-    return {
-        "node": problem.node,
-        "port": problem.port,
-        "found": problem.found,
-        "expected": problem.expected,
-        "fix": problem.fix,
-    }
-
-
-def warning_json(warning: Warned) -> dict[str, str | None]:
-    """A warning as `--json` prints it."""
-    return {"node": warning.node, "message": warning.message}
-
-
-def result_json(result: "Result") -> dict[str, Any]:
-    """What `--json` prints of a run."""
-    return {
-        "status": "done",
-        "paths": [str(path) for path in result.paths],
-        "outputs": {name: _value_json(value) for name, value in result.items()},
-        "seconds": round(sum(result.timings.values()), 3),
-        "timings": {name: round(seconds, 4) for name, seconds in result.timings.items()},
-        "warnings": [warning_json(event) for event in result.events if isinstance(event, Warned)],
-    }
-
-
-def _value_json(value: Any) -> Any:
-    if hasattr(value, "shape"):
-        return {"dtype": str(value.dtype).removeprefix("torch."), "shape": list(value.shape)}
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # JSON has no infinity
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [_value_json(item) for item in value]
-    return {"type": type(value).__name__}

@@ -2,12 +2,14 @@
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...core.errors import clean
 from ...core.events import Event, ModelMoved, NodeFinished, NodeProgress, NodeStarted, RunStarted, Warned
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from ..python.api import Result
 
 
@@ -15,7 +17,7 @@ LOG_SECONDS = 30
 
 
 class Bars:
-    """A listener: one bar for the workflow, one for the node that is at work, with the time left."""
+    """A listener: one bar for the workflow, one for the running node, with the time left."""
 
     def __init__(self, enabled: bool = True):
         from rich.console import Console
@@ -42,10 +44,10 @@ class Bars:
             transient=True,
             disable=not (enabled and self.console.is_terminal),
         )
-        self._all: Any = None
-        self._node: Any = None
-        self._since: tuple[float, int] | None = None  # when the present stretch of notes began, and at which step
-        self._said = time.monotonic()
+        self._all: TaskID | None = None
+        self._node: TaskID | None = None
+        self._since: tuple[float, int] | None = None  # when the current count began, and at which step
+        self._logged = time.monotonic()
 
     def __enter__(self) -> "Bars":
         self._progress.start()
@@ -64,35 +66,39 @@ class Bars:
                     self._progress.remove_task(self._node)
                 self._node = self._progress.add_task(f"  {clean(node)}", total=None, note="")
             case NodeProgress(node=node, step=step, total=total, note=note):
-                self._progress.update(self._node, completed=step, total=total, note=clean(note))
+                if self._node is not None:
+                    self._progress.update(self._node, completed=step, total=total, note=clean(note))
                 if note and self.enabled and not self.console.is_terminal:
                     self._log(node, step, total, note)
             case NodeFinished():
-                self._progress.advance(self._all)
+                if self._all is not None:
+                    self._progress.advance(self._all)
             case Warned():
-                self._say(str(event))
+                self._print(str(event))
             case ModelMoved(message=message):
                 if self.enabled:
-                    self._say(message)
+                    self._print(message)
             case _:
                 pass
 
     def _log(self, node: str, step: int, total: int, note: str) -> None:
-        """A line every half minute of long work, where there are no bars: a log file shows how it goes too."""
+        """Print a line every half minute of long work where there are no bars, such as into a log file."""
         now = time.monotonic()
         if self._since is None or step <= self._since[1]:
             self._since = (now, step)
-        elif now - self._said >= LOG_SECONDS or step == total:
+        elif now - self._logged >= LOG_SECONDS or step == total:
             begun, first = self._since
             left = (now - begun) / (step - first) * (total - step)
-            self._say(f"{node}: {step} of {total}, {note}" + (f", about {_length(left)} left" if step < total else ""))
-            self._said = now
+            self._print(
+                f"{node}: {step} of {total}, {note}" + (f", about {_duration(left)} left" if step < total else "")
+            )
+            self._logged = now
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.console.print(clean(text), markup=False, soft_wrap=True)
 
     def summary(self, result: "Result") -> None:
-        """One line: how long it took, and where the time went."""
+        """Print one line: how long the run took, and which nodes took most of it."""
         if not self.enabled:
             return
         slowest = sorted(result.timings.items(), key=lambda item: -item[1])[:3]
@@ -100,8 +106,8 @@ class Bars:
         print(f"done in {sum(result.timings.values()):.1f} s" + (f" ({where})" if where else ""), file=sys.stderr)
 
 
-def _length(seconds: float) -> str:
-    """A time in the unit that a person would say it in, never 0."""
+def _duration(seconds: float) -> str:
+    """A duration in seconds, minutes or hours, never 0."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -3,60 +3,57 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...core.errors import WorkflowError, clean
 from . import flags
-from .typed import read_flags
+from .arguments import read_arguments
+from .json_output import problem_json, result_json, warning_json
+from .parser import AddCommand, Once
 
 if TYPE_CHECKING:
-    from ..python.api import Loaded
-
-Add = Callable[..., argparse.ArgumentParser]
+    from ..python.load_workflow import LoadedWorkflow
 
 
-def add_run(add: Add) -> None:
+def add_run(add: AddCommand) -> None:
     """The parser of `inlay run`."""
     _takes_workflow(add("run", _run, "run a workflow", add_help=False))
 
 
-def add_check(add: Add) -> None:
+def add_check(add: AddCommand) -> None:
     """The parser of `inlay check`: the flags of `run`."""
     _takes_workflow(add("check", _check, "find every problem of a workflow without running it", add_help=False))
 
 
 def _takes_workflow(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "file", metavar="FILE", nargs="?", help="a .json workflow, the name of a shipped one, or a picture"
+        "file", metavar="FILE", nargs="?", help="a .json workflow, the name of a shipped one, or a picture made by one"
     )
-    parser.add_argument("-h", "--help", action="store_true", help="with FILE: what this workflow lets you set")
+    parser.add_argument("-h", "--help", action="store_true", help="with FILE: the inputs of this workflow")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NODE.PARAM=VALUE", help="any setting of any node"
-    )
-    parser.add_argument(
-        "--out", action=flags.Once, default="inlay-out", metavar="DIR", help="where files land (default: ./inlay-out)"
+        "--set", action="append", default=[], metavar="NODE.PARAM=VALUE", help="set any setting of any node"
     )
     parser.add_argument(
-        "--inputs", action=flags.Once, metavar="DIR", help="a folder that paths in the file may point into"
+        "--out", action=Once, default="inlay-out", metavar="DIR", help="the output folder (default: ./inlay-out)"
     )
-    parser.add_argument("--device", action=flags.Once, default="auto", help="auto, cpu, cuda:0 … (default: auto)")
+    parser.add_argument("--inputs", action=Once, metavar="DIR", help="a folder that paths in the workflow may refer to")
+    parser.add_argument("--device", action=Once, default="auto", help="auto, cpu, cuda:0, … (default: auto)")
     parser.add_argument(
-        "--memory", action=flags.Once, metavar="SIZE", help='how much the weights may take on the device, e.g. "6GB"'
+        "--memory", action=Once, metavar="SIZE", help='the most memory that weights may use on the device, e.g. "6GB"'
     )
-    parser.add_argument("--no-cache", action="store_true", help="compute everything anew, keep nothing")
+    parser.add_argument("--no-cache", action="store_true", help="compute everything again and store no results")
     parser.add_argument(
-        "--no-metadata", action="store_true", help="saved pictures carry nothing but their pixels and colour profile"
+        "--no-metadata", action="store_true", help="save only pixels and colour profile, without the workflow or EXIF"
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bars")
     parser.set_defaults(parser=parser, takes_flags=True)
 
 
-def _loaded(options: argparse.Namespace, rest: list[str], command: str) -> "Loaded | None":
-    """The workflow with what was typed laid over it; None where help was asked for, and given.
+def _load(options: argparse.Namespace, rest: list[str], command: str) -> "LoadedWorkflow | None":
+    """The workflow with the values from the command line; None if help was asked for, and printed.
 
     Raises:
-        WorkflowError: no such file, not a workflow, or a flag that it does not take.
+        WorkflowError: no such file, not a workflow, or a flag that it does not have.
     """
     if options.file is None:
         if not options.help:
@@ -65,21 +62,21 @@ def _loaded(options: argparse.Namespace, rest: list[str], command: str) -> "Load
         flags.print_shipped()
         return None
     _require_file_first(options, command)
-    from ..python import api
+    from ..python.load_workflow import load
 
-    loaded = api.load(options.file, inputs=options.inputs, out=options.out, find_files=False)
-    own = flags.parser_for(loaded, options.file, command)
+    loaded = load(options.file, inputs=options.inputs, out=options.out)
+    parser = flags.parser_for(loaded, options.file, command)
     if options.help:
-        print(clean(own.format_help()), end="")
+        print(clean(parser.format_help()), end="")
         return None
-    values, settings = read_flags(own, options, rest, loaded)
-    loaded = api.load(options.file, values=values, settings=settings, inputs=options.inputs, out=options.out)
+    values, settings = read_arguments(parser, options, rest, loaded)
+    loaded.set_values(values, settings)
     flags.save_outputs(loaded)
     return loaded
 
 
 def _require_file_first(options: argparse.Namespace, command: str) -> None:
-    """A flag of the workflow before FILE would swallow FILE as its value: say so instead."""
+    """Refuse a flag of the workflow before FILE, which would take FILE as its value."""
     first = options.words[options.words.index(command) + 1]
     known = [word for action in options.parser._actions for word in action.option_strings]
     if first.startswith("-") and first != "--" and first.split("=")[0] not in known:
@@ -87,19 +84,19 @@ def _require_file_first(options: argparse.Namespace, command: str) -> None:
             "command line",
             found=f"{first!r} before the workflow",
             expected=f"inlay {command} FILE [--NAME VALUE …]",
-            fix="put FILE first, the flags after it",
+            fix="put FILE first, then the flags",
         )
 
 
 def _run(options: argparse.Namespace, rest: list[str]) -> int:
-    loaded = _loaded(options, rest, "run")
+    loaded = _load(options, rest, "run")
     if loaded is None:
         return 0
-    from ..python import api
+    from ..python.api import run_loaded
     from .progress import Bars
 
     with Bars(enabled=not options.quiet) as bars:
-        result = api.run_loaded(
+        result = run_loaded(
             loaded,
             device=options.device,
             memory=options.memory,
@@ -108,7 +105,7 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
             listeners=[bars],
         )
     if options.json:
-        print(json.dumps(flags.result_json(result)))
+        print(json.dumps(result_json(result)))
     else:
         for path in result.paths:
             print(path)
@@ -122,19 +119,19 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _check(options: argparse.Namespace, rest: list[str]) -> int:
-    loaded = _loaded(options, rest, "check")
+    loaded = _load(options, rest, "check")
     if loaded is None:
         return 0
-    from ..python import api
+    from ..python.api import check_loaded
 
-    report = api.check_loaded(loaded, device=options.device, memory=options.memory)
+    report = check_loaded(loaded, device=options.device, memory=options.memory)
     for warning in report.warnings:
         print(clean(str(warning)), file=sys.stderr)
     if options.json:
-        found: dict[str, Any] = {
+        found = {
             "status": "error" if report else "ok",
-            "problems": [flags.problem_json(problem) for problem in report],
-            "warnings": [flags.warning_json(warning) for warning in report.warnings],
+            "problems": [problem_json(problem) for problem in report],
+            "warnings": [warning_json(warning) for warning in report.warnings],
         }
         print(json.dumps(found))
     elif report:

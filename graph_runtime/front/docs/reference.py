@@ -3,36 +3,17 @@
 `python -m inlay.graph_runtime.front.docs` writes the files; a test fails while they say something else than the code.
 """
 
-import importlib
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ....nodes import load_pack
+from ....nodes.pack import PACK
 from ...core.spec import NodeSpec, Registry
-from ..comfy.widgets import display_name, host_id
+from ..comfy.node_names import display_name, host_id
 from ..node_settings import Setting, number, settings_of
-
-FAMILIES = (
-    "image",
-    "mask",
-    "caption",
-    "model",
-    "latent",
-    "noise",
-    "schedule",
-    "condition",
-    "constraint",
-    "sample",
-    "invert",
-    "embed",
-    "attention",
-    "subject",
-    "train",
-    "metric",
-    "report",
-)
 
 Row = tuple[str, ...]
 
@@ -47,7 +28,7 @@ def listing(registry: Registry) -> list[dict[str, Any]]:
 
 def ordered(registry: Registry) -> list[NodeSpec]:
     """Nodes by family in the order in which a picture passes through them, then by id."""
-    rank = {family: number for number, family in enumerate(FAMILIES)}
+    rank = {family: number for number, family in enumerate(PACK.families)}
     return sorted(registry.values(), key=lambda spec: (rank.get(spec.family, len(rank)), spec.id))
 
 
@@ -273,7 +254,7 @@ def stale(root: Path, files: Mapping[str, str]) -> Iterable[Path]:
 def main() -> None:
     """Write the generated files into the source tree."""
     root = Path(__file__).resolve().parents[3]
-    files = generate(importlib.import_module("....nodes", __package__).load_pack())
+    files = generate(load_pack())
     for path in stale(root, files):
         path.unlink()
     for name, text in files.items():

@@ -1,30 +1,33 @@
 """`inlay.run` and `inlay.check`: everything a front end needs to turn a file into results."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ...core.check.findings import Report
 from ...core.context import Context
-from ...core.current_run import running_in
-from ...core.errors import BadInput, Problem, WorkflowError, shorten
-from ...core.events import CancelToken, Event, Listener, ModelMoved, NodeFinished, NodeStarted
-from ...core.models import ModelDescription, moves_heard_by
-from ...core.paths import why_not_below, why_unwritable
+from ...core.errors import WorkflowError
+from ...core.events import CancelToken, Event, Listener, ModelMoved, NodeFinished
+from ...core.models import moves_heard_by
 from ...core.run.cache import DiskCache
 from ...core.run.execute import execute
-from ...core.run.plan import Plan
 from ...core.user_paths import home
-from ..recipe import recall
-from ..session import environment, parse_size, resolve_device, session
-from .loading import Loaded, Source, load, pack, shipped
+from ..device import parse_size, resolve_device
+from ..environment import environment
+from ..kept_between_runs import kept_between_runs
+from ..recipe.find_inputs import remember
+from ..recipe.record import CHUNK, record
+from .load_workflow import LoadedWorkflow, WorkflowSource, load
+from .preparation import fetch_models, require_writable_output
+
+Output: TypeAlias = Any  # whatever a node gives; callers use it as the tensor, text or number that they know it is
 
 
 @dataclass
-class Result(Mapping[str, Any]):
-    """What a run gave: `result["image"]` is an output's value.
+class Result(Mapping[str, Output]):
+    """The outputs of a run by name: `result["image"]`.
 
     Attributes:
         outputs: what the workflow gives, by name.
@@ -32,11 +35,11 @@ class Result(Mapping[str, Any]):
         events: everything that happened; `timings` sums it up.
     """
 
-    outputs: dict[str, Any]
+    outputs: dict[str, Output]
     paths: list[Path] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Output:
         return self.outputs[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -52,73 +55,73 @@ class Result(Mapping[str, Any]):
 
 
 def check(
-    source: Source,
+    source: WorkflowSource,
     /,
     *,
     out: str | os.PathLike[str] = "inlay-out",
     inputs: str | os.PathLike[str] | None = None,
     device: str = "auto",
     memory: str | int | None = None,
-    nodes: Iterable[Any] = (),
-    set: Mapping[str, Any] | None = None,
+    nodes: Iterable[object] = (),
+    set: Mapping[str, object] | None = None,
     cache: bool = True,
     metadata: bool = True,
     listeners: Iterable[Listener] = (),
     cancel: CancelToken | None = None,
-    **values: Any,
+    **values: object,
 ) -> Report:
-    """Everything that can be known to be wrong with a run, without running it; takes what `run` takes.
+    """Everything that can be known to be wrong with a run, without running it; takes the arguments of `run`.
 
     Returns:
-        A list of the problems, empty when there is none; its `warnings` are what the run would say beforehand.
+        A list of the problems, empty if there are none; its `warnings` are those that the run would start with.
     """
     report = Report()
     try:
-        return check_loaded(
-            load(source, values=values, settings=set, inputs=inputs, out=out, nodes=nodes), device=device, memory=memory
-        )
+        loaded = load(source, inputs=inputs, out=out, nodes=nodes)
+        loaded.set_values(values, set or {})
     except WorkflowError as error:
         report.take(error)
-    for look in (lambda: resolve_device(device), lambda: parse_size(memory)):
-        try:
-            look()
-        except WorkflowError as error:
-            report.take(error)
-    return report
+        return _take_from(report, lambda: resolve_device(device), lambda: parse_size(memory))
+    return check_loaded(loaded, device=device, memory=memory)
 
 
-def check_loaded(loaded: Loaded, *, device: str = "auto", memory: str | int | None = None) -> Report:
+def check_loaded(loaded: LoadedWorkflow, *, device: str = "auto", memory: str | int | None = None) -> Report:
     """`check`, for a workflow that is loaded already."""
     report = Report()
 
-    def look_at_plan() -> None:
+    def check_plan() -> None:
         plan = loaded.plan()
         report.warnings += plan.warnings
-        _require_room(plan, loaded.out)
+        require_writable_output(plan, loaded.out)
 
-    for look in (look_at_plan, lambda: resolve_device(device), lambda: parse_size(memory)):
+    return _take_from(report, check_plan, lambda: resolve_device(device), lambda: parse_size(memory))
+
+
+def _take_from(report: Report, *checks: Callable[[], object]) -> Report:
+    """Add the problems that checks raise."""
+    for one in checks:
         try:
-            look()
+            one()
         except WorkflowError as error:
             report.take(error)
     return report
 
 
 def run(
-    source: Source,
+    source: WorkflowSource,
     /,
     *,
     out: str | os.PathLike[str] = "inlay-out",
     inputs: str | os.PathLike[str] | None = None,
     device: str = "auto",
     memory: str | int | None = None,
-    nodes: Iterable[Any] = (),
-    set: Mapping[str, Any] | None = None,
+    nodes: Iterable[object] = (),
+    set: Mapping[str, object] | None = None,
     cache: bool = True,
     metadata: bool = True,
     listeners: Iterable[Listener] = (),
     cancel: CancelToken | None = None,
-    **values: Any,
+    **values: object,
 ) -> Result:
     """Run a workflow.
 
@@ -143,14 +146,15 @@ def run(
         NodeError: a node failed.
         Cancelled: the token was used.
     """
-    loaded = load(source, values=values, settings=set, inputs=inputs, out=out, nodes=nodes)
+    loaded = load(source, inputs=inputs, out=out, nodes=nodes)
+    loaded.set_values(values, set or {})
     return run_loaded(
         loaded, device=device, memory=memory, cache=cache, metadata=metadata, listeners=listeners, cancel=cancel
     )
 
 
 def run_loaded(
-    loaded: Loaded,
+    loaded: LoadedWorkflow,
     *,
     device: str = "auto",
     memory: str | int | None = None,
@@ -161,19 +165,19 @@ def run_loaded(
 ) -> Result:
     """`run`, for a workflow that is loaded already."""
     where = resolve_device(device)
-    models, kept = session(where, parse_size(memory))
+    models, kept = kept_between_runs(where, parse_size(memory))
     plan = loaded.plan()
-    _require_room(plan, loaded.out)
+    require_writable_output(plan, loaded.out)
     events: list[Event] = []
     disk = DiskCache(home() / "cache", environment(where)) if cache else None
     ctx = Context(
         models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk, bare=not metadata
     )
-    if _fetch(plan, ctx):
+    if fetch_models(plan, ctx):
         plan = loaded.plan()  # what could not be checked without the models' configurations
     if metadata:
-        ctx.metadata[recall.CHUNK] = recall.record(plan, loaded.registry, loaded.recorded_names)
-    recall.remember(plan)
+        ctx.metadata[CHUNK] = record(plan, loaded.registry, loaded.recorded_names)
+    remember(plan)
     with moves_heard_by(lambda message: ctx.emit(ModelMoved(message))):
         for warning in plan.warnings:
             ctx.pass_on(warning)
@@ -181,85 +185,6 @@ def run_loaded(
     return Result({name: _own(value) for name, value in values.items()}, list(ctx.saved), events)
 
 
-def _own(value: Any) -> Any:
-    """A tensor of the caller's own: what is written into it must not reach the results that are kept."""
+def _own(value: Output) -> Output:
+    """A copy of a tensor: what the caller writes into it must not reach the results that are kept."""
     return value.clone() if hasattr(value, "clone") and hasattr(value, "shape") else value
-
-
-def _require_room(plan: Plan, out: Path) -> None:
-    """Refuse an output folder, or one below it, that cannot be written, before minutes are spent on what goes there.
-
-    Raises:
-        WorkflowError: says what is in the way.
-    """
-    writers = [step for step in plan.steps if step.spec.effects]
-    if not writers:
-        return
-    if why := why_unwritable(out):
-        raise WorkflowError.of(
-            "--out",
-            found=f"{str(out)!r}: {why}",
-            expected="an output folder, with room in it",
-            fix="choose another with --out (out=… from Python)",
-        )
-    problems = []
-    for step in writers:
-        prefix = step.settings.get("prefix")
-        if isinstance(prefix, str) and (why := why_not_below(out, prefix)):
-            problems.append(
-                Problem(
-                    step.name,
-                    "prefix",
-                    f"{shorten(prefix)}: {why}",
-                    "a name below the output folder",
-                    "use another prefix, or another folder with --out",
-                )
-            )
-    if problems:
-        raise WorkflowError(problems)
-
-
-def _fetch(plan: Plan, ctx: Context) -> bool:
-    """Bring every model to this machine; True if something was downloaded.
-
-    Raises:
-        WorkflowError: a model cannot be had; names the node that asks for it.
-        Cancelled: the user asked to stop.
-    """
-    problems: list[Problem] = []
-    downloaded = False
-    blamed = [False] * len(plan.steps)
-    for index, step in enumerate(plan.steps):
-        models = [value for value in step.known or () if isinstance(value, ModelDescription)]
-        blamed[index] = any(blamed[source] for source in step.sources)  # what is missing there is missing here too
-        if blamed[index] or not models:
-            continue
-        ctx.node = step.name
-        if not all(getattr(model, "known", True) for model in models):
-            ctx.emit(NodeStarted(step.name, step.spec.id))
-        try:
-            with running_in(ctx):
-                for model in models:
-                    downloaded |= model.fetch()
-        except BadInput as error:
-            problems.append(error.at(step.name))
-            blamed[index] = True
-    ctx.node = ""
-    if problems:
-        raise WorkflowError(dict.fromkeys(problems))
-    return downloaded
-
-
-__all__ = [
-    "Loaded",
-    "Report",
-    "Result",
-    "Source",
-    "check",
-    "check_loaded",
-    "load",
-    "pack",
-    "run",
-    "run_loaded",
-    "shipped",
-]

@@ -55,7 +55,7 @@ class _Segment:
 
 
 @dataclass
-class Layout:
+class GraphLayout:
     """Size of the whole and, for each edge, the points it passes; the items carry their places themselves."""
 
     width: float
@@ -64,7 +64,7 @@ class Layout:
     backward: set[Edge]
 
 
-def arrange(items: dict[str, Item], edges: Sequence[Edge]) -> Layout:
+def arrange(items: dict[str, Item], edges: Sequence[Edge]) -> GraphLayout:
     """Give every item its `x`, `y` and width, and every edge its way. Cycles are allowed: their last edge runs back."""
     ranks = _ranks(items, edges)
     forward = [edge for edge in edges if ranks[edge.target] > ranks[edge.source]]
@@ -74,7 +74,7 @@ def arrange(items: dict[str, Item], edges: Sequence[Edge]) -> Layout:
     width = _place_x(layers, everything)
     height = _place_y(layers, segments, everything)
     routes = {edge: _route(edge, chains, everything, ranks) for edge in edges}
-    return Layout(width, height, routes, set(edges) - set(forward))
+    return GraphLayout(width, height, routes, set(edges) - set(forward))
 
 
 def _ranks(items: Mapping[str, Item], edges: Sequence[Edge]) -> dict[str, int]:

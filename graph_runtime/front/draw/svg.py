@@ -16,7 +16,7 @@ from ...core.spec import NodeSpec, Registry
 from ...core.workflow import Node, Workflow
 from ..docs.reference import shown_default
 from ..node_settings import settings_of
-from .layout import Edge, Item, Layout, Point, arrange
+from .graph_layout import Edge, GraphLayout, Item, Point, arrange
 
 FONT = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'Nimbus Sans', sans-serif"
 INK, SOFT, FAINT, LINE, UNKNOWN = "#1c2430", "#66707e", "#a3acb8", "#d4d9e0", "#9aa3ae"
@@ -230,7 +230,7 @@ def _pill_width(name: str) -> float:
 # SVG
 
 
-def _svg(workflow: Workflow, boxes: dict[str, _NodeBox], items: dict[str, Item], layout: Layout) -> str:
+def _svg(workflow: Workflow, boxes: dict[str, _NodeBox], items: dict[str, Item], layout: GraphLayout) -> str:
     title = clean(workflow.title, 120)
     top = MARGIN + (34 if title else 0)
     legend, legend_width, legend_height = _legend(boxes, max(layout.width, 420.0))
@@ -262,7 +262,7 @@ def _text(x: float, y: float, text: str, size: float, fill: str, anchor: str = "
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" fill="{fill}"{extra}>{escape(text)}</text>'
 
 
-def _edge(edge: Edge, layout: Layout, boxes: dict[str, _NodeBox]) -> str:
+def _edge(edge: Edge, layout: GraphLayout, boxes: dict[str, _NodeBox]) -> str:
     stroke = FAINT if edge.source.startswith("i:") else boxes[edge.source[2:]].outputs[edge.output].colour
     dashes = ' stroke-dasharray="5 4"' if edge in layout.backward else ""
     halo = f'<path d="{(path := _path(layout.routes[edge]))}" fill="none" stroke="#ffffff" stroke-width="5"/>'

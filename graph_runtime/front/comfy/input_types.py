@@ -22,17 +22,6 @@ PRIMITIVES = frozenset({"STRING", "INT", "FLOAT", "BOOLEAN"})
 Widget = tuple[Any, dict[str, Any]]
 
 
-def host_id(node_id: str) -> str:
-    """`mask.to_latent` → `InlayMaskToLatent`."""
-    return "Inlay" + "".join(part[:1].upper() + part[1:] for part in re.split(r"[._]", node_id))
-
-
-def display_name(node_id: str) -> str:
-    """`mask.to_latent` → `Mask to latent (inlay)`."""
-    words = re.sub(r"[._]", " ", node_id)
-    return f"{words[:1].upper()}{words[1:]} (inlay)"
-
-
 def input_types(spec: NodeSpec) -> dict[str, dict[str, Any]]:
     """Sockets and widgets by group. What has a default is optional, so a graph saved before it existed still runs."""
     groups: dict[str, dict[str, Any]] = {"required": {}, "optional": {}}

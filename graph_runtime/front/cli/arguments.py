@@ -1,49 +1,52 @@
-"""What a person typed for a workflow: each thing once, one value a flag, and nothing taken for something else."""
+"""The command line of a workflow: one value for each flag, no setting twice, no word taken for something else."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ...core.errors import WorkflowError
 from . import flags
+from .parser import SWITCHES
 
 if TYPE_CHECKING:
-    from ..python.api import Loaded
+    from pydantic import JsonValue
 
-NEAR = 0.8  # from this likeness on, a word with dashes is taken for a slip and not for a value
+    from ..python.load_workflow import LoadedWorkflow
+
+NEAR = 0.8  # a word with dashes that is this similar to a flag is a misspelt flag, not a value
 
 
-def read_flags(
-    own: argparse.ArgumentParser,
+def read_arguments(
+    parser: argparse.ArgumentParser,
     options: argparse.Namespace,
     rest: list[str],
-    loaded: "Loaded",
-) -> tuple[dict[str, Any], dict[str, Any]]:
+    loaded: "LoadedWorkflow",
+) -> "tuple[dict[str, JsonValue], dict[str, JsonValue]]":
     """Values of the workflow's own inputs by name, and settings by `node.parameter`.
 
     Args:
-        own: the parser of the workflow's flags.
-        options: what was understood of the command line, with all of its `words`.
-        rest: what is left for `own`.
+        parser: of the workflow's flags.
+        options: the parsed options of the command, and all `words` of the command line.
+        rest: the words that the command does not know, for `parser`.
         loaded: the workflow.
 
     Raises:
-        WorkflowError: an unknown flag, a word too many, or a setting that is given twice.
+        WorkflowError: an unknown flag, a word too many, or a setting that is set twice.
     """
-    found, unknown = own.parse_known_args(_bound(rest, loaded.workflow.inputs))
+    typed, unknown = parser.parse_known_args(_join_dashed_values(rest, loaded.workflow.inputs))
     if unknown and unknown[0].startswith("-"):
         flags.unknown_flag(unknown, loaded)
     if unknown:
         _refuse_word(unknown[0], options.words)
     values = {
-        name: flags.convert(text, flags.target(loaded, name)) for name, text in vars(found).items() if text is not None
+        name: flags.convert(text, flags.target(loaded, name)) for name, text in vars(typed).items() if text is not None
     }
     by_target: dict[str, str] = {}
     for name in values:
         for target in loaded.workflow.targets(name):
-            _note(by_target, target, f"--{name} {vars(found)[name]}")
-    settings = {}
+            _note(by_target, target, f"--{name} {vars(typed)[name]}")
+    settings: dict[str, JsonValue] = {}
     for word in options.set:
         where, value = flags.override(word, loaded)
         _note(by_target, where, f"--set {word}")
@@ -62,32 +65,32 @@ def _note(by_target: dict[str, str], target: str, typed: str) -> None:
     by_target[target] = typed
 
 
-def _bound(rest: Sequence[str], names: Mapping[str, Any]) -> list[str]:
-    """`--negative --no` as `--negative=--no`: a value may begin with dashes where it is no flag, nor nearly one."""
+def _join_dashed_values(rest: Sequence[str], names: Iterable[str]) -> list[str]:
+    """Write `--negative --no` as `--negative=--no`: a word with dashes is a value unless it is similar to a flag."""
     known = {f"--{form}" for name in names for form in (name, name.replace("_", "-"))}
-    bound: list[str] = []
+    joined: list[str] = []
     for word in rest:
         flag = word.partition("=")[0]
         if (
-            bound
-            and bound[-1] in known
+            joined
+            and joined[-1] in known
             and word.startswith("--")
             and flag not in known
             and not get_close_matches(flag, known, n=1, cutoff=NEAR)
         ):
-            bound[-1] = f"{bound[-1]}={word}"
+            joined[-1] = f"{joined[-1]}={word}"
         else:
-            bound.append(word)
-    return bound
+            joined.append(word)
+    return joined
 
 
 def _refuse_word(word: str, words: Sequence[str]) -> NoReturn:
-    """A word that belongs to nothing: most often a shell's pattern that matched more than one name."""
+    """Refuse a word that belongs to no flag, most often because the shell expanded a pattern to several names."""
     place = words.index(word)
     while place + 1 < len(words) and word in words[place + 1 :] and words[place - 1].startswith("--"):
         place = words.index(word, place + 1)  # the same word as a flag's value
     flag = next((index for index in range(place - 1, -1, -1) if words[index].startswith("-")), None)
-    if flag is None or words[flag] in flags.SWITCHES:
+    if flag is None or words[flag] in SWITCHES:
         raise WorkflowError.of(
             "command line",
             found=f"a second word, {word!r}",
@@ -100,7 +103,6 @@ def _refuse_word(word: str, words: Sequence[str]) -> NoReturn:
         name,
         found=f"{word!r} after {taken!r}",
         expected="one value",
-        fix="quote a value with "
-        "spaces; if your shell expanded a pattern such as subject-* to several names, give one of "
-        "them, or quote the pattern where the input accepts one (see --help)",
+        fix="put quotes around a value with spaces; if your shell expanded a pattern such as subject-* to several "
+        "names, give one of them, or put quotes around the pattern if the input accepts one (see --help)",
     )

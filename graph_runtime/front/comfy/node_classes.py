@@ -6,7 +6,6 @@ be differentiated), it may give a mask without its batch axis, and it manages on
 
 import copy
 import dataclasses
-import importlib
 import inspect
 import json
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
+from ....nodes import load_pack
 from ...core.context import Context
 from ...core.current_run import running_in, searching
 from ...core.errors import BadInput, NodeError, Problem, did_you_mean, shorten
@@ -28,8 +28,8 @@ from ...core.port_types import on_cpu
 from ...core.run.cache import DiskCache
 from ...core.spec import NodeSpec, Registry
 from ...core.user_paths import home
+from ..environment import environment
 from ..node_settings import Setting, settings_of
-from ..session import environment
 from .host import (
     HostCancel,
     HostListener,
@@ -40,7 +40,8 @@ from .host import (
     model_manager,
     resolve_path,
 )
-from .widgets import display_name, host_id, input_types, settings_from_widgets
+from .input_types import input_types, settings_from_widgets
+from .node_names import display_name, host_id
 
 # values in and out
 
@@ -315,7 +316,7 @@ def mappings(registry: Registry) -> tuple[dict[str, type[HostNode]], dict[str, s
 
 @cache
 def _pack() -> tuple[dict[str, type[HostNode]], dict[str, str]]:
-    return mappings(importlib.import_module("....nodes", __package__).load_pack())
+    return mappings(load_pack())
 
 
 def __getattr__(name: str) -> Any:

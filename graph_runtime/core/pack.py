@@ -1,0 +1,43 @@
+"""What a pack of nodes tells the front ends about itself, besides its nodes."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The result of one check of `inlay doctor`.
+
+    Attributes:
+        name: what was checked.
+        ok: None if it is neither good nor bad.
+        detail: what was found.
+        fix: what to do, if anything.
+    """
+
+    name: str
+    ok: bool | None
+    detail: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The facts of a pack. Reading them imports no library.
+
+    Attributes:
+        families: the families of nodes in the order in which listings show them.
+        tested: library → (oldest, newest) release that the pack was tested with.
+        computing: libraries, torch aside, whose release may change the bits of a result.
+        recorded: libraries whose release a saved picture records.
+        embedded: gives the folder of each model that ships with the pack, by name.
+        checks: what `inlay doctor` checks for the pack.
+    """
+
+    families: tuple[str, ...] = ()
+    tested: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    computing: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
+    embedded: Callable[[], Mapping[str, Path]] = dict
+    checks: tuple[Callable[[], Iterable[Diagnosis]], ...] = ()

@@ -1,0 +1,53 @@
+"""The JSON that `--json` prints of problems, warnings and results."""
+
+import math
+from typing import TYPE_CHECKING
+
+from ...core.errors import Problem
+from ...core.events import Warned
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from ..python.api import Output, Result
+
+
+def problem_json(problem: Problem) -> "dict[str, JsonValue]":
+    """A problem as `--json` prints it."""
+    return {
+        "node": problem.node,
+        "port": problem.port,
+        "found": problem.found,
+        "expected": problem.expected,
+        "fix": problem.fix,
+    }
+
+
+def warning_json(warning: Warned) -> "dict[str, JsonValue]":
+    """A warning as `--json` prints it."""
+    return {"node": warning.node, "message": warning.message}
+
+
+def result_json(result: "Result") -> "dict[str, JsonValue]":
+    """What `--json` prints of a run."""
+    return {
+        "status": "done",
+        "paths": [str(path) for path in result.paths],
+        "outputs": {name: _value_json(value) for name, value in result.items()},
+        "seconds": round(sum(result.timings.values()), 3),
+        "timings": {name: round(seconds, 4) for name, seconds in result.timings.items()},
+        "warnings": [warning_json(event) for event in result.events if isinstance(event, Warned)],
+    }
+
+
+def _value_json(value: "Output") -> "JsonValue":
+    """A value as JSON; of a tensor only its type and shape, of other objects only the name of their class."""
+    if hasattr(value, "shape"):
+        return {"dtype": str(value.dtype).removeprefix("torch."), "shape": list(value.shape)}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no infinity
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_value_json(item) for item in value]
+    return {"type": type(value).__name__}

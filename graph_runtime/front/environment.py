@@ -1,0 +1,24 @@
+"""What the bits of a result depend on outside its workflow: library versions, device, threads."""
+
+import importlib.metadata
+import platform
+
+from ...nodes.pack import PACK
+
+
+def _processor() -> str:
+    """The name of the processor, which Linux does not always give, and the kernels that torch picks for it."""
+    import torch
+
+    return f"{platform.machine()} {platform.processor()} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def environment(device: str) -> str:
+    """Everything outside a workflow that the bits of a result may depend on, as one line of text."""
+    import torch
+
+    from ... import __version__
+
+    versions = [importlib.metadata.version(package) for package in PACK.computing]
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
+    return "|".join([__version__, torch.__version__, *versions, device, name, str(torch.get_num_threads())])

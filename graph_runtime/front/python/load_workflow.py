@@ -1,0 +1,269 @@
+"""From a file name, a dict or a picture to a workflow with the user's values in it, ready to be planned."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...core.errors import Problem, WorkflowError, did_you_mean, shorten
+from ...core.migrations import current_name, migrate
+from ...core.picture_formats import WORKFLOW_SUFFIXES
+from ...core.run.plan import Plan, make_plan
+from ...core.spec import Registry
+from ...core.user_paths import exists, expand
+from ...core.workflow import Override, Workflow, build, parse, read_bytes, require_flat
+from ..installed import installed_nodes, shipped_workflows
+from ..recipe.find_inputs import find_files
+from ..recipe.read import RecordedFile, read_recipe
+
+WorkflowSource = str | os.PathLike[str] | Mapping[str, object] | Workflow
+
+
+@dataclass
+class LoadedWorkflow:
+    """A workflow, the folders it may read from, and what the user set in it.
+
+    Attributes:
+        roots: folders that paths in the file may point into.
+        out: the output folder.
+        trusted: path parameters that the user set, which may point anywhere.
+        from_python: the caller passed the workflow itself, so that all its paths are the user's.
+        recorded_files: files that a picture names and that are not looked for yet.
+        recorded_names: names of recorded files that were found, perhaps under another name.
+    """
+
+    workflow: Workflow
+    registry: Registry
+    roots: list[Path]
+    out: Path
+    trusted: set[Override] = field(default_factory=set)
+    from_python: bool = False
+    recorded_files: Mapping[Override, RecordedFile] = field(default_factory=dict)
+    recorded_names: dict[Override, str] = field(default_factory=dict)
+
+    def set_values(self, values: Mapping[str, object], settings: Mapping[str, object]) -> None:
+        """Write the user's values into the workflow, and find the files of a recorded run that they leave open.
+
+        Args:
+            values: the workflow's own `inputs` by name.
+            settings: `"node.parameter"` → value, for everything else.
+
+        Raises:
+            WorkflowError: an unknown name, two values for one setting, or a file that is not found.
+        """
+        self.trusted |= _set_parameters(self.workflow, self.registry, values, settings)
+        if self.from_python:
+            self.trusted |= set(_path_parameters(self.workflow, self.registry))
+        self._find_recorded_files()
+
+    def _find_recorded_files(self) -> None:
+        wanted = {}
+        for (node, parameter), file in self.recorded_files.items():
+            entry = self.workflow.nodes.get(node)
+            spec = self.registry.get(entry.type) if entry is not None else None
+            if spec is not None and parameter in spec.path_roles:
+                wanted[node, parameter] = file
+        if not wanted:
+            return
+        shipped = {path.parent for path in shipped_workflows().values()}
+        found, problems = find_files(wanted, [*self.roots, *shipped], self.trusted)
+        if problems:
+            raise WorkflowError(problems)
+        for (node, parameter), path in found.items():
+            self.workflow.nodes[node].params[parameter] = path
+            self.trusted.add((node, parameter))
+            self.recorded_names[node, parameter] = wanted[node, parameter].name
+
+    def plan(self) -> Plan:
+        """The checked plan.
+
+        Raises:
+            WorkflowError: with every problem.
+        """
+        return make_plan(self.workflow, self.registry, roots=self.roots, out=self.out, trusted=self.trusted)
+
+
+def load(
+    source: WorkflowSource,
+    *,
+    inputs: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] = "inlay-out",
+    nodes: Iterable[object] = (),
+) -> LoadedWorkflow:
+    """Find and read a workflow, as it is; `set_values` comes next.
+
+    Args:
+        source: a JSON file, the bare name of a shipped workflow, a picture that carries its workflow, a dict or a
+            Workflow.
+        inputs: a folder that paths in the file may point into.
+        out: the output folder.
+        nodes: modules with further nodes.
+
+    Raises:
+        WorkflowError: no such file, not a workflow, or no such input folder.
+    """
+    registry = _registry(nodes)
+    roots = [] if inputs is None else [_input_folder(inputs)]
+    files: Mapping[Override, RecordedFile] = {}
+    if isinstance(source, (Workflow, Mapping)):
+        workflow = _own_copy(source)
+    elif isinstance(source, (str, os.PathLike)):
+        path = _locate(source)
+        roots = [path.resolve().parent, *roots]
+        if path.suffix.lower() in WORKFLOW_SUFFIXES:
+            workflow, files = read_recipe(path)
+        else:
+            workflow = parse(read_bytes(path), path.name)
+    else:
+        raise WorkflowError.of(
+            None,
+            found=f"a {type(source).__name__}",
+            expected="a file, the name of a shipped workflow, a picture that carries one, a dict or a Workflow",
+            fix="pass its path or its dict",
+        )
+    migrate(workflow, registry)
+    from_python = isinstance(source, (Workflow, Mapping))
+    return LoadedWorkflow(workflow, registry, roots, expand(out), from_python=from_python, recorded_files=files)
+
+
+def _own_copy(source: Workflow | Mapping[str, object]) -> Workflow:
+    """A workflow that shares nothing with what the caller handed over."""
+    if isinstance(source, Workflow):
+        return source.model_copy(deep=True)
+    require_flat(source)
+    workflow = build(dict(source)).model_copy(deep=True)
+    for entry in workflow.nodes.values():
+        entry.params = {name: _plain(value) for name, value in entry.params.items()}
+    return workflow
+
+
+def _input_folder(inputs: str | os.PathLike[str]) -> Path:
+    folder = expand(inputs)
+    if exists(folder) and folder.is_dir():
+        return folder
+    raise WorkflowError.of(
+        "inputs",
+        found=f"{'a file, not a folder' if exists(folder) else 'no such folder'}: {str(inputs)!r}",
+        expected="an input folder",
+        fix="check --inputs",
+    )
+
+
+def _registry(nodes: Iterable[object]) -> Registry:
+    modules = list(nodes) if isinstance(nodes, Iterable) else [nodes]
+    if not modules:
+        return installed_nodes()
+    registry = Registry(installed_nodes().values())
+    for module in modules:
+        registry.add_module(module)
+    return registry
+
+
+def _locate(source: str | os.PathLike[str]) -> Path:
+    path = expand(source)
+    known = shipped_workflows()
+    if exists(path) and not path.is_dir():
+        return path
+    if str(source) in known:
+        return known[str(source)]
+    if exists(path) and str(source):
+        raise WorkflowError.of(
+            None,
+            found=f"a folder, {str(source)!r}",
+            expected="a workflow file",
+            fix="give the path of a .json file in it",
+        )
+    raise WorkflowError.of(
+        None,
+        found=f"no such file: {str(source)!r}",
+        expected="a .json file, a picture that carries its workflow, or the name of a shipped workflow",
+        fix=did_you_mean(str(source), known),
+    )
+
+
+def _set_parameters(
+    workflow: Workflow, registry: Registry, values: Mapping[str, object], settings: Mapping[str, object]
+) -> set[Override]:
+    """Write the user's values into the workflow; returns the paths among them, which may point anywhere."""
+    problems: list[Problem] = []
+    trusted: set[Override] = set()
+    for (node, name), given in _by_parameter(workflow, values, settings, problems).items():
+        entry = workflow.nodes.get(node)
+        if entry is None:
+            problems.append(
+                Problem(
+                    None,
+                    f"{node}.{name}",
+                    f"no node {node!r} in this workflow",
+                    "NODE.PARAM of this workflow",
+                    did_you_mean(node, workflow.nodes),
+                )
+            )
+            continue
+        value = _plain(given)
+        spec = registry.get(entry.type)
+        parameter = current_name(spec, name)
+        entry.params[parameter] = value
+        if spec is not None and parameter in spec.path_roles and isinstance(value, (str, list)):
+            trusted.add((node, parameter))
+    if problems:
+        raise WorkflowError(problems)
+    return trusted
+
+
+def _by_parameter(
+    workflow: Workflow, values: Mapping[str, object], settings: Mapping[str, object], problems: list[Problem]
+) -> dict[Override, object]:
+    """The user's values by (node, parameter)."""
+    given: dict[Override, object] = {}
+    for name, value in values.items():
+        if name in workflow.inputs:
+            for target in workflow.targets(name):
+                _add(given, target, value, problems)
+        else:
+            problems.append(
+                Problem(
+                    None,
+                    f"inputs.{name}",
+                    f"an input {name!r} that this workflow does not have",
+                    "one of its inputs",
+                    did_you_mean(name, workflow.inputs),
+                )
+            )
+    for target, value in settings.items():
+        _add(given, target, value, problems)
+    return given
+
+
+def _add(given: dict[Override, object], target: str, value: object, problems: list[Problem]) -> None:
+    """Note a value for `node.parameter`; two different values for one parameter are a problem."""
+    node, _, parameter = target.partition(".")
+    known = given.setdefault((node, parameter), value)
+    if known is not value and (type(known) is not type(value) or known != value):
+        problems.append(
+            Problem(
+                node,
+                parameter,
+                f"two values: {shorten(known)} and {shorten(value)}",
+                "one value",
+                "keep one of them: an input and a setting, or two inputs, set the same thing",
+            )
+        )
+
+
+def _plain(value: object) -> object:
+    """A Python value as the file would hold it: paths as text, numpy's numbers as numbers."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    item = getattr(value, "item", None)
+    return item() if callable(item) and getattr(value, "ndim", 1) == 0 else value
+
+
+def _path_parameters(workflow: Workflow, registry: Registry) -> Iterator[Override]:
+    for name, entry in workflow.nodes.items():
+        spec = registry.get(entry.type)
+        for parameter in spec.path_roles if spec is not None else ():
+            if isinstance(entry.params.get(parameter), (str, list)):
+                yield name, parameter

@@ -1,0 +1,75 @@
+"""What must be in place before the first node runs: a writable output folder, and every model on this machine."""
+
+from pathlib import Path
+
+from ...core.context import Context
+from ...core.current_run import running_in
+from ...core.errors import BadInput, Problem, WorkflowError, shorten
+from ...core.events import NodeStarted
+from ...core.models import ModelDescription
+from ...core.paths import why_not_below, why_unwritable
+from ...core.run.plan import Plan
+
+
+def require_writable_output(plan: Plan, out: Path) -> None:
+    """Refuse an output folder, or one below it, that cannot be written, before minutes are spent on what goes there.
+
+    Raises:
+        WorkflowError: the output folder or a `prefix` cannot be used; says why.
+    """
+    writers = [step for step in plan.steps if step.spec.effects]
+    if not writers:
+        return
+    if why := why_unwritable(out):
+        raise WorkflowError.of(
+            "--out",
+            found=f"{str(out)!r}: {why}",
+            expected="an output folder, with room in it",
+            fix="choose another with --out (out=… from Python)",
+        )
+    problems = []
+    for step in writers:
+        prefix = step.settings.get("prefix")
+        if isinstance(prefix, str) and (why := why_not_below(out, prefix)):
+            problems.append(
+                Problem(
+                    step.name,
+                    "prefix",
+                    f"{shorten(prefix)}: {why}",
+                    "a name below the output folder",
+                    "use another prefix, or another folder with --out",
+                )
+            )
+    if problems:
+        raise WorkflowError(problems)
+
+
+def fetch_models(plan: Plan, ctx: Context) -> bool:
+    """Bring every model to this machine; True if something was downloaded.
+
+    Raises:
+        WorkflowError: a model cannot be had; names the node that asks for it.
+        Cancelled: the user asked to stop.
+    """
+    problems: list[Problem] = []
+    downloaded = False
+    blamed = [False] * len(plan.steps)
+    for index, step in enumerate(plan.steps):
+        models = [value for value in step.known or () if isinstance(value, ModelDescription)]
+        blamed[index] = any(blamed[source] for source in step.sources)  # a model missing there is missing here too
+        if blamed[index] or not models:
+            continue
+        ctx.node = step.name
+        if not all(getattr(model, "known", True) for model in models):
+            ctx.emit(NodeStarted(step.name, step.spec.id))
+        try:
+            with running_in(ctx):
+                for model in models:
+                    downloaded |= model.fetch()
+        except BadInput as error:
+            problems.append(error.at(step.name))
+            blamed[index] = True
+    ctx.node = ""
+    if problems:
+        raise WorkflowError(dict.fromkeys(problems))
+    return downloaded

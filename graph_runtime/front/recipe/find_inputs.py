@@ -1,0 +1,104 @@
+"""Finding the files of a recorded run again, by their content: beside the picture, and where earlier runs read them."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ...core.errors import Problem
+from ...core.file_digests import holds
+from ...core.files import write_text
+from ...core.run.plan import Plan
+from ...core.user_paths import home
+from ...core.workflow import Override
+from .read import RecordedFile
+
+_MOST_KNOWN = 500
+_LOCK = threading.Lock()  # runs in several threads add to one file
+
+
+def find_files(
+    files: Mapping[Override, RecordedFile], folders: Iterable[Path], given: Iterable[Override]
+) -> tuple[dict[Override, str], list[Problem]]:
+    """Where the recorded files are now: by digest, in `folders` and among files of earlier runs.
+
+    Args:
+        files: what the picture names.
+        folders: beside the picture, and the input folder.
+        given: parameters that the user sets anyway.
+    """
+    known = _known_paths()
+    skip = set(given)
+    found: dict[Override, str] = {}
+    problems = []
+    for target, file in files.items():
+        if target in skip:
+            continue
+        path = _find(file, folders, known)
+        if path is not None:
+            found[target] = str(path)
+        else:
+            searched = ", ".join(str(folder) for folder in folders)
+            problems.append(
+                Problem(
+                    target[0],
+                    target[1],
+                    f"no file with the content of {file.name!r} (sha256 {file.digest[:12]}…)",
+                    f"it in {searched}, or among the files of earlier runs",
+                    "put it there, give its folder with --inputs, or give its path (with a flag of the workflow "
+                    f"such as --image, or with --set {target[0]}.{target[1]}=PATH)",
+                )
+            )
+    return found, problems
+
+
+def _find(file: RecordedFile, folders: Iterable[Path], known: Mapping[str, str]) -> Path | None:
+    """The first path with that content. Of other files in the folders, only those of its suffix and size are read."""
+    places = list(folders)
+    candidates = [folder / file.name for folder in places]
+    if remembered := known.get(file.digest):
+        candidates.append(Path(remembered))
+    if ":" not in file.digest:  # a whole ordinary file: it may have been renamed
+        suffix = Path(file.name).suffix.lower()
+        for folder in places:
+            candidates += sorted(path for path in folder.glob("*") if path.suffix.lower() == suffix and path.is_file())
+    for path in candidates:
+        try:
+            if file.size and str(path.stat().st_size) != file.size:
+                continue
+            if path.is_dir() and not file.digest.startswith("folder:"):
+                continue
+            if holds(path, file.digest, weights=file.kind == "model"):
+                return path.resolve()
+        except OSError:
+            continue
+    return None
+
+
+def remember(plan: Plan) -> None:
+    """Note the paths of the files of a run by digest, so that its pictures find them again."""
+    with _LOCK:
+        _remember({file["digest"]: file["path"] for file in plan.files.values()})
+
+
+def _remember(new: dict[str, str]) -> None:
+    known = _known_paths()
+    if not new or all(known.get(key) == value for key, value in new.items()):
+        return
+    merged = {key: value for key, value in known.items() if key not in new} | new
+    merged = dict(list(merged.items())[-_MOST_KNOWN:])
+    with contextlib.suppress(OSError):
+        write_text(_known_file(), json.dumps(merged, indent=1), parents=True)
+
+
+def _known_file() -> Path:
+    return home() / "known-inputs.json"
+
+
+def _known_paths() -> dict[str, str]:
+    try:
+        known = json.loads(_known_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}

@@ -1,0 +1,91 @@
+"""Reading the workflow that a saved picture carries."""
+
+import warnings
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...core.errors import WorkflowError
+from ...core.user_paths import is_possible
+from ...core.workflow import Override, Workflow, build, decode
+from .record import CHUNK
+
+_IMAGE_DESCRIPTION = 0x010E  # the EXIF tag
+
+
+@dataclass(frozen=True)
+class RecordedFile:
+    """A file that a recorded run has read.
+
+    Attributes:
+        name: without its folder.
+        digest: of its content.
+        kind: `file`, `files` or `model`; empty in old pictures.
+        size: in bytes; empty in old pictures.
+    """
+
+    name: str
+    digest: str
+    kind: str = ""
+    size: str = ""
+
+
+def read_recipe(picture: Path) -> tuple[Workflow, dict[Override, RecordedFile]]:
+    """The workflow that a picture carries, and the files it names.
+
+    Raises:
+        WorkflowError: not a picture, or one without a workflow.
+    """
+    raw = decode(_recorded_text(picture), picture.name)
+    if not isinstance(raw, dict) or not isinstance(recorded := raw.get("files", {}), dict):
+        raise _no_recipe(picture, "a damaged inlay record")
+    files = {}
+    for target, file in recorded.items():
+        node, _, parameter = str(target).partition(".")
+        if isinstance(file, dict) and all(isinstance(file.get(key), str) for key in ("name", "digest")):
+            name = Path(file["name"]).name
+            if is_possible(name) and name != "..":
+                kind, size = (str(file.get(key, "")) for key in ("kind", "size"))
+                files[node, parameter] = RecordedFile(name, file["digest"], kind, size)
+    workflow = build(raw.get("workflow"))
+    if isinstance(packages := raw.get("packages"), dict):
+        workflow.packages.update({str(kind): str(name) for kind, name in packages.items()})
+    return workflow, files
+
+
+def _recorded_text(picture: Path) -> str:
+    """The JSON text of a picture, not parsed yet."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(picture, formats=("PNG", "WEBP", "JPEG")) as image:
+                chunks = set(image.info)
+                # a PNG's own chunk is read with its header; asking it for EXIF would decode the pixels
+                text = image.info.get(CHUNK) if image.format == "PNG" else image.getexif().get(_IMAGE_DESCRIPTION)
+    except Exception as error:
+        raise _no_recipe(picture, f"a file that is no readable picture ({error})") from None
+    if not isinstance(text, str) or not text.lstrip().startswith("{"):
+        raise _no_recipe(picture, _recipe_of_another(chunks) or "a picture without an inlay workflow")
+    return text
+
+
+def _recipe_of_another(chunks: Set[object]) -> str:
+    """What another program recorded in the picture instead; empty if that is not known."""
+    if chunks & {"workflow", "prompt"}:
+        return "a picture from ComfyUI: it carries a ComfyUI workflow, which inlay cannot convert yet"
+    if "parameters" in chunks:
+        return "a picture from AUTOMATIC1111's web UI: it carries that program's settings"
+    if chunks & {"invokeai_metadata", "invokeai_workflow", "sd-metadata"}:
+        return "a picture from InvokeAI: it carries that program's settings"
+    return ""
+
+
+def _no_recipe(picture: Path, found: str) -> WorkflowError:
+    return WorkflowError.of(
+        None,
+        found=f"{picture.name}: {found}",
+        expected="a workflow (.json), or a picture that inlay saved with metadata",
+        fix="give the workflow file itself; pictures saved with --no-metadata carry no workflow",
+    )

@@ -1,0 +1,53 @@
+"""What this pack tells the front ends: the order of its families, its libraries, its embedded models, its checks.
+
+The oldest releases are those of pyproject.toml, and `.ci/floor-test` runs the main jobs on them. `.ci/newest` reports
+releases that are newer than those noted here.
+"""
+
+from ..graph_runtime.core.pack import Pack
+from .checks.installation import embedded_models, embedded_weights, torchvision
+
+PACK = Pack(
+    families=(
+        "image",
+        "mask",
+        "caption",
+        "model",
+        "latent",
+        "noise",
+        "schedule",
+        "condition",
+        "constraint",
+        "sample",
+        "invert",
+        "embed",
+        "attention",
+        "subject",
+        "train",
+        "metric",
+        "report",
+    ),
+    tested={  # the newest by its first two numbers
+        "torch": ("2.6", "2.13"),
+        "diffusers": ("0.35", "0.42"),
+        "transformers": ("4.50", "5.24"),
+        "accelerate": ("1.0", "1.15"),
+        "peft": ("0.17", "0.21"),
+        "huggingface_hub": ("0.34", "2.4"),
+        "safetensors": ("0.5", "0.8"),
+        "numpy": ("1.26", "2.4"),
+        "scipy": ("1.12", "1.17"),
+        "pillow": ("11.3", "13.0"),
+        "networkx": ("3.2", "3.6"),
+        "pydantic": ("2.8", "2.14"),
+        "jaxtyping": ("0.2.36", "0.3"),
+        "rich": ("13.7", "15.0"),
+        "platformdirs": ("4.0", "4.14"),
+        "packaging": ("23.1", "26.4"),
+        "docstring_parser": ("0.16", "0.18"),
+    },
+    computing=("diffusers", "transformers", "peft", "numpy", "scipy", "pillow"),
+    recorded=("torch", "diffusers", "transformers", "pillow", "numpy"),
+    embedded=embedded_models,
+    checks=(torchvision, embedded_weights),
+)
