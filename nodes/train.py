@@ -1,7 +1,7 @@
 """Training a Paint-by-Example model on pictures, resumable to the bit."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..graph_runtime import Context, Renamed, node
 from ..training.exemplar import train_exemplar
@@ -19,12 +19,13 @@ class ExemplarTrained(NamedTuple):
     report: Text
 
 
-def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def _check(known: Mapping[str, object], params: Mapping[str, object]) -> None:
     """Models that do not fit together, and a size that the VAE cannot encode."""
     denoiser, vae, encoder = (known.get(name) for name in ("denoiser", "vae", "exemplar_encoder"))
-    if denoiser is not None and vae is not None and encoder is not None and described(denoiser, vae, encoder):
-        require_models(denoiser, vae, encoder)
-        side_of(denoiser, vae, params["size"])
+    if described(denoiser, vae, encoder):
+        inputs = TrainingInputs.connected(denoiser, vae, None, encoder, None)
+        require_models(inputs.denoiser, inputs.vae, inputs.encoder)
+        side_of(inputs.denoiser, inputs.vae, ExemplarSettings.model_validate(dict(params)).size)
 
 
 @node(

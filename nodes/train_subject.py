@@ -1,7 +1,7 @@
 """Learning one subject from a few photos, as a LoRA."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..graph_runtime import Context, node
 from ..methods.subject_lora import kinds_of, require_rank
@@ -20,13 +20,17 @@ class SubjectTrained(NamedTuple):
     report: Text
 
 
-def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def _check(known: Mapping[str, object], params: Mapping[str, object]) -> None:
     """Models that do not fit together, a size that the VAE cannot encode, a rank that is larger than a layer."""
     denoiser, vae, encoder = (known.get(name) for name in ("denoiser", "vae", "exemplar_encoder"))
-    if denoiser is not None and vae is not None and encoder is not None and described(denoiser, vae, encoder):
-        require_subject_models(denoiser, encoder)
-        side_of(denoiser, vae, params["size"])
-        require_rank(layer_sizes(denoiser.base()), kinds_of(True, params["targets"]), params["rank"])
+    if described(denoiser, vae, encoder):
+        inputs, settings = (
+            TrainingInputs.connected(denoiser, vae, None, encoder, None),
+            SubjectSettings.model_validate(dict(params)),
+        )
+        require_subject_models(inputs.denoiser, inputs.encoder)
+        side_of(inputs.denoiser, inputs.vae, settings.size)
+        require_rank(layer_sizes(inputs.denoiser.base()), kinds_of(True, settings.targets), settings.rank)
 
 
 @node("train.subject_lora", version=1, effects=True, check=_check)
