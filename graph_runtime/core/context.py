@@ -5,15 +5,17 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from .errors import BadInput, Cancelled, shorten
 from .events import CancelToken, Event, Listener, NodeProgress, Saved, Warned
 from .files import numbered
-from .models import ModelDescription, ModelManager
+from .models import AnyDescription, Described, M, ModelDescription, ModelManager
 from .user_paths import is_possible
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from .run.cache import DiskCache
 
 
@@ -37,7 +39,7 @@ class Context:
         metadata: dict[str, str] | None = None,
         store: "DiskCache | None" = None,
         bare: bool = False,
-    ):
+    ) -> None:
         self.models = models or ModelManager()
         self.out = Path(out)
         self.listeners = listeners
@@ -55,9 +57,13 @@ class Context:
         """The device that computes, e.g. `cpu` or `cuda:0`."""
         return self.models.devices[0]
 
-    def lease(self, description: ModelDescription) -> AbstractContextManager[Any]:
+    @overload
+    def lease(self, description: ModelDescription[M]) -> AbstractContextManager[M]: ...
+    @overload
+    def lease(self, description: Described) -> AbstractContextManager[Any]: ...  # Any: not said what it loads
+    def lease(self, description: Described) -> AbstractContextManager[object]:
         """The weights of `description`, resident for as long as the `with` block lasts."""
-        return self.models.lease(description)
+        return self.models.lease(cast(AnyDescription, description))
 
     def time_of(self, socket: str) -> float | None:
         """Seconds that everything behind an input of the running node took in this run.
@@ -74,7 +80,7 @@ class Context:
             except Exception:
                 logging.getLogger("inlay").exception("a listener failed on %s", type(event).__name__)
 
-    def progress(self, step: int, total: int, preview: Any = None, note: str = "") -> None:
+    def progress(self, step: int, total: int, preview: "Image | None" = None, note: str = "") -> None:
         """Report `step` of `total`, with a few words on how it goes; raises `Cancelled` when the user asked to stop."""
         self.check_cancelled()
         if self.listeners:

@@ -53,7 +53,7 @@ class InlayError(Exception):
 class BadInput(InlayError):
     """A value that a node cannot work with. The runtime adds the node's name and makes a Problem of it."""
 
-    def __init__(self, port: str | None, *, found: str, expected: str, fix: str):
+    def __init__(self, port: str | None, *, found: str, expected: str, fix: str) -> None:
         self.port, self.found, self.expected, self.fix = port, found, expected, fix
         super().__init__(str(self.at(None)))
 
@@ -74,7 +74,7 @@ class WorkflowError(InlayError):
 
     status = 2
 
-    def __init__(self, problems: Iterable[Problem], warnings: Iterable[Warned] = ()):
+    def __init__(self, problems: Iterable[Problem], warnings: Iterable[Warned] = ()) -> None:
         self.problems, self.warnings = list(problems), list(warnings)
         count = len(self.problems)
         lines = [
@@ -94,7 +94,7 @@ class WorkflowError(InlayError):
 class NodeError(InlayError):
     """A node failed while it ran. `problem` names it; the original exception is `__cause__`."""
 
-    def __init__(self, problem: Problem, node_type: str = ""):
+    def __init__(self, problem: Problem, node_type: str = "") -> None:
         self.problem, self.node_type = problem, node_type
         kind = f" ({node_type})" if node_type else ""
         super().__init__(

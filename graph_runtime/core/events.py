@@ -6,7 +6,10 @@ the host's own bars, and `Result.events` keeps them. With nobody listening, emit
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +29,12 @@ class NodeStarted:
 
 @dataclass(frozen=True, slots=True)
 class NodeProgress:
-    """`step` of `total` done inside a node; `preview` is a PIL picture or None, `note` a few words such as a loss."""
+    """`step` of `total` done inside a node; `preview` is a picture or None, `note` a few words such as a loss."""
 
     node: str
     step: int
     total: int
-    preview: Any = None
+    preview: "Image | None" = None
     note: str = ""
 
 

@@ -9,7 +9,7 @@ import gc
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return False
 
 
-def retried(work: Callable[[], T], make_room: Callable[[], Any]) -> T:
+def retried(work: Callable[[], T], make_room: Callable[[], object]) -> T:
     """What `work` returns; where memory ran out, once more after `make_room`, with nothing of the first try left.
 
     Args:

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .workflow import Node, Workflow
-
 if TYPE_CHECKING:
     from .spec import NodeSpec
+    from .workflow import Node, Workflow
 
 Values = dict[str, Any]  # Any: whatever JSON a file holds
 Migration = Callable[[Values, Values], tuple[Values, Values]]
@@ -34,7 +33,7 @@ def current_name(spec: "NodeSpec | None", setting: str) -> str:
     return setting
 
 
-def migrate_node(workflow: Workflow, name: str, entry: Node, spec: "NodeSpec") -> None:
+def migrate_node(workflow: "Workflow", name: str, entry: "Node", spec: "NodeSpec") -> None:
     """Bring one node, and the workflow inputs that set it, to the installed version; stop where no migration leads."""
     params, inputs = dict(entry.params), dict(entry.inputs)
     while entry.version < spec.version and (migration := spec.migrations.get(entry.version)) is not None:
@@ -45,13 +44,13 @@ def migrate_node(workflow: Workflow, name: str, entry: Node, spec: "NodeSpec") -
     entry.params, entry.inputs = params, inputs
 
 
-def _rename_targets(workflow: Workflow, names: Mapping[str, str]) -> None:
+def _rename_targets(workflow: "Workflow", names: Mapping[str, str]) -> None:
     for key, target in workflow.inputs.items():
         renamed = [names.get(one, one) for one in ([target] if isinstance(target, str) else target)]
         workflow.inputs[key] = renamed[0] if isinstance(target, str) else renamed
 
 
-def migrate(workflow: Workflow, registry: Mapping[str, "NodeSpec"]) -> None:
+def migrate(workflow: "Workflow", registry: Mapping[str, "NodeSpec"]) -> None:
     """Bring every node of a known type to the version that is installed, as far as migrations lead."""
     for name, entry in workflow.nodes.items():
         if (spec := registry.get(entry.type)) is not None:

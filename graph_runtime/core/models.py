@@ -12,13 +12,27 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from .errors import ModelError
 from .memory import is_out_of_memory, release_device_memory, retried
 
+M = TypeVar("M")  # what a description loads: a torch module of some class
 
-class ModelDescription(ABC):
+
+class Described(Protocol):
+    """What a model is known by; a node's port may ask for this and for some facts, whatever class has them."""
+
+    @property
+    def label(self) -> str:
+        """A name for messages, e.g. `unet of dollhouse`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the weights or the way they are used change; part of every cache key."""
+
+
+class ModelDescription(ABC, Generic[M]):
     """What a model *is*, without its weights. Subclasses are frozen dataclasses: equal when they mean the same."""
 
     @property
@@ -32,7 +46,7 @@ class ModelDescription(ABC):
         """Changes whenever the weights or the way they are used change; part of every cache key."""
 
     @abstractmethod
-    def load(self, device: str) -> Any:
+    def load(self, device: str) -> M:
         """Read the weights and return the module on `device`, in evaluation mode and without gradients."""
 
     @abstractmethod
@@ -56,24 +70,25 @@ class ModelDescription(ABC):
         """
         return None
 
-    def base(self) -> "ModelDescription":
+    def base(self) -> "ModelDescription[M]":
         """The description whose weights this one shares: itself, unless adapters are stacked on it."""
         return self
 
     @contextmanager
-    def adapted(self, module: Any) -> Iterator[Any]:
+    def adapted(self, module: M) -> Iterator[M]:
         """Put this description's adapters on the base module for the length of a lease, and take them off again."""
         yield module
 
 
 @dataclass
 class _Resident:
-    module: Any
+    module: object
     nbytes: int
     pins: int = 0
 
 
-Placement = Callable[[Any, str], None]
+AnyDescription = ModelDescription[Any]  # Any: a manager holds modules of every class
+Placement = Callable[[object, str], None]
 _heard: ContextVar[Callable[[str], None] | None] = ContextVar("inlay_moves", default=None)
 
 
@@ -103,12 +118,12 @@ class ModelManager:
         budget: int | None = None,
         log: Callable[[str], None] | None = None,
         place: Placement | None = None,
-    ):
+    ) -> None:
         self.devices = tuple(devices)
         self.budget = budget
         self._log = log
         self.place = place
-        self._resident: OrderedDict[tuple[ModelDescription, str], _Resident] = OrderedDict()
+        self._resident: OrderedDict[tuple[AnyDescription, str], _Resident] = OrderedDict()
         self._lock = threading.RLock()
 
     def log(self, message: str) -> None:
@@ -118,7 +133,7 @@ class ModelManager:
                 listener(message)
 
     @contextmanager
-    def lease(self, description: ModelDescription, device: str | None = None) -> Iterator[Any]:
+    def lease(self, description: ModelDescription[M], device: str | None = None) -> Iterator[M]:
         """The module of `description`, kept resident for the length of the block."""
         where = device or self.devices[0]
         base = description.base()
@@ -131,7 +146,7 @@ class ModelManager:
         try:
             if self.place is not None:
                 self.place(entry.module, where)
-            with description.adapted(entry.module) as module:
+            with description.adapted(cast(M, entry.module)) as module:
                 yield module
         finally:
             with self._lock:
@@ -153,7 +168,7 @@ class ModelManager:
             idle = [key for key, entry in self._resident.items() if entry.pins == 0]
             return sum(self._evict(key, reason) for key in idle)
 
-    def _evict(self, key: tuple[ModelDescription, str], reason: str) -> int:
+    def _evict(self, key: tuple[AnyDescription, str], reason: str) -> int:
         entry = self._resident.pop(key)
         self.log(f"evicted {key[0].label} ({entry.nbytes / 2**20:.0f} MiB): {reason}")
         freed = entry.nbytes
@@ -171,7 +186,7 @@ class ModelManager:
         if self.resident_bytes() + needed > self.budget:
             self.log(f"over the budget of {self.budget / 2**20:.0f} MiB: everything resident is in use")
 
-    def _bring_in(self, description: ModelDescription, device: str) -> _Resident:
+    def _bring_in(self, description: AnyDescription, device: str) -> _Resident:
         self._make_room(description.nbytes())
 
         def make_room() -> bool:
@@ -197,6 +212,7 @@ class ModelManager:
         return entry
 
 
-def _module_bytes(module: Any) -> int:
-    tensors = [*module.parameters(), *module.buffers()] if hasattr(module, "parameters") else []
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+def _module_bytes(module: object) -> int:
+    if not (hasattr(module, "parameters") and hasattr(module, "buffers")):
+        return 0
+    return sum(tensor.numel() * tensor.element_size() for tensor in [*module.parameters(), *module.buffers()])

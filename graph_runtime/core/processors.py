@@ -8,11 +8,27 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Protocol, cast
 
-from torch import nn
+from torch import Tensor, nn
 
-Wrap = Callable[[str, Any, Any], Any]  # (name, attention module, processor so far) -> processor
+Processor = Callable[..., Tensor]  # diffusers' attention processors take what their module is given
+
+
+class Attention(Protocol):
+    """The part of diffusers' `Attention` that tells which form it has, and by what it computes."""
+
+    processor: Processor
+    residual_connection: bool
+    rescale_output_factor: float
+    norm_cross: object
+    spatial_norm: object
+    group_norm: object
+    norm_q: object
+    added_kv_proj_dim: int | None
+
+
+Wrap = Callable[[str, Attention, Processor], Processor]  # (name, attention module, processor so far) -> processor
 _SWITCHING = threading.RLock()
 _STATES: "weakref.WeakKeyDictionary[nn.Module, _State]" = weakref.WeakKeyDictionary()
 
@@ -20,11 +36,11 @@ _STATES: "weakref.WeakKeyDictionary[nn.Module, _State]" = weakref.WeakKeyDiction
 class _State:
     """What a UNet had, and the layers on it now: how often each was asked for, and how it wraps."""
 
-    def __init__(self, unet: Any):
+    def __init__(self, unet: nn.Module) -> None:
         self.before = {name: module.processor for name, module in attentions(unet)}
         self.layers: dict[str, tuple[int, Wrap]] = {}
 
-    def put(self, unet: Any) -> None:
+    def put(self, unet: nn.Module) -> None:
         """Every module's processor: what it had, wrapped by each layer in the order of their names."""
         for name, module in attentions(unet):
             processor = self.before[name]
@@ -33,11 +49,11 @@ class _State:
             module.processor = processor
 
 
-def attentions(unet: Any) -> list[tuple[str, Any]]:
+def attentions(unet: nn.Module) -> list[tuple[str, Attention]]:
     """(name, module) of every attention, in the order in which the UNet calls them: down, middle, up."""
     order = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
     found = [
-        (name, module)
+        (name, cast(Attention, module))
         for name, module in unet.named_modules()
         if hasattr(module, "set_processor") and hasattr(module, "to_q")
     ]
@@ -45,7 +61,7 @@ def attentions(unet: Any) -> list[tuple[str, Any]]:
 
 
 @contextmanager
-def usual(unet: Any) -> Iterator[dict[str, Any]]:
+def usual(unet: nn.Module) -> Iterator[dict[str, Processor]]:
     """Every processor by its module's name as it is without controls; inside the block no run puts one on or off."""
     with _SWITCHING:
         state = _STATES.get(unet)
@@ -53,7 +69,7 @@ def usual(unet: Any) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def layered(unet: Any, layer: str, wrap: Wrap) -> Iterator[None]:
+def layered(unet: nn.Module, layer: str, wrap: Wrap) -> Iterator[None]:
     """Wrap every attention processor of a UNet for the length of the block."""
     with _SWITCHING:
         state = _STATES.get(unet)

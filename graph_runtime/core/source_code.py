@@ -15,11 +15,10 @@ import secrets
 import sys
 import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
 
 from .digests import sha256
 from .files import write_text
@@ -42,7 +41,7 @@ class _Source:
     imports: tuple[Import, ...]
 
 
-def code_digest(*things: Any, since: int = _BEGAN) -> str:
+def code_digest(*things: Callable[..., object], since: int = _BEGAN) -> str:
     """Of functions and classes: their modules and, within their packages, all modules that those import.
 
     A function's defaults, the values it closes over and the helpers it calls in its own module count as they are in
@@ -58,7 +57,7 @@ def code_digest(*things: Any, since: int = _BEGAN) -> str:
     return found[:16]
 
 
-def _of_thing(thing: Any, since: int) -> Iterator[bytes]:
+def _of_thing(thing: Callable[..., object], since: int) -> Iterator[bytes]:
     yield from _of_function(thing, set())
     file = getattr(sys.modules.get(thing.__module__), "__file__", None)
     if file is not None:
@@ -234,23 +233,24 @@ def _types_of_ports(tree: ast.Module) -> set[str]:
     }
 
 
-def _of_function(function: Any, seen: set[int]) -> Iterator[bytes]:
+def _of_function(function: object, seen: set[int]) -> Iterator[bytes]:
     """What a function does, as it is in memory: its code, its defaults, and what it closes over or calls beside it."""
     code = getattr(function, "__code__", None)
-    if code is None or id(code) in seen:
+    if not isinstance(code, types.CodeType) or id(code) in seen:
         return
     seen.add(id(code))
     yield from _of_code(code)
-    yield _as_text((function.__defaults__, function.__kwdefaults__)).encode()
-    for cell in function.__closure__ or ():
+    yield _as_text((getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None))).encode()
+    for cell in getattr(function, "__closure__", None) or ():
         try:
             content = cell.cell_contents
         except ValueError:  # not filled yet
             continue
         yield _as_text(content).encode()
         yield from _of_function(content, seen)
+    names = getattr(function, "__globals__", {})
     for name in code.co_names:
-        other = function.__globals__.get(name)
+        other = names.get(name)
         if getattr(other, "__module__", None) == function.__module__:
             yield from _of_function(other, seen)
 
@@ -271,7 +271,7 @@ def _has_docstring(code: types.CodeType) -> bool:
     return bool(code.co_flags & inspect.CO_OPTIMIZED) and code.co_name[0] != "<" and isinstance(code.co_consts[0], str)
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: object) -> str:
     """A value as text that is the same in every process: sets in order, nothing of where an object lies."""
     if isinstance(value, (set, frozenset)):
         return f"{{{sorted(map(_as_text, value))}}}"

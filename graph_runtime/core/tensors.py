@@ -9,12 +9,16 @@ the UNet of Stable Diffusion 1.5 from one file of 1.7 GB, kept in half precision
 and its 1.6 GiB lie in memory of their own instead of in the file's pages.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+M = TypeVar("M", bound="nn.Module")
 ALIGNMENT = 64  # bytes: what torch's allocator keeps to (c10::gAlignment), and a cache line
 
 
-def owned(tensor: Any) -> Any:
+def owned(tensor: "Tensor") -> "Tensor":
     """`tensor` in torch's own aligned memory: itself if it lies there, else a copy of the same layout.
 
     torch can resize what it allocated and nothing else, so that tells memory of a file, of NumPy or of bytes apart.
@@ -25,14 +29,14 @@ def owned(tensor: Any) -> Any:
     return tensor if aligned and tensor.untyped_storage().resizable() else tensor.clone()
 
 
-def own_weights(module: Any) -> Any:
+def own_weights(module: M) -> M:
     """Every parameter and buffer of a module into torch's own memory, one at a time; returns the module.
 
     Tensors that are one stay one, as where an embedding is also the output layer.
     """
-    copied: dict[tuple[Any, ...], Any] = {}
+    copied: dict[tuple[object, ...], Tensor] = {}
 
-    def fresh(tensor: Any) -> Any:
+    def fresh(tensor: "Tensor") -> "Tensor":
         place = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
         if place not in copied:
             copied[place] = owned(tensor)

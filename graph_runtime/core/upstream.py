@@ -7,7 +7,8 @@ a socket of `SocketRole("base")` is followed through that socket alone, any othe
 
 from collections.abc import Iterator, Mapping
 
-from .spec import NodeSpec, Socket
+from .sockets import Socket
+from .spec import NodeSpec
 from .workflow import Link
 
 Links = Mapping[str, list[Link]]

@@ -8,9 +8,10 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic_core import ErrorDetails
 
 from .errors import Problem, WorkflowError, did_you_mean, shorten
 
@@ -21,7 +22,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_INPUTS = frozenset({"out", "inputs", "device", "memory", "json", "set", "nodes", "help"})
 
 #: `{1: f}` turns a file of format 1 into one of format 2; the list grows with the format and never loses an entry.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+MIGRATIONS: dict[int, Callable[[dict[str, object]], dict[str, object]]] = {}
 
 Override = tuple[str, str]  # (node, parameter): what a person sets from outside
 
@@ -41,8 +42,8 @@ class Node(BaseModel):
 
     type: str
     version: int = Field(default=1, ge=1)
-    params: dict[str, Any] = Field(default_factory=dict)
-    inputs: dict[str, Any] = Field(default_factory=dict)
+    params: dict[str, object] = Field(default_factory=dict)
+    inputs: dict[str, object] = Field(default_factory=dict)
 
 
 class Workflow(BaseModel):
@@ -56,7 +57,7 @@ class Workflow(BaseModel):
     inputs: dict[str, str | list[str]] = Field(default_factory=dict)
     nodes: dict[str, Node]
     outputs: dict[str, str] = Field(default_factory=dict)
-    ui: dict[str, Any] = Field(default_factory=dict)
+    ui: dict[str, object] = Field(default_factory=dict)
     _packages: dict[str, str] = PrivateAttr(default_factory=dict)  # of node types that do not ship with inlay
 
     @property
@@ -114,7 +115,7 @@ def _too_large(size: int, name: str) -> WorkflowError:
     )
 
 
-def decode(data: bytes | str, name: str = "workflow") -> Any:
+def decode(data: bytes | str, name: str = "workflow") -> object:
     """JSON from a stranger: bounded in size and depth, no duplicate keys, no NaN.
 
     Raises:
@@ -153,7 +154,7 @@ def decode(data: bytes | str, name: str = "workflow") -> Any:
         ) from None
 
 
-def build(raw: Any) -> Workflow:
+def build(raw: object) -> Workflow:
     """A `Workflow` from decoded JSON, migrated to the current format.
 
     Raises:
@@ -197,18 +198,17 @@ def build(raw: Any) -> Workflow:
             expected=f"format {FORMAT} or older",
             fix="this file was made by a newer inlay: update inlay",
         )
-    while version < FORMAT:
-        raw = MIGRATIONS[version](dict(raw))
-        version = raw["format"]
+    for older in range(version, FORMAT):
+        raw = MIGRATIONS[older](dict(raw)) | {"format": older + 1}
     try:
         return Workflow.model_validate(raw, strict=True)
     except ValidationError as error:
         raise WorkflowError([_shape_problem(item) for item in error.errors()]) from None
 
 
-def _of_another_program(raw: dict[str, Any]) -> str | None:
+def _of_another_program(raw: Mapping[str, object]) -> str | None:
     """Whose file it is, where it is known for another program's."""
-    graph = raw["prompt"] if isinstance(raw.get("prompt"), dict) else raw
+    graph = inner if isinstance(inner := raw.get("prompt"), dict) else raw
     if "format" not in raw and any(isinstance(value, dict) and "class_type" in value for value in graph.values()):
         return "a ComfyUI workflow, in its API format"
     if isinstance(raw.get("nodes"), list) and ("links" in raw or "last_node_id" in raw or "groups" in raw):
@@ -220,7 +220,7 @@ def _of_another_program(raw: dict[str, Any]) -> str | None:
     return None
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> dict[str, object]:
     """JSON Schema of the workflow file."""
     schema = Workflow.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -228,7 +228,7 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def require_flat(value: Any) -> None:
+def require_flat(value: object) -> None:
     """Refuse what no file could hold, in a dict that Python code hands over: nested too deeply, or in a circle.
 
     Raises:
@@ -277,7 +277,7 @@ class _Refused(ValueError):
     pass
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
@@ -293,7 +293,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _no_constants(word: str) -> Any:
+def _no_constants(word: str) -> NoReturn:
     raise _Refused(f"the number {word}")
 
 
@@ -314,7 +314,7 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _shape_problem(item: Any) -> Problem:
+def _shape_problem(item: ErrorDetails) -> Problem:
     location = [str(part) for part in item["loc"]]
     node = location[1] if len(location) > 1 and location[0] == "nodes" else None
     port = ".".join(location[2:] if node else location) or None

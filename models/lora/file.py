@@ -140,7 +140,7 @@ def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
 
     from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 
-    shared = {id(value): value for value in [*unet.parameters(), *unet.buffers()]}
+    shared: dict[int, object] = {id(value): value for value in [*unet.parameters(), *unet.buffers()]}
     with usual(unet) as processors:  # another run may have controls on it
         shared |= {id(module.processor): processors[name] for name, module in attentions(unet)}
         clone = copy.deepcopy(unet, shared)

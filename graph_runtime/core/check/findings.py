@@ -27,7 +27,7 @@ class Findings:
 class Report(list[Problem]):
     """What `inlay.check` gives: the problems (an empty list when there is none), and the `warnings` beside them."""
 
-    def __init__(self, problems: Iterable[Problem] = (), warnings: Iterable[Warned] = ()):
+    def __init__(self, problems: Iterable[Problem] = (), warnings: Iterable[Warned] = ()) -> None:
         super().__init__(problems)
         self.warnings = list(warnings)
 

@@ -42,7 +42,7 @@ def run_static_nodes(order: Iterable[str], draft: Draft) -> dict[str, tuple[obje
                     known[name] = tuple(spec.run(**draft.settings[name], **given))
         except BadInput as error:
             draft.found.problems.append(error.at(name))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a description made from a damaged file; nothing has run yet
             draft.found.add(name, None, *(missing_package(error) or _unforeseen(spec, error)))
         notices += _model_warnings(given.values(), marks[name], warned)
         draft.found.warnings += [Warned(name, message) for message in notices]

@@ -6,23 +6,27 @@ A key is a hash over the node, its code, its settings, the contents of the files
 
 import contextlib
 import os
+import sys
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..digests import short_digest
 from ..files import write_bytes
 from ..tensors import owned
 
-Outputs = tuple[Any, ...]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Outputs = tuple[object, ...]
 SEAL = 16  # bytes of a hash behind each kept result, so that a damaged one is made anew
 
 
 class MemoryCache:
     """Least recently used results, bounded by the bytes of the tensors in them; threads may share it."""
 
-    def __init__(self, limit: int = 1 << 30, entries: int = 100_000):
+    def __init__(self, limit: int = 1 << 30, entries: int = 100_000) -> None:
         self.limit, self.entries = limit, entries
         self.bytes = 0
         self._lock = threading.RLock()
@@ -74,14 +78,14 @@ class DiskCache:
     `environment` becomes part of every name: a result of another torch, device or thread count is not the same bytes.
     """
 
-    def __init__(self, folder: Path, environment: str, limit: int = 2 << 30):
+    def __init__(self, folder: Path, environment: str, limit: int = 2 << 30) -> None:
         self.folder, self.limit = folder, limit
         self._salt = environment.encode()
 
     def _file(self, key: bytes) -> Path:
         return self.folder / (short_digest(key, self._salt, size=20).hex() + ".safetensors")
 
-    def get(self, key: bytes, names: list[str]) -> Outputs | None:
+    def get(self, key: bytes, names: list[str]) -> "tuple[Tensor, ...] | None":
         """The outputs kept under `key`, in the order of `names`; None if they are not there or cannot be read."""
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -109,11 +113,12 @@ class DiskCache:
         import torch
         from safetensors.torch import save
 
-        if not all(isinstance(value, torch.Tensor) for value in outputs):
+        tensors = [value for value in outputs if isinstance(value, torch.Tensor)]
+        if len(tensors) < len(outputs):
             return
         path = self._file(key)
         with contextlib.suppress(OSError):
-            body = save({name: value.detach().cpu().contiguous() for name, value in zip(names, outputs, strict=True)})
+            body = save({name: value.detach().cpu().contiguous() for name, value in zip(names, tensors, strict=True)})
             write_bytes(path, body + short_digest(body, size=SEAL), parents=True)
             self._trim()
 
@@ -132,11 +137,14 @@ class DiskCache:
             total -= size
 
 
-def _nbytes(value: Any) -> int:
+def _nbytes(value: object) -> int:
     size = getattr(value, "nbytes", 0)
     return size if isinstance(size, int) else 0
 
 
 def _versions(outputs: Outputs) -> list[int]:
     """torch's own count of in-place writes, for each tensor that keeps one (those of inference mode do not)."""
-    return [value._version for value in outputs if hasattr(value, "_version") and not value.is_inference()]
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return []
+    return [one._version for one in outputs if isinstance(one, torch.Tensor) and not one.is_inference()]

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from typing import Any
 
 from ..context import Context
 from ..current_run import running_in
@@ -16,7 +15,7 @@ from .plan import Plan, Step
 
 def execute(
     plan: Plan, ctx: Context, *, memory: MemoryCache | None = None, disk: DiskCache | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Run `plan` and return its named outputs.
 
     A result that a cache holds is taken from there, and what only it needed does not run. Each value is dropped as
@@ -30,7 +29,7 @@ def execute(
     steps, owner = plan.steps, plan.owner
     cached, needed = _decide(plan, memory, disk)
     readers = _readers(plan, cached, needed)
-    values: list[Any] = [None] * plan.slots
+    values: list[object] = [None] * plan.slots
     listening = bool(ctx.listeners)
     keys = plan.keys if memory is not None or disk is not None else None
     kept, took = set(cached), [0.0] * len(steps)
@@ -48,20 +47,10 @@ def execute(
         outputs = cached.pop(index, None)
         known = outputs is not None
         if outputs is None:
-            arguments = dict(step.settings)
-            for socket, slot in step.links:
-                if socket in step.lists:
-                    arguments.setdefault(socket, []).append(values[slot])
-                else:
-                    arguments[socket] = values[slot]
-                readers[slot] -= 1
-                if not readers[slot]:
-                    values[slot] = None
-            with collect_notices() as said, running_in(ctx):
-                outputs = _call(step, arguments, ctx)
-            for message in said:
+            with collect_notices() as notices, running_in(ctx):
+                outputs = _call(step, _arguments(step, values, readers), ctx)
+            for message in notices:
                 ctx.warn(message)
-            del arguments
             if keys is not None and step.files and not plan.still_reads(step):
                 ctx.warn("a file that this node reads changed during the run: nothing that follows from it is kept")
                 keys = None
@@ -97,7 +86,23 @@ def _spent(plan: Plan, index: int, socket: str, took: list[float], kept: set[int
     return sum(took[step] for step in behind)
 
 
-def _static_value(step: Step, slot: int) -> Any:
+def _arguments(step: Step, values: list[object], readers: list[int]) -> dict[str, object]:
+    """What a step is called with; a value that nobody else reads is let go of."""
+    arguments = dict(step.settings)
+    lists: dict[str, list[object]] = {}
+    for socket, slot in step.links:
+        if socket in step.lists:
+            arguments[socket] = lists.setdefault(socket, [])
+            lists[socket].append(values[slot])
+        else:
+            arguments[socket] = values[slot]
+        readers[slot] -= 1
+        if not readers[slot]:
+            values[slot] = None
+    return arguments
+
+
+def _static_value(step: Step, slot: int) -> object:
     return step.known[slot - step.first_slot] if step.known is not None else None
 
 
@@ -146,7 +151,7 @@ def _keep(step: Step, key: bytes, outputs: Outputs, memory: MemoryCache | None, 
         disk.put(key, list(step.spec.outputs), outputs)
 
 
-def _call(step: Step, arguments: dict[str, Any], ctx: Context) -> Outputs:
+def _call(step: Step, arguments: dict[str, object], ctx: Context) -> Outputs:
     spec = step.spec
     if spec.context is not None:
         arguments[spec.context] = ctx
@@ -175,7 +180,7 @@ def _call(step: Step, arguments: dict[str, Any], ctx: Context) -> Outputs:
     return outputs
 
 
-def _unforeseen(step: Step, arguments: dict[str, Any], error: Exception) -> Problem:
+def _unforeseen(step: Step, arguments: dict[str, object], error: Exception) -> Problem:
     shown = ", ".join(f"{name}={_brief(value)}" for name, value in arguments.items() if name != step.spec.context)
     if is_out_of_memory(error):
         return Problem(
@@ -197,7 +202,7 @@ def _unforeseen(step: Step, arguments: dict[str, Any], error: Exception) -> Prob
     )
 
 
-def _brief(value: Any) -> str:
+def _brief(value: object) -> str:
     shape = getattr(value, "shape", None)
     if shape is not None:
         return f"{str(getattr(value, 'dtype', '')).removeprefix('torch.')}{list(shape)}"

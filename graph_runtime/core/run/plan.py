@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from ..check.workflow import Checked, check_workflow
 from ..digests import short_digest
@@ -26,11 +25,11 @@ class Step:
 
     name: str
     spec: NodeSpec
-    settings: dict[str, Any]
+    settings: dict[str, object]
     links: tuple[tuple[str, int], ...]  # (socket, slot)
     sources: tuple[int, ...]  # steps read, by index
     first_slot: int
-    known: tuple[Any, ...] | None = None  # outputs of a static node, made while checking
+    known: tuple[object, ...] | None = None  # outputs of a static node, made while checking
     files: tuple[str, ...] | None = ()  # digests of the files read; None: not known before the run
     lists: frozenset[str] = frozenset()  # sockets that take their value from upstream: their parameters get a list
 
@@ -140,7 +139,7 @@ def _step(
     )
 
 
-_encode: Callable[[Any], str] = json.JSONEncoder(sort_keys=True, default=repr).encode
+_encode: Callable[[object], str] = json.JSONEncoder(sort_keys=True, default=repr).encode
 
 
 def _key_material(step: Step) -> bytes:
