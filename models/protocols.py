@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 from .component import Origin
+from .detr.preprocessing import Preprocessing
 
 
 class Description(Protocol):
@@ -23,16 +24,24 @@ class Description(Protocol):
         """A name for messages, such as `unet of dollhouse`."""
 
     @property
-    def origin(self) -> Origin:
-        """Where its files are."""
-
-    @property
     def fingerprint(self) -> str:
         """Changes whenever the weights, or the way they are used, change."""
 
 
-class DenoiserDescription(Description, Protocol):
+class StoredDescription(Description, Protocol):
+    """A description of what lies in files."""
+
+    @property
+    def origin(self) -> Origin:
+        """Where its files are."""
+
+
+class DenoiserDescription(StoredDescription, Protocol):
     """A denoising UNet."""
+
+    @property
+    def conditional(self) -> bool:
+        """True where it has cross-attention."""
 
     @property
     def in_channels(self) -> int:
@@ -45,6 +54,14 @@ class DenoiserDescription(Description, Protocol):
     @property
     def cross_attention_dim(self) -> int | None:
         """Width of the embeddings that it attends to; None for an unconditional UNet."""
+
+    @property
+    def sample_size(self) -> int | None:
+        """Side of the latents it was trained on."""
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of its latents must be multiples of."""
 
 
 class VaeDescription(Description, Protocol):
@@ -67,7 +84,7 @@ class VaeDescription(Description, Protocol):
         """Channels of a latent."""
 
 
-class TextEncoderDescription(Description, Protocol):
+class TextEncoderDescription(StoredDescription, Protocol):
     """A tokenizer and its text encoder."""
 
     @property
@@ -79,7 +96,7 @@ class TextEncoderDescription(Description, Protocol):
         """Tokens of a prompt, start and end included."""
 
 
-class ImageEncoderDescription(Description, Protocol):
+class ImageEncoderDescription(StoredDescription, Protocol):
     """Whatever sees pictures: their size, and how they are normalised."""
 
     @property
@@ -139,15 +156,19 @@ class CaptionerDescription(ImageEncoderDescription, Protocol):
         """Which model it is."""
 
 
-class DetectorDescription(Description, Protocol):
+class DetectorDescription(StoredDescription, Protocol):
     """A detector of things in pictures."""
 
     @property
     def labels(self) -> tuple[str, ...]:
         """What it can find."""
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What pictures go through before it sees them."""
 
-class SchedulerDescription(Description, Protocol):
+
+class SchedulerDescription(StoredDescription, Protocol):
     """The configuration of a diffusers scheduler."""
 
     @property

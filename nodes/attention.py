@@ -1,13 +1,12 @@
 """Attention controls: what an edit borrows from chains that run along with it."""
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
 from ..graph_runtime import BadInput, node
-from ..graph_runtime.core.values import describe, same_values
+from ..graph_runtime.core.values import same_values
 from ..methods.baret import BalancedAttention
-from ..methods.conditioning import Conditioning as Told
 from ..methods.inversion.tuning import Tuned
 from ..methods.masactrl import MutualSelfAttention
 from ..methods.prompt_to_prompt import PromptToPrompt
@@ -83,7 +82,6 @@ def mutual_self(
         start_step: first step, from 0.
         start_layer: first self-attention of the UNet in the order they are called, from 0; Stable Diffusion has 16.
     """
-    _require_told("source", source)
     return Controlled(MutualSelfAttention(source, start_step, start_layer))
 
 
@@ -111,7 +109,6 @@ def prompt_to_prompt(
         BadInput: a tuning of the target text, or a condition that no text was read for.
     """
     for port, value in (("source", source), ("target", target)):
-        _require_told(port, value)
         if value.tokens is None:
             raise BadInput(
                 port,
@@ -124,16 +121,7 @@ def prompt_to_prompt(
     return Controlled(PromptToPrompt(source, target, tuning, self_until, cross_until))
 
 
-def _require_told(port: str, value: Any) -> None:
-    if not isinstance(value, Told):
-        raise BadInput(port, found=describe(value), expected="a conditioning", fix="wire the output of condition.text")
-
-
-def _require_tuned(port: str, value: Any, half: Literal["cond", "uncond"]) -> None:
-    if not isinstance(value, Tuned):
-        raise BadInput(
-            port, found=describe(value), expected="the tuning of an inversion", fix="wire the output of an invert node"
-        )
+def _require_tuned(port: str, value: Tuned, half: Literal["cond", "uncond"]) -> None:
     if value.half != half:
         names = {"cond": "invert.target_text", "uncond": "invert.null_text"}
         raise BadInput(

@@ -7,9 +7,8 @@ from pydantic import Field
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.values import plain_mode
 from ..models.image_encoder import preprocess_images
-from ..pictures.require import require_image
 from .checks.metric import caption as check_caption
-from .checks.metric import require_captioner, require_single
+from .checks.metric import require_single
 from .ports import Captioner, Image, Text
 
 
@@ -42,9 +41,7 @@ def blip(
     Raises:
         BadInput: several pictures, or something else than a captioner.
     """
-    image = require_image(image)
     require_single(image)
-    require_captioner(captioner)
     pixels = preprocess_images(image, captioner.image_size, "stretch", captioner.mean, captioner.std)
     with plain_mode(), ctx.lease(captioner) as module:
         parameter = next(module.parameters())

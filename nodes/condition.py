@@ -9,20 +9,17 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..graph_runtime import BadInput, Context, node
+from ..graph_runtime import Context, node
 from ..graph_runtime.core.errors import shorten
 from ..graph_runtime.core.notices import notice
-from ..graph_runtime.core.port_types import has_fact
-from ..graph_runtime.core.values import describe, plain_mode, require_finite, to_host
-from ..methods.conditioning import Conditioning as Told
-from ..methods.conditioning import inpaint_channels
+from ..graph_runtime.core.values import plain_mode, require_finite, to_host
+from ..methods.conditioning import Conditioning, inpaint_channels
 from ..methods.latents import encode_picture
 from ..models.embedded import unknown_words
 from ..models.image_encoder import Preprocess, preprocess_images
 from ..models.prompt import Prompt, Syntax, encode_prompt, own_words, read_prompt
-from ..models.roles import require_vae
 from ..pictures.batches import each_with_mask
-from ..pictures.require import require_image, require_mask
+from ..pictures.require import require_mask_fits
 from .checks.before_run import described
 from .checks.condition import exemplar as check_exemplar
 from .checks.condition import inpaint as check_inpaint
@@ -38,13 +35,6 @@ class Conditioned(NamedTuple):
 
 def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     encoder = known.get("text_encoder")
-    if encoder is not None and has_fact(encoder, "image_size"):
-        raise BadInput(
-            "text_encoder",
-            found=f"the {encoder.label}",
-            expected="a text encoder",
-            fix="use condition.exemplar with it: it looks at a picture",
-        )
     syntax = params.get("syntax")
     prompt = params.get("prompt", "")
     if "text" not in known or known["text"] is not None:  # wired, and known when it is made
@@ -96,19 +86,7 @@ def text(
     Raises:
         BadInput: a text that is not valid Unicode (half of a surrogate pair).
     """
-    if not has_fact(text_encoder, "hidden_size"):
-        exemplar_there = has_fact(text_encoder, "image_size")
-        raise BadInput(
-            "text_encoder",
-            found=describe(text_encoder),
-            expected="the description of a text encoder",
-            fix="this is an exemplar encoder: use condition.exemplar with it"
-            if exemplar_there
-            else "wire the text_encoder output of a model node",
-        )
     wanted = prompt if text is None else text
-    if not isinstance(wanted, str):
-        raise BadInput("text", found=describe(wanted), expected="one text", fix="wire the output of caption.blip")
     for port, words in (("prompt" if text is None else "text", wanted), ("negative", negative)):
         require_unicode(port, words)
     read = read_prompt(wanted, syntax or ("weights" if text is None else "plain"))
@@ -130,27 +108,16 @@ def text(
                 )
             if not laid:
                 ctx.warn(f"the weights of {shorten(one.text, 40)} are not used: its tokens do not follow its words")
-    return Conditioned(Told(embeddings[read], embeddings[unwanted], name=text_encoder.label, tokens=tokens[read]))
+    return Conditioned(
+        Conditioning(embeddings[read], embeddings[unwanted], name=text_encoder.label, tokens=tokens[read])
+    )
 
 
 def _check_exemplar(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
     encoder = known.get("exemplar_encoder")
     if encoder is None:
         return {}
-    _require_exemplar_encoder(encoder)
     return check_exemplar(encoder, known, params)
-
-
-def _require_exemplar_encoder(encoder: Any) -> None:
-    if not has_fact(encoder, "image_size") or not has_fact(encoder, "width"):
-        found = f"the {encoder.label}" if hasattr(encoder, "label") else describe(encoder)
-        raise BadInput(
-            "exemplar_encoder",
-            found=found,
-            expected="an exemplar encoder",
-            fix="wire the exemplar_encoder output of model.paint_by_example"
-            + ("; for a text encoder use condition.text" if hasattr(encoder, "vocabulary") else ""),
-        )
 
 
 @node("condition.exemplar", version=1, check=_check_exemplar)
@@ -176,9 +143,7 @@ def exemplar(
     Raises:
         BadInput: no picture, a mask that leaves nothing of it, or another kind of encoder.
     """
-    _require_exemplar_encoder(exemplar_encoder)
-    image = require_image(image)
-    shown = list(image[:, None]) if mask is None else _shown(image, require_mask(mask, image).clamp(0, 1))
+    shown = list(image[:, None]) if mask is None else _shown(image, require_mask_fits(mask, image).clamp(0, 1))
     for one in shown:
         height, width = one.shape[1:3]
         if doubt := unseen(height, width, preprocess):
@@ -194,7 +159,7 @@ def exemplar(
         token = to_host(module(pixels.to(parameter.device, parameter.dtype)))
         empty = to_host(module.uncond_vector).expand_as(token).contiguous()
     require_finite(token, "exemplar_encoder", what="the exemplar's token", fix="set dtype to float32 in the model node")
-    return Conditioned(Told(token, empty, name=exemplar_encoder.label, kind="exemplar"))
+    return Conditioned(Conditioning(token, empty, name=exemplar_encoder.label, kind="exemplar"))
 
 
 def _shown(image: Tensor, mask: Tensor) -> list[Tensor]:
@@ -239,8 +204,7 @@ def inpaint(
     Raises:
         BadInput: sizes that do not fit each other or the VAE.
     """
-    require_vae(vae)
-    image, mask = require_image(image), require_mask(mask, image)
+    require_mask_fits(mask, image)
     cells = require_cells(image, vae)
     require_finite(image, "image", what="the picture", fix="check the node that made it")
     keep = ((1 - mask) >= 0.5).to(image.dtype)

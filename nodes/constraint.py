@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 from ..graph_runtime import node
+from ..graph_runtime.core.values import plain
 from ..methods.blended_diffusion import Blended
 from ..methods.null_space import NullSpace
 from .checks.before_run import rehearse
-from .checks.tensors import require_latent, require_latent_mask
+from .checks.constraint import require_mask_on_grid
 from .ports import ConstraintPort, Latent, LatentMask
 
 
@@ -26,8 +27,8 @@ def null_space(latent: Latent, latent_mask: LatentMask) -> Constrained:
         latent: Ey, the encoding of the picture whose hole was filled with grey.
         latent_mask: 1 = repaint, on the latent grid; give it the dilation of mask.to_latent.
     """
-    known = require_latent(latent)
-    return Constrained(NullSpace(known, require_latent_mask(latent_mask, known)))
+    known = plain(latent)
+    return Constrained(NullSpace(known, require_mask_on_grid(latent_mask, known)))
 
 
 @node("constraint.blended", version=1, check=lambda known, params: rehearse(blended, known, params))
@@ -40,5 +41,5 @@ def blended(latent: Latent, latent_mask: LatentMask) -> Constrained:
         latent: the encoded picture.
         latent_mask: 1 = repaint, on the latent grid.
     """
-    known = require_latent(latent)
-    return Constrained(Blended(known, require_latent_mask(latent_mask, known)))
+    known = plain(latent)
+    return Constrained(Blended(known, require_mask_on_grid(latent_mask, known)))

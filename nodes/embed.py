@@ -6,9 +6,8 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, Context, node
 from ..graph_runtime.core.tensor_store import content_key
-from ..graph_runtime.core.values import describe, only_shape
+from ..graph_runtime.core.values import only_shape
 from ..methods.baret import blend, transition_weights
-from ..methods.inversion.tuning import Tuned
 from .checks.before_run import rehearse
 from .ports import ConditioningPort, TunedPort
 
@@ -43,13 +42,6 @@ def transition(
     Raises:
         BadInput: a tuning of the empty text, or of another width than the text's.
     """
-    if not isinstance(tuning, Tuned):
-        raise BadInput(
-            "tuning",
-            found=describe(tuning),
-            expected="the tuning of an inversion",
-            fix="wire the output of invert.target_text",
-        )
     if tuning.half != "cond":
         raise BadInput(
             "tuning",

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, Context, FromUpstream, ReadPaths, SocketRole, node
 from ..graph_runtime.core.picture_formats import WRITTEN_SUFFIX
-from ..graph_runtime.core.values import describe, require_finite
+from ..graph_runtime.core.values import require_finite
 from ..pictures.augmentation import Augment, cut_reference
 from ..pictures.batches import common_batch, per_variation
 from ..pictures.boxes import bounding_box
@@ -18,11 +18,11 @@ from ..pictures.files.profile import PictureProfile, choose_info, masks_of
 from ..pictures.files.read import read_pictures
 from ..pictures.files.write import SavedMetadata, write_picture
 from ..pictures.fill import nearest_known, noise_like, smooth_fill
-from ..pictures.fit import Fitting, fit_image, plan_fit, require_bounded, unfit_image
+from ..pictures.fit import fit_image, plan_fit, require_bounded, unfit_image
 from ..pictures.masks.morphology import inward_ramp
 from ..pictures.masks.values import unit_mask
 from ..pictures.paste import blend, match_colours
-from ..pictures.require import require_image, require_mask
+from ..pictures.require import require_mask_fits
 from ..pictures.windows import Window, cut_window, place_patch, plan_window
 from .checks.image import (
     INEXACT,
@@ -137,7 +137,7 @@ def save(image: Image, ctx: Context, prefix: str = "image", format: Literal["png
         BadInput: NaN or infinity, a prefix outside the output folder, a side too long for the format, a profile of
             another number of pictures, or a disk that is full or read-only. No half-written file is left.
     """
-    require_finite(require_image(image), "image", what="the picture", fix="check the node that made them")
+    require_finite(image, "image", what="the picture", fix="check the node that made them")
     require_sides(image, format)
     notes = [INEXACT] if format == "jpeg" else []
     infos = choose_info(profile, len(image), notes)
@@ -183,8 +183,7 @@ def fit(image: Annotated[Image, SocketRole("base")], mask: Mask | None = None,
         BadInput: a mask of another size, a picture smaller than `multiple` with mode=crop, or a result above 100
             megapixels.
     """
-    require_image(image)
-    plane = image.new_zeros(image.shape[:3]) if mask is None else unit_mask(require_mask(mask, image)).to(image)
+    plane = image.new_zeros(image.shape[:3]) if mask is None else unit_mask(require_mask_fits(mask, image)).to(image)
     height, width = image.shape[1:3]
     plan = plan_fit(height, width, multiple, size, mode, square)
     require_bounded(plan, size, multiple)
@@ -208,9 +207,6 @@ def unfit(image: Image, fit: Fit) -> OneImage:
     Raises:
         BadInput: a picture of another size than image.fit made.
     """
-    require_image(image)
-    if not isinstance(fit, Fitting):
-        raise BadInput("fit", found=describe(fit), expected="the fit of image.fit", fix="wire image.fit's fit output")
     require_unfit(image, fit)
     return OneImage(unfit_image(image, fit))
 
@@ -234,8 +230,7 @@ def fill(image: Annotated[Image, SocketRole("base")], mask: Mask,
     Raises:
         BadInput: a mask of another size, or fill=blur|edge with a mask that leaves nothing known.
     """
-    require_image(image)
-    plane = unit_mask(require_mask(mask, image)).to(image)
+    plane = unit_mask(require_mask_fits(mask, image)).to(image)
     image, plane = common_batch(image=image, mask=plane)
     hole = plane > 0
     if fill == "original":
@@ -270,10 +265,8 @@ def paste_back(base: Annotated[Image, SocketRole("base")], patch: Image, mask: A
     Raises:
         BadInput: sizes or batches that differ, NaN in the patch where it shows, or color_match without known pixels.
     """
-    require_image(base, "base")
-    require_image(patch, "patch")
     require_one_size(base, patch)
-    plane = unit_mask(require_mask(mask, base)).to(base)
+    plane = unit_mask(require_mask_fits(mask, base)).to(base)
     base, plane = per_variation(patch.shape[0], base=base, mask=plane)
     base, patch, plane = common_batch(base=base, patch=patch.to(base), mask=plane)
     judged = patch[plane > 0] if color_match == "none" else patch
@@ -309,8 +302,8 @@ def augment(image: Image, mask: Mask | None = None, flip: Annotated[float, Field
     Raises:
         BadInput: NaN in the picture, a mask of another size, or an empty one.
     """
-    require_finite(require_image(image), "image", what="the picture", fix="check the node that made them")
-    plane = image.new_ones(image.shape[:3]) if mask is None else unit_mask(require_mask(mask, image)).to(image)
+    require_finite(image, "image", what="the picture", fix="check the node that made them")
+    plane = image.new_ones(image.shape[:3]) if mask is None else unit_mask(require_mask_fits(mask, image)).to(image)
     image, plane = common_batch(image=image, mask=plane)
     how = Augment(flip=flip, rotate=rotate, blur=blur, elastic=elastic, pad=pad)
     draws, made = torch.Generator("cpu").manual_seed(seed), []
@@ -340,8 +333,7 @@ def crop_to_mask(image: Annotated[Image, SocketRole("base")], mask: Annotated[Ma
     Raises:
         BadInput: an empty mask, one of another size, or a patch above 100 megapixels.
     """
-    require_image(image)
-    plane = unit_mask(require_mask(mask, image)).to(image)
+    plane = unit_mask(require_mask_fits(mask, image)).to(image)
     image, plane = common_batch(image=image, mask=plane)
     box = require_hole(bounding_box(plane > 0))
     height, width = image.shape[1:3]
@@ -366,10 +358,6 @@ def stitch(patch: Image, crop: Annotated[Crop, SocketRole("base")], feather: Ann
     Raises:
         BadInput: a patch of another size, or NaN in it where it shows.
     """
-    require_image(patch, "patch")
-    if not isinstance(crop, Window):
-        raise BadInput("crop", found=describe(crop), expected="the crop of image.crop_to_mask",
-                       fix="wire image.crop_to_mask's crop output")
     require_stitch(patch, crop)
     placed = place_patch(patch, crop)
     return paste_back(crop.base, placed, crop.mask, feather=feather, color_match=color_match)

@@ -5,12 +5,9 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor
 
-from ..graph_runtime import BadInput, Context, SocketRole, node
-from ..graph_runtime.core.values import describe
+from ..graph_runtime import Context, SocketRole, node
 from ..pictures.arrays import Float32Array
 from ..pictures.colour.space import is_unknown, space_of, values_from_srgb, values_to_srgb
-from ..pictures.files.profile import PictureProfile
-from ..pictures.require import require_image
 from .checks.image import same_size
 from .ports import Image, Profile
 
@@ -37,18 +34,17 @@ def to_srgb(image: Annotated[Image, SocketRole("base")], profile: Profile, ctx: 
     Raises:
         BadInput: a profile of another number of pictures.
     """
-    said = _require(image, profile)
-    for about in said.pictures:
+    for about in profile.pictures:
         if is_unknown(about.colour):
             ctx.warn(
                 f"{about.name or 'the picture'}: its colour profile works one way only, or is of high dynamic "
                 "range: its numbers are taken as if they were sRGB"
             )
-    rows = said.rows(len(image))
+    rows = profile.rows(len(image))
     if all(space_of(about.colour) is None for about in rows):
-        return Converted(image, said.as_srgb())
+        return Converted(image, profile.as_srgb())
     pictures = [values_to_srgb(picture, about.colour) for picture, about in zip(_arrays(image), rows, strict=True)]
-    return Converted(_tensor(pictures, image), said.as_srgb())
+    return Converted(_tensor(pictures, image), profile.as_srgb())
 
 
 @node("image.from_srgb", check=same_size)
@@ -65,24 +61,11 @@ def from_srgb(image: Annotated[Image, SocketRole("base")], profile: Profile) -> 
     Raises:
         BadInput: a profile of another number of pictures.
     """
-    said = _require(image, profile)
-    rows = said.rows(len(image))
+    rows = profile.rows(len(image))
     if all(space_of(about.colour) is None for about in rows):
-        return Converted(image, said)
+        return Converted(image, profile)
     pictures = [values_from_srgb(picture, about.colour) for picture, about in zip(_arrays(image), rows, strict=True)]
-    return Converted(_tensor(pictures, image), said)
-
-
-def _require(image: Tensor, profile: object) -> PictureProfile:
-    require_image(image)
-    if not isinstance(profile, PictureProfile):
-        raise BadInput(
-            "profile",
-            found=describe(profile),
-            expected="the profile of image.load",
-            fix="wire image.load's profile output",
-        )
-    return profile
+    return Converted(_tensor(pictures, image), profile)
 
 
 def _arrays(image: Tensor) -> list[Float32Array]:

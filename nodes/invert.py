@@ -11,22 +11,18 @@ from torch import Tensor
 from ..graph_runtime import BadInput, Context, code_digest, node
 from ..graph_runtime.core.memory import retried
 from ..graph_runtime.core.tensor_store import content_key, kept
-from ..graph_runtime.core.values import describe, plain_mode, to_host
+from ..graph_runtime.core.values import plain, plain_mode, to_host
 from ..methods.baret import target_text_recipe
-from ..methods.conditioning import Conditioning as Told
-from ..methods.conditioning import ConditioningFacts
-from ..methods.inversion.ddim import Trajectory as Path
-from ..methods.inversion.ddim import invert_ddim, trajectory_key
+from ..methods.conditioning import Conditioning, ConditioningFacts
+from ..methods.inversion.ddim import Trajectory, invert_ddim, trajectory_key
 from ..methods.inversion.tuning import Tuned, TuningRecipe, tune
 from ..methods.null_text import null_text_recipe
 from ..methods.sampling.ddim import DdimSchedule
 from ..methods.sampling.rows import expand_rows
 from ..methods.sampling.unet import as_model, not_finite
-from ..models.roles import require_denoiser
 from .checks.before_run import shaped
 from .checks.denoiser import require_pair
 from .checks.sampling import require_shapes
-from .checks.tensors import require_latent
 from .ports import ConditioningPort, Denoiser, Latent, SchedulePort, Text, TrajectoryPort, TunedPort
 
 Scale = Annotated[float, Field(ge=0, le=100)]
@@ -55,25 +51,24 @@ def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, 
     if schedule is not None:
         require_deterministic(schedule)
     if denoiser is not None and getattr(denoiser, "known", False):
-        require_denoiser(denoiser)
         if conditioning is not None:
             require_pair(denoiser, conditioning.facts)
             require_plain(conditioning.facts)
-        if schedule is not None and isinstance(conditioning, Told):
+        if schedule is not None and isinstance(conditioning, Conditioning):
             return _known_inversion(denoiser, conditioning, schedule, known, params)
     return {}
 
 
-def _known_inversion(denoiser: Any, conditioning: Told, schedule: DdimSchedule, known: Mapping[str, Any],
+def _known_inversion(denoiser: Any, conditioning: Conditioning, schedule: DdimSchedule, known: Mapping[str, Any],
                      params: Mapping[str, Any]) -> Mapping[str, Any]:
     """What comes out, where shapes are known: values are not."""
     z, trajectory, steps = known.get("latent"), known.get("trajectory"), len(schedule)
     if z is not None:
-        require_shapes(denoiser, None, require_latent(z))
+        require_shapes(denoiser, None, z)
         expand_rows(conditioning.cond, z, "conditioning")
-        return {"trajectory": Path(shaped(steps + 1, *z.shape), schedule.timesteps,
+        return {"trajectory": Trajectory(shaped(steps + 1, *z.shape), schedule.timesteps,
                                    trajectory_key(denoiser, schedule, z.shape))}
-    if not isinstance(trajectory, Path):
+    if not isinstance(trajectory, Trajectory):
         return {}
     key = _require_own(trajectory, denoiser, schedule)
     start = trajectory.start
@@ -88,7 +83,7 @@ def _check_target(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mappin
     return found if "tuning" not in found else {**found, "tuning": replace(found["tuning"], half="cond")}
 
 
-def _require_own(trajectory: Path, denoiser: Any, schedule: DdimSchedule) -> str:
+def _require_own(trajectory: Trajectory, denoiser: Any, schedule: DdimSchedule) -> str:
     """What the trajectory belongs to; raises BadInput where that is another model, schedule or size."""
     key = trajectory_key(denoiser, schedule, trajectory.start.shape)
     if trajectory.inversion_key != key:
@@ -122,11 +117,10 @@ def ddim(denoiser: Denoiser, conditioning: ConditioningPort, schedule: ScheduleP
     Raises:
         BadInput: eta is not 0, a solver or time travel is wired, or the parts do not fit together.
     """
-    require_denoiser(denoiser)
     require_deterministic(schedule)
     require_pair(denoiser, conditioning.facts)
     require_plain(conditioning.facts)
-    z = require_latent(latent)
+    z = plain(latent)
     require_shapes(denoiser, None, z)
 
     def make() -> tuple[Tensor, ...]:
@@ -139,7 +133,7 @@ def ddim(denoiser: Denoiser, conditioning: ConditioningPort, schedule: ScheduleP
 
     key = content_key("invert.ddim", _code(denoiser, schedule), denoiser.fingerprint, schedule, z, conditioning.cond)
     (latents,) = kept(ctx, key, ["latents"], make)
-    return Inverted(Path(latents, schedule.timesteps, trajectory_key(denoiser, schedule, z.shape),
+    return Inverted(Trajectory(latents, schedule.timesteps, trajectory_key(denoiser, schedule, z.shape),
                          content_key(conditioning.cond).hex()))
 
 
@@ -199,13 +193,9 @@ def null_text(denoiser: Denoiser, conditioning: ConditioningPort, schedule: Sche
 
 def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx: Context, recipe: TuningRecipe,
           ) -> Tunings:
-    require_denoiser(denoiser)
     require_deterministic(schedule)
     require_pair(denoiser, conditioning.facts)
     require_plain(conditioning.facts)
-    if not isinstance(trajectory, Path):
-        raise BadInput("trajectory", found=describe(trajectory), expected="the trajectory of an inversion",
-                       fix="wire the output of invert.ddim")
     key, told = _require_own(trajectory, denoiser, schedule), content_key(conditioning.cond).hex()
     if trajectory.text_hash not in ("", told):
         ctx.warn("the trajectory was inverted with another text than the one that is wired here: wire one "

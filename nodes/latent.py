@@ -12,14 +12,11 @@ from ..graph_runtime import Context, ReadPath, node
 from ..graph_runtime.core.values import plain, plain_mode, require_finite, to_host
 from ..methods.latents import Tiling, decode_latent, encode_picture, remedy, tiled
 from ..models.files.tensors import read_tensors
-from ..models.roles import require_vae
-from ..pictures.require import require_image
 from .checks.latent import decode as check_decode
 from .checks.latent import encode as check_encode
 from .checks.latent import load as check_load
-from .checks.latent import require_channels, require_key, require_multiple
+from .checks.latent import require_channels, require_key, require_latent_shape, require_multiple
 from .checks.latent import save as check_save
-from .checks.tensors import require_latent
 from .noise import Seed
 from .ports import Image, Latent, Paths, Vae
 
@@ -64,8 +61,7 @@ def encode(
     Raises:
         BadInput: a side is no multiple of the factor, or the VAE gives NaN.
     """
-    require_vae(vae)
-    image = plain(require_image(image))
+    image = plain(image)
     require_multiple(image, vae)
     require_finite(image, "image", what="the picture", fix="check the node that made it")
     height, width = image.shape[1:3]
@@ -94,8 +90,7 @@ def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> D
     Raises:
         BadInput: the latent has another number of channels than the VAE, or the VAE gives NaN.
     """
-    require_vae(vae)
-    latent = require_latent(latent)
+    latent = plain(latent)
     require_channels(latent, vae)
     require_finite(
         latent, "latent", what="the latent", fix="check the node that made it; set dtype to float32 in the model node"
@@ -125,7 +120,7 @@ def load(path: ReadPath, key: str = "latent") -> Encoded:
     file = Path(path)
     tensors = read_tensors(file, [key], "path")
     require_key(key, tensors, file)
-    latent = require_finite(require_latent(tensors[key], "path"), "path", what=f"{key!r}", fix="make the file again")
+    latent = require_finite(require_latent_shape(tensors[key]), "path", what=f"{key!r}", fix="make the file again")
     return Encoded(to_host(latent))
 
 
@@ -139,7 +134,7 @@ def save(latent: Latent, ctx: Context, prefix: str = "latent") -> SavedLatent:
     """
     from safetensors.torch import save_file
 
-    latent = require_latent(latent)
+    latent = plain(latent)
     count = len(ctx.saved)
     with ctx.new_file(prefix, ".safetensors") as path:
         save_file({"latent": latent.contiguous()}, str(path))

@@ -16,7 +16,7 @@ from ..pictures.masks.read import read_masks
 from ..pictures.masks.shapes import draw_shape
 from ..pictures.masks.values import unit_mask
 from ..pictures.pairing import files_of, named
-from ..pictures.require import require_image, require_mask
+from ..pictures.require import require_mask_fits
 from .checks.before_run import CHEAP, cheap, rehearse, shaped
 from .checks.mask import grow as check_grow
 from .checks.mask import load as check_load
@@ -66,7 +66,7 @@ def _check_shape(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping
     image = known.get("image")
     if image is None:
         return {}
-    size = require_image(image).shape[:3]
+    size = image.shape[:3]
     if size.numel() <= CHEAP:
         return rehearse(shape, known, params)
     _placed(*size[1:], **{name: value for name, value in params.items() if name != "seed"})
@@ -97,7 +97,7 @@ def shape(image: Image, kind: Literal["rectangle", "ellipse", "center"] = "recta
     Raises:
         BadInput: a shape that is less than a pixel or reaches out of the picture, or a number that is far from any.
     """
-    rows, columns = require_image(image).shape[1:3]
+    rows, columns = image.shape[1:3]
     left, top, right, bottom = _placed(rows, columns, kind, x, y, width, height, unit, jitter)
     per_x, per_y = (columns, rows) if unit == "fraction" else (1, 1)
     moves = torch.rand(len(image), 2, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float64) * 2 - 1
@@ -176,7 +176,7 @@ def _check_brush_facts(known: Mapping[str, Any], params: Mapping[str, Any]) -> M
         if mask is None or (image is None or image[..., 0].numel() <= CHEAP):
             return rehearse(brush, known, params)
     else:
-        require_mask(mask, image)
+        require_mask_fits(mask, image)
     size = mask.shape if image is None or len(mask) > 1 else image.shape[:3]
     return {"mask": shaped(*size)}
 
@@ -223,14 +223,14 @@ def brush(mask: Mask | None = None, image: Image | None = None,
 
 def _boxes(mask: Tensor | None, image: Tensor | None, box: list[int] | None) -> tuple[list[Box], tuple[int, int]]:
     """A box for each mask to draw, and the size of all of them; `_check_brush` has passed."""
-    pictures = 1 if image is None else len(require_image(image))
+    pictures = 1 if image is None else len(image)
     if mask is None:
         assert image is not None
         assert box is not None
         height, width = image.shape[1:3]
         left, top, right, bottom = box
         return [require_box((left, top, right, bottom), (height, width))] * pictures, (height, width)
-    holes = unit_mask(require_mask(mask, image)) > 0
+    holes = unit_mask(require_mask_fits(mask, image)) > 0
     boxes = []
     for number, plane in enumerate(holes, start=1):
         found = bounding_box(plane[None])
@@ -267,7 +267,7 @@ def grow(mask: Mask, ctx: Context, pixels: Annotated[int, Field(ge=-4096, le=409
     Raises:
         BadInput: NaN, or values outside [0, 1].
     """
-    before = unit_mask(require_mask(mask))
+    before = unit_mask(mask)
     after = grow_mask(before, pixels)
     for number, (old, new) in enumerate(zip(before, after, strict=True), start=1):
         which = f" {number} of {len(after)}" if len(after) > 1 else ""
@@ -301,7 +301,7 @@ def to_latent(mask: Mask, vae: Vae, ctx: Context, dilate: Annotated[int, Field(g
     Raises:
         BadInput: an empty mask, sides that are no multiple of the factor, or a part of the hole that no cell covers.
     """
-    hole = unit_mask(require_mask(mask)) > 0
+    hole = unit_mask(mask) > 0
     factor = int(vae.factor)
     require_grid(hole, factor)
     cells = latent_hole(hole, factor, reduce)

@@ -24,7 +24,7 @@ from ..models.detr.detections import (
 from ..pictures.boxes import area_share
 from ..pictures.masks.values import unit_mask
 from ..pictures.masks.warnings import LARGE_SHARE, size_warnings
-from ..pictures.require import require_image, require_mask
+from ..pictures.require import require_mask_fits
 from .checks.mask import detect as check_detect
 from .checks.mask import require_marked
 from .ports import Boxes, Detector, Image, Mask
@@ -82,9 +82,9 @@ def detect(
             mask of another size, or an empty one.
     """
     check_wanted(detector, label, min_area, max_area)
-    require_finite(require_image(image), "image", what="the picture", fix="check the node that made them")
+    require_finite(image, "image", what="the picture", fix="check the node that made them")
     if mask is not None:
-        return _given(unit_mask(require_mask(mask, image)), image, ctx)
+        return _given(unit_mask(require_mask_fits(mask, image)), image, ctx)
     wanted = Criteria(label, score, min_area, max_area, pick)
     height, width = image.shape[1:3]
     masks, boxes, overlays = [], [], []

@@ -18,12 +18,12 @@ from ..pictures.boxes import bounding_box
 from ..pictures.files.folders import find_pictures, left_out
 from ..pictures.files.read import read_picture
 from ..pictures.metrics import frechet, similarity_map
-from ..pictures.require import require_image, require_mask
+from ..pictures.require import require_mask_fits
 from .checks.metric import fid as check_fid
 from .checks.metric import pair as check_pair
 from .checks.metric import psnr as check_psnr
+from .checks.metric import region as check_region
 from .checks.metric import (
-    require_eyes,
     require_looked_at,
     require_pair,
     require_region,
@@ -32,7 +32,6 @@ from .checks.metric import (
     require_window,
     windowed,
 )
-from .checks.metric import seen as check_seen
 from .checks.metric import ssim as check_ssim
 from .ports import Clip, Dino, Image, Mask, Value
 
@@ -45,14 +44,13 @@ class Measured(NamedTuple):
 
 def _pair(image: Image, reference: Image, mask: Mask | None) -> tuple[Tensor, Tensor, Tensor | None]:
     """Both pictures in float64, of one size and as many rows, and where to look `[b h w]` or everywhere."""
-    image, reference = require_image(image), require_image(reference, "reference")
     for port, value in (("image", image), ("reference", reference)):
         require_finite(value, port, what="the picture", fix="check the node that made it")
     require_pair(image, reference)
     rows = max(len(image), len(reference))
     where = None
     if mask is not None:
-        rows = max(rows, len(require_mask(mask, max(image, reference, key=len))))
+        rows = max(rows, len(require_mask_fits(mask, max(image, reference, key=len))))
         where = mask.expand(rows, -1, -1)
     shape = (rows, *image.shape[1:])
     return image.double().expand(shape), reference.double().expand(shape), where
@@ -162,11 +160,10 @@ def lpips(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
 
 def _regions(image: Tensor, mask: Mask | None) -> list[Tensor]:
     """Each picture `[h w 3]`, cut to the box around its mask."""
-    image = require_image(image)
     if mask is None:
         return list(image)
     cut = []
-    for picture, plane in each_with_mask(image, require_mask(mask, image)):
+    for picture, plane in each_with_mask(image, require_mask_fits(mask, image)):
         box = bounding_box(plane[None] > 0.5)
         require_region(box)
         assert box is not None
@@ -178,11 +175,11 @@ def _regions(image: Tensor, mask: Mask | None) -> list[Tensor]:
 def _likeness(image: Tensor, reference: Tensor, mask: Mask | None, seeing: Any, ctx: Context) -> Measured:
     with plain_mode(), ctx.lease(seeing) as module:
         found = unit(picture_vectors(module, seeing, _regions(image, mask)))
-        wanted = unit(picture_vectors(module, seeing, list(require_image(reference, "reference"))))
+        wanted = unit(picture_vectors(module, seeing, list(reference)))
     return Measured(100 * float((found @ wanted.T).mean()))
 
 
-@node("metric.clip_image", version=1, check=check_seen("clip", True))
+@node("metric.clip_image", version=1, check=check_region)
 def clip_image(image: Image, reference: Image, clip: Clip, ctx: Context, mask: Mask | None = None) -> Measured:
     """How alike two pictures are to CLIP: 100 × the cosine of their vectors, the mean over all pairs.
 
@@ -192,11 +189,10 @@ def clip_image(image: Image, reference: Image, clip: Clip, ctx: Context, mask: M
         clip: from model.clip.
         mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
     """
-    require_eyes("clip", clip, words=True)
     return _likeness(image, reference, mask, clip, ctx)
 
 
-@node("metric.dino", version=1, check=check_seen("dino", False))
+@node("metric.dino", version=1, check=check_region)
 def dino(image: Image, reference: Image, dino: Dino, ctx: Context, mask: Mask | None = None) -> Measured:
     """How alike two pictures are to DINO, which tells one subject from another of its kind: 100 × the cosine.
 
@@ -206,12 +202,11 @@ def dino(image: Image, reference: Image, dino: Dino, ctx: Context, mask: Mask | 
         dino: from model.dino.
         mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
     """
-    require_eyes("dino", dino)
     return _likeness(image, reference, mask, dino, ctx)
 
 
 def _check_words(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
-    check_seen("clip", True)(known, params)
+    check_region(known, params)
     if note := unknown_words(getattr(known.get("clip"), "origin", None), params["text"]):
         notice(note)
 
@@ -226,7 +221,6 @@ def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mas
         text: what it should show.
         mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
     """
-    require_eyes("clip", clip, words=True)
     if note := unknown_words(clip.origin, text):
         ctx.warn(note)
     with plain_mode(), ctx.lease(clip) as module:
@@ -257,7 +251,6 @@ def fid(path: ReadPaths, reference: ReadPaths, features: Dino, ctx: Context) -> 
     Raises:
         BadInput: fewer than two pictures in a set.
     """
-    require_eyes("features", features)
     sets = []
     with plain_mode(), ctx.lease(features) as module:
         for port, where in (("path", path), ("reference", reference)):

@@ -8,7 +8,6 @@ from ..graph_runtime import BadInput, ModelSource, node
 from ..graph_runtime.core.values import describe
 from ..models.lora.component import adapted
 from ..models.lora.source import LoraSource, locate_lora
-from ..models.roles import require_denoiser
 from .ports import Denoiser, Lora
 
 
@@ -46,7 +45,6 @@ def lora(
         ModelError: not a LoRA for a UNet, of another family or base, or of other sizes than the layers have; found
             from the header, while checking.
     """
-    require_denoiser(denoiser)
     if lora is None and not source:
         raise BadInput("source", found="nothing", expected="a LoRA", fix="wire train.subject_lora, or name a file")
     if lora is not None and not isinstance(lora, LoraSource):

@@ -5,15 +5,12 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from ..graph_runtime import BadInput, ReadPath, node
-from ..graph_runtime.core.values import describe
-from ..methods.inversion.ddim import Trajectory as Inverted
+from ..graph_runtime import ReadPath, node
 from ..methods.sampling.noise import GivenNoise, gaussian_noise
 from ..models.files.tensors import read_tensors
 from .checks.before_run import rehearse
 from .checks.latent import given_noise
 from .checks.latent import load_noise as check_load_noise
-from .checks.tensors import require_latent
 from .ports import Latent, NoisePort, TrajectoryPort
 
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]
@@ -37,7 +34,7 @@ def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, l
         seed: seeds the generator.
         batch: variations of each picture; row i of the result belongs to picture i // batch.
     """
-    return Noisy(gaussian_noise(tuple(require_latent(latent).shape), seed, batch))
+    return Noisy(gaussian_noise(tuple(latent.shape), seed, batch))
 
 
 @node("noise.load", version=1, check=check_load_noise)
@@ -69,13 +66,6 @@ def from_trajectory(trajectory: TrajectoryPort) -> Noisy:
     Args:
         trajectory: from invert.ddim.
     """
-    if not isinstance(trajectory, Inverted):
-        raise BadInput(
-            "trajectory",
-            found=describe(trajectory),
-            expected="the trajectory of an inversion",
-            fix="wire the output of invert.ddim",
-        )
     start = trajectory.start
     still = start.new_zeros(()).expand(len(trajectory.timesteps), *start.shape)
     return Noisy(GivenNoise(start, still, name="the trajectory", inversion_key=trajectory.inversion_key))

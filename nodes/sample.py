@@ -11,18 +11,17 @@ from torch import Tensor
 
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.tensor_store import content_key
-from ..graph_runtime.core.values import plain_mode, to_host
+from ..graph_runtime.core.values import plain, plain_mode, to_host
 from ..methods.attention.control import AttentionControl
 from ..methods.attention.gather import require_known_blocks
 from ..methods.attention.single_token import collapsed
-from ..methods.conditioning import Conditioning as Told
+from ..methods.conditioning import Conditioning
 from ..methods.sampling.guidance import Guidance
 from ..methods.sampling.loop import run_denoising
 from ..methods.sampling.noise import GivenNoise
 from ..methods.sampling.rows import expand_rows
 from ..methods.sampling.unet import as_model
 from ..models.lora.component import layer_sizes
-from ..models.roles import require_denoiser
 from .checks.before_run import described, shaped
 from .checks.denoiser import require_pair
 from .checks.sampling import (
@@ -36,7 +35,6 @@ from .checks.sampling import (
     require_shapes,
     require_start,
 )
-from .checks.tensors import require_latent
 from .ports import Attention, ConditioningPort, ConstraintPort, Denoiser, Latent, NoisePort, SchedulePort, TuningPort
 
 SELF_ATTENTION = re.compile(r"(?<!\.attn2)\.to_q$")  # by the name of its layer, as self_attentions counts modules
@@ -60,7 +58,6 @@ def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mappi
     if not described(denoiser):
         return {}
     assert denoiser is not None
-    require_denoiser(denoiser)
     if conditioning is not None or "conditioning" in known:
         require_pair(denoiser, None if conditioning is None else conditioning.facts)
     attention, tuning = known.get("attention"), known.get("tuning")
@@ -73,7 +70,7 @@ def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mappi
     start = shaped(*noise.shape)
     require_shapes(denoiser, conditioning, start)
     if schedule is not None:
-        posterior = isinstance(conditioning, Told) and conditioning.drew_posterior
+        posterior = isinstance(conditioning, Conditioning) and conditioning.drew_posterior
         if isinstance(noise, GivenNoise):
             require_noise(noise, len(schedule.begin().denoising_steps(first)), posterior)
         require_inversion(denoiser, schedule, start, first, noise=noise, tuning=tuning, attention=attention)
@@ -117,7 +114,6 @@ def denoise(
     Raises:
         BadInput: the parts do not fit together, or the model gives NaN.
     """
-    require_denoiser(denoiser)
     require_pair(denoiser, None if conditioning is None else conditioning.facts)
     require_ddim(schedule, constraint=constraint, attention=attention, tuning=tuning)
     if attention is not None:
@@ -140,7 +136,7 @@ def denoise(
         z = (
             schedule.started(start)
             if first == 0
-            else schedule.renoised(expand_rows(require_latent(latent), start, "latent"), start, first)
+            else schedule.renoised(expand_rows(plain(latent), start, "latent"), start, first)
         )
         control = (attention or AttentionControl()).begin()
         with collapsed(unet) if one_token(guidance) else nullcontext(), control.installed(unet):
@@ -158,7 +154,9 @@ def denoise(
         return Denoised(to_host(clean))
 
 
-def _prepare(unet: Any, z_t: Tensor, conditioning: Told | None, scale: float, tuning: Any) -> tuple[Tensor, Guidance]:
+def _prepare(
+    unet: Any, z_t: Tensor, conditioning: Conditioning | None, scale: float, tuning: Any
+) -> tuple[Tensor, Guidance]:
     """z_T and the guidance on the UNet's device; the state is float32, or float64 where the UNet is."""
     parameter = next(unet.parameters())
     start = z_t.to(parameter.device, torch.float64 if parameter.dtype == torch.float64 else torch.float32)
@@ -176,7 +174,7 @@ def _prepare(unet: Any, z_t: Tensor, conditioning: Told | None, scale: float, tu
     )
 
 
-def _doubt(ctx: Context, conditioning: Told | None, scale: float, tuning: Any, attention: Any) -> None:
+def _doubt(ctx: Context, conditioning: Conditioning | None, scale: float, tuning: Any, attention: Any) -> None:
     """Warn of wires that contradict each other: the edit would be another one than was asked for."""
     expects = getattr(attention, "expects", None)
     told = "" if conditioning is None else content_key(conditioning.cond).hex()

@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from ..graph_runtime import BadInput, node
+from ..graph_runtime import node
 from ..graph_runtime.core.notices import notice
-from ..graph_runtime.core.values import describe
 from ..methods.sampling.ddim import DdimSchedule, Spacing, Variance, ddim_schedule
 from ..methods.sampling.solver import SolverKind, SolverSchedule, solver_schedule
 from ..models.noise_levels import noise_levels
@@ -36,7 +35,7 @@ def _ddim(scheduler: Any, spacing: AnySpacing, **params: Any) -> DdimSchedule:
     config = scheduler.config
     used: Spacing = own_spacing(config) if spacing == "model" else spacing
     made = ddim_schedule(noise_levels(config), spacing=used, **params)
-    name_beside_ddim(config, getattr(scheduler, "label", "scheduler"), used, made.timesteps[0])
+    name_beside_ddim(config, scheduler.label, used, made.timesteps[0])
     return made
 
 
@@ -71,14 +70,6 @@ def ddim(
     Raises:
         BadInput: more steps than timesteps; an unknown prediction type or beta schedule.
     """
-    config = getattr(scheduler, "config", None)
-    if not isinstance(config, Mapping):
-        raise BadInput(
-            "scheduler",
-            found=describe(scheduler),
-            expected="the description of a scheduler",
-            fix="wire the scheduler output of a model node",
-        )
     return Scheduled(
         _ddim(
             scheduler,
@@ -109,7 +100,7 @@ def _solver(scheduler: Any, kind: SolverKind, steps: int) -> SolverSchedule:
             f"reaches 11 dB with 10 steps of pndm, 22 dB with 20 and 52 dB with 25, but 44 dB with 10 of ddim; use "
             f"{FEW_PNDM} steps or more, or kind=ddim"
         )
-    name_beside_solver(scheduler.config, getattr(scheduler, "label", "scheduler"), kind, made.solver_config)
+    name_beside_solver(scheduler.config, scheduler.label, kind, made.solver_config)
     return made
 
 
@@ -132,12 +123,4 @@ def solver(
     Raises:
         BadInput: more steps than timesteps, or a configuration that this solver cannot take.
     """
-    config = getattr(scheduler, "config", None)
-    if not isinstance(config, Mapping):
-        raise BadInput(
-            "scheduler",
-            found=describe(scheduler),
-            expected="the description of a scheduler",
-            fix="wire the scheduler output of a model node",
-        )
     return Scheduled(_solver(scheduler, kind=kind, steps=steps))

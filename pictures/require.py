@@ -1,34 +1,16 @@
-"""Pictures and masks as they arrive at a node: of the right shape, size and number."""
+"""Whether a mask fits the pictures that it is for."""
 
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ..graph_runtime.core.values import describe
 
 
-def require_image(image: Tensor, port: str = "image") -> Tensor:
-    """`image` if it is `[b, h, w, 3]` floating point with b, h, w ≥ 1; raises BadInput that names `port` otherwise."""
-    if not isinstance(image, Tensor) or image.ndim != 4 or image.shape[-1] != 3 or 0 in image.shape:
-        raise BadInput(
-            port,
-            found=describe(image),
-            expected="an image [b, h, w, 3], RGB in [0, 1]",
-            fix="wire the output of image.load, or add the missing batch or colour axis",
-        )
-    if not image.is_floating_point():
-        raise BadInput(port, found=describe(image), expected="floating point values in [0, 1]", fix="divide by 255")
-    return image
+def require_mask_fits(mask: Tensor, image: Tensor | None, port: str = "mask") -> Tensor:
+    """`mask` `[b h w]` if it has the size of `image` `[b h w 3]`, where there is one, and 1 or as many rows.
 
-
-def require_mask(mask: Tensor, image: Tensor | None = None, port: str = "mask") -> Tensor:
-    """`mask` if it is `[b, h, w]`, of the size of `image` where one is given, with 1 or as many masks as images."""
-    if not isinstance(mask, Tensor) or mask.ndim != 3 or 0 in mask.shape:
-        raise BadInput(
-            port,
-            found=describe(mask),
-            expected="a mask [b, h, w], 1 = repaint",
-            fix="wire the output of mask.load or mask.shape",
-        )
+    Raises:
+        BadInput: it has not; names `port`.
+    """
     if image is None:
         return mask
     if mask.shape[1:] != image.shape[1:3]:

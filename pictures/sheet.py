@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context
 from ..graph_runtime.core.values import require_finite
-from .require import require_image
 from .resize import resize_image
 
 TALLEST = 1024  # pixels; taller pictures are scaled down on a sheet
@@ -50,7 +49,7 @@ def labelled(
         if batch is None:
             continue
         require_finite(
-            require_image(batch, f"image_{number}"),
+            batch,
             f"image_{number}",
             what="the picture",
             fix="check the node that made them",

@@ -14,7 +14,7 @@ from .example_source import ExampleSource
 from .exemplar_model import TrainedExemplarModel, finish
 from .exemplar_settings import ExemplarSettings
 from .fitting import fit
-from .inputs import TrainingInputs, require_models, require_photos, side_of
+from .inputs import TrainingInputs, require_models, side_of
 from .objective import Objective, prepare, small_enough_for_plain_attention
 from .processes import Workers
 from .sample_sheets import SampleSheets
@@ -33,7 +33,6 @@ def train_exemplar(inputs: TrainingInputs, settings: ExemplarSettings, ctx: Cont
         TrainingFailed: the loss is not finite, or a file cannot be written.
     """
     require_models(inputs.denoiser, inputs.vae, inputs.encoder)
-    require_photos(inputs.photos)
     side = side_of(inputs.denoiser, inputs.vae, settings.size)
     workers = Workers(ctx.device)
     place = TrainingFolder.open(ctx, settings, settings.key(side, inputs.fingerprints()), workers)

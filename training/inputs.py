@@ -3,11 +3,8 @@
 from typing import NamedTuple, cast
 
 from ..graph_runtime import BadInput
-from ..graph_runtime.core.port_types import has_fact
-from ..graph_runtime.core.values import describe
 from ..models.image_encoder import ImageEncoderComponent
 from ..models.paint_by_example.component import ExemplarEncoderComponent, NewExemplarEncoderComponent
-from ..models.roles import require_denoiser
 from ..models.stable_diffusion import DenoiserComponent, SchedulerComponent, VaeComponent
 from ..pictures.photos.photo import PhotoSet
 
@@ -43,10 +40,6 @@ class TrainingInputs(NamedTuple):
 
 def require_models(denoiser: DenoiserComponent, vae: VaeComponent, encoder: ImageEncoderComponent) -> None:
     """Raise BadInput unless a Paint-by-Example model can be trained from these."""
-    require_denoiser(denoiser)
-    require_encoder(
-        encoder, fix="wire the output of model.paint_by_example, or of model.exemplar_encoder for a new one"
-    )
     channels, latent = denoiser.in_channels, denoiser.latent_channels
     if channels not in (latent, 2 * latent + 1) or vae.latent_channels != latent:
         raise BadInput(
@@ -60,7 +53,6 @@ def require_models(denoiser: DenoiserComponent, vae: VaeComponent, encoder: Imag
 
 def require_subject_models(denoiser: DenoiserComponent, encoder: ImageEncoderComponent) -> None:
     """Raise BadInput unless the LoRA of a subject can be trained on these models."""
-    require_denoiser(denoiser)
     if hasattr(denoiser, "adapters"):
         raise BadInput(
             "denoiser",
@@ -68,7 +60,6 @@ def require_subject_models(denoiser: DenoiserComponent, encoder: ImageEncoderCom
             expected="a base model, without LoRAs",
             fix="wire the model node itself; the finished LoRA can be stacked on others",
         )
-    require_encoder(encoder, fix="wire the exemplar_encoder output of model.paint_by_example")
     wanted = 2 * denoiser.latent_channels + 1
     if denoiser.in_channels != wanted:
         raise BadInput(
@@ -80,14 +71,6 @@ def require_subject_models(denoiser: DenoiserComponent, encoder: ImageEncoderCom
     require_width(denoiser, encoder, fix="take both from one model.paint_by_example")
 
 
-def require_encoder(encoder: object, fix: str) -> None:
-    """Raise BadInput unless `encoder` describes an exemplar encoder."""
-    if not has_fact(encoder, "image_size"):
-        raise BadInput(
-            "exemplar_encoder", found=describe(encoder), expected="the description of an exemplar encoder", fix=fix
-        )
-
-
 def require_width(denoiser: DenoiserComponent, encoder: ImageEncoderComponent, fix: str) -> None:
     """Raise BadInput unless the tokens are as wide as the denoiser's cross-attention."""
     width = getattr(encoder, "width", None)
@@ -97,17 +80,6 @@ def require_width(denoiser: DenoiserComponent, encoder: ImageEncoderComponent, f
             found=f"tokens of width {width}",
             expected=f"{denoiser.cross_attention_dim}, the cross-attention width of the {denoiser.label}",
             fix=fix,
-        )
-
-
-def require_photos(photos: object) -> None:
-    """Raise BadInput unless these are pictures with boxes."""
-    if not hasattr(photos, "pairs"):
-        raise BadInput(
-            "photos",
-            found=describe(photos),
-            expected="pictures with boxes",
-            fix="wire the photos output of subject.photos",
         )
 
 

@@ -18,7 +18,7 @@ from .early_stopping import EarlyStopping
 from .encoding import encoders_for
 from .example_source import ExampleSource
 from .fitting import fit
-from .inputs import TrainingInputs, require_photos, require_subject_models, side_of
+from .inputs import TrainingInputs, require_subject_models, side_of
 from .objective import Objective, prepare, small_enough_for_plain_attention
 from .processes import Workers
 from .randomness import generator_of
@@ -41,7 +41,6 @@ def train_subject(inputs: TrainingInputs, settings: SubjectSettings, ctx: Contex
         TrainingFailed: the loss is not finite, or a file cannot be written.
     """
     require_subject_models(inputs.denoiser, inputs.encoder)
-    require_photos(inputs.photos)
     warn_of_sizes(inputs.photos, ctx)
     side = side_of(inputs.denoiser, inputs.vae, settings.size)
     workers = Workers(ctx.device)

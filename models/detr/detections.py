@@ -15,7 +15,7 @@ from ...graph_runtime import BadInput, Context, ModelError
 from ...graph_runtime.core.errors import clean, did_you_mean
 from ...pictures.boxes import Box, area_share, padded, whole_pixels
 from ...pictures.photos.boxes import area_problem
-from .component import DetectorComponent
+from ..protocols import DetectorDescription
 
 Pick = Literal["best", "largest", "all"]
 TOLD, FAINT = 6, 0.3  # candidates that a message lists; the score from which an overlay shows what was not taken
@@ -81,7 +81,7 @@ def decode(
     return scores, labels, to_corners(boxes) * boxes.new_tensor([width, height, width, height])
 
 
-def find_all(picture: Float[Tensor, "h w 3"], detector: DetectorComponent, module: nn.Module) -> list[Detection]:
+def find_all(picture: Float[Tensor, "h w 3"], detector: DetectorDescription, module: nn.Module) -> list[Detection]:
     """Every query's best guess in a picture in [0, 1], surest first; boxes are cut at the picture's border.
 
     Raises:
@@ -149,7 +149,7 @@ def nothing_found(port: str, where: str, found: Sequence[Detection], wanted: Cri
     )
 
 
-def check_wanted(detector: Any, label: str | None, min_area: float, max_area: float) -> None:
+def check_wanted(detector: DetectorDescription | None, label: str | None, min_area: float, max_area: float) -> None:
     """Settings that no detection can meet; the label only as far as the detector's labels are known.
 
     Raises:
@@ -175,7 +175,7 @@ def check_wanted(detector: Any, label: str | None, min_area: float, max_area: fl
 
 
 def find_in(
-    pictures: Sequence[Float[Tensor, "h w 3"]], detector: DetectorComponent, ctx: Context
+    pictures: Sequence[Float[Tensor, "h w 3"]], detector: DetectorDescription, ctx: Context
 ) -> list[list[Detection]]:
     """`find_all` of each picture under one lease, with progress."""
     found = []

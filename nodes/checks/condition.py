@@ -13,8 +13,7 @@ from ...graph_runtime import BadInput
 from ...graph_runtime.core.notices import notice
 from ...methods.conditioning import Conditioning, ConditioningFacts, ConditioningKind
 from ...methods.sampling.noise import GivenNoise
-from ...models.roles import require_vae
-from ...pictures.require import require_image, require_mask
+from ...pictures.require import require_mask_fits
 from .before_run import cheap, described, shaped
 
 Known = Mapping[str, Any]
@@ -49,12 +48,10 @@ def require_unicode(port: str, words: str) -> None:
 def exemplar(encoder: Any, known: Known, params: Known) -> Facts:
     """A mask that leaves nothing of the exemplar; an exemplar too small or too long to be seen."""
     image, mask = known.get("image"), known.get("mask", ...)
-    if image is not None:
-        require_image(image)
-        if mask is None:
-            require_seen(image, params["preprocess"])
+    if image is not None and mask is None:
+        require_seen(image, params["preprocess"])
     if mask is not None and mask is not ...:
-        require_mask(mask, image)
+        require_mask_fits(mask, image)
         for plane in mask if cheap(mask) else ():
             require_rest(bool((plane < 1).any()))
     if image is None or mask is ... or not described(encoder):
@@ -101,12 +98,11 @@ def inpaint(known: Known, params: Known) -> Facts:
     image, mask, vae, noise = (known.get(name) for name in ("image", "mask", "vae", "noise"))
     before = known.get("conditioning")
     if mask is not None:
-        require_mask(mask, image)
+        require_mask_fits(mask, image)
     if not described(vae):
         return {}
     assert vae is not None
-    require_vae(vae)
-    cells = None if image is None else require_cells(require_image(image), vae)
+    cells = None if image is None else require_cells(image, vae)
     if before is None:
         return {}
     drawn = None

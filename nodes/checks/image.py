@@ -25,7 +25,7 @@ from ...pictures.files.write import SIDE_LIMIT
 from ...pictures.fit import Fitting, fit_mask, plan_fit, require_bounded
 from ...pictures.masks.values import unit_mask
 from ...pictures.pairing import named, notice_crossed
-from ...pictures.require import require_image, require_mask
+from ...pictures.require import require_mask_fits
 from ...pictures.sheet import columns_for, draw_sheet
 from ...pictures.windows import Window, plan_window
 from .before_run import CHEAP, Counted, cheap, shaped, sketch
@@ -64,7 +64,6 @@ def save(known: Known, params: Known) -> None:
     if params["format"] == "jpeg":
         notice(INEXACT)
     if (image := known.get("image")) is not None:
-        require_image(image)
         require_sides(image, params["format"])
         require_profile(known, image)
 
@@ -86,13 +85,12 @@ def fit(known: Known, params: Known) -> Facts:
     image, mask = known.get("image"), known.get("mask", ...)
     if image is None:
         return {}
-    require_image(image)
     plane = (
         torch.zeros(1).expand(image.shape[:3])
         if mask is None
         else shaped(*image.shape[:3])
         if mask is ...
-        else unit_mask(require_mask(mask, image))
+        else unit_mask(require_mask_fits(mask, image))
     )
     if mask is not None and mask is not ...:
         notice_crossed(image, mask)
@@ -115,7 +113,7 @@ def unfit(known: Known, params: Known) -> Facts:
     image, fit = known.get("image"), known.get("fit")
     if image is None or not isinstance(fit, Fitting):
         return {}
-    require_unfit(require_image(image), fit)
+    require_unfit(image, fit)
     rows = len(image)
     if fit.original is not None:
         rows = max(rows, len(fit.original))
@@ -140,7 +138,7 @@ def same_size(known: Known, params: Known) -> Facts:
     image, profile = known.get("image"), known.get("profile")
     if image is None:
         return {} if profile is None else {"profile": profile}
-    require_profile(known, require_image(image))
+    require_profile(known, image)
     return {"image": shaped(*image.shape)} | ({} if profile is None else {"profile": profile})
 
 
@@ -154,7 +152,7 @@ def masked(known: Known, image: str = "image", mask: str = "mask") -> tuple[Tens
     """Picture and mask of one batch, as far as both are known."""
     picture, plane = known.get(image), known.get(mask)
     if plane is not None:
-        unit_mask(require_mask(plane, picture if picture is None else require_image(picture, image), mask), mask)
+        unit_mask(require_mask_fits(plane, picture, mask), mask)
     if picture is None or plane is None:
         return None
     notice_crossed(picture, plane)
@@ -188,9 +186,9 @@ def paste_back(known: Known, params: Known) -> Facts:
     """Sizes and batches that differ; colours to match where nothing is known."""
     base, patch, mask = (known.get(name) for name in ("base", "patch", "mask"))
     if base is not None and patch is not None:
-        require_one_size(require_image(base, "base"), require_image(patch, "patch"))
+        require_one_size(base, patch)
     if mask is not None and base is not None:
-        plane = unit_mask(require_mask(mask, base))
+        plane = unit_mask(require_mask_fits(mask, base))
         if params["color_match"] != "none" and cheap(plane) and bool((plane > 0).flatten(1).all(1).any()):
             raise BadInput(
                 "color_match",
@@ -226,7 +224,7 @@ def augment(known: Known, params: Known) -> Facts:
                 require_thing(bounding_box(plane[None] > 0))
         rows = len(found[0])
     elif image is not None and mask is None:
-        rows = len(require_image(image))
+        rows = len(image)
     side = params["size"]
     return {} if rows is None else {"image": shaped(rows * params["count"], side, side, 3)}
 
@@ -285,7 +283,7 @@ def stitch(known: Known, params: Known) -> Facts:
     patch, crop = known.get("patch"), known.get("crop")
     if patch is None or not isinstance(crop, Window):
         return {}
-    require_stitch(require_image(patch, "patch"), crop)
+    require_stitch(patch, crop)
     rows = max(len(patch), len(crop.base))
     return {"image": shaped(rows, *crop.base.shape[1:])}
 
@@ -307,8 +305,6 @@ def grid(known: Known, params: Known) -> Facts:
     pictures, words = [], []
     for number in range(1, 17):
         name = f"image_{number}"
-        if known.get(name) is not None:
-            require_image(known[name], name)
         require_label(params[f"label_{number}"], number, known.get(name, ...) is not None, "picture", "image")
         for picture in known.get(name, ()) if isinstance(known.get(name), Tensor) else ():
             pictures.append(picture)

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.port_types import is_of
+from ...graph_runtime.core.values import describe, plain
 from ...methods.sampling.noise import GivenNoise
 from ...models.files.tensors import keys_of, tensor_shapes
-from ...models.roles import require_vae
-from ...pictures.require import require_image
 from .before_run import described, shaped
-from .tensors import require_latent
 
 Known = Mapping[str, Any]
 Facts = Mapping[str, Any]
@@ -27,8 +27,7 @@ def encode(known: Known, params: Known) -> Facts:
     if image is None or not described(vae):
         return {}
     assert vae is not None
-    require_vae(vae)
-    require_multiple(require_image(image), vae)
+    require_multiple(image, vae)
     return {
         "latent": shaped(len(image), vae.latent_channels, image.shape[1] // vae.factor, image.shape[2] // vae.factor)
     }
@@ -52,8 +51,7 @@ def decode(known: Known, params: Known) -> Facts:
     if latent is None or not described(vae):
         return {}
     assert vae is not None
-    require_vae(vae)
-    require_channels(require_latent(latent), vae)
+    require_channels(latent, vae)
     return {"image": shaped(len(latent), latent.shape[2] * vae.factor, latent.shape[3] * vae.factor, 3)}
 
 
@@ -75,7 +73,19 @@ def load(known: Known, params: Known) -> Facts:
     if tensors is None:
         return {}
     require_key(key, tensors, file)
-    return {"latent": require_latent(tensors[key], "path")}
+    return {"latent": require_latent_shape(tensors[key])}
+
+
+def require_latent_shape(tensor: Tensor) -> Tensor:
+    """A tensor of a file, out of any inference mode, if it has a latent's shape; raises BadInput otherwise."""
+    if not is_of(tensor, Float[Tensor, "b c lh lw"]):
+        raise BadInput(
+            "path",
+            found=describe(tensor),
+            expected="a latent [b, c, lh, lw], floating point",
+            fix="set key to the name of a latent, or load a file of latent.save",
+        )
+    return plain(tensor)
 
 
 def require_key(key: str, tensors: Mapping[str, Tensor], file: Path) -> None:
@@ -92,7 +102,7 @@ def require_key(key: str, tensors: Mapping[str, Tensor], file: Path) -> None:
 def save(known: Known, params: Known) -> Facts:
     """What is saved goes on as it is."""
     latent = known.get("latent")
-    return {} if latent is None else {"latent": require_latent(latent)}
+    return {} if latent is None else {"latent": latent}
 
 
 def load_noise(known: Known, params: Known) -> Facts:

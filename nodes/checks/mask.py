@@ -15,7 +15,7 @@ from ...pictures.files.headers import headers
 from ...pictures.masks.read import no_alpha, read_masks
 from ...pictures.masks.values import unit_mask
 from ...pictures.pairing import files_of, named
-from ...pictures.require import require_image, require_mask
+from ...pictures.require import require_mask_fits
 from .before_run import cheap, shaped, sketch
 
 Known = Mapping[str, Any]
@@ -40,12 +40,11 @@ def detect(known: Known, params: Known) -> Facts:
     """A given mask that does not fit the picture, or is empty; sizes."""
     image, mask = known.get("image"), known.get("mask", ...)
     if mask is not None and mask is not ...:
-        unit_mask(require_mask(mask, image))
+        unit_mask(require_mask_fits(mask, image))
         if cheap(mask):
             require_marked(mask, len(mask) if image is None else max(len(mask), len(image)))
     if image is None or mask is ...:
         return {}
-    require_image(image)
     rows = len(image) if mask is None else max(len(image), len(mask))
     return {
         "mask": shaped(rows, *image.shape[1:3]) if mask is None else mask.expand(rows, -1, -1),
@@ -74,7 +73,7 @@ def to_latent(known: Known, params: Known) -> Facts:
     mask, vae = known.get("mask"), known.get("vae")
     if mask is None or vae is None or not getattr(vae, "known", False):
         return {}
-    unit_mask(require_mask(mask))
+    unit_mask(mask)
     factor = int(vae.factor)
     require_grid(mask, factor)
     return {"latent_mask": shaped(len(mask), 1, mask.shape[1] // factor, mask.shape[2] // factor)}
@@ -97,4 +96,4 @@ def grow(known: Known, params: Known) -> Facts:
     mask = known.get("mask")
     if mask is None:
         return {}
-    return {"mask": named(shaped(*unit_mask(require_mask(mask)).shape), files_of(mask))}
+    return {"mask": named(shaped(*unit_mask(mask).shape), files_of(mask))}

@@ -9,12 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from ...graph_runtime import BadInput
-from ...graph_runtime.core.port_types import has_fact
-from ...graph_runtime.core.values import describe
 from ...pictures.boxes import bounding_box
 from ...pictures.files.folders import find_pictures
 from ...pictures.metrics import WINDOW
-from ...pictures.require import require_image, require_mask
+from ...pictures.require import require_mask_fits
 from .before_run import cheap
 
 Known = Mapping[str, Any]
@@ -24,9 +22,10 @@ def pair(known: Known, params: Known) -> None:
     """Pictures of two sizes."""
     image, reference, mask = (known.get(name) for name in ("image", "reference", "mask"))
     if image is not None and reference is not None:
-        require_pair(require_image(image), require_image(reference, "reference"))
+        require_pair(image, reference)
     if mask is not None:
-        require_mask(mask, max((value for value in (image, reference) if value is not None), key=len, default=None))
+        pictures = (picture for picture in (image, reference) if picture is not None)
+        require_mask_fits(mask, max(pictures, key=len, default=None))
 
 
 def require_pair(image: Tensor, reference: Tensor) -> None:
@@ -108,29 +107,13 @@ def require_region(box: Any) -> None:
         raise BadInput("mask", found="an empty mask", expected="something marked in white", fix="draw the mask")
 
 
-def require_eyes(port: str, seeing: Any, *, words: bool = False) -> None:
-    """Raise BadInput unless `seeing` describes an encoder of pictures, and of texts where `words` are read."""
-    if not has_fact(seeing, "image_size") or getattr(seeing, "component", "") not in ("clip", "dino"):
-        raise BadInput(
-            port, found=describe(seeing), expected="the description of an encoder", fix="wire model.clip or model.dino"
-        )
-    if words and seeing.component != "clip":
-        raise BadInput(port, found=f"the {seeing.label}, which reads no text", expected="a CLIP", fix="wire model.clip")
-
-
-def seen(port: str, words: bool) -> Any:
-    """The hook of a measurement by an encoder: another kind of encoder, a mask that fits no picture or is empty."""
-
-    def check(known: Known, params: Known) -> None:
-        encoder, image, mask = known.get(port), known.get("image"), known.get("mask")
-        if encoder is not None and getattr(encoder, "known", False):
-            require_eyes(port, encoder, words=words)
-        if mask is not None:
-            require_mask(mask, image)
-            for plane in mask if cheap(mask) else ():
-                require_region(bounding_box(plane[None] > 0.5))
-
-    return check
+def region(known: Known, params: Known) -> None:
+    """A mask that fits no picture, or is empty."""
+    image, mask = known.get("image"), known.get("mask")
+    if mask is not None:
+        require_mask_fits(mask, image)
+        for plane in mask if cheap(mask) else ():
+            require_region(bounding_box(plane[None] > 0.5))
 
 
 def fid(known: Known, params: Known) -> None:
@@ -150,9 +133,7 @@ def require_set(port: str, count: int) -> None:
 def caption(known: Known, params: Known) -> None:
     """Several pictures."""
     if (image := known.get("image")) is not None:
-        require_single(require_image(image))
-    if (captioner := known.get("captioner")) is not None:
-        require_captioner(captioner)
+        require_single(image)
 
 
 def require_single(image: Tensor) -> None:
@@ -160,15 +141,4 @@ def require_single(image: Tensor) -> None:
     if len(image) != 1:
         raise BadInput(
             "image", found=f"{len(image)} pictures", expected="one: a caption is one text", fix="load one picture"
-        )
-
-
-def require_captioner(captioner: Any) -> None:
-    """Raise BadInput unless it describes a captioner."""
-    if getattr(captioner, "component", "") != "captioner":
-        raise BadInput(
-            "captioner",
-            found=describe(captioner),
-            expected="the description of a captioner",
-            fix="wire model.captioner",
         )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.values import same_values
-from ...methods.conditioning import Conditioning as Told
+from ...methods.conditioning import Conditioning
 from ...methods.inversion.ddim import trajectory_key
 from ...methods.sampling.constraints import Constraint
 from ...methods.sampling.noise import GaussianNoise, GivenNoise
@@ -102,7 +102,7 @@ def other_start(port: str) -> BadInput:
     )
 
 
-def require_shapes(denoiser: Any, conditioning: Told | None, z_t: Tensor) -> None:
+def require_shapes(denoiser: Any, conditioning: Conditioning | None, z_t: Tensor) -> None:
     """Raise BadInput unless latents have the channels and sides that the UNet takes, and the extra channels' grid."""
     if z_t.ndim != 4 or z_t.shape[1] != denoiser.latent_channels:
         raise BadInput(
@@ -119,7 +119,7 @@ def require_shapes(denoiser: Any, conditioning: Told | None, z_t: Tensor) -> Non
             expected=f"sides that are multiples of {multiple} for the {denoiser.label}",
             fix=f"put image.fit with multiple={multiple} before",
         )
-    extra = conditioning.extra if isinstance(conditioning, Told) else None
+    extra = conditioning.extra if isinstance(conditioning, Conditioning) else None
     if extra is not None and extra.shape[2:] != z_t.shape[2:]:
         raise BadInput(
             "conditioning",
@@ -143,7 +143,7 @@ def require_start(strength: float, latent: bool) -> None:
 def require_rows(start: Tensor, known: Mapping[str, Any]) -> None:
     """Raise BadInput unless what is known of the run's parts divides its rows."""
     told, constraint, latent = (known.get(name) for name in ("conditioning", "constraint", "latent"))
-    for value in () if not isinstance(told, Told) else (told.cond, told.uncond, told.extra):
+    for value in () if not isinstance(told, Conditioning) else (told.cond, told.uncond, told.extra):
         if value is not None:
             expand_rows(value, start, "conditioning")
     if latent is not None:
@@ -181,7 +181,7 @@ def require_control(denoiser: Any, attention: Any, steps: int, start: Tensor) ->
     """Raise BadInput where an attention control asks for steps, layers or embeddings that the run has not."""
     for name in ("source", "target"):
         told = getattr(attention, name, None)
-        if isinstance(told, Told):
+        if isinstance(told, Conditioning):
             if told.cond.shape[-1] != denoiser.cross_attention_dim:
                 raise BadInput(
                     "attention",
