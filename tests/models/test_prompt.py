@@ -6,7 +6,7 @@ from pathlib import Path
 import inlay
 import pytest
 import torch
-from inlay.graph_runtime import Context
+from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core import notices
 from inlay.graph_runtime.core.events import Warned
 from inlay.models.prompt import foreign, parse_weights, read_prompt, token_weights
@@ -300,3 +300,14 @@ SHIPPED = sorted((Path(inlay.__file__).parent / "workflows").glob("*.json"))
 def test_shipped_workflows_read_weights(path):
     nodes = json.loads(path.read_text())["nodes"].values()
     assert all(node["version"] == 2 for node in nodes if node["type"] == "condition.text")
+
+
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [({"prompt": "a\ud800"}, "prompt"), ({"negative": "\udfff"}, "negative"), ({"text": "\ud800"}, "text")],
+)
+def test_half_a_character_is_refused(shared_sd, tmp_path, words, port):
+    with pytest.raises(BadInput, match="half a character") as caught:
+        condition.text(model.stable_diffusion(str(shared_sd)).text_encoder, Context(out=tmp_path), **words)
+    assert caught.value.port == port
+    str(caught.value).encode("utf-8")

@@ -6,11 +6,11 @@ Every case runs the shipped job, changed in one respect, on a tiny model in the 
 import json
 import shutil
 import types
-import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
+from png_toys import without_pixels
 
 
 @pytest.fixture
@@ -80,23 +80,11 @@ def test_a_truncated_picture(inlay, place):
     refused(inlay("--image", place / "bad.png"), 1, "photo.path")
 
 
-def _png(width, height):
-    """A PNG that claims a size; its pixels are not all there."""
-
-    def chunk(kind, data):
-        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
-    )
-
-
 @pytest.mark.parametrize(
     ("size", "word"), [((0, 0), ""), ((20_000, 10_000), "megapixels"), ((60_000, 60_000), "megapixels")]
 )
 def test_a_picture_without_pixels_or_with_too_many(inlay, place, size, word):
-    (place / "bad.png").write_bytes(_png(*size))
+    (place / "bad.png").write_bytes(without_pixels(*size))
     refused(inlay("--image", place / "bad.png"), 2, "photo.path", word)
 
 

@@ -5,11 +5,12 @@ import torch
 from inlay.graph_runtime import BadInput, Context
 from inlay.nodes.latent import decode, encode, load, save
 from inlay.nodes.model import pixel_diffusion, stable_diffusion
+from picture_toys import random_image
 from safetensors.torch import load_file, save_file
 
 
 def picture(batch=1, height=48, width=40, dtype=torch.float32):
-    return torch.rand(batch, height, width, 3, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    return random_image(batch, height, width, dtype=dtype)
 
 
 @pytest.fixture

@@ -1,17 +1,18 @@
-"""Any mode, profile and format: known pixels keep their numbers, the profile its content, the alpha its values."""
+"""Any mode, profile and format: known pixels, the profile and the alpha keep their values."""
 
 import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from colour_toys import ADOBE, P3, SRGB, icc, png, samples_of
+from colour_toys import ADOBE, P3, SRGB, icc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import Context
 from inlay.nodes.image import load, paste_back, save
 from inlay.pictures.colour.space import Colour
 from PIL import Image as Pil
+from png_toys import png, samples_of
 from torch import from_numpy, zeros_like
 
 PROFILES = {

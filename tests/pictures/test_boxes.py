@@ -1,4 +1,4 @@
-"""Boxes from COCO JSON and CSV: both forms agree; whatever is odd is refused by file and line."""
+"""Boxes from COCO JSON and CSV: both forms agree; invalid values are refused by file and line."""
 
 import json
 import os
@@ -205,7 +205,7 @@ def test_categories_that_are_odd_only_lose_their_names(write):
         (b"\x89PNG\r\n\x1a\n\0\0", "cannot be read"),
     ],
 )
-def test_what_is_no_file_of_boxes_is_refused(write, content, message):
+def test_a_file_without_boxes_is_refused(write, content, message):
     with pytest.raises(BadInput, match=message):
         read_annotations(write(content))
 
@@ -221,7 +221,7 @@ def test_a_missing_file_a_folder_a_pipe_and_a_giant_are_refused(tmp_path, monkey
         read_annotations(tmp_path / "big.csv")
 
 
-def test_a_misspelt_picture_is_asked_about(write):
+def test_a_misspelt_picture_gets_a_suggestion(write):
     with pytest.raises(BadInput, match=r"did you mean 'a.png'\?"):
         read_boxes(write("file,left,top,right,bottom\na.pgn,1,1,30,30"), SIZES)
 

@@ -8,7 +8,7 @@ import inlay
 import numpy as np
 import pytest
 import torch
-from colour_toys import ADOBE, D50_WHITE, P3, PROPHOTO, SRGB, columns, icc, png, shown, srgb_light, tables
+from colour_toys import ADOBE, D50_WHITE, P3, PROPHOTO, SRGB, columns, icc, shown, srgb_light, tables
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
 from inlay.nodes.image import load, save
@@ -16,6 +16,7 @@ from inlay.nodes.image_colour import from_srgb, to_srgb
 from inlay.pictures.colour.space import Colour, icc_for, is_unknown, space_of
 from PIL import Image as Pil
 from PIL import ImageCms
+from png_toys import png
 
 PROFILES = {
     "p3": icc("x", P3),
@@ -51,7 +52,7 @@ def test_to_and_from_srgb_agree_with_littlecms(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_there_and_back_inside_both_gamuts(tmp_path, name):
+def test_round_trip_inside_both_gamuts(tmp_path, name):
     image, _, profile = loaded(tmp_path, icc_profile=PROFILES[name])
     seen = to_srgb(image, profile, Context(out=tmp_path)).image
     back = from_srgb(seen, profile).image
@@ -114,7 +115,7 @@ def chrm(primaries, white=(0.3127, 0.3290)):
         ([(b"cHRM", bytes(32))], None),
     ],
 )
-def test_what_pngs_say_in_their_own_words(tmp_path, extra, like):
+def test_colour_chunks_of_pngs(tmp_path, extra, like):
     (tmp_path / "b.png").write_bytes(png(PIXELS, extra))
     image, _, profile = load(str(tmp_path / "b.png"), Context(out=tmp_path))
     seen = to_srgb(image, profile, Context(out=tmp_path)).image
@@ -126,7 +127,7 @@ def test_what_pngs_say_in_their_own_words(tmp_path, extra, like):
         assert np.abs(seen[0].numpy() * 255 - by_littlecms(icc_for(profile.colour))).max() <= 1  # as a profile
 
 
-def test_high_dynamic_range_and_one_way_profiles_are_said_and_not_guessed(tmp_path):
+def test_high_dynamic_range_and_one_way_profiles_are_reported_not_guessed(tmp_path):
     (tmp_path / "b.png").write_bytes(png(PIXELS, [(b"cICP", bytes([9, 16, 0, 1]))]))
     said = []
     ctx = Context(out=tmp_path, listeners=(said.append,))
@@ -181,7 +182,7 @@ def test_a_copy_in_srgb_is_saved_as_srgb(tmp_path):
     assert np.abs(shown(path) - shown(tmp_path / "a.png")).max() <= 1
 
 
-def test_photos_to_learn_from_are_seen_in_srgb(tmp_path):
+def test_training_photos_are_read_as_srgb(tmp_path):
     from inlay.pictures.photos.photo import Photo
 
     image, _, profile = loaded(tmp_path, icc_profile=PROFILES["adobe"])
@@ -194,7 +195,7 @@ def test_photos_to_learn_from_are_seen_in_srgb(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
-def test_cmyk_without_a_profile_is_converted_plainly_and_said(tmp_path, name):
+def test_cmyk_without_a_profile_is_converted_plainly_with_a_note(tmp_path, name):
     Pil.fromarray(PIXELS).convert("CMYK").save(tmp_path / name)
     said = []
     image, _, profile = load(str(tmp_path / name), Context(out=tmp_path, listeners=(said.append,)))
@@ -205,7 +206,7 @@ def test_cmyk_without_a_profile_is_converted_plainly_and_said(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
-def test_cmyk_with_a_profile_is_converted_by_it_and_said(tmp_path, name):
+def test_cmyk_with_a_profile_is_converted_by_it_with_a_note(tmp_path, name):
     profile = tables(points=7, cmyk=True)
     Pil.fromarray(PIXELS).convert("CMYK").save(tmp_path / name, icc_profile=profile)
     said = []
@@ -226,7 +227,7 @@ def test_cmyk_with_a_profile_is_converted_by_it_and_said(tmp_path, name):
     assert any("CMYK pictures" in event.message for event in said)
 
 
-def test_lab_is_converted_by_littlecms_and_said(tmp_path):
+def test_lab_is_converted_by_littlecms_with_a_note(tmp_path):
     srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     made = ImageCms.profileToProfile(Pil.fromarray(PIXELS), srgb, lab, outputMode="LAB")
     made.save(tmp_path / "a.tif")

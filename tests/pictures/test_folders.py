@@ -1,4 +1,4 @@
-"""A folder or glob of pictures: what is read, and that what is left out is named."""
+"""A folder or glob of pictures: what is read, and what is named as left out."""
 
 import pytest
 from inlay.graph_runtime import BadInput
@@ -26,7 +26,7 @@ def names(paths):
     return [path.name for path in paths]
 
 
-def test_what_systems_put_into_a_folder_is_no_news(folder):
+def test_system_files_are_not_mentioned(folder):
     assert names(find_pictures(str(folder))) == ["IMG_1.JPG", "IMG_2.JPG", "IMG_10.JPG"]
     assert left_out(str(folder)) == ""
 
@@ -46,7 +46,7 @@ def test_what_systems_put_into_a_folder_is_no_news(folder):
         ("scan.img", b"II*\0\x08\0\0\0", "scan.img (a picture with the wrong extension: rename it)"),
     ],
 )
-def test_a_file_that_is_no_picture_is_named_with_what_it_is(folder, name, content, said):
+def test_a_file_that_is_not_a_picture_is_named_with_its_kind(folder, name, content, said):
     (folder / name).write_bytes(content)
     assert left_out(str(folder)) == f"left out: {said}"
     assert left_out(str(folder / "*")) == f"left out: {said}"
@@ -55,7 +55,7 @@ def test_a_file_that_is_no_picture_is_named_with_what_it_is(folder, name, conten
     assert left_out(str(folder), but=frozenset({name})) == ""
 
 
-def test_folders_links_to_nowhere_and_many(folder):
+def test_folders_broken_links_and_many_files(folder):
     (folder / "more").mkdir()
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
     assert left_out(str(folder)) == (

@@ -1,17 +1,18 @@
-"""AVIF and HEIC: read where their libraries are, named by what they are where not; and PNGs that say a lot."""
+"""AVIF and HEIC: read where their libraries are installed, named where not; and PNGs with long or damaged metadata."""
 
 import struct
 import zlib
 
 import numpy as np
 import pytest
-from colour_toys import P3, chunk, icc, png
+from colour_toys import P3, icc
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
 from inlay.nodes.image import load, save
 from inlay.pictures.files import formats
 from PIL import Image as Pil
 from PIL import features
+from png_toys import chunk, png
 
 PIXELS = np.full((24, 32, 3), (200, 90, 40), np.uint8)
 PIXELS[:12, :16] = 20, 200, 90
@@ -21,7 +22,7 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 64
 
 @pytest.mark.skipif(not AVIF, reason="this Pillow reads no AVIF")
 @pytest.mark.parametrize("name", ["a.avif", "a.jpg"])
-def test_avif_is_read_whatever_it_is_called(tmp_path, name):
+def test_avif_is_read_whatever_its_suffix(tmp_path, name):
     exif = Pil.Exif()
     exif[0x0112], exif[0x010F] = 6, "Maker"
     Pil.fromarray(PIXELS).save(
@@ -113,7 +114,7 @@ def test_a_profile_of_megabytes_in_a_png(tmp_path):
         (b"iCCP", b"no end"),
     ],
 )
-def test_what_is_too_much_or_damaged_beside_the_pixels_does_not_hide_them(tmp_path, extra):
+def test_metadata_too_long_or_damaged_do_not_hide_the_pixels(tmp_path, extra):
     (tmp_path / "a.png").write_bytes(png(PIXELS, [extra, (b"tEXt", b"Title\0mine")]))
     said = []
     ctx = Context(out=tmp_path / "out", listeners=(said.append,))
@@ -144,7 +145,7 @@ def test_a_wrong_checksum_does_not_hide_the_pixels(tmp_path, name):
         load(str(tmp_path / "a.png"), Context(out=tmp_path))
 
 
-def test_chunk_sizes_that_lie_are_a_damaged_file(tmp_path):
+def test_wrong_chunk_sizes_are_a_damaged_file(tmp_path):
     data = png(PIXELS, [(b"gAMA", b"\0\0\xb1\x8f")])
     place = data.index(b"gAMA") - 4
     (tmp_path / "a.png").write_bytes(data[:place] + struct.pack(">I", 2**31 - 1) + data[place + 4 :])

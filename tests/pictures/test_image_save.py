@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
+from inlay.graph_runtime.core.events import Warned
 from inlay.nodes.image import load, save
+from inlay.nodes.mask import load as load_mask
 from PIL import Image as Pil
 
 SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
@@ -137,3 +139,27 @@ def test_an_output_folder_that_is_a_file(tmp_path):
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(BadInput, match="cannot be written"):
         save(torch.rand(1, 8, 8, 3), Context(out=tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "alpha", "words"),
+    [("RGBA", 255, []), ("RGBA", 200, ["transparency"]), ("LA", 0, ["transparency"]), ("I;16", None, ["16 bits"])],
+)
+def test_what_a_format_does_not_keep_is_noted_when_written(tmp_path, mode, alpha, words):
+    made = Pil.new(mode if alpha is None else mode[:-1], (5, 4), 0)
+    if alpha is not None:
+        made.putalpha(alpha)
+    made.save(tmp_path / "a.png")
+    said = []
+    ctx = Context(out=tmp_path, listeners=(said.append,))
+    image, _, profile = load(str(tmp_path / "a.png"), ctx)
+    save(image, ctx, profile=profile)
+    load_mask(str(tmp_path / "a.png"), ctx, threshold=None)
+    assert not any(
+        "transparency" in event.message or "16" in event.message for event in said if isinstance(event, Warned)
+    )
+    said.clear()
+    save(image, ctx, format="jpeg", profile=profile)
+    warnings = [event.message for event in said if isinstance(event, Warned)][1:]  # the first: JPEG is not exact
+    assert len(warnings) == len(words)
+    assert all(word in warning for word, warning in zip(words, warnings, strict=True))

@@ -1,4 +1,4 @@
-"""subject.photos: sizes from headers, boxes from masks or whole photos, what is refused, and what its value tells."""
+"""subject.photos: sizes from headers, boxes from masks or whole photos, what is refused, and the fingerprint."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from inlay.nodes.subject import photos
 from inlay.pictures.files.opening import picture_size
 from inlay.pictures.photos.masks import match_masks, read_mask
 from inlay.pictures.photos.photo import photo_sizes
+from picture_toys import save_box_mask, save_noise
 from PIL import Image as Pil
 from PIL import ImageFile
 from PIL.PngImagePlugin import PngInfo
@@ -23,22 +24,12 @@ from PIL.PngImagePlugin import PngInfo
 DRAWS = np.random.default_rng(0)
 
 
-def save(path, width=40, height=30, orientation=None, mode="RGB", **kwargs):
-    path.parent.mkdir(exist_ok=True)
-    picture = Pil.fromarray(DRAWS.integers(0, 256, (height, width, 3), dtype=np.uint8)).convert(mode)
-    if orientation is not None:
-        kwargs["exif"] = Pil.Exif()
-        kwargs["exif"][0x0112] = orientation
-    picture.save(path, **kwargs)
-    return path
+def save(path, width=40, height=30, **options):
+    return save_noise(path, DRAWS, width, height, **options)
 
 
-def save_mask(path, width=40, height=30, box=(10, 5, 30, 20), **kwargs):
-    path.parent.mkdir(exist_ok=True)
-    plane = np.zeros((height, width), dtype=np.uint8)
-    plane[box[1] : box[3], box[0] : box[2]] = 255
-    Pil.fromarray(plane).save(path, **kwargs)
-    return path
+def save_mask(path, width=40, height=30, box=(10, 5, 30, 20), **options):
+    return save_box_mask(path, width, height, box, **options)
 
 
 @pytest.fixture
@@ -81,7 +72,7 @@ def test_sizes_are_those_of_the_decoded_picture(tmp_path, orientation, ending):
     assert picture_size(path) == (width, height)
 
 
-def test_a_png_that_tells_its_orientation_behind_the_pixels(tmp_path):
+def test_a_png_with_its_orientation_after_the_pixels(tmp_path):
     path = save(tmp_path / "a.png", orientation=6)
     data = path.read_bytes()
     at = data.index(b"eXIf") - 4
@@ -117,7 +108,7 @@ def test_a_damaged_photo_is_refused_by_its_name(tmp_path, ending):
         picture_size(path)
 
 
-def test_a_png_that_tells_its_orientation_as_xmp(tmp_path):
+def test_a_png_with_its_orientation_as_xmp(tmp_path):
     words = PngInfo()
     words.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
     path = save(tmp_path / "a.png", pnginfo=words)
@@ -155,7 +146,7 @@ def test_masks_give_boxes_and_stay_with_their_photos(folder, tmp_path, ctx):
     assert overview.isfinite().all()
 
 
-def test_masks_override_everything_and_say_so(folder, tmp_path, ctx):
+def test_masks_override_everything_with_a_warning(folder, tmp_path, ctx):
     for name, size in (("2", (141, 99)), ("3", (20, 60)), ("10", (40, 30))):
         save_mask(tmp_path / "masks" / f"{name}.png", *size, box=(0, 0, 10, 10))
     boxes = tmp_path / "boxes.csv"
@@ -184,7 +175,7 @@ def test_one_photo_and_one_mask_belong_together(tmp_path, ctx):
     assert ctx.warnings == []
 
 
-def test_what_speaks_against_a_mask_is_said_and_many_are_counted(folder, tmp_path, ctx):
+def test_warnings_about_masks_are_shown_and_many_are_counted(folder, tmp_path, ctx):
     masks = tmp_path / "masks"
     for number in range(6):
         save(tmp_path / "six" / f"{number}.png")
@@ -288,7 +279,7 @@ def test_settings_that_contradict_each_other(folder, ctx):
         photos(str(folder), ctx, min_area=0.5, max_area=0.5)
 
 
-def test_the_fingerprint_tells_contents_boxes_and_masks_not_places_or_dates(folder, tmp_path, ctx):
+def test_the_fingerprint_is_of_contents_boxes_and_masks_not_of_folders_or_dates(folder, tmp_path, ctx):
     first = photos(str(folder), ctx).photos.fingerprint
     copy = tmp_path / "elsewhere"
     shutil.copytree(folder, copy)
@@ -321,7 +312,7 @@ def test_the_fingerprint_tells_contents_boxes_and_masks_not_places_or_dates(fold
     assert len(seen) == 7
 
 
-def test_a_photo_that_changes_later_is_told(folder, ctx):
+def test_a_photo_that_changes_later_is_noticed(folder, ctx):
     some = photos(str(folder), ctx).photos
     save(folder / "10.png", 41, 30)
     with pytest.raises(BadInput, match=r"10\.png of 41×30"):
@@ -440,7 +431,7 @@ def test_what_a_path_is_for_is_part_of_what_a_result_depends_on(tmp_path):
     assert both.shape != masked.shape
 
 
-def test_a_strangers_file_reads_no_photos_masks_or_boxes_elsewhere(folder, tmp_path):
+def test_a_workflow_file_reads_no_photos_masks_or_boxes_outside_its_folder(folder, tmp_path):
     inside = tmp_path / "inside"
     shutil.copytree(folder, inside / "photos")
     for params in ({"path": str(folder)}, {"path": "../photos"}, {"masks": str(folder)}, {"boxes": "/etc/passwd"}):

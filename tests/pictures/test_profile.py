@@ -1,4 +1,4 @@
-"""The profile of a picture travels with it: known pixels are the same and look the same, in every mode and format."""
+"""A picture keeps its profile: known pixels are the same and look the same, in every mode and format."""
 
 from pathlib import Path
 
@@ -6,11 +6,13 @@ import inlay
 import numpy as np
 import pytest
 import torch
-from colour_toys import ADOBE, D50_WHITE, P3, PROPHOTO, SRGB, chunks, flow, icc, png, samples_of, shown
+from colour_toys import ADOBE, D50_WHITE, P3, PROPHOTO, SRGB, icc, shown
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
 from inlay.nodes.image import load, save
+from picture_toys import fill_and_paste
 from PIL import Image as Pil
+from png_toys import chunks, png, samples_of
 
 HOLE = np.zeros((24, 32), np.uint8)
 HOLE[8:14, 10:20] = 255
@@ -24,9 +26,9 @@ def photo(channels=3, kind=np.uint8, seed=0):
 
 
 def run(folder, name, **save):
-    """The saved file and the warnings of the everyday flow over `name`."""
+    """The saved file and the warnings of a usual workflow over `name`."""
     Pil.fromarray(HOLE).save(folder / "hole.png")
-    done = inlay.run(flow(folder / name, folder / "hole.png", **save), out=folder / "out", cache=False)
+    done = inlay.run(fill_and_paste(folder / name, folder / "hole.png", **save), out=folder / "out", cache=False)
     return done.paths[-1], [event.message for event in done.events if isinstance(event, Warned)]
 
 
@@ -93,7 +95,7 @@ def test_a_grey_profile_stays_with_grey_and_becomes_the_same_for_rgb(tmp_path):
         [(b"cICP", bytes([12, 13, 0, 1]))],
     ],
 )
-def test_a_pngs_own_words_on_colour_are_written_again(tmp_path, extra):
+def test_a_pngs_colour_chunks_are_written_again(tmp_path, extra):
     made = photo()
     (tmp_path / "a.png").write_bytes(png(made, extra))
     path, _ = run(tmp_path, "a.png")
@@ -103,7 +105,7 @@ def test_a_pngs_own_words_on_colour_are_written_again(tmp_path, extra):
     assert np.array_equal(samples_of(path)[KNOWN], made[KNOWN])
 
 
-def test_gamma_becomes_a_profile_where_a_format_has_no_word_for_it(tmp_path):
+def test_gamma_becomes_a_profile_where_a_format_has_no_gamma(tmp_path):
     made = photo()
     (tmp_path / "a.png").write_bytes(png(made, [(b"gAMA", b"\0\1\x86\xa0")]))
     Pil.fromarray(made).save(tmp_path / "same.png", icc_profile=icc("linear", SRGB, 1.0))
@@ -115,7 +117,7 @@ def test_gamma_becomes_a_profile_where_a_format_has_no_word_for_it(tmp_path):
     ("profile", "word"),
     [(icc("x", P3)[:300], "damaged"), (b"none", "damaged"), (icc("g", gamma=2, model=b"GRAY"), "GRAY pictures")],
 )
-def test_a_profile_that_does_not_fit_is_left_out_and_said(tmp_path, profile, word):
+def test_a_profile_that_does_not_fit_is_left_out_with_a_note(tmp_path, profile, word):
     Pil.fromarray(photo()).save(tmp_path / "a.png", icc_profile=profile)
     path, said = run(tmp_path, "a.png")
     assert any(word in message and "ignored" in message for message in said)
@@ -186,7 +188,7 @@ def test_a_cut_out_stays_one_with_the_colours_beneath_it(tmp_path, kind):
     assert said == []
 
 
-def test_a_hole_in_the_alpha_is_opaque_once_it_is_painted(tmp_path):
+def test_a_hole_in_the_alpha_is_opaque_once_repainted(tmp_path):
     made = photo(4)
     made[..., 3] = 255 - HOLE
     made[20:, 20:, 3] = 90  # transparent, and not painted
@@ -198,7 +200,7 @@ def test_a_hole_in_the_alpha_is_opaque_once_it_is_painted(tmp_path):
     assert np.array_equal(alpha[KNOWN], made[KNOWN][:, 3])
 
 
-def test_jpeg_is_silent_of_transparency_that_is_painted_over(tmp_path):
+def test_jpeg_has_no_note_about_transparency_that_is_repainted(tmp_path):
     made = photo(4)
     made[..., 3] = 255 - HOLE
     Pil.fromarray(made).save(tmp_path / "a.png")
@@ -210,14 +212,14 @@ def test_jpeg_is_silent_of_transparency_that_is_painted_over(tmp_path):
     assert any("transparency" in message for message in said)
 
 
-def test_every_paste_counts_and_soft_masks_add_their_cover(tmp_path):
+def test_every_paste_counts_and_soft_masks_add_opacity(tmp_path):
     made = photo(4)
     made[..., 3] = 100
     Pil.fromarray(made).save(tmp_path / "a.png")
     soft = np.zeros((24, 32), np.uint8)
     soft[:4], soft[4:8], soft[20:, :5] = 51, 200, 255
     Pil.fromarray(soft).save(tmp_path / "soft.png")
-    graph = flow(tmp_path / "a.png", tmp_path / "hole.png")
+    graph = fill_and_paste(tmp_path / "a.png", tmp_path / "hole.png")
     graph["nodes"]["soft"] = {"type": "mask.load", "params": {"path": str(tmp_path / "soft.png"), "threshold": None}}
     graph["nodes"]["again"] = {
         "type": "image.paste_back",
@@ -231,7 +233,7 @@ def test_every_paste_counts_and_soft_masks_add_their_cover(tmp_path):
     assert np.array_equal(alpha, np.minimum(255, np.maximum(100 + soft.astype(int), np.where(HOLE > 0, 255, 0))))
 
 
-def test_transparency_of_another_size_is_left_out_and_said(tmp_path):
+def test_transparency_of_another_size_is_left_out_with_a_note(tmp_path):
     Pil.fromarray(photo(4)).save(tmp_path / "a.png")
     ctx = Context(out=tmp_path / "out", listeners=((said := []).append,))
     image, _, profile = load(str(tmp_path / "a.png"), ctx)
@@ -278,7 +280,7 @@ def two_photos(folder, first, second):
         return out.info.get("icc_profile"), [event.message for event in done.events if isinstance(event, Warned)]
 
 
-def test_of_two_pictures_none_is_taken_and_it_is_said_why(tmp_path):
+def test_of_two_profiles_none_is_used_and_a_note_says_why(tmp_path):
     assert two_photos(tmp_path, None, None) == (None, [])  # nothing to lose
     profile, said = two_photos(tmp_path, PROFILES["p3"], PROFILES["adobe"])
     assert profile is None
@@ -291,7 +293,7 @@ def test_the_base_of_a_paste_decides_not_its_patch(tmp_path):
     Pil.fromarray(photo()).save(tmp_path / "a.png", icc_profile=PROFILES["p3"])
     Pil.fromarray(photo(seed=2)).save(tmp_path / "b.png", icc_profile=PROFILES["adobe"])
     Pil.fromarray(HOLE).save(tmp_path / "hole.png")
-    graph = flow(tmp_path / "a.png", tmp_path / "hole.png")
+    graph = fill_and_paste(tmp_path / "a.png", tmp_path / "hole.png")
     graph["nodes"]["other"] = {"type": "image.load", "params": {"path": str(tmp_path / "b.png")}}
     graph["nodes"]["paste"]["inputs"]["patch"] = "other.image"
     path = inlay.run(graph, out=tmp_path / "out", cache=False).paths[0]
@@ -308,7 +310,7 @@ def test_a_window_that_was_stitched_back_keeps_the_whole_pictures_profile(tmp_pa
     made[..., 3] = 0
     (tmp_path / "a.png").write_bytes(png(made, [(b"gAMA", b"\0\1\x86\xa0")]))
     Pil.fromarray(HOLE).save(tmp_path / "hole.png")
-    graph = flow(tmp_path / "a.png", tmp_path / "hole.png")
+    graph = fill_and_paste(tmp_path / "a.png", tmp_path / "hole.png")
     graph["nodes"]["cut"] = {"type": "image.crop_to_mask", "inputs": {"image": "photo.image", "mask": "hole.mask"}}
     graph["nodes"]["paste"] = {"type": "image.stitch", "inputs": {"patch": "cut.image", "crop": "cut.crop"}}
     path = inlay.run(graph, out=tmp_path / "out", cache=False).paths[0]

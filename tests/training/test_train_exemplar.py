@@ -24,6 +24,7 @@ from inlay.training.example_source import ExampleSource
 from inlay.training.examples import Example, ExampleOptions, make_example
 from inlay.training.objective import Objective, prepare
 from inlay.training.randomness import generator_of
+from picture_toys import save_noise
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -48,7 +49,7 @@ def pictures(tmp_path):
     folder.mkdir()
     lines = ["file,left,top,right,bottom,label"]
     for number in range(4):
-        Image.fromarray(draws.integers(0, 256, (64, 72, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+        save_noise(folder / f"{number}.png", draws, 72, 64)
         lines.append(f"{number}.png,{10 + number},12,{40 + number},44,thing")
     (tmp_path / "boxes.csv").write_text("\n".join(lines))
     return tmp_path

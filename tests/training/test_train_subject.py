@@ -24,7 +24,7 @@ from inlay.training.errors import TrainingFailed
 from inlay.training.objective import Objective
 from inlay.training.randomness import generator_of
 from inlay.training.subject_settings import SubjectSettings
-from PIL import Image
+from picture_toys import save_noise
 from safetensors.torch import load_file, save
 
 SETTINGS = {
@@ -45,7 +45,7 @@ def pictures(tmp_path):
     draws = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
     for number in range(2):
-        Image.fromarray(draws.integers(0, 256, (64, 72, 3), dtype=np.uint8)).save(tmp_path / f"photos/{number}.png")
+        save_noise(tmp_path / f"photos/{number}.png", draws, 72, 64)
     (tmp_path / "boxes.csv").write_text("file,left,top,right,bottom\n0.png,10,12,50,54\n1.png,14,8,60,50\n")
     return tmp_path
 

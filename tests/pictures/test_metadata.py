@@ -1,4 +1,4 @@
-"""What a file says of itself: EXIF upright and without thumbnail, resolution, texts; and what is never published."""
+"""A file's metadata: EXIF upright and without thumbnail, resolution, texts; and what is never saved again."""
 
 import io
 import json
@@ -7,13 +7,14 @@ import struct
 import inlay
 import numpy as np
 import pytest
-from colour_toys import ADOBE, icc, png, shown
+from colour_toys import ADOBE, icc, shown
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.events import Warned
 from inlay.nodes.image import load, save
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational
+from png_toys import png
 
 MAKE, ORIENTATION, DATE, ARTIST, GPS, EXIF, NOTE, COMMENT = 0x10F, 0x112, 0x132, 0x13B, 0x8825, 0x8769, 0x927C, 0x9286
 PIXELS = np.random.default_rng(0).integers(0, 256, (10, 16, 3), dtype=np.uint8)
@@ -39,7 +40,7 @@ def kept(path, tmp_path, ctx=None, **options):
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
 @pytest.mark.parametrize("source", ["jpg", "png", "webp", "tif"])
-def test_exif_travels_upright_and_without_place(tmp_path, source, kind):
+def test_exif_is_kept_upright_and_without_place(tmp_path, source, kind):
     options = {"lossless": True} if source == "webp" else {}
     Pil.fromarray(PIXELS).save(tmp_path / f"a.{source}", exif=exif(6).tobytes(), **options)
     path, said = kept(tmp_path / f"a.{source}", tmp_path, format=kind)
@@ -78,7 +79,7 @@ def test_no_turned_picture_is_turned_twice(tmp_path, orientation):
         assert tuple(round(value) for value in after.info["dpi"]) == ((200, 300) if turned else (300, 200))
 
 
-def test_the_thumbnail_does_not_travel(tmp_path):
+def test_the_thumbnail_is_not_kept(tmp_path):
     small = io.BytesIO()
     Pil.fromarray(PIXELS).save(small, format="JPEG")
     data = small.getvalue()
@@ -121,7 +122,7 @@ def test_no_resolution_is_made_up(tmp_path):
         assert round(out.info["dpi"][0]) == 240
 
 
-def test_texts_travel_as_far_as_there_is_a_place(tmp_path):
+def test_texts_are_kept_where_the_format_has_a_place(tmp_path):
     words = {"Title": "my sofa", "Author": "Jürgen 部屋", "Copyright": "none", "Note": "x" * 5000}
     told = PngInfo()
     for name, text in words.items():
@@ -155,7 +156,7 @@ GRAPH = json.dumps({"3": {"class_type": "KSampler", "inputs": {"seed": 1}}})
         ("inlay", '{"workflow": {}}'),
     ],
 )
-def test_what_another_program_recalls_by_is_not_published(tmp_path, name, text):
+def test_the_record_of_another_program_is_not_saved(tmp_path, name, text):
     told = PngInfo()
     told.add_text(name, text)
     told.add_text("Title", "kept")
@@ -169,7 +170,7 @@ def test_what_another_program_recalls_by_is_not_published(tmp_path, name, text):
 
 @pytest.mark.parametrize("tag", [MAKE, 0x110, 0x10E])
 @pytest.mark.parametrize("kind", ["webp", "jpg"])
-def test_nor_where_they_hide_it_in_exif(tmp_path, tag, kind):
+def test_nor_if_it_stands_in_exif(tmp_path, tag, kind):
     told = exif()
     told[tag] = "workflow:" + GRAPH
     told.get_ifd(EXIF)[COMMENT] = b"UNICODE\0" + SETTINGS.encode("utf-16-be")
@@ -251,7 +252,7 @@ WIDE = "猫, a cat\n" + SETTINGS
         (0x10E, b"\0\0" + (GRAPH + "Euler").encode()),
     ],
 )
-def test_nor_in_any_coding_of_text(tmp_path, tag, value):
+def test_nor_in_any_text_encoding(tmp_path, tag, value):
     told, kind = exif(), "png" if tag == COMMENT else "tif"
     (told.get_ifd(EXIF) if tag == COMMENT else told)[tag] = value
     Pil.fromarray(PIXELS).save(tmp_path / f"a.{kind}", exif=told)

@@ -1,4 +1,4 @@
-"""What a mask's file says against itself is said, by name, with shares and the setting that reads it the other way."""
+"""Warnings about a mask's file: the name, the shares, and the setting that reads it the other way."""
 
 import inlay
 import numpy as np
@@ -76,7 +76,7 @@ CLEAR = (0, 0, 0, 0)
         ),
     ],
 )
-def test_evidence_is_named_with_what_to_do(tmp_path, ctx, picture, options, name, words):
+def test_a_warning_names_the_problem_and_the_remedy(tmp_path, ctx, picture, options, name, words):
     picture.save(tmp_path / "m.png")
     load(str(tmp_path / "m.png"), ctx, **options)
     assert names(ctx.warnings) == [name], ctx.warnings
@@ -122,7 +122,7 @@ def test_what_jpeg_leaves_around_a_border_near_the_threshold(tmp_path, ctx):
     assert "save masks as PNG" in ctx.warnings[0]
 
 
-def test_ordinary_masks_raise_no_voice(tmp_path, ctx):
+def test_ordinary_masks_give_no_warning(tmp_path, ctx):
     ordinary = {
         "white.png": drawn(),
         "photo-with-a-hole.png": with_alpha(photo(), Pil.fromarray(255 - np.asarray(STROKE))),
@@ -149,7 +149,7 @@ def test_a_smooth_gradient_is_a_mask(tmp_path, ctx):
     assert names(ctx.warnings) == ["mask-large", "mask-not-opaque", "mask-soft"]  # and nothing of a picture
 
 
-def test_check_says_it_before_anything_runs(tmp_path):
+def test_check_warns_before_anything_runs(tmp_path):
     photo().save(tmp_path / "photo.png")
     drawn("RGBA", CLEAR, (255, 255, 255, 255)).save(tmp_path / "m.png")
     flow = {

@@ -134,7 +134,7 @@ def test_the_field_bends_lines():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_nothing_from_outside_the_cut_is_ever_seen(seed):
+def test_nothing_from_outside_the_cut_is_shown(seed):
     source = picture()
     box = (40, 30, 90, 70)
     how = Augment(1, 20, 1, 1, pad=3)
@@ -201,7 +201,7 @@ def test_chances_outside_their_range(name, value):
 # --- the node ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_node_shows_what_training_sees():
+def test_the_node_shows_what_training_uses():
     image = picture().movedim(0, -1)[None]
     mask = torch.zeros(1, 99, 141)
     mask[:, 8:83, 21:100] = 1

@@ -1,4 +1,4 @@
-"""Folders of pictures and masks are paired by their order; names that say otherwise are heard while checking."""
+"""Folders of pictures and masks are paired by order; the check warns where file names contradict it."""
 
 import inlay
 import pytest
@@ -19,12 +19,12 @@ from PIL import Image as Pil
         (["a.png", "a.jpg"], ["a.png", "a-mask.jpg"], None),
     ],
 )
-def test_a_mask_that_is_called_after_another_picture(pictures, masks, found):
+def test_a_mask_that_is_named_after_another_picture(pictures, masks, found):
     assert crossed(pictures, masks) == found
 
 
 @pytest.mark.parametrize("grown", [0, 3])
-def test_check_and_run_say_it_once(tmp_path, grown):
+def test_check_and_run_warn_once(tmp_path, grown):
     for folder, names in (("in", "abc"), ("masks", "acd")):
         (tmp_path / folder).mkdir()
         for name in names:
