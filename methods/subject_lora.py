@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor
 
 from ..graph_runtime import BadInput
-from ..graph_runtime.core.quiet import drawing
+from ..graph_runtime.core.quiet import seeded_weights
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -67,7 +67,7 @@ def add_lora(unet: "UNet2DConditionModel", kinds: Sequence[str], rank: int, alph
         target_modules=pattern,
         init_lora_weights="gaussian",
     )
-    with drawing(seed):
+    with seeded_weights(seed):
         inject_adapter_in_model(config, unet, "subject")
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, code_digest, node
 from ..graph_runtime.core.memory import retried
-from ..graph_runtime.core.tensor_store import content_key, kept
+from ..graph_runtime.core.tensor_store import content_key, stored
 from ..graph_runtime.core.values import plain, plain_mode, to_host
 from ..methods.baret import target_text_recipe
 from ..methods.conditioning import Conditioning, ConditioningFacts
@@ -132,7 +132,7 @@ def ddim(denoiser: Denoiser, conditioning: ConditioningPort, schedule: ScheduleP
         return (to_host(latents),)
 
     key = content_key("invert.ddim", _code(denoiser, schedule), denoiser.fingerprint, schedule, z, conditioning.cond)
-    (latents,) = kept(ctx, key, ["latents"], make)
+    (latents,) = stored(ctx, key, ["latents"], make)
     return Inverted(Trajectory(latents, schedule.timesteps, trajectory_key(denoiser, schedule, z.shape),
                          content_key(conditioning.cond).hex()))
 
@@ -218,7 +218,7 @@ def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx:
     content = content_key("tuning", _code(denoiser, schedule), denoiser.fingerprint, schedule, trajectory.latents,
                           conditioning.cond, conditioning.uncond, recipe.half, recipe.guidance_scale, recipe.iterations,
                           recipe.carry, rates)
-    embeddings, achieved, losses, updates = kept(ctx, content, ["embeddings", "achieved", "losses", "updates"], make)
+    embeddings, achieved, losses, updates = stored(ctx, content, ["embeddings", "achieved", "losses", "updates"], make)
     found, wanted = achieved[-1], trajectory.latents[0]
     missed = float((found - wanted).square().mean() / wanted.var().clamp(min=1e-12))
     if missed > FAR:

@@ -7,7 +7,7 @@
     ├── NodeError         status 1: a node failed while running; carries one Problem that names the node
     └── Cancelled         status 130: the user asked to stop
 
-A message always says where, what was found, what was expected and how to mend it.
+A message always says where, what was found, what was expected and how to fix it.
 """
 
 import re
@@ -22,7 +22,7 @@ from .events import Warned
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: *where*, *what was found*, *what was expected*, *how to mend it*."""
+    """One thing that is wrong: *where*, *what was found*, *what was expected*, *how to fix it*."""
 
     node: str | None
     port: str | None
@@ -58,7 +58,7 @@ class BadInput(InlayError):
         super().__init__(str(self.at(None)))
 
     def at(self, node: str | None) -> Problem:
-        """The same complaint with the name of the node it was raised in."""
+        """The same problem with the name of the node it was raised in."""
         return Problem(node, self.port, self.found, self.expected, self.fix)
 
 
@@ -69,7 +69,7 @@ class ModelError(BadInput):
 class WorkflowError(InlayError):
     """The workflow or what was typed is wrong; nothing ran.
 
-    `problems` holds all of it, not just the first; `warnings` what was noticed beside it.
+    `problems` holds every problem; `warnings` what was noticed besides.
     """
 
     status = 2
@@ -134,11 +134,11 @@ def missing_package(error: BaseException) -> tuple[str, str, str] | None:
     return None
 
 
-_COMPARED = 500  # names compared with a misspelt one: closeness costs time, and a stranger's file may hold thousands
+_COMPARED = 500  # names compared with a misspelt one: comparing takes time, and an untrusted file may hold thousands
 
 
 def clean(text: str) -> str:
-    """Text of a stranger's file made harmless for a terminal: no control characters but tab and newline."""
+    """Untrusted text made safe for a terminal: no control characters but tab and newline."""
     return "".join(letter if letter in "\n\t" or not category(letter).startswith("C") else "�" for letter in text)
 
 
@@ -156,17 +156,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def shorten(value: object, limit: int = 80) -> str:
-    """`repr` cut to a readable length, for error messages that quote what a stranger's file holds."""
+    """`repr` cut to a readable length, for error messages that quote an untrusted file."""
     try:
         text = repr(value)
     except ValueError:  # Python writes no number of more than 4300 digits
-        text = "a whole number of thousands of digits"
+        text = "an integer of thousands of digits"
     except RecursionError:
         text = f"a {type(value).__name__} nested too deeply"
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says first, at most 300 characters."""
+    """The first line of an exception's message, at most 300 characters."""
     text = str(error).strip().splitlines()
     return (text[0] if text else type(error).__name__)[:300]

@@ -1,4 +1,4 @@
-"""Running out of memory: every form in which it is said, and one more try once the failed one is gone.
+"""Running out of memory: how libraries report it, and one more try after the failed one is released.
 
 An exception holds its traceback, a traceback the frames it came through, and those every tensor of the failed try. A
 retry inside `except` therefore has less memory than the first try had. So: leave the `except` block first, let the
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: What a RuntimeError says where memory ran out, in lower case: torch's CPU allocator, CUDA and its libraries, MPS.
+#: Messages of a RuntimeError when memory ran out, in lower case: torch's CPU allocator, CUDA and its libraries, MPS.
 SIGNS = (
     "not enough memory",  # DefaultCPUAllocator: not enough memory: you tried to allocate …
     "can't allocate memory",
@@ -37,14 +37,14 @@ SIGNS = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for the ways in which torch, its libraries and Python say that memory ran out, and for what they caused."""
+    """True if an error, or one that caused it, means that memory ran out: in torch, its libraries or Python."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         if isinstance(link, MemoryError) or type(link).__name__ == "OutOfMemoryError":
             return True
-        said = str(link).lower()
-        if isinstance(link, (RuntimeError, OSError)) and any(sign in said for sign in SIGNS):
+        message = str(link).lower()
+        if isinstance(link, (RuntimeError, OSError)) and any(sign in message for sign in SIGNS):
             return True
         seen.add(id(link))
         link = link.__cause__
@@ -52,12 +52,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def retried(work: Callable[[], T], make_room: Callable[[], object]) -> T:
-    """What `work` returns; where memory ran out, once more after `make_room`, with nothing of the first try left.
+    """Call `work`; if memory runs out, release the failed try, call `make_room`, and call `work` once more.
 
     Args:
         work: called once or twice.
-        make_room: called in between, after the failed try has let go of its tensors; a false answer means there is no
-            use in another try.
+        make_room: called in between, when the tensors of the failed try are released; a false result means that
+            another try is useless.
 
     Raises:
         BaseException: what the last try raised.

@@ -2,7 +2,7 @@
 
 A loader node gives out a small frozen *description*: where the weights are, which part, which dtype. Weights come into
 being only inside a lease, and the manager decides what stays resident: it evicts what is idle when a budget is given,
-answers out-of-memory by evicting and retrying once, and says so in events.
+answers out-of-memory by evicting and retrying once, and reports it in events.
 """
 
 import threading
@@ -56,7 +56,7 @@ class ModelDescription(ABC, Generic[M]):
     def fetch(self) -> bool:
         """Bring the files to this machine if they are not here yet; True if that took a download.
 
-        Called before anything runs, so that a model that cannot be had is said at once.
+        Called before anything runs, so that a model that cannot be had is reported at once.
 
         Raises:
             ModelError: no such model, or it cannot be reached.
@@ -64,9 +64,9 @@ class ModelDescription(ABC, Generic[M]):
         return False
 
     def doubt(self, marks: Sequence[str]) -> tuple[str, str] | None:
-        """Who doubts, and why, that this model is of use for what is marked (see `notices.mark`); None for no doubt.
+        """The model's name and a warning, where it is unlikely to suit what is marked (see `notices.mark`); else None.
 
-        Asked while checking, of every description that is wired to a node; each doubter is heard once.
+        Called while checking, for every description that is wired to a node; a model warns once.
         """
         return None
 
@@ -89,17 +89,17 @@ class _Resident:
 
 AnyDescription = ModelDescription[Any]  # Any: a manager holds modules of every class
 Placement = Callable[[object, str], None]
-_heard: ContextVar[Callable[[str], None] | None] = ContextVar("inlay_moves", default=None)
+_listener: ContextVar[Callable[[str], None] | None] = ContextVar("inlay_decisions", default=None)
 
 
 @contextmanager
-def moves_heard_by(listener: Callable[[str], None]) -> Iterator[None]:
-    """Inside the block, and in this thread, `listener` hears what managers decide: runs may share one manager."""
-    token = _heard.set(listener)
+def decisions_reported_to(listener: Callable[[str], None]) -> Iterator[None]:
+    """Inside the block, and in this thread, managers report their decisions to `listener`: runs may share a manager."""
+    token = _listener.set(listener)
     try:
         yield
     finally:
-        _heard.reset(token)
+        _listener.reset(token)
 
 
 class ModelManager:
@@ -108,7 +108,7 @@ class ModelManager:
     Args:
         devices: where modules may live; the first one computes.
         budget: bytes that resident weights may take, or None for no limit.
-        log: called with one sentence for every decision.
+        log: called with one sentence for each decision.
         place: called with (module, device) at each lease; a host that manages memory itself hooks in here.
     """
 
@@ -127,8 +127,8 @@ class ModelManager:
         self._lock = threading.RLock()
 
     def log(self, message: str) -> None:
-        """Say a decision to whoever made this manager, and to the run that it was taken for (`moves_heard_by`)."""
-        for listener in (self._log, _heard.get()):
+        """Report a decision to the maker of this manager, and to the run that it is for (`decisions_reported_to`)."""
+        for listener in (self._log, _listener.get()):
             if listener is not None:
                 listener(message)
 

@@ -1,7 +1,7 @@
-"""Where files may be read from and where ours are kept.
+"""Which files may be read, and whether a folder can be written to.
 
 A workflow file is data from a stranger: a path in it may only point below the file's own folder or the input folder.
-What the user typed is the user's own word and is not restricted.
+What the user typed is not restricted.
 """
 
 import os
@@ -17,13 +17,13 @@ from .file_digests import digest
 from .spec import PathRole
 from .user_paths import GLOB, exists, expand, is_possible
 
-MODEL_FILES = 5000  # more below a folder, and it is no model
-NEIGHBOURS = 2000  # names in a folder among which a misspelt one is looked for
+MODEL_FILES = 5000  # a folder with more files than this is not a model
+NEIGHBOURS = 2000  # names in a folder that a misspelt one is compared with
 WEIGHTS = frozenset({".safetensors", ".ckpt", ".bin", ".pt", ".pth"})
 
 
-def _meant(path: Path) -> str:
-    """A question after what lies beside a missing file and is called nearly so; empty where nothing is."""
+def _did_you_mean(path: Path) -> str:
+    """`did you mean …?` for a file beside a missing one whose name is close; empty where there is none."""
     try:
         names = {entry.name.lower(): entry.name for entry in islice(path.parent.iterdir(), NEIGHBOURS)}
     except OSError:
@@ -35,7 +35,7 @@ def _meant(path: Path) -> str:
 def why_unwritable(folder: Path, room: int = 2**16) -> str:
     """Why no file of `room` bytes can be written below a folder that is there or would be made; empty where one can.
 
-    It is tried, with a file that has no name: permissions do not tell of full disks, nor of what the system keeps.
+    A file without a name is written there: permissions do not show a full disk or a quota.
     """
     place = folder
     try:
@@ -44,7 +44,7 @@ def why_unwritable(folder: Path, room: int = 2**16) -> str:
         place = folder.absolute()
         while not place.exists():
             if place.is_symlink():
-                raise OSError("a link that leads nowhere, or round and round")
+                raise OSError("a broken or circular link")
             place = place.parent
         if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
             return f"{place} is not a folder that can be written to"
@@ -144,7 +144,7 @@ class Reader:
                 None,
                 found=f"no such file: {shown}{windows}",
                 expected="a file that exists",
-                fix=(_meant(path) if trusted else "") + f"put it there, or correct the path: looked for {path}",
+                fix=(_did_you_mean(path) if trusted else "") + f"put it there, or correct the path: looked for {path}",
             ) from None
         except (OSError, ValueError) as error:
             raise BadInput(

@@ -1,14 +1,14 @@
-"""Attention processors on a UNet, for the length of a run: put on in layers, taken off whatever happens.
+"""Attention processors on a UNet for the length of a run: wrapped in layers, restored whatever happens.
 
-Several runs, in several threads, may share one UNet. Each kind of layer is put on once, however many runs ask for it,
-and goes with the last of them; what was there before comes back with the last layer.
+Several runs, in several threads, may share one UNet. Each kind of layer is installed once, however many runs ask for
+it, and removed with the last of them; the original processors return with the last layer.
 """
 
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
@@ -28,20 +28,21 @@ class Attention(Protocol):
     added_kv_proj_dim: int | None
 
 
-Wrap = Callable[[str, Attention, Processor], Processor]  # (name, attention module, processor so far) -> processor
+#: (name, attention module, processor so far) -> processor
+Wrap = Callable[[str, Any, Processor], Processor]  # Any: diffusers' own `Attention`, which core does not import
 _SWITCHING = threading.RLock()
 _STATES: "weakref.WeakKeyDictionary[nn.Module, _State]" = weakref.WeakKeyDictionary()
 
 
 class _State:
-    """What a UNet had, and the layers on it now: how often each was asked for, and how it wraps."""
+    """The original processors of a UNet, and its layers now: how often each was asked for, and how it wraps."""
 
     def __init__(self, unet: nn.Module) -> None:
         self.before = {name: module.processor for name, module in attentions(unet)}
         self.layers: dict[str, tuple[int, Wrap]] = {}
 
-    def put(self, unet: nn.Module) -> None:
-        """Every module's processor: what it had, wrapped by each layer in the order of their names."""
+    def install(self, unet: nn.Module) -> None:
+        """Give every module its original processor, wrapped by each layer in the order of their names."""
         for name, module in attentions(unet):
             processor = self.before[name]
             for layer in sorted(self.layers):
@@ -61,15 +62,15 @@ def attentions(unet: nn.Module) -> list[tuple[str, Attention]]:
 
 
 @contextmanager
-def usual(unet: nn.Module) -> Iterator[dict[str, Processor]]:
-    """Every processor by its module's name as it is without controls; inside the block no run puts one on or off."""
+def original_processors(unet: nn.Module) -> Iterator[dict[str, Processor]]:
+    """The processors without any layer, by module name; inside the block no run installs or removes one."""
     with _SWITCHING:
         state = _STATES.get(unet)
         yield dict(state.before) if state is not None else {name: module.processor for name, module in attentions(unet)}
 
 
 @contextmanager
-def layered(unet: nn.Module, layer: str, wrap: Wrap) -> Iterator[None]:
+def wrapped_processors(unet: nn.Module, layer: str, wrap: Wrap) -> Iterator[None]:
     """Wrap every attention processor of a UNet for the length of the block."""
     with _SWITCHING:
         state = _STATES.get(unet)
@@ -78,7 +79,7 @@ def layered(unet: nn.Module, layer: str, wrap: Wrap) -> Iterator[None]:
         count, first = state.layers.get(layer, (0, wrap))
         state.layers[layer] = (count + 1, first)
         if count == 0:
-            state.put(unet)
+            state.install(unet)
     try:
         yield
     finally:
@@ -87,6 +88,6 @@ def layered(unet: nn.Module, layer: str, wrap: Wrap) -> Iterator[None]:
             if count > 1:
                 state.layers[layer] = (count - 1, first)
             else:
-                state.put(unet)
+                state.install(unet)
             if not state.layers:
                 _STATES.pop(unet, None)

@@ -1,4 +1,4 @@
-"""Keeping libraries of Hugging Face quiet while they load: what they say reaches the user as our own errors."""
+"""Keep the libraries of Hugging Face quiet while they load a model: users see inlay's own errors instead."""
 
 import importlib
 import threading
@@ -30,15 +30,15 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Make layers while nobody loads: a load keeps all new layers of the process from getting weights of their own."""
+def no_loading() -> Iterator[None]:
+    """Create layers while no model loads: during a load, new layers anywhere in the process get no initial weights."""
     with _LOADING:
         yield
 
 
 @contextmanager
-def drawing(seed: int) -> Iterator[None]:
-    """Make layers whose first weights are drawn from `seed`; nobody else draws meanwhile, and nothing of it stays."""
-    with alone(), torch.random.fork_rng(devices=[]):
+def seeded_weights(seed: int) -> Iterator[None]:
+    """Create layers whose initial weights come from `seed`; torch's own random state is as before afterwards."""
+    with no_loading(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

@@ -1,8 +1,8 @@
-"""Long work done once: tensors kept on disk by what they were made from, and found again in any later run.
+"""Long computations done once: tensors stored on disk by what they were computed from, for any later run.
 
 The key holds every number that goes in: dtype, shape and bytes of tensors, the model's fingerprint, the settings, and
-a digest of the code that does the work (`code_digest`). So an inversion is found again whatever graph, or host, it is
-asked for in.
+a digest of the code that does the work (`code_digest`). So an inversion is found again from any graph
+or host.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,8 +29,8 @@ def _content(value: object) -> Iterator[bytes]:
     yield b"\0"
 
 
-def kept(ctx: Context, key: bytes, names: list[str], make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """The tensors under `key`, from disk if they are there, else made and put there."""
+def stored(ctx: Context, key: bytes, names: list[str], make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """The tensors under `key`, from disk if they are there, else made by `make` and stored."""
     found = ctx.store.get(key, names) if ctx.store is not None else None
     if found is not None:
         ctx.progress(1, 1, note="kept from an earlier run")

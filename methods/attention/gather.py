@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...graph_runtime import BadInput
-from ...graph_runtime.core.processors import attentions, layered
+from ...graph_runtime.core.processors import attentions, wrapped_processors
 from ..sampling.schedule import DenoisingStep
 from ..sampling.unet import UNetDescription, to_device
 from .control import AttentionRun, RowGroup
@@ -116,7 +116,9 @@ class GatheredRun(AttentionRun):
         runs = unet.__dict__.setdefault("_inlay_runs", {})
         thread = threading.get_ident()
         positions = _positions(unet)
-        with layered(unet, "gather", lambda name, module, before: GatheredProcessor(before, positions[name], runs)):
+        with wrapped_processors(
+            unet, "gather", lambda name, module, before: GatheredProcessor(before, positions[name], runs)
+        ):
             runs[thread] = self
             try:
                 yield

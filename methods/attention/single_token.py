@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from ...graph_runtime.core.processors import layered
+from ...graph_runtime.core.processors import wrapped_processors
 from .gather import Processor
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def collapsible(attention: "Attention") -> bool:
 @contextmanager
 def collapsed(unet: nn.Module) -> Iterator[None]:
     """Collapse a UNet's cross-attentions for the length of the block, and restore them whatever happens."""
-    with layered(unet, "collapse", _wrap):
+    with wrapped_processors(unet, "collapse", _wrap):
         yield
 
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from ...graph_runtime import ModelError
-from ...graph_runtime.core.processors import attentions, usual
-from ...graph_runtime.core.quiet import alone
+from ...graph_runtime.core.processors import attentions, original_processors
+from ...graph_runtime.core.quiet import no_loading
 from .header import about_of, check_header, fits, made_for, no_lora, real_names
 from .metadata import MAX_ALPHA
 
@@ -141,7 +141,7 @@ def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
     from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 
     shared: dict[int, object] = {id(value): value for value in [*unet.parameters(), *unet.buffers()]}
-    with usual(unet) as processors:  # another run may have controls on it
+    with original_processors(unet) as processors:  # another run may have controls on it
         shared |= {id(module.processor): processors[name] for name, module in attentions(unet)}
         clone = copy.deepcopy(unet, shared)
     like = next(unet.parameters())
@@ -157,7 +157,7 @@ def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several are meant
-            with alone():
+            with no_loading():
                 inject_adapter_in_model(config, clone, name)
         values = {
             f"{key}.lora_{half}.weight": value.to(like.device, like.dtype)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...graph_runtime.core.files import replacing, write_text
-from ...graph_runtime.core.quiet import drawing
+from ...graph_runtime.core.quiet import seeded_weights
 
 VISION_KEYS = (
     "hidden_size",
@@ -135,7 +135,7 @@ class ExemplarEncoder(nn.Module):
 
 def new_encoder(vision: nn.Module, proj_size: int, seed: int = 0) -> ExemplarEncoder:
     """An encoder around a trained CLIP vision model; mapper, projection and learned vector are drawn from `seed`."""
-    with drawing(seed):
+    with seeded_weights(seed):
         encoder = ExemplarEncoder(vision.config, proj_size)
     encoder.model.load_state_dict(vision.state_dict())
     return encoder

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime.core.events import NodeProgress, Warned
-from inlay.graph_runtime.core.processors import attentions, layered
+from inlay.graph_runtime.core.processors import attentions, wrapped_processors
 from inlay.graph_runtime.core.quiet import quiet
 from inlay.methods.subject_lora import add_lora
 from inlay.models.lora.file import attach
@@ -75,7 +75,7 @@ def test_a_lora_is_put_on_without_the_controls_of_another_run(tiny):
         def __call__(self, *args, **kwargs):
             raise AssertionError("another run's")
 
-    with layered(unet, "control", lambda name, module, before: Control()):
+    with wrapped_processors(unet, "control", lambda name, module, before: Control()):
         clone = attach(unet, [])
         assert {name: type(module.processor) for name, module in attentions(clone)} == usual
         assert all(type(module.processor) is Control for _, module in attentions(unet))

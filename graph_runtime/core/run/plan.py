@@ -15,8 +15,8 @@ from ..events import Warned
 from ..file_digests import digest
 from ..models import ModelDescription
 from ..spec import NodeSpec, Registry
-from ..upstream import upstream_links
 from ..workflow import Link, Override, Workflow
+from .upstream import upstream_links
 
 
 @dataclass

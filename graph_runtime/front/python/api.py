@@ -10,7 +10,7 @@ from ...core.check.findings import Report
 from ...core.context import Context
 from ...core.errors import WorkflowError
 from ...core.events import CancelToken, Event, Listener, ModelMoved, NodeFinished
-from ...core.models import moves_heard_by
+from ...core.models import decisions_reported_to
 from ...core.run.cache import DiskCache
 from ...core.run.execute import execute
 from ...core.user_paths import home
@@ -178,7 +178,7 @@ def run_loaded(
     if metadata:
         ctx.metadata[CHUNK] = record(plan, loaded.registry, loaded.recorded_names)
     remember(plan)
-    with moves_heard_by(lambda message: ctx.emit(ModelMoved(message))):
+    with decisions_reported_to(lambda message: ctx.emit(ModelMoved(message))):
         for warning in plan.warnings:
             ctx.pass_on(warning)
         values = execute(plan, ctx, memory=kept if cache else None, disk=disk)

@@ -7,9 +7,9 @@ a socket of `SocketRole("base")` is followed through that socket alone, any othe
 
 from collections.abc import Iterator, Mapping
 
-from .sockets import Socket
-from .spec import NodeSpec
-from .workflow import Link
+from ..sockets import Socket
+from ..spec import NodeSpec
+from ..workflow import Link
 
 Links = Mapping[str, list[Link]]
 
