@@ -122,7 +122,7 @@ class BalancedAttention(AttentionControl):
 
 
 class _BalancedAttentionRun(GatheredRun):
-    def __init__(self, control: BalancedAttention):
+    def __init__(self, control: BalancedAttention) -> None:
         super().__init__()
         self._control = control
         self._self = self._cross = 0

@@ -3,12 +3,15 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..graph_runtime.core.values import to_host
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 Tiling = Literal["auto", "on", "off"]
 TILE_ABOVE = 1280 * 1280  # pixels; above this the VAE's own activations outgrow everything else
@@ -18,47 +21,52 @@ _SWITCHING = threading.RLock()  # `use_tiling` belongs to a module that several 
 def encode_picture(vae: nn.Module, image: Tensor, scale: float, shift: float, noise: Tensor | None = None) -> Tensor:
     """(mean [+ std·noise] − shift)·scale of the VAE's posterior.
 
-    Takes pictures `[b h w 3]` in [0, 1] and gives latents `[b c lh lw]` on the CPU.
+    Args:
+        vae: the identity for models in pixel space.
+        image: RGB in [0, 1] `[b h w 3]`.
+        scale: the VAE's scaling_factor.
+        shift: the VAE's shift_factor.
+        noise: `[b c lh lw]`; None takes the posterior's mode.
+
+    Returns:
+        Scaled latents `[b c lh lw]`, on the CPU.
     """
     place = _place(vae, image)
-    x = image.permute(0, 3, 1, 2).to(**place) * 2 - 1
+    x = image.permute(0, 3, 1, 2).to(*place) * 2 - 1
     if isinstance(vae, nn.Identity):
         return to_host(x.contiguous())
-    posterior = vae.encode(x, return_dict=False)[0]  # type: ignore[operator]
-    latent = posterior.mode() if noise is None else posterior.mean + posterior.std * noise.to(**place)
+    posterior = vae.encode(x, return_dict=False)[0]  # type: ignore[operator]  # a VAE of diffusers
+    latent = posterior.mode() if noise is None else posterior.mean + posterior.std * noise.to(*place)
     return (to_host(latent) - shift) * scale
 
 
 def decode_latent(vae: nn.Module, latent: Tensor, scale: float, shift: float) -> Tensor:
-    """The picture `[b h w 3]` that a scaled latent stands for, clamped to [0, 1], on the CPU; NaN stays NaN."""
+    """The picture `[b h w 3]` of a scaled latent `[b c lh lw]`, clamped to [0, 1], on the CPU; NaN stays NaN."""
     if isinstance(vae, nn.Identity):
         x = latent
     else:
-        x = vae.decode((latent / scale + shift).to(**_place(vae, latent)), return_dict=False)[0]  # type: ignore[operator]
+        x = vae.decode((latent / scale + shift).to(*_place(vae, latent)), return_dict=False)[0]  # type: ignore[operator]
     return (to_host(x) / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).contiguous()
 
 
-def _place(vae: nn.Module, value: Tensor) -> dict[str, Any]:
+def _place(vae: nn.Module, value: Tensor) -> tuple[torch.device, torch.dtype]:
+    """Device and dtype of a VAE, or of the value where it has no parameters."""
     parameter = next(vae.parameters(), None)
-    return (
-        {"device": value.device, "dtype": value.dtype}
-        if parameter is None
-        else {"device": parameter.device, "dtype": parameter.dtype}
-    )
+    return (value.device, value.dtype) if parameter is None else (parameter.device, parameter.dtype)
 
 
 @contextmanager
-def tiled(vae: Any, tiling: Tiling, pixels: int) -> Iterator[None]:
-    """Switch the VAE's own tiling on where wanted (auto: above 1280²), and give it back as it was.
+def tiled(vae: "AutoencoderKL | nn.Identity", tiling: Tiling, pixels: int) -> Iterator[None]:
+    """Switch the VAE's own tiling on or off (auto: on above 1280²) for the length of the block.
 
-    Other threads wait until then: hold it for one picture, not for a batch.
+    Other threads wait until it ends: hold it for one picture, not for a batch.
     """
-    wanted = tiling == "on" or (tiling == "auto" and pixels > TILE_ABOVE)
-    if not hasattr(vae, "use_tiling"):
+    on = tiling == "on" or (tiling == "auto" and pixels > TILE_ABOVE)
+    if isinstance(vae, nn.Identity) or not hasattr(vae, "use_tiling"):
         yield
         return
     with _SWITCHING:
-        before, vae.use_tiling = vae.use_tiling, wanted
+        before, vae.use_tiling = vae.use_tiling, on
         try:
             yield
         finally:
@@ -66,8 +74,8 @@ def tiled(vae: Any, tiling: Tiling, pixels: int) -> Iterator[None]:
 
 
 def remedy(vae: nn.Module) -> str:
-    """What helps against NaN from a VAE: another precision, where it computes in half."""
-    dtype = _place(vae, torch.zeros(0))["dtype"]
+    """How to fix NaN from a VAE: another precision, where it computes in half precision."""
+    _, dtype = _place(vae, torch.zeros(0))
     if dtype in (torch.float16, torch.bfloat16):
         return (
             f"set vae_dtype to float32 in the model node: it is {str(dtype).removeprefix('torch.')}, which this "

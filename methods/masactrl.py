@@ -65,7 +65,7 @@ class MutualSelfAttention(AttentionControl):
 
 
 class _MutualRun(GatheredRun):
-    def __init__(self, control: MutualSelfAttention):
+    def __init__(self, control: MutualSelfAttention) -> None:
         super().__init__()
         self._control = control
         self._row_sources = {EDIT_U: SOURCE_U, EDIT_C: SOURCE_C}

@@ -63,7 +63,7 @@ class ExemplarDenoiser(nn.Module):
     unet: "UNet2DConditionModel"
     encoder: ExemplarEncoder
 
-    def __init__(self, unet: "UNet2DConditionModel", encoder: ExemplarEncoder):
+    def __init__(self, unet: "UNet2DConditionModel", encoder: ExemplarEncoder) -> None:
         super().__init__()
         self.unet, self.encoder = unet, encoder
 
@@ -143,7 +143,8 @@ def denoising_loss(
     if snr_limit:
         snr = (a / (1 - a)).flatten().clamp(min=1e-6)  # that of pure noise is 0; its weight is 1
         error = error * snr.clamp(max=snr_limit) / snr
-    return error.mean()
+    loss: Tensor = error.mean()
+    return loss
 
 
 def widen(unet: "UNet2DConditionModel", extra: int = EXTRA) -> None:

@@ -75,7 +75,7 @@ class PromptToPrompt(AttentionControl):
 
 
 class _PromptRun(GatheredRun):
-    def __init__(self, control: PromptToPrompt):
+    def __init__(self, control: PromptToPrompt) -> None:
         super().__init__()
         self._control = control
         self._self = self._cross = 0

@@ -229,7 +229,7 @@ class Trainer:
                     loss = loss_of(wrapped, self.step, rows)
                 term = loss * (len(rows) / share)
                 scaled = term if self._scaler is None else self._scaler.scale(term)
-                scaled.backward()  # type: ignore[no-untyped-call]  # torch's own is untyped
+                scaled.backward()
             terms.append(term.detach())
         return terms
 

@@ -180,7 +180,7 @@ class GatheredProcessor:
         runs: the run of each thread.
     """
 
-    def __init__(self, before: Processor, position: LayerPosition, runs: Mapping[int, GatheredRun]):
+    def __init__(self, before: Processor, position: LayerPosition, runs: Mapping[int, GatheredRun]) -> None:
         self.before, self.position, self._runs = before, position, runs
 
     def __call__(
@@ -224,7 +224,7 @@ def _projected(
 ) -> Tensor:
     """Queries, keys or values of all rows `[b heads n d]`; rows that no row uses are never projected."""
     rows = run.selection(sources, len(states), states.device)
-    value = layer(states if rows is None else states.index_select(0, rows.projected))
+    value: Tensor = layer(states if rows is None else states.index_select(0, rows.projected))
     value = value.unflatten(-1, (heads, -1)).transpose(1, 2)
     return value if rows is None else value.index_select(0, rows.used)
 

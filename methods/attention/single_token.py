@@ -24,7 +24,7 @@ class CollapsedProcessor:
         before: the earlier processor.
     """
 
-    def __init__(self, before: Processor):
+    def __init__(self, before: Processor) -> None:
         self.before = before
         self._known: tuple[Tensor, Tensor] | None = None  # embeddings, and what they come to
 
@@ -74,5 +74,5 @@ class OneTokenProcessor:
 
     def __call__(self, attn: "Attention", hidden_states: Tensor, encoder_hidden_states: Tensor, **_: object) -> Tensor:
         """`[b q d]` queries (only their number counts) and `[b 1 d]` -> `[b q d]`."""
-        value = attn.to_out[1](attn.to_out[0](attn.to_v(encoder_hidden_states)))
+        value: Tensor = attn.to_out[1](attn.to_out[0](attn.to_v(encoder_hidden_states)))
         return value.expand(-1, hidden_states.shape[1], -1)

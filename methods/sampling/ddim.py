@@ -193,7 +193,7 @@ def coefficients(a: float, ap: float, eta: float, variance: Variance) -> tuple[f
 
 def travel_levels(count: int, length: int, repeat: int) -> list[int]:
     """Noise levels in the order they are visited, from `count − 1` to −1 (clean): RePaint's and DDNM's jump list."""
-    jumps = {level: repeat - 1 for level in range(0, count - length, length)}
+    jumps = dict.fromkeys(range(0, count - length, length), repeat - 1)
     level, levels = count, []
     while level >= 1:
         level -= 1

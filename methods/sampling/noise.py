@@ -53,7 +53,7 @@ class GaussianNoise(Noise):
 
 
 class _GaussianStream(NoiseStream):
-    def __init__(self, shape: tuple[int, ...], seed: int):
+    def __init__(self, shape: tuple[int, ...], seed: int) -> None:
         self._shape = shape
         self._generator = torch.Generator("cpu").manual_seed(seed)
 
@@ -121,7 +121,7 @@ class GivenNoise(Noise):
 
 
 class _GivenStream(NoiseStream):
-    def __init__(self, noise: GivenNoise):
+    def __init__(self, noise: GivenNoise) -> None:
         self._noise, self._next = noise, 0
 
     def start(self) -> Tensor:

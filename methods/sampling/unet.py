@@ -52,7 +52,7 @@ class UNetModel:
         peak: power of two at which float16 gradients enter; lowered where they overflow.
     """
 
-    def __init__(self, unet: "UNet2DConditionModel", channels: int):
+    def __init__(self, unet: "UNet2DConditionModel", channels: int) -> None:
         self.dtype: torch.dtype = next(unet.parameters()).dtype
         self.peak = PEAK
         self._unet, self._channels = unet, channels
@@ -62,12 +62,12 @@ class UNetModel:
         scaling = None
         if embeddings is not None and embeddings.requires_grad and self.dtype == torch.float16:
             scaling = _Scaling(self.peak)
-            embeddings = _Unscaled.apply(embeddings, scaling)
+            embeddings = _Unscaled.apply(embeddings, scaling)  # type: ignore[no-untyped-call]
         inputs = {} if embeddings is None else {"encoder_hidden_states": embeddings.to(self.dtype)}
         output: Tensor = self._unet(z.to(self.dtype), t, return_dict=False, **inputs)[0][:, : self._channels].to(
             z.dtype
         )
-        return output if scaling is None else _Scaled.apply(output, scaling)
+        return output if scaling is None else _Scaled.apply(output, scaling)  # type: ignore[no-untyped-call]
 
     def lower_peak(self) -> bool:
         """Scale gradients less, after one overflowed; False where that does not help."""
@@ -80,7 +80,7 @@ class UNetModel:
 class _Scaling:
     """The factor of each row, once the gradient has come in."""
 
-    def __init__(self, peak: int):
+    def __init__(self, peak: int) -> None:
         self.peak = peak
         self.factor: Tensor | None = None
 
@@ -96,7 +96,7 @@ class _ScalingContext(FunctionCtx):
     scaling: _Scaling
 
 
-class _Scaled(torch.autograd.Function):
+class _Scaled(torch.autograd.Function):  # its `apply` is untyped in torch
     """Identity whose gradient is scaled up."""
 
     @staticmethod
