@@ -1,4 +1,4 @@
-"""A batch of pairs on its way through every editor, with inversions shared between editors."""
+"""Runs every editor on a batch of pairs; editors share inversions."""
 
 import math
 import time
@@ -21,7 +21,7 @@ STEPS, BATCH = 50, 10
 
 
 class Bench:
-    """The model, and a batch of pairs on their way through it; inversions are made once for all who ask the same."""
+    """The model and a batch of pairs; equal inversions are made once for all editors."""
 
     def __init__(self) -> None:
         self.ctx = Context()
@@ -31,23 +31,23 @@ class Bench:
         self._known: dict[Any, Any] = {}
 
     def take(self, batch: list[Pair]) -> None:
-        """Begin with these pairs."""
+        """Start with a batch of pairs."""
         self._known = {}
         self.batch = batch
         self.images = torch.cat([as_tensor(draw(pair.before))[None] for pair in batch])
         self.z = latent.encode(self.images, self.parts.vae, self.ctx).latent
-        self.source = self._told([pair.texts[0] for pair in batch])
-        self.target = self._told([pair.texts[1] for pair in batch])
-        self.nothing = self._told([""] * len(batch))
+        self.source = self._conditioning([pair.texts[0] for pair in batch])
+        self.target = self._conditioning([pair.texts[1] for pair in batch])
+        self.nothing = self._conditioning([""] * len(batch))
 
-    def _told(self, texts: list[str]) -> Conditioning:
+    def _conditioning(self, texts: list[str]) -> Conditioning:
         each = [condition.text(self.parts.text_encoder, self.ctx, prompt=text).conditioning for text in texts]
         return Conditioning(
             torch.cat([one.cond for one in each]), torch.cat([one.uncond for one in each]), tokens=each[0].tokens
         )
 
     def once(self, key: Any, make: Any) -> Any:
-        """What `make` gives, and the CPU seconds it took, made once."""
+        """The result of `make` and the CPU seconds it took; made once for each key."""
         if key not in self._known:
             began = time.process_time()
             value = make()
@@ -63,13 +63,13 @@ class Bench:
 
     def tuned(self, which: str, guidance: float, rate: float) -> Any:
         """Target-text or null-text inversion."""
-        node, told = (invert.target_text, "target") if which == "ttis" else (invert.null_text, "source")
-        trajectory, _ = self.inverted(told)
+        node, text = (invert.target_text, "target") if which == "ttis" else (invert.null_text, "source")
+        trajectory, _ = self.inverted(text)
         return self.once(
             (which, guidance, rate),
             lambda: node(
                 self.parts.denoiser,
-                getattr(self, told),
+                getattr(self, text),
                 self.plan,
                 trajectory,
                 self.ctx,
@@ -79,7 +79,7 @@ class Bench:
         )
 
     def drawn(self, trajectory: Any, guidance: float, **wired: Any) -> torch.Tensor:
-        """The edit that begins at the end of a trajectory."""
+        """The edit that starts at the end of a trajectory."""
         return sample.denoise(
             self.parts.denoiser,
             self.plan,
@@ -141,7 +141,7 @@ class Bench:
         return first + second, lambda: self.drawn(trajectory, guidance, attention=control)
 
     def judged(self, editor: str, setting: Setting, keep: Path | None = None) -> Iterator[dict[str, Any]]:
-        """One line a pair."""
+        """One line per pair."""
         z, before, seconds = self.run(editor, setting)
         images = latent.decode(z, self.parts.vae, self.ctx).image
         walked = self._reconstructed(editor, setting)
@@ -162,7 +162,7 @@ class Bench:
             yield line
 
     def _reconstructed(self, editor: str, setting: Setting) -> list[float] | None:
-        """PSNR of the picture that a tuning walks back to."""
+        """PSNR of the picture that a tuning reconstructs."""
         if editor not in ("baret", "null_text"):
             return None
         made, _ = self.tuned("ttis" if editor == "baret" else "null", setting["guidance"], setting["rate"])

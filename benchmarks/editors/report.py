@@ -44,7 +44,7 @@ def _row(name: str, lines: list[dict[str, Any]]) -> str:
 
 
 def table(lines: list[dict[str, Any]]) -> str:
-    """A row an editor."""
+    """One row per editor."""
     return "\n".join(
         [
             HEAD,
@@ -138,7 +138,7 @@ def counts(folder: Path) -> dict[str, Any]:
 
 
 def report(folder: Path) -> str:
-    """Everything."""
+    """All tables as Markdown."""
     parts = []
     for mode, title in (
         ("best", "each editor's best settings on val"),

@@ -1,12 +1,12 @@
-"""Editing drawn rooms by describing the result, where the right answer is known: BARET and its rivals.
+"""Editing drawn rooms by describing the result, where the right answer is known: BARET and five baselines.
 
-    python benchmarks/editors/run.py --split val --out FOLDER          every setting of every editor: how they are tuned
-    python benchmarks/editors/run.py --split test --out FOLDER         each one's best on val; --mode published, shipped
+    python benchmarks/editors/run.py --split val --out FOLDER          every setting of every editor, to tune them
+    python benchmarks/editors/run.py --split test --out FOLDER         each editor's best setting on val; or --mode
     python benchmarks/editors/run.py --report FOLDER                   the tables
 
 Four kinds of change (pose, colour, class, wall), the same number of settings tried for every editor, and each editor's
-best chosen for each kind of change on the val split. Pictures go ten at a time; a folder that is half done is gone on
-with. Several processes may share the work: `--share 0/2` and `--share 1/2`.
+best chosen for each kind of change on the val split. Pictures are edited ten at a time; a stopped run resumes. Several
+processes can share the work: `--share 0/2` and `--share 1/2`.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def _batch(
     share: tuple[int, int],
     mode: str = "",
 ) -> None:
-    """Every setting of every editor on one batch, unless it is another process's, or done."""
+    """Every setting of every editor on one batch, unless another process does it or it is done."""
     if number % share[1] != share[0] or path.exists():
         return
     bench.take(batch)
@@ -70,12 +70,16 @@ def main() -> None:
     """Run or report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", choices=("val", "test"))
-    parser.add_argument("--mode", choices=("best", "published", "shipped"), default="best", help="settings on test")
+    parser.add_argument(
+        "--mode", choices=("best", "published", "shipped"), default="best", help="settings for the test split"
+    )
     parser.add_argument("--each", type=int, help="pairs of each kind (default: 5 of val, 25 of test)")
     parser.add_argument("--out", type=Path, default=Path("editors"))
-    parser.add_argument("--share", default="0/1", help="which part of the batches, such as 0/2")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="of test, only these changes")
-    parser.add_argument("--editors", nargs="+", choices=list(SEARCHED), default=list(SEARCHED), help="only these")
+    parser.add_argument("--share", default="0/1", help="part of the batches that this process runs, such as 0/2")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="only these changes (test split)")
+    parser.add_argument(
+        "--editors", nargs="+", choices=list(SEARCHED), default=list(SEARCHED), help="only these editors"
+    )
     parser.add_argument("--report", type=Path, help="a folder to make the tables from")
     parser.add_argument("--json", type=Path, help="with --report: every count behind the tables")
     parser.add_argument("--sheet", type=Path, help="with --report: a picture of the first edits of each kind")

@@ -101,7 +101,7 @@ def chosen(lines: list[dict[str, Any]]) -> dict[str, dict[str, Setting]]:
 
 
 def same(left: Setting, right: Setting) -> bool:
-    """Equal settings, whether they went through JSON or not."""
+    """Whether two settings are equal, also after a round trip through JSON."""
     return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
 
 

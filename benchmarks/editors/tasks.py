@@ -10,13 +10,13 @@ from inlay.dollhouse.world import POSES, SUBJECT_COLOURS, WALL_COLOURS, Scene, c
 from PIL import Image, ImageFilter
 
 KINDS = ("pose", "colour", "class", "wall")
-BACKGROUND = 25.0  # dB outside both subjects and shadows from which a background counts as kept
+BACKGROUND = 25.0  # dB outside both subjects and shadows; from here a background counts as kept
 MARGIN = 4  # pixels around both subjects and shadows that count as neither
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture, what it shall become, and both in words."""
+    """A picture, the wanted result, and both in words."""
 
     kind: str
     before: Scene
@@ -24,7 +24,7 @@ class Pair:
 
     @property
     def texts(self) -> tuple[str, str]:
-        """What the picture shows, and what it shall show."""
+        """Source prompt and target prompt."""
         return caption(self.before), caption(self.after)
 
 
@@ -65,10 +65,10 @@ def _psnr(found: np.ndarray, wanted: np.ndarray, where: np.ndarray | None = None
 
 
 def score(reader: judge.Judge, pair: Pair, found: Image.Image) -> dict[str, Any]:
-    """What came out of an edit, against the truth that the drawing program knows.
+    """Compare an edit with the truth, which the drawing program knows.
 
     `target`: the attribute that was to change did. `kept`: class, pose, colour and wall else did not.
-    `facing`: nearer to the truth than to the truth turned round. `background`: PSNR outside both subjects and shadows.
+    `facing`: closer to the truth than to its mirror image. `background`: PSNR outside both subjects and shadows.
     `good`: all attributes right, the subject faces where it did, and the background is kept.
     """
     seen = judge.read(reader, [found])[0]
@@ -77,7 +77,7 @@ def score(reader: judge.Judge, pair: Pair, found: Image.Image) -> dict[str, Any]
     want = {"pose": pair.after.label, "class": pair.after.kind, "colour": pair.after.colour, "wall": pair.after.wall}
     right = {name: got[name] == want[name] for name in want}
     if pair.kind == "class":
-        right["pose"] = right["class"]  # the new thing may take any pose
+        right["pose"] = right["class"]  # the new thing may have any pose
     others = [right[name] for name in want if name != pair.kind and not (pair.kind == "pose" and name == "class")]
     touched = truth.subject | truth.shadow | source.subject | source.shadow
     grown = Image.fromarray((touched * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(2 * MARGIN + 1))

@@ -33,7 +33,7 @@ class Out(NamedTuple):
 
 @node("bench.noop")
 def noop(a: Thing | None = None, b: Thing | None = None, number: int = 0) -> Out:
-    """Does nothing."""
+    """Do nothing."""
     return Out(number)
 
 
@@ -63,7 +63,7 @@ def ladder(side: int) -> dict[str, dict[str, str]]:
 
 
 def workflow(wires: dict[str, dict[str, str]]) -> dict[str, Any]:
-    """A workflow file of these wires; every node that nothing reads is an output."""
+    """A workflow file with these links; every node that nothing reads is an output."""
     read = {link.split(".")[0] for links in wires.values() for link in links.values()}
     return {
         "format": 1,
@@ -76,7 +76,7 @@ def workflow(wires: dict[str, dict[str, str]]) -> dict[str, Any]:
 
 
 def floor(wires: dict[str, dict[str, str]]) -> Any:
-    """The least that can be done: Kahn's loop, each value dropped after its last reader."""
+    """The minimum: Kahn's loop, each value dropped after its last reader."""
     readers: dict[str, list[str]] = {name: [] for name in wires}
     waiting = {}
     for name, links in wires.items():

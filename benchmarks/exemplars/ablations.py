@@ -19,7 +19,7 @@ class SpatialEncoder:
 
     @staticmethod
     def install(encoder: Any) -> Any:
-        """Give one encoder spatial tokens and a mapper that attends."""
+        """Give an encoder spatial tokens and a mapper with attention."""
         from types import MethodType
 
         def token(self: Any, pixels: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class Altered:
 
     @property
     def fingerprint(self) -> str:
-        """Another than the unaltered one's."""
+        """Differs from the unaltered one's."""
         return f"{self.inner.fingerprint}-{self.mark}"
 
     def load(self, device: str) -> Any:
@@ -73,7 +73,7 @@ def forget(unet: Any) -> Any:
 
 
 def train_ablations(folder: Path, photos: Any, base: Any, clip: Any, steps: int, batch: int) -> dict[str, Model]:
-    """Each variant from the same start, with the same budget; goes on where it was left."""
+    """Each variant from the same start, with the same budget; resumes a stopped training."""
     from inlay.training.exemplar import train_exemplar
     from inlay.training.exemplar_settings import ExemplarSettings
     from inlay.training.inputs import TrainingInputs

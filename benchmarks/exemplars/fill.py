@@ -53,8 +53,8 @@ def by_example(model: Model, tasks: Sequence[Task], guidance: float, seed: int =
     truth = torch.stack([task.truth for task in tasks])
     keep = 1 - torch.stack([task.hole for task in tasks])[:, None]
     pixels = torch.cat([preprocess_images(task.exemplar[None], model.image_size, "stretch") for task in tasks])
-    told = model.encoder(pixels)
-    empty = model.encoder.uncond_vector.expand_as(told).contiguous()
+    embeddings = model.encoder(pixels)
+    empty = model.encoder.uncond_vector.expand_as(embeddings).contiguous()
     masked = encode_picture(
         model.vae, truth * keep.permute(0, 2, 3, 1) + 0.5 * (1 - keep.permute(0, 2, 3, 1)), model.scale, 0.0
     )
@@ -63,15 +63,15 @@ def by_example(model: Model, tasks: Sequence[Task], guidance: float, seed: int =
         model.vae,
         model.scale,
         tasks,
-        run(model.unet, model.config, masked.shape, seed, Guidance(told, empty, guidance, guidance != 1, extra)),
+        run(model.unet, model.config, masked.shape, seed, Guidance(embeddings, empty, guidance, guidance != 1, extra)),
     )
 
 
 def run(unet: Any, config: Any, shape: Sequence[int], seed: int, guidance: Guidance, constraint: Any = None) -> Tensor:
     """The loop on a loaded UNet, DDIM, 30 steps."""
 
-    def call(z: Tensor, t: Tensor, told: Tensor | None) -> Tensor:
-        return unet(z, t, encoder_hidden_states=told, return_dict=False)[0]
+    def call(z: Tensor, t: Tensor, embeddings: Tensor | None) -> Tensor:
+        return unet(z, t, encoder_hidden_states=embeddings, return_dict=False)[0]
 
     stream = gaussian_noise(tuple(shape), seed).stream()
     z = stream.start()
@@ -87,7 +87,7 @@ def run(unet: Any, config: Any, shape: Sequence[int], seed: int, guidance: Guida
 
 
 def paste(vae: Any, scale: float, tasks: Sequence[Task], latent: Tensor) -> Tensor:
-    """Decoded, and put into the hole; every other pixel is the room's own."""
+    """Decode and paste into the hole; every other pixel is the room's own."""
     painted = torch.cat([decode_latent(vae, row, scale, 0.0) for row in latent.split(1)])
     holes = torch.stack([task.hole for task in tasks])[..., None]
     return torch.where(holes > 0, painted, torch.stack([task.truth for task in tasks]))
@@ -95,14 +95,14 @@ def paste(vae: Any, scale: float, tasks: Sequence[Task], latent: Tensor) -> Tens
 
 @torch.no_grad()
 def by_text(tasks: Sequence[Task], guidance: float, seed: int = 0) -> Tensor:
-    """The same holes from the caption, by method 1 on dollhouse."""
+    """The same holes filled from the caption, by zero-shot inpainting with dollhouse."""
     from inlay.nodes.model import stable_diffusion
     from inlay.pictures.masks.latent import grow_cells, latent_hole
 
     parts = stable_diffusion("dollhouse", dtype="float32")
     unet, vae, text = (part.load("cpu") for part in (parts.denoiser, parts.vae, parts.text_encoder))
-    told = torch.cat([encode_text(text, task.words)[0] for task in tasks])
-    empty = encode_text(text, "")[0].expand_as(told).contiguous()
+    embeddings = torch.cat([encode_text(text, task.words)[0] for task in tasks])
+    empty = encode_text(text, "")[0].expand_as(embeddings).contiguous()
     holes = torch.stack([task.hole for task in tasks])
     truth = torch.stack([task.truth for task in tasks])
     scale = parts.vae.scaling_factor
@@ -118,7 +118,7 @@ def by_text(tasks: Sequence[Task], guidance: float, seed: int = 0) -> Tensor:
             parts.scheduler.config,
             known.shape,
             seed,
-            Guidance(told, empty, guidance, True),
+            Guidance(embeddings, empty, guidance, True),
             NullSpace(known, latent_mask),
         ),
     )

@@ -45,7 +45,7 @@ def score(tasks: Sequence[Task], fills: Tensor, judge: Any) -> dict[str, Any]:
 
 
 def in_batches(paint: Callable[[Sequence[Task], int], Tensor], tasks: Sequence[Task]) -> Tensor:
-    """`paint` over all tasks, a batch at a time, each batch from a seed of its own."""
+    """`paint` over all tasks, a batch at a time, each with its own seed."""
     return torch.cat([paint(tasks[start : start + BATCH], start) for start in range(0, len(tasks), BATCH)])
 
 
@@ -80,7 +80,7 @@ def compare(
 
 
 def sheet(tasks: Sequence[Task], fills: dict[str, Tensor], count: int = 6) -> Tensor:
-    """One line a task: hole, exemplar, and what each way made of it."""
+    """One row per task: hole, exemplar, and the fill of each method."""
     pictures, labels = [], []
     for number, task in enumerate(tasks[:count]):
         hole = task.truth * (1 - task.hole[..., None]) + 0.5 * task.hole[..., None]
@@ -89,17 +89,14 @@ def sheet(tasks: Sequence[Task], fills: dict[str, Tensor], count: int = 6) -> Te
     return draw_sheet(pictures, labels, 2 + len(fills))
 
 
-# ---------------------------------------------------------------------------------------------------- ablations
-
-
 def main() -> None:
-    """Train what is asked for, measure, write."""
+    """Train if asked to, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="dollhouse-exemplar")
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--scenes", type=int, default=60)
     parser.add_argument("--guidance", type=float, nargs="+", default=[0, 1, 3, 5, 7])
-    parser.add_argument("--text", type=float, default=5.0, help="guidance of the fill from a caption; 0 leaves it out")
+    parser.add_argument("--text", type=float, default=5.0, help="guidance of the fill from a caption; 0 skips it")
     parser.add_argument("--train", type=Path, help="folder to train the ablations in; needs --photos and --boxes")
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--boxes", type=Path)

@@ -22,7 +22,7 @@ SIZE, MARGIN, PADDING, ELSEWHERE = 128, 3, 0.06, 100_000
 
 
 class Task(NamedTuple):
-    """A room with a hole where its subject was, and the subject as drawn elsewhere."""
+    """A room with a hole where its subject was, and another drawing of the subject."""
 
     number: int
     scene: Scene
@@ -45,7 +45,7 @@ def bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def uniform_of(split: str, number: int) -> random.Random:
-    """Everything random of a task."""
+    """The random numbers of a task."""
     digest = hashlib.sha256(f"inlay-{split}-exemplar:{number}".encode()).digest()
     return random.Random(int.from_bytes(digest, "big"))
 
@@ -84,7 +84,7 @@ def make_task(split: str, number: int, *, arbitrary: bool | None = None) -> Task
 
 
 def judge_fills(judge: Judge, fills: Tensor) -> list[Reading]:
-    """What is seen in each picture `[b h w 3]`."""
+    """The judge's reading of each picture `[b h w 3]`."""
     return [
         reading
         for start in range(0, len(fills), 50)
@@ -119,7 +119,7 @@ def copied(task: Task, fill: Tensor, reading: Reading) -> float:
 
 
 def pasted(task: Task) -> Tensor:
-    """The exemplar stretched onto the hole's box: copy and paste, as a person with scissors would."""
+    """The exemplar stretched onto the hole's box: copy and paste, like with scissors."""
     left, top, right_, bottom = task.box
     fill = task.truth * (1 - task.hole[..., None])
     patch = as_tensor(as_picture(task.exemplar).resize((right_ - left, bottom - top), Image.Resampling.BICUBIC))

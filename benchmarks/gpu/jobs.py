@@ -1,6 +1,6 @@
-"""The pack's jobs at Stable Diffusion 1.5's shape: seconds, peak memory, evaluations, share of the counted floor.
+"""Jobs at Stable Diffusion 1.5's shape: seconds, peak memory, evaluations, and the counted floor's share of the time.
 
-The floors are TFLOP counted by hand for 512² (one evaluation 0.80, with the way back to the embedding 1.67).
+The floors are TFLOP counted by hand for 512² (one evaluation 0.80, with backpropagation to the embedding 1.67).
 """
 
 import re
@@ -54,18 +54,18 @@ class Row:
 
 
 def peak_of(name: str) -> float:
-    """TFLOP/s that large products reach on a card; 0 where it is not known."""
+    """TFLOP/s that large products reach on a card; 0 if unknown."""
     return next((value * REACHED for part, value in PEAKS.items() if re.search(rf"\b{part}\b", name)), 0.0)
 
 
 def failed(error: Exception) -> str:
-    """A row's note of an error."""
+    """The note of a row whose job failed."""
     return f"failed: {type(error).__name__}: {''.join(str(error).splitlines()[:1])[:200]}".rstrip()
 
 
 @dataclass
 class Bench:
-    """Where the jobs run, on what, and until when.
+    """Runs the jobs on one device within a time limit.
 
     Attributes:
         shape: of the models.
@@ -83,10 +83,10 @@ class Bench:
     rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """The models, the picture, and what the denoiser is told."""
+        """The models, the picture and the conditioning."""
         self.parts = random_model(self.shape, self.dtype)
-        self.said: list[str] = []  # of memory, by the job that runs: it is then another job
-        self.ctx = Context(ModelManager((self.device,)), listeners=(self._hear,))
+        self.memory_warnings: list[str] = []  # of the running job; a job short of memory is another job
+        self.ctx = Context(ModelManager((self.device,)), listeners=(self._keep_memory_warning,))
         self.side = 8 * self.shape.cells
         draws = np.random.default_rng(0)
         smooth = Image.fromarray(draws.integers(0, 256, (8, 8, 3), dtype=np.uint8)).resize((self.side,) * 2)
@@ -94,8 +94,8 @@ class Bench:
         self.hole = torch.zeros(1, self.side, self.side)
         self.hole[:, self.side // 4 : self.side // 2, self.side // 4 : self.side // 2] = 1
         words = text_embeddings(self.shape, self.device, 2)
-        self.told = Conditioning(words[:1], words[1:])
-        self.untold = Conditioning(words[:1], words[:1])
+        self.conditioning = Conditioning(words[:1], words[1:])
+        self.unguided_conditioning = Conditioning(words[:1], words[:1])
 
     def run(self) -> list[Row]:
         """Every job that fits into the time."""
@@ -105,36 +105,40 @@ class Bench:
             if self.left() <= 0:
                 self.rows.append(Row(name, note="not run: no time left"))
                 continue
-            self.said.clear()
-            self.ctx = Context(self.ctx.models, listeners=(self._hear,))  # one says a thing once
+            self.memory_warnings.clear()
+            self.ctx = Context(
+                self.ctx.models, listeners=(self._keep_memory_warning,)
+            )  # a context gives each warning once
             try:
                 row = job(name, z)
-                row.note = "; ".join([note for note in (row.note, *dict.fromkeys(self.said)) if note])
+                row.note = "; ".join([note for note in (row.note, *dict.fromkeys(self.memory_warnings)) if note])
                 self.rows.append(row)
-            except Exception as error:  # the next job may work, and the table says which did not
+            except Exception as error:  # the next job may work; the table names the failed one
                 self.rows.append(Row(name, note=failed(error)))
             self.ctx.models.evict_idle("the next job")
         return self.rows
 
-    def _hear(self, event: Event) -> None:
+    def _keep_memory_warning(self, event: Event) -> None:
         if isinstance(event, Warned) and "memory" in event.message:
-            self.said.append(event.message)
+            self.memory_warnings.append(event.message)
 
     def null_space(self, name: str, z: torch.Tensor) -> Row:
         """null-space, 30 steps, no prompt: one evaluation a step."""
-        return self._filled(name, z, self.untold, NULL_SPACE)
+        return self._filled(name, z, self.unguided_conditioning, NULL_SPACE)
 
     def guided(self, name: str, z: torch.Tensor) -> Row:
         """null-space, 30 steps, guided: two evaluations a step, in one batch."""
-        return self._filled(name, z, self.told, GUIDED)
+        return self._filled(name, z, self.conditioning, GUIDED)
 
-    def _filled(self, name: str, z: torch.Tensor, told: Conditioning, tflop: float) -> Row:
+    def _filled(self, name: str, z: torch.Tensor, conditioning: Conditioning, tflop: float) -> Row:
         cells = torch.nn.functional.interpolate(self.hole[:, None], z.shape[2:])
 
         def work(steps: int) -> None:
             plan = schedule.ddim(self.parts.scheduler, steps=steps).schedule
             known = constraint.null_space(z, cells).constraint
-            found = sample.denoise(self.parts.denoiser, plan, noise.gaussian(z).noise, self.ctx, told, known).latent
+            found = sample.denoise(
+                self.parts.denoiser, plan, noise.gaussian(z).noise, self.ctx, conditioning, known
+            ).latent
             latent.decode(found, self.parts.vae, self.ctx)
 
         return self._timed(name, work, 30, tflop, self.parts.denoiser)
@@ -144,22 +148,24 @@ class Bench:
 
         def work(steps: int) -> None:
             stream = noise.gaussian(z).noise
-            told = condition.exemplar(self.parts.encoder, self.picture, self.ctx).conditioning
-            told = condition.inpaint(told, self.picture, self.hole, self.parts.vae, self.ctx, stream).conditioning
+            conditioning = condition.exemplar(self.parts.encoder, self.picture, self.ctx).conditioning
+            conditioning = condition.inpaint(
+                conditioning, self.picture, self.hole, self.parts.vae, self.ctx, stream
+            ).conditioning
             plan = schedule.solver(self.parts.scheduler, "pndm", steps).schedule
-            found = sample.denoise(self.parts.exemplar, plan, stream, self.ctx, told, guidance_scale=5.0).latent
+            found = sample.denoise(self.parts.exemplar, plan, stream, self.ctx, conditioning, guidance_scale=5.0).latent
             latent.decode(found, self.parts.vae, self.ctx)
 
         return self._timed(name, work, 50, EXAMPLE, self.parts.exemplar)
 
     def _walked(self, z: torch.Tensor, steps: int) -> tuple[Any, Any]:
         plan = schedule.ddim(self.parts.scheduler, steps=steps, eta=0.0).schedule
-        return plan, invert.ddim(self.parts.denoiser, self.told, plan, z, self.ctx).trajectory
+        return plan, invert.ddim(self.parts.denoiser, self.conditioning, plan, z, self.ctx).trajectory
 
     def _tuned(self, plan: Any, trajectory: Any, iterations: int) -> Any:
         return invert.target_text(
             self.parts.denoiser,
-            self.told,
+            self.conditioning,
             plan,
             trajectory,
             self.ctx,
@@ -170,25 +176,25 @@ class Bench:
         ).tuning  # none stops early
 
     def tuning(self, name: str, z: torch.Tensor) -> Row:
-        """TTIS, 50 steps of 5 iterations: 100 evaluations, and 250 with the way back to the embedding."""
+        """TTIS, 50 steps of 5 iterations: 100 evaluations, and 250 with backpropagation to the embedding."""
         made = {steps: self._walked(z, steps) for steps in self._lengths(50)}
         return self._timed(name, lambda steps: self._tuned(*made[steps], 5), 50, TUNING, self.parts.denoiser)
 
     def edit(self, name: str, z: torch.Tensor) -> Row:
-        """BAM edit, 50 steps: three chains, pruned."""
+        """BAM edit, 50 steps: three branches, pruned."""
         made = {steps: self._walked(z, steps) for steps in self._lengths(50)}
         tuned = {steps: self._tuned(*walked, 0) for steps, walked in made.items()}
 
         def work(steps: int) -> None:
             plan, trajectory = made[steps]
-            between = embed.transition(tuned[steps], self.told).tuning
+            between = embed.transition(tuned[steps], self.conditioning).tuning
             control = attention.balanced(tuned[steps], between).attention
             sample.denoise(
                 self.parts.denoiser,
                 plan,
                 noise.from_trajectory(trajectory).noise,
                 self.ctx,
-                self.told,
+                self.conditioning,
                 attention=control,
             )
 
@@ -219,7 +225,7 @@ class Bench:
                     self.parts.scheduler,
                     self.parts.encoder,
                     some,
-                    Context(self.ctx.models, out=root / "out", listeners=(listen, self._hear)),
+                    Context(self.ctx.models, out=root / "out", listeners=(listen, self._keep_memory_warning)),
                     epochs=1,
                     variations=8,
                     batch_size=16 if self.full else 64,
@@ -236,7 +242,7 @@ class Bench:
         return (max(2, steps // 10), steps) if self.full else (2, 4)
 
     def _timed(self, name: str, work: Callable[[int], Any], steps: int, tflop: float, denoiser: Any) -> Row:
-        """A short run to warm up and to foresee; then the whole job, or a share of it where time is short."""
+        """Warm up, estimate the time from a short run, then time the whole job, or a share of it if time is short."""
         few, whole = self._lengths(steps)
         work(few)
         self._wait()
@@ -268,7 +274,7 @@ class Bench:
 
     @contextmanager
     def _peak(self) -> Iterator[list[float]]:
-        """GiB that the device held at most; 0 on a CPU."""
+        """Peak GiB on the device; 0 on a CPU."""
         peak = [0.0]
         cuda = self.device.startswith("cuda")
         if cuda:

@@ -25,23 +25,23 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARES = {"tests": 0.25, "workflows": 0.35, "jobs": 0.4}  # of the time; what one leaves the next may take
+SHARES = {"tests": 0.25, "workflows": 0.35, "jobs": 0.4}  # of the time; unused time goes to the next part
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="a folder for gpu.md, gpu.json and the pictures")
-    parser.add_argument("--minutes", type=float, default=8.0, help="how long all of it may take (default: 8)")
+    parser.add_argument("--minutes", type=float, default=8.0, help="time limit for everything (default: 8)")
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--dtype", default="auto", help="of the models in part 3, as the model nodes take it")
+    parser.add_argument("--dtype", default="auto", help="precision of the models in part 3, as in the model nodes")
     parser.add_argument(
         "--peak",
         type=float,
         help="TFLOP/s that large bfloat16 products reach on the card, for the "
         "floors; known for H100, H200, A100, L40S, A10 and RTX 4090",
     )
-    parser.add_argument("--rehearse", action="store_true", help="on the CPU, with tiny models")
+    parser.add_argument("--rehearse", action="store_true", help="run with tiny models on a CPU")
     options = parser.parse_args(arguments)
     import torch
 
@@ -134,16 +134,16 @@ def run_tests(rehearse: bool, seconds: float) -> dict[str, Any]:
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=max(1.0, seconds), check=False)
     except subprocess.TimeoutExpired as late:
-        said = late.stdout or b""
-        return unfinished(said.decode(errors="replace") if isinstance(said, bytes) else said, seconds)
+        output = late.stdout or b""
+        return unfinished(output.decode(errors="replace") if isinstance(output, bytes) else output, seconds)
     lines = [line for line in done.stdout.splitlines() if line.strip()] or done.stderr.splitlines()[-1:] or ["nothing"]
     failures = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
     return {"passed": done.returncode == 0, "summary": lines[-1].strip("= "), "failures": failures}
 
 
-def unfinished(said: str, seconds: float) -> dict[str, Any]:
-    """What the tests had said, a line each, when their time was over."""
-    ends = [(line, words[1]) for line in said.splitlines() if "::" in line and len(words := line.split()) > 1]
+def unfinished(output: str, seconds: float) -> dict[str, Any]:
+    """The results of the tests that finished before their time was over."""
+    ends = [(line, words[1]) for line in output.splitlines() if "::" in line and len(words := line.split()) > 1]
     passed = sum(end == "PASSED" for _, end in ends)
     failures = [line.strip() for line, end in ends if end in ("FAILED", "ERROR")]
     return {

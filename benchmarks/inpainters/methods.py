@@ -75,9 +75,9 @@ class Diffusion:
             travel_length=self.travel_length,
             travel_repeat=self.travel_repeat,
         ).schedule
-        told = condition.text(parts.text_encoder, ctx).conditioning
+        conditioning = condition.text(parts.text_encoder, ctx).conditioning
         noise = RowNoise(tuple(known.shape), seeds)
-        clean = sample.denoise(parts.denoiser, steps, noise, ctx, conditioning=told, constraint=rule).latent
+        clean = sample.denoise(parts.denoiser, steps, noise, ctx, conditioning=conditioning, constraint=rule).latent
         decoded = latent.decode(clean, parts.vae, ctx).image
         if not self.paste:
             return decoded

@@ -1,11 +1,11 @@
-"""Who fills a hole best when nothing is said? On held-out drawn rooms, where the truth is known to the pixel.
+"""Which method fills a hole best without a prompt? On held-out drawn rooms, where the truth is known to the pixel.
 
     python benchmarks/inpainters/run.py [--split test] [--scenes 100] [--source FOLDER] [--write]
 
 Each scene is a room of the drawn world at 128×128 that no training saw; a rectangle or an ellipse of 28–44 px a side
 over background is cut out, 3 px clear of subject and shadow: across the skirting board or over 10–60 % of a window
 where one fits, else on plain wall or floor. Scene, hole and noise (seed = number) follow from the scene's number.
-Every method sees the picture with a grey hole, never what was there. Tune on --split val; run test once.
+Every method sees the picture with a grey hole, never the original content. Tune on --split val; run test once.
 
 Measured inside the hole: PSNR against the truth. At its edge: mean |difference| of the pixel pairs that the edge
 separates, over the same of the pairs one pixel further out, the neighbours' own jump (truth itself: about 1). 95 %
@@ -68,8 +68,12 @@ def main() -> None:
     parser.add_argument("--source", default="dollhouse", help="dollhouse, or a diffusers folder")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--batch", type=int, default=10)
-    parser.add_argument("--variations", action="store_true", help="also other settings of ours (twice the time)")
-    parser.add_argument("--only", nargs="*", help="methods whose names hold one of these words, beside ours")
+    parser.add_argument(
+        "--variations", action="store_true", help="also other settings of the null-space method (twice the time)"
+    )
+    parser.add_argument(
+        "--only", nargs="*", help="only methods whose names contain one of these words, and the null-space method"
+    )
     parser.add_argument(
         "--write", action="store_true", help="update docs/results/inpainters.md and docs/images/inpainters.png"
     )
@@ -89,13 +93,13 @@ def main() -> None:
         }
     with bench.ready():
         scores = {name: measure(name, method, bench, tasks, given.batch) for name, method in methods.items()}
-    rivals = [name for name in METHODS if name in scores]
+    compared = [name for name in METHODS if name in scores]
     counts = ", ".join(f"{sum(task.across == name for task in tasks)} {KINDS[name]}" for name in KINDS)
     holes = (
         f"{len(tasks)} holes in the first {number} scenes of the {given.split} split "
         f"({counts}), {given.steps} steps, no prompt."
     )
-    text = f"{holes}\n\n{table(scores, tasks)}\n\n{verdict(scores, rivals, tasks)}\n"
+    text = f"{holes}\n\n{table(scores, tasks)}\n\n{verdict(scores, compared, tasks)}\n"
     print(text)
     if given.write:
         flags = [flag for flag in sys.argv[1:] if flag != "--write"]
@@ -103,7 +107,7 @@ def main() -> None:
         (ROOT / "docs" / "results" / "inpainters.md").write_text(
             PAGE.format(command=command, text=text), encoding="utf-8"
         )
-        sheet(scores, tasks, rivals).save(ROOT / "docs" / "images" / "inpainters.png", optimize=True)
+        sheet(scores, tasks, compared).save(ROOT / "docs" / "images" / "inpainters.png", optimize=True)
 
 
 if __name__ == "__main__":

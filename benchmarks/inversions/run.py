@@ -3,7 +3,7 @@
     python benchmarks/inversions/run.py --out FOLDER [--share 0/2]     twenty pictures, several numbers of iterations
     python benchmarks/inversions/run.py --report FOLDER [--plot FILE]  table; --plot draws the curves (extra "bench")
 
-Target-text inversion is told what the picture shall show, null-text inversion what it shows; no step stops early. Spent
+Target-text inversion gets the target prompt, null-text inversion the source prompt; no step stops early. Spent
 are evaluations of the denoiser, a forward and a backward pass counting as one each, and CPU seconds; ten pictures go
 together.
 """
@@ -59,13 +59,13 @@ def _curves(batch: list[Pair]) -> Iterator[dict[str, Any]]:
     for name, node, rate, numbers in CURVES:
         texts = [pair.texts[1 if node == "target_text" else 0] for pair in batch]
         each = [condition.text(parts.text_encoder, ctx, prompt=text).conditioning for text in texts]
-        told = Conditioning(torch.cat([one.cond for one in each]), torch.cat([one.uncond for one in each]))
-        trajectory = invert.ddim(parts.denoiser, told, plan, z, ctx).trajectory
+        conditioning = Conditioning(torch.cat([one.cond for one in each]), torch.cat([one.uncond for one in each]))
+        trajectory = invert.ddim(parts.denoiser, conditioning, plan, z, ctx).trajectory
         for iterations in (0, *numbers):
             began = time.process_time()
             made = getattr(invert, node)(
                 parts.denoiser,
-                told,
+                conditioning,
                 plan,
                 trajectory,
                 ctx,

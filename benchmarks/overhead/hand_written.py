@@ -65,7 +65,7 @@ def inpaint(
         truncation=True,
         return_tensors="pt",
     )
-    told = models.text(tokens.input_ids)[0]
+    embeddings = models.text(tokens.input_ids)[0]
 
     models.scheduler.set_timesteps(steps)
     times = models.scheduler.timesteps
@@ -74,7 +74,7 @@ def inpaint(
     z = torch.randn(known.shape, generator=generator)
     for i, t in enumerate(times):
         a, ap = alphas[i], alphas[i + 1]
-        e = models.unet(z, t, encoder_hidden_states=told).sample
+        e = models.unet(z, t, encoder_hidden_states=embeddings).sample
         x0 = (z - math.sqrt(1 - a) * e) / math.sqrt(a)
         x0 = (1 - cells) * known + cells * x0
         sigma = eta * math.sqrt(max((1 - ap) / (1 - a) * (1 - a / ap), 0.0))

@@ -7,7 +7,7 @@ Three comparisons, the two sides taking turns in one run:
   peak memory       of those processes (the kernel's own figure, ru_maxrss), and how much of it importing takes
   warm              `inlay.run(…, cache=False)` against `hand_written.inpaint(…)` in one process with weights in memory;
                     every call of UNet, VAE and text encoder is timed, so that what is left is the graph's own time
-Figures are medians. CPU time is what to read on a busy machine. The two pictures are compared value by value.
+Figures are medians. On a busy machine read the CPU time. The two pictures are compared value by value.
 """
 
 import argparse

@@ -37,27 +37,27 @@ class Job:
         self.parts = model.stable_diffusion("dollhouse")
         self.plan = schedule.ddim(self.parts.scheduler, steps=STEPS, eta=0.0).schedule
         text = caption(DOG).replace("standing", "lying")
-        self.told = condition.text(self.parts.text_encoder, self.ctx, prompt=text).conditioning
+        self.conditioning = condition.text(self.parts.text_encoder, self.ctx, prompt=text).conditioning
         picture = torch.frombuffer(bytearray(draw(DOG).tobytes()), dtype=torch.uint8).view(1, 128, 128, 3) / 255
         self.z = latent.encode(picture, self.parts.vae, self.ctx).latent
 
     def inverted(self, **settings: Any) -> Any:
         """Trajectory and tuning."""
-        trajectory = invert.ddim(self.parts.denoiser, self.told, self.plan, self.z, self.ctx).trajectory
+        trajectory = invert.ddim(self.parts.denoiser, self.conditioning, self.plan, self.z, self.ctx).trajectory
         return trajectory, invert.target_text(
-            self.parts.denoiser, self.told, self.plan, trajectory, self.ctx, guidance_scale=SCALE, **settings
+            self.parts.denoiser, self.conditioning, self.plan, trajectory, self.ctx, guidance_scale=SCALE, **settings
         ).tuning
 
     def edit(self, trajectory: Any, tuning: Any, start: float = 0.8) -> torch.Tensor:
         """BARET."""
-        between = embed.transition(tuning, self.told, start=start).tuning
+        between = embed.transition(tuning, self.conditioning, start=start).tuning
         control = attention.balanced(tuning, between, *WINDOWS).attention
         return sample.denoise(
             self.parts.denoiser,
             self.plan,
             noise.from_trajectory(trajectory).noise,
             self.ctx,
-            self.told,
+            self.conditioning,
             attention=control,
             guidance_scale=SCALE,
         ).latent
@@ -67,11 +67,13 @@ def edit_dollhouse(rounds: int) -> None:
     """Whole edits."""
     job = Job()
     trajectory, tuning = job.inverted(iterations=1, learning_rate=0.03)
-    between = embed.transition(tuning, job.told).tuning
+    between = embed.transition(tuning, job.conditioning).tuning
     unet = job.parts.denoiser.load("cpu")
 
     def naive(kind: Any) -> Callable[[], torch.Tensor]:
-        return lambda: naive_edit(unet, job.plan, trajectory.start, job.told, tuning, between, SCALE, WINDOWS, kind)
+        return lambda: naive_edit(
+            unet, job.plan, trajectory.start, job.conditioning, tuning, between, SCALE, WINDOWS, kind
+        )
 
     ways = {"ours": lambda: job.edit(trajectory, tuning), "sdpa": naive(NaiveProcessor), "maps": naive(MappedProcessor)}
     wanted = ways["maps"]()
@@ -89,22 +91,25 @@ class Evaluation:
         torch.manual_seed(0)
         self.unet = UNet2DConditionModel(**SD15).eval()
         self.z = torch.randn(1, 4, cells, cells)
-        told = torch.randn(2, 1, 77, 768)
-        tuned = Tuned(told[0].expand(STEPS, 1, 77, 768), "cond", torch.randn(STEPS + 1, 1, 4, cells, cells))
+        embeddings = torch.randn(2, 1, 77, 768)
+        tuned = Tuned(embeddings[0].expand(STEPS, 1, 77, 768), "cond", torch.randn(STEPS + 1, 1, 4, cells, cells))
         self.control = BalancedAttention(tuned, tuned, *WINDOWS)
-        self.guidance = Guidance(told[0], told[1], SCALE, True)
-        self.naive_embeddings = torch.cat([told[0], told[1]] * 3)
+        self.guidance = Guidance(embeddings[0], embeddings[1], SCALE, True)
+        self.naive_embeddings = torch.cat([embeddings[0], embeddings[1]] * 3)
 
     def ours(self, step: int) -> None:
         """The rows that a step needs."""
         run = self.control.begin()
-        chains = [Branch("edit", self.z, self.guidance), *run.companions(Branch("edit", self.z, self.guidance), STEPS)]
-        active = [chain for chain in chains if chain.until is None or step < chain.until]
-        layout = [(chain.name, half) for chain in active for half, _ in chain.guidance.halves(step)]
-        told = torch.cat([e for chain in active for _, e in chain.guidance.halves(step) if e is not None])
+        branches = [
+            Branch("edit", self.z, self.guidance),
+            *run.companions(Branch("edit", self.z, self.guidance), STEPS),
+        ]
+        active = [branch for branch in branches if branch.until is None or step < branch.until]
+        layout = [(branch.name, half) for branch in active for half, _ in branch.guidance.halves(step)]
+        embeddings = torch.cat([e for branch in active for _, e in branch.guidance.halves(step) if e is not None])
         run.before_step(DenoisingStep(step, step, 0, 500, 0.5, 0.5, 0.0, 0.5), layout)
         with torch.no_grad(), run.installed(self.unet):
-            self.unet(self.z.expand(len(layout), -1, -1, -1), 500, encoder_hidden_states=told)
+            self.unet(self.z.expand(len(layout), -1, -1, -1), 500, encoder_hidden_states=embeddings)
 
     def naive(self, kind: Any) -> None:
         """Three branches with both halves."""
@@ -191,14 +196,14 @@ def tuning(rounds: int) -> None:
     job = Job()
     job.plan = schedule.ddim(job.parts.scheduler, steps=10, eta=0.0).schedule  # every step costs the same
     full = {"stop_start": 0.0, "stop_step": 0.0, "guidance_scale": SCALE}
-    where = (job.parts.denoiser, job.told, job.plan)
+    where = (job.parts.denoiser, job.conditioning, job.plan)
     trajectory = invert.ddim(*where, job.z, job.ctx).trajectory
     unet = job.parts.denoiser.load("cpu")
     ways = {
         "ours": lambda: invert.target_text(*where, trajectory, job.ctx, **full),
         "null": lambda: invert.null_text(*where, trajectory, job.ctx, **full),
         "published": lambda: null_text_as_published(
-            unet, job.plan, trajectory.latents, job.told.cond, job.told.uncond, 10
+            unet, job.plan, trajectory.latents, job.conditioning.cond, job.conditioning.uncond, 10
         ),
     }
     took = alternate(ways, rounds)

@@ -47,7 +47,7 @@ def pictures(side: int) -> tuple[Image.Image, Image.Image, Image.Image]:
 
 
 def jobs(steps: int, guidance: float) -> tuple[Callable[[], torch.Tensor], Callable[[], torch.Tensor]]:
-    """(theirs, ours): the same latents from the embedded model, seed 7, posterior and all."""
+    """(theirs, ours): the same latents from the embedded model, with seed 7 and the same posterior draws."""
     parts = model.paint_by_example(dtype="float32")
     ctx = Context()
     side = 128
@@ -84,10 +84,10 @@ def jobs(steps: int, guidance: float) -> tuple[Callable[[], torch.Tensor], Calla
 
     def ours() -> torch.Tensor:
         stream = noise.gaussian(torch.zeros(1, 4, side // 8, side // 8), seed=7).noise
-        told = condition.exemplar(parts.exemplar_encoder, example, ctx).conditioning
-        told = condition.inpaint(told, image, mask, parts.vae, ctx, stream).conditioning
+        conditioning = condition.exemplar(parts.exemplar_encoder, example, ctx).conditioning
+        conditioning = condition.inpaint(conditioning, image, mask, parts.vae, ctx, stream).conditioning
         plan = schedule.solver(parts.scheduler, "pndm", steps).schedule
-        return sample.denoise(parts.denoiser, plan, stream, ctx, told, guidance_scale=guidance).latent
+        return sample.denoise(parts.denoiser, plan, stream, ctx, conditioning, guidance_scale=guidance).latent
 
     return theirs, ours
 

@@ -20,18 +20,18 @@ class NaiveProcessor:
         self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, *_: Any, **__: Any
     ) -> Tensor:
         """`[6 n d]` -> `[6 n d]`."""
-        told = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         kind, lender = ("self", REC_C) if encoder_hidden_states is None else ("cross", TR_C)
         query, key, value = (
             part.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for part in (attn.to_q(hidden_states), attn.to_k(told), attn.to_v(told))
+            for part in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
         )
         mixed = self.attend(query, key, value, lender if self.windows[kind] else None)
         output: Tensor = attn.to_out[0](mixed.transpose(1, 2).flatten(2))
         return output
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, lender: int | None) -> Tensor:
-        """The attention, with the edit's map that of the lender."""
+        """Attention in which the edit uses the lender's map."""
         if lender is not None:
             query, key = query.clone(), key.clone()
             query[ED_C], key[ED_C] = query[lender], key[lender]
@@ -39,10 +39,10 @@ class NaiveProcessor:
 
 
 class MappedProcessor(NaiveProcessor):
-    """The same with every map written out, as the published code of prompt-to-prompt does."""
+    """The same with explicit attention maps, as in the published code of prompt-to-prompt."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, lender: int | None) -> Tensor:
-        """The attention by way of its maps."""
+        """Attention through explicit maps."""
         maps = torch.softmax(query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5, dim=-1)
         if lender is not None:
             maps[ED_C] = maps[lender]
@@ -54,7 +54,7 @@ def naive_edit(
     unet: Any,
     plan: Any,
     start: Tensor,
-    told: Any,
+    conditioning: Any,
     tuning: Any,
     between: Any,
     scale: float,
@@ -71,7 +71,14 @@ def naive_edit(
         for i, t in enumerate(plan.timesteps):
             state["self"], state["cross"] = (i < int(share * steps + 1e-9) for share in windows)
             words = torch.cat(
-                [told.uncond, tuning.embeddings[i], told.uncond, between.embeddings[i], told.uncond, told.cond]
+                [
+                    conditioning.uncond,
+                    tuning.embeddings[i],
+                    conditioning.uncond,
+                    between.embeddings[i],
+                    conditioning.uncond,
+                    conditioning.cond,
+                ]
             )
             rows = torch.cat([one for one in z for _ in range(2)])
             outputs = unet(rows, t, encoder_hidden_states=words).sample

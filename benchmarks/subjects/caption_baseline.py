@@ -1,6 +1,6 @@
-"""The baseline of subjects/run.py: dollhouse's denoiser taught to fill holes from a caption, as SD-inpainting is.
+"""The baseline of subjects/run.py: dollhouse's denoiser trained to fill holes from a caption, like SD-inpainting.
 
-    python benchmarks/subjects/caption_baseline.py --work FOLDER        trains it there; goes on where it was left
+    python benchmarks/subjects/caption_baseline.py --work FOLDER        trains it there, or resumes
 
 Nine input channels in the order latent, hole (1 = repaint), masked picture. It is not shipped.
 """

@@ -1,4 +1,4 @@
-"""What every fill of a subject is measured with."""
+"""Measures of the subject benchmark: judge, pattern reader, and two image encoders."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-class Rulers:
-    """What every fill is measured with: judge, reader of patterns, two encoders."""
+class Measures:
+    """Judge, pattern reader and two image encoders, loaded."""
 
     def __init__(self, folder: Path, clip: str, dino: str = "", inception: Path | None = None):
         vae = base_of(True).vae.load("cpu")
@@ -30,7 +30,7 @@ class Rulers:
         self.inception = torch.jit.load(str(inception)).eval() if inception else None
 
     def seen(self, pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Unit vectors of pictures `[h w 3]`: to CLIP, and to DINO or, without one, to the reader of patterns."""
+        """Unit vectors of pictures `[h w 3]`: from CLIP, and from DINO or, without it, from the pattern reader."""
         by_clip = unit(picture_vectors(self.clip_module, self.clip, list(pictures)))
         if self.dino is not None:
             return by_clip, unit(picture_vectors(self.dino_module, self.dino, list(pictures)))
@@ -38,7 +38,7 @@ class Rulers:
 
     @torch.no_grad()
     def for_fid(self, pictures: Sequence[Tensor]) -> Tensor | None:
-        """Inception's pooled features of pictures `[h w 3]`, `[n 2048]`; None without one, and CLIP's vectors serve."""
+        """Inception's pooled features of pictures `[h w 3]`, `[n 2048]`; None without Inception (then CLIP's)."""
         if self.inception is None:
             return None
         return torch.cat(
@@ -64,18 +64,18 @@ def _read_features(reader: Reader, pictures: Sequence[Tensor]) -> Tensor:
     return reader.features(images)
 
 
-def measure(rooms: Sequence[Room], fills: Tensor, rulers: Rulers) -> list[dict[str, Any]]:
-    """One line a fill: identity, how much of the hole it takes, likeness to the exemplar and vectors for FID."""
+def measure(rooms: Sequence[Room], fills: Tensor, measures: Measures) -> list[dict[str, Any]]:
+    """One line per fill: identity, share of the hole, similarity to the exemplar, and vectors for FID."""
     cut = [
         fill[top:bottom, left:right]
         for fill, (left, top, right, bottom) in zip(
             fills, (bounds(room.hole.numpy() > 0) for room in rooms), strict=True
         )
     ]
-    found, wanted = rulers.seen(cut), rulers.seen([room.exemplar for room in rooms])
-    features = rulers.for_fid(cut)
+    found, wanted = measures.seen(cut), measures.seen([room.exemplar for room in rooms])
+    features = measures.for_fid(cut)
     features = found[0] if features is None else features
-    lines = look_at(rooms, fills, rulers.reader, rulers.eyes)
+    lines = look_at(rooms, fills, measures.reader, measures.eyes)
     for number, line in enumerate(lines):
         line["clip"], line["dino"] = (
             round(100 * float(a[number] @ b[number]), 3) for a, b in zip(found, wanted, strict=True)

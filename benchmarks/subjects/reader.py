@@ -1,4 +1,4 @@
-"""What a thing wears: a small network reads its pattern, a closed form its two colours."""
+"""The pattern and colours of a thing: a small network reads the pattern, a closed form the two colours."""
 
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,11 +24,11 @@ from torch.nn import functional as F
 COLOURS = tuple(SUBJECT_COLOURS)
 
 
-SHOWN = 5  # one in so many of the reader's drawings is also shown as the autoencoder shows it
+SHOWN = 5  # every fifth drawing is also passed through the autoencoder
 
 
 class Pattern(NamedTuple):
-    """What a thing wears."""
+    """Pattern and colours of a thing."""
 
     pattern: str
     colour: str
@@ -56,12 +56,12 @@ class Reader(nn.Module):
         self.head = nn.Linear(256, len(PATTERNS) + 2 * len(COLOURS))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, all in a row."""
+        """Logits, concatenated."""
         named: Tensor = self.head(self.features(images))
         return named
 
     def features(self, images: Tensor) -> Tensor:
-        """What it sees, b × 256: pictures beside how near each pixel is to each colour of the palette."""
+        """Features, b × 256, from the pictures and the distance of each pixel to each colour of the palette."""
         near = (images[:, None] - self.palette[None, :, :, None, None]).square().sum(2)
         seen = self.body(torch.cat([images, (-near / NEAR**2).exp()], dim=1))
         return torch.cat([seen.mean((2, 3)), seen.amax((2, 3))], dim=1)
@@ -78,7 +78,7 @@ PARTS = (len(PATTERNS), len(COLOURS), len(COLOURS))
 
 
 def lesson(index: int) -> Scene:
-    """Training scene of the reader: any kind, a third of them plain."""
+    """Training scene of the reader: any kind; a third are plain."""
     scene = sample_scene("train", 300_000 + index)
     others = [name for name in COLOURS if name != scene.colour]
     return replace(scene, pattern=PATTERNS[index % 3], second_colour=others[index // 3 % len(others)])
@@ -89,7 +89,7 @@ def _lessons(start: int, stop: int) -> NDArray[np.uint8]:
 
 
 def load_reader(folder: Path, vae: Any, *, count: int = 6000, steps: int = 1200) -> Reader:
-    """The reader, trained when the folder has none: on drawings, a third of them as the autoencoder shows them."""
+    """Load the reader, or train it if the folder has none: on drawings, a third of them autoencoded."""
     from safetensors.torch import load_file, save_file
 
     path, reader = folder / "reader.safetensors", Reader()
@@ -142,7 +142,7 @@ def load_reader(folder: Path, vae: Any, *, count: int = 6000, steps: int = 1200)
 
 @torch.no_grad()
 def _through(vae: Any, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Encoded and decoded."""
+    """Pass pictures through the autoencoder."""
     images = torch.from_numpy(pictures.copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
     back = vae.decode(vae.encode(images).latent_dist.mean).sample.clamp(-1, 1)
     return ((back + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
@@ -150,7 +150,7 @@ def _through(vae: Any, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @torch.no_grad()
 def read_patterns(reader: Reader, fills: Tensor, regions: Sequence[NDArray[np.bool_]]) -> list[Pattern]:
-    """What the things in pictures `[b h w 3]` in [0, 1] wear, at these places."""
+    """Pattern and colours of the things in pictures `[b h w 3]` in [0, 1], at these regions."""
     named = torch.cat([reader(part.permute(0, 3, 1, 2) * 2 - 1)[:, : len(PATTERNS)] for part in fills.split(50)])
     return [
         Pattern(PATTERNS[number], *read_colours(255 * fill.double().numpy()[inner(region)]))

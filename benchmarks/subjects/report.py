@@ -1,4 +1,4 @@
-"""The tables of subjects/run.py, after Tables 1 to 3 of Lim & Kim: likeness, cost, and what the augmentations bring."""
+"""The tables of subjects/run.py, after Tables 1 to 3 of Lim & Kim: similarity, cost, augmentations."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ MARKS = ("kind", "pattern", "colours", "identity")
 
 
 def read_ways(folder: Path, split: str) -> dict[str, list[dict[str, Any]]]:
-    """What was measured, by way: one entry a subject."""
+    """Measurements by method, one entry per subject."""
     found: dict[str, list[dict[str, Any]]] = {}
     for one in sorted(folder.glob(f"{split}-*")):
         for path in sorted(one.glob("*.json")):
@@ -56,7 +56,7 @@ def _number(value: float, digits: int = 1) -> str:
 
 
 def report(folder: Path, split: str) -> str:
-    """All tables as Markdown. In each the ways are compared on the subjects that all of them were measured with."""
+    """All tables as Markdown. Each compares methods on the subjects that all of them were measured with."""
     ways = read_ways(folder, split)
     rows = _rows(ways, WAYS)
     head = "| | identity right | kind | pattern | colours | DINO-like | CLIP-like | FID × 100 | training, CPU s | "
@@ -90,7 +90,7 @@ def report(folder: Path, split: str) -> str:
 
 
 def draw_report(folder: Path, split: str, path: Path) -> None:
-    """A sheet: for each subject, two in a row, one of its photos, then the first room as each way filled it."""
+    """A sheet: for each subject, two in a row, one of its photos, then the first room filled by each method."""
     ways = (CAPTION, UNTUNED, WHOLE, LORA)
     pictures, words = [], []
     for number, one in enumerate(sorted(folder.glob(f"{split}-*"))):
@@ -103,7 +103,7 @@ def draw_report(folder: Path, split: str, path: Path) -> None:
 
 
 def counts(folder: Path, split: str) -> dict[str, Any]:
-    """The numbers behind the tables, by way and subject."""
+    """The numbers behind the tables, by method and subject."""
     ways = read_ways(folder, split)
     truth = {entry["subject"]: entry for entry in ways[TRUTH]}
     return {
@@ -132,13 +132,13 @@ def _alike(row: dict[str, Any]) -> str:
 
 
 def _gains(rows: dict[str, dict[str, Any]]) -> str:
-    """What LoRA keeps of whole-parameter tuning's gain over the untuned model."""
+    """The LoRA's share of the gain of tuning every parameter over the untuned model."""
     kept = {
         name: (rows[LORA][name] - rows[UNTUNED][name]) / (rows[WHOLE][name] - rows[UNTUNED][name])
         for name in ("dino", "clip", "identity")
     }
     return (
-        "LoRA keeps "
+        "The LoRA reaches "
         + ", ".join(f"{100 * value:.0f} % ({name})" for name, value in kept.items())
         + f" of what tuning every parameter gains, at {100 * rows[LORA]['mb_sd15'] / rows[WHOLE]['mb_sd15']:.2f} % "
         "of its storage (SD-1.5's shapes)."

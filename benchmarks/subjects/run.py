@@ -1,11 +1,11 @@
-"""One subject from four photos, in rooms that nobody has seen: LoRA beside whole-parameter tuning and a caption.
+"""One subject from four photos, painted into new rooms: a LoRA compared with tuning every parameter and a caption.
 
-    python benchmarks/subjects/caption_baseline.py --work FOLDER                    the caption's model, first
-    python benchmarks/subjects/run.py --out FOLDER --split test                every way, 12 subjects × 20 rooms
+    python benchmarks/subjects/caption_baseline.py --work FOLDER                    first: the model for the caption
+    python benchmarks/subjects/run.py --out FOLDER --split test                every method, 12 subjects × 20 rooms
     python benchmarks/subjects/run.py --report FOLDER                          the tables
     python benchmarks/subjects/run.py --sample 100                             the shipped LoRA in 100 rooms
 
-A folder that is half done is gone on with, subject by subject. `--share 0/2` and `--share 1/2` are two processes.
+A stopped run resumes, subject by subject. `--share 0/2` and `--share 1/2` divide the work between two processes.
 The test split was run once, for docs/results/subjects.md.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from inlay.benchmarks.exemplars.fill import by_example, load_model, paste, run
 from inlay.benchmarks.shared import as_picture, share_of, write_whole
-from inlay.benchmarks.subjects.measures import Rulers, measure
+from inlay.benchmarks.subjects.measures import Measures, measure
 from inlay.benchmarks.subjects.tasks import (
     Room,
     Subject,
@@ -65,20 +65,20 @@ CAPTION = "caption (SD-inpainting)"
 
 @torch.no_grad()
 def by_caption(folder: Path) -> Callable[[Sequence[Room], int], Tensor]:
-    """The baseline: SD-inpainting's order of channels, [latent, hole, masked picture]."""
+    """The caption baseline; SD-inpainting's order of channels: [latent, hole, masked picture]."""
     parts: Any = stable_diffusion(str(folder), dtype="float32")
     unet, vae, text = (part.load("cpu") for part in (parts.denoiser, parts.vae, parts.text_encoder))
     empty = encode_text(text, "")[0]
 
     @torch.no_grad()
     def paint(rooms: Sequence[Room], seed: int) -> Tensor:
-        told = torch.cat([encode_text(text, room.words)[0] for room in rooms])
+        embeddings = torch.cat([encode_text(text, room.words)[0] for room in rooms])
         hole = torch.stack([room.hole for room in rooms])[:, None]
         keep = (1 - hole).permute(0, 2, 3, 1)
         truth = torch.stack([room.truth for room in rooms])
         masked = encode_picture(vae, truth * keep + 0.5 * (1 - keep), parts.vae.scaling_factor, 0.0)
         extra = torch.cat([F.interpolate(hole, masked.shape[2:]), masked], dim=1)
-        guided = Guidance(told, empty.expand_as(told).contiguous(), CAPTION_GUIDANCE, True, extra)
+        guided = Guidance(embeddings, empty.expand_as(embeddings).contiguous(), CAPTION_GUIDANCE, True, extra)
         latent = run(unet, parts.scheduler.config, masked.shape, seed, guided)
         return paste(vae, parts.vae.scaling_factor, rooms, latent)
 
@@ -89,16 +89,16 @@ def one_subject(
     thing: Subject,
     split: str,
     out: Path,
-    rulers: Rulers,
+    measures: Measures,
     ways: dict[str, Way],
     rooms: int,
     budget: Budget,
     caption: Path | None,
 ) -> None:
-    """Every way for one subject; a way's lines are written when it is whole."""
+    """Run every method for one subject; each method's lines are written when it is done."""
     folder = out / f"{split}-{thing.number:02d}"
     write_photos(thing, split, folder)
-    puzzles = [make_room(thing, split, number) for number in range(rooms)]
+    tasks = [make_room(thing, split, number) for number in range(rooms)]
     wide = [make_room(thing, split, number, WIDE) for number in range(rooms)]
     truth = folder / "truth.json"
     if not truth.exists():
@@ -106,8 +106,8 @@ def one_subject(
             truth,
             json.dumps(
                 {
-                    key: measure(some, torch.stack([room.truth for room in some]), rulers)
-                    for key, some in (("lines", puzzles), ("wide", wide[:10]))
+                    key: measure(some, torch.stack([room.truth for room in some]), measures)
+                    for key, some in (("lines", tasks), ("wide", wide[:10]))
                 }
             ),
         )
@@ -128,11 +128,11 @@ def one_subject(
                 return by_example(model, some, GUIDANCE, seed)
 
         began = time.process_time()
-        fills = torch.cat([paint(puzzles[start : start + 20], start) for start in range(0, rooms, 20)])
+        fills = torch.cat([paint(tasks[start : start + 20], start) for start in range(0, rooms, 20)])
         found["paint_seconds"] = (time.process_time() - began) / rooms
-        found["lines"] = measure(puzzles, fills, rulers)
+        found["lines"] = measure(tasks, fills, measures)
         broad = paint(wide[:10], 0)
-        found["wide"] = measure(wide[:10], broad, rulers)
+        found["wide"] = measure(wide[:10], broad, measures)
         for kind, some in (("", fills), ("wide-", broad)):
             for number, fill in enumerate(some[:3]):
                 as_picture(fill).save(folder / f"{name}-{kind}{number}.png")
@@ -141,17 +141,15 @@ def one_subject(
         print(f"{thing.words}: {name}: identity {right} of {rooms}, {found.get('seconds', 0):.0f} s", flush=True)
 
 
-def sample(rulers: Rulers, rooms: int) -> str:
-    """How often the shipped LoRA puts the sample's sofa right into rooms of the test split."""
+def sample(measures: Measures, rooms: int) -> str:
+    """How often the shipped LoRA paints the sample's sofa right, in rooms of the test split."""
     thing = Subject(**{name: SUBJECT[name] for name in ("kind", "colour", "pattern", "second_colour")}, number=99)
     base: Any = paint_by_example("dollhouse-exemplar", dtype="float32")
     adapted = lora(base.denoiser, source=str(Path(judge.__file__).parents[1] / "workflows" / "subject.safetensors"))
     model = load_model("dollhouse-exemplar")._replace(unet=adapted.denoiser.load("cpu"))
-    puzzles = [make_room(thing, "test", number) for number in range(rooms)]
-    fills = torch.cat(
-        [by_example(model, puzzles[start : start + 20], GUIDANCE, start) for start in range(0, rooms, 20)]
-    )
-    lines = measure(puzzles, fills, rulers)
+    tasks = [make_room(thing, "test", number) for number in range(rooms)]
+    fills = torch.cat([by_example(model, tasks[start : start + 20], GUIDANCE, start) for start in range(0, rooms, 20)])
+    lines = measure(tasks, fills, measures)
     return "\n".join(
         f"{name}: {sum(line[name] for line in lines)} of {rooms}" for name in ("kind", "pattern", "colours", "identity")
     )
@@ -164,16 +162,16 @@ def main() -> None:
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--subjects", type=int, default=12)
     parser.add_argument("--rooms", type=int, default=20)
-    parser.add_argument("--ways", nargs="*", default=list(WAYS), help="only these")
+    parser.add_argument("--ways", nargs="*", default=list(WAYS), help="run only these methods")
     parser.add_argument("--caption", type=Path, help="the folder that subjects/caption_baseline.py wrote")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--views", type=int, default=40)
-    parser.add_argument("--clip", default="dollhouse-clip", help="a CLIP, for likeness and FID")
-    parser.add_argument("--dino", default="", help="a DINO; default: the reader of patterns")
+    parser.add_argument("--clip", default="dollhouse-clip", help="CLIP model for similarity and FID")
+    parser.add_argument("--dino", default="", help="DINO model for similarity; default: the pattern reader")
     parser.add_argument("--inception", type=Path, help="inception-v3-2015-12-05 as TorchScript, for FID; default: CLIP")
-    parser.add_argument("--share", default="0/1", help="which part of the subjects, such as 0/2")
-    parser.add_argument("--sample", type=int, help="only the shipped LoRA, in so many rooms")
+    parser.add_argument("--share", default="0/1", help="part of the subjects that this process runs, such as 0/2")
+    parser.add_argument("--sample", type=int, help="only the shipped LoRA, in this number of rooms")
     parser.add_argument("--report", type=Path, help="a folder to make the tables from")
     parser.add_argument("--json", type=Path, help="with --report: every number behind the tables")
     parser.add_argument("--sheet", type=Path, help="with --report: a picture of each subject's first room")
@@ -188,9 +186,9 @@ def main() -> None:
             draw_report(args.report, args.split, args.sheet)
         return
     args.out.mkdir(parents=True, exist_ok=True)
-    rulers = Rulers(args.out, args.clip, args.dino, args.inception)
+    measures = Measures(args.out, args.clip, args.dino, args.inception)
     if args.sample:
-        print(sample(rulers, args.sample))
+        print(sample(measures, args.sample))
         return
     first, count = share_of(args.share)
     for number in range(first, args.subjects, count):
@@ -198,7 +196,7 @@ def main() -> None:
             subject(args.split, number),
             args.split,
             args.out,
-            rulers,
+            measures,
             {name: WAYS[name] for name in args.ways},
             args.rooms,
             Budget(args.steps, args.batch, args.views),

@@ -1,4 +1,4 @@
-"""The puzzles of subjects/run.py and their rulers: patterned things that no split has, their photos, rooms for them.
+"""Tasks of the subject benchmark: patterned things that occur in no split, photos of them, and rooms with a hole.
 
 Everything follows from a subject's and a room's number. Which kind of thing is seen, and where, the judge says; which
 pattern, a small network that is trained here on drawings of the training split; which two colours, a closed form.
@@ -39,7 +39,7 @@ PHOTO_START, ROOM_START = 40_000, 60_000
 
 @dataclass(frozen=True)
 class Subject:
-    """One thing: what is the same in all its photos."""
+    """One thing: the attributes that all its photos share."""
 
     kind: str
     colour: str
@@ -102,10 +102,10 @@ class Room(NamedTuple):
 
 
 def make_room(thing: Subject, split: str, number: int, grow: float | None = None) -> Room:
-    """Room `number` for a thing: the hole a rectangle around thing and shadow, and a photo, mirrored every second time.
+    """Room `number` for a thing: a rectangular hole around thing and shadow, and a photo, mirrored every second time.
 
     `grow` None moves each side of the hole out by up to 0.4 of its free space, as training does; 1.5 makes the thing's
-    box half as large again on both sides, as people who draw too large do.
+    box half as large again on both sides, like a mask drawn too large.
     """
     scene = in_room(thing, split, ROOM_START + 1000 * thing.number + number)
     layers = draw_layers(scene, SIZE)
@@ -134,18 +134,15 @@ def make_room(thing: Subject, split: str, number: int, grow: float | None = None
     )
 
 
-# ----------------------------------------------------------------------------------------------------- the reader
-
-
 def worn(thing: Subject, seen: Pattern) -> dict[str, bool]:
-    """Pattern and colours, each right or wrong; of equal stripes nobody can say which colour is the first."""
+    """Pattern and colours, each right or wrong. Stripes are equally wide: the order of their colours does not count."""
     pair = (seen.colour, seen.second_colour), (thing.colour, thing.second_colour)
     same = pair[0] == pair[1] if thing.pattern == "dotted" else set(pair[0]) == set(pair[1])
     return {"pattern": seen.pattern == thing.pattern, "colours": same}
 
 
 def look_at(rooms: Sequence[Room], fills: Tensor, reader: Reader, eyes: judge.Judge) -> list[dict[str, Any]]:
-    """Of each fill: kind, pattern, colours, all three (identity), and how much of the hole's box the thing's takes."""
+    """For each fill: kind, pattern, colours, all three (identity), and how much of the hole's box the thing fills."""
     rows, readings = [], judge_fills(eyes, fills)
     patterns = read_patterns(reader, fills, [reading.region for reading in readings])
     for room, seen, reading in zip(rooms, patterns, readings, strict=True):

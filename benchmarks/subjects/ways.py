@@ -1,4 +1,4 @@
-"""The ways of teaching a model one subject that subjects/run.py compares: all on the same views, steps and seed."""
+"""The methods that learn one subject, compared by subjects/run.py on the same views, steps and seed."""
 
 import dataclasses
 import time
@@ -33,14 +33,14 @@ SD15_WHOLE, SD15_RANK, SD15_FORWARD, SD15_WIDTH = 859_535_364, 149_568, 174_720,
 
 @dataclass(frozen=True)
 class Way:
-    """What learns, from what, and what its views go through.
+    """One method: which parameters learn, where they start, and how views are augmented.
 
     Attributes:
         learns: lora, whole (every parameter of the UNet), word (one vector in place of the exemplar's), or nothing.
         rate: of AdamW.
-        prior: begin with the model that has learned to paint by example; else with the text model, its exemplar
-            encoder untaught.
-        reference: flip, turn and blur the exemplars.
+        prior: start from the model trained to paint by example; otherwise from the text model with an untrained
+            exemplar encoder.
+        reference: flip, rotate and blur the exemplars.
         masks: holes larger than their boxes and of arbitrary shapes.
         rank: of a LoRA.
         forward: the LoRA is on the feed-forward layers too.
@@ -63,7 +63,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Budget:
-    """The same for all ways. Over the second half of the steps the learning rate falls to zero."""
+    """The same for all methods. The learning rate falls to zero over the second half of the steps."""
 
     steps: int
     batch: int
@@ -80,7 +80,7 @@ class Taught:
 
 
 class OneWord(nn.Module):
-    """An exemplar encoder that says one learned vector whatever it is shown: textual inversion (Gal et al. 2022)."""
+    """An exemplar encoder that returns one learned vector for every input: textual inversion (Gal et al. 2022)."""
 
     def __init__(self, encoder: Any, start: Tensor):
         super().__init__()
@@ -88,11 +88,11 @@ class OneWord(nn.Module):
 
     @property
     def uncond_vector(self) -> Any:
-        """What stands for no exemplar."""
+        """The vector for no exemplar."""
         return self.inner.uncond_vector
 
     def token(self, pixels: Tensor) -> Any:
-        """As the encoder sees it; nobody listens."""
+        """The encoder's token; `project` ignores it."""
         return self.inner.token(pixels)
 
     def project(self, tokens: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ class OneWord(nn.Module):
 
 
 def base_of(prior: bool) -> Any:
-    """The parts that a way begins with."""
+    """The components that a method starts from."""
     parts: Any = models.paint_by_example("dollhouse-exemplar", dtype="float32")
     if prior:
         return parts
@@ -115,7 +115,7 @@ def base_of(prior: bool) -> Any:
 
 
 def teach(way: Way, folder: Path, budget: Budget, seed: int = 0) -> Taught:
-    """Teach a way the subject whose photos and masks lie in `folder`; views are kept there for the next way."""
+    """Train one method on the photos and masks in `folder`; encoded views are kept there for the next method."""
     base, workers = base_of(way.prior), Workers("cpu")
     pictures = photos(str(folder / "photos"), Context(), masks=str(folder / "masks")).photos
     parts = TrainingInputs(base.denoiser, base.vae, base.scheduler, base.exemplar_encoder, pictures)
@@ -169,7 +169,7 @@ def teach(way: Way, folder: Path, budget: Budget, seed: int = 0) -> Taught:
 
 
 def _learning(way: Way, module: ExemplarDenoiser, source: ExampleSource, seed: int) -> Iterable[str]:
-    """Make what shall learn; the names of its parameters."""
+    """Create what learns; returns the names of its parameters."""
     if way.learns == "whole":
         return [name for name in module.trainable() if name.startswith("unet.")]
     if way.learns == "word":
