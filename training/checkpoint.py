@@ -25,7 +25,7 @@ class TrainingState:
     """All that changes from step to step.
 
     Attributes:
-        values: the weights that learn, by name.
+        values: the weights that are trained, by name.
         average: their moving average by the same names; empty where none is kept.
         optimizer: AdamW, fused.
         scaler: of the loss in float16.

@@ -19,22 +19,22 @@ class EarlyStopping:
 
     def __init__(self, path: Path, patience: int, step: int) -> None:
         self._path, self._patience = path, patience
-        self._seen: list[tuple[int, float]] = []
+        self._likenesses: list[tuple[int, float]] = []
         try:
             lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-            self._seen = [(line["step"], line["likeness"]) for line in lines if line["step"] <= step]
+            self._likenesses = [(line["step"], line["likeness"]) for line in lines if line["step"] <= step]
         except (OSError, ValueError, KeyError):
             pass  # a log that is missing or cut off only means a longer training
 
     def note(self, step: int, likeness: float) -> None:
         """Note the likeness of a sheet."""
-        self._seen = [*(seen for seen in self._seen if seen[0] < step), (step, likeness)]
+        self._likenesses = [*(earlier for earlier in self._likenesses if earlier[0] < step), (step, likeness)]
         append_line(self._path, {"step": step, "likeness": likeness})
 
     @property
     def due(self) -> bool:
         """True when the best sheet is `patience` sheets ago."""
-        if not self._patience or len(self._seen) <= self._patience:
+        if not self._patience or len(self._likenesses) <= self._patience:
             return False
-        values = [likeness for _, likeness in self._seen]
+        values = [likeness for _, likeness in self._likenesses]
         return max(values[-self._patience :]) < max(values[: -self._patience]) + GAIN
