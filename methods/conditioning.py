@@ -14,8 +14,15 @@ ConditioningKind = Literal["text", "exemplar"]
 
 
 @dataclass(frozen=True)
-class ConditioningFacts(PartlyKnown):
-    """What is known of a conditioning whose shape is not: enough to refuse a wrong pairing while checking."""
+class ConditioningSummary(PartlyKnown):
+    """What a check before the run knows of a conditioning: enough to refuse it for a model that it does not fit.
+
+    Attributes:
+        width: of the embeddings, d.
+        extra: number of extra channels.
+        name: the encoder's, for messages.
+        kind: what was embedded.
+    """
 
     width: int
     extra: int = 0
@@ -23,7 +30,7 @@ class ConditioningFacts(PartlyKnown):
     kind: ConditioningKind = "text"
 
     @property
-    def facts(self) -> "ConditioningFacts":
+    def summary(self) -> "ConditioningSummary":
         """Itself, so that a check can treat it as the conditioning."""
         return self
 
@@ -51,10 +58,10 @@ class Conditioning:
     tokens: tuple[int, ...] | None = None
 
     @property
-    def facts(self) -> "ConditioningFacts":
+    def summary(self) -> "ConditioningSummary":
         """Width of the embeddings, number of extra channels, and what was embedded."""
         extra = 0 if self.extra is None else self.extra.shape[1]
-        return ConditioningFacts(self.cond.shape[-1], extra, self.name, self.kind)
+        return ConditioningSummary(self.cond.shape[-1], extra, self.name, self.kind)
 
     @property
     def differs(self) -> bool:

@@ -13,7 +13,7 @@ from ..graph_runtime.core.memory import retried
 from ..graph_runtime.core.tensor_store import content_key, stored
 from ..graph_runtime.core.values import plain, plain_mode, to_host
 from ..methods.baret import target_text_recipe
-from ..methods.conditioning import Conditioning, ConditioningFacts
+from ..methods.conditioning import Conditioning, ConditioningSummary
 from ..methods.inversion.ddim import Trajectory, invert_ddim, trajectory_key
 from ..methods.inversion.tuning import Tuned, TuningRecipe, tune
 from ..methods.null_text import null_text_recipe
@@ -52,8 +52,8 @@ def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, 
         require_deterministic(schedule)
     if denoiser is not None and getattr(denoiser, "known", False):
         if conditioning is not None:
-            require_pair(denoiser, conditioning.facts)
-            require_plain(conditioning.facts)
+            require_pair(denoiser, conditioning.summary)
+            require_plain(conditioning.summary)
         if schedule is not None and isinstance(conditioning, Conditioning):
             return _known_inversion(denoiser, conditioning, schedule, known, params)
     return {}
@@ -93,7 +93,7 @@ def _require_own(trajectory: Trajectory, denoiser: Any, schedule: DdimSchedule) 
     return key
 
 
-def require_plain(conditioning: ConditioningFacts) -> None:
+def require_plain(conditioning: ConditioningSummary) -> None:
     """Raise BadInput where an inversion is asked of an inpainting model."""
     if conditioning.extra:
         raise BadInput("conditioning", found=f"{conditioning.extra} extra channels, of an inpainting model",
@@ -118,8 +118,8 @@ def ddim(denoiser: Denoiser, conditioning: ConditioningPort, schedule: ScheduleP
         BadInput: eta is not 0, a solver or time travel is wired, or the parts do not fit together.
     """
     require_deterministic(schedule)
-    require_pair(denoiser, conditioning.facts)
-    require_plain(conditioning.facts)
+    require_pair(denoiser, conditioning.summary)
+    require_plain(conditioning.summary)
     z = plain(latent)
     require_shapes(denoiser, None, z)
 
@@ -194,8 +194,8 @@ def null_text(denoiser: Denoiser, conditioning: ConditioningPort, schedule: Sche
 def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx: Context, recipe: TuningRecipe,
           ) -> Tunings:
     require_deterministic(schedule)
-    require_pair(denoiser, conditioning.facts)
-    require_plain(conditioning.facts)
+    require_pair(denoiser, conditioning.summary)
+    require_plain(conditioning.summary)
     key, told = _require_own(trajectory, denoiser, schedule), content_key(conditioning.cond).hex()
     if trajectory.text_hash not in ("", told):
         ctx.warn("the trajectory was inverted with another text than the one that is wired here: wire one "

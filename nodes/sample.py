@@ -59,7 +59,7 @@ def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mappi
         return {}
     assert denoiser is not None
     if conditioning is not None or "conditioning" in known:
-        require_pair(denoiser, None if conditioning is None else conditioning.facts)
+        require_pair(denoiser, None if conditioning is None else conditioning.summary)
     attention, tuning = known.get("attention"), known.get("tuning")
     if known.get("attention", ...) is not None:
         require_known_blocks(denoiser)
@@ -114,7 +114,7 @@ def denoise(
     Raises:
         BadInput: the parts do not fit together, or the model gives NaN.
     """
-    require_pair(denoiser, None if conditioning is None else conditioning.facts)
+    require_pair(denoiser, None if conditioning is None else conditioning.summary)
     require_ddim(schedule, constraint=constraint, attention=attention, tuning=tuning)
     if attention is not None:
         require_known_blocks(denoiser)

@@ -15,7 +15,7 @@ from inlay.methods.sampling.loop import run_denoising
 from inlay.methods.sampling.noise import GaussianNoise
 from inlay.methods.sampling.solver import KINDS
 from rehearsal import FOLDER, assert_sound, rehearse
-from schedules import ddim, solver
+from schedules import ddim_from_config, solver_from_config
 from simulated_gpu import SimulatedGpu, where
 
 SMALL = {
@@ -63,7 +63,7 @@ def test_constraints_and_time_travel_wait_once_a_step(constraint):
         z = stream.start().cuda()
         found = run_denoising(
             lambda z, t, told: z.half().float() * 0.1,
-            ddim(config, steps=6, travel_length=2, travel_repeat=2),
+            ddim_from_config(config, steps=6, travel_length=2, travel_repeat=2),
             z,
             stream,
             Guidance(),
@@ -82,7 +82,7 @@ def test_a_solver_waits_once_a_step(kind):
     config = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
     marks = []
     with SimulatedGpu() as gpu, torch.no_grad():
-        schedule = solver(config, kind=kind, steps=6)
+        schedule = solver_from_config(config, kind=kind, steps=6)
         stream = GaussianNoise((1, 4, 8, 8), 0).stream()
         found = run_denoising(
             lambda z, t, told: z.half().float() * 0.1,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.notices import notice
-from ...methods.conditioning import Conditioning, ConditioningFacts, ConditioningKind
+from ...methods.conditioning import Conditioning, ConditioningKind, ConditioningSummary
 from ...methods.sampling.noise import GivenNoise
 from ...pictures.require import require_mask_fits
 from .before_run import cheap, described, shaped
@@ -58,7 +58,7 @@ def exemplar(encoder: Any, known: Known, params: Known) -> Facts:
         return (
             {}
             if not described(encoder)
-            else {"conditioning": ConditioningFacts(encoder.width, 0, encoder.label, "exemplar")}
+            else {"conditioning": ConditioningSummary(encoder.width, 0, encoder.label, "exemplar")}
         )
     rows = max(len(image), 0 if mask is None else len(mask))
     return {"conditioning": told(encoder, rows, 1, encoder.width, "exemplar")}
@@ -107,14 +107,14 @@ def inpaint(known: Known, params: Known) -> Facts:
         return {}
     drawn = None
     if image is None or cells is None or mask is None:
-        return {"conditioning": dataclasses.replace(before.facts, extra=vae.latent_channels + 1)}
+        return {"conditioning": dataclasses.replace(before.summary, extra=vae.latent_channels + 1)}
     if noise is not None and params["sample"] == "posterior":
         if isinstance(noise, GivenNoise) and noise.posterior is None:
             raise noise.lacks(2)
         drawn = require_posterior(shaped(*noise.shape), max(len(image), len(mask)), cells)
     noise_known = noise is not None or "noise" in known or params["sample"] == "mode"
     if not noise_known or not isinstance(before, Conditioning):
-        return {"conditioning": dataclasses.replace(before.facts, extra=vae.latent_channels + 1)}
+        return {"conditioning": dataclasses.replace(before.summary, extra=vae.latent_channels + 1)}
     rows = max(len(image), len(mask), 1 if drawn is None else len(drawn))
     return {
         "conditioning": dataclasses.replace(

@@ -3,10 +3,10 @@
 from typing import Any
 
 from ...graph_runtime import BadInput
-from ...methods.conditioning import ConditioningFacts
+from ...methods.conditioning import ConditioningSummary
 
 
-def require_pair(denoiser: Any, conditioning: ConditioningFacts | None) -> None:
+def require_pair(denoiser: Any, conditioning: ConditioningSummary | None) -> None:
     """Raise BadInput unless the UNet takes what it is told, or, where nothing is wired, needs none."""
     require_channels(denoiser, 0 if conditioning is None else conditioning.extra)
     width = denoiser.cross_attention_dim

@@ -4,11 +4,11 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput
 from inlay.nodes.constraint import blended, null_space
-from schedules import ddim
+from schedules import ddim_from_config
 
 KNOWN = torch.randn(2, 4, 5, 6, generator=torch.Generator().manual_seed(0))
 HOLE = (torch.rand(1, 1, 5, 6, generator=torch.Generator().manual_seed(1)) > 0.5).float()
-STEPS = ddim({}, steps=5).denoising_steps()
+STEPS = ddim_from_config({}, steps=5).denoising_steps()
 
 
 @pytest.mark.parametrize("rows", [2, 6])

@@ -13,7 +13,7 @@ import torch
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.run.cache import DiskCache
 from inlay.nodes import condition, invert, model
-from schedules import ddim as make_schedule
+from schedules import ddim_from_config
 
 ROOT = Path(__file__).parents[2]
 LATENT = torch.linspace(-1, 1, 4 * 64).reshape(1, 4, 8, 8)
@@ -48,7 +48,7 @@ def parts(shared_sd):
 
 
 def plan_of(denoiser, **changes):
-    return make_schedule(
+    return ddim_from_config(
         {
             "beta_start": 0.00085,
             "beta_end": 0.012,

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from inlay.graph_runtime import BadInput, Cancelled, Context
 from inlay.graph_runtime.core.events import CancelToken, NodeProgress
 from inlay.methods.attention.control import AttentionControl, AttentionRun
-from inlay.methods.conditioning import ConditioningFacts
+from inlay.methods.conditioning import ConditioningSummary
 from inlay.methods.sampling.branch import Branch
 from inlay.methods.sampling.guidance import Guidance
 from inlay.methods.sampling.noise import GivenNoise
@@ -362,7 +362,7 @@ def test_inputs_are_not_changed(sd, ctx, parts):
 def test_nine_channels_where_four_are_wanted(tiny, ctx, parts):
     folder = tiny.stable_diffusion(unet={"in_channels": 9})
     model = stable_diffusion(str(folder))
-    known = {"denoiser": model.denoiser, "conditioning": ConditioningFacts(24)}
+    known = {"denoiser": model.denoiser, "conditioning": ConditioningSummary(24)}
     with pytest.raises(BadInput) as caught:
         denoise.spec.check(known, {"strength": 1.0})
     assert "9-channel UNet" in caught.value.found
@@ -370,7 +370,7 @@ def test_nine_channels_where_four_are_wanted(tiny, ctx, parts):
     assert "condition.inpaint" in caught.value.fix
     with pytest.raises(BadInput, match="9-channel"):
         denoise(model.denoiser, ctx=ctx, **parts)
-    denoise.spec.check(known | {"conditioning": ConditioningFacts(24, extra=5)}, {"strength": 1.0})
+    denoise.spec.check(known | {"conditioning": ConditioningSummary(24, extra=5)}, {"strength": 1.0})
 
 
 def test_a_text_encoder_of_another_model(tiny, sd, ctx, parts):

@@ -16,7 +16,7 @@ from inlay.nodes.model import pixel_diffusion, stable_diffusion
 from inlay.nodes.noise import gaussian
 from inlay.nodes.sample import denoise
 from inlay.nodes.schedule import ddim
-from schedules import ddim as make_ddim
+from schedules import ddim_from_config
 
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
@@ -43,7 +43,7 @@ def test_ddim_converges_with_order_one_to_the_exact_solution(prediction):
     bars = [1 / (1 + (14 * k / 8000) ** 2) for k in range(8001)]
     fine = {"trained_betas": [1 - bars[k + 1] / bars[k] for k in range(8000)]}
     for steps in (250, 500, 1000, 2000):
-        schedule = make_ddim({**fine, "prediction_type": prediction}, steps=steps, eta=0, spacing="trailing")
+        schedule = ddim_from_config({**fine, "prediction_type": prediction}, steps=steps, eta=0, spacing="trailing")
         a = schedule.alpha_bars[0]
         exact = mean + spread * (z - math.sqrt(a) * mean) / math.sqrt(a * spread**2 + 1 - a)
         got = run_denoising(
@@ -62,7 +62,7 @@ def test_ddim_converges_with_order_one_to_the_exact_solution(prediction):
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_any_eta_gives_the_right_marginal(eta):
     mean, spread = -0.5, 0.6
-    schedule = make_ddim(SD, steps=200, eta=eta, spacing="trailing")
+    schedule = ddim_from_config(SD, steps=200, eta=eta, spacing="trailing")
     stream = GaussianNoise((20000, 1, 1, 1), 1).stream()
     got = run_denoising(gaussian_model(schedule, mean, spread), schedule, stream.start().double(), stream, Guidance())
     assert abs(got.mean().item() - mean) < 0.02
@@ -161,7 +161,7 @@ def test_every_step_is_that_of_diffusers(eta, spacing, prediction, final):
     theirs.alphas_cumprod = theirs.alphas_cumprod.double()
     theirs.final_alpha_cumprod = theirs.final_alpha_cumprod.double()
     theirs.set_timesteps(13)
-    ours = make_ddim(config, steps=13, eta=eta, spacing=spacing, final_alpha="config")
+    ours = ddim_from_config(config, steps=13, eta=eta, spacing=spacing, final_alpha="config")
     times = theirs.timesteps.tolist()
     assert list(ours.timesteps) == times
     generator = torch.Generator().manual_seed(0)
@@ -182,7 +182,7 @@ def test_whole_loop_is_that_of_diffusers_where_the_spacing_is_even(spacing):
 
     theirs = DDIMScheduler(**SD, steps_offset=1, set_alpha_to_one=False, clip_sample=False, timestep_spacing=spacing)
     theirs.set_timesteps(20)
-    ours = make_ddim(dict(theirs.config), steps=20, eta=0, spacing=spacing, final_alpha="config")
+    ours = ddim_from_config(dict(theirs.config), steps=20, eta=0, spacing=spacing, final_alpha="config")
     model = gaussian_model(ours, 0.3, 0.5)
     stream = GaussianNoise((2, 4, 3, 3), 5).stream()
     z = stream.start()
@@ -242,7 +242,7 @@ def _text(folder):
 
 def test_blended_ends_at_the_known_latent_and_follows_its_noise_levels():
     """A transcription of diffusers' inpainting for 4-channel models: noise the known part to the level just reached."""
-    schedule = make_ddim(SD | {"steps_offset": 1}, steps=8, eta=0)
+    schedule = ddim_from_config(SD | {"steps_offset": 1}, steps=8, eta=0)
     model = gaussian_model(schedule, 0.2, 0.7)
     known = torch.randn(1, 4, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     hole = torch.zeros(1, 1, 6, 6, dtype=torch.float64)

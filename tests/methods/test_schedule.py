@@ -9,7 +9,7 @@ from inlay.methods.sampling.ddim import coefficients, timesteps, travel_levels
 from inlay.models.noise_levels import alphas_cumprod
 from inlay.nodes.model import stable_diffusion
 from inlay.nodes.schedule import ddim
-from schedules import ddim as make_ddim
+from schedules import ddim_from_config
 
 BETAS = [
     {},
@@ -90,7 +90,7 @@ def test_stable_diffusion_at_thirty_steps(shared_sd):
 @pytest.mark.parametrize("eta", [0.0, 0.3, 0.85, 1.0])
 def test_coefficients_keep_the_marginal(eta):
     """σ² + direction² is the noise that the next level should have, 1 − ap, in both forms."""
-    schedule = make_ddim({}, steps=30, eta=eta)
+    schedule = ddim_from_config({}, steps=30, eta=eta)
     for variance in ("ddim", "ddnm"):
         for a, ap in zip(schedule.alpha_bars, [*schedule.alpha_bars[1:], 1.0], strict=True):
             sigma, direction = coefficients(a, ap, eta, variance)
@@ -119,7 +119,7 @@ def test_time_travel_lists(count, length, repeat, want):
 
 
 def test_steps_of_a_time_travel():
-    schedule = make_ddim({}, steps=4, travel_repeat=2)
+    schedule = ddim_from_config({}, steps=4, travel_repeat=2)
     steps = schedule.denoising_steps()
     assert [step.up for step in steps] == [False, True, False, False, True, False, False, True, False, False]
     assert [step.reverse_step for step in steps if not step.up] == list(range(7))
@@ -132,8 +132,8 @@ def test_steps_of_a_time_travel():
 def test_zero_terminal_snr():
     config = {"rescale_betas_zero_snr": True}
     with pytest.raises(BadInput, match="zero terminal SNR"):
-        make_ddim(config, steps=10, spacing="trailing")
-    schedule = make_ddim(config | {"prediction_type": "v_prediction"}, steps=10, spacing="trailing")
+        ddim_from_config(config, steps=10, spacing="trailing")
+    schedule = ddim_from_config(config | {"prediction_type": "v_prediction"}, steps=10, spacing="trailing")
     assert schedule.alpha_bars[0] == 0
     x0, e = schedule.predict(torch.tensor(2.0), torch.tensor(3.0), 0.0)
     assert (x0.item(), e.item()) == (-2, 3)
@@ -158,7 +158,7 @@ def test_zero_terminal_snr():
 )
 def test_what_makes_no_schedule_is_named(config, change, port, found):
     with pytest.raises(BadInput) as caught:
-        make_ddim(config, **{"steps": 10, **change})
+        ddim_from_config(config, **{"steps": 10, **change})
     assert caught.value.port == port
     assert found in caught.value.found
     assert caught.value.fix

@@ -11,7 +11,7 @@ from inlay.methods.sampling.noise import GivenNoise
 from inlay.methods.sampling.solver import KINDS, SolverSchedule
 from inlay.nodes import condition, model, noise, sample, schedule
 from pbe_oracle import ours, theirs
-from schedules import solver
+from schedules import solver_from_config
 from transformers import CLIPTextModel, CLIPTokenizer
 
 SD = {
@@ -56,7 +56,7 @@ def test_every_solver_is_the_librarys_own_stepped_by_a_plain_loop(kind, predicti
         uncond, cond = toy(shown, t, told[:1]), toy(shown, t, told[1:])
         extra = {"variance_noise": steps[number]} if kind == "dpmpp_2m_sde" else {}
         z = theirs_.step(uncond + 5 * (cond - uncond), t, z, **extra).prev_sample
-    mine = solver({**SD, "prediction_type": prediction}, kind=kind, steps=9)
+    mine = solver_from_config({**SD, "prediction_type": prediction}, kind=kind, steps=9)
     stream = GivenNoise(start, steps).stream()
     found = run_denoising(toy, mine, mine.started(stream.start()), stream, Guidance(told[1:], told[:1], 5.0, True))
     torch.testing.assert_close(found, z, rtol=0, atol=1e-9)
@@ -75,7 +75,7 @@ def test_a_run_from_a_picture_begins_where_the_librarys_does(kind):
     z = theirs_.add_noise(clean, start, times[:1])
     for t in times:
         z = theirs_.step(toy(theirs_.scale_model_input(z, t), t), t, z).prev_sample
-    mine = solver(SD, kind=kind, steps=10)
+    mine = solver_from_config(SD, kind=kind, steps=10)
     stream = GivenNoise(start, torch.zeros(40, 1, 4, 6, 5).double()).stream()
     z0 = mine.renoised(clean, stream.start(), 6)
     found = run_denoising(lambda z, t, told: toy(z, t), mine, z0, stream, Guidance(), start=6)
@@ -89,7 +89,7 @@ def test_pndm_asks_fifty_one_times_for_fifty_steps():
         asked.append(int(t))
         return toy(z, t)
 
-    mine = solver(SD, kind="pndm", steps=50)
+    mine = solver_from_config(SD, kind="pndm", steps=50)
     run_denoising(
         counting, mine, torch.randn(1, 4, 4, 4), noise.gaussian(torch.zeros(1, 4, 4, 4)).noise.stream(), Guidance()
     )
@@ -99,7 +99,7 @@ def test_pndm_asks_fifty_one_times_for_fifty_steps():
 
 
 def test_two_runs_of_one_schedule_do_not_share_a_memory():
-    mine = solver(SD, kind="dpmpp_2m", steps=6)
+    mine = solver_from_config(SD, kind="dpmpp_2m", steps=6)
     z = torch.randn(1, 4, 4, 4)
 
     def run():
@@ -226,21 +226,21 @@ def test_with_a_constraint_it_is_refused_by_name_while_checking(shared_sd, tmp_p
 @pytest.mark.parametrize("wired", ["constraint", "attention", "tuning"])
 def test_what_counts_ddims_steps_is_refused_with_a_solver(wired):
     with pytest.raises(BadInput) as caught:
-        sample.require_ddim(solver(SD, kind="unipc", steps=4), **{wired: object()})
+        sample.require_ddim(solver_from_config(SD, kind="unipc", steps=4), **{wired: object()})
     assert caught.value.port == wired
     assert "schedule.ddim" in caught.value.expected
 
 
 def test_bad_numbers_and_configurations_are_refused_by_name():
     with pytest.raises(BadInput, match="steps"):
-        solver(SD, kind="pndm", steps=1001)
+        solver_from_config(SD, kind="pndm", steps=1001)
     with pytest.raises(BadInput, match="steps"):
-        solver(SD, kind="pndm", steps=0)
+        solver_from_config(SD, kind="pndm", steps=0)
     with pytest.raises(BadInput) as caught:
-        solver({**SD, "_class_name": "FlowMatchEulerDiscreteScheduler"}, kind="euler", steps=4)
+        solver_from_config({**SD, "_class_name": "FlowMatchEulerDiscreteScheduler"}, kind="euler", steps=4)
     assert "FlowMatch" in caught.value.found
     with pytest.raises(BadInput) as caught:
-        solver({**SD, "algorithm_type": "guess", "solver_type": "guess"}, kind="deis", steps=4)
+        solver_from_config({**SD, "algorithm_type": "guess", "solver_type": "guess"}, kind="deis", steps=4)
     assert "deis" in caught.value.found
     assert caught.value.port == "kind"
 

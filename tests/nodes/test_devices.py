@@ -16,7 +16,7 @@ from inlay.methods.latents import remedy
 from inlay.methods.sampling.unet import UNetModel
 from inlay.models.precision import torch_dtype
 from inlay.nodes import condition, image, latent, model
-from schedules import ddim
+from schedules import ddim_from_config
 from simulated_gpu import SimulatedGpu
 from torch import Tensor
 
@@ -35,6 +35,8 @@ SETTINGS = {
     "image.fit": {"multiple": 8},
     "mask.brush": {"seed": 3},
 }
+
+SCALED_LINEAR = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
 def _wired(spec, ctx, place):
@@ -197,7 +199,7 @@ def test_in_float32_nothing_is_scaled():
 
 
 def _parts(toy):
-    schedule = ddim({"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}, steps=3, eta=0.0)
+    schedule = ddim_from_config(SCALED_LINEAR, steps=3, eta=0.0)
     generator = torch.Generator().manual_seed(2)
     z = torch.randn(2, 4, 8, 8, generator=generator)
     cond, uncond = torch.randn(2, 2, 3, 8, generator=generator) * 0.1
@@ -252,7 +254,7 @@ def test_a_wait_of_the_host_in_an_iteration_and_none_in_a_step_of_inversion():
     with SimulatedGpu() as gpu:
         toy = Toy(torch.float16).to("cuda")
         unet = UNetModel(toy, 4)
-        schedule = ddim({"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}, steps=6, eta=0.0)
+        schedule = ddim_from_config(SCALED_LINEAR, steps=6, eta=0.0)
         z, told = torch.randn(2, 4, 8, 8).cuda(), torch.randn(2, 3, 8).cuda() * 0.1
         with gpu.counted() as counts:
             trajectory = invert_ddim(unet, schedule, z, told)
