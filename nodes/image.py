@@ -8,12 +8,12 @@ import torch
 from pydantic import Field
 
 from ..graph_runtime import BadInput, Context, FromUpstream, ReadPaths, SocketRole, node
-from ..graph_runtime.core.picture_formats import WRITTEN_SUFFIX
 from ..graph_runtime.core.values import require_finite
 from ..pictures.augmentation import Augment, cut_reference
 from ..pictures.batches import common_batch, per_variation
 from ..pictures.boxes import bounding_box
 from ..pictures.files.folders import left_out
+from ..pictures.files.formats import WRITTEN_SUFFIX
 from ..pictures.files.profile import PictureProfile, choose_info, masks_of
 from ..pictures.files.read import read_pictures
 from ..pictures.files.write import SavedMetadata, write_picture

@@ -5,6 +5,7 @@ releases that are newer than those noted here.
 """
 
 from ..graph_runtime.core.pack import Pack
+from ..pictures.files.formats import READ_SUFFIXES, WORKFLOW_SUFFIXES
 from .checks.installation import embedded_models, embedded_weights, torchvision
 
 PACK = Pack(
@@ -50,4 +51,6 @@ PACK = Pack(
     recorded=("torch", "diffusers", "transformers", "pillow", "numpy"),
     embedded=embedded_models,
     checks=(torchvision, embedded_weights),
+    picture_suffixes=READ_SUFFIXES,
+    workflow_suffixes=WORKFLOW_SUFFIXES,
 )

@@ -10,7 +10,7 @@ from ..graph_runtime import BadInput
 from .batches import per_variation
 from .files.opening import MAX_PIXELS
 from .fill import nearest_known
-from .masks.morphology import resize_to
+from .masks.morphology import resize_mask
 from .resize import reflect_index, resize_image
 
 MAX_SIDE = 65_535  # pixels along a side that image.fit scales
@@ -82,7 +82,7 @@ def fit_image(image: Float[Tensor, "b h w 3"], mask: Float[Tensor, "b h w"], fit
     would show what the hole covers, the nearest known colours are used, so that nothing to be removed reappears.
     """
     fitted = fit_mask(mask, fit)
-    image, mask = resize_image(image, *fit.scaled), resize_to(mask, *fit.scaled)
+    image, mask = resize_image(image, *fit.scaled), resize_mask(mask, *fit.scaled)
     (height, width), (goal_h, goal_w) = fit.scaled, fit.fitted
     if fit.mode == "crop":
         part = (slice(None), slice(fit.top, fit.top + goal_h), slice(fit.left, fit.left + goal_w))
@@ -101,7 +101,7 @@ def fit_image(image: Float[Tensor, "b h w 3"], mask: Float[Tensor, "b h w"], fit
 
 def fit_mask(mask: Float[Tensor, "b h w"], fit: Fitting) -> Float[Tensor, "b fh fw"]:
     """The mask alone, as in `fit_image`: only cropping loses parts of the hole; padding is known."""
-    mask = resize_to(mask, *fit.scaled)
+    mask = resize_mask(mask, *fit.scaled)
     if fit.mode == "crop":
         return mask[:, fit.top : fit.top + fit.fitted[0], fit.left : fit.left + fit.fitted[1]].clone()
     if fit.fitted == fit.scaled:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .batches import per_variation
 from .fit import _near, _up
-from .masks.morphology import resize_to
+from .masks.morphology import resize_mask
 from .resize import reflect_index, resize_image
 
 SMALLEST_WINDOW = 64  # pixels; less of the picture gives a model too little context
@@ -73,7 +73,7 @@ def cut_window(window: Window) -> tuple[Float[Tensor, "b ph pw 3"], Float[Tensor
     image, mask = window.base[:, rows][:, :, columns], window.mask[:, rows][:, :, columns]
     inside = _inside(window)
     mask = torch.where(inside, mask, 0)
-    return resize_image(image, *window.size), resize_to(mask, *window.size)
+    return resize_image(image, *window.size), resize_mask(mask, *window.size)
 
 
 def _inside(window: Window) -> Bool[Tensor, "h w"]:

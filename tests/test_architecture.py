@@ -57,7 +57,6 @@ PURE = {
     "models",
     "notices",
     "pack",
-    "picture_formats",
     "processors",
     "quiet",
     "port_types",

@@ -33,6 +33,8 @@ class Pack:
         recorded: libraries whose release a saved picture records.
         embedded: gives the folder of each model that ships with the pack, by name.
         checks: what `inlay doctor` checks for the pack.
+        picture_suffixes: suffixes of the pictures that its nodes read.
+        workflow_suffixes: suffixes of the pictures that its nodes write, which may hold a workflow.
     """
 
     families: tuple[str, ...] = ()
@@ -41,3 +43,5 @@ class Pack:
     recorded: tuple[str, ...] = ()
     embedded: Callable[[], Mapping[str, Path]] = dict
     checks: tuple[Callable[[], Iterable[Diagnosis]], ...] = ()
+    picture_suffixes: frozenset[str] = frozenset()
+    workflow_suffixes: frozenset[str] = frozenset()

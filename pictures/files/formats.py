@@ -3,8 +3,12 @@
 from functools import cache
 from importlib.util import find_spec
 
-from ...graph_runtime.core.picture_formats import READ_SUFFIXES
-
+#: Suffixes of the pictures that Pillow reads without another library.
+READ_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"})
+#: Formats that are written, with the suffix of a new file.
+WRITTEN_SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
+#: Suffixes of pictures that may hold a workflow.
+WORKFLOW_SUFFIXES = frozenset({*WRITTEN_SUFFIX.values(), ".jpeg"})
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 HEIC_SUFFIXES, AVIF_SUFFIXES = frozenset({".heic", ".heif", ".hif"}), frozenset({".avif"})
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")

@@ -87,10 +87,10 @@ def _disc_maximum(radius: int) -> Callable[[NDArray[np.float32]], NDArray[np.gen
 
 
 def resize_mask(mask: Float[Tensor, "b h w"], height: int, width: int) -> Float[Tensor, "b height width"]:
-    """A resized mask that keeps every hole: each new pixel is the maximum of the old ones that it overlaps."""
+    """A resized mask that keeps every hole: each new pixel is the maximum of the old ones that it overlaps.
+
+    At its own size, a copy.
+    """
+    if mask.shape[1:] == (height, width):
+        return mask.clone()
     return F.adaptive_max_pool2d(mask[:, None], (height, width))[:, 0]
-
-
-def resize_to(mask: Float[Tensor, "b h w"], height: int, width: int) -> Float[Tensor, "b height width"]:
-    """A copy of the mask at that size; at its own size, bit for bit."""
-    return mask.clone() if mask.shape[1:] == (height, width) else resize_mask(mask, height, width)

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ....nodes.pack import PACK
 from ...core.errors import BadInput, did_you_mean
 from ...core.events import CancelToken, Event, ModelMoved, NodeProgress, Saved, Warned
 from ...core.models import ModelDescription, ModelManager
 from ...core.paths import resolve_inside
-from ...core.picture_formats import READ_SUFFIXES
 from ...core.spec import PathRole
 from ...core.user_paths import GLOB
 
@@ -153,7 +153,7 @@ def input_pictures(folders: bool) -> list[str] | None:
         changed = folder.stat().st_mtime_ns
         if key not in _listed or _listed[key][0] != changed:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-            names = [entry.name for entry in entries if Path(entry.name).suffix.lower() in READ_SUFFIXES]
+            names = [entry.name for entry in entries if Path(entry.name).suffix.lower() in PACK.picture_suffixes]
             names += [entry.name for entry in entries if folders and entry.is_dir()]
             _listed[key] = (changed, names)
     except OSError:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from pydantic import ValidationError
 
 from ....nodes import load_pack
+from ....nodes.pack import PACK
 from ...core.context import Context
 from ...core.current_run import running_in, searching
 from ...core.errors import BadInput, NodeError, Problem, did_you_mean, shorten
@@ -23,7 +24,6 @@ from ...core.file_digests import digest
 from ...core.memory import retried
 from ...core.models import ModelDescription
 from ...core.notices import collect_notices
-from ...core.picture_formats import READ_SUFFIXES
 from ...core.port_types import on_cpu
 from ...core.run.cache import DiskCache
 from ...core.spec import NodeSpec, Registry
@@ -98,7 +98,7 @@ def _shown(ctx: Context) -> Iterator[dict[str, str]]:
     """What the host needs to show the saved pictures on the node."""
     root = ctx.out.resolve()
     for path in ctx.saved:
-        if path.suffix.lower() in READ_SUFFIXES:
+        if path.suffix.lower() in PACK.picture_suffixes:
             folder = path.parent.relative_to(root).as_posix()
             yield {"filename": path.name, "subfolder": "" if folder == "." else folder, "type": "output"}
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ....nodes.pack import PACK
 from ...core.errors import Problem, WorkflowError, did_you_mean, shorten
 from ...core.migrations import current_name, migrate
-from ...core.picture_formats import WORKFLOW_SUFFIXES
 from ...core.run.plan import Plan, make_plan
 from ...core.spec import Registry
 from ...core.user_paths import exists, expand
@@ -110,7 +110,7 @@ def load(
     elif isinstance(source, (str, os.PathLike)):
         path = _locate(source)
         roots = [path.resolve().parent, *roots]
-        if path.suffix.lower() in WORKFLOW_SUFFIXES:
+        if path.suffix.lower() in PACK.workflow_suffixes:
             workflow, files = read_recipe(path)
         else:
             workflow = parse(read_bytes(path), path.name)
