@@ -1,4 +1,4 @@
-"""Stage clip: a CLIP of the dollhouse world, its image encoder taught by contrast with the text encoder.
+"""Stage clip: a CLIP of the dollhouse world, its image encoder trained contrastively with the text encoder.
 
 Two views of each scene are drawn: whole pictures and cut-out subjects, mirrored, turned, blurred. A view belongs to the
 caption of its scene, and to the other view; everything else in the batch is wrong (Radford et al. 2021; between views,
@@ -51,7 +51,7 @@ def boxes(work: Path, count: int) -> NDArray[np.int16]:
 
 
 def untrained(text_encoder: CLIPTextModel) -> CLIPModel:
-    """A CLIP whose text half begins as `text_encoder`."""
+    """A CLIP whose text half starts as `text_encoder`."""
     text = text_encoder.config.to_dict() | {"projection_dim": VISION["projection_dim"]}
     text.pop("_name_or_path", None)  # a folder of this machine
     config = CLIPConfig(
@@ -69,7 +69,7 @@ def _uniform(generator: torch.Generator, count: int, low: float, high: float) ->
 
 
 def views(pictures: Tensor, corners: Tensor, cut: Tensor, generator: torch.Generator) -> Tensor:
-    """n × 3 × 128 × 128 in [0, 1] -> n × 3 × 64 × 64: the whole, or the box with some room around it, augmented."""
+    """n × 3 × 128 × 128 in [0, 1] -> n × 3 × 64 × 64: the whole, or the box with a margin, augmented."""
     count, side = len(pictures), pictures.shape[2]
     box = torch.where(cut[:, None], corners.float(), torch.tensor([0.0, 0.0, side, side]))
     centre = (box[:, :2] + box[:, 2:]) / 2
@@ -92,7 +92,7 @@ def views(pictures: Tensor, corners: Tensor, cut: Tensor, generator: torch.Gener
 
 
 def _contrast(left: Tensor, right: Tensor, same: Tensor, scale: Tensor) -> Tensor:
-    """Symmetric cross-entropy of unit vectors, n × d each; `same` n × n marks pairs that are equally right."""
+    """Symmetric cross-entropy of unit vectors, n × d each; `same` n × n marks equally correct pairs."""
     logits = scale * left @ right.T
     wanted = same.float() / same.float().sum(dim=1, keepdim=True)
     return (F.cross_entropy(logits, wanted) + F.cross_entropy(logits.T, wanted)) / 2

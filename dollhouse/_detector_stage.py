@@ -44,7 +44,7 @@ SHAPE = {
 
 
 def untrained() -> DetrForObjectDetection:
-    """The detector as training begins, with batch norms that learn."""
+    """The untrained detector, with trainable batch norms."""
     torch.manual_seed(8)
     config = DetrConfig(
         backbone_config=ResNetConfig(**BACKBONE),
@@ -103,7 +103,7 @@ def seen(pictures: Tensor, boxes: Tensor, generator: torch.Generator) -> tuple[T
 
 
 def dense_loss(module: nn.Module, memory: Tensor, kinds: Tensor, boxes: Tensor, empty: Tensor) -> Tensor:
-    """Asks every place of the encoder's memory (b × n × d, a square grid) what is there, and where its box is.
+    """Queries every position of the encoder's memory (b × n × d, a square grid) what is there, and where its box is.
 
     A transformer that begins with an untrained backbone takes long to find anything by queries alone; this gives each
     place a task of its own, with the heads that read the queries. Boxes b × 4 as cx, cy, w, h; kinds and empty b.
@@ -185,7 +185,7 @@ def train_detector(
 
 
 def export_detector(folder: Path, model: DetrForObjectDetection) -> Path:
-    """Write the detector with its picture settings, half precision, beside and then swapped in."""
+    """Write the detector with its picture settings in half precision; replace an older one in one step."""
     beside = folder.with_name(f".{folder.name}.new.{os.getpid()}")
     halves = deepcopy(model).cpu().half().eval()
     state = {name: value for name, value in halves.state_dict().items() if not name.endswith("num_batches_tracked")}

@@ -1,4 +1,4 @@
-"""From a scene to pixels: soft light, supersampled outlines, and every layer to the pixel."""
+"""From a scene to pixels: soft light, supersampled outlines, and every layer as an exact mask."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def _picture(values: Floats) -> Image.Image:
 
 
 def draw_layers(scene: Scene, size: int = 128) -> Layers:
-    """Draw a scene with all that is known of it, `size` pixels a side.
+    """Draw a scene with all its layers, `size` pixels a side.
 
     Outside subject and shadow, image and background are the same. ValueError when `size` is below 16.
     """

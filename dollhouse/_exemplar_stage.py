@@ -55,7 +55,7 @@ def photographs(work: Path, count: int) -> Path:
 
 
 def train_exemplar(work: Path, *, count: int, steps: int, source: Path, clip: Path, device: str, workers: int) -> Path:
-    """Run the shipped workflow `train_exemplar` in as many processes as asked; the folder of the model it wrote."""
+    """Run the shipped workflow `train_exemplar` in the given number of processes; returns the folder of the model."""
     folder = photographs(work, count)
     out = work / "exemplar"
     inlay = ["-m", "inlay", "run", "train_exemplar", "--out", str(out), "--device", device, "--photos", str(folder),

@@ -21,7 +21,11 @@ LICENSE = "Trained by the inlay project on pictures drawn by its own program (do
 def export(
     folder: Path, vae: AutoencoderKL, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer, unet: UNet2DConditionModel
 ) -> Path:
-    """Write the diffusers folder beside, then swap it in; OverflowError when a weight does not fit half precision."""
+    """Write the diffusers folder and replace an older one in one step.
+
+    Raises:
+        OverflowError: a weight does not fit half precision.
+    """
     modules = {"vae": vae, "text_encoder": text_encoder, "unet": unet}
     halves = {name: deepcopy(module).cpu().half().eval() for name, module in modules.items()}
     for name, module in halves.items():
@@ -47,7 +51,7 @@ def export(
 
 
 def swap_in(beside: Path, folder: Path) -> Path:
-    """Put a finished folder in the place of another, which is then removed."""
+    """Move a finished folder to the place of another, which is removed."""
     for file in beside.rglob("*"):
         if file.is_file():
             file.chmod(0o644)
@@ -60,7 +64,7 @@ def swap_in(beside: Path, folder: Path) -> Path:
 
 
 def export_clip(folder: Path, model: CLIPModel) -> Path:
-    """Write a CLIP with its tokenizer and picture settings, half precision, beside and then swapped in."""
+    """Write a CLIP with its tokenizer and picture settings in half precision; replace an older one in one step."""
     beside = folder.with_name(f".{folder.name}.new.{os.getpid()}")
     deepcopy(model).cpu().half().eval().save_pretrained(beside, safe_serialization=True)
     settings = beside / "config.json"
@@ -78,7 +82,7 @@ def export_clip(folder: Path, model: CLIPModel) -> Path:
 
 
 def export_exemplar(folder: Path, trained: Path) -> Path:
-    """Copy a model that `train.exemplar` wrote, without its VAE: that is dollhouse's own."""
+    """Copy a model that `train.exemplar` wrote, without its VAE, which is dollhouse's own."""
     beside = folder.with_name(f".{folder.name}.new.{os.getpid()}")
     shutil.copytree(trained, beside, ignore=shutil.ignore_patterns("vae"))
     index = beside / "model_index.json"

@@ -1,4 +1,4 @@
-"""Stage latents: every training picture through the encoder once, and the latents brought to a common scale."""
+"""Stage latents: every training picture is encoded once, and the latents are scaled alike."""
 
 from __future__ import annotations
 

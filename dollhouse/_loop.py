@@ -1,4 +1,4 @@
-"""One training loop for every stage: warm-up, plateau, decay; moving average; checkpoints that a run goes on from."""
+"""One training loop for every stage: warm-up, plateau, decay; moving average; resumable checkpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LossFn = Callable[[nn.Module, int, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast a stage learns."""
+    """Steps and learning rate of a stage."""
 
     name: str
     steps: int
@@ -46,13 +46,13 @@ def learning_rate(plan: Plan, step: int) -> float:
 
 
 def step_generator(name: str, step: int) -> torch.Generator:
-    """All randomness of one step, from stage and step alone: this is what makes a resumed run exact."""
+    """All randomness of one step, from stage and step alone. This makes a resumed run exact."""
     seed = int.from_bytes(name.encode()[:4].ljust(4, b"."), "big")
     return torch.Generator().manual_seed(seed * 2**31 + step)
 
 
 def save_beside(write: Callable[[Path], object], path: Path) -> None:
-    """Write a file under a temporary name, then rename it, so that a reader or a crash never sees half of it."""
+    """Write a file under a temporary name, then rename it, so that half of it is never visible."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     write(beside)
@@ -60,7 +60,7 @@ def save_beside(write: Callable[[Path], object], path: Path) -> None:
 
 
 class Average:
-    """Exponential moving average of the parameters, with a warm-up so that early steps are forgotten soon."""
+    """Exponential moving average of the parameters, with a warm-up so that early steps fade soon."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -68,7 +68,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Move towards the model's present values."""
+        """Move towards the model's current values."""
         keep = min(self.decay, (1 + step) / (10 + step))
         for name, value in model.state_dict().items():
             if value.is_floating_point():
@@ -78,7 +78,7 @@ class Average:
 
 
 def averaged(work: Path, name: str) -> dict[str, Tensor]:
-    """The averaged weights of a stage's last checkpoint; FileNotFoundError when the stage has not begun."""
+    """The averaged weights of a stage's last checkpoint; FileNotFoundError when the stage has not started."""
     return torch.load(work / name / "checkpoint.pt", map_location="cpu", weights_only=True)["average"]
 
 
@@ -92,7 +92,7 @@ def fit(
     stop_at: int | None = None,
     on_save: Callable[[int, dict[str, Tensor]], None] | None = None,
 ) -> dict[str, Tensor]:
-    """Train `model` to `plan.steps`, or to `stop_at`, going on from the checkpoint in `work` if there is one.
+    """Train `model` to `plan.steps`, or to `stop_at`, resuming from the checkpoint in `work` if there is one.
 
     `loss_of(model, step, generator)` gives a scalar. Inside `in_workers` each worker draws its own batch and the
     gradients are averaged. Returns the averaged weights; FloatingPointError when the loss is not finite.

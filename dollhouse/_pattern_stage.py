@@ -1,4 +1,4 @@
-"""Stage patterns: the autoencoder learns stripes and dots, and leaves the latents of everything else where they are.
+"""Stage patterns: the autoencoder learns stripes and dots, while the latents of everything else stay in place.
 
 The first lesson shows plain subjects alone, and an autoencoder that never saw a stripe blurs it. Here half of the
 pictures wear patterns. The means of plain pictures are held to what they were, so denoisers that were trained on them
@@ -55,7 +55,7 @@ def train_patterns(
     steps: int,
     batch: int = 4,
 ) -> AutoencoderKL:
-    """Go on training `vae` on as many plain pictures as patterned ones, `batch` together; averaged weights, float32."""
+    """Continue to train `vae` on plain and patterned pictures, half of each; averaged weights, float32."""
     first = deepcopy(vae).to(device).requires_grad_(False)
     model = AutoencoderModule(deepcopy(vae).requires_grad_(True)).to(device, memory_format=torch.channels_last)
     half = batch // 2

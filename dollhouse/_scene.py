@@ -1,4 +1,4 @@
-"""What a drawn room is made of: the attributes, how they are sampled, and how they are put into words."""
+"""The attributes of a drawn room, how they are sampled, and their captions."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Scene:
 
     @property
     def label(self) -> str:
-        """Kind and pose in one word, such as "dog-lying" or "sofa": what the judge tells apart."""
+        """Kind and pose in one word, such as "dog-lying" or "sofa": what the judge distinguishes."""
         return self.kind if self.pose == "none" else f"{self.kind}-{self.pose}"
 
 

@@ -12,7 +12,7 @@ BEAK: RGB = (240, 172, 60)
 
 
 class Part(NamedTuple):
-    """One filled outline. `paint` is a factor on the subject's colour, or a colour of its own."""
+    """One filled outline. `paint` is a factor on the subject's colour, or a fixed colour."""
 
     shape: str  # ellipse (cx, cy, rx, ry) | box (x0, y0, x1, y1, corner) | line (x, y, …, width) | poly (x, y, …)
     at: tuple[float, ...]

@@ -1,4 +1,4 @@
-"""Stage text: the text encoder's first lesson, telling attributes from captions, so that conditioning works early."""
+"""Stage text: the text encoder first learns to read attributes from captions, so that conditioning works early."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def train_unet(
     stop_at: int | None = None,
     on_save: Callable[[int, dict[str, Tensor]], None] | None = None,
 ) -> Denoiser:
-    """Train, or go on training, on scaled latents (n × 4 × h × w) and captions (n × phrases × tokens, ids).
+    """Train, or continue to train, on scaled latents (n × 4 × h × w) and captions (n × phrases × tokens, ids).
 
     Returns the model with averaged weights, float32.
     """

@@ -72,7 +72,7 @@ def train_vae(
     stop_at: int | None = None,
     config: dict | None = None,
 ) -> dict[str, Tensor]:
-    """Train, or go on training, the autoencoder on `batch` crops of 64 pixels or a quarter as many pictures a step.
+    """Train, or continue to train, the autoencoder on `batch` crops of 64 pixels or a quarter as many pictures a step.
 
     Returns the averaged weights, as `averaged_vae` loads them from the checkpoint.
     """

@@ -1,4 +1,4 @@
-"""The model's vocabulary: CLIP's byte-level alphabet, and merges that make one token of every word of the world."""
+"""The model's vocabulary: CLIP's byte-level alphabet, and merges that turn every word of the world into one token."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def words() -> list[str]:
 
 
 def _byte_alphabet() -> list[str]:
-    """The 256 printable stand-ins for bytes that byte-level vocabularies use, in CLIP's order."""
+    """The 256 printable characters that stand for bytes in byte-level vocabularies, in CLIP's order."""
     kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
     return [chr(i) for i in kept] + [chr(256 + i) for i in range(256 - len(kept))]
 

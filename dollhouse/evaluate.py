@@ -28,7 +28,7 @@ SceneOf = Callable[[str, int], Scene]  # split and number to scene
 
 
 def wilson(right: int, total: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share; ValueError when there is nothing to share."""
+    """Wilson's 95 % interval of a share; ValueError for an empty sample."""
     if not 0 <= right <= total or total == 0:
         raise ValueError(f"{right} of {total} is not a share")
     share, z2 = right / total, Z95**2
@@ -80,7 +80,7 @@ def _count(scenes: list[Scene], readings: list[judge.Reading]) -> dict[str, Any]
 
 
 def measure_judge(model: judge.Judge, split: str, count: int = 1000) -> dict[str, Any]:
-    """How often the judge, and the closed-form colours, are right on drawings."""
+    """How often the judge and the closed-form colours are right on drawings."""
     scenes = [sample_scene(split, index) for index in range(count)]
     readings: list[judge.Reading] = []
     for start in track(range(0, count, 50), "judge"):
@@ -91,7 +91,7 @@ def measure_judge(model: judge.Judge, split: str, count: int = 1000) -> dict[str
 def generate(
     pipeline: StableDiffusionPipeline, prompts: list[str], guidance: float, *, steps: int = 30, batch: int = 20
 ) -> list[Image.Image]:
-    """One picture a prompt, 128 × 128; picture i starts from the noise of seed i."""
+    """One picture per prompt, 128 × 128; picture i starts from the noise of seed i."""
     pipeline.set_progress_bar_config(disable=True)
     pictures: list[Image.Image] = []
     for start in track(range(0, len(prompts), batch), f"guidance {guidance:g}"):
@@ -106,7 +106,7 @@ def generate(
 def evaluate(
     weights: Path, judge_weights: Path, split: str, *, guidance: float = 5.0, prompts: int = 200
 ) -> tuple[dict[str, Any], list[tuple[Scene, judge.Reading, Image.Image]]]:
-    """All numbers of a model folder on a split, and its pictures with what was asked for and what was read."""
+    """All numbers of a model folder on a split, and its pictures with prompts and readings."""
     pipeline = StableDiffusionPipeline.from_pretrained(weights)
     model = judge.load(judge_weights)
     scenes = [sample_scene(split, index) for index in range(prompts)]
@@ -133,7 +133,7 @@ def evaluate(
 
 
 def sheet(rows: list[tuple[Scene, judge.Reading, Image.Image]], columns: int = 10) -> Image.Image:
-    """A labelled contact sheet: each picture over its prompt; what the judge read differently is in red."""
+    """A labelled contact sheet: each picture over its prompt; differences read by the judge are in red."""
     width, height = 132, 172
     page = Image.new("RGB", (columns * width, -(-len(rows) // columns) * height), "white")
     pen = ImageDraw.Draw(page)

@@ -26,7 +26,7 @@ UPPER = 0.45
 
 
 class Reading(NamedTuple):
-    """What a picture shows."""
+    """What the judge reads from a picture."""
 
     label: str  # kind with pose, one of LABELS
     colour: str

@@ -1,4 +1,4 @@
-"""The pictures that the shipped workflows start from: rooms, masks of what is to be painted anew, an exemplar.
+"""The pictures that the shipped workflows start from: rooms, masks of what is repainted, an exemplar.
 
 `python -m inlay.dollhouse.samples --out workflows` writes them; masks are L, white = repaint.
 """
@@ -36,7 +36,7 @@ def _drops(size: int, grow: float) -> Image.Image:
 
 
 def room(size: int = 128) -> tuple[Image.Image, Image.Image]:
-    """The blotted room, RGB, and its mask, L with 255 = repaint; the mask covers every pixel that ink has touched."""
+    """The blotted room, RGB, and its mask, L with 255 = repaint; the mask covers every pixel that the ink touches."""
     clean = draw(SCENE, size)
     ink = _drops(size, 0.0).filter(ImageFilter.GaussianBlur(1.5)).reduce(SUPERSAMPLING)
     blotted = Image.composite(Image.new("RGB", clean.size, INK), clean, ink)
@@ -55,7 +55,7 @@ def _bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def living_room(size: int = 128) -> tuple[Image.Image, Image.Image, Image.Image]:
-    """A room, RGB; a mask over what stands in it, L with 255 = repaint; and what shall stand there instead, RGB."""
+    """A room, RGB; a mask over the thing in it, L with 255 = repaint; and the thing that replaces it, RGB."""
     layers = draw_layers(LIVING_ROOM, size)
     left, top, right, bottom = _bounds(layers.subject | layers.shadow)
     edge = round(EDGE * size)

@@ -1,4 +1,4 @@
-"""Train the embedded models from nothing: `python -m inlay.dollhouse.train --work DIR`.
+"""Train the embedded models from scratch: `python -m inlay.dollhouse.train --work DIR`.
 
 Stages, in order: draw (pictures), vae, latents, patterns (the autoencoder's second lesson), text (the text encoder's
 first), unet, clip, detector, judge, export, exemplar (the Paint-by-Example model, by the shipped workflow
@@ -55,7 +55,7 @@ WORKERS = (1, 2, 4)
 
 @dataclass
 class Job:
-    """What a run was asked to do."""
+    """Settings of a training run."""
 
     work: Path
     device: str = "cpu"
@@ -72,7 +72,7 @@ class Job:
 
     @property
     def torch_device(self) -> torch.device:
-        """The device as torch wants it."""
+        """The device for torch."""
         return torch.device(self.device)
 
 
@@ -112,7 +112,7 @@ def _text(job: Job) -> None:
 
 
 def _denoiser(job: Job) -> Denoiser:
-    """The denoiser as training begins: the taught text encoder, an untrained UNet."""
+    """The denoiser before training: the trained text encoder, an untrained UNet."""
     torch.manual_seed(4)
     encoder = text_encoder(CLIPTokenizer.from_pretrained(job.work / "tokenizer"))
     prefix = "encoder."
@@ -146,7 +146,7 @@ def _unet(job: Job) -> None:
 
 
 def _clip_model(job: Job) -> CLIPModel:
-    """The CLIP as training begins: dollhouse's own text encoder, an untrained vision model."""
+    """The CLIP before training: dollhouse's own text encoder, an untrained vision model."""
     torch.manual_seed(6)
     model = _denoiser(job)
     model.load_state_dict(averaged(job.work, "unet"))
@@ -244,7 +244,7 @@ def _step_override(text: str) -> tuple[str, int]:
 
 
 def parse(arguments: list[str] | None = None) -> tuple[Job, list[str]]:
-    """Command line -> what to do, and the stages to do it in."""
+    """Command line -> the job and its stages."""
     parser = argparse.ArgumentParser(
         prog="python -m inlay.dollhouse.train",
         description=__doc__,
@@ -275,7 +275,7 @@ def parse(arguments: list[str] | None = None) -> tuple[Job, list[str]]:
 
 
 def main() -> None:
-    """Run the stages asked for."""
+    """Run the requested stages."""
     job, stages = parse()
     job.work.mkdir(parents=True, exist_ok=True)
     console = Console()
