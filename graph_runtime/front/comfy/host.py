@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ....nodes.pack import PACK
 from ...core.errors import BadInput, did_you_mean
@@ -22,6 +22,9 @@ from ...core.models import ModelDescription, ModelManager
 from ...core.paths import resolve_inside
 from ...core.spec import PathRole
 from ...core.user_paths import GLOB
+
+if TYPE_CHECKING:
+    import torch
 
 PREVIEW_SIDE = 512
 logger = logging.getLogger("inlay")
@@ -39,7 +42,7 @@ def _host(name: str) -> ModuleType | None:
         return None
 
 
-def _ask(module: str, function: str, *arguments: Any) -> Any:
+def _ask(module: str, function: str, *arguments: object) -> Any:  # the host has no types
     """What a function of the host answers; None when it is not there (a foreign module may have the same name)."""
     found = getattr(_host(module), function, None)
     return found(*arguments) if callable(found) else None
@@ -169,10 +172,10 @@ class HostModelManager(ModelManager):
 
     def __init__(self, device: str):
         super().__init__((device,), log=logger.info, place=self._hand_over)
-        self._patchers: dict[int, tuple[Any, Any]] = {}  # by module: the host's handle, what it holds
+        self._patchers: dict[int, tuple[object, torch.nn.Module]] = {}  # by module: the host's handle, what it holds
 
-    def _bring_in(self, description: ModelDescription, device: str) -> Any:
-        """Ask the host to make room first: it knows what else lies on the device."""
+    def _bring_in(self, description: ModelDescription, device: str) -> object:
+        """Ask the host to make room first: it knows what else is on the device."""
         _ask("comfy.model_management", "free_memory", description.nbytes() * 1.1, _device(device))
         return super()._bring_in(description, device)
 
@@ -180,7 +183,7 @@ class HostModelManager(ModelManager):
         self._patchers.pop(id(self._resident[key].module), None)
         return super()._evict(key, reason)
 
-    def _hand_over(self, module: Any, device: str) -> None:
+    def _hand_over(self, module: object, device: str) -> None:
         management, patching = _host("comfy.model_management"), _host("comfy.model_patcher")
         load = getattr(management, "load_models_gpu", None)
         if load is None or not hasattr(patching, "ModelPatcher"):
@@ -198,13 +201,13 @@ class HostModelManager(ModelManager):
         holder.to(_device(device))
 
 
-def _device(name: str) -> Any:
+def _device(name: str) -> "torch.device":
     import torch
 
     return torch.device(name)
 
 
-def _holder(value: Any) -> Any:
+def _holder(value: object) -> "torch.nn.Module | None":
     """A plain module around every module in a lease: the host sets `device` on it, read-only on diffusers' models."""
     import torch
 
@@ -243,7 +246,7 @@ def model_manager() -> HostModelManager:
 
 
 class HostCancel(CancelToken):
-    """Asks the host; its own exception (a BaseException) is raised and passes through every node untouched."""
+    """Asks the host, which raises its own exception (a BaseException) that no node catches."""
 
     __slots__ = ()
 
@@ -254,11 +257,18 @@ class HostCancel(CancelToken):
         return super().cancelled
 
 
+class ProgressBar(Protocol):
+    """The host's progress bar."""
+
+    def update_absolute(self, value: int, total: int, preview: tuple[str, object, int] | None) -> None:
+        """Show `value` of `total`, with a preview picture if there is one."""
+
+
 class HostListener:
     """Forwards events: progress and previews to the host's bar, the rest to the log."""
 
     def __init__(self) -> None:
-        self.bar: Any = None
+        self.bar: ProgressBar | None = None
 
     def __call__(self, event: Event) -> None:
         """Take one event."""

@@ -9,7 +9,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+
+from pydantic import JsonValue
 
 from ...core.spec import NodeSpec
 from ..node_settings import Setting, number, settings_of
@@ -19,14 +20,15 @@ MULTILINE = frozenset({"prompt", "negative", "text"})
 SAFE_INTEGER = 2**53 - 1  # the editors count in JavaScript numbers
 PRIMITIVES = frozenset({"STRING", "INT", "FLOAT", "BOOLEAN"})
 
-Widget = tuple[Any, dict[str, Any]]
+Widget = tuple[str | list[str], dict[str, JsonValue]]  # the type, or the choices; and the options
+InputTypes = dict[str, dict[str, Widget]]  # by group, then by name
 
 
-def input_types(spec: NodeSpec) -> dict[str, dict[str, Any]]:
+def input_types(spec: NodeSpec) -> InputTypes:
     """Sockets and widgets by group. What has a default is optional, so a graph saved before it existed still runs."""
-    groups: dict[str, dict[str, Any]] = {"required": {}, "optional": {}}
+    groups: InputTypes = {"required": {}, "optional": {}}
     for socket in spec.sockets.values():
-        options: dict[str, Any] = {"tooltip": socket.doc}
+        options: dict[str, JsonValue] = {"tooltip": socket.doc}
         if socket.port.socket in PRIMITIVES:
             options["forceInput"] = True
         groups["optional" if socket.optional else "required"][socket.name] = (socket.port.socket, options)
@@ -79,7 +81,7 @@ def null_value(setting: Setting) -> float | None:
     return None
 
 
-def _integer(setting: Setting) -> dict[str, Any]:
+def _integer(setting: Setting) -> dict[str, JsonValue]:
     null = null_value(setting)
     seed = setting.name == "seed" or setting.name.endswith("_seed")
     lowest = setting.minimum if setting.minimum is not None else None if setting.above is None else setting.above + 1
@@ -88,7 +90,7 @@ def _integer(setting: Setting) -> dict[str, Any]:
     default = (
         setting.default_number if setting.default_number is not None else (null if null is not None else max(least, 0))
     )
-    options = {
+    options: dict[str, JsonValue] = {
         "default": int(default),
         "min": int(least),
         "max": int(highest) if highest is not None else 2**64 - 1 if seed else SAFE_INTEGER,
@@ -97,7 +99,7 @@ def _integer(setting: Setting) -> dict[str, Any]:
     return options | ({"control_after_generate": True} if seed else {})
 
 
-def _float(setting: Setting) -> dict[str, Any]:
+def _float(setting: Setting) -> dict[str, JsonValue]:
     null = null_value(setting)
     low = next((value for value in (null, setting.minimum, setting.above) if value is not None), -1e12)
     high = next((value for value in (setting.maximum, setting.below) if value is not None), 1e12)
@@ -109,11 +111,11 @@ def _float(setting: Setting) -> dict[str, Any]:
     return {"default": float(default), "min": float(low), "max": float(high), "step": round(step, 12), "round": False}
 
 
-def _text(value: Any) -> str:
+def _text(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def settings_from_widgets(spec: NodeSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+def settings_from_widgets(spec: NodeSpec, values: Mapping[str, object]) -> dict[str, object]:
     """What the node's parameter model should be given for what the widgets hold; sockets are left out."""
     return {
         setting.name: from_widget(setting, values[setting.name])
@@ -122,7 +124,7 @@ def settings_from_widgets(spec: NodeSpec, values: Mapping[str, Any]) -> dict[str
     }
 
 
-def from_widget(setting: Setting, value: Any) -> Any:
+def from_widget(setting: Setting, value: object) -> object:
     """One widget's value as the setting's own: `none`, the empty text and the number below the range become null."""
     if setting.nullable and value in (None, "", NONE if setting.kind in ("choice", "boolean") else ""):
         return None
@@ -137,7 +139,7 @@ def from_widget(setting: Setting, value: Any) -> Any:
     return _parsed(setting, value)
 
 
-def _parsed(setting: Setting, text: str) -> Any:
+def _parsed(setting: Setting, text: str) -> object:
     """Numbers and JSON that a host could only show as text; plain words stay what they are."""
     try:
         return json.loads(text)

@@ -8,10 +8,10 @@ import copy
 import dataclasses
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import ValidationError
 
@@ -40,13 +40,13 @@ from .host import (
     model_manager,
     resolve_path,
 )
-from .input_types import input_types, settings_from_widgets
+from .input_types import InputTypes, input_types, settings_from_widgets
 from .node_names import display_name, host_id
 
 # values in and out
 
 
-def owned(value: Any) -> Any:
+def owned(value: object) -> object:
     """`value` with every inference tensor in it cloned, also inside lists, dicts and dataclasses."""
     import torch
 
@@ -59,7 +59,8 @@ def owned(value: Any) -> Any:
         items = [owned(item) for item in value]
         if all(new is old for new, old in zip(items, value, strict=True)):
             return value
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+        make: Callable[..., object] = type(value)
+        return make(*items) if hasattr(value, "_fields") else make(items)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         old = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         changed = {name: new for name, item in old.items() if (new := owned(item)) is not item}
@@ -70,14 +71,16 @@ def owned(value: Any) -> Any:
     return value
 
 
-def _from_host(spec: NodeSpec, name: str, value: Any) -> Any:
+def _from_host(spec: NodeSpec, name: str, value: object) -> object:
+    import torch
+
     value = owned(on_cpu(value))
-    if spec.sockets[name].port.socket == "MASK" and getattr(value, "ndim", 3) == 2:
-        return value.unsqueeze(0)  # some of the host's nodes leave the batch axis out
+    if spec.sockets[name].port.socket == "MASK" and isinstance(value, torch.Tensor) and value.ndim == 2:
+        return value.unsqueeze(0)  # some nodes of the host leave out the batch axis
     return value
 
 
-def _to_host(socket: str, value: Any) -> Any:
+def _to_host(socket: str, value: object) -> object:
     """Pictures and masks as the host expects them: float32 on the CPU."""
     import torch
 
@@ -86,12 +89,13 @@ def _to_host(socket: str, value: Any) -> Any:
     return value
 
 
-def _metadata(prompt: Any, extra: Any) -> dict[str, str]:
+def _metadata(prompt: object, extra: object) -> dict[str, str]:
     """The chunks that the host's own saver writes, unless it was started with `--disable-metadata`."""
     if not metadata_allowed():
         return {}
     chunks = {} if prompt is None else {"prompt": json.dumps(prompt)}
-    return chunks | {str(name): json.dumps(value) for name, value in (extra or {}).items()}
+    more = extra if isinstance(extra, Mapping) else {}
+    return chunks | {str(name): json.dumps(value) for name, value in more.items()}
 
 
 def _shown(ctx: Context) -> Iterator[dict[str, str]]:
@@ -107,27 +111,27 @@ def _shown(ctx: Context) -> Iterator[dict[str, str]]:
 
 
 class HostNode:
-    """Base of the generated classes; `spec` is all that differs."""
+    """Base of the generated classes, which differ only in their `spec`."""
 
     spec: ClassVar[NodeSpec]
     FUNCTION = "execute"
 
     @classmethod
-    def INPUT_TYPES(cls) -> dict[str, dict[str, Any]]:
-        """Sockets and widgets; made once a class, but for the list of files."""
-        groups = _input_types(cls.spec)
+    def INPUT_TYPES(cls) -> dict[str, Mapping[str, object]]:
+        """Sockets and widgets, made once for a class, and the list of files, made at each call."""
+        groups = {group: dict(entries) for group, entries in _cached_types(cls.spec).items()}
         for setting in settings_of(cls.spec):
             if setting.path and (names := _pictures(cls.spec, setting)) is not None:
                 group = "required" if setting.required else "optional"
                 options = groups[group][setting.name][1]
                 groups[group][setting.name] = (list(names), {"tooltip": options["tooltip"], "image_upload": True})
-        return groups
+        return {**groups, "hidden": _hidden(cls.spec)} if cls.spec.effects else {**groups}
 
-    def execute(self, **inputs: Any) -> Any:
+    def execute(self, **inputs: object) -> object:
         """Check what the widgets hold, then run the node outside the host's inference mode.
 
         Raises:
-            NodeError: with the node's display name, what was found, what was expected, and how to mend it.
+            NodeError: with the node's display name, what was found, what was expected, and how to fix it.
         """
         import torch
 
@@ -159,14 +163,14 @@ class HostNode:
         return {"ui": {"images": list(_shown(ctx))}, "result": values} if spec.effects else values
 
 
-def _call(spec: NodeSpec, arguments: dict[str, Any], ctx: Context) -> tuple[Any, ...]:
-    """Run the node; when memory ran out, drop what is idle and try once more (the host handles a second failure)."""
+def _call(spec: NodeSpec, arguments: dict[str, object], ctx: Context) -> tuple[object, ...]:
+    """Run the node; if memory runs out, evict idle models and try once more (the host handles a second failure)."""
     if spec.context is not None:
         arguments = arguments | {spec.context: ctx}
     return tuple(retried(lambda: spec.run(**arguments), lambda: ctx.models.evict_idle("a node ran out of memory")))
 
 
-def _arguments(spec: NodeSpec, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(spec: NodeSpec, inputs: Mapping[str, object]) -> dict[str, object]:
     """Everything the function takes but the context, checked as in a workflow file.
 
     Raises:
@@ -199,7 +203,7 @@ def _arguments(spec: NodeSpec, inputs: Mapping[str, Any]) -> dict[str, Any]:
     return settings | {name: wired.get(name) for name in spec.sockets}
 
 
-def checked_settings(spec: NodeSpec, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def checked_settings(spec: NodeSpec, inputs: Mapping[str, object]) -> dict[str, object]:
     """The node's settings from its widgets, defaults filled in, paths resolved.
 
     Raises:
@@ -227,13 +231,8 @@ def checked_settings(spec: NodeSpec, inputs: Mapping[str, Any]) -> dict[str, Any
 
 
 @cache
-def _cached_types(spec: NodeSpec) -> dict[str, dict[str, Any]]:
-    groups = input_types(spec)
-    return groups | ({"hidden": _hidden(spec)} if spec.effects else {})
-
-
-def _input_types(spec: NodeSpec) -> dict[str, dict[str, Any]]:
-    return {group: dict(entries) for group, entries in _cached_types(spec).items()}
+def _cached_types(spec: NodeSpec) -> InputTypes:
+    return input_types(spec)
 
 
 def _pictures(spec: NodeSpec, setting: Setting) -> list[str] | None:
@@ -255,10 +254,10 @@ def _hidden(spec: NodeSpec) -> dict[str, str]:
     }
 
 
-def _path_hooks(spec: NodeSpec) -> dict[str, Any]:
-    """For nodes that read files: the host must look at the content, and must allow more than its own list of files."""
+def _path_hooks(spec: NodeSpec) -> dict[str, object]:
+    """Hooks of nodes that read files: the host looks at the content, and allows more than its own list of files."""
 
-    def is_changed(cls: type[HostNode], **inputs: Any) -> str:
+    def is_changed(cls: type[HostNode], /, **inputs: object) -> str:
         seen = []
         for name, role in spec.path_roles.items():
             try:
@@ -267,10 +266,10 @@ def _path_hooks(spec: NodeSpec) -> dict[str, Any]:
                     digest(path, weights=role.kind == "model") if role.kind != "model" or path.exists() else str(path)
                 )
             except (BadInput, OSError) as error:
-                seen.append(str(error))  # the run itself will say it
+                seen.append(str(error))  # the run itself reports it
         return " ".join(seen)
 
-    def validate(cls: type[HostNode], **paths: Any) -> bool | str:
+    def validate(cls: type[HostNode], /, **paths: object) -> bool | str:
         problems: list[Problem] = []
         for name, value in paths.items():
             try:
@@ -280,7 +279,7 @@ def _path_hooks(spec: NodeSpec) -> dict[str, Any]:
                 problems.append(error.at(display_name(spec.id)))
         return "; ".join(str(problem) for problem in problems) or True
 
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD  # the host reads the names to know what is checked here
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD  # the host reads from the names which inputs are checked here
     validate.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, kind) for name in ("cls", *spec.path_roles)]
     )
@@ -289,7 +288,7 @@ def _path_hooks(spec: NodeSpec) -> dict[str, Any]:
 
 def node_class(spec: NodeSpec) -> type[HostNode]:
     """The host's class for one node."""
-    attributes: dict[str, Any] = {
+    attributes: dict[str, object] = {
         "spec": spec,
         "__doc__": spec.summary,
         "__module__": __name__,
@@ -319,7 +318,7 @@ def _pack() -> tuple[dict[str, type[HostNode]], dict[str, str]]:
     return mappings(load_pack())
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """The pack's mappings, made when the host asks for them."""
     if name == "NODE_CLASS_MAPPINGS":
         return _pack()[0]

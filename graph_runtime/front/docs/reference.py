@@ -5,9 +5,8 @@
 
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ....nodes import load_pack
 from ....nodes.pack import PACK
@@ -18,7 +17,7 @@ from ..node_settings import Setting, number, settings_of
 Row = tuple[str, ...]
 
 
-def listing(registry: Registry) -> list[dict[str, Any]]:
+def listing(registry: Registry) -> list[dict[str, object]]:
     """Id, version, family and summary of every node, in the order of the reference."""
     return [
         {"id": spec.id, "version": spec.version, "family": spec.family, "summary": spec.summary}
@@ -32,7 +31,7 @@ def ordered(registry: Registry) -> list[NodeSpec]:
     return sorted(registry.values(), key=lambda spec: (rank.get(spec.family, len(rank)), spec.id))
 
 
-def describe(spec: NodeSpec) -> dict[str, Any]:
+def describe(spec: NodeSpec) -> dict[str, object]:
     """Everything about a node, ready for JSON; `schema` is the JSON Schema of its settings."""
     return {
         "id": spec.id,
@@ -58,8 +57,8 @@ def describe(spec: NodeSpec) -> dict[str, Any]:
     }
 
 
-def _setting(setting: Setting) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": setting.name, "type": setting.type, "required": setting.required}
+def _setting(setting: Setting) -> dict[str, object]:
+    found: dict[str, object] = {"name": setting.name, "type": setting.type, "required": setting.required}
     if not setting.required:
         found["default"] = json.loads(json.dumps(setting.default, default=str))
     bounds = {"minimum": setting.minimum, "maximum": setting.maximum, "above": setting.above, "below": setting.below}
@@ -105,14 +104,14 @@ def _output_rows(spec: NodeSpec) -> list[Row]:
     return [(name, port.socket, port.doc) for name, port in spec.outputs.items()]
 
 
-def shown_default(value: Any) -> str:
+def shown_default(value: object) -> str:
     """A default as a workflow file writes it."""
     if isinstance(value, float):
         return number(value) if value == 0 or abs(value) >= 1e-3 else f"{value:g}"
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _folded(spec: NodeSpec, rows: Sequence[Row], note: Any) -> list[Row]:
+def _folded(spec: NodeSpec, rows: Sequence[Row], note: Callable[[int], str]) -> list[Row]:
     names = {name: repeat for repeat in spec.repeats.values() for name in repeat.names()}
     folded: list[Row] = []
     for row in rows:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...core.spec import NodeSpec, Registry
 from ...core.workflow import Node, Workflow
@@ -121,7 +121,7 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     return units / 1000 * size * (1.2 if bold else 1.12)
 
 
-def clean(text: Any, limit: int) -> str:
+def clean(text: object, limit: int) -> str:
     """One line without control characters, cut to `limit`."""
     line = " ".join(
         "".join(
@@ -200,7 +200,7 @@ def _settings(name: str, node: Node, spec: NodeSpec, exposed: set[str]) -> Itera
     yield from ((key, _value(value), False) for key, value in node.params.items() if key not in seen)
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     return clean(value if isinstance(value, str) else shown_default(value), SHOWN)
 
 
