@@ -134,7 +134,7 @@ class Component(ModelDescription):
         Raises:
             ModelError: the files are damaged or do not fit the configuration.
         """
-        with torch.inference_mode(False), quiet(), torch.random.fork_rng(devices=[]):
+        with torch.inference_mode(False), quiet("diffusers", "transformers"), torch.random.fork_rng(devices=[]):
             try:
                 module = self._read()
                 if any(tensor.is_meta for tensor in [*module.parameters(), *module.buffers()]):

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 import tomllib
@@ -186,6 +187,36 @@ def test_only_the_adapters_name_the_host_or_a_web_framework(path):
         if isinstance(text, str) and " " not in text and text.split(".")[0] in ("comfy", "folder_paths")
     }
     assert not named or path.parts[-2:] == ("comfy", "host.py"), f"{path} names {named}"
+
+
+@functools.cache
+def names_of_the_pack():
+    """Node ids and the sockets that are its own; `IMAGE` and `MASK` belong to ComfyUI."""
+    from inlay.nodes import load_pack
+
+    registry = load_pack()
+    ports = [socket.port for spec in registry.values() for socket in spec.sockets.values()]
+    ports += [port for spec in registry.values() for port in spec.outputs.values()]
+    return {*registry, *(port.socket for port in ports if port.socket.startswith("INLAY_"))}
+
+
+def texts_of(path):
+    """Every string constant of a file but its docstrings, which may explain by example."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    blocks = [node.body for node in ast.walk(tree(path)) if isinstance(node, documented)]
+    docstrings = {id(body[0].value) for body in blocks if body and isinstance(body[0], ast.Expr)}
+    constants = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Constant) and id(node) not in docstrings]
+    return [constant.value for constant in constants if isinstance(constant.value, str)]
+
+
+@pytest.mark.parametrize("path", [p for p in INSIDE if p.parts[0] == "graph_runtime"], ids=str)
+def test_the_engine_names_no_node_no_socket_of_the_pack_and_no_diffusion_library(path):
+    strange = names_of_the_pack() | {"diffusers", "transformers", "peft", "accelerate", "torchvision", "dollhouse"}
+    if path.parts[-2:] == ("comfy", "host.py"):
+        strange.discard("diffusers")  # ComfyUI's name for one of its model folders
+    for text in texts_of(path):
+        named = {word.strip(".") for word in re.findall(r"[\w.]+", text)} & strange
+        assert not named, f"{path}: {text!r} names {named}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)

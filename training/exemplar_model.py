@@ -61,7 +61,7 @@ def _write_model(folder: Path, model: ExemplarDenoiser, inputs: TrainingInputs, 
     dtype = torch.float16 if half else next(model.parameters()).dtype
     try:
         with replacing_folder(folder) as beside:
-            with quiet():
+            with quiet("diffusers", "transformers"):
                 unet = _cast(model.unet, dtype)
                 unet.save_pretrained(beside / "unet")
                 save_encoder(_cast(cast(ExemplarEncoder, model.encoder), dtype), beside / "image_encoder")

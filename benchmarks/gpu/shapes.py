@@ -147,7 +147,7 @@ class _Drawn:
 
     def load(self, device: str) -> nn.Module:
         """The module in its precision, frozen."""
-        with torch.inference_mode(False), quiet():
+        with torch.inference_mode(False), quiet("diffusers", "transformers"):
             with torch.device("meta"):
                 module = self.build()
             whole = module.to_empty(device=device)

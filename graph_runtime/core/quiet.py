@@ -7,14 +7,17 @@ from contextlib import contextmanager
 
 import torch
 
-LIBRARIES = ("diffusers", "transformers")  # each has its own copy of this logging module
 _LOADING = threading.RLock()  # the libraries' settings belong to the whole process, so loads take turns
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep diffusers and transformers from printing while a model loads, then give them back their settings."""
-    libraries = [importlib.import_module(f"{name}.utils.logging") for name in LIBRARIES]
+def quiet(*names: str) -> Iterator[None]:
+    """Keep libraries from printing while a model loads, then restore their settings.
+
+    Args:
+        names: of the libraries, each of which has its own `utils.logging`.
+    """
+    libraries = [importlib.import_module(f"{name}.utils.logging") for name in names]
     with _LOADING:
         before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
         for library in libraries:

@@ -126,7 +126,7 @@ class SolverSchedule:
         """
         name, changes = KINDS[self.kind]
         try:
-            with quiet(), _numpy_warnings_hidden():
+            with quiet("diffusers", "transformers"), _numpy_warnings_hidden():
                 made = getattr(importlib.import_module("diffusers"), name).from_config(dict(self.config), **changes)
                 made.set_timesteps(self.steps)
         except (ValueError, TypeError, NotImplementedError, ImportError, IndexError) as error:

@@ -23,7 +23,7 @@ def loading():
     begun, draw = threading.Event(), threading.Event()
 
     def load():
-        with quiet(), init_empty_weights(), torch.random.fork_rng(devices=[]):
+        with quiet("diffusers", "transformers"), init_empty_weights(), torch.random.fork_rng(devices=[]):
             begun.set()
             draw.wait(0.2)
             torch.manual_seed(0)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ....nodes.pack import PACK
 from ...core.errors import BadInput, did_you_mean
 from ...core.events import CancelToken, Event, ModelMoved, NodeProgress, Saved, Warned
-from ...core.models import ModelDescription, ModelManager
+from ...core.models import AnyDescription, ModelManager, _Resident
 from ...core.paths import resolve_inside
 from ...core.spec import PathRole
 from ...core.user_paths import GLOB
@@ -174,12 +174,12 @@ class HostModelManager(ModelManager):
         super().__init__((device,), log=logger.info, place=self._hand_over)
         self._patchers: dict[int, tuple[object, torch.nn.Module]] = {}  # by module: the host's handle, what it holds
 
-    def _bring_in(self, description: ModelDescription, device: str) -> object:
+    def _bring_in(self, description: AnyDescription, device: str) -> _Resident:
         """Ask the host to make room first: it knows what else is on the device."""
         _ask("comfy.model_management", "free_memory", description.nbytes() * 1.1, _device(device))
         return super()._bring_in(description, device)
 
-    def _evict(self, key: tuple[ModelDescription, str], reason: str) -> int:
+    def _evict(self, key: tuple[AnyDescription, str], reason: str) -> int:
         self._patchers.pop(id(self._resident[key].module), None)
         return super()._evict(key, reason)
 
