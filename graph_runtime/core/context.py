@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def safe_prefix(prefix: str) -> bool:
-    """True if files of that prefix land below the output folder (links apart, which are looked at when writing)."""
+    """True if files of that prefix land below the output folder (links are checked when writing)."""
     path = Path(prefix)
     possible = is_possible(prefix) and len(path.name.encode()) <= 200
     return possible and not path.is_absolute() and bool(path.name) and ".." not in path.parts
@@ -45,8 +45,8 @@ class Context:
         self.listeners = listeners
         self.cancel = cancel or CancelToken()
         self.metadata = dict(metadata or {})  # text chunks that saved pictures carry, e.g. {"inlay": "<workflow>"}
-        self.bare = bare  # saved pictures carry nothing but their pixels and what these mean
-        self.store = store  # where nodes keep what takes long, by content; None: nowhere
+        self.bare = bare  # saved pictures carry only their pixels and what is needed to show them
+        self.store = store  # where nodes store long computations, by content; None: nowhere
         self.spent: Callable[[str], float | None] = lambda socket: None  # see `time_of`
         self.node = ""  # the running node's name, kept up to date by the executor
         self.saved: list[Path] = []
@@ -60,15 +60,15 @@ class Context:
     @overload
     def lease(self, description: ModelDescription[M]) -> AbstractContextManager[M]: ...
     @overload
-    def lease(self, description: Described) -> AbstractContextManager[Any]: ...  # Any: not said what it loads
+    def lease(self, description: Described) -> AbstractContextManager[Any]: ...  # Any: the port does not say
     def lease(self, description: Described) -> AbstractContextManager[object]:
         """The weights of `description`, resident for as long as the `with` block lasts."""
         return self.models.lease(cast(AnyDescription, description))
 
     def time_of(self, socket: str) -> float | None:
-        """Seconds that everything behind an input of the running node took in this run.
+        """Seconds that everything upstream of an input of the running node took in this run.
 
-        None where a part of it was known from before, or where nobody measures (a direct call, another host).
+        None if a part of it came from a cache, or nothing is measured (a direct call, another host).
         """
         return self.spent(socket)
 
@@ -81,7 +81,7 @@ class Context:
                 logging.getLogger("inlay").exception("a listener failed on %s", type(event).__name__)
 
     def progress(self, step: int, total: int, preview: "Image | None" = None, note: str = "") -> None:
-        """Report `step` of `total`, with a few words on how it goes; raises `Cancelled` when the user asked to stop."""
+        """Report `step` of `total`, with a short note; raises `Cancelled` when the user asked to stop."""
         self.check_cancelled()
         if self.listeners:
             self.emit(NodeProgress(self.node, step, total, preview, note))
@@ -92,11 +92,11 @@ class Context:
             raise Cancelled(f"cancelled in node {self.node}" if self.node else "cancelled")
 
     def warn(self, message: str) -> None:
-        """Say something the user should know, once a run; the node's name is added."""
+        """Warn the user, once a run; the node's name is added."""
         self.pass_on(Warned(self.node or None, message))
 
     def pass_on(self, warning: Warned) -> None:
-        """A warning with its node, such as those of the check; what was said before is not said again."""
+        """Emit a warning that names its node, such as those of the check; the same warning is not repeated."""
         if warning not in self._warned:
             self._warned.add(warning)
             self.emit(warning)

@@ -1,7 +1,7 @@
-"""Digests of large files, kept between processes: a model of gigabytes is read once, not at each start.
+"""Digests of large files, stored for later processes: a model of gigabytes is read once, not at each start.
 
-A digest is kept under everything that changes when the file does (`State`); nothing that is read here is ever sent or
-shown. Where nothing can be kept, as on a full disk or in a home that is read-only, files are only read again.
+The key is everything that changes when the file does (`State`). Where nothing can be stored, as on a full disk or in a
+read-only home, files are read again.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ def _store() -> Iterator[sqlite3.Connection]:
 
 
 def recall(state: State) -> str | None:
-    """The digest kept for a file in this state, or None."""
+    """The digest stored for a file in this state, or None."""
     with contextlib.suppress(sqlite3.Error, OSError), _store() as store:
         row = store.execute("SELECT sha256 FROM digests WHERE state = ?", (repr(state),)).fetchone()
         return None if row is None else str(row[0])
@@ -33,7 +33,7 @@ def recall(state: State) -> str | None:
 
 
 def keep(state: State, sha256: str) -> None:
-    """Keep a digest; the oldest ones make room."""
+    """Store a digest; the oldest ones are removed."""
     with contextlib.suppress(sqlite3.Error, OSError), _store() as store:
         store.execute("INSERT OR REPLACE INTO digests VALUES (?, ?)", (repr(state), sha256))
         store.execute("DELETE FROM digests WHERE rowid <= (SELECT max(rowid) FROM digests) - ?", (ROWS,))

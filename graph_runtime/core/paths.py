@@ -1,6 +1,6 @@
 """Which files may be read, and whether a folder can be written to.
 
-A workflow file is data from a stranger: a path in it may only point below the file's own folder or the input folder.
+A workflow file is untrusted data: a path in it may only point below the file's own folder or the input folder.
 What the user typed is not restricted.
 """
 
@@ -109,7 +109,7 @@ class Reader:
     """Decides what a path in a workflow may open.
 
     Attributes:
-        roots: folders that a stranger's path may point into.
+        roots: folders that an untrusted path may point into.
         out: the output folder, from which `.safetensors` may be read that earlier nodes write.
     """
 
@@ -119,7 +119,7 @@ class Reader:
     def look(self, value: str, role: PathRole, *, trusted: bool) -> tuple[Path | None, str | None]:
         """The real path and its digest.
 
-        The path is None where `value` names a model that is no file here (embedded, or on the hub); the digest is None
+        The path is None where `value` names a model that is not a file (embedded, or on the hub); the digest is None
         where the file will only be written during the run.
 
         Raises:
@@ -155,7 +155,7 @@ class Reader:
             ) from None
 
     def _keep_inside(self, folder: Path) -> None:
-        """Refuse a stranger's model folder with links that lead out of what may be read."""
+        """Refuse an untrusted model folder with links that lead out of what may be read."""
         if not folder.is_dir():
             return
         allowed = [os.path.realpath(root) for root in self.roots]
@@ -176,7 +176,7 @@ class Reader:
                 )
 
     def _slashed(self, value: str, trusted: bool) -> str:
-        """A path that Windows wrote, with slashes, where that is there and the other is not."""
+        """A Windows path with its backslashes as slashes, if only that one exists."""
         slashed = value.replace("\\", "/")
         if os.sep != "/" or slashed == value or not is_possible(value):
             return value

@@ -1,9 +1,9 @@
 """One digest of the code behind a result: a function's module and all that it imports within its own package.
 
-What is kept is made anew when that code changes, and only then: comments, docstrings and layout do not count, nor do
-modules that nothing on the way imports. The engine is left out, because it hands values over and makes none; other
-packages are known by their versions. Imports are followed as they are written, those inside functions too; a module
-that is found by a computed name at run time is not seen, nor is a data file that no setting names.
+A stored result is recomputed when that code changes, and only then: comments, docstrings, layout and modules that are
+not imported do not count. The engine is left out, because it only passes values on; other packages are known by their
+versions. Imports are followed as written, also inside functions; a module imported by a computed name is not seen, nor
+is a data file that no setting names.
 """
 
 import ast

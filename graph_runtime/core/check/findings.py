@@ -1,11 +1,11 @@
-"""What a check finds: problems, which stop a run, and warnings, which are said before it."""
+"""What a check finds: problems, which stop a run, and warnings, which are shown before it."""
 
 from collections.abc import Iterable
 
 from ..errors import Problem, WorkflowError, did_you_mean
 from ..events import Warned
 
-_SUGGESTED = 30  # problems for which a near name is looked for: closeness costs time, a hostile file may have thousands
+_SUGGESTED = 30  # problems with a suggested name: comparing takes time, and a hostile file may have thousands
 
 
 class Findings:
@@ -20,7 +20,7 @@ class Findings:
         self.problems.append(Problem(node, port, found, expected, fix))
 
     def suggest(self, word: str, known: Iterable[str]) -> str:
-        """A near name, for the first problems."""
+        """A similar name, for the first problems."""
         return did_you_mean(word, known) if len(self.problems) < _SUGGESTED else "see the file's other names"
 
 

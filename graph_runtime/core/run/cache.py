@@ -1,4 +1,4 @@
-"""Results by what they depend on: in memory while a process lives, on disk for nodes worth keeping between runs.
+"""Results by what they depend on: in memory for one process, on disk for nodes whose results are worth keeping.
 
 A key is a hash over the node, its code, its settings, the contents of the files it reads and the keys above it
 (`Plan.keys`), so a stale result cannot be served: whatever could change the result changes the key.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Outputs = tuple[object, ...]
-SEAL = 16  # bytes of a hash behind each kept result, so that a damaged one is made anew
+SEAL = 16  # bytes of a hash after each stored result, which shows damage
 
 
 class MemoryCache:
@@ -33,8 +33,9 @@ class MemoryCache:
         self._items: OrderedDict[bytes, tuple[Outputs, int, list[int]]] = OrderedDict()
 
     def get(self, key: bytes) -> Outputs | None:
-        """The outputs under `key`, or None; a result that somebody wrote into since, or whose files are gone, is not
-        given: a value that stands for files says by `gone` that they are no longer what they were.
+        """The outputs under `key`, or None; also None if a tensor was written to since, or files have changed.
+
+        A value that stands for files has a property `gone`, true when they are no longer what they were.
         """
         with self._lock:
             item = self._items.get(key)
@@ -49,7 +50,7 @@ class MemoryCache:
             return outputs
 
     def put(self, key: bytes, outputs: Outputs) -> None:
-        """Keep `outputs`; the oldest results make room."""
+        """Store `outputs`; the oldest results are removed to make room."""
         size = sum(_nbytes(value) for value in outputs)
         with self._lock:
             if size > self.limit or key in self._items:
@@ -71,11 +72,11 @@ class MemoryCache:
 
 
 class DiskCache:
-    """Tensors under `folder`, a file a result: safetensors with a seal behind them.
+    """Tensors under `folder`, one file per result: safetensors followed by a hash.
 
-    The least recently used go when `limit` bytes are passed.
+    Above `limit` bytes, the least recently used are removed.
 
-    `environment` becomes part of every name: a result of another torch, device or thread count is not the same bytes.
+    `environment` is part of every name: another torch, device or thread count gives other bytes.
     """
 
     def __init__(self, folder: Path, environment: str, limit: int = 2 << 30) -> None:
@@ -86,7 +87,7 @@ class DiskCache:
         return self.folder / (short_digest(key, self._salt, size=20).hex() + ".safetensors")
 
     def get(self, key: bytes, names: list[str]) -> "tuple[Tensor, ...] | None":
-        """The outputs kept under `key`, in the order of `names`; None if they are not there or cannot be read."""
+        """The outputs stored under `key`, in the order of `names`; None if they are not there or cannot be read."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
@@ -109,7 +110,7 @@ class DiskCache:
         return outputs
 
     def put(self, key: bytes, names: list[str], outputs: Outputs) -> None:
-        """Keep `outputs` if they are all tensors; written beside, then renamed. A full disk only means no cache."""
+        """Store `outputs` if they are all tensors. A full disk only means no cache."""
         import torch
         from safetensors.torch import save
 

@@ -1,4 +1,4 @@
-"""The loop: run what is needed, in the planned order, and free what nobody reads any more."""
+"""The loop: run what is needed, in the planned order, and free each value after its last reader."""
 
 import time
 from dataclasses import replace
@@ -87,7 +87,7 @@ def _spent(plan: Plan, index: int, socket: str, took: list[float], kept: set[int
 
 
 def _arguments(step: Step, values: list[object], readers: list[int]) -> dict[str, object]:
-    """What a step is called with; a value that nobody else reads is let go of."""
+    """What a step is called with; a value that no other step reads is released."""
     arguments = dict(step.settings)
     lists: dict[str, list[object]] = {}
     for socket, slot in step.links:
@@ -133,7 +133,7 @@ def _decide(plan: Plan, memory: MemoryCache | None, disk: DiskCache | None) -> t
 
 
 def _readers(plan: Plan, cached: dict[int, Outputs], needed: list[bool]) -> list[int]:
-    """How often each slot will be read in this run; a requested output counts as a reader that never lets go."""
+    """How often each slot will be read in this run; a requested output counts as a reader that never finishes."""
     readers = [0] * plan.slots
     for index, step in enumerate(plan.steps):
         if needed[index] and index not in cached:

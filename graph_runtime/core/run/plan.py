@@ -42,7 +42,7 @@ class Plan:
     outputs: dict[str, int]  # name -> slot
     workflow: Workflow
     files: dict[Override, dict[str, str]] = field(default_factory=dict)  # what was read: name, digest, path
-    warnings: list[Warned] = field(default_factory=list)  # what the check has to say of what it lets pass
+    warnings: list[Warned] = field(default_factory=list)  # warnings of the check
 
     @cached_property
     def slots(self) -> int:
