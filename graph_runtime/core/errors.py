@@ -120,8 +120,10 @@ def missing_package(error: BaseException) -> tuple[str, str, str] | None:
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        told = _NO_MODULE.search(str(cause)) if isinstance(cause, (ImportError, RuntimeError)) else None
-        name = (getattr(cause, "name", None) if isinstance(cause, ModuleNotFoundError) else None) or (told and told[1])
+        match = _NO_MODULE.search(str(cause)) if isinstance(cause, (ImportError, RuntimeError)) else None
+        name = (getattr(cause, "name", None) if isinstance(cause, ModuleNotFoundError) else None) or (
+            match and match[1]
+        )
         top = str(name or "").split(".")[0]
         if top and top != __package__.split(".")[0]:
             package = _DISTRIBUTIONS.get(top, top)

@@ -167,6 +167,15 @@ def build(raw: object) -> Workflow:
             expected="an object with 'format', 'nodes' and 'outputs'",
             fix="see `inlay schema workflow`",
         )
+    _require_own_file(raw)
+    try:
+        return Workflow.model_validate(_migrated(raw), strict=True)
+    except ValidationError as error:
+        raise WorkflowError([_shape_problem(item) for item in error.errors()]) from None
+
+
+def _require_own_file(raw: Mapping[str, object]) -> None:
+    """Refuse JSON that is no workflow, or one of another program."""
     if (other := _of_another_program(raw)) is not None:
         raise WorkflowError.of(
             None,
@@ -183,6 +192,10 @@ def build(raw: object) -> Workflow:
             expected="an object with 'format', 'nodes' and 'outputs'",
             fix="name a workflow file; see `inlay schema workflow`",
         )
+
+
+def _migrated(raw: dict[str, object]) -> dict[str, object]:
+    """The file in the current format."""
     version = raw.get("format")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise WorkflowError.of(
@@ -200,10 +213,7 @@ def build(raw: object) -> Workflow:
         )
     for older in range(version, FORMAT):
         raw = MIGRATIONS[older](dict(raw)) | {"format": older + 1}
-    try:
-        return Workflow.model_validate(raw, strict=True)
-    except ValidationError as error:
-        raise WorkflowError([_shape_problem(item) for item in error.errors()]) from None
+    return raw
 
 
 def _of_another_program(raw: Mapping[str, object]) -> str | None:
