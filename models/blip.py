@@ -1,34 +1,42 @@
-"""BLIP (Li et al. 2022), which says what a picture shows, as a description."""
+"""BLIP (Li et al. 2022), which captions pictures, as a description."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
-from .config import MAX_WIDTH, Settings
+from .config import ConfigFile, Width, read_config
 from .image_encoder import ImageEncoderComponent, vision_config
+
+if TYPE_CHECKING:
+    from transformers import BertTokenizer, BlipForConditionalGeneration
 
 
 class CaptionModule(nn.Module):
     """A BLIP with its tokenizer."""
 
-    def __init__(self, model: Any, tokenizer: Any):
+    def __init__(self, model: "BlipForConditionalGeneration", tokenizer: "BertTokenizer"):
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
 
     @torch.no_grad()
     def say(self, pixels: Tensor, prompt: str, longest: int, beams: int) -> str:
-        """What the picture `[1 3 s s]` shows, the words of `prompt` first; beam search, so always the same."""
-        told = {}
+        """The caption of a picture `[1 3 s s]`, which begins with `prompt`; beam search, so always the same."""
+        inputs = {}
         if prompt:
-            told["input_ids"] = self.tokenizer(prompt, return_tensors="pt").input_ids.to(pixels.device)
+            inputs["input_ids"] = self.tokenizer(prompt, return_tensors="pt").input_ids.to(pixels.device)
         found = self.model.generate(
-            pixel_values=pixels, max_new_tokens=longest, num_beams=beams, do_sample=False, **told
+            pixel_values=pixels, max_new_tokens=longest, num_beams=beams, do_sample=False, **inputs
         )
-        said: str = self.tokenizer.decode(found[0], skip_special_tokens=True)
-        return said.strip()
+        return str(self.tokenizer.decode(found[0], skip_special_tokens=True)).strip()
+
+
+class BlipVisionConfig(ConfigFile):
+    """`vision_config` in the `config.json` of a BLIP."""
+
+    image_size: Width = 384
 
 
 @dataclass(frozen=True)
@@ -41,15 +49,15 @@ class CaptionerComponent(ImageEncoderComponent):
 
     @property
     def image_size(self) -> int:
-        """Side of the pictures it sees, pixels."""
-        return Settings(vision_config(self.config), f"config.json of {self.origin.name}").whole(
-            "image_size", 384, 1, MAX_WIDTH
-        )
+        """Side of the pictures that it takes, pixels."""
+        return read_config(
+            BlipVisionConfig, vision_config(self.config), f"config.json of {self.origin.name}"
+        ).image_size
 
     def check(self) -> None:
         """Only BLIPs that caption."""
-        kind = self.settings.texts("architectures", ("BlipForConditionalGeneration",))[0]
-        family = self.settings.text("model_type", "blip")
+        kind = self.architecture.first or "BlipForConditionalGeneration"
+        family = self.architecture.model_type or "blip"
         kind = kind if family == "blip" else f"{kind} of model_type {family!r}"
         if kind != "BlipForConditionalGeneration":
             raise ModelError(

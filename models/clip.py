@@ -1,7 +1,7 @@
 """A whole CLIP (Radford et al. 2021), text model included, as a description: what metrics compare with."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +10,14 @@ from ..graph_runtime import ModelError
 from .image_encoder import ImageEncoderComponent
 from .text_encoder import tokenize
 
+if TYPE_CHECKING:
+    from transformers import CLIPModel, CLIPTokenizer
+
 
 class ClipModule(nn.Module):
     """A CLIP with its tokenizer: pictures and texts as vectors of one space."""
 
-    def __init__(self, model: Any, tokenizer: Any):
+    def __init__(self, model: "CLIPModel", tokenizer: "CLIPTokenizer"):
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
 
@@ -25,7 +28,7 @@ class ClipModule(nn.Module):
 
     def texts(self, words: list[str]) -> Tensor:
         """`[b d]`; what is longer than the encoder reads is cut off."""
-        length = self.model.config.text_config.max_position_embeddings
+        length = self.model.text_model.config.max_position_embeddings
         rows = []
         for text in words:
             ids, _ = tokenize(self.tokenizer, text, length)
@@ -45,7 +48,7 @@ class ClipComponent(ImageEncoderComponent):
 
     def check(self) -> None:
         """Only whole CLIPs."""
-        kind = self.settings.texts("architectures", ("CLIPModel",))[0]
+        kind = self.architecture.first or "CLIPModel"
         if kind != "CLIPModel":
             raise ModelError(
                 "source",

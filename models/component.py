@@ -6,12 +6,13 @@ property, or the first lease, downloads.
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from pathlib import Path
+from typing import ClassVar, Protocol, Self, TypeGuard, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.digests import sha256
@@ -20,7 +21,7 @@ from ..graph_runtime.core.memory import is_out_of_memory
 from ..graph_runtime.core.models import ModelDescription
 from ..graph_runtime.core.quiet import quiet
 from ..graph_runtime.core.tensors import own_weights
-from .config import Settings, config_at
+from .config import Architecture, Config, config_at, read_config
 from .embedded import doubt
 from .files.safetensors_header import count_parameters
 from .folder import COMPONENTS, WeightFiles
@@ -28,24 +29,68 @@ from .precision import DType, torch_dtype
 
 _UNRESOLVED = uuid.uuid4().hex  # a result made before a model was resolved is never found again by another process
 
+M = TypeVar("M")  # a model class of diffusers or transformers
+
 
 class Origin(Protocol):
     """Where components come from: a folder, a single file, or a hub repository."""
 
-    name: str
+    def __hash__(self) -> int:
+        """Origins are frozen: what was read is kept by them."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
 
     @property
     def known(self) -> bool:
         """True when configurations can be read without a network."""
 
-    def config(self, component: str) -> Mapping[str, Any]:
+    def config(self, component: str) -> Config:
         """The configuration of a component, in the form diffusers and transformers write it."""
+
+    def optional(self, component: str) -> Config:
+        """The configuration of a component that may be absent; empty where it is."""
+
+    def index(self) -> Config:
+        """What `model_index.json` says; empty where there is none."""
 
     def stamp(self, component: str) -> str:
         """Changes when the files of a component change."""
 
     def weights(self, component: str) -> WeightFiles:
         """The files that hold the weights of a component."""
+
+    def tokenizer_folder(self) -> Path:
+        """The folder with the tokenizer's vocabulary."""
+
+
+class SingleFileOrigin(Origin, Protocol):
+    """A checkpoint file in the original layout: its tensors have other names, which it converts itself."""
+
+    @property
+    def pad_token(self) -> str | None:
+        """What pads prompts, where it is not the tokenizer's own."""
+
+    def convert(self, component: str, model_class: type[M]) -> M:
+        """A component as a module of diffusers or transformers."""
+
+    def stored(self, component: str) -> dict[str, Tensor]:
+        """The tensors of a component, under their names in the diffusers layout."""
+
+    def layer_sizes(self, component: str) -> dict[str, list[int]]:
+        """Shapes of the weights of linear and convolution layers, by their names in diffusers."""
+
+    def fetch_tokenizer(self) -> bool:
+        """Bring the vocabulary to this machine; True if that took a download."""
+
+    def notes(self) -> list[str]:
+        """What the file says or holds that nothing uses."""
+
+
+def is_single_file(origin: Origin) -> TypeGuard[SingleFileOrigin]:
+    """True for a checkpoint file in the original layout."""
+    return hasattr(origin, "convert")
 
 
 @dataclass(frozen=True)
@@ -59,16 +104,17 @@ class Component(ModelDescription):
         stamp: state of the files when they were described, so that a changed file is another description.
     """
 
-    origin: Any
+    origin: Origin
     dtype: DType = "auto"
     stamp: str = ""
 
-    component = ""
-    noun = ""
-    facts: ClassVar[tuple[str, ...]] = ()  # read once while checking, so that none of them fails later
+    component: ClassVar[str] = ""  # its name in the layout of diffusers, and that of its folder
+    noun: ClassVar[str] = ""
+    unused_weights: ClassVar[tuple[str, ...]] = ()  # what names of weights begin with that a file may have besides
+    facts: ClassVar[tuple[str, ...]] = ()  # properties that `check` reads, so that none of them fails later
 
     @classmethod
-    def describe(cls, origin: Any, dtype: DType = "auto") -> Any:
+    def describe(cls, origin: Origin, dtype: DType = "auto") -> Self:
         """The description of this component of `origin`, checked as far as its files are known."""
         described = cls(origin, dtype, origin.stamp(cls.component) if origin.known else "")
         if origin.known:
@@ -81,14 +127,19 @@ class Component(ModelDescription):
         return bool(self.origin.known)
 
     @property
-    def config(self) -> Mapping[str, Any]:
-        """What the component's configuration file said when it was described."""
+    def config(self) -> Config:
+        """What the configuration file said when the component was described."""
         return config_at(self.origin, self.component, self.stamp)
 
     @property
-    def settings(self) -> Settings:
-        """The configuration, read by type and range."""
-        return Settings(self.config, f"{self.component}/{COMPONENTS[self.component][0]} of {self.origin.name}")
+    def where(self) -> str:
+        """The configuration file, for messages."""
+        return f"{self.component}/{COMPONENTS[self.component][0]} of {self.origin.name}"
+
+    @property
+    def architecture(self) -> Architecture:
+        """The class of the libraries that the configuration belongs to."""
+        return read_config(Architecture, self.config, self.where)
 
     @property
     def label(self) -> str:
@@ -110,7 +161,7 @@ class Component(ModelDescription):
         return True
 
     def doubt(self, marks: Sequence[str]) -> tuple[str, str] | None:
-        """An embedded model's word about pictures that are no samples of its own."""
+        """An embedded model's warning about pictures that are none of its samples."""
         return doubt(self.origin, marks)
 
     def check(self) -> None:
@@ -140,7 +191,8 @@ class Component(ModelDescription):
                 if any(tensor.is_meta for tensor in [*module.parameters(), *module.buffers()]):
                     raise ValueError("some weights are missing from the file")
                 module.to(device=device, dtype=self.precision(device)).eval().requires_grad_(False)
-                return own_weights(module)  # after .to, which has copied what it changed
+                owned: nn.Module = own_weights(module)  # after .to, which has copied what it changed
+                return owned
             except ModelError:
                 raise
             except Exception as error:
@@ -156,24 +208,28 @@ class Component(ModelDescription):
     def _read(self) -> nn.Module:
         raise NotImplementedError
 
-    def _from_pretrained(self, loader: Any) -> nn.Module:
-        """The library's own loader, told to use local safetensors only, and its report taken at its word.
+    def _from_pretrained(self, model_class: type[M], **settings: object) -> M:
+        """Load with the library's own loader, from local safetensors only; refuse whatever its report calls wrong.
 
-        transformers is told a precision: else it makes that of the file the whole process's default while it loads.
+        transformers is given a precision: otherwise it makes that of the file the process's default while it loads.
         """
-        if hasattr(self.origin, "convert"):
-            return self.origin.convert(self.component, loader)
+        if is_single_file(self.origin):
+            return self.origin.convert(self.component, model_class)
         weights = self.origin.weights(self.component)
-        module, report = loader.from_pretrained(
+        if not hasattr(model_class, "from_config"):  # transformers, not diffusers
+            settings["torch_dtype"] = torch.float32
+        module, report = model_class.from_pretrained(  # type: ignore[attr-defined]  # both libraries have it
             str(weights.folder),
             variant=weights.variant,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
-            **({} if hasattr(loader, "from_config") else {"torch_dtype": torch.float32}),
+            **settings,
         )
         for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
             keys = [key for key in sorted(map(str, report.get(kind) or ())) if not key.endswith("position_ids")]
+            if kind == "unexpected_keys":
+                keys = [key for key in keys if not key.startswith(self.unused_weights)]
             if keys:
                 what = kind.removesuffix("_keys").replace("_", " ")
                 raise ModelError(
@@ -182,5 +238,5 @@ class Component(ModelDescription):
                     expected="exactly the weights that its configuration describes",
                     fix="the config.json and the weights belong to different models: download them again",
                 )
-        assert isinstance(module, nn.Module)
+        assert isinstance(module, model_class)
         return module

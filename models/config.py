@@ -1,142 +1,121 @@
-"""Values of a model's configuration files: read once by type and range, so that a damaged file is refused by name."""
+"""Configuration files as pydantic models: types, bounds and defaults in one place, and a damaged value named.
+
+Values are read strictly: true is no integer, "3" is no number, and NaN and infinity are refused. Unknown keys are left
+alone here; `known_keys` decides which of them a warning names.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictInt, StrictStr, ValidationError
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.errors import shorten
 
+if TYPE_CHECKING:
+    from .component import Origin
+
 MAX_CHANNELS = 1024  # of a latent; models have 3 to 64
 MAX_WIDTH = 65_536  # of a layer or an embedding
 
+Config = Mapping[str, object]  # a configuration as its file has it
+Arguments = dict[str, Any]  # of a configuration class of transformers, which checks them itself
+Width = Annotated[StrictInt, Field(ge=1, le=MAX_WIDTH)]
+Channels = Annotated[StrictInt, Field(ge=1, le=MAX_CHANNELS)]
+Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=12)]  # one for each level of a network
+Strings = tuple[StrictStr, ...]
+
+
+class ConfigFile(BaseModel):
+    """The keys of a configuration file that this package reads itself."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class Architecture(ConfigFile):
+    """Which class of diffusers or transformers a configuration belongs to; read before anything else is."""
+
+    class_name: StrictStr = Field("", alias="_class_name")
+    architectures: Strings | None = None
+    model_type: StrictStr = ""
+
+    @property
+    def first(self) -> str:
+        """The first of the architectures; empty where there is none."""
+        return self.architectures[0] if self.architectures else ""
+
+
+C = TypeVar("C", bound=ConfigFile)
+
+
+def read_config(kind: type[C], values: Config, where: str, port: str = "source") -> C:
+    """The values of a configuration file.
+
+    Args:
+        kind: which keys there are, with their types, bounds and defaults.
+        values: what the file holds.
+        where: the file, for messages: `unet/config.json of dollhouse`.
+        port: the port that a message names.
+
+    Raises:
+        ModelError: a value is of another type or out of bounds.
+    """
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        key = str(error.errors(include_url=False, include_input=False)[0]["loc"][0])
+        expected = describe_schema(kind.model_json_schema()["properties"][key])
+        raise refused(key, values.get(key), expected, where, port) from error
+
+
+def refused(key: str, value: object, expected: str, where: str, port: str = "source") -> ModelError:
+    """The message about a value of a configuration file."""
+    return ModelError(
+        port,
+        found=f"{key} = {shorten(value)} in {where}",
+        expected=expected,
+        fix=f"correct {key} in that file, or download the model again",
+    )
+
+
+def describe_schema(schema: Mapping[str, JsonValue]) -> str:
+    """What a JSON schema asks for, in words: `an integer from 1 to 64`, `a list of 1 to 12 integers from 1 to 64`."""
+    options = schema.get("anyOf") or schema.get("enum")
+    if isinstance(options, list):
+        return " or ".join(
+            describe_schema(option) if isinstance(option, dict) else str(option)
+            for option in options
+            if option != {"type": "null"}
+        )
+    kind, items = schema.get("type"), schema.get("items")
+    if kind == "array" and isinstance(items, dict):
+        low, high = schema.get("minItems"), schema.get("maxItems")
+        count = "" if high is None else f"{high} " if low == high else f"{low} to {high} "
+        return f"a list of {count}{_plural(items)}"
+    if kind == "boolean":
+        return "true or false"
+    return f"an integer{_bounds(schema)}" if kind == "integer" else f"a {kind}{_bounds(schema)}"
+
+
+def _plural(schema: Mapping[str, JsonValue]) -> str:
+    return f"{schema.get('type')}s{_bounds(schema)}"
+
+
+def _bounds(schema: Mapping[str, JsonValue]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
+        return ""
+    if schema.get("type") == "integer":
+        return f" from {low} to {high}"
+    return f" from {low:g} to {high:g}"
+
 
 @lru_cache(maxsize=256)
-def _kept_config(origin: Any, component: str, stamp: str) -> Mapping[str, Any]:
-    config: Mapping[str, Any] = origin.config(component)
-    return config
+def _kept_config(origin: "Origin", component: str, stamp: str) -> Config:
+    return origin.config(component)
 
 
-def config_at(origin: Any, component: str, stamp: str) -> Mapping[str, Any]:
+def config_at(origin: "Origin", component: str, stamp: str) -> Config:
     """A component's configuration, read once per state of its files: a run asks some eighty times."""
-    if stamp:
-        return _kept_config(origin, component, stamp)
-    config: Mapping[str, Any] = origin.config(component)
-    return config
-
-
-@dataclass(frozen=True)
-class Settings:
-    """A configuration and what to call it in messages.
-
-    Attributes:
-        values: what the file holds.
-        where: the file, e.g. `unet/config.json of dollhouse`.
-        port: the port that a message names.
-    """
-
-    values: Mapping[str, Any]
-    where: str
-    port: str = "source"
-
-    def whole(self, key: str, default: int, low: int, high: int) -> int:
-        """A whole number from `low` to `high`; `default` where the key is absent.
-
-        Raises:
-            ModelError: it is something else.
-        """
-        value = self.values.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self.refused(key, value, f"a whole number from {low} to {high}")
-        return value
-
-    def number(self, key: str, default: float, low: float, high: float) -> float:
-        """A finite number from `low` to `high`; `default` where the key is absent.
-
-        Raises:
-            ModelError: it is something else.
-        """
-        value = self.values.get(key, default)
-        if not _within(value, low, high):
-            raise self.refused(key, value, f"a number from {low:g} to {high:g}")
-        return float(value)
-
-    def wholes(self, key: str, default: tuple[int, ...], low: int, high: int, longest: int) -> tuple[int, ...]:
-        """A list of 1 to `longest` whole numbers from `low` to `high`; `default` where the key is absent.
-
-        Raises:
-            ModelError: it is something else.
-        """
-        value = self.values.get(key, default)
-        if (
-            not isinstance(value, (list, tuple))
-            or not 1 <= len(value) <= longest
-            or not all(isinstance(item, int) and _within(item, low, high) for item in value)
-        ):
-            raise self.refused(key, value, f"a list of 1 to {longest} whole numbers from {low} to {high}")
-        return tuple(value)
-
-    def numbers(self, key: str, low: float, high: float, longest: int) -> tuple[float, ...]:
-        """A list of 1 to `longest` numbers from `low` to `high`.
-
-        Raises:
-            ModelError: it is something else.
-        """
-        value = self.values.get(key)
-        if (
-            not isinstance(value, (list, tuple))
-            or not 1 <= len(value) <= longest
-            or not all(_within(item, low, high) for item in value)
-        ):
-            raise self.refused(key, value, f"a list of 1 to {longest} numbers from {low:g} to {high:g}")
-        return tuple(map(float, value))
-
-    def flag(self, key: str, default: bool) -> bool:
-        """True or false; `default` where the key is absent or null.
-
-        Raises:
-            ModelError: it is something else, such as the text "false".
-        """
-        value = self.values.get(key)
-        if value is not None and not isinstance(value, bool):
-            raise self.refused(key, value, "true or false")
-        return default if value is None else value
-
-    def text(self, key: str, default: str) -> str:
-        """A text; `default` where the key is absent.
-
-        Raises:
-            ModelError: it is something else.
-        """
-        value = self.values.get(key, default)
-        if not isinstance(value, str):
-            raise self.refused(key, value, "a text")
-        return value
-
-    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        """A list of texts; `default` where the key is absent, null or the list is empty.
-
-        Raises:
-            ModelError: it is something else.
-        """
-        value = self.values.get(key)
-        if value is None or value == []:
-            return default
-        if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
-            raise self.refused(key, value, "a list of texts")
-        return tuple(value)
-
-    def refused(self, key: str, value: Any, expected: str) -> ModelError:
-        """The message about a value."""
-        return ModelError(
-            self.port,
-            found=f"{key} = {shorten(value)} in {self.where}",
-            expected=expected,
-            fix=f"correct {key} in that file, or download the model again",
-        )
-
-
-def _within(value: Any, low: float, high: float) -> bool:
-    """True for a number in that range; false for NaN, infinity, true and false."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+    return _kept_config(origin, component, stamp) if stamp else origin.config(component)

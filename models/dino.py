@@ -1,19 +1,21 @@
 """A DINO vision transformer (Caron et al. 2021; Oquab et al. 2023) as a description: what metrics compare with."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
-from .config import MAX_WIDTH
 from .image_encoder import ImageEncoderComponent
+
+if TYPE_CHECKING:
+    from transformers import Dinov2Model, ViTModel
 
 
 class DinoModule(nn.Module):
     """A vision transformer; a picture is its class token after the last norm (Caron et al. 2021)."""
 
-    def __init__(self, model: Any):
+    def __init__(self, model: "ViTModel | Dinov2Model"):
         super().__init__()
         self.model = model
 
@@ -29,12 +31,13 @@ class DinoComponent(ImageEncoderComponent):
 
     component = "dino"
     noun = "dino"
+    unused_weights = ("pooler.", "classifier.")
     facts = ("image_size", "mean", "std", "kind")
 
     @property
     def kind(self) -> str:
         """`vit` or `dinov2`."""
-        return self.settings.text("model_type", "vit")
+        return self.architecture.model_type or "vit"
 
     def check(self) -> None:
         """Only plain vision transformers."""
@@ -49,28 +52,15 @@ class DinoComponent(ImageEncoderComponent):
 
     @property
     def image_size(self) -> int:
-        """Side of the pictures it sees, pixels: what its preprocessor crops to, else what it was trained on."""
-        crop = self.preprocessor.values.get("crop_size")
+        """Side of the pictures that it takes, pixels: what its preprocessor crops to, else what it was trained on."""
+        crop = self.preprocessor.get("crop_size")
         if isinstance(crop, dict) and isinstance(crop.get("height"), int):
             return int(crop["height"])
-        return self.settings.whole("image_size", 224, 1, MAX_WIDTH)
+        return super().image_size
 
     def _read(self) -> nn.Module:
-        return DinoModule(self._from_pretrained(_HeadlessLoader(self.kind)))
-
-
-class _HeadlessLoader:
-    """transformers' own loader of a vision transformer, without pooler and classifier, which nobody asks."""
-
-    def __init__(self, kind: str):
-        self._kind = kind
-
-    def from_pretrained(self, *args: Any, **kwargs: Any) -> tuple[nn.Module, dict[str, Any]]:
-        """The module, and the library's report on its weights."""
         from transformers import Dinov2Model, ViTModel
 
-        loader: Any = ViTModel if self._kind == "vit" else Dinov2Model
-        headless = {"add_pooling_layer": False} if self._kind == "vit" else {}
-        module, report = loader.from_pretrained(*args, **headless, **kwargs)
-        extra = [key for key in report["unexpected_keys"] if not str(key).startswith(("pooler.", "classifier."))]
-        return module, {**report, "unexpected_keys": extra}
+        if self.kind == "vit":
+            return DinoModule(self._from_pretrained(ViTModel, add_pooling_layer=False))
+        return DinoModule(self._from_pretrained(Dinov2Model))

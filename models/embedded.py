@@ -1,6 +1,6 @@
-"""What the embedded models do not know: pictures that are no samples of theirs, and words that they never saw.
+"""What the embedded models were not trained on: pictures that are none of the samples, and words without a token.
 
-Both are facts, not guesses: a picture's bytes are those of a file in workflows/ or not, a word has a token or not.
+Both can be decided: a picture's bytes are those of a file in workflows/ or not, a word has a token of its own or not.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.digests import sha256
@@ -19,14 +19,17 @@ from ..pictures.files.folders import find_pictures
 from ..pictures.files.formats import suffixes
 from .folder import EMBEDDED
 
+if TYPE_CHECKING:
+    from .component import Origin
+
 PACKAGE = Path(__file__).resolve().parent.parent
 OTHER = "to use another model, name it with {} if the workflow has that flag, else as the source of its model node"
-NAMED = 6  # words that are told of
+NAMED = 6  # words that a warning lists
 NEAR = 0.6  # likeness from which a known word is offered
 _WORD = re.compile(r"[^\W\d_]+|\d+|[^\s\x00-\x7f]")
 
 
-def embedded(origin: Any) -> str:
+def embedded_name(origin: "Origin | None") -> str:
     """The name of an embedded model, or nothing for any other."""
     root = getattr(origin, "root", None)
     inside = isinstance(root, Path) and root.parent == PACKAGE / "dollhouse"
@@ -34,12 +37,12 @@ def embedded(origin: Any) -> str:
 
 
 def mark_own_pictures(paths: Iterable[str]) -> None:
-    """Tell the checks of all nodes behind this one which of these pictures are no samples of inlay's."""
+    """Tell the checks of all downstream nodes which of these pictures are none of inlay's samples."""
     for path in paths:
         try:
             files = find_pictures(path)
         except BadInput:
-            continue  # said where it is read
+            continue  # reported where it is read
         for file in files:
             if not is_sample(file):
                 mark(file.name)
@@ -68,9 +71,9 @@ def _samples() -> Mapping[int, frozenset[str]]:
     return {size: frozenset(digests) for size, digests in found.items()}
 
 
-def doubt(origin: Any, pictures: Sequence[str]) -> tuple[str, str] | None:
-    """The embedded model's name and a warning, where it is to work on pictures that are none of its samples."""
-    name = embedded(origin)
+def doubt(origin: "Origin", pictures: Sequence[str]) -> tuple[str, str] | None:
+    """The embedded model's name and a warning, where it gets pictures that are none of its samples."""
+    name = embedded_name(origin)
     if not name or not pictures:
         return None
     which = " and ".join(map(repr, pictures[:2])) + (" and others" if len(pictures) > 2 else "")
@@ -83,23 +86,23 @@ def doubt(origin: Any, pictures: Sequence[str]) -> tuple[str, str] | None:
     )
 
 
-def unknown_words(origin: Any, text: str) -> str:
+def unknown_words(origin: "Origin | None", text: str) -> str:
     """A warning about words that an embedded model has no token for, with near ones that it has; or nothing."""
-    name = embedded(origin)
+    name = embedded_name(origin)
     if not name or not text:
         return ""
-    known, whole = _vocabulary(origin.root)
+    known, whole = _vocabulary(PACKAGE / "dollhouse" / EMBEDDED[name][0])
     words = dict.fromkeys(word.lower() for word in _WORD.findall(text) if len(word) > 1 or not word.isascii())
     unknown = [word for word in words if word not in known]
     if not unknown:
         return ""
-    told = []
+    listed = []
     for word in unknown[:NAMED]:
         near = get_close_matches(word, whole, n=2, cutoff=NEAR)
-        told.append(f"{word!r}" + (f" (near: {', '.join(near)})" if near else ""))
+        listed.append(f"{word!r}" + (f" (near: {', '.join(near)})" if near else ""))
     more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
     return (
-        f"{name}, the embedded model, never learned {', '.join(told)}{more}: "
+        f"{name}, the embedded model, never learned {', '.join(listed)}{more}: "
         f"{'that word means' if len(unknown) == 1 else 'these words mean'} nothing to it; use words that it knows; "
         + OTHER.format("--source")
     )

@@ -1,4 +1,4 @@
-"""Where the files of a model are: a diffusers folder, looked at without reading a single weight.
+"""A diffusers folder: where the files of a model are, without reading a single weight.
 
 Reads configurations (JSON) and, of the weights, only the safetensors header: some kilobytes that list names, shapes and
 dtypes. That is enough to refuse what is missing, truncated, pickled or of another family before anything runs.
@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..graph_runtime import ModelError
+from .config import Config
 from .files.json_objects import read_json, read_shards
 from .files.safetensors_header import read_header
 from .files.stamps import stamp_of, state_of
@@ -99,7 +100,7 @@ class ModelFolder:
         """True when the component's configuration is there."""
         return (self.folder(component) / COMPONENTS[component][0]).is_file()
 
-    def config(self, component: str) -> Mapping[str, Any]:
+    def config(self, component: str) -> Config:
         """The component's configuration.
 
         Raises:
@@ -115,12 +116,12 @@ class ModelFolder:
             config = MappingProxyType({**config, "prediction_type": self.prediction})
         return config
 
-    def index(self) -> Mapping[str, Any]:
-        """What the pipeline's own index says; empty where there is none."""
+    def index(self) -> Config:
+        """What `model_index.json` says; empty where there is none."""
         path = self.root / "model_index.json"
         return read_json(path) if path.exists() or path.is_symlink() else MappingProxyType({})
 
-    def optional(self, component: str) -> Mapping[str, Any]:
+    def optional(self, component: str) -> Config:
         """The configuration of a component that may be absent; empty where it is."""
         path = self.folder(component) / COMPONENTS[component][0]
         return read_json(path) if path.exists() or path.is_symlink() else MappingProxyType({})
@@ -170,13 +171,13 @@ class ModelFolder:
         return folder
 
     def missing(self, component: str, path: Path) -> ModelError:
-        """What to say about a component that is not there."""
+        """The message about a component that is not there."""
         there = sorted(entry.name for entry in self.root.iterdir())[:12] if self.root.is_dir() else []
         fix = "name the folder that holds model_index.json, unet/, vae/ …, or download the model again"
         if component == "text_encoder" and "image_encoder" in there:
-            fix = "use model.paint_by_example: this model listens to pictures, not to words"
+            fix = "use model.paint_by_example: this model takes exemplars, not prompts"
         if component == "image_encoder" and "text_encoder" in there:
-            fix = "use model.stable_diffusion: this model listens to words, not to pictures"
+            fix = "use model.stable_diffusion: this model takes prompts, not exemplars"
         return ModelError(
             "source",
             found=f"{self.name} has no {self._short(path)}"

@@ -1,50 +1,67 @@
 """What all encoders of pictures share: the size of their input, its preprocessing, and vectors of pictures."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
+import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from pydantic import Field, StrictFloat
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..graph_runtime.core.digests import sha256
 from .component import Component
-from .config import MAX_WIDTH, Settings
+from .config import Arguments, Config, ConfigFile, Width, read_config
+
+if TYPE_CHECKING:
+    from transformers import CLIPVisionConfig
+
+Preprocess = Literal["crop", "stretch"]
+BATCH = 32
+#: What CLIP's pictures are normalised by (Radford et al. 2021), where a model's own files do not say.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+_Mean = Annotated[StrictFloat, Field(ge=-100, le=100)]
+_Std = Annotated[StrictFloat, Field(ge=1e-6, le=100)]
 
 
-def vision_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def vision_config(config: Config) -> Config:
     """The vision model's part of a configuration, of a whole CLIP or of a vision model alone."""
     inner = config.get("vision_config")
     return inner if isinstance(inner, Mapping) else config
 
 
-def build_vision_config(config: Mapping[str, Any]) -> Any:
+def build_vision_config(config: Config) -> "CLIPVisionConfig":
     """transformers' configuration of a CLIP vision model."""
     from transformers import CLIPVisionConfig
 
     known = vision_config(config)
-    return CLIPVisionConfig(
-        **{
-            key: value
-            for key, value in known.items()
-            if key not in ("architectures", "model_type", "torch_dtype", "dtype", "proj_size")
-        }
-    )
+    left_out = ("architectures", "model_type", "torch_dtype", "dtype", "proj_size")
+    arguments: Arguments = {key: value for key, value in known.items() if key not in left_out}
+    return CLIPVisionConfig(**arguments)
+
+
+class ImageEncoderConfig(ConfigFile):
+    """The vision model's configuration."""
+
+    image_size: Width = 224
+
+
+class PreprocessorConfig(ConfigFile):
+    """`preprocessor_config.json`, as far as it decides what a picture's pixels become."""
+
+    image_mean: Annotated[tuple[_Mean, ...], Field(min_length=3, max_length=3)] = CLIP_MEAN
+    image_std: Annotated[tuple[_Std, ...], Field(min_length=3, max_length=3)] = CLIP_STD
 
 
 class ImageEncoderComponent(Component):
-    """What both kinds of exemplar encoder say of the pictures they see."""
-
-    @property
-    def vision(self) -> Settings:
-        """The vision model's configuration."""
-        return Settings(vision_config(self.config), f"{self.component}/config.json of {self.origin.name}")
+    """An encoder of pictures: their side in pixels, and by what they are normalised."""
 
     @property
     def image_size(self) -> int:
-        """Side of the pictures it sees, pixels."""
-        return self.vision.whole("image_size", 224, 1, MAX_WIDTH)
+        """Side of the pictures that it takes, pixels."""
+        return read_config(ImageEncoderConfig, vision_config(self.config), self.where).image_size
 
     @property
     def fingerprint(self) -> str:
@@ -53,63 +70,23 @@ class ImageEncoderComponent(Component):
         return sha256(f"{super().fingerprint}|{seen}")
 
     @property
-    def preprocessor(self) -> Settings:
-        """What the model says of its pictures; empty where it says nothing."""
-        said = self.origin.optional("feature_extractor") if hasattr(self.origin, "optional") else {}
-        return Settings(said, f"preprocessor_config.json of {self.origin.name}")
+    def preprocessor(self) -> Config:
+        """What the model's preprocessor does with pictures; empty where no file says it."""
+        return self.origin.optional("feature_extractor")
+
+    @property
+    def _normalisation(self) -> PreprocessorConfig:
+        return read_config(PreprocessorConfig, self.preprocessor, f"preprocessor_config.json of {self.origin.name}")
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """What is taken off the pictures, by channel."""
-        return self._channels("image_mean", CLIP_MEAN, -100)
+        """What is subtracted from the pictures, by channel."""
+        return self._normalisation.image_mean
 
     @property
     def std(self) -> tuple[float, ...]:
-        """What pictures are divided by, by channel."""
-        return self._channels("image_std", CLIP_STD, 1e-6)
-
-    def _channels(self, key: str, default: tuple[float, ...], low: float) -> tuple[float, ...]:
-        settings = self.preprocessor
-        if key not in settings.values:
-            return default
-        found = settings.numbers(key, low, 100, 3)
-        if len(found) != 3:
-            raise settings.refused(key, found, "three numbers")
-        return found
-
-
-BATCH = 32
-
-
-@torch.no_grad()
-def picture_vectors(module: Any, seeing: Any, images: list[Tensor]) -> Tensor:
-    """Vectors `[b d]`, float64 on the CPU, of pictures `[h w 3]` of any sizes: short side fitted, middle cut out."""
-    parameter = next(module.parameters())
-    rows = []
-    for start in range(0, len(images), BATCH):
-        pixels = torch.cat(
-            [
-                preprocess_images(image[None], seeing.image_size, "crop", seeing.mean, seeing.std)
-                for image in images[start : start + BATCH]
-            ]
-        )
-        rows.append(module.pictures(pixels.to(parameter.device, parameter.dtype)).cpu().double())
-    return torch.cat(rows)
-
-
-def unit(vectors: Tensor) -> Tensor:
-    """Vectors of length one."""
-    return F.normalize(vectors, dim=-1)
-
-
-Preprocess = Literal["crop", "stretch"]
-
-
-#: What CLIP's pictures are normalised by (Radford et al. 2021), where a model does not say.
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-
-
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+        """What the pictures are divided by, by channel."""
+        return self._normalisation.image_std
 
 
 def preprocess_images(
@@ -119,7 +96,7 @@ def preprocess_images(
     mean: Sequence[float] = CLIP_MEAN,
     std: Sequence[float] = CLIP_STD,
 ) -> Tensor:
-    """Pictures `[b h w 3]` in [0, 1] -> what CLIP sees, `[b 3 size size]`, normalised.
+    """Pictures `[b h w 3]` in [0, 1] -> what CLIP takes, `[b 3 size size]`, normalised.
 
     crop: the short side becomes `size`, then the middle is cut out, as diffusers' pipeline does (transformers'
     CLIPImageProcessor). stretch: both sides become `size`, as the published training does. Bicubic, in 8 bits, by
@@ -132,8 +109,6 @@ def preprocess_images(
 
 
 def _resized(row: Tensor, size: int, how: Preprocess) -> Tensor:
-    import numpy as np
-
     levels = (row.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     picture = Image.fromarray(levels)
     width, height = picture.size
@@ -146,3 +121,34 @@ def _resized(row: Tensor, size: int, how: Preprocess) -> Tensor:
         left, top = (picture.width - size) // 2, (picture.height - size) // 2
         picture = picture.crop((left, top, left + size, top + size))
     return torch.from_numpy(np.asarray(picture).copy())
+
+
+class EncodesPictures(Protocol):
+    """A module that turns pictures into vectors, such as `ClipModule` and `DinoModule`."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Its weights."""
+
+    def pictures(self, pixels: Tensor) -> Tensor:
+        """`[b 3 s s]`, normalised, to `[b d]`."""
+
+
+@torch.no_grad()
+def picture_vectors(module: EncodesPictures, encoder: ImageEncoderComponent, images: list[Tensor]) -> Tensor:
+    """Vectors `[b d]`, float64 on the CPU, of pictures `[h w 3]` of any sizes: short side fitted, middle cut out."""
+    parameter = next(module.parameters())
+    rows = []
+    for start in range(0, len(images), BATCH):
+        pixels = torch.cat(
+            [
+                preprocess_images(image[None], encoder.image_size, "crop", encoder.mean, encoder.std)
+                for image in images[start : start + BATCH]
+            ]
+        )
+        rows.append(module.pictures(pixels.to(parameter.device, parameter.dtype)).cpu().double())
+    return torch.cat(rows)
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors of length one."""
+    return F.normalize(vectors, dim=-1)

@@ -1,16 +1,16 @@
-"""What scheduler_config.json says of the noise that a model was trained on: prediction type, betas, and ᾱ of them."""
+"""The noise that a model was trained on, from `scheduler_config.json`: prediction type, betas, and their ᾱ."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import torch
+from pydantic import Field, StrictBool, StrictFloat, StrictInt
 from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.errors import shorten
-from .config import Settings
+from .config import Architecture, Config, ConfigFile, read_config
 from .known_keys.scheduler import SCHEDULER
 from .known_keys.table import NOTHING
 
@@ -33,9 +33,23 @@ OF_BETAS = (
     "TCD",
     "UniPC",
 )
-#: Those that make it otherwise, whatever betas are said.
+#: Those that make it in another way, whatever betas are given.
 OWN_NOISE = ("CMStochastic", "CogVideoX", "Consistency", "IPNDM", "KarrasVe", "ScoreSde")
 MAX_TIMESTEPS = 100_000  # models are trained on 1000
+WHERE, PORT = "scheduler_config.json", "scheduler"
+_Beta = Annotated[StrictFloat, Field(ge=0, le=1)]
+
+
+class SchedulerConfig(ConfigFile):
+    """`scheduler_config.json`, as far as it decides the noise."""
+
+    num_train_timesteps: Annotated[StrictInt, Field(ge=1, le=MAX_TIMESTEPS)] = 1000
+    beta_start: _Beta = 0.0001
+    beta_end: _Beta = 0.02
+    trained_betas: Annotated[tuple[_Beta, ...], Field(min_length=1, max_length=MAX_TIMESTEPS)] | None = None
+    rescale_betas_zero_snr: StrictBool | None = None
+    set_alpha_to_one: StrictBool | None = None
+    steps_offset: Annotated[StrictInt, Field(ge=0, le=MAX_TIMESTEPS)] = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +69,15 @@ class NoiseLevels:
     ends_clean: bool = True
 
 
-def noise_levels(config: Mapping[str, Any]) -> NoiseLevels:
-    """All that a diffusers scheduler's configuration says of the noise.
+def noise_levels(config: Config) -> NoiseLevels:
+    """The noise that a diffusers scheduler's configuration describes.
 
     Raises:
         BadInput: the configuration is not one of betas, or is damaged.
     """
     prediction = check_prediction_type(str(config.get("prediction_type", "epsilon")))
     return NoiseLevels(
-        alphas_cumprod(config), prediction, steps_offset(config), _settings(config).flag("set_alpha_to_one", True)
+        alphas_cumprod(config), prediction, steps_offset(config), _settings(config).set_alpha_to_one is not False
     )
 
 
@@ -79,16 +93,15 @@ def check_prediction_type(prediction: str) -> str:
     return prediction
 
 
-def alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
+def alphas_cumprod(config: Config) -> Tensor:
     """ᾱ of every training timestep, float64 `[N]`, to the bit as diffusers' DDIMScheduler computes it in float32.
 
     Raises:
         BadInput: the configuration is not one of betas (flow matching, EDM), or names an unknown beta schedule.
     """
-    said = _settings(config)
-    kind = said.text("_class_name", "DDIMScheduler")
-    told = any(config.get(key) is not None for key in ("beta_start", "beta_end", "beta_schedule", "trained_betas"))
-    if kind.startswith(OWN_NOISE) or not (told or kind.startswith(OF_BETAS)) or "Flow" in kind or "EDM" in kind:
+    kind = read_config(Architecture, config, WHERE, PORT).class_name or "DDIMScheduler"
+    has_betas = any(config.get(key) is not None for key in ("beta_start", "beta_end", "beta_schedule", "trained_betas"))
+    if kind.startswith(OWN_NOISE) or not (has_betas or kind.startswith(OF_BETAS)) or "Flow" in kind or "EDM" in kind:
         raise BadInput(
             "scheduler",
             found=f"a {kind}",
@@ -103,11 +116,11 @@ def alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
                 expected=f"a scheduler without it: {entry.what}",
                 fix="use Stable Diffusion 1.x or 2.x",
             )
-    count = said.whole("num_train_timesteps", 1000, 1, MAX_TIMESTEPS)
-    start, end = said.number("beta_start", 0.0001, 0, 1), said.number("beta_end", 0.02, 0, 1)
+    settings = _settings(config)
+    count, start, end = settings.num_train_timesteps, settings.beta_start, settings.beta_end
     schedule = config.get("beta_schedule", "linear")
-    if config.get("trained_betas") is not None:
-        betas = torch.tensor(said.numbers("trained_betas", 0, 1, MAX_TIMESTEPS), dtype=torch.float32)
+    if settings.trained_betas is not None:
+        betas = torch.tensor(settings.trained_betas, dtype=torch.float32)
     elif schedule == "linear":
         betas = torch.linspace(start, end, count, dtype=torch.float32)
     elif schedule == "scaled_linear":
@@ -122,7 +135,7 @@ def alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
             expected="linear, scaled_linear, squaredcos_cap_v2 or trained_betas",
             fix="use another model",
         )
-    if said.flag("rescale_betas_zero_snr", False):
+    if settings.rescale_betas_zero_snr:
         betas = _zero_terminal_snr(betas)
     table = torch.cumprod(1.0 - betas, dim=0).double()
     if table.numel() == 0 or not ((table >= 0) & (table < 1)).all():
@@ -135,13 +148,13 @@ def alphas_cumprod(config: Mapping[str, Any]) -> Tensor:
     return table
 
 
-def steps_offset(config: Mapping[str, Any]) -> int:
-    """What diffusers adds to evenly spaced timesteps; raises ModelError where it is no whole number from 0."""
-    return _settings(config).whole("steps_offset", 0, 0, MAX_TIMESTEPS)
+def steps_offset(config: Config) -> int:
+    """What diffusers adds to evenly spaced timesteps; raises ModelError where it is no integer from 0."""
+    return _settings(config).steps_offset
 
 
-def _settings(config: Mapping[str, Any]) -> Settings:
-    return Settings(config, "scheduler_config.json", "scheduler")
+def _settings(config: Config) -> SchedulerConfig:
+    return read_config(SchedulerConfig, config, WHERE, PORT)
 
 
 def _zero_terminal_snr(betas: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -238,7 +238,7 @@ def weigh_tokens(
     return torch.where(weights[None, :, None] == 1, embedded, moved)
 
 
-def token_weights(tokens_of: Callable[[str], list[Any]], prompt: Prompt) -> list[float] | None:
+def token_weights(tokens_of: Callable[[str], Sequence[object]], prompt: Prompt) -> list[float] | None:
     """The weight of each token of a prompt, or None where its tokens cannot be told apart by its words.
 
     The tokens are those of the plain text. Where a weight begins inside a word, the whole word has the one that is
@@ -249,10 +249,10 @@ def token_weights(tokens_of: Callable[[str], list[Any]], prompt: Prompt) -> list
         prompt: a prompt with weights.
     """
     each = [weight for piece, weight in prompt.pieces for _ in piece]
-    found: list[Any] = []
+    found: list[object] = []
     weights: list[float] = []
     for piece in _PIECES.finditer(prompt.text):
         tokens = tokens_of(piece.group())
         found += tokens
         weights += [max(each[piece.start() : piece.end()], key=lambda weight: abs(weight - 1))] * len(tokens)
-    return weights if found == tokens_of(prompt.text) else None
+    return weights if found == list(tokens_of(prompt.text)) else None

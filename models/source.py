@@ -1,19 +1,19 @@
-"""From what a person typed to where the model is: an embedded name, a folder, a single file or a hub id."""
+"""Where the model is that a source names: an embedded name, a folder, a single file or a hub id."""
 
 import os
 import re
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.current_run import search_folders
 from ..graph_runtime.core.errors import did_you_mean, shorten
 from ..graph_runtime.core.notices import notice
+from .component import Origin
 from .folder import EMBEDDED, FLAT, PICKLES, ModelFolder, pickled
 
-#: Which node names a model of each family.
+#: The node that takes a model of each family.
 NODES = {
     "stable_diffusion": "model.stable_diffusion",
     "paint_by_example": "model.paint_by_example",
@@ -33,7 +33,7 @@ def locate(
     variant: str | None = None,
     prediction: str | None = None,
     family: str = "stable_diffusion",
-) -> Any:
+) -> Origin:
     """The origin that `source` names, of a model of `family` (see FAMILIES).
 
     An absolute path is local (the runtime has resolved and permitted it); all else is an embedded name or a hub id.
@@ -65,7 +65,7 @@ def locate(
     if is_there(source):
         raise ModelError(
             "source",
-            found=f"{shorten(source)}, which is there and is no model",
+            found=f"{shorten(source)}, which exists and is no model",
             expected="a diffusers folder, with a model_index.json in it, or a .safetensors file",
             fix=f"name the folder that holds model_index.json; ./{source} names this one all the same",
         )
@@ -84,7 +84,7 @@ def is_there(source: str) -> bool:
 
 
 def not_here(name: str, near: str) -> str:
-    """What the check says of a hub id that is not in the cache."""
+    """The warning of a check about a hub id that is not in the cache."""
     if near:
         return f"{name!r} is no folder or file here and is taken for a hub id; did you mean {near!r}?"
     return f"{name} is not on this machine: a run downloads it first, and what its files say is checked then"
@@ -152,7 +152,7 @@ def _embedded(name: str, variant: str | None, prediction: str | None, family: st
     )
 
 
-def _local(path: Path, variant: str | None, prediction: str | None, family: str) -> Any:
+def _local(path: Path, variant: str | None, prediction: str | None, family: str) -> Origin:
     if not path.exists():
         raise ModelError(
             "source", found=f"{path}, which does not exist", expected="a model folder or a file", fix=_nearby(path)

@@ -1,15 +1,47 @@
 """The components of Stable Diffusion as descriptions: denoiser, VAE and scheduler."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import torch
+from pydantic import Field, StrictFloat
 from torch import nn
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.models import ModelDescription
 from .component import Component
-from .config import MAX_CHANNELS, MAX_WIDTH
+from .config import Channels, ConfigFile, Width, Widths, read_config
+
+
+class UNetConfig(ConfigFile):
+    """What both kinds of UNet say of themselves."""
+
+    in_channels: Channels = 4
+    out_channels: Channels = 4
+    sample_size: Width | Annotated[tuple[Width, ...], Field(min_length=1, max_length=2)] | None = None
+    block_out_channels: Widths = (1, 1, 1, 1)  # only their number counts here
+
+
+class UNet2DConditionConfig(UNetConfig):
+    """`unet/config.json` of a `UNet2DConditionModel`."""
+
+    cross_attention_dim: Width = 1280
+
+
+class UNet2DConfig(UNetConfig):
+    """`unet/config.json` of a `UNet2DModel`."""
+
+    in_channels: Channels = 3
+    out_channels: Channels = 3
+
+
+class VaeConfig(ConfigFile):
+    """`vae/config.json` of an `AutoencoderKL`."""
+
+    latent_channels: Channels = 4
+    block_out_channels: Widths = (64,)
+    scaling_factor: Annotated[StrictFloat, Field(ge=1e-6, le=1e6)] = 0.18215
+    shift_factor: Annotated[StrictFloat, Field(ge=-1e6, le=1e6)] | None = None
 
 
 @dataclass(frozen=True)
@@ -21,19 +53,29 @@ class DenoiserComponent(Component):
     facts = ("in_channels", "out_channels", "cross_attention_dim", "sample_size", "multiple")
 
     @property
+    def class_name(self) -> str:
+        """Its class in diffusers."""
+        return self.architecture.class_name or "UNet2DConditionModel"
+
+    @property
     def conditional(self) -> bool:
-        """True when the UNet is told something: it has cross-attention."""
-        return self.settings.text("_class_name", "UNet2DConditionModel") == "UNet2DConditionModel"
+        """True when the UNet has cross-attention, and so takes embeddings."""
+        return self.class_name == "UNet2DConditionModel"
+
+    @property
+    def settings(self) -> UNetConfig:
+        """The configuration, read by type and bounds."""
+        return read_config(UNet2DConditionConfig if self.conditional else UNet2DConfig, self.config, self.where)
 
     @property
     def in_channels(self) -> int:
         """Channels that go in: 4 for Stable Diffusion, 9 for its inpainting form, 3 for RGB models."""
-        return self.settings.whole("in_channels", 4 if self.conditional else 3, 1, MAX_CHANNELS)
+        return self.settings.in_channels
 
     @property
     def out_channels(self) -> int:
         """Channels that come out; twice the latent's where the variance is learned."""
-        return self.settings.whole("out_channels", 4 if self.conditional else 3, 1, MAX_CHANNELS)
+        return self.settings.out_channels
 
     @property
     def latent_channels(self) -> int:
@@ -43,26 +85,24 @@ class DenoiserComponent(Component):
 
     @property
     def cross_attention_dim(self) -> int | None:
-        """Width of the embeddings that the UNet listens to, or None for an unconditional one."""
-        return self.settings.whole("cross_attention_dim", 1280, 1, MAX_WIDTH) if self.conditional else None
+        """Width of the embeddings that cross-attention takes, or None for an unconditional UNet."""
+        settings = self.settings
+        return settings.cross_attention_dim if isinstance(settings, UNet2DConditionConfig) else None
 
     @property
     def sample_size(self) -> int | None:
         """Side of the latents it was trained on."""
-        size = self.config.get("sample_size")
-        if isinstance(size, (list, tuple)):
-            return self.settings.wholes("sample_size", (1,), 1, MAX_WIDTH, 2)[0]
-        return None if size is None else self.settings.whole("sample_size", 1, 1, MAX_WIDTH)
+        size = self.settings.sample_size
+        return size[0] if isinstance(size, tuple) else size
 
     @property
     def multiple(self) -> int:
         """What latent sides must be a multiple of; conditional UNets of diffusers take any."""
-        levels = self.settings.wholes("block_out_channels", (1,) * 4, 1, MAX_WIDTH, 12)
-        return 1 if self.conditional else int(2 ** (len(levels) - 1))
+        return 1 if self.conditional else int(2 ** (len(self.settings.block_out_channels) - 1))
 
     def check(self) -> None:
         """Only plain UNets: no SDXL, no class labels, no other architecture."""
-        kind = self.settings.text("_class_name", "UNet2DConditionModel")
+        kind = self.class_name
         if kind not in ("UNet2DConditionModel", "UNet2DModel"):
             raise ModelError(
                 "source",
@@ -73,8 +113,8 @@ class DenoiserComponent(Component):
         for key, value in (
             ("addition_embed_type", "an SDXL UNet"),
             ("encoder_hid_dim_type", "an adapter UNet"),
-            ("class_embed_type", "a UNet told classes"),
-            ("num_class_embeds", "a UNet told classes"),
+            ("class_embed_type", "a UNet with class labels"),
+            ("num_class_embeds", "a UNet with class labels"),
         ):
             if self.config.get(key) is not None:
                 raise ModelError(
@@ -95,7 +135,9 @@ class DenoiserComponent(Component):
     def _read(self) -> nn.Module:
         from diffusers import UNet2DConditionModel, UNet2DModel
 
-        return self._from_pretrained(UNet2DConditionModel if self.conditional else UNet2DModel)
+        unet = self._from_pretrained(UNet2DConditionModel if self.conditional else UNet2DModel)
+        assert isinstance(unet, nn.Module)
+        return unet
 
 
 @dataclass(frozen=True)
@@ -116,28 +158,33 @@ class VaeComponent(Component):
         return super().precision(device)
 
     @property
+    def settings(self) -> VaeConfig:
+        """The configuration, read by type and bounds."""
+        return read_config(VaeConfig, self.config, self.where)
+
+    @property
     def factor(self) -> int:
         """Pixels per latent cell, along each side."""
-        return int(2 ** (len(self.settings.wholes("block_out_channels", (64,), 1, MAX_WIDTH, 12)) - 1))
+        return int(2 ** (len(self.settings.block_out_channels) - 1))
 
     @property
     def scaling_factor(self) -> float:
         """What the posterior's mean is multiplied by."""
-        return self.settings.number("scaling_factor", 0.18215, 1e-6, 1e6)
+        return self.settings.scaling_factor
 
     @property
     def shift_factor(self) -> float:
         """What is taken off before scaling; 0 for Stable Diffusion."""
-        return 0.0 if self.config.get("shift_factor") is None else self.settings.number("shift_factor", 0.0, -1e6, 1e6)
+        return self.settings.shift_factor or 0.0
 
     @property
     def latent_channels(self) -> int:
         """Channels of a latent."""
-        return self.settings.whole("latent_channels", 4, 1, MAX_CHANNELS)
+        return self.settings.latent_channels
 
     def check(self) -> None:
         """Only AutoencoderKL with plain scaling."""
-        kind = self.settings.text("_class_name", "AutoencoderKL")
+        kind = self.architecture.class_name or "AutoencoderKL"
         if kind != "AutoencoderKL":
             raise ModelError(
                 "source",
@@ -157,7 +204,9 @@ class VaeComponent(Component):
     def _read(self) -> nn.Module:
         from diffusers import AutoencoderKL
 
-        return self._from_pretrained(AutoencoderKL)
+        vae = self._from_pretrained(AutoencoderKL)
+        assert isinstance(vae, nn.Module)
+        return vae
 
 
 @dataclass(frozen=True)
@@ -211,6 +260,6 @@ class SchedulerComponent(Component):
         """Nothing."""
         return 0
 
-    def load(self, device: str) -> Any:
+    def load(self, device: str) -> nn.Module:
         """A scheduler has no weights to lease."""
         raise ModelError(None, found="a lease of a scheduler", expected="its configuration", fix="read .config instead")

@@ -3,24 +3,34 @@
 import threading
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import torch
+from pydantic import Field, StrictInt
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.values import to_host
-from .component import Component
-from .config import MAX_WIDTH
+from .component import Component, Origin, is_single_file
+from .config import MAX_WIDTH, ConfigFile, Width, read_config
 from .precision import DType
 from .weights import fill, fit_names, read_stored
 
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerBase
+
 
 class _WideMask(TorchFunctionMode):
-    """Lets transformers 4 mask a float64 encoder: it fills float32 with the least number of float64, and fails."""
+    """Makes transformers 4 mask a float64 encoder in float64: its float32 mask cannot hold the least float64."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: Any = (),
+        kwargs: Any = None,  # whatever torch passes on
+    ) -> Any:  # whatever the function returns
         wide = {"dtype": torch.float64} if func is torch.full else {}
         return func(*args, **{**wide, **(kwargs or {})})
 
@@ -28,7 +38,7 @@ class _WideMask(TorchFunctionMode):
 class TextModule(nn.Module):
     """A tokenizer and its text encoder, leased together."""
 
-    def __init__(self, tokenizer: Any, encoder: nn.Module):
+    def __init__(self, tokenizer: "CLIPTokenizer", encoder: "CLIPTextModel"):
         super().__init__()
         self.tokenizer, self.encoder = tokenizer, encoder
 
@@ -38,6 +48,14 @@ class TextModule(nn.Module):
         with _WideMask() if double else nullcontext():
             found: Tensor = self.encoder(tokens, attention_mask=attention_mask)[0]
         return found
+
+
+class TextEncoderConfig(ConfigFile):
+    """`text_encoder/config.json`."""
+
+    hidden_size: Width = 512
+    max_position_embeddings: Annotated[StrictInt, Field(ge=3, le=MAX_WIDTH)] = 77
+    vocab_size: Annotated[StrictInt, Field(ge=1, le=10**7)] = 49408
 
 
 @dataclass(frozen=True)
@@ -50,7 +68,7 @@ class TextEncoderComponent(Component):
     tokenizer_stamp: str = ""
 
     @classmethod
-    def describe(cls, origin: Any, dtype: DType = "auto") -> Any:
+    def describe(cls, origin: Origin, dtype: DType = "auto") -> Self:
         """The description, the tokenizer's files included."""
         if not origin.known:
             return cls(origin, dtype)
@@ -60,30 +78,35 @@ class TextEncoderComponent(Component):
 
     def fetch(self) -> bool:
         """Download what is not here yet, the tokenizer of a single file included."""
-        return super().fetch() | (self.origin.fetch_tokenizer() if hasattr(self.origin, "fetch_tokenizer") else False)
+        return super().fetch() | (self.origin.fetch_tokenizer() if is_single_file(self.origin) else False)
+
+    @property
+    def settings(self) -> TextEncoderConfig:
+        """The configuration, read by type and bounds."""
+        return read_config(TextEncoderConfig, self.config, self.where)
 
     @property
     def hidden_size(self) -> int:
         """Width of an embedding."""
-        return self.settings.whole("hidden_size", 512, 1, MAX_WIDTH)
+        return self.settings.hidden_size
 
     @property
     def max_tokens(self) -> int:
         """Tokens of a prompt, start and end included."""
-        return self.settings.whole("max_position_embeddings", 77, 3, MAX_WIDTH)
+        return self.settings.max_position_embeddings
 
     @property
     def vocabulary(self) -> int:
         """Tokens that have an embedding."""
-        return self.settings.whole("vocab_size", 49408, 1, 10**7)
+        return self.settings.vocab_size
 
     def check(self) -> None:
         """Only CLIP text models."""
-        kinds = self.settings.texts("architectures", ("CLIPTextModel",))
-        if kinds[0] != "CLIPTextModel":
+        kind = self.architecture.first or "CLIPTextModel"
+        if kind != "CLIPTextModel":
             raise ModelError(
                 "source",
-                found=f"a {kinds[0]} as the text encoder of {self.origin.name}",
+                found=f"a {kind} as the text encoder of {self.origin.name}",
                 expected="a CLIPTextModel",
                 fix="use a Stable Diffusion 1.x or 2.x model",
             )
@@ -94,7 +117,7 @@ class TextEncoderComponent(Component):
         from transformers import CLIPTextConfig, CLIPTextModel
 
         tokenizer = self.read_tokenizer()
-        if hasattr(self.origin, "convert"):
+        if is_single_file(self.origin):
             return TextModule(tokenizer, self.origin.convert(self.component, CLIPTextModel))
         weights = self.origin.weights(self.component)
         config = CLIPTextConfig.from_pretrained(str(weights.folder), local_files_only=True)
@@ -104,13 +127,13 @@ class TextEncoderComponent(Component):
             tokenizer, fill(encoder, fit_names(read_stored(weights.files), encoder, "text_model."), self.label)
         )
 
-    def read_tokenizer(self) -> Any:
-        """The CLIP tokenizer; it must not know more tokens than the encoder has embeddings."""
+    def read_tokenizer(self) -> "CLIPTokenizer":
+        """The CLIP tokenizer; it must not have more tokens than the encoder has embeddings."""
         from transformers import CLIPTokenizer
 
         folder = self.origin.tokenizer_folder()
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
-        if getattr(self.origin, "pad_token", None):
+        tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
+        if is_single_file(self.origin) and self.origin.pad_token:
             tokenizer.pad_token = self.origin.pad_token
         if len(tokenizer) > self.vocabulary:
             raise ModelError(
@@ -122,7 +145,7 @@ class TextEncoderComponent(Component):
         return tokenizer
 
 
-_TOKENIZING = threading.Lock()  # its first call may still take off what its own file set
+_TOKENIZING = threading.Lock()  # a tokenizer's first call may still reset what its own file sets
 
 
 def encode_text(module: TextModule, text: str) -> tuple[Tensor, tuple[int, ...], str]:
@@ -130,7 +153,7 @@ def encode_text(module: TextModule, text: str) -> tuple[Tensor, tuple[int, ...],
 
     As Stable Diffusion uses them: padded to the encoder's length, last hidden state after its final layer norm.
     """
-    encoder: Any = module.encoder
+    encoder = module.encoder
     length = min(module.tokenizer.model_max_length, encoder.config.max_position_embeddings)
     ids, rest = tokenize(module.tokenizer, text, length)
     device = next(encoder.parameters()).device
@@ -141,13 +164,13 @@ def encode_text(module: TextModule, text: str) -> tuple[Tensor, tuple[int, ...],
     return to_host(module.read(tokens, attention_mask)), padded, rest
 
 
-def tokenize(tokenizer: Any, text: str, length: int) -> tuple[list[int], str]:
+def tokenize(tokenizer: "PreTrainedTokenizerBase", text: str, length: int) -> tuple[list[int], str]:
     """At most `length` tokens of a text, start and end included, unpadded; and the words that were cut off.
 
-    Asked to pad or truncate, a tokenizer changes itself, and other threads with it: it is asked for neither.
+    Neither padding nor truncation is left to the tokenizer: either would change its state, which threads share.
     """
     with _TOKENIZING:
         ids = list(tokenizer(text, padding=False, truncation=False, verbose=False).input_ids)
         if len(ids) <= length:
             return ids, ""
-        return [*ids[: length - 1], ids[-1]], tokenizer.decode(ids[length - 1 : -1]).strip()
+        return [*ids[: length - 1], ids[-1]], str(tokenizer.decode(ids[length - 1 : -1])).strip()

@@ -1,13 +1,16 @@
-"""What the configurations of a model say and nobody uses, named once where the model is described.
+"""One warning, where a model is described, for everything in its configurations that has no effect.
 
-A scheduler's own words are named by the schedule nodes: which of them are used depends on the schedule.
+The schedule nodes do this for a scheduler's configuration: which of its keys are used depends on the schedule.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.errors import clean, shorten
+from .component import Origin, is_single_file
+from .config import Config
+from .detr.component import DetectorComponent
+from .image_encoder import ImageEncoderComponent
 from .known_keys.detector import BACKBONE, DETECTOR
 from .known_keys.encoders import PREPROCESSOR, TEXT, TOKENIZER
 from .known_keys.pipeline import PIPELINE, UNET, VAE
@@ -17,8 +20,8 @@ TABLES: Mapping[str, Table] = {"unet": UNET, "vae": VAE, "text_encoder": TEXT}
 HALF = ("float16", "bfloat16")
 
 
-def warn_unused_of_model(origin: Any, components: tuple[str, ...], dtype: str = "auto") -> None:
-    """Refuse what cannot be followed, and name what is not used, of a model whose files are here.
+def warn_unused_of_model(origin: Origin, components: tuple[str, ...], dtype: str = "auto") -> None:
+    """Refuse what cannot be followed, and name what is not used, in the files of a model on this machine.
 
     Args:
         origin: where the files are.
@@ -32,19 +35,18 @@ def warn_unused_of_model(origin: Any, components: tuple[str, ...], dtype: str = 
     for component in components:
         if component in TABLES:
             found += [f"{component}: {phrase}" for phrase in _of_config(origin, component, dtype)]
-    if "tokenizer" in components and hasattr(origin, "optional"):
-        words = origin.optional("tokenizer")
-        found += [f"tokenizer: {phrase}" for phrase in list_unused(TOKENIZER, words)]
-        if words.get("do_lower_case") is False:
+    if "tokenizer" in components:
+        config = origin.optional("tokenizer")
+        found += [f"tokenizer: {phrase}" for phrase in list_unused(TOKENIZER, config)]
+        if config.get("do_lower_case") is False:
             found.append(f"tokenizer: do_lower_case = False ({TOKENIZER['do_lower_case'].what})")
-    if hasattr(origin, "notes"):  # a single file
+    if is_single_file(origin):
         found += origin.notes()
-    index = origin.index() if hasattr(origin, "index") else {}
-    found += [f"model_index.json: {phrase}" for phrase in _of_index(index, components)]
+    found += [f"model_index.json: {phrase}" for phrase in _of_index(origin.index(), components)]
     warn_unused(origin.name, found)
 
 
-def _of_config(origin: Any, component: str, dtype: str) -> list[str]:
+def _of_config(origin: Origin, component: str, dtype: str) -> list[str]:
     table, config = TABLES[component], origin.config(component)
     for key, value in config.items():
         entry = table.get(key)
@@ -58,8 +60,8 @@ def _of_config(origin: Any, component: str, dtype: str) -> list[str]:
     return list_unused(table, config, handled=() if dtype in HALF else ("force_upcast",))
 
 
-def _of_index(index: Mapping[str, Any], components: tuple[str, ...]) -> list[str]:
-    """Parts of a pipeline that no node gives out, and what its index says besides."""
+def _of_index(index: Config, components: tuple[str, ...]) -> list[str]:
+    """Components of a pipeline that no node gives out, and unused keys of its index."""
     left = []
     for key, value in index.items():
         if isinstance(value, (list, tuple)):
@@ -81,9 +83,9 @@ def _of_index(index: Mapping[str, Any], components: tuple[str, ...]) -> list[str
     return left
 
 
-def warn_unused_preprocessing(component: Any, stretched: bool = False) -> None:
-    """Name what a preprocessor says and `preprocess_images` does not do; `stretched`: both sides are fitted."""
-    said = component.preprocessor.values
+def warn_unused_preprocessing(encoder: ImageEncoderComponent, stretched: bool = False) -> None:
+    """Name what a preprocessor says that `preprocess_images` does not do; `stretched`: both sides are fitted."""
+    said = encoder.preprocessor
     found = list_unused(PREPROCESSOR, said)
     for key in ("do_resize", "do_center_crop", "do_rescale", "do_normalize"):
         if said.get(key) is False and not (stretched and key == "do_center_crop"):
@@ -97,13 +99,13 @@ def warn_unused_preprocessing(component: Any, stretched: bool = False) -> None:
         and not stretched
     ):
         found.append("size of a height and a width (the picture would be stretched; the middle is cut out instead)")
-    warn_unused(f"preprocessor_config.json of {component.origin.name}", found)
+    warn_unused(f"preprocessor_config.json of {encoder.origin.name}", found)
 
 
-def warn_unused_of_detector(component: Any) -> None:
-    """Name what a detector's configuration says and nobody uses; its preprocessing is all followed."""
-    inner = component.config.get("backbone_config")
-    found = list_unused(DETECTOR, component.config)
+def warn_unused_of_detector(detector: DetectorComponent) -> None:
+    """Name what a detector's configuration says that nothing uses; its preprocessing is all followed."""
+    inner = detector.config.get("backbone_config")
+    found = list_unused(DETECTOR, detector.config)
     if isinstance(inner, Mapping):
         found += [f"backbone_config: {phrase}" for phrase in list_unused(BACKBONE, inner)]
-    warn_unused(component.origin.name, found)
+    warn_unused(detector.origin.name, found)

@@ -1,15 +1,18 @@
-"""Weights by name into a module of transformers, whichever of its versions made the file, or the module.
+"""Load weights by name into a module of transformers, whichever of its versions made the file, or the module.
 
 Version 5 dropped `text_model.` and `vision_model.` from the names in a lone CLIP text or vision model. Published files
-have them, newer files have not; a module has them or has not by the version that is installed.
+have these prefixes, newer files do not; whether a module has them depends on the installed version.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def read_stored(files: Sequence[Path]) -> dict[str, Tensor]:
@@ -32,7 +35,7 @@ def fit_names(stored: Mapping[str, Tensor], module: nn.Module, prefix: str) -> d
     }
 
 
-def fill(module: nn.Module, found: Mapping[str, Tensor], what: str) -> nn.Module:
+def fill(module: M, found: Mapping[str, Tensor], what: str) -> M:
     """Put tensors into a module made without memory.
 
     Raises:

@@ -78,7 +78,7 @@ def read_checkpoint(folder: Path, key: str, state: TrainingState) -> bool:
     from ..models.files.safetensors_header import read_header
 
     try:
-        about = _about(read_header(path))
+        about = _about(read_header(path).metadata)
     except ModelError as error:
         raise _unusable(error.found) from error
     if about.get("key") != key:
@@ -148,12 +148,10 @@ def _unusable(found: str) -> ModelError:
     )
 
 
-def _about(header: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """The JSON object in a header; empty where there is none."""
-    metadata = header.get("__metadata__")
-    text = metadata.get("inlay") if isinstance(metadata, dict) else None
+def _about(metadata: Mapping[str, str]) -> dict[str, JsonValue]:
+    """The JSON object in a header's metadata; empty where there is none."""
     try:
-        about = json.loads(text) if isinstance(text, str) else None
+        about = json.loads(metadata.get("inlay", "{}"))
     except ValueError:
         return {}
     return about if isinstance(about, dict) else {}

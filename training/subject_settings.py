@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..methods.subject_lora import Targets
-from ..models.lora.file import Layout
+from ..models.lora.file import LoraLayout
 from ..pictures.augmentation import Augment
 from .examples import ExampleOptions
 from .settings import TrainingSettings
@@ -50,7 +50,7 @@ class SubjectSettings(TrainingSettings):
     save_every: Count = 100
     sample_every: Annotated[int, Field(ge=0)] = 100
     patience: Annotated[int, Field(ge=0)] = 0
-    layout: Layout = "diffusers"
+    layout: LoraLayout = "diffusers"
     prefix: str = "subject"
 
     @property

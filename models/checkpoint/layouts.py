@@ -1,15 +1,16 @@
 """Configurations of Stable Diffusion 1.x and 2.x, read off the names and shapes in a checkpoint's header."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from ...graph_runtime import ModelError
+from ..files.safetensors_header import Header
 from ..paint_by_example.original import ENCODER, encoder_config, holds_encoder
-from .metadata import Marks, marks_of
+from .metadata import CheckpointMetadata, read_metadata
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 TEXT = ("cond_stage_model.transformer.", "cond_stage_model.model.")  # CLIP of 1.x, OpenCLIP of 2.x
-Header = Mapping[str, Any]
+Shapes = Mapping[str, Sequence[int]]  # of tensors, by name
+Configs = dict[str, dict[str, object]]  # configurations by component
 
 
 def text_prefix(keys: Iterable[str]) -> str:
@@ -22,25 +23,25 @@ def infer(
     name: str,
     prediction: str | None,
     family: str = "stable_diffusion",
-) -> dict[str, dict[str, Any]]:
+) -> Configs:
     """The configurations of unet, vae, scheduler, and text_encoder or image_encoder.
 
     Raises:
         ModelError: the file is of another family, or lacks a part.
     """
     _require_family(header, name, family)
-    marks = marks_in(header, name, family)
-    shapes = {key: entry["shape"] for key, entry in header.items() if key != "__metadata__"}
+    metadata = metadata_of(header, name, family)
+    shapes: Shapes = {key: tensor.shape for key, tensor in header.tensors.items()}
     try:
         unet = _unet({key.removeprefix(UNET): shape for key, shape in shapes.items() if key.startswith(UNET)})
         vae = _vae({key.removeprefix(VAE): shape for key, shape in shapes.items() if key.startswith(VAE)})
         if family == "paint_by_example":
-            side = marks.side or 512
+            side = metadata.side or 512
             return {
                 "unet": {**unet, "sample_size": side // 8},
                 "vae": {**vae, "sample_size": side},
                 "image_encoder": encoder_config(shapes),
-                "scheduler": _scheduler(marks.prediction or "epsilon", marks.zero_snr),
+                "scheduler": _scheduler(metadata.prediction or "epsilon", metadata.zero_snr),
             }
         prefix = text_prefix(shapes)
         inside = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
@@ -53,7 +54,7 @@ def infer(
             fix="download the file again, or use a diffusers folder",
         ) from error
     second = prefix == TEXT[1]
-    prediction = prediction or marks.prediction or ("epsilon" if not second or unet["in_channels"] == 9 else None)
+    prediction = prediction or metadata.prediction or ("epsilon" if not second or unet["in_channels"] == 9 else None)
     if prediction is None:
         raise ModelError(
             "prediction",
@@ -61,24 +62,24 @@ def infer(
             expected="epsilon (the 512 models) or v_prediction (the 768 models)",
             fix="set prediction in model.stable_diffusion",
         )
-    side = marks.side or (768 if second and prediction == "v_prediction" else 512)
+    side = metadata.side or (768 if second and prediction == "v_prediction" else 512)
     return {
         "unet": {**unet, "sample_size": side // 8},
         "vae": {**vae, "sample_size": side},
         "text_encoder": text,
-        "scheduler": _scheduler(prediction, marks.zero_snr),
+        "scheduler": _scheduler(prediction, metadata.zero_snr),
     }
 
 
-def marks_in(header: Header, name: str, family: str) -> Marks:
-    """What the file says of itself besides the weights that are read."""
+def metadata_of(header: Header, name: str, family: str) -> CheckpointMetadata:
+    """What the file says of the model besides the weights that are read."""
     last = ENCODER if family == "paint_by_example" else TEXT
-    return marks_of(header, name, (UNET, VAE, *last, "cond_stage_model."))
+    return read_metadata(header, name, (UNET, VAE, *last, "cond_stage_model."))
 
 
-def _scheduler(prediction: str, zero_snr: bool) -> dict[str, Any]:
+def _scheduler(prediction: str, zero_snr: bool) -> dict[str, object]:
     """Stable Diffusion's; one that begins at pure noise has timesteps that begin there too (Lin et al. 2023)."""
-    own = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if zero_snr else {}
+    own: dict[str, object] = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if zero_snr else {}
     return own | {
         "_class_name": "DDIMScheduler",
         "num_train_timesteps": 1000,
@@ -93,7 +94,7 @@ def _scheduler(prediction: str, zero_snr: bool) -> dict[str, Any]:
 
 
 def _require_family(header: Header, name: str, family: str) -> None:
-    keys = [key for key in header if key != "__metadata__"]
+    keys = list(header.tensors)
 
     def refuse(found: str, fix: str) -> ModelError:
         return ModelError(
@@ -112,7 +113,7 @@ def _require_family(header: Header, name: str, family: str) -> None:
     if any(key.startswith(("down_blocks.", "encoder.down_blocks.")) for key in keys):
         raise refuse("one part of a diffusers model", "name the folder that holds model_index.json")
     if family != "paint_by_example" and holds_encoder(keys):
-        raise refuse("a Paint-by-Example checkpoint", "use model.paint_by_example: it listens to pictures, not words")
+        raise refuse("a Paint-by-Example checkpoint", "use model.paint_by_example: it takes exemplars, not prompts")
     if family == "paint_by_example" and not holds_encoder(keys):
         raise ModelError(
             "source",
@@ -145,8 +146,8 @@ def original_names(layers: Iterable[str]) -> dict[str, str]:
     `layers` are all linear and convolution layers of the UNet, by their names in diffusers.
     """
     layers = list(layers)
-    depth = _count(dict.fromkeys(layers), "down_blocks.0.resnets.{}.")
-    levels = _count(dict.fromkeys(layers), "down_blocks.{}.")
+    depth = _count(layers, "down_blocks.0.resnets.{}.")
+    levels = _count(layers, "down_blocks.{}.")
     moved = {
         "time_embedding.linear_1": "time_embed.0",
         "time_embedding.linear_2": "time_embed.2",
@@ -175,15 +176,15 @@ def original_names(layers: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _count(shapes: Mapping[str, Any], pattern: str) -> int:
+def _count(keys: Iterable[str], pattern: str) -> int:
     """How many consecutive numbers n have a key that starts with `pattern.format(n)`."""
-    number = 0
-    while any(key.startswith(pattern.format(number)) for key in shapes):
+    keys, number = list(keys), 0
+    while any(key.startswith(pattern.format(number)) for key in keys):
         number += 1
     return number
 
 
-def _unet(shapes: Mapping[str, Any]) -> dict[str, Any]:
+def _unet(shapes: Shapes) -> dict[str, object]:
     levels: list[list[int]] = [[]]
     crosses: list[bool] = [False]
     for index in range(1, _count(shapes, "input_blocks.{}.")):
@@ -215,7 +216,7 @@ def _unet(shapes: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _vae(shapes: Mapping[str, Any]) -> dict[str, Any]:
+def _vae(shapes: Shapes) -> dict[str, object]:
     levels = _count(shapes, "encoder.down.{}.")
     return {
         "_class_name": "AutoencoderKL",
@@ -230,7 +231,7 @@ def _vae(shapes: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _clip(shapes: Mapping[str, Any]) -> dict[str, Any]:
+def _clip(shapes: Shapes) -> dict[str, object]:
     vocabulary, width = shapes["text_model.embeddings.token_embedding.weight"]
     return _text(
         vocabulary,
@@ -242,7 +243,7 @@ def _clip(shapes: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _open_clip(shapes: Mapping[str, Any]) -> dict[str, Any]:
+def _open_clip(shapes: Shapes) -> dict[str, object]:
     vocabulary, width = shapes["token_embedding.weight"]
     layers = _count(shapes, "transformer.resblocks.{}.")
     # Stable Diffusion 2 never reads the last of OpenCLIP's 24 layers; diffusers' own folders, and files converted from
@@ -258,7 +259,7 @@ def _open_clip(shapes: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _text(vocabulary: int, width: int, positions: int, layers: int, inner: int, activation: str) -> dict[str, Any]:
+def _text(vocabulary: int, width: int, positions: int, layers: int, inner: int, activation: str) -> dict[str, object]:
     return {
         "architectures": ["CLIPTextModel"],
         "vocab_size": vocabulary,

@@ -1,21 +1,22 @@
-"""What a single checkpoint file says besides its weights: marker tensors, metadata, the schedule's own buffers.
+"""What a single checkpoint file holds besides weights: marker tensors, metadata, and buffers of the schedule.
 
 `v_pred` and `ztsnr` are empty tensors that A1111, ComfyUI and trainers put into a file to say what it predicts and that
 its schedule ends in pure noise. `modelspec.*` is Stability's metadata. Original checkpoints carry their `betas`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean
-from ..files.safetensors_header import read_header
+from ..files.safetensors_header import Header, read_header
 from ..files.stamps import State, state_of
 from ..lora.metadata import ARCHITECTURES, PREDICTIONS
 
@@ -41,18 +42,26 @@ BUFFERS = frozenset(
 )
 MARKERS = frozenset({"v_pred", "ztsnr", "scale_factor", *EDM})
 LOOSE = {"F64": 2e-3, "F32": 2e-3}  # how far stored betas may be off and still be the usual ones; more in halves
-SMALL = 2**20
+BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}  # of a number, by the dtypes that buffers may have
+SMALL = 2**20  # bytes of the largest buffer that is read
+
+
+class StoredSchedule(NamedTuple):
+    """What buffers hold that differs from Stable Diffusion's; None where nothing does."""
+
+    betas: list[float] | None = None
+    scaling_factor: float | None = None
 
 
 @dataclass(frozen=True)
-class Marks:
-    """What a checkpoint's header says.
+class CheckpointMetadata:
+    """What a checkpoint's header says of the model.
 
     Attributes:
         prediction: what the UNet predicts, by a marker or the metadata.
         zero_snr: the schedule ends in pure noise.
         side: of the pictures it was trained on, pixels.
-        notes: what is said and not used, or contradicts.
+        notes: what is not used, or contradicts.
     """
 
     prediction: str | None
@@ -61,47 +70,46 @@ class Marks:
     notes: tuple[str, ...]
 
 
-def marks_of(header: Mapping[str, Any], name: str, read: tuple[str, ...]) -> Marks:
-    """The marks of a header; `read` are the prefixes of the keys that belong to the model's parts.
+def read_metadata(header: Header, name: str, read: tuple[str, ...]) -> CheckpointMetadata:
+    """The metadata of a header; `read` are the prefixes of the keys of the model's components.
 
     Raises:
         ModelError: it is an EDM model, whose noise levels are others.
     """
-    if odd := next((key for key in EDM if key in header), None):
+    if odd := next((key for key in EDM if key in header.tensors), None):
         raise ModelError(
             "source",
             found=f"{name}, an EDM model ({odd})",
             expected="a model with betas (DDPM)",
             fix="EDM models are not supported: use Stable Diffusion 1.x or 2.x",
         )
-    metadata = header.get("__metadata__")
-    texts = {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, Mapping) else {}
-    said = texts.get("modelspec.prediction_type") or texts.get("prediction_type") or ""
-    stated = PREDICTIONS.get(said.lower())
+    texts, keys = header.metadata, header.tensors
+    given = texts.get("modelspec.prediction_type") or texts.get("prediction_type") or ""
+    stated = PREDICTIONS.get(given.lower())
     notes = []
-    if "v_pred" in header and stated not in (None, "v_prediction"):
+    if "v_pred" in keys and stated not in (None, "v_prediction"):
         notes.append(
             f"its metadata says that it predicts {stated}, its marker v_pred says v_prediction: the marker is used"
         )
-    if said and stated is None:
-        notes.append(f"prediction_type = {clean(said)[:40]!r} (not known here)")
+    if given and stated is None:
+        notes.append(f"prediction_type = {clean(given)[:40]!r} (not known here)")
     architecture = texts.get("modelspec.architecture", "").lower()
     family = next((family for start, family in ARCHITECTURES if architecture.startswith(start)), None)
-    second = any(key.startswith("cond_stage_model.model.") for key in header)  # OpenCLIP
+    second = any(key.startswith("cond_stage_model.model.") for key in keys)  # OpenCLIP
     own = f"Stable Diffusion {2 if second else 1}.x"
     if family not in (None, own):
         notes.append(f"modelspec.architecture says {family}, but its layers are those of {own}: the layers decide")
     match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", texts.get("modelspec.resolution", ""))
     side = int(match[1]) if match and match[1] == match[2] and int(match[1]) % 8 == 0 else None
-    notes += _groups(header, read)
-    return Marks("v_prediction" if "v_pred" in header else stated, "ztsnr" in header, side, tuple(notes))
+    notes += _groups(keys, read)
+    return CheckpointMetadata("v_prediction" if "v_pred" in keys else stated, "ztsnr" in keys, side, tuple(notes))
 
 
-def _groups(header: Mapping[str, Any], read: tuple[str, ...]) -> list[str]:
-    """Tensors that no part reads, by the first word of their names."""
+def _groups(keys: Iterable[str], read: tuple[str, ...]) -> list[str]:
+    """Tensors that no component reads, by the first word of their names."""
     left: dict[str, int] = {}
-    for key in header:
-        if key != "__metadata__" and not key.startswith(read) and key not in BUFFERS | MARKERS:
+    for key in keys:
+        if not key.startswith(read) and key not in BUFFERS | MARKERS:
             left[key.partition(".")[0]] = left.get(key.partition(".")[0], 0) + 1
     notes = []
     if count := left.pop("model_ema", 0):
@@ -114,34 +122,36 @@ def _groups(header: Mapping[str, Any], read: tuple[str, ...]) -> list[str]:
     ]
 
 
-def schedule_of(path: Path) -> dict[str, Any]:
-    """Betas and scaling factor of a checkpoint's own buffers, where they are not Stable Diffusion's; empty otherwise.
+def stored_schedule(path: Path) -> StoredSchedule:
+    """Betas and scaling factor of a checkpoint's own buffers, where they are not Stable Diffusion's.
 
     Raises:
         ModelError: they are no betas.
     """
-    return dict(_schedule(str(path), state_of(path)))
+    return _stored_schedule(str(path), state_of(path))
 
 
 @lru_cache(maxsize=64)
-def _schedule(name: str, state: State) -> Mapping[str, Any]:
+def _stored_schedule(name: str, state: State) -> StoredSchedule:
     from safetensors import safe_open
 
-    header = read_header(Path(name))
+    tensors = read_header(Path(name)).tensors
     small = [
         key
         for key in ("betas", "scale_factor")
-        if key in header and header[key]["dtype"] in ("F16", "BF16", "F32", "F64") and _bytes(header[key]) <= SMALL
+        if key in tensors
+        and tensors[key].dtype in BYTES
+        and prod(tensors[key].shape) * BYTES[tensors[key].dtype] <= SMALL
     ]
     if not small:
-        return {}
+        return StoredSchedule()
     with safe_open(name, framework="pt") as file:
         stored = {key: file.get_tensor(key).double().flatten() for key in small}
-    found: dict[str, Any] = {}
+    trained_betas = scaling_factor = None
     betas = stored.get("betas")
     if betas is not None and len(betas):
         usual = torch.linspace(0.00085**0.5, 0.012**0.5, len(betas), dtype=torch.float64) ** 2
-        loose = LOOSE.get(header["betas"]["dtype"], 2e-2)
+        loose = LOOSE.get(tensors["betas"].dtype, 2e-2)
         if not torch.isfinite(betas).all() or not ((betas >= 0) & (betas <= 1)).all():
             raise ModelError(
                 "source",
@@ -150,13 +160,8 @@ def _schedule(name: str, state: State) -> Mapping[str, Any]:
                 fix="download the file again",
             )
         if len(betas) != 1000 or bool(((betas - usual).abs() > loose * usual).any()):
-            found |= {"trained_betas": betas.tolist(), "num_train_timesteps": len(betas)}
+            trained_betas = betas.tolist()
     scale = stored.get("scale_factor")
     if scale is not None and len(scale) == 1 and 1e-6 < float(scale) < 1e6:
-        found["scaling_factor"] = float(scale)
-    return found
-
-
-def _bytes(entry: Mapping[str, Any]) -> int:
-    begin, end = entry["data_offsets"]
-    return int(end - begin)
+        scaling_factor = float(scale)
+    return StoredSchedule(trained_betas, scaling_factor)

@@ -1,7 +1,7 @@
 """One .safetensors file in the original layout of Stable Diffusion 1.x and 2.x, inpainting forms and Paint by Example.
 
-No configuration comes with such a file, and none is fetched: shapes tell it (the safetensors header is enough), and
-what shapes cannot tell (heads, the activation, scaling) is fixed for each family. The keys are renamed by diffusers'
+No configuration comes with such a file, and none is fetched: it follows from the shapes in the safetensors header; what
+does not (heads, the activation, scaling) is fixed for each family. The keys are renamed by diffusers'
 own conversion; only the tokenizer's vocabulary (1.5 MB) has to come from elsewhere.
 """
 
@@ -9,18 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ...graph_runtime import ModelError
+from ..component import M
+from ..config import Config
 from ..files.safetensors_header import read_header
 from ..files.stamps import stamp_of
 from ..folder import WeightFiles
 from ..hub.client import Request, download, listing
 from ..paint_by_example.original import ENCODER, rename_encoder
-from .layouts import UNET, VAE, infer, marks_in, text_prefix
-from .metadata import schedule_of
+from .layouts import UNET, VAE, Configs, infer, metadata_of, text_prefix
+from .metadata import stored_schedule
 
 PREFIXES: Mapping[str, str | tuple[str, ...]] = {"unet": UNET, "vae": VAE, "image_encoder": ENCODER}
 TOKENIZER = "openai/clip-vit-large-patch14"  # the vocabulary of every Stable Diffusion 1.x and 2.x
@@ -62,25 +63,26 @@ class SingleFile:
     @property
     def pad_token(self) -> str | None:
         """OpenCLIP pads prompts with `!`."""
-        return "!" if text_prefix(read_header(self.path)) == "cond_stage_model.model." else None
+        return "!" if text_prefix(read_header(self.path).tensors) == "cond_stage_model.model." else None
 
-    def _configs(self) -> Mapping[str, Mapping[str, Any]]:
+    def _configs(self) -> Configs:
         found = infer(read_header(self.path), self.name, self.prediction, self.family)
-        own = schedule_of(self.path)
-        if (scale := own.pop("scaling_factor", None)) is not None:
-            found["vae"]["scaling_factor"] = scale
-        found["scheduler"] |= own
+        stored = stored_schedule(self.path)
+        if stored.scaling_factor is not None:
+            found["vae"]["scaling_factor"] = stored.scaling_factor
+        if stored.betas is not None:
+            found["scheduler"] |= {"trained_betas": stored.betas, "num_train_timesteps": len(stored.betas)}
         return found
 
     def notes(self) -> list[str]:
-        """What the file says or holds and nobody uses."""
-        marks = marks_in(read_header(self.path), self.name, self.family)
-        notes = list(marks.notes)
-        if self.prediction is not None and marks.prediction not in (None, self.prediction):
-            notes.append(f"it says that it predicts {marks.prediction} (prediction is set to {self.prediction})")
+        """What the file says or holds that nothing uses."""
+        metadata = metadata_of(read_header(self.path), self.name, self.family)
+        notes = list(metadata.notes)
+        if self.prediction is not None and metadata.prediction not in (None, self.prediction):
+            notes.append(f"it says that it predicts {metadata.prediction} (prediction is set to {self.prediction})")
         return notes
 
-    def config(self, component: str) -> Mapping[str, Any]:
+    def config(self, component: str) -> Config:
         """What the component's configuration would say, from the shapes of its weights."""
         return MappingProxyType(dict(self._configs()[component]))
 
@@ -91,12 +93,20 @@ class SingleFile:
             return TOKENIZER if folder is None else stamp_of(sorted(filter(Path.is_file, folder.glob("*"))))
         return stamp_of([self.path]) + (self.prediction or "" if component == "scheduler" else "")
 
+    def optional(self, component: str) -> Config:
+        """Nothing: such a file holds no configuration."""
+        return MappingProxyType({})
+
+    def index(self) -> Config:
+        """Nothing: there is no `model_index.json`."""
+        return MappingProxyType({})
+
     def weights(self, component: str) -> WeightFiles:
         """The file, and the prefix of the component's keys in it."""
-        prefix = PREFIXES.get(component) or text_prefix(read_header(self.path))
+        prefix = PREFIXES.get(component) or text_prefix(read_header(self.path).tensors)
         return WeightFiles(self.path.parent, None, (self.path,), prefix)
 
-    def stored(self, component: str) -> dict[str, Any]:
+    def stored(self, component: str) -> dict[str, Tensor]:
         """The tensors of the exemplar encoder, under their names in the diffusers layout."""
         from safetensors import safe_open
 
@@ -116,8 +126,8 @@ class SingleFile:
 
         assert component == "unet"
         shapes = {
-            key: torch.empty(entry["shape"], device="meta")
-            for key, entry in read_header(self.path).items()
+            key: torch.empty(tensor.shape, device="meta")
+            for key, tensor in read_header(self.path).tensors.items()
             if key.startswith(UNET)
         }
         renamed = _rename(component, shapes, None, self.config(component))
@@ -127,7 +137,7 @@ class SingleFile:
             if key.endswith(".weight") and value.ndim in (2, 4)
         }
 
-    def convert(self, component: str, loader: Any) -> nn.Module:
+    def convert(self, component: str, model_class: type[M]) -> M:
         """The component as a module of diffusers or transformers.
 
         Raises:
@@ -140,7 +150,8 @@ class SingleFile:
         with safe_open(str(self.path), framework="pt") as file:
             stored = {key: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
         with init_empty_weights(include_buffers=False):
-            module: nn.Module = _build(component, loader, self.config(component))
+            module = _build(component, model_class, self.config(component))
+        assert isinstance(module, nn.Module)
         renamed = _rename(component, stored, module, self.config(component))
         wanted = set(module.state_dict())
         renamed = {key: value for key, value in renamed.items() if not key.endswith("position_ids")}
@@ -199,20 +210,29 @@ class SingleFile:
         return cached if (cached / "vocab.json").is_file() else None
 
 
-def _build(component: str, loader: Any, config: Mapping[str, Any]) -> Any:
+def _build(component: str, model_class: type[M], config: Config) -> M:
     if component != "text_encoder":
-        return loader.from_config(dict(config))
-    return loader(loader.config_class(**{key: value for key, value in config.items() if key != "architectures"}))
+        module = model_class.from_config(dict(config))  # type: ignore[attr-defined]  # a class of diffusers
+    else:
+        arguments = {key: value for key, value in config.items() if key != "architectures"}
+        module = model_class(model_class.config_class(**arguments))  # type: ignore[attr-defined, call-arg]
+    assert isinstance(module, model_class)
+    return module
 
 
-def _rename(component: str, stored: dict[str, Any], module: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+def _rename(component: str, stored: dict[str, Tensor], module: nn.Module | None, config: Config) -> dict[str, Tensor]:
     """Original keys to those of the libraries, by diffusers' own tables."""
-    from diffusers.loaders import single_file_utils as tables
+    from diffusers.loaders.single_file_utils import (
+        convert_ldm_unet_checkpoint,
+        convert_ldm_vae_checkpoint,
+        convert_open_clip_checkpoint,
+    )
 
     if component == "unet":
-        return dict(tables.convert_ldm_unet_checkpoint(stored, dict(config)))
+        return dict(convert_ldm_unet_checkpoint(stored, dict(config)))  # type: ignore[no-untyped-call]
     if component == "vae":
-        return dict(tables.convert_ldm_vae_checkpoint(stored, dict(config)))
+        return dict(convert_ldm_vae_checkpoint(stored, dict(config)))  # type: ignore[no-untyped-call]
+    assert module is not None, "only the text encoder's names depend on its module"
     prefix = text_prefix(stored)
     if prefix == "cond_stage_model.model.":  # the last layer is not used: Stable Diffusion 2 reads the one before
         last = f"{prefix}transformer.resblocks.{config['num_hidden_layers']}."
@@ -222,7 +242,7 @@ def _rename(component: str, stored: dict[str, Any], module: Any, config: Mapping
             if not key.startswith(last)
             and key.removeprefix(prefix) not in ("logit_scale", "text_projection", "attn_mask")
         }
-        renamed = tables.convert_open_clip_checkpoint(module, kept, prefix=prefix)
+        renamed = convert_open_clip_checkpoint(module, kept, prefix=prefix)  # type: ignore[no-untyped-call]
     else:
         renamed = {key.removeprefix(prefix): value for key, value in stored.items()}
     if not any(key.startswith("text_model.") for key in module.state_dict()):

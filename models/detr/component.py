@@ -6,22 +6,37 @@ revision and `no_timm` both load, without timm and without torchvision.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Literal
 
+from pydantic import Field, StrictInt, StrictStr
 from torch import nn
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.errors import shorten
 from ..component import Component
-from ..config import MAX_WIDTH, Settings
+from ..config import (
+    MAX_WIDTH,
+    Architecture,
+    Arguments,
+    Config,
+    ConfigFile,
+    Strings,
+    Width,
+    Widths,
+    read_config,
+    refused,
+)
 from ..weights import fill, read_stored
 from .preprocessing import Preprocessing, read_preprocessing
 
 MAX_LABELS, MAX_QUERIES, MAX_LAYERS = 65_536, 10_000, 256
+_Layers = Annotated[StrictInt, Field(ge=0, le=MAX_LAYERS)]
+_Depth = Annotated[StrictInt, Field(ge=1, le=MAX_LAYERS)]
+_Heads = Annotated[StrictInt, Field(ge=1, le=1024)]
 #: ResNets by timm's name: kind of block, blocks in each stage (He et al. 2016, table 1).
 RESNETS: Mapping[str, tuple[str, tuple[int, ...]]] = MappingProxyType(
     {
@@ -32,11 +47,9 @@ RESNETS: Mapping[str, tuple[str, tuple[int, ...]]] = MappingProxyType(
         "resnet152": ("bottleneck", (3, 8, 36, 3)),
     }
 )
-WIDTHS = {"basic": (64, 128, 256, 512), "bottleneck": (256, 512, 1024, 2048)}
-#: transformers 4 asks for timm unless it is told not to, and refuses its own default beside a configuration.
-WITHOUT_TIMM: Mapping[str, Any] = MappingProxyType(
-    {"use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None}
-)
+WIDTHS: Mapping[str, tuple[int, ...]] = {"basic": (64, 128, 256, 512), "bottleneck": (256, 512, 1024, 2048)}
+#: By default transformers 4 asks for timm, and refuses its own default beside a configuration.
+WITHOUT_TIMM: Arguments = {"use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None}
 #: How older names become those of transformers 5; each rule that matches is applied.
 RENAMED = tuple(
     (re.compile(pattern), name)
@@ -49,6 +62,50 @@ RENAMED = tuple(
     )
 )
 BLOCK = re.compile(r"model\.backbone\.model\.layer([1-4])\.(\d+)\.(?:(conv|bn)([1-3])|downsample\.([01]))\.(.+)")
+
+
+class DetrConfigFile(ConfigFile):
+    """`config.json` of a DETR, behind its backbone."""
+
+    num_labels: Annotated[StrictInt, Field(ge=1, le=MAX_LABELS)] = 2
+    d_model: Annotated[StrictInt, Field(ge=2, le=MAX_WIDTH)] = 256
+    num_queries: Annotated[StrictInt, Field(ge=1, le=MAX_QUERIES)] = 100
+    position_embedding_type: Literal["sine", "learned"] = "sine"
+    activation_function: StrictStr = "relu"
+    encoder_layers: _Layers = 6
+    encoder_ffn_dim: Width = 2048
+    encoder_attention_heads: _Heads = 8
+    decoder_layers: _Layers = 6
+    decoder_ffn_dim: Width = 2048
+    decoder_attention_heads: _Heads = 8
+
+
+class ResNetConfigFile(ConfigFile):
+    """`backbone_config` of a ResNet."""
+
+    embedding_size: Width = 64
+    hidden_sizes: Widths = WIDTHS["bottleneck"]
+    depths: Annotated[tuple[_Depth, ...], Field(min_length=1, max_length=12)] = (3, 4, 6, 3)
+    layer_type: Literal["basic", "bottleneck"] = "bottleneck"
+    out_features: Strings | None = None
+    downsample_in_first_stage: object = False
+    downsample_in_bottleneck: object = False
+
+    def as_settings(self) -> Arguments:
+        """Arguments of transformers' ResNetConfig."""
+        return {
+            "embedding_size": self.embedding_size,
+            "hidden_sizes": list(self.hidden_sizes),
+            "depths": list(self.depths),
+            "layer_type": self.layer_type,
+            "out_features": [self.out_features[-1] if self.out_features else f"stage{len(self.depths)}"],
+            "downsample_in_first_stage": self.downsample_in_first_stage is True,
+            "downsample_in_bottleneck": self.downsample_in_bottleneck is True,
+        }
+
+
+def _are_strings(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 @dataclass(frozen=True)
@@ -73,55 +130,42 @@ class DetectorComponent(Component):
     @property
     def labels(self) -> tuple[str, ...]:
         """What it can find, by number."""
-        said = self.config.get("id2label")
-        if said is None:
-            return tuple(f"LABEL_{number}" for number in range(self.settings.whole("num_labels", 2, 1, MAX_LABELS)))
-        names = {str(key): value for key, value in said.items()} if isinstance(said, Mapping) else {}
-        wanted = [str(number) for number in range(len(names))]
-        if (
-            not 1 <= len(names) <= MAX_LABELS
-            or set(names) != set(wanted)
-            or not all(isinstance(value, str) for value in names.values())
-        ):
-            raise self.settings.refused(
-                "id2label",
-                "an object" if isinstance(said, Mapping) else said,
-                "names for the numbers 0, 1, 2, …, none left out",
-            )
-        return tuple(names[number] for number in wanted)
+        found = self.config.get("id2label")
+        if found is None:
+            return tuple(f"LABEL_{number}" for number in range(self.settings.num_labels))
+        names = {str(key): value for key, value in found.items()} if isinstance(found, Mapping) else {}
+        labels = tuple(names[str(number)] for number in range(len(names)) if str(number) in names)
+        if not 1 <= len(labels) <= MAX_LABELS or len(labels) != len(names) or not _are_strings(labels):
+            value = "an object" if isinstance(found, Mapping) else found
+            raise refused("id2label", value, "names for the numbers 0, 1, 2, …, none left out", self.where)
+        return labels
+
+    @property
+    def settings(self) -> DetrConfigFile:
+        """The configuration, read by type and bounds."""
+        return read_config(DetrConfigFile, self.config, self.where)
 
     @property
     def preprocessing(self) -> Preprocessing:
         """What its pictures go through."""
-        said = self.origin.optional("feature_extractor")
-        return read_preprocessing(Settings(said, f"preprocessor_config.json of {self.origin.name}"))
+        where = f"preprocessor_config.json of {self.origin.name}"
+        return read_preprocessing(self.origin.optional("feature_extractor"), where)
 
     @property
-    def backbone(self) -> dict[str, Any]:
+    def backbone(self) -> Arguments:
         """transformers' settings of the ResNet, whichever way the file describes it.
 
         Raises:
             ModelError: another backbone.
         """
-        said = self.config.get("backbone_config")
-        inner = Settings(said if isinstance(said, Mapping) else {}, f"backbone_config of {self.origin.name}")
-        kind = inner.text("model_type", "resnet")
-        if kind == "resnet" and (inner.values or self.config.get("use_timm_backbone") is False):
-            layer = inner.text("layer_type", "bottleneck")
-            if layer not in WIDTHS:
-                raise inner.refused("layer_type", layer, "basic or bottleneck")
-            depths = inner.wholes("depths", (3, 4, 6, 3), 1, MAX_LAYERS, 12)
-            return {
-                "embedding_size": inner.whole("embedding_size", 64, 1, MAX_WIDTH),
-                "hidden_sizes": list(inner.wholes("hidden_sizes", WIDTHS["bottleneck"], 1, MAX_WIDTH, 12)),
-                "depths": list(depths),
-                "layer_type": layer,
-                "out_features": [inner.texts("out_features", (f"stage{len(depths)}",))[-1]],
-                "downsample_in_first_stage": inner.values.get("downsample_in_first_stage") is True,
-                "downsample_in_bottleneck": inner.values.get("downsample_in_bottleneck") is True,
-            }
-        name = self.config.get("backbone") or inner.values.get("backbone") or "resnet50"
-        strides = self.config.get("dilation") is True or inner.values.get("output_stride") not in (None, 32)
+        inner = self.config.get("backbone_config")
+        config: Config = inner if isinstance(inner, Mapping) else {}
+        where = f"backbone_config of {self.origin.name}"
+        kind = read_config(Architecture, config, where).model_type or "resnet"
+        if kind == "resnet" and (config or self.config.get("use_timm_backbone") is False):
+            return read_config(ResNetConfigFile, config, where).as_settings()
+        name = self.config.get("backbone") or config.get("backbone") or "resnet50"
+        strides = self.config.get("dilation") is True or config.get("output_stride") not in (None, 32)
         if kind not in ("resnet", "timm_backbone") or not isinstance(name, str) or name not in RESNETS or strides:
             what = (
                 f"{shorten(name)} with dilation (DC5)"
@@ -144,30 +188,14 @@ class DetectorComponent(Component):
         }
 
     @property
-    def shape(self) -> dict[str, Any]:
+    def shape(self) -> Arguments:
         """transformers' settings of everything behind the backbone."""
-        settings = self.settings
-        kind = settings.text("position_embedding_type", "sine")
-        if kind not in ("sine", "learned"):
-            raise settings.refused("position_embedding_type", kind, "sine or learned")
-        shape: dict[str, Any] = {
-            "d_model": settings.whole("d_model", 256, 2, MAX_WIDTH),
-            "num_queries": settings.whole("num_queries", 100, 1, MAX_QUERIES),
-            "position_embedding_type": kind,
-            "activation_function": settings.text("activation_function", "relu"),
-        }
-        for side in ("encoder", "decoder"):
-            shape |= {
-                f"{side}_layers": settings.whole(f"{side}_layers", 6, 0, MAX_LAYERS),
-                f"{side}_ffn_dim": settings.whole(f"{side}_ffn_dim", 2048, 1, MAX_WIDTH),
-                f"{side}_attention_heads": settings.whole(f"{side}_attention_heads", 8, 1, 1024),
-            }
-        return shape
+        return self.settings.model_dump(exclude={"num_labels"})
 
     def check(self) -> None:
         """Only plain DETRs that find objects."""
-        kind = self.settings.texts("architectures", ("DetrForObjectDetection",))[0]
-        model = self.settings.text("model_type", "detr")
+        kind = self.architecture.first or "DetrForObjectDetection"
+        model = self.architecture.model_type or "detr"
         if kind != "DetrForObjectDetection" or model != "detr":
             raise ModelError(
                 "source",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -190,7 +190,7 @@ def draw(
     picture: Float[Tensor, "h w 3"], taken: Sequence[Detection], others: Sequence[Detection]
 ) -> Float[Tensor, "h w 3"]:
     """The picture at 8 bits with boxes, labels and scores: in red what is taken, in grey what else was seen."""
-    levels: Any = (picture.detach().cpu().double().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    levels = (picture.detach().cpu().double().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     canvas = Pil.fromarray(levels)
     pen = ImageDraw.Draw(canvas)
     thick = max(1, round(max(canvas.size) / 300))

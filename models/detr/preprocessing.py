@@ -2,22 +2,54 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image as Pil
+from pydantic import Field, StrictFloat, StrictInt
 from torch import Tensor
 
-from ..config import Settings
+from ..config import Config, ConfigFile, read_config
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-
-
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
 MAX_SIDE = 4096
+_Side = Annotated[StrictInt, Field(ge=1, le=MAX_SIDE)]
+_Mean = Annotated[StrictFloat, Field(ge=-1e3, le=1e3)]
+_Std = Annotated[StrictFloat, Field(ge=1e-6, le=1e3)]
+
+
+class ExactSize(ConfigFile):
+    """`size` of a height and a width."""
+
+    height: _Side = 1
+    width: _Side = 1
+
+
+class EdgeSize(ConfigFile):
+    """`size` of a shortest and a longest edge; older files have the latter as `max_size`."""
+
+    shortest_edge: _Side = 800
+    longest_edge: _Side | None = None
+    max_size: _Side = 1333
+
+
+class OldSize(ConfigFile):
+    """`size` as one number, and `max_size` beside it."""
+
+    size: _Side = 800
+    max_size: _Side = 1333
+
+
+class Normalisation(ConfigFile):
+    """What becomes of the samples of a picture of the right size, and how it is resampled to that size."""
+
+    rescale_factor: Annotated[StrictFloat, Field(ge=1e-9, le=1e9)] = 1 / 255
+    image_mean: Annotated[tuple[_Mean, ...], Field(min_length=3, max_length=3)] = IMAGENET_MEAN
+    image_std: Annotated[tuple[_Std, ...], Field(min_length=3, max_length=3)] = IMAGENET_STD
+    resample: Annotated[StrictInt, Field(ge=0, le=5)] = 2
 
 
 @dataclass(frozen=True)
@@ -57,7 +89,7 @@ class Preprocessing:
         return (height, width) if round(side) == short else (max(1, result[0]), max(1, result[1]))
 
     def __call__(self, picture: Float[Tensor, "h w 3"]) -> Float[Tensor, "1 3 h2 w2"]:
-        """A picture in [0, 1] as the detector sees it."""
+        """A picture in [0, 1] as the detector takes it."""
         levels = (picture.detach().cpu().double().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
         height, width = self.size(*levels.shape[:2])
         if (height, width) != levels.shape[:2]:
@@ -67,37 +99,33 @@ class Preprocessing:
         return ((pixels - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None])[None]
 
 
-def read_preprocessing(settings: Settings) -> Preprocessing:
+def read_preprocessing(config: Config, where: str) -> Preprocessing:
     """What `preprocessor_config.json` says, in the forms that DETRs are published with.
 
     Raises:
-        ModelError: a value is of another type or out of range.
+        ModelError: a value is of another type or out of bounds.
     """
-    said = settings.values
-    size, exact, shortest, longest = said.get("size", 800), None, 0, 0
-    if said.get("do_resize", True) is not False:
-        if isinstance(size, Mapping) and "height" in size:
-            sides = Settings(size, f"size in {settings.where}")
-            exact = (sides.whole("height", 1, 1, MAX_SIDE), sides.whole("width", 1, 1, MAX_SIDE))
-        elif isinstance(size, Mapping):
-            sides = Settings({**said, **size}, f"size in {settings.where}")
-            shortest = sides.whole("shortest_edge", 800, 1, MAX_SIDE)
-            longest = sides.whole("longest_edge", sides.whole("max_size", 1333, 1, MAX_SIDE), 1, MAX_SIDE)
-        else:
-            shortest = settings.whole("size", 800, 1, MAX_SIDE)
-            longest = settings.whole("max_size", 1333, 1, MAX_SIDE)
-    factor = settings.number("rescale_factor", 1 / 255, 1e-9, 1e9) if said.get("do_rescale", True) is not False else 1.0
-    mean: tuple[float, ...] = (0.0,) * 3
-    std: tuple[float, ...] = (1.0,) * 3
-    if said.get("do_normalize", True) is not False:
-        mean, std = _channels(settings, "image_mean", IMAGENET_MEAN), _channels(settings, "image_std", IMAGENET_STD)
-    return Preprocessing(shortest, longest, exact, settings.whole("resample", 2, 0, 5), factor, mean, std)
+    exact, shortest, longest = None, 0, 0
+    if config.get("do_resize", True) is not False:
+        exact, shortest, longest = _read_size(config, where)
+    ignored = {
+        *(("rescale_factor",) if config.get("do_rescale", True) is False else ()),
+        *(("image_mean", "image_std") if config.get("do_normalize", True) is False else ()),
+    }
+    found = read_config(Normalisation, {key: config[key] for key in config if key not in ignored}, where)
+    factor = 1.0 if "rescale_factor" in ignored else found.rescale_factor
+    mean, std = ((0.0,) * 3, (1.0,) * 3) if "image_mean" in ignored else (found.image_mean, found.image_std)
+    return Preprocessing(shortest, longest, exact, found.resample, factor, mean, std)
 
 
-def _channels(settings: Settings, key: str, default: tuple[float, ...]) -> tuple[float, ...]:
-    if key not in settings.values:
-        return default
-    found = settings.numbers(key, 1e-6 if key == "image_std" else -1e3, 1e3, 3)
-    if len(found) != 3:
-        raise settings.refused(key, found, "three numbers")
-    return found
+def _read_size(config: Config, where: str) -> tuple[tuple[int, int] | None, int, int]:
+    """Exact height and width, or None; shortest and longest edge, or 0."""
+    size = config.get("size", 800)
+    if isinstance(size, Mapping) and "height" in size:
+        sides = read_config(ExactSize, size, f"size in {where}")
+        return (sides.height, sides.width), 0, 0
+    if isinstance(size, Mapping):
+        edges = read_config(EdgeSize, {**config, **size}, f"size in {where}")
+        return None, edges.shortest_edge, edges.max_size if edges.longest_edge is None else edges.longest_edge
+    old = read_config(OldSize, config, where)
+    return None, old.size, old.max_size

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import shorten
@@ -14,7 +13,7 @@ from .stamps import State, short_name, state_of
 MAX_JSON = 64 * 2**20
 
 
-def read_json(path: Path) -> Mapping[str, Any]:
+def read_json(path: Path) -> Mapping[str, object]:
     """A small JSON object from a model folder, read once per change.
 
     Raises:
@@ -24,7 +23,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _read_json(name: str, state: State) -> Mapping[str, Any]:
+def _read_json(name: str, state: State) -> Mapping[str, object]:
     path = Path(name)
     try:
         if state[0] > MAX_JSON:

@@ -1,4 +1,4 @@
-"""What a hub repository holds, and its files on this machine: within seconds or with one clear message.
+"""What a hub repository holds, and its files on this machine; without a hub, one clear message within seconds.
 
 The hub's own client retries for minutes and cannot be stopped. Here the first question is asked once, with a deadline;
 files come by a process of its own (`worker.py`), whose progress shows and which ends when the user asks.
@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.current_run import log_message, report_progress
 
 ANSWER = 4.0  # seconds within which a hub that can be reached answers
-AGAIN = 30.0  # seconds in which one that did not is not asked once more
+AGAIN = 30.0  # seconds during which one that did not answer is not asked again
 LOOK = 0.2  # seconds between two looks at a download
 MIB = 2**20
 _silent: dict[str, tuple[float, str]] = {}  # endpoint -> when it did not answer, and how
@@ -26,14 +26,27 @@ OFFLINE = ("INLAY_OFFLINE", "HF_HUB_OFFLINE")
 
 
 class Listing(NamedTuple):
-    """What a repository holds: names of its files, and their bytes where the hub says them."""
+    """What a repository holds: names of its files, and their sizes in bytes where the hub gives them."""
 
     names: tuple[str, ...]
     sizes: Mapping[str, int]
 
 
+class Failure(NamedTuple):
+    """An error of the hub's client: its class, the names of that class and its bases, and its message."""
+
+    kind: str = ""
+    kinds: tuple[str, ...] = ()
+    text: str = ""
+
+    @property
+    def brief(self) -> str:
+        """Class and first line."""
+        return ": ".join(filter(None, [self.kind, (self.text.strip().splitlines() or [""])[0][:160]]))
+
+
 class Request(NamedTuple):
-    """What a message says of a repository: its name, its revision, what it is for, what may have been meant."""
+    """What is asked of the hub: a repository, a revision, what it is for, and a name that may have been meant."""
 
     repository: str
     revision: str | None
@@ -66,26 +79,26 @@ def listing(wanted: Request) -> Listing:
             found=f"{wanted.name}, which is not in {_cache()}, and network access is off "
             f"({' or '.join(OFFLINE)} is set)",
             expected=f"a {wanted.what} that is on this machine",
-            fix=f"{_meant(wanted)}unset the variable once, or name the {wanted.what}'s file or folder",
+            fix=f"{_did_you_mean(wanted)}unset the variable once, or name the {wanted.what}'s file or folder",
         )
     since, how = _silent.get(constants.ENDPOINT, (0.0, ""))
     if how and time.monotonic() - since < AGAIN:
         raise _unreachable(wanted, how)
     answer = _ask(wanted)
     if answer is None:
-        answer = {"kind": "TimeoutError", "kinds": ["TimeoutError"], "text": f"no answer within {ANSWER:g} seconds"}
+        answer = Failure("TimeoutError", ("TimeoutError",), f"no answer within {ANSWER:g} seconds")
     if isinstance(answer, Listing):
         return answer
-    error = _named(wanted, answer)
+    error = _explain(wanted, answer)
     if error is None:
-        _silent[constants.ENDPOINT] = (time.monotonic(), _short(answer))
-        raise _unreachable(wanted, _short(answer))
+        _silent[constants.ENDPOINT] = (time.monotonic(), answer.brief)
+        raise _unreachable(wanted, answer.brief)
     raise error
 
 
-def _ask(wanted: Request) -> Listing | dict[str, Any] | None:
-    """The hub's answer; None where there is none by the deadline: resolving a name has none of its own."""
-    box: list[Listing | dict[str, Any]] = []
+def _ask(wanted: Request) -> Listing | Failure | None:
+    """The hub's answer; None where there is none by the deadline, which the resolution of host names does not heed."""
+    answers: list[Listing | Failure] = []
 
     def ask() -> None:
         from huggingface_hub import HfApi
@@ -93,20 +106,15 @@ def _ask(wanted: Request) -> Listing | dict[str, Any] | None:
         try:
             info = HfApi().model_info(wanted.repository, revision=wanted.revision, timeout=ANSWER, files_metadata=True)
             files = info.siblings or []
-            box.append(
+            answers.append(
                 Listing(
                     tuple(file.rfilename for file in files),
                     {file.rfilename: int(file.size) for file in files if file.size},
                 )
             )
-        except Exception as error:  # the client raises its own, and those of two libraries under it
-            box.append(
-                {
-                    "kind": type(error).__name__,
-                    "kinds": [kind.__name__ for kind in type(error).__mro__],
-                    "text": str(error),
-                }
-            )
+        except Exception as error:
+            kinds = tuple(kind.__name__ for kind in type(error).__mro__)
+            answers.append(Failure(type(error).__name__, kinds, str(error)))
 
     thread = threading.Thread(target=ask, daemon=True, name="inlay-hub")
     thread.start()
@@ -114,7 +122,7 @@ def _ask(wanted: Request) -> Listing | dict[str, Any] | None:
     while thread.is_alive() and time.monotonic() < end:
         report_progress()
         thread.join(LOOK / 2)
-    return box[0] if box else None
+    return answers[0] if answers else None
 
 
 def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) -> Path:
@@ -174,9 +182,10 @@ def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) ->
     finally:
         _end(process)
     if "root" not in answer:
-        raise _named(wanted, answer) or ModelError(
+        failure = Failure(answer.get("kind", ""), tuple(answer.get("kinds", ())), answer.get("text", ""))
+        raise _explain(wanted, failure) or ModelError(
             "source",
-            found=f"the download of {wanted.name} stopped ({_short(answer) or 'its process ended'})",
+            found=f"the download of {wanted.name} stopped ({failure.brief or 'its process ended'})",
             expected="all of its files",
             fix="run again: it goes on where it stopped",
         )
@@ -207,7 +216,7 @@ def _stored(repository: str) -> int:
 
 
 def _literal(name: str) -> str:
-    """A name as a pattern that means itself."""
+    """A name as a pattern that matches only itself."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
@@ -223,12 +232,7 @@ def _endpoint() -> str:
     return str(constants.ENDPOINT)
 
 
-def _short(answer: Mapping[str, Any]) -> str:
-    text = (str(answer.get("text", "")).strip().splitlines() or [""])[0][:160]
-    return ": ".join(filter(None, [str(answer.get("kind", "")), text]))
-
-
-def _meant(wanted: Request) -> str:
+def _did_you_mean(wanted: Request) -> str:
     return f"did you mean {wanted.near!r}? Otherwise " if wanted.near else ""
 
 
@@ -238,14 +242,14 @@ def _unreachable(wanted: Request, how: str) -> ModelError:
         found=f"{wanted.name}, which is not on this machine (looked in {_cache()}), and "
         f"{_endpoint()} cannot be reached ({how})",
         expected=f"a {wanted.what} that is on this machine, or a network connection",
-        fix=f"{_meant(wanted)}run again with a network, or fetch it where there is one: hf download "
+        fix=f"{_did_you_mean(wanted)}run again with a network, or fetch it where there is one: hf download "
         f"{wanted.repository}" + (f" --revision {wanted.revision}" if wanted.revision else ""),
     )
 
 
-def _named(wanted: Request, answer: Mapping[str, Any]) -> ModelError | None:
-    """What to say of the hub's refusal; None where it did not answer at all."""
-    kinds = set(answer.get("kinds", ()))
+def _explain(wanted: Request, failure: Failure) -> ModelError | None:
+    """The message about a refusal of the hub; None where it did not answer at all."""
+    kinds = set(failure.kinds)
     page = f"{_endpoint()}/{wanted.repository}"
     if "GatedRepoError" in kinds:
         return ModelError(
@@ -266,19 +270,19 @@ def _named(wanted: Request, answer: Mapping[str, Any]) -> ModelError | None:
             "source",
             found=f"{wanted.repository}, which is not on the hub (or is private), nor in {_cache()}, nor a folder here",
             expected=f"a {wanted.what}: a hub id, a folder or a file",
-            fix=f"{_meant(wanted)}check the spelling; a private one needs `hf auth login`",
+            fix=f"{_did_you_mean(wanted)}check the spelling; a private one needs `hf auth login`",
         )
     if kinds & {"EntryNotFoundError", "RemoteEntryNotFoundError"} and "LocalEntryNotFoundError" not in kinds:
         return ModelError(
             "source",
-            found=f"{wanted.name}: {_short(answer)}",
+            found=f"{wanted.name}: {failure.brief}",
             expected="a repository with all its files",
             fix="name another model, or another revision of it",
         )
     if kinds & {"HfHubHTTPError", "HTTPStatusError"} and "LocalEntryNotFoundError" not in kinds:
         return ModelError(
             "source",
-            found=f"{wanted.name}: the hub answered {_short(answer)}",
+            found=f"{wanted.name}: the hub answered {failure.brief}",
             expected="a repository that can be read",
             fix="try again later; see https://status.huggingface.co",
         )

@@ -4,12 +4,12 @@ Only what is used is fetched: configurations, the tokenizer, and one variant of 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ...graph_runtime import ModelError
+from ..config import Config
 from ..folder import COMPONENTS, FAMILIES, FLAT, PICKLES, ModelFolder, WeightFiles, pickled
 from .client import Request, download, listing
 
@@ -63,15 +63,15 @@ class HubModel:
         """
         return self._cached() or self._download()
 
-    def config(self, component: str) -> Mapping[str, Any]:
+    def config(self, component: str) -> Config:
         """The configuration of a component."""
         return self.folder().config(component)
 
-    def index(self) -> Mapping[str, Any]:
-        """What the pipeline's own index says."""
+    def index(self) -> Config:
+        """What `model_index.json` says."""
         return self.folder().index()
 
-    def optional(self, component: str) -> Mapping[str, Any]:
+    def optional(self, component: str) -> Config:
         """The configuration of a component that may be absent; empty where it is."""
         return self.folder().optional(component)
 

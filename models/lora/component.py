@@ -1,4 +1,4 @@
-"""A denoiser with LoRAs: the description of a base and what is stacked on it; the base's weights are shared."""
+"""A denoiser with LoRAs: the description of a base and of what is stacked on it; the base's weights are shared."""
 
 import threading
 from collections.abc import Iterator
@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.models import ModelDescription
+from ..component import is_single_file
 from ..files.safetensors_header import read_header
 from ..files.stamps import content_of, pieces_of, state_of
 from ..known_keys.table import warn_unused
+from ..stable_diffusion import DenoiserComponent
 from .file import attach, read_lora
 from .header import LoraHeader, about_of, check_header, files_of, made_for, require_fit
 from .metadata import FAMILIES
@@ -24,7 +28,7 @@ _ATTACHING = threading.Lock()
 
 @dataclass(frozen=True)
 class Adapter:
-    """One LoRA on a denoiser: where it is, what the file held when it was described, and how much of it counts."""
+    """One LoRA on a denoiser: where its file is, a hash of the file when it was described, and its weight."""
 
     source: LoraSource
     stamp: str
@@ -50,18 +54,18 @@ class Adapter:
 
 @dataclass(frozen=True)
 class AdaptedDenoiser(ModelDescription):
-    """A denoiser with LoRAs; asked for anything else, it answers as its base does.
+    """A denoiser with LoRAs; every other property is that of its base.
 
     Attributes:
         inner: the base's description.
         adapters: in the order they were stacked.
     """
 
-    inner: Any
+    inner: ModelDescription
     adapters: tuple[Adapter, ...]
 
     def __getattr__(self, name: str) -> Any:
-        """What the base says: channels, widths, configuration."""
+        """A property of the base: channels, widths, configuration."""
         if name.startswith("_") or name == "inner":
             raise AttributeError(name)
         return getattr(self.inner, name)
@@ -74,7 +78,7 @@ class AdaptedDenoiser(ModelDescription):
     @property
     def known(self) -> bool:
         """True when neither the base nor a LoRA is still to be downloaded."""
-        return bool(self.inner.known) and all(adapter.stamp for adapter in self.adapters)
+        return bool(getattr(self.inner, "known", True)) and all(adapter.stamp for adapter in self.adapters)
 
     @property
     def fingerprint(self) -> str:
@@ -95,19 +99,18 @@ class AdaptedDenoiser(ModelDescription):
                 fetched = True
         return fetched
 
-    def load(self, device: str) -> Any:
-        """The UNet with its LoRAs, on its own."""
+    def load(self, device: str) -> nn.Module:
+        """The UNet with its LoRAs, alone: nothing else shares these weights."""
         with self.adapted(self.inner.load(device)) as module:
             return module
 
     def base(self) -> ModelDescription:
         """The description whose weights are shared."""
-        base: ModelDescription = self.inner.base()
-        return base
+        return self.inner.base()
 
     @contextmanager
-    def adapted(self, module: Any) -> Iterator[Any]:
-        """The LoRAs beside the layers of a copy that shares every weight; `module` stays as it is."""
+    def adapted(self, module: nn.Module) -> Iterator[nn.Module]:
+        """A copy that shares every weight and has the LoRAs beside its layers; `module` stays as it is."""
         place = next(module.parameters())
         key = (self.adapters, str(place.device), place.dtype)
         with _ATTACHING:
@@ -125,10 +128,10 @@ class AdaptedDenoiser(ModelDescription):
         yield found
 
 
-def adapted(denoiser: Any, source: LoraSource, weight: float, any_base: bool = False) -> AdaptedDenoiser:
+def adapted(denoiser: ModelDescription, source: LoraSource, weight: float, any_base: bool = False) -> AdaptedDenoiser:
     """`denoiser` with one more LoRA.
 
-    What the file says or holds and nobody uses is named.
+    What the file says or holds that nothing uses is named.
 
     Raises:
         ModelError: the file is no LoRA for a UNet, was made for another base, or does not fit this one; both are named.
@@ -136,12 +139,14 @@ def adapted(denoiser: Any, source: LoraSource, weight: float, any_base: bool = F
     stamp = ""
     if source.path:
         path = Path(source.path)
-        header = check_header(path)
-        if not any_base:
-            _require_base(denoiser, path)
-            _require_one_family(denoiser.base(), header)
-        _require_layers(denoiser.base(), header)
-        warn_unused(path.name, [*header.notes(), *_beside_base(denoiser.base(), header)])
+        header, base, notes = check_header(path), denoiser.base(), []
+        if isinstance(base, DenoiserComponent) and base.known:
+            if not any_base:
+                _require_base(base, path)
+                _require_one_family(base, header)
+            _require_layers(base, header)
+            notes = _mismatches(base, header)
+        warn_unused(path.name, [*header.notes(), *notes])
         stamp = content_of(files_of(path))
     adapter = Adapter(source, stamp, float(weight))
     if isinstance(denoiser, AdaptedDenoiser):
@@ -149,9 +154,9 @@ def adapted(denoiser: Any, source: LoraSource, weight: float, any_base: bool = F
     return AdaptedDenoiser(denoiser, (adapter,))
 
 
-def _require_base(denoiser: Any, path: Path) -> None:
-    about, base = about_of(path), denoiser.base()
-    if "base" not in about or not getattr(base, "known", False):
+def _require_base(base: DenoiserComponent, path: Path) -> None:
+    about = about_of(path)
+    if "base" not in about:
         return
     name = base.origin.name
     if about["base"] != name and about.get("base_sha256") not in (
@@ -167,30 +172,29 @@ def _require_base(denoiser: Any, path: Path) -> None:
         )
 
 
-def layer_sizes(base: Any) -> dict[str, list[int]]:
+def layer_sizes(base: DenoiserComponent) -> dict[str, list[int]]:
     """Shapes of the weights of a UNet's linear and convolution layers by name, from headers alone."""
-    if hasattr(base.origin, "layer_sizes"):
-        sizes: dict[str, list[int]] = base.origin.layer_sizes(base.component)
-        return sizes
+    if is_single_file(base.origin):
+        return base.origin.layer_sizes(base.component)
     return {
-        name.removesuffix(".weight"): list(entry["shape"])
+        name.removesuffix(".weight"): tensor.shape
         for file in base.origin.weights(base.component).files
-        for name, entry in read_header(file).items()
-        if name.endswith(".weight") and len(entry["shape"]) in (2, 4)
+        for name, tensor in read_header(file).tensors.items()
+        if name.endswith(".weight") and len(tensor.shape) in (2, 4)
     }
 
 
-def _require_layers(base: Any, header: LoraHeader) -> None:
+def _require_layers(base: DenoiserComponent, header: LoraHeader) -> None:
     """Refuse other widths and layers while checking, as far as the base's own header is at hand."""
-    if not getattr(base, "known", False) or not getattr(base, "conditional", False):
+    if not base.conditional:
         return
-    width = base.cross_attention_dim
+    width = base.cross_attention_dim or 0
     require_fit(header, layer_sizes(base), base.label + (f" ({FAMILIES[width]})" if width in FAMILIES else ""))
 
 
-def _require_one_family(base: Any, header: LoraHeader) -> None:
+def _require_one_family(base: DenoiserComponent, header: LoraHeader) -> None:
     """Refuse a LoRA that says it is of another family, also where its layers are as wide in both."""
-    own = FAMILIES.get(base.cross_attention_dim or 0) if getattr(base, "known", False) else None
+    own = FAMILIES.get(base.cross_attention_dim or 0)
     if own is not None and header.family is not None and header.family != own:
         raise ModelError(
             "source",
@@ -200,16 +204,14 @@ def _require_one_family(base: Any, header: LoraHeader) -> None:
         )
 
 
-def _beside_base(base: Any, header: LoraHeader) -> list[str]:
-    if not getattr(base, "known", False):
-        return []
+def _mismatches(base: DenoiserComponent, header: LoraHeader) -> list[str]:
     try:
         scheduler = base.origin.config("scheduler")
     except ModelError:  # a denoiser alone, such as one that was trained here
         return []
-    return header.claims.beside(scheduler)
+    return header.metadata.mismatches(scheduler)
 
 
-def weights_hash(base: Any) -> str:
-    """What tells a base's weights from others', wherever they lie."""
+def weights_hash(base: DenoiserComponent) -> str:
+    """A hash of a base's weights, the same wherever their files are."""
     return content_of(base.origin.weights(base.component).files)

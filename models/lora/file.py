@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from ...graph_runtime.core.quiet import no_loading
 from .header import about_of, check_header, fits, made_for, no_lora, real_names
 from .metadata import MAX_ALPHA
 
-Layout = Literal["diffusers", "kohya"]
+LoraLayout = Literal["diffusers", "kohya"]
 
 
 class Pair(NamedTuple):
@@ -45,18 +45,18 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LoraFile:
-    """A LoRA as it lies on the disk.
+    """The contents of a LoRA file.
 
     Attributes:
         name: of the file, for messages.
         pairs: by the file's own name of the layer: dotted, or kohya's with underscores.
-        about: what inlay wrote into the header when it made the file; empty for others'.
-        text_keys: how many tensors belong to text encoders, which nobody asked for.
+        about: what inlay wrote into the header when it made the file; empty for files made elsewhere.
+        text_keys: how many tensors belong to text encoders; they are left out.
     """
 
     name: str
     pairs: Mapping[str, Pair]
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, object] = field(default_factory=dict)
     text_keys: int = 0
 
 
@@ -81,7 +81,7 @@ def read_lora(path: Path) -> LoraFile:
         alpha = (
             float(stored[names.alphas[layer]])
             if layer in names.alphas
-            else header.claims.alpha_of(layer, int(down.shape[0]))
+            else header.metadata.alpha_of(layer, int(down.shape[0]))
         )
         if not (torch.isfinite(down).all() and torch.isfinite(up).all()):
             raise no_lora(path.name, f"NaN or infinity in {layer}", "finite numbers")
@@ -95,7 +95,7 @@ def by_module(lora: LoraFile, unet: nn.Module) -> dict[str, Pair]:
     """The pairs under the names of a UNet's own layers, their shapes checked.
 
     Raises:
-        ModelError: a layer that the UNet has not, or of another size.
+        ModelError: a layer that the UNet does not have, or of another size.
     """
     modules = {name: module for name, module in unet.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)}
     sizes = {name: list(module.weight.shape) for name, module in modules.items()}
@@ -115,7 +115,7 @@ def by_module(lora: LoraFile, unet: nn.Module) -> dict[str, Pair]:
 
 
 def _like(value: Tensor, axes: int) -> Tensor:
-    """A linear layer's pair as a 1 × 1 convolution's, and the reverse."""
+    """A linear layer's pair as a 1 × 1 convolution's, or the reverse."""
     if value.ndim == 2 and axes == 4:
         return value[..., None, None]
     return value.flatten(1) if value.ndim == 4 and axes == 2 and value.shape[2:] == (1, 1) else value
@@ -176,7 +176,7 @@ def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
     return cast.eval().requires_grad_(False)
 
 
-def stored_names(pairs: Mapping[str, Pair], layout: Layout) -> dict[str, Tensor]:
+def stored_names(pairs: Mapping[str, Pair], layout: LoraLayout) -> dict[str, Tensor]:
     """Tensors of a LoRA file by the names of a layout; keys of `pairs` are a UNet's own, dotted."""
     tensors: dict[str, Tensor] = {}
     for name, pair in pairs.items():

@@ -1,6 +1,6 @@
-"""A LoRA's header: which layers it has and how large, whom it was made for, and what it holds besides. No weights.
+"""A LoRA's header: its layers and their sizes, the family that it was made for, and what else it holds. No weights.
 
-Everything here is known while a workflow is checked, so another family and other widths are refused then.
+All of this is known while a workflow is checked, so another family and other widths are refused then.
 """
 
 import json
@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean, shorten
 from ..checkpoint.layouts import original_names
-from ..files.safetensors_header import read_header
-from .metadata import FAMILIES, Claims, claims_of, config_beside, contradictions
+from ..files.safetensors_header import Header, TensorInfo, read_header
+from .metadata import FAMILIES, LoraMetadata, config_beside, contradictions, read_lora_metadata
 
 DOWN = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:A|down)(?:\.default)?\.weight$")
 UP = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:B|up)(?:\.default)?\.weight$")
@@ -36,7 +36,7 @@ TEXT = (
     f"{PEFT}text_model.",
 )
 DTYPES = ("F16", "BF16", "F32", "F64")
-WHOLE = ("I8", "U8", "I16", "I32", "I64")  # α is often written as a whole number
+INTEGERS = ("I8", "U8", "I16", "I32", "I64")  # α is often stored as an integer
 #: Adapters of other kinds, by what only their tensors are called.
 OTHERS = tuple(
     (re.compile(pattern), what)
@@ -73,7 +73,7 @@ DEEP = re.compile(r"transformer_blocks[._]([1-9]\d*)[._]")  # Stable Diffusion 1
 CROSS = re.compile(r"attn2[._]to_[kv]$")
 
 
-class Names(NamedTuple):
+class TensorNames(NamedTuple):
     """The tensors of a LoRA for a UNet: names in the file by the layer's."""
 
     downs: dict[str, str]
@@ -83,22 +83,22 @@ class Names(NamedTuple):
 
 @dataclass(frozen=True)
 class LoraHeader:
-    """What a LoRA's header shows.
+    """What a LoRA's header says.
 
     Attributes:
         name: of the file.
         names: its tensors by layer.
         shapes: of each layer's down and up weights.
-        text: tensors for text encoders, which are left out.
-        claims: what it says of itself.
-        family: the kind of model it was made for, by its layers, widths or words; None where nothing shows.
+        text: how many tensors belong to text encoders; they are left out.
+        metadata: its configuration and metadata.
+        family: the kind of model it was made for, by its layers, widths or metadata; None where nothing says so.
     """
 
     name: str
-    names: Names
+    names: TensorNames
     shapes: Mapping[str, tuple[list[int], list[int]]]
     text: int
-    claims: Claims
+    metadata: LoraMetadata
     family: str | None
 
     @property
@@ -107,39 +107,39 @@ class LoraHeader:
         return {layer: down[0] for layer, (down, _) in self.shapes.items()}
 
     def notes(self) -> list[str]:
-        """What it holds or says and nobody uses."""
+        """What it holds or says that nothing uses."""
         left = [
             f"its {self.text} tensors for text encoders and words are left out: the base's own "
             "text encoder reads the prompt"
         ]
         return [
             *(left if self.text else []),
-            *self.claims.notes,
-            *contradictions(self.claims, self.ranks, bool(self.names.alphas)),
+            *self.metadata.notes,
+            *contradictions(self.metadata, self.ranks, bool(self.names.alphas)),
         ]
 
 
 def files_of(path: Path) -> list[Path]:
     """The file, and the configuration beside it where that is part of what it means."""
     beside = config_beside(path)
-    return [path, beside] if beside is not None and _peft(path, read_header(path)) else [path]
+    return [path, beside] if beside is not None and _is_peft(path, read_header(path)) else [path]
 
 
-def _peft(path: Path, header: Mapping[str, Any]) -> bool:
-    """True for what peft saved, by its layers' names or the file's."""
-    return path.name == "adapter_model.safetensors" or any(name.startswith(PEFT) for name in header)
+def _is_peft(path: Path, header: Header) -> bool:
+    """True for a file that peft saved, by its layers' names or the file's."""
+    return path.name == "adapter_model.safetensors" or any(name.startswith(PEFT) for name in header.tensors)
 
 
-def about_of(path: Path) -> dict[str, Any]:
+def about_of(path: Path) -> dict[str, object]:
     """What inlay wrote into a LoRA's header; empty for files made elsewhere. No weights are read."""
     try:
-        about = json.loads(read_header(path).get("__metadata__", {}).get("inlay", "{}"))
+        about = json.loads(read_header(path).metadata.get("inlay", "{}"))
     except (ValueError, RecursionError):
         return {}
     return about if isinstance(about, dict) and isinstance(about.get("base", ""), str) else {}
 
 
-def made_for(about: Mapping[str, Any]) -> str:
+def made_for(about: Mapping[str, object]) -> str:
     """The base that a header names, in a readable length."""
     return clean(str(about.get("base", "")))[:80]
 
@@ -151,15 +151,14 @@ def check_header(path: Path) -> LoraHeader:
         ModelError: another kind of file or of adapter, another family, half a pair, a pair that does not fit together,
             a tensor twice, or numbers that are not floating point.
     """
-    whole = read_header(path)
-    header = {name: entry for name, entry in whole.items() if name != "__metadata__"}
-    names = list(header)
+    header = read_header(path)
+    names = list(header.tensors)
     for mark, what in OTHERS:
         odd = next((name for name in names if mark.search(name)), None)
         if odd is not None:
             raise no_lora(path.name, f"{what}: {shorten(odd)}", "a plain LoRA: down and up weights")
-    claims = claims_of(path, whole, _peft(path, header))
-    family = _family(names) or claims.family
+    metadata = read_lora_metadata(path, header, _is_peft(path, header))
+    family = _family(names) or metadata.family
     if family is not None and family not in ("Stable Diffusion 1.x", "Stable Diffusion 2.x"):
         raise no_lora(path.name, f"a LoRA for {family}", "a LoRA for a UNet of Stable Diffusion 1.x or 2.x")
     if not any(DOWN.match(name) and not name.startswith(TEXT) for name in names):
@@ -169,12 +168,12 @@ def check_header(path: Path) -> LoraHeader:
             else (f"no LoRA weights in it ({len(names)} tensors, such as {min(names)!r})" if names else "nothing in it")
         )
         raise no_lora(path.name, found, "LoRA weights for a UNet, in diffusers' or kohya's layout")
-    sorted_ = _by_layer(path.name, [name for name in names if not name.startswith(TEXT)])
-    shapes = _pairs(path.name, header, sorted_)
-    text = len(names) - sum(map(len, sorted_))
+    by_layer = _by_layer(path.name, [name for name in names if not name.startswith(TEXT)])
+    shapes = _pairs(path.name, header.tensors, by_layer)
+    text = len(names) - sum(map(len, by_layer))
     cross = {down[1] for layer, (down, _) in shapes.items() if CROSS.search(layer)}
     width = FAMILIES.get(cross.pop()) if len(cross) == 1 else None
-    return LoraHeader(path.name, sorted_, shapes, text, claims, width or family)
+    return LoraHeader(path.name, by_layer, shapes, text, metadata, width or family)
 
 
 def _family(names: list[str]) -> str | None:
@@ -187,31 +186,29 @@ def _family(names: list[str]) -> str | None:
     return "SDXL" if any(DEEP.search(name) and "text_model" not in name for name in names) else None
 
 
-def _pairs(where: str, header: Mapping[str, Any], names: Names) -> dict[str, tuple[list[int], list[int]]]:
-    for part, types in ((names.downs, DTYPES), (names.ups, DTYPES), (names.alphas, DTYPES + WHOLE)):
+def _pairs(where: str, tensors: Mapping[str, TensorInfo], names: TensorNames) -> dict[str, tuple[list[int], list[int]]]:
+    for part, types in ((names.downs, DTYPES), (names.ups, DTYPES), (names.alphas, DTYPES + INTEGERS)):
         for name in part.values():
-            if header[name]["dtype"] not in types:
-                raise no_lora(
-                    where, f"{name} of type {clean(header[name]['dtype'])[:20]}", f"one of {', '.join(DTYPES)}"
-                )
+            if tensors[name].dtype not in types:
+                raise no_lora(where, f"{name} of type {clean(tensors[name].dtype)[:20]}", f"one of {', '.join(DTYPES)}")
     if odd := set(names.downs) ^ set(names.ups):
         raise no_lora(where, f"half a pair for {min(odd)}", "a down and an up weight for each layer")
     if odd := set(names.alphas) - set(names.downs):
         raise no_lora(where, f"an alpha for {min(odd)}, which has no weights", "alphas of its own layers")
     shapes = {}
     for layer, name in names.downs.items():
-        down, up = header[name]["shape"], header[names.ups[layer]]["shape"]
+        down, up = tensors[name].shape, tensors[names.ups[layer]].shape
         if len(down) < 2 or len(up) < 2 or down[0] != up[1] or down[0] == 0:
             raise no_lora(where, f"{down} and {up} for {layer}", "[r, in] and [out, r]")
         shapes[layer] = (list(down), list(up))
     for layer, name in names.alphas.items():
-        if prod(header[name]["shape"]) != 1:
-            raise no_lora(where, f"an alpha of shape {header[name]['shape']} for {layer}", "one number")
+        if prod(tensors[name].shape) != 1:
+            raise no_lora(where, f"an alpha of shape {tensors[name].shape} for {layer}", "one number")
     return shapes
 
 
-def _by_layer(where: str, names: list[str]) -> Names:
-    found = Names({}, {}, {})
+def _by_layer(where: str, names: list[str]) -> TensorNames:
+    found = TensorNames({}, {}, {})
     for name in names:
         if match := DOWN.match(name):
             kind, layer = found.downs, _layer(match[1])
@@ -228,7 +225,7 @@ def _by_layer(where: str, names: list[str]) -> Names:
 
 
 def _layer(name: str) -> str:
-    """A layer's name without what the layout puts before and into it."""
+    """A layer's name without the prefix and infix of its layout."""
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)
     name = name.replace(".processor.", ".")
@@ -236,7 +233,7 @@ def _layer(name: str) -> str:
 
 
 def no_lora(name: str, found: str, expected: str) -> ModelError:
-    """What to say of a file that is no LoRA for a UNet of ours."""
+    """The message about a file that is no LoRA for a UNet of Stable Diffusion 1.x or 2.x."""
     return ModelError(
         "source",
         found=f"{name}: {found}",
@@ -254,7 +251,7 @@ def real_names(layers: list[str], sizes: Mapping[str, list[int]]) -> dict[str, s
 
 
 def fits(down: list[int], up: list[int], weight: list[int]) -> bool:
-    """True where a pair of these shapes is one for a layer of that; linear pairs fit 1 × 1 convolutions, and back."""
+    """True where a pair fits a layer of that shape; linear pairs fit 1 × 1 convolutions, and vice versa."""
     if len(down) == 2 and len(weight) == 4:
         down, up = [*down, 1, 1], [*up, 1, 1]
     elif len(down) == 4 and len(weight) == 2 and down[2:] == [1, 1]:
@@ -263,7 +260,7 @@ def fits(down: list[int], up: list[int], weight: list[int]) -> bool:
 
 
 def require_fit(header: LoraHeader, sizes: Mapping[str, list[int]], base: str) -> None:
-    """Refuse a LoRA with layers that the UNet has not, or of other widths; both are named.
+    """Refuse a LoRA with layers that the UNet does not have, or of other widths; both are named.
 
     `sizes` are the shapes of the weights of the UNet's linear and convolution layers, by name.
 

@@ -1,4 +1,4 @@
-"""What a LoRA says of itself outside its tensors: α and the scale's form in a configuration, the base, the training.
+"""A LoRA's configuration and metadata: α, the form of the scale, the family of its base, its training.
 
 diffusers writes peft's configuration into the safetensors header (`lora_adapter_metadata`, its keys behind `unet.`);
 peft writes it beside the weights (`adapter_config.json`). kohya's `ss_*` and Stability's `modelspec.*` name the family.
@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean, shorten
+from ..config import Config
 from ..files.json_objects import read_json
+from ..files.safetensors_header import Header
 from ..known_keys.lora import ADAPTER
 from ..known_keys.table import NOTHING, list_unused
 
@@ -55,55 +55,53 @@ PREDICTIONS = {
 
 
 @dataclass(frozen=True)
-class Claims:
-    """A LoRA's own words.
+class LoraMetadata:
+    """What a LoRA says outside its tensors.
 
     Attributes:
-        alpha: of every layer that `patterns` does not name; None where nothing is said.
+        alpha: of every layer that `patterns` does not name; None where nothing says it.
         patterns: α by layer, names or regular expressions of them.
         rooted: the scale is α/√r (rank-stabilised LoRA).
-        rank: r of every layer, where it is said.
-        metadata: of the safetensors header: texts by name.
-        notes: what is said and not used.
+        rank: r of every layer, where something says it.
+        texts: the metadata of the safetensors header.
+        notes: what is not used.
     """
 
     alpha: float | None = None
     patterns: tuple[tuple[re.Pattern[str], float], ...] = ()
     rooted: bool = False
     rank: int | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def alpha_of(self, layer: str, rank: int) -> float:
-        """α for the scale α/r of a layer whose tensors do not say one."""
-        said = next((alpha for pattern, alpha in self.patterns if pattern.fullmatch(layer)), self.alpha)
-        if said is None:
+        """α for the scale α/r of a layer whose tensors hold none."""
+        alpha = next((alpha for pattern, alpha in self.patterns if pattern.fullmatch(layer)), self.alpha)
+        if alpha is None:
             return float(rank)
-        return said * math.sqrt(rank) if self.rooted else said
+        return alpha * math.sqrt(rank) if self.rooted else alpha
 
     @property
     def family(self) -> str | None:
         """Which kind of model it says it was made for."""
-        architecture = self.metadata.get("modelspec.architecture", "").lower()
-        version = self.metadata.get("ss_base_model_version", "").lower()
-        for said, table in ((architecture, ARCHITECTURES), (version, VERSIONS)):
+        architecture = self.texts.get("modelspec.architecture", "").lower()
+        version = self.texts.get("ss_base_model_version", "").lower()
+        for name, table in ((architecture, ARCHITECTURES), (version, VERSIONS)):
             for start, family in table:
-                if said.startswith(start):
+                if name.startswith(start):
                     return family
-        second = self.metadata.get("ss_v2", "").lower()
+        second = self.texts.get("ss_v2", "").lower()
         return {"true": "Stable Diffusion 2.x", "false": None}.get(second)
 
-    def beside(self, scheduler: Mapping[str, Any]) -> list[str]:
-        """What it says of its training that is not so for a model with this scheduler."""
-        said = PREDICTIONS.get(self.metadata.get("modelspec.prediction_type", "").lower())
-        if self.metadata.get("ss_v_parameterization", "").lower() == "true":
-            said = "v_prediction"
+    def mismatches(self, scheduler: Config) -> list[str]:
+        """Where its training differs from a model with this scheduler."""
+        trained = PREDICTIONS.get(self.texts.get("modelspec.prediction_type", "").lower())
+        if self.texts.get("ss_v_parameterization", "").lower() == "true":
+            trained = "v_prediction"
         notes, predicts = [], scheduler.get("prediction_type", "epsilon")
-        if said is not None and said != predicts:
-            notes.append(f"it was made for a model that predicts {said}, and this one predicts {predicts}")
-        if self.metadata.get("ss_zero_terminal_snr", "").lower() == "true" and not scheduler.get(
-            "rescale_betas_zero_snr"
-        ):
+        if trained is not None and trained != predicts:
+            notes.append(f"it was made for a model that predicts {trained}, and this one predicts {predicts}")
+        if self.texts.get("ss_zero_terminal_snr", "").lower() == "true" and not scheduler.get("rescale_betas_zero_snr"):
             notes.append(
                 "it was made for a schedule that ends in pure noise (ss_zero_terminal_snr), and this model's does not"
             )
@@ -116,20 +114,19 @@ def config_beside(path: Path) -> Path | None:
     return beside if beside.exists() or beside.is_symlink() else None
 
 
-def claims_of(path: Path, header: Mapping[str, Any], peft: bool) -> Claims:
-    """What a file's header, and a configuration beside it where it is in peft's layout, say.
+def read_lora_metadata(path: Path, header: Header, peft: bool) -> LoraMetadata:
+    """The metadata of a file's header, and of a configuration beside it where it is in peft's layout.
 
     Raises:
-        ModelError: it says something that plain LoRA is not, or a value of another type.
+        ModelError: it is no plain LoRA, or a value is of another type.
     """
-    metadata = header.get("__metadata__")
-    texts = {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, Mapping) else {}
+    texts = header.metadata
     where = f"lora_adapter_metadata of {path.name}"
     if "lora_adapter_metadata" in texts:
         try:
-            said = json.loads(texts["lora_adapter_metadata"])
-            if not isinstance(said, dict):
-                raise ValueError(f"a JSON {type(said).__name__}")
+            config = json.loads(texts["lora_adapter_metadata"])
+            if not isinstance(config, dict):
+                raise ValueError(f"a JSON {type(config).__name__}")
         except (ValueError, RecursionError) as error:
             raise _refused(
                 path.name,
@@ -137,26 +134,28 @@ def claims_of(path: Path, header: Mapping[str, Any], peft: bool) -> Claims:
                 "peft's configuration, which says α",
             ) from error
     elif peft and (beside := config_beside(path)) is not None:
-        said, where = dict(read_json(beside)), f"adapter_config.json beside {path.name}"
+        config, where = dict(read_json(beside)), f"adapter_config.json beside {path.name}"
     else:
         notes = _kohya_notes(texts)
         if peft:
             notes.append("peft keeps α in adapter_config.json, which is not beside it: α = r is used")
-        elif config_beside(path) is not None and not any(key.endswith(".alpha") for key in header):
+        elif config_beside(path) is not None and not any(key.endswith(".alpha") for key in header.tensors):
             notes.append(
                 "the adapter_config.json beside it, since its layers are not named as peft names them: α = r "
                 "is used (peft's own file is called adapter_model.safetensors)"
             )
-        return Claims(metadata=MappingProxyType(texts), notes=tuple(notes))
-    return _adapter(path.name, where, _of_unet(said), texts)
+        return LoraMetadata(texts=texts, notes=tuple(notes))
+    return _read_adapter(path.name, where, _of_unet(config), texts)
 
 
-def _of_unet(said: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of the UNet's adapter, their prefix taken off; all, where none has one."""
-    flat: dict[str, Any] = {}
-    for key, value in said.items():
-        whole = "." not in key and COMPONENT_KEY.fullmatch(f"{key}.r") and isinstance(value, dict)  # {"unet": {"r": …}}
-        flat |= {f"{key}.{name}": inner for name, inner in value.items()} if whole else {key: value}
+def _of_unet(config: Config) -> dict[str, object]:
+    """The keys of the UNet's adapter, without their prefix; all of them, where none has one."""
+    flat: dict[str, object] = {}
+    for key, value in config.items():
+        if "." not in key and COMPONENT_KEY.fullmatch(f"{key}.r") and isinstance(value, dict):  # {"unet": {"r": …}}
+            flat |= {f"{key}.{name}": inner for name, inner in value.items()}
+        else:
+            flat[key] = value
     matched = [
         (match[1], match[2], value) for key, value in flat.items() if (match := COMPONENT_KEY.fullmatch(str(key)))
     ]
@@ -165,30 +164,30 @@ def _of_unet(said: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for part, name, value in matched if part in ("unet", "denoiser")}
 
 
-def _adapter(name: str, where: str, said: Mapping[str, Any], texts: Mapping[str, str]) -> Claims:
-    for key, value in said.items():
+def _read_adapter(name: str, where: str, config: Config, texts: Mapping[str, str]) -> LoraMetadata:
+    for key, value in config.items():
         entry = ADAPTER.get(key)
         if entry is None or entry.use != "refused" or value in NOTHING:
             continue
         plain = {"peft_type": value == "LORA", "bias": value == "none", "init_lora_weights": str(value) in BASE_KEPT}
         if not plain.get(key, False):
             raise _refused(name, f"{key} = {clean(shorten(value))} in {where}", f"a plain LoRA ({entry.what})")
-    alpha = _number(name, where, "lora_alpha", said.get("lora_alpha"))
-    rank = _number(name, where, "r", said.get("r"))
-    patterns = said.get("alpha_pattern") or {}
+    alpha = _number(name, where, "lora_alpha", config.get("lora_alpha"))
+    rank = _number(name, where, "r", config.get("r"))
+    patterns = config.get("alpha_pattern") or {}
     if not isinstance(patterns, Mapping):
         raise _refused(name, f"alpha_pattern = {clean(shorten(patterns))} in {where}", "α by layer")
-    return Claims(
+    return LoraMetadata(
         alpha,
         tuple(_pattern(name, where, key, value) for key, value in patterns.items()),
-        said.get("use_rslora") is True,
+        config.get("use_rslora") is True,
         None if rank is None else int(rank),
-        MappingProxyType(dict(texts)),
-        tuple(list_unused(ADAPTER, said)),
+        texts,
+        tuple(list_unused(ADAPTER, config)),
     )
 
 
-def _pattern(name: str, where: str, key: str, value: Any) -> tuple[re.Pattern[str], float]:
+def _pattern(name: str, where: str, key: str, value: object) -> tuple[re.Pattern[str], float]:
     alpha = _number(name, where, f"alpha_pattern[{shorten(key)}]", value)
     try:
         if (
@@ -206,7 +205,7 @@ def _pattern(name: str, where: str, key: str, value: Any) -> tuple[re.Pattern[st
         raise _refused(name, f"alpha_pattern for {clean(shorten(key))} in {where}", "the name of a layer") from None
 
 
-def _number(name: str, where: str, key: str, value: Any) -> float | None:
+def _number(name: str, where: str, key: str, value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_ALPHA:
@@ -231,26 +230,26 @@ def _kohya_notes(texts: Mapping[str, str]) -> list[str]:
     return notes
 
 
-def contradictions(claims: Claims, ranks: Mapping[str, int], alphas: bool) -> list[str]:
-    """Ranks and α that the metadata says and the tensors do not."""
+def contradictions(metadata: LoraMetadata, ranks: Mapping[str, int], alphas: bool) -> list[str]:
+    """Ranks and α of the metadata that differ from those of the tensors."""
     notes, found = [], sorted(set(ranks.values()))
-    if not alphas and (idle := sum(not any(map(pattern.fullmatch, ranks)) for pattern, _ in claims.patterns)):
-        notes.append(f"alpha_pattern: {idle} of its {len(claims.patterns)} entries name no layer of the file")
-    if alphas and (claims.alpha is not None or claims.patterns or claims.rooted):
+    if not alphas and (idle := sum(not any(map(pattern.fullmatch, ranks)) for pattern, _ in metadata.patterns)):
+        notes.append(f"alpha_pattern: {idle} of its {len(metadata.patterns)} entries name no layer of the file")
+    if alphas and (metadata.alpha is not None or metadata.patterns or metadata.rooted):
         notes.append("its configuration states α, and so do its tensors: theirs is used")
     shown = ", ".join(map(str, found[:6]))
-    if claims.rank is not None and found and claims.rank not in found:
-        notes.append(f"r = {claims.rank} is stated, but its tensors have rank {shown}: theirs is used")
+    if metadata.rank is not None and found and metadata.rank not in found:
+        notes.append(f"r = {metadata.rank} is stated, but its tensors have rank {shown}: theirs is used")
     for key, what in (("ss_network_dim", "rank"), ("ss_network_alpha", "α")):
         try:
-            said = float(claims.metadata.get(key, ""))
+            stated = float(metadata.texts.get(key, ""))
         except ValueError:
             continue
-        if what == "rank" and found and said not in found:
-            notes.append(f"{key} = {said:g} is stated, but its tensors have rank {shown}: theirs is used")
-        if what == "α" and not alphas and claims.alpha is None and not (len(found) == 1 and said == found[0]):
+        if what == "rank" and found and stated not in found:
+            notes.append(f"{key} = {stated:g} is stated, but its tensors have rank {shown}: theirs is used")
+        if what == "α" and not alphas and metadata.alpha is None and not (len(found) == 1 and stated == found[0]):
             notes.append(
-                f"{key} = {said:g} is stated, but no tensor holds α: α = r ({shown}) is used, as kohya's own "
+                f"{key} = {stated:g} is stated, but no tensor holds α: α = r ({shown}) is used, as kohya's own "
                 "tools do; if the stated α is meant, set weight to α/r"
             )
     return notes

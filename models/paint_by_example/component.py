@@ -1,16 +1,26 @@
 """Exemplar encoders as descriptions: trained ones from a Paint-by-Example model, and new ones around a CLIP."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from ...graph_runtime import ModelError
-from ..config import MAX_WIDTH
+from ..component import Origin, is_single_file
+from ..config import Config, ConfigFile, Width, read_config
 from ..image_encoder import ImageEncoderComponent, build_vision_config
 from ..weights import fill, fit_names, read_stored
 from .encoder import ExemplarEncoder, fit_encoder, new_encoder
+
+if TYPE_CHECKING:
+    from transformers import CLIPVisionModel
+
+
+class ExemplarEncoderConfig(ConfigFile):
+    """`image_encoder/config.json`."""
+
+    proj_size: Width | None = None
+    projection_dim: Width = 768
 
 
 @dataclass(frozen=True)
@@ -23,17 +33,17 @@ class ExemplarEncoderComponent(ImageEncoderComponent):
 
     @property
     def width(self) -> int:
-        """Width of the token that the denoiser listens to."""
-        given = "proj_size" if self.config.get("proj_size") is not None else "projection_dim"
-        return self.settings.whole(given, 768, 1, MAX_WIDTH)
+        """Width of its one token, which the denoiser's cross-attention takes."""
+        settings = read_config(ExemplarEncoderConfig, self.config, self.where)
+        return settings.projection_dim if settings.proj_size is None else settings.proj_size
 
     def check(self) -> None:
         """Only Paint-by-Example encoders."""
-        kinds = self.settings.texts("architectures", ("PaintByExampleImageEncoder",))
-        if kinds[0] != "PaintByExampleImageEncoder":
+        kind = self.architecture.first or "PaintByExampleImageEncoder"
+        if kind != "PaintByExampleImageEncoder":
             raise ModelError(
                 "source",
-                found=f"a {kinds[0]} as the image encoder of {self.origin.name}",
+                found=f"a {kind} as the image encoder of {self.origin.name}",
                 expected="a PaintByExampleImageEncoder",
                 fix="use Fantasy-Studio/Paint-by-Example, or train one with train.exemplar",
             )
@@ -44,7 +54,7 @@ class ExemplarEncoderComponent(ImageEncoderComponent):
 
         with init_empty_weights(include_buffers=False):
             module = ExemplarEncoder(build_vision_config(self.config), self.width)
-        if hasattr(self.origin, "stored"):
+        if is_single_file(self.origin):
             stored = self.origin.stored(self.component)
         else:
             stored = read_stored(self.origin.weights(self.component).files)
@@ -56,7 +66,7 @@ class NewExemplarEncoderComponent(ImageEncoderComponent):
     """An exemplar encoder that is not trained yet: a CLIP's vision model, and a mapper and projection from a seed.
 
     Attributes:
-        width: of the token that the denoiser will listen to.
+        width: of its one token, which the denoiser's cross-attention will take.
         seed: of what is new.
     """
 
@@ -81,7 +91,7 @@ class NewExemplarEncoderComponent(ImageEncoderComponent):
         return new_encoder(read_vision(self.origin, self.config), self.width, self.seed)
 
 
-def read_vision(origin: Any, config: Mapping[str, Any]) -> nn.Module:
+def read_vision(origin: Origin, config: Config) -> "CLIPVisionModel":
     """The CLIP vision model of a folder, whether the whole CLIP lies there or the vision model alone.
 
     Raises:

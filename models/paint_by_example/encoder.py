@@ -8,7 +8,7 @@ queries and keys are kept and saved, but never evaluated.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from torch.nn import functional as F
 
 from ...graph_runtime.core.files import replacing, write_text
 from ...graph_runtime.core.quiet import seeded_weights
+
+if TYPE_CHECKING:
+    from transformers import CLIPVisionConfig, CLIPVisionModel
 
 VISION_KEYS = (
     "hidden_size",
@@ -79,7 +82,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn1(self.norm1(x))
-        return x + self.ff(self.norm3(x))
+        out: Tensor = x + self.ff(self.norm3(x))
+        return out
 
 
 class _Mapper(nn.Module):
@@ -94,16 +98,16 @@ class _Mapper(nn.Module):
 
 
 class ExemplarEncoder(nn.Module):
-    """CLIP vision model, mapper, last norm, projection, and the learned vector that stands for no exemplar.
+    """CLIP vision model, mapper, last norm, projection, and the learned vector that stands for "no exemplar".
 
     Args:
         vision_config: of transformers' CLIPVisionModel.
-        proj_size: width of the token that the denoiser listens to.
+        proj_size: width of its one token, which the denoiser's cross-attention takes.
     """
 
     one_token = True
 
-    def __init__(self, vision_config: Any, proj_size: int):
+    def __init__(self, vision_config: "CLIPVisionConfig", proj_size: int):
         from transformers import CLIPVisionModel
 
         super().__init__()
@@ -120,7 +124,7 @@ class ExemplarEncoder(nn.Module):
         return pooled[:, None]
 
     def project(self, token: Tensor) -> Tensor:
-        """`[b 1 hidden]` -> what the denoiser is told, `[b 1 d]`."""
+        """`[b 1 hidden]` -> embeddings for the denoiser's cross-attention, `[b 1 d]`."""
         out: Tensor = self.proj_out(self.final_layer_norm(self.mapper(token)))
         return out
 
@@ -133,7 +137,7 @@ class ExemplarEncoder(nn.Module):
         return [name for name, _ in self.named_parameters() if ".attn1.to_q." in name or ".attn1.to_k." in name]
 
 
-def new_encoder(vision: nn.Module, proj_size: int, seed: int = 0) -> ExemplarEncoder:
+def new_encoder(vision: "CLIPVisionModel", proj_size: int, seed: int = 0) -> ExemplarEncoder:
     """An encoder around a trained CLIP vision model; mapper, projection and learned vector are drawn from `seed`."""
     with seeded_weights(seed):
         encoder = ExemplarEncoder(vision.config, proj_size)
@@ -157,14 +161,14 @@ def fit_encoder(stored: Mapping[str, Tensor], module: nn.Module) -> dict[str, Te
     }
 
 
-def encoder_config(module: ExemplarEncoder) -> dict[str, Any]:
-    """What `image_encoder/config.json` says."""
+def encoder_config(module: ExemplarEncoder) -> dict[str, object]:
+    """The contents of `image_encoder/config.json`."""
     config = module.model.config
-    said = {key: getattr(config, key) for key in VISION_KEYS if hasattr(config, key)}
+    vision = {key: getattr(config, key) for key in VISION_KEYS if hasattr(config, key)}
     return {
         "architectures": ["PaintByExampleImageEncoder"],
         "model_type": "clip_vision_model",
-        **said,
+        **vision,
         "projection_dim": module.proj_out.out_features,
         "proj_size": module.proj_out.out_features,
     }

@@ -1,12 +1,11 @@
-"""The exemplar encoder in the original Paint-by-Example checkpoint: its keys, and the configuration its shapes tell.
+"""The exemplar encoder in the original Paint-by-Example checkpoint: its keys, and its configuration from the shapes.
 
 The layout is that of github.com/Fantasy-Studio/Paint-by-Example: `cond_stage_model.transformer.vision_model.…` (CLIP),
 `cond_stage_model.mapper.resblocks.…` with queries, keys and values in one matrix, `cond_stage_model.final_ln`,
 `proj_out`, `learnable_vector`. The UNet's input is [z, masked z, keep mask], as in the diffusers layout.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 from torch import Tensor
 
@@ -56,11 +55,11 @@ def rename_encoder(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def encoder_config(shapes: Mapping[str, Any]) -> dict[str, Any]:
+def encoder_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, object]:
     """The configuration of the exemplar encoder, from the shapes of its weights.
 
     Raises:
-        KeyError: a weight that tells it is missing.
+        KeyError: a weight is missing whose shape is needed.
     """
     vision = f"{VISION}vision_model."
     width, _, patch, _ = shapes[f"{vision}embeddings.patch_embedding.weight"]
@@ -83,6 +82,6 @@ def encoder_config(shapes: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def holds_encoder(keys: Any) -> bool:
+def holds_encoder(keys: Collection[str]) -> bool:
     """True for the keys of a Paint-by-Example checkpoint."""
     return "learnable_vector" in keys

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from ...graph_runtime.core.errors import clean, shorten
 from ...methods.sampling.ddim import Spacing
-from ...models.config import Settings
+from ...models.config import refused
 from ...models.known_keys.scheduler import SCHEDULER
 from ...models.known_keys.table import list_unused, warn_unused
 from ...models.noise_levels import alphas_cumprod
@@ -49,7 +49,7 @@ def own_spacing(config: Mapping[str, Any]) -> Spacing:
     for spacing in known:
         if said == spacing:
             return spacing
-    raise Settings(config, "scheduler_config.json", "scheduler").refused("timestep_spacing", said, ", ".join(known))
+    raise refused("timestep_spacing", said, ", ".join(known), "scheduler_config.json", "scheduler")
 
 
 def name_beside_ddim(config: Mapping[str, Any], where: str, spacing: Spacing, first: int) -> None:

@@ -1,6 +1,5 @@
 """What a single file says of itself: markers, metadata, the schedule's own buffers."""
 
-import json
 import math
 
 import pytest
@@ -8,9 +7,9 @@ import torch
 from inlay.graph_runtime import ModelError
 from inlay.models.checkpoint import metadata as metadata_module
 from inlay.models.checkpoint.layouts import infer
-from inlay.models.checkpoint.metadata import marks_of, schedule_of
+from inlay.models.checkpoint.metadata import read_metadata, stored_schedule
 from inlay.models.checkpoint.single_file import SingleFile
-from inlay.models.files.safetensors_header import read_header
+from inlay.models.files.safetensors_header import Header, TensorInfo, read_header
 from inlay.models.noise_levels import alphas_cumprod
 from single_files import checkpoint
 
@@ -104,12 +103,12 @@ def test_other_betas_and_a_scale_are_those_of_the_file(tmp_path):
 
 
 def test_groups_of_a_hostile_file_are_cut_short(tmp_path):
-    header = {f"group{number}.x": {"shape": [1], "dtype": "F32"} for number in range(5000)}
-    assert len(marks_of(header, "x", READ).notes) <= 8
+    header = Header({f"group{number}.x": TensorInfo("F32", [1]) for number in range(5000)}, {})
+    assert len(read_metadata(header, "x", READ).notes) <= 8
 
 
 def test_markers_are_found_by_the_header_alone(tmp_path):
     checkpoint(tmp_path / "a.safetensors", {"v_pred": MARK})
-    header = json.loads(json.dumps(dict(read_header(tmp_path / "a.safetensors"))))
+    header = read_header(tmp_path / "a.safetensors")
     assert infer(header, "a", None)["scheduler"]["prediction_type"] == "v_prediction"
-    assert schedule_of(tmp_path / "a.safetensors") == {}
+    assert stored_schedule(tmp_path / "a.safetensors") == (None, None)

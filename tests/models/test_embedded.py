@@ -7,7 +7,7 @@ import inlay
 import pytest
 from inlay.graph_runtime.core import notices
 from inlay.graph_runtime.core.events import Warned
-from inlay.models.embedded import embedded, is_sample, unknown_words
+from inlay.models.embedded import embedded_name, is_sample, unknown_words
 from inlay.nodes.model import stable_diffusion
 from inlay.nodes.model_clip import clip
 from PIL import Image as Pil
@@ -188,7 +188,7 @@ def test_syntax_that_is_named_as_such_is_not_named_again_as_words(own):
 def test_a_folder_of_that_name_is_not_the_embedded_model(shared_sd, tmp_path):
     shutil.copytree(shared_sd, tmp_path / "dollhouse")
     origin = stable_diffusion(str(tmp_path / "dollhouse")).text_encoder.origin
-    assert embedded(origin) == ""
+    assert embedded_name(origin) == ""
     assert unknown_words(origin, "a dragon") == ""
 
 

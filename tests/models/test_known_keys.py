@@ -363,7 +363,7 @@ def test_every_key_of_a_header_is_used_named_or_refused(where, data):
 
 
 def preprocessor(**said):
-    values, origin = types.SimpleNamespace(values=said), types.SimpleNamespace(name="x")
+    values, origin = said, types.SimpleNamespace(name="x")
     return types.SimpleNamespace(preprocessor=values, origin=origin)
 
 
