@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class CaptionModule(nn.Module):
     """A BLIP with its tokenizer."""
 
-    def __init__(self, model: "BlipForConditionalGeneration", tokenizer: "BertTokenizer"):
+    def __init__(self, model: "BlipForConditionalGeneration", tokenizer: "BertTokenizer") -> None:
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class ClipModule(nn.Module):
     """A CLIP with its tokenizer: pictures and texts as vectors of one space."""
 
-    def __init__(self, model: "CLIPModel", tokenizer: "CLIPTokenizer"):
+    def __init__(self, model: "CLIPModel", tokenizer: "CLIPTokenizer") -> None:
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
 

@@ -192,10 +192,9 @@ class Component(ModelDescription):
                     raise ValueError("some weights are missing from the file")
                 module.to(device=device, dtype=self.precision(device)).eval().requires_grad_(False)
                 owned: nn.Module = own_weights(module)  # after .to, which has copied what it changed
-                return owned
             except ModelError:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - damaged files make the libraries fail in any way
                 if is_out_of_memory(error) or missing_package(error) is not None:
                     raise
                 raise ModelError(
@@ -204,6 +203,7 @@ class Component(ModelDescription):
                     expected="weights that fit their configuration",
                     fix="download the model again, or name another source",
                 ) from error
+            return owned
 
     def _read(self) -> nn.Module:
         raise NotImplementedError

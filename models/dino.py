@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class DinoModule(nn.Module):
     """A vision transformer; a picture is its class token after the last norm (Caron et al. 2021)."""
 
-    def __init__(self, model: "ViTModel | Dinov2Model"):
+    def __init__(self, model: "ViTModel | Dinov2Model") -> None:
         super().__init__()
         self.model = model
 

@@ -193,7 +193,7 @@ class ModelFolder:
         if self.variant in found:
             return self.variant
         if self.variant is None and found:  # no plain files: take what there is; the label says so
-            return sorted(found, key=str)[0]
+            return min(found, key=str)
         if found:
             kinds = ", ".join(sorted(str(kind or "plain") for kind in found))
             raise ModelError(

@@ -38,7 +38,7 @@ class _WideMask(TorchFunctionMode):
 class TextModule(nn.Module):
     """A tokenizer and its text encoder, leased together."""
 
-    def __init__(self, tokenizer: "CLIPTokenizer", encoder: "CLIPTextModel"):
+    def __init__(self, tokenizer: "CLIPTokenizer", encoder: "CLIPTextModel") -> None:
         super().__init__()
         self.tokenizer, self.encoder = tokenizer, encoder
 

@@ -30,8 +30,8 @@ def _read_json(name: str, state: State) -> Mapping[str, object]:
             raise ValueError(f"{state[0] / 2**20:.0f} MiB")
         value = json.loads(path.read_text("utf-8"))
         if not isinstance(value, dict):
-            raise ValueError(f"a JSON {type(value).__name__}")
-    except (OSError, ValueError, RecursionError) as error:
+            raise TypeError(f"a JSON {type(value).__name__}")
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ModelError(
             "source",
             found=f"{short_name(path)} is damaged ({error})",

@@ -150,5 +150,5 @@ def needed_files(names: Iterable[str], components: Iterable[str], variant: str |
                 expected=f"{variant!r} files" if variant else f"weights of a {component} as .safetensors",
                 fix="set variant to null" if found else "name another model, or another revision of it",
             )
-        wanted += found.get(variant) or found[sorted(found, key=str)[0]]
+        wanted += found.get(variant) or found[min(found, key=str)]
     return sorted(set(wanted))

@@ -126,8 +126,8 @@ def read_lora_metadata(path: Path, header: Header, peft: bool) -> LoraMetadata:
         try:
             config = json.loads(texts["lora_adapter_metadata"])
             if not isinstance(config, dict):
-                raise ValueError(f"a JSON {type(config).__name__}")
-        except (ValueError, RecursionError) as error:
+                raise TypeError(f"a JSON {type(config).__name__}")
+        except (ValueError, TypeError, RecursionError) as error:
             raise _refused(
                 path.name,
                 f"lora_adapter_metadata that is no JSON object ({error})",

@@ -40,7 +40,7 @@ VISION_KEYS = (
 class _Attention(nn.Module):
     """Attention over one token: Wo(Wv x)."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
         self.to_out = nn.ModuleList([nn.Linear(width, width)])
@@ -53,7 +53,7 @@ class _Attention(nn.Module):
 class _Gelu(nn.Module):
     """GELU after a linear layer, under diffusers' name `proj`."""
 
-    def __init__(self, width: int, inner: int):
+    def __init__(self, width: int, inner: int) -> None:
         super().__init__()
         self.proj = nn.Linear(width, inner)
 
@@ -62,7 +62,7 @@ class _Gelu(nn.Module):
 
 
 class _FeedForward(nn.Module):
-    def __init__(self, width: int):
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.net = nn.ModuleList([_Gelu(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width)])
 
@@ -75,7 +75,7 @@ class _FeedForward(nn.Module):
 class _Block(nn.Module):
     """x += Wo(Wv(LN1 x)); x += W2·gelu(W1·LN3 x)."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.norm1, self.attn1 = nn.LayerNorm(width), _Attention(width)
         self.norm3, self.ff = nn.LayerNorm(width), _FeedForward(width)
@@ -87,7 +87,7 @@ class _Block(nn.Module):
 
 
 class _Mapper(nn.Module):
-    def __init__(self, width: int, layers: int):
+    def __init__(self, width: int, layers: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList([_Block(width) for _ in range((layers + 1) // 5)])
 
@@ -107,7 +107,7 @@ class ExemplarEncoder(nn.Module):
 
     one_token = True
 
-    def __init__(self, vision_config: "CLIPVisionConfig", proj_size: int):
+    def __init__(self, vision_config: "CLIPVisionConfig", proj_size: int) -> None:
         from transformers import CLIPVisionModel
 
         super().__init__()
