@@ -1,7 +1,7 @@
 """BLIP (Li et al. 2022), which captions pictures, as a description."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ class BlipVisionConfig(ConfigFile):
 class CaptionerComponent(ImageEncoderComponent):
     """A BlipForConditionalGeneration with its tokenizer."""
 
-    component = "captioner"
+    component: ClassVar[Literal["captioner"]] = "captioner"
     noun = "captioner"
     facts = ("image_size", "mean", "std")
 

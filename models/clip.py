@@ -1,7 +1,7 @@
 """A whole CLIP (Radford et al. 2021), text model included, as a description: what metrics compare with."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ class ClipModule(nn.Module):
 class ClipComponent(ImageEncoderComponent):
     """A CLIPModel with its tokenizer."""
 
-    component = "clip"
+    component: ClassVar[Literal["clip"]] = "clip"
     noun = "clip"
     facts = ("image_size", "mean", "std")
 

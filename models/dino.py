@@ -1,7 +1,7 @@
 """A DINO vision transformer (Caron et al. 2021; Oquab et al. 2023) as a description: what metrics compare with."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -29,7 +29,7 @@ class DinoModule(nn.Module):
 class DinoComponent(ImageEncoderComponent):
     """A vision transformer that was trained without labels."""
 
-    component = "dino"
+    component: ClassVar[Literal["dino"]] = "dino"
     noun = "dino"
     unused_weights = ("pooler.", "classifier.")
     facts = ("image_size", "mean", "std", "kind")

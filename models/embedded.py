@@ -33,7 +33,7 @@ def embedded_name(origin: "Origin | None") -> str:
     """The name of an embedded model, or nothing for any other."""
     root = getattr(origin, "root", None)
     inside = isinstance(root, Path) and root.parent == PACKAGE / "dollhouse"
-    return origin.name if inside and origin.name in EMBEDDED else ""
+    return origin.name if origin is not None and inside and origin.name in EMBEDDED else ""
 
 
 def mark_own_pictures(paths: Iterable[str]) -> None:

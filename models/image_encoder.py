@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from ..graph_runtime.core.digests import sha256
 from .component import Component
 from .config import Arguments, Config, ConfigFile, Width, read_config
+from .protocols import ImageEncoderDescription
 
 if TYPE_CHECKING:
     from transformers import CLIPVisionConfig
@@ -134,7 +135,7 @@ class EncodesPictures(Protocol):
 
 
 @torch.no_grad()
-def picture_vectors(module: EncodesPictures, encoder: ImageEncoderComponent, images: list[Tensor]) -> Tensor:
+def picture_vectors(module: EncodesPictures, encoder: ImageEncoderDescription, images: list[Tensor]) -> Tensor:
     """Vectors `[b d]`, float64 on the CPU, of pictures `[h w 3]` of any sizes: short side fitted, middle cut out."""
     parameter = next(module.parameters())
     rows = []

@@ -4,13 +4,13 @@ The schedule nodes do this for a scheduler's configuration: which of its keys ar
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.errors import clean, shorten
 from .component import Origin, is_single_file
 from .config import Config
 from .detr.component import DetectorComponent
-from .image_encoder import ImageEncoderComponent
 from .known_keys.detector import BACKBONE, DETECTOR
 from .known_keys.encoders import PREPROCESSOR, TEXT, TOKENIZER
 from .known_keys.pipeline import PIPELINE, UNET, VAE
@@ -83,19 +83,31 @@ def _of_index(index: Config, components: tuple[str, ...]) -> list[str]:
     return left
 
 
-def warn_unused_preprocessing(encoder: ImageEncoderComponent, stretched: bool = False) -> None:
+class HasPreprocessor(Protocol):
+    """An encoder of pictures whose preprocessor is described by a file."""
+
+    @property
+    def origin(self) -> Origin:
+        """Where its files are."""
+
+    @property
+    def preprocessor(self) -> Config:
+        """What the file says."""
+
+
+def warn_unused_preprocessing(encoder: HasPreprocessor, stretched: bool = False) -> None:
     """Name what a preprocessor says that `preprocess_images` does not do; `stretched`: both sides are fitted."""
-    said = encoder.preprocessor
-    found = list_unused(PREPROCESSOR, said)
+    config = encoder.preprocessor
+    found = list_unused(PREPROCESSOR, config)
     for key in ("do_resize", "do_center_crop", "do_rescale", "do_normalize"):
-        if said.get(key) is False and not (stretched and key == "do_center_crop"):
+        if config.get(key) is False and not (stretched and key == "do_center_crop"):
             found.append(f"{key} = False ({PREPROCESSOR[key].what})")
-    size = said.get("size")
+    size = config.get("size")
     if (
         isinstance(size, Mapping)
         and "height" in size
         and size.get("height") == size.get("width")
-        and "crop_size" not in said
+        and "crop_size" not in config
         and not stretched
     ):
         found.append("size of a height and a width (the picture would be stretched; the middle is cut out instead)")

@@ -115,10 +115,12 @@ def paint_by_example(
         ModelError: a file is missing, damaged or a pickle; a part is of another family; the parts do not fit together.
     """
     origin = locate(source, revision=revision, variant=variant, family="paint_by_example")
+    denoiser, vae = DenoiserComponent.describe(origin, dtype), VaeComponent.describe(origin, vae_dtype or dtype)
+    encoder = ExemplarEncoderComponent.describe(origin, encoder_dtype or dtype)
     parts = PaintByExample(
-        DenoiserComponent.describe(origin, dtype),
-        VaeComponent.describe(origin, vae_dtype or dtype),
-        ExemplarEncoderComponent.describe(origin, encoder_dtype or dtype),
+        denoiser,
+        vae,
+        encoder,
         SchedulerComponent.describe(origin, dtype),
     )
     if origin.known:
@@ -126,7 +128,7 @@ def paint_by_example(
         warn_unused_of_model(
             origin, ("unet", "vae", "image_encoder", "feature_extractor", "scheduler"), vae_dtype or dtype
         )
-        warn_unused_preprocessing(parts.exemplar_encoder)
+        warn_unused_preprocessing(encoder)
     return parts
 
 
@@ -222,7 +224,7 @@ def pixel_diffusion(
 def check_family(parts: StableDiffusion) -> None:
     """Refuse parts that belong to different models."""
     denoiser, vae, text = parts.denoiser, parts.vae, parts.text_encoder
-    if not denoiser.conditional:
+    if denoiser.cross_attention_dim is None:
         raise BadInput(
             "source",
             found=f"an unconditional UNet in {denoiser.origin.name}",

@@ -16,6 +16,7 @@ from ..component import is_single_file
 from ..files.safetensors_header import read_header
 from ..files.stamps import content_of, pieces_of, state_of
 from ..known_keys.table import warn_unused
+from ..protocols import DenoiserDescription
 from ..stable_diffusion import DenoiserComponent
 from .file import attach, read_lora
 from .header import LoraHeader, about_of, check_header, files_of, made_for, require_fit
@@ -128,7 +129,9 @@ class AdaptedDenoiser(ModelDescription):
         yield found
 
 
-def adapted(denoiser: ModelDescription, source: LoraSource, weight: float, any_base: bool = False) -> AdaptedDenoiser:
+def adapted(
+    denoiser: DenoiserDescription, source: LoraSource, weight: float, any_base: bool = False
+) -> AdaptedDenoiser:
     """`denoiser` with one more LoRA.
 
     What the file says or holds that nothing uses is named.
@@ -136,6 +139,7 @@ def adapted(denoiser: ModelDescription, source: LoraSource, weight: float, any_b
     Raises:
         ModelError: the file is no LoRA for a UNet, was made for another base, or does not fit this one; both are named.
     """
+    assert isinstance(denoiser, ModelDescription), "whatever is leased is one"
     stamp = ""
     if source.path:
         path = Path(source.path)
