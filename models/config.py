@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_CHANNELS = 1024  # of a latent; models have 3 to 64
 MAX_WIDTH = 65_536  # of a layer or an embedding
 
-Config = Mapping[str, object]  # a configuration as its file has it
+Config = Mapping[str, JsonValue]  # a configuration as its file has it
 Arguments = dict[str, Any]  # of a configuration class of transformers, which checks them itself
 Width = Annotated[StrictInt, Field(ge=1, le=MAX_WIDTH)]
 Channels = Annotated[StrictInt, Field(ge=1, le=MAX_CHANNELS)]

@@ -54,8 +54,8 @@ class DinoComponent(ImageEncoderComponent):
     def image_size(self) -> int:
         """Side of the pictures that it takes, pixels: what its preprocessor crops to, else what it was trained on."""
         crop = self.preprocessor.get("crop_size")
-        if isinstance(crop, dict) and isinstance(crop.get("height"), int):
-            return int(crop["height"])
+        if isinstance(crop, dict) and isinstance(height := crop.get("height"), int):
+            return int(height)
         return super().image_size
 
     def _read(self) -> nn.Module:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from pydantic import JsonValue
 
 from ..models.lora.component import weights_hash
 from ..models.lora.file import Pair, stored_names
@@ -22,7 +23,7 @@ def write_lora(path: Path, trainer: Trainer, inputs: TrainingInputs, settings: S
         TrainingFailed: half precision cannot hold it, or the disk is full.
     """
     base = _base(inputs)
-    about = {
+    about: dict[str, JsonValue] = {
         "base": base.origin.name,
         "base_sha256": weights_hash(base),
         "rank": settings.rank,

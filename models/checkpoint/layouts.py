@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from pydantic import JsonValue
+
 from ...graph_runtime import ModelError
 from ..files.safetensors_header import Header
 from ..paint_by_example.original import ENCODER, encoder_config, holds_encoder
@@ -10,7 +12,7 @@ from .metadata import CheckpointMetadata, read_metadata
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 TEXT = ("cond_stage_model.transformer.", "cond_stage_model.model.")  # CLIP of 1.x, OpenCLIP of 2.x
 Shapes = Mapping[str, Sequence[int]]  # of tensors, by name
-Configs = dict[str, dict[str, object]]  # configurations by component
+Configs = dict[str, dict[str, JsonValue]]  # configurations by component
 
 
 def text_prefix(keys: Iterable[str]) -> str:
@@ -77,9 +79,9 @@ def metadata_of(header: Header, name: str, family: str) -> CheckpointMetadata:
     return read_metadata(header, name, (UNET, VAE, *last, "cond_stage_model."))
 
 
-def _scheduler(prediction: str, zero_snr: bool) -> dict[str, object]:
+def _scheduler(prediction: str, zero_snr: bool) -> dict[str, JsonValue]:
     """Stable Diffusion's; one that begins at pure noise has timesteps that begin there too (Lin et al. 2023)."""
-    own: dict[str, object] = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if zero_snr else {}
+    own: dict[str, JsonValue] = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if zero_snr else {}
     return own | {
         "_class_name": "DDIMScheduler",
         "num_train_timesteps": 1000,
@@ -184,7 +186,7 @@ def _count(keys: Iterable[str], pattern: str) -> int:
     return number
 
 
-def _unet(shapes: Shapes) -> dict[str, object]:
+def _unet(shapes: Shapes) -> dict[str, JsonValue]:
     levels: list[list[int]] = [[]]
     crosses: list[bool] = [False]
     for index in range(1, _count(shapes, "input_blocks.{}.")):
@@ -198,7 +200,7 @@ def _unet(shapes: Shapes) -> dict[str, object]:
     counts = {len(level) for level in levels}
     if len(counts) != 1 or any(".transformer_blocks.1." in key for key in shapes):
         raise ValueError("blocks of different depth")
-    channels = [level[-1] for level in levels]
+    channels: list[JsonValue] = [level[-1] for level in levels]
     linear = len(next(shape for key, shape in shapes.items() if key.endswith("proj_in.weight"))) == 2
     cross = next(shape for key, shape in shapes.items() if key.endswith("attn2.to_k.weight"))[1]
     return {
@@ -212,11 +214,11 @@ def _unet(shapes: Shapes) -> dict[str, object]:
         "cross_attention_dim": cross,
         "use_linear_projection": linear,
         # in diffusers this is the number of heads: always 8 in 1.x, heads of width 64 in 2.x
-        "attention_head_dim": [count // 64 for count in channels] if linear else 8,
+        "attention_head_dim": [level[-1] // 64 for level in levels] if linear else 8,
     }
 
 
-def _vae(shapes: Shapes) -> dict[str, object]:
+def _vae(shapes: Shapes) -> dict[str, JsonValue]:
     levels = _count(shapes, "encoder.down.{}.")
     return {
         "_class_name": "AutoencoderKL",
@@ -231,7 +233,7 @@ def _vae(shapes: Shapes) -> dict[str, object]:
     }
 
 
-def _clip(shapes: Shapes) -> dict[str, object]:
+def _clip(shapes: Shapes) -> dict[str, JsonValue]:
     vocabulary, width = shapes["text_model.embeddings.token_embedding.weight"]
     return _text(
         vocabulary,
@@ -243,7 +245,7 @@ def _clip(shapes: Shapes) -> dict[str, object]:
     )
 
 
-def _open_clip(shapes: Shapes) -> dict[str, object]:
+def _open_clip(shapes: Shapes) -> dict[str, JsonValue]:
     vocabulary, width = shapes["token_embedding.weight"]
     layers = _count(shapes, "transformer.resblocks.{}.")
     # Stable Diffusion 2 never reads the last of OpenCLIP's 24 layers; diffusers' own folders, and files converted from
@@ -259,7 +261,9 @@ def _open_clip(shapes: Shapes) -> dict[str, object]:
     )
 
 
-def _text(vocabulary: int, width: int, positions: int, layers: int, inner: int, activation: str) -> dict[str, object]:
+def _text(
+    vocabulary: int, width: int, positions: int, layers: int, inner: int, activation: str
+) -> dict[str, JsonValue]:
     return {
         "architectures": ["CLIPTextModel"],
         "vocab_size": vocabulary,

@@ -71,7 +71,7 @@ class SingleFile:
         if stored.scaling_factor is not None:
             found["vae"]["scaling_factor"] = stored.scaling_factor
         if stored.betas is not None:
-            found["scheduler"] |= {"trained_betas": stored.betas, "num_train_timesteps": len(stored.betas)}
+            found["scheduler"] |= {"trained_betas": [*stored.betas], "num_train_timesteps": len(stored.betas)}
         return found
 
     def notes(self) -> list[str]:

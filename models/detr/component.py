@@ -6,7 +6,7 @@ revision and `no_timm` both load, without timm and without torchvision.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -104,10 +104,6 @@ class ResNetConfigFile(ConfigFile):
         }
 
 
-def _are_strings(values: Iterable[object]) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
 @dataclass(frozen=True)
 class DetectorComponent(Component):
     """A DETR for object detection, with a ResNet as its backbone."""
@@ -134,8 +130,9 @@ class DetectorComponent(Component):
         if found is None:
             return tuple(f"LABEL_{number}" for number in range(self.settings.num_labels))
         names = {str(key): value for key, value in found.items()} if isinstance(found, Mapping) else {}
-        labels = tuple(names[str(number)] for number in range(len(names)) if str(number) in names)
-        if not 1 <= len(labels) <= MAX_LABELS or len(labels) != len(names) or not _are_strings(labels):
+        listed = (names.get(str(number)) for number in range(len(names)))
+        labels = tuple(label for label in listed if isinstance(label, str))
+        if not 1 <= len(labels) <= MAX_LABELS or len(labels) != len(names):
             value = "an object" if isinstance(found, Mapping) else found
             raise refused("id2label", value, "names for the numbers 0, 1, 2, …, none left out", self.where)
         return labels

@@ -6,6 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
+from pydantic import JsonValue
+
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import shorten
 from .stamps import State, short_name, state_of
@@ -13,7 +15,7 @@ from .stamps import State, short_name, state_of
 MAX_JSON = 64 * 2**20
 
 
-def read_json(path: Path) -> Mapping[str, object]:
+def read_json(path: Path) -> Mapping[str, JsonValue]:
     """A small JSON object from a model folder, read once per change.
 
     Raises:
@@ -23,7 +25,7 @@ def read_json(path: Path) -> Mapping[str, object]:
 
 
 @lru_cache(maxsize=256)
-def _read_json(name: str, state: State) -> Mapping[str, object]:
+def _read_json(name: str, state: State) -> Mapping[str, JsonValue]:
     path = Path(name)
     try:
         if state[0] > MAX_JSON:
@@ -48,11 +50,12 @@ def read_shards(index: Path) -> list[str]:
         ModelError: its weight_map is not one of names to names.
     """
     found = read_json(index).get("weight_map")
-    if not isinstance(found, dict) or not found or not all(isinstance(shard, str) for shard in found.values()):
+    shards = [shard for shard in found.values() if isinstance(shard, str)] if isinstance(found, dict) else []
+    if not isinstance(found, dict) or not found or len(shards) != len(found):
         raise ModelError(
             "source",
             found=f"{short_name(index)} with weight_map = {shorten(found)}",
             expected="a weight_map from weights to file names",
             fix="download the model again",
         )
-    return sorted(set(found.values()))
+    return sorted(set(shards))

@@ -176,8 +176,9 @@ def _require_base(base: DenoiserComponent, path: Path) -> None:
         )
 
 
-def layer_sizes(base: DenoiserComponent) -> dict[str, list[int]]:
+def layer_sizes(base: ModelDescription) -> dict[str, list[int]]:
     """Shapes of the weights of a UNet's linear and convolution layers by name, from headers alone."""
+    assert isinstance(base, DenoiserComponent), "only the files of a UNet have such layers"
     if is_single_file(base.origin):
         return base.origin.layer_sizes(base.component)
     return {

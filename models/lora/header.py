@@ -11,6 +11,8 @@ from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import JsonValue
+
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean, shorten
 from ..checkpoint.layouts import original_names
@@ -130,7 +132,7 @@ def _is_peft(path: Path, header: Header) -> bool:
     return path.name == "adapter_model.safetensors" or any(name.startswith(PEFT) for name in header.tensors)
 
 
-def about_of(path: Path) -> dict[str, object]:
+def about_of(path: Path) -> dict[str, JsonValue]:
     """What inlay wrote into a LoRA's header; empty for files made elsewhere. No weights are read."""
     try:
         about = json.loads(read_header(path).metadata.get("inlay", "{}"))

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean, shorten
 from ..config import Config
@@ -148,9 +150,9 @@ def read_lora_metadata(path: Path, header: Header, peft: bool) -> LoraMetadata:
     return _read_adapter(path.name, where, _of_unet(config), texts)
 
 
-def _of_unet(config: Config) -> dict[str, object]:
+def _of_unet(config: Config) -> dict[str, JsonValue]:
     """The keys of the UNet's adapter, without their prefix; all of them, where none has one."""
-    flat: dict[str, object] = {}
+    flat: dict[str, JsonValue] = {}
     for key, value in config.items():
         if "." not in key and COMPONENT_KEY.fullmatch(f"{key}.r") and isinstance(value, dict):  # {"unet": {"r": …}}
             flat |= {f"{key}.{name}": inner for name, inner in value.items()}

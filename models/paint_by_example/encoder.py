@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -161,7 +162,7 @@ def fit_encoder(stored: Mapping[str, Tensor], module: nn.Module) -> dict[str, Te
     }
 
 
-def encoder_config(module: ExemplarEncoder) -> dict[str, object]:
+def encoder_config(module: ExemplarEncoder) -> dict[str, JsonValue]:
     """The contents of `image_encoder/config.json`."""
     config = module.model.config
     vision = {key: getattr(config, key) for key in VISION_KEYS if hasattr(config, key)}

@@ -7,6 +7,7 @@ The layout is that of github.com/Fantasy-Studio/Paint-by-Example: `cond_stage_mo
 
 from collections.abc import Collection, Mapping, Sequence
 
+from pydantic import JsonValue
 from torch import Tensor
 
 ENCODER = ("cond_stage_model.", "proj_out.", "learnable_vector")
@@ -55,7 +56,7 @@ def rename_encoder(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def encoder_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, object]:
+def encoder_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, JsonValue]:
     """The configuration of the exemplar encoder, from the shapes of its weights.
 
     Raises:
