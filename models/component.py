@@ -94,7 +94,7 @@ def is_single_file(origin: Origin) -> TypeGuard[SingleFileOrigin]:
 
 
 @dataclass(frozen=True)
-class Component(ModelDescription):
+class Component(ModelDescription[nn.Module]):
     """One component of a model: which, from where, in which precision.
 
     Attributes:

@@ -210,7 +210,7 @@ class VaeComponent(Component):
 
 
 @dataclass(frozen=True)
-class IdentityVae(ModelDescription):
+class IdentityVae(ModelDescription[nn.Module]):
     """The VAE of a pixel-space model: the latent *is* the picture, in [−1, 1]."""
 
     latent_channels: int = 3

@@ -229,9 +229,9 @@ def _rename(component: str, stored: dict[str, Tensor], module: nn.Module | None,
     )
 
     if component == "unet":
-        return dict(convert_ldm_unet_checkpoint(stored, dict(config)))  # type: ignore[no-untyped-call]
+        return dict(convert_ldm_unet_checkpoint(stored, dict(config)))
     if component == "vae":
-        return dict(convert_ldm_vae_checkpoint(stored, dict(config)))  # type: ignore[no-untyped-call]
+        return dict(convert_ldm_vae_checkpoint(stored, dict(config)))
     assert module is not None, "only the text encoder's names depend on its module"
     prefix = text_prefix(stored)
     if prefix == "cond_stage_model.model.":  # the last layer is not used: Stable Diffusion 2 reads the one before
@@ -242,7 +242,7 @@ def _rename(component: str, stored: dict[str, Tensor], module: nn.Module | None,
             if not key.startswith(last)
             and key.removeprefix(prefix) not in ("logit_scale", "text_projection", "attn_mask")
         }
-        renamed = convert_open_clip_checkpoint(module, kept, prefix=prefix)  # type: ignore[no-untyped-call]
+        renamed = convert_open_clip_checkpoint(module, kept, prefix=prefix)
     else:
         renamed = {key.removeprefix(prefix): value for key, value in stored.items()}
     if not any(key.startswith("text_model.") for key in module.state_dict()):

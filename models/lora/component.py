@@ -54,7 +54,7 @@ class Adapter:
 
 
 @dataclass(frozen=True)
-class AdaptedDenoiser(ModelDescription):
+class AdaptedDenoiser(ModelDescription[nn.Module]):
     """A denoiser with LoRAs; every other property is that of its base.
 
     Attributes:
@@ -62,7 +62,7 @@ class AdaptedDenoiser(ModelDescription):
         adapters: in the order they were stacked.
     """
 
-    inner: ModelDescription
+    inner: ModelDescription[nn.Module]
     adapters: tuple[Adapter, ...]
 
     def __getattr__(self, name: str) -> Any:
@@ -105,7 +105,7 @@ class AdaptedDenoiser(ModelDescription):
         with self.adapted(self.inner.load(device)) as module:
             return module
 
-    def base(self) -> ModelDescription:
+    def base(self) -> ModelDescription[nn.Module]:
         """The description whose weights are shared."""
         return self.inner.base()
 
@@ -176,7 +176,7 @@ def _require_base(base: DenoiserComponent, path: Path) -> None:
         )
 
 
-def layer_sizes(base: ModelDescription) -> dict[str, list[int]]:
+def layer_sizes(base: ModelDescription[nn.Module]) -> dict[str, list[int]]:
     """Shapes of the weights of a UNet's linear and convolution layers by name, from headers alone."""
     assert isinstance(base, DenoiserComponent), "only the files of a UNet have such layers"
     if is_single_file(base.origin):
