@@ -59,22 +59,36 @@ def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, 
     return {}
 
 
-def _known_inversion(denoiser: Any, conditioning: Conditioning, schedule: DdimSchedule, known: Mapping[str, Any],
-                     params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _known_inversion(
+    denoiser: Any,
+    conditioning: Conditioning,
+    schedule: DdimSchedule,
+    known: Mapping[str, Any],
+    params: Mapping[str, Any],
+) -> Mapping[str, Any]:
     """What comes out, where shapes are known: values are not."""
     z, trajectory, steps = known.get("latent"), known.get("trajectory"), len(schedule)
     if z is not None:
         require_shapes(denoiser, None, z)
         expand_rows(conditioning.cond, z, "conditioning")
-        return {"trajectory": Trajectory(shaped(steps + 1, *z.shape), schedule.timesteps,
-                                   trajectory_key(denoiser, schedule, z.shape))}
+        return {
+            "trajectory": Trajectory(
+                shaped(steps + 1, *z.shape), schedule.timesteps, trajectory_key(denoiser, schedule, z.shape)
+            )
+        }
     if not isinstance(trajectory, Trajectory):
         return {}
     key = _require_own(trajectory, denoiser, schedule)
     start = trajectory.start
     told = expand_rows(conditioning.cond, start, "conditioning")
-    tuned = Tuned(shaped(steps, *told.shape), "uncond", shaped(steps + 1, *start.shape), timesteps=schedule.timesteps,
-                  inversion_key=key, guidance_scale=params["guidance_scale"])
+    tuned = Tuned(
+        shaped(steps, *told.shape),
+        "uncond",
+        shaped(steps + 1, *start.shape),
+        timesteps=schedule.timesteps,
+        inversion_key=key,
+        guidance_scale=params["guidance_scale"],
+    )
     return {"tuning": tuned, "latent": shaped(*start.shape)}
 
 
@@ -87,23 +101,30 @@ def _require_own(trajectory: Trajectory, denoiser: Any, schedule: DdimSchedule) 
     """What the trajectory belongs to; raises BadInput where that is another model, schedule or size."""
     key = trajectory_key(denoiser, schedule, trajectory.start.shape)
     if trajectory.inversion_key != key:
-        raise BadInput("trajectory", found="one that was made with another model or schedule",
-                       expected=f"one of the {denoiser.label}, {len(schedule)} steps",
-                       fix="wire the same denoiser and schedule into invert.ddim and here")
+        raise BadInput(
+            "trajectory",
+            found="one that was made with another model or schedule",
+            expected=f"one of the {denoiser.label}, {len(schedule)} steps",
+            fix="wire the same denoiser and schedule into invert.ddim and here",
+        )
     return key
 
 
 def require_plain(conditioning: ConditioningSummary) -> None:
     """Raise BadInput where an inversion is asked of an inpainting model."""
     if conditioning.extra:
-        raise BadInput("conditioning", found=f"{conditioning.extra} extra channels, of an inpainting model",
-                       expected="a conditioning of embeddings alone: inversions walk plain models back",
-                       fix="use a 4-channel model, and condition.text without condition.inpaint")
+        raise BadInput(
+            "conditioning",
+            found=f"{conditioning.extra} extra channels, of an inpainting model",
+            expected="a conditioning of embeddings alone: inversions walk plain models back",
+            fix="use a 4-channel model, and condition.text without condition.inpaint",
+        )
 
 
 @node("invert.ddim", version=1, check=_check)
-def ddim(denoiser: Denoiser, conditioning: ConditioningPort, schedule: SchedulePort, latent: Latent,
-         ctx: Context) -> Inverted:
+def ddim(
+    denoiser: Denoiser, conditioning: ConditioningPort, schedule: SchedulePort, latent: Latent, ctx: Context
+) -> Inverted:
     """Run deterministic DDIM backwards, from a picture's latent to the noise it would come from.
 
     Guidance 1, with the conditional embedding; one model evaluation a step (Song et al. 2021; BARET, 2023, step 1).
@@ -117,7 +138,7 @@ def ddim(denoiser: Denoiser, conditioning: ConditioningPort, schedule: ScheduleP
     Raises:
         BadInput: eta is not 0, a solver or time travel is wired, or the parts do not fit together.
     """
-    require_deterministic(schedule)
+    schedule = require_deterministic(schedule)
     require_pair(denoiser, conditioning.summary)
     require_plain(conditioning.summary)
     z = plain(latent)
@@ -133,14 +154,30 @@ def ddim(denoiser: Denoiser, conditioning: ConditioningPort, schedule: ScheduleP
 
     key = content_key("invert.ddim", _code(denoiser, schedule), denoiser.fingerprint, schedule, z, conditioning.cond)
     (latents,) = stored(ctx, key, ["latents"], make)
-    return Inverted(Trajectory(latents, schedule.timesteps, trajectory_key(denoiser, schedule, z.shape),
-                         content_key(conditioning.cond).hex()))
+    return Inverted(
+        Trajectory(
+            latents,
+            schedule.timesteps,
+            trajectory_key(denoiser, schedule, z.shape),
+            content_key(conditioning.cond).hex(),
+        )
+    )
 
 
 @node("invert.target_text", version=1, check=_check_target)
-def target_text(denoiser: Denoiser, conditioning: ConditioningPort, schedule: SchedulePort, trajectory: TrajectoryPort,
-                ctx: Context, guidance_scale: Scale = 7.5, iterations: Count = 5, learning_rate: Rate = 1e-3,
-                stop_start: Loss = 1e-5, stop_step: Loss = 2e-5, carry: bool = True) -> Tunings:
+def target_text(
+    denoiser: Denoiser,
+    conditioning: ConditioningPort,
+    schedule: SchedulePort,
+    trajectory: TrajectoryPort,
+    ctx: Context,
+    guidance_scale: Scale = 7.5,
+    iterations: Count = 5,
+    learning_rate: Rate = 1e-3,
+    stop_start: Loss = 1e-5,
+    stop_step: Loss = 2e-5,
+    carry: bool = True,
+) -> Tunings:
     """Tune the target text's embedding at every step until guidance walks the trajectory back (BARET, TTIS).
 
     The unconditional prediction is made once a step; gradients reach the embedding alone.
@@ -165,9 +202,19 @@ def target_text(denoiser: Denoiser, conditioning: ConditioningPort, schedule: Sc
 
 
 @node("invert.null_text", version=1, check=_check)
-def null_text(denoiser: Denoiser, conditioning: ConditioningPort, schedule: SchedulePort, trajectory: TrajectoryPort,
-              ctx: Context, guidance_scale: Scale = 7.5, iterations: Count = 10, learning_rate: Rate = 1e-2,
-              stop_start: Loss = 1e-5, stop_step: Loss = 2e-5, carry: bool = True) -> Tunings:
+def null_text(
+    denoiser: Denoiser,
+    conditioning: ConditioningPort,
+    schedule: SchedulePort,
+    trajectory: TrajectoryPort,
+    ctx: Context,
+    guidance_scale: Scale = 7.5,
+    iterations: Count = 10,
+    learning_rate: Rate = 1e-2,
+    stop_start: Loss = 1e-5,
+    stop_step: Loss = 2e-5,
+    carry: bool = True,
+) -> Tunings:
     """Tune the empty text's embedding at every step instead (Mokady et al. 2023, a rival).
 
     The rate falls as published, by a hundredth of itself each step.
@@ -191,41 +238,85 @@ def null_text(denoiser: Denoiser, conditioning: ConditioningPort, schedule: Sche
     return _tune(denoiser, conditioning, schedule, trajectory, ctx, recipe)
 
 
-def _tune(denoiser: Any, conditioning: Any, schedule: Any, trajectory: Any, ctx: Context, recipe: TuningRecipe,
-          ) -> Tunings:
-    require_deterministic(schedule)
+def _tune(
+    denoiser: Any,
+    conditioning: Any,
+    schedule: Any,
+    trajectory: Any,
+    ctx: Context,
+    recipe: TuningRecipe,
+) -> Tunings:
+    schedule = require_deterministic(schedule)
     require_pair(denoiser, conditioning.summary)
     require_plain(conditioning.summary)
     key, told = _require_own(trajectory, denoiser, schedule), content_key(conditioning.cond).hex()
     if trajectory.text_hash not in ("", told):
-        ctx.warn("the trajectory was inverted with another text than the one that is wired here: wire one "
-                 "condition.text into both")
+        ctx.warn(
+            "the trajectory was inverted with another text than the one that is wired here: wire one "
+            "condition.text into both"
+        )
 
     def make() -> tuple[Tensor, ...]:
         with plain_mode(), ctx.lease(denoiser) as unet:
             state, cond = _placed(unet, trajectory.latents, conditioning.cond, trajectory.start)
             _, uncond = _placed(unet, trajectory.start, conditioning.uncond)
             model = as_model(unet, denoiser)
-            made = _sparingly(ctx, unet, lambda: tune(
-                model, schedule, state, cond, uncond, recipe,
-                lambda step, total, loss, used: ctx.progress(step, total, note=f"loss {loss:.2e}, {used} updates")))
+            made = _sparingly(
+                ctx,
+                unet,
+                lambda: tune(
+                    model,
+                    schedule,
+                    state,
+                    cond,
+                    uncond,
+                    recipe,
+                    lambda step, total, loss, used: ctx.progress(step, total, note=f"loss {loss:.2e}, {used} updates"),
+                ),
+            )
             _require_finite(model, made.achieved)
-        return (to_host(made.embeddings), to_host(made.achieved), torch.tensor(made.losses, dtype=torch.float64),
-                torch.tensor(made.updates))
+        return (
+            to_host(made.embeddings),
+            to_host(made.achieved),
+            torch.tensor(made.losses, dtype=torch.float64),
+            torch.tensor(made.updates),
+        )
 
     steps = range(len(schedule))
     rates = [(recipe.rate(step), recipe.stop(step)) for step in steps]
-    content = content_key("tuning", _code(denoiser, schedule), denoiser.fingerprint, schedule, trajectory.latents,
-                          conditioning.cond, conditioning.uncond, recipe.half, recipe.guidance_scale, recipe.iterations,
-                          recipe.carry, rates)
+    content = content_key(
+        "tuning",
+        _code(denoiser, schedule),
+        denoiser.fingerprint,
+        schedule,
+        trajectory.latents,
+        conditioning.cond,
+        conditioning.uncond,
+        recipe.half,
+        recipe.guidance_scale,
+        recipe.iterations,
+        recipe.carry,
+        rates,
+    )
     embeddings, achieved, losses, updates = stored(ctx, content, ["embeddings", "achieved", "losses", "updates"], make)
     found, wanted = achieved[-1], trajectory.latents[0]
     missed = float((found - wanted).square().mean() / wanted.var().clamp(min=1e-12))
     if missed > FAR:
-        ctx.warn(f"the reconstruction misses the picture's latent by {missed:.0%} of its variance: edits will differ "
-                 "from it; try more iterations, another learning_rate, or a lower guidance_scale")
-    tuned = Tuned(embeddings, recipe.half, achieved, tuple(losses.tolist()), tuple(updates.tolist()),
-                  schedule.timesteps, key, told, recipe.guidance_scale)
+        ctx.warn(
+            f"the reconstruction misses the picture's latent by {missed:.0%} of its variance: edits will differ "
+            "from it; try more iterations, another learning_rate, or a lower guidance_scale"
+        )
+    tuned = Tuned(
+        embeddings,
+        recipe.half,
+        achieved,
+        tuple(losses.tolist()),
+        tuple(updates.tolist()),
+        schedule.timesteps,
+        key,
+        told,
+        recipe.guidance_scale,
+    )
     return Tunings(tuned, found, _report(tuned, missed))
 
 
@@ -252,25 +343,42 @@ def _sparingly(ctx: Context, unet: Any, work: Callable[[], Tuned]) -> Tuned:
 
 
 def _report(tuned: Tuned, missed: float) -> str:
-    rows = "\n".join(f"| {step + 1} | {t} | {loss:.3e} | {used} |" for step, (t, loss, used) in enumerate(
-        zip(tuned.timesteps, tuned.losses, tuned.updates, strict=True)))
-    return (f"{sum(tuned.updates)} updates; the reconstruction misses the latent by {missed:.2%} of its variance\n\n"
-            f"| step | timestep | loss | updates |\n|---|---|---|---|\n{rows}\n")
+    rows = "\n".join(
+        f"| {step + 1} | {t} | {loss:.3e} | {used} |"
+        for step, (t, loss, used) in enumerate(zip(tuned.timesteps, tuned.losses, tuned.updates, strict=True))
+    )
+    return (
+        f"{sum(tuned.updates)} updates; the reconstruction misses the latent by {missed:.2%} of its variance\n\n"
+        f"| step | timestep | loss | updates |\n|---|---|---|---|\n{rows}\n"
+    )
 
 
-def require_deterministic(schedule: Any) -> None:
-    """Raise BadInput unless the schedule can be walked backwards: DDIM with eta 0 and no time travel."""
+def require_deterministic(schedule: SchedulePort) -> DdimSchedule:
+    """`schedule` if it can be inverted: DDIM with eta 0 and no time travel; raises BadInput otherwise."""
     if not isinstance(schedule, DdimSchedule):
-        raise BadInput("schedule", found="a schedule.solver", expected="schedule.ddim with eta 0",
-                       fix="inversion walks the DDIM update backwards: use schedule.ddim")
+        raise BadInput(
+            "schedule",
+            found="a schedule.solver",
+            expected="schedule.ddim with eta 0",
+            fix="inversion walks the DDIM update backwards: use schedule.ddim",
+        )
     if schedule.eta != 0:
-        raise BadInput("schedule", found=f"eta {schedule.eta:g}", expected="eta 0: noise cannot be walked backwards",
-                       fix="set eta to 0 in schedule.ddim")
+        raise BadInput(
+            "schedule",
+            found=f"eta {schedule.eta:g}",
+            expected="eta 0: noise cannot be walked backwards",
+            fix="set eta to 0 in schedule.ddim",
+        )
     if schedule.travel_repeat > 1:
         raise BadInput("schedule", found="time travel", expected="every step once", fix="set travel_repeat to 1")
     if schedule.prediction == "sample":
-        raise BadInput("schedule", found="a model that predicts the clean latent", expected="epsilon or v_prediction",
-                       fix="use Stable Diffusion 1.x or 2.x")
+        raise BadInput(
+            "schedule",
+            found="a model that predicts the clean latent",
+            expected="epsilon or v_prediction",
+            fix="use Stable Diffusion 1.x or 2.x",
+        )
+    return schedule
 
 
 def _placed(unet: Any, z: Tensor, told: Tensor, like: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from inlay.benchmarks.inpainters.tasks import (
 )
 from inlay.graph_runtime import Context
 from inlay.methods.sampling.noise import GaussianNoise, Noise, NoiseStream
-from inlay.nodes import condition, constraint, image, latent, mask, model, sample, schedule
+from inlay.nodes import condition, constraint, image, latent, mask_latent, model, sample, schedule
 from torch import Tensor
 
 
@@ -66,7 +66,7 @@ class Diffusion:
         seen = image.fill(truth, hole, "neutral").image  # what was in the hole is gone from here on
         filled = image.fill(seen, hole, self.fill).image
         known = latent.encode(filled, parts.vae, ctx).latent
-        cells = mask.to_latent(hole, parts.vae, ctx, dilate=self.dilate, reduce=self.reduce).latent_mask
+        cells = mask_latent.to_latent(hole, parts.vae, ctx, dilate=self.dilate, reduce=self.reduce).latent_mask
         rule = getattr(constraint, self.constraint)(known, cells).constraint
         steps = schedule.ddim(
             parts.scheduler,

@@ -15,7 +15,7 @@ from inlay.methods.inversion.tuning import TuningRecipe, tune
 from inlay.methods.latents import remedy
 from inlay.methods.sampling.unet import UNetModel
 from inlay.models.precision import torch_dtype
-from inlay.nodes import condition, image, latent, model
+from inlay.nodes import condition, image, image_crop, image_fit, latent, model
 from schedules import ddim_from_config
 from simulated_gpu import SimulatedGpu
 from torch import Tensor
@@ -65,9 +65,9 @@ def _wired(spec, ctx, place):
         elif kind == "INLAY_PROFILE":
             values[name] = image.load(str(FOLDER / "dog.png"), ctx).profile
         elif kind == "INLAY_FIT":
-            values[name] = image.fit(picture, mask, multiple=8).fit
+            values[name] = image_fit.fit(picture, mask, multiple=8).fit
         elif kind == "INLAY_CROP":
-            values[name] = image.crop_to_mask(picture, mask, size=size).crop
+            values[name] = image_crop.crop_to_mask(picture, mask, size=size).crop
         elif not socket.optional:
             pytest.fail(f"no {kind} for {spec.id}: say here how to make one")
     return values

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import Context
-from inlay.nodes.image import crop_to_mask, fill, fit, load, paste_back, save, stitch, unfit
+from inlay.nodes.image import fill, load, paste_back, save
+from inlay.nodes.image_crop import crop_to_mask, stitch
+from inlay.nodes.image_fit import fit, unfit
 from inlay.nodes.mask import load as load_mask
 from PIL import Image as Pil
 

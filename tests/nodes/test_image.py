@@ -6,7 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput
-from inlay.nodes.image import crop_to_mask, fill, fit, paste_back, stitch, unfit
+from inlay.nodes.image import fill, paste_back
+from inlay.nodes.image_crop import crop_to_mask, stitch
+from inlay.nodes.image_fit import fit, unfit
 from inlay.nodes.image_grid import grid
 
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from inlay.graph_runtime import BadInput
-from inlay.nodes.image import crop_to_mask, fit
+from inlay.nodes.image_crop import crop_to_mask
+from inlay.nodes.image_fit import fit
 from inlay.nodes.mask import shape
 
 
