@@ -37,14 +37,14 @@ LARGEST = 32 * 32
 
 @dataclass(frozen=True, eq=False)
 class PromptToPrompt(AttentionControl):
-    """Prompt-to-prompt (Hertz et al. 2022), with null-text inversion where a tuning is given.
+    """Maps of the source branch in the edit's conditional half: self-attention's whole, cross-attention's by words.
 
     Attributes:
         source: the text that the picture was inverted with.
         target: the text of the edit.
-        tuning: of the empty text.
-        self_until: share of the steps in which self-attention's maps are the source's.
-        cross_until: share of the steps in which cross-attention's are, for the words that both texts share.
+        tuning: of the empty text, from null-text inversion; without it the source is sampled from the same noise.
+        self_until: share of the steps, from the noisiest, in which self-attention uses the source's maps.
+        cross_until: share of the steps in which cross-attention uses the source's maps for the words in both texts.
     """
 
     source: Conditioning
@@ -102,10 +102,17 @@ class _PromptRun(GatheredRun):
 
 
 def aligned(source: Sequence[int], target: Sequence[int]) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """For each token of `target` the one of `source` it stands for, and 1; 0 where it stands for none.
+    """Which token's map of the source each token of the target uses.
 
-    Equal runs are matched; words put in the place of others share their maps in order, stretched where their number
-    differs; words that are only added keep their own map.
+    Equal runs of tokens are matched. Tokens that replace others use their maps in order, stretched where the numbers
+    differ. Tokens that are only added keep their own map.
+
+    Args:
+        source: token ids `[m]`.
+        target: token ids `[n]`.
+
+    Returns:
+        For each token of the target, the position in the source `[n]`, and 1, or 0 where it keeps its own map `[n]`.
     """
     import difflib
 

@@ -92,7 +92,7 @@ class RowSelection:
 
 
 class GatheredRun(AttentionRun):
-    """One run of a control: it knows the step, and answers the processors in its own thread."""
+    """One run of a control: it tells the processors in its own thread which rows use which, step by step."""
 
     def __init__(self) -> None:
         self._layout: Sequence[RowGroup] = ()
@@ -111,7 +111,7 @@ class GatheredRun(AttentionRun):
 
     @contextmanager
     def installed(self, unet: nn.Module) -> Iterator[None]:
-        """Put processors on the UNet that ask this run, in this thread alone; remove them whatever happens."""
+        """Put processors on the UNet that follow this run, in this thread alone; remove them whatever happens."""
         require_controllable(unet)
         runs = unet.__dict__.setdefault("_inlay_runs", {})
         thread = threading.get_ident()

@@ -175,7 +175,7 @@ def _tune_step(
 ) -> tuple[Tensor, float, int]:
     """The tuned embeddings of one step, its last loss (mean over the rows), and the number of gradient steps.
 
-    Each row is tuned as if alone: the losses are summed, and a row that is good enough takes no further part.
+    Each row is tuned as if alone: the losses are summed, and a row below the stop loss is not changed any more.
     """
 
     def losses(value: Tensor) -> Tensor:
@@ -203,14 +203,14 @@ def _tune_step(
         found = numbers[:-2]
         # guidance alone may be far off, so the first loss may be anything
         bound = DIVERGED * (1 + float(numbers[-2])) if updates > 1 else float("inf")
-        sane = bool((torch.isfinite(found) & (found <= bound)).all())
-        if sane and not torch.isfinite(numbers[-1]):  # a gradient overflowed on its way through the model
+        plausible = bool((torch.isfinite(found) & (found <= bound)).all())
+        if plausible and not torch.isfinite(numbers[-1]):  # a gradient overflowed on its way through the model
             lower = getattr(model, "lower_peak", None)
             if lower is None or not lower():
                 raise not_finite(model, f"in a gradient at step {number + 1} of {total}")
             updates -= 1
             continue
-        if not sane:
+        if not plausible:
             with torch.no_grad():
                 plain = losses(untuned)
             raise _diverged(model, found, plain, f"at step {number + 1} of {total}")

@@ -1,8 +1,11 @@
 """The DDIM schedule: timesteps, ᾱ and the coefficients of every update, time travel included.
 
-`a` is ᾱ_t and `ap` the ᾱ of the next, less noisy level, both float64 from the float32 values that diffusers computes.
-The next level is always the next one *in the list*, so that the denoiser is asked about the noise level the latent has.
-(diffusers' DDIMScheduler steps by N // T instead, which differs where the spacing is not exactly that.)
+Song, Meng & Ermon, "Denoising Diffusion Implicit Models", ICLR 2021. Equation numbers without a name are those of
+Kakinuma et al. 2024 (../null_space.py).
+
+In formulas `a` is ᾱ_t and `ap` the ᾱ of the next, less noisy level; both are float64, from the float32 values that
+diffusers computes. The next level is always the next one of the schedule, so the model is evaluated at the noise level
+that the latent has. (diffusers' DDIMScheduler steps by N // T instead, which differs for other spacings.)
 """
 
 import math
@@ -32,7 +35,7 @@ class DdimSchedule:
         eta: 0 is deterministic, 1 adds as much noise as DDPM.
         variance: `ddim` is the paper's σ, `ddnm` that of DDNM's code.
         travel_length: how many levels a time travel goes back up.
-        travel_repeat: how often each stretch is walked down; 1 is no time travel.
+        travel_repeat: how often each stretch is sampled; 1 is no time travel.
     """
 
     timesteps: tuple[int, ...]
@@ -50,7 +53,7 @@ class DdimSchedule:
         return len(self.timesteps)
 
     def begin(self) -> "DdimSchedule":
-        """The schedule for one run; a solver with a memory of earlier steps gives a fresh one here."""
+        """Itself: the update needs no memory of earlier steps."""
         return self
 
     def denoising_steps(self, start: int = 0) -> tuple[DenoisingStep, ...]:
@@ -83,7 +86,7 @@ class DdimSchedule:
         return self.final_alpha_bar if level < 0 else self.alpha_bars[-1 - level]
 
     def started(self, noise: Tensor) -> Tensor:
-        """Pure noise at the level a run begins from: itself."""
+        """Pure noise at the level of the first step: the noise itself."""
         return noise
 
     def renoised(self, clean: Tensor, noise: Tensor, position: int) -> Tensor:
@@ -181,7 +184,7 @@ def timesteps(count: int, steps: int, spacing: Spacing, offset: int = 0) -> tupl
 
 
 def coefficients(a: float, ap: float, eta: float, variance: Variance) -> tuple[float, float]:
-    """σ and the coefficient of ε in eq. (6).
+    """σ and the coefficient of ε in eq. (6), for ᾱ_t = `a` and the next ᾱ = `ap`.
 
     The printed (1−ᾱ_t)/ᾱ_{t−1} is a misprint of 1 − ᾱ_t/ᾱ_{t−1} (DDIM, eq. 16); `ddnm` is the form in DDNM's code.
     """

@@ -106,7 +106,7 @@ class GivenNoise(Noise):
         return BadInput(
             "noise",
             found=f"no {self.keys[which]!r} in {self.name}",
-            expected="that tensor: the run asks for it",
+            expected="that tensor, which the run draws",
             fix="add it to the file, or name its key",
         )
 

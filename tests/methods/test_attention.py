@@ -77,7 +77,7 @@ def close(found, wanted, tolerance=1e-12):
 
 
 @pytest.mark.parametrize("windows", [(0.3, 0.6), (0.5, 0.5), (1.0, 1.0), (0.7, 0.2), (0.0, 0.4)])
-def test_gathered_and_pruned_rows_are_three_naive_chains(parts, windows):
+def test_gathered_and_pruned_rows_equal_three_full_branches(parts, windows):
     job = Job(parts)
     between = job.between()
     with job.reference().installed() as reference:
@@ -119,7 +119,7 @@ def test_the_eight_identities(parts):
     assert (both - reconstruction).abs().max() > 1e-6  # values are still the target text's
 
 
-def test_a_reconstruction_that_is_not_written_down_is_walked(parts):
+def test_a_reconstruction_without_kept_latents_is_sampled(parts):
     job = Job(parts)
     walked = embed.transition(job.made.tuning, job.told, start=1, end=1).tuning  # the same embeddings, no latents
     control = attention.balanced(walked, job.between(), self_until=0.7).attention
@@ -354,7 +354,7 @@ def heard_in(job, **wired):
     return " ".join(event.message for event in heard if isinstance(event, Warned))
 
 
-def test_wires_that_contradict_each_other_are_refused_or_told_of(parts):
+def test_contradicting_inputs_are_refused_or_warned_of(parts):
     job, other = Job(parts), Job(parts, prompt="d")
     control = attention.balanced(job.made.tuning, job.between()).attention
     assert problem_of(lambda: attention.balanced(job.made.tuning, other.between())).port == "transition"

@@ -167,7 +167,7 @@ def test_no_iterations_are_plain_ddim_and_tuning_helps(parts, wired):
     assert (some.latent - z).square().mean() < (none.latent - z).square().mean()
 
 
-def test_guidance_one_walks_the_trajectory_back_nearly(parts, wired):
+def test_guidance_one_nearly_follows_the_trajectory_back(parts, wired):
     _, _, z, _ = wired
     assert (edit(parts, wired, scale=1.0) - z).square().mean() < (edit(parts, wired) - z).square().mean()
 
@@ -212,7 +212,7 @@ def test_weights_stay_frozen_and_as_they_were(parts, wired):
         assert all(value.grad is None and not value.requires_grad for value in unet.parameters())
 
 
-def test_each_step_shows_its_loss_and_a_failed_reconstruction_is_said(parts, wired):
+def test_each_step_shows_its_loss_and_a_failed_reconstruction_warns(parts, wired):
     told, plan, z, _ = wired
     heard = []
     ctx = Context(listeners=(heard.append,))
@@ -380,7 +380,7 @@ def test_without_a_store_nothing_is_kept(parts, wired, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("which", ["target_text", "null_text"])
-def test_short_memory_is_answered_with_checkpointing_and_the_same_result(parts, wired, which):
+def test_out_of_memory_falls_back_to_checkpointing_with_the_same_result(parts, wired, which):
     told, plan, _, _ = wired
     heard = []
     ctx = Context(listeners=(heard.append,))

@@ -206,7 +206,7 @@ def test_a_changed_schedule_gives_no_old_result(copies, shared_sd, tmp_path):
     assert not torch.equal(found["inlay_model"][1], first)
 
 
-def test_a_trajectory_is_refused_where_the_model_is_said_to_predict_something_else(parts):
+def test_a_trajectory_is_refused_for_another_prediction_type(parts):
     denoiser, told = parts
     way = invert.ddim(denoiser, told, plan_of(denoiser), LATENT, Context()).trajectory
     with pytest.raises(BadInput, match="another model or schedule"):

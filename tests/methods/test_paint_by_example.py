@@ -178,7 +178,7 @@ def test_the_original_checkpoint_gives_the_same_parts_bit_for_bit(tiny):
     )
 
 
-def test_the_original_checkpoint_is_told_from_stable_diffusion(tiny):
+def test_the_original_checkpoint_is_distinguished_from_stable_diffusion(tiny):
     _, file = original_folder(tiny)
     with pytest.raises(ModelError) as caught:
         model.stable_diffusion(str(file))
@@ -366,7 +366,7 @@ def test_one_picture_under_two_masks_is_two_exemplars(shared_pbe):
     assert len(known["conditioning"].cond) == 2
 
 
-def test_a_small_thing_on_a_large_transparent_canvas_is_seen_as_if_cut_out(shared_pbe):
+def test_a_small_object_on_a_large_transparent_canvas_is_cropped_to_it(shared_pbe):
     encoder = model.paint_by_example(str(shared_pbe)).exemplar_encoder
     thing, canvas, clear = torch.rand(2, 12, 10, 3), torch.zeros(2, 60, 50, 3), torch.ones(2, 60, 50)
     canvas[0, 5:17, 20:30], clear[0, 5:17, 20:30] = thing[0], 0

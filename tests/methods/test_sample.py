@@ -293,7 +293,7 @@ class Shadow(AttentionControl, AttentionRun):
             raise RuntimeError("the control failed")
 
 
-def test_companion_rows_run_along_and_leave_the_picture_alone(sd, ctx, parts):
+def test_companion_branches_do_not_change_the_edit(sd, ctx, parts):
     told = condition_text(sd.text_encoder, ctx, prompt="abc").conditioning
     inputs = parts | {"conditioning": told}
     alone = denoise(sd.denoiser, ctx=ctx, **inputs).latent

@@ -82,7 +82,7 @@ def test_a_run_from_a_picture_begins_where_the_librarys_does(kind):
     torch.testing.assert_close(found, z, rtol=0, atol=1e-9)
 
 
-def test_pndm_asks_fifty_one_times_for_fifty_steps():
+def test_fifty_steps_of_pndm_are_fifty_one_evaluations():
     asked = []
 
     def counting(z, t, told=None):
@@ -224,7 +224,7 @@ def test_with_a_constraint_it_is_refused_by_name_while_checking(shared_sd, tmp_p
 
 
 @pytest.mark.parametrize("wired", ["constraint", "attention", "tuning"])
-def test_what_counts_ddims_steps_is_refused_with_a_solver(wired):
+def test_inputs_that_need_ddim_are_refused_with_a_solver(wired):
     with pytest.raises(BadInput) as caught:
         sample.require_ddim(solver_from_config(SD, kind="unipc", steps=4), **{wired: object()})
     assert caught.value.port == wired
@@ -260,7 +260,7 @@ def test_a_solver_needs_the_description_of_a_scheduler():
         ({"steps": 10, "solver": "ddim"}, False),
     ],
 )
-def test_few_steps_of_pndm_are_said_while_checking_with_numbers(options, said):
+def test_few_steps_of_pndm_warn_while_checking(options, said):
     report = inlay.check("paint_by_example", **options)
     told = [warning.message for warning in report.warnings if "goes astray" in warning.message]
     assert len(told) == said
