@@ -1,8 +1,8 @@
 """Stage patterns: the autoencoder learns stripes and dots, while the latents of everything else stay in place.
 
-The first lesson shows plain subjects alone, and an autoencoder that never saw a stripe blurs it. Here half of the
-pictures wear patterns. The means of plain pictures are held to what they were, so denoisers that were trained on them
-stay right, and no denoiser has seen a patterned subject: those remain what later methods have to learn.
+The stage `vae` shows plain subjects only, and an autoencoder that never saw a stripe blurs it. Here half of the
+pictures have patterns. The latent means of plain pictures are held in place, so denoisers that were trained on them
+stay valid. No denoiser has seen a patterned subject; those are left for other methods to learn.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Training on several CPU cores: one single-threaded process a core, gradients averaged once a step.
 
-On a shared machine this is far steadier than threads inside each operation, which all wait for the slowest at every
-one of some thousand operations a step.
+On a shared machine this is much faster than threads inside each operation, which all wait for the slowest in each of
+some thousand operations a step.
 """
 
 from __future__ import annotations

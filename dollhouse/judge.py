@@ -1,8 +1,8 @@
 """The judge: a small network that names a picture's subject and finds its region, trained on drawings alone.
 
-Colours are not its business: `read` takes them in closed form, the nearest palette colour to the median over a region.
-The subject's region is where the judge's mask says so; the wall's is the rest of the picture's upper 45 %, of which a
-window never covers half.
+It does not judge colours: `read` computes them, as the palette colour nearest to the median over a region. The
+subject's region comes from the judge's mask. The wall's is the rest of the picture's upper 45 %; a window never covers
+half of it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Train the embedded models from scratch: `python -m inlay.dollhouse.train --work DIR`.
 
-Stages, in order: draw (pictures), vae, latents, patterns (the autoencoder's second lesson), text (the text encoder's
+Stages, in order: draw (pictures), vae, latents, patterns (the autoencoder's second training), text (the text encoder's
 first), unet, clip, detector, judge, export, exemplar (the Paint-by-Example model, by the shipped workflow
-train_exemplar), evaluate. Each goes on from its checkpoint when it was interrupted, bit for bit. Two CPU cores take
+train_exemplar), evaluate. An interrupted stage resumes from its checkpoint, bit for bit. Two CPU cores take
 about four hours.
 """
 

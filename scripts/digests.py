@@ -1,10 +1,10 @@
-"""Digests of what every shipped workflow gives, to show that a change of the code's shape changed no result.
+"""Digests of the results of every shipped workflow, to show that a refactoring changed no result.
 
-    python scripts/digests.py > before.json       # on one machine …
-    python scripts/digests.py --compare before.json  # … and on the same machine after the change
+    python scripts/digests.py > before.json       # before the change
+    python scripts/digests.py --compare before.json  # after it, on the same machine
 
 Pictures are hashed as decoded pixels and trained files as tensors, so metadata do not count. Few steps, one thread,
-nothing kept: a minute or two. Bits depend on the processor and on library versions: compare on one machine only.
+no cache: a minute or two. Bits depend on the processor and on library versions, so compare on one machine only.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Make the README's pictures anew, with the program itself: `python scripts/pictures.py`."""
+"""Make the README's pictures with inlay itself: `python scripts/pictures.py`."""
 
 import json
 import shutil

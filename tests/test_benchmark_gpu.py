@@ -38,16 +38,16 @@ def test_floors_are_those_of_the_card():
 
 
 def test_tests_that_run_out_of_time_report_what_they_found():
-    said = """collected 47 items
+    output = """collected 47 items
 tests/test_cuda.py::test_one[real-float32] PASSED        [  2%]
 tests/test_cuda.py::test_one[real-float16] FAILED        [  4%]
 tests/test_cuda.py::test_two PASSED                      [  6%]
 tests/test_cuda.py::test_three """
-    found = run.unfinished(said, 120)
+    found = run.unfinished(output, 120)
     assert not found["passed"]
     assert found["summary"] == "not finished after 120 s: 2 passed, 1 failed so far"
     assert found["failures"] == ["tests/test_cuda.py::test_one[real-float16] FAILED        [  4%]"]
-    assert run.unfinished(said.replace("FAILED", "PASSED"), 120)["passed"]
+    assert run.unfinished(output.replace("FAILED", "PASSED"), 120)["passed"]
     assert not run.unfinished("", 1)["passed"]  # none had its turn
 
 

@@ -32,22 +32,22 @@ class RealGpu:
     mixes = ()  # a mix raises
 
     def __init__(self):
-        self._said = warnings.catch_warnings(record=True)
+        self._catcher = warnings.catch_warnings(record=True)
 
     @property
     def syncs(self):
-        """What torch said of waits so far."""
-        return [str(one.message) for one in self.heard if "synchronizing" in str(one.message)]
+        """Warnings of torch about waits so far."""
+        return [str(one.message) for one in self.caught if "synchronizing" in str(one.message)]
 
     def __enter__(self):
-        self.heard = self._said.__enter__()
+        self.caught = self._catcher.__enter__()
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         return self
 
     def __exit__(self, *error):
         torch.cuda.set_sync_debug_mode("default")
-        self._said.__exit__(*error)
+        self._catcher.__exit__(*error)
 
 
 @pytest.fixture(params=["simulated", pytest.param("real", marks=pytest.mark.cuda)])
@@ -134,11 +134,11 @@ def test_a_batch_that_does_not_fit_is_split(gpu, tmp_path):
             torch.empty(2**46, device=module.fixed.device)
         return line_loss(module, step, rows)
 
-    said = []
+    messages = []
     trainer = line(tmp_path, 2)
-    trainer.fit(hungry, lambda now: None, said.append)
+    trainer.fit(hungry, lambda now: None, messages.append)
     assert trainer.micro == 2
-    assert len(said) == 2
+    assert len(messages) == 2
 
 
 @pytest.mark.cuda
@@ -158,8 +158,8 @@ def test_a_model_comes_back_after_memory_ran_out(gpu):
     """What is idle is evicted, and the second try succeeds."""
     from inlay.nodes import model
 
-    said, parts = [], model.stable_diffusion("dollhouse", dtype="float32")
-    manager = ModelManager(("cuda:0",), log=said.append)
+    messages, parts = [], model.stable_diffusion("dollhouse", dtype="float32")
+    manager = ModelManager(("cuda:0",), log=messages.append)
     ctx = Context(manager)
     with ctx.lease(parts.vae):
         pass
@@ -177,4 +177,4 @@ def test_a_model_comes_back_after_memory_ran_out(gpu):
         with ctx.lease(parts.denoiser) as unet:
             assert next(unet.parameters()).device == torch.device("cuda:0")
     assert tries == ["cuda:0", "cuda:0"]
-    assert any("evicted" in line for line in said)
+    assert any("evicted" in line for line in messages)

@@ -12,7 +12,7 @@ from PIL import Image
 
 FOLDER = Path(__file__).parents[1] / "workflows"
 SMALL_TRAINING = {"epochs": 1, "variations": 1, "size": 64, "batch_size": 200}
-#: What makes a workflow short; where nothing is said, two steps.
+#: Settings that make a workflow short; two steps if not listed.
 SHORT = {
     "subject_lora_train": SMALL_TRAINING,
     "train_exemplar": {"steps": 1, "batch_size": 1, "variations": 1},

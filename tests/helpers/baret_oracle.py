@@ -14,19 +14,19 @@ def step_back(plan, position, z, output):
 
 
 class Written:
-    """An attention processor that writes its map out, notes what it computed with, and can be told other maps."""
+    """An attention processor with explicit maps: it records what it computed with and can be given other maps."""
 
     def __init__(self, name, notes, given):
         self.name, self.notes, self.given = name, notes, given
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, **_):
         kind = "self" if encoder_hidden_states is None else "cross"
-        told = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
 
         def heads(value):
             return value.reshape(value.shape[0], value.shape[1], attn.heads, -1).permute(0, 2, 1, 3)
 
-        q, k, v = heads(attn.to_q(hidden_states)), heads(attn.to_k(told)), heads(attn.to_v(told))
+        q, k, v = heads(attn.to_q(hidden_states)), heads(attn.to_k(context)), heads(attn.to_v(context))
         given = self.given.get((kind, self.name), {})
         k, v = given.get("key", k), given.get("value", v)
         scores = torch.einsum("bhqd,bhkd->bhqk", q, k) / q.shape[-1] ** 0.5

@@ -1,4 +1,4 @@
-"""Toy nodes: whole numbers through sockets, so that a graph's answer can be worked out by hand."""
+"""Toy nodes that pass integers through sockets, so that a graph's result can be worked out by hand."""
 
 import types
 from typing import Annotated, Any, Literal, NamedTuple

@@ -50,7 +50,7 @@ class FakeHub:
         return self.file(request, Path(self.folders[repository]) / "/".join(rest[2:]))
 
     def describe(self, request, repository, rest):
-        """What a repository holds: whole, or as a tree."""
+        """The contents of a repository, as info or as a tree."""
         root = Path(self.folders[repository])
         files = [
             (path.relative_to(root).as_posix(), path.stat().st_size)

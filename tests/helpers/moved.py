@@ -1,4 +1,4 @@
-"""Oracles that lie elsewhere in some of the releases that inlay works with."""
+"""Library classes that moved between the releases that inlay supports."""
 
 import json
 
@@ -20,9 +20,9 @@ except ImportError:  # transformers 4, whose plain processors go by Pillow
 
 def detr_from(folder):
     """transformers' own DETR from a folder; version 4 asks for timm unless its configuration says otherwise."""
-    said = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
     config = DetrConfig.from_dict(
-        {**said, "use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None}
+        {**config, "use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None}
     )
     return DetrForObjectDetection.from_pretrained(folder, config=config).eval()
 

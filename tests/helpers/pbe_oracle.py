@@ -117,6 +117,8 @@ def ours(folder, schedule, noise, *, size=(64, 64), guidance=5.0, dtype="float32
     ctx = Context()
     parts = model.paint_by_example(str(folder), dtype=dtype)
     image, mask, exemplar = tensors(size, getattr(torch, dtype))
-    told = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
-    told = condition.inpaint(told, image, mask, parts.vae, ctx, noise, **inpaint).conditioning
-    return sample.denoise(parts.denoiser, schedule(parts.scheduler), noise, ctx, told, guidance_scale=guidance).latent
+    conditioning = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
+    conditioning = condition.inpaint(conditioning, image, mask, parts.vae, ctx, noise, **inpaint).conditioning
+    return sample.denoise(
+        parts.denoiser, schedule(parts.scheduler), noise, ctx, conditioning, guidance_scale=guidance
+    ).latent

@@ -100,7 +100,7 @@ class Tiny:
         return DDIMScheduler(**{**config, **changes})
 
     def stable_diffusion(self, name="sd", *, unet=None, vae=None, text=None, scheduler=None):
-        """A whole pipeline folder; made anew each time, so tests may spoil it."""
+        """A complete pipeline folder; a new one for each call, so tests may damage it."""
         folder = self.root / name
         self.unet(**(unet or {})).save_pretrained(folder / "unet")
         self.vae(**(vae or {})).save_pretrained(folder / "vae")
@@ -199,10 +199,10 @@ class Tiny:
                 value.normal_(0, 1)
         folder = self.root / name
         module.save_pretrained(folder)
-        said = json.loads((folder / "config.json").read_text())
+        config = json.loads((folder / "config.json").read_text())
         for key in without_timm:  # as transformers 5 writes it
-            said.pop(key, None)
-        (folder / "config.json").write_text(json.dumps(said))
+            config.pop(key, None)
+        (folder / "config.json").write_text(json.dumps(config))
         (folder / "preprocessor_config.json").write_text(
             json.dumps(
                 {
