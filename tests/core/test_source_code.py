@@ -192,7 +192,8 @@ def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monk
     assert touched("nodes/report.py") == {"report"}
     assert touched("graph_runtime/front/cli/main.py") == touched("nodes/no_code.txt") == set()
     assert {"invert", "sample", "schedule"} <= touched("methods/sampling/ddim.py")
-    files = ("pictures/masks/brush.py", "methods/attention/gather.py", "methods/inversion/tuning.py")
+    assert touched("methods/prompt_to_prompt.py") == touched("methods/masactrl.py") == {"attention"}
+    files = ("pictures/masks/brush.py", "methods/attention/single_token.py", "methods/inversion/tuning.py")
     brush, attention, inversion = map(touched, files)
     assert "mask" in brush
     assert "sample" in attention
