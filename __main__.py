@@ -1,4 +1,4 @@
-"""`python -m inlay`, and what the `inlay` command starts: Ctrl-C is polite from the very first moment."""
+"""`python -m inlay` and the `inlay` command: Ctrl-C is handled from the start."""
 
 import sys
 

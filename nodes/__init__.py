@@ -1,4 +1,4 @@
-"""The pack: one family of nodes per file, whose name is the prefix of their ids. `ports.py`: the types of sockets."""
+"""The nodes: one family per file, whose name is the prefix of their ids. `ports.py` holds the types of sockets."""
 
 import importlib
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""The doors to the engine, a folder each: command line, Python, ComfyUI, reference pages, drawings, recipes."""
+"""The front ends, one folder each: command line, Python, ComfyUI, reference pages, drawings, recipes."""

@@ -33,7 +33,7 @@ def torchvision() -> Iterable[Diagnosis]:
         return
     try:
         importlib.import_module("torchvision")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a build that does not fit may raise anything
         yield Diagnosis(
             "torchvision",
             False,

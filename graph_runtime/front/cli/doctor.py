@@ -38,7 +38,7 @@ def diagnose(out: str | os.PathLike[str] = "inlay-out") -> list[Diagnosis]:
     for check in checks:
         try:
             findings += check()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever is broken is a finding
             findings.append(
                 Diagnosis(
                     getattr(check, "__name__", "check").strip("_<>"),
@@ -114,7 +114,8 @@ def _devices() -> Iterable[Diagnosis]:
         return
     import torch
 
-    threads = f"{torch.get_num_threads()} threads"
+    number = torch.get_num_threads()
+    threads = f"{number} thread{'s' if number > 1 else ''}"
     memory = f", {_gib(total)} of memory" if (total := _system_memory()) else ""
     yield Diagnosis("cpu", True, threads + memory)
     if torch.cuda.is_available():

@@ -117,9 +117,9 @@ def convert(text: str, target: tuple["NodeSpec | None", str]) -> "JsonValue":
         return candidate
     try:
         value: JsonValue = json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
-        return value
     except (ValueError, RecursionError):
         return text
+    return value
 
 
 def override(word: str, loaded: "LoadedWorkflow") -> tuple[str, "JsonValue"]:

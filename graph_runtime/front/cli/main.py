@@ -54,11 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = _main(words, as_json)
         sys.stdout.flush()
-        return status
     except OSError:  # the reader of stdout is gone, or its disk is full
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    return status
 
 
 def _main(words: list[str], as_json: bool) -> int:
@@ -88,7 +88,7 @@ def _main(words: list[str], as_json: bool) -> int:
         return _report(as_json, error.status, str(error), problems)
     except BrokenPipeError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the outermost handler reports what nobody foresaw
         return _report_unexpected(error, words, as_json)
 
 

@@ -19,7 +19,7 @@ LOG_SECONDS = 30
 class Bars:
     """A listener: one bar for the workflow, one for the running node, with the time left."""
 
-    def __init__(self, enabled: bool = True):
+    def __init__(self, enabled: bool = True) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,

@@ -1,1 +1,1 @@
-"""ComfyUI: every node as a class of the host."""
+"""ComfyUI: every node as a class of its API."""

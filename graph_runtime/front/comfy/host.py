@@ -1,7 +1,7 @@
 """The host, ComfyUI: its folders, memory, progress bar and cancel button. The only file that names its modules.
 
-They are looked up in `sys.modules` when a node runs and never imported before the host did. Without a host every
-question has a quiet answer: the CPU, no bar, and the caller's own word for paths.
+They are looked up in `sys.modules` when a node runs, and never imported before the host did. Without a host, nodes
+run on the CPU, without a progress bar, and use paths as they are given.
 """
 
 import importlib
@@ -43,7 +43,7 @@ def _host(name: str) -> ModuleType | None:
 
 
 def _ask(module: str, function: str, *arguments: object) -> Any:  # the host has no types
-    """What a function of the host answers; None when it is not there (a foreign module may have the same name)."""
+    """Call a function of the host; None if there is none (another module may have the same name)."""
     found = getattr(_host(module), function, None)
     return found(*arguments) if callable(found) else None
 
@@ -55,12 +55,12 @@ def host_folder(kind: str) -> Path | None:
 
 
 def model_folders() -> tuple[Path, ...]:
-    """Where the host keeps models: its own word and its user's, so links in it are followed."""
+    """The folders in which the host keeps models; links in them are followed."""
     folders: list[Path] = []
     for kind in ("checkpoints", "diffusers", "loras", "diffusion_models"):
         try:
             folders += [Path(folder) for folder in _ask("folder_paths", "get_folder_paths", kind) or []]
-        except KeyError:  # a host that does not know this kind
+        except KeyError:  # this host has no such kind
             continue
     models = getattr(_host("folder_paths"), "models_dir", None)
     return (*folders, Path(models)) if isinstance(models, str) else tuple(folders)
@@ -72,12 +72,12 @@ def metadata_allowed() -> bool:
 
 
 def resolve_path(parameter: str, value: str, role: PathRole) -> str:
-    """The path that a widget names, below the host's folders; outside a host it is the caller's own word.
+    """The path that a widget names, below the host's folders; without a host, the path as it is.
 
     `name [output]` and `name [temp]` name the host's other folders, as its own loaders and mask editor write them.
 
     Raises:
-        BadInput: it leads out of those folders (also by a link), or nothing is there.
+        BadInput: the path leaves those folders (also through a link), or does not exist.
     """
     text, kind = value, "input"
     for other in ("input", "output", "temp"):
@@ -114,7 +114,7 @@ def resolve_path(parameter: str, value: str, role: PathRole) -> str:
 
 
 def _slashed(text: str, folders: list[Path]) -> str:
-    """A path that Windows wrote, with slashes, where that is there and the other is not."""
+    """A path written on Windows, with slashes if only that path exists."""
     slashed = text.replace("\\", "/")
     if os.sep != "/" or slashed == text:
         return text
@@ -170,7 +170,7 @@ def input_pictures(folders: bool) -> list[str] | None:
 class HostModelManager(ModelManager):
     """Leases whose weights the host can see, move to the CPU when others need the room, and bring back."""
 
-    def __init__(self, device: str):
+    def __init__(self, device: str) -> None:
         super().__init__((device,), log=logger.info, place=self._hand_over)
         self._patchers: dict[int, tuple[object, torch.nn.Module]] = {}  # by module: the host's handle, what it holds
 
@@ -197,7 +197,7 @@ class HostModelManager(ModelManager):
             self._patchers[id(module)] = (patcher, holder)
         patcher, holder = self._patchers[id(module)]
         whole = {"force_full_load": True} if "force_full_load" in inspect.signature(load).parameters else {}
-        load([patcher], **whole)  # whole: plain layers cannot run half on the CPU
+        load([patcher], **whole)  # fully, because plain layers cannot run half on the CPU
         holder.to(_device(device))
 
 

@@ -1,8 +1,8 @@
-"""What a node-editor host shows for a node: ids, names, widgets; and the way back from a widget's value to a setting.
+"""The sockets and widgets of a node in a node editor, and the way back from the value of a widget to a setting.
 
-Hosts know numbers, text, switches and lists of choices, but no `null`. A number that may be null gets one value just
-below its range that stands for it (`0` where 1 is the least, `-1` where 0 is), said in its tooltip; text that may be
-null is empty. Pure: nothing here knows which host it is for.
+Editors have widgets for numbers, text, switches and choices, but none for `null`. If a number may be null, one value
+just below its range stands for null (`0` if the minimum is 1, `-1` if it is 0), and its tooltip says so; for text, the
+empty text does. Nothing here depends on a particular editor.
 """
 
 import json
@@ -17,7 +17,7 @@ from ..node_settings import Setting, number, settings_of
 
 NONE = "none"
 MULTILINE = frozenset({"prompt", "negative", "text"})
-SAFE_INTEGER = 2**53 - 1  # the editors count in JavaScript numbers
+SAFE_INTEGER = 2**53 - 1  # the editors use the numbers of JavaScript
 PRIMITIVES = frozenset({"STRING", "INT", "FLOAT", "BOOLEAN"})
 
 Widget = tuple[str | list[str], dict[str, JsonValue]]  # the type, or the choices; and the options
@@ -25,7 +25,7 @@ InputTypes = dict[str, dict[str, Widget]]  # by group, then by name
 
 
 def input_types(spec: NodeSpec) -> InputTypes:
-    """Sockets and widgets by group. What has a default is optional, so a graph saved before it existed still runs."""
+    """Sockets and widgets by group. What has a default is optional, so that older graphs without it still run."""
     groups: InputTypes = {"required": {}, "optional": {}}
     for socket in spec.sockets.values():
         options: dict[str, JsonValue] = {"tooltip": socket.doc}
@@ -75,7 +75,7 @@ def null_value(setting: Setting) -> float | None:
     if not setting.nullable or setting.kind not in ("integer", "number"):
         return None
     if setting.above is not None:
-        return 0 if setting.above >= 0 else setting.above
+        return min(0, setting.above)
     if setting.minimum is not None:
         return 0 if setting.minimum > 0 else setting.minimum - 1
     return None
@@ -116,7 +116,7 @@ def _text(value: JsonValue) -> str:
 
 
 def settings_from_widgets(spec: NodeSpec, values: Mapping[str, object]) -> dict[str, object]:
-    """What the node's parameter model should be given for what the widgets hold; sockets are left out."""
+    """The settings of a node from the values of its widgets; sockets are left out."""
     return {
         setting.name: from_widget(setting, values[setting.name])
         for setting in settings_of(spec)
@@ -140,7 +140,7 @@ def from_widget(setting: Setting, value: object) -> object:
 
 
 def _parsed(setting: Setting, text: str) -> object:
-    """Numbers and JSON that a host could only show as text; plain words stay what they are."""
+    """Numbers and JSON that an editor shows as text; other words stay text."""
     try:
         return json.loads(text)
     except ValueError:

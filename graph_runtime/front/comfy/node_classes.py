@@ -1,7 +1,7 @@
 """ComfyUI: every node of the pack as a class of its first API (V1), made from the one definition.
 
-What the host does that a node must not notice: it executes under `torch.inference_mode()` (weights made there cannot
-be differentiated), it may give a mask without its batch axis, and it manages only the memory of what it wraps itself.
+What is hidden from the nodes: the host runs them under `torch.inference_mode()` (weights made there cannot be
+differentiated), may pass a mask without its batch axis, and manages only the memory of models that it wraps itself.
 """
 
 import copy
@@ -152,8 +152,10 @@ class HostNode:
             try:
                 with collect_notices() as said, running_in(ctx), searching(model_folders()):
                     outputs = _call(spec, _arguments(spec, inputs), ctx)
-                    if spec.static and any([value.fetch() for value in outputs if isinstance(value, ModelDescription)]):
-                        said.clear()  # it is known now, and says more
+                    models = [value for value in outputs if spec.static and isinstance(value, ModelDescription)]
+                    fetched = [model.fetch() for model in models]
+                    if any(fetched):
+                        said.clear()  # the model is known now, and the second call says more
                         outputs = _call(spec, _arguments(spec, inputs), ctx)
                 for message in said:
                     ctx.warn(message)
@@ -171,7 +173,7 @@ def _call(spec: NodeSpec, arguments: dict[str, object], ctx: Context) -> tuple[o
 
 
 def _arguments(spec: NodeSpec, inputs: Mapping[str, object]) -> dict[str, object]:
-    """Everything the function takes but the context, checked as in a workflow file.
+    """All arguments of the function but the context, checked as in a workflow file.
 
     Raises:
         BadInput: an unknown name, a missing or wrong setting, an empty socket, a wrong pairing.
@@ -195,7 +197,7 @@ def _arguments(spec: NodeSpec, inputs: Mapping[str, object]) -> dict[str, object
                 name,
                 found="nothing wired to it",
                 expected=f"{socket.port.socket}: {socket.port.doc}",
-                fix="wire a node that gives it",
+                fix="connect a node that gives it",
             )
     settings = checked_settings(spec, inputs)
     if spec.check is not None:
@@ -244,7 +246,7 @@ def _pictures(spec: NodeSpec, setting: Setting) -> list[str] | None:
 
 
 def _hidden(spec: NodeSpec) -> dict[str, str]:
-    """Names under which the host hands over its graph, for nodes that save; never the name of a setting."""
+    """The inputs through which the host passes its graph to nodes that save, named unlike any setting."""
     if not spec.effects:
         return {}
     taken = set(spec.sockets) | set(spec.params.model_fields)

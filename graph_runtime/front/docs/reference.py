@@ -1,6 +1,6 @@
 """The node reference, generated from the definitions: `docs/nodes.md`, the host's help pages, `inlay nodes ID`.
 
-`python -m inlay.graph_runtime.front.docs` writes the files; a test fails while they say something else than the code.
+`python -m inlay.graph_runtime.front.docs` writes the files; a test fails if they differ from the code.
 """
 
 import json
@@ -26,7 +26,7 @@ def listing(registry: Registry) -> list[dict[str, object]]:
 
 
 def ordered(registry: Registry) -> list[NodeSpec]:
-    """Nodes by family in the order in which a picture passes through them, then by id."""
+    """Nodes by family, in the order of the pack, then by id."""
     rank = {family: number for number, family in enumerate(PACK.families)}
     return sorted(registry.values(), key=lambda spec: (rank.get(spec.family, len(rank)), spec.id))
 
@@ -196,7 +196,7 @@ def _cell(text: str, code: bool) -> str:
 
 
 def render_text(spec: NodeSpec, width: int = 100) -> str:
-    """A node for reading in a terminal."""
+    """A node as text for the terminal."""
     parts = [f"{spec.id}  (version {spec.version}; in ComfyUI: {display_name(spec.id)})", _wrapped(spec.summary, width)]
     if more := spec.docs.description:
         parts.append(
@@ -221,7 +221,7 @@ def _wrapped(text: str, width: int) -> str:
 
 
 def _columns(rows: list[Row], width: int) -> Iterator[str]:
-    """All columns but the last aligned; the last, the prose, on a line of its own below where it does not fit."""
+    """All columns but the last aligned; the last, the description, on its own line below if it does not fit."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     for row in rows:
         left = "  " + "  ".join(f"{cell:{size}}" for cell, size in zip(row, widths, strict=False) if size)
@@ -242,7 +242,7 @@ def generate(registry: Registry) -> dict[str, str]:
 
 
 def stale(root: Path, files: Mapping[str, str]) -> Iterable[Path]:
-    """Help pages of nodes that are no more."""
+    """Help pages of nodes that no longer exist."""
     return [
         path
         for path in sorted((root / "web" / "docs").glob("Inlay*.md"))

@@ -1,1 +1,1 @@
-"""A workflow as a picture of boxes and wires."""
+"""Drawings of workflows."""

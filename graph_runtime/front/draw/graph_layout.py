@@ -22,7 +22,7 @@ Point = tuple[float, float]
 class Item:
     """Something with a size and sockets; offsets of the sockets are measured from its top.
 
-    `side` says how it stands in a column that is wider than itself: `fill` makes it as wide as the column.
+    `side` is its place in a wider column: `left`, `right`, or `fill`, which makes it as wide as the column.
     """
 
     width: float
@@ -56,7 +56,7 @@ class _Segment:
 
 @dataclass
 class GraphLayout:
-    """Size of the whole and, for each edge, the points it passes; the items carry their places themselves."""
+    """The size of the drawing and, for each edge, the points on its way; the items hold their own places."""
 
     width: float
     height: float
@@ -65,7 +65,7 @@ class GraphLayout:
 
 
 def arrange(items: dict[str, Item], edges: Sequence[Edge]) -> GraphLayout:
-    """Give every item its `x`, `y` and width, and every edge its way. Cycles are allowed: their last edge runs back."""
+    """Set the `x`, `y` and width of every item, and route every edge. In a cycle, the last edge runs backwards."""
     ranks = _ranks(items, edges)
     forward = [edge for edge in edges if ranks[edge.target] > ranks[edge.source]]
     everything = dict(items)
@@ -236,7 +236,7 @@ def _place_y(layers: list[list[str]], segments: list[_Segment], items: Mapping[s
         if name.startswith("\0"):
             lanes[_line(name)].append(name)
     for layer in layers:
-        _settle(layer, {name: 0.0 for name in layer}, {name: 1.0 for name in layer}, items)
+        _settle(layer, dict.fromkeys(layer, 0.0), dict.fromkeys(layer, 1.0), items)
     for turn in range(PASSES):
         for layer in layers if turn % 2 == 0 else reversed(layers):
             wishes, weights = {}, {}
@@ -264,7 +264,7 @@ def _line(lane: str) -> str:
 def _pulls(
     name: str, before: list[_Segment], after: list[_Segment], items: Mapping[str, Item], turn: int
 ) -> list[tuple[float, float]]:
-    """Where an item would have to stand for each of its edges to be level, and how much that counts."""
+    """For each edge of an item, the `y` at which the edge would be level, and its weight."""
     own = items[name]
     lane = name.startswith("\0")
     left = [

@@ -1,8 +1,8 @@
-"""`inlay draw`: a workflow as an SVG that one would put in a paper.
+"""`inlay draw`: a workflow as an SVG picture, fit for a paper.
 
-Boxes in layers from left to right, sockets as dots in the colour of their type, settings only where they differ from
-the default, the workflow's own inputs and outputs as pills. The file is a stranger's data: every text is escaped and
-cut to length, there are no links and no scripts, and a node type that nobody knows is drawn in grey.
+Nodes are boxes in layers from left to right, sockets are dots in the colour of their type, the workflow's own inputs
+and outputs are pills. Only settings that differ from the default are shown. The workflow may come from anyone: every
+text is escaped and cut to length, there are no links and no scripts, and unknown node types are drawn in grey.
 """
 
 import unicodedata
@@ -86,7 +86,7 @@ class _NodeBox:
 
 
 def draw(workflow: Workflow, registry: Registry) -> str:
-    """The workflow as SVG text. Never fails on a workflow that parses: what is wrong in it is drawn as it is."""
+    """The workflow as SVG text. Draws every workflow that can be parsed, also one with errors in it."""
     boxes = _node_boxes(workflow, registry)
     items = {f"n:{name}": box.item() for name, box in boxes.items()}
     edges = _edges(workflow, boxes)
@@ -116,7 +116,7 @@ def colour(socket: str, colours: Mapping[str, str]) -> str:
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """About how wide `text` is, in pixels; too wide rather than too narrow, whatever font is found."""
+    """The approximate width of `text` in pixels, rather too large than too small, whatever font is used."""
     units = sum(NARROW.get(char, 1000 if unicodedata.east_asian_width(char) in "WF" else 560) for char in text)
     return units / 1000 * size * (1.2 if bold else 1.12)
 
@@ -186,7 +186,7 @@ def _node_box(
 
 
 def _settings(name: str, node: Node, spec: NodeSpec, exposed: set[str]) -> Iterator[tuple[str, str, bool]]:
-    """Settings that say something: not the default, or offered to the user."""
+    """The settings to show: those that differ from the default, and the inputs of the workflow."""
     seen = set()
     for setting in settings_of(spec):
         seen.add(setting.name)
@@ -194,7 +194,7 @@ def _settings(name: str, node: Node, spec: NodeSpec, exposed: set[str]) -> Itera
         default = not setting.required and given == setting.default
         if (setting.name in node.params and not default) or f"{name}.{setting.name}" in exposed:
             shown = "" if given in (None, "") else _value(given)
-            if setting.path in ("file", "files"):  # of a path, the end says more
+            if setting.path in ("file", "files"):  # the end of a path says more than its beginning
                 shown = text if len(text := clean(given or "", 4096)) <= SHOWN else "…" + text[1 - SHOWN :]
             yield setting.name, shown, default
     yield from ((key, _value(value), False) for key, value in node.params.items() if key not in seen)
@@ -270,7 +270,7 @@ def _edge(edge: Edge, layout: GraphLayout, boxes: dict[str, _NodeBox]) -> str:
 
 
 def _path(points: list[Point]) -> str:
-    """Smooth across the gaps, straight along the lanes."""
+    """Curves between the layers, straight lines through them."""
     x, y = points[0]
     path = [f"M{x:.1f} {y:.1f}"]
     for number, (to_x, to_y) in enumerate(points[1:]):

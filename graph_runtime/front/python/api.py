@@ -1,4 +1,4 @@
-"""`inlay.run` and `inlay.check`: everything a front end needs to turn a file into results."""
+"""`inlay.run` and `inlay.check`: from a workflow to its results."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -128,23 +128,23 @@ def run(
     Args:
         source: a JSON file, the bare name of a shipped workflow, a picture that carries its workflow, a dict or a
             Workflow.
-        out: where files land.
+        out: the output folder.
         inputs: a folder that paths in the file may point into.
         device: auto, cpu, cuda:0, mps.
-        memory: how much the weights may take on the device, e.g. "6GB".
+        memory: the most memory that weights may use on the device, e.g. "6GB".
         nodes: modules with further nodes.
-        set: {"node.parameter": value} for what the workflow does not name as an input.
-        cache: keep and reuse results that depend on the same things.
-        metadata: let saved pictures carry their workflow, and what their source says of itself (EXIF, DPI, text);
-            without, nothing but pixels and their colour profile.
+        set: {"node.parameter": value} for settings that are not inputs of the workflow.
+        cache: reuse results of earlier runs that depend on the same data and settings.
+        metadata: save pictures with their workflow and the metadata of their source (EXIF, DPI, text); otherwise only
+            with their colour profile.
         listeners: called with every event.
         cancel: a token; `cancel.cancel()` from another thread stops at the next step.
         **values: the workflow's own inputs by name.
 
     Raises:
-        WorkflowError: the input is wrong, nothing ran.
+        WorkflowError: the input is wrong; nothing ran.
         NodeError: a node failed.
-        Cancelled: the token was used.
+        Cancelled: the token was cancelled.
     """
     loaded = load(source, inputs=inputs, out=out, nodes=nodes)
     loaded.set_values(values, set or {})

@@ -1,1 +1,1 @@
-"""What a picture carries, so that it can be made again."""
+"""What a picture records of its run, so that it can be made again."""
