@@ -1,9 +1,9 @@
-"""A prompt as it is typed: words, the weights that brackets give them, and what means something to other tools only.
+"""Read prompts: their words, the weights that brackets give, and syntax that only other tools understand.
 
 Brackets are read as AUTOMATIC1111's web UI reads them ("Attention/emphasis" in its wiki): `(word)` is 1.1 times as
 strong, `[word]` 1/1.1 times, `(word:1.3)` 1.3 times; brackets may be nested, their weights are multiplied; a backslash
 before a bracket or a backslash makes it a character. A bracket that is never closed reaches to the end, one that was
-never opened is a character; both are said.
+never opened is a character; a note reports both.
 """
 
 import re
@@ -20,57 +20,57 @@ from ..graph_runtime.core.errors import shorten
 from .text_encoder import TextModule, encode_text, tokenize
 
 Syntax = Literal["weights", "plain"]
-STEP = 1.1  # what one pair of brackets is worth
-STRONG = 2.0  # beyond this a weight is more often a slip than a wish
+BRACKET = 1.1  # weight of one pair of round brackets
+STRONG = 2.0  # larger weights are usually typing errors
 
 #: An escaped character; a weight that closes a round bracket; a bracket; anything else.
 _MARKS = re.compile(r"\\([()\[\]\\])|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|([()\[\]])|[^\\()\[\]:]+|[\\:]")
 #: The pieces into which CLIP's tokenizer cuts a text before it looks for pairs (OpenAI CLIP, simple_tokenizer.py).
 _PIECES = re.compile(r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|(?:[^\s\w]|_)+", re.I)
 
-_WORDS = "is read as plain words here"
+_PLAIN = "is read as plain words here"
 #: What other tools read, how it is found, and what to do instead.
 _FOREIGN: tuple[tuple[str, re.Pattern[str], str], ...] = (
-    ("BREAK", re.compile(r"\bBREAK\b"), f"BREAK {_WORDS}: a prompt is one piece, as long as the encoder reads"),
-    ("AND", re.compile(r"(?<=\s)AND(?=\s)"), f"AND {_WORDS}: prompts are not combined; say it in one sentence"),
+    ("BREAK", re.compile(r"\bBREAK\b"), f"BREAK {_PLAIN}: a prompt is one piece, as long as the encoder reads"),
+    ("AND", re.compile(r"(?<=\s)AND(?=\s)"), f"AND {_PLAIN}: prompts are not combined; say it in one sentence"),
     (
         "lora",
         re.compile(r"<(?:lora|lyco|locon):[^<>]*>", re.I),
-        f"{{}} {_WORDS}: put model.lora between the model and what samples, with the file as its source",
+        f"{{}} {_PLAIN}: put model.lora between the model and what samples, with the file as its source",
     ),
-    ("hypernet", re.compile(r"<hypernet:[^<>]*>", re.I), f"{{}} {_WORDS}: hypernetworks are not supported"),
+    ("hypernet", re.compile(r"<hypernet:[^<>]*>", re.I), f"{{}} {_PLAIN}: hypernetworks are not supported"),
     (
         "embedding",
         re.compile(r"\bembedding:[\w.\\/-]+", re.I),
-        f"{{}} {_WORDS}: textual inversions are not supported; say in words what it stands for",
+        f"{{}} {_PLAIN}: textual inversions are not supported; say in words what it stands for",
     ),
     (
         "schedule",
         re.compile(r"\[[^\[\]|]*:[^\[\]|]*:?\s*[\d.]+\s*\]"),
-        f"{{}} {_WORDS}: a prompt is the same at every step, so the brackets only weaken it",
+        f"{{}} {_PLAIN}: a prompt is the same at every step, so the brackets only weaken it",
     ),
     (
         "alternation",
         re.compile(r"\[[^\[\]]*\|[^\[\]]*\]"),
-        f"{{}} {_WORDS}: a prompt is the same at every step, so nothing alternates",
+        f"{{}} {_PLAIN}: a prompt is the same at every step, so nothing alternates",
     ),
-    ("choice", re.compile(r"\{[^{}]*\|[^{}]*\}"), f"{{}} {_WORDS}: nothing is chosen at random; write one of them"),
+    ("choice", re.compile(r"\{[^{}]*\|[^{}]*\}"), f"{{}} {_PLAIN}: nothing is chosen at random; write one of them"),
     (
         "wildcard",
         re.compile(r"(?<!\w)__[\w/*-]+__(?!\w)"),
-        f"{{}} {_WORDS}: wildcards are not filled in; write what is meant",
+        f"{{}} {_PLAIN}: wildcards are not filled in; write what is meant",
     ),
-    ("braces", re.compile(r"\{[^{}|]+\}"), f"{{}} {_WORDS}: braces give no weight; write (word:1.05)"),
+    ("braces", re.compile(r"\{[^{}|]+\}"), f"{{}} {_PLAIN}: braces give no weight; write (word:1.05)"),
     (
         "plus",
         re.compile(r"(?:\w{2,}|\))(?:\+{2,}|-{2,})(?=[\s,.]|$)|\)\d*\.\d+|\)[+-](?=[\s,.]|$)"),
-        f"{{}} {_WORDS}: a weight is written (word:1.3)",
+        f"{{}} {_PLAIN}: a weight is written (word:1.3)",
     ),
-    ("colons", re.compile(r"::-?\d*\.?\d*"), f"{{}} {_WORDS}: parts of a prompt are not weighed by ::"),
+    ("colons", re.compile(r"::-?\d*\.?\d*"), f"{{}} {_PLAIN}: parts of a prompt are not weighed by ::"),
     (
         "option",
         re.compile(r"(?<!\S)--(?:ar|aspect|v|version|no|stylize|s|chaos|c|seed|q|quality|niji|iw|tile)\b"),
-        f"{{}} {_WORDS}: it is an option of another program; use this workflow's own flags",
+        f"{{}} {_PLAIN}: it is an option of another program; use this workflow's own flags",
     ),
 )
 _NOT_WORDS = frozenset({"BREAK", "AND", "lora", "hypernet", "embedding", "wildcard", "option"})
@@ -80,11 +80,11 @@ _BAD_WEIGHT = re.compile(r"\([^()]*:\s*([+-]?\d+,\d+|[+-]?[\d.]*\.[\d.]*\.[\d.]*
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt that was read.
+    """A prompt after reading.
 
     Attributes:
-        pieces: the text without its marks, in parts of one weight.
-        notes: what a person should know of how it was read.
+        pieces: the text without brackets and weights, in pieces of one weight.
+        notes: remarks on how it was read.
     """
 
     pieces: tuple[tuple[str, float], ...]
@@ -102,7 +102,7 @@ class Prompt:
 
 
 def read_prompt(text: str, syntax: Syntax) -> Prompt:
-    """What a prompt says: `plain` takes every character as it is, `weights` reads brackets (see above)."""
+    """Read a prompt: `plain` takes every character as it is, `weights` reads brackets (see above)."""
     if syntax == "plain":
         found = _WEIGHT.search(text)
         notes = (
@@ -121,7 +121,7 @@ def read_prompt(text: str, syntax: Syntax) -> Prompt:
 
 
 def foreign(text: str) -> list[str]:
-    """What of other tools' syntax is in a text, once each, and what to do instead."""
+    """Notes on other tools' syntax in a text, one for each kind, with what to do instead."""
     notes = []
     for name, pattern, what in _FOREIGN:
         found = pattern.search(text)
@@ -157,14 +157,14 @@ def parse_weights(text: str) -> tuple[list[tuple[str, float]], list[str]]:
         elif bracket in opened:
             opened[bracket].append(len(parts))
         elif bracket == ")" and opened["("]:
-            weigh(opened["("].pop(), STEP)
+            weigh(opened["("].pop(), BRACKET)
         elif bracket == "]" and opened["["]:
-            weigh(opened["["].pop(), 1 / STEP)
+            weigh(opened["["].pop(), 1 / BRACKET)
         else:
             lone += bool(weight or bracket)
             parts.append((mark.group(), 1.0))
     unclosed = sum(map(len, opened.values()))
-    for bracket, factor in (("(", STEP), ("[", 1 / STEP)):
+    for bracket, factor in (("(", BRACKET), ("[", 1 / BRACKET)):
         for start in opened[bracket]:
             weigh(start, factor)
     return _joined(parts), _bracket_notes(text, unclosed, lone, [weight for _, weight in parts])
@@ -212,7 +212,7 @@ def _show(text: str) -> str:
 
 
 def encode_prompt(module: TextModule, prompt: Prompt) -> tuple[Float[Tensor, "1 n d"], tuple[int, ...], str, bool]:
-    """Embeddings of a prompt, its tokens, what was cut off at the end, and whether its weights could be laid on tokens.
+    """Embeddings of a prompt, its tokens, what was cut off at the end, and whether its weights could be assigned.
 
     A token of weight w becomes `e + w · (z − e)`, where z is its embedding in the prompt and e what stands at its place
     in the empty prompt (ComfyUI, `ClipTokenWeightEncoder`). Weight 1 leaves every bit as it is. Unlike a product whose
@@ -224,10 +224,10 @@ def encode_prompt(module: TextModule, prompt: Prompt) -> tuple[Float[Tensor, "1 
     weights = token_weights(lambda text: tokenize(module.tokenizer, text, 10**9)[0][1:-1], prompt)
     if weights is None:
         return embedded, tokens, rest, False
-    laid = torch.ones(len(tokens), dtype=embedded.dtype)
+    assigned = torch.ones(len(tokens), dtype=embedded.dtype)
     count = min(len(weights), len(tokens) - 2)  # start and end weigh 1, and so does what fills up to the length
-    laid[1 : 1 + count] = torch.tensor(weights[:count], dtype=embedded.dtype)
-    return weigh_tokens(embedded, encode_text(module, "")[0], laid), tokens, rest, True
+    assigned[1 : 1 + count] = torch.tensor(weights[:count], dtype=embedded.dtype)
+    return weigh_tokens(embedded, encode_text(module, "")[0], assigned), tokens, rest, True
 
 
 def weigh_tokens(

@@ -39,7 +39,7 @@ def locate(
     An absolute path is local (the runtime has resolved and permitted it); all else is an embedded name or a hub id.
 
     Raises:
-        ModelError: no such model; the message says where was looked.
+        ModelError: no such model; the message lists the places that were searched.
     """
     if source in EMBEDDED:
         return _embedded(source, variant, prediction, family)

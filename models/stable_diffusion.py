@@ -149,7 +149,7 @@ class VaeComponent(Component):
     facts = ("factor", "scaling_factor", "shift_factor", "latent_channels")
 
     def precision(self, device: str) -> torch.dtype:
-        """`auto` is float32 where the configuration says `force_upcast`, as an AutoencoderKL does that says nothing.
+        """`auto` is float32 with `force_upcast`, which is the default of an AutoencoderKL.
 
         In float16 the inner values of Stable Diffusion's VAEs exceed 65504, and the picture comes out black or NaN.
         """

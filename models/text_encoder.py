@@ -1,9 +1,10 @@
 """CLIP's text model and its tokenizer, as one description."""
 
 import threading
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import torch
 from pydantic import Field, StrictInt
@@ -26,11 +27,11 @@ class _WideMask(TorchFunctionMode):
 
     def __torch_function__(
         self,
-        func: Any,
-        types: Any,
-        args: Any = (),
-        kwargs: Any = None,  # whatever torch passes on
-    ) -> Any:  # whatever the function returns
+        func: Callable[..., object],
+        types: Iterable[type],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         wide = {"dtype": torch.float64} if func is torch.full else {}
         return func(*args, **{**wide, **(kwargs or {})})
 

@@ -14,7 +14,16 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadMany, ReadPath, ReadPaths, node
 from ..graph_runtime.core.notices import notice
-from ..models.detr.detections import Criteria, Detection, Pick, check_wanted, choose, find_all, nothing_found, tell
+from ..models.detr.detections import (
+    Criteria,
+    Detection,
+    Pick,
+    check_wanted,
+    choose,
+    describe_candidates,
+    find_all,
+    nothing_found,
+)
 from ..models.embedded import mark_own_pictures
 from ..pictures.boxes import Box, padded
 from ..pictures.files.folders import find_pictures, left_out
@@ -225,7 +234,7 @@ def _detected(
         kinds = "; ".join(f"{label} in {', '.join(names)}" for label, names in shown.items())
         ctx.warn(f"different things were found: {kinds}; set label to the one that is meant")
     for name, seen in bare:
-        ctx.warn(f"nothing found in {name}: {tell(seen, wanted)}; to use it, {INSTEAD}")
+        ctx.warn(f"nothing found in {name}: {describe_candidates(seen, wanted)}; to use it, {INSTEAD}")
     return found
 
 

@@ -18,8 +18,8 @@ from ...pictures.photos.boxes import area_problem
 from ..protocols import DetectorDescription
 
 Pick = Literal["best", "largest", "all"]
-TOLD, FAINT = 6, 0.3  # candidates that a message lists; the score from which an overlay shows what was not taken
-WORTH_TELLING = 0.02  # score below which a detection is noise, unless there is nothing else
+LISTED, FAINT = 6, 0.3  # candidates that a message lists; the score from which an overlay shows what was not taken
+WORTH_LISTING = 0.02  # score below which a detection is noise, unless there is nothing else
 TAKEN, OTHER = (230, 40, 40), (150, 150, 150)
 
 
@@ -123,26 +123,26 @@ def grow(found: Detection, size: tuple[int, int], padding: float) -> Detection:
     return Detection(*padded(found.box, size, padding), *found[4:])
 
 
-def tell(found: Sequence[Detection], wanted: Criteria) -> str:
+def describe_candidates(found: Sequence[Detection], wanted: Criteria) -> str:
     """What was found, surest first, and why each of it is not used."""
     if not found:
         return "nothing at all"
-    sure = [item for item in found if item.score >= WORTH_TELLING] or list(found[:1])
-    told = list(dict.fromkeys(f"{item}, {wanted.refusal(item)}" for item in sure))
+    sure = [item for item in found if item.score >= WORTH_LISTING] or list(found[:1])
+    listed = list(dict.fromkeys(f"{item}, {wanted.refusal(item)}" for item in sure))
     alike = (
         []
         if wanted.label is None
-        else [words for words in told[TOLD:] if words.casefold().startswith(wanted.label.strip().casefold())]
+        else [words for words in listed[LISTED:] if words.casefold().startswith(wanted.label.strip().casefold())]
     )
-    return "; ".join([*told[:TOLD], *alike[:2]])
+    return "; ".join([*listed[:LISTED], *alike[:2]])
 
 
 def nothing_found(port: str, where: str, found: Sequence[Detection], wanted: Criteria, mask: str) -> BadInput:
-    """The message about a picture in which nothing is as wanted; `mask` says how to give a mask instead."""
+    """The message about a picture without any match; `mask` is how to give a mask instead."""
     what = "any of its labels" if wanted.label is None else repr(wanted.label.strip())
     return BadInput(
         port,
-        found=f"in {where}: {tell(found, wanted)}",
+        found=f"in {where}: {describe_candidates(found, wanted)}",
         expected=f"{what} with score ≥ {wanted.score:g} on {wanted.min_area:.0%} to {wanted.max_area:.0%} "
         "of the picture",
         fix=f"lower score, change label, min_area or max_area, or {mask}",

@@ -66,7 +66,7 @@ def content_of(files: Iterable[Path]) -> str:
 
 
 def pieces_of(files: Iterable[Path]) -> str:
-    """What `content_of` said when it looked at pieces of large files: LoRAs that were trained then carry it."""
+    """A hash of sizes and of pieces of large files, as older versions computed it; their LoRAs carry it."""
     seen = [(state[0], _sample(str(file), state)) for file in files if (state := state_of(file))]
     return sha256(repr(seen))
 

@@ -34,7 +34,7 @@ class HubModel:
         revision: branch, tag or commit; None for the default branch.
         variant: file variant asked for, or None.
         prediction: a prediction type that overrides the scheduler's own.
-        family: what kind of model is wanted, which says what components it must have.
+        family: what kind of model is wanted; it decides which components the model must have.
         near: a folder or file on this machine that may have been meant, for messages.
     """
 
@@ -59,7 +59,7 @@ class HubModel:
         """The model on disk, downloaded if need be.
 
         Raises:
-            ModelError: there is no such model, or no network; the message says where was looked.
+            ModelError: there is no such model, or no network; the message lists the places that were searched.
         """
         return self._cached() or self._download()
 

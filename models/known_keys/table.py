@@ -8,14 +8,15 @@ from ...graph_runtime.core.errors import clean, shorten
 from ...graph_runtime.core.notices import notice
 
 Use = Literal["used", "named", "refused", "neutral"]
-NOTHING: tuple[object, ...] = (None, False, "", [], {}, ())  # values that say nothing
+NOTHING: tuple[object, ...] = (None, False, "", [], {}, ())  # values without effect
 
 
 class KnownKey(NamedTuple):
     """What becomes of one key.
 
     Attributes:
-        use: used; named in a warning where it says something; refused while checking; neutral: it decides no result.
+        use: used; named in a warning unless its value is empty or unremarkable; refused while checking; neutral, that
+            is, it decides no result.
         what: what is done with it, or what ignoring it means.
         unremarkable: values, besides empty ones, that need no warning.
     """
@@ -63,7 +64,7 @@ TRANSFORMERS = (
 
 
 def is_empty(value: object) -> bool:
-    """True for a value that says nothing: null, false, or empty."""
+    """True for a value without effect: null, false, or empty."""
     return any(value == nothing and type(value) is type(nothing) for nothing in NOTHING)
 
 
@@ -88,7 +89,7 @@ def list_unused(known: Table, config: Mapping[str, object], handled: tuple[str, 
 
 
 def warn_unused(where: str, found: list[str]) -> None:
-    """One warning for all that a file says and nothing uses."""
+    """One warning for everything in a file that nothing uses."""
     if found:
         shown = "; ".join(found[:40]) + (f"; and {len(found) - 40} more" if len(found) > 40 else "")
         notice(f"not used from {where}: {shown}")

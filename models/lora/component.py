@@ -65,7 +65,7 @@ class AdaptedDenoiser(ModelDescription[nn.Module]):
     inner: ModelDescription[nn.Module]
     adapters: tuple[Adapter, ...]
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # of the type that the base's property has
         """A property of the base: channels, widths, configuration."""
         if name.startswith("_") or name == "inner":
             raise AttributeError(name)
@@ -198,7 +198,7 @@ def _require_layers(base: DenoiserComponent, header: LoraHeader) -> None:
 
 
 def _require_one_family(base: DenoiserComponent, header: LoraHeader) -> None:
-    """Refuse a LoRA that says it is of another family, also where its layers are as wide in both."""
+    """Refuse a LoRA whose metadata names another family, also where layers are equally wide in both."""
     own = FAMILIES.get(base.cross_attention_dim or 0)
     if own is not None and header.family is not None and header.family != own:
         raise ModelError(

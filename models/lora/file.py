@@ -25,7 +25,7 @@ LoraLayout = Literal["diffusers", "kohya"]
 
 
 class Pair(NamedTuple):
-    """One layer's update: A `[r, in, …]`, B `[out, r, …]`, and α (r where the file says nothing)."""
+    """One layer's update: A `[r, in, …]`, B `[out, r, …]`, and α (r where the file holds none)."""
 
     down: Tensor
     up: Tensor

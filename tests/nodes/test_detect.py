@@ -14,7 +14,7 @@ from inlay.graph_runtime import BadInput, Context, ModelError, WorkflowError
 from inlay.graph_runtime.core.models import ModelDescription
 from inlay.models.detr import component as detr_component
 from inlay.models.detr.component import newest_name
-from inlay.models.detr.detections import Criteria, Detection, choose, decode, find_all, tell, to_corners
+from inlay.models.detr.detections import Criteria, Detection, choose, decode, describe_candidates, find_all, to_corners
 from inlay.models.detr.preprocessing import Preprocessing
 from inlay.models.hub import repository as repository_module
 from inlay.nodes.mask_detect import detect
@@ -503,11 +503,11 @@ def test_messages_stay_short_and_harmless():
     rude = [Detection(0, 0, 9, 9, "\x1b[31m" + "x" * 5000, 0.5, 0.3)] + [
         Detection(0, 0, 9, 9, f"thing {number}", 0.5 - number / 1000, 0.3) for number in range(99)
     ]
-    words = tell(rude, Criteria("thing 98"))
+    words = describe_candidates(rude, Criteria("thing 98"))
     assert "\x1b" not in words
     assert len(words) < 600
     assert "thing 98" in words
-    assert tell([rude[1]] * 50, Criteria()).count("thing 0") == 1
+    assert describe_candidates([rude[1]] * 50, Criteria()).count("thing 0") == 1
 
 
 def test_an_unknown_label_is_told_before_anything_runs(ctx, tiny):
