@@ -130,6 +130,14 @@ class RandomOrigin:
         """The configuration of a part."""
         return self._configs[part]
 
+    def optional(self, part: str) -> Mapping[str, Any]:
+        """The configuration of a part; empty where there is none."""
+        return self._configs.get(part, {})
+
+    def index(self) -> Mapping[str, Any]:
+        """No `model_index.json`."""
+        return {}
+
     def stamp(self, part: str) -> str:
         """They are always the same."""
         return f"random {part} of {self._configs['unet']['in_channels']} channels"
