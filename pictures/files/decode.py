@@ -27,16 +27,16 @@ class Decoded:
         mode: Pillow's mode of the file.
         model: colour model of the samples: `RGB` or `GRAY`; empty: they were converted to sRGB.
         bits: per sample of the file.
-        colour: 8-bit RGB, or None at 16 bits.
-        wide: `[h w]` grey or `[h w 3]` at 16 bits, or None.
+        colour8: 8-bit RGB, or None at 16 bits.
+        colour16: `[h w]` grey or `[h w 3]` at 16 bits, or None.
         alpha: `[h w]`, the highest number is opaque; None where there is no transparency.
     """
 
     mode: str
     model: str
     bits: int
-    colour: Pil.Image | None
-    wide: NDArray[np.uint16] | None
+    colour8: Pil.Image | None
+    colour16: NDArray[np.uint16] | None
     alpha: Samples | None
 
 

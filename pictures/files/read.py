@@ -30,8 +30,8 @@ class Picture:
     Attributes:
         path: the file it came from.
         mode: Pillow's mode of the file, e.g. `RGBA`.
-        colour: 8-bit RGB, or None at 16 bits.
-        wide: `[h w]` or `[h w 3]` in [0, 1] of a 16-bit picture, or None.
+        colour8: 8-bit RGB, or None at 16 bits.
+        colour16: `[h w]` or `[h w 3]` in [0, 1] of a 16-bit picture, or None.
         alpha: `[h w]` in [0, 1], 1 = opaque; None where the file has no transparency.
         info: what the file states beside its pixels.
         notes: what the user should know about this file.
@@ -40,8 +40,8 @@ class Picture:
 
     path: Path
     mode: str
-    colour: Pil.Image | None
-    wide: Float32Array | None
+    colour8: Pil.Image | None
+    colour16: Float32Array | None
     alpha: Float32Array | None
     info: FileInfo = field(default_factory=FileInfo)
     notes: tuple[str, ...] = ()
@@ -50,16 +50,16 @@ class Picture:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels, upright."""
-        if self.colour is not None:
-            return self.colour.size
-        assert self.wide is not None
-        return self.wide.shape[1], self.wide.shape[0]
+        if self.colour8 is not None:
+            return self.colour8.size
+        assert self.colour16 is not None
+        return self.colour16.shape[1], self.colour16.shape[0]
 
     def rgb(self) -> Float32Array:
         """`[h w 3]` float32 in [0, 1], as stored."""
-        if self.wide is not None:
-            return np.repeat(self.wide[..., None], 3, axis=-1) if self.wide.ndim == 2 else self.wide
-        return unit(self.colour)
+        if self.colour16 is not None:
+            return np.repeat(self.colour16[..., None], 3, axis=-1) if self.colour16.ndim == 2 else self.colour16
+        return unit(self.colour8)
 
     def srgb(self) -> Float32Array:
         """`[h w 3]` float32 in [0, 1] as a model sees it: sRGB."""
@@ -67,10 +67,10 @@ class Picture:
 
     def luminance(self) -> Float32Array:
         """`[h w]` float32 in [0, 1]: ITU-R 601 of the colours (a palette is looked up first), or the grey itself."""
-        if self.wide is not None:
-            return self.wide.copy() if self.wide.ndim == 2 else self.wide @ LUMA
-        assert self.colour is not None
-        return unit(self.colour.convert("L"))
+        if self.colour16 is not None:
+            return self.colour16.copy() if self.colour16.ndim == 2 else self.colour16 @ LUMA
+        assert self.colour8 is not None
+        return unit(self.colour8.convert("L"))
 
 
 def unit(picture: Pil.Image | None) -> Float32Array:
@@ -120,9 +120,9 @@ def _read(path: Path, opened: Callable[[], ImageFile.ImageFile]) -> Picture:
         info, colour_notes = file_info(
             path, picture, mode=found.mode, model=found.model, bits=found.bits, alpha=found.alpha, turned=turned
         )
-    wide = None if found.wide is None else found.wide.astype(np.float32) / np.float32(65_535)
+    colour16 = None if found.colour16 is None else found.colour16.astype(np.float32) / np.float32(65_535)
     alpha = None if info.alpha is None else info.alpha.unit()
-    return Picture(path, found.mode, found.colour, wide, alpha, info, tuple(notes), tuple(colour_notes))
+    return Picture(path, found.mode, found.colour8, colour16, alpha, info, tuple(notes), tuple(colour_notes))
 
 
 def _notes(picture: ImageFile.ImageFile) -> list[str]:

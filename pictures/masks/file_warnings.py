@@ -59,9 +59,9 @@ def file_warnings(picture: Picture, channel: str, invert: bool, hole: Hole) -> l
 
 def _colours(picture: Picture, step: int) -> Float[np.ndarray, "h w 3"]:
     """Every `step`-th row and column; the rest of an 8-bit picture is not converted to floats."""
-    if picture.colour is None:
+    if picture.colour8 is None:
         return picture.rgb()[::step, ::step]
-    return np.asarray(picture.colour, dtype=np.uint8)[::step, ::step].astype(np.float32) / np.float32(255)
+    return np.asarray(picture.colour8, dtype=np.uint8)[::step, ::step].astype(np.float32) / np.float32(255)
 
 
 def _alpha_warning(
