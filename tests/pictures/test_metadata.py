@@ -299,10 +299,10 @@ def test_a_place_in_texts_is_a_place(tmp_path, gps):
 def test_a_result_used_again_carries_its_new_workflow_alone(tmp_path, kind):
     first = inlay.run(_copy(_source(tmp_path), kind), out=tmp_path / "out").paths[0]
     again = inlay.run(_copy(first, "jpeg", title="second"), out=tmp_path / "out").paths[0]
-    from inlay.graph_runtime.front.recipe.read import read
+    from inlay.graph_runtime.front.recipe.read import read_recipe
 
-    assert read(first)[0].title == ""
-    assert read(again)[0].title == "second"
+    assert read_recipe(first)[0].title == ""
+    assert read_recipe(again)[0].title == "second"
     path, said = kept(again, tmp_path)
     with open(path, "rb") as file:
         assert b"class_type" not in (data := file.read())
