@@ -1,4 +1,4 @@
-"""Attention controls: what an edit borrows from chains that run along with it."""
+"""Attention controls: what an edit takes from branches that are denoised beside it."""
 
 from typing import Annotated, Literal, NamedTuple
 
@@ -73,12 +73,12 @@ def mutual_self(
     start_step: Annotated[int, Field(ge=0, le=10_000)] = 4,
     start_layer: Annotated[int, Field(ge=0, le=1000)] = 10,
 ) -> Controlled:
-    """Let the edit take its textures from the picture (MasaCtrl, Cao et al. 2023, a rival).
+    """Let the edit take its textures from the picture (MasaCtrl, Cao et al. 2023, a baseline).
 
-    From a step and a layer on, self-attention looks for keys and values in a chain that draws the source.
+    From a step and a layer on, self-attention takes its keys and values from a branch that draws the source.
 
     Args:
-        source: what that chain is told: the text that the picture was inverted with, often empty.
+        source: conditioning of that branch: the text that the picture was inverted with, often empty.
         start_step: first step, from 0.
         start_layer: first self-attention of the UNet in the order they are called, from 0; Stable Diffusion has 16.
     """
@@ -93,15 +93,15 @@ def prompt_to_prompt(
     self_until: Share = 0.5,
     cross_until: Share = 0.8,
 ) -> Controlled:
-    """Change words of the text that describes the picture (Hertz et al. 2022; with null-text inversion, a rival).
+    """Change words of the text that describes the picture (Hertz et al. 2022; with null-text inversion, a baseline).
 
     Cross-attention's maps are the source's for the words that both texts share, and for words that stand in the place
     of others; words that are only added keep their own. Self-attention's maps are the source's up to 32 × 32 cells.
 
     Args:
         source: the text that the picture was inverted with.
-        target: the text of the edit; the same that is wired into sample.denoise.
-        tuning: from invert.null_text; wire it into sample.denoise too. Without it the source is drawn from the noise.
+        target: the text of the edit; the same that is connected to sample.denoise.
+        tuning: from invert.null_text; connect it to sample.denoise too. Without it the source is drawn from the noise.
         self_until: share of the steps, from the noisiest, in which self-attention is the source's.
         cross_until: share of the steps in which cross-attention is the source's.
 

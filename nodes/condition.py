@@ -1,7 +1,6 @@
-"""Conditions: what the denoiser is told."""
+"""Conditioning from text, from an exemplar, and for inpainting models."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -20,7 +19,7 @@ from ..models.image_encoder import Preprocess, preprocess_images
 from ..models.prompt import Prompt, Syntax, encode_prompt, own_words, read_prompt
 from ..pictures.batches import each_with_mask
 from ..pictures.require import require_mask_fits
-from .checks.before_run import described
+from .checks.before_run import Facts, Known, Params, described
 from .checks.condition import exemplar as check_exemplar
 from .checks.condition import inpaint as check_inpaint
 from .checks.condition import require_cells, require_posterior, require_rest, require_unicode, told, unseen
@@ -28,12 +27,12 @@ from .ports import ConditioningPort, ExemplarEncoder, Image, Mask, NoisePort, Te
 
 
 class Conditioned(NamedTuple):
-    """What the denoiser is told."""
+    """The conditioning."""
 
     conditioning: ConditioningPort
 
 
-def _check_text(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check_text(known: Known, params: Params) -> Facts:
     encoder = known.get("text_encoder")
     syntax = params.get("syntax")
     prompt = params.get("prompt", "")
@@ -81,7 +80,7 @@ def text(
         prompt: what the picture should show; empty leaves it to the picture itself.
         negative: what the picture should not show; the unconditional half of guidance.
         syntax: weights reads brackets as weights, plain reads every character as it is; null: weights in what is typed
-            here, plain in a text that is wired.
+            here, plain in a connected text.
 
     Raises:
         BadInput: a text that is not valid Unicode (half of a surrogate pair).
@@ -113,7 +112,7 @@ def text(
     )
 
 
-def _check_exemplar(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check_exemplar(known: Known, params: Params) -> Facts:
     encoder = known.get("exemplar_encoder")
     if encoder is None:
         return {}
@@ -128,7 +127,7 @@ def exemplar(
     mask: Mask | None = None,
     preprocess: Preprocess = "crop",
 ) -> Conditioned:
-    """Tell the denoiser what to paint by an example picture: one CLIP token (Yang et al. 2022, section 3.2).
+    """Condition the denoiser on an example picture, as one CLIP token (Yang et al. 2022, section 3.2).
 
     The learned vector is the unconditional half of guidance. One exemplar serves all rows; several make one row each.
 
@@ -198,7 +197,7 @@ def inpaint(
         vae: of the model that will sample.
         noise: gives the posterior's noise, right after z_T, as diffusers draws it; without it, seed does.
         sample: posterior draws the latent from the VAE's posterior, as published; mode takes its mean.
-        seed: of the posterior's noise where none is wired.
+        seed: of the posterior's noise where none is connected.
         layout: order and polarity of the channels; auto is what the conditioning was made from.
 
     Raises:

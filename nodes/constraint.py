@@ -33,7 +33,7 @@ def null_space(latent: Latent, latent_mask: LatentMask) -> Constrained:
 
 @node("constraint.blended", version=1, check=lambda known, params: rehearse(blended, known, params))
 def blended(latent: Latent, latent_mask: LatentMask) -> Constrained:
-    """After each step the known cells are replaced by the picture at that noise level: a rival, for comparison.
+    """After each step the known cells are replaced by the picture at that noise level; a baseline for comparison.
 
     Blended latent diffusion (Avrahami et al. 2023), with the run's own first noise.
 

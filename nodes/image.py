@@ -104,9 +104,9 @@ def save(
         metadata: Carry the workflow inside the file, so that it can be run again from the picture, and the source's
             EXIF data, DPI and texts. false: only pixels and their colour profile.
         gps: Also carry where the source was taken (GPS).
-        profile: What the source's file says: colours, depth, transparency, EXIF, DPI, texts. Unwired: that of the
+        profile: What the source's file says: colours, depth, transparency, EXIF, DPI, texts. Not connected: that of the
             only image.load that leads to the picture (to the base, where something was pasted back).
-        mask: What was painted: 1 becomes opaque where the source was transparent. Unwired: the mask of what was
+        mask: What was painted: 1 becomes opaque where the source was transparent. Not connected: the mask of what was
             pasted back.
 
     Raises:

@@ -45,7 +45,7 @@ def augment(
         rotate: Turned by an angle drawn evenly from ± this many degrees.
         blur: Chance of a mean over a square of up to 7 px for each 224 px of `size` (at least 3 px).
         elastic: Chance of being sheared, scaled, moved and bent.
-        seed: Of everything random.
+        seed: Random seed.
         size: Side of the result in pixels; CLIP ViT-L/14 sees 224.
         pad: Pixels of the picture around the box that are cut along, as far as there are any.
         count: Variations of each picture, one after the other.

@@ -42,7 +42,7 @@ def grid(
             from run to run then.
 
     Raises:
-        BadInput: NaN in a picture, or fewer than two pictures wired.
+        BadInput: NaN in a picture, or fewer than two pictures connected.
     """
     if times and ctx is not None:
         labels = timed(labels, len(images), ctx)

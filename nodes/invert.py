@@ -1,6 +1,6 @@
 """Inversions: back from a picture to noise, and embeddings that lead forward to it again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
@@ -20,7 +20,7 @@ from ..methods.null_text import null_text_recipe
 from ..methods.sampling.ddim import DdimSchedule
 from ..methods.sampling.rows import expand_rows
 from ..methods.sampling.unet import as_model, not_finite
-from .checks.before_run import shaped
+from .checks.before_run import Facts, Known, Params, shaped
 from .checks.denoiser import require_pair
 from .checks.sampling import require_shapes
 from .ports import ConditioningPort, Denoiser, Latent, SchedulePort, Text, TrajectoryPort, TunedPort
@@ -46,7 +46,7 @@ class Tunings(NamedTuple):
     report: Text
 
 
-def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check(known: Known, params: Params) -> Facts:
     denoiser, conditioning, schedule = (known.get(name) for name in ("denoiser", "conditioning", "schedule"))
     if schedule is not None:
         require_deterministic(schedule)
@@ -63,9 +63,9 @@ def _known_inversion(
     denoiser: Any,
     conditioning: Conditioning,
     schedule: DdimSchedule,
-    known: Mapping[str, Any],
-    params: Mapping[str, Any],
-) -> Mapping[str, Any]:
+    known: Known,
+    params: Params,
+) -> Facts:
     """What comes out, where shapes are known: values are not."""
     z, trajectory, steps = known.get("latent"), known.get("trajectory"), len(schedule)
     if z is not None:
@@ -92,7 +92,7 @@ def _known_inversion(
     return {"tuning": tuned, "latent": shaped(*start.shape)}
 
 
-def _check_target(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check_target(known: Known, params: Params) -> Facts:
     found = _check(known, params)
     return found if "tuning" not in found else {**found, "tuning": replace(found["tuning"], half="cond")}
 
@@ -131,12 +131,12 @@ def ddim(
 
     Args:
         denoiser: the UNet.
-        conditioning: what the UNet is told on the way: for BARET the target text.
+        conditioning: the text to invert with; for BARET the target text.
         schedule: schedule.ddim with eta 0.
         latent: the picture's, from latent.encode.
 
     Raises:
-        BadInput: eta is not 0, a solver or time travel is wired, or the parts do not fit together.
+        BadInput: eta is not 0, a solver or time travel is used, or the inputs do not fit together.
     """
     schedule = require_deterministic(schedule)
     require_pair(denoiser, conditioning.summary)
@@ -215,7 +215,7 @@ def null_text(
     stop_step: Loss = 2e-5,
     carry: bool = True,
 ) -> Tunings:
-    """Tune the empty text's embedding at every step instead (Mokady et al. 2023, a rival).
+    """Tune the empty text's embedding at every step instead (Mokady et al. 2023, a baseline).
 
     The rate falls as published, by a hundredth of itself each step.
 

@@ -1,7 +1,6 @@
 """Masks: reading, drawing and growing them. 1 = repaint, 0 = keep."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -13,7 +12,7 @@ from ..pictures.masks.read import read_masks
 from ..pictures.masks.shapes import draw_shape
 from ..pictures.masks.values import unit_mask
 from ..pictures.pairing import files_of, named
-from .checks.before_run import CHEAP, cheap, rehearse, shaped
+from .checks.before_run import CHEAP, Facts, Known, Params, cheap, rehearse, shaped
 from .checks.mask import grow as check_grow
 from .checks.mask import load as check_load
 from .ports import Image, Mask
@@ -54,7 +53,7 @@ def load(
     return OneMask(read_masks(path, channel, invert, threshold, ctx.warn))
 
 
-def _check_shape(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check_shape(known: Known, params: Params) -> Facts:
     """A shape that does not lie in the picture; the shape itself where the picture is small."""
     image = known.get("image")
     if image is None:
@@ -169,7 +168,7 @@ def _require_inside(box: Box, rows: int, columns: int) -> None:
             )
 
 
-def _check_grow(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check_grow(known: Known, params: Params) -> Facts:
     mask = known.get("mask")
     if not cheap(mask):
         return check_grow(known, params)

@@ -1,7 +1,6 @@
 """Masks drawn around a thing as a hand would."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -12,12 +11,12 @@ from ..pictures.boxes import Box, bounding_box, require_box
 from ..pictures.masks.brush import brush_mask
 from ..pictures.masks.values import unit_mask
 from ..pictures.require import require_mask_fits
-from .checks.before_run import CHEAP, cheap, rehearse, shaped
+from .checks.before_run import CHEAP, Facts, Known, Params, cheap, rehearse, shaped
 from .mask import OneMask
 from .ports import Image, Mask
 
 
-def _check_brush(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def _check_brush(known: Known, params: Params) -> None:
     """Settings that contradict each other or the wiring; where a key is absent, something unknown is wired to it."""
     low, high = params["offset_min"], params["offset_max"]
     if low > high:
@@ -53,7 +52,7 @@ def _check_brush(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
         )
 
 
-def _check_brush_facts(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check_brush_facts(known: Known, params: Params) -> Facts:
     """`_check_brush`, and the mask where it is cheap to draw."""
     _check_brush(known, params)
     mask, image = known.get("mask", ...), known.get("image", ...)
@@ -91,7 +90,7 @@ def brush(
         mask: The thing: its bounding box is what counts, every pixel above 0. Or set box.
         image: The picture that box belongs to; one mask for each of a batch. Optional with a mask.
         box: Left, top, right, bottom of the thing in pixels, right and bottom exclusive, instead of a mask.
-        seed: Of everything random; the same shape on every machine.
+        seed: Random seed; gives the same shape on every machine.
         points: On each of the four edges.
         offset_min: Each point moves by at least this many pixels, in x and in y, either way.
         offset_max: And by at most this many.

@@ -1,7 +1,6 @@
 """Masks around what a detector finds."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
@@ -25,6 +24,7 @@ from ..pictures.boxes import area_share
 from ..pictures.masks.values import unit_mask
 from ..pictures.masks.warnings import LARGE_SHARE, size_warnings
 from ..pictures.require import require_mask_fits
+from .checks.before_run import Facts, Known, Params
 from .checks.mask import detect as check_detect
 from .checks.mask import require_marked
 from .ports import Boxes, Detector, Image, Mask
@@ -42,7 +42,7 @@ class Detected(NamedTuple):
     overlay: Image
 
 
-def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check(known: Known, params: Params) -> Facts:
     check_wanted(known.get("detector"), params["label"], params["min_area"], params["max_area"])
     return check_detect(known, params)
 

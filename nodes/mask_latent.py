@@ -1,7 +1,6 @@
 """Masks on the latent grid."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 from torch import Tensor
@@ -9,7 +8,7 @@ from torch import Tensor
 from ..graph_runtime import BadInput, Context, node
 from ..pictures.masks.latent import grow_cells, latent_hole, lost_components
 from ..pictures.masks.values import unit_mask
-from .checks.before_run import cheap, rehearse
+from .checks.before_run import Facts, Known, Params, cheap, rehearse
 from .checks.mask import require_grid
 from .checks.mask import to_latent as check_to_latent
 from .ports import LatentMask, Mask, Vae
@@ -21,7 +20,7 @@ class OneLatentMask(NamedTuple):
     latent_mask: LatentMask
 
 
-def _check_to_latent(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check_to_latent(known: Known, params: Params) -> Facts:
     return rehearse(to_latent, known, params) if cheap(known.get("mask")) else check_to_latent(known, params)
 
 

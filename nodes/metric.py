@@ -2,7 +2,6 @@
 
 import importlib.util
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +18,7 @@ from ..pictures.files.folders import find_pictures, left_out
 from ..pictures.files.read import read_picture
 from ..pictures.metrics import frechet, similarity_map
 from ..pictures.require import require_mask_fits
+from .checks.before_run import Known, Params
 from .checks.metric import fid as check_fid
 from .checks.metric import pair as check_pair
 from .checks.metric import psnr as check_psnr
@@ -65,7 +65,7 @@ def psnr(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     Args:
         image: the picture.
         reference: what it is compared with.
-        mask: weights of the pixels; where it is 0 nobody looks. Nothing wired: everywhere.
+        mask: weights of the pixels; 0 leaves a pixel out. Not connected: everywhere.
 
     Raises:
         BadInput: other sizes, or a mask that is 0 everywhere.
@@ -103,7 +103,7 @@ def ssim(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     Args:
         image: the picture.
         reference: what it is compared with.
-        mask: where to look, above 0.5, by the window's middle. Nothing wired: everywhere the window fits.
+        mask: where to look, above 0.5, by the window's middle. Not connected: everywhere the window fits.
 
     Raises:
         BadInput: other sizes, sides below 11, or a mask with no window in it.
@@ -118,7 +118,7 @@ def ssim(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     return Measured(float(values.mean()))
 
 
-def _check_lpips(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def _check_lpips(known: Known, params: Params) -> None:
     check_pair(known, params)
     if importlib.util.find_spec("lpips") is None:
         raise _no_lpips()
@@ -140,7 +140,7 @@ def lpips(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     Args:
         image: the picture.
         reference: what it is compared with.
-        mask: what is 0 is made equal in both. Nothing wired: the whole picture.
+        mask: what is 0 is made equal in both. Not connected: the whole picture.
 
     Raises:
         BadInput: the package is not installed, or other sizes.
@@ -187,7 +187,7 @@ def clip_image(image: Image, reference: Image, clip: Clip, ctx: Context, mask: M
         image: the picture.
         reference: what it should be like, such as an exemplar; any size.
         clip: from model.clip.
-        mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
+        mask: the region of the picture that counts, cut out by its box. Not connected: the whole picture.
     """
     return _likeness(image, reference, mask, clip, ctx)
 
@@ -200,12 +200,12 @@ def dino(image: Image, reference: Image, dino: Dino, ctx: Context, mask: Mask | 
         image: the picture.
         reference: what it should be like, such as an exemplar; any size.
         dino: from model.dino.
-        mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
+        mask: the region of the picture that counts, cut out by its box. Not connected: the whole picture.
     """
     return _likeness(image, reference, mask, dino, ctx)
 
 
-def _check_words(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def _check_words(known: Known, params: Params) -> None:
     check_region(known, params)
     if note := unknown_words(getattr(known.get("clip"), "origin", None), params["text"]):
         notice(note)
@@ -219,7 +219,7 @@ def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mas
         image: the picture.
         clip: from model.clip.
         text: what it should show.
-        mask: the region of the picture that counts, cut out by its box. Nothing wired: the whole picture.
+        mask: the region of the picture that counts, cut out by its box. Not connected: the whole picture.
     """
     if note := unknown_words(clip.origin, text):
         ctx.warn(note)
@@ -229,7 +229,7 @@ def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mas
     return Measured(100 * float((found @ wanted.T).clamp(min=0).mean()))
 
 
-def _check_fid(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def _check_fid(known: Known, params: Params) -> None:
     mark_own_pictures([params["path"], params["reference"]])
     for port in ("path", "reference"):
         if rest := left_out(params[port]):
@@ -239,7 +239,7 @@ def _check_fid(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
 
 @node("metric.fid", version=1, check=_check_fid)
 def fid(path: ReadPaths, reference: ReadPaths, features: Dino, ctx: Context) -> Measured:
-    """Fréchet distance of two sets of pictures (Heusel et al. 2017), in the space of the encoder that is wired.
+    """Fréchet distance of two sets of pictures (Heusel et al. 2017), in the space of the connected encoder.
 
     Only distances by one encoder, over sets of one size, can be compared: published FIDs use Inception.
 

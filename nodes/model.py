@@ -58,7 +58,7 @@ def stable_diffusion(
     vae_dtype: DType | None = None,
     encoder_dtype: DType | None = None,
 ) -> StableDiffusion:
-    """Name a Stable Diffusion 1.x or 2.x model, inpainting forms included.
+    """Select a Stable Diffusion 1.x or 2.x model, inpainting forms included.
 
     Weights are read only from safetensors, and only when a node needs them.
 
@@ -97,7 +97,7 @@ def paint_by_example(
     vae_dtype: DType | None = None,
     encoder_dtype: DType | None = None,
 ) -> PaintByExample:
-    """Name a Paint-by-Example model: a 9-channel UNet that listens to a picture instead of words.
+    """Select a Paint-by-Example model: a 9-channel UNet conditioned on a picture instead of words.
 
     Each part is read by itself, from safetensors, and only when a node needs it.
 
@@ -187,7 +187,7 @@ def exemplar_encoder(
 def pixel_diffusion(
     source: ModelSource, revision: str | None = None, variant: str | None = None, dtype: DType = "auto"
 ) -> PixelDiffusion:
-    """Name an unconditional pixel-space diffusion model (a UNet2DModel in the diffusers layout).
+    """Select an unconditional pixel-space diffusion model (a UNet2DModel in the diffusers layout).
 
     Its VAE is the identity: factor 1, scale 1, pictures in [−1, 1] are the latents.
 

@@ -18,7 +18,7 @@ class OneClip(NamedTuple):
 
 @node("model.clip", version=1, static=True)
 def clip(source: ModelSource = "dollhouse-clip", revision: str | None = None) -> OneClip:
-    """Name a CLIP, which puts pictures and texts into one space; metrics see with it.
+    """Select a CLIP, which puts pictures and texts into one space, for metrics.
 
     Args:
         source: `dollhouse-clip` (embedded), a hub id such as `openai/clip-vit-base-patch32`, or a folder.

@@ -17,7 +17,7 @@ class OneDetector(NamedTuple):
 
 @node("model.detector", version=1, static=True)
 def detector(source: ModelSource = "dollhouse-detector", revision: str | None = None) -> OneDetector:
-    """Name a detector, which finds things in pictures: a DETR in the transformers layout, with a ResNet backbone.
+    """Select a detector, which finds things in pictures: a DETR in the transformers layout, with a ResNet backbone.
 
     Weights are read only from safetensors, in float32, and only when a node needs them. Neither timm nor torchvision is
     used, also for files that name a timm backbone.

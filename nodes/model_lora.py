@@ -35,7 +35,7 @@ def lora(
     Args:
         denoiser: of the model that the LoRA was made for.
         lora: from train.subject_lora.
-        source: a .safetensors file, a folder or a hub id such as `owner/name`, where no lora is wired.
+        source: a .safetensors file, a folder or a hub id such as `owner/name`, where no lora is connected.
         weight: how much of it counts: 0 nothing, 1 as it was trained.
         revision: branch, tag or commit of a hub id; null is its default branch.
         any_base: take a LoRA that was made for another base of the same shape.

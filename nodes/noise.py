@@ -26,7 +26,7 @@ class Noisy(NamedTuple):
 def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, le=256)] = 1) -> Noisy:
     """Standard normal noise from one CPU generator, so that every device sees the same.
 
-    Drawn in float32 in this order: z_T; the VAE posterior's, only where a condition.inpaint is wired to it; one tensor
+    Drawn in float32 in this order: z_T; the VAE posterior's, only where condition.inpaint uses it; one tensor
     per reverse step (any eta, also the last); one per step back up.
 
     Args:

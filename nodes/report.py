@@ -3,8 +3,8 @@
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from ..graph_runtime import BadInput, Context, Port, Repeat, node
 from ..graph_runtime.core.errors import clean
 from ..pictures.sheet import draw_label
+from .checks.before_run import Known, Params
 from .ports import Image, Paths, Text
 
 LINE, LETTER, GAP = 28, 16, 12  # pixels: height of a row, size of a letter, space beside a word
@@ -26,7 +27,7 @@ class Tabled(NamedTuple):
     paths: Paths
 
 
-def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def _check(known: Known, params: Params) -> None:
     _require_digits(params["digits"])
     for number in range(1, 33):
         _require_value(params[f"label_{number}"], number, known.get(f"value_{number}", ...) is not None)

@@ -1,7 +1,6 @@
 """Sampling: one denoising loop for every method."""
 
 import re
-from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Annotated, Any, NamedTuple
 
@@ -22,7 +21,7 @@ from ..methods.sampling.noise import GivenNoise
 from ..methods.sampling.rows import expand_rows
 from ..methods.sampling.unet import as_model
 from ..models.lora.component import layer_sizes
-from .checks.before_run import described, shaped
+from .checks.before_run import Facts, Known, Params, described, shaped
 from .checks.denoiser import require_pair
 from .checks.sampling import (
     first_step,
@@ -46,7 +45,7 @@ class Denoised(NamedTuple):
     latent: Latent
 
 
-def _check_denoise(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check_denoise(known: Known, params: Params) -> Facts:
     """Wrong pairings that configurations alone give away, before anything runs."""
     denoiser, conditioning, schedule, noise = (
         known.get(name) for name in ("denoiser", "conditioning", "schedule", "noise")
@@ -103,7 +102,7 @@ def denoise(
         denoiser: the UNet.
         schedule: timesteps and update rule.
         noise: z_T and the noise of every step.
-        conditioning: what the UNet is told; leave it out for unconditional models.
+        conditioning: embeddings for the UNet; leave it out for unconditional models.
         constraint: what is known about the answer.
         attention: an attention control, installed for the length of the run and then taken off.
         tuning: per-step embeddings that an inversion made.
@@ -112,7 +111,7 @@ def denoise(
         strength: how much of the schedule is run from the latent; 1 starts from pure noise.
 
     Raises:
-        BadInput: the parts do not fit together, or the model gives NaN.
+        BadInput: the inputs do not fit together, or the model gives NaN.
     """
     require_pair(denoiser, None if conditioning is None else conditioning.summary)
     require_ddim(schedule, constraint=constraint, attention=attention, tuning=tuning)
@@ -194,5 +193,5 @@ def _doubt(ctx: Context, conditioning: Conditioning | None, scale: float, tuning
 
 
 def one_token(guidance: Guidance) -> bool:
-    """True where the UNet is told a single token, as Paint by Example is."""
+    """True where the UNet is given a single token, as Paint by Example is."""
     return guidance.cond is not None and guidance.cond.shape[1] == 1

@@ -1,6 +1,5 @@
 """Schedules: which timesteps a run visits, and the update rule between them."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -10,6 +9,7 @@ from ..graph_runtime.core.notices import notice
 from ..methods.sampling.ddim import DdimSchedule, Spacing, Variance, ddim_schedule
 from ..methods.sampling.solver import SolverKind, SolverSchedule, solver_schedule
 from ..models.noise_levels import noise_levels
+from .checks.before_run import Facts, Known, Params
 from .checks.schedule import name_beside_ddim, name_beside_solver, own_spacing
 from .ports import SchedulePort, Scheduler
 
@@ -23,7 +23,7 @@ class Scheduled(NamedTuple):
     schedule: SchedulePort
 
 
-def _check_ddim(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check_ddim(known: Known, params: Params) -> Facts:
     scheduler = known.get("scheduler")
     if scheduler is not None and getattr(scheduler, "known", False):
         return {"schedule": _ddim(scheduler, **params)}
@@ -84,7 +84,7 @@ def ddim(
     )
 
 
-def _check_solver(known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+def _check_solver(known: Known, params: Params) -> Facts:
     scheduler = known.get("scheduler")
     if scheduler is not None and getattr(scheduler, "known", False):
         return {"schedule": _solver(scheduler, **params)}

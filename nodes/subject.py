@@ -31,6 +31,7 @@ from ..pictures.photos.boxes import area_problem, read_boxes
 from ..pictures.photos.masks import mask_boxes, match_masks, reported_at, same_stem
 from ..pictures.photos.photo import Photo, PhotoSet, photo_sizes
 from ..pictures.sheet import columns_for, draw_sheet
+from .checks.before_run import Known, Params
 from .ports import Detector, Image, Photos
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -50,7 +51,7 @@ class Gathered(NamedTuple):
     overview: Image
 
 
-def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+def _check(known: Known, params: Params) -> None:
     """Settings that contradict each other or the wiring."""
     detector = known.get("detector", ...)  # not there: something is wired that is not known yet
     label, masks, boxes = params["label"], params["masks"], params["boxes"]
@@ -74,7 +75,7 @@ def _check(known: Mapping[str, Any], params: Mapping[str, Any]) -> None:
         _look([path] if isinstance(path, str) else path, params)
 
 
-def _look(looked: list[str], params: Mapping[str, Any]) -> None:
+def _look(looked: list[str], params: Params) -> None:
     """What headers, masks of no great size and a file of boxes say of the photos."""
     mark_own_pictures(looked)
     masks, boxes = params["masks"], params["boxes"]

@@ -16,6 +16,9 @@ from torch import Tensor
 from ...graph_runtime.core.notices import notice
 from ...graph_runtime.core.port_types import PartlyKnown
 
+Known = Mapping[str, Any]  # Any: what is known of each input, of whatever type its socket has
+Params = Mapping[str, Any]  # Any: the settings, of the types that the node declares
+Facts = Mapping[str, Any]  # Any: what is known of each output
 CHEAP = 2_000_000  # values up to which a mask is followed through the nodes that change it
 
 
@@ -46,7 +49,7 @@ def described(*values: Any) -> bool:
     return all(value is not None and getattr(value, "known", False) for value in values)
 
 
-def rehearse(function: Callable[..., Any], known: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+def rehearse(function: Callable[..., Any], known: Known, params: Params) -> Facts:
     """Facts of a node's outputs from the node itself, run on shapes; nothing where an input is not known.
 
     For nodes that only look at shapes, or whose work is small where values are known. What they warn of is said while

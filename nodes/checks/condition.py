@@ -4,7 +4,6 @@ A conditioning that does not exist yet is one of tensors without values (see `_f
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -14,10 +13,8 @@ from ...graph_runtime.core.notices import notice
 from ...methods.conditioning import Conditioning, ConditioningKind, ConditioningSummary
 from ...methods.sampling.noise import GivenNoise
 from ...pictures.require import require_mask_fits
-from .before_run import cheap, described, shaped
+from .before_run import Facts, Known, Params, cheap, described, shaped
 
-Known = Mapping[str, Any]
-Facts = Mapping[str, Any]
 SMALL, LONG = 16, 3  # pixels, and sides' ratio, at which an exemplar is worth a warning
 
 
@@ -45,7 +42,7 @@ def require_unicode(port: str, words: str) -> None:
         ) from error
 
 
-def exemplar(encoder: Any, known: Known, params: Known) -> Facts:
+def exemplar(encoder: Any, known: Known, params: Params) -> Facts:
     """A mask that leaves nothing of the exemplar; an exemplar too small or too long to be seen."""
     image, mask = known.get("image"), known.get("mask", ...)
     if image is not None and mask is None:
@@ -93,7 +90,7 @@ def require_rest(there: bool) -> None:
         )
 
 
-def inpaint(known: Known, params: Known) -> Facts:
+def inpaint(known: Known, params: Params) -> Facts:
     """Sizes that do not fit each other, the VAE or the noise; the extra channels."""
     image, mask, vae, noise = (known.get(name) for name in ("image", "mask", "vae", "noise"))
     before = known.get("conditioning")

@@ -4,7 +4,6 @@ Each function is the check hook of one node: `known` holds what is known of its 
 is known of its outputs.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,14 +27,12 @@ from ...pictures.pairing import named, notice_crossed
 from ...pictures.require import require_mask_fits
 from ...pictures.sheet import columns_for, draw_sheet
 from ...pictures.windows import Window, plan_window
-from .before_run import CHEAP, Counted, cheap, shaped, sketch
+from .before_run import CHEAP, Counted, Facts, Known, Params, cheap, shaped, sketch
 
-Known = Mapping[str, Any]
-Facts = Mapping[str, Any]
 INEXACT = "JPEG is not exact: pixels outside the mask change a little too; png and webp keep them"
 
 
-def load(known: Known, params: Known) -> Facts:
+def load(known: Known, params: Params) -> Facts:
     """Headers of what is read; a picture without alpha has an empty mask."""
     found = headers(params["path"])
     if rest := left_out(params["path"]):
@@ -59,7 +56,7 @@ def transparency(picture: Picture) -> np.ndarray:
     return np.float32(1) - picture.alpha
 
 
-def save(known: Known, params: Known) -> None:
+def save(known: Known, params: Params) -> None:
     """A side that the format cannot hold."""
     if params["format"] == "jpeg":
         notice(INEXACT)
@@ -80,7 +77,7 @@ def require_sides(image: Tensor, kind: str) -> None:
         )
 
 
-def fit(known: Known, params: Known) -> Facts:
+def fit(known: Known, params: Params) -> Facts:
     """The fitted size."""
     image, mask = known.get("image"), known.get("mask", ...)
     if image is None:
@@ -108,7 +105,7 @@ def fit(known: Known, params: Known) -> Facts:
     }
 
 
-def unfit(known: Known, params: Known) -> Facts:
+def unfit(known: Known, params: Params) -> Facts:
     """A picture of another size than was fitted."""
     image, fit = known.get("image"), known.get("fit")
     if image is None or not isinstance(fit, Fitting):
@@ -133,7 +130,7 @@ def require_unfit(image: Tensor, fit: Fitting) -> None:
         common_batch(image=image, fit=per_variation(image.shape[0], fit=fit.original)[0])
 
 
-def same_size(known: Known, params: Known) -> Facts:
+def same_size(known: Known, params: Params) -> Facts:
     """A picture whose colours change, and nothing else."""
     image, profile = known.get("image"), known.get("profile")
     if image is None:
@@ -160,7 +157,7 @@ def masked(known: Known, image: str = "image", mask: str = "mask") -> tuple[Tens
     return one, other
 
 
-def fill(known: Known, params: Known) -> Facts:
+def fill(known: Known, params: Params) -> Facts:
     """A mask that leaves nothing to take colours from."""
     found = masked(known)
     if found is None:
@@ -182,7 +179,7 @@ def require_some_known(hole: Tensor, kind: str) -> None:
         )
 
 
-def paste_back(known: Known, params: Known) -> Facts:
+def paste_back(known: Known, params: Params) -> Facts:
     """Sizes and batches that differ; colours to match where nothing is known."""
     base, patch, mask = (known.get(name) for name in ("base", "patch", "mask"))
     if base is not None and patch is not None:
@@ -213,7 +210,7 @@ def require_one_size(base: Tensor, patch: Tensor) -> None:
         )
 
 
-def augment(known: Known, params: Known) -> Facts:
+def augment(known: Known, params: Params) -> Facts:
     """An empty mask, where a thing is to be cut out."""
     found = masked(known)
     image, mask = known.get("image"), known.get("mask", ...)
@@ -240,7 +237,7 @@ def require_thing(box: Any) -> None:
         )
 
 
-def crop_to_mask(known: Known, params: Known) -> Facts:
+def crop_to_mask(known: Known, params: Params) -> Facts:
     """An empty mask, or a patch that is too large; the patch's size where the mask is known."""
     found = masked(known)
     plane = known.get("mask") if found is None else found[1]
@@ -278,7 +275,7 @@ def require_patch(patch: tuple[int, int], size: int | None) -> None:
         )
 
 
-def stitch(known: Known, params: Known) -> Facts:
+def stitch(known: Known, params: Params) -> Facts:
     """A patch of another size than was cut out."""
     patch, crop = known.get("patch"), known.get("crop")
     if patch is None or not isinstance(crop, Window):
@@ -300,7 +297,7 @@ def require_stitch(patch: Tensor, crop: Window) -> None:
     common_batch(crop=per_variation(patch.shape[0], crop=crop.base)[0], patch=patch)
 
 
-def grid(known: Known, params: Known) -> Facts:
+def grid(known: Known, params: Params) -> Facts:
     """A label without a picture; the sheet's size, where all pictures are known and few enough to lay out."""
     pictures, words = [], []
     for number in range(1, 17):

@@ -15,13 +15,10 @@ from ...graph_runtime.core.port_types import is_of
 from ...graph_runtime.core.values import describe, plain
 from ...methods.sampling.noise import GivenNoise
 from ...models.files.tensors import keys_of, tensor_shapes
-from .before_run import described, shaped
-
-Known = Mapping[str, Any]
-Facts = Mapping[str, Any]
+from .before_run import Facts, Known, Params, described, shaped
 
 
-def encode(known: Known, params: Known) -> Facts:
+def encode(known: Known, params: Params) -> Facts:
     """Sides that are no multiple of the VAE's factor; the latent's shape."""
     image, vae = known.get("image"), known.get("vae")
     if image is None or not described(vae):
@@ -45,7 +42,7 @@ def require_multiple(image: Tensor, vae: Any) -> None:
         )
 
 
-def decode(known: Known, params: Known) -> Facts:
+def decode(known: Known, params: Params) -> Facts:
     """Channels that the VAE has not; the picture's size."""
     latent, vae = known.get("latent"), known.get("vae")
     if latent is None or not described(vae):
@@ -66,7 +63,7 @@ def require_channels(latent: Tensor, vae: Any) -> None:
         )
 
 
-def load(known: Known, params: Known) -> Facts:
+def load(known: Known, params: Params) -> Facts:
     """A key that is not in the file, or another shape than a latent's."""
     file, key = Path(params["path"]), params["key"]
     tensors = tensor_shapes(file, [key], "path")
@@ -99,13 +96,13 @@ def require_key(key: str, tensors: Mapping[str, Tensor], file: Path) -> None:
         )
 
 
-def save(known: Known, params: Known) -> Facts:
+def save(known: Known, params: Params) -> Facts:
     """What is saved goes on as it is."""
     latent = known.get("latent")
     return {} if latent is None else {"latent": latent}
 
 
-def load_noise(known: Known, params: Known) -> Facts:
+def load_noise(known: Known, params: Params) -> Facts:
     """A file with none of the keys, or tensors of other axes."""
     file = Path(params["path"])
     keys = params["start"], params["steps"], params["posterior"]

@@ -3,9 +3,6 @@
 Each function is the check hook of one node (see `_facts`).
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor
 
 from ...graph_runtime import BadInput
@@ -16,14 +13,12 @@ from ...pictures.masks.read import no_alpha, read_masks
 from ...pictures.masks.values import unit_mask
 from ...pictures.pairing import files_of, named
 from ...pictures.require import require_mask_fits
-from .before_run import cheap, shaped, sketch
+from .before_run import Facts, Known, Params, cheap, shaped, sketch
 
-Known = Mapping[str, Any]
-Facts = Mapping[str, Any]
 READ = 20_000_000  # pixels of mask files that are decoded while checking
 
 
-def load(known: Known, params: Known) -> Facts:
+def load(known: Known, params: Params) -> Facts:
     """What is wrong with the file, and, where it is not too large, with the mask in it."""
     found = headers(params["path"])
     for one in found:
@@ -36,7 +31,7 @@ def load(known: Known, params: Known) -> Facts:
     return {"mask": named(mask, [one.path.name for one in found])}
 
 
-def detect(known: Known, params: Known) -> Facts:
+def detect(known: Known, params: Params) -> Facts:
     """A given mask that does not fit the picture, or is empty; sizes."""
     image, mask = known.get("image"), known.get("mask", ...)
     if mask is not None and mask is not ...:
@@ -68,7 +63,7 @@ def require_marked(mask: Tensor, count: int) -> list[Box]:
     return boxes
 
 
-def to_latent(known: Known, params: Known) -> Facts:
+def to_latent(known: Known, params: Params) -> Facts:
     """Sides that are no multiple of the VAE's factor; the grid that comes out."""
     mask, vae = known.get("mask"), known.get("vae")
     if mask is None or vae is None or not getattr(vae, "known", False):
@@ -91,7 +86,7 @@ def require_grid(mask: Tensor, factor: int) -> None:
         )
 
 
-def grow(known: Known, params: Known) -> Facts:
+def grow(known: Known, params: Params) -> Facts:
     """The mask's shape."""
     mask = known.get("mask")
     if mask is None:

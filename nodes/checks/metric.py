@@ -3,7 +3,6 @@
 Each function is the check hook of one node, or what hook and node both ask for (see `_facts`).
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -13,12 +12,10 @@ from ...pictures.boxes import bounding_box
 from ...pictures.files.folders import find_pictures
 from ...pictures.metrics import WINDOW
 from ...pictures.require import require_mask_fits
-from .before_run import cheap
-
-Known = Mapping[str, Any]
+from .before_run import Known, Params, cheap
 
 
-def pair(known: Known, params: Known) -> None:
+def pair(known: Known, params: Params) -> None:
     """Pictures of two sizes."""
     image, reference, mask = (known.get(name) for name in ("image", "reference", "mask"))
     if image is not None and reference is not None:
@@ -46,7 +43,7 @@ def require_pair(image: Tensor, reference: Tensor) -> None:
         )
 
 
-def psnr(known: Known, params: Known) -> None:
+def psnr(known: Known, params: Params) -> None:
     """And a mask that weighs nothing."""
     pair(known, params)
     if cheap(mask := known.get("mask")):
@@ -64,7 +61,7 @@ def require_weight(total: float) -> None:
         )
 
 
-def ssim(known: Known, params: Known) -> None:
+def ssim(known: Known, params: Params) -> None:
     """And pictures smaller than the window, or a mask with no window in it."""
     pair(known, params)
     if (image := known.get("image")) is not None:
@@ -107,7 +104,7 @@ def require_region(box: Any) -> None:
         raise BadInput("mask", found="an empty mask", expected="something marked in white", fix="draw the mask")
 
 
-def region(known: Known, params: Known) -> None:
+def region(known: Known, params: Params) -> None:
     """A mask that fits no picture, or is empty."""
     image, mask = known.get("image"), known.get("mask")
     if mask is not None:
@@ -116,7 +113,7 @@ def region(known: Known, params: Known) -> None:
             require_region(bounding_box(plane[None] > 0.5))
 
 
-def fid(known: Known, params: Known) -> None:
+def fid(known: Known, params: Params) -> None:
     """A set of fewer than two pictures."""
     for port in ("path", "reference"):
         require_set(port, len(find_pictures(params[port])))
@@ -130,7 +127,7 @@ def require_set(port: str, count: int) -> None:
         )
 
 
-def caption(known: Known, params: Known) -> None:
+def caption(known: Known, params: Params) -> None:
     """Several pictures."""
     if (image := known.get("image")) is not None:
         require_single(image)

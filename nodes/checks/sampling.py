@@ -1,6 +1,5 @@
 """Whether the parts of a run fit together: what shapes, steps and wires give away before a weight is read."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +11,7 @@ from ...methods.inversion.ddim import trajectory_key
 from ...methods.sampling.constraints import Constraint
 from ...methods.sampling.noise import GaussianNoise, GivenNoise
 from ...methods.sampling.rows import expand_rows
+from .before_run import Known
 
 
 def first_step(steps: int, strength: float) -> int:
@@ -140,7 +140,7 @@ def require_start(strength: float, latent: bool) -> None:
         )
 
 
-def require_rows(start: Tensor, known: Mapping[str, Any]) -> None:
+def require_rows(start: Tensor, known: Known) -> None:
     """Raise BadInput unless what is known of the run's parts divides its rows."""
     told, constraint, latent = (known.get(name) for name in ("conditioning", "constraint", "latent"))
     for value in () if not isinstance(told, Conditioning) else (told.cond, told.uncond, told.extra):
