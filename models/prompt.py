@@ -26,7 +26,9 @@ STRONG = 2.0  # larger weights are usually typing errors
 #: An escaped character; a weight that closes a round bracket; a bracket; anything else.
 _MARKS = re.compile(r"\\([()\[\]\\])|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|([()\[\]])|[^\\()\[\]:]+|[\\:]")
 #: The pieces into which CLIP's tokenizer cuts a text before it looks for pairs (OpenAI CLIP, simple_tokenizer.py).
-_PIECES = re.compile(r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|(?:[^\s\w]|_)+", re.I)
+_PIECES = re.compile(
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|(?:[^\s\w]|_)+", re.IGNORECASE
+)
 
 _PLAIN = "is read as plain words here"
 #: What other tools read, how it is found, and what to do instead.
@@ -35,13 +37,13 @@ _FOREIGN: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("AND", re.compile(r"(?<=\s)AND(?=\s)"), f"AND {_PLAIN}: prompts are not combined; say it in one sentence"),
     (
         "lora",
-        re.compile(r"<(?:lora|lyco|locon):[^<>]*>", re.I),
+        re.compile(r"<(?:lora|lyco|locon):[^<>]*>", re.IGNORECASE),
         f"{{}} {_PLAIN}: put model.lora between the model and what samples, with the file as its source",
     ),
-    ("hypernet", re.compile(r"<hypernet:[^<>]*>", re.I), f"{{}} {_PLAIN}: hypernetworks are not supported"),
+    ("hypernet", re.compile(r"<hypernet:[^<>]*>", re.IGNORECASE), f"{{}} {_PLAIN}: hypernetworks are not supported"),
     (
         "embedding",
-        re.compile(r"\bembedding:[\w.\\/-]+", re.I),
+        re.compile(r"\bembedding:[\w.\\/-]+", re.IGNORECASE),
         f"{{}} {_PLAIN}: textual inversions are not supported; say in words what it stands for",
     ),
     (
