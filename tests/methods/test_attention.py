@@ -36,12 +36,18 @@ class Job:
 
     def __init__(self, parts, iterations=2, prompt="abc"):
         self.parts, self.ctx = parts, Context()
-        self.told = self.text(prompt)
+        self.conditioning = self.text(prompt)
         self.plan = schedule.ddim(parts.scheduler, steps=STEPS, eta=0.0, final_alpha="config").schedule
         self.z = torch.randn(1, 4, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        self.trajectory = invert.ddim(parts.denoiser, self.told, self.plan, self.z, self.ctx).trajectory
+        self.trajectory = invert.ddim(parts.denoiser, self.conditioning, self.plan, self.z, self.ctx).trajectory
         self.made = invert.target_text(
-            parts.denoiser, self.told, self.plan, self.trajectory, self.ctx, iterations=iterations, learning_rate=0.1
+            parts.denoiser,
+            self.conditioning,
+            self.plan,
+            self.trajectory,
+            self.ctx,
+            iterations=iterations,
+            learning_rate=0.1,
         )
         self.noise = noise.from_trajectory(self.trajectory).noise
 
@@ -49,15 +55,15 @@ class Job:
         return condition.text(self.parts.text_encoder, self.ctx, prompt=prompt).conditioning
 
     def between(self, start=0.8, end=0.1):
-        return embed.transition(self.made.tuning, self.told, start=start, end=end).tuning
+        return embed.transition(self.made.tuning, self.conditioning, start=start, end=end).tuning
 
-    def edit(self, control=None, tuning=None, told=None, scale=SCALE):
+    def edit(self, control=None, tuning=None, conditioning=None, scale=SCALE):
         return sample.denoise(
             self.parts.denoiser,
             self.plan,
             self.noise,
             self.ctx,
-            told or self.told,
+            conditioning or self.conditioning,
             attention=control,
             tuning=tuning,
             guidance_scale=scale,
@@ -85,8 +91,8 @@ def test_gathered_and_pruned_rows_equal_three_full_branches(parts, windows):
             reference,
             job.plan,
             job.trajectory.start,
-            job.told.uncond,
-            job.told.cond,
+            job.conditioning.uncond,
+            job.conditioning.cond,
             job.made.tuning.embeddings,
             between.embeddings,
             SCALE,
@@ -121,7 +127,9 @@ def test_the_eight_identities(parts):
 
 def test_a_reconstruction_without_kept_latents_is_sampled(parts):
     job = Job(parts)
-    walked = embed.transition(job.made.tuning, job.told, start=1, end=1).tuning  # the same embeddings, no latents
+    walked = embed.transition(
+        job.made.tuning, job.conditioning, start=1, end=1
+    ).tuning  # the same embeddings, no latents
     control = attention.balanced(walked, job.between(), self_until=0.7).attention
     close(job.edit(control), job.balanced(self_until=0.7))
 
@@ -141,54 +149,54 @@ def test_rows_leave_when_their_window_closes(parts):
 @pytest.mark.parametrize("source", ["", "d"])
 def test_mutual_self_attention_against_its_transcription(parts, start_step, start_layer, source):
     job = Job(parts)
-    told = job.text(source)
+    conditioning = job.text(source)
     order = [f"{name}.processor" for name, _ in attentions(parts.denoiser.load("cpu")) if name.endswith("attn1")]
     with job.reference().installed() as reference:
         wanted = masactrl(
             reference,
             job.plan,
             job.trajectory.start,
-            job.told.uncond,
-            told.cond,
-            job.told.cond,
+            job.conditioning.uncond,
+            conditioning.cond,
+            job.conditioning.cond,
             SCALE,
             start_step,
             start_layer,
             order,
         )[1]
-    close(job.edit(attention.mutual_self(told, start_step, start_layer).attention), wanted)
+    close(job.edit(attention.mutual_self(conditioning, start_step, start_layer).attention), wanted)
 
 
 @pytest.mark.parametrize("target", ["abd", "abcd", "a b c"])
 @pytest.mark.parametrize("tuned", [False, True])
 def test_prompt_to_prompt_against_its_transcription(parts, target, tuned):
     job = Job(parts)
-    told = job.text(target)
+    conditioning = job.text(target)
     tuning = (
         invert.null_text(
-            parts.denoiser, job.told, job.plan, job.trajectory, job.ctx, iterations=2, learning_rate=0.1
+            parts.denoiser, job.conditioning, job.plan, job.trajectory, job.ctx, iterations=2, learning_rate=0.1
         ).tuning
         if tuned
         else None
     )
-    unconds = tuning.embeddings if tuned else [job.told.uncond] * STEPS
-    columns, share = aligned(job.told.tokens, told.tokens)
+    unconds = tuning.embeddings if tuned else [job.conditioning.uncond] * STEPS
+    columns, share = aligned(job.conditioning.tokens, conditioning.tokens)
     with job.reference().installed() as reference:
         wanted = prompt_to_prompt(
             reference,
             job.plan,
             job.trajectory.start,
             unconds,
-            job.told.cond,
-            told.cond,
+            job.conditioning.cond,
+            conditioning.cond,
             SCALE,
             0.5,
             0.8,
             columns,
             share,
         )[1]
-    control = attention.prompt_to_prompt(job.told, told, tuning).attention
-    close(job.edit(control, tuning, told), wanted)
+    control = attention.prompt_to_prompt(job.conditioning, conditioning, tuning).attention
+    close(job.edit(control, tuning, conditioning), wanted)
 
 
 def test_words_are_matched_swapped_and_added():
@@ -262,8 +270,8 @@ def test_several_pictures_are_edited_as_each_alone(parts):
     z = torch.randn(2, 4, 4, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
 
     def edited(latent):
-        path = invert.ddim(parts.denoiser, job.told, job.plan, latent, job.ctx).trajectory
-        made = invert.target_text(parts.denoiser, job.told, job.plan, path, job.ctx, iterations=0).tuning
+        path = invert.ddim(parts.denoiser, job.conditioning, job.plan, latent, job.ctx).trajectory
+        made = invert.target_text(parts.denoiser, job.conditioning, job.plan, path, job.ctx, iterations=0).tuning
         half = made.with_embeddings(made.embeddings + 0.1)
         made = made.with_embeddings(made.embeddings * 0.5)
         return sample.denoise(
@@ -271,7 +279,7 @@ def test_several_pictures_are_edited_as_each_alone(parts):
             job.plan,
             noise.from_trajectory(path).noise,
             job.ctx,
-            job.told,
+            job.conditioning,
             attention=attention.balanced(made, half).attention,
         ).latent
 
@@ -304,21 +312,24 @@ def problem_of(call):
 
 def test_what_does_not_fit_is_refused_by_name(parts, tiny):
     job = Job(parts)
-    nothing = invert.null_text(parts.denoiser, job.told, job.plan, job.trajectory, job.ctx, iterations=0).tuning
+    nothing = invert.null_text(parts.denoiser, job.conditioning, job.plan, job.trajectory, job.ctx, iterations=0).tuning
     assert problem_of(lambda: attention.balanced(nothing, job.between())).port == "reconstruction"
     assert problem_of(lambda: attention.balanced(job.made.tuning, nothing)).port == "transition"
     assert problem_of(lambda: attention.balanced("x", nothing)).port == "reconstruction"
-    assert problem_of(lambda: attention.prompt_to_prompt(job.told, job.told, job.made.tuning)).port == "tuning"
+    assert (
+        problem_of(lambda: attention.prompt_to_prompt(job.conditioning, job.conditioning, job.made.tuning)).port
+        == "tuning"
+    )
     assert problem_of(lambda: attention.mutual_self("x")).port == "source"
-    assert problem_of(lambda: job.edit(attention.mutual_self(job.told, 0, 99).attention)).port == "attention"
-    assert problem_of(lambda: job.edit(attention.mutual_self(job.told, 99, 0).attention)).port == "attention"
+    assert problem_of(lambda: job.edit(attention.mutual_self(job.conditioning, 0, 99).attention)).port == "attention"
+    assert problem_of(lambda: job.edit(attention.mutual_self(job.conditioning, 99, 0).attention)).port == "attention"
     other = Job(model.stable_diffusion(str(tiny.stable_diffusion("another", unet={"seed": 3})), dtype="float64"))
     assert problem_of(lambda: attention.balanced(job.made.tuning, other.between())).port == "transition"
     control = attention.balanced(job.made.tuning, job.between()).attention
     shorter = schedule.ddim(parts.scheduler, steps=STEPS - 1, eta=0.0, final_alpha="config").schedule
 
     def run(plan=job.plan, stream=job.noise, **wired):
-        return lambda: sample.denoise(parts.denoiser, plan, stream, job.ctx, job.told, **wired)
+        return lambda: sample.denoise(parts.denoiser, plan, stream, job.ctx, job.conditioning, **wired)
 
     assert problem_of(run(stream=other.noise)).port == "noise"
     assert problem_of(run(plan=shorter)).port == "noise"
@@ -349,8 +360,8 @@ def test_another_backbone_is_refused_by_name_before_it_is_loaded(parts, monkeypa
 def heard_in(job, **wired):
     heard = []
     ctx = Context(listeners=(heard.append,))
-    told = wired.pop("told", job.told)
-    sample.denoise(job.parts.denoiser, job.plan, job.noise, ctx, told, **wired)
+    conditioning = wired.pop("conditioning", job.conditioning)
+    sample.denoise(job.parts.denoiser, job.plan, job.noise, ctx, conditioning, **wired)
     return " ".join(event.message for event in heard if isinstance(event, Warned))
 
 
@@ -364,29 +375,33 @@ def test_contradicting_inputs_are_refused_or_warned_of(parts):
         for stream in (free, other.noise, noise.gaussian(job.z, seed=1, batch=2).noise):
             assert (
                 problem_of(
-                    lambda w=wired, s=stream: sample.denoise(parts.denoiser, job.plan, s, job.ctx, job.told, **w)
+                    lambda w=wired, s=stream: sample.denoise(
+                        parts.denoiser, job.plan, s, job.ctx, job.conditioning, **w
+                    )
                 ).port
                 == "noise"
             )
     noisy = schedule.ddim(parts.scheduler, steps=STEPS, eta=0.5, final_alpha="config").schedule
     assert (
-        problem_of(lambda: sample.denoise(parts.denoiser, noisy, job.noise, job.ctx, job.told, attention=control)).port
+        problem_of(
+            lambda: sample.denoise(parts.denoiser, noisy, job.noise, job.ctx, job.conditioning, attention=control)
+        ).port
         == "schedule"
     )
     assert heard_in(job, attention=control) == ""
     assert heard_in(job, tuning=job.made.tuning) == ""
-    assert "another text" in heard_in(job, attention=control, told=other.told)
+    assert "another text" in heard_in(job, attention=control, conditioning=other.conditioning)
     assert "tuned for 7.5" in heard_in(job, attention=control, guidance_scale=3.0)
     assert "tuned for 7.5" in heard_in(job, tuning=job.made.tuning, guidance_scale=3.0)
-    nothing = invert.null_text(parts.denoiser, job.told, job.plan, job.trajectory, job.ctx, iterations=0).tuning
-    paired = attention.prompt_to_prompt(job.told, other.told, nothing).attention
-    assert heard_in(job, attention=paired, tuning=nothing, told=other.told) == ""
-    assert "only one" in heard_in(job, attention=paired, told=other.told)
+    nothing = invert.null_text(parts.denoiser, job.conditioning, job.plan, job.trajectory, job.ctx, iterations=0).tuning
+    paired = attention.prompt_to_prompt(job.conditioning, other.conditioning, nothing).attention
+    assert heard_in(job, attention=paired, tuning=nothing, conditioning=other.conditioning) == ""
+    assert "only one" in heard_in(job, attention=paired, conditioning=other.conditioning)
     assert "another text" in heard_in(job, attention=paired, tuning=nothing)
     heard = []
     ctx = Context(listeners=(heard.append,))
-    invert.target_text(parts.denoiser, other.told, job.plan, job.trajectory, ctx, iterations=0)
-    embed.transition(job.made.tuning, other.told, ctx=ctx)
+    invert.target_text(parts.denoiser, other.conditioning, job.plan, job.trajectory, ctx, iterations=0)
+    embed.transition(job.made.tuning, other.conditioning, ctx=ctx)
     assert sum("another text" in event.message for event in heard if isinstance(event, Warned)) == 2
 
 

@@ -9,13 +9,8 @@ from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.errors import Cancelled
 from inlay.methods.attention.control import AttentionControl
 from inlay.methods.attention.single_token import CollapsedProcessor, collapsed
-from inlay.methods.conditioning import Conditioning
 from inlay.nodes import condition, model, noise, sample, schedule
 from pbe_oracle import tensors
-
-
-def told(cond, uncond, extra):
-    return Conditioning(cond, uncond, extra, kind="exemplar")
 
 
 @pytest.fixture

@@ -72,12 +72,12 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_another_schedule_is_another_inversion(parts, change):
-    denoiser, told = parts
+    denoiser, conditioning = parts
     store = Store()
     ctx = Context(store=store)
 
     def invertion(plan):
-        return invert.ddim(denoiser, told, plan, LATENT, ctx).trajectory
+        return invert.ddim(denoiser, conditioning, plan, LATENT, ctx).trajectory
 
     first, other = invertion(plan_of(denoiser)), invertion(plan_of(denoiser, **change))
     assert store.found == 0
@@ -115,13 +115,13 @@ def test_whatever_changes_a_result_changes_its_key(parts, shared_sd, tiny):
     seen = []
     for settings in tries:
         store = Keys()
-        ctx, denoiser, told = Context(store=store), denoisers[settings["seed"]], texts[settings["prompt"]]
+        ctx, denoiser, conditioning = Context(store=store), denoisers[settings["seed"]], texts[settings["prompt"]]
         plan = plan_of(denoiser, **settings["schedule"])
-        way = invert.ddim(denoiser, told, plan, settings["latent"], ctx).trajectory
+        way = invert.ddim(denoiser, conditioning, plan, settings["latent"], ctx).trajectory
         with contextlib.suppress(BadInput):  # some diverge, and give nothing to keep
             getattr(invert, settings["node"])(
                 denoiser,
-                told,
+                conditioning,
                 plan,
                 way,
                 ctx,
@@ -194,9 +194,9 @@ def test_a_changed_schedule_gives_no_old_result(copies, shared_sd, tmp_path):
         counted = []
         ctx = runtime.Context(store=DiskCache(tmp_path / "store", "here"), listeners=(counted.append,))
         made = there["model"].stable_diffusion(str(shared_sd))
-        told = there["condition"].text(made.text_encoder, ctx, prompt="abc")[0]
+        conditioning = there["condition"].text(made.text_encoder, ctx, prompt="abc")[0]
         plan = there["schedule"].ddim(made.scheduler, steps=2, eta=0.0)[0]
-        way = there["invert"].ddim(made.denoiser, told, plan, LATENT, ctx).trajectory
+        way = there["invert"].ddim(made.denoiser, conditioning, plan, LATENT, ctx).trajectory
         kept = any("kept" in getattr(event, "note", "") for event in counted)
         found[name] = kept, way.latents
     assert [kept for kept, _ in found.values()] == [False, True, True, False, False]
@@ -207,9 +207,14 @@ def test_a_changed_schedule_gives_no_old_result(copies, shared_sd, tmp_path):
 
 
 def test_a_trajectory_is_refused_for_another_prediction_type(parts):
-    denoiser, told = parts
-    way = invert.ddim(denoiser, told, plan_of(denoiser), LATENT, Context()).trajectory
+    denoiser, conditioning = parts
+    way = invert.ddim(denoiser, conditioning, plan_of(denoiser), LATENT, Context()).trajectory
     with pytest.raises(BadInput, match="another model or schedule"):
         invert.target_text(
-            denoiser, told, plan_of(denoiser, config={"prediction_type": "v_prediction"}), way, Context(), iterations=0
+            denoiser,
+            conditioning,
+            plan_of(denoiser, config={"prediction_type": "v_prediction"}),
+            way,
+            Context(),
+            iterations=0,
         )

@@ -215,7 +215,7 @@ def workflow(folder, **changes):
         "photo": {"type": "image.load", "params": {"path": "photo.png"}},
         "hole": {"type": "mask.load", "params": {"path": "hole.png"}},
         "example": {"type": "image.load", "params": {"path": "example.png"}},
-        "told": {
+        "conditioning": {
             "type": "condition.exemplar",
             "inputs": {"exemplar_encoder": "model.exemplar_encoder", "image": "example.image"},
         },
@@ -224,7 +224,7 @@ def workflow(folder, **changes):
         "inpaint": {
             "type": "condition.inpaint",
             "inputs": {
-                "conditioning": "told.conditioning",
+                "conditioning": "conditioning.conditioning",
                 "image": "photo.image",
                 "mask": "hole.mask",
                 "vae": "model.vae",
@@ -277,9 +277,9 @@ def test_a_text_encoder_in_its_place_is_refused_while_checking(shared_pbe, share
         "inputs": {"exemplar_encoder": "other.text_encoder", "image": "example.image"},
     }
     other = {"type": "model.stable_diffusion", "params": {"source": str(shared_sd)}}
-    problems = inlay.check(workflow(shared_pbe, told=wrong, other=other))
+    problems = inlay.check(workflow(shared_pbe, conditioning=wrong, other=other))
     assert problems
-    assert problems[0].node == "told"
+    assert problems[0].node == "conditioning"
     with pytest.raises(BadInput) as caught:
         condition.exemplar(
             TextEncoderComponent.describe(model.locate(str(shared_sd))), torch.rand(1, 8, 8, 3), Context()
@@ -302,7 +302,7 @@ def test_a_plain_unet_is_refused_while_checking(shared_pbe, shared_sd, files):
 
 def test_a_nine_channel_unet_without_its_channels_is_refused_while_checking(shared_pbe, files):
     wrong = workflow(shared_pbe)
-    wrong["nodes"]["sample"]["inputs"]["conditioning"] = "told.conditioning"
+    wrong["nodes"]["sample"]["inputs"]["conditioning"] = "conditioning.conditioning"
     del wrong["nodes"]["inpaint"]
     problems = inlay.check(wrong)
     assert [problem.node for problem in problems] == ["sample"]
@@ -316,13 +316,19 @@ def test_an_exemplar_composes_with_a_constraint_by_wiring_alone(shared_pbe):
     parts = model.paint_by_example(str(shared_pbe))
     image, mask, exemplar = tensors((64, 64))
     stream = noise.gaussian(torch.zeros(1, 4, 8, 8)).noise
-    told = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
-    told = condition.inpaint(told, image, mask, parts.vae, ctx, stream).conditioning
+    conditioning = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
+    conditioning = condition.inpaint(conditioning, image, mask, parts.vae, ctx, stream).conditioning
     known, cells = torch.randn(1, 4, 8, 8), torch.zeros(1, 1, 8, 8)
     cells[..., 2:5, 2:6] = 1
     keep = constraint.null_space(known, cells).constraint
     found = sample.denoise(
-        parts.denoiser, schedule.ddim(parts.scheduler, steps=4).schedule, stream, ctx, told, keep, guidance_scale=5.0
+        parts.denoiser,
+        schedule.ddim(parts.scheduler, steps=4).schedule,
+        stream,
+        ctx,
+        conditioning,
+        keep,
+        guidance_scale=5.0,
     ).latent
     torch.testing.assert_close(found * (1 - cells), known * (1 - cells), rtol=0, atol=1e-6)
     assert float((found - known)[..., 3, 3].abs().max()) > 1e-3
@@ -334,8 +340,8 @@ def test_odd_exemplars_are_taken_with_a_word_of_warning(shared_pbe):
     encoder = model.paint_by_example(str(shared_pbe)).exemplar_encoder
     for shape, word in (((1, 1), "little more than its colour"), ((20, 90), "middle square")):
         heard.clear()
-        told = condition.exemplar(encoder, torch.rand(1, *shape, 3), ctx).conditioning
-        assert told.cond.shape == (1, 1, 24)
+        conditioning = condition.exemplar(encoder, torch.rand(1, *shape, 3), ctx).conditioning
+        assert conditioning.cond.shape == (1, 1, 24)
         assert any(word in message for message in heard), heard
     heard.clear()
     condition.exemplar(encoder, torch.rand(1, 20, 90, 3), ctx, preprocess="stretch")
@@ -357,8 +363,8 @@ def test_one_picture_under_two_masks_is_two_exemplars(shared_pbe):
     encoder = model.paint_by_example(str(shared_pbe)).exemplar_encoder
     image, clear = torch.rand(1, 20, 20, 3), torch.zeros(2, 20, 20)
     clear[0, :, 10:] = clear[1, :10] = 1
-    told = condition.exemplar(encoder, image, Context(), clear).conditioning.cond
-    for row, part in zip(told, (image[:, :, :10], image[:, 10:]), strict=True):
+    conditioning = condition.exemplar(encoder, image, Context(), clear).conditioning.cond
+    for row, part in zip(conditioning, (image[:, :, :10], image[:, 10:]), strict=True):
         alone = condition.exemplar(encoder, part, Context()).conditioning.cond[0]
         torch.testing.assert_close(row, alone, rtol=1e-5, atol=1e-5)
     spec = condition.exemplar.spec
@@ -384,10 +390,10 @@ def test_a_small_object_on_a_large_transparent_canvas_is_cropped_to_it(shared_pb
 def test_several_exemplars_make_one_row_each(shared_pbe):
     encoder = model.paint_by_example(str(shared_pbe)).exemplar_encoder
     images = torch.rand(3, 16, 16, 3)
-    told = condition.exemplar(encoder, images, Context()).conditioning
-    assert told.cond.shape == told.uncond.shape == (3, 1, 24)
+    conditioning = condition.exemplar(encoder, images, Context()).conditioning
+    assert conditioning.cond.shape == conditioning.uncond.shape == (3, 1, 24)
     each = [condition.exemplar(encoder, image[None], Context()).conditioning.cond for image in images]
-    torch.testing.assert_close(told.cond, torch.cat(each), rtol=0, atol=1e-6)
+    torch.testing.assert_close(conditioning.cond, torch.cat(each), rtol=0, atol=1e-6)
     assert all(not torch.equal(a, b) for a, b in pairwise(each))
 
 
@@ -404,7 +410,7 @@ def test_exemplars_of_every_mode_are_painted(shared_pbe, files, mode):
         picture = picture.convert(mode)
     picture.save(files / "example.png")
     flow = workflow(shared_pbe)
-    flow["nodes"]["told"]["inputs"]["mask"] = "example.mask"
+    flow["nodes"]["conditioning"]["inputs"]["mask"] = "example.mask"
     assert torch.isfinite(inlay.run(flow)["latent"]).all()
 
 
@@ -442,9 +448,9 @@ def test_text_inpainting_models_get_their_own_order(tiny):
     parts, ctx = model.stable_diffusion(str(folder)), Context()
     image, mask, _ = tensors((64, 64))
     stream = noise.gaussian(torch.zeros(1, 4, 8, 8), seed=7).noise
-    told = condition.text(parts.text_encoder, ctx, prompt="abc", negative="l").conditioning
-    told = condition.inpaint(told, image, mask, parts.vae, ctx, stream).conditioning
-    found = sample.denoise(parts.denoiser, ddim(parts.scheduler), stream, ctx, told, guidance_scale=6.0).latent
+    conditioning = condition.text(parts.text_encoder, ctx, prompt="abc", negative="l").conditioning
+    conditioning = condition.inpaint(conditioning, image, mask, parts.vae, ctx, stream).conditioning
+    found = sample.denoise(parts.denoiser, ddim(parts.scheduler), stream, ctx, conditioning, guidance_scale=6.0).latent
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
 
 
@@ -452,7 +458,7 @@ def test_inpaint_conditions_refuse_what_does_not_fit(shared_pbe):
     ctx = Context()
     parts = model.paint_by_example(str(shared_pbe))
     image, mask, exemplar = tensors((64, 64))
-    told = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
+    conditioning = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
     for changes, port, word in (
         ({"image": torch.rand(1, 60, 64, 3), "mask": torch.zeros(1, 60, 64)}, "image", "image.fit"),
         ({"mask": torch.zeros(1, 32, 64)}, "mask", "size"),
@@ -461,8 +467,8 @@ def test_inpaint_conditions_refuse_what_does_not_fit(shared_pbe):
     ):
         wired = {"image": image, "mask": mask, "vae": parts.vae, "noise": None} | changes
         with pytest.raises(BadInput) as caught:
-            condition.inpaint(told, wired["image"], wired["mask"], wired["vae"], ctx, wired["noise"])
-        problem = caught.value.at("told")
+            condition.inpaint(conditioning, wired["image"], wired["mask"], wired["vae"], ctx, wired["noise"])
+        problem = caught.value.at("conditioning")
         assert problem.port == port
         assert word in f"{problem.expected} {problem.fix}"
 
@@ -472,10 +478,10 @@ def test_without_noise_the_posterior_comes_from_its_own_seed(shared_pbe, mode):
     ctx = Context()
     parts = model.paint_by_example(str(shared_pbe))
     image, mask, exemplar = tensors((64, 64))
-    told = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
+    conditioning = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
 
     def extra(seed):
-        made = condition.inpaint(told, image, mask, parts.vae, ctx, sample=mode, seed=seed).conditioning
+        made = condition.inpaint(conditioning, image, mask, parts.vae, ctx, sample=mode, seed=seed).conditioning
         assert not made.drew_posterior
         return made.extra
 
@@ -491,9 +497,9 @@ def test_variations_get_a_posterior_each(shared_pbe):
     parts = model.paint_by_example(str(shared_pbe))
     image, mask, exemplar = tensors((64, 64))
     stream = noise.gaussian(torch.zeros(1, 4, 8, 8), seed=3, batch=2).noise
-    told = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
-    told = condition.inpaint(told, image, mask, parts.vae, ctx, stream).conditioning
-    assert told.extra.shape == (2, 5, 8, 8)
-    assert not torch.equal(told.extra[0, :4], told.extra[1, :4])
-    found = sample.denoise(parts.denoiser, ddim(parts.scheduler), stream, ctx, told, guidance_scale=5.0).latent
+    conditioning = condition.exemplar(parts.exemplar_encoder, exemplar, ctx).conditioning
+    conditioning = condition.inpaint(conditioning, image, mask, parts.vae, ctx, stream).conditioning
+    assert conditioning.extra.shape == (2, 5, 8, 8)
+    assert not torch.equal(conditioning.extra[0, :4], conditioning.extra[1, :4])
+    found = sample.denoise(parts.denoiser, ddim(parts.scheduler), stream, ctx, conditioning, guidance_scale=5.0).latent
     assert found.shape == (2, 4, 8, 8)

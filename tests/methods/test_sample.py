@@ -73,9 +73,9 @@ def test_graph_is_algorithm_1(shared_sd, ctx, eta, variance, steps):
     for _ in range(2):
         h = F.max_pool2d(h, 3, 1, 1)
     noise = gaussian(known, seed=3).noise
-    told = condition_text(model.text_encoder, ctx).conditioning
+    conditioning = condition_text(model.text_encoder, ctx).conditioning
     schedule = ddim(model.scheduler, steps=steps, eta=eta, variance=variance).schedule
-    got = denoise(model.denoiser, schedule, noise, ctx, told, null_space(known, h).constraint).latent
+    got = denoise(model.denoiser, schedule, noise, ctx, conditioning, null_space(known, h).constraint).latent
 
     generator = torch.Generator().manual_seed(3)
     noises = [torch.randn(1, 4, 6, 8, generator=generator).double() for _ in range(steps + 1)]
@@ -143,8 +143,12 @@ def evaluations(ctx, sd, **inputs):
     [("", "", 7.5, 1), ("abc", "abc", 7.5, 1), ("abc", "", 1.0, 1), ("abc", "", 0.0, 1), ("abc", "", 7.5, 2)],
 )
 def test_thirty_steps_are_thirty_model_calls(sd, ctx, parts, prompt, negative, scale, rows):
-    told = condition_text(sd.text_encoder, ctx, prompt=prompt, negative=negative).conditioning
-    inputs = parts | {"schedule": ddim(sd.scheduler, steps=30).schedule, "conditioning": told, "guidance_scale": scale}
+    conditioning = condition_text(sd.text_encoder, ctx, prompt=prompt, negative=negative).conditioning
+    inputs = parts | {
+        "schedule": ddim(sd.scheduler, steps=30).schedule,
+        "conditioning": conditioning,
+        "guidance_scale": scale,
+    }
     assert evaluations(ctx, sd, **inputs) == [rows] * 30
 
 
@@ -169,10 +173,10 @@ def test_a_batch_is_its_rows(sd, ctx):
     known = torch.randn(2, 4, 4, 4, generator=generator)
     hole = (torch.rand(2, 1, 4, 4, generator=generator) > 0.5).float()
     start, steps = torch.randn(4, 4, 4, 4, generator=generator), torch.randn(3, 4, 4, 4, 4, generator=generator)
-    told = condition_text(sd.text_encoder, ctx, prompt="abc").conditioning
+    conditioning = condition_text(sd.text_encoder, ctx, prompt="abc").conditioning
     schedule = ddim(sd.scheduler, steps=3).schedule
     constraint = null_space(known, hole).constraint
-    whole = denoise(sd.denoiser, schedule, GivenNoise(start, steps), ctx, told, constraint).latent
+    whole = denoise(sd.denoiser, schedule, GivenNoise(start, steps), ctx, conditioning, constraint).latent
     for row in range(4):
         picture = row // 2  # two variations of each of two pictures
         alone = denoise(
@@ -180,7 +184,7 @@ def test_a_batch_is_its_rows(sd, ctx):
             schedule,
             GivenNoise(start[row : row + 1], steps[:, row : row + 1]),
             ctx,
-            told,
+            conditioning,
             null_space(known[picture : picture + 1], hole[picture : picture + 1]).constraint,
         ).latent
         assert torch.allclose(whole[row], alone[0], atol=1e-4)
@@ -294,16 +298,16 @@ class Shadow(AttentionControl, AttentionRun):
 
 
 def test_companion_branches_do_not_change_the_edit(sd, ctx, parts):
-    told = condition_text(sd.text_encoder, ctx, prompt="abc").conditioning
-    inputs = parts | {"conditioning": told}
+    conditioning = condition_text(sd.text_encoder, ctx, prompt="abc").conditioning
+    inputs = parts | {"conditioning": conditioning}
     alone = denoise(sd.denoiser, ctx=ctx, **inputs).latent
-    shadow = Shadow(Guidance(told.cond))
+    shadow = Shadow(Guidance(conditioning.cond))
     together = denoise(sd.denoiser, ctx=ctx, **inputs | {"attention": shadow}).latent
     assert torch.allclose(alone, together, atol=1e-4)
     assert not shadow.on
     both = [("edit", "uncond"), ("edit", "cond")]
     assert shadow.layouts == [[*both, ("shadow", "cond")]] * 2 + [both] * 2
-    failing = Shadow(Guidance(told.cond), fail=True)
+    failing = Shadow(Guidance(conditioning.cond), fail=True)
     with pytest.raises(RuntimeError):
         denoise(sd.denoiser, ctx=ctx, **inputs | {"attention": failing})
     assert not failing.on
@@ -316,9 +320,9 @@ def test_tuning_replaces_embeddings_step_by_step(sd, ctx, parts):
         def at(self, step):
             return None, words[0].cond if step < 4 else None
 
-    told = words[1]
-    got = denoise(sd.denoiser, ctx=ctx, **parts | {"conditioning": told, "tuning": Halves()}).latent
-    want = denoise(sd.denoiser, ctx=ctx, **parts | {"conditioning": replace(told, uncond=words[0].cond)}).latent
+    conditioning = words[1]
+    got = denoise(sd.denoiser, ctx=ctx, **parts | {"conditioning": conditioning, "tuning": Halves()}).latent
+    want = denoise(sd.denoiser, ctx=ctx, **parts | {"conditioning": replace(conditioning, uncond=words[0].cond)}).latent
     assert torch.equal(got, want)
 
 
@@ -327,8 +331,8 @@ def test_inside_a_hosts_inference_mode(sd, tmp_path, parts):
     with torch.inference_mode():
         ctx = Context(out=tmp_path)  # the weights are loaded inside it, too
         known, hole = parts["constraint"].known.clone(), parts["constraint"].hole.clone()
-        told = condition_text(sd.text_encoder, ctx).conditioning
-        assert not told.cond.is_inference()
+        conditioning = condition_text(sd.text_encoder, ctx).conditioning
+        assert not conditioning.cond.is_inference()
         got = denoise(sd.denoiser, ctx=ctx, **parts | {"constraint": null_space(known, hole).constraint}).latent
         with ctx.lease(sd.denoiser) as unet:
             assert not any(parameter.is_inference() for parameter in unet.parameters())
@@ -380,9 +384,9 @@ def test_a_text_encoder_of_another_model(tiny, sd, ctx, parts):
         denoise.spec.check({"denoiser": sd.denoiser, **facts}, {"strength": 1.0})
     assert "width 32" in caught.value.found
     assert "24" in caught.value.expected
-    told = condition_text(other.text_encoder, ctx).conditioning
+    conditioning = condition_text(other.text_encoder, ctx).conditioning
     with pytest.raises(BadInput, match="width 32"):
-        denoise(sd.denoiser, ctx=ctx, **parts | {"conditioning": told})
+        denoise(sd.denoiser, ctx=ctx, **parts | {"conditioning": conditioning})
 
 
 @pytest.mark.parametrize(

@@ -222,9 +222,9 @@ def test_text_guidance_is_that_of_diffusers_pipeline(shared_sd, ctx):
         output_type="latent",
     ).images
     model = stable_diffusion(str(shared_sd))
-    told = condition_text(model.text_encoder, ctx, prompt="abc ab d", negative="l k").conditioning
+    conditioning = condition_text(model.text_encoder, ctx, prompt="abc ab d", negative="l k").conditioning
     schedule = ddim(model.scheduler, steps=10, eta=0, final_alpha="config").schedule
-    got = denoise(model.denoiser, schedule, GivenNoise(noise, torch.zeros(10, 2, 4, 6, 5)), ctx, told).latent
+    got = denoise(model.denoiser, schedule, GivenNoise(noise, torch.zeros(10, 2, 4, 6, 5)), ctx, conditioning).latent
     assert (got - want).abs().max() < 2e-4 * want.abs().max()
 
 
@@ -275,13 +275,13 @@ def test_other_vae_factors_and_odd_latent_grids(tiny, levels):
     assert known.shape == (2, 4, 5, 7)
     hole = torch.zeros(1, 1, 5, 7)
     hole[..., 2, 3] = 1
-    told = condition_text(model.text_encoder, ctx).conditioning
+    conditioning = condition_text(model.text_encoder, ctx).conditioning
     got = denoise(
         model.denoiser,
         ddim(model.scheduler, steps=3).schedule,
         gaussian(known, batch=2).noise,
         ctx,
-        told,
+        conditioning,
         null_space(known, hole).constraint,
     ).latent
     assert got.shape == (4, 4, 5, 7)

@@ -36,9 +36,9 @@ def make(kind, steps, **config):
     return made
 
 
-def toy(z, t, told=None):
+def toy(z, t, embeddings=None):
     """A smooth model that depends on everything it is given."""
-    shift = 0 if told is None else told.mean(dim=(1, 2))[:, None, None, None]
+    shift = 0 if embeddings is None else embeddings.mean(dim=(1, 2))[:, None, None, None]
     return torch.tanh(0.7 * z + 0.001 * t + shift) * 0.9
 
 
@@ -47,18 +47,20 @@ def toy(z, t, told=None):
 def test_every_solver_is_the_librarys_own_stepped_by_a_plain_loop(kind, prediction):
     draws = torch.Generator().manual_seed(0)
     start = torch.randn(1, 4, 6, 5, generator=draws, dtype=torch.float64)
-    told = torch.randn(2, 1, 3, generator=draws, dtype=torch.float64)
+    embeddings = torch.randn(2, 1, 3, generator=draws, dtype=torch.float64)
     steps = torch.randn(60, 1, 4, 6, 5, generator=draws, dtype=torch.float64)
     theirs_ = make(kind, 9, prediction_type=prediction)
     z = start * theirs_.init_noise_sigma
     for number, t in enumerate(theirs_.timesteps):
         shown = theirs_.scale_model_input(z, t)
-        uncond, cond = toy(shown, t, told[:1]), toy(shown, t, told[1:])
+        uncond, cond = toy(shown, t, embeddings[:1]), toy(shown, t, embeddings[1:])
         extra = {"variance_noise": steps[number]} if kind == "dpmpp_2m_sde" else {}
         z = theirs_.step(uncond + 5 * (cond - uncond), t, z, **extra).prev_sample
     mine = solver_from_config({**SD, "prediction_type": prediction}, kind=kind, steps=9)
     stream = GivenNoise(start, steps).stream()
-    found = run_denoising(toy, mine, mine.started(stream.start()), stream, Guidance(told[1:], told[:1], 5.0, True))
+    found = run_denoising(
+        toy, mine, mine.started(stream.start()), stream, Guidance(embeddings[1:], embeddings[:1], 5.0, True)
+    )
     torch.testing.assert_close(found, z, rtol=0, atol=1e-9)
 
 
@@ -78,14 +80,14 @@ def test_a_run_from_a_picture_begins_where_the_librarys_does(kind):
     mine = solver_from_config(SD, kind=kind, steps=10)
     stream = GivenNoise(start, torch.zeros(40, 1, 4, 6, 5).double()).stream()
     z0 = mine.renoised(clean, stream.start(), 6)
-    found = run_denoising(lambda z, t, told: toy(z, t), mine, z0, stream, Guidance(), start=6)
+    found = run_denoising(lambda z, t, embeddings: toy(z, t), mine, z0, stream, Guidance(), start=6)
     torch.testing.assert_close(found, z, rtol=0, atol=1e-9)
 
 
 def test_fifty_steps_of_pndm_are_fifty_one_evaluations():
     asked = []
 
-    def counting(z, t, told=None):
+    def counting(z, t, embeddings=None):
         asked.append(int(t))
         return toy(z, t)
 
@@ -103,7 +105,7 @@ def test_two_runs_of_one_schedule_do_not_share_a_memory():
     z = torch.randn(1, 4, 4, 4)
 
     def run():
-        return run_denoising(lambda z, t, told: toy(z, t), mine, z, noise.gaussian(z).noise.stream(), Guidance())
+        return run_denoising(lambda z, t, embeddings: toy(z, t), mine, z, noise.gaussian(z).noise.stream(), Guidance())
 
     assert torch.equal(run(), run())
 
@@ -139,13 +141,13 @@ def test_latents_are_those_of_stable_diffusions_pipeline(shared_sd, kind, name):
         output_type="latent",
     ).images
     parts, ctx = model.stable_diffusion(str(shared_sd)), Context()
-    told = condition.text(parts.text_encoder, ctx, prompt="abc", negative="fed").conditioning
+    conditioning = condition.text(parts.text_encoder, ctx, prompt="abc", negative="fed").conditioning
     found = sample.denoise(
         parts.denoiser,
         schedule.solver(parts.scheduler, kind, 8).schedule,
         noise.gaussian(torch.zeros(1, 4, 8, 12), seed=3).noise,
         ctx,
-        told,
+        conditioning,
         guidance_scale=6.0,
     ).latent
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
@@ -180,7 +182,7 @@ def test_with_a_constraint_it_is_refused_by_name_while_checking(shared_sd, tmp_p
     nodes = {
         "model": {"type": "model.stable_diffusion", "params": {"source": str(shared_sd)}},
         "known": {"type": "latent.load", "params": {"path": str(tmp_path / "a.safetensors")}},
-        "told": {"type": "condition.text", "inputs": {"text_encoder": "model.text_encoder"}},
+        "text": {"type": "condition.text", "inputs": {"text_encoder": "model.text_encoder"}},
         "shape": {
             "type": "mask.shape",
             "params": {"kind": "center", "width": 8, "height": 8},
@@ -204,7 +206,7 @@ def test_with_a_constraint_it_is_refused_by_name_while_checking(shared_sd, tmp_p
                 "denoiser": "model.denoiser",
                 "schedule": "steps.schedule",
                 "noise": "noise.noise",
-                "conditioning": "told.conditioning",
+                "conditioning": "text.conditioning",
                 "constraint": "keep.constraint",
             },
         },
@@ -262,6 +264,6 @@ def test_a_solver_needs_the_description_of_a_scheduler():
 )
 def test_few_steps_of_pndm_warn_while_checking(options, said):
     report = inlay.check("paint_by_example", **options)
-    told = [warning.message for warning in report.warnings if "goes astray" in warning.message]
-    assert len(told) == said
-    assert not said or (f"pndm with {options['steps']} steps" in told[0] and "52 dB with 25" in told[0])
+    messages = [warning.message for warning in report.warnings if "goes astray" in warning.message]
+    assert len(messages) == said
+    assert not said or (f"pndm with {options['steps']} steps" in messages[0] and "52 dB with 25" in messages[0])
