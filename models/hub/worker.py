@@ -18,7 +18,7 @@ def main() -> None:
             asked["repository"], revision=asked["revision"], allow_patterns=asked["names"], max_workers=4
         )
         answer: dict[str, object] = {"root": str(root)}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - reported to the process that asked
         answer = {
             "kind": type(error).__name__,
             "kinds": [kind.__name__ for kind in type(error).__mro__],
