@@ -86,7 +86,7 @@ def test_what_is_there_and_no_model_is_not_called_missing(capsys, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     for words in ([SHIPPED, "--source", name], ["subject_lora_inpaint", "--lora", name]):
         _, found = said(capsys, "check", *words)
-        assert f"'{name}', which is there and is no" in found["problems"][0]["found"]
+        assert f"'{name}', which exists and is no" in found["problems"][0]["found"]
     _, found = said(capsys, "check", SHIPPED, "--source", "none")
     assert "which is there" not in found["problems"][0]["found"]
 
