@@ -195,7 +195,7 @@ def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monk
     assert touched("methods/prompt_to_prompt.py") == touched("methods/masactrl.py") == {"attention"}
     files = ("pictures/masks/brush.py", "methods/attention/single_token.py", "methods/inversion/tuning.py")
     brush, attention, inversion = map(touched, files)
-    assert "mask" in brush
+    assert "mask_brush" in brush
     assert "sample" in attention
     assert "invert" in inversion
     assert not brush & {"invert", "sample", "latent"}
