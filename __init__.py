@@ -60,6 +60,7 @@ ROOMS = (
     "models.paint_by_example",
     "methods",
     "methods.attention",
+    "methods.baret",
     "methods.inversion",
     "methods.sampling",
     "training",

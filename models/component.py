@@ -151,7 +151,8 @@ class Component(ModelDescription[nn.Module]):
     def fingerprint(self) -> str:
         """Hash of the class, the files' state and the precision."""
         state = self.stamp or (self.origin.stamp(self.component) if self.known else f"{_UNRESOLVED}{self.origin!r}")
-        return sha256(f"{type(self).__name__}|{state}|{self.dtype}")
+        kind = type(self).__name__.replace("Component", "Part")  # as trainings that are not finished have recorded it
+        return sha256(f"{kind}|{state}|{self.dtype}")
 
     def fetch(self) -> bool:
         """Download what is not here yet."""

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ..graph_runtime import BadInput, node
 from ..graph_runtime.core.values import same_values
-from ..methods.baret import BalancedAttention
+from ..methods.baret.balanced_attention import BalancedAttention
 from ..methods.inversion.tuning import Tuned
 from ..methods.masactrl import MutualSelfAttention
 from ..methods.prompt_to_prompt import PromptToPrompt

@@ -7,7 +7,7 @@ from pydantic import Field
 from ..graph_runtime import BadInput, Context, node
 from ..graph_runtime.core.tensor_store import content_key
 from ..graph_runtime.core.values import only_shape
-from ..methods.baret import blend, transition_weights
+from ..methods.baret.transition import blend, transition_weights
 from .checks.before_run import rehearse
 from .ports import ConditioningPort, TunedPort
 

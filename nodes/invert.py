@@ -12,7 +12,7 @@ from ..graph_runtime import BadInput, Context, code_digest, node
 from ..graph_runtime.core.memory import retried
 from ..graph_runtime.core.tensor_store import content_key, stored
 from ..graph_runtime.core.values import plain, plain_mode, to_host
-from ..methods.baret import target_text_recipe
+from ..methods.baret.target_text import target_text_recipe
 from ..methods.conditioning import Conditioning, ConditioningSummary
 from ..methods.inversion.ddim import Trajectory, invert_ddim, trajectory_key
 from ..methods.inversion.tuning import Tuned, TuningRecipe, tune

@@ -17,7 +17,7 @@ from inlay.dollhouse.world import caption, draw
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.run.cache import DiskCache
 from inlay.methods.attention.branches import steps_until
-from inlay.methods.baret import BalancedAttention
+from inlay.methods.baret.balanced_attention import BalancedAttention
 from inlay.methods.inversion.tuning import Tuned
 from inlay.methods.sampling.branch import Branch
 from inlay.methods.sampling.guidance import Guidance

@@ -1,6 +1,6 @@
 """Embeddings tuned step by step, so that guidance leads back along an inversion's trajectory.
 
-What null-text inversion (../null_text.py, unconditional half) and BARET (../baret.py, conditional half) have in common.
+What null-text inversion (../null_text.py, unconditional half) and BARET (../baret/, conditional half) have in common.
 """
 
 from collections.abc import Callable

@@ -4,6 +4,7 @@ The safetensors library reads and validates it: 100 MB at most, offsets without 
 wait for a pipe and read a device, so whatever is not an ordinary file is refused first.
 """
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from math import prod
@@ -62,9 +63,20 @@ def _read_header(name: str, state: State) -> Header:
         raise damaged(f"cannot be read ({error.strerror or error})", "check its permissions") from error
     except SafetensorError as error:
         reason = clean(str(error).removeprefix("Error while deserializing header: "))[:160]
-        if any(sign in reason for sign in ("not fully covered", "too small", "too large", "invalid header length")):
+        if "not fully covered" in reason:
+            raise damaged(f"is cut off: {size} bytes of {_whole_size(path)}") from error
+        if any(sign in reason for sign in ("too small", "too large", "invalid header length")):
             raise damaged(f"is not safetensors, or is cut off ({size} bytes: {reason})") from error
         raise damaged(f"has a header that cannot be read ({reason})") from error
+
+
+def _whole_size(path: Path) -> int:
+    """Bytes that a file must have whose header is valid: its length, the header, and all that the header places."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+    return 8 + length + max(ends, default=0)
 
 
 def count_parameters(files: tuple[Path, ...], prefix: str | tuple[str, ...] = "") -> int:

@@ -193,13 +193,13 @@ def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monk
     assert touched("graph_runtime/front/cli/main.py") == touched("nodes/no_code.txt") == set()
     assert {"invert", "sample", "schedule"} <= touched("methods/sampling/ddim.py")
     assert touched("methods/prompt_to_prompt.py") == touched("methods/masactrl.py") == {"attention"}
-    files = ("pictures/masks/brush.py", "methods/attention/single_token.py", "methods/inversion/tuning.py")
+    files = ("pictures/masks/brush.py", "methods/attention/gather.py", "methods/inversion/tuning.py")
     brush, attention, inversion = map(touched, files)
     assert "mask_brush" in brush
     assert "sample" in attention
     assert "invert" in inversion
     assert not brush & {"invert", "sample", "latent"}
-    assert not attention & {"schedule", "mask", "latent"}  # invert reads the file of a paper that has a control too
+    assert not attention & {"invert", "mask", "latent"}
     assert not inversion & {"mask", "image", "report"}
 
 

@@ -7,7 +7,7 @@ from diffusers import DDIMInverseScheduler
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import NodeProgress, Warned
 from inlay.graph_runtime.core.run.cache import DiskCache
-from inlay.methods.baret import blend, transition_weights
+from inlay.methods.baret.transition import blend, transition_weights
 from inlay.methods.inversion.ddim import Trajectory
 from inlay.methods.inversion.tuning import Tuned
 from inlay.nodes import condition, embed, invert, model, noise, sample, schedule

@@ -206,7 +206,7 @@ def spoil_latent_channels(folder):
         (spoil_missing_vae, "no vae/config.json"),
         (spoil_missing_weights, r"no unet/diffusion_pytorch_model\.safetensors"),
         (spoil_pickle, "a pickle"),
-        (spoil_truncated, "cut off"),
+        (spoil_truncated, r"is cut off: \d+ bytes of \d+"),
         (spoil_json, r"unet/config\.json is damaged"),
         (spoil_tokenizer, r"tokenizer/vocab\.json"),
         (spoil_prediction, "'flow'"),

@@ -1,24 +1,10 @@
-"""BARET: edit a real picture with nothing but a text that describes the result.
-
-Qiao et al., "BARET: Balanced Attention based Real image Editing driven by Target-text Inversion", 2023.
-
-1. Target-text inversion (TTIS): the picture is inverted to noise with DDIM under the target text, whose embedding is
-   then tuned at every step, e_t, until guidance leads back to the picture.
-2. Progressive transition (PTS): ẽ_t = λ·e_t + (1 − λ)·e_tgt fades from the picture to the target text.
-3. Balanced attention (BAM): while the target text is sampled, self-attention takes its maps from the reconstruction
-   (e_t) and cross-attention from the transition (ẽ_t), each for a share of the steps.
-
-Here: `target_text_recipe`, `transition_weights` with `blend`, and `BalancedAttention`. Shared with other methods: DDIM
-inversion (inversion/ddim.py), the optimisation (inversion/tuning.py), attention with the queries and keys of other rows
-(attention/gather.py), the loop (sampling/loop.py). Workflows: baret_edit.json, and baret_rigid.json with λ = 1.
-"""
+"""BARET's balanced attention (BAM): self-attention as in the reconstruction, cross-attention as in the transition."""
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from .attention.branches import (
+from ..attention.branches import (
     EDIT_C,
     RECONSTRUCTION,
     TRANSITION,
@@ -27,57 +13,11 @@ from .attention.branches import (
     steps_until,
     tuning_like_edit,
 )
-from .attention.control import AttentionControl
-from .attention.gather import AttentionKind, AttentionSources, GatheredRun, Layers
-from .inversion.tuning import Tuned, TuningRecipe
-from .sampling.branch import Branch
-from .sampling.guidance import Guidance
-
-
-def target_text_recipe(
-    guidance_scale: float = 7.5,
-    iterations: int = 5,
-    learning_rate: float = 1e-3,
-    stop_start: float = 1e-5,
-    stop_step: float = 2e-5,
-    carry: bool = True,
-) -> TuningRecipe:
-    """How e_t is tuned (TTIS): Adam's rate is constant, and at step i a loss below start + step·i ends it."""
-    return TuningRecipe(
-        guidance_scale,
-        iterations,
-        lambda step: learning_rate,
-        lambda step: stop_start + stop_step * step,
-        carry,
-        "cond",
-    )
-
-
-def transition_weights(start: float, end: float, total: int) -> list[float]:
-    """λ_i = start + (end − start)·i/(T − 1) for T = `total` steps, noisiest first; 1 is the tuned embedding (PTS).
-
-    The paper goes from 0.8 to 0.1 for non-rigid edits, and keeps 1 for rigid ones.
-    """
-    return [start + (end - start) * number / max(1, total - 1) for number in range(total)]
-
-
-def blend(tuned: Tensor, target: Tensor, weights: list[float]) -> Tensor:
-    """ẽ_t = λ_i·e_t + (1 − λ_i)·e_tgt (PTS), exact at 0 and 1.
-
-    Args:
-        tuned: e_t, noisiest first `[T b n d]`.
-        target: e_tgt `[b n d]` or `[1 n d]`.
-        weights: λ_i, one for each step.
-
-    Returns:
-        The transition embeddings `[T b n d]`.
-    """
-    rows = []
-    for value, weight in zip(tuned, weights, strict=True):
-        rows.append(
-            value if weight == 1 else target.expand_as(value) if weight == 0 else weight * value + (1 - weight) * target
-        )
-    return torch.stack(rows)
+from ..attention.control import AttentionControl
+from ..attention.gather import AttentionKind, AttentionSources, GatheredRun, Layers
+from ..inversion.tuning import Tuned
+from ..sampling.branch import Branch
+from ..sampling.guidance import Guidance
 
 
 @dataclass(frozen=True, eq=False)
