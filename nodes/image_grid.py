@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
-from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor
 
-from ..graph_runtime import Context, Port, Repeat, node
+from ..graph_runtime import Context, Repeat, node
 from ..pictures.sheet import columns_for, draw_sheet, labelled, timed
 from .checks.image import grid as check_grid
 from .ports import Image
@@ -21,9 +19,7 @@ class Sheet(NamedTuple):
 
 @node("image.grid", check=check_grid)
 def grid(
-    images: Annotated[
-        Sequence[Float[Tensor, "b h w 3"] | None], Port("IMAGE", "RGB in [0, 1]"), Repeat("image", 2, 16)
-    ],
+    images: Annotated[Sequence[Image | None], Repeat("image", 2, 16)],
     labels: Annotated[Sequence[str], Repeat("label", 0, 16)] = (),
     columns: Annotated[int, Field(ge=1, le=256)] | None = None,
     times: bool = False,

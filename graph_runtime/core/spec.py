@@ -128,7 +128,7 @@ class NodeSpec:
             while items and (items[-1] is None or (isinstance(items[-1], str) and not items[-1])):
                 items.pop()
             values[parameter] = items
-        return self.function(**self.gathered({name: self.received(name, value) for name, value in values.items()}))
+        return self.function(**values)
 
     def gathered(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of the function: settings by name become the model that it takes, if it takes one.
@@ -227,16 +227,6 @@ def node(
         raise TypeError(f"node id {node_id!r} must look like 'family.name' in lower case")
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        read = _read(function, node_id, version)
-        spec = NodeSpec(
-            **read,
-            static=static,
-            effects=effects,
-            persist=persist,
-            saves=saves,
-            check=check,
-            migrations=dict(migrations or {}),
-        )
         names = list(inspect.signature(function).parameters)
 
         @functools.wraps(function)
@@ -244,6 +234,15 @@ def node(
             given = spec.gathered({name: spec.received(name, value) for name, value in kwargs.items()})
             return function(*(spec.received(name, value) for name, value in zip(names, args, strict=False)), **given)
 
+        spec = NodeSpec(
+            **{**_read(function, node_id, version), "function": called},
+            static=static,
+            effects=effects,
+            persist=persist,
+            saves=saves,
+            check=check,
+            migrations=dict(migrations or {}),
+        )
         called.spec = spec  # type: ignore[attr-defined]
         return called
 

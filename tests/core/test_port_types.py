@@ -120,9 +120,10 @@ GOOD, BAD, BYTES = torch.zeros(1, 2, 2, 3), torch.zeros(2, 2), torch.zeros(1, 2,
         lambda: look(GOOD, BAD),
         lambda: look(image=GOOD, other=BAD),
         lambda: look.spec.run(image=GOOD, other=BAD),
+        lambda: look.spec.function(GOOD, other=BAD),
         lambda: look.spec.facts({"image": GOOD, "other": BAD}, {}),
     ],
-    ids=["by position", "by name", "by the engine", "while checking"],
+    ids=["by position", "by name", "by the engine", "from the registry", "while checking"],
 )
 def test_it_is_refused_whoever_calls(call):
     with pytest.raises(BadInput) as caught:

@@ -204,7 +204,7 @@ def test_settings_by_name_become_the_model_in_python_and_in_a_run():
     function = _with_settings()
     wanted = Own(path="a", size=9)
     assert function(1, path="a", size=9) == function.spec.run(thing=1, path="a", size=9) == ((1, wanted),)
-    assert function(1, settings=wanted) == ((1, wanted),)
+    assert function(1, settings=wanted) == function.spec.function(1, path="a", size=9) == ((1, wanted),)
     assert list(wanted.values().items()) == [("path", "a"), ("size", 9), ("seed", 0)]
     with pytest.raises(ValidationError, match="greater than or equal to 1"):
         function(1, path="a", size=0)

@@ -510,6 +510,8 @@ def test_grid_mistakes_are_explained():
     with pytest.raises(BadInput, match="NaN") as caught:
         grid([a, a * float("nan")])
     assert caught.value.port == "image_2"
+    with pytest.raises(BadInput, match=r"image_2.*an image \[b, h, w, 3\].*divide by 255"):
+        grid([a, (a * 255).to(torch.uint8)])
 
 
 @pytest.mark.parametrize("width", [40, 120, 300])
