@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.digests import sha256
 from ..graph_runtime.core.errors import first_line, missing_package
-from ..graph_runtime.core.memory import is_out_of_memory
 from ..graph_runtime.core.models import ModelDescription
+from ..graph_runtime.core.out_of_memory import is_out_of_memory
 from ..graph_runtime.core.quiet import quiet
 from ..graph_runtime.core.tensors import own_weights
 from .config import Architecture, Config, config_at, read_config

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, code_digest, node
-from ..graph_runtime.core.memory import retried
+from ..graph_runtime.core.out_of_memory import retried
 from ..graph_runtime.core.tensor_store import content_key, stored
 from ..graph_runtime.core.values import plain, plain_mode, to_host
 from ..methods.baret.target_text import target_text_recipe

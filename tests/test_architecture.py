@@ -54,7 +54,7 @@ PURE = {
     "events",
     "files",
     "tensor_store",
-    "memory",
+    "out_of_memory",
     "models",
     "notices",
     "pack",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.errors import Cancelled
-from ..graph_runtime.core.memory import forget, is_out_of_memory
+from ..graph_runtime.core.out_of_memory import forget, is_out_of_memory
 from .checkpoint import TrainingState, read_checkpoint, write_checkpoint
 from .errors import TrainingFailed
 from .learning_rate import learning_rate

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from .errors import ModelError
-from .memory import is_out_of_memory, release_device_memory, retried
+from .out_of_memory import is_out_of_memory, release_device_memory, retried
 
 M = TypeVar("M")  # what a description loads: a torch module of some class
 

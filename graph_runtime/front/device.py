@@ -48,7 +48,7 @@ def resolve_device(device: str) -> str:
     )
 
 
-def parse_size(text: str | int | None) -> int | None:
+def parse_memory(text: str | int | None) -> int | None:
     """Bytes of "6GB", "500 MiB", "1.5g" or a plain number; None for no limit.
 
     Raises:

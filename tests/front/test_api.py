@@ -113,13 +113,13 @@ def test_an_unknown_file_names_the_shipped_ones():
     ],
 )
 def test_memory_sizes(text, size):
-    assert devices.parse_size(text) == size
+    assert devices.parse_memory(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "six", "-3GB", "0", "3 GBB"])
 def test_what_is_no_memory_size_is_refused(text):
     with pytest.raises(WorkflowError, match="6GB"):
-        devices.parse_size(text)
+        devices.parse_memory(text)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "tpu", "cpu:x", ""])

@@ -7,8 +7,8 @@ from ..context import Context
 from ..current_run import running_in
 from ..errors import BadInput, Cancelled, NodeError, Problem, missing_package, shorten
 from ..events import NodeFinished, NodeStarted, RunFinished, RunStarted
-from ..memory import is_out_of_memory, retried
 from ..notices import collect_notices
+from ..out_of_memory import is_out_of_memory, retried
 from .cache import DiskCache, MemoryCache, Outputs
 from .plan import Plan, Step
 

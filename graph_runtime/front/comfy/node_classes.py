@@ -21,9 +21,9 @@ from ...core.context import Context
 from ...core.current_run import running_in, searching
 from ...core.errors import BadInput, NodeError, Problem, did_you_mean, shorten
 from ...core.file_digests import digest
-from ...core.memory import retried
 from ...core.models import ModelDescription
 from ...core.notices import collect_notices
+from ...core.out_of_memory import retried
 from ...core.port_types import on_cpu
 from ...core.run.cache import DiskCache
 from ...core.spec import NodeSpec, Registry

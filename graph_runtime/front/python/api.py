@@ -14,7 +14,7 @@ from ...core.models import decisions_reported_to
 from ...core.run.cache import DiskCache
 from ...core.run.execute import execute
 from ...core.user_paths import home
-from ..device import parse_size, resolve_device
+from ..device import parse_memory, resolve_device
 from ..environment import environment
 from ..kept_between_runs import kept_between_runs
 from ..recipe.find_inputs import remember
@@ -81,7 +81,7 @@ def check(
         loaded.set_values(values, set or {})
     except WorkflowError as error:
         report.take(error)
-        return _take_from(report, lambda: resolve_device(device), lambda: parse_size(memory))
+        return _take_from(report, lambda: resolve_device(device), lambda: parse_memory(memory))
     return check_loaded(loaded, device=device, memory=memory)
 
 
@@ -94,7 +94,7 @@ def check_loaded(loaded: LoadedWorkflow, *, device: str = "auto", memory: str | 
         report.warnings += plan.warnings
         require_writable_output(plan, loaded.out)
 
-    return _take_from(report, check_plan, lambda: resolve_device(device), lambda: parse_size(memory))
+    return _take_from(report, check_plan, lambda: resolve_device(device), lambda: parse_memory(memory))
 
 
 def _take_from(report: Report, *checks: Callable[[], object]) -> Report:
@@ -165,7 +165,7 @@ def run_loaded(
 ) -> Result:
     """`run`, for a workflow that is loaded already."""
     where = resolve_device(device)
-    models, kept = kept_between_runs(where, parse_size(memory))
+    models, kept = kept_between_runs(where, parse_memory(memory))
     plan = loaded.plan()
     require_writable_output(plan, loaded.out)
     events: list[Event] = []
