@@ -77,7 +77,7 @@ def text(
     Args:
         text_encoder: tokenizer and encoder of the model that will sample.
         text: a text from another node (a caption); it overrides prompt.
-        prompt: what the picture should show; empty leaves it to the picture itself.
+        prompt: what the picture should show; empty: no text, the picture alone decides.
         negative: what the picture should not show; the unconditional half of guidance.
         syntax: weights reads brackets as weights, plain reads every character as it is; null: weights in what is typed
             here, plain in a connected text.

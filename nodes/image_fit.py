@@ -45,7 +45,7 @@ def fit(
         image: The picture, `[b h w 3]`, any size.
         mask: Travels along, 1 = repaint; without one, a mask of zeros comes out.
         multiple: Both sides become multiples of this (8 for Stable Diffusion).
-        size: Short side in pixels after scaling (the square's side with square=true); null leaves the scale alone.
+        size: Short side in pixels after scaling (the square's side with square=true); null keeps the scale.
         mode: pad (nothing is lost), crop (the margin is restored by image.unfit) or resize (aspect changes a little).
         square: Make both sides equal: pad to the longer, crop or resize to the shorter.
 

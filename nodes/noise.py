@@ -32,7 +32,7 @@ def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, l
     Args:
         latent: gives the shape; its values are not looked at.
         seed: seeds the generator.
-        batch: variations of each picture; row i of the result belongs to picture i // batch.
+        batch: number of variations of each picture; those of one picture follow each other in the result.
     """
     return Noisy(gaussian_noise(tuple(latent.shape), seed, batch))
 

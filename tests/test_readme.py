@@ -131,7 +131,9 @@ def test_the_example_of_a_node_and_its_test_work(monkeypatch):
     exec(compile(blocks["tests/nodes/test_image_posterize"], "test_image_posterize.py", "exec"), names)
     for levels in (2, 4, 256):
         names["test_each_channel_has_that_many_levels"](levels)
-    assert module.posterize.spec.id == "image.posterize"
+    spec = module.posterize.spec
+    assert spec.id == "image.posterize"
+    assert set(spec.docs.parameters) == {*spec.sockets, *spec.params.model_fields}  # as test_docs asks of every node
 
 
 def test_the_readme_names_every_shipped_workflow_and_command():

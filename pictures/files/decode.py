@@ -1,4 +1,7 @@
-"""Samples of every Pillow mode: 8 and 16 bits, grey, colour and palette, transparency, and what must be converted."""
+"""Samples of every Pillow mode, turned upright by the EXIF orientation.
+
+8 and 16 bits, grey, colour and palette, transparency, and what must be converted.
+"""
 
 import sys
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""EXIF data: filtered, adapted to the upright picture, and packed again."""
+"""EXIF data: filtered, adapted to the upright picture, and packed again. The pixels are turned upright in decode.py."""
 
 import struct
 from collections.abc import MutableMapping

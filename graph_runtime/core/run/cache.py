@@ -1,7 +1,7 @@
 """Results by what they depend on: in memory for one process, on disk for nodes whose results are worth keeping.
 
 A key is a hash over the node, its code, its settings, the contents of the files it reads and the keys above it
-(`Plan.keys`), so a stale result cannot be served: whatever could change the result changes the key.
+(`Plan.keys` in plan.py), so a stale result cannot be served: whatever could change the result changes the key.
 """
 
 import contextlib
