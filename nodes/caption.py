@@ -27,7 +27,7 @@ def blip(
     longest: Annotated[int, Field(ge=1, le=200)] = 30,
     beams: Annotated[int, Field(ge=1, le=16)] = 4,
 ) -> Captioned:
-    """Say what a picture shows (BLIP, Li et al. 2022), for condition.text and for text inversions.
+    """Describe what a picture shows (BLIP, Li et al. 2022), for condition.text and for text inversions.
 
     Beam search without chance: the same picture always gives the same words.
 

@@ -20,9 +20,16 @@ from ..models.prompt import Prompt, Syntax, encode_prompt, own_words, read_promp
 from ..pictures.batches import each_with_mask
 from ..pictures.require import require_mask_fits
 from .checks.before_run import Facts, Known, Params, described
+from .checks.condition import (
+    conditioning_of_shape,
+    require_cells,
+    require_posterior,
+    require_rest,
+    require_unicode,
+    unseen,
+)
 from .checks.condition import exemplar as check_exemplar
 from .checks.condition import inpaint as check_inpaint
-from .checks.condition import require_cells, require_posterior, require_rest, require_unicode, told, unseen
 from .ports import ConditioningPort, ExemplarEncoder, Image, Mask, NoisePort, Text, TextEncoder, Vae
 
 
@@ -50,7 +57,7 @@ def _check_text(known: Known, params: Params) -> Facts:
     if not described(encoder):
         return {}
     assert encoder is not None
-    return {"conditioning": told(encoder, 1, encoder.max_tokens, encoder.hidden_size, "text")}
+    return {"conditioning": conditioning_of_shape(encoder, 1, encoder.max_tokens, encoder.hidden_size, "text")}
 
 
 def _as_before(params: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -185,7 +192,7 @@ def inpaint(
     seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
     layout: Literal["auto", "text", "exemplar"] = "auto",
 ) -> Conditioned:
-    """Add what an inpainting UNet sees of the picture: the masked picture's latent and the mask, five channels.
+    """Add the extra input of an inpainting UNet: the masked picture's latent and the mask, five channels.
 
     The mask is cut at one half, the hole is made grey, encoded, and joined to the latents at every step. Paint by
     Example takes [zm, 1 − mask], Stable Diffusion inpainting [mask, zm].

@@ -152,7 +152,7 @@ def fill(
     fill: Literal["neutral", "original", "noise", "blur", "edge"] = "neutral",
     seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
 ) -> OneImage:
-    """Put something plain into the hole before a model sees the picture; known pixels keep their exact bits.
+    """Fill the hole with something plain before a model sees the picture; known pixels keep their exact bits.
 
     Every pixel with mask > 0 counts as hole, also where a soft mask is faint: what is to be blended is not known.
     neutral is exactly 0.5, which is `x·(1 − hole) = 0` in the model's [−1, 1] (Kakinuma et al., Algorithm 1).
@@ -190,7 +190,7 @@ def paste_back(
     feather: Annotated[int, Field(ge=0, le=1024)] = 0,
     color_match: Literal["none", "mean", "histogram"] = "none",
 ) -> OneImage:
-    """Lay the patch into the base: wherever mask = 0 the base's exact bits stay, wherever it is 1 the patch's.
+    """Paste the patch into the base: where mask = 0 the base keeps its exact bits, where it is 1 the patch's are used.
 
     Between, soft masks mix. `feather` works inward only: the mixture rises smoothly from the hole's border to the
     patch alone at a depth of `feather` pixels. With k variations a picture, patch i belongs to base and mask i // k.

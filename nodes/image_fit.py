@@ -65,7 +65,7 @@ def fit(
 
 @node("image.unfit", check=check_unfit)
 def unfit(image: Image, fit: Fit) -> OneImage:
-    """Give a picture that image.fit changed its original size back, exactly.
+    """Restore the exact original size of a picture that image.fit changed.
 
     Padding is cut off, scaling is undone, and the margin that mode=crop cut away is restored from the original. What
     was only padded or cropped keeps its bits; after scaling, image.paste_back brings the known pixels back exactly.

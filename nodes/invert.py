@@ -80,9 +80,9 @@ def _known_inversion(
         return {}
     key = _require_own(trajectory, denoiser, schedule)
     start = trajectory.start
-    told = expand_rows(conditioning.cond, start, "conditioning")
+    embeddings = expand_rows(conditioning.cond, start, "conditioning")
     tuned = Tuned(
-        shaped(steps, *told.shape),
+        shaped(steps, *embeddings.shape),
         "uncond",
         shaped(steps + 1, *start.shape),
         timesteps=schedule.timesteps,
@@ -146,9 +146,9 @@ def ddim(
 
     def make() -> tuple[Tensor, ...]:
         with plain_mode(), ctx.lease(denoiser) as unet:
-            state, told = _placed(unet, z, conditioning.cond)
+            state, cond = _placed(unet, z, conditioning.cond)
             model = as_model(unet, denoiser)
-            latents = invert_ddim(model, schedule, state, told, lambda step, total: ctx.progress(step, total))
+            latents = invert_ddim(model, schedule, state, cond, lambda step, total: ctx.progress(step, total))
             _require_finite(model, latents)
         return (to_host(latents),)
 
@@ -178,7 +178,7 @@ def target_text(
     stop_step: Loss = 2e-5,
     carry: bool = True,
 ) -> Tunings:
-    """Tune the target text's embedding at every step until guidance walks the trajectory back (BARET, TTIS).
+    """Tune the target text's embedding at every step until guidance retraces the trajectory (BARET, TTIS).
 
     The unconditional prediction is made once a step; gradients reach the embedding alone.
 
@@ -215,7 +215,7 @@ def null_text(
     stop_step: Loss = 2e-5,
     carry: bool = True,
 ) -> Tunings:
-    """Tune the empty text's embedding at every step instead (Mokady et al. 2023, a baseline).
+    """Tune the empty prompt at every step until guidance retraces the trajectory (Mokady et al. 2023, a baseline).
 
     The rate falls as published, by a hundredth of itself each step.
 
@@ -249,8 +249,8 @@ def _tune(
     schedule = require_deterministic(schedule)
     require_pair(denoiser, conditioning.summary)
     require_plain(conditioning.summary)
-    key, told = _require_own(trajectory, denoiser, schedule), content_key(conditioning.cond).hex()
-    if trajectory.text_hash not in ("", told):
+    key, text_hash = _require_own(trajectory, denoiser, schedule), content_key(conditioning.cond).hex()
+    if trajectory.text_hash not in ("", text_hash):
         ctx.warn(
             "the trajectory was inverted with another text than the one that is wired here: wire one "
             "condition.text into both"
@@ -314,7 +314,7 @@ def _tune(
         tuple(updates.tolist()),
         schedule.timesteps,
         key,
-        told,
+        text_hash,
         recipe.guidance_scale,
     )
     return Tunings(tuned, found, _report(tuned, missed))
@@ -381,13 +381,12 @@ def require_deterministic(schedule: SchedulePort) -> DdimSchedule:
     return schedule
 
 
-def _placed(unet: Any, z: Tensor, told: Tensor, like: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def _placed(unet: Any, z: Tensor, embeddings: Tensor, like: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Latents and embeddings where the UNet is, in float32, or float64 where the UNet is: half would lose updates."""
     parameter = next(unet.parameters())
     precision = torch.float64 if parameter.dtype == torch.float64 else torch.float32
     state = z.to(parameter.device, precision)
-    embeddings = expand_rows(told, state if like is None else like.to(state), "conditioning")
-    return state, embeddings
+    return state, expand_rows(embeddings, state if like is None else like.to(state), "conditioning")
 
 
 def _require_finite(model: Any, latents: Tensor) -> None:

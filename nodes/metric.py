@@ -181,7 +181,7 @@ def _likeness(image: Tensor, reference: Tensor, mask: Mask | None, seeing: Any, 
 
 @node("metric.clip_image", version=1, check=check_region)
 def clip_image(image: Image, reference: Image, clip: Clip, ctx: Context, mask: Mask | None = None) -> Measured:
-    """How alike two pictures are to CLIP: 100 × the cosine of their vectors, the mean over all pairs.
+    """Similarity of two pictures to CLIP: 100 × the cosine of their embeddings, the mean over all pairs.
 
     Args:
         image: the picture.
@@ -194,7 +194,7 @@ def clip_image(image: Image, reference: Image, clip: Clip, ctx: Context, mask: M
 
 @node("metric.dino", version=1, check=check_region)
 def dino(image: Image, reference: Image, dino: Dino, ctx: Context, mask: Mask | None = None) -> Measured:
-    """How alike two pictures are to DINO, which tells one subject from another of its kind: 100 × the cosine.
+    """Similarity of two pictures to DINO, which tells one subject from another of its kind: 100 × the cosine.
 
     Args:
         image: the picture.

@@ -161,7 +161,7 @@ def exemplar_encoder(
     width: Annotated[int, Field(ge=1, le=65_536)] = 768,
     seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
 ) -> NewEncoder:
-    """Put a new, untrained exemplar encoder around a CLIP, for train.exemplar.
+    """Build a new, untrained exemplar encoder on a CLIP, for train.exemplar.
 
     Args:
         source: a CLIP: `dollhouse-clip` (embedded), a hub id such as `openai/clip-vit-large-patch14`, or a folder.

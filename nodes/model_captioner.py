@@ -20,7 +20,7 @@ def captioner(
     source: ModelSource = "Salesforce/blip-image-captioning-base",
     revision: str | None = None,
 ) -> OneCaptioner:
-    """Select a BLIP, which says what a picture shows.
+    """Select a BLIP, which describes what a picture shows.
 
     Args:
         source: a hub id such as `Salesforce/blip-image-captioning-base`, or a folder of the transformers layout.

@@ -17,7 +17,7 @@ class OneDino(NamedTuple):
 
 @node("model.dino", version=1, static=True)
 def dino(source: ModelSource = "facebook/dino-vits16", revision: str | None = None) -> OneDino:
-    """Select a DINO, a vision transformer that tells one subject from another of its kind; metrics see with it.
+    """Select a DINO, a vision transformer that tells one subject from another of its kind, for metrics.
 
     Without a download, `model.clip` gives the embedded encoder under the same socket.
 

@@ -58,7 +58,7 @@ def table(
     digits: int = 4,
     prefix: str = "table",
 ) -> Tabled:
-    """Lay numbers out in rows, and write them as Markdown, CSV and PNG.
+    """Arrange numbers in a table, and write it as Markdown, CSV and PNG.
 
     With one heading (or none) each value is a row under its label; with several, values fill the rows from left to
     right, and a row is called by the label of its first value.
@@ -109,18 +109,18 @@ def _rows(
             continue
         name = labels[start] if start < len(labels) and labels[start] else f"{start // width + 1}"
         cells = [*part, *[None] * (width - len(part))]
-        exact.append([_inert(name), *map(_whole, cells)])
-        shown.append([name, *(_said(value, digits) for value in cells)])
+        exact.append([_inert(name), *map(_exact_cell, cells)])
+        shown.append([name, *(_rounded_cell(value, digits) for value in cells)])
     return exact, shown
 
 
-def _whole(value: float | str | None) -> str:
+def _exact_cell(value: float | str | None) -> str:
     if value is None:
         return ""
     return _inert(_line(value)) if isinstance(value, str) else repr(value)
 
 
-def _said(value: float | str | None, digits: int) -> str:
+def _rounded_cell(value: float | str | None, digits: int) -> str:
     if value is None:
         return ""
     if isinstance(value, str):

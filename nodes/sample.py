@@ -176,8 +176,8 @@ def _prepare(
 def _doubt(ctx: Context, conditioning: Conditioning | None, scale: float, tuning: Any, attention: Any) -> None:
     """Warn of wires that contradict each other: the edit would be another one than was asked for."""
     expects = getattr(attention, "expects", None)
-    told = "" if conditioning is None else content_key(conditioning.cond).hex()
-    if expects is not None and told and expects.text_hash not in ("", told):
+    text_hash = "" if conditioning is None else content_key(conditioning.cond).hex()
+    if expects is not None and text_hash and expects.text_hash not in ("", text_hash):
         ctx.warn(
             "the attention control was made for another text than the one at conditioning: wire one "
             "condition.text into both"

@@ -40,7 +40,7 @@ SHOWN, TILE, FRAME = 24, 256, (230, 40, 40)
 FEW = 8  # photos that are taken for those of one subject
 MANY = 2000  # photos up to which headers, masks and boxes are looked at while checking
 READ = 20_000_000  # pixels of masks that are decoded while checking
-WARNED = 4  # photos without a box that are told of by name
+WARNED = 4  # photos without a box that a warning names
 INSTEAD = "draw masks (white = subject) of the photos' names and name their folder in masks"
 
 
@@ -94,7 +94,7 @@ def _look(looked: list[str], params: Params) -> None:
 
 
 def _photos_of(looked: Sequence[str], masks: str | None, boxes: str | None, say: Callable[[str], None]) -> list[Path]:
-    """The picture files; what beside them is neither masks nor boxes is told of."""
+    """The picture files; a notice names files beside them that are neither masks nor boxes."""
     files = [file for one in looked for file in find_pictures(one)]
     elsewhere = frozenset(Path(other).name for other in (masks, boxes) if other is not None)  # read in their own ways
     for rest in filter(None, (left_out(one, but=elsewhere) for one in looked)):
@@ -116,7 +116,7 @@ def photos(
     min_area: Share = 0.02,
     max_area: Share = 0.8,
 ) -> Gathered:
-    """Gather photos and the boxes of what is to be learned in them.
+    """Gather photos of a subject and the box around it in each.
 
     Boxes come from masks, from a file, from a detector, or, with none of these, are the whole photos. Pictures of any
     sizes, EXIF orientation applied; those without a box are left out, with a warning. Of the pictures only headers are
@@ -215,7 +215,7 @@ def _detected(
     wanted: Criteria,
     ctx: Context,
 ) -> dict[str, list[Box]]:
-    """What a detector finds, by the photos' names; a photo with nothing of use in it is told of."""
+    """What a detector finds, by the photos' names; a notice names photos without anything of use."""
     found: dict[str, list[Box]] = {}
     shown: dict[str, list[str]] = {}
     bare: list[tuple[str, list[Detection]]] = []

@@ -1,6 +1,6 @@
 """What is wrong with conditions, known before a run: sizes, masks, and what the run's noise has to give.
 
-A conditioning that does not exist yet is one of tensors without values (see `_facts`).
+A conditioning that does not exist yet is one of tensors without values (see `conditioning_of_shape`).
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from .before_run import Facts, Known, Params, cheap, described, shaped
 SMALL, LONG = 16, 3  # pixels, and sides' ratio, at which an exemplar is worth a warning
 
 
-def told(encoder: Any, rows: int, length: int, width: int, kind: ConditioningKind) -> Conditioning:
+def conditioning_of_shape(encoder: Any, rows: int, length: int, width: int, kind: ConditioningKind) -> Conditioning:
     """A conditioning of which only the shape is known."""
     return Conditioning(
         shaped(rows, length, width),
@@ -58,7 +58,7 @@ def exemplar(encoder: Any, known: Known, params: Params) -> Facts:
             else {"conditioning": ConditioningSummary(encoder.width, 0, encoder.label, "exemplar")}
         )
     rows = max(len(image), 0 if mask is None else len(mask))
-    return {"conditioning": told(encoder, rows, 1, encoder.width, "exemplar")}
+    return {"conditioning": conditioning_of_shape(encoder, rows, 1, encoder.width, "exemplar")}
 
 
 def require_seen(image: Tensor, preprocess: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether a UNet takes what it is told: the width of the embeddings, and the channels beside the latent."""
+"""Whether a UNet fits its conditioning: the width of the embeddings, and the channels beside the latent."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from ...methods.conditioning import ConditioningSummary
 
 
 def require_pair(denoiser: Any, conditioning: ConditioningSummary | None) -> None:
-    """Raise BadInput unless the UNet takes what it is told, or, where nothing is wired, needs none."""
+    """Raise BadInput unless the UNet fits the conditioning or, where nothing is wired, needs none."""
     require_channels(denoiser, 0 if conditioning is None else conditioning.extra)
     width = denoiser.cross_attention_dim
     if width is None and conditioning is not None:

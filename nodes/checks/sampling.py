@@ -140,10 +140,16 @@ def require_start(strength: float, latent: bool) -> None:
         )
 
 
+def _tensors(conditioning: object) -> tuple[Tensor | None, ...]:
+    if not isinstance(conditioning, Conditioning):
+        return ()
+    return conditioning.cond, conditioning.uncond, conditioning.extra
+
+
 def require_rows(start: Tensor, known: Known) -> None:
     """Raise BadInput unless what is known of the run's parts divides its rows."""
-    told, constraint, latent = (known.get(name) for name in ("conditioning", "constraint", "latent"))
-    for value in () if not isinstance(told, Conditioning) else (told.cond, told.uncond, told.extra):
+    conditioning, constraint, latent = (known.get(name) for name in ("conditioning", "constraint", "latent"))
+    for value in _tensors(conditioning):
         if value is not None:
             expand_rows(value, start, "conditioning")
     if latent is not None:
@@ -180,15 +186,15 @@ def require_beginning(noise: Any, **wired: Any) -> None:
 def require_control(denoiser: Any, attention: Any, steps: int, start: Tensor) -> None:
     """Raise BadInput where an attention control asks for steps, layers or embeddings that the run has not."""
     for name in ("source", "target"):
-        told = getattr(attention, name, None)
-        if isinstance(told, Conditioning):
-            if told.cond.shape[-1] != denoiser.cross_attention_dim:
+        wired = getattr(attention, name, None)
+        if isinstance(wired, Conditioning):
+            if wired.cond.shape[-1] != denoiser.cross_attention_dim:
                 raise BadInput(
                     "attention",
-                    found=f"a {name} of width {told.cond.shape[-1]} from the {told.name}",
+                    found=f"a {name} of width {wired.cond.shape[-1]} from the {wired.name}",
                     expected=f"{denoiser.cross_attention_dim}, which the {denoiser.label} expects",
                     fix=f"wire a condition of this model to {name} of the attention control",
                 )
-            expand_rows(told.cond, start, "attention")
+            expand_rows(wired.cond, start, "attention")
     if hasattr(attention, "require_steps"):
         attention.require_steps(steps)
