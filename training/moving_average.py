@@ -1,4 +1,4 @@
-"""The moving average of the weights, which is what a training gives out.
+"""The moving average of the weights, which is the result of a training.
 
 diffusers' `EMAModel` is not used: it replaces the average by the weights after the first step, where this one already
 weighs them 9 to 1, and it rounds otherwise (`s -= (1 - d) * (s - p)`), so trainings would no longer resume to the same

@@ -1,4 +1,4 @@
-"""Writing a file whole: beside its place first, then renamed, so that nobody ever reads half of one.
+"""Write files atomically: to a temporary file first, then renamed, so that nobody reads half of one.
 
 What is written here gets the permissions of any new file: some libraries (safetensors) shut others out (0600).
 """

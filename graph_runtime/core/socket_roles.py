@@ -1,4 +1,4 @@
-"""What a socket says of itself beside its kind, so that an unwired socket can find its value (`upstream.py`)."""
+"""The role of a socket, by which an unwired socket finds its value (`run/upstream.py`)."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Values between nodes: what they are in a few words, whether they have numbers yet, out of a host's inference mode.
+"""Values between nodes: a short description, whether they hold numbers yet, and copies outside a host's inference mode.
 
 A tensor made in inference mode may never be saved for backward or changed in place outside it.
 """

@@ -1,4 +1,4 @@
-"""What an attention control is to the loop: processors on the UNet, and branches beside the edit."""
+"""The interface of attention controls to the loop: processors on the UNet, and branches beside the edit."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Whether the parts of a run fit together: what shapes, steps and wires give away before a weight is read."""
+"""Whether the inputs of a run fit together, as far as shapes, steps and wires show before a weight is read."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Links that nobody drew: an unwired socket may take its value from upstream of another socket of its node.
+"""Implied links: an unwired socket may take its value from upstream of another socket of its node.
 
 `FromUpstream("image")`: the nearest outputs of the socket's own kind upstream of `image`. On the way back, a node with
 a socket of `SocketRole("base")` is followed through that socket alone, any other node through all of its sockets.
