@@ -38,6 +38,11 @@ class MutualSelfAttention(AttentionControl):
     start_step: int = 4
     start_layer: int = 10
 
+    @property
+    def conditionings(self) -> dict[str, Conditioning]:
+        """The source's."""
+        return {"source": self.source}
+
     def require_steps(self, steps: int) -> None:
         """Raise BadInput where a run of so many steps ends before start_step."""
         if self.start_step >= steps:

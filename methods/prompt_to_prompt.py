@@ -69,6 +69,11 @@ class PromptToPrompt(AttentionControl):
         scale = 0.0 if self.tuning is None else self.tuning.guidance_scale
         return ExpectedInputs(content_key(self.target.cond).hex(), scale, True, self.tuning)
 
+    @property
+    def conditionings(self) -> dict[str, Conditioning]:
+        """The source's and the target's."""
+        return {"source": self.source, "target": self.target}
+
     def begin(self) -> "_PromptRun":
         """The control for one run."""
         return _PromptRun(self)

@@ -10,7 +10,7 @@ from ..methods.baret.balanced_attention import BalancedAttention
 from ..methods.inversion.tuning import Tuned
 from ..methods.masactrl import MutualSelfAttention
 from ..methods.prompt_to_prompt import PromptToPrompt
-from .checks.before_run import rehearse
+from .checks.before_run import Facts, Known, Params, rehearse
 from .ports import Attention, ConditioningPort, TunedPort
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -22,7 +22,11 @@ class Controlled(NamedTuple):
     attention: Attention
 
 
-@node("attention.balanced", version=1, check=lambda known, params: rehearse(balanced, known, params))
+def _check_balanced(known: Known, params: Params) -> Facts:
+    return rehearse(balanced, known, params)
+
+
+@node("attention.balanced", version=1, check=_check_balanced)
 def balanced(
     reconstruction: TunedPort,
     transition: TunedPort,
@@ -67,7 +71,11 @@ def balanced(
     return Controlled(BalancedAttention(reconstruction, transition, self_until, cross_until, layers))
 
 
-@node("attention.mutual_self", version=1, check=lambda known, params: rehearse(mutual_self, known, params))
+def _check_mutual_self(known: Known, params: Params) -> Facts:
+    return rehearse(mutual_self, known, params)
+
+
+@node("attention.mutual_self", version=1, check=_check_mutual_self)
 def mutual_self(
     source: ConditioningPort,
     start_step: Annotated[int, Field(ge=0, le=10_000)] = 4,
@@ -85,7 +93,11 @@ def mutual_self(
     return Controlled(MutualSelfAttention(source, start_step, start_layer))
 
 
-@node("attention.prompt_to_prompt", version=1, check=lambda known, params: rehearse(prompt_to_prompt, known, params))
+def _check_prompt_to_prompt(known: Known, params: Params) -> Facts:
+    return rehearse(prompt_to_prompt, known, params)
+
+
+@node("attention.prompt_to_prompt", version=1, check=_check_prompt_to_prompt)
 def prompt_to_prompt(
     source: ConditioningPort,
     target: ConditioningPort,

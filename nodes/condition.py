@@ -1,7 +1,7 @@
 """Conditioning from text, from an exemplar, and for inpainting models."""
 
 import dataclasses
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -14,6 +14,7 @@ from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.values import plain_mode, require_finite, to_host
 from ..methods.conditioning import Conditioning, inpaint_channels
 from ..methods.latents import encode_picture
+from ..methods.sampling.noise import Noise
 from ..models.embedded import unknown_words
 from ..models.image_encoder import Preprocess, preprocess_images
 from ..models.prompt import Prompt, Syntax, encode_prompt, own_words, read_prompt
@@ -56,11 +57,10 @@ def _check_text(known: Known, params: Params) -> Facts:
             require_unicode(port, params.get(port, ""))
     if not described(encoder):
         return {}
-    assert encoder is not None
     return {"conditioning": conditioning_of_shape(encoder, 1, encoder.max_tokens, encoder.hidden_size, "text")}
 
 
-def _as_before(params: dict[str, Any], inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _as_before(params: dict[str, object], inputs: dict[str, object]) -> tuple[dict[str, object], dict[str, object]]:
     """Version 1 took every character as it is."""
     return {"syntax": "plain", **params}, inputs
 
@@ -241,11 +241,10 @@ def inpaint(
     )
 
 
-def _posterior_noise(noise: Any, rows: int, cells: tuple[int, int, int], seed: int) -> Tensor:
+def _posterior_noise(noise: Noise | None, rows: int, cells: tuple[int, int, int], seed: int) -> Tensor:
     """The posterior's noise, one row each picture or several: from the run's own stream, or from a seed."""
     if noise is None:
         return torch.randn((rows, *cells), generator=torch.Generator("cpu").manual_seed(seed))
     stream = noise.stream()
     stream.start()
-    drawn: Tensor = stream.posterior()
-    return require_posterior(drawn, rows, cells)
+    return require_posterior(stream.posterior(), rows, cells)

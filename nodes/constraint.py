@@ -6,7 +6,7 @@ from ..graph_runtime import node
 from ..graph_runtime.core.values import plain
 from ..methods.blended_diffusion import Blended
 from ..methods.null_space import NullSpace
-from .checks.before_run import rehearse
+from .checks.before_run import Facts, Known, Params, rehearse
 from .checks.constraint import require_mask_on_grid
 from .ports import ConstraintPort, Latent, LatentMask
 
@@ -17,7 +17,11 @@ class Constrained(NamedTuple):
     constraint: ConstraintPort
 
 
-@node("constraint.null_space", version=1, check=lambda known, params: rehearse(null_space, known, params))
+def _check_null_space(known: Known, params: Params) -> Facts:
+    return rehearse(null_space, known, params)
+
+
+@node("constraint.null_space", version=1, check=_check_null_space)
 def null_space(latent: Latent, latent_mask: LatentMask) -> Constrained:
     """Known cells keep the encoded picture's values exactly; only their null space, the hole, is generated.
 
@@ -31,7 +35,11 @@ def null_space(latent: Latent, latent_mask: LatentMask) -> Constrained:
     return Constrained(NullSpace(known, require_mask_on_grid(latent_mask, known)))
 
 
-@node("constraint.blended", version=1, check=lambda known, params: rehearse(blended, known, params))
+def _check_blended(known: Known, params: Params) -> Facts:
+    return rehearse(blended, known, params)
+
+
+@node("constraint.blended", version=1, check=_check_blended)
 def blended(latent: Latent, latent_mask: LatentMask) -> Constrained:
     """After each step the known cells are replaced by the picture at that noise level; a baseline for comparison.
 

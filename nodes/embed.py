@@ -8,7 +8,7 @@ from ..graph_runtime import BadInput, Context, node
 from ..graph_runtime.core.tensor_store import content_key
 from ..graph_runtime.core.values import only_shape
 from ..methods.baret.transition import blend, transition_weights
-from .checks.before_run import rehearse
+from .checks.before_run import Facts, Known, Params, rehearse
 from .ports import ConditioningPort, TunedPort
 
 Weight = Annotated[float, Field(ge=0, le=1)]
@@ -20,7 +20,11 @@ class Blended(NamedTuple):
     tuning: TunedPort
 
 
-@node("embed.transition", version=1, check=lambda known, params: rehearse(transition, known, params))
+def _check_transition(known: Known, params: Params) -> Facts:
+    return rehearse(transition, known, params)
+
+
+@node("embed.transition", version=1, check=_check_transition)
 def transition(
     tuning: TunedPort,
     conditioning: ConditioningPort,

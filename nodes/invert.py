@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..graph_runtime import BadInput, Context, code_digest, node
 from ..graph_runtime.core.out_of_memory import retried
@@ -19,11 +19,16 @@ from ..methods.inversion.tuning import Tuned, TuningRecipe, tune
 from ..methods.null_text import null_text_recipe
 from ..methods.sampling.ddim import DdimSchedule
 from ..methods.sampling.rows import expand_rows
+from ..methods.sampling.schedule import Schedule
 from ..methods.sampling.unet import as_model, not_finite
-from .checks.before_run import Facts, Known, Params, shaped
+from ..models.protocols import DenoiserDescription
+from .checks.before_run import Facts, Known, Params, described, shaped
 from .checks.denoiser import require_pair
 from .checks.sampling import require_shapes
 from .ports import ConditioningPort, Denoiser, Latent, SchedulePort, Text, TrajectoryPort, TunedPort
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 Scale = Annotated[float, Field(ge=0, le=100)]
 Rate = Annotated[float, Field(gt=0, le=10)]
@@ -50,7 +55,7 @@ def _check(known: Known, params: Params) -> Facts:
     denoiser, conditioning, schedule = (known.get(name) for name in ("denoiser", "conditioning", "schedule"))
     if schedule is not None:
         require_deterministic(schedule)
-    if denoiser is not None and getattr(denoiser, "known", False):
+    if described(denoiser):
         if conditioning is not None:
             require_pair(denoiser, conditioning.summary)
             require_plain(conditioning.summary)
@@ -60,7 +65,7 @@ def _check(known: Known, params: Params) -> Facts:
 
 
 def _known_inversion(
-    denoiser: Any,
+    denoiser: DenoiserDescription,
     conditioning: Conditioning,
     schedule: DdimSchedule,
     known: Known,
@@ -97,7 +102,7 @@ def _check_target(known: Known, params: Params) -> Facts:
     return found if "tuning" not in found else {**found, "tuning": replace(found["tuning"], half="cond")}
 
 
-def _require_own(trajectory: Trajectory, denoiser: Any, schedule: DdimSchedule) -> str:
+def _require_own(trajectory: Trajectory, denoiser: DenoiserDescription, schedule: DdimSchedule) -> str:
     """What the trajectory belongs to; raises BadInput where that is another model, schedule or size."""
     key = trajectory_key(denoiser, schedule, trajectory.start.shape)
     if trajectory.inversion_key != key:
@@ -239,10 +244,10 @@ def null_text(
 
 
 def _tune(
-    denoiser: Any,
-    conditioning: Any,
-    schedule: Any,
-    trajectory: Any,
+    denoiser: DenoiserDescription,
+    conditioning: Conditioning,
+    schedule: Schedule,
+    trajectory: Trajectory,
     ctx: Context,
     recipe: TuningRecipe,
 ) -> Tunings:
@@ -320,12 +325,12 @@ def _tune(
     return Tunings(tuned, found, _report(tuned, missed))
 
 
-def _code(denoiser: Any, schedule: Any) -> str:
+def _code(denoiser: object, schedule: object) -> str:
     """Of the code that makes an inversion, that loads the model, and that steps: what is kept hangs on all three."""
     return code_digest(_tune, type(denoiser), type(schedule))
 
 
-def _sparingly(ctx: Context, unet: Any, work: Callable[[], Tuned]) -> Tuned:
+def _sparingly(ctx: Context, unet: "UNet2DConditionModel", work: Callable[[], Tuned]) -> Tuned:
     """Run `work`; where memory does not suffice, make room, and keep only a part of what its gradients need."""
     if not getattr(unet, "_supports_gradient_checkpointing", False):
         return work()
@@ -353,7 +358,7 @@ def _report(tuned: Tuned, missed: float) -> str:
     )
 
 
-def require_deterministic(schedule: SchedulePort) -> DdimSchedule:
+def require_deterministic(schedule: Schedule) -> DdimSchedule:
     """`schedule` if it can be inverted: DDIM with eta 0 and no time travel; raises BadInput otherwise."""
     if not isinstance(schedule, DdimSchedule):
         raise BadInput(
@@ -381,7 +386,7 @@ def require_deterministic(schedule: SchedulePort) -> DdimSchedule:
     return schedule
 
 
-def _placed(unet: Any, z: Tensor, embeddings: Tensor, like: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def _placed(unet: nn.Module, z: Tensor, embeddings: Tensor, like: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Latents and embeddings where the UNet is, in float32, or float64 where the UNet is: half would lose updates."""
     parameter = next(unet.parameters())
     precision = torch.float64 if parameter.dtype == torch.float64 else torch.float32
@@ -389,6 +394,6 @@ def _placed(unet: Any, z: Tensor, embeddings: Tensor, like: Tensor | None = None
     return state, expand_rows(embeddings, state if like is None else like.to(state), "conditioning")
 
 
-def _require_finite(model: Any, latents: Tensor) -> None:
+def _require_finite(model: object, latents: Tensor) -> None:
     if not torch.isfinite(latents).all():
         raise not_finite(model)

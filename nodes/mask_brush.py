@@ -16,7 +16,7 @@ from .mask import OneMask
 from .ports import Image, Mask
 
 
-def _check_brush(known: Known, params: Params) -> None:
+def _require_brush(known: Known, params: Params) -> None:
     """Settings that contradict each other or the wiring; where a key is absent, something unknown is wired to it."""
     low, high = params["offset_min"], params["offset_max"]
     if low > high:
@@ -52,9 +52,9 @@ def _check_brush(known: Known, params: Params) -> None:
         )
 
 
-def _check_brush_facts(known: Known, params: Params) -> Facts:
-    """`_check_brush`, and the mask where it is cheap to draw."""
-    _check_brush(known, params)
+def _check_brush(known: Known, params: Params) -> Facts:
+    """`_require_brush`, and the mask where it is cheap to draw."""
+    _require_brush(known, params)
     mask, image = known.get("mask", ...), known.get("image", ...)
     if mask is ... or image is ...:
         return {}
@@ -67,7 +67,7 @@ def _check_brush_facts(known: Known, params: Params) -> Facts:
     return {"mask": shaped(*size)}
 
 
-@node("mask.brush", version=2, check=_check_brush_facts, migrations={1: Renamed({"amount": "mask_jitter"})})
+@node("mask.brush", version=2, check=_check_brush, migrations={1: Renamed({"amount": "mask_jitter"})})
 def brush(
     mask: Mask | None = None,
     image: Image | None = None,
@@ -101,7 +101,7 @@ def brush(
         BadInput: a mask and a box, or neither; a box without a picture or not in it; an empty mask; a mask of another
             size than the picture; offset_min above offset_max, or fewer than two points.
     """
-    _check_brush({"mask": mask, "image": image}, {"box": box, "offset_min": offset_min, "offset_max": offset_max})
+    _require_brush({"mask": mask, "image": image}, {"box": box, "offset_min": offset_min, "offset_max": offset_max})
     if points < 2:
         raise BadInput(
             "points", found=str(points), expected="at least 2 on each edge", fix="use points=20, as published"
@@ -125,7 +125,7 @@ def brush(
 
 
 def _boxes(mask: Tensor | None, image: Tensor | None, box: list[int] | None) -> tuple[list[Box], tuple[int, int]]:
-    """A box for each mask to draw, and the size of all of them; `_check_brush` has passed."""
+    """A box for each mask to draw, and the size of all of them; `_require_brush` has passed."""
     pictures = 1 if image is None else len(image)
     if mask is None:
         assert image is not None

@@ -2,7 +2,7 @@
 
 import importlib.util
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.values import plain_mode, require_finite
 from ..models.embedded import mark_own_pictures, unknown_words
 from ..models.image_encoder import picture_vectors, unit
+from ..models.protocols import ImageEncoderDescription
 from ..pictures.batches import each_with_mask
 from ..pictures.boxes import bounding_box
 from ..pictures.files.folders import find_pictures, left_out
@@ -172,10 +173,12 @@ def _regions(image: Tensor, mask: Mask | None) -> list[Tensor]:
     return cut
 
 
-def _likeness(image: Tensor, reference: Tensor, mask: Mask | None, seeing: Any, ctx: Context) -> Measured:
-    with plain_mode(), ctx.lease(seeing) as module:
-        found = unit(picture_vectors(module, seeing, _regions(image, mask)))
-        wanted = unit(picture_vectors(module, seeing, list(reference)))
+def _likeness(
+    image: Tensor, reference: Tensor, mask: Tensor | None, encoder: ImageEncoderDescription, ctx: Context
+) -> Measured:
+    with plain_mode(), ctx.lease(encoder) as module:
+        found = unit(picture_vectors(module, encoder, _regions(image, mask)))
+        wanted = unit(picture_vectors(module, encoder, list(reference)))
     return Measured(100 * float((found @ wanted.T).mean()))
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from ..graph_runtime import ReadPath, node
 from ..methods.sampling.noise import GivenNoise, gaussian_noise
 from ..models.files.tensors import read_tensors
-from .checks.before_run import rehearse
+from .checks.before_run import Facts, Known, Params, rehearse
 from .checks.latent import given_noise
 from .checks.latent import load_noise as check_load_noise
 from .ports import Latent, NoisePort, TrajectoryPort
@@ -22,7 +22,11 @@ class Noisy(NamedTuple):
     noise: NoisePort
 
 
-@node("noise.gaussian", version=1, check=lambda known, params: rehearse(gaussian, known, params))
+def _check_gaussian(known: Known, params: Params) -> Facts:
+    return rehearse(gaussian, known, params)
+
+
+@node("noise.gaussian", version=1, check=_check_gaussian)
 def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, le=256)] = 1) -> Noisy:
     """Standard normal noise from one CPU generator, so that every device sees the same.
 
@@ -57,7 +61,11 @@ def load(path: ReadPath, start: str = "z_T", steps: str = "noises", posterior: s
     return Noisy(given_noise(Path(path), tensors, wanted))
 
 
-@node("noise.from_trajectory", version=1, check=lambda known, params: rehearse(from_trajectory, known, params))
+def _check_from_trajectory(known: Known, params: Params) -> Facts:
+    return rehearse(from_trajectory, known, params)
+
+
+@node("noise.from_trajectory", version=1, check=_check_from_trajectory)
 def from_trajectory(trajectory: TrajectoryPort) -> Noisy:
     """Begin where an inversion ended: z*_T instead of random noise.
 

@@ -2,11 +2,11 @@
 
 import re
 from contextlib import nullcontext
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.tensor_store import content_key
@@ -15,7 +15,7 @@ from ..methods.attention.control import AttentionControl
 from ..methods.attention.gather import require_known_blocks
 from ..methods.attention.single_token import collapsed
 from ..methods.conditioning import Conditioning
-from ..methods.sampling.guidance import Guidance
+from ..methods.sampling.guidance import Guidance, Tuning
 from ..methods.sampling.loop import run_denoising
 from ..methods.sampling.noise import GivenNoise
 from ..methods.sampling.rows import expand_rows
@@ -56,7 +56,6 @@ def _check_denoise(known: Known, params: Params) -> Facts:
         require_ddim(schedule, **{name: known.get(name, ...) for name in ("constraint", "attention", "tuning")})
     if not described(denoiser):
         return {}
-    assert denoiser is not None
     if conditioning is not None or "conditioning" in known:
         require_pair(denoiser, None if conditioning is None else conditioning.summary)
     attention, tuning = known.get("attention"), known.get("tuning")
@@ -127,16 +126,15 @@ def denoise(
     require_inversion(denoiser, schedule, z_t, first, noise=noise, tuning=tuning, attention=attention)
     require_control(denoiser, attention, len(schedule) - first, z_t)
     require_rows(z_t, {"conditioning": conditioning, "constraint": constraint, "latent": latent})
-    _doubt(ctx, conditioning, guidance_scale, tuning, attention)
+    _warn_of_contradictions(ctx, conditioning, guidance_scale, tuning, attention)
     if latent is not None and strength == 1:
         ctx.warn("strength is 1: the run starts from pure noise and the latent that is wired has no effect")
     with plain_mode(), ctx.lease(denoiser) as unet:
         start, guidance = _prepare(unet, z_t, conditioning, guidance_scale, tuning)
-        z = (
-            schedule.started(start)
-            if first == 0
-            else schedule.renoised(expand_rows(plain(latent), start, "latent"), start, first)
-        )
+        if latent is None or first == 0:
+            z = schedule.started(start)
+        else:
+            z = schedule.renoised(expand_rows(plain(latent), start, "latent"), start, first)
         control = (attention or AttentionControl()).begin()
         with collapsed(unet) if one_token(guidance) else nullcontext(), control.installed(unet):
             clean = run_denoising(
@@ -154,7 +152,7 @@ def denoise(
 
 
 def _prepare(
-    unet: Any, z_t: Tensor, conditioning: Conditioning | None, scale: float, tuning: Any
+    unet: nn.Module, z_t: Tensor, conditioning: Conditioning | None, scale: float, tuning: Tuning | None
 ) -> tuple[Tensor, Guidance]:
     """z_T and the guidance on the UNet's device; the state is float32, or float64 where the UNet is."""
     parameter = next(unet.parameters())
@@ -173,9 +171,15 @@ def _prepare(
     )
 
 
-def _doubt(ctx: Context, conditioning: Conditioning | None, scale: float, tuning: Any, attention: Any) -> None:
+def _warn_of_contradictions(
+    ctx: Context,
+    conditioning: Conditioning | None,
+    scale: float,
+    tuning: Tuning | None,
+    attention: AttentionControl | None,
+) -> None:
     """Warn of wires that contradict each other: the edit would be another one than was asked for."""
-    expects = getattr(attention, "expects", None)
+    expects = None if attention is None else attention.expects
     text_hash = "" if conditioning is None else content_key(conditioning.cond).hex()
     if expects is not None and text_hash and expects.text_hash not in ("", text_hash):
         ctx.warn(

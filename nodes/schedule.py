@@ -1,6 +1,6 @@
 """Schedules: which timesteps a run visits, and the update rule between them."""
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -9,12 +9,14 @@ from ..graph_runtime.core.notices import notice
 from ..methods.sampling.ddim import DdimSchedule, Spacing, Variance, ddim_schedule
 from ..methods.sampling.solver import SolverKind, SolverSchedule, solver_schedule
 from ..models.noise_levels import noise_levels
-from .checks.before_run import Facts, Known, Params
+from ..models.protocols import SchedulerDescription
+from .checks.before_run import Facts, Known, Params, described
 from .checks.schedule import name_beside_ddim, name_beside_solver, own_spacing
 from .ports import SchedulePort, Scheduler
 
 FEW_PNDM = 25  # steps below which its fourth-order formula goes astray
 AnySpacing = Literal["leading", "linspace", "trailing", "model"]
+FinalAlpha = Literal["one", "config"]
 
 
 class Scheduled(NamedTuple):
@@ -25,16 +27,34 @@ class Scheduled(NamedTuple):
 
 def _check_ddim(known: Known, params: Params) -> Facts:
     scheduler = known.get("scheduler")
-    if scheduler is not None and getattr(scheduler, "known", False):
+    if described(scheduler):
         return {"schedule": _ddim(scheduler, **params)}
     return {}
 
 
-def _ddim(scheduler: Any, spacing: AnySpacing, **params: Any) -> DdimSchedule:
+def _ddim(
+    scheduler: SchedulerDescription,
+    steps: int,
+    eta: float,
+    spacing: AnySpacing,
+    variance: Variance,
+    final_alpha: FinalAlpha,
+    travel_length: int,
+    travel_repeat: int,
+) -> DdimSchedule:
     """The schedule; what the model's configuration says and it does otherwise is named."""
     config = scheduler.config
     used: Spacing = own_spacing(config) if spacing == "model" else spacing
-    made = ddim_schedule(noise_levels(config), spacing=used, **params)
+    made = ddim_schedule(
+        noise_levels(config),
+        steps=steps,
+        eta=eta,
+        spacing=used,
+        variance=variance,
+        final_alpha=final_alpha,
+        travel_length=travel_length,
+        travel_repeat=travel_repeat,
+    )
     name_beside_ddim(config, scheduler.label, used, made.timesteps[0])
     return made
 
@@ -46,7 +66,7 @@ def ddim(
     eta: Annotated[float, Field(ge=0, le=1)] = 0.85,
     spacing: AnySpacing = "leading",
     variance: Variance = "ddim",
-    final_alpha: Literal["one", "config"] = "one",
+    final_alpha: FinalAlpha = "one",
     travel_length: Annotated[int, Field(ge=1, le=1000)] = 1,
     travel_repeat: Annotated[int, Field(ge=1, le=1000)] = 1,
 ) -> Scheduled:
@@ -70,28 +90,17 @@ def ddim(
     Raises:
         BadInput: more steps than timesteps; an unknown prediction type or beta schedule.
     """
-    return Scheduled(
-        _ddim(
-            scheduler,
-            steps=steps,
-            eta=eta,
-            spacing=spacing,
-            variance=variance,
-            final_alpha=final_alpha,
-            travel_length=travel_length,
-            travel_repeat=travel_repeat,
-        )
-    )
+    return Scheduled(_ddim(scheduler, steps, eta, spacing, variance, final_alpha, travel_length, travel_repeat))
 
 
 def _check_solver(known: Known, params: Params) -> Facts:
     scheduler = known.get("scheduler")
-    if scheduler is not None and getattr(scheduler, "known", False):
+    if described(scheduler):
         return {"schedule": _solver(scheduler, **params)}
     return {}
 
 
-def _solver(scheduler: Any, kind: SolverKind, steps: int) -> SolverSchedule:
+def _solver(scheduler: SchedulerDescription, kind: SolverKind, steps: int) -> SolverSchedule:
     """The schedule; what the model's configuration says and the solver does otherwise is named."""
     made = solver_schedule(scheduler.config, noise_levels(scheduler.config), kind=kind, steps=steps)
     if kind == "pndm" and steps < FEW_PNDM:

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -25,13 +24,14 @@ from ..models.detr.detections import (
     nothing_found,
 )
 from ..models.embedded import mark_own_pictures
+from ..models.protocols import DetectorDescription
 from ..pictures.boxes import Box, padded
 from ..pictures.files.folders import find_pictures, left_out
 from ..pictures.photos.boxes import area_problem, read_boxes
 from ..pictures.photos.masks import mask_boxes, match_masks, reported_at, same_stem
 from ..pictures.photos.photo import Photo, PhotoSet, photo_sizes
 from ..pictures.sheet import columns_for, draw_sheet
-from .checks.before_run import Known, Params
+from .checks.before_run import CheckContext, Known, Params
 from .ports import Detector, Image, Photos
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -83,14 +83,14 @@ def _look(looked: list[str], params: Params) -> None:
     if len(files) > MANY:
         return
     sizes = photo_sizes(files)
-    hear: Any = SimpleNamespace(warn=notice, progress=lambda *_: None)
+    ctx = CheckContext()
     if masks is not None and sum(width * height for width, height in sizes.values()) <= READ:
-        _from_masks(files, masks, sizes, (params["min_area"], params["max_area"]), hear)
+        _from_masks(files, masks, sizes, (params["min_area"], params["max_area"]), ctx)
     elif masks is not None:
         with reported_at("masks"):
             match_masks(files, find_pictures(masks))
     elif boxes is not None:
-        _from_file(Path(boxes), sizes, Criteria(*(params[name] for name in Criteria._fields)), hear)
+        _from_file(Path(boxes), sizes, Criteria(*(params[name] for name in Criteria._fields)), ctx)
 
 
 def _photos_of(looked: Sequence[str], masks: str | None, boxes: str | None, say: Callable[[str], None]) -> list[Path]:
@@ -211,7 +211,7 @@ def _from_file(path: Path, sizes: Sizes, wanted: Criteria, ctx: Context) -> dict
 def _detected(
     files: Sequence[Path],
     sizes: Sizes,
-    detector: Any,
+    detector: DetectorDescription,
     wanted: Criteria,
     ctx: Context,
 ) -> dict[str, list[Box]]:
@@ -249,8 +249,7 @@ def _tile(photo: Photo) -> Tensor:
     pixels, subject = photo.picture(), photo.subject()
     if subject is not None:
         pixels = pixels * (0.35 + 0.65 * subject[..., None])
-    levels: Any = (pixels * 255).round().to(torch.uint8).numpy()
-    picture = Pil.fromarray(levels)
+    picture = Pil.fromarray((pixels * 255).round().to(torch.uint8).numpy())
     scale = TILE / max(picture.size)
     small = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
     across, down = small.width / picture.width, small.height / picture.height

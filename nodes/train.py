@@ -22,7 +22,7 @@ class ExemplarTrained(NamedTuple):
 def _check(known: Mapping[str, object], params: Mapping[str, object]) -> None:
     """Models that do not fit together, and a size that the VAE cannot encode."""
     denoiser, vae, encoder = (known.get(name) for name in ("denoiser", "vae", "exemplar_encoder"))
-    if described(denoiser, vae, encoder):
+    if described(denoiser) and described(vae) and described(encoder):
         inputs = TrainingInputs.connected(denoiser, vae, None, encoder, None)
         require_models(inputs.denoiser, inputs.vae, inputs.encoder)
         side_of(inputs.denoiser, inputs.vae, ExemplarSettings.model_validate(dict(params)).size)

@@ -23,7 +23,7 @@ class SubjectTrained(NamedTuple):
 def _check(known: Mapping[str, object], params: Mapping[str, object]) -> None:
     """Models that do not fit together, a size that the VAE cannot encode, a rank that is larger than a layer."""
     denoiser, vae, encoder = (known.get(name) for name in ("denoiser", "vae", "exemplar_encoder"))
-    if described(denoiser, vae, encoder):
+    if described(denoiser) and described(vae) and described(encoder):
         inputs, settings = (
             TrainingInputs.connected(denoiser, vae, None, encoder, None),
             SubjectSettings.model_validate(dict(params)),

@@ -2,9 +2,9 @@
 
 import inspect
 import typing
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from .docstrings import parse_docstring
 
@@ -49,6 +49,6 @@ class NodeSettings(BaseModel):
         docs = [parse_docstring(inspect.cleandoc(base.__doc__ or "")) for base in bases]
         return {name: line for doc in docs for name, line in doc.parameters.items()}
 
-    def values(self) -> dict[str, Any]:  # Any: each setting is of its own type
+    def values(self) -> dict[str, JsonValue]:
         """The settings by name, in order."""
         return {name: getattr(self, name) for name in self.names()}

@@ -6,7 +6,7 @@ CPU. Both are brought here, and what nodes give out is on the CPU again.
 
 What a socket may declare: a class; a jaxtyping shape (`Float[Tensor, "b h w 3"]`: dtype, number of axes, fixed sizes,
 no axis empty); a Protocol of a model's description, of which only the names are looked for, since reading a fact may
-download the model; a union of these. `Any`, and what is none of these, is not checked.
+download the model; a union of these. `object`, and what is none of these, is not checked.
 """
 
 import functools
@@ -15,10 +15,13 @@ import sys
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, Union
 
 from .errors import BadInput
 from .models import ModelDescription
+
+if TYPE_CHECKING:
+    from jaxtyping import AbstractArray
 
 #: Numbers are checked by what they can do, so that an int passes for a float, and numpy's numbers for Python's.
 _NUMBERS: dict[object, type] = {float: numbers.Real, int: numbers.Integral, complex: numbers.Complex}
@@ -49,7 +52,7 @@ class PartlyKnown:
     """Base of what stands, while checking, for a value of which only some facts are known yet."""
 
 
-def on_cpu(value: Any) -> Any:  # whatever travels between nodes
+def on_cpu(value: object) -> object:
     """A tensor, or a list of tensors, on the CPU; anything else, and what is there already, as it is."""
     torch = sys.modules.get("torch")
     if torch is None:
@@ -81,7 +84,7 @@ def require_type(value: object, hint: object, name: str, port: Port) -> None:
 
 def is_of(value: object, hint: object) -> bool:
     """True if a value is what an annotation says, as far as that can be told without reading a model's files."""
-    if hint is Any or hint is object:
+    if hint is Any or hint is object:  # Any: what an annotation may say
         return True
     origin = typing.get_origin(hint)
     if origin in (Union, types.UnionType):
@@ -104,7 +107,7 @@ def has_facts(value: object, protocol: type) -> bool:
     """True if `value` has every name that `protocol` declares itself; its bases' names may be missing."""
     return all(
         has_fact(value, name) and (choices is None or _constant(value, name) in (None, *choices))
-        for name, choices in _facts(protocol).items()
+        for name, choices in _declared(protocol).items()
     )
 
 
@@ -116,7 +119,7 @@ def has_fact(value: object, name: str) -> bool:
 
 
 @functools.cache
-def _facts(protocol: type) -> dict[str, tuple[object, ...] | None]:
+def _declared(protocol: type) -> dict[str, tuple[object, ...] | None]:
     """Names that a Protocol declares itself, and, of those that are a Literal, which values they may have."""
     declared: dict[str, tuple[object, ...] | None] = {}
     for name, member in vars(protocol).items():
@@ -133,10 +136,10 @@ def _constant(value: object, name: str) -> object:
     return None if hasattr(found, "__get__") else found
 
 
-def _is_shape(hint: object) -> bool:
+def _is_shape(hint: object) -> TypeGuard["type[AbstractArray]"]:
     jaxtyping = sys.modules.get("jaxtyping")  # whoever wrote such an annotation has imported it
     return jaxtyping is not None and isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray)
 
 
-def _of_any_dtype(hint: Any) -> object:  # a class that jaxtyping makes
+def _of_any_dtype(hint: "type[AbstractArray]") -> object:
     return sys.modules["jaxtyping"].Shaped[hint.array_type, hint.dim_str]

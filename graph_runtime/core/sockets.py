@@ -1,7 +1,6 @@
 """The sockets of a node, and which values they take."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from .port_types import Port, require_type
 from .socket_roles import FromUpstream, SocketRole
@@ -28,7 +27,7 @@ class Socket:
     port: Port
     optional: bool = False
     doc: str = ""
-    annotation: Any = Any  # a class, a shape, a union; Any is not checked
+    annotation: object = object  # a class, a shape, a union; object is not checked
     role: SocketRole | None = None
     upstream: FromUpstream | None = None
 

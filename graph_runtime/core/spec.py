@@ -25,7 +25,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, ParamSpec, Protocol, TypeVar, Union, cast
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
@@ -59,7 +59,20 @@ ReadMany = Annotated[str | list[str], PathRole("files")]  # or a list of files, 
 ModelSource = Annotated[str, PathRole("model")]
 
 
-Check = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any] | None]
+P = ParamSpec("P")  # of a node's function
+R = TypeVar("R", covariant=True)  # the NamedTuple that it returns
+K = TypeVar("K")  # of what an annotation carries
+
+Check = Callable[[Mapping[str, object], Mapping[str, object]], Mapping[str, object] | None]
+
+
+class NodeFunction(Protocol[P, R]):
+    """A function that `node` made a node of."""
+
+    spec: "NodeSpec"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function; its arguments are checked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +94,7 @@ class NodeSpec:
 
     id: str
     version: int
-    function: Callable[..., Any]
+    function: Callable[..., Any]  # Any: each node returns a NamedTuple of its own
     docs: DocParts
     sockets: Mapping[str, Socket]
     params: type[BaseModel]
@@ -119,7 +132,7 @@ class NodeSpec:
         numbered = {one for repeat in self.repeats.values() for one in repeat.names()}
         return name is None or name in self.sockets or name in self.params.model_fields or name in numbered
 
-    def run(self, **values: Any) -> Any:
+    def run(self, **values: object) -> Iterable[object]:
         """Call the function, folding numbered names back into the lists it takes (None where one was left out)."""
         for socket in self.may_be_none:
             values.setdefault(socket, None)
@@ -128,9 +141,10 @@ class NodeSpec:
             while items and (items[-1] is None or (isinstance(items[-1], str) and not items[-1])):
                 items.pop()
             values[parameter] = items
-        return self.function(**values)
+        outputs: Iterable[object] = self.function(**values)
+        return outputs
 
-    def gathered(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def gathered(self, values: Mapping[str, object]) -> dict[str, object]:
         """Arguments of the function: settings by name become the model that it takes, if it takes one.
 
         Raises:
@@ -143,7 +157,7 @@ class NodeSpec:
         rest = {name: value for name, value in values.items() if name not in held}
         return {**rest, parameter: model(**held)}
 
-    def received(self, name: str, value: Any) -> Any:
+    def received(self, name: str, value: object) -> object:
         """The value of a parameter as the function gets it: on the CPU, and checked against the socket's type.
 
         Raises:
@@ -153,12 +167,12 @@ class NodeSpec:
         if name in self.sockets:
             self.sockets[name].require(value)
         elif name in self.repeats:
-            for number, item in zip(self.repeats[name].names(), value, strict=False):
+            for number, item in zip(self.repeats[name].names(), cast(Iterable[object], value), strict=False):
                 if number in self.sockets and item is not None:
                     self.sockets[number].require(item)
         return value
 
-    def facts(self, known: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    def facts(self, known: Mapping[str, object], params: Mapping[str, object]) -> Mapping[str, object]:
         """What is known of the outputs while checking, from what is known of the inputs.
 
         Raises:
@@ -173,7 +187,7 @@ class NodeSpec:
 class Registry(Mapping[str, NodeSpec]):
     """Node types by id."""
 
-    def __init__(self, specs: Iterable[NodeSpec] = ()):
+    def __init__(self, specs: Iterable[NodeSpec] = ()) -> None:
         self._specs: dict[str, NodeSpec] = {}
         for spec in specs:
             self.add(spec)
@@ -188,7 +202,7 @@ class Registry(Mapping[str, NodeSpec]):
             )
         self._specs[spec.id] = spec
 
-    def add_module(self, module: Any) -> None:
+    def add_module(self, module: object) -> None:
         """Add every node that a module (or any object with attributes) holds."""
         for value in list(vars(module).values()):
             spec = getattr(value, "spec", None)
@@ -215,7 +229,7 @@ def node(
     saves: str | None = None,
     check: Check | None = None,
     migrations: Mapping[int, Migration] | None = None,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[Callable[P, R]], NodeFunction[P, R]]:
     """Make a node of an annotated function, which stays callable as it is, with `.spec` on it.
 
     Whoever calls it, what arrives at a socket is on the CPU and of the type that the annotation declares.
@@ -226,16 +240,18 @@ def node(
     if not NODE_ID.fullmatch(node_id):
         raise TypeError(f"node id {node_id!r} must look like 'family.name' in lower case")
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(function: Callable[P, R]) -> NodeFunction[P, R]:
         names = list(inspect.signature(function).parameters)
+        untyped: Callable[..., object] = function
 
         @functools.wraps(function)
-        def called(*args: Any, **kwargs: Any) -> Any:
+        def called(*args: object, **kwargs: object) -> object:
             given = spec.gathered({name: spec.received(name, value) for name, value in kwargs.items()})
-            return function(*(spec.received(name, value) for name, value in zip(names, args, strict=False)), **given)
+            return untyped(*(spec.received(name, value) for name, value in zip(names, args, strict=False)), **given)
 
-        spec = NodeSpec(
-            **{**_read(function, node_id, version), "function": called},
+        spec = dataclasses.replace(
+            _read(function, node_id, version),
+            function=called,
             static=static,
             effects=effects,
             persist=persist,
@@ -243,18 +259,20 @@ def node(
             check=check,
             migrations=dict(migrations or {}),
         )
-        called.spec = spec  # type: ignore[attr-defined]
-        return called
+        made = cast(NodeFunction[P, R], called)
+        made.spec = spec
+        return made
 
     return decorate
 
 
-def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str, Any]:
+def _read(function: Callable[..., object], node_id: str, version: int) -> NodeSpec:
+    """What a function's annotations and docstring say."""
     hints = typing.get_type_hints(function, include_extras=True)
     docs = parse_docstring(inspect.getdoc(function) or "")
     outputs = _outputs(node_id, hints.pop("return", None))
     sockets: dict[str, Socket] = {}
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = {}  # Any: pydantic's create_model asks for it
     roles: dict[str, PathRole] = {}
     repeats: dict[str, Repeat] = {}
     may_be_none: list[str] = []
@@ -275,7 +293,7 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
                     roles[name] = role
             continue
         inner, optional = _strip_optional(hint)
-        repeat, role = (_find(inner, kind) for kind in (Repeat, PathRole))
+        repeat, role = _find(inner, Repeat), _find(inner, PathRole)
         port, annotation = _port_of(inner, repeated=repeat is not None)
         doc = docs.parameters.get(parameter.name) or (repeat and docs.parameters.get(repeat.name)) or ""
         if repeat is not None:
@@ -300,23 +318,23 @@ def _read(function: Callable[..., Any], node_id: str, version: int) -> dict[str,
         __config__=ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=()),
         **fields,
     )
-    return {
-        "id": node_id,
-        "version": version,
-        "function": function,
-        "docs": docs,
-        "sockets": sockets,
-        "params": model,
-        "path_roles": roles,
-        "outputs": outputs,
-        "context": context,
-        "repeats": repeats,
-        "may_be_none": tuple(may_be_none),
-        "settings": settings,
-    }
+    return NodeSpec(
+        id=node_id,
+        version=version,
+        function=function,
+        docs=docs,
+        sockets=sockets,
+        params=model,
+        path_roles=roles,
+        outputs=outputs,
+        context=context,
+        repeats=repeats,
+        may_be_none=tuple(may_be_none),
+        settings=settings,
+    )
 
 
-def _outputs(node_id: str, returned: Any) -> dict[str, Port]:
+def _outputs(node_id: str, returned: object) -> dict[str, Port]:
     if not (isinstance(returned, type) and issubclass(returned, tuple) and hasattr(returned, "_fields")):
         raise TypeError(f"node {node_id}: the return annotation must be a NamedTuple whose fields are ports")
     hints = typing.get_type_hints(returned, include_extras=True)
@@ -329,22 +347,22 @@ def _outputs(node_id: str, returned: Any) -> dict[str, Port]:
     return outputs
 
 
-def _described(hint: Any, doc: str) -> Any:
+def _described(hint: object, doc: str) -> object:
     """The annotation of a setting with its line of the docstring, which thereby reaches the JSON Schema."""
     return Annotated[hint, Field(description=doc)] if doc else hint
 
 
-def _port_of(hint: Any, *, repeated: bool) -> tuple[Port | None, Any]:
+def _port_of(hint: object, *, repeated: bool) -> tuple[Port | None, object]:
     """The port that an annotation carries, and the annotation without it; of a list of sockets, those of an item."""
     port, bare = _find(hint, Port), typing.get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
     if not repeated:
         return port, bare
-    item, _ = _strip_optional(next(iter(typing.get_args(bare)), Any))
+    item, _ = _strip_optional(next(iter(typing.get_args(bare)), object))
     inner, annotation = _port_of(item, repeated=False)
     return port or inner, annotation
 
 
-def _strip_optional(hint: Any) -> tuple[Any, bool]:
+def _strip_optional(hint: object) -> tuple[object, bool]:
     if typing.get_origin(hint) in (Union, types.UnionType):
         rest = [arm for arm in typing.get_args(hint) if arm is not type(None)]
         if len(rest) == 1 and len(typing.get_args(hint)) == 2:
@@ -352,7 +370,7 @@ def _strip_optional(hint: Any) -> tuple[Any, bool]:
     return hint, False
 
 
-def _find(hint: Any, kind: type) -> Any:
+def _find(hint: object, kind: type[K]) -> K | None:
     metadata = getattr(hint, "__metadata__", ())
     for item in metadata:
         if isinstance(item, kind):

@@ -54,9 +54,9 @@ def plain_mode() -> Iterator[None]:
         yield
 
 
-def plain(value: Any) -> Any:
-    """A tensor that belongs to no inference mode (a copy, where it did); anything else as it is."""
-    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
+def plain(value: Tensor) -> Tensor:
+    """A tensor that belongs to no inference mode: a copy, where it did."""
+    return value.clone() if value.is_inference() else value
 
 
 def to_host(value: Tensor) -> Tensor:

@@ -1,13 +1,18 @@
 """The interface of attention controls to the loop: processors on the UNet, and branches beside the edit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from torch import nn
 
+from ..conditioning import Conditioning
 from ..sampling.branch import Branch
 from ..sampling.guidance import Half
 from ..sampling.schedule import DenoisingStep
+
+if TYPE_CHECKING:
+    from .branches import ExpectedInputs
 
 RowGroup = tuple[str, Half]  # (name of a branch, half of its guidance): neighbouring rows of the batch
 
@@ -30,6 +35,19 @@ class AttentionRun:
 
 class AttentionControl:
     """What travels between nodes: it holds no state of a run. This one changes nothing."""
+
+    @property
+    def expects(self) -> "ExpectedInputs | None":
+        """The other inputs that the sampler needs with it; None where any will do."""
+        return None
+
+    @property
+    def conditionings(self) -> Mapping[str, Conditioning]:
+        """The conditionings of the branches that it samples, by the control's own names."""
+        return {}
+
+    def require_steps(self, steps: int) -> None:
+        """Raise BadInput where a run of so many steps is too short for it."""
 
     def begin(self) -> AttentionRun:
         """The control for one run."""

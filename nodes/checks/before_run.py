@@ -5,20 +5,25 @@ whose values are cheap to know (a small file, a drawn shape) is the mask itself.
 what is there and what will be; those that look at values let a meta tensor pass.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
 
+from ...graph_runtime.core.context import Context
 from ...graph_runtime.core.notices import notice
 from ...graph_runtime.core.port_types import PartlyKnown
+from ...graph_runtime.core.spec import NodeFunction
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Known = Mapping[str, Any]  # Any: what is known of each input, of whatever type its socket has
 Params = Mapping[str, Any]  # Any: the settings, of the types that the node declares
 Facts = Mapping[str, Any]  # Any: what is known of each output
+D = TypeVar("D")
 CHEAP = 2_000_000  # values up to which a mask is followed through the nodes that change it
 
 
@@ -29,12 +34,23 @@ class Counted(PartlyKnown):
     count: int
 
 
+class CheckContext(Context):
+    """What a node gets as its run while it is only checked: its warnings are those of the check."""
+
+    def warn(self, message: str) -> None:
+        """Warn the user; the check adds the node's name."""
+        notice(message)
+
+    def progress(self, step: int, total: int, preview: "Image | None" = None, note: str = "") -> None:
+        """Nothing: a check shows no progress."""
+
+
 def shaped(*shape: int) -> Tensor:
     """A tensor of which only the shape is known."""
     return torch.empty(shape, device="meta")
 
 
-def cheap(value: Any) -> TypeGuard[Tensor]:
+def cheap(value: object) -> TypeGuard[Tensor]:
     """True for a tensor whose values are known, and few enough to work with while checking."""
     return isinstance(value, Tensor) and not value.is_meta and value.numel() <= CHEAP
 
@@ -44,24 +60,23 @@ def sketch(value: Tensor) -> Tensor:
     return value if cheap(value) else torch.empty(value.shape, dtype=value.dtype, device="meta")
 
 
-def described(*values: Any) -> bool:
-    """True where each of these descriptions of models is there, and can be read without a network."""
-    return all(value is not None and getattr(value, "known", False) for value in values)
+def described(value: D | None) -> TypeGuard[D]:
+    """True where the description of a model is there, and can be read without a network."""
+    return value is not None and bool(getattr(value, "known", False))
 
 
-def rehearse(function: Callable[..., Any], known: Known, params: Params) -> Facts:
+def rehearse(function: NodeFunction[..., NamedTuple], known: Known, params: Params) -> Facts:
     """Facts of a node's outputs from the node itself, run on shapes; nothing where an input is not known.
 
     For nodes that only look at shapes, or whose work is small where values are known. What they warn of is said while
     checking, in the words in which the run would say it.
     """
-    spec = function.spec  # type: ignore[attr-defined]
+    spec = function.spec
     values = {name: known[name] for name in spec.sockets if name in known}
     if len(values) < len(spec.sockets):
         return {}
     if any(isinstance(value, PartlyKnown) or not getattr(value, "known", True) for value in values.values()):
         return {}
     if spec.context is not None:
-        values[spec.context] = SimpleNamespace(warn=notice, listeners=(), progress=lambda *_, **__: None)
-    made: dict[str, Any] = spec.run(**values, **params)._asdict()
-    return made
+        values[spec.context] = CheckContext()
+    return dict(zip(spec.outputs, spec.run(**values, **params), strict=True))

@@ -4,7 +4,6 @@ A conditioning that does not exist yet is one of tensors without values (see `co
 """
 
 import dataclasses
-from typing import Any
 
 from torch import Tensor
 
@@ -12,13 +11,16 @@ from ...graph_runtime import BadInput
 from ...graph_runtime.core.notices import notice
 from ...methods.conditioning import Conditioning, ConditioningKind, ConditioningSummary
 from ...methods.sampling.noise import GivenNoise
+from ...models.protocols import Description, ExemplarEncoderDescription, VaeDescription
 from ...pictures.require import require_mask_fits
 from .before_run import Facts, Known, Params, cheap, described, shaped
 
 SMALL, LONG = 16, 3  # pixels, and sides' ratio, at which an exemplar is worth a warning
 
 
-def conditioning_of_shape(encoder: Any, rows: int, length: int, width: int, kind: ConditioningKind) -> Conditioning:
+def conditioning_of_shape(
+    encoder: Description, rows: int, length: int, width: int, kind: ConditioningKind
+) -> Conditioning:
     """A conditioning of which only the shape is known."""
     return Conditioning(
         shaped(rows, length, width),
@@ -42,7 +44,7 @@ def require_unicode(port: str, words: str) -> None:
         ) from error
 
 
-def exemplar(encoder: Any, known: Known, params: Params) -> Facts:
+def exemplar(encoder: ExemplarEncoderDescription, known: Known, params: Params) -> Facts:
     """A mask that leaves nothing of the exemplar; an exemplar too small or too long to be seen."""
     image, mask = known.get("image"), known.get("mask", ...)
     if image is not None and mask is None:
@@ -98,7 +100,6 @@ def inpaint(known: Known, params: Params) -> Facts:
         require_mask_fits(mask, image)
     if not described(vae):
         return {}
-    assert vae is not None
     cells = None if image is None else require_cells(image, vae)
     if before is None:
         return {}
@@ -120,7 +121,7 @@ def inpaint(known: Known, params: Params) -> Facts:
     }
 
 
-def require_cells(image: Tensor, vae: Any) -> tuple[int, int, int]:
+def require_cells(image: Tensor, vae: VaeDescription) -> tuple[int, int, int]:
     """Channels and sides of a picture's latent; raises BadInput where the VAE cannot make one."""
     height, width = image.shape[1:3]
     if height % vae.factor or width % vae.factor:

@@ -1,13 +1,12 @@
 """Whether a UNet fits its conditioning: the width of the embeddings, and the channels beside the latent."""
 
-from typing import Any
-
 from ...graph_runtime import BadInput
 from ...methods.conditioning import ConditioningSummary
+from ...models.protocols import DenoiserDescription
 
 
-def require_pair(denoiser: Any, conditioning: ConditioningSummary | None) -> None:
-    """Raise BadInput unless the UNet fits the conditioning or, where nothing is wired, needs none."""
+def require_pair(denoiser: DenoiserDescription, conditioning: ConditioningSummary | None) -> None:
+    """Raise BadInput unless the UNet fits the conditioning or, where none is connected, needs none."""
     require_channels(denoiser, 0 if conditioning is None else conditioning.extra)
     width = denoiser.cross_attention_dim
     if width is None and conditioning is not None:
@@ -33,7 +32,7 @@ def require_pair(denoiser: Any, conditioning: ConditioningSummary | None) -> Non
         )
 
 
-def require_channels(denoiser: Any, extra: int) -> None:
+def require_channels(denoiser: DenoiserDescription, extra: int) -> None:
     """Raise BadInput unless latents and `extra` channels together are what the UNet takes."""
     latent = denoiser.latent_channels
     if denoiser.in_channels == latent + extra:

@@ -1,10 +1,8 @@
-"""What is wrong with the wiring and settings of picture nodes, known from sizes alone; what sizes come out.
+"""What is wrong with the connections and settings of picture nodes, known from sizes alone, and what sizes come out.
 
-Each function is the check hook of one node: `known` holds what is known of its sockets (see `_facts`), what it returns
-is known of its outputs.
+Each function is the check hook of one node: `known` holds what is known of its inputs (see `before_run.py`), and what
+it returns is known of its outputs.
 """
-
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +12,7 @@ from ...graph_runtime import BadInput
 from ...graph_runtime.core.notices import notice
 from ...models.embedded import mark_own_pictures
 from ...pictures.batches import common_batch, per_variation
-from ...pictures.boxes import bounding_box
+from ...pictures.boxes import Box, bounding_box
 from ...pictures.files.folders import left_out
 from ...pictures.files.headers import headers
 from ...pictures.files.opening import MAX_PIXELS
@@ -226,7 +224,7 @@ def augment(known: Known, params: Params) -> Facts:
     return {} if rows is None else {"image": shaped(rows * params["count"], side, side, 3)}
 
 
-def require_thing(box: Any) -> None:
+def require_thing(box: Box | None) -> None:
     """Raise BadInput where a mask marks nothing to cut out."""
     if box is None:
         raise BadInput(

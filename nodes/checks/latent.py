@@ -1,11 +1,10 @@
 """What is wrong with latents and noise, known before a run from shapes, files' headers and models' configurations.
 
-Each function is the check hook of one node, or what hook and node both ask for (see `_facts`).
+Each function is the check hook of one node, or what hook and node both ask for (see `before_run.py`).
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -15,6 +14,7 @@ from ...graph_runtime.core.port_types import is_of
 from ...graph_runtime.core.values import describe, plain
 from ...methods.sampling.noise import GivenNoise
 from ...models.files.tensors import keys_of, tensor_shapes
+from ...models.protocols import VaeDescription
 from .before_run import Facts, Known, Params, described, shaped
 
 
@@ -23,14 +23,13 @@ def encode(known: Known, params: Params) -> Facts:
     image, vae = known.get("image"), known.get("vae")
     if image is None or not described(vae):
         return {}
-    assert vae is not None
     require_multiple(image, vae)
     return {
         "latent": shaped(len(image), vae.latent_channels, image.shape[1] // vae.factor, image.shape[2] // vae.factor)
     }
 
 
-def require_multiple(image: Tensor, vae: Any) -> None:
+def require_multiple(image: Tensor, vae: VaeDescription) -> None:
     """Raise BadInput unless both sides of a picture are multiples of the VAE's factor."""
     height, width = image.shape[1:3]
     if height % vae.factor or width % vae.factor:
@@ -47,12 +46,11 @@ def decode(known: Known, params: Params) -> Facts:
     latent, vae = known.get("latent"), known.get("vae")
     if latent is None or not described(vae):
         return {}
-    assert vae is not None
     require_channels(latent, vae)
     return {"image": shaped(len(latent), latent.shape[2] * vae.factor, latent.shape[3] * vae.factor, 3)}
 
 
-def require_channels(latent: Tensor, vae: Any) -> None:
+def require_channels(latent: Tensor, vae: VaeDescription) -> None:
     """Raise BadInput unless a latent has as many channels as the VAE."""
     if latent.shape[1] != vae.latent_channels:
         raise BadInput(

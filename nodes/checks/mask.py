@@ -1,6 +1,6 @@
 """What is wrong with masks, known before a run: from files where they are small, from sizes where not.
 
-Each function is the check hook of one node (see `_facts`).
+Each function is the check hook of one node (see `before_run.py`).
 """
 
 from torch import Tensor
@@ -13,7 +13,7 @@ from ...pictures.masks.read import no_alpha, read_masks
 from ...pictures.masks.values import unit_mask
 from ...pictures.pairing import files_of, named
 from ...pictures.require import require_mask_fits
-from .before_run import Facts, Known, Params, cheap, shaped, sketch
+from .before_run import Facts, Known, Params, cheap, described, shaped, sketch
 
 READ = 20_000_000  # pixels of mask files that are decoded while checking
 
@@ -66,7 +66,7 @@ def require_marked(mask: Tensor, count: int) -> list[Box]:
 def to_latent(known: Known, params: Params) -> Facts:
     """Sides that are no multiple of the VAE's factor; the grid that comes out."""
     mask, vae = known.get("mask"), known.get("vae")
-    if mask is None or vae is None or not getattr(vae, "known", False):
+    if mask is None or not described(vae):
         return {}
     unit_mask(mask)
     factor = int(vae.factor)

@@ -1,14 +1,12 @@
 """What is wrong with measurements, known before a run: sizes that differ, masks with nothing in them.
 
-Each function is the check hook of one node, or what hook and node both ask for (see `_facts`).
+Each function is the check hook of one node, or what hook and node both ask for (see `before_run.py`).
 """
-
-from typing import Any
 
 from torch import Tensor
 
 from ...graph_runtime import BadInput
-from ...pictures.boxes import bounding_box
+from ...pictures.boxes import Box, bounding_box
 from ...pictures.files.folders import find_pictures
 from ...pictures.metrics import WINDOW
 from ...pictures.require import require_mask_fits
@@ -98,7 +96,7 @@ def require_looked_at(chosen: Tensor) -> None:
         )
 
 
-def require_region(box: Any) -> None:
+def require_region(box: Box | None) -> None:
     """Raise BadInput where a mask marks no region."""
     if box is None:
         raise BadInput("mask", found="an empty mask", expected="something marked in white", fix="draw the mask")

@@ -1,16 +1,18 @@
 """Whether the inputs of a run fit together, as far as shapes, steps and wires show before a weight is read."""
 
-from typing import Any
-
 from torch import Tensor
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.values import same_values
+from ...methods.attention.control import AttentionControl
 from ...methods.conditioning import Conditioning
 from ...methods.inversion.ddim import trajectory_key
 from ...methods.sampling.constraints import Constraint
-from ...methods.sampling.noise import GaussianNoise, GivenNoise
+from ...methods.sampling.ddim import DdimSchedule
+from ...methods.sampling.noise import GaussianNoise, GivenNoise, Noise
 from ...methods.sampling.rows import expand_rows
+from ...methods.sampling.schedule import Schedule
+from ...models.protocols import DenoiserDescription
 from .before_run import Known
 
 
@@ -31,7 +33,7 @@ def first_step(steps: int, strength: float) -> int:
     return steps - count
 
 
-def require_ddim(schedule: Any, **wired: Any) -> None:
+def require_ddim(schedule: Schedule, **connected: object) -> None:
     """Raise BadInput unless the schedule's update is the one that constraints and edits are defined for."""
     if schedule.takes_constraint:
         return
@@ -40,7 +42,7 @@ def require_ddim(schedule: Any, **wired: Any) -> None:
         "attention": "attention controls count its steps",
         "tuning": "inversions are made for its steps",
     }
-    for name, value in wired.items():
+    for name, value in connected.items():
         if value is not None:
             raise BadInput(
                 name,
@@ -50,9 +52,12 @@ def require_ddim(schedule: Any, **wired: Any) -> None:
             )
 
 
-def require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **wired: Any) -> None:
+def require_inversion(
+    denoiser: DenoiserDescription, schedule: Schedule, z_t: Tensor, first: int, **connected: object
+) -> None:
     """Raise BadInput unless what comes from an inversion was made for this model, schedule and size."""
-    made = {port: value.inversion_key for port, value in wired.items() if getattr(value, "inversion_key", "")}
+    keys = {port: getattr(value, "inversion_key", "") for port, value in connected.items()}
+    made = {port: key for port, key in keys.items() if key}
     if not made:
         return
     port = next(iter(made))
@@ -63,7 +68,7 @@ def require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **w
             expected="1: the steps of an inversion are counted from its noisiest",
             fix="set strength to 1 and remove the latent",
         )
-    if not schedule.takes_constraint:
+    if not isinstance(schedule, DdimSchedule):
         raise BadInput(
             "schedule",
             found=f"a schedule.solver with a {port} from an inversion",
@@ -86,7 +91,7 @@ def require_inversion(denoiser: Any, schedule: Any, z_t: Tensor, first: int, **w
                 expected=f"one of the {denoiser.label}, {len(schedule)} steps, {z_t.shape[3]}×{z_t.shape[2]} cells",
                 fix="wire the same denoiser and schedule into the invert node and here",
             )
-    for port, value in wired.items():
+    for port, value in connected.items():
         start = getattr(value, "start", None)
         if port != "noise" and isinstance(start, Tensor) and not same_values(start.float(), z_t.float()):
             raise other_start(port)
@@ -102,7 +107,7 @@ def other_start(port: str) -> BadInput:
     )
 
 
-def require_shapes(denoiser: Any, conditioning: Conditioning | None, z_t: Tensor) -> None:
+def require_shapes(denoiser: DenoiserDescription, conditioning: Conditioning | None, z_t: Tensor) -> None:
     """Raise BadInput unless latents have the channels and sides that the UNet takes, and the extra channels' grid."""
     if z_t.ndim != 4 or z_t.shape[1] != denoiser.latent_channels:
         raise BadInput(
@@ -165,36 +170,37 @@ def require_rows(start: Tensor, known: Known) -> None:
         constraint.begin(start)
 
 
-def require_noise(noise: Any, moves: int, posterior: bool) -> None:
-    """Raise BadInput where a file of noise lacks what a run of so many moves will ask for."""
+def require_noise(noise: Noise, steps: int, posterior: bool) -> None:
+    """Raise BadInput where a file of noise lacks what a run of so many steps will ask for."""
     if isinstance(noise, GivenNoise):
         for which, tensor in enumerate((noise.start, noise.steps, noise.posterior)):
             if tensor is None and (which < 2 or posterior):
                 raise noise.lacks(which)
         assert noise.steps is not None
-        if len(noise.steps) < moves:
+        if len(noise.steps) < steps:
             raise noise.ends()
 
 
-def require_beginning(noise: Any, **wired: Any) -> None:
+def require_beginning(noise: Noise, **connected: object) -> None:
     """Raise BadInput where fresh noise begins an edit, which begins where its inversion ended."""
-    for port, value in wired.items():
+    for port, value in connected.items():
         if isinstance(noise, GaussianNoise) and isinstance(getattr(value, "start", None), Tensor):
             raise other_start(port)
 
 
-def require_control(denoiser: Any, attention: Any, steps: int, start: Tensor) -> None:
+def require_control(
+    denoiser: DenoiserDescription, attention: AttentionControl | None, steps: int, start: Tensor
+) -> None:
     """Raise BadInput where an attention control asks for steps, layers or embeddings that the run has not."""
-    for name in ("source", "target"):
-        wired = getattr(attention, name, None)
-        if isinstance(wired, Conditioning):
-            if wired.cond.shape[-1] != denoiser.cross_attention_dim:
-                raise BadInput(
-                    "attention",
-                    found=f"a {name} of width {wired.cond.shape[-1]} from the {wired.name}",
-                    expected=f"{denoiser.cross_attention_dim}, which the {denoiser.label} expects",
-                    fix=f"wire a condition of this model to {name} of the attention control",
-                )
-            expand_rows(wired.cond, start, "attention")
-    if hasattr(attention, "require_steps"):
-        attention.require_steps(steps)
+    if attention is None:
+        return
+    for name, conditioning in attention.conditionings.items():
+        if conditioning.cond.shape[-1] != denoiser.cross_attention_dim:
+            raise BadInput(
+                "attention",
+                found=f"a {name} of width {conditioning.cond.shape[-1]} from the {conditioning.name}",
+                expected=f"{denoiser.cross_attention_dim}, which the {denoiser.label} expects",
+                fix=f"connect a condition of this model to {name} of the attention control",
+            )
+        expand_rows(conditioning.cond, start, "attention")
+    attention.require_steps(steps)

@@ -5,11 +5,11 @@ schedule.solver hands everything on to diffusers, whose solvers know some of it.
 """
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from ...graph_runtime.core.errors import clean, shorten
 from ...methods.sampling.ddim import Spacing
-from ...models.config import refused
+from ...models.config import Config, refused
 from ...models.known_keys.scheduler import SCHEDULER
 from ...models.known_keys.table import list_unused, warn_unused
 from ...models.noise_levels import alphas_cumprod
@@ -36,7 +36,7 @@ DECISIVE = (
 DISTILLED = ("LCM", "TCD")
 
 
-def own_spacing(config: Mapping[str, Any]) -> Spacing:
+def own_spacing(config: Config) -> Spacing:
     """The spacing that a configuration says, or that diffusers takes for its class.
 
     Raises:
@@ -52,7 +52,7 @@ def own_spacing(config: Mapping[str, Any]) -> Spacing:
     raise refused("timestep_spacing", said, ", ".join(known), "scheduler_config.json", "scheduler")
 
 
-def name_beside_ddim(config: Mapping[str, Any], where: str, spacing: Spacing, first: int) -> None:
+def name_beside_ddim(config: Config, where: str, spacing: Spacing, first: int) -> None:
     """Name what the configuration says and schedule.ddim does otherwise.
 
     Args:
@@ -72,7 +72,7 @@ def name_beside_ddim(config: Mapping[str, Any], where: str, spacing: Spacing, fi
     )
 
 
-def _spacing(config: Mapping[str, Any], spacing: Spacing) -> list[str]:
+def _spacing(config: Config, spacing: Spacing) -> list[str]:
     said = config.get("timestep_spacing")
     if said in (None, spacing):
         return []
@@ -82,7 +82,7 @@ def _spacing(config: Mapping[str, Any], spacing: Spacing) -> list[str]:
     ]
 
 
-def _pure_noise(config: Mapping[str, Any], first: int) -> list[str]:
+def _pure_noise(config: Config, first: int) -> list[str]:
     """A model of zero terminal SNR that does not begin there gives flat, grey pictures (Lin et al. 2023, §3.3)."""
     table = alphas_cumprod(config)
     if table[-1] > 0:
@@ -105,12 +105,12 @@ def _pure_noise(config: Mapping[str, Any], first: int) -> list[str]:
     return notes
 
 
-def _distilled(config: Mapping[str, Any]) -> list[str]:
+def _distilled(config: Config) -> list[str]:
     kind = str(config.get("_class_name", ""))
     return [f"_class_name = {kind} (a distilled model's own steps)"] if kind.startswith(DISTILLED) else []
 
 
-def name_beside_solver(config: Mapping[str, Any], where: str, kind: str, made: Mapping[str, Any]) -> None:
+def name_beside_solver(config: Config, where: str, kind: str, made: Mapping[str, object]) -> None:
     """Name what the configuration says and the solver that was made of it does not know, or does otherwise."""
     found = [*_distilled(config), *_pure_noise(config, -1)[1:]]
     for key, value in config.items():
