@@ -155,6 +155,8 @@ def test_a_value_for_a_renamed_setting_may_use_any_of_its_names(toys, graph, nam
         loaded = load(raw, nodes=toys.module, out=tmp_path)
         loaded.set_values(values, settings)
         assert loaded.plan().steps[0].settings == {"amount": 7}
+    with pytest.raises(WorkflowError, match="two values: 7 and 8"):
+        load(raw, nodes=toys.module, out=tmp_path).set_values({"value": 7}, {f"n.{name}": 8})
 
 
 def test_a_ring_of_one_is_a_cycle(toys, graph):

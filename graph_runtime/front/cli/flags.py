@@ -123,7 +123,7 @@ def convert(text: str, target: tuple["NodeSpec | None", str]) -> "JsonValue":
 
 
 def override(word: str, loaded: "LoadedWorkflow") -> tuple[str, "JsonValue"]:
-    """`NODE.PARAM` and the value of a `--set NODE.PARAM=VALUE`.
+    """`NODE.PARAM`, by the setting's name of today, and the value of a `--set NODE.PARAM=VALUE`.
 
     Raises:
         WorkflowError: the word does not have that form.
@@ -136,7 +136,8 @@ def override(word: str, loaded: "LoadedWorkflow") -> tuple[str, "JsonValue"]:
         raise WorkflowError.of("--set", found=repr(word), expected="NODE.PARAM=VALUE", fix="e.g. --set steps.steps=50")
     entry = loaded.workflow.nodes.get(node)
     spec = loaded.registry.get(entry.type) if entry is not None else None
-    return where, convert(text, (spec, current_name(spec, parameter)))
+    parameter = current_name(spec, parameter)
+    return f"{node}.{parameter}", convert(text, (spec, parameter))
 
 
 def save_outputs(loaded: "LoadedWorkflow") -> None:

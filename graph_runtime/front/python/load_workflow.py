@@ -187,13 +187,13 @@ def _set_parameters(
     """Write the user's values into the workflow; returns the paths among them, which may point anywhere."""
     problems: list[Problem] = []
     trusted: set[Override] = set()
-    for (node, name), given in _by_parameter(workflow, values, settings, problems).items():
+    for (node, parameter), given in _by_parameter(workflow, registry, values, settings, problems).items():
         entry = workflow.nodes.get(node)
         if entry is None:
             problems.append(
                 Problem(
                     None,
-                    f"{node}.{name}",
+                    f"{node}.{parameter}",
                     f"no node {node!r} in this workflow",
                     "NODE.PARAM of this workflow",
                     did_you_mean(node, workflow.nodes),
@@ -202,7 +202,6 @@ def _set_parameters(
             continue
         value = _plain(given)
         spec = registry.get(entry.type)
-        parameter = current_name(spec, name)
         entry.params[parameter] = value
         if spec is not None and parameter in spec.path_roles and isinstance(value, (str, list)):
             trusted.add((node, parameter))
@@ -212,14 +211,18 @@ def _set_parameters(
 
 
 def _by_parameter(
-    workflow: Workflow, values: Mapping[str, object], settings: Mapping[str, object], problems: list[Problem]
+    workflow: Workflow,
+    registry: Registry,
+    values: Mapping[str, object],
+    settings: Mapping[str, object],
+    problems: list[Problem],
 ) -> dict[Override, object]:
-    """The user's values by (node, parameter)."""
+    """The user's values by (node, parameter), each parameter by its name of today."""
     given: dict[Override, object] = {}
     for name, value in values.items():
         if name in workflow.inputs:
             for target in workflow.targets(name):
-                _add(given, target, value, problems)
+                _add(given, _override(workflow, registry, target), value, problems)
         else:
             problems.append(
                 Problem(
@@ -231,14 +234,21 @@ def _by_parameter(
                 )
             )
     for target, value in settings.items():
-        _add(given, target, value, problems)
+        _add(given, _override(workflow, registry, target), value, problems)
     return given
 
 
-def _add(given: dict[Override, object], target: str, value: object, problems: list[Problem]) -> None:
-    """Note a value for `node.parameter`; two different values for one parameter are a problem."""
-    node, _, parameter = target.partition(".")
-    known = given.setdefault((node, parameter), value)
+def _override(workflow: Workflow, registry: Registry, target: str) -> Override:
+    """The (node, parameter) of `node.parameter`, whatever the parameter was called when that was written."""
+    node, _, name = target.partition(".")
+    entry = workflow.nodes.get(node)
+    return node, current_name(registry.get(entry.type) if entry is not None else None, name)
+
+
+def _add(given: dict[Override, object], target: Override, value: object, problems: list[Problem]) -> None:
+    """Note a value for a parameter; two different values for one parameter are a problem."""
+    node, parameter = target
+    known = given.setdefault(target, value)
     if known is not value and (type(known) is not type(value) or known != value):
         problems.append(
             Problem(
