@@ -27,6 +27,7 @@ from inlay.graph_runtime import (
 from inlay.graph_runtime.core.models import ModelDescription
 from inlay.graph_runtime.front.comfy import host as host_module
 from inlay.graph_runtime.front.comfy import node_classes as adapter
+from inlay.graph_runtime.front.installed import installed_nodes
 from PIL import Image
 from pydantic import Field
 
@@ -573,6 +574,15 @@ def test_errors_say_node_found_expected_and_fix(host, caplog):
     with pytest.raises(NodeError, match="lower strength"):
         call("InlayToyChecked", thing=3, strength=2.0)
     assert call("InlayToyChecked", thing=3) == (1.0,)
+
+
+def test_every_node_says_which_socket_got_a_value_of_another_type(host):
+    for cls in adapter.mappings(installed_nodes())[0].values():
+        inputs = dict.fromkeys(cls.spec.sockets, object())
+        settings = {setting: "x" for setting, field in cls.spec.params.model_fields.items() if field.is_required()}
+        if inputs and not set(settings) & set(cls.spec.path_roles):
+            with pytest.raises(NodeError, match="found     a object"):
+                cls().execute(**inputs, **settings)
 
 
 # saving

@@ -176,7 +176,7 @@ def _arguments(spec: NodeSpec, inputs: Mapping[str, object]) -> dict[str, object
     """All arguments of the function but the context, checked as in a workflow file.
 
     Raises:
-        BadInput: an unknown name, a missing or wrong setting, an empty socket, a wrong pairing.
+        BadInput: an unknown name, a missing or wrong setting, an empty socket, another type, a wrong pairing.
     """
     for name in inputs:
         if name not in spec.sockets and name not in spec.params.model_fields:
@@ -200,8 +200,7 @@ def _arguments(spec: NodeSpec, inputs: Mapping[str, object]) -> dict[str, object
                 fix="connect a node that gives it",
             )
     settings = checked_settings(spec, inputs)
-    if spec.check is not None:
-        spec.check({name: wired.get(name) for name in spec.sockets}, settings)
+    spec.facts({name: wired.get(name) for name in spec.sockets}, settings)
     return settings | {name: wired.get(name) for name in spec.sockets}
 
 
