@@ -45,7 +45,7 @@ def balanced(
         transition: from embed.transition.
         self_until: share of the steps, from the noisiest, in which self-attention is the reconstruction's.
         cross_until: share of the steps in which cross-attention is the transition's.
-        layers: the part of the UNet it is done in.
+        layers: part of the UNet in which attention is replaced.
 
     Raises:
         BadInput: tunings of the empty text, or of two different inversions.

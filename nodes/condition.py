@@ -204,7 +204,7 @@ def inpaint(
         vae: of the model that will sample.
         noise: gives the posterior's noise, right after z_T, as diffusers draws it; without it, seed does.
         sample: posterior draws the latent from the VAE's posterior, as published; mode takes its mean.
-        seed: of the posterior's noise where none is connected.
+        seed: random seed of the posterior's noise where none is connected.
         layout: order and polarity of the channels; auto is what the conditioning was made from.
 
     Raises:

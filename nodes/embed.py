@@ -41,7 +41,7 @@ def transition(
         tuning: from invert.target_text.
         conditioning: the target text.
         start: weight of the tuned embedding at the noisiest step.
-        end: its weight at the last step.
+        end: weight of the tuned embedding at the last step.
 
     Raises:
         BadInput: a tuning of the empty text, or of another width than the text's.

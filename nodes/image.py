@@ -162,7 +162,7 @@ def fill(
         mask: The hole, 1 = repaint.
         fill: neutral (mid-grey), original (unchanged), noise (Gaussian around grey), edge (nearest known colour) or
             blur (a smooth membrane from the edge).
-        seed: Of the noise, drawn on the CPU; the others do not use it.
+        seed: Random seed of the noise, drawn on the CPU; the others do not use it.
 
     Raises:
         BadInput: a mask of another size, or fill=blur|edge with a mask that leaves nothing known.

@@ -192,9 +192,9 @@ def target_text(
         conditioning: the target text.
         schedule: the trajectory's.
         trajectory: from invert.ddim with the same conditioning.
-        guidance_scale: of the walk back and of the edit that follows.
-        iterations: gradient steps at most at each step; 0 leaves the embedding as it is, which is plain DDIM.
-        learning_rate: of Adam, fresh at each step.
+        guidance_scale: guidance scale of the inversion and of the edit that follows.
+        iterations: largest number of gradient steps at each step; 0 leaves the embedding as it is, which is plain DDIM.
+        learning_rate: learning rate of Adam, which starts anew at each step.
         stop_start: loss below which the first step is good enough.
         stop_step: how much that grows with each step.
         carry: begin each step with the embedding that the one before ended with.
@@ -229,9 +229,9 @@ def null_text(
         conditioning: the source text, and the empty one to begin from.
         schedule: the trajectory's.
         trajectory: from invert.ddim with the same conditioning.
-        guidance_scale: of the walk back and of the edit that follows.
-        iterations: gradient steps at most at each step; 0 leaves the embedding as it is.
-        learning_rate: of Adam at the first step, fresh at each.
+        guidance_scale: guidance scale of the inversion and of the edit that follows.
+        iterations: largest number of gradient steps at each step; 0 leaves the embedding as it is.
+        learning_rate: learning rate of Adam at the first step; Adam starts anew at each step.
         stop_start: loss below which the first step is good enough.
         stop_step: how much that grows with each step.
         carry: begin each step with the embedding that the one before ended with.

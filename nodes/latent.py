@@ -55,7 +55,7 @@ def encode(
         image: RGB in [0, 1]; both sides must be multiples of the VAE's factor (8 for Stable Diffusion).
         vae: the model's VAE; the identity VAE of a pixel model maps [0, 1] to [−1, 1].
         sample: mode takes the posterior's mean; posterior draws from it.
-        seed: seeds the CPU generator that posterior draws from.
+        seed: random seed of the CPU generator that posterior draws from.
         tiling: encode in overlapping tiles to save memory, a little less exactly; auto: above 1280×1280 pixels.
 
     Raises:

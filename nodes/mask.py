@@ -91,7 +91,7 @@ def shape(
         height: Of the shape; null: half the picture's height (for center: the width, if that is given).
         unit: px, or fraction of the picture's width and height.
         jitter: Move each shape by up to this much either way, in x and in y, but not out of the picture.
-        seed: Of the jitter.
+        seed: Random seed of the jitter.
 
     Raises:
         BadInput: a shape that is less than a pixel or reaches out of the picture, or a number that is far from any.

@@ -169,7 +169,7 @@ def exemplar_encoder(
         variant: which files to read; null prefers the plain ones.
         dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere.
         width: of the token: as wide as the UNet's cross-attention, 768 for Stable Diffusion 1.x, 160 for dollhouse.
-        seed: of the new mapper, projection and learned vector.
+        seed: random seed of the new mapper, projection and learned vector.
 
     Raises:
         ModelError: a file is missing, damaged or a pickle, or is no CLIP.

@@ -35,7 +35,7 @@ def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, l
 
     Args:
         latent: gives the shape; its values are not looked at.
-        seed: seeds the generator.
+        seed: random seed.
         batch: number of variations of each picture; those of one picture follow each other in the result.
     """
     return Noisy(gaussian_noise(tuple(latent.shape), seed, batch))
@@ -50,7 +50,7 @@ def load(path: ReadPath, start: str = "z_T", steps: str = "noises", posterior: s
     Args:
         path: the .safetensors file.
         start: key of z_T, `[b, c, lh, lw]`.
-        steps: key of one tensor per move, `[steps, b, c, lh, lw]`, in the order of noise.gaussian.
+        steps: key of one tensor per step, `[steps, b, c, lh, lw]`, in the order of noise.gaussian.
         posterior: key of the VAE posterior's, `[b, c, lh, lw]`.
 
     Raises:

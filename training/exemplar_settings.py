@@ -22,7 +22,7 @@ class ExemplarSettings(TrainingSettings):
         warmup: steps over which the learning rate rises.
         ema: decay of the moving average of the weights, which is the result; 0 takes the last weights.
         snr_limit: weights noise levels by min(SNR, limit) / SNR; 0 leaves them equal, as published.
-        precision: of the computation; the weights stay in float32. auto: bfloat16 on a GPU that has it.
+        precision: precision of the computation; the weights stay in float32. auto: bfloat16 on a GPU that has it.
         half: write the model in half precision.
     """
 

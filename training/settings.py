@@ -18,9 +18,9 @@ class TrainingSettings(NodeSettings):
 
     Attributes:
         batch_size: examples a step, over all devices.
-        learning_rate: of AdamW.
+        learning_rate: learning rate of AdamW.
         condition_dropout: probability that the learned vector replaces the exemplar; guidance needs some.
-        size: side of the square cut-outs in pixels; null is what the UNet was trained on.
+        size: side of the square cut-outs in pixels; null: the size that the UNet was trained on.
         flip: probability that an exemplar is mirrored.
         rotate: largest rotation of an exemplar, degrees.
         blur: probability that an exemplar is blurred.

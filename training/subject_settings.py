@@ -20,15 +20,16 @@ class SubjectSettings(TrainingSettings):
     """Settings of `train.subject_lora`.
 
     Attributes:
-        rank: of the LoRA; 1 to 64, the file grows with it.
+        rank: rank of the LoRA, usually 1 to 64; the file grows with it.
         alpha: scale of the LoRA; null is the rank, which is a scale of 1.
         targets: attention, or the feed-forward layers too.
         epochs: length of the training; an epoch is 100 augmented views of each photo. More of them continue a finished
             training, unless decay is set: then another number is another training.
         variations: views of each photo made once and kept encoded; 0 makes new ones at each step, which takes more
             than twice as long.
-        precision: of the computation; the LoRA is trained in float32. auto: bfloat16 on a GPU that has it.
-        patience: sheets without more likeness to the subject after which training ends; 0 goes to the last epoch.
+        precision: precision of the computation; the LoRA is trained in float32. auto: bfloat16 on a GPU that has it.
+        patience: sample sheets without more likeness to the subject after which training ends; 0 trains to the last
+            epoch.
         layout: names of the tensors in the file, as diffusers or as kohya writes them.
     """
 

@@ -65,7 +65,7 @@ def locate_lora(source: str, revision: str | None = None) -> LoraSource:
     if is_there(source):
         raise ModelError(
             "source",
-            found=f"{shorten(source)}, which is there and is no LoRA",
+            found=f"{shorten(source)}, which exists and is no LoRA",
             expected="a .safetensors file, or a folder with one in it",
             fix=f"name the file; a folder as ./{source}",
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def add_commands(add: AddCommand) -> None:
     """Their parsers."""
     nodes = add("nodes", _nodes, "list the nodes, or describe one")
-    nodes.add_argument("id", metavar="ID", nargs="?", help="the id of a node, such as those of the list")
+    nodes.add_argument("id", metavar="ID", nargs="?", help="a node id from the list")
 
     schema = add("schema", _schema, "print the JSON Schema of workflow files, or of the settings of a node")
     schema.add_argument("what", metavar="workflow|ID", nargs="?", default="workflow", help="(default: workflow)")
