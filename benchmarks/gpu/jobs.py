@@ -23,7 +23,7 @@ from inlay.graph_runtime.core.models import ModelManager
 from inlay.methods.conditioning import Conditioning
 from inlay.nodes import attention, condition, constraint, embed, invert, latent, noise, sample, schedule
 from inlay.nodes.subject import photos
-from inlay.nodes.train_subject import subject_lora
+from inlay.nodes.train import subject_lora
 from PIL import Image
 
 #: Dense bfloat16 TFLOP/s of a card by a part of its name, and what of it large matrix products reach.

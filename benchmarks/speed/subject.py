@@ -17,7 +17,7 @@ from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.events import Event, NodeProgress
 from inlay.nodes import model
 from inlay.nodes.subject import photos
-from inlay.nodes.train_subject import subject_lora
+from inlay.nodes.train import subject_lora
 from inlay.training.prefetch import Prefetcher
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"

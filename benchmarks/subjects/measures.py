@@ -11,8 +11,8 @@ from inlay.benchmarks.subjects.tasks import Room, look_at
 from inlay.benchmarks.subjects.ways import base_of
 from inlay.dollhouse import judge
 from inlay.models.image_encoder import picture_vectors, unit
-from inlay.nodes.model_clip import clip as clip_node
-from inlay.nodes.model_dino import dino as dino_node
+from inlay.nodes.model_vision import clip as clip_node
+from inlay.nodes.model_vision import dino as dino_node
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -5,7 +5,7 @@ import torch
 from inlay.dollhouse._detector_stage import DENSE, dense_loss, export_detector, labels, seen, train_detector, untrained
 from inlay.dollhouse.world import KINDS, sample_scene
 from inlay.graph_runtime import Context
-from inlay.nodes import model_detector
+from inlay.nodes import model_vision
 from torch import nn
 
 CPU = torch.device("cpu")
@@ -87,7 +87,7 @@ def test_a_detector_learns_batch_norms_too_and_is_read_as_it_was_written(tmp_pat
     pixels = torch.rand(1, 3, 128, 128)
     with torch.no_grad():
         wanted = model.half().float().eval()(pixels)
-        with Context().lease(model_detector.detector(str(folder)).detector) as read:
+        with Context().lease(model_vision.detector(str(folder)).detector) as read:
             found = read(pixels)
     torch.testing.assert_close(found.pred_boxes, wanted.pred_boxes, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.logits, wanted.logits, rtol=0, atol=1e-4)

@@ -9,7 +9,7 @@ from inlay.graph_runtime.core import notices
 from inlay.graph_runtime.core.events import Warned
 from inlay.models.embedded import embedded_name, is_sample, unknown_words
 from inlay.nodes.model import stable_diffusion
-from inlay.nodes.model_clip import clip
+from inlay.nodes.model_vision import clip
 from PIL import Image as Pil
 
 SAMPLES = Path(inlay.__file__).parent / "workflows"

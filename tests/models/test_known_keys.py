@@ -27,7 +27,7 @@ from inlay.models.known_keys.table import list_unused
 from inlay.models.unused_keys import warn_unused_of_detector, warn_unused_of_model, warn_unused_preprocessing
 from inlay.nodes import latent, noise
 from inlay.nodes.model import paint_by_example, stable_diffusion
-from inlay.nodes.model_detector import detector
+from inlay.nodes.model_vision import detector
 from inlay.nodes.schedule import ddim, solver
 from safetensors.torch import save_file
 

@@ -14,11 +14,8 @@ from inlay.graph_runtime.core.run.cache import DiskCache
 from inlay.graph_runtime.core.tensors import own_weights, owned
 from inlay.models.files.tensors import read_tensors
 from inlay.nodes.model import exemplar_encoder, paint_by_example, pixel_diffusion, stable_diffusion
-from inlay.nodes.model_captioner import captioner
-from inlay.nodes.model_clip import clip
-from inlay.nodes.model_detector import detector
-from inlay.nodes.model_dino import dino
 from inlay.nodes.model_lora import lora
+from inlay.nodes.model_vision import captioner, clip, detector, dino
 from safetensors.torch import load_file, save_file
 from single_files import original_unet, original_vae
 from torch import nn

@@ -6,7 +6,7 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError
 from inlay.models.image_encoder import preprocess_images
-from inlay.nodes import model_captioner
+from inlay.nodes import model_vision
 from inlay.nodes.caption import blip
 
 WORDS = [
@@ -61,7 +61,7 @@ def test_it_says_what_transformers_says(folder, prompt):
     from transformers import AutoTokenizer, BlipForConditionalGeneration
 
     image = torch.rand(1, 40, 50, 3, generator=torch.Generator().manual_seed(1))
-    described = model_captioner.captioner(str(folder)).captioner
+    described = model_vision.captioner(str(folder)).captioner
     theirs, tokenizer = BlipForConditionalGeneration.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     told = {} if prompt is None else {"input_ids": tokenizer(prompt, return_tensors="pt").input_ids}
     wanted = tokenizer.decode(
@@ -99,15 +99,15 @@ def test_a_folder_that_brings_code_of_its_own_does_not_run_it(folder, monkeypatc
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     if kind == "evil":
         with pytest.raises(ModelError, match="evil"):
-            model_captioner.captioner(str(folder))
+            model_vision.captioner(str(folder))
     else:
-        described = model_captioner.captioner(str(folder)).captioner
+        described = model_vision.captioner(str(folder)).captioner
         assert blip(torch.rand(1, 8, 8, 3), described, Context()).text is not None
     assert not ran.exists()
 
 
 def test_what_does_not_fit_is_refused_by_name(folder, shared_sd):
-    described, image = model_captioner.captioner(str(folder)).captioner, torch.rand(1, 8, 8, 3)
+    described, image = model_vision.captioner(str(folder)).captioner, torch.rand(1, 8, 8, 3)
     for call, port in (
         (lambda: blip(torch.rand(2, 8, 8, 3), described, Context()), "image"),
         (lambda: blip(image, "x", Context()), "captioner"),
@@ -116,4 +116,4 @@ def test_what_does_not_fit_is_refused_by_name(folder, shared_sd):
             call()
         assert caught.value.at("x").port == port
     with pytest.raises(ModelError):
-        model_captioner.captioner(str(shared_sd))
+        model_vision.captioner(str(shared_sd))

@@ -18,7 +18,7 @@ from inlay.models.detr.detections import Criteria, Detection, choose, decode, de
 from inlay.models.detr.preprocessing import Preprocessing
 from inlay.models.hub import repository as repository_module
 from inlay.nodes.mask_detect import detect
-from inlay.nodes.model_detector import detector
+from inlay.nodes.model_vision import detector
 from inlay.nodes.subject import photos
 from moved import DetrImageProcessorPil, detr_from
 from PIL import Image as Pil

@@ -74,11 +74,11 @@ def _wired(spec, ctx, place):
 
 
 def _seeing(kind):
-    from inlay.nodes import model_clip, model_detector
+    from inlay.nodes import model_vision
 
     if kind == "INLAY_DETECTOR":
-        return model_detector.detector()[0]
-    return model_clip.clip()[0]
+        return model_vision.detector()[0]
+    return model_vision.clip()[0]
 
 
 def _same(first, second):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
 from inlay.models.image_encoder import preprocess_images
-from inlay.nodes import model_clip, model_dino
+from inlay.nodes import model_vision
 from inlay.nodes.metric import clip_image, clip_score, dino, fid, known_region, psnr, ssim
 from inlay.nodes.report import table
 from inlay.pictures.metrics import frechet
@@ -129,7 +129,7 @@ def test_clip_measures_are_cosines_of_transformers_own_features(tmp_path):
     folder = Path(judge.__file__).with_name("clip")
     theirs = CLIPModel.from_pretrained(folder).float().eval()
     processor, tokenizer = (kind.from_pretrained(folder) for kind in (CLIPImageProcessorPil, CLIPTokenizer))
-    images, ctx, described = rooms(3, 4), Context(), model_clip.clip()
+    images, ctx, described = rooms(3, 4), Context(), model_vision.clip()
     text = "a blue dog standing in a room with green walls"
     with torch.no_grad():
         pixels = processor(
@@ -181,7 +181,7 @@ def test_dino_is_the_class_token_of_transformers_own_model(tmp_path, kind):
     }
     theirs = (ViTModel(ViTConfig(**sizes)) if kind == "vit" else Dinov2Model(Dinov2Config(**sizes))).eval()
     theirs.save_pretrained(tmp_path)
-    described, images, ctx = model_dino.dino(str(tmp_path)).dino, rooms(1, 2), Context()
+    described, images, ctx = model_vision.dino(str(tmp_path)).dino, rooms(1, 2), Context()
     pixels = preprocess_images(images, 32, "crop", described.mean, described.std)
     with torch.no_grad():
         seen = torch.nn.functional.normalize(theirs(pixels).last_hidden_state[:, 0], dim=-1)

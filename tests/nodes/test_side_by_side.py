@@ -108,7 +108,7 @@ def test_no_load_changes_the_precision_of_others(shared_sd, tiny, monkeypatch):
         )
     ).half().save_pretrained(folder)
     tiny.save_tokenizer(folder)
-    from inlay.nodes.model_clip import clip
+    from inlay.nodes.model_vision import clip
 
     wished.clear()
     part = clip(str(folder))[0]

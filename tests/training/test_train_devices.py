@@ -16,7 +16,7 @@ from inlay.graph_runtime.core.models import ModelManager
 from inlay.graph_runtime.front.device import resolve_device
 from inlay.nodes import model, train
 from inlay.nodes.subject import photos
-from inlay.nodes.train_subject import subject_lora
+from inlay.nodes.train import subject_lora
 from inlay.training.encoding import Batch
 from inlay.training.errors import TrainingFailed
 from inlay.training.objective import Objective, StepDraws

@@ -19,7 +19,7 @@ from inlay.models.noise_levels import alphas_cumprod
 from inlay.nodes import model
 from inlay.nodes.model_lora import lora
 from inlay.nodes.subject import photos
-from inlay.nodes.train_subject import subject_lora
+from inlay.nodes.train import subject_lora
 from inlay.training.errors import TrainingFailed
 from inlay.training.objective import Objective
 from inlay.training.randomness import generator_of
