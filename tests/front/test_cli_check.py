@@ -88,7 +88,7 @@ def test_what_is_there_and_no_model_is_not_called_missing(capsys, tmp_path, monk
         _, found = said(capsys, "check", *words)
         assert f"'{name}', which exists and is no" in found["problems"][0]["found"]
     _, found = said(capsys, "check", SHIPPED, "--source", "none")
-    assert "which is there" not in found["problems"][0]["found"]
+    assert "which exists" not in found["problems"][0]["found"]
 
 
 def test_output_that_nobody_reads_or_nothing_takes(tmp_path):
