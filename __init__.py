@@ -1,7 +1,7 @@
 """inlay: exact image inpainting and editing, as typed nodes on a small graph runtime.
 
-What the mask does not cover does not change by one bit. `import inlay` is light: everything is looked up when it is
-first used, so neither torch nor a model is touched by the import alone.
+What the mask does not cover does not change by one bit. `import inlay` is light: names are imported when first used,
+    so the import alone loads neither torch nor a model.
 
     import inlay
     result = inlay.run("zero_shot_inpaint", image="room.png", mask="hole.png", seed=7, out="out")

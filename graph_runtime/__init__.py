@@ -1,4 +1,4 @@
-"""The engine: a checked, typed graph of nodes. It knows nothing of diffusion.
+"""The engine: a checked, typed graph of nodes. It knows nothing about diffusion.
 
 Names are imported when first used (PEP 562), so that `inlay --help` does not wait for pydantic.
 """

@@ -1,1 +1,2 @@
-"""What the papers say: tensors in, tensors out. A file for each paper, and what they share in the folders beside."""
+"""The papers' algorithms, tensors in and tensors out. One file or folder per paper; shared code is in the other
+folders."""

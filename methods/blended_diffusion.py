@@ -3,7 +3,7 @@
 Avrahami, Fried & Lischinski, "Blended Latent Diffusion", SIGGRAPH 2023.
 
 After each update the known part of the noisy latent is replaced by the picture's own latent at that noise level. The
-model thus sees a correct surrounding, but the predicted clean latent is never corrected. The noise is the run's z_T at
+model thus sees correct surroundings, but the predicted clean latent is never corrected. The noise is the run's z_T at
 every step, as in diffusers' inpainting pipeline for 4-channel models.
 """
 

@@ -15,7 +15,7 @@ ConditioningKind = Literal["text", "exemplar"]
 
 @dataclass(frozen=True)
 class ConditioningSummary(PartlyKnown):
-    """What a check before the run knows of a conditioning: enough to refuse it for a model that it does not fit.
+    """The facts that a check knows about a conditioning, enough to refuse it for a model that it does not fit.
 
     Attributes:
         width: of the embeddings, d.
@@ -31,7 +31,7 @@ class ConditioningSummary(PartlyKnown):
 
     @property
     def summary(self) -> "ConditioningSummary":
-        """Itself, so that a check can treat it as the conditioning."""
+        """This object, so that a check can treat it as the conditioning."""
         return self
 
 
@@ -45,7 +45,7 @@ class Conditioning:
         extra: channels joined to the latents `[b c lh lw]` (masked picture, mask), or None.
         drew_posterior: True if `extra` used the posterior's tensor of the run's noise, which the sampler then skips.
         name: the encoder's, for messages.
-        kind: what was embedded; it decides the order of the extra channels.
+        kind: the kind of input that was embedded; it decides the order of the extra channels.
         tokens: of the conditional text, start, end and padding included; None without a text.
     """
 

@@ -1,4 +1,4 @@
-"""Pictures to scaled latents and back through a VAE: tensors in, tensors out."""
+"""Convert pictures to scaled latents and back with a VAE: tensors in, tensors out."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 Tiling = Literal["auto", "on", "off"]
-TILE_ABOVE = 1280 * 1280  # pixels; above this the VAE's own activations outgrow everything else
+TILE_ABOVE = 1280 * 1280  # pixels; above this the VAE's activations need more memory than everything else
 _SWITCHING = threading.RLock()  # `use_tiling` belongs to a module that several threads may lease
 
 
@@ -50,7 +50,7 @@ def decode_latent(vae: nn.Module, latent: Tensor, scale: float, shift: float) ->
 
 
 def _place(vae: nn.Module, value: Tensor) -> tuple[torch.device, torch.dtype]:
-    """Device and dtype of a VAE, or of the value where it has no parameters."""
+    """Device and dtype of a VAE, or of the value if the VAE has no parameters."""
     parameter = next(vae.parameters(), None)
     return (value.device, value.dtype) if parameter is None else (parameter.device, parameter.dtype)
 
@@ -74,11 +74,11 @@ def tiled(vae: "AutoencoderKL | nn.Identity", tiling: Tiling, pixels: int) -> It
 
 
 def remedy(vae: nn.Module) -> str:
-    """How to fix NaN from a VAE: another precision, where it computes in half precision."""
+    """The fix for NaN from a VAE: another precision if it computes in half precision."""
     _, dtype = _place(vae, torch.zeros(0))
     if dtype in (torch.float16, torch.bfloat16):
         return (
             f"set vae_dtype to float32 in the model node: it is {str(dtype).removeprefix('torch.')}, which this "
             "VAE's activations exceed"
         )
-    return "its weights are damaged, though it computes in float32: download the model again, or name another source"
+    return "its weights are damaged, though it computes in float32: download the model again, or use another source"

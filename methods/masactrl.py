@@ -2,12 +2,12 @@
 
 Cao et al., "MasaCtrl: Tuning-Free Mutual Self-Attention Control for Consistent Image Synthesis and Editing", ICCV 2023.
 
-A source branch draws the picture while the edit is sampled beside it. From a step and a layer on, the edit's
-self-attention keeps its own queries but takes keys and values from the source, so it finds the picture's textures in a
-layout of its own. Nothing is tuned.
+A source branch redraws the picture while the edit is sampled beside it. From a given step and layer on, the edit's
+self-attention keeps its own queries but takes keys and values from the source, so it uses the picture's textures in a
+new layout. Nothing is tuned.
 
-Other steps: the source begins at the noise of DDIM inversion (inversion/ddim.py); rows that take keys and values from
-other rows are attention/gather.py.
+Other steps: the source begins at the noise of DDIM inversion (inversion/ddim.py); keys and values from other rows are
+    implemented in attention/gather.py.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from .sampling.branch import Branch
 
 @dataclass(frozen=True, eq=False)
 class MutualSelfAttention(AttentionControl):
-    """softmax(Q_edit K_srcᵀ/√d) V_src in self-attention, both halves, from a step and a layer on (eq. 3).
+    """softmax(Q_edit K_srcᵀ/√d) V_src in self-attention, both halves, from a given step and layer on (eq. 3).
 
     Attributes:
         source: the conditioning of the source branch.
@@ -44,7 +44,7 @@ class MutualSelfAttention(AttentionControl):
         return {"source": self.source}
 
     def require_steps(self, steps: int) -> None:
-        """Raise BadInput where a run of so many steps ends before start_step."""
+        """Raise BadInput if a run of that many steps ends before start_step."""
         if self.start_step >= steps:
             raise BadInput(
                 "attention",
@@ -54,14 +54,13 @@ class MutualSelfAttention(AttentionControl):
             )
 
     def require_layers(self, count: int) -> None:
-        """Raise BadInput where a UNet has no more than start_layer self-attentions."""
+        """Raise BadInput if a UNet has no more than start_layer self-attentions."""
         if self.start_layer >= count:
             raise BadInput(
                 "attention",
                 found=f"start_layer {self.start_layer} in attention.mutual_self",
                 expected=f"at most {count - 1}: this UNet has {count} self-attentions",
-                fix=f"set start_layer to about {count * 5 // 8} there; of Stable Diffusion's 16 the paper "
-                "leaves out 10",
+                fix=f"set start_layer to about {count * 5 // 8} there; the paper skips 10 of Stable Diffusion's 16",
             )
 
     def begin(self) -> "_MutualRun":

@@ -3,9 +3,9 @@
 Kakinuma et al. 2024, after DDNM: Wang, Yu & Zhang, "Zero-Shot Image Restoration Using Denoising Diffusion Null-Space
 Model", ICLR 2023.
 
-A latent x splits into the part that a mask keeps, Ml·x, and its null space, (1 − Ml)·x. At every step the part that is
-known is replaced in the predicted clean latent by the encoding of the masked picture, so only the null space is
-generated. Any pretrained model does this: nothing is trained, and one model evaluation a step is enough.
+A latent x splits into the part that a mask keeps, Ml·x, and its null space, (1 − Ml)·x. At every step the known part
+of the predicted clean latent is replaced by the encoding of the masked picture, so only the null space is generated.
+This works with any pretrained model: nothing is trained, and one model evaluation per step is enough.
 
 Algorithm 1, with y the picture whose hole is 0 in [−1, 1], Ey its encoding, and ᾱ′ the next, less noisy ᾱ:
 
@@ -14,7 +14,7 @@ Algorithm 1, with y the picture whose hole is 0 in [−1, 1], Ey its encoding, a
     x̂0 = Ml·Ey + (1 − Ml)·x0                                       (5)    here
     z  = √ᾱ′·x̂0 + √(1 − ᾱ′ − σ²)·ε + σ·n                           (6)    sampling/ddim.py, DdimSchedule.advance
 
-ε in (6) is the model's own, not derived again from x̂0. The loop is sampling/loop.py; the workflow is
+ε in (6) is the model's own, not recomputed from x̂0. The loop is sampling/loop.py; the workflow is
 workflows/zero_shot_inpaint_strict.json.
 """
 

@@ -4,7 +4,7 @@ Yang et al., "Paint by Example: Exemplar-based Image Editing with Diffusion Mode
 
 The prompt of Stable Diffusion is replaced by one CLIP token of the exemplar, an information bottleneck that keeps the
 model from copying it. The UNet takes nine channels: the noisy latent, the latent of the masked picture, and the mask.
-Training supervises itself: a box of the picture is the exemplar for the hole around it, both augmented.
+Training is self-supervised: a box of the picture is the exemplar for the hole around it, both augmented.
 
 Here: the channels, the model that trains, and the loss. Elsewhere:
 
@@ -27,7 +27,7 @@ EXTRA = 5  # channels beside the latent: four of the masked picture's latent, on
 
 
 class ExemplarEncoder(Protocol):
-    """The encoder as training uses it."""
+    """The encoder's interface for training."""
 
     one_token: bool
     uncond_vector: nn.Parameter
@@ -36,7 +36,7 @@ class ExemplarEncoder(Protocol):
         """CLIP tokens `[b n d']` -> embeddings `[b n d]`."""
 
     def inert(self) -> list[str]:
-        """Names of the parameters that get no gradient where there is one token."""
+        """Names of the parameters that get no gradient with a single token."""
 
 
 def exemplar_channels(masked: Tensor, hole: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def exemplar_channels(masked: Tensor, hole: Tensor) -> Tensor:
 
 
 class ExemplarDenoiser(nn.Module):
-    """UNet and exemplar encoder as they train together.
+    """UNet and exemplar encoder, trained together.
 
     Args:
         unet: takes 9 channels.
@@ -83,10 +83,11 @@ class ExemplarDenoiser(nn.Module):
         return output
 
     def trainable(self) -> list[str]:
-        """Names of what learns: UNet, mapper, last norm, projection and unconditional vector; CLIP is frozen.
+        """Names of the trained parameters: UNet, mapper, last norm, projection and unconditional vector; CLIP is
+        frozen.
 
-        With one token, queries, keys and their norm get no gradient. They are left out, or weight decay would shrink
-        them.
+        With one token, queries, keys and their norm get no gradient. They are left out, because weight decay would
+        shrink them.
         """
         one_token = bool(self.encoder.one_token)
         inert = {f"encoder.{name}" for name in self.encoder.inert()} if one_token else set()
@@ -131,7 +132,7 @@ def denoising_loss(
         noise: ε `[b 4 lh lw]`.
         dropped: True where the unconditional vector replaces the exemplar `[b]`; the paper drops 20 %.
         prediction: what the model predicts: `epsilon`, `v_prediction` or `sample`.
-        snr_limit: weights rows by min(SNR, limit)/SNR (Hang et al. 2023); 0 weights all rows alike.
+        snr_limit: weights rows by min(SNR, limit)/SNR (Hang et al. 2023); 0 weights all rows equally.
     """
     a = alpha_bars[:, None, None, None]
     noisy = a.sqrt() * latent + (1 - a).sqrt() * noise
@@ -141,7 +142,7 @@ def denoising_loss(
     output = model(torch.cat([noisy, masked, keep], dim=1), timesteps, token, dropped)
     error = (output[:, : latent.shape[1]].float() - target).square().flatten(1).mean(dim=1)
     if snr_limit:
-        snr = (a / (1 - a)).flatten().clamp(min=1e-6)  # that of pure noise is 0; its weight is 1
+        snr = (a / (1 - a)).flatten().clamp(min=1e-6)  # the SNR of pure noise is 0; its weight is 1
         error = error * snr.clamp(max=snr_limit) / snr
     loss: Tensor = error.mean()
     return loss

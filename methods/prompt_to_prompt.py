@@ -2,12 +2,13 @@
 
 Hertz et al., "Prompt-to-Prompt Image Editing with Cross Attention Control", 2022.
 
-A source branch draws the picture under its own prompt while the edit is sampled beside it. Cross-attention takes the
-source's map for every word that both prompts share and for words that replace others (algorithm 1); words that are only
-added keep their own map. For a share of the steps, self-attention takes the source's maps too, at 32 × 32 and below.
+A source branch redraws the picture under its own prompt while the edit is sampled beside it. Cross-attention takes
+the source's map for every word that both prompts share and for words that replace others (algorithm 1); words that
+are only added keep their own map. For a share of the steps, self-attention takes the source's maps too, at 32 × 32
+and below.
 
-Other steps: for a real picture the source branch is reconstructed with null-text inversion (null_text.py); maps whose
-columns come from other rows are attention/gather.py.
+Other steps: for a real picture the source branch is reconstructed with null-text inversion (null_text.py); map
+    columns from other rows are implemented in attention/gather.py.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,8 @@ LARGEST = 32 * 32
 
 @dataclass(frozen=True, eq=False)
 class PromptToPrompt(AttentionControl):
-    """Maps of the source branch in the edit's conditional half: self-attention's whole, cross-attention's by words.
+    """Maps of the source branch in the edit's conditional half: whole maps in self-attention, per word in
+    cross-attention.
 
     Attributes:
         source: the text that the picture was inverted with.
@@ -55,17 +57,17 @@ class PromptToPrompt(AttentionControl):
 
     @property
     def inversion_key(self) -> str:
-        """What its inversion was made with; empty without one."""
+        """Identifies its inversion; empty without one."""
         return "" if self.tuning is None else self.tuning.inversion_key
 
     @property
     def start(self) -> Tensor | None:
-        """z*_T `[b c lh lw]`, where the edit begins; None without an inversion."""
+        """z*_T `[b c lh lw]`, from which the edit begins; None without an inversion."""
         return None if self.tuning is None else self.tuning.start
 
     @property
     def expects(self) -> ExpectedInputs:
-        """The other inputs that the sampler needs with it."""
+        """The inputs that the sampler must get together with it."""
         scale = 0.0 if self.tuning is None else self.tuning.guidance_scale
         return ExpectedInputs(content_key(self.target.cond).hex(), scale, True, self.tuning)
 
@@ -107,10 +109,10 @@ class _PromptRun(GatheredRun):
 
 
 def aligned(source: Sequence[int], target: Sequence[int]) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Which token's map of the source each token of the target uses.
+    """For each token of the target, the source token whose map it uses.
 
-    Equal runs of tokens are matched. Tokens that replace others use their maps in order, stretched where the numbers
-    differ. Tokens that are only added keep their own map.
+    Equal runs of tokens are matched. Replacing tokens use the maps of the replaced ones in order, stretched if the
+    numbers differ. Added tokens keep their own map.
 
     Args:
         source: token ids `[m]`.

@@ -2,13 +2,13 @@
 
 Lim & Kim, "Image-guided inpainting with parameter-efficient learning".
 
-A Paint by Example model is trained further on photos of one subject, each photo the exemplar for its own hole. The base
-weights stay frozen; what learns is a low-rank update h = W₀x + (α/r)·BAx of the UNet's attention, r = 4 by default, a
-file of 2 to 40 MB in the paper. Augmented exemplars and holes keep it from memorising the photos.
+A Paint by Example model is trained further on photos of one subject, each photo the exemplar for its own hole. The
+base weights stay frozen; only a low-rank update h = W₀x + (α/r)·BAx of the UNet's attention is trained, with r = 4 by
+default (a file of 2 to 40 MB in the paper). Augmented exemplars and holes keep it from memorising the photos.
 
-Here: which layers learn, and their initial values. The loss is that of paint_by_example.py. Elsewhere: the training run
-is training/subject.py (AdamW 3e-5, batches of 16, 40 epochs), the file and its use models/lora/, the workflows
-subject_lora_train.json and subject_lora_inpaint.json.
+Here: which layers are trained, and their initial values. The loss is that of paint_by_example.py. Elsewhere: the
+training run is training/subject.py (AdamW 3e-5, batches of 16, 40 epochs), the file and its use models/lora/, the
+workflows subject_lora_train.json and subject_lora_inpaint.json.
 """
 
 import re
@@ -90,7 +90,7 @@ def require_rank(sizes: Mapping[str, Sequence[int]], kinds: Sequence[str], rank:
     if not found:
         raise BadInput(
             "denoiser",
-            found="a UNet without attention of the usual form",
+            found="a UNet without the usual form of attention",
             expected="layers for a LoRA",
             fix="use a Paint-by-Example model",
         )
@@ -100,5 +100,5 @@ def require_rank(sizes: Mapping[str, Sequence[int]], kinds: Sequence[str], rank:
 
 
 def kinds_of(one_token: bool, targets: Targets) -> list[str]:
-    """Keys of PATTERNS: the kinds of layers that learn."""
+    """Keys of PATTERNS: the kinds of layers that are trained."""
     return ["self", "one" if one_token else "cross", *(["feedforward"] * (targets == "attention_and_feedforward"))]

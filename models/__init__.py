@@ -1,1 +1,1 @@
-"""Where weights come from: sources, hub, folders, single files, layouts; one file a family of models."""
+"""Sources of weights: hub, folders, single files and their layouts; one file per family of models."""

@@ -49,13 +49,13 @@ class CaptionerComponent(ImageEncoderComponent):
 
     @property
     def image_size(self) -> int:
-        """Side of the pictures that it takes, pixels."""
+        """Side of its input pictures, in pixels."""
         return read_config(
             BlipVisionConfig, vision_config(self.config), f"config.json of {self.origin.name}"
         ).image_size
 
     def check(self) -> None:
-        """Only BLIPs that caption."""
+        """Refuse anything but a BLIP for captions."""
         kind = self.architecture.first or "BlipForConditionalGeneration"
         family = self.architecture.model_type or "blip"
         kind = kind if family == "blip" else f"{kind} of model_type {family!r}"
@@ -71,6 +71,6 @@ class CaptionerComponent(ImageEncoderComponent):
     def _read(self) -> nn.Module:
         from transformers import BertTokenizer, BlipForConditionalGeneration
 
-        folder = self.origin.weights(self.component).folder  # a class of its own: an Auto class may run a folder's code
+        folder = self.origin.weights(self.component).folder  # an explicit class: an Auto class may run a folder's code
         tokenizer = BertTokenizer.from_pretrained(str(folder), local_files_only=True)
         return CaptionModule(self._from_pretrained(BlipForConditionalGeneration), tokenizer)

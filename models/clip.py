@@ -1,4 +1,4 @@
-"""A whole CLIP (Radford et al. 2021), text model included, as a description: what metrics compare with."""
+"""A whole CLIP (Radford et al. 2021), text model included, as a description: a model for metrics."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ClipModule(nn.Module):
-    """A CLIP with its tokenizer: pictures and texts as vectors of one space."""
+    """A CLIP with its tokenizer: pictures and texts as vectors in one space."""
 
     def __init__(self, model: "CLIPModel", tokenizer: "CLIPTokenizer") -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class ClipModule(nn.Module):
         return seen
 
     def texts(self, words: list[str]) -> Tensor:
-        """`[b d]`; what is longer than the encoder reads is cut off."""
+        """`[b d]`; longer texts than the encoder reads are cut off."""
         length = self.model.text_model.config.max_position_embeddings
         rows = []
         for text in words:
@@ -47,7 +47,7 @@ class ClipComponent(ImageEncoderComponent):
     facts = ("image_size", "mean", "std")
 
     def check(self) -> None:
-        """Only whole CLIPs."""
+        """Refuse anything but a whole CLIP."""
         kind = self.architecture.first or "CLIPModel"
         if kind != "CLIPModel":
             raise ModelError(

@@ -1,8 +1,9 @@
 """Descriptions of a model's components: frozen, hashable, and without weights until they are leased.
 
-A description knows what its configuration file says (`vae.factor`, `denoiser.in_channels` …) and how to load itself.
-For a hub id that is not on this machine yet, `known` is False: nothing is checked then, and the first use of a
-property, or the first lease, downloads.
+A description knows the values of its configuration file (`vae.factor`, `denoiser.in_channels` …) and how to load
+itself.
+For a hub id that is not on this machine yet, `known` is False: nothing is checked, and the first use of a property,
+    or the first lease, downloads it.
 """
 
 import uuid
@@ -36,24 +37,24 @@ class Origin(Protocol):
     """Where components come from: a folder, a single file, or a hub repository."""
 
     def __hash__(self) -> int:
-        """Origins are frozen: what was read is kept by them."""
+        """Origins are frozen, and so hashable: caches use them as keys."""
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
 
     @property
     def known(self) -> bool:
         """True when configurations can be read without a network."""
 
     def config(self, component: str) -> Config:
-        """The configuration of a component, in the form diffusers and transformers write it."""
+        """The configuration of a component, as diffusers and transformers write it."""
 
     def optional(self, component: str) -> Config:
-        """The configuration of a component that may be absent; empty where it is."""
+        """The configuration of an optional component; empty if it is absent."""
 
     def index(self) -> Config:
-        """What `model_index.json` says; empty where there is none."""
+        """The contents of `model_index.json`; empty if there is none."""
 
     def stamp(self, component: str) -> str:
         """Changes when the files of a component change."""
@@ -66,11 +67,11 @@ class Origin(Protocol):
 
 
 class SingleFileOrigin(Origin, Protocol):
-    """A checkpoint file in the original layout: its tensors have other names, which it converts itself."""
+    """A checkpoint file in the original layout, which converts the names of its tensors itself."""
 
     @property
     def pad_token(self) -> str | None:
-        """What pads prompts, where it is not the tokenizer's own."""
+        """The padding of prompts, if it is not the tokenizer's own."""
 
     def convert(self, component: str, model_class: type[M]) -> M:
         """A component as a module of diffusers or transformers."""
@@ -82,10 +83,10 @@ class SingleFileOrigin(Origin, Protocol):
         """Shapes of the weights of linear and convolution layers, by their names in diffusers."""
 
     def fetch_tokenizer(self) -> bool:
-        """Bring the vocabulary to this machine; True if that took a download."""
+        """Download the vocabulary if it is not on this machine; True if something was downloaded."""
 
     def notes(self) -> list[str]:
-        """What the file says or holds that nothing uses."""
+        """Contents of the file that nothing uses."""
 
 
 def is_single_file(origin: Origin) -> TypeGuard[SingleFileOrigin]:
@@ -95,7 +96,7 @@ def is_single_file(origin: Origin) -> TypeGuard[SingleFileOrigin]:
 
 @dataclass(frozen=True)
 class Component(ModelDescription[nn.Module]):
-    """One component of a model: which, from where, in which precision.
+    """One component of a model: its name, origin and precision.
 
     Attributes:
         origin: where the files are.
@@ -110,7 +111,7 @@ class Component(ModelDescription[nn.Module]):
 
     component: ClassVar[str] = ""  # its name in the layout of diffusers, and that of its folder
     noun: ClassVar[str] = ""
-    unused_weights: ClassVar[tuple[str, ...]] = ()  # what names of weights begin with that a file may have besides
+    unused_weights: ClassVar[tuple[str, ...]] = ()  # prefixes of other weights that a file may also hold
     facts: ClassVar[tuple[str, ...]] = ()  # properties that `check` reads, so that none of them fails later
 
     @classmethod
@@ -128,7 +129,7 @@ class Component(ModelDescription[nn.Module]):
 
     @property
     def config(self) -> Config:
-        """What the configuration file said when the component was described."""
+        """The configuration file's contents when the component was described."""
         return config_at(self.origin, self.component, self.stamp)
 
     @property
@@ -138,12 +139,12 @@ class Component(ModelDescription[nn.Module]):
 
     @property
     def architecture(self) -> Architecture:
-        """The class of the libraries that the configuration belongs to."""
+        """The library class that the configuration belongs to."""
         return read_config(Architecture, self.config, self.where)
 
     @property
     def label(self) -> str:
-        """`unet of dollhouse`, with the variant where it is not the plain one."""
+        """`unet of dollhouse`, with the variant unless it is the plain one."""
         variant = self.origin.weights(self.component).variant if self.known else None
         return f"{self.noun} of {self.origin.name}" + (f" ({variant} files)" if variant else "")
 
@@ -151,27 +152,27 @@ class Component(ModelDescription[nn.Module]):
     def fingerprint(self) -> str:
         """Hash of the class, the files' state and the precision."""
         state = self.stamp or (self.origin.stamp(self.component) if self.known else f"{_UNRESOLVED}{self.origin!r}")
-        kind = type(self).__name__.replace("Component", "Part")  # as trainings that are not finished have recorded it
+        kind = type(self).__name__.replace("Component", "Part")  # unfinished trainings have recorded it in this form
         return sha256(f"{kind}|{state}|{self.dtype}")
 
     def fetch(self) -> bool:
-        """Download what is not here yet."""
+        """Download what is not on this machine yet."""
         if self.known:
             return False
         self.origin.config(self.component)
         return True
 
     def doubt(self, marks: Sequence[str]) -> tuple[str, str] | None:
-        """An embedded model's warning about pictures that are none of its samples."""
+        """An embedded model's warning about pictures other than its samples."""
         return doubt(self.origin, marks)
 
     def check(self) -> None:
-        """Refuse, by name, a configuration that this component cannot be used with."""
+        """Refuse a configuration that this component cannot be used with, naming the value."""
         for fact in self.facts:
             getattr(self, fact)
 
     def precision(self, device: str) -> torch.dtype:
-        """In which its weights are loaded on a device."""
+        """The precision in which its weights are loaded on a device."""
         return torch_dtype(self.dtype, device)
 
     def nbytes(self) -> int:
@@ -202,7 +203,7 @@ class Component(ModelDescription[nn.Module]):
                     None,
                     found=f"the {self.label} cannot be loaded: {first_line(error)}",
                     expected="weights that fit their configuration",
-                    fix="download the model again, or name another source",
+                    fix="download the model again, or use another source",
                 ) from error
             return owned
 
@@ -210,9 +211,9 @@ class Component(ModelDescription[nn.Module]):
         raise NotImplementedError
 
     def _from_pretrained(self, model_class: type[M], **settings: object) -> M:
-        """Load with the library's own loader, from local safetensors only; refuse whatever its report calls wrong.
+        """Load with the library's own loader, from local safetensors only; refuse any problem that its report lists.
 
-        transformers is given a precision: otherwise it makes that of the file the process's default while it loads.
+        transformers is given a precision: otherwise, while loading, it makes that of the file the process's default.
         """
         if is_single_file(self.origin):
             return self.origin.convert(self.component, model_class)

@@ -1,7 +1,7 @@
 """Configuration files as pydantic models: types, bounds and defaults in one place, and a damaged value named.
 
-Values are read strictly: true is no integer, "3" is no number, and NaN and infinity are refused. Unknown keys are left
-alone here; `known_keys` decides which of them a warning names.
+Values are read strictly: true is not an integer, "3" is not a number, and NaN and infinity are refused. Unknown keys
+    are ignored here; `known_keys` decides which of them a warning lists.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ class Architecture(ConfigFile):
 
     @property
     def first(self) -> str:
-        """The first of the architectures; empty where there is none."""
+        """The first of the architectures; empty if there is none."""
         return self.architectures[0] if self.architectures else ""
 
 
@@ -53,7 +53,7 @@ def read_config(kind: type[C], values: Config, where: str, port: str = "source")
     """The values of a configuration file.
 
     Args:
-        kind: which keys there are, with their types, bounds and defaults.
+        kind: the keys, with their types, bounds and defaults.
         values: what the file holds.
         where: the file, for messages: `unet/config.json of dollhouse`.
         port: the port that a message names.
@@ -80,7 +80,7 @@ def refused(key: str, value: object, expected: str, where: str, port: str = "sou
 
 
 def describe_schema(schema: Mapping[str, JsonValue]) -> str:
-    """What a JSON schema asks for, in words: `an integer from 1 to 64`, `a list of 1 to 12 integers from 1 to 64`."""
+    """A JSON schema's requirement in words: `an integer from 1 to 64`, `a list of 1 to 12 integers from 1 to 64`."""
     options = schema.get("anyOf") or schema.get("enum")
     if isinstance(options, list):
         return " or ".join(

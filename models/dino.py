@@ -1,4 +1,4 @@
-"""A DINO vision transformer (Caron et al. 2021; Oquab et al. 2023) as a description: what metrics compare with."""
+"""A DINO vision transformer (Caron et al. 2021; Oquab et al. 2023) as a description: a model for metrics."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -40,7 +40,7 @@ class DinoComponent(ImageEncoderComponent):
         return self.architecture.model_type or "vit"
 
     def check(self) -> None:
-        """Only plain vision transformers."""
+        """Refuse anything but a plain vision transformer."""
         if self.kind not in ("vit", "dinov2"):
             raise ModelError(
                 "source",
@@ -52,7 +52,7 @@ class DinoComponent(ImageEncoderComponent):
 
     @property
     def image_size(self) -> int:
-        """Side of the pictures that it takes, pixels: what its preprocessor crops to, else what it was trained on."""
+        """Side of its input in pixels: the crop size of its preprocessor, else the size it was trained on."""
         crop = self.preprocessor.get("crop_size")
         if isinstance(crop, dict) and isinstance(height := crop.get("height"), int):
             return int(height)

@@ -1,6 +1,7 @@
-"""What the embedded models were not trained on: pictures that are none of the samples, and words without a token.
+"""Warnings about what the embedded models were not trained on: other pictures than the samples, and unknown words.
 
-Both can be decided: a picture's bytes are those of a file in workflows/ or not, a word has a token of its own or not.
+Both can be decided exactly: a picture's bytes equal those of a file in workflows/ or not; a word has its own token or
+    not.
 """
 
 import json
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from .component import Origin
 
 PACKAGE = Path(__file__).resolve().parent.parent
-OTHER = "to use another model, name it with {} if the workflow has that flag, else as the source of its model node"
+OTHER = "to use another model, set {} if the workflow has that flag, otherwise the source of its model node"
 NAMED = 6  # words that a warning lists
-NEAR = 0.6  # likeness from which a known word is offered
+NEAR = 0.6  # similarity from which a known word is suggested
 _WORD = re.compile(r"[^\W\d_]+|\d+|[^\s\x00-\x7f]")
 
 
@@ -37,19 +38,19 @@ def embedded_name(origin: "Origin | None") -> str:
 
 
 def mark_own_pictures(paths: Iterable[str]) -> None:
-    """Tell the checks of all downstream nodes which of these pictures are none of inlay's samples."""
+    """Mark those of these pictures that are not inlay's samples, for the checks of all downstream nodes."""
     for path in paths:
         try:
             files = find_pictures(path)
         except BadInput:
-            continue  # reported where it is read
+            continue  # reported when it is read
         for file in files:
             if not is_sample(file):
                 mark(file.name)
 
 
 def is_sample(file: Path) -> bool:
-    """True if a file holds what one of the shipped sample pictures holds."""
+    """True if a file is one of the shipped sample pictures, byte for byte."""
     try:
         size = file.stat().st_size
         return size in _samples() and _digest(file) in _samples()[size]
@@ -72,7 +73,7 @@ def _samples() -> Mapping[int, frozenset[str]]:
 
 
 def doubt(origin: "Origin", pictures: Sequence[str]) -> tuple[str, str] | None:
-    """The embedded model's name and a warning, where it gets pictures that are none of its samples."""
+    """The embedded model's name and a warning if it gets pictures that are not its samples."""
     name = embedded_name(origin)
     if not name or not pictures:
         return None
@@ -87,7 +88,7 @@ def doubt(origin: "Origin", pictures: Sequence[str]) -> tuple[str, str] | None:
 
 
 def unknown_words(origin: "Origin | None", text: str) -> str:
-    """A warning about words that an embedded model has no token for, with near ones that it has; or nothing."""
+    """A warning about words for which an embedded model has no token, with similar ones that it knows; or nothing."""
     name = embedded_name(origin)
     if not name or not text:
         return ""
@@ -110,7 +111,7 @@ def unknown_words(origin: "Origin | None", text: str) -> str:
 
 @cache
 def _vocabulary(root: Path) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Words with a token of their own, and those of them that are no part of a longer one."""
+    """Words with a token of their own, and those of them that are not part of a longer one."""
     folder = root / "tokenizer" if (root / "tokenizer").is_dir() else root
     tokens = json.loads((folder / "vocab.json").read_text("utf-8"))
     pairs = (line.split() for line in (folder / "merges.txt").read_text("utf-8").splitlines()[1:])

@@ -1,4 +1,4 @@
-"""A diffusers folder: where the files of a model are, without reading a single weight.
+"""A diffusers folder: the files of a model, found without reading any weights.
 
 Reads configurations (JSON) and, of the weights, only the safetensors header: some kilobytes that list names, shapes and
 dtypes. That is enough to refuse what is missing, truncated, pickled or of another family before anything runs.
@@ -25,7 +25,7 @@ EMBEDDED: Mapping[str, tuple[str, str]] = MappingProxyType(
         "dollhouse-detector": ("detector", "detector"),
     }
 )
-#: What a model of each family must have.
+#: The components that a model of each family must have.
 FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "stable_diffusion": ("unet", "vae", "text_encoder", "scheduler", "tokenizer"),
@@ -74,7 +74,7 @@ class ModelFolder:
     Attributes:
         root: the folder.
         name: what the user called it, for messages.
-        variant: the file variant asked for (`fp16`), or None for the plain files, or whichever there are.
+        variant: the requested file variant (`fp16`), or None for the plain files or, if there are none, any variant.
         flat: the components lie in `root` itself, as old unconditional models are published.
         prediction: a prediction type that overrides the scheduler's own.
         shared: another folder of this layout, for the components that are not in `root`.
@@ -90,14 +90,14 @@ class ModelFolder:
     known = True  # its configuration can be read at once, with no network
 
     def folder(self, component: str) -> Path:
-        """Where a component's files lie."""
+        """The folder of a component's files."""
         if self.flat:
             return self.root
         own = self.root / component
         return self.shared / component if self.shared is not None and not own.is_dir() else own
 
     def has(self, component: str) -> bool:
-        """True when the component's configuration is there."""
+        """True if the component's configuration exists."""
         return (self.folder(component) / COMPONENTS[component][0]).is_file()
 
     def config(self, component: str) -> Config:
@@ -117,17 +117,17 @@ class ModelFolder:
         return config
 
     def index(self) -> Config:
-        """What `model_index.json` says; empty where there is none."""
+        """The contents of `model_index.json`; empty if there is none."""
         path = self.root / "model_index.json"
         return read_json(path) if path.exists() or path.is_symlink() else MappingProxyType({})
 
     def optional(self, component: str) -> Config:
-        """The configuration of a component that may be absent; empty where it is."""
+        """The configuration of an optional component; empty if it is absent."""
         path = self.folder(component) / COMPONENTS[component][0]
         return read_json(path) if path.exists() or path.is_symlink() else MappingProxyType({})
 
     def weights(self, component: str) -> WeightFiles:
-        """The safetensors files of a component, of the variant asked for.
+        """The safetensors files of a component, of the requested variant.
 
         Raises:
             ModelError: there are none (or only pickles), a shard is missing, or a file is damaged.
@@ -171,9 +171,9 @@ class ModelFolder:
         return folder
 
     def missing(self, component: str, path: Path) -> ModelError:
-        """The message about a component that is not there."""
+        """The message about a missing component."""
         there = sorted(entry.name for entry in self.root.iterdir())[:12] if self.root.is_dir() else []
-        fix = "name the folder that holds model_index.json, unet/, vae/ …, or download the model again"
+        fix = "give the folder that holds model_index.json, unet/, vae/ …, or download the model again"
         if component == "text_encoder" and "image_encoder" in there:
             fix = "use model.paint_by_example: this model takes exemplars, not prompts"
         if component == "image_encoder" and "text_encoder" in there:
@@ -192,7 +192,7 @@ class ModelFolder:
     def _choose(self, component: str, folder: Path, stem: str, found: Mapping[str | None, list[Path]]) -> str | None:
         if self.variant in found:
             return self.variant
-        if self.variant is None and found:  # no plain files: take what there is; the label says so
+        if self.variant is None and found:  # no plain files: use the variant there is; the label names it
             return min(found, key=str)
         if found:
             kinds = ", ".join(sorted(str(kind or "plain") for kind in found))
@@ -209,7 +209,7 @@ class ModelFolder:
 
 
 def pickled(what: str) -> ModelError:
-    """Refuse a pickle by name: opening one runs the code inside."""
+    """Refuse a pickle: opening one runs the code inside."""
     return ModelError(
         "source",
         found=f"{what}, a pickle",
@@ -233,7 +233,7 @@ def weight_variants(folder: Path, stem: str) -> dict[str | None, list[Path]]:
             if Path(shard).name != shard or not (folder / shard).is_file():
                 raise ModelError(
                     "source",
-                    found=f"{index.name} names {shard!r}, which is not there",
+                    found=f"{index.name} names {shard!r}, which is missing",
                     expected="every shard beside its index",
                     fix="download the model again",
                 )

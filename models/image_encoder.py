@@ -1,4 +1,4 @@
-"""What all encoders of pictures share: the size of their input, its preprocessing, and vectors of pictures."""
+"""What all image encoders share: input size, preprocessing, and vectors of pictures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Preprocess = Literal["crop", "stretch"]
 BATCH = 32
-#: What CLIP's pictures are normalised by (Radford et al. 2021), where a model's own files do not say.
+#: CLIP's normalisation (Radford et al. 2021), for models whose files state none.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _Mean = Annotated[StrictFloat, Field(ge=-100, le=100)]
@@ -28,7 +28,7 @@ _Std = Annotated[StrictFloat, Field(ge=1e-6, le=100)]
 
 
 def vision_config(config: Config) -> Config:
-    """The vision model's part of a configuration, of a whole CLIP or of a vision model alone."""
+    """The vision model's section of a configuration, of a whole CLIP or of a vision model alone."""
     inner = config.get("vision_config")
     return inner if isinstance(inner, Mapping) else config
 
@@ -50,29 +50,29 @@ class ImageEncoderConfig(ConfigFile):
 
 
 class PreprocessorConfig(ConfigFile):
-    """`preprocessor_config.json`, as far as it decides what a picture's pixels become."""
+    """The parts of `preprocessor_config.json` that affect pixels."""
 
     image_mean: Annotated[tuple[_Mean, ...], Field(min_length=3, max_length=3)] = CLIP_MEAN
     image_std: Annotated[tuple[_Std, ...], Field(min_length=3, max_length=3)] = CLIP_STD
 
 
 class ImageEncoderComponent(Component):
-    """An encoder of pictures: their side in pixels, and by what they are normalised."""
+    """An image encoder: the side of its input in pixels, and its normalisation."""
 
     @property
     def image_size(self) -> int:
-        """Side of the pictures that it takes, pixels."""
+        """Side of its input pictures, in pixels."""
         return read_config(ImageEncoderConfig, vision_config(self.config), self.where).image_size
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the class, the files' state, the precision, and of what pictures go through."""
+        """Hash of the class, the files' state, the precision, and the preprocessing."""
         seen = (self.image_size, self.mean, self.std) if self.known else ()
         return sha256(f"{super().fingerprint}|{seen}")
 
     @property
     def preprocessor(self) -> Config:
-        """What the model's preprocessor does with pictures; empty where no file says it."""
+        """The settings of the model's preprocessor; empty if there is no such file."""
         return self.origin.optional("feature_extractor")
 
     @property
@@ -97,11 +97,11 @@ def preprocess_images(
     mean: Sequence[float] = CLIP_MEAN,
     std: Sequence[float] = CLIP_STD,
 ) -> Tensor:
-    """Pictures `[b h w 3]` in [0, 1] -> what CLIP takes, `[b 3 size size]`, normalised.
+    """Pictures `[b h w 3]` in [0, 1] -> input of CLIP `[b 3 size size]`, normalised.
 
-    crop: the short side becomes `size`, then the middle is cut out, as diffusers' pipeline does (transformers'
-    CLIPImageProcessor). stretch: both sides become `size`, as the published training does. Bicubic, in 8 bits, by
-    Pillow, as both do.
+    crop: the short side becomes `size`, then the centre is cut out, as in diffusers' pipeline (transformers'
+        CLIPImageProcessor). stretch: both sides become `size`, as in the published training. Both resize bicubically
+        in 8 bits with Pillow, as here.
     """
     rows = [_resized(row, size, how) for row in image]
     pixels = torch.stack(rows).permute(0, 3, 1, 2).to(torch.float64) / 255
@@ -128,7 +128,7 @@ class EncodesPictures(Protocol):
     """A module that turns pictures into vectors, such as `ClipModule` and `DinoModule`."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Its weights."""
+        """The parameters of the module."""
 
     def pictures(self, pixels: Tensor) -> Tensor:
         """`[b 3 s s]`, normalised, to `[b d]`."""
@@ -136,7 +136,7 @@ class EncodesPictures(Protocol):
 
 @torch.no_grad()
 def picture_vectors(module: EncodesPictures, encoder: ImageEncoderDescription, images: list[Tensor]) -> Tensor:
-    """Vectors `[b d]`, float64 on the CPU, of pictures `[h w 3]` of any sizes: short side fitted, middle cut out."""
+    """Vectors `[b d]`, float64 on the CPU, of pictures `[h w 3]` of any sizes: short side resized, centre cut out."""
     parameter = next(module.parameters())
     rows = []
     for start in range(0, len(images), BATCH):
@@ -151,5 +151,5 @@ def picture_vectors(module: EncodesPictures, encoder: ImageEncoderDescription, i
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors of length one."""
+    """Scale vectors to length one."""
     return F.normalize(vectors, dim=-1)

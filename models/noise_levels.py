@@ -1,4 +1,4 @@
-"""The noise that a model was trained on, from `scheduler_config.json`: prediction type, betas, and their ᾱ."""
+"""The noise levels that a model was trained on, from `scheduler_config.json`: prediction type, betas, and their ᾱ."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .known_keys.scheduler import SCHEDULER
 from .known_keys.table import NOTHING
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
-#: Schedulers of diffusers whose noise follows from the betas of their configuration, by the beginning of their names.
+#: Beginnings of the names of diffusers' schedulers whose noise levels follow from the betas of their configuration.
 OF_BETAS = (
     "DDIM",
     "DDPMScheduler",
@@ -33,15 +33,15 @@ OF_BETAS = (
     "TCD",
     "UniPC",
 )
-#: Those that make it in another way, whatever betas are given.
+#: Schedulers that compute them in another way, whatever the betas.
 OWN_NOISE = ("CMStochastic", "CogVideoX", "Consistency", "IPNDM", "KarrasVe", "ScoreSde")
-MAX_TIMESTEPS = 100_000  # models are trained on 1000
+MAX_TIMESTEPS = 100_000  # models are usually trained on 1000
 WHERE, PORT = "scheduler_config.json", "scheduler"
 _Beta = Annotated[StrictFloat, Field(ge=0, le=1)]
 
 
 class SchedulerConfig(ConfigFile):
-    """`scheduler_config.json`, as far as it decides the noise."""
+    """The parts of `scheduler_config.json` that decide the noise levels."""
 
     num_train_timesteps: Annotated[StrictInt, Field(ge=1, le=MAX_TIMESTEPS)] = 1000
     beta_start: _Beta = 0.0001
@@ -54,13 +54,13 @@ class SchedulerConfig(ConfigFile):
 
 @dataclass(frozen=True, eq=False)
 class NoiseLevels:
-    """The noise that a model was trained on.
+    """The noise levels that a model was trained on.
 
     Attributes:
         alpha_bars: ᾱ of every training timestep, float64 `[N]`.
         prediction: what the model predicts: `epsilon`, `v_prediction` or `sample`.
         offset: what diffusers adds to evenly spaced timesteps.
-        ends_clean: False where the last step ends at ᾱ of timestep 0 instead of 1 (`set_alpha_to_one`).
+        ends_clean: False if the last step ends at ᾱ of timestep 0 instead of 1 (`set_alpha_to_one`).
     """
 
     alpha_bars: Tensor
@@ -70,10 +70,10 @@ class NoiseLevels:
 
 
 def noise_levels(config: Config) -> NoiseLevels:
-    """The noise that a diffusers scheduler's configuration describes.
+    """The noise levels that a diffusers scheduler's configuration describes.
 
     Raises:
-        BadInput: the configuration is not one of betas, or is damaged.
+        BadInput: the configuration does not use betas, or is damaged.
     """
     prediction = check_prediction_type(str(config.get("prediction_type", "epsilon")))
     return NoiseLevels(
@@ -94,10 +94,10 @@ def check_prediction_type(prediction: str) -> str:
 
 
 def alphas_cumprod(config: Config) -> Tensor:
-    """ᾱ of every training timestep, float64 `[N]`, to the bit as diffusers' DDIMScheduler computes it in float32.
+    """ᾱ of every training timestep, float64 `[N]`, bit for bit as diffusers' DDIMScheduler computes it in float32.
 
     Raises:
-        BadInput: the configuration is not one of betas (flow matching, EDM), or names an unknown beta schedule.
+        BadInput: the configuration does not use betas (flow matching, EDM), or names an unknown beta schedule.
     """
     kind = read_config(Architecture, config, WHERE, PORT).class_name or "DDIMScheduler"
     has_betas = any(config.get(key) is not None for key in ("beta_start", "beta_end", "beta_schedule", "trained_betas"))
@@ -149,7 +149,7 @@ def alphas_cumprod(config: Config) -> Tensor:
 
 
 def steps_offset(config: Config) -> int:
-    """What diffusers adds to evenly spaced timesteps; raises ModelError where it is no integer from 0."""
+    """What diffusers adds to evenly spaced timesteps; raises ModelError unless it is an integer from 0."""
     return _settings(config).steps_offset
 
 

@@ -10,10 +10,10 @@ DType = Literal["auto", "float16", "bfloat16", "float32", "float64"]
 
 
 def torch_dtype(name: DType, device: str) -> torch.dtype:
-    """The precision that a name means on a device: `auto` is float16 on CUDA, float32 elsewhere.
+    """The precision that a name stands for on a device: `auto` is float16 on CUDA, float32 elsewhere.
 
     Raises:
-        ModelError: float64 on a GPU of Apple's, which has none.
+        ModelError: float64 on an Apple GPU, which does not support it.
     """
     if name == "float64" and str(device).startswith("mps"):
         raise ModelError(

@@ -1,9 +1,9 @@
-"""Read prompts: their words, the weights that brackets give, and syntax that only other tools understand.
+"""Read prompts: words, weights in brackets, and syntax that only other tools understand.
 
 Brackets are read as AUTOMATIC1111's web UI reads them ("Attention/emphasis" in its wiki): `(word)` is 1.1 times as
 strong, `[word]` 1/1.1 times, `(word:1.3)` 1.3 times; brackets may be nested, their weights are multiplied; a backslash
-before a bracket or a backslash makes it a character. A bracket that is never closed reaches to the end, one that was
-never opened is a character; a note reports both.
+before a bracket or a backslash makes it a character. A bracket that is never closed applies to the end; a closing
+bracket without an opening one is a character. A note reports both.
 """
 
 import re
@@ -31,14 +31,14 @@ _PIECES = re.compile(
 )
 
 _PLAIN = "is read as plain words here"
-#: What other tools read, how it is found, and what to do instead.
+#: Other tools' syntax, patterns that find it, and what to do instead.
 _FOREIGN: tuple[tuple[str, re.Pattern[str], str], ...] = (
-    ("BREAK", re.compile(r"\bBREAK\b"), f"BREAK {_PLAIN}: a prompt is one piece, as long as the encoder reads"),
+    ("BREAK", re.compile(r"\bBREAK\b"), f"BREAK {_PLAIN}: a prompt is read in one piece, up to the encoder's length"),
     ("AND", re.compile(r"(?<=\s)AND(?=\s)"), f"AND {_PLAIN}: prompts are not combined; say it in one sentence"),
     (
         "lora",
         re.compile(r"<(?:lora|lyco|locon):[^<>]*>", re.IGNORECASE),
-        f"{{}} {_PLAIN}: put model.lora between the model and what samples, with the file as its source",
+        f"{{}} {_PLAIN}: put model.lora between the model and the sampler, with the file as its source",
     ),
     ("hypernet", re.compile(r"<hypernet:[^<>]*>", re.IGNORECASE), f"{{}} {_PLAIN}: hypernetworks are not supported"),
     (
@@ -56,7 +56,11 @@ _FOREIGN: tuple[tuple[str, re.Pattern[str], str], ...] = (
         re.compile(r"\[[^\[\]]*\|[^\[\]]*\]"),
         f"{{}} {_PLAIN}: a prompt is the same at every step, so nothing alternates",
     ),
-    ("choice", re.compile(r"\{[^{}]*\|[^{}]*\}"), f"{{}} {_PLAIN}: nothing is chosen at random; write one of them"),
+    (
+        "choice",
+        re.compile(r"\{[^{}]*\|[^{}]*\}"),
+        f"{{}} {_PLAIN}: nothing is chosen at random; write one option",
+    ),
     (
         "wildcard",
         re.compile(r"(?<!\w)__[\w/*-]+__(?!\w)"),
@@ -85,8 +89,8 @@ class Prompt:
     """A prompt after reading.
 
     Attributes:
-        pieces: the text without brackets and weights, in pieces of one weight.
-        notes: remarks on how it was read.
+        pieces: the text without brackets and weights, split where the weight changes.
+        notes: messages about how it was read.
     """
 
     pieces: tuple[tuple[str, float], ...]
@@ -94,12 +98,12 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """What the encoder reads."""
+        """The text that the encoder reads."""
         return "".join(piece for piece, _ in self.pieces)
 
     @property
     def weighted(self) -> bool:
-        """True if some part weighs more or less than another."""
+        """True if the weights differ."""
         return any(weight != 1 for _, weight in self.pieces)
 
 
@@ -117,7 +121,7 @@ def read_prompt(text: str, syntax: Syntax) -> Prompt:
         )
         return Prompt(((text, 1.0),), (*notes, *foreign(text)))
     pieces, notes = parse_weights(text)
-    if any(weight != 1 for _, weight in pieces):  # composed, as the tokenizer composes it: it must find these parts
+    if any(weight != 1 for _, weight in pieces):  # NFC, as in the tokenizer, to match its tokens
         pieces = [(unicodedata.normalize("NFC", piece), weight) for piece, weight in pieces]
     return Prompt(tuple(pieces), (*notes, *foreign(text)))
 
@@ -129,7 +133,7 @@ def foreign(text: str) -> list[str]:
         found = pattern.search(text)
         if found and not (name == "AND" and text.isupper()):
             notes.append(what.format(_show(found.group())))
-            text = pattern.sub(" ", text)  # one thing has one name
+            text = pattern.sub(" ", text)  # one note per construct
     return notes
 
 
@@ -142,7 +146,7 @@ def own_words(text: str) -> str:
 
 
 def parse_weights(text: str) -> tuple[list[tuple[str, float]], list[str]]:
-    """Parts of one weight each, in order (at least one, perhaps empty), and notes on what is odd about the brackets."""
+    """Parts of one weight each, in order (at least one, perhaps empty), and notes about odd brackets."""
     parts: list[tuple[str, float]] = []
     opened: dict[str, list[int]] = {"(": [], "[": []}
     lone = 0
@@ -227,7 +231,7 @@ def encode_prompt(module: TextModule, prompt: Prompt) -> tuple[Float[Tensor, "1 
     if weights is None:
         return embedded, tokens, rest, False
     assigned = torch.ones(len(tokens), dtype=embedded.dtype)
-    count = min(len(weights), len(tokens) - 2)  # start and end weigh 1, and so does what fills up to the length
+    count = min(len(weights), len(tokens) - 2)  # start, end and padding tokens have weight 1
     assigned[1 : 1 + count] = torch.tensor(weights[:count], dtype=embedded.dtype)
     return weigh_tokens(embedded, encode_text(module, "")[0], assigned), tokens, rest, True
 
@@ -241,10 +245,10 @@ def weigh_tokens(
 
 
 def token_weights(tokens_of: Callable[[str], Sequence[object]], prompt: Prompt) -> list[float] | None:
-    """The weight of each token of a prompt, or None where its tokens cannot be told apart by its words.
+    """The weight of each token of a prompt, or None if its tokens cannot be assigned to its words.
 
-    The tokens are those of the plain text. Where a weight begins inside a word, the whole word has the one that is
-    furthest from 1.
+    The tokens are those of the plain text. If a weight begins inside a word, the whole word gets the weight furthest
+    from 1.
 
     Args:
         tokens_of: a text's tokens, without start and end.

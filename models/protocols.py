@@ -1,8 +1,8 @@
-"""What the nodes may ask of a model's description, by kind of model.
+"""Interfaces of model descriptions that nodes use, by kind of model.
 
-Any description will do that has the names which its protocol itself declares: a component of a diffusers folder, the
-same with LoRAs on it, or one of another pack. Sockets check for these names and read none of them, since reading a
-fact may download the model (`graph_runtime/core/port_types.py`).
+A description fits if it has the attributes that its protocol declares: a component of a diffusers folder, one with
+    LoRAs, or one from another pack. Sockets check that these attributes exist and never read them, because reading
+    one may download the model (`graph_runtime/core/port_types.py`).
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from .detr.preprocessing import Preprocessing
 
 
 class Description(Protocol):
-    """What every description of a model has."""
+    """Attributes of every model description."""
 
     @property
     def known(self) -> bool:
-        """True where its facts can be read without a network."""
+        """True if its configuration can be read without a network."""
 
     @property
     def label(self) -> str:
@@ -29,11 +29,11 @@ class Description(Protocol):
 
 
 class StoredDescription(Description, Protocol):
-    """A description of what lies in files."""
+    """A description of a model in files."""
 
     @property
     def origin(self) -> Origin:
-        """Where its files are."""
+        """The origin of its files."""
 
 
 class DenoiserDescription(StoredDescription, Protocol):
@@ -41,11 +41,11 @@ class DenoiserDescription(StoredDescription, Protocol):
 
     @property
     def conditional(self) -> bool:
-        """True where it has cross-attention."""
+        """True if it has cross-attention."""
 
     @property
     def in_channels(self) -> int:
-        """Channels that go in: those of the latent, and extra channels of an inpainting model."""
+        """Input channels: those of the latent, and extra channels of an inpainting model."""
 
     @property
     def latent_channels(self) -> int:
@@ -53,7 +53,7 @@ class DenoiserDescription(StoredDescription, Protocol):
 
     @property
     def cross_attention_dim(self) -> int | None:
-        """Width of the embeddings that it attends to; None for an unconditional UNet."""
+        """Width of the embeddings for cross-attention; None for an unconditional UNet."""
 
     @property
     def sample_size(self) -> int | None:
@@ -61,7 +61,7 @@ class DenoiserDescription(StoredDescription, Protocol):
 
     @property
     def multiple(self) -> int:
-        """What the sides of its latents must be multiples of."""
+        """The sides of its latents must be multiples of this."""
 
 
 class VaeDescription(Description, Protocol):
@@ -73,7 +73,7 @@ class VaeDescription(Description, Protocol):
 
     @property
     def scaling_factor(self) -> float:
-        """What the posterior's mean is multiplied by."""
+        """Factor that the posterior's mean is multiplied by."""
 
     @property
     def shift_factor(self) -> float:
@@ -97,7 +97,7 @@ class TextEncoderDescription(StoredDescription, Protocol):
 
 
 class ImageEncoderDescription(StoredDescription, Protocol):
-    """Whatever sees pictures: their size, and how they are normalised."""
+    """An image encoder: its input size and normalisation."""
 
     @property
     def image_size(self) -> int:
@@ -125,7 +125,7 @@ class ExemplarEncoderDescription(ImageEncoderDescription, Protocol):
 
 
 class ClipDescription(ImageEncoderDescription, Protocol):
-    """A CLIP: pictures and texts as vectors of one space."""
+    """A CLIP: pictures and texts as vectors in one space."""
 
     @property
     def component(self) -> Literal["clip"]:
@@ -161,16 +161,16 @@ class DetectorDescription(StoredDescription, Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What it can find."""
+        """The labels that it can find."""
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What pictures go through before it sees them."""
+        """The preprocessing of its pictures."""
 
 
 class SchedulerDescription(StoredDescription, Protocol):
     """The configuration of a diffusers scheduler."""
 
     @property
-    def config(self) -> Mapping[str, Any]:  # whatever a configuration file holds
-        """What its file says."""
+    def config(self) -> Mapping[str, Any]:  # any value of a configuration file
+        """The contents of its file."""

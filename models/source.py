@@ -1,4 +1,4 @@
-"""Where the model is that a source names: an embedded name, a folder, a single file or a hub id."""
+"""Resolve the source of a model: an embedded name, a folder, a single file or a hub id."""
 
 import os
 import re
@@ -34,9 +34,10 @@ def locate(
     prediction: str | None = None,
     family: str = "stable_diffusion",
 ) -> Origin:
-    """The origin that `source` names, of a model of `family` (see FAMILIES).
+    """The origin of a model of `family` (see FAMILIES) that `source` names.
 
-    An absolute path is local (the runtime has resolved and permitted it); all else is an embedded name or a hub id.
+    An absolute path is local (the runtime has resolved and permitted it); anything else is an embedded name or a hub
+    id.
 
     Raises:
         ModelError: no such model; the message lists the places that were searched.
@@ -59,15 +60,15 @@ def locate(
             "source",
             found=f"{shorten(source)}, a Windows path",
             expected="a path on this machine, with /",
-            fix="check the path: nothing is there, with / either",
+            fix="check the path: it does not exist with / either",
         )
     names = [name for name, (_, kind) in EMBEDDED.items() if kind == family]
     if is_there(source):
         raise ModelError(
             "source",
-            found=f"{shorten(source)}, which exists and is no model",
+            found=f"{shorten(source)}, which exists but is not a model",
             expected="a diffusers folder, with a model_index.json in it, or a .safetensors file",
-            fix=f"name the folder that holds model_index.json; ./{source} names this one all the same",
+            fix=f"give the folder that holds model_index.json; ./{source} means this one anyway",
         )
     raise ModelError(
         "source",
@@ -79,19 +80,19 @@ def locate(
 
 
 def is_there(source: str) -> bool:
-    """True where a relative name that is no model's stands for something on this machine."""
+    """True if a relative name that is not a model's exists on this machine."""
     return bool(source) and any(os.path.exists(root / source) for root in search_folders())
 
 
 def not_here(name: str, near: str) -> str:
     """The warning of a check about a hub id that is not in the cache."""
     if near:
-        return f"{name!r} is no folder or file here and is taken for a hub id; did you mean {near!r}?"
-    return f"{name} is not on this machine: a run downloads it first, and what its files say is checked then"
+        return f"{name!r} is no folder or file here and is used as a hub id; did you mean {near!r}?"
+    return f"{name} is not on this machine: a run downloads it first, and its files are checked then"
 
 
 def near_local(source: str) -> str:
-    """A folder or file on this machine whose name is nearly `source`, or empty: a misspelt path looks like a hub id."""
+    """A local folder or file with a name similar to `source`, or empty: a misspelt path looks like a hub id."""
     inner = Path(source)
     for root in search_folders():
         folder = _nearly(root, inner.parent.name, exact=True) if len(inner.parts) == 2 else None
@@ -101,7 +102,7 @@ def near_local(source: str) -> str:
 
 
 def _nearly(folder: Path, name: str, exact: bool = False) -> Path | None:
-    """What is called `name` in a folder, or nearly so; `exact`: a folder."""
+    """The entry of a folder called `name`, or a similar one; `exact`: only a folder of that name."""
     names = [entry for entry in _entries(folder) if not exact or (folder / entry).is_dir()]
     small = {entry.lower(): entry for entry in names}
     near = [name] if name in names else [small[one] for one in get_close_matches(name.lower(), small, n=1, cutoff=0.7)]
@@ -116,7 +117,7 @@ def _entries(folder: Path) -> list[str]:
 
 
 def _beside() -> list[str]:
-    """Names of what may be a model in the folders where a relative path is looked for."""
+    """Names of possible models in the folders where relative paths are looked up."""
     return [
         name
         for root in search_folders()
@@ -132,7 +133,7 @@ def _embedded(name: str, variant: str | None, prediction: str | None, family: st
             "source",
             found=f"{name!r}, a model for {NODES[kind]}",
             expected=f"a model for {NODES[family]}",
-            fix=f"use {NODES[kind]}, or name another source",
+            fix=f"use {NODES[kind]}, or use another source",
         )
     root = Path(__file__).resolve().parent.parent / "dollhouse" / folder
     if not root.is_dir():
@@ -140,7 +141,7 @@ def _embedded(name: str, variant: str | None, prediction: str | None, family: st
             "source",
             found=f"no weights of {name!r} in {root}",
             expected="the embedded model",
-            fix="install inlay again, train it (python -m inlay.dollhouse.train), or name another source",
+            fix="install inlay again, train it (python -m inlay.dollhouse.train), or use another source",
         )
     return ModelFolder(
         root,
@@ -166,14 +167,14 @@ def _local(path: Path, variant: str | None, prediction: str | None, family: str)
             "source",
             found=f"the file {path.name}",
             expected="a diffusers folder or a .safetensors file",
-            fix="name the folder that holds model_index.json",
+            fix="give the folder that holds model_index.json",
         )
     if family in FLAT:
         raise ModelError(
             "source",
             found=f"the single file {path.name}",
             expected="a folder with config.json",
-            fix="name the folder that holds config.json and the weights",
+            fix="give the folder that holds config.json and the weights",
         )
     from .checkpoint.single_file import SingleFile
 
@@ -191,12 +192,12 @@ def _folder(path: Path, variant: str | None, prediction: str | None, family: str
                 "source",
                 found=f"{path}, a folder with no config.json in it",
                 expected="a folder of transformers: config.json, model.safetensors",
-                fix="name the folder that holds both",
+                fix="give the folder that holds both",
             )
         single = sorted(entry.name for entry in path.glob("*.safetensors"))
-        fix = f"name the file itself: {path / single[0]}" if single else "name the folder that holds model_index.json"
-        if (path.parent / "model_index.json").is_file():  # one part of a model
-            fix = f"name the folder that holds model_index.json: {path.parent}"
+        fix = f"give the file itself: {path / single[0]}" if single else "give the folder that holds model_index.json"
+        if (path.parent / "model_index.json").is_file():  # one component of a model
+            fix = f"give the folder that holds model_index.json: {path.parent}"
         raise ModelError(
             "source", found=f"{path}, a folder with no unet/ in it", expected="a diffusers folder", fix=fix
         )

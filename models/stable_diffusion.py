@@ -14,7 +14,7 @@ from .config import Channels, ConfigFile, Width, Widths, read_config
 
 
 class UNetConfig(ConfigFile):
-    """What both kinds of UNet say of themselves."""
+    """Configuration keys that both kinds of UNet have."""
 
     in_channels: Channels = 4
     out_channels: Channels = 4
@@ -59,7 +59,7 @@ class DenoiserComponent(Component):
 
     @property
     def conditional(self) -> bool:
-        """True when the UNet has cross-attention, and so takes embeddings."""
+        """True if the UNet has cross-attention, and so takes embeddings."""
         return self.class_name == "UNet2DConditionModel"
 
     @property
@@ -69,23 +69,23 @@ class DenoiserComponent(Component):
 
     @property
     def in_channels(self) -> int:
-        """Channels that go in: 4 for Stable Diffusion, 9 for its inpainting form, 3 for RGB models."""
+        """Input channels: 4 for Stable Diffusion, 9 for its inpainting form, 3 for RGB models."""
         return self.settings.in_channels
 
     @property
     def out_channels(self) -> int:
-        """Channels that come out; twice the latent's where the variance is learned."""
+        """Output channels; twice the latent's if the variance is learned."""
         return self.settings.out_channels
 
     @property
     def latent_channels(self) -> int:
-        """Channels of the latent that is denoised: what comes out, without a learned variance."""
+        """Channels of the latent that is denoised: the output channels without a learned variance."""
         learned = not self.conditional and self.out_channels == 2 * self.in_channels
         return self.in_channels if learned else self.out_channels
 
     @property
     def cross_attention_dim(self) -> int | None:
-        """Width of the embeddings that cross-attention takes, or None for an unconditional UNet."""
+        """Width of the embeddings for cross-attention, or None for an unconditional UNet."""
         settings = self.settings
         return settings.cross_attention_dim if isinstance(settings, UNet2DConditionConfig) else None
 
@@ -97,11 +97,11 @@ class DenoiserComponent(Component):
 
     @property
     def multiple(self) -> int:
-        """What latent sides must be a multiple of; conditional UNets of diffusers take any."""
+        """The sides of latents must be multiples of this; conditional UNets of diffusers take any."""
         return 1 if self.conditional else int(2 ** (len(self.settings.block_out_channels) - 1))
 
     def check(self) -> None:
-        """Only plain UNets: no SDXL, no class labels, no other architecture."""
+        """Refuse anything but a plain UNet: SDXL, class labels, other architectures."""
         kind = self.class_name
         if kind not in ("UNet2DConditionModel", "UNet2DModel"):
             raise ModelError(
@@ -120,7 +120,7 @@ class DenoiserComponent(Component):
                 raise ModelError(
                     "source",
                     found=f"{value} ({key} = {self.config[key]!r}) in {self.origin.name}",
-                    expected="a UNet that takes latents, a timestep and text embeddings, no more",
+                    expected="a UNet that takes only latents, a timestep and text embeddings",
                     fix="use a Stable Diffusion 1.x or 2.x model (inpainting forms included)",
                 )
         if isinstance(self.config.get("cross_attention_dim"), (list, tuple)):
@@ -169,12 +169,12 @@ class VaeComponent(Component):
 
     @property
     def scaling_factor(self) -> float:
-        """What the posterior's mean is multiplied by."""
+        """Factor that the posterior's mean is multiplied by."""
         return self.settings.scaling_factor
 
     @property
     def shift_factor(self) -> float:
-        """What is taken off before scaling; 0 for Stable Diffusion."""
+        """Value that is subtracted before scaling; 0 for Stable Diffusion."""
         return self.settings.shift_factor or 0.0
 
     @property
@@ -183,7 +183,7 @@ class VaeComponent(Component):
         return self.settings.latent_channels
 
     def check(self) -> None:
-        """Only AutoencoderKL with plain scaling."""
+        """Refuse anything but an AutoencoderKL with plain scaling."""
         kind = self.architecture.class_name or "AutoencoderKL"
         if kind != "AutoencoderKL":
             raise ModelError(
@@ -249,7 +249,7 @@ class SchedulerComponent(Component):
         return str(self.config.get("prediction_type", "epsilon"))
 
     def check(self) -> None:
-        """The schedule must be one of betas, the prediction of a known type."""
+        """Refuse a schedule without betas, or an unknown prediction type."""
         from .noise_levels import alphas_cumprod, check_prediction_type, steps_offset
 
         check_prediction_type(self.prediction_type)

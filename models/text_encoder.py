@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _WideMask(TorchFunctionMode):
-    """Makes transformers 4 mask a float64 encoder in float64: its float32 mask cannot hold the least float64."""
+    """Makes transformers 4 mask a float64 encoder in float64: a float32 mask cannot hold the smallest float64."""
 
     def __torch_function__(
         self,
@@ -70,7 +70,7 @@ class TextEncoderComponent(Component):
 
     @classmethod
     def describe(cls, origin: Origin, dtype: DType = "auto") -> Self:
-        """The description, the tokenizer's files included."""
+        """Fingerprint of the description, tokenizer files included."""
         if not origin.known:
             return cls(origin, dtype)
         described = cls(origin, dtype, origin.stamp("text_encoder") + origin.stamp("tokenizer"))
@@ -78,7 +78,7 @@ class TextEncoderComponent(Component):
         return described
 
     def fetch(self) -> bool:
-        """Download what is not here yet, the tokenizer of a single file included."""
+        """Download what is not on this machine yet, including the tokenizer of a single file."""
         return super().fetch() | (self.origin.fetch_tokenizer() if is_single_file(self.origin) else False)
 
     @property
@@ -98,11 +98,11 @@ class TextEncoderComponent(Component):
 
     @property
     def vocabulary(self) -> int:
-        """Tokens that have an embedding."""
+        """Number of tokens that have an embedding."""
         return self.settings.vocab_size
 
     def check(self) -> None:
-        """Only CLIP text models."""
+        """Refuse anything but a CLIP text model."""
         kind = self.architecture.first or "CLIPTextModel"
         if kind != "CLIPTextModel":
             raise ModelError(
@@ -146,11 +146,12 @@ class TextEncoderComponent(Component):
         return tokenizer
 
 
-_TOKENIZING = threading.Lock()  # a tokenizer's first call may still reset what its own file sets
+_TOKENIZING = threading.Lock()  # a tokenizer's first call may still reset settings of its own file
 
 
 def encode_text(module: TextModule, text: str) -> tuple[Tensor, tuple[int, ...], str]:
-    """CLIP embeddings of a text, `[1 n d]` on the CPU, its tokens, and what of it was cut off at the last token.
+    """CLIP embeddings of a text, `[1 n d]` on the CPU, its tokens, and the part that was cut off after the last
+    token.
 
     As Stable Diffusion uses them: padded to the encoder's length, last hidden state after its final layer norm.
     """

@@ -1,6 +1,6 @@
-"""One warning, where a model is described, for everything in its configurations that has no effect.
+"""One warning per model, when it is described, for everything in its configurations that has no effect.
 
-The schedule nodes do this for a scheduler's configuration: which of its keys are used depends on the schedule.
+For a scheduler's configuration the schedule nodes do this, because the schedule decides which keys are used.
 """
 
 from collections.abc import Mapping
@@ -21,15 +21,15 @@ HALF = ("float16", "bfloat16")
 
 
 def warn_unused_of_model(origin: Origin, components: tuple[str, ...], dtype: str = "auto") -> None:
-    """Refuse what cannot be followed, and name what is not used, in the files of a model on this machine.
+    """Refuse settings that cannot be followed, and warn about unused ones, in the files of a model on this machine.
 
     Args:
         origin: where the files are.
-        components: those that the node gives out.
-        dtype: the precision that the node was given.
+        components: the outputs of the node.
+        dtype: the node's precision setting.
 
     Raises:
-        ModelError: a configuration asks for what would give another result, and cannot be had.
+        ModelError: a configuration has a setting that would change the result and is not supported.
     """
     found: list[str] = []
     for component in components:
@@ -61,7 +61,7 @@ def _of_config(origin: Origin, component: str, dtype: str) -> list[str]:
 
 
 def _of_index(index: Config, components: tuple[str, ...]) -> list[str]:
-    """Components of a pipeline that no node gives out, and unused keys of its index."""
+    """Components of a pipeline that no node outputs, and unused keys of its index."""
     left = []
     for key, value in index.items():
         if isinstance(value, (list, tuple)):
@@ -84,19 +84,19 @@ def _of_index(index: Config, components: tuple[str, ...]) -> list[str]:
 
 
 class HasPreprocessor(Protocol):
-    """An encoder of pictures whose preprocessor is described by a file."""
+    """An image encoder whose preprocessor is described by a file."""
 
     @property
     def origin(self) -> Origin:
-        """Where its files are."""
+        """The origin of its files."""
 
     @property
     def preprocessor(self) -> Config:
-        """What the file says."""
+        """The contents of that file."""
 
 
 def warn_unused_preprocessing(encoder: HasPreprocessor, stretched: bool = False) -> None:
-    """Name what a preprocessor says that `preprocess_images` does not do; `stretched`: both sides are fitted."""
+    """Warn about preprocessor settings that `preprocess_images` ignores; `stretched`: both sides are resized."""
     config = encoder.preprocessor
     found = list_unused(PREPROCESSOR, config)
     for key in ("do_resize", "do_center_crop", "do_rescale", "do_normalize"):
@@ -115,7 +115,7 @@ def warn_unused_preprocessing(encoder: HasPreprocessor, stretched: bool = False)
 
 
 def warn_unused_of_detector(detector: DetectorComponent) -> None:
-    """Name what a detector's configuration says that nothing uses; its preprocessing is all followed."""
+    """Warn about unused keys of a detector's configuration; its preprocessing is followed completely."""
     inner = detector.config.get("backbone_config")
     found = list_unused(DETECTOR, detector.config)
     if isinstance(inner, Mapping):

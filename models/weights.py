@@ -1,4 +1,4 @@
-"""Load weights by name into a module of transformers, whichever of its versions made the file, or the module.
+"""Load weights by name into a module of transformers, whichever version of it made the file or the module.
 
 Version 5 dropped `text_model.` and `vision_model.` from the names in a lone CLIP text or vision model. Published files
 have these prefixes, newer files do not; whether a module has them depends on the installed version.
@@ -16,7 +16,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def read_stored(files: Sequence[Path]) -> dict[str, Tensor]:
-    """Every tensor of some safetensors files."""
+    """All tensors of some safetensors files."""
     from safetensors.torch import load_file
 
     stored: dict[str, Tensor] = {}
@@ -36,10 +36,10 @@ def fit_names(stored: Mapping[str, Tensor], module: nn.Module, prefix: str) -> d
 
 
 def fill(module: M, found: Mapping[str, Tensor], what: str) -> M:
-    """Put tensors into a module made without memory.
+    """Put tensors into a module on the meta device.
 
     Raises:
-        ModelError: some are missing, left over, or of another shape.
+        ModelError: tensors are missing, left over, or of another shape.
     """
     wanted = {name: value for name, value in module.state_dict().items() if not name.endswith("position_ids")}
     for kind, names in (

@@ -1,4 +1,4 @@
-"""What a node may ask of the run it is part of: models, progress, cancel, and a file under the output folder."""
+"""What a run offers its nodes: models, progress, cancelling, and files below the output folder."""
 
 import logging
 import os
@@ -66,14 +66,14 @@ class Context:
         return self.models.lease(cast(AnyDescription, description))
 
     def time_of(self, socket: str) -> float | None:
-        """Seconds that everything upstream of an input of the running node took in this run.
+        """Seconds that all nodes upstream of an input of the running node took in this run.
 
         None if a part of it came from a cache, or nothing is measured (a direct call, another host).
         """
         return self.spent(socket)
 
     def emit(self, event: Event) -> None:
-        """Tell every listener; one that fails is noted in the log and does not stop the run."""
+        """Send an event to every listener; a listener that fails is logged and does not stop the run."""
         for listener in self.listeners:
             try:
                 listener(event)
@@ -92,7 +92,7 @@ class Context:
             raise Cancelled(f"cancelled in node {self.node}" if self.node else "cancelled")
 
     def warn(self, message: str) -> None:
-        """Warn the user, once a run; the node's name is added."""
+        """Warn the user, once per run; the node's name is added."""
         self.pass_on(Warned(self.node or None, message))
 
     def pass_on(self, warning: Warned) -> None:
@@ -102,16 +102,16 @@ class Context:
             self.emit(warning)
 
     def announce(self, path: Path) -> None:
-        """Name a file or folder below the output folder that a node keeps up to date itself, such as a model."""
+        """Report a file or folder below the output folder that a node writes itself, such as a model."""
         self.saved.append(path)
         self.emit(Saved(self.node, str(path)))
 
     @contextmanager
     def new_file(self, prefix: str, suffix: str) -> Iterator[Path]:
-        """A path to write to; when the block ends well the file appears as `<out>/<prefix>_00001<suffix>`.
+        """A path to write to; if the block succeeds, the file appears as `<out>/<prefix>_00001<suffix>`.
 
-        The next free number is taken, nothing is ever overwritten, and nothing half-written is left: the bytes go to
-        a hidden file beside it, which is renamed only at the end.
+        The next free number is used, and nothing is overwritten. No half-written file remains: the bytes go to a
+        hidden file beside it, which is renamed at the end.
 
         Raises:
             BadInput: `prefix` would leave the output folder.

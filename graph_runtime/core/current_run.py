@@ -1,7 +1,6 @@
-"""The run that code without a context belongs to: a model's description that downloads reports progress and can stop.
+"""The current run, for code without a context: downloading a model reports progress and can be cancelled.
 
-Whoever runs such code says with `running_in` which run it belongs to. Outside a run there is nobody to report to, and
-the code only goes on.
+The caller sets the run with `running_in`. Outside a run, nothing is reported.
 """
 
 import logging
@@ -31,7 +30,7 @@ def running_in(ctx: "Context") -> Iterator[None]:
 
 
 def report_progress(step: int = 0, total: int = 0, note: str = "") -> None:
-    """`step` of `total` is done; without a total, only stop if the user asked to.
+    """Report that `step` of `total` is done; without a total, only check for cancelling.
 
     Raises:
         Cancelled: the user asked to stop.
@@ -46,7 +45,7 @@ def report_progress(step: int = 0, total: int = 0, note: str = "") -> None:
 
 
 def log_message(message: str) -> None:
-    """One line about what is being done, for the log."""
+    """Write one line about the current work to the log."""
     ctx = _run.get()
     if ctx is not None:
         ctx.emit(ModelMoved(message))
@@ -56,7 +55,7 @@ def log_message(message: str) -> None:
 
 @contextmanager
 def searching(folders: tuple[Path, ...]) -> Iterator[None]:
-    """Relative names in the block may stand for files below these folders."""
+    """In the block, relative names of models are also looked up in these folders."""
     token = _folders.set(folders)
     try:
         yield
@@ -65,5 +64,5 @@ def searching(folders: tuple[Path, ...]) -> Iterator[None]:
 
 
 def search_folders() -> tuple[Path, ...]:
-    """Folders in which a relative name of a model may be meant: the current one, and the workflow's."""
+    """Folders in which relative names of models are looked up: the current one, and the workflow's."""
     return tuple(dict.fromkeys([Path.cwd(), *_folders.get()]))

@@ -1,4 +1,4 @@
-"""The hashes that stand for contents: which one is used for what, said once.
+"""The hashes of contents, and what each is used for.
 
 `sha256` goes into records, file names and fingerprints, so its values never change; `short_digest` is for cache keys.
 """

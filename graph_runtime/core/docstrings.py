@@ -1,4 +1,4 @@
-"""What a node's docstring says, in parts: parsed once, and shown by the schema, the tooltips and the reference."""
+"""Parse a node's docstring into the parts that the schema, the tooltips and the reference show."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, and the exit status it ends in.
+"""All errors, and the exit status of each.
 
     InlayError
     ├── BadInput          raised by a node or an algorithm about one of its ports; knows no node name
@@ -63,13 +63,13 @@ class BadInput(InlayError):
 
 
 class ModelError(BadInput):
-    """A model whose files are missing, unsafe, or of another family than the port wants."""
+    """A model whose files are missing, unsafe, or of another family than the port needs."""
 
 
 class WorkflowError(InlayError):
-    """The workflow or what was typed is wrong; nothing ran.
+    """The workflow or the command line is wrong; nothing ran.
 
-    `problems` holds every problem; `warnings` what was noticed besides.
+    `problems` holds every problem, `warnings` every warning.
     """
 
     status = 2
@@ -87,7 +87,7 @@ class WorkflowError(InlayError):
 
     @classmethod
     def of(cls, port: str | None, *, found: str, expected: str, fix: str) -> "WorkflowError":
-        """One problem of the workflow as a whole, or of what was typed."""
+        """One problem of the workflow as a whole, or of the command line."""
         return cls([Problem(None, port, found, expected, fix)])
 
 
@@ -115,7 +115,7 @@ _NO_MODULE = re.compile(r"No module named '([\w.]+)'")
 
 
 def missing_package(error: BaseException) -> tuple[str, str, str] | None:
-    """What was found, expected and the fix, where an error comes down to a package that is not installed; else None."""
+    """Found, expected and fix, if the cause of an error is a package that is not installed; else None."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -129,7 +129,7 @@ def missing_package(error: BaseException) -> tuple[str, str, str] | None:
             package = _DISTRIBUTIONS.get(top, top)
             return (
                 f"the Python package {package!r} is not installed here, or a part of it ({name}) is missing",
-                "every package that inlay needs, beside it in one environment",
+                "every package that inlay needs, in the same environment",
                 f"{sys.executable or 'python'} -m pip install {package}",
             )
         cause = cause.__cause__ or cause.__context__

@@ -40,7 +40,7 @@ class NodeProgress:
 
 @dataclass(frozen=True, slots=True)
 class NodeFinished:
-    """A node ended after `seconds` of wall time; `cached` says its result was known already."""
+    """A node ended after `seconds` of wall time; `cached` means that its result was known already."""
 
     node: str
     type: str

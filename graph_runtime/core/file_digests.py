@@ -11,21 +11,21 @@ from .digest_store import State, keep, recall
 from .digests import sha256
 from .user_paths import GLOB
 
-_LARGE = 8 * 2**20  # bytes from which a digest is stored: smaller files are read as fast as looked up
+_LARGE = 8 * 2**20  # bytes; digests of smaller files are not stored: reading those is as fast as looking them up
 _SAMPLED = 64 * 2**20  # above this size, older records identify weights by their size and first part
 _SETTLED_NS = 2_000_000_000
 _MODEL = frozenset({".json", ".txt", ".safetensors"})
 
 
 def digest(path: Path, *, weights: bool = False) -> str:
-    """sha256 of a file's bytes; of a folder or glob: of the names and digests of the ordinary files in it.
+    """sha256 of a file's bytes; for a folder or glob, of the names and digests of its ordinary files.
 
     Args:
         path: a file, a folder, or a glob in its last part.
-        weights: the path is a model; of a folder, only weights and configurations count, one level deep.
+        weights: the path is a model; in a folder, only weights and configurations count, one level deep.
 
     Raises:
-        OSError: there is nothing, it cannot be read, or it is a device or a pipe.
+        OSError: the path does not exist, cannot be read, or is a device or a pipe.
     """
     return _digest(path, weights, file_sha256)
 
@@ -70,7 +70,7 @@ def file_sha256(path: Path) -> str:
     A file that changed in the last two seconds is always read: clocks are coarse.
 
     Raises:
-        OSError: it is not there, cannot be read, or is a device or a pipe.
+        OSError: the file does not exist, cannot be read, or is a device or a pipe.
     """
     if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
         raise OSError(0, "not an ordinary file", str(path))
@@ -82,7 +82,7 @@ def file_sha256(path: Path) -> str:
             _known[state] = known
             return known
         found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if settled and _state(stream.fileno()) == state:  # not written to while it was read
+        if settled and _state(stream.fileno()) == state:  # not changed while it was read
             _known[state] = found
             if large:
                 keep(state, found)

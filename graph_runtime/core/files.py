@@ -1,6 +1,6 @@
-"""Write files atomically: to a temporary file first, then renamed, so that nobody reads half of one.
+"""Atomic writes: to a hidden file in the same folder, then renamed, so that nobody reads half a file.
 
-What is written here gets the permissions of any new file: some libraries (safetensors) shut others out (0600).
+Files get the usual permissions of a new file; some libraries (safetensors) make theirs private (0600).
 """
 
 import os
@@ -17,8 +17,8 @@ def replacing(path: Path, *, parents: bool = False, flush: bool = False) -> Iter
     """An empty file to write to; it takes the place of `path` when the block ends without an error.
 
     Args:
-        path: the file to write; what was there stays until the new one is whole.
-        parents: make the folders above it.
+        path: the file to write; the old one stays until the new one is complete.
+        parents: create the folders above it.
         flush: wait until the contents are on the disk, so that they survive a power failure.
 
     Raises:
@@ -38,13 +38,13 @@ def replacing(path: Path, *, parents: bool = False, flush: bool = False) -> Iter
 
 
 def write_bytes(path: Path, contents: bytes, *, parents: bool = False, flush: bool = False) -> None:
-    """Write a file whole; see `replacing`."""
+    """Write a file atomically; see `replacing`."""
     with replacing(path, parents=parents, flush=flush) as temporary:
         temporary.write_bytes(contents)
 
 
 def write_text(path: Path, text: str, *, parents: bool = False, flush: bool = False) -> None:
-    """Write a text file in UTF-8 whole; see `replacing`."""
+    """Write a text file in UTF-8 atomically; see `replacing`."""
     with replacing(path, parents=parents, flush=flush) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -53,10 +53,10 @@ def write_text(path: Path, text: str, *, parents: bool = False, flush: bool = Fa
 def numbered(folder: Path, name: str, suffix: str, published: Callable[[Path], None]) -> Iterator[Path]:
     """An empty file to write to; it becomes `<name>_00001<suffix>` when the block ends without an error.
 
-    The first free number is taken: a file is never overwritten.
+    The first free number is used: a file is never overwritten.
 
     Args:
-        folder: where the file will lie; it must be there.
+        folder: where the file goes; it must exist.
         name: its name without number and suffix.
         suffix: with its dot.
         published: called with the path that the file got.

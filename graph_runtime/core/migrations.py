@@ -1,4 +1,4 @@
-"""How nodes of older files become those of today: a version at a time, each a function of params and inputs."""
+"""Migrate nodes of older files one version at a time; a migration is a function of params and inputs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Renamed:
 
 
 def current_name(spec: "NodeSpec | None", setting: str) -> str:
-    """What a setting is called today, by any name that it ever had."""
+    """The current name of a setting, from any name that it ever had."""
     if spec is not None and setting not in spec.params.model_fields:
         for _, migration in sorted(spec.migrations.items()):
             if isinstance(migration, Renamed):
@@ -34,7 +34,7 @@ def current_name(spec: "NodeSpec | None", setting: str) -> str:
 
 
 def migrate_node(workflow: "Workflow", name: str, entry: "Node", spec: "NodeSpec") -> None:
-    """Bring one node, and the workflow inputs that set it, to the installed version; stop where no migration leads."""
+    """Migrate one node, and the workflow inputs that set it, to the installed version, or as far as possible."""
     params, inputs = dict(entry.params), dict(entry.inputs)
     while entry.version < spec.version and (migration := spec.migrations.get(entry.version)) is not None:
         params, inputs = migration(params, inputs)
@@ -51,7 +51,7 @@ def _rename_targets(workflow: "Workflow", names: Mapping[str, str]) -> None:
 
 
 def migrate(workflow: "Workflow", registry: Mapping[str, "NodeSpec"]) -> None:
-    """Bring every node of a known type to the version that is installed, as far as migrations lead."""
+    """Migrate every node of a known type to the installed version, or until a migration is missing."""
     for name, entry in workflow.nodes.items():
         if (spec := registry.get(entry.type)) is not None:
             migrate_node(workflow, name, entry, spec)

@@ -1,8 +1,8 @@
 """Model descriptions, leases and the memory budget.
 
-A loader node gives out a small frozen *description*: where the weights are, which part, which dtype. Weights come into
-being only inside a lease, and the manager decides what stays resident: it evicts what is idle when a budget is given,
-answers out-of-memory by evicting and retrying once, and reports it in events.
+A loader node returns a small frozen *description*: where the weights are, which component, which dtype. Weights are
+    loaded only inside a lease, and the manager decides what stays resident: it evicts idle models when a budget is
+    given, evicts and retries once when memory runs out, and reports this in events.
 """
 
 import threading
@@ -21,7 +21,7 @@ M = TypeVar("M")  # what a description loads: a torch module of some class
 
 
 class Described(Protocol):
-    """What a model is known by; a node's port may ask for this and for some facts, whatever class has them."""
+    """The name and identity of a model; a node's port may ask for these and for other facts, from any class."""
 
     @property
     def label(self) -> str:
@@ -54,9 +54,9 @@ class ModelDescription(ABC, Generic[M]):
         """How much memory the loaded weights will take, in bytes (an estimate before loading)."""
 
     def fetch(self) -> bool:
-        """Bring the files to this machine if they are not here yet; True if that took a download.
+        """Download the files if they are not on this machine yet; True if something was downloaded.
 
-        Called before anything runs, so that a model that cannot be had is reported at once.
+        Called before anything runs, so that a missing model is reported at once.
 
         Raises:
             ModelError: no such model, or it cannot be reached.
@@ -64,9 +64,9 @@ class ModelDescription(ABC, Generic[M]):
         return False
 
     def doubt(self, marks: Sequence[str]) -> tuple[str, str] | None:
-        """The model's name and a warning, where it is unlikely to suit what is marked (see `notices.mark`); else None.
+        """The model's name and a warning if it is unlikely to suit what is marked (see `notices.mark`); else None.
 
-        Called while checking, for every description that is wired to a node; a model warns once.
+        Called during the check, for every description that is connected to a node; a model warns once.
         """
         return None
 
@@ -76,7 +76,7 @@ class ModelDescription(ABC, Generic[M]):
 
     @contextmanager
     def adapted(self, module: M) -> Iterator[M]:
-        """Put this description's adapters on the base module for the length of a lease, and take them off again."""
+        """Install this description's adapters on the base module for the length of a lease, then remove them."""
         yield module
 
 

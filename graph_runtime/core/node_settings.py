@@ -13,8 +13,8 @@ class NodeSettings(BaseModel):
     """The settings of a node. A parameter annotated with a subclass stands for its fields: each is a setting.
 
     Attributes:
-        ORDER: the fields in the order in which a graph shows them: hosts keep settings by position. Empty: as they are
-            written, those of a base class first.
+        ORDER: the fields in the order in which a graph shows them, because hosts store settings by position. Empty:
+            in order of definition, base classes first.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=(), frozen=True)
@@ -44,7 +44,7 @@ class NodeSettings(BaseModel):
 
     @classmethod
     def descriptions(cls) -> dict[str, str]:
-        """The line of each setting in the docstring of the class, or else of the class it builds on."""
+        """The line of each setting in the docstring of the class, or else of its base class."""
         bases = [base for base in reversed(cls.__mro__) if issubclass(base, NodeSettings) and base is not NodeSettings]
         docs = [parse_docstring(inspect.cleandoc(base.__doc__ or "")) for base in bases]
         return {name: line for doc in docs for name, line in doc.parameters.items()}

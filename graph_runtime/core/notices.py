@@ -4,8 +4,8 @@ Such code runs while a workflow is checked, before there is a run to report to. 
 collects with `collect_notices`: the checker (so that `inlay check` shows it), the executor, another host's adapter.
 Where nobody collects, the message goes to the log.
 
-A node's check may also `mark` what its node brings in, such as a person's own picture. A model that is wired to any
-node downstream is asked whether it suits what is marked (`ModelDescription.doubt`).
+A node's check may also `mark` what the node brings in, such as the user's own picture. Any model connected to a node
+downstream is then asked whether it suits what is marked (`ModelDescription.doubt`).
 """
 
 import logging
@@ -13,14 +13,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-MARKS = 16  # kept of one node's: enough to name some and to know that there are more
+MARKS = 16  # marks kept per node: enough to list some and to know that there are more
 
 _notices: ContextVar[list[str] | None] = ContextVar("inlay_notices", default=None)
 _marks: ContextVar[dict[str, None] | None] = ContextVar("inlay_marks", default=None)
 
 
 def notice(message: str) -> None:
-    """Warn whoever runs this code, once; the node's name is added there."""
+    """Emit a warning once; whoever collects it adds the node's name."""
     notices = _notices.get()
     if notices is None:
         logging.getLogger("inlay").warning("%s", message)
@@ -30,7 +30,7 @@ def notice(message: str) -> None:
 
 @contextmanager
 def collect_notices() -> Iterator[list[str]]:
-    """Collect what `notice` is given inside the block, each message once."""
+    """Collect the warnings emitted inside the block, each message once."""
     notices: list[str] = []
     token = _notices.set(notices)
     try:
@@ -40,7 +40,7 @@ def collect_notices() -> Iterator[list[str]]:
 
 
 def mark(what: str) -> None:
-    """Note, for all nodes downstream, that this node brings something in; nothing while nobody checks."""
+    """Mark what this node brings in, for all nodes downstream; without effect outside a check."""
     marks = _marks.get()
     if marks is not None and len(marks) < MARKS:
         marks[what] = None
@@ -48,7 +48,7 @@ def mark(what: str) -> None:
 
 @contextmanager
 def collect_marks(upstream: Iterable[str]) -> Iterator[dict[str, None]]:
-    """Collect what `mark` is given inside the block, after what the nodes upstream have marked."""
+    """Collect the marks made inside the block, after those of the nodes upstream."""
     marks = dict.fromkeys(upstream)
     token = _marks.set(marks)
     try:

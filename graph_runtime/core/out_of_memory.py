@@ -81,7 +81,7 @@ def retried(work: Callable[[], T], make_room: Callable[[], object]) -> T:
 
 
 def forget(error: BaseException) -> None:
-    """Empty the frames that an error and its chain came through, so that their tensors can go; the error still reads.
+    """Clear the frames of an error and its chain, so that their tensors are freed; the error stays readable.
 
     Frames that still run (the caller's) keep their variables.
     """
@@ -99,7 +99,7 @@ def forget(error: BaseException) -> None:
 
 
 def release_device_memory() -> None:
-    """Collect what is garbage, and give the memory that torch keeps for later back to the device."""
+    """Collect garbage, and return the memory that torch has cached to the device."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is None:

@@ -1,4 +1,4 @@
-"""What a pack of nodes tells the front ends about itself, besides its nodes."""
+"""What front ends need to know about a pack of nodes, besides its nodes."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Pack:
         tested: library → (oldest, newest) release that the pack was tested with.
         computing: libraries, torch aside, whose release may change the bits of a result.
         recorded: libraries whose release a saved picture records.
-        embedded: gives the folder of each model that ships with the pack, by name.
+        embedded: returns the folder of each model that ships with the pack, by name.
         checks: what `inlay doctor` checks for the pack.
         picture_suffixes: suffixes of the pictures that its nodes read.
         workflow_suffixes: suffixes of the pictures that its nodes write, which may hold a workflow.

@@ -23,7 +23,7 @@ WEIGHTS = frozenset({".safetensors", ".ckpt", ".bin", ".pt", ".pth"})
 
 
 def _did_you_mean(path: Path) -> str:
-    """`did you mean …?` for a file beside a missing one whose name is close; empty where there is none."""
+    """`did you mean …?` with the similar name of a file in the same folder; empty if there is none."""
     try:
         names = {entry.name.lower(): entry.name for entry in islice(path.parent.iterdir(), NEIGHBOURS)}
     except OSError:
@@ -33,9 +33,9 @@ def _did_you_mean(path: Path) -> str:
 
 
 def why_unwritable(folder: Path, room: int = 2**16) -> str:
-    """Why no file of `room` bytes can be written below a folder that is there or would be made; empty where one can.
+    """Why `room` bytes cannot be written below a folder, which need not exist yet; empty if they can.
 
-    A file without a name is written there: permissions do not show a full disk or a quota.
+    Tries it with an unnamed file, because permissions do not show a full disk or a quota.
     """
     place = folder
     try:
@@ -56,7 +56,7 @@ def why_unwritable(folder: Path, room: int = 2**16) -> str:
 
 
 def why_not_below(out: Path, prefix: str) -> str:
-    """Why no file of that prefix can be written below an output folder that takes files; empty where one can."""
+    """Why no file of that prefix can be written below a writable output folder; empty if one can."""
     root = os.path.realpath(out)
     folder = os.path.realpath(os.path.join(root, os.path.dirname(prefix)))
     if folder == root:
@@ -75,9 +75,9 @@ def resolve_inside(path: str, roots: Sequence[Path]) -> Path:
         BadInput: empty, holds a NUL, or leads out of every root; says whether a link or `..` did it.
     """
     if not is_possible(path):
-        odd = ", with bytes that are no UTF-8" if "\0" not in path and path else ""
+        odd = ", which is not valid UTF-8" if "\0" not in path and path else ""
         raise BadInput(
-            None, found=ascii(path) + odd, expected="a path", fix="rename the file" if odd else "name a file"
+            None, found=ascii(path) + odd, expected="a path", fix="rename the file" if odd else "give a path"
         )
     candidates = [root / path for root in roots]
     inside = [
@@ -100,16 +100,16 @@ def resolve_inside(path: str, roots: Sequence[Path]) -> Path:
         None,
         found=f"{shorten(path)} ({how})",
         expected=f"a path below {allowed}",
-        fix="copy the file there, name its folder with --inputs, or type the path yourself on the command line",
+        fix="copy the file there, give its folder with --inputs, or give the path on the command line",
     )
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Decides what a path in a workflow may open.
+    """Decides which files a path in a workflow may open.
 
     Attributes:
-        roots: folders that an untrusted path may point into.
+        roots: folders that untrusted paths may point into.
         out: the output folder, from which `.safetensors` may be read that earlier nodes write.
     """
 
@@ -123,7 +123,7 @@ class Reader:
         where the file will only be written during the run.
 
         Raises:
-            BadInput: outside what may be read, not there, unreadable, or a folder where a file is wanted.
+            BadInput: outside what may be read, missing, unreadable, or a folder instead of a file.
         """
         value = self._slashed(value, trusted)
         if role.kind == "model" and not self._is_local_model(value, trusted):
@@ -132,7 +132,7 @@ class Reader:
         shown = shorten(value)
         try:
             if role.kind == "file" and path.is_dir():
-                raise BadInput(None, found=f"a folder, {shown}", expected="a file", fix="name a file in it")
+                raise BadInput(None, found=f"a folder, {shown}", expected="a file", fix="give a file in it")
             if role.kind == "model" and not trusted:
                 self._keep_inside(path)
             return path, digest(path, weights=role.kind == "model")
@@ -165,14 +165,14 @@ class Reader:
                     None,
                     found=f"more than {MODEL_FILES} files below {folder}",
                     expected="a model folder",
-                    fix="name the folder that holds model_index.json",
+                    fix="give the folder that holds model_index.json",
                 )
             if item.is_symlink() and not any(Path(os.path.realpath(item)).is_relative_to(root) for root in allowed):
                 raise BadInput(
                     None,
                     found=f"{item} (a link that leads out)",
                     expected="files below " + " or ".join(map(str, allowed)),
-                    fix="copy the file there, or type the model's path yourself on the command line",
+                    fix="copy the file there, or give the model's path on the command line",
                 )
 
     def _slashed(self, value: str, trusted: bool) -> str:

@@ -1,12 +1,12 @@
-"""Ports, and the one check of what arrives at a socket: on the CPU, and of the type that its annotation declares.
+"""Ports, and the check of values at sockets: they are moved to the CPU and must match the socket's annotation.
 
-Between nodes every tensor is on the CPU; only inside a lease does anything compute elsewhere. A host that keeps its
-pictures on a GPU (ComfyUI with `--gpu-only`) hands them over as they are, a picture on the GPU beside a mask on the
-CPU. Both are brought here, and what nodes give out is on the CPU again.
+Between nodes every tensor is on the CPU; other devices are used only inside a lease. A host that keeps its pictures
+on a GPU (ComfyUI with `--gpu-only`) passes them as they are, perhaps with a mask on the CPU. Both are moved to the
+CPU, and so are the outputs of nodes.
 
 What a socket may declare: a class; a jaxtyping shape (`Float[Tensor, "b h w 3"]`: dtype, number of axes, fixed sizes,
-no axis empty); a Protocol of a model's description, of which only the names are looked for, since reading a fact may
-download the model; a union of these. `object`, and what is none of these, is not checked.
+no axis empty); a Protocol of a model's description, of which only the attribute names are checked, because reading
+one may download the model; a union of these. `object` and everything else is not checked.
 """
 
 import functools
@@ -35,9 +35,9 @@ class Port:
         socket: the name of the type.
         doc: what travels through it, in a few words.
         colour: in drawings, as `#rrggbb`; without one it is derived from the name.
-        expected: what the message says is expected where something else arrives; empty: `doc`.
-        fix: and how to correct that.
-        fix_dtype: and how, where it is a tensor of the right shape that is not floating point; empty: `fix`.
+        expected: what the error message gives as expected; empty: `doc`.
+        fix: the fix that the message suggests.
+        fix_dtype: the fix for a tensor of the right shape that is not floating point; empty: `fix`.
     """
 
     socket: str
@@ -49,11 +49,11 @@ class Port:
 
 
 class PartlyKnown:
-    """Base of what stands, while checking, for a value of which only some facts are known yet."""
+    """Base of stand-ins for values of which the check knows only some facts."""
 
 
 def on_cpu(value: object) -> object:
-    """A tensor, or a list of tensors, on the CPU; anything else, and what is there already, as it is."""
+    """Move a tensor, or a list of tensors, to the CPU; anything else is returned as it is."""
     torch = sys.modules.get("torch")
     if torch is None:
         return value
@@ -65,9 +65,9 @@ def on_cpu(value: object) -> object:
 
 
 def require_type(value: object, hint: object, name: str, port: Port) -> None:
-    """Raise BadInput that names the socket `name` unless `value` is what its annotation says.
+    """Raise BadInput that names the socket `name` unless `value` matches its annotation.
 
-    What is only partly known while checking passes.
+    Values that are only partly known during the check pass.
     """
     if isinstance(value, PartlyKnown) or is_of(value, hint):
         return
@@ -83,8 +83,8 @@ def require_type(value: object, hint: object, name: str, port: Port) -> None:
 
 
 def is_of(value: object, hint: object) -> bool:
-    """True if a value is what an annotation says, as far as that can be told without reading a model's files."""
-    if hint is Any or hint is object:  # Any: what an annotation may say
+    """True if a value matches an annotation, as far as this is known without reading a model's files."""
+    if hint is Any or hint is object:  # Any: an annotation may be it
         return True
     origin = typing.get_origin(hint)
     if origin in (Union, types.UnionType):
@@ -112,7 +112,7 @@ def has_facts(value: object, protocol: type) -> bool:
 
 
 def has_fact(value: object, name: str) -> bool:
-    """True if a model's description knows something by that name. Never reads it: that may download the model."""
+    """True if a model's description has an attribute of that name. Never reads it: that may download the model."""
     if not isinstance(value, ModelDescription):
         return hasattr(value, name)
     return hasattr(type(value), name) or name in vars(value) or has_fact(getattr(value, "inner", None), name)
@@ -131,7 +131,7 @@ def _declared(protocol: type) -> dict[str, tuple[object, ...] | None]:
 
 
 def _constant(value: object, name: str) -> object:
-    """An attribute that needs no reading of files: one of the class or the instance that is no property; else None."""
+    """An attribute that needs no files: one of the class or the instance that is not a property; else None."""
     found = vars(value).get(name, getattr(type(value), name, None)) if hasattr(value, "__dict__") else None
     return None if hasattr(found, "__get__") else found
 

@@ -16,7 +16,7 @@ Processor = Callable[..., Tensor]  # diffusers' attention processors take what t
 
 
 class Attention(Protocol):
-    """The part of diffusers' `Attention` that tells which form it has, and by what it computes."""
+    """The attributes of diffusers' `Attention` that show its form and its processor."""
 
     processor: Processor
     residual_connection: bool
@@ -35,7 +35,7 @@ _STATES: "weakref.WeakKeyDictionary[nn.Module, _State]" = weakref.WeakKeyDiction
 
 
 class _State:
-    """The original processors of a UNet, and its layers now: how often each was asked for, and how it wraps."""
+    """The original processors of a UNet, and its current layers: how often each was requested, and how it wraps."""
 
     def __init__(self, unet: nn.Module) -> None:
         self.before = {name: module.processor for name, module in attentions(unet)}

@@ -1,4 +1,4 @@
-"""The role of a socket, by which an unwired socket finds its value (`run/upstream.py`)."""
+"""Roles of sockets, by which an unconnected socket finds its value (`run/upstream.py`)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,14 +16,14 @@ class SocketRole:
 
 @dataclass(frozen=True)
 class FromUpstream:
-    """Marks an optional socket that, unwired, takes its value from the nodes upstream of another socket.
+    """Marks an optional socket that takes its value, when unconnected, from the nodes upstream of another socket.
 
     Its parameter then gets a list.
 
     Attributes:
         behind: the socket whose upstream nodes are searched.
-        role: take what is wired to the sockets of this role on the way; None: the nearest outputs of the socket's own
-            kind.
+        role: take what is connected to the sockets of this role on the way; None: the nearest outputs of the socket's
+            own kind.
     """
 
     behind: str

@@ -8,7 +8,7 @@ from .socket_roles import FromUpstream, SocketRole
 
 @dataclass(frozen=True)
 class Repeat:
-    """A list parameter that a graph sees as numbered names: `Repeat("image", 2, 16)` is image_1 … image_16."""
+    """A list parameter that a graph shows as numbered sockets: `Repeat("image", 2, 16)` is image_1 … image_16."""
 
     name: str
     required: int

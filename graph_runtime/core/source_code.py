@@ -35,14 +35,14 @@ Import = tuple[int, str, tuple[str, ...]]  # dots before it, module, names taken
 
 @dataclass(frozen=True)
 class _Source:
-    """What a file says: a hash of its code, and its imports."""
+    """What a file contains: a hash of its code, and its imports."""
 
     code: str
     imports: tuple[Import, ...]
 
 
 def code_digest(*things: Callable[..., object], since: int = _BEGAN) -> str:
-    """Of functions and classes: their modules and, within their packages, all modules that those import.
+    """The code behind functions and classes: their modules and, within their packages, all modules that those import.
 
     A function's defaults, the values it closes over and the helpers it calls in its own module count as they are in
     memory. Where a file changed after it was imported, the digest holds for this process alone: what runs is older
@@ -272,7 +272,7 @@ def _has_docstring(code: types.CodeType) -> bool:
 
 
 def _as_text(value: object) -> str:
-    """A value as text that is the same in every process: sets in order, nothing of where an object lies."""
+    """A value as text that is the same in every process: sets are sorted, addresses of objects left out."""
     if isinstance(value, (set, frozenset)):
         return f"{{{sorted(map(_as_text, value))}}}"
     if isinstance(value, tuple):
@@ -289,7 +289,7 @@ _unsaved = False
 
 
 def _recall() -> None:
-    """What earlier processes parsed; a file that cannot be read, or of another form, is as none."""
+    """What earlier processes parsed; a store that cannot be read, or has another form, is ignored."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
         found = json.loads(_memory().read_text(encoding="utf-8"))
         if found["format"] != _FORMAT:

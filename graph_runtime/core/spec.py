@@ -77,7 +77,7 @@ class NodeFunction(Protocol[P, R]):
 
 @dataclass(frozen=True, eq=False)
 class NodeSpec:
-    """All there is to know of one node type.
+    """Everything about one node type.
 
     Attributes:
         static: the outputs are descriptions that can be made while checking (no weights, no device).
@@ -86,8 +86,8 @@ class NodeSpec:
         saves: the socket whose value this node writes to a file. A workflow that saves nothing gets such a node for
             each output of that type; a pack has at most one for a type.
         check: called while checking with (inputs, parameters), where an input is there if it is known, and None if
-            nothing is wired to it; raises BadInput for a wrong pairing. May return
-            facts of its outputs by name, which the checks of later nodes receive in place of the values.
+            nothing is connected to it; raises BadInput for a wrong pairing. May return facts about its outputs by
+            name, which the checks of later nodes receive in place of the values.
         settings: the parameter that takes settings as one model, and that model.
         migrations: `{1: f}` turns the params and inputs of version 1 into those of version 2, and so on.
     """
@@ -145,10 +145,10 @@ class NodeSpec:
         return outputs
 
     def gathered(self, values: Mapping[str, object]) -> dict[str, object]:
-        """Arguments of the function: settings by name become the model that it takes, if it takes one.
+        """Arguments of the function; if it takes its settings as one model, they are collected in it.
 
         Raises:
-            ValidationError: a setting is not of its type, or beyond its bounds.
+            ValidationError: a setting has the wrong type, or is out of bounds.
         """
         if self.settings is None or self.settings[0] in values:
             return dict(values)
@@ -193,7 +193,7 @@ class Registry(Mapping[str, NodeSpec]):
             self.add(spec)
 
     def add(self, spec: NodeSpec) -> None:
-        """Add one; two different nodes under one id are a mistake in a pack, said at once."""
+        """Add a node; two different nodes with one id are an error."""
         known = self._specs.get(spec.id)
         if known is not None and known.function is not spec.function:
             raise ValueError(
@@ -232,7 +232,7 @@ def node(
 ) -> Callable[[Callable[P, R]], NodeFunction[P, R]]:
     """Make a node of an annotated function, which stays callable as it is, with `.spec` on it.
 
-    Whoever calls it, what arrives at a socket is on the CPU and of the type that the annotation declares.
+    For every caller, values at sockets are moved to the CPU and checked against their annotations.
 
     Raises:
         TypeError: the id, the annotations or the return type cannot be a node; the message says which.

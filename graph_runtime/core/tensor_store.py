@@ -1,4 +1,4 @@
-"""Long computations done once: tensors stored on disk by what they were computed from, for any later run.
+"""Results of long computations, stored on disk under what they were computed from, for any later run.
 
 The key holds every number that goes in: dtype, shape and bytes of tensors, the model's fingerprint, the settings, and
 a digest of the code that does the work (`code_digest`). So an inversion is found again from any graph

@@ -21,7 +21,7 @@ ALIGNMENT = 64  # bytes: what torch's allocator keeps to (c10::gAlignment), and 
 def owned(tensor: "Tensor") -> "Tensor":
     """`tensor` in torch's own aligned memory: itself if it lies there, else a copy of the same layout.
 
-    torch can resize what it allocated and nothing else, so that tells memory of a file, of NumPy or of bytes apart.
+    torch can resize only what it allocated itself; memory of a file, of NumPy or of bytes cannot be resized.
     """
     if tensor.device.type != "cpu" or tensor.numel() == 0:
         return tensor
@@ -30,9 +30,9 @@ def owned(tensor: "Tensor") -> "Tensor":
 
 
 def own_weights(module: M) -> M:
-    """Every parameter and buffer of a module into torch's own memory, one at a time; returns the module.
+    """Move every parameter and buffer of a module to torch's own memory, one at a time; returns the module.
 
-    Tensors that are one stay one, as where an embedding is also the output layer.
+    Shared tensors stay shared, for example an embedding that is also the output layer.
     """
     copied: dict[tuple[object, ...], Tensor] = {}
 
@@ -44,6 +44,6 @@ def own_weights(module: M) -> M:
 
     for parameter in module.parameters():
         parameter.data = fresh(parameter.data)
-    for part in module.modules():  # a buffer is replaced: as a view it would hold on to what it is a view of
+    for part in module.modules():  # a buffer is replaced: a view would keep its base alive
         part._buffers.update({name: fresh(value) for name, value in part._buffers.items() if value is not None})
     return module

@@ -10,7 +10,7 @@ GLOB = frozenset("*?[")
 
 
 def is_possible(path: str) -> bool:
-    """False for what can be no path at all: empty, with a NUL, or with half a character."""
+    """False for text that cannot be a path: empty, with a NUL, or with half a character."""
     try:
         return bool(path) and "\0" not in path and bool(path.encode())
     except UnicodeEncodeError:
@@ -18,7 +18,7 @@ def is_possible(path: str) -> bool:
 
 
 def expand(text: str | os.PathLike[str]) -> Path:
-    """A path with `~` replaced where that user is known, and as it stands where not."""
+    """Expand `~` in a path; if that user is unknown, the path stays as it is."""
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -26,7 +26,7 @@ def expand(text: str | os.PathLike[str]) -> Path:
 
 
 def exists(path: Path) -> bool:
-    """True if there is something at `path` (for a glob: a folder to look in); a path that cannot be is not there."""
+    """True if `path` exists (for a glob: the folder to look in); False for text that cannot be a path."""
     try:
         return path.parent.is_dir() if GLOB.intersection(path.name) else path.exists()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Values between nodes: a short description, whether they hold numbers yet, and copies outside a host's inference mode.
+"""Helpers for values between nodes: short descriptions, comparison, and copies outside a host's inference mode.
 
 A tensor made in inference mode may never be saved for backward or changed in place outside it.
 """
@@ -36,12 +36,12 @@ def require_finite(value: Tensor, port: str, *, what: str, fix: str) -> Tensor:
 
 
 def only_shape(value: Any) -> TypeGuard[Tensor]:
-    """True for what has a shape and no values yet."""
+    """True for a tensor that has a shape but no values yet."""
     return isinstance(value, Tensor) and value.is_meta
 
 
 def same_values(one: Tensor, other: Tensor) -> bool:
-    """True for equal tensors; where one has no values yet, for equal shapes."""
+    """True for equal tensors; if one has no values yet, for equal shapes."""
     if only_shape(one) or only_shape(other):
         return one.shape == other.shape
     return torch.equal(one, other)
@@ -55,7 +55,7 @@ def plain_mode() -> Iterator[None]:
 
 
 def plain(value: Tensor) -> Tensor:
-    """A tensor that belongs to no inference mode: a copy, where it did."""
+    """A tensor outside inference mode: a copy if it was inside."""
     return value.clone() if value.is_inference() else value
 
 

@@ -1,6 +1,6 @@
 """The workflow file: data, never code. Names, not positions; links apart from parameters; migrations for old files.
 
-`parse` turns bytes into a `Workflow` or says everything that is wrong with them. Nothing here knows a node type.
+`parse` turns bytes into a `Workflow` or reports everything that is wrong with them. Nothing here knows any node type.
 """
 
 import json
@@ -28,7 +28,7 @@ Override = tuple[str, str]  # (node, parameter): what a person sets from outside
 
 
 class Link(NamedTuple):
-    """What is wired to `socket` of some node: `output` of `node`."""
+    """What is connected to `socket` of some node: `output` of `node`."""
 
     socket: str
     node: str
@@ -62,7 +62,7 @@ class Workflow(BaseModel):
 
     @property
     def packages(self) -> dict[str, str]:
-        """Which package each node type is from, as a record names it: `name version`; of inlay's own nothing."""
+        """The package of each node type as a record names it, `name version`; inlay's own types are left out."""
         return self._packages
 
     def targets(self, name: str) -> list[str]:
@@ -88,7 +88,7 @@ def parse(data: bytes | str, name: str = "workflow") -> Workflow:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A workflow file's bytes, not one more than is allowed.
+    """A workflow file's bytes, at most as many as are allowed.
 
     Raises:
         WorkflowError: too large, or it cannot be read.
@@ -116,7 +116,7 @@ def _too_large(size: int, name: str) -> WorkflowError:
 
 
 def decode(data: bytes | str, name: str = "workflow") -> object:
-    """JSON from a stranger: bounded in size and depth, no duplicate keys, no NaN.
+    """Parse untrusted JSON: bounded in size and depth, no duplicate keys, no NaN.
 
     Raises:
         WorkflowError: says what is wrong and where.
@@ -132,7 +132,7 @@ def decode(data: bytes | str, name: str = "workflow") -> object:
             expected="a JSON text file in UTF-8",
             fix="it is UTF-16, as some Windows programs write: save it as UTF-8"
             if isinstance(data, bytes) and data[:2] in (b"\xff\xfe", b"\xfe\xff")
-            else "name a .json workflow, a picture that inlay saved, or a shipped workflow",
+            else "give a .json workflow, a picture that inlay saved, or a shipped workflow",
         ) from None
     if (depth := _depth(text)) > MAX_DEPTH:
         raise WorkflowError.of(
@@ -175,7 +175,7 @@ def build(raw: object) -> Workflow:
 
 
 def _require_own_file(raw: Mapping[str, object]) -> None:
-    """Refuse JSON that is no workflow, or one of another program."""
+    """Refuse JSON that is not a workflow, or is one of another program."""
     if (other := _of_another_program(raw)) is not None:
         raise WorkflowError.of(
             None,
@@ -188,9 +188,9 @@ def _require_own_file(raw: Mapping[str, object]) -> None:
         keys = ", ".join(shorten(key, 20) for key in list(raw)[:5])
         raise WorkflowError.of(
             None,
-            found=f"a JSON object that is no workflow (its keys: {keys or 'none'})",
+            found=f"a JSON object that is not a workflow (its keys: {keys or 'none'})",
             expected="an object with 'format', 'nodes' and 'outputs'",
-            fix="name a workflow file; see `inlay schema workflow`",
+            fix="give a workflow file; see `inlay schema workflow`",
         )
 
 
@@ -217,7 +217,7 @@ def _migrated(raw: dict[str, object]) -> dict[str, object]:
 
 
 def _of_another_program(raw: Mapping[str, object]) -> str | None:
-    """Whose file it is, where it is known for another program's."""
+    """Which other program's file it is, if that is known."""
     graph = inner if isinstance(inner := raw.get("prompt"), dict) else raw
     if "format" not in raw and any(isinstance(value, dict) and "class_type" in value for value in graph.values()):
         return "a ComfyUI workflow, in its API format"
@@ -239,7 +239,7 @@ def json_schema() -> dict[str, object]:
 
 
 def require_flat(value: object) -> None:
-    """Refuse what no file could hold, in a dict that Python code hands over: nested too deeply, or in a circle.
+    """Refuse a dict from Python code that no file could hold: nested too deeply, or containing itself.
 
     Raises:
         WorkflowError: more than MAX_DEPTH levels.
@@ -264,7 +264,7 @@ def require_flat(value: object) -> None:
 
 
 def _syntax_fix(text: str, position: int) -> str:
-    """What most likely is wrong where a JSON parser stopped."""
+    """The most likely mistake at the place where a JSON parser stopped."""
     before, after = text[:position].rstrip(), text[position:].lstrip()
     if after.startswith(("//", "/*", "#")):
         return "JSON has no comments: remove it (a workflow may have a 'description')"
@@ -292,7 +292,7 @@ def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _Refused(f"the key {shorten(twice)} twice in one object (two edges into one input?)")
+        raise _Refused(f"the key {shorten(twice)} twice in one object (two links to one socket?)")
     return found
 
 

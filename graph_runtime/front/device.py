@@ -11,7 +11,7 @@ _SIZE = re.compile(r"\s*(\d{1,12}(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE)
 
 
 def local_rank() -> int:
-    """The number of this process among those that `accelerate launch` or torchrun started on this machine; else 0.
+    """The number of this process among those that `accelerate launch` or torchrun started on this machine, or 0.
 
     Each process uses the GPU of its number; if it sees fewer GPUs, the numbers wrap around.
     """

@@ -1,4 +1,4 @@
-"""What the bits of a result depend on outside its workflow: library versions, device, threads."""
+"""The environment that the bits of a result depend on: library versions, device, threads."""
 
 import importlib.metadata
 import platform

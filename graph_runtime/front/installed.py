@@ -1,4 +1,4 @@
-"""What is installed: the nodes of inlay and of other packages, and the workflows that ship."""
+"""Installed nodes, of inlay and other packages, and the shipped workflows."""
 
 from functools import cache
 from pathlib import Path

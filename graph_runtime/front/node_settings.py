@@ -1,4 +1,4 @@
-"""The settings of a node as a form shows them: kind, default, bounds, choices, documentation, from its JSON Schema."""
+"""A node's settings as a form shows them (kind, default, bounds, choices, documentation), from its JSON Schema."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ class Setting:
 
     Attributes:
         kind: what a widget must hold; `other` (lists, mixtures) is written as JSON.
-        type: the same for people, e.g. `integer or null`.
+        type: the same for readers, e.g. `integer or null`.
         required: it has no default.
         above, below: exclusive bounds; minimum, maximum: inclusive ones.
         path: `file`, `files` or `model` where the text names something that is read.

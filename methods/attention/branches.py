@@ -1,4 +1,4 @@
-"""The branches that attention controls sample beside the edit, and what a control expects of the sampler's inputs."""
+"""The branches that attention controls sample beside the edit, and the sampler inputs that a control requires."""
 
 from dataclasses import dataclass
 
@@ -22,12 +22,12 @@ SOURCE_U: RowGroup = ("source", "uncond")
 
 @dataclass(frozen=True, eq=False)
 class ExpectedInputs:
-    """The other inputs that the sampler needs with a control; with others, the edit is not the one asked for.
+    """The inputs that the sampler must get together with a control; with others, the edit is a different one.
 
     Attributes:
         text_hash: hash of the embeddings of the conditional text.
         guidance_scale: 0 is any.
-        paired: a tuning of the empty text belongs in both the control and the sampler, or in neither.
+        paired: a tuning of the empty text must be connected to both the control and the sampler, or to neither.
         tuning: the control's.
     """
 
@@ -43,14 +43,14 @@ def steps_until(share: float, steps: int) -> int:
 
 
 def like_edit(value: Tensor, edit: Branch, port: str) -> Tensor:
-    """Embeddings `[b n d]` with the number of rows, device and dtype of the edit's."""
+    """Embeddings `[b n d]` with the edit's number of rows, device and dtype."""
     assert edit.guidance.cond is not None
     return expand_rows(value, edit.z, port).to(edit.guidance.cond.dtype)
 
 
 def tuning_like_edit(tuning: Tuned, edit: Branch) -> Tuned:
     """A tuning with the number of rows, device and dtype of the edit's embeddings."""
-    moved = tuning.embeddings.to(edit.z.device)  # all steps at once: every copy holds the host
+    moved = tuning.embeddings.to(edit.z.device)  # all steps at once: every copy makes the host wait
     embeddings = torch.stack([like_edit(value, edit, "tuning") for value in moved])
     return tuning.to(embeddings.device, embeddings.dtype)
 
@@ -65,7 +65,7 @@ def source_branch(edit: Branch, conditioning: Conditioning, until: int | None = 
 def reconstruction_branch(name: str, edit: Branch, tuning: Tuned, until: int, cond: Tensor | None = None) -> Branch:
     """The branch along which a tuning was made; its conditional half gives the attention maps.
 
-    Where the inversion kept its latents, one row a step is enough; otherwise both halves are sampled.
+    If the inversion kept its latents, one row per step is enough; otherwise both halves are sampled.
 
     Args:
         name: of the branch.

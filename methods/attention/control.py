@@ -18,15 +18,15 @@ RowGroup = tuple[str, Half]  # (name of a branch, half of its guidance): neighbo
 
 
 class AttentionRun:
-    """One run of an attention control; this one changes nothing."""
+    """One run of an attention control; this base class changes nothing."""
 
     @contextmanager
     def installed(self, unet: nn.Module) -> Iterator[None]:
-        """Put processors on the UNet for the length of the block, and remove them whatever happens."""
+        """Put processors on the UNet for the length of the block, and always remove them."""
         yield
 
     def companions(self, edit: Branch, steps: int) -> list[Branch]:
-        """Branches to sample beside the edit, in a run of so many reverse steps."""
+        """Branches to sample beside the edit, in a run of that many reverse steps."""
         return []
 
     def before_step(self, step: DenoisingStep, layout: Sequence[RowGroup]) -> None:
@@ -34,7 +34,7 @@ class AttentionRun:
 
 
 class AttentionControl:
-    """What travels between nodes: it holds no state of a run. This one changes nothing."""
+    """An attention control as nodes pass it on, without the state of a run. This base class changes nothing."""
 
     @property
     def expects(self) -> "ExpectedInputs | None":

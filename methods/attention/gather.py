@@ -1,8 +1,8 @@
 """Attention in which rows of a batch use the queries, keys or values of other rows.
 
-An attention softmax(Q Kᵀ/√d) V whose map is another row's is the attention with that row's Q and K and one's own V. So
-no map is materialised: the rows are gathered, and `scaled_dot_product_attention` does the rest. Prompt-to-prompt
-replaces single columns of the map, the one case where a map of queries × tokens is written out.
+To use the map of another row in softmax(Q Kᵀ/√d) V, take that row's Q and K with one's own V. So no map is
+materialised: the rows are gathered, and `scaled_dot_product_attention` does the rest. Only prompt-to-prompt, which
+replaces single columns of the map, computes a map of queries × tokens.
 """
 
 import threading
@@ -46,14 +46,14 @@ class MapReplacement:
 
 @dataclass(frozen=True)
 class AttentionSources:
-    """For one kind of attention at one step: the rows whose queries, keys and values a row uses, where not its own.
+    """For one kind of attention at one step: the other rows whose queries, keys and values a row uses.
 
     Attributes:
         query: row -> the row whose queries it uses.
         key: row -> the row whose keys it uses.
         value: row -> the row whose values it uses.
         maps: row -> columns of its map that come from another row.
-        first_layer: among the attentions of this kind, in the order of calling.
+        first_layer: first attention of this kind that it applies to, in the order of calling.
         largest: most queries at which it applies; None: any number.
         layers: the part of the UNet in which it applies.
     """
@@ -67,7 +67,7 @@ class AttentionSources:
     layers: Layers = "all"
 
     def applies(self, position: "LayerPosition", queries: int) -> bool:
-        """True in a layer at this position with so many queries."""
+        """True in a layer at this position with that many queries."""
         return (
             position.number >= self.first_layer
             and (self.largest is None or queries <= self.largest)
@@ -92,7 +92,7 @@ class RowSelection:
 
 
 class GatheredRun(AttentionRun):
-    """One run of a control: it tells the processors in its own thread which rows use which, step by step."""
+    """One run of a control: it sets for the processors of its own thread which rows use which, step by step."""
 
     def __init__(self) -> None:
         self._layout: Sequence[RowGroup] = ()
@@ -101,17 +101,17 @@ class GatheredRun(AttentionRun):
         self._columns: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
 
     def plan(self, reverse_step: int) -> dict[AttentionKind, AttentionSources]:
-        """Whose queries, keys and values the rows use at a reverse step."""
+        """Set whose queries, keys and values the rows use at a reverse step."""
         raise NotImplementedError
 
     def before_step(self, step: DenoisingStep, layout: Sequence[RowGroup]) -> None:
-        """Remember the rows of the next batch, and what they use."""
+        """Store the rows of the next batch, and what they use."""
         self._layout = tuple(layout)
         self._sources = self.plan(step.reverse_step)
 
     @contextmanager
     def installed(self, unet: nn.Module) -> Iterator[None]:
-        """Put processors on the UNet that follow this run, in this thread alone; remove them whatever happens."""
+        """Put processors on the UNet that follow this run, in this thread alone; always remove them."""
         require_controllable(unet)
         runs = unet.__dict__.setdefault("_inlay_runs", {})
         thread = threading.get_ident()
@@ -165,14 +165,14 @@ class GatheredRun(AttentionRun):
         return self._columns[key]
 
     def present(self, group: RowGroup) -> bool:
-        """True while a group takes part."""
+        """True while a group is in use."""
         return group in self._layout
 
 
 class GatheredProcessor:
     """An attention processor whose rows may use the queries, keys or values of other rows.
 
-    Where they use their own, and in threads whose runs have no control, the earlier processor does the work.
+    If they use their own, and in threads whose runs have no control, the earlier processor is called.
 
     Args:
         before: the earlier processor.
@@ -264,12 +264,12 @@ def _positions(unet: nn.Module) -> dict[str, LayerPosition]:
 
 
 def self_attentions(unet: nn.Module) -> int:
-    """How many self-attentions a UNet has."""
+    """The number of self-attentions in a UNet."""
     return sum(not name.endswith("attn2") for name, _ in attentions(unet))
 
 
 def require_controllable(unet: nn.Module) -> None:
-    """Raise BadInput unless every attention of a UNet is a plain one, as those of Stable Diffusion 1.x and 2.x are."""
+    """Raise BadInput unless every attention of a UNet is plain, as in Stable Diffusion 1.x and 2.x."""
     found = attentions(unet)
     odd = [
         name
@@ -303,7 +303,7 @@ BLOCKS = (
 
 
 def require_known_blocks(denoiser: UNetDescription) -> None:
-    """Raise BadInput, from the configuration alone, where a UNet has attentions of another form; see above."""
+    """Raise BadInput, from the configuration alone, if a UNet has attentions of another form; see above."""
     config = getattr(denoiser, "config", {})
     named = [*config.get("down_block_types", ()), config.get("mid_block_type") or "", *config.get("up_block_types", ())]
     odd = [name for name in named if name and name not in BLOCKS]

@@ -1,6 +1,6 @@
 """Cross-attention to a single token, collapsed: computed once per run instead of at every step.
 
-The softmax over one key is 1, so the output is Wo(Wv(e)) + bias for every query, whatever queries and keys are. (For
+The softmax over one key is 1, so the output is Wo(Wv(e)) + bias for every query, whatever the queries and keys. (For
 the same reason a LoRA on `attn2.to_q` or `attn2.to_k` of such a model learns nothing.)
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CollapsedProcessor:
-    """An attention processor for one token; with any other number of tokens the earlier processor does the work.
+    """An attention processor for one token; with any other number of tokens the earlier processor is called.
 
     Args:
         before: the earlier processor.
@@ -26,7 +26,7 @@ class CollapsedProcessor:
 
     def __init__(self, before: Processor) -> None:
         self.before = before
-        self._known: tuple[Tensor, Tensor] | None = None  # embeddings, and what they come to
+        self._known: tuple[Tensor, Tensor] | None = None  # embeddings, and the output for them
 
     def __call__(
         self,
@@ -60,7 +60,7 @@ def collapsible(attention: "Attention") -> bool:
 
 @contextmanager
 def collapsed(unet: nn.Module) -> Iterator[None]:
-    """Collapse a UNet's cross-attentions for the length of the block, and restore them whatever happens."""
+    """Collapse a UNet's cross-attentions for the length of the block, and always restore them."""
     with wrapped_processors(unet, "collapse", _wrap):
         yield
 
@@ -70,7 +70,7 @@ def _wrap(name: str, attention: "Attention", before: Processor) -> Processor:
 
 
 class OneTokenProcessor:
-    """Cross-attention to one token: Wo(Wv(e)) for every query, whatever queries and keys are."""
+    """Cross-attention to one token: Wo(Wv(e)) for every query, whatever the queries and keys."""
 
     def __call__(self, attn: "Attention", hidden_states: Tensor, encoder_hidden_states: Tensor, **_: object) -> Tensor:
         """`[b q d]` queries (only their number counts) and `[b 1 d]` -> `[b q d]`."""

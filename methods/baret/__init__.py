@@ -1,4 +1,4 @@
-"""BARET: edit a real picture with nothing but a text that describes the result.
+"""BARET: edit a real picture with only a text that describes the result.
 
 Qiao et al., "BARET: Balanced Attention based Real image Editing driven by Target-text Inversion", 2023.
 

@@ -43,17 +43,17 @@ class BalancedAttention(AttentionControl):
 
     @property
     def inversion_key(self) -> str:
-        """What its inversion was made with."""
+        """Identifies its inversion."""
         return self.reconstruction.inversion_key
 
     @property
     def start(self) -> Tensor:
-        """z*_T `[b c lh lw]`, where the edit begins."""
+        """z*_T `[b c lh lw]`, from which the edit begins."""
         return self.reconstruction.start
 
     @property
     def expects(self) -> ExpectedInputs:
-        """The other inputs that the sampler needs with it."""
+        """The inputs that the sampler must get together with it."""
         return ExpectedInputs(self.reconstruction.text_hash, self.reconstruction.guidance_scale)
 
     def begin(self) -> "_BalancedAttentionRun":

@@ -1,4 +1,4 @@
-"""BARET's target-text inversion (TTIS): how the embedding of the target text is tuned."""
+"""BARET's target-text inversion (TTIS): settings for tuning the embedding of the target text."""
 
 from ..inversion.tuning import TuningRecipe
 

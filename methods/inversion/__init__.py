@@ -1,1 +1,1 @@
-"""From a picture back to noise, and embeddings that lead forward to it again."""
+"""Inversion of a picture to noise, and tuned embeddings that lead back to the picture."""

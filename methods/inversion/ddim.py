@@ -1,4 +1,4 @@
-"""DDIM inversion: from a picture's latent back to the noise that it would come from.
+"""DDIM inversion: from a picture's latent back to the noise that generates it.
 
 Song, Meng & Ermon, "Denoising Diffusion Implicit Models", ICLR 2021; as the first step of an edit: Mokady et al. 2023.
 """
@@ -21,7 +21,7 @@ class Trajectory:
     Attributes:
         latents: z*_0 … z*_T `[T+1 b c lh lw]`.
         timesteps: of the schedule, noisiest first.
-        inversion_key: what it was made with, see `trajectory_key`.
+        inversion_key: identifies the inversion, see `trajectory_key`.
         text_hash: hash of the text's embeddings.
     """
 
@@ -37,12 +37,12 @@ class Trajectory:
 
     @property
     def start(self) -> Tensor:
-        """z*_T `[b c lh lw]`, where edits begin."""
+        """z*_T `[b c lh lw]`, from which edits begin."""
         return self.latents[-1]
 
 
 def trajectory_key(denoiser: UNetDescription, schedule: DdimSchedule, shape: Sequence[int]) -> str:
-    """What an inversion belongs to: model, what it predicts, timesteps, noise levels, size."""
+    """A key of everything that an inversion depends on: model, prediction type, timesteps, noise levels, size."""
     state = (
         denoiser.fingerprint,
         schedule.prediction,

@@ -1,6 +1,6 @@
 """Embeddings tuned step by step, so that guidance leads back along an inversion's trajectory.
 
-What null-text inversion (../null_text.py, unconditional half) and BARET (../baret/, conditional half) have in common.
+Shared by null-text inversion (../null_text.py, unconditional half) and BARET (../baret/, conditional half).
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from ..sampling.guidance import Half
 from ..sampling.schedule import DenoisingStep
 from ..sampling.unet import Model, not_finite
 
-DIVERGED = 10.0  # times the latents' own mean square
+DIVERGED = 10.0  # relative to the latents' own mean square
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +25,11 @@ class Tuned:
     Attributes:
         embeddings: noisiest first `[T b n d]`.
         half: which half of guidance they replace.
-        achieved: the latents of the reconstruction, z̄_T … z̄_0 `[T+1 b c lh lw]`; z̄_T alone where they are not known.
+        achieved: the latents of the reconstruction, z̄_T … z̄_0 `[T+1 b c lh lw]`; z̄_T alone if they are unknown.
         losses: last loss of each step.
         updates: gradient steps taken at each step.
         timesteps: of the schedule, noisiest first.
-        inversion_key: what the inversion was made with, see `trajectory_key`.
+        inversion_key: identifies the inversion, see `trajectory_key`.
         text_hash: hash of the embeddings of the conditional text they were tuned under.
         guidance_scale: that they were tuned for.
     """
@@ -46,12 +46,12 @@ class Tuned:
 
     @property
     def start(self) -> Tensor:
-        """z*_T `[b c lh lw]`, where the inversion ended and edits begin."""
+        """z*_T `[b c lh lw]`, the end of the inversion, from which edits begin."""
         return self.achieved[0]
 
     @property
     def blended(self) -> bool:
-        """True where the embeddings were changed after tuning, so that it is not known which latents they lead to."""
+        """True if the embeddings were changed after tuning, so that the latents they lead to are unknown."""
         return len(self.achieved) != len(self.embeddings) + 1
 
     @property
@@ -60,11 +60,11 @@ class Tuned:
         return self.embeddings.nbytes + self.achieved.nbytes
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Tuned":
-        """The same with its embeddings on a device, in a precision."""
+        """A copy with its embeddings on a device, in a precision."""
         return replace(self, embeddings=self.embeddings.to(device, dtype))
 
     def with_embeddings(self, embeddings: Tensor) -> "Tuned":
-        """Other embeddings `[T b n d]` for the same steps; the latents that they lead to are not known."""
+        """A copy with other embeddings `[T b n d]` for the same steps; the latents they lead to are unknown."""
         return replace(self, embeddings=embeddings, achieved=self.achieved[:1], losses=(), updates=())
 
     def at(self, reverse_step: int) -> tuple[Tensor | None, Tensor | None]:
@@ -78,11 +78,11 @@ class TuningRecipe:
     """How embeddings are tuned.
 
     Attributes:
-        guidance_scale: of the steps that are to follow the trajectory.
+        guidance_scale: of the steps that follow the trajectory.
         iterations: gradient steps at most, at each step; 0 leaves plain guidance.
         rate: learning rate of Adam at step i, from 0.
-        stop: loss below which step i is good enough.
-        carry: begin each step with what the one before ended with.
+        stop: loss below which step i ends.
+        carry: start each step from the embeddings of the step before.
         half: which embedding is tuned.
     """
 
@@ -119,7 +119,7 @@ def tune(
         trajectory: z*_0 … z*_T `[T+1 b c lh lw]`.
         cond: the text's embeddings `[b n d]`.
         uncond: the empty text's `[b n d]`.
-        recipe: what is tuned, and how long.
+        recipe: what to tune, and for how long.
         on_step: called with (steps done, of how many, last loss, gradient steps taken).
 
     Raises:
@@ -175,7 +175,7 @@ def _tune_step(
 ) -> tuple[Tensor, float, int]:
     """The tuned embeddings of one step, its last loss (mean over the rows), and the number of gradient steps.
 
-    Each row is tuned as if alone: the losses are summed, and a row below the stop loss is not changed any more.
+    Rows are tuned independently: the losses are summed, and a row below the stop loss is no longer changed.
     """
 
     def losses(value: Tensor) -> Tensor:
@@ -198,10 +198,10 @@ def _tune_step(
             adam.zero_grad(set_to_none=True)
             each.sum().backward()
         assert value.grad is not None
-        # what the host has to know of an iteration comes in one piece: it waits once
+        # one transfer for everything that the host needs of an iteration: it waits once
         numbers = torch.cat([each.detach(), size, value.grad.abs().amax()[None].to(size.dtype)]).cpu()
         found = numbers[:-2]
-        # guidance alone may be far off, so the first loss may be anything
+        # guidance alone may be far off, so the first loss has no limit
         bound = DIVERGED * (1 + float(numbers[-2])) if updates > 1 else float("inf")
         plausible = bool((torch.isfinite(found) & (found <= bound)).all())
         if plausible and not torch.isfinite(numbers[-1]):  # a gradient overflowed on its way through the model
@@ -229,6 +229,6 @@ def _diverged(model: Model, found: Tensor, untuned: Tensor, where: str) -> BadIn
     return BadInput(
         "learning_rate",
         found=f"a loss of {float(found.max()):.3g} {where}, {float(untuned.max()):.3g} with the untuned embedding",
-        expected="a loss that falls: it diverges",
+        expected="a loss that falls, but it diverges",
         fix="lower learning_rate or guidance_scale",
     )

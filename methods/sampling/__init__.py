@@ -1,1 +1,1 @@
-"""The one denoising loop, and what it is given: schedule, noise, constraints, guidance."""
+"""The denoising loop and its inputs: schedule, noise, constraints, guidance."""

@@ -1,4 +1,4 @@
-"""A branch of a run: rows of the batch that are denoised together, and side by side with other branches."""
+"""A branch of a run: rows of the batch that are denoised together, alongside other branches."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Branch:
         name: `edit`, `reconstruction`, `transition` or `source`.
         z: its latents `[b c lh lw]`.
         guidance: its conditioning.
-        known_latents: its latents before each reverse step, where an inversion has kept them; None: it is sampled.
+        known_latents: its latents before each reverse step, if an inversion has kept them; None: it is sampled.
         until: reverse steps in which it takes part; None: all.
         x0: the clean latent that it predicted last.
         schedule: its own; set by the loop.

@@ -12,7 +12,7 @@ from .schedule import DenoisingStep
 
 
 class Constraint:
-    """Base of all constraints; this one changes nothing."""
+    """Base of all constraints; it changes nothing itself."""
 
     def begin(self, start: Tensor) -> "Constraint":
         """This constraint for a run from z_T = `start` `[b c lh lw]`.
@@ -23,11 +23,11 @@ class Constraint:
         return self
 
     def apply(self, x0: Tensor, step: DenoisingStep) -> Tensor:
-        """The predicted clean latent `[b c lh lw]` with what is known."""
+        """The predicted clean latent `[b c lh lw]` with its known part imposed."""
         return x0
 
     def after_step(self, z: Tensor, step: DenoisingStep) -> Tensor:
-        """The latent after the update `[b c lh lw]` with what is known."""
+        """The latent after the update `[b c lh lw]` with its known part imposed."""
         return z
 
 

@@ -53,7 +53,7 @@ class DdimSchedule:
         return len(self.timesteps)
 
     def begin(self) -> "DdimSchedule":
-        """Itself: the update needs no memory of earlier steps."""
+        """This schedule: the update needs no memory of earlier steps."""
         return self
 
     def denoising_steps(self, start: int = 0) -> tuple[DenoisingStep, ...]:
@@ -111,7 +111,7 @@ class DdimSchedule:
 
     @staticmethod
     def advance(step: DenoisingStep, x0: Tensor, e: Tensor, noise: Tensor) -> Tensor:
-        """√ᾱ′·x₀ + √(1−ᾱ′−σ²)·ε + σ·n (eq. 6), with the model's own ε, not derived again from a constrained x₀."""
+        """√ᾱ′·x₀ + √(1−ᾱ′−σ²)·ε + σ·n (eq. 6), with the model's own ε, not recomputed from a constrained x₀."""
         z = math.sqrt(step.alpha_bar_next) * x0 + step.epsilon_scale * e
         return z + step.sigma * noise if step.sigma else z
 
@@ -130,7 +130,7 @@ def ddim_schedule(
     """The schedule of `steps` timesteps over the noise levels that a model was trained on.
 
     Raises:
-        BadInput: the numbers do not make a schedule.
+        BadInput: no schedule is possible with these settings.
     """
     table = trained.alpha_bars
     for name, value in (("steps", steps), ("travel_length", travel_length), ("travel_repeat", travel_repeat)):
@@ -171,7 +171,7 @@ def timesteps(count: int, steps: int, spacing: Spacing, offset: int = 0) -> tupl
         times = [i * (count // steps) + offset for i in range(steps)][::-1]
     elif spacing == "linspace":
         times = np.linspace(0, count - 1, steps).round()[::-1].astype(int).tolist()
-    else:  # arange by a fraction may run one past its end
+    else:  # arange with a fractional step may include one value too many
         times = (np.round(np.arange(count, 0, -count / steps)).astype(int) - 1).tolist()[:steps]
     if times[0] >= count:
         raise BadInput(

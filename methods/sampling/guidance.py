@@ -40,7 +40,7 @@ class Guidance:
     tuning: Tuning | None = None
 
     def halves(self, reverse_step: int) -> list[tuple[Half, Tensor | None]]:
-        """The halves to evaluate at a step with their embeddings: both, unconditional first, or the one that counts."""
+        """The halves to evaluate at a step with their embeddings: both, unconditional first, or only one."""
         cond, uncond, differs = self.cond, self.uncond, self.differs
         if self.tuning is not None:
             tuned_cond, tuned_uncond = self.tuning.at(reverse_step)

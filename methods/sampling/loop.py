@@ -1,12 +1,12 @@
-"""THE denoising loop. It is written once; what varies arrives as objects.
+"""The denoising loop, written once; everything that varies is passed in as an object.
 
     schedule     timesteps and the update rule                                  schedule.py: ddim.py, solver.py
-    guidance     the conditioning, and how strongly it counts                   guidance.py
-    constraint   changes the predicted clean latent, or the latent, of a step   constraints.py
-    attention    processors on the UNet, and branches beside the edit           ../attention/control.py
-    noise        a stream of tensors                                            noise.py
+    guidance     the conditioning, and its strength                   guidance.py constraint   changes the predicted
+    clean latent, or the latent, of a step   constraints.py attention    processors on the UNet, and branches beside
+    the edit           ../attention/control.py noise        a stream of tensors
+    noise.py
 
-The model is a function `(z, t, embeddings) -> output`: the loop knows no file, device or library.
+The model is a function `(z, t, embeddings) -> output`: the loop knows nothing about files, devices or libraries.
 """
 
 import math
@@ -38,7 +38,7 @@ def run_denoising(
     attention: AttentionRun | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
-    """The clean latent `[b c lh lw]` that the reverse process makes of `z` (Kakinuma et al. 2024, algorithm 1).
+    """Run the reverse process from `z` to the clean latent `[b c lh lw]` (Kakinuma et al. 2024, algorithm 1).
 
     Args:
         model: `(z, t, embeddings) -> output` of z's shape.
@@ -94,7 +94,7 @@ def _advance(branch: Branch, output: Tensor, step: DenoisingStep, noise: Tensor,
 
 
 class _JoinedEmbeddings:
-    """The embeddings of all rows of a step: the same tensor for as long as its parts are the same."""
+    """The embeddings of all rows of a step; the tensor is reused while its parts stay the same."""
 
     def __init__(self) -> None:
         self._parts: list[Tensor] = []
@@ -147,9 +147,9 @@ def _evaluate(
 
 
 def _refuse_nan(model: Model, clean: list[Tensor], step: DenoisingStep, total: int) -> None:
-    """Raise BadInput where a predicted clean latent is not finite: the one time in a step that the host waits."""
+    """Raise BadInput if a predicted clean latent is not finite. The host waits for the device only here."""
     sums = [x0.sum() for x0 in clean]
     if not math.isfinite(float(sums[0] if len(sums) == 1 else torch.stack(sums).sum())) and not all(
         bool(torch.isfinite(x0).all()) for x0 in clean
-    ):  # the sum alone is half the price
+    ):  # the sum alone costs half as much
         raise not_finite(model, f"at step {step.reverse_step + 1} of {total} (timestep {step.timestep})")

@@ -15,7 +15,7 @@ from ...graph_runtime import BadInput
 
 
 class NoiseStream(ABC):
-    """What one consumer draws: `start` first, then `posterior` if it is needed, then `step` as often as it likes."""
+    """The noise of one consumer: `start` first, then `posterior` if needed, then any number of `step`s."""
 
     @abstractmethod
     def start(self) -> Tensor:
@@ -31,7 +31,7 @@ class NoiseStream(ABC):
 
 
 class Noise(ABC):
-    """A source of noise. `shape` is that of every tensor it gives, `[b c lh lw]`."""
+    """A source of noise. `shape` is the shape of all its tensors, `[b c lh lw]`."""
 
     shape: tuple[int, ...]
 
@@ -48,7 +48,7 @@ class GaussianNoise(Noise):
     seed: int
 
     def stream(self) -> NoiseStream:
-        """A generator at its beginning."""
+        """Start a new generator."""
         return _GaussianStream(self.shape, self.seed)
 
 
@@ -74,7 +74,7 @@ class GivenNoise(Noise):
         posterior: `[b c lh lw]`, or None.
         name: where they come from, for messages.
         keys: the names under which start, steps and posterior were looked for.
-        inversion_key: what the inversion that it comes from was made with; empty without one.
+        inversion_key: identifies the inversion that it comes from; empty without one.
     """
 
     start: Tensor | None = None
@@ -86,7 +86,7 @@ class GivenNoise(Noise):
 
     @property
     def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        """Shape of the first tensor that is there."""
+        """Shape of the first tensor that is not None."""
         for tensor in (self.start, self.posterior, None if self.steps is None else self.steps[0]):
             if tensor is not None:
                 return tuple(tensor.shape)
@@ -94,11 +94,11 @@ class GivenNoise(Noise):
             "noise",
             found=f"{self.name} with none of {', '.join(self.keys)}",
             expected="noise tensors",
-            fix="name the keys that hold them",
+            fix="give the keys that hold them",
         )
 
     def stream(self) -> NoiseStream:
-        """These tensors, from the first."""
+        """A stream of these tensors, from the first."""
         return _GivenStream(self)
 
     def lacks(self, which: int) -> BadInput:
@@ -107,7 +107,7 @@ class GivenNoise(Noise):
             "noise",
             found=f"no {self.keys[which]!r} in {self.name}",
             expected="that tensor, which the run draws",
-            fix="add it to the file, or name its key",
+            fix="add it to the file, or give its key",
         )
 
     def ends(self) -> BadInput:

@@ -1,4 +1,4 @@
-"""How the rows of a smaller batch serve a larger one."""
+"""Repeat the rows of a smaller batch for a larger one."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""What the loop takes as a schedule: the steps of a run, and the update rule between them.
+"""The interface of schedules to the loop: the steps of a run, and the update rule between them.
 
 ᾱ is `alpha_bar`: a latent at that level is √ᾱ·x₀ + √(1−ᾱ)·ε.
 """
@@ -16,14 +16,14 @@ class DenoisingStep:
 
     Attributes:
         index: position among all steps of the run, from 0.
-        reverse_step: reverse steps before this one; what per-step embeddings and windows are counted by.
+        reverse_step: number of reverse steps before this one; the index of per-step embeddings and windows.
         level: noise level it starts from, 0 is the least noisy of the schedule.
         timestep: the timestep given to the model; some solvers use fractions.
         alpha_bar: ᾱ of the level it starts from.
         alpha_bar_next: ᾱ of the level it goes to.
         sigma: standard deviation of the noise that is added.
         epsilon_scale: factor of ε in the update.
-        up: True where it adds noise, on time travel's way back.
+        up: True if it adds noise, on time travel's way back.
         last: True for the last step of the run.
     """
 
@@ -40,7 +40,7 @@ class DenoisingStep:
 
 
 class TrainedNoise(Protocol):
-    """The noise that a model was trained on."""
+    """The noise levels that a model was trained on."""
 
     @property
     def alpha_bars(self) -> Tensor:
@@ -56,7 +56,7 @@ class TrainedNoise(Protocol):
 
     @property
     def ends_clean(self) -> bool:
-        """False where the last step ends at ᾱ of timestep 0 instead of 1."""
+        """False if the last step ends at ᾱ of timestep 0 instead of 1."""
 
 
 class ScheduleRun(Protocol):
@@ -69,7 +69,7 @@ class ScheduleRun(Protocol):
         """The latent `[b c lh lw]` as the model takes it."""
 
     def predict(self, output: Tensor, z: Tensor, alpha_bar: float) -> tuple[Tensor, Tensor]:
-        """The clean latent x₀ that a model's output means, and what `advance` takes beside it."""
+        """The clean latent x₀ of a model's output, and the second argument of `advance`."""
 
     def advance(self, step: DenoisingStep, x0: Tensor, e: Tensor, noise: Tensor) -> Tensor:
         """The latent after the step."""
@@ -80,7 +80,7 @@ class Schedule(Protocol):
 
     @property
     def takes_constraint(self) -> bool:
-        """True where constraints, attention controls and tunings are defined for the update."""
+        """True if constraints, attention controls and tunings are defined for the update."""
 
     def __len__(self) -> int:
         """Reverse steps from pure noise."""

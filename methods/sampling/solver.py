@@ -1,7 +1,7 @@
 """Solvers: diffusers' own schedulers, stepped by our loop.
 
-A solver remembers earlier steps, so each branch of a run has its own. Its steps are the library's, to the bit; added
-here are the choice by name, noise from the run's own stream, and errors that name the cause.
+A solver remembers earlier steps, so each branch of a run has its own. Its steps equal the library's, bit for bit.
+This module adds the choice by name, noise from the run's own stream, and errors that name the cause.
 """
 
 import importlib
@@ -59,19 +59,19 @@ KINDS: Mapping[str, tuple[str, Mapping[str, object]]] = MappingProxyType(
         "ddim": ("DDIMScheduler", {"clip_sample": False}),
     }
 )
-NOISY = ("dpmpp_2m_sde",)  # take their noise from the run's stream
+NOISY = ("dpmpp_2m_sde",)  # these take their noise from the run's stream
 
 
 @contextmanager
 def _numpy_warnings_hidden() -> Iterator[None]:
-    """Hide warnings about the library's use of old NumPy interfaces: hundreds of lines a run."""
+    """Hide warnings about the library's use of old NumPy interfaces, which would fill hundreds of lines per run."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, message="__array_")
         yield
 
 
 class DiffusersScheduler(Protocol):
-    """A scheduler of diffusers, as far as a run uses it; some have more than this."""
+    """The interface of a diffusers scheduler that a run uses; some have more."""
 
     order: int
     timesteps: Tensor
@@ -104,7 +104,7 @@ class SolverSchedule:
         kind: which solver.
         steps: how many steps; some solvers evaluate the model more often.
         prediction: what the model predicts.
-        solver_config: the configuration of the library's solver that was made of it.
+        solver_config: the resulting configuration of the library's solver.
     """
 
     config: Mapping[str, object]
@@ -133,7 +133,7 @@ class SolverSchedule:
             raise BadInput(
                 "kind",
                 found=f"{self.kind} with this model's scheduler: {first_line(error)}",
-                expected="a solver that can be made of it",
+                expected="a configuration that this solver accepts",
                 fix="use schedule.ddim, or another kind, or other steps",
             ) from error
         return SolverRun(made, self.prediction, self.kind in NOISY)
@@ -190,7 +190,7 @@ class SolverRun:
         return len(self.scheduler.timesteps) - 1 - step.level
 
     def predict(self, output: Tensor, z: Tensor, alpha_bar: float) -> tuple[Tensor, Tensor]:
-        """The clean latent that a model output means (for previews and checks), and the output itself."""
+        """The clean latent of a model's output (for previews and checks), and the output itself."""
         return DdimSchedule((), (), 1.0, self.prediction).predict(output, z, alpha_bar)[0], output
 
     def advance(self, step: DenoisingStep, x0: Tensor, e: Tensor, noise: Tensor) -> Tensor:
@@ -205,10 +205,10 @@ class SolverRun:
 def solver_schedule(
     config: Mapping[str, object], trained: TrainedNoise, *, kind: SolverKind, steps: int
 ) -> SolverSchedule:
-    """The schedule of that name over a model's scheduler configuration.
+    """The schedule of that name, with a model's scheduler configuration.
 
     Raises:
-        BadInput: more steps than the model was trained on, or a configuration that the solver cannot take.
+        BadInput: more steps than the model was trained on, or a configuration that the solver does not accept.
     """
     table = trained.alpha_bars
     if not 1 <= steps <= len(table):
@@ -221,7 +221,7 @@ def solver_schedule(
     made = SolverSchedule(MappingProxyType(dict(config)), kind, steps, trained.prediction)
     with torch.inference_mode(False):
         scheduler = made.begin().scheduler
-    known = inspect.signature(type(scheduler).__init__).parameters  # its .config keeps what it does not know as well
+    known = inspect.signature(type(scheduler).__init__).parameters  # its .config also keeps unknown keys
     return replace(
         made, solver_config=MappingProxyType({key: value for key, value in scheduler.config.items() if key in known})
     )

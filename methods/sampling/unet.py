@@ -1,9 +1,9 @@
 """A leased UNet as loops call it: `(z, t, embeddings) -> output`, in and out in the loop's own precision.
 
 Gradients of an inversion's loss are 1e-6 to 1e-7 and vanish in float16, whose smallest number is 6e-8. So they are
-scaled on their way in, by a power of two for each row, and scaled back in float32 where they come out: the chain rule
-is linear, so the result is the same but for what would have vanished (Micikevicius et al. 2018, §3.2). In other
-precisions nothing is scaled.
+scaled on their way in, by a power of two for each row, and scaled back in float32 on their way out. The chain rule is
+linear, so the result is the same, except for values that would have vanished (Micikevicius et al. 2018, §3.2). In
+other precisions nothing is scaled.
 """
 
 from typing import TYPE_CHECKING, Protocol
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 PEAK = 8  # gradients enter the UNet with a largest value of 2^7 to 2^8; float16 goes from 2^-24 to 2^16
-LOWER = 6  # by how many powers of two less, where one overflowed on its way through
+LOWER = 6  # by how many powers of two the scale is lowered after an overflow
 
 
 class Model(Protocol):
-    """What loops call: `(z, t, embeddings) -> output`, latents `[b c lh lw]` and embeddings `[b n d]` or None."""
+    """The model for loops: `(z, t, embeddings) -> output`, latents `[b c lh lw]`, embeddings `[b n d]` or None."""
 
     def __call__(self, z: Tensor, t: Tensor, embeddings: Tensor | None, /) -> Tensor:
         """The output `[b c lh lw]` at timestep `t` `[]`."""
 
 
 class UNetDescription(Protocol):
-    """The description of a UNet, as far as methods use it."""
+    """The part of a UNet's description that methods use."""
 
     @property
     def label(self) -> str:
@@ -49,7 +49,7 @@ class UNetModel:
 
     Attributes:
         dtype: the UNet's own precision.
-        peak: power of two at which float16 gradients enter; lowered where they overflow.
+        peak: power of two at which float16 gradients enter; lowered if they overflow.
     """
 
     def __init__(self, unet: "UNet2DConditionModel", channels: int) -> None:
@@ -70,7 +70,7 @@ class UNetModel:
         return output if scaling is None else _Scaled.apply(output, scaling)  # type: ignore[no-untyped-call]
 
     def lower_peak(self) -> bool:
-        """Scale gradients less, after one overflowed; False where that does not help."""
+        """Scale gradients less after an overflow; False if that does not help."""
         if self.dtype != torch.float16 or self.peak - LOWER < -PEAK:
             return False
         self.peak -= LOWER
@@ -78,14 +78,14 @@ class UNetModel:
 
 
 class _Scaling:
-    """The factor of each row, once the gradient has come in."""
+    """The factor of each row, once the gradient has arrived."""
 
     def __init__(self, peak: int) -> None:
         self.peak = peak
         self.factor: Tensor | None = None
 
     def of(self, gradient: Tensor) -> Tensor:
-        """A power of two for each row `[b]`; 1 where nothing comes in."""
+        """A power of two for each row `[b]`; 1 for a zero gradient."""
         largest = gradient.abs().flatten(1).amax(1)
         power = self.peak - 1 - torch.floor(torch.log2(largest.clamp(min=1e-30)))
         self.factor = torch.where(largest > 0, torch.exp2(power), torch.ones_like(largest))
@@ -129,7 +129,7 @@ def as_model(unet: "UNet2DConditionModel", denoiser: UNetDescription) -> UNetMod
 
 
 def not_finite(model: object, where: str = "") -> BadInput:
-    """The error for NaN or infinity that a model gave, with its cause as far as its precision tells."""
+    """The error for NaN or infinity from a model, with the likely cause for its precision."""
     dtype = getattr(model, "dtype", None)
     where = f" {where}" if where else ""
     if dtype in (torch.float16, torch.bfloat16):
@@ -139,7 +139,7 @@ def not_finite(model: object, where: str = "") -> BadInput:
             found=f"NaN or infinity from the model in {name}{where}",
             expected="finite numbers: "
             + (
-                "float16 ends at 65504, which this model's activations exceed"
+                "this model's activations exceed 65504, the largest float16"
                 if dtype == torch.float16
                 else "this model is too coarse in it"
             ),
@@ -158,11 +158,11 @@ def not_finite(model: object, where: str = "") -> BadInput:
 
 
 def to_device(value: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """A CPU tensor on a device, in its own precision or another; CUDA is not waited for.
+    """Copy a CPU tensor to a device, in its own precision or another, without waiting for CUDA.
 
-    An Apple GPU is: torch does not keep what it copies there alive until it has been read (pytorch issue 189690).
+    It waits for an Apple GPU, because torch may free the source before it has been read (pytorch issue 189690).
     """
     value = value.to(dtype or value.dtype)
     if device.type != "cuda":
         return value.to(device)
-    return value.pin_memory().to(device, non_blocking=True)  # pinned: else the copy would hold the host
+    return value.pin_memory().to(device, non_blocking=True)  # pinned: otherwise the host would wait for the copy

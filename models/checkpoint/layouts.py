@@ -1,4 +1,4 @@
-"""Configurations of Stable Diffusion 1.x and 2.x, read off the names and shapes in a checkpoint's header."""
+"""Configurations of Stable Diffusion 1.x and 2.x, derived from the names and shapes in a checkpoint's header."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -60,7 +60,7 @@ def infer(
     if prediction is None:
         raise ModelError(
             "prediction",
-            found=f"{name}, a Stable Diffusion 2 file that does not say what it predicts",
+            found=f"{name}, a Stable Diffusion 2 file that does not state its prediction type",
             expected="epsilon (the 512 models) or v_prediction (the 768 models)",
             fix="set prediction in model.stable_diffusion",
         )
@@ -74,13 +74,13 @@ def infer(
 
 
 def metadata_of(header: Header, name: str, family: str) -> CheckpointMetadata:
-    """What the file says of the model besides the weights that are read."""
+    """The metadata of the model, besides the weights that are read."""
     last = ENCODER if family == "paint_by_example" else TEXT
     return read_metadata(header, name, (UNET, VAE, *last, "cond_stage_model."))
 
 
 def _scheduler(prediction: str, zero_snr: bool) -> dict[str, JsonValue]:
-    """Stable Diffusion's; one that begins at pure noise has timesteps that begin there too (Lin et al. 2023)."""
+    """Stable Diffusion's scheduler; if noise levels begin at pure noise, so do the timesteps (Lin et al. 2023)."""
     own: dict[str, JsonValue] = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if zero_snr else {}
     return own | {
         "_class_name": "DDIMScheduler",
@@ -109,11 +109,11 @@ def _require_family(header: Header, name: str, family: str) -> None:
     if any(key.startswith(("conditioner.", f"{UNET}label_emb.")) for key in keys):
         raise refuse("an SDXL (or upscaler) checkpoint", "SDXL is not supported: use Stable Diffusion 1.x or 2.x")
     if any("lora" in key.lower() for key in keys):
-        raise refuse("a LoRA", "wire a base model into model.lora and name this file there")
+        raise refuse("a LoRA", "connect a base model to model.lora and give this file there as its source")
     if any(".joint_blocks." in key or "double_blocks." in key for key in keys):
         raise refuse("a transformer (SD3, Flux …)", "use Stable Diffusion 1.x or 2.x")
     if any(key.startswith(("down_blocks.", "encoder.down_blocks.")) for key in keys):
-        raise refuse("one part of a diffusers model", "name the folder that holds model_index.json")
+        raise refuse("one part of a diffusers model", "give the folder that holds model_index.json")
     if family != "paint_by_example" and holds_encoder(keys):
         raise refuse("a Paint-by-Example checkpoint", "use model.paint_by_example: it takes exemplars, not prompts")
     if family == "paint_by_example" and not holds_encoder(keys):
@@ -121,7 +121,7 @@ def _require_family(header: Header, name: str, family: str) -> None:
             "source",
             found=f"{name}, which has no exemplar encoder (no learnable_vector)",
             expected="a Paint-by-Example checkpoint in the original layout",
-            fix="use model.stable_diffusion for this file, or name another",
+            fix="use model.stable_diffusion for this file, or another file here",
         )
     last = (
         ("cond_stage_model.", "image encoder") if family == "paint_by_example" else (text_prefix(keys), "text encoder")
@@ -143,7 +143,7 @@ RESNET = {
 
 
 def original_names(layers: Iterable[str]) -> dict[str, str]:
-    """The layers of a UNet by their names in the original code, which ComfyUI's LoRAs go by; diffusers' own as values.
+    """Names of a UNet's layers in the original code, which ComfyUI's LoRAs use, with diffusers' names as values.
 
     `layers` are all linear and convolution layers of the UNet, by their names in diffusers.
     """

@@ -1,4 +1,4 @@
-"""What a single checkpoint file holds besides weights: marker tensors, metadata, and buffers of the schedule.
+"""Contents of a single checkpoint file besides weights: marker tensors, metadata, and buffers of the schedule.
 
 `v_pred` and `ztsnr` are empty tensors that A1111, ComfyUI and trainers put into a file to say what it predicts and that
 its schedule ends in pure noise. `modelspec.*` is Stability's metadata. Original checkpoints carry their `betas`.
@@ -47,7 +47,7 @@ SMALL = 2**20  # bytes of the largest buffer that is read
 
 
 class StoredSchedule(NamedTuple):
-    """What buffers hold that differs from Stable Diffusion's; None where nothing does."""
+    """Values of buffers that differ from Stable Diffusion's; None if none do."""
 
     betas: list[float] | None = None
     scaling_factor: float | None = None
@@ -55,13 +55,13 @@ class StoredSchedule(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckpointMetadata:
-    """What a checkpoint's header says of the model.
+    """The model's metadata in a checkpoint's header.
 
     Attributes:
         prediction: what the UNet predicts, by a marker or the metadata.
         zero_snr: the schedule ends in pure noise.
         side: of the pictures it was trained on, pixels.
-        notes: what is not used, or contradicts.
+        notes: what is not used, or contradictory.
     """
 
     prediction: str | None
@@ -74,7 +74,7 @@ def read_metadata(header: Header, name: str, read: tuple[str, ...]) -> Checkpoin
     """The metadata of a header; `read` are the prefixes of the keys of the model's components.
 
     Raises:
-        ModelError: it is an EDM model, whose noise levels are others.
+        ModelError: it is an EDM model, which has different noise levels.
     """
     if odd := next((key for key in EDM if key in header.tensors), None):
         raise ModelError(
@@ -89,7 +89,7 @@ def read_metadata(header: Header, name: str, read: tuple[str, ...]) -> Checkpoin
     notes = []
     if "v_pred" in keys and stated not in (None, "v_prediction"):
         notes.append(
-            f"its metadata says that it predicts {stated}, its marker v_pred says v_prediction: the marker is used"
+            f"its metadata says that it predicts {stated}, but its marker v_pred says v_prediction: the marker is used"
         )
     if given and stated is None:
         notes.append(f"prediction_type = {clean(given)[:40]!r} (not known here)")
@@ -98,7 +98,7 @@ def read_metadata(header: Header, name: str, read: tuple[str, ...]) -> Checkpoin
     second = any(key.startswith("cond_stage_model.model.") for key in keys)  # OpenCLIP
     own = f"Stable Diffusion {2 if second else 1}.x"
     if family not in (None, own):
-        notes.append(f"modelspec.architecture says {family}, but its layers are those of {own}: the layers decide")
+        notes.append(f"modelspec.architecture says {family}, but its layers are those of {own}: the layers count")
     match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", texts.get("modelspec.resolution", ""))
     side = int(match[1]) if match and match[1] == match[2] and int(match[1]) % 8 == 0 else None
     notes += _groups(keys, read)
@@ -106,7 +106,7 @@ def read_metadata(header: Header, name: str, read: tuple[str, ...]) -> Checkpoin
 
 
 def _groups(keys: Iterable[str], read: tuple[str, ...]) -> list[str]:
-    """Tensors that no component reads, by the first word of their names."""
+    """Tensors that no component reads, grouped by the first word of their names."""
     left: dict[str, int] = {}
     for key in keys:
         if not key.startswith(read) and key not in BUFFERS | MARKERS:
@@ -123,10 +123,10 @@ def _groups(keys: Iterable[str], read: tuple[str, ...]) -> list[str]:
 
 
 def stored_schedule(path: Path) -> StoredSchedule:
-    """Betas and scaling factor of a checkpoint's own buffers, where they are not Stable Diffusion's.
+    """Betas and scaling factor from a checkpoint's own buffers, if they differ from Stable Diffusion's.
 
     Raises:
-        ModelError: they are no betas.
+        ModelError: they are not valid betas.
     """
     return _stored_schedule(str(path), state_of(path))
 

@@ -1,8 +1,8 @@
 """One .safetensors file in the original layout of Stable Diffusion 1.x and 2.x, inpainting forms and Paint by Example.
 
-No configuration comes with such a file, and none is fetched: it follows from the shapes in the safetensors header; what
-does not (heads, the activation, scaling) is fixed for each family. The keys are renamed by diffusers'
-own conversion; only the tokenizer's vocabulary (1.5 MB) has to come from elsewhere.
+Such a file has no configuration, and none is downloaded: it follows from the shapes in the safetensors header, and
+    the rest (heads, activation, scaling) is fixed for each family. The keys are renamed by diffusers' own conversion;
+    only the tokenizer's vocabulary (1.5 MB) comes from elsewhere.
 """
 
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ class SingleFile:
 
     Attributes:
         path: the file.
-        prediction: the prediction type, where the user gave it.
-        family: what kind of model is wanted.
+        prediction: the prediction type, if the user gave it.
+        family: the kind of model that is needed.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class SingleFile:
         """The file, if its keys are those of a Stable Diffusion 1.x or 2.x, or of a Paint-by-Example checkpoint.
 
         Raises:
-            ModelError: it is another kind of file; the message says which, where that can be seen.
+            ModelError: it is another kind of file; the message names the kind if it is known.
         """
         origin = cls(path, prediction, family)
         origin._configs()
@@ -75,7 +75,7 @@ class SingleFile:
         return found
 
     def notes(self) -> list[str]:
-        """What the file says or holds that nothing uses."""
+        """Contents of the file that nothing uses."""
         metadata = metadata_of(read_header(self.path), self.name, self.family)
         notes = list(metadata.notes)
         if self.prediction is not None and metadata.prediction not in (None, self.prediction):
@@ -83,11 +83,11 @@ class SingleFile:
         return notes
 
     def config(self, component: str) -> Config:
-        """What the component's configuration would say, from the shapes of its weights."""
+        """The component's configuration, derived from the shapes of its weights."""
         return MappingProxyType(dict(self._configs()[component]))
 
     def stamp(self, component: str) -> str:
-        """State of the file, and of the tokenizer's where it is here already."""
+        """State of the file, and of the tokenizer's if that is already on this machine."""
         if component == "tokenizer":
             folder = self._local_tokenizer()
             return TOKENIZER if folder is None else stamp_of(sorted(filter(Path.is_file, folder.glob("*"))))
@@ -172,7 +172,7 @@ class SingleFile:
         """A folder with CLIP's vocabulary: `tokenizer` beside the file, the hub's cache, or the hub.
 
         Raises:
-            ModelError: it is nowhere, and the network is not to be used or fails.
+            ModelError: it is not found, and the network fails or must not be used.
         """
         folder = self._local_tokenizer()
         if folder is not None:
@@ -191,7 +191,7 @@ class SingleFile:
             ) from error
 
     def fetch_tokenizer(self) -> bool:
-        """Bring the vocabulary to this machine; True if that took a download."""
+        """Download the vocabulary if it is not on this machine; True if something was downloaded."""
         if self._local_tokenizer() is not None:
             return False
         self.tokenizer_folder()
@@ -221,7 +221,7 @@ def _build(component: str, model_class: type[M], config: Config) -> M:
 
 
 def _rename(component: str, stored: dict[str, Tensor], module: nn.Module | None, config: Config) -> dict[str, Tensor]:
-    """Original keys to those of the libraries, by diffusers' own tables."""
+    """Convert original keys to those of the libraries, by diffusers' own tables."""
     from diffusers.loaders.single_file_utils import (
         convert_ldm_unet_checkpoint,
         convert_ldm_vae_checkpoint,

@@ -1,1 +1,1 @@
-"""DETR (Carion et al. 2020): its description, preprocessing, and what its output means."""
+"""DETR (Carion et al. 2020): its description, preprocessing, and output."""

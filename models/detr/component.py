@@ -1,8 +1,8 @@
 """DETR as a description (Carion et al. 2020): its labels, its preprocessing, and how its files become a module.
 
-transformers' own loader wants `timm` for the published `facebook/detr-resnet-50`, whose backbone is a plain ResNet
-under timm's names. Here those names are translated to transformers' ResNet, which computes the same; so the default
-revision and `no_timm` both load, without timm and without torchvision.
+transformers' own loader needs `timm` for the published `facebook/detr-resnet-50`, whose backbone is a plain ResNet
+under timm's names. Here those names are translated to transformers' ResNet, which computes the same. So the default
+revision and `no_timm` both load without timm and torchvision.
 """
 
 import re
@@ -48,9 +48,9 @@ RESNETS: Mapping[str, tuple[str, tuple[int, ...]]] = MappingProxyType(
     }
 )
 WIDTHS: Mapping[str, tuple[int, ...]] = {"basic": (64, 128, 256, 512), "bottleneck": (256, 512, 1024, 2048)}
-#: By default transformers 4 asks for timm, and refuses its own default beside a configuration.
+#: By default transformers 4 needs timm, and it refuses this default together with a configuration.
 WITHOUT_TIMM: Arguments = {"use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None}
-#: How older names become those of transformers 5; each rule that matches is applied.
+#: Rules from older names to those of transformers 5; every matching rule is applied.
 RENAMED = tuple(
     (re.compile(pattern), name)
     for pattern, name in (
@@ -125,7 +125,7 @@ class DetectorComponent(Component):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What it can find, by number."""
+        """The labels that it can find, by number."""
         found = self.config.get("id2label")
         if found is None:
             return tuple(f"LABEL_{number}" for number in range(self.settings.num_labels))
@@ -144,13 +144,13 @@ class DetectorComponent(Component):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What its pictures go through."""
+        """The preprocessing of its pictures."""
         where = f"preprocessor_config.json of {self.origin.name}"
         return read_preprocessing(self.origin.optional("feature_extractor"), where)
 
     @property
     def backbone(self) -> Arguments:
-        """transformers' settings of the ResNet, whichever way the file describes it.
+        """transformers' settings of the ResNet, in whichever form the file describes it.
 
         Raises:
             ModelError: another backbone.
@@ -190,7 +190,7 @@ class DetectorComponent(Component):
         return self.settings.model_dump(exclude={"num_labels"})
 
     def check(self) -> None:
-        """Only plain DETRs that find objects."""
+        """Refuse anything but a plain DETR for object detection."""
         kind = self.architecture.first or "DetrForObjectDetection"
         model = self.architecture.model_type or "detr"
         if kind != "DetrForObjectDetection" or model != "detr":

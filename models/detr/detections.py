@@ -1,4 +1,4 @@
-"""What a DETR's output means (Carion et al. 2020, §3): boxes, labels, scores; which of them are used; a drawing."""
+"""Detections from a DETR's output (Carion et al. 2020, §3): boxes, labels, scores; selection; a drawing."""
 
 import math
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from ...pictures.photos.boxes import area_problem
 from ..protocols import DetectorDescription
 
 Pick = Literal["best", "largest", "all"]
-LISTED, FAINT = 6, 0.3  # candidates that a message lists; the score from which an overlay shows what was not taken
+LISTED, FAINT = 6, 0.3  # candidates that a message lists; the score from which an overlay shows unused detections
 WORTH_LISTING = 0.02  # score below which a detection is noise, unless there is nothing else
 TAKEN, OTHER = (230, 40, 40), (150, 150, 150)
 
 
 class Detection(NamedTuple):
-    """A thing in a picture: its box in pixels (right and bottom exclusive), what it is, and how sure that is."""
+    """A thing in a picture: its box in pixels (right and bottom exclusive), label and score."""
 
     left: int
     top: int
@@ -44,7 +44,7 @@ class Detection(NamedTuple):
 
 
 class Criteria(NamedTuple):
-    """What is looked for: label (None: anything), lowest score, bounds of the area, which of several."""
+    """What to look for: label (None: anything), lowest score, bounds of the area, which of several."""
 
     label: str | None = None
     score: float = 0.9
@@ -53,7 +53,7 @@ class Criteria(NamedTuple):
     pick: Pick = "best"
 
     def refusal(self, found: Detection) -> str:
-        """Why `found` is not it, or nothing."""
+        """Why `found` is not used, or empty."""
         if self.label is not None and found.label.casefold() != self.label.strip().casefold():
             return f"not {self.label.strip()}"
         if found.score < self.score:
@@ -82,7 +82,7 @@ def decode(
 
 
 def find_all(picture: Float[Tensor, "h w 3"], detector: DetectorDescription, module: nn.Module) -> list[Detection]:
-    """Every query's best guess in a picture in [0, 1], surest first; boxes are cut at the picture's border.
+    """Every query's best guess in a picture in [0, 1], highest score first; boxes are cut at the picture's border.
 
     Raises:
         ModelError: the detector gives NaN.
@@ -97,7 +97,7 @@ def find_all(picture: Float[Tensor, "h w 3"], detector: DetectorDescription, mod
             "detector",
             found=f"the {detector.label} gives NaN",
             expected="scores and boxes",
-            fix="download the model again, or name another",
+            fix="download the model again, or use another",
         )
     scores, numbers, corners = decode(logits, boxes, height, width)
     found = []
@@ -111,7 +111,7 @@ def find_all(picture: Float[Tensor, "h w 3"], detector: DetectorDescription, mod
 
 
 def choose(found: Sequence[Detection], wanted: Criteria) -> list[Detection]:
-    """Those that are wanted: the surest, the largest, or all of them, surest first."""
+    """The selected ones: the one with the highest score, the largest, or all, highest score first."""
     fit = [item for item in found if not wanted.refusal(item)]
     if wanted.pick == "all" or not fit:
         return fit
@@ -119,12 +119,12 @@ def choose(found: Sequence[Detection], wanted: Criteria) -> list[Detection]:
 
 
 def grow(found: Detection, size: tuple[int, int], padding: float) -> Detection:
-    """With its box padded on every side by a share of its own length, inside a picture of `size` (width, height)."""
+    """The detection with its box padded by a share of its sides, within a picture of `size` (width, height)."""
     return Detection(*padded(found.box, size, padding), *found[4:])
 
 
 def describe_candidates(found: Sequence[Detection], wanted: Criteria) -> str:
-    """What was found, surest first, and why each of it is not used."""
+    """All candidates, highest score first, and why each is not used."""
     if not found:
         return "nothing at all"
     sure = [item for item in found if item.score >= WORTH_LISTING] or list(found[:1])
@@ -138,7 +138,7 @@ def describe_candidates(found: Sequence[Detection], wanted: Criteria) -> str:
 
 
 def nothing_found(port: str, where: str, found: Sequence[Detection], wanted: Criteria, mask: str) -> BadInput:
-    """The message about a picture without any match; `mask` is how to give a mask instead."""
+    """The message about a picture without any match; `mask` tells the user how to give a mask instead."""
     what = "any of its labels" if wanted.label is None else repr(wanted.label.strip())
     return BadInput(
         port,
@@ -150,7 +150,7 @@ def nothing_found(port: str, where: str, found: Sequence[Detection], wanted: Cri
 
 
 def check_wanted(detector: DetectorDescription | None, label: str | None, min_area: float, max_area: float) -> None:
-    """Settings that no detection can meet; the label only as far as the detector's labels are known.
+    """Refuse settings that no detection can match; the label only if the detector's labels are known.
 
     Raises:
         BadInput: a label that the detector does not know, or bounds that leave nothing.
@@ -189,7 +189,7 @@ def find_in(
 def draw(
     picture: Float[Tensor, "h w 3"], taken: Sequence[Detection], others: Sequence[Detection]
 ) -> Float[Tensor, "h w 3"]:
-    """The picture at 8 bits with boxes, labels and scores: in red what is taken, in grey what else was seen."""
+    """The picture at 8 bits with boxes, labels and scores: used detections in red, others in grey."""
     levels = (picture.detach().cpu().double().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     canvas = Pil.fromarray(levels)
     pen = ImageDraw.Draw(canvas)

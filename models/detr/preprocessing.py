@@ -1,4 +1,4 @@
-"""What a DETR's pictures go through, as its `preprocessor_config.json` says."""
+"""The preprocessing of a DETR's pictures, from its `preprocessor_config.json`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class OldSize(ConfigFile):
 
 
 class Normalisation(ConfigFile):
-    """What becomes of the samples of a picture of the right size, and how it is resampled to that size."""
+    """Scaling, normalisation and resampling of pictures."""
 
     rescale_factor: Annotated[StrictFloat, Field(ge=1e-9, le=1e9)] = 1 / 255
     image_mean: Annotated[tuple[_Mean, ...], Field(min_length=3, max_length=3)] = IMAGENET_MEAN
@@ -54,7 +54,7 @@ class Normalisation(ConfigFile):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a detector's pictures go through: resized, scaled, normalised.
+    """The preprocessing of a detector's pictures: resize, scale, normalise.
 
     Attributes:
         shortest: the shorter side becomes this many pixels …
@@ -62,8 +62,8 @@ class Preprocessing:
         exact: height and width that every picture gets instead, or None.
         filter: Pillow's number of the resampling filter.
         factor: 8-bit samples are multiplied by it.
-        mean: taken off each channel then.
-        std: each channel is divided by it then.
+        mean: then subtracted from each channel.
+        std: then each channel is divided by it.
     """
 
     shortest: int = 800
@@ -89,7 +89,7 @@ class Preprocessing:
         return (height, width) if round(side) == short else (max(1, result[0]), max(1, result[1]))
 
     def __call__(self, picture: Float[Tensor, "h w 3"]) -> Float[Tensor, "1 3 h2 w2"]:
-        """A picture in [0, 1] as the detector takes it."""
+        """A picture in [0, 1], preprocessed for the detector."""
         levels = (picture.detach().cpu().double().clamp(0, 1) * 255).round().to(torch.uint8).numpy()
         height, width = self.size(*levels.shape[:2])
         if (height, width) != levels.shape[:2]:
@@ -100,7 +100,7 @@ class Preprocessing:
 
 
 def read_preprocessing(config: Config, where: str) -> Preprocessing:
-    """What `preprocessor_config.json` says, in the forms that DETRs are published with.
+    """Read `preprocessor_config.json`, in the forms that DETRs are published with.
 
     Raises:
         ModelError: a value is of another type or out of bounds.

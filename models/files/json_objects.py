@@ -19,7 +19,7 @@ def read_json(path: Path) -> Mapping[str, JsonValue]:
     """A small JSON object from a model folder, read once per change.
 
     Raises:
-        ModelError: the file is no JSON object, no ordinary file, or is absurdly large.
+        ModelError: the file is not a JSON object, not an ordinary file, or absurdly large.
     """
     return _read_json(str(path), state_of(path))
 
@@ -47,7 +47,7 @@ def read_shards(index: Path) -> list[str]:
     """The names of the files that a safetensors index lists.
 
     Raises:
-        ModelError: its weight_map is not one of names to names.
+        ModelError: its weight_map does not map names to names.
     """
     found = read_json(index).get("weight_map")
     shards = [shard for shard in found.values() if isinstance(shard, str)] if isinstance(found, dict) else []

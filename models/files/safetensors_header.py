@@ -1,7 +1,7 @@
 """The header of a safetensors file: names, dtypes and shapes of its tensors, and its metadata. No weights are read.
 
-The safetensors library reads and validates it: 100 MB at most, offsets without gaps that fit shapes and file. It would
-wait for a pipe and read a device, so whatever is not an ordinary file is refused first.
+The safetensors library reads and validates it: 100 MB at most, offsets without gaps that fit shapes and file. It
+    would wait for a pipe and read a device, so anything but an ordinary file is refused first.
 """
 
 import json
@@ -16,7 +16,7 @@ from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean
 from .stamps import State, short_name, state_of
 
-LFS_POINTER = b"version "  # how Git LFS begins the file that stands for another
+LFS_POINTER = b"version "  # the beginning of a Git LFS pointer file
 
 
 class TensorInfo(NamedTuple):
@@ -37,7 +37,7 @@ def read_header(path: Path) -> Header:
     """The header of a safetensors file, read once per change of the file.
 
     Raises:
-        ModelError: the file is not safetensors, no ordinary file, is truncated, or is a Git LFS pointer.
+        ModelError: the file is not safetensors, not an ordinary file, truncated, or a Git LFS pointer.
     """
     return _read_header(str(path), state_of(path))
 
@@ -71,7 +71,7 @@ def _read_header(name: str, state: State) -> Header:
 
 
 def _whole_size(path: Path) -> int:
-    """Bytes that a file must have whose header is valid: its length, the header, and all that the header places."""
+    """The expected size of a file with a valid header, in bytes: length field, header, and all listed tensors."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))

@@ -1,7 +1,7 @@
 """The state of a file, and hashes of its contents.
 
-Whatever is not an ordinary file (a pipe, a device, a folder, a broken link) is refused before it is opened: reading
-from a pipe may block for ever. Whatever was read is kept until the file's state changes.
+Anything but an ordinary file (a pipe, a device, a folder, a broken link) is refused before it is opened: reading from
+a pipe may block forever. Contents are cached until the file's state changes.
 """
 
 import stat
@@ -21,7 +21,7 @@ def state_of(path: Path) -> State:
     """Size, modification and change time, device and inode of an ordinary file, links followed.
 
     Raises:
-        ModelError: it is no ordinary file, or is not there.
+        ModelError: it is not an ordinary file, or does not exist.
     """
     try:
         status = path.stat()
@@ -54,7 +54,7 @@ def short_name(path: Path) -> str:
 def stamp_of(files: Iterable[Path]) -> str:
     """A hash of file names, sizes, modification times and contents.
 
-    Where the files lie, and on which disk, does not count.
+    Their folder and disk do not count.
     """
     seen = [(file.name, (state := state_of(file))[0], state[1], _contents(file)) for file in files]
     return sha256(repr(seen))[:20]
@@ -72,10 +72,10 @@ def pieces_of(files: Iterable[Path]) -> str:
 
 
 def _contents(file: Path) -> str:
-    """sha256 of all that a file holds.
+    """sha256 of a file's contents.
 
     Raises:
-        ModelError: it is no ordinary file, or cannot be read.
+        ModelError: it is not an ordinary file, or cannot be read.
     """
     state_of(file)
     try:

@@ -10,7 +10,7 @@ from ...graph_runtime.core.errors import clean
 from ...graph_runtime.core.tensors import owned
 from ..known_keys.table import warn_unused
 
-OTHERS = "latent_format_version"  # how another host marks its own latents, which are not scaled
+OTHERS = "latent_format_version"  # marks latents of another program, which are not scaled
 
 
 def read_tensors(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor]:
@@ -42,7 +42,7 @@ def read_tensors(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor
 
 
 def _name_left(name: str, there: set[str], keys: Sequence[str]) -> None:
-    """Name what a file holds beside `keys`; a latent and noise may share a file."""
+    """Warn about tensors in a file other than `keys`; a latent and noise may share a file."""
     left = sorted(there - set(keys) - {"latent", "z_T", "noises", "posterior_noise"})
     notes = [
         f"{key} (other programs do not multiply latents by the VAE's scaling factor, inlay does: multiply "
@@ -57,7 +57,8 @@ def _name_left(name: str, there: set[str], keys: Sequence[str]) -> None:
 
 
 def tensor_shapes(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor] | None:
-    """Those of `keys` that a file holds, as tensors without values, from its header; None where it is yet to be made.
+    """Those of `keys` that a file holds, as tensors without values, from its header; None if the file does not exist
+    yet.
 
     Raises:
         BadInput: it is not safetensors, or a tensor is not floating point.
@@ -82,7 +83,7 @@ def tensor_shapes(path: Path, keys: Sequence[str], port: str) -> dict[str, Tenso
 
 
 def unreadable(path: Path, port: str, error: Exception) -> BadInput:
-    """A file that is not safetensors."""
+    """The error about a file that is not safetensors."""
     return BadInput(
         port,
         found=f"{path.name}, which cannot be read as safetensors ({error})",
@@ -92,7 +93,7 @@ def unreadable(path: Path, port: str, error: Exception) -> BadInput:
 
 
 def not_floating(key: str, port: str, kind: str) -> BadInput:
-    """A tensor of whole numbers."""
+    """The error about a tensor of integers."""
     return BadInput(
         port, found=f"{key!r} of type {kind}", expected="floating point numbers", fix="save the tensor as float32"
     )

@@ -1,1 +1,1 @@
-"""Repositories on the Hugging Face hub: what they hold, and their files on this machine."""
+"""Repositories on the Hugging Face hub: their contents, and their files on this machine."""

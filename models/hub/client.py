@@ -1,7 +1,7 @@
-"""What a hub repository holds, and its files on this machine; without a hub, one clear message within seconds.
+"""A hub repository's contents and its files on this machine; without a hub, one clear message within seconds.
 
-The hub's own client retries for minutes and cannot be stopped. Here the first question is asked once, with a deadline;
-files come by a process of its own (`worker.py`), whose progress shows and which ends when the user asks.
+The hub's own client retries for minutes and cannot be stopped. Here the first request is made once, with a deadline;
+files are downloaded in a separate process (`worker.py`), which shows progress and ends when the user cancels.
 """
 
 import json
@@ -17,8 +17,8 @@ from typing import NamedTuple
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.current_run import log_message, report_progress
 
-ANSWER = 4.0  # seconds within which a hub that can be reached answers
-AGAIN = 30.0  # seconds during which one that did not answer is not asked again
+ANSWER = 4.0  # seconds to wait for the hub's answer
+AGAIN = 30.0  # seconds before a hub that did not answer is asked again
 LOOK = 0.2  # seconds between two looks at a download
 MIB = 2**20
 _silent: dict[str, tuple[float, str]] = {}  # endpoint -> when it did not answer, and how
@@ -26,7 +26,7 @@ OFFLINE = ("INLAY_OFFLINE", "HF_HUB_OFFLINE")
 
 
 class Listing(NamedTuple):
-    """What a repository holds: names of its files, and their sizes in bytes where the hub gives them."""
+    """The contents of a repository: names of its files, and their sizes in bytes if the hub gives them."""
 
     names: tuple[str, ...]
     sizes: Mapping[str, int]
@@ -46,7 +46,7 @@ class Failure(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What is asked of the hub: a repository, a revision, what it is for, and a name that may have been meant."""
+    """A request to the hub: a repository, a revision, its purpose, and a local name that may have been meant."""
 
     repository: str
     revision: str | None
@@ -55,20 +55,20 @@ class Request(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The repository, with its revision where one was named."""
+        """The repository, with its revision if one was given."""
         return self.repository + (f"@{self.revision}" if self.revision else "")
 
 
 def offline() -> bool:
-    """True when the user forbade the network."""
+    """True if the user has turned network access off."""
     return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in OFFLINE)
 
 
 def listing(wanted: Request) -> Listing:
-    """The files of a repository: one question, answered within seconds.
+    """The files of a repository: one request, answered within seconds.
 
     Raises:
-        ModelError: the network is forbidden or does not answer, or there is no such repository or revision.
+        ModelError: the network is off or does not answer, or there is no such repository or revision.
         Cancelled: the user asked to stop.
     """
     from huggingface_hub import constants
@@ -79,7 +79,7 @@ def listing(wanted: Request) -> Listing:
             found=f"{wanted.name}, which is not in {_cache()}, and network access is off "
             f"({' or '.join(OFFLINE)} is set)",
             expected=f"a {wanted.what} that is on this machine",
-            fix=f"{_did_you_mean(wanted)}unset the variable once, or name the {wanted.what}'s file or folder",
+            fix=f"{_did_you_mean(wanted)}unset the variable for this run, or give the {wanted.what}'s file or folder",
         )
     since, how = _silent.get(constants.ENDPOINT, (0.0, ""))
     if how and time.monotonic() - since < AGAIN:
@@ -97,7 +97,7 @@ def listing(wanted: Request) -> Listing:
 
 
 def _ask(wanted: Request) -> Listing | Failure | None:
-    """The hub's answer; None where there is none by the deadline, which the resolution of host names does not heed."""
+    """The hub's answer, or None after the deadline. (Host name resolution ignores the client's own timeout.)"""
     answers: list[Listing | Failure] = []
 
     def ask() -> None:
@@ -126,13 +126,13 @@ def _ask(wanted: Request) -> Listing | Failure | None:
 
 
 def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) -> Path:
-    """Files of a repository in the hub's cache; shows how far it is, and stops when the user asks.
+    """Download files of a repository to the hub's cache; shows progress, and stops when the user cancels.
 
     Returns:
         The folder of the snapshot.
 
     Raises:
-        ModelError: the download failed; what has come so far is kept, and the next try goes on from there.
+        ModelError: the download failed; the finished part is kept, and the next try continues from there.
         Cancelled: the user asked to stop.
     """
     total = sum(sizes.get(name, 0) for name in names)
@@ -187,7 +187,7 @@ def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) ->
             "source",
             found=f"the download of {wanted.name} stopped ({failure.brief or 'its process ended'})",
             expected="all of its files",
-            fix="run again: it goes on where it stopped",
+            fix="run again: it continues where it stopped",
         )
     log_message(f"downloaded {wanted.name} in {time.monotonic() - began:.0f} s")
     return Path(answer["root"])
@@ -248,7 +248,7 @@ def _unreachable(wanted: Request, how: str) -> ModelError:
 
 
 def _explain(wanted: Request, failure: Failure) -> ModelError | None:
-    """The message about a refusal of the hub; None where it did not answer at all."""
+    """The message about a refusal of the hub; None if it did not answer at all."""
     kinds = set(failure.kinds)
     page = f"{_endpoint()}/{wanted.repository}"
     if "GatedRepoError" in kinds:
@@ -277,7 +277,7 @@ def _explain(wanted: Request, failure: Failure) -> ModelError | None:
             "source",
             found=f"{wanted.name}: {failure.brief}",
             expected="a repository with all its files",
-            fix="name another model, or another revision of it",
+            fix="use another model, or another revision of it",
         )
     if kinds & {"HfHubHTTPError", "HTTPStatusError"} and "LocalEntryNotFoundError" not in kinds:
         return ModelError(

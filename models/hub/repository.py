@@ -21,7 +21,7 @@ EXTRAS = (
     "merges.txt",
     "tokenizer_config.json",
     "special_tokens_map.json",
-)  # small, and used where they are
+)  # small, and used in place
 _resolved: dict["HubModel", ModelFolder] = {}  # lookups of this process; a snapshot's files never change
 
 
@@ -32,9 +32,9 @@ class HubModel:
     Attributes:
         repository: `owner/name`.
         revision: branch, tag or commit; None for the default branch.
-        variant: file variant asked for, or None.
+        variant: requested file variant, or None.
         prediction: a prediction type that overrides the scheduler's own.
-        family: what kind of model is wanted; it decides which components the model must have.
+        family: the kind of model; it decides which components the model must have.
         near: a folder or file on this machine that may have been meant, for messages.
     """
 
@@ -47,7 +47,7 @@ class HubModel:
 
     @property
     def name(self) -> str:
-        """The repository, with its revision where one was named."""
+        """The repository, with its revision if one was given."""
         return self.repository + (f"@{self.revision}" if self.revision else "")
 
     @property
@@ -56,7 +56,7 @@ class HubModel:
         return self._cached() is not None
 
     def folder(self) -> ModelFolder:
-        """The model on disk, downloaded if need be.
+        """The model on disk, downloaded if necessary.
 
         Raises:
             ModelError: there is no such model, or no network; the message lists the places that were searched.
@@ -68,11 +68,11 @@ class HubModel:
         return self.folder().config(component)
 
     def index(self) -> Config:
-        """What `model_index.json` says."""
+        """The contents of `model_index.json`."""
         return self.folder().index()
 
     def optional(self, component: str) -> Config:
-        """The configuration of a component that may be absent; empty where it is."""
+        """The configuration of an optional component; empty if it is absent."""
         return self.folder().optional(component)
 
     def stamp(self, component: str) -> str:
@@ -94,12 +94,12 @@ class HubModel:
             try:
                 root = snapshot_download(self.repository, revision=self.revision, local_files_only=True)
                 _resolved[self] = self._complete(Path(root))
-            except (OSError, ValueError, ModelError):  # not there, or there in part: it will be downloaded
+            except (OSError, ValueError, ModelError):  # missing or incomplete: it will be downloaded
                 return None
         return _resolved[self]
 
     def _complete(self, root: Path) -> ModelFolder:
-        """The folder, if all that is needed is in it."""
+        """The folder, if everything needed is in it."""
         flat = self.family in FLAT and (root / "config.json").is_file() and not (root / "unet").is_dir()
         folder = ModelFolder(root, self.name, self.variant, flat, self.prediction)
         for component in self._components():
@@ -148,7 +148,7 @@ def needed_files(names: Iterable[str], components: Iterable[str], variant: str |
                 "variant" if found else "source",
                 found=f"{repository} with {kinds} for its {component}",
                 expected=f"{variant!r} files" if variant else f"weights of a {component} as .safetensors",
-                fix="set variant to null" if found else "name another model, or another revision of it",
+                fix="set variant to null" if found else "use another model, or another revision of it",
             )
         wanted += found.get(variant) or found[min(found, key=str)]
     return sorted(set(wanted))

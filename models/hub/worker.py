@@ -1,7 +1,7 @@
-"""Downloads files of one hub repository, in a process of its own: a process can be stopped at once, a thread cannot.
+"""Downloads files of one hub repository in a separate process: a process can be stopped at once, a thread cannot.
 
 Run as a file, with a JSON object on stdin: `repository`, `revision`, `names`. Prints one JSON object: `root`, or
-`kind`, `kinds` and `text` of what failed. The hub's own client resumes what an earlier try has left.
+    `kind`, `kinds` and `text` of the error. The hub's own client resumes unfinished downloads.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 
 
 def main() -> None:
-    """Fetch and answer."""
+    """Download the files and print the result."""
     asked = json.load(sys.stdin)
     try:
         from huggingface_hub import snapshot_download

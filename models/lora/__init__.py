@@ -1,1 +1,1 @@
-"""LoRA files: where they are, what they say, and a denoiser with some on it."""
+"""LoRA files: their sources, their contents, and denoisers with LoRAs."""

@@ -1,4 +1,4 @@
-"""A denoiser with LoRAs: the description of a base and of what is stacked on it; the base's weights are shared."""
+"""A denoiser with LoRAs: the description of a base and its stacked LoRAs; the base's weights are shared."""
 
 import threading
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from .header import LoraHeader, about_of, check_header, files_of, made_for, requ
 from .metadata import FAMILIES
 from .source import LoraSource
 
-KEPT = 2  # adapted forms of one UNet that stay in memory
+KEPT = 2  # adapted copies of one UNet that stay in memory
 _ATTACHING = threading.Lock()
 
 
@@ -40,7 +40,7 @@ class Adapter:
         """The file.
 
         Raises:
-            ModelError: it is gone, or another one now.
+            ModelError: it is missing, or has changed.
         """
         path = Path(self.source.path or self.source.fetched().path)
         if self.stamp and content_of(files_of(path)) != self.stamp:
@@ -55,7 +55,7 @@ class Adapter:
 
 @dataclass(frozen=True)
 class AdaptedDenoiser(ModelDescription[nn.Module]):
-    """A denoiser with LoRAs; every other property is that of its base.
+    """A denoiser with LoRAs; all other properties are those of its base.
 
     Attributes:
         inner: the base's description.
@@ -65,7 +65,7 @@ class AdaptedDenoiser(ModelDescription[nn.Module]):
     inner: ModelDescription[nn.Module]
     adapters: tuple[Adapter, ...]
 
-    def __getattr__(self, name: str) -> Any:  # of the type that the base's property has
+    def __getattr__(self, name: str) -> Any:  # of the same type as the base's property
         """A property of the base: channels, widths, configuration."""
         if name.startswith("_") or name == "inner":
             raise AttributeError(name)
@@ -78,7 +78,7 @@ class AdaptedDenoiser(ModelDescription[nn.Module]):
 
     @property
     def known(self) -> bool:
-        """True when neither the base nor a LoRA is still to be downloaded."""
+        """True if the base and all LoRAs are on this machine."""
         return bool(getattr(self.inner, "known", True)) and all(adapter.stamp for adapter in self.adapters)
 
     @property
@@ -92,7 +92,7 @@ class AdaptedDenoiser(ModelDescription[nn.Module]):
         return int(self.inner.nbytes()) + sum(state_of(adapter.file)[0] for adapter in self.adapters)
 
     def fetch(self) -> bool:
-        """Download what is not here yet."""
+        """Download what is not on this machine yet."""
         fetched = bool(self.inner.fetch())
         for adapter in self.adapters:
             if not adapter.stamp:
@@ -111,7 +111,7 @@ class AdaptedDenoiser(ModelDescription[nn.Module]):
 
     @contextmanager
     def adapted(self, module: nn.Module) -> Iterator[nn.Module]:
-        """A copy that shares every weight and has the LoRAs beside its layers; `module` stays as it is."""
+        """A copy that shares every weight and has the LoRAs beside its layers; `module` is not changed."""
         place = next(module.parameters())
         key = (self.adapters, str(place.device), place.dtype)
         with _ATTACHING:
@@ -134,12 +134,13 @@ def adapted(
 ) -> AdaptedDenoiser:
     """`denoiser` with one more LoRA.
 
-    What the file says or holds that nothing uses is named.
+    A warning lists contents of the file that nothing uses.
 
     Raises:
-        ModelError: the file is no LoRA for a UNet, was made for another base, or does not fit this one; both are named.
+        ModelError: the file is not a LoRA for a UNet, was made for another base, or does not fit this one; the
+            message names both.
     """
-    assert isinstance(denoiser, ModelDescription), "whatever is leased is one"
+    assert isinstance(denoiser, ModelDescription), "everything leased here is one"
     stamp = ""
     if source.path:
         path = Path(source.path)
@@ -171,8 +172,8 @@ def _require_base(base: DenoiserComponent, path: Path) -> None:
             "source",
             found=f"{path.name}, which was made for {made_for(about)}",
             expected=f"one that was made for {name}",
-            fix=f"name {made_for(about)} as the model, train the LoRA again on {name}, or set any_base to "
-            "true to try all the same",
+            fix=f"use {made_for(about)} as the model, train the LoRA again on {name}, or set any_base to "
+            "true to try it anyway",
         )
 
 
@@ -190,7 +191,7 @@ def layer_sizes(base: ModelDescription[nn.Module]) -> dict[str, list[int]]:
 
 
 def _require_layers(base: DenoiserComponent, header: LoraHeader) -> None:
-    """Refuse other widths and layers while checking, as far as the base's own header is at hand."""
+    """Refuse other widths and layers during the check, if the base's own header is available."""
     if not base.conditional:
         return
     width = base.cross_attention_dim or 0
@@ -198,25 +199,25 @@ def _require_layers(base: DenoiserComponent, header: LoraHeader) -> None:
 
 
 def _require_one_family(base: DenoiserComponent, header: LoraHeader) -> None:
-    """Refuse a LoRA whose metadata names another family, also where layers are equally wide in both."""
+    """Refuse a LoRA whose metadata names another family, even if layers are equally wide in both."""
     own = FAMILIES.get(base.cross_attention_dim or 0)
     if own is not None and header.family is not None and header.family != own:
         raise ModelError(
             "source",
             found=f"{header.name}, a LoRA of {header.family}",
             expected=f"one of {own}, as the {base.label} is",
-            fix=f"name a model of {header.family}, another LoRA, or set any_base to true to try",
+            fix=f"use a model of {header.family}, another LoRA, or set any_base to true to try",
         )
 
 
 def _mismatches(base: DenoiserComponent, header: LoraHeader) -> list[str]:
     try:
         scheduler = base.origin.config("scheduler")
-    except ModelError:  # a denoiser alone, such as one that was trained here
+    except ModelError:  # a denoiser alone, such as one trained with inlay
         return []
     return header.metadata.mismatches(scheduler)
 
 
 def weights_hash(base: DenoiserComponent) -> str:
-    """A hash of a base's weights, the same wherever their files are."""
+    """A hash of a base's weights, independent of where their files are."""
     return content_of(base.origin.weights(base.component).files)

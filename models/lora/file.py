@@ -1,8 +1,8 @@
 """LoRA files: h = W₀x + (α/r)·B·A·x for some layers of a UNet (Hu et al. 2022), in the key layouts they are shared in.
 
-Read are diffusers/peft (`unet.….lora_A.weight`, older `….lora.down.weight` and `….processor.to_q_lora.down.weight`,
-peft's own `base_model.model.…`) and kohya (`lora_unet_….lora_down.weight`, `.alpha`). Parts for text encoders are left
-out.
+Supported layouts: diffusers/peft (`unet.….lora_A.weight`, older `….lora.down.weight` and
+    `….processor.to_q_lora.down.weight`, peft's own `base_model.model.…`) and kohya (`lora_unet_….lora_down.weight`,
+    `.alpha`). Tensors for text encoders are left out.
 """
 
 import re
@@ -25,7 +25,7 @@ LoraLayout = Literal["diffusers", "kohya"]
 
 
 class Pair(NamedTuple):
-    """One layer's update: A `[r, in, …]`, B `[out, r, …]`, and α (r where the file holds none)."""
+    """One layer's update: A `[r, in, …]`, B `[out, r, …]`, and α (r if the file holds none)."""
 
     down: Tensor
     up: Tensor
@@ -38,7 +38,7 @@ class Pair(NamedTuple):
 
     @property
     def delta(self) -> Tensor:
-        """(α/r)·B·A, of the layer's own shape."""
+        """(α/r)·B·A, in the shape of the layer."""
         product = self.up.flatten(1) @ self.down.flatten(1)
         return (self.alpha / self.rank) * product.reshape(self.up.shape[0], *self.down.shape[1:])
 
@@ -50,7 +50,7 @@ class LoraFile:
     Attributes:
         name: of the file, for messages.
         pairs: by the file's own name of the layer: dotted, or kohya's with underscores.
-        about: what inlay wrote into the header when it made the file; empty for files made elsewhere.
+        about: the header that inlay wrote when it made the file; empty for files made elsewhere.
         text_keys: how many tensors belong to text encoders; they are left out.
     """
 
@@ -64,7 +64,7 @@ def read_lora(path: Path) -> LoraFile:
     """Every pair of a LoRA file, in full precision.
 
     Raises:
-        ModelError: the file is damaged, or no LoRA for a UNet (see check_header); a number is not finite.
+        ModelError: the file is damaged, or not a LoRA for a UNet (see check_header), or a number is not finite.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -92,10 +92,10 @@ def read_lora(path: Path) -> LoraFile:
 
 
 def by_module(lora: LoraFile, unet: nn.Module) -> dict[str, Pair]:
-    """The pairs under the names of a UNet's own layers, their shapes checked.
+    """The pairs under the names of a UNet's own layers; their shapes are checked.
 
     Raises:
-        ModelError: a layer that the UNet does not have, or of another size.
+        ModelError: a layer is missing in the UNet, or has another size.
     """
     modules = {name: module for name, module in unet.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)}
     sizes = {name: list(module.weight.shape) for name, module in modules.items()}
@@ -115,7 +115,7 @@ def by_module(lora: LoraFile, unet: nn.Module) -> dict[str, Pair]:
 
 
 def _like(value: Tensor, axes: int) -> Tensor:
-    """A linear layer's pair as a 1 × 1 convolution's, or the reverse."""
+    """Reshape a linear layer's pair to that of a 1 × 1 convolution, or the reverse."""
     if value.ndim == 2 and axes == 4:
         return value[..., None, None]
     return value.flatten(1) if value.ndim == 4 and axes == 2 and value.shape[2:] == (1, 1) else value
@@ -127,21 +127,21 @@ def _misfit(lora: LoraFile, found: str, expected: str) -> ModelError:
         "lora",
         found=f"{lora.name}{made}, with {found}",
         expected=expected,
-        fix="a LoRA works with the kind of model that it was made for: name that one",
+        fix="a LoRA works with the kind of model that it was made for: use that one",
     )
 
 
 def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
     """A UNet that shares every weight with `unet` and has these LoRAs beside its layers, each at its weight.
 
-    `unet` itself is not touched: others may be using it. What is added is in its precision.
+    `unet` itself is not changed, because others may be using it. The LoRAs get its precision.
     """
     import copy
 
     from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 
     shared: dict[int, object] = {id(value): value for value in [*unet.parameters(), *unet.buffers()]}
-    with original_processors(unet) as processors:  # another run may have controls on it
+    with original_processors(unet) as processors:  # another run may have attention controls on it
         shared |= {id(module.processor): processors[name] for name, module in attentions(unet)}
         clone = copy.deepcopy(unet, shared)
     like = next(unet.parameters())
@@ -156,7 +156,7 @@ def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
             alpha_pattern={f"^{re.escape(key)}$": pair.alpha for key, pair in pairs.items()},
         )
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several are meant
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several are intended
             with no_loading():
                 inject_adapter_in_model(config, clone, name)
         values = {
@@ -172,7 +172,7 @@ def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
     for module in clone.modules():
         if hasattr(module, "set_adapter") and hasattr(module, "lora_A"):
             module.set_adapter([name for name in names if name in module.lora_A])  # type: ignore[operator,operator]
-    cast = nn.Module.to(clone, like.device, like.dtype)  # diffusers' own .to warns about precisions that nobody set
+    cast = nn.Module.to(clone, like.device, like.dtype)  # diffusers' own .to warns about precisions that were never set
     return cast.eval().requires_grad_(False)
 
 
@@ -188,7 +188,7 @@ def stored_names(pairs: Mapping[str, Pair], layout: LoraLayout) -> dict[str, Ten
                 f"{stem}.alpha": torch.tensor(pair.alpha),
             }
             continue
-        share = pair.alpha / pair.rank  # this layout has no place for α that every reader looks at
+        share = pair.alpha / pair.rank  # not every reader of this layout reads α
         tensors |= {
             f"unet.{name}.lora_A.weight": pair.down,
             f"unet.{name}.lora_B.weight": (share * pair.up.double()).to(pair.up.dtype),

@@ -1,6 +1,6 @@
 """A LoRA's header: its layers and their sizes, the family that it was made for, and what else it holds. No weights.
 
-All of this is known while a workflow is checked, so another family and other widths are refused then.
+All of this is known during the check of a workflow, which refuses another family or other widths.
 """
 
 import json
@@ -39,7 +39,7 @@ TEXT = (
 )
 DTYPES = ("F16", "BF16", "F32", "F64")
 INTEGERS = ("I8", "U8", "I16", "I32", "I64")  # α is often stored as an integer
-#: Adapters of other kinds, by what only their tensors are called.
+#: Other kinds of adapters, by names that only their tensors have.
 OTHERS = tuple(
     (re.compile(pattern), what)
     for pattern, what in (
@@ -58,7 +58,7 @@ OTHERS = tuple(
         ("lllite_", "a ControlNet-LLLite"),
     )
 )
-#: What only the layers of other families are called.
+#: Names that only layers of other families have.
 FOREIGN = (
     ("double_blocks", "Flux"),
     ("single_blocks", "Flux"),
@@ -85,7 +85,7 @@ class TensorNames(NamedTuple):
 
 @dataclass(frozen=True)
 class LoraHeader:
-    """What a LoRA's header says.
+    """The contents of a LoRA's header.
 
     Attributes:
         name: of the file.
@@ -93,7 +93,7 @@ class LoraHeader:
         shapes: of each layer's down and up weights.
         text: how many tensors belong to text encoders; they are left out.
         metadata: its configuration and metadata.
-        family: the kind of model it was made for, by its layers, widths or metadata; None where nothing says so.
+        family: the kind of model it was made for, by its layers, widths or metadata; None if unknown.
     """
 
     name: str
@@ -109,7 +109,7 @@ class LoraHeader:
         return {layer: down[0] for layer, (down, _) in self.shapes.items()}
 
     def notes(self) -> list[str]:
-        """What it holds or says that nothing uses."""
+        """Contents that nothing uses."""
         left = [
             f"its {self.text} tensors for text encoders and words are left out: the base's own "
             "text encoder reads the prompt"
@@ -122,7 +122,7 @@ class LoraHeader:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file, and the configuration beside it where that is part of what it means."""
+    """The file, and the configuration in the same folder if the file depends on it."""
     beside = config_beside(path)
     return [path, beside] if beside is not None and _is_peft(path, read_header(path)) else [path]
 
@@ -133,7 +133,7 @@ def _is_peft(path: Path, header: Header) -> bool:
 
 
 def about_of(path: Path) -> dict[str, JsonValue]:
-    """What inlay wrote into a LoRA's header; empty for files made elsewhere. No weights are read."""
+    """The header that inlay wrote into a LoRA; empty for files made elsewhere. No weights are read."""
     try:
         about = json.loads(read_header(path).metadata.get("inlay", "{}"))
     except (ValueError, RecursionError):
@@ -142,12 +142,12 @@ def about_of(path: Path) -> dict[str, JsonValue]:
 
 
 def made_for(about: Mapping[str, object]) -> str:
-    """The base that a header names, in a readable length."""
+    """The base that a header names, cut to a readable length."""
     return clean(str(about.get("base", "")))[:80]
 
 
 def check_header(path: Path) -> LoraHeader:
-    """Refuse, from the header alone, what is no LoRA for a UNet of Stable Diffusion; what the header shows.
+    """Read the header, and refuse anything but a LoRA for a UNet of Stable Diffusion.
 
     Raises:
         ModelError: another kind of file or of adapter, another family, half a pair, a pair that does not fit together,
@@ -235,17 +235,17 @@ def _layer(name: str) -> str:
 
 
 def no_lora(name: str, found: str, expected: str) -> ModelError:
-    """The message about a file that is no LoRA for a UNet of Stable Diffusion 1.x or 2.x."""
+    """The message about a file that is not a LoRA for a UNet of Stable Diffusion 1.x or 2.x."""
     return ModelError(
         "source",
         found=f"{name}: {found}",
         expected=expected,
-        fix="name a LoRA of Stable Diffusion 1.x or 2.x, or one that train.subject_lora wrote",
+        fix="use a LoRA of Stable Diffusion 1.x or 2.x, or one that train.subject_lora wrote",
     )
 
 
 def real_names(layers: list[str], sizes: Mapping[str, list[int]]) -> dict[str, str | None]:
-    """The UNet's own name of each layer of a file (dotted, or with underscores); None where it has none."""
+    """The UNet's own name of each layer of a file (dotted, or with underscores); None if it has no such layer."""
     names = {name: name for name in sizes} | original_names(sizes)
     kohya = {f"lora_unet_{name.replace('.', '_')}": real for name, real in names.items()}
     kohya |= {name.removesuffix("_0"): real for name, real in kohya.items() if name.endswith("to_out_0")}
@@ -253,7 +253,7 @@ def real_names(layers: list[str], sizes: Mapping[str, list[int]]) -> dict[str, s
 
 
 def fits(down: list[int], up: list[int], weight: list[int]) -> bool:
-    """True where a pair fits a layer of that shape; linear pairs fit 1 × 1 convolutions, and vice versa."""
+    """True if a pair fits a layer of that shape; linear pairs fit 1 × 1 convolutions, and vice versa."""
     if len(down) == 2 and len(weight) == 4:
         down, up = [*down, 1, 1], [*up, 1, 1]
     elif len(down) == 4 and len(weight) == 2 and down[2:] == [1, 1]:
@@ -262,7 +262,7 @@ def fits(down: list[int], up: list[int], weight: list[int]) -> bool:
 
 
 def require_fit(header: LoraHeader, sizes: Mapping[str, list[int]], base: str) -> None:
-    """Refuse a LoRA with layers that the UNet does not have, or of other widths; both are named.
+    """Refuse a LoRA with layers that the UNet does not have, or of other widths; the message names both.
 
     `sizes` are the shapes of the weights of the UNet's linear and convolution layers, by name.
 
@@ -276,7 +276,7 @@ def require_fit(header: LoraHeader, sizes: Mapping[str, list[int]], base: str) -
             "source",
             found=f"{header.name}{kind}, with {found}",
             expected=expected,
-            fix="a LoRA works with the kind of model that it was made for: name that one as the model, or another LoRA",
+            fix="a LoRA works with the kind of model that it was made for: use that one as the model, or another LoRA",
         )
 
     taken: set[str] = set()

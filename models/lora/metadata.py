@@ -23,8 +23,8 @@ from ..known_keys.table import NOTHING, list_unused
 
 MAX_ALPHA = 1e6
 COMPONENT_KEY = re.compile(r"(unet|transformer|text_encoder(?:_\d)?|denoiser)\.(.+)")
-PATTERN = re.compile(r"[\w.^$\\+*()|-]{1,300}")  # of layer names; what could take for ever to match is refused
-BASE_KEPT = ("True", "gaussian", "orthogonal", "eva", "False")  # starts that leave the base's weights as they are
+PATTERN = re.compile(r"[\w.^$\\+*()|-]{1,300}")  # patterns of layers; slow ones are refused
+BASE_KEPT = ("True", "gaussian", "orthogonal", "eva", "False")  # initialisations that do not change the base's weights
 FAMILIES = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL", 1280: "the SDXL refiner"}
 ARCHITECTURES = (
     ("stable-diffusion-v1", "Stable Diffusion 1.x"),
@@ -58,13 +58,13 @@ PREDICTIONS = {
 
 @dataclass(frozen=True)
 class LoraMetadata:
-    """What a LoRA says outside its tensors.
+    """A LoRA's contents besides its tensors.
 
     Attributes:
-        alpha: of every layer that `patterns` does not name; None where nothing says it.
+        alpha: of every layer that `patterns` does not name; None if unknown.
         patterns: α by layer, names or regular expressions of them.
         rooted: the scale is α/√r (rank-stabilised LoRA).
-        rank: r of every layer, where something says it.
+        rank: r of every layer, if it is stated.
         texts: the metadata of the safetensors header.
         notes: what is not used.
     """
@@ -85,7 +85,7 @@ class LoraMetadata:
 
     @property
     def family(self) -> str | None:
-        """Which kind of model it says it was made for."""
+        """The kind of model that it says it was made for."""
         architecture = self.texts.get("modelspec.architecture", "").lower()
         version = self.texts.get("ss_base_model_version", "").lower()
         for name, table in ((architecture, ARCHITECTURES), (version, VERSIONS)):
@@ -96,7 +96,7 @@ class LoraMetadata:
         return {"true": "Stable Diffusion 2.x", "false": None}.get(second)
 
     def mismatches(self, scheduler: Config) -> list[str]:
-        """Where its training differs from a model with this scheduler."""
+        """How its training differs from a model with this scheduler."""
         trained = PREDICTIONS.get(self.texts.get("modelspec.prediction_type", "").lower())
         if self.texts.get("ss_v_parameterization", "").lower() == "true":
             trained = "v_prediction"
@@ -117,10 +117,10 @@ def config_beside(path: Path) -> Path | None:
 
 
 def read_lora_metadata(path: Path, header: Header, peft: bool) -> LoraMetadata:
-    """The metadata of a file's header, and of a configuration beside it where it is in peft's layout.
+    """The metadata of a file's header, and of the configuration in its folder if it is in peft's layout.
 
     Raises:
-        ModelError: it is no plain LoRA, or a value is of another type.
+        ModelError: it is not a plain LoRA, or a value has the wrong type.
     """
     texts = header.metadata
     where = f"lora_adapter_metadata of {path.name}"
@@ -132,7 +132,7 @@ def read_lora_metadata(path: Path, header: Header, peft: bool) -> LoraMetadata:
         except (ValueError, TypeError, RecursionError) as error:
             raise _refused(
                 path.name,
-                f"lora_adapter_metadata that is no JSON object ({error})",
+                f"lora_adapter_metadata that is not a JSON object ({error})",
                 "peft's configuration, which says α",
             ) from error
     elif peft and (beside := config_beside(path)) is not None:
@@ -151,7 +151,7 @@ def read_lora_metadata(path: Path, header: Header, peft: bool) -> LoraMetadata:
 
 
 def _of_unet(config: Config) -> dict[str, JsonValue]:
-    """The keys of the UNet's adapter, without their prefix; all of them, where none has one."""
+    """The keys of the UNet's adapter, without their prefix; all keys if none has a prefix."""
     flat: dict[str, JsonValue] = {}
     for key, value in config.items():
         if "." not in key and COMPONENT_KEY.fullmatch(f"{key}.r") and isinstance(value, dict):  # {"unet": {"r": …}}

@@ -1,4 +1,4 @@
-"""Where a LoRA file is: a path, a folder that holds one, or a hub repository."""
+"""Sources of LoRA files: a path, a folder with one file, or a hub repository."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,17 +10,17 @@ from ..folder import PICKLES, pickled
 from ..hub.client import Listing, Request, download, listing
 from ..source import HUB_ID, is_there, near_local, not_here
 
-#: What diffusers' and peft's tools call it, and ours.
+#: File names that diffusers, peft and inlay use.
 USUAL = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors", "lora.safetensors")
 CONFIG = "adapter_config.json"  # where peft keeps α
 
 
 @dataclass(frozen=True)
 class LoraSource:
-    """A LoRA by its path, or by its repository until it is on this machine.
+    """A LoRA: its path, or its repository until it is on this machine.
 
     Attributes:
-        path: the file; empty while it is not here.
+        path: the file; empty while it is not on this machine.
         repository: `owner/name`, or empty.
         revision: branch, tag or commit; None for the default branch.
         near: a file on this machine that may have been meant, for messages.
@@ -33,11 +33,11 @@ class LoraSource:
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The name for messages."""
         return self.repository or Path(self.path).name
 
     def fetched(self) -> "LoraSource":
-        """The same with its file on this machine, downloaded if need be.
+        """The same source with its file on this machine, downloaded if necessary.
 
         Raises:
             ModelError: no such repository, no network, or not exactly one LoRA in it.
@@ -55,7 +55,7 @@ def locate_lora(source: str, revision: str | None = None) -> LoraSource:
     """The LoRA that `source` names. Never touches the network.
 
     Raises:
-        ModelError: no such file, or nothing that could be one.
+        ModelError: there is no such file, and the name cannot be a hub id.
     """
     path = Path(source).expanduser()
     if path.is_absolute():
@@ -65,9 +65,9 @@ def locate_lora(source: str, revision: str | None = None) -> LoraSource:
     if is_there(source):
         raise ModelError(
             "source",
-            found=f"{shorten(source)}, which exists and is no LoRA",
+            found=f"{shorten(source)}, which exists but is not a LoRA",
             expected="a .safetensors file, or a folder with one in it",
-            fix=f"name the file; a folder as ./{source}",
+            fix=f"give the file; write a folder as ./{source}",
         )
     raise ModelError(
         "source",
@@ -87,7 +87,7 @@ def _local(path: Path) -> Path:
         raise pickled(path.name)
     if path.suffix != ".safetensors":
         raise ModelError(
-            "source", found=f"the file {path.name}", expected="a .safetensors file", fix="name the LoRA file itself"
+            "source", found=f"the file {path.name}", expected="a .safetensors file", fix="give the LoRA file itself"
         )
     return path
 
@@ -99,14 +99,14 @@ def _cached(repository: str, revision: str | None) -> LoraSource:
         root = Path(snapshot_download(repository, revision=revision, local_files_only=True))
         names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.safetensors"))
         return LoraSource(str(root / _only(names, repository)), repository, revision)
-    except (OSError, ValueError, ModelError):  # not there, or not whole
+    except (OSError, ValueError, ModelError):  # missing or incomplete
         near = near_local(repository)
         notice(not_here(repository, near))
         return LoraSource("", repository, revision, near)
 
 
 def _only(names: list[str], where: str) -> str:
-    """The LoRA among a folder's files: the usual name, or the only safetensors."""
+    """The LoRA among a folder's files: the one with the usual name, or the only safetensors file."""
     found = [name for name in names if name.endswith(".safetensors")]
     for name in USUAL:
         if name in found:
@@ -118,6 +118,6 @@ def _only(names: list[str], where: str) -> str:
             "source",
             found=f"{where} with {len(found)} safetensors files" + (f": {', '.join(found[:8])}" if found else ""),
             expected=f"{USUAL[0]}, or one alone",
-            fix="name the file itself",
+            fix="give the file itself",
         )
     return found[0]

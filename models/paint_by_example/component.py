@@ -33,12 +33,12 @@ class ExemplarEncoderComponent(ImageEncoderComponent):
 
     @property
     def width(self) -> int:
-        """Width of its one token, which the denoiser's cross-attention takes."""
+        """Width of its single token, the input of the denoiser's cross-attention."""
         settings = read_config(ExemplarEncoderConfig, self.config, self.where)
         return settings.projection_dim if settings.proj_size is None else settings.proj_size
 
     def check(self) -> None:
-        """Only Paint-by-Example encoders."""
+        """Refuse anything but a Paint-by-Example encoder."""
         kind = self.architecture.first or "PaintByExampleImageEncoder"
         if kind != "PaintByExampleImageEncoder":
             raise ModelError(
@@ -63,11 +63,11 @@ class ExemplarEncoderComponent(ImageEncoderComponent):
 
 @dataclass(frozen=True)
 class NewExemplarEncoderComponent(ImageEncoderComponent):
-    """An exemplar encoder that is not trained yet: a CLIP's vision model, and a mapper and projection from a seed.
+    """An untrained exemplar encoder: a CLIP's vision model, with a new mapper and projection from a seed.
 
     Attributes:
-        width: of its one token, which the denoiser's cross-attention will take.
-        seed: of what is new.
+        width: of its single token, the future input of the denoiser's cross-attention.
+        seed: of the new weights.
     """
 
     width: int = 768
@@ -84,7 +84,7 @@ class NewExemplarEncoderComponent(ImageEncoderComponent):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the class, the files' state, the precision, and of what is new."""
+        """Hash of the class, the files' state, the precision, and the new weights."""
         return f"{super().fingerprint}-{self.width}-{self.seed}"
 
     def _read(self) -> nn.Module:
@@ -92,7 +92,7 @@ class NewExemplarEncoderComponent(ImageEncoderComponent):
 
 
 def read_vision(origin: Origin, config: Config) -> "CLIPVisionModel":
-    """The CLIP vision model of a folder, whether the whole CLIP lies there or the vision model alone.
+    """The CLIP vision model of a folder that holds a whole CLIP or the vision model alone.
 
     Raises:
         ModelError: weights are missing.
@@ -104,6 +104,6 @@ def read_vision(origin: Origin, config: Config) -> "CLIPVisionModel":
         module = CLIPVisionModel(build_vision_config(config))
     prefix = "vision_model."
     stored = read_stored(origin.weights("clip").files)
-    if any(key.startswith(prefix) for key in stored):  # else the file is the vision model alone, named by version 5
+    if any(key.startswith(prefix) for key in stored):  # else a vision model alone, in the names of version 5
         stored = {key: value for key, value in stored.items() if key.startswith(prefix)}
     return fill(module, fit_names(stored, module, prefix), f"vision model of {origin.name}")

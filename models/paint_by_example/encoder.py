@@ -1,8 +1,8 @@
 """The exemplar encoder of Paint by Example (Yang et al. 2022): one CLIP token, a mapper, a projection.
 
-The module keeps the names of the published weights, so diffusers' own class reads what is written here and the other
-way round. On one token the attention of the mapper's blocks is the identity of its values (softmax over one key is 1):
-queries and keys are kept and saved, but never evaluated.
+The module keeps the names of the published weights, so diffusers' own class can read its files, and vice versa. On
+one token the attention of the mapper's blocks is the identity of its values (softmax over one key is 1): queries and
+keys are kept and saved, but never evaluated.
 """
 
 import json
@@ -103,7 +103,7 @@ class ExemplarEncoder(nn.Module):
 
     Args:
         vision_config: of transformers' CLIPVisionModel.
-        proj_size: width of its one token, which the denoiser's cross-attention takes.
+        proj_size: width of its single token, the input of the denoiser's cross-attention.
     """
 
     one_token = True
@@ -134,12 +134,12 @@ class ExemplarEncoder(nn.Module):
         return self.project(self.token(pixels))
 
     def inert(self) -> list[str]:
-        """Names of the parameters that one token makes inert: no gradient ever reaches them."""
+        """Names of the parameters that have no effect with a single token: no gradient reaches them."""
         return [name for name, _ in self.named_parameters() if ".attn1.to_q." in name or ".attn1.to_k." in name]
 
 
 def new_encoder(vision: "CLIPVisionModel", proj_size: int, seed: int = 0) -> ExemplarEncoder:
-    """An encoder around a trained CLIP vision model; mapper, projection and learned vector are drawn from `seed`."""
+    """An encoder around a trained CLIP vision model; mapper, projection and learned vector come from `seed`."""
     with seeded_weights(seed):
         encoder = ExemplarEncoder(vision.config, proj_size)
     encoder.model.load_state_dict(vision.state_dict())
@@ -147,7 +147,7 @@ def new_encoder(vision: "CLIPVisionModel", proj_size: int, seed: int = 0) -> Exe
 
 
 def stored_name(name: str) -> str:
-    """A parameter's name in the published file: `model.vision_model.…`, whatever transformers calls it now."""
+    """A parameter's name in the published file: `model.vision_model.…`, whatever its current name in transformers."""
     inner = name.removeprefix("model.")
     return name if inner == name or inner.startswith("vision_model.") else f"model.vision_model.{inner}"
 
@@ -176,7 +176,7 @@ def encoder_config(module: ExemplarEncoder) -> dict[str, JsonValue]:
 
 
 def save_encoder(module: ExemplarEncoder, folder: Path) -> None:
-    """Write `config.json` and `model.safetensors` in the published layout, each beside and then renamed."""
+    """Write `config.json` and `model.safetensors` atomically, in the published layout."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)

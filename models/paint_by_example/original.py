@@ -29,7 +29,7 @@ WHOLE: Mapping[str, str] = {
 
 
 def rename_encoder(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Original keys to those of the diffusers layout.
+    """Convert original keys to those of the diffusers layout.
 
     Raises:
         ValueError: a key is of no known kind.
@@ -60,7 +60,7 @@ def encoder_config(shapes: Mapping[str, Sequence[int]]) -> dict[str, JsonValue]:
     """The configuration of the exemplar encoder, from the shapes of its weights.
 
     Raises:
-        KeyError: a weight is missing whose shape is needed.
+        KeyError: a weight is missing, and its shape is needed.
     """
     vision = f"{VISION}vision_model."
     width, _, patch, _ = shapes[f"{vision}embeddings.patch_embedding.weight"]

@@ -62,7 +62,7 @@ def find_pictures(path: str) -> list[Path]:
         root = Path(*[part for i, part in enumerate(given.parts) if not glob.has_magic("/".join(given.parts[: i + 1]))])
     elif exists:
         raise BadInput(
-            "path", found=f"{path!r}, which is not an ordinary file", expected="a picture file", fix=f"name {READABLE}"
+            "path", found=f"{path!r}, which is not an ordinary file", expected="a picture file", fix=f"give {READABLE}"
         )
     else:
         raise missing(given)
@@ -81,7 +81,7 @@ def find_pictures(path: str) -> list[Path]:
                 "path",
                 found=f"{file.name!r}, a link that leads out of {str(root)!r}",
                 expected="files in that folder",
-                fix="copy the file there, or name it by itself",
+                fix="copy the file there, or give its own path",
             )
     return files
 

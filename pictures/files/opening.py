@@ -144,7 +144,7 @@ def _unidentified(path: Path) -> BadInput:
         found = f"{path.name!r}, a TIFF of a kind that is not read (float colours, a camera's raw photo)"
     else:
         found = f"{path.name!r}, {what or f'not a picture: it begins with {head[:12]!r}'}"
-    fix = remedy(head) or ("convert it to PNG" if what or head.startswith(TIFF) else "name a picture file")
+    fix = remedy(head) or ("convert it to PNG" if what or head.startswith(TIFF) else "give a picture file")
     return BadInput("path", found=found, expected=READABLE, fix=fix)
 
 

@@ -55,7 +55,7 @@ def read_annotations(path: Path) -> list[Annotation]:
                 "boxes",
                 found=f"{path.name}, which is not an ordinary file",
                 expected="COCO JSON or CSV",
-                fix="name the file with the boxes; a folder of masks goes to masks",
+                fix="give the file with the boxes; a folder of masks belongs in masks",
             )
         if status.st_size > MAX_FILE:
             raise BadInput(
@@ -187,7 +187,7 @@ def _read_coco(name: str, text: str) -> list[Annotation]:
             raise bad_box(
                 where,
                 f"image_id is {_show(entry.get('image_id'))}, which no entry of images has",
-                "name an image of this file",
+                "use the id of an image in this file",
             )
         category = _id(entry.get("category_id"))
         label = "" if category is None else labels.get(category, "")

@@ -19,7 +19,7 @@ def problems(raw, registry, **more):
 
 CASES = {
     "unknown type": ({"a": ("toy.constnat",)}, {"o": "a.value"}, "a", "toy.constnat", "'toy.constant'"),
-    "missing input": ({"a": ("toy.add",)}, {"o": "a.value"}, "a.a", "nothing wired", "toy.constant"),
+    "missing input": ({"a": ("toy.add",)}, {"o": "a.value"}, "a.a", "nothing connected", "toy.constant"),
     "unknown socket": (
         {"c": ("toy.constant",), "a": ("toy.add", {}, {"a": "c.value", "bb": "c.value"})},
         {"o": "a.value"},
@@ -57,7 +57,7 @@ CASES = {
         {"c": ("toy.constant",), "a": ("toy.add", {}, {"a": ["c.value", "c.value"]})},
         {"o": "a.value"},
         "a.a",
-        "2 edges",
+        "2 links",
         "one of them",
     ),
     "dangling link": (

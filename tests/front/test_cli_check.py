@@ -86,7 +86,7 @@ def test_what_is_there_and_no_model_is_not_called_missing(capsys, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     for words in ([SHIPPED, "--source", name], ["subject_lora_inpaint", "--lora", name]):
         _, found = said(capsys, "check", *words)
-        assert f"'{name}', which exists and is no" in found["problems"][0]["found"]
+        assert f"'{name}', which exists but is not a" in found["problems"][0]["found"]
     _, found = said(capsys, "check", SHIPPED, "--source", "none")
     assert "which exists" not in found["problems"][0]["found"]
 
@@ -106,7 +106,7 @@ def test_output_that_nobody_reads_or_nothing_takes(tmp_path):
 
 def test_a_name_that_is_no_utf_8_and_a_file_that_is_utf_16(capsys, tmp_path):
     _, found = said(capsys, "check", SHIPPED, "--image", b"gr\xf6\xdfe.png".decode(errors="surrogateescape"))
-    assert "no UTF-8" in found["problems"][0]["found"]
+    assert "not valid UTF-8" in found["problems"][0]["found"]
     (tmp_path / "flow.json").write_text('{"format": 1, "nodes": {}}', encoding="utf-16")
     _, found = said(capsys, "check", str(tmp_path / "flow.json"))
     assert "UTF-16" in found["problems"][0]["fix"]

@@ -569,7 +569,7 @@ def test_errors_say_node_found_expected_and_fix(host, caplog):
     assert "64" in str(wrong.value)
     with pytest.raises(NodeError, match="did you mean 'steps'"):
         call("InlayToyEveryKind", image=torch.zeros(1, 2, 2, 3), stesp=3)
-    with pytest.raises(NodeError, match="nothing wired"):
+    with pytest.raises(NodeError, match="nothing connected"):
         call("InlayToyEveryKind")
     with pytest.raises(NodeError, match="lower strength"):
         call("InlayToyChecked", thing=3, strength=2.0)

@@ -156,7 +156,7 @@ def test_a_forged_record_cannot_read_outside(tmp_path):
 @pytest.mark.parametrize("name", ["empty.png", "text.png"])
 def test_what_is_no_picture_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"" if name == "empty.png" else b"hello")
-    with pytest.raises(inlay.WorkflowError, match="no readable picture"):
+    with pytest.raises(inlay.WorkflowError, match="not a readable picture"):
         inlay.run(tmp_path / name)
 
 

@@ -251,7 +251,7 @@ def test_weights_that_do_not_fit_their_configuration(tiny):
         ("{folder}/nothere", "did you mean 'sd'"),
         ("{folder}/sd/unet/config.json", "the file config.json"),
         ("{folder}", "no unet/"),
-        ("{folder}/sd/unet", "name the folder that holds model_index.json: .*/sd"),
+        ("{folder}/sd/unet", "give the folder that holds model_index.json: .*/sd"),
     ],
 )
 def test_sources_that_name_nothing(shared_sd, source, message):

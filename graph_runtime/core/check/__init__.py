@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a workflow, found at once and before anything runs.
+"""Checks that find every problem of a workflow at once, before anything runs.
 
-One check is one function, with the one problem that it reports; `workflow.py` says in which order they are called.
+Each check is one function that reports one kind of problem; `workflow.py` sets their order.
 """

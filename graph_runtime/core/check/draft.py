@@ -1,4 +1,4 @@
-"""A workflow while it is checked: what it is checked against, and what the checks have found out so far."""
+"""The state of a check: the workflow, what it is checked against, and the findings so far."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from .findings import Findings
 
 @dataclass
 class Draft:
-    """What the checks share.
+    """The state that all checks share.
 
     Attributes:
         workflow: what is checked; its nodes are brought to the installed versions.
@@ -21,10 +21,10 @@ class Draft:
         found: problems and warnings.
         specs: types of the nodes whose type is known.
         settings: validated settings, paths resolved.
-        digests: per node, of the files it reads; None when one of them will only exist during the run.
+        digests: for each node, those of the files it reads; None if one of them will only exist during the run.
         files: what is read: name, digest, path, kind, size.
-        links: per node whose type is known, its links without a problem.
-        targets: per output of the workflow without a problem, (node, output).
+        links: the valid links of each node whose type is known.
+        targets: (node, output) of each valid output of the workflow.
     """
 
     workflow: Workflow
@@ -40,7 +40,7 @@ class Draft:
     targets: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def flag_hint(self, node: str, setting: str | None) -> str:
-        """How to set a setting from outside, as the end of a fix; empty where no workflow input sets it."""
+        """The flag that sets a setting, as the end of a fix; empty if no workflow input sets it."""
         for name in self.workflow.inputs:
             if f"{node}.{setting}" in self.workflow.targets(name):
                 return f"; set it with --{name}"

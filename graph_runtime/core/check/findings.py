@@ -1,4 +1,4 @@
-"""What a check finds: problems, which stop a run, and warnings, which are shown before it."""
+"""The findings of a check: problems stop a run, warnings are shown before it."""
 
 from collections.abc import Iterable
 
@@ -20,12 +20,12 @@ class Findings:
         self.problems.append(Problem(node, port, found, expected, fix))
 
     def suggest(self, word: str, known: Iterable[str]) -> str:
-        """A similar name, for the first problems."""
+        """A hint with a similar name, for the first problems only."""
         return did_you_mean(word, known) if len(self.problems) < _SUGGESTED else "see the file's other names"
 
 
 class Report(list[Problem]):
-    """What `inlay.check` gives: the problems (an empty list when there is none), and the `warnings` beside them."""
+    """What `inlay.check` returns: a list of problems (empty if there are none) with an attribute `warnings`."""
 
     def __init__(self, problems: Iterable[Problem] = (), warnings: Iterable[Warned] = ()) -> None:
         super().__init__(problems)

@@ -1,4 +1,4 @@
-"""What can be wrong with a workflow as a whole: nothing in it, nothing to do, or a cycle."""
+"""Checks of the workflow as a whole: it has nodes, something to do, and no cycle."""
 
 from collections.abc import Callable
 
@@ -31,7 +31,7 @@ def something_comes_out(draft: Draft) -> None:
 
 
 def no_cycle(draft: Draft) -> None:
-    """No node reads, by any way, what it gives out."""
+    """No node depends on its own output."""
     graph = _graph(draft)
     if not nx.is_directed_acyclic_graph(graph):
         cycle = [str(edge[0]) for edge in nx.find_cycle(graph)][::-1]
@@ -45,7 +45,7 @@ def no_cycle(draft: Draft) -> None:
 
 
 def needed_nodes(draft: Draft) -> list[str]:
-    """Nodes that outputs and saving nodes need, each after all it reads; of a graph with a cycle none.
+    """The nodes that outputs and saving nodes need, in execution order; empty if there is a cycle.
 
     Depth first, so that results are used soon after they are made.
     """
@@ -56,7 +56,7 @@ def needed_nodes(draft: Draft) -> list[str]:
     wanted += [node for node, _ in draft.targets.values()]
     if not wanted:
         return []
-    end = 0  # reads all that is wanted; no name is a number
+    end = 0  # a node that reads everything needed; names are never numbers
     graph.add_edges_from((end, node) for node in wanted)
     return [node for node in nx.dfs_postorder_nodes(graph, end) if isinstance(node, str)]
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a workflow's own inputs, which a person sets, and its outputs, which it is for."""
+"""Checks of the workflow's own inputs and outputs."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ InterfaceCheck = Callable[[Draft, str], None]  # (draft, name of the input or ou
 
 
 def input_can_be_a_flag(draft: Draft, name: str) -> None:
-    """An input's name is letters, digits and _, and no flag of inlay's own."""
+    """An input's name consists of letters, digits and _, and is not one of inlay's own flags."""
     if not NAME.fullmatch(name) or name in RESERVED_INPUTS:
         draft.found.add(
             None,
@@ -22,9 +22,9 @@ def input_can_be_a_flag(draft: Draft, name: str) -> None:
 
 
 def input_has_a_target(draft: Draft, name: str) -> None:
-    """An input sets something."""
+    """An input has a target."""
     if not draft.workflow.targets(name):
-        draft.found.add(None, f"inputs.{name}", "no target", '"node.parameter"', "name what it sets")
+        draft.found.add(None, f"inputs.{name}", "no target", '"node.parameter"', "give the setting that it sets")
 
 
 def input_targets_exist(draft: Draft, name: str) -> None:
@@ -36,7 +36,7 @@ def input_targets_exist(draft: Draft, name: str) -> None:
             draft.found.add(
                 None,
                 f"inputs.{name}",
-                f"a target {target!r} in no node of this file",
+                f"a target {target!r}, whose node is not in this file",
                 '"node.parameter"',
                 draft.found.suggest(node, draft.workflow.nodes),
             )
@@ -51,20 +51,20 @@ def input_targets_exist(draft: Draft, name: str) -> None:
 
 
 def output_name_is_plain(draft: Draft, name: str) -> None:
-    """An output's name is letters, digits and _."""
+    """An output's name consists of letters, digits and _."""
     if not NAME.fullmatch(name):
         draft.found.add(None, "outputs", f"an output called {shorten(name)}", "letters, digits and _", "rename it")
 
 
 def output_source_exists(draft: Draft, name: str) -> None:
-    """An output is an output of a node in this file; those that are, are kept."""
+    """An output names an output of a node in this file; valid ones are kept."""
     node, _, output = draft.workflow.outputs[name].partition(".")
     spec = draft.specs.get(node)
     if node not in draft.workflow.nodes:
         draft.found.add(
             None,
             f"outputs.{name}",
-            f"a link to a node {node!r} that is not there",
+            f"a link to a missing node {node!r}",
             '"node.output"',
             draft.found.suggest(node, draft.workflow.nodes),
         )

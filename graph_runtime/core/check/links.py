@@ -1,4 +1,4 @@
-"""What can be wrong between nodes: the links into their sockets."""
+"""Checks of the links between nodes."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from .draft import Draft
 
 
 class Entry(NamedTuple):
-    """One link as the file has it: what stands beside `socket` under "inputs" of `node`."""
+    """One link as written in the file: the value of `socket` under "inputs" of `node`."""
 
     node: str
     socket: str
@@ -17,12 +17,12 @@ class Entry(NamedTuple):
 
     @property
     def source(self) -> tuple[str, str]:
-        """(node, output) that it names; only where `link_names_an_output` has passed."""
+        """(node, output) that it names; valid only after `link_names_an_output` has passed."""
         node, output = str(self.link).split(".")
         return node, output
 
 
-LinkCheck = Callable[[Draft, Entry], bool]  # False where nothing more can be said of the link
+LinkCheck = Callable[[Draft, Entry], bool]  # False if further checks of the link make no sense
 
 
 def socket_is_known(draft: Draft, entry: Entry) -> bool:
@@ -46,7 +46,7 @@ def socket_has_one_link(draft: Draft, entry: Entry) -> bool:
     """A socket takes one link, not a list of them."""
     if not (isinstance(entry.link, list) and all(isinstance(item, str) for item in entry.link)):
         return True
-    draft.found.add(entry.node, entry.socket, f"{len(entry.link)} edges into one input", "one link", "keep one of them")
+    draft.found.add(entry.node, entry.socket, f"{len(entry.link)} links to one socket", "one link", "keep one of them")
     return False
 
 
@@ -72,7 +72,7 @@ def source_exists(draft: Draft, entry: Entry) -> bool:
     draft.found.add(
         entry.node,
         entry.socket,
-        f"a link to a node {source!r} that is not there",
+        f"a link to a missing node {source!r}",
         "a node of this file",
         draft.found.suggest(source, draft.workflow.nodes),
     )
@@ -122,7 +122,7 @@ LINK_CHECKS: tuple[LinkCheck, ...] = (
 
 
 def links_fit(draft: Draft, name: str) -> bool:
-    """Every link into a node passes `LINK_CHECKS`; those that do are kept."""
+    """Every link into a node passes `LINK_CHECKS`; valid ones are kept."""
     draft.links[name] = []
     for socket, link in draft.workflow.nodes[name].inputs.items():
         entry = Entry(name, socket, link)
@@ -132,13 +132,13 @@ def links_fit(draft: Draft, name: str) -> bool:
 
 
 def required_sockets_are_wired(draft: Draft, name: str) -> bool:
-    """Every socket that is not optional has a link."""
+    """Every required socket has a link."""
     for socket, definition in draft.specs[name].sockets.items():
         if not definition.optional and socket not in draft.workflow.nodes[name].inputs:
             draft.found.add(
                 name,
                 socket,
-                "nothing wired to it",
+                "nothing connected",
                 f"{definition.port.socket}: {definition.port.doc}",
                 _outputs_of_type(draft, definition.port.socket, name),
             )
@@ -146,7 +146,7 @@ def required_sockets_are_wired(draft: Draft, name: str) -> bool:
 
 
 def _outputs_of_type(draft: Draft, socket_type: str, reader: str) -> str:
-    """How to get a value of a type: the outputs of this workflow that give it, else the nodes that do."""
+    """How to get a value of a type: from outputs in this workflow, or else from nodes to add."""
     here = [
         f"{name}.{output}"
         for name, spec in draft.specs.items()
@@ -154,8 +154,8 @@ def _outputs_of_type(draft: Draft, socket_type: str, reader: str) -> str:
         if port.socket == socket_type and name != reader
     ]
     if here:
-        return "wire one of: " + ", ".join(here[:6])
+        return "connect one of: " + ", ".join(here[:6])
     givers = [
         spec.id for spec in draft.registry.values() if any(port.socket == socket_type for port in spec.outputs.values())
     ]
-    return f"add a node that gives it: {', '.join(givers[:6])}" if givers else f"no known node gives {socket_type}"
+    return f"add a node that outputs it: {', '.join(givers[:6])}" if givers else f"no known node outputs {socket_type}"

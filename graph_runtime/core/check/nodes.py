@@ -1,4 +1,4 @@
-"""What can be wrong with a node by itself: its name, type, version and settings, and the files it names."""
+"""Checks of a single node: its name, type, version, settings and files."""
 
 import re
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from ..spec import PathRole
 from ..workflow import NAME, Override
 from .draft import Draft
 
-NodeCheck = Callable[[Draft, str], bool]  # (draft, node): False where nothing more can be said of the node
+NodeCheck = Callable[[Draft, str], bool]  # (draft, node): False if further checks of the node make no sense
 
 
 def name_is_plain(draft: Draft, name: str) -> bool:
-    """A node's name is letters, digits and _: links are written with it."""
+    """A node's name consists of letters, digits and _, because links contain it."""
     if not NAME.fullmatch(name):
         draft.found.add(None, "nodes", f"a node called {shorten(name)}", "letters, digits and _", "rename the node")
     return True
@@ -38,7 +38,7 @@ def type_is_known(draft: Draft, name: str) -> bool:
             "the packages that this workflow was made with",
             f"pip install {shorten(package.replace(' ', '==')).strip(chr(39))}"
             if re.fullmatch(r"[\w.-]+", package.split()[0])
-            else "install the package that brings it",
+            else "install the package that provides it",
         )
     else:
         draft.found.add(
@@ -46,13 +46,13 @@ def type_is_known(draft: Draft, name: str) -> bool:
             None,
             f"an unknown node type {shorten(kind)}",
             "a type from `inlay nodes`",
-            draft.found.suggest(kind, draft.registry) + " Or install the package that brings this node.",
+            draft.found.suggest(kind, draft.registry) + " Or install the package that provides this node.",
         )
     return False
 
 
 def version_is_not_newer(draft: Draft, name: str) -> bool:
-    """The node is of no later version than the one installed."""
+    """The node's version is not newer than the installed one."""
     version, spec = draft.workflow.nodes[name].version, draft.specs[name]
     if version > spec.version:
         draft.found.add(
@@ -66,7 +66,7 @@ def version_is_not_newer(draft: Draft, name: str) -> bool:
 
 
 def older_version_migrates(draft: Draft, name: str) -> bool:
-    """A node of an older version can be brought to the one installed."""
+    """A node of an older version can be migrated to the installed one."""
     entry, spec = draft.workflow.nodes[name], draft.specs[name]
     migrate_node(draft.workflow, name, entry, spec)
     if entry.version < spec.version:
@@ -81,7 +81,7 @@ def older_version_migrates(draft: Draft, name: str) -> bool:
 
 
 def settings_are_valid(draft: Draft, name: str) -> bool:
-    """Every setting is known, there if it must be, and of its type and range."""
+    """Every setting is known, given if required, and of the right type and range."""
     spec = draft.specs[name]
     try:
         model = spec.params.model_validate(draft.workflow.nodes[name].params, strict=True)
@@ -102,7 +102,7 @@ def _add_setting_problem(draft: Draft, name: str, details: ErrorDetails) -> None
             setting,
             f"an unknown setting {shorten(setting)}",
             f"a setting of {spec.id}",
-            'this is a socket: wire it under "inputs"'
+            'this is a socket: connect it under "inputs"'
             if setting in spec.sockets
             else draft.found.suggest(setting or "", spec.params.model_fields),
         )
@@ -125,7 +125,7 @@ def _add_setting_problem(draft: Draft, name: str, details: ErrorDetails) -> None
 
 
 def files_can_be_read(draft: Draft, name: str) -> bool:
-    """Every file that a setting names is there, may be read, and is what the setting wants."""
+    """Every file that a setting names exists, may be read, and is of the right kind."""
     settings = draft.settings[name]
     digests: list[str] | None = []
     for parameter, role in draft.specs[name].path_roles.items():
@@ -146,7 +146,7 @@ def files_can_be_read(draft: Draft, name: str) -> bool:
 
 
 def _open(draft: Draft, at: Override, value: str, role: PathRole) -> tuple[str, str | None]:
-    """The path to open and the digest of what is there (None: it is written during the run)."""
+    """The path to open and the digest of its contents (None: written during the run)."""
     try:
         path, digest = draft.reader.look(value, role, trusted=at in draft.trusted)
     except BadInput as error:
@@ -161,7 +161,7 @@ def _open(draft: Draft, at: Override, value: str, role: PathRole) -> tuple[str, 
 
 
 def prefix_stays_inside(draft: Draft, name: str) -> bool:
-    """What a node saves lands below the output folder."""
+    """A node saves only below the output folder."""
     prefix = draft.settings[name].get("prefix")
     if draft.specs[name].effects and isinstance(prefix, str) and not safe_prefix(prefix):
         draft.found.add(

@@ -1,4 +1,4 @@
-"""What can be known of a graph before it runs: descriptions from static nodes, and whether what is wired fits."""
+"""Static nodes and check hooks, run before the rest: model descriptions, and whether connected values fit."""
 
 from collections.abc import Iterable, Mapping
 
@@ -14,11 +14,11 @@ Facts = Mapping[str, Mapping[str, object]]  # by node: what its check returned a
 
 
 def run_static_nodes(order: Iterable[str], draft: Draft) -> dict[str, tuple[object, ...]]:
-    """Run the nodes that only describe (model loaders), and every node's own check on what is known.
+    """Run the static nodes (such as model loaders), and every node's check hook on what is known.
 
     Args:
-        order: nodes without problems of their own, each after all that it reads.
-        draft: takes what does not fit, and the warnings.
+        order: nodes without problems, in execution order.
+        draft: collects problems and warnings.
 
     Returns:
         The outputs of the static nodes.
@@ -52,13 +52,13 @@ def run_static_nodes(order: Iterable[str], draft: Draft) -> dict[str, tuple[obje
 def _unforeseen(spec: NodeSpec, error: Exception) -> tuple[str, str, str]:
     return (
         f"{type(error).__name__}: {shorten(str(error), 200)}",
-        "settings and files that make sense together",
-        f"check what {spec.id} is given; is a model's configuration damaged?",
+        "settings and files that fit together",
+        f"check the inputs of {spec.id}; is a model's configuration damaged?",
     )
 
 
 def _marks_upstream(links: Iterable[Link], marks: Mapping[str, dict[str, None]]) -> dict[str, None]:
-    """What the nodes upstream have marked, the first few."""
+    """The first few marks of the nodes upstream."""
     found: dict[str, None] = {}
     for link in links:
         found |= marks.get(link.node, {})
@@ -66,7 +66,7 @@ def _marks_upstream(links: Iterable[Link], marks: Mapping[str, dict[str, None]])
 
 
 def _model_warnings(given: Iterable[object], marks: Mapping[str, None], warned: set[str]) -> list[str]:
-    """What the models wired to a node warn of in what is marked, each model once in a check."""
+    """Warnings of the models connected to a node about what is marked; each model warns once in a check."""
     messages = []
     for value in given if marks else ():
         doubt = value.doubt(list(marks)) if isinstance(value, ModelDescription) else None
@@ -77,7 +77,7 @@ def _model_warnings(given: Iterable[object], marks: Mapping[str, None], warned: 
 
 
 def _known_inputs(spec: NodeSpec, links: Iterable[Link], facts: Facts) -> dict[str, object]:
-    """None for sockets with nothing wired to them, and the facts that earlier checks returned for the others."""
+    """None for unconnected sockets; for the others, the facts that earlier checks returned."""
     wired = {link.socket for link in links}
     unwired: dict[str, object] = dict.fromkeys(socket for socket in spec.sockets if socket not in wired)
     return unwired | {

@@ -1,4 +1,4 @@
-"""One pass over one workflow: every check in its order, then what is known before the run, as `Checked`."""
+"""Run every check on a workflow in order, then its static nodes; the result is `Checked`."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -25,15 +25,15 @@ class Checked:
     """A workflow without problems, from which `plan.py` makes the plan.
 
     Attributes:
-        order: needed nodes, each after all that it reads.
+        order: the nodes that are needed, in execution order.
         specs: types of the nodes.
         settings: validated settings, paths resolved.
-        links: per node, what is wired to its sockets.
-        digests: per node, of the files it reads; None when one of them will only exist during the run.
+        links: for each node, the links to its sockets.
+        digests: for each node, those of the files it reads; None if one of them will only exist during the run.
         known: outputs of static nodes.
-        targets: per output of the workflow, (node, output).
-        files: what is read: name, digest, path.
-        warnings: what is no problem, and a person should know.
+        targets: (node, output) of each output of the workflow.
+        files: the files that are read: name, digest, path.
+        warnings: findings that do not stop the run.
     """
 
     order: list[str]

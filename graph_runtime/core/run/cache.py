@@ -1,4 +1,4 @@
-"""Results by what they depend on: in memory for one process, on disk for nodes whose results are worth keeping.
+"""Results, keyed by what they depend on: in memory for one process, on disk for nodes worth it.
 
 A key is a hash over the node, its code, its settings, the contents of the files it reads and the keys above it
 (`Plan.keys` in plan.py), so a stale result cannot be served: whatever could change the result changes the key.
@@ -33,9 +33,9 @@ class MemoryCache:
         self._items: OrderedDict[bytes, tuple[Outputs, int, list[int]]] = OrderedDict()
 
     def get(self, key: bytes) -> Outputs | None:
-        """The outputs under `key`, or None; also None if a tensor was written to since, or files have changed.
+        """The outputs under `key`, or None; also None if a tensor was changed since, or a file.
 
-        A value that stands for files has a property `gone`, true when they are no longer what they were.
+        A value that stands for files has a property `gone`, which is true if they have changed.
         """
         with self._lock:
             item = self._items.get(key)

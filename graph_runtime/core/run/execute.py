@@ -18,8 +18,8 @@ def execute(
 ) -> dict[str, object]:
     """Run `plan` and return its named outputs.
 
-    A result that a cache holds is taken from there, and what only it needed does not run. Each value is dropped as
-    soon as its last reader has it.
+    Cached results are reused, and nodes that only they needed do not run. Each value is dropped after its last reader
+    has received it.
 
     Raises:
         NodeError: a node failed; it is named.
@@ -52,7 +52,7 @@ def execute(
             for message in notices:
                 ctx.warn(message)
             if keys is not None and step.files and not plan.still_reads(step):
-                ctx.warn("a file that this node reads changed during the run: nothing that follows from it is kept")
+                ctx.warn("a file that this node reads changed during the run: results that depend on it are not kept")
                 keys = None
             if keys is not None and (key := keys[index]) is not None and not step.spec.effects:
                 _keep(step, key, outputs, memory, disk)
@@ -87,7 +87,7 @@ def _spent(plan: Plan, index: int, socket: str, took: list[float], kept: set[int
 
 
 def _arguments(step: Step, values: list[object], readers: list[int]) -> dict[str, object]:
-    """What a step is called with; a value that no other step reads is released."""
+    """The arguments of a step; a value that no other step reads is released."""
     arguments = dict(step.settings)
     lists: dict[str, list[object]] = {}
     for socket, slot in step.links:
@@ -107,7 +107,7 @@ def _static_value(step: Step, slot: int) -> object:
 
 
 def _decide(plan: Plan, memory: MemoryCache | None, disk: DiskCache | None) -> tuple[dict[int, Outputs], list[bool]]:
-    """Which results are known already, and which steps must be looked at; from the outputs backwards."""
+    """Which results are known already, and which steps must run; from the outputs backwards."""
     steps = plan.steps
     needed = [step.spec.effects for step in steps]
     for slot in plan.outputs.values():

@@ -21,7 +21,7 @@ from .upstream import upstream_links
 
 @dataclass
 class Step:
-    """One node, ready to run: its settings and where each wired input comes from."""
+    """One node, ready to run: its settings, and where each connected input comes from."""
 
     name: str
     spec: NodeSpec
@@ -36,7 +36,7 @@ class Step:
 
 @dataclass
 class Plan:
-    """Steps in execution order. A *slot* holds one output of one step: `first_slot + number of the output`."""
+    """Steps in execution order. Each *slot* holds one output of one step: `first_slot + number of the output`."""
 
     steps: list[Step]
     outputs: dict[str, int]  # name -> slot
@@ -55,7 +55,7 @@ class Plan:
         return [index for index, step in enumerate(self.steps) for _ in step.spec.outputs]
 
     def still_reads(self, step: Step) -> bool:
-        """True if the files that a step has read still hold what they held when it was planned."""
+        """True if the files that a step has read have not changed since it was planned."""
         for parameter, role in step.spec.path_roles.items():
             file = self.files.get((step.name, parameter))
             if file is not None and role.kind != "model":
@@ -144,7 +144,7 @@ _encode: Callable[[object], str] = json.JSONEncoder(sort_keys=True, default=repr
 
 def _key_material(step: Step) -> bytes:
     settings = step.settings
-    if step.spec.path_roles and step.files:  # the content of a file counts, and what it is for, not where it lies
+    if step.spec.path_roles and step.files:  # the content of a file and its purpose count, not its place
         settings = {
             key: value if key not in step.spec.path_roles else len(value) if isinstance(value, list) else bool(value)
             for key, value in settings.items()

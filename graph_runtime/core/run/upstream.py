@@ -1,8 +1,9 @@
-"""Implied links: an unwired socket may take its value from upstream of another socket of its node.
+"""Implicit links: an unconnected socket may take its value from upstream of another socket of its node.
 
 `FromUpstream("image")`: the nearest outputs of the socket's own kind upstream of `image`. On the way back, a node with
 a socket of `SocketRole("base")` is followed through that socket alone, any other node through all of its sockets.
-`FromUpstream("image", "changed")`: what is wired to the sockets of that role on the way. The engine names no node.
+`FromUpstream("image", "changed")`: what is connected to the sockets of that role on the way. The engine knows no
+node by name.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ Links = Mapping[str, list[Link]]
 
 
 def upstream_links(specs: Mapping[str, NodeSpec], links: Links, order: list[str]) -> dict[str, list[Link]]:
-    """For each node of `order` the links that its unwired sockets take: (socket, source node, source output)."""
+    """For each node of `order`, the links of its unconnected sockets: (socket, source node, source output)."""
     found: dict[str, list[Link]] = {}
     for name in order:
         wired = {socket for socket, _, _ in links[name]}

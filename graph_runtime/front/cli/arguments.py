@@ -1,4 +1,4 @@
-"""The command line of a workflow: one value for each flag, no setting twice, no word taken for something else."""
+"""Read the command line of a workflow: one value for each flag, no setting twice, no stray words."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -85,7 +85,7 @@ def _join_dashed_values(rest: Sequence[str], names: Iterable[str]) -> list[str]:
 
 
 def _refuse_word(word: str, words: Sequence[str]) -> NoReturn:
-    """Refuse a word that belongs to no flag, most often because the shell expanded a pattern to several names."""
+    """Refuse a word that belongs to no flag, often because the shell expanded a pattern to several names."""
     place = words.index(word)
     while place + 1 < len(words) and word in words[place + 1 :] and words[place - 1].startswith("--"):
         place = words.index(word, place + 1)  # the same word as a flag's value

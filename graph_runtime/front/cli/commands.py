@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(add: AddCommand) -> None:
-    """Their parsers."""
+    """Add the parsers of these commands."""
     nodes = add("nodes", _nodes, "list the nodes, or describe one")
     nodes.add_argument("id", metavar="ID", nargs="?", help="a node id from the list")
 

@@ -1,4 +1,4 @@
-"""`inlay doctor`: checks a machine for common problems in a few seconds, and says how to fix each.
+"""`inlay doctor`: checks a machine for common problems in a few seconds, and explains how to fix each.
 
 It changes nothing and downloads nothing. Only the checks that need torch import it.
 """

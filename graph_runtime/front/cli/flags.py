@@ -43,7 +43,7 @@ def parser_for(loaded: "LoadedWorkflow", file: str, command: str = "run") -> arg
     )
     for name in workflow.inputs:
         if not NAME.fullmatch(name) or not workflow.targets(name):
-            continue  # the check reports what is wrong with it
+            continue  # the check reports the problem
         spec, parameter = target(loaded, name)
         known = {setting.name: setting for setting in settings_of(spec)} if spec is not None else {}
         setting = known.get(parameter)
@@ -59,7 +59,7 @@ def parser_for(loaded: "LoadedWorkflow", file: str, command: str = "run") -> arg
 
 
 def target(loaded: "LoadedWorkflow", name: str) -> tuple["NodeSpec | None", str]:
-    """The node type and the setting that an input sets (the first, if it sets several)."""
+    """The node type and the setting that an input sets (the first if it sets several)."""
     node, _, parameter = loaded.workflow.targets(name)[0].partition(".")
     entry = loaded.workflow.nodes.get(node)
     return (loaded.registry.get(entry.type) if entry is not None else None), parameter
@@ -141,7 +141,7 @@ def override(word: str, loaded: "LoadedWorkflow") -> tuple[str, "JsonValue"]:
 
 
 def save_outputs(loaded: "LoadedWorkflow") -> None:
-    """Add a saving node for each output that one can save, named after it, where a workflow saves nothing itself."""
+    """If a workflow saves nothing itself, add a saving node for each output that can be saved, named after it."""
     from ...core.workflow import Node
 
     workflow, registry = loaded.workflow, loaded.registry

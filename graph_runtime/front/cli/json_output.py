@@ -1,4 +1,4 @@
-"""The JSON that `--json` prints of problems, warnings and results."""
+"""The JSON of problems, warnings and results that `--json` prints."""
 
 import math
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ def warning_json(warning: Warned) -> "dict[str, JsonValue]":
 
 
 def result_json(result: "Result") -> "dict[str, JsonValue]":
-    """What `--json` prints of a run."""
+    """The result of a run as `--json` prints it."""
     return {
         "status": "done",
         "paths": [str(path) for path in result.paths],
@@ -41,7 +41,7 @@ def result_json(result: "Result") -> "dict[str, JsonValue]":
 
 
 def _value_json(value: "Output") -> "JsonValue":
-    """A value as JSON; of a tensor only its type and shape, of other objects only the name of their class."""
+    """A value as JSON: tensors as type and shape only, other objects as the name of their class."""
     if hasattr(value, "shape"):
         return {"dtype": str(value.dtype).removeprefix("torch."), "shape": list(value.shape)}
     if isinstance(value, float) and not math.isfinite(value):

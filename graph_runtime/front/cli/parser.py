@@ -1,4 +1,4 @@
-"""argparse, with errors of our own, values that may begin with a dash, and a word where a flag is given twice."""
+"""argparse with our own errors, values that may begin with a dash, and a warning if a flag is given twice."""
 
 import argparse
 import sys
@@ -9,14 +9,14 @@ from ...core.errors import WorkflowError, clean
 
 
 class Command(Protocol):
-    """What carries out a command; returns the exit status."""
+    """A function that runs a command and returns the exit status."""
 
     def __call__(self, options: argparse.Namespace, rest: list[str]) -> int:
-        """Carry it out."""
+        """Run the command."""
 
 
 class AddCommand(Protocol):
-    """Adds a command to the parser of `inlay`."""
+    """Adds commands to the parser of `inlay`."""
 
     def __call__(
         self, name: str, command: Command, description: str, *, add_help: bool = True
@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are `WorkflowError`: exit status 2, and JSON on request."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse what was typed."""
+        """Refuse the command line."""
         usage = self.format_usage().strip().removeprefix("usage: ")
         how = "write --NAME=VALUE where a value begins with dashes, or " if "expected one argument" in message else ""
         raise WorkflowError.of("command line", found=message, expected=usage, fix=f"{how}see `{self.prog} --help`")
@@ -48,7 +48,7 @@ class Once(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
-        """Take the value."""
+        """Store the value."""
         seen = parser.__dict__.setdefault("seen_once", {})
         if self.dest in seen and seen[self.dest] != values:
             said = (

@@ -82,7 +82,7 @@ class Bars:
                 pass
 
     def _log(self, node: str, step: int, total: int, note: str) -> None:
-        """Print a line every half minute of long work where there are no bars, such as into a log file."""
+        """Print a line every half minute of long work when there are no bars, for example in a log file."""
         now = time.monotonic()
         if self._since is None or step <= self._since[1]:
             self._since = (now, step)

@@ -137,7 +137,7 @@ def _model_path(parameter: str, value: str) -> str:
         raise BadInput(
             parameter,
             found=repr(value),
-            fix="put it there, or name an embedded model or a hub id",
+            fix="put it there, or choose an embedded model or a hub id",
             expected="a model below " + " or ".join(str(root) for root in [*model_folders(), *roots]),
         )
     return value
@@ -147,7 +147,7 @@ _listed: dict[tuple[str, bool], tuple[int, list[str]]] = {}
 
 
 def input_pictures(folders: bool) -> list[str] | None:
-    """Pictures (and folders) in the input folder, to choose from; None without a host. One `stat` when unchanged."""
+    """Pictures (and folders) to choose from in the input folder; None without a host. One `stat` if unchanged."""
     folder = host_folder("input")
     if folder is None:
         return None
@@ -168,14 +168,14 @@ def input_pictures(folders: bool) -> list[str] | None:
 
 
 class HostModelManager(ModelManager):
-    """Leases whose weights the host can see, move to the CPU when others need the room, and bring back."""
+    """Leases whose weights the host manages: it may move them to the CPU when others need the memory, and back."""
 
     def __init__(self, device: str) -> None:
         super().__init__((device,), log=logger.info, place=self._hand_over)
         self._patchers: dict[int, tuple[object, torch.nn.Module]] = {}  # by module: the host's handle, what it holds
 
     def _bring_in(self, description: AnyDescription, device: str) -> _Resident:
-        """Ask the host to make room first: it knows what else is on the device."""
+        """Ask the host to free memory first: it knows what else is on the device."""
         _ask("comfy.model_management", "free_memory", description.nbytes() * 1.1, _device(device))
         return super()._bring_in(description, device)
 

@@ -1,8 +1,8 @@
 """The sockets and widgets of a node in a node editor, and the way back from the value of a widget to a setting.
 
-Editors have widgets for numbers, text, switches and choices, but none for `null`. If a number may be null, one value
-just below its range stands for null (`0` if the minimum is 1, `-1` if it is 0), and its tooltip says so; for text, the
-empty text does. Nothing here depends on a particular editor.
+Editors have widgets for numbers, text, switches and choices, but none for `null`. If a number may be null, the value
+just below its range stands for null (`0` if the minimum is 1, `-1` if it is 0), as its tooltip says; for text, the
+empty text stands for null. Nothing here depends on a particular editor.
 """
 
 import json

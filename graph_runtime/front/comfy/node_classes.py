@@ -1,7 +1,8 @@
 """ComfyUI: every node of the pack as a class of its first API (V1), made from the one definition.
 
-What is hidden from the nodes: the host runs them under `torch.inference_mode()` (weights made there cannot be
-differentiated), may pass a mask without its batch axis, and manages only the memory of models that it wraps itself.
+These classes hide three things from the nodes: the host runs them under `torch.inference_mode()` (weights made there
+    cannot be differentiated), may pass a mask without its batch axis, and manages only the memory of models that it
+    wraps itself.
 """
 
 import copy
@@ -99,7 +100,7 @@ def _metadata(prompt: object, extra: object) -> dict[str, str]:
 
 
 def _shown(ctx: Context) -> Iterator[dict[str, str]]:
-    """What the host needs to show the saved pictures on the node."""
+    """The result that makes the host show the saved pictures on the node."""
     root = ctx.out.resolve()
     for path in ctx.saved:
         if path.suffix.lower() in PACK.picture_suffixes:
@@ -128,7 +129,7 @@ class HostNode:
         return {**groups, "hidden": _hidden(cls.spec)} if cls.spec.effects else {**groups}
 
     def execute(self, **inputs: object) -> object:
-        """Check what the widgets hold, then run the node outside the host's inference mode.
+        """Check the values of the widgets, then run the node outside the host's inference mode.
 
         Raises:
             NodeError: with the node's display name, what was found, what was expected, and how to fix it.
@@ -195,9 +196,9 @@ def _arguments(spec: NodeSpec, inputs: Mapping[str, object]) -> dict[str, object
         if not socket.optional and name not in wired:
             raise BadInput(
                 name,
-                found="nothing wired to it",
+                found="nothing connected",
                 expected=f"{socket.port.socket}: {socket.port.doc}",
-                fix="connect a node that gives it",
+                fix="connect a node that outputs it",
             )
     settings = checked_settings(spec, inputs)
     spec.facts({name: wired.get(name) for name in spec.sockets}, settings)
@@ -256,7 +257,7 @@ def _hidden(spec: NodeSpec) -> dict[str, str]:
 
 
 def _path_hooks(spec: NodeSpec) -> dict[str, object]:
-    """Hooks of nodes that read files: the host looks at the content, and allows more than its own list of files."""
+    """Hooks of nodes that read files: the host compares their content, and also accepts files outside its list."""
 
     def is_changed(cls: type[HostNode], /, **inputs: object) -> str:
         seen = []

@@ -1,4 +1,4 @@
-"""What a node is called in ComfyUI: its class and the name that people read."""
+"""The names of a node in ComfyUI: its class name and its display name."""
 
 import re
 

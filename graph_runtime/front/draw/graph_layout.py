@@ -1,4 +1,4 @@
-"""Where the boxes of a drawn graph go: layers from left to right, few crossings, edges as straight as they can be.
+"""The layout of a drawn graph: layers from left to right, few crossings, edges as straight as possible.
 
 Layered drawing after Sugiyama, Tagawa and Toda (1981): rank, order by barycentres, then place. An edge that spans
 several layers gets a lane of its own in each, so it never runs under a box; edges from one output share their lanes.
@@ -264,7 +264,7 @@ def _line(lane: str) -> str:
 def _pulls(
     name: str, before: list[_Segment], after: list[_Segment], items: Mapping[str, Item], turn: int
 ) -> list[tuple[float, float]]:
-    """For each edge of an item, the `y` at which the edge would be level, and its weight."""
+    """For each edge of an item, the `y` at which the edge would be horizontal, and its weight."""
     own = items[name]
     lane = name.startswith("\0")
     left = [
@@ -285,7 +285,7 @@ def _pulls(
 def _settle(
     layer: list[str], wishes: Mapping[str, float], weights: Mapping[str, float], items: Mapping[str, Item]
 ) -> None:
-    """The places nearest to the wishes (weighted squares) that keep order and distances: pool adjacent violators."""
+    """Places nearest to the desired ones (weighted squares), in order and at a distance: pool adjacent violators."""
     offsets, total = [], 0.0
     for place, name in enumerate(layer):
         if place:

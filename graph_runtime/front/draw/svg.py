@@ -65,7 +65,7 @@ class _NodeBox:
         return self.settings_top + len(self.settings) * ROW + (10 if self.settings else 2)
 
     def item(self) -> Item:
-        """Its size and sockets; settings can be wired too, from the pills of the workflow's inputs."""
+        """Its size and sockets; settings can be connected too, to the pills of the workflow's inputs."""
         rows = list(self.inputs) + [""] * (self.rows - len(self.inputs))
         outs = list(self.outputs) + [""] * (self.rows - len(self.outputs))
         sockets = [text_width(a, 11) + text_width(b, 11) + 2 * PAD + 22 for a, b in zip(rows, outs, strict=True)]
@@ -109,14 +109,14 @@ def socket_colours(registry: Registry) -> dict[str, str]:
 
 
 def colour(socket: str, colours: Mapping[str, str]) -> str:
-    """The colour of a socket type; a type that names none gets one from its name, always the same."""
+    """The colour of a socket type; a type without one gets a colour derived from its name."""
     if socket in colours or not socket:
         return colours.get(socket, UNKNOWN)
     return f"hsl({zlib.crc32(socket.encode('utf-8', 'replace')) % 360}, 48%, 42%)"
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
-    """The approximate width of `text` in pixels, rather too large than too small, whatever font is used."""
+    """The approximate width of `text` in pixels, generous enough for any font."""
     units = sum(NARROW.get(char, 1000 if unicodedata.east_asian_width(char) in "WF" else 560) for char in text)
     return units / 1000 * size * (1.2 if bold else 1.12)
 
@@ -194,7 +194,7 @@ def _settings(name: str, node: Node, spec: NodeSpec, exposed: set[str]) -> Itera
         default = not setting.required and given == setting.default
         if (setting.name in node.params and not default) or f"{name}.{setting.name}" in exposed:
             shown = "" if given in (None, "") else _value(given)
-            if setting.path in ("file", "files"):  # the end of a path says more than its beginning
+            if setting.path in ("file", "files"):  # the end of a path is more informative than its beginning
                 shown = text if len(text := clean(given or "", 4096)) <= SHOWN else "…" + text[1 - SHOWN :]
             yield setting.name, shown, default
     yield from ((key, _value(value), False) for key, value in node.params.items() if key not in seen)

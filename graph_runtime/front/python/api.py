@@ -22,7 +22,7 @@ from ..recipe.record import CHUNK, record
 from .load_workflow import LoadedWorkflow, WorkflowSource, load
 from .preparation import fetch_models, require_writable_output
 
-Output: TypeAlias = Any  # whatever a node gives; callers use it as the tensor, text or number that they know it is
+Output: TypeAlias = Any  # any output of a node; callers know whether it is a tensor, text or number
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Result(Mapping[str, Output]):
     """The outputs of a run by name: `result["image"]`.
 
     Attributes:
-        outputs: what the workflow gives, by name.
+        outputs: the workflow's outputs by name.
         paths: the files that were saved, in order.
         events: everything that happened; `timings` sums it up.
     """
@@ -70,7 +70,7 @@ def check(
     cancel: CancelToken | None = None,
     **values: object,
 ) -> Report:
-    """Everything that can be known to be wrong with a run, without running it; takes the arguments of `run`.
+    """Find the problems of a run without running it; takes the arguments of `run`.
 
     Returns:
         A list of the problems, empty if there are none; its `warnings` are those that the run would start with.
@@ -86,7 +86,7 @@ def check(
 
 
 def check_loaded(loaded: LoadedWorkflow, *, device: str = "auto", memory: str | int | None = None) -> Report:
-    """`check`, for a workflow that is loaded already."""
+    """`check` for a workflow that is already loaded."""
     report = Report()
 
     def check_plan() -> None:
@@ -163,7 +163,7 @@ def run_loaded(
     listeners: Iterable[Listener] = (),
     cancel: CancelToken | None = None,
 ) -> Result:
-    """`run`, for a workflow that is loaded already."""
+    """`run` for a workflow that is already loaded."""
     where = resolve_device(device)
     models, kept = kept_between_runs(where, parse_memory(memory))
     plan = loaded.plan()
@@ -174,7 +174,7 @@ def run_loaded(
         models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk, bare=not metadata
     )
     if fetch_models(plan, ctx):
-        plan = loaded.plan()  # what could not be checked without the models' configurations
+        plan = loaded.plan()  # the rest of the check, which needs the models' configurations
     if metadata:
         ctx.metadata[CHUNK] = record(plan, loaded.registry, loaded.recorded_names)
     remember(plan)
@@ -186,5 +186,5 @@ def run_loaded(
 
 
 def _own(value: Output) -> Output:
-    """A copy of a tensor: what the caller writes into it must not reach the results that are kept."""
+    """A copy of a tensor: the caller's changes must not reach the results that are kept."""
     return value.clone() if hasattr(value, "clone") and hasattr(value, "shape") else value

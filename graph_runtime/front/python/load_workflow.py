@@ -28,7 +28,7 @@ class LoadedWorkflow:
         out: the output folder.
         trusted: path parameters that the user set, which may point anywhere.
         from_python: the caller passed the workflow itself, so that all its paths are the user's.
-        recorded_files: files that a picture names and that are not looked for yet.
+        recorded_files: files that a picture names and that have not been searched for yet.
         recorded_names: names of recorded files that were found, perhaps under another name.
     """
 
@@ -90,7 +90,7 @@ def load(
     out: str | os.PathLike[str] = "inlay-out",
     nodes: Iterable[object] = (),
 ) -> LoadedWorkflow:
-    """Find and read a workflow, as it is; `set_values` comes next.
+    """Find and read a workflow without changing it; `set_values` comes next.
 
     Args:
         source: a JSON file, the bare name of a shipped workflow, a picture that carries its workflow, a dict or a
@@ -127,7 +127,7 @@ def load(
 
 
 def _own_copy(source: Workflow | Mapping[str, object]) -> Workflow:
-    """A workflow that shares nothing with what the caller handed over."""
+    """A workflow that shares nothing with the caller's objects."""
     if isinstance(source, Workflow):
         return source.model_copy(deep=True)
     require_flat(source)
@@ -262,7 +262,7 @@ def _add(given: dict[Override, object], target: Override, value: object, problem
 
 
 def _plain(value: object) -> object:
-    """A Python value as the file would hold it: paths as text, numpy's numbers as numbers."""
+    """A Python value as a workflow file holds it: paths as text, numpy's numbers as numbers."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, list):

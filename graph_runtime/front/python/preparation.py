@@ -1,4 +1,4 @@
-"""What must be in place before the first node runs: a writable output folder, and every model on this machine."""
+"""Prepare a run: the output folder must be writable, and every model on this machine."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from ...core.run.plan import Plan
 
 
 def require_writable_output(plan: Plan, out: Path) -> None:
-    """Refuse an output folder, or one below it, that cannot be written, before minutes are spent on what goes there.
+    """Refuse an output folder, or one below it, that cannot be written, before minutes are spent on a result.
 
     Raises:
         WorkflowError: the output folder or a `prefix` cannot be used; says why.
@@ -45,10 +45,10 @@ def require_writable_output(plan: Plan, out: Path) -> None:
 
 
 def fetch_models(plan: Plan, ctx: Context) -> bool:
-    """Bring every model to this machine; True if something was downloaded.
+    """Download the models that are not on this machine; True if something was downloaded.
 
     Raises:
-        WorkflowError: a model cannot be had; names the node that asks for it.
+        WorkflowError: a model cannot be downloaded; names the node that needs it.
         Cancelled: the user asked to stop.
     """
     problems: list[Problem] = []

@@ -1,1 +1,1 @@
-"""What a picture records of its run, so that it can be made again."""
+"""The record of a run in a picture, with which the picture can be made again."""

@@ -1,4 +1,4 @@
-"""Finding the files of a recorded run again, by their content: beside the picture, and where earlier runs read them."""
+"""Find the files of a recorded run by their content: next to the picture, and where earlier runs read them."""
 
 import contextlib
 import json
@@ -21,11 +21,11 @@ _LOCK = threading.Lock()  # runs in several threads add to one file
 def find_files(
     files: Mapping[Override, RecordedFile], folders: Iterable[Path], given: Iterable[Override]
 ) -> tuple[dict[Override, str], list[Problem]]:
-    """Where the recorded files are now: by digest, in `folders` and among files of earlier runs.
+    """Find the recorded files by digest, in `folders` and among files of earlier runs.
 
     Args:
         files: what the picture names.
-        folders: beside the picture, and the input folder.
+        folders: the picture's own, and the input folder.
         given: parameters that the user sets anyway.
     """
     known = _known_paths()
@@ -45,7 +45,7 @@ def find_files(
                     target[0],
                     target[1],
                     f"no file with the content of {file.name!r} (sha256 {file.digest[:12]}…)",
-                    f"it in {searched}, or among the files of earlier runs",
+                    f"that file in {searched}, or among the files of earlier runs",
                     "put it there, give its folder with --inputs, or give its path (with a flag of the workflow "
                     f"such as --image, or with --set {target[0]}.{target[1]}=PATH)",
                 )
@@ -77,7 +77,7 @@ def _find(file: RecordedFile, folders: Iterable[Path], known: Mapping[str, str])
 
 
 def remember(plan: Plan) -> None:
-    """Note the paths of the files of a run by digest, so that its pictures find them again."""
+    """Store the paths of a run's files by digest, so that they can be found again from its pictures."""
     with _LOCK:
         _remember({file["digest"]: file["path"] for file in plan.files.values()})
 

@@ -65,14 +65,14 @@ def _recorded_text(picture: Path) -> str:
                 # a PNG's own chunk is read with its header; asking it for EXIF would decode the pixels
                 text = image.info.get(CHUNK) if image.format == "PNG" else image.getexif().get(_IMAGE_DESCRIPTION)
     except Exception as error:  # noqa: BLE001 - Pillow raises many kinds for damaged files
-        raise _no_recipe(picture, f"a file that is no readable picture ({error})") from None
+        raise _no_recipe(picture, f"a file that is not a readable picture ({error})") from None
     if not isinstance(text, str) or not text.lstrip().startswith("{"):
         raise _no_recipe(picture, _recipe_of_another(chunks) or "a picture without an inlay workflow")
     return text
 
 
 def _recipe_of_another(chunks: Set[object]) -> str:
-    """What another program recorded in the picture instead; empty if that is not known."""
+    """What another program recorded in the picture instead; empty if unknown."""
     if chunks & {"workflow", "prompt"}:
         return "a picture from ComfyUI: it carries a ComfyUI workflow, which inlay cannot convert yet"
     if "parameters" in chunks:

@@ -1,4 +1,4 @@
-"""What a saved picture records of the run that made it.
+"""The record that a saved picture carries of its run.
 
 The text chunk `inlay` of a PNG (EXIF ImageDescription of a JPEG or WebP) is one JSON object:
 
@@ -24,7 +24,7 @@ CHUNK = "inlay"
 
 
 def record(plan: Plan, registry: Registry, names: Mapping[Override, str]) -> str:
-    """The JSON text to embed: the workflow as it ran, each file by name and digest.
+    """The JSON text to embed: the workflow as it ran, and each file by name and digest.
 
     Args:
         plan: what is about to run.
@@ -55,7 +55,7 @@ def record(plan: Plan, registry: Registry, names: Mapping[Override, str]) -> str
 
 
 def package_of(spec: NodeSpec) -> str:
-    """The package that brings a node, as `name version`; nothing for inlay's own nodes and for loose modules."""
+    """The package that provides a node, as `name version`; empty for inlay's own nodes and for loose modules."""
     module = spec.function.__module__
     if module.startswith(__package__.rsplit(".", 3)[0] + "."):
         return ""
