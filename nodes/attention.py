@@ -57,7 +57,7 @@ def balanced(
             "reconstruction",
             found="a blended tuning, with the unblended one at transition",
             expected="the tuning of invert.target_text here, that of embed.transition there",
-            fix="swap the two wires",
+            fix="swap the two connections",
         )
     if reconstruction.inversion_key != transition.inversion_key or not same_values(
         reconstruction.start, transition.start
@@ -66,7 +66,7 @@ def balanced(
             "transition",
             found="a tuning of another inversion than the reconstruction's",
             expected="both made from one inversion",
-            fix="wire one invert.target_text into both, the transition by way of embed.transition",
+            fix="connect one invert.target_text to both, the transition through embed.transition",
         )
     return Controlled(BalancedAttention(reconstruction, transition, self_until, cross_until, layers))
 
@@ -83,7 +83,7 @@ def mutual_self(
 ) -> Controlled:
     """Let the edit take its textures from the picture (MasaCtrl, Cao et al. 2023, a baseline).
 
-    From a step and a layer on, self-attention takes its keys and values from a branch that draws the source.
+    From a step and a layer on, self-attention takes its keys and values from a branch that samples the source.
 
     Args:
         source: conditioning of that branch: the text that the picture was inverted with, often empty.
@@ -113,12 +113,13 @@ def prompt_to_prompt(
     Args:
         source: the text that the picture was inverted with.
         target: the text of the edit; the same that is connected to sample.denoise.
-        tuning: from invert.null_text; connect it to sample.denoise too. Without it the source is drawn from the noise.
+        tuning: from invert.null_text; connect it to sample.denoise too. Without it the source is
+            sampled from the noise.
         self_until: share of the steps, from the noisiest, in which self-attention is the source's.
         cross_until: share of the steps in which cross-attention is the source's.
 
     Raises:
-        BadInput: a tuning of the target text, or a condition that no text was read for.
+        BadInput: a tuning of the target text, or a conditioning without a text.
     """
     for port, value in (("source", source), ("target", target)):
         if value.tokens is None:
@@ -126,7 +127,7 @@ def prompt_to_prompt(
                 port,
                 found=f"a conditioning of the {value.name}, which has no words",
                 expected="that of a text",
-                fix="wire the output of condition.text",
+                fix="connect the output of condition.text",
             )
     if tuning is not None:
         _require_tuned("tuning", tuning, "uncond")

@@ -29,17 +29,17 @@ def blip(
 ) -> Captioned:
     """Describe what a picture shows (BLIP, Li et al. 2022), for condition.text and for text inversions.
 
-    Beam search without chance: the same picture always gives the same words.
+    Deterministic beam search: the same picture always gives the same words.
 
     Args:
         image: one picture.
         captioner: from model.captioner.
         prompt: the words that the caption begins with, such as `a photo of`; null lets the model begin.
-        longest: tokens at most.
-        beams: sentences that are followed side by side; 1 is fastest.
+        longest: largest number of tokens.
+        beams: number of beams; 1 is fastest.
 
     Raises:
-        BadInput: several pictures, or something else than a captioner.
+        BadInput: several pictures, or not a captioner.
     """
     require_single(image)
     pixels = preprocess_images(image, captioner.image_size, "stretch", captioner.mean, captioner.std)

@@ -44,9 +44,9 @@ def _check_text(known: Known, params: Params) -> Facts:
     encoder = known.get("text_encoder")
     syntax = params.get("syntax")
     prompt = params.get("prompt", "")
-    if "text" not in known or known["text"] is not None:  # wired, and known when it is made
+    if "text" not in known or known["text"] is not None:  # connected, or known to be
         if prompt:
-            notice("a text is wired, so the prompt is not read: remove the wire, or empty the prompt")
+            notice("a text is connected, so the prompt is not used: disconnect the text, or empty the prompt")
         prompt = ""
     for read in (read_prompt(words, syntax or "weights") for words in (prompt, params.get("negative", ""))):
         for note in (*read.notes, unknown_words(getattr(encoder, "origin", None), own_words(read.text))):
@@ -142,7 +142,7 @@ def exemplar(
         exemplar_encoder: of the Paint-by-Example model that will sample.
         image: the exemplar; cut it to the thing itself for the best likeness.
         mask: 1 where the picture is not the exemplar, such as image.load gives for transparent pixels: the picture is
-            cut to the box of the rest, and what of the mask lies in it becomes grey.
+            cut to the box of the rest, and the masked part of that box becomes grey.
         preprocess: crop makes the short side fit and keeps the middle, as diffusers; stretch squeezes both sides to
             fit, as the model was trained.
 
@@ -202,7 +202,7 @@ def inpaint(
         image: the picture; sides must be multiples of the VAE's factor.
         mask: 1 = repaint.
         vae: of the model that will sample.
-        noise: gives the posterior's noise, right after z_T, as diffusers draws it; without it, seed does.
+        noise: gives the posterior's noise, right after z_T, as diffusers draws it; not connected: drawn from seed.
         sample: posterior draws the latent from the VAE's posterior, as published; mode takes its mean.
         seed: random seed of the posterior's noise where none is connected.
         layout: order and polarity of the channels; auto is what the conditioning was made from.

@@ -1,4 +1,4 @@
-"""Constraints: what is known about the answer, imposed on the predicted clean latent at every step."""
+"""Constraints: what is known about the result, imposed on the predicted clean latent at every step."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ def _check_null_space(known: Known, params: Params) -> Facts:
 
 @node("constraint.null_space", version=1, check=_check_null_space)
 def null_space(latent: Latent, latent_mask: LatentMask) -> Constrained:
-    """Known cells keep the encoded picture's values exactly; only their null space, the hole, is generated.
+    """Keep the encoded picture's values exactly in known cells; only their null space, the hole, is generated.
 
     x̂0 = Ml·Ey + (1 − Ml)·x0 with Ml = 1 − latent_mask (Kakinuma et al. 2024, eq. 5).
 
@@ -41,7 +41,7 @@ def _check_blended(known: Known, params: Params) -> Facts:
 
 @node("constraint.blended", version=1, check=_check_blended)
 def blended(latent: Latent, latent_mask: LatentMask) -> Constrained:
-    """After each step the known cells are replaced by the picture at that noise level; a baseline for comparison.
+    """Replace the known cells by the picture at that noise level after each step; a baseline for comparison.
 
     Blended latent diffusion (Avrahami et al. 2023), with the run's own first noise.
 

@@ -63,7 +63,8 @@ def transition(
         )
     if ctx is not None and not only_shape(target) and tuning.text_hash not in ("", content_key(target).hex()):
         ctx.warn(
-            "the tuning was made under another text than the one that is wired here: wire one condition.text into both"
+            "the tuning was made under another text than the one that is connected here: connect one "
+            "condition.text to both"
         )
     if only_shape(target) or only_shape(tuning.embeddings):  # arithmetic of shapes imports torch._dynamo
         return Blended(tuning.with_embeddings(tuning.embeddings))

@@ -35,19 +35,19 @@ def augment(
 ) -> OneImage:
     """Cut a thing out and vary it at random: the exemplars as training sees them (Yang et al. 2022, §3.2).
 
-    Cut, stretched to a square, flipped, turned, blurred and warped, in this order; corners that turning leaves empty
-    are mirrored, nothing from outside the cut is seen. All zero: only cut and resized. `[b·count size size 3]`.
+    Cut, stretched to a square, flipped, turned, blurred and warped, in this order; corners that rotation leaves empty
+    are mirrored, nothing from outside the cut is used. All zero: only cut and resized. `[b·count size size 3]`.
 
     Args:
         image: The picture, `[b h w 3]`.
         mask: The thing: its bounding box is cut out; without one, the whole picture is taken.
-        flip: Chance of being mirrored, left to right.
-        rotate: Turned by an angle drawn evenly from ± this many degrees.
-        blur: Chance of a mean over a square of up to 7 px for each 224 px of `size` (at least 3 px).
-        elastic: Chance of being sheared, scaled, moved and bent.
+        flip: Probability that it is mirrored, left to right.
+        rotate: Largest rotation, in degrees; the angle is uniform within ±.
+        blur: Probability of a mean over a square of up to 7 px for each 224 px of `size` (at least 3 px).
+        elastic: Probability that it is sheared, scaled, moved and bent.
         seed: Random seed.
         size: Side of the result in pixels; CLIP ViT-L/14 sees 224.
-        pad: Pixels of the picture around the box that are cut along, as far as there are any.
+        pad: Pixels around the box that are cut out with it, as far as the picture reaches.
         count: Variations of each picture, one after the other.
 
     Raises:

@@ -29,7 +29,7 @@ def to_srgb(image: Annotated[Image, SocketRole("base")], profile: Profile, ctx: 
 
     Args:
         image: The photo, `[b h w 3]`, as image.load gave it (image.fit may have changed its size).
-        profile: What image.load says of it.
+        profile: The photo's colour profile, from image.load.
 
     Raises:
         BadInput: a profile of another number of pictures.
@@ -56,7 +56,7 @@ def from_srgb(image: Annotated[Image, SocketRole("base")], profile: Profile) -> 
 
     Args:
         image: A picture in sRGB, `[b h w 3]`.
-        profile: The photo's, from image.load.
+        profile: The photo's colour profile, from image.load.
 
     Raises:
         BadInput: a profile of another number of pictures.

@@ -72,7 +72,7 @@ def stitch(
 
     Args:
         patch: The edited window, at the size image.crop_to_mask gave it.
-        crop: What image.crop_to_mask gave out: the whole picture, its mask and the place of the window.
+        crop: The crop output of image.crop_to_mask: the whole picture, its mask and the position of the window.
         feather: As in image.paste_back.
         color_match: As in image.paste_back.
 

@@ -35,7 +35,7 @@ def fit(
     mode: Literal["pad", "crop", "resize"] = "pad",
     square: bool = False,
 ) -> Fitted:
-    """Bring a picture of any size to sides that a model takes; image.unfit brings the result back.
+    """Fit a picture of any size to sides that a model accepts; image.unfit brings the result back.
 
     `size` first scales the picture (aspect kept, bicubic with antialiasing; masks keep every hole). Then `pad`
     mirrors the border outwards (known: mask 0), `crop` cuts the centre, `resize` stretches to the nearest multiple.
@@ -72,7 +72,7 @@ def unfit(image: Image, fit: Fit) -> OneImage:
 
     Args:
         image: The result at the fitted size.
-        fit: What image.fit gave out.
+        fit: The fit output of image.fit.
 
     Raises:
         BadInput: a picture of another size than image.fit made.

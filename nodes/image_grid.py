@@ -34,8 +34,8 @@ def grid(
         images: A picture on the sheet; sizes may differ.
         labels: Words above the picture of the same number.
         columns: Pictures in a row; null: up to four in one row, else nearly square.
-        times: Add the seconds that each picture took in this run, with all that it hangs on; the sheet's bytes differ
-            from run to run then.
+        times: Add the seconds that each picture took in this run, with everything it depends on; the sheet's bytes then
+            differ from run to run.
 
     Raises:
         BadInput: NaN in a picture, or fewer than two pictures connected.

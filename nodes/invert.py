@@ -44,7 +44,7 @@ class Inverted(NamedTuple):
 
 
 class Tunings(NamedTuple):
-    """Embeddings that walk the way back, where they arrive, and how it went."""
+    """Embeddings that lead back to the picture, the latent they lead to, and a report."""
 
     tuning: TunedPort
     latent: Latent
@@ -110,7 +110,7 @@ def _require_own(trajectory: Trajectory, denoiser: DenoiserDescription, schedule
             "trajectory",
             found="one that was made with another model or schedule",
             expected=f"one of the {denoiser.label}, {len(schedule)} steps",
-            fix="wire the same denoiser and schedule into invert.ddim and here",
+            fix="connect the same denoiser and schedule to invert.ddim and here",
         )
     return key
 
@@ -121,7 +121,7 @@ def require_plain(conditioning: ConditioningSummary) -> None:
         raise BadInput(
             "conditioning",
             found=f"{conditioning.extra} extra channels, of an inpainting model",
-            expected="a conditioning of embeddings alone: inversions walk plain models back",
+            expected="a conditioning of embeddings alone: only plain models can be inverted",
             fix="use a 4-channel model, and condition.text without condition.inpaint",
         )
 
@@ -257,8 +257,8 @@ def _tune(
     key, text_hash = _require_own(trajectory, denoiser, schedule), content_key(conditioning.cond).hex()
     if trajectory.text_hash not in ("", text_hash):
         ctx.warn(
-            "the trajectory was inverted with another text than the one that is wired here: wire one "
-            "condition.text into both"
+            "the trajectory was inverted with another text than the one that is connected here: connect one "
+            "condition.text to both"
         )
 
     def make() -> tuple[Tensor, ...]:
@@ -266,7 +266,7 @@ def _tune(
             state, cond = _placed(unet, trajectory.latents, conditioning.cond, trajectory.start)
             _, uncond = _placed(unet, trajectory.start, conditioning.uncond)
             model = as_model(unet, denoiser)
-            made = _sparingly(
+            made = _retry_with_checkpointing(
                 ctx,
                 unet,
                 lambda: tune(
@@ -326,12 +326,12 @@ def _tune(
 
 
 def _code(denoiser: object, schedule: object) -> str:
-    """Of the code that makes an inversion, that loads the model, and that steps: what is kept hangs on all three."""
+    """Of the code that makes an inversion, that loads the model, and that steps: stored results depend on all three."""
     return code_digest(_tune, type(denoiser), type(schedule))
 
 
-def _sparingly(ctx: Context, unet: "UNet2DConditionModel", work: Callable[[], Tuned]) -> Tuned:
-    """Run `work`; where memory does not suffice, make room, and keep only a part of what its gradients need."""
+def _retry_with_checkpointing(ctx: Context, unet: "UNet2DConditionModel", work: Callable[[], Tuned]) -> Tuned:
+    """Run `work`; where memory does not suffice, make room and run it again with gradient checkpointing."""
     if not getattr(unet, "_supports_gradient_checkpointing", False):
         return work()
 
@@ -365,13 +365,13 @@ def require_deterministic(schedule: Schedule) -> DdimSchedule:
             "schedule",
             found="a schedule.solver",
             expected="schedule.ddim with eta 0",
-            fix="inversion walks the DDIM update backwards: use schedule.ddim",
+            fix="inversion runs the DDIM update backwards: use schedule.ddim",
         )
     if schedule.eta != 0:
         raise BadInput(
             "schedule",
             found=f"eta {schedule.eta:g}",
-            expected="eta 0: noise cannot be walked backwards",
+            expected="eta 0: random noise cannot be inverted",
             fix="set eta to 0 in schedule.ddim",
         )
     if schedule.travel_repeat > 1:
@@ -387,7 +387,7 @@ def require_deterministic(schedule: Schedule) -> DdimSchedule:
 
 
 def _placed(unet: nn.Module, z: Tensor, embeddings: Tensor, like: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Latents and embeddings where the UNet is, in float32, or float64 where the UNet is: half would lose updates."""
+    """Latents and embeddings on the UNet's device, in float32, or float64 as the UNet: half would lose updates."""
     parameter = next(unet.parameters())
     precision = torch.float64 if parameter.dtype == torch.float64 else torch.float32
     state = z.to(parameter.device, precision)

@@ -94,7 +94,7 @@ def shape(
         seed: Random seed of the jitter.
 
     Raises:
-        BadInput: a shape that is less than a pixel or reaches out of the picture, or a number that is far from any.
+        BadInput: a shape that is less than a pixel or reaches out of the picture, or a number far outside it.
     """
     rows, columns = image.shape[1:3]
     left, top, right, bottom = _placed(rows, columns, kind, x, y, width, height, unit, jitter)

@@ -17,7 +17,7 @@ from .ports import Image, Mask
 
 
 def _require_brush(known: Known, params: Params) -> None:
-    """Settings that contradict each other or the wiring; where a key is absent, something unknown is wired to it."""
+    """Settings that contradict each other or the connections; an absent key: connected, but not known yet."""
     low, high = params["offset_min"], params["offset_max"]
     if low > high:
         raise BadInput(
@@ -34,21 +34,21 @@ def _require_brush(known: Known, params: Params) -> None:
             "box",
             found="a mask and a box",
             expected="one of them; a mask has a box of its own",
-            fix="remove the wire from mask, or set box to null",
+            fix="disconnect the mask, or set box to null",
         )
     if not boxed and not masked:
         raise BadInput(
             "mask",
             found="neither a mask nor a box",
             expected="something to draw around",
-            fix="wire a mask, or set box=[left, top, right, bottom] and wire the picture to image",
+            fix="connect a mask, or set box=[left, top, right, bottom] and connect the picture to image",
         )
     if boxed and not pictured:
         raise BadInput(
             "image",
             found="a box without a picture",
             expected="a picture: it gives the mask its size",
-            fix="wire the picture that the box belongs to",
+            fix="connect the picture that the box belongs to",
         )
 
 
@@ -91,9 +91,9 @@ def brush(
         image: The picture that box belongs to; one mask for each of a batch. Optional with a mask.
         box: Left, top, right, bottom of the thing in pixels, right and bottom exclusive, instead of a mask.
         seed: Random seed; gives the same shape on every machine.
-        points: On each of the four edges.
+        points: Points on each of the four edges.
         offset_min: Each point moves by at least this many pixels, in x and in y, either way.
-        offset_max: And by at most this many.
+        offset_max: Each point moves by at most this many pixels.
         mask_jitter: A side moves out by up to this share of the free space between it and the picture's border.
         arbitrary: Chance of an arbitrary shape; else the extended box is filled as a rectangle.
 

@@ -31,7 +31,7 @@ from .ports import Boxes, Detector, Image, Mask
 
 Share = Annotated[float, Field(ge=0, le=1)]
 LARGE = "mask-large: it marks {:.1%} of the picture; white = the thing: was it drawn the other way round?"
-INSTEAD = "draw a mask: wire mask.load or mask.shape into mask, which overrides detection"
+INSTEAD = "draw a mask: connect mask.load or mask.shape to mask, which overrides detection"
 
 
 class Detected(NamedTuple):
@@ -71,7 +71,7 @@ def detect(
         detector: from model.detector.
         mask: a mask of the pictures that overrides detection: it is passed on as it is, and nothing is looked for.
         label: what to look for, one of the detector's labels in any case; null takes whatever is found.
-        pick: best: the surest of each picture; largest: the one with the largest box; all: every one.
+        pick: best: the most probable of each picture; largest: the one with the largest box; all: every one.
         score: the lowest probability that counts.
         min_area: boxes that fill less of the picture do not count.
         max_area: boxes that fill more of it do not count.

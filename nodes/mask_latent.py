@@ -32,7 +32,7 @@ def to_latent(
     dilate: Annotated[int, Field(ge=0, le=64)] = 2,
     reduce: Literal["max", "nearest"] = "max",
 ) -> OneLatentMask:
-    """Bring the hole to the latent grid, then grow it by `dilate` latent cells (Kakinuma et al., §3).
+    """Map the hole onto the latent grid, then grow it by `dilate` latent cells (Kakinuma et al., §3).
 
     The hole is every pixel with mask > 0, since image.paste_back lets each of them change: soft masks count in full.
     Cells next to a hole hold colour that bled in while encoding (about 1.05 apart without, 0.09 with 2 cells), which is
@@ -40,7 +40,7 @@ def to_latent(
 
     Args:
         mask: The hole in pixels, 1 = repaint; both sides multiples of the VAE's factor.
-        vae: Its factor is how many pixels one latent cell spans.
+        vae: The model's VAE; its factor is the number of pixels that one latent cell spans.
         dilate: Cells by which the hole grows on every side (3×3 maximum, repeated).
         reduce: max: a cell with any hole pixel is hole; nearest: one pixel decides, as in the paper, which loses thin
             holes.

@@ -44,7 +44,7 @@ class Measured(NamedTuple):
 
 
 def _pair(image: Image, reference: Image, mask: Mask | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Both pictures in float64, of one size and as many rows, and where to look `[b h w]` or everywhere."""
+    """Both pictures in float64, of one size and as many rows, and the mask `[b h w]` or None."""
     for port, value in (("image", image), ("reference", reference)):
         require_finite(value, port, what="the picture", fix="check the node that made it")
     require_pair(image, reference)
@@ -66,7 +66,7 @@ def psnr(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     Args:
         image: the picture.
         reference: what it is compared with.
-        mask: weights of the pixels; 0 leaves a pixel out. Not connected: everywhere.
+        mask: weights of the pixels; 0 leaves a pixel out. Not connected: all pixels.
 
     Raises:
         BadInput: other sizes, or a mask that is 0 everywhere.
@@ -84,7 +84,7 @@ def psnr(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
 
 @node("metric.known_region", version=1, check=check_pair)
 def known_region(image: Image, reference: Image, mask: Mask) -> Measured:
-    """The largest difference of any value outside the mask, in [0, 1]: 0 where an edit kept all that it had to keep.
+    """The largest difference of any value outside the mask, in [0, 1]: 0 where an edit kept all of that exactly.
 
     Args:
         image: the edited picture.
@@ -104,7 +104,7 @@ def ssim(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     Args:
         image: the picture.
         reference: what it is compared with.
-        mask: where to look, above 0.5, by the window's middle. Not connected: everywhere the window fits.
+        mask: the windows that count: those whose middle is above 0.5. Not connected: everywhere the window fits.
 
     Raises:
         BadInput: other sizes, sides below 11, or a mask with no window in it.
@@ -141,7 +141,7 @@ def lpips(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     Args:
         image: the picture.
         reference: what it is compared with.
-        mask: what is 0 is made equal in both. Not connected: the whole picture.
+        mask: pixels that count, above 0.5; the others are made equal in both. Not connected: the whole picture.
 
     Raises:
         BadInput: the package is not installed, or other sizes.
@@ -244,7 +244,7 @@ def _check_fid(known: Known, params: Params) -> None:
 def fid(path: ReadPaths, reference: ReadPaths, features: Dino, ctx: Context) -> Measured:
     """Fréchet distance of two sets of pictures (Heusel et al. 2017), in the space of the connected encoder.
 
-    Only distances by one encoder, over sets of one size, can be compared: published FIDs use Inception.
+    Compare only distances that one encoder gave for sets of one size: published FIDs use Inception.
 
     Args:
         path: a folder or glob of pictures, of any sizes.

@@ -17,7 +17,7 @@ Prediction = Literal["epsilon", "v_prediction", "sample"]
 
 
 class StableDiffusion(NamedTuple):
-    """The four parts of a Stable Diffusion model."""
+    """The four components of a Stable Diffusion model."""
 
     denoiser: Denoiser
     vae: Vae
@@ -26,7 +26,7 @@ class StableDiffusion(NamedTuple):
 
 
 class PaintByExample(NamedTuple):
-    """The four parts of a Paint-by-Example model."""
+    """The four components of a Paint-by-Example model."""
 
     denoiser: Denoiser
     vae: Vae
@@ -41,7 +41,7 @@ class NewEncoder(NamedTuple):
 
 
 class PixelDiffusion(NamedTuple):
-    """The parts of an unconditional pixel-space model."""
+    """The components of an unconditional pixel-space model."""
 
     denoiser: Denoiser
     vae: Vae
@@ -58,22 +58,23 @@ def stable_diffusion(
     vae_dtype: DType | None = None,
     encoder_dtype: DType | None = None,
 ) -> StableDiffusion:
-    """Select a Stable Diffusion 1.x or 2.x model, inpainting forms included.
+    """Select a Stable Diffusion 1.x or 2.x model, inpainting models included.
 
     Weights are read only from safetensors, and only when a node needs them.
 
     Args:
         source: `dollhouse` (embedded), a hub id such as `owner/name`, a diffusers folder, or one .safetensors file.
         revision: branch, tag or commit of a hub id; null is its default branch.
-        variant: which files of a part to read, e.g. `fp16`; null prefers the plain ones.
+        variant: which files of a component to read, e.g. `fp16`; null prefers the plain ones.
         dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere, but float32
             for a VAE unless its configuration sets force_upcast to false.
         vae_dtype: precision of the VAE alone; null: the same as dtype.
         encoder_dtype: precision of the encoder alone; null: the same as dtype.
-        prediction: overrides the scheduler's prediction type; needed only for single files that do not say theirs.
+        prediction: overrides the scheduler's prediction type; needed only for single files that do not name it.
 
     Raises:
-        ModelError: a file is missing, damaged or a pickle; a part is of another family; the parts do not fit together.
+        ModelError: a file is missing, damaged or a pickle; a component is of another family; the components do not
+            fit together.
     """
     origin = locate(source, revision=revision, variant=variant, prediction=prediction)
     parts = StableDiffusion(
@@ -99,20 +100,21 @@ def paint_by_example(
 ) -> PaintByExample:
     """Select a Paint-by-Example model: a 9-channel UNet conditioned on a picture instead of words.
 
-    Each part is read by itself, from safetensors, and only when a node needs it.
+    Each component is read on its own, from safetensors, and only when a node needs it.
 
     Args:
         source: `dollhouse-exemplar` (embedded), a hub id such as `Fantasy-Studio/Paint-by-Example`, a diffusers folder,
             or one .safetensors file with the keys of the original checkpoint.
         revision: branch, tag or commit of a hub id; null is its default branch.
-        variant: which files of a part to read, e.g. `fp16`; null prefers the plain ones.
+        variant: which files of a component to read, e.g. `fp16`; null prefers the plain ones.
         dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere, but float32
             for a VAE unless its configuration sets force_upcast to false.
         vae_dtype: precision of the VAE alone; null: the same as dtype.
         encoder_dtype: precision of the encoder alone; null: the same as dtype.
 
     Raises:
-        ModelError: a file is missing, damaged or a pickle; a part is of another family; the parts do not fit together.
+        ModelError: a file is missing, damaged or a pickle; a component is of another family; the components do not
+            fit together.
     """
     origin = locate(source, revision=revision, variant=variant, family="paint_by_example")
     denoiser, vae = DenoiserComponent.describe(origin, dtype), VaeComponent.describe(origin, vae_dtype or dtype)
@@ -133,7 +135,7 @@ def paint_by_example(
 
 
 def _check_exemplar_family(parts: PaintByExample) -> None:
-    """Refuse parts that belong to different models."""
+    """Refuse components that belong to different models."""
     denoiser, vae, encoder = parts.denoiser, parts.vae, parts.exemplar_encoder
     latent = vae.latent_channels
     if denoiser.in_channels != 2 * latent + 1 or denoiser.latent_channels != latent:
@@ -146,8 +148,8 @@ def _check_exemplar_family(parts: PaintByExample) -> None:
     if encoder.width != denoiser.cross_attention_dim:
         raise BadInput(
             "source",
-            found=f"exemplar tokens of width {encoder.width} and a UNet that listens to {denoiser.cross_attention_dim}",
-            expected="parts of one model",
+            found=f"exemplar tokens of width {encoder.width} and a UNet that expects {denoiser.cross_attention_dim}",
+            expected="components of one model",
             fix="download the model again",
         )
 
@@ -168,7 +170,7 @@ def exemplar_encoder(
         revision: branch, tag or commit of a hub id; null is its default branch.
         variant: which files to read; null prefers the plain ones.
         dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere.
-        width: of the token: as wide as the UNet's cross-attention, 768 for Stable Diffusion 1.x, 160 for dollhouse.
+        width: width of the token, that of the UNet's cross-attention, 768 for Stable Diffusion 1.x, 160 for dollhouse.
         seed: random seed of the new mapper, projection and learned vector.
 
     Raises:
@@ -222,27 +224,26 @@ def pixel_diffusion(
 
 
 def check_family(parts: StableDiffusion) -> None:
-    """Refuse parts that belong to different models."""
+    """Refuse components that belong to different models."""
     denoiser, vae, text = parts.denoiser, parts.vae, parts.text_encoder
     if denoiser.cross_attention_dim is None:
         raise BadInput(
             "source",
             found=f"an unconditional UNet in {denoiser.origin.name}",
-            expected="a UNet that listens to text",
+            expected="a UNet with cross-attention to text",
             fix="use model.pixel_diffusion for this model",
         )
     if vae.latent_channels != denoiser.latent_channels:
         raise BadInput(
             "source",
             found=f"a VAE of {vae.latent_channels} latent channels and a UNet of {denoiser.latent_channels}",
-            expected="parts of one model",
+            expected="components of one model",
             fix="download the model again",
         )
     if text.hidden_size != denoiser.cross_attention_dim:
         raise BadInput(
             "source",
-            found=f"a text encoder of width {text.hidden_size} and a UNet that listens to "
-            f"{denoiser.cross_attention_dim}",
-            expected="parts of one model",
+            found=f"a text encoder of width {text.hidden_size} and a UNet that expects {denoiser.cross_attention_dim}",
+            expected="components of one model",
             fix="Stable Diffusion 1.x is 768 wide, 2.x 1024: take both from one model",
         )

@@ -5,9 +5,8 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, ModelSource, node
-from ..graph_runtime.core.values import describe
 from ..models.lora.component import adapted
-from ..models.lora.source import LoraSource, locate_lora
+from ..models.lora.source import locate_lora
 from .ports import Denoiser, Lora
 
 
@@ -36,7 +35,7 @@ def lora(
         denoiser: of the model that the LoRA was made for.
         lora: from train.subject_lora.
         source: a .safetensors file, a folder or a hub id such as `owner/name`, where no lora is connected.
-        weight: how much of it counts: 0 nothing, 1 as it was trained.
+        weight: strength of the LoRA: 0 nothing, 1 as it was trained.
         revision: branch, tag or commit of a hub id; null is its default branch.
         any_base: take a LoRA that was made for another base of the same shape.
 
@@ -46,10 +45,8 @@ def lora(
             from the header, while checking.
     """
     if lora is None and not source:
-        raise BadInput("source", found="nothing", expected="a LoRA", fix="wire train.subject_lora, or name a file")
-    if lora is not None and not isinstance(lora, LoraSource):
         raise BadInput(
-            "lora", found=describe(lora), expected="a LoRA", fix="wire the lora output of train.subject_lora"
+            "source", found="nothing", expected="a LoRA", fix="connect train.subject_lora, or name a file in source"
         )
     where = lora if lora is not None else locate_lora(str(source), revision)
     return Adapted(adapted(denoiser, where, weight, any_base))

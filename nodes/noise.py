@@ -34,7 +34,7 @@ def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, l
     per reverse step (any eta, also the last); one per step back up.
 
     Args:
-        latent: gives the shape; its values are not looked at.
+        latent: gives the shape; its values are not used.
         seed: random seed.
         batch: number of variations of each picture; those of one picture follow each other in the result.
     """
@@ -43,9 +43,9 @@ def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, l
 
 @node("noise.load", version=1, check=check_load_noise)
 def load(path: ReadPath, start: str = "z_T", steps: str = "noises", posterior: str = "posterior_noise") -> Noisy:
-    """Exactly the noise tensors of a safetensors file.
+    """Read the noise tensors of a safetensors file, used exactly as they are.
 
-    A key that is absent is only missed when a run asks for it.
+    A missing key is an error only when a run needs it.
 
     Args:
         path: the .safetensors file.

@@ -284,7 +284,7 @@ Captioner = Annotated[
     CaptionerDescription,
     Port(
         "INLAY_CAPTIONER",
-        "description of a BLIP, which says what a picture shows",
+        "description of a BLIP, which describes pictures in words",
         expected="the description of a captioner",
         fix="connect the output of model.captioner",
     ),

@@ -44,7 +44,7 @@ def _require_value(label: str, number: int, there: bool) -> None:
             f"label_{number}",
             found=f"the label {label!r} without a value",
             expected=f"a number at value_{number}",
-            fix=f"wire value_{number}, or drop the label",
+            fix=f"connect value_{number}, or remove the label",
         )
 
 
@@ -61,11 +61,11 @@ def table(
     """Arrange numbers in a table, and write it as Markdown, CSV and PNG.
 
     With one heading (or none) each value is a row under its label; with several, values fill the rows from left to
-    right, and a row is called by the label of its first value.
+    right, and the label of its first value names the row.
 
     Args:
         values: A number, such as a metric gives.
-        labels: What the value of the same number is called.
+        labels: Name of the value of the same number.
         heads: Headings of the columns, separated by commas; as many as there are, so many values stand in a row.
         title: A line above the table.
         digits: Significant digits; 1 to 17. Nothing is rounded in the CSV.

@@ -46,11 +46,13 @@ class Denoised(NamedTuple):
 
 
 def _check_denoise(known: Known, params: Params) -> Facts:
-    """Wrong pairings that configurations alone give away, before anything runs."""
+    """Inputs that do not fit together, as far as configurations show it, before anything runs."""
     denoiser, conditioning, schedule, noise = (
         known.get(name) for name in ("denoiser", "conditioning", "schedule", "noise")
     )
-    require_start(params["strength"], known.get("latent", ...) is not None)  # absent: wired, and nothing is known of it
+    require_start(
+        params["strength"], known.get("latent", ...) is not None
+    )  # absent: connected, and nothing is known of it
     if schedule is not None:
         first = first_step(len(schedule), params["strength"])
         require_ddim(schedule, **{name: known.get(name, ...) for name in ("constraint", "attention", "tuning")})
@@ -102,8 +104,8 @@ def denoise(
         schedule: timesteps and update rule.
         noise: z_T and the noise of every step.
         conditioning: embeddings for the UNet; leave it out for unconditional models.
-        constraint: what is known about the answer.
-        attention: an attention control, installed for the length of the run and then taken off.
+        constraint: what is known about the result.
+        attention: an attention control, installed for the length of the run.
         tuning: per-step embeddings that an inversion made.
         latent: a picture's latent to start from (SDEdit), with strength below 1.
         guidance_scale: how strongly the prompt is followed; 1 switches guidance off.
@@ -128,7 +130,7 @@ def denoise(
     require_rows(z_t, {"conditioning": conditioning, "constraint": constraint, "latent": latent})
     _warn_of_contradictions(ctx, conditioning, guidance_scale, tuning, attention)
     if latent is not None and strength == 1:
-        ctx.warn("strength is 1: the run starts from pure noise and the latent that is wired has no effect")
+        ctx.warn("strength is 1: the run starts from pure noise and the connected latent has no effect")
     with plain_mode(), ctx.lease(denoiser) as unet:
         start, guidance = _prepare(unet, z_t, conditioning, guidance_scale, tuning)
         if latent is None or first == 0:
@@ -178,17 +180,17 @@ def _warn_of_contradictions(
     tuning: Tuning | None,
     attention: AttentionControl | None,
 ) -> None:
-    """Warn of wires that contradict each other: the edit would be another one than was asked for."""
+    """Warn of inputs that contradict each other: the edit would not be the one that was asked for."""
     expects = None if attention is None else attention.expects
     text_hash = "" if conditioning is None else content_key(conditioning.cond).hex()
     if expects is not None and text_hash and expects.text_hash not in ("", text_hash):
         ctx.warn(
-            "the attention control was made for another text than the one at conditioning: wire one "
-            "condition.text into both"
+            "the attention control was made for another text than the one at conditioning: connect one "
+            "condition.text to both"
         )
     if expects is not None and expects.paired and (expects.tuning is None) != (tuning is None):
         ctx.warn(
-            "a tuning of the empty text is wired into only one of this node and attention.prompt_to_prompt: the "
+            "a tuning of the empty text is connected to only one of this node and attention.prompt_to_prompt: the "
             "picture is kept only where both have it"
         )
     made_for = getattr(tuning, "guidance_scale", 0.0) or (0.0 if expects is None else expects.guidance_scale)

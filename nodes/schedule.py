@@ -1,4 +1,4 @@
-"""Schedules: which timesteps a run visits, and the update rule between them."""
+"""Schedules: which timesteps a run uses, and the update rule between them."""
 
 from typing import Annotated, Literal, NamedTuple
 
@@ -14,7 +14,7 @@ from .checks.before_run import Facts, Known, Params, described
 from .checks.schedule import name_beside_ddim, name_beside_solver, own_spacing
 from .ports import SchedulePort, Scheduler
 
-FEW_PNDM = 25  # steps below which its fourth-order formula goes astray
+FEW_PNDM = 25  # steps below which its fourth-order formula is inaccurate
 AnySpacing = Literal["leading", "linspace", "trailing", "model"]
 FinalAlpha = Literal["one", "config"]
 
@@ -42,7 +42,7 @@ def _ddim(
     travel_length: int,
     travel_repeat: int,
 ) -> DdimSchedule:
-    """The schedule; what the model's configuration says and it does otherwise is named."""
+    """The schedule; a warning names what it does other than the model's configuration says."""
     config = scheduler.config
     used: Spacing = own_spacing(config) if spacing == "model" else spacing
     made = ddim_schedule(
@@ -70,7 +70,7 @@ def ddim(
     travel_length: Annotated[int, Field(ge=1, le=1000)] = 1,
     travel_repeat: Annotated[int, Field(ge=1, le=1000)] = 1,
 ) -> Scheduled:
-    """The DDIM update over the betas of a scheduler's configuration.
+    """Make a DDIM schedule from the betas of a scheduler's configuration.
 
     Clipping and thresholding of the configuration are never applied; a warning names what it asks for and this
     schedule does differently (docs/files.md). Song et al. 2021, eq. 12 and 16; Kakinuma et al. 2024, eq. 6; time
@@ -80,12 +80,12 @@ def ddim(
         scheduler: the configuration to take betas, offset and prediction type from.
         steps: reverse steps, at most as many as the model was trained on.
         eta: 0 is deterministic DDIM, 1 adds as much noise as DDPM; the paper uses 0.85.
-        spacing: which timesteps are visited (Lin et al. 2023, table 2); leading adds the scheduler's offset, model is
+        spacing: which timesteps are used (Lin et al. 2023, table 2); leading adds the scheduler's offset, model is
             what the model's configuration says.
         variance: ddim is the paper's σ; ddnm that of DDNM's code, σ = eta·√(1−ᾱ).
         final_alpha: ᾱ after the last step; one keeps known cells exact, config follows set_alpha_to_one.
         travel_length: how many levels a time travel goes back up.
-        travel_repeat: how often each stretch is walked down; 1 means no time travel.
+        travel_repeat: how often each stretch is sampled; 1 means no time travel.
 
     Raises:
         BadInput: more steps than timesteps; an unknown prediction type or beta schedule.
@@ -101,11 +101,11 @@ def _check_solver(known: Known, params: Params) -> Facts:
 
 
 def _solver(scheduler: SchedulerDescription, kind: SolverKind, steps: int) -> SolverSchedule:
-    """The schedule; what the model's configuration says and the solver does otherwise is named."""
+    """The schedule; a warning names what it does other than the model's configuration says."""
     made = solver_schedule(scheduler.config, noise_levels(scheduler.config), kind=kind, steps=steps)
     if kind == "pndm" and steps < FEW_PNDM:
         notice(
-            f"pndm with {steps} steps goes astray: compared with 250 steps of ddim, the embedded Paint by Example "
+            f"pndm is inaccurate with {steps} steps: compared with 250 steps of ddim, the embedded Paint by Example "
             f"reaches 11 dB with 10 steps of pndm, 22 dB with 20 and 52 dB with 25, but 44 dB with 10 of ddim; use "
             f"{FEW_PNDM} steps or more, or kind=ddim"
         )
@@ -117,7 +117,7 @@ def _solver(scheduler: SchedulerDescription, kind: SolverKind, steps: int) -> So
 def solver(
     scheduler: Scheduler, kind: SolverKind = "pndm", steps: Annotated[int, Field(ge=1, le=10_000)] = 50
 ) -> Scheduled:
-    """A solver of diffusers by name, made of the model's own scheduler configuration.
+    """Make a solver of diffusers, by name, from the model's own scheduler configuration.
 
     Fewer steps for the same picture; PNDM is what Paint by Example is published with (51 evaluations for 50 steps).
     Constraints, attention controls and tunings need schedule.ddim. Solvers that cannot draw their noise from the run's
@@ -127,7 +127,7 @@ def solver(
         scheduler: the configuration to take betas, offset and prediction type from.
         kind: pndm, dpmpp_2m (DPM-Solver++, second order; also with Karras' spacing, or sde with noise), unipc, euler,
             heun, deis, lms, dpm2, ddim.
-        steps: how many; heun and dpm2 evaluate the model nearly twice for each, and pndm needs 25 or more.
+        steps: number of steps; heun and dpm2 evaluate the model nearly twice for each, and pndm needs 25 or more.
 
     Raises:
         BadInput: more steps than timesteps, or a configuration that this solver cannot take.

@@ -52,8 +52,8 @@ class Gathered(NamedTuple):
 
 
 def _check(known: Known, params: Params) -> None:
-    """Settings that contradict each other or the wiring."""
-    detector = known.get("detector", ...)  # not there: something is wired that is not known yet
+    """Settings that contradict each other or the connections."""
+    detector = known.get("detector", ...)  # absent: a detector is connected, but not known yet
     label, masks, boxes = params["label"], params["masks"], params["boxes"]
     wanted = label if masks is None and boxes is None and detector is not ... else None
     check_wanted(known.get("detector"), wanted, params["min_area"], params["max_area"])
@@ -62,14 +62,14 @@ def _check(known: Known, params: Params) -> None:
             "boxes",
             found="a boxes file and a detector",
             expected="one source of boxes",
-            fix="set boxes to null, or remove the wire from detector",
+            fix="set boxes to null, or disconnect the detector",
         )
     if label is not None and boxes is None and masks is None and detector is None:
         raise BadInput(
             "label",
             found=f"label={label!r} with nothing that has labels",
             expected="a boxes file or a detector",
-            fix="wire model.detector, give boxes, or set label to null",
+            fix="connect model.detector, set boxes, or set label to null",
         )
     if isinstance(path := params.get("path"), (str, list)):
         _look([path] if isinstance(path, str) else path, params)
@@ -129,13 +129,13 @@ def photos(
         boxes: COCO JSON, or CSV with the columns file,left,top,right,bottom (or x,y,width,height) and perhaps label.
         label: what to look for, or which boxes of the file to keep; null takes any.
         padding: grows each box on every side, as a share of its own length.
-        pick: of what the detector finds in a photo: best, the surest; largest; or all.
+        pick: which of the detections in a photo: best (the most probable), largest or all.
         score: the lowest probability at which a detection counts.
-        min_area: boxes that fill less of their picture are left out; masks that do are warned of.
-        max_area: boxes that fill more of their picture are left out; masks that do are warned of.
+        min_area: boxes that fill less of their picture are left out; for masks that do, there is a warning.
+        max_area: boxes that fill more of their picture are left out; for masks that do, there is a warning.
 
     Raises:
-        BadInput: no picture, no box of use (with what was found instead), a box outside its picture, masks that do not
+        BadInput: no picture, no usable box (with what was found instead), a box outside its picture, masks that do not
             match, two sources of boxes.
     """
     wanted = Criteria(label, score, min_area, max_area, pick)

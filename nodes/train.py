@@ -58,7 +58,7 @@ def exemplar(
 
     Args:
         denoiser: a UNet of 4 channels to start from, or of 9 to train further.
-        vae: its VAE.
+        vae: the model's VAE.
         scheduler: gives the noise levels and what the model predicts.
         exemplar_encoder: from model.paint_by_example, or model.exemplar_encoder for a new one around a CLIP.
         photos: pictures with boxes, from subject.photos.
@@ -110,7 +110,7 @@ def subject_lora(
 
     Args:
         denoiser: of model.paint_by_example.
-        vae: its VAE.
+        vae: the model's VAE.
         scheduler: gives the noise levels and what the model predicts.
         exemplar_encoder: its exemplar encoder; it does not change.
         photos: of the subject, from subject.photos.

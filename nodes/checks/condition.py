@@ -88,7 +88,7 @@ def require_rest(there: bool) -> None:
             "mask",
             found="a mask of ones: nothing of the exemplar is left",
             expected="zeros where the exemplar is",
-            fix="invert the mask, or wire none",
+            fix="invert the mask, or disconnect it",
         )
 
 

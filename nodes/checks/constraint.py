@@ -31,6 +31,6 @@ def require_mask_on_grid(mask: Tensor, latent: Tensor, port: str = "latent_mask"
             port,
             found=f"values from {float(mask.min()):g} to {float(mask.max()):g}",
             expected="0 (keep) to 1 (repaint)",
-            fix="wire the output of mask.to_latent",
+            fix="connect the output of mask.to_latent",
         )
     return plain(mask)

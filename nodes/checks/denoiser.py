@@ -14,12 +14,12 @@ def require_pair(denoiser: DenoiserDescription, conditioning: ConditioningSummar
             "conditioning",
             found=f"a conditioning for the unconditional {denoiser.label}",
             expected="none",
-            fix="remove the wire",
+            fix="disconnect the conditioning",
         )
     if width is not None and conditioning is None:
         raise BadInput(
             "conditioning",
-            found="nothing wired",
+            found="none connected",
             expected=f"a conditioning for the {denoiser.label}",
             fix="add condition.text; its prompt may stay empty",
         )

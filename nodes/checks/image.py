@@ -122,7 +122,7 @@ def require_unfit(image: Tensor, fit: Fitting) -> None:
             "image",
             found=f"a picture of {image.shape[2]}×{image.shape[1]}",
             expected=f"{fit.fitted[1]}×{fit.fitted[0]}, the size that image.fit made",
-            fix="wire the picture that went through the model, and the fit of the same run",
+            fix="connect the picture that went through the model, and the fit of the same run",
         )
     if fit.original is not None:
         common_batch(image=image, fit=per_variation(image.shape[0], fit=fit.original)[0])
@@ -290,7 +290,7 @@ def require_stitch(patch: Tensor, crop: Window) -> None:
             "patch",
             found=f"a patch of {patch.shape[2]}×{patch.shape[1]}",
             expected=f"{crop.size[1]}×{crop.size[0]}, the size that image.crop_to_mask made",
-            fix="wire the edited window of the same run, without resizing it",
+            fix="connect the edited window of the same run, without resizing it",
         )
     common_batch(crop=per_variation(patch.shape[0], crop=crop.base)[0], patch=patch)
 
@@ -318,5 +318,5 @@ def require_label(label: str, number: int, there: bool, what: str, socket: str) 
             f"label_{number}",
             found=f"the label {label!r} without a {what}",
             expected=f"a {what} at {socket}_{number}",
-            fix=f"wire {socket}_{number}, or drop the label",
+            fix=f"connect {socket}_{number}, or remove the label",
         )

@@ -57,7 +57,7 @@ def require_marked(mask: Tensor, count: int) -> list[Box]:
                 "mask",
                 found=f"mask {number} of {count} is empty" if count > 1 else "an empty mask",
                 expected="a mask with something in it, or none",
-                fix="remove the wire to detect instead",
+                fix="disconnect the mask to detect instead",
             )
         boxes.append(box)
     return boxes

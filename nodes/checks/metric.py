@@ -37,30 +37,30 @@ def require_pair(image: Tensor, reference: Tensor) -> None:
             "reference",
             found=f"{len(reference)} pictures for {len(image)}",
             expected="one, or one for each picture",
-            fix="wire as many",
+            fix="connect as many",
         )
 
 
 def psnr(known: Known, params: Params) -> None:
-    """And a mask that weighs nothing."""
+    """As for a pair, and a mask that is 0 everywhere."""
     pair(known, params)
     if cheap(mask := known.get("mask")):
         require_weight(float(mask.sum()))
 
 
 def require_weight(total: float) -> None:
-    """Raise BadInput where a mask lets nobody look anywhere."""
+    """Raise BadInput where a mask leaves no pixel to compare."""
     if total == 0:
         raise BadInput(
             "mask",
             found="a mask that is 0 everywhere",
-            expected="something to look at",
+            expected="some pixels to compare",
             fix="draw the mask in white where the pictures are to be compared",
         )
 
 
 def ssim(known: Known, params: Params) -> None:
-    """And pictures smaller than the window, or a mask with no window in it."""
+    """As for a pair, and pictures smaller than the window, or a mask with no window in it."""
     pair(known, params)
     if (image := known.get("image")) is not None:
         require_window(image)

@@ -1,4 +1,4 @@
-"""Whether the inputs of a run fit together, as far as shapes, steps and wires show before a weight is read."""
+"""Whether the inputs of a run fit together, as far as shapes and steps show before a weight is read."""
 
 from torch import Tensor
 
@@ -80,7 +80,7 @@ def require_inversion(
             "schedule",
             found=f"eta {schedule.eta:g} with a {port} from an inversion",
             expected="eta 0, as it was inverted",
-            fix="wire the schedule of the invert node",
+            fix="connect the schedule of the invert node",
         )
     wanted = trajectory_key(denoiser, schedule, z_t.shape)
     for port, found in made.items():
@@ -89,7 +89,7 @@ def require_inversion(
                 port,
                 found="one from an inversion with another model, schedule or picture size",
                 expected=f"one of the {denoiser.label}, {len(schedule)} steps, {z_t.shape[3]}×{z_t.shape[2]} cells",
-                fix="wire the same denoiser and schedule into the invert node and here",
+                fix="connect the same denoiser and schedule to the invert node and here",
             )
     for port, value in connected.items():
         start = getattr(value, "start", None)
@@ -103,7 +103,7 @@ def other_start(port: str) -> BadInput:
         "noise",
         found=f"a start that the inversion behind {port} did not end at",
         expected="the noise of that inversion: edits begin where it ended",
-        fix="wire noise.from_trajectory, with the trajectory that was tuned",
+        fix="connect noise.from_trajectory, with the trajectory that was tuned",
     )
 
 
@@ -139,9 +139,9 @@ def require_start(strength: float, latent: bool) -> None:
     if strength < 1 and not latent:
         raise BadInput(
             "strength",
-            found=f"{strength:g} with no latent wired",
+            found=f"{strength:g} with no latent connected",
             expected="a latent to start from",
-            fix="wire the output of latent.encode to latent, or set strength to 1",
+            fix="connect the output of latent.encode to latent, or set strength to 1",
         )
 
 
@@ -191,7 +191,7 @@ def require_beginning(noise: Noise, **connected: object) -> None:
 def require_control(
     denoiser: DenoiserDescription, attention: AttentionControl | None, steps: int, start: Tensor
 ) -> None:
-    """Raise BadInput where an attention control asks for steps, layers or embeddings that the run has not."""
+    """Raise BadInput where an attention control asks for steps or embeddings that the run does not have."""
     if attention is None:
         return
     for name, conditioning in attention.conditionings.items():

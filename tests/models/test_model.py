@@ -212,7 +212,7 @@ def spoil_latent_channels(folder):
         (spoil_prediction, "'flow'"),
         (spoil_flow, "FlowMatch"),
         (spoil_sdxl, "SDXL"),
-        (spoil_pairing, "width 24 and a UNet that listens to 1024"),
+        (spoil_pairing, "width 24 and a UNet that expects 1024"),
         (spoil_vae_kind, "AutoencoderTiny"),
         (spoil_text_kind, "T5EncoderModel"),
         (spoil_latent_channels, "16 latent channels"),

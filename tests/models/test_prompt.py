@@ -287,7 +287,7 @@ def test_check_names_what_means_nothing_here(shared_sd):
 def test_a_prompt_beside_a_wired_text_is_said(shared_sd, encoder):
     with notices.collect_notices() as said:
         condition.text.spec.check({"text_encoder": encoder}, {"prompt": "a (cat", "negative": ""})
-    assert said == ["a text is wired, so the prompt is not read: remove the wire, or empty the prompt"]
+    assert said == ["a text is connected, so the prompt is not used: disconnect the text, or empty the prompt"]
     with notices.collect_notices() as said:
         condition.text.spec.check({"text_encoder": encoder, "text": None}, {"prompt": "a cat", "negative": ""})
     assert said == []

@@ -69,7 +69,7 @@ def test_nothing_is_wrong_with_it(flow):
 
 
 def test_strength_without_a_latent(flow):
-    assert only(changed(flow, "draw", strength=0.5)) == "draw.strength: 0.5 with no latent wired"
+    assert only(changed(flow, "draw", strength=0.5)) == "draw.strength: 0.5 with no latent connected"
     assert inlay.check(changed(flow, "draw", strength=0.5, latent="known.latent")) == []
 
 
