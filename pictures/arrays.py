@@ -1,4 +1,4 @@
-"""Types of the arrays in which pictures are kept beside tensors."""
+"""Array types for pictures that are not tensors."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,13 +1,13 @@
-"""Augmented exemplars: cut from the picture that they are put back into, changed so that copying teaches nothing.
+"""Augmented exemplars: cut from the picture that they are put back into, and changed so that copying does not help.
 
 The augmentation of Paint by Example (Yang et al. 2022, §3.2): resize, flip, rotate, blur, elastic, in this order. The
-authors' code names albumentations' defaults of its day; here the same in torch, at any size. What differs, and why:
-- It rotates half of the exemplars (the default chance); here all are rotated, as the paper reads.
-- Its `ElasticTransform` is, in effect, a random affine map: three points move by up to 50 of 224 px, and its field of
-  displacements (strength 1, smoothed over 50 px) moves pixels by hundredths. Here that map, plus a visible field.
-- It pads the box by 10 px: `pad`. It resizes with plain bilinear; here bicubic, antialiased, as CLIP's own pictures.
-Corners that a rotation leaves empty show the mirror image (reflected about the border pixels, as published), so nothing
-from outside the cut is shown.
+authors' code uses albumentations with the defaults of its time; this is the same in torch, for any size. Differences,
+with reasons: - It rotates half of the exemplars (the default chance); here all are rotated, as in the paper. - Its
+`ElasticTransform` is, in effect, a random affine map: three points move by up to 50 of 224 px, and its field of
+displacements (strength 1, smoothed over 50 px) moves pixels by hundredths. Here that map, plus a visible field. - It
+pads the box by 10 px: `pad`. It resizes with plain bilinear; here bicubic, antialiased, as CLIP's own pictures.
+Corners that a rotation leaves empty show the mirror image (reflected about the border pixels, as published), so
+nothing from outside the cut is shown.
 """
 
 import math
@@ -29,7 +29,7 @@ DRAWS = 5 + 6 + 2 * FIELD * FIELD
 
 @dataclass(frozen=True)
 class Augment:
-    """How an exemplar is changed; all zero: not at all. Chances in [0, 1].
+    """How an exemplar is augmented; all zeros change nothing. Chances are in [0, 1].
 
     Attributes:
         flip: chance of mirroring it, left to right.
@@ -126,7 +126,7 @@ def rotated(picture: Float[Tensor, "3 n n"], degrees: float) -> Float[Tensor, "3
 
 
 def blurred(picture: Float[Tensor, "3 n n"], width: int) -> Float[Tensor, "3 n n"]:
-    """The mean over squares of `width` (odd) pixels, as far as they fit, borders mirrored."""
+    """The mean over squares of `width` (odd) pixels, cut to the picture's size, borders mirrored."""
     reach = min(width // 2, picture.shape[-1] - 1)
     if reach < 1:
         return picture

@@ -1,4 +1,4 @@
-"""Batches of pictures and masks brought to one length."""
+"""Bring batches of pictures and masks to one length."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ def common_batch(**tensors: Tensor) -> list[Tensor]:
 def per_variation(rows: int, **tensors: Tensor) -> list[Tensor]:
     """The largest batches with each row repeated for its k variations: of `rows` rows, row i belongs to i // k.
 
-    Batches of 1 stay as they are, and so do all where `rows` is no multiple: `common_batch` expands or refuses them.
+    Batches of 1 are unchanged, and so are all if `rows` is not a multiple: `common_batch` expands or refuses them.
     """
     count = max(tensor.shape[0] for tensor in tensors.values())
     if count == 1 or rows <= count or rows % count:

@@ -29,7 +29,7 @@ def whole_pixels(corners: tuple[float, float, float, float], size: Size) -> Box 
 
 
 def area_share(box: Box, size: Size) -> float:
-    """How much of a picture of `size` (width, height) a box fills."""
+    """The share of a picture of `size` (width, height) that a box fills."""
     return (box[2] - box[0]) * (box[3] - box[1]) / (size[0] * size[1])
 
 
@@ -51,7 +51,7 @@ def require_box(box: Box, shape: Shape, port: str = "box") -> Box:
     """`box`, if it holds a pixel and lies in a picture of `shape` (height, width).
 
     Raises:
-        BadInput: it does not.
+        BadInput: the box is empty, or reaches out of the picture.
     """
     left, top, right, bottom = box
     height, width = shape

@@ -1,4 +1,4 @@
-"""What a hole is filled with before a model runs: nearest colours, a membrane, noise. `[b h w 3]` in [0, 1]."""
+"""Fills for a hole before a model runs: nearest colours, a membrane, noise. `[b h w 3]` in [0, 1]."""
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ JACOBI_STEPS = 32  # on each grid of the membrane
 
 
 def nearest_known(image: Float[Tensor, "b h w 3"], hole: Bool[Tensor, "b h w"]) -> Float[Tensor, "b h w 3"]:
-    """Each hole pixel in the colour of the nearest known one (Euclidean); mid-grey where no pixel is known."""
+    """Each hole pixel in the colour of the nearest known one (Euclidean); mid-grey if no pixel is known."""
     from scipy.ndimage import distance_transform_edt
 
     out = image.clone()
@@ -56,7 +56,7 @@ def smooth_fill(image: Float[Tensor, "b h w 3"], hole: Bool[Tensor, "b h w"]) ->
 
 
 def _halve(picture: Tensor, hole: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of the known pixels in each 2×2 block; a block without any stays hole."""
+    """The mean of the known pixels in each 2×2 block; a block without known pixels stays a hole."""
     known = (~hole).to(picture)
     weight = F.avg_pool2d(known, 2, ceil_mode=True)
     total = F.avg_pool2d(torch.where(hole, 0, picture), 2, ceil_mode=True)

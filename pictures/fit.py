@@ -1,4 +1,4 @@
-"""Making a whole picture fit a model, and undoing it: scaling, padding, cropping."""
+"""Fit a whole picture to a model, and undo it: scaling, padding, cropping."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ MAX_SIDE = 65_535  # pixels along a side that image.fit scales
 
 @dataclass(frozen=True, eq=False)
 class Fitting:
-    """How a picture is fitted, so that it can be undone.
+    """How a picture was fitted, so that it can be undone.
 
     Attributes:
         mode: pad, crop or resize.
@@ -76,10 +76,11 @@ def _near(side: int, multiple: int) -> int:
 
 
 def fit_image(image: Float[Tensor, "b h w 3"], mask: Float[Tensor, "b h w"], fit: Fitting) -> tuple[Tensor, Tensor]:
-    """Picture and mask scaled, then padded or cropped as planned; where nothing is scaled, pixels keep their bits.
+    """Picture and mask scaled, then padded or cropped as planned; without scaling, pixels keep their bits.
 
-    Padding mirrors the picture (no dark line at its edge) and counts as known: its mask is 0. Where the mirror image
-    would show what the hole covers, the nearest known colours are used, so that nothing to be removed reappears.
+    Padding mirrors the picture (no dark line at its edge) and counts as known: its mask is 0. If the mirror image
+    would show the content of the hole, the nearest known colours are used instead, so that removed things do not
+    reappear.
     """
     fitted = fit_mask(mask, fit)
     image, mask = resize_image(image, *fit.scaled), resize_mask(mask, *fit.scaled)
@@ -111,7 +112,7 @@ def fit_mask(mask: Float[Tensor, "b h w"], fit: Fitting) -> Float[Tensor, "b fh 
 
 
 def _padding(fit: Fitting, device: torch.device) -> tuple[Tensor, Tensor, Bool[Tensor, "fh fw"]]:
-    """The scaled picture's row and column for each row and column, mirrored; and where the picture itself lies."""
+    """The scaled picture's row and column for each row and column, mirrored; and the place of the picture itself."""
     (height, width), (goal_h, goal_w) = fit.scaled, fit.fitted
     rows = reflect_index(-fit.top, goal_h - fit.top, height).to(device)
     columns = reflect_index(-fit.left, goal_w - fit.left, width).to(device)
@@ -121,7 +122,7 @@ def _padding(fit: Fitting, device: torch.device) -> tuple[Tensor, Tensor, Bool[T
 
 
 def unfit_image(image: Float[Tensor, "b h w 3"], fit: Fitting) -> Float[Tensor, "b height width 3"]:
-    """`fit_image` undone: exactly the original's size, and its pixels bit for bit where nothing was scaled."""
+    """Undo `fit_image`: exactly the original's size, and its pixels bit for bit if nothing was scaled."""
     if fit.mode == "crop":
         return _uncrop(image, fit)
     (height, width) = fit.scaled
@@ -144,7 +145,7 @@ def _uncrop(image: Tensor, fit: Fitting) -> Tensor:
 
 
 def require_bounded(plan: Fitting, size: int | None, multiple: int) -> None:
-    """Refuse results beyond what a picture may be, such as a narrow strip padded to a square.
+    """Refuse results that are too large for a picture, such as a narrow strip padded to a square.
 
     Raises:
         BadInput: no pixel is left, or too many.
@@ -164,5 +165,5 @@ def require_bounded(plan: Fitting, size: int | None, multiple: int) -> None:
             "image" if size is None else "size",
             found=f"a result of {width}×{height} pixels",
             expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels, and {MAX_SIDE} along a side",
-            fix="use square=false" if size is None else "use a smaller size, or cut the picture first",
+            fix="use square=false" if size is None else "use a smaller size, or crop the picture first",
         )

@@ -9,7 +9,7 @@ K1, K2 = 0.01, 0.03
 
 
 def similarity_map(image: Tensor, reference: Tensor) -> Tensor:
-    """SSIM wherever the window fits (Wang et al. 2004, eq. 13), `[b h−10 w−10]`, averaged over channels.
+    """SSIM at every place where the window fits (Wang et al. 2004, eq. 13), `[b h−10 w−10]`, averaged over channels.
 
     Gaussian window of 11 × 11 with σ = 1.5, values in [0, 1]. Pictures `[b h w 3]`, float64, sides of 11 or more.
     """

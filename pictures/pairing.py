@@ -1,4 +1,4 @@
-"""Pictures and masks that belong together: by their order in two batches, and by the names of their files."""
+"""Pairs of pictures and masks: by their order in two batches, and by their file names."""
 
 import re
 import unicodedata
@@ -14,18 +14,18 @@ _ROLES = frozenset({"mask", "masks", "hole", "holes", "alpha", "matte", "photo",
 
 
 def named(value: Tensor, files: Sequence[str]) -> Tensor:
-    """The tensor with the names of the files of its rows attached; only checks use them."""
+    """Attach the file names of its rows to a tensor; only checks use them."""
     value.files = tuple(files)  # type: ignore[attr-defined]
     return value
 
 
 def files_of(value: Tensor) -> tuple[str, ...]:
-    """The names that `named` attached, or none."""
+    """The names attached by `named`, or none."""
     return getattr(value, "files", ())
 
 
 def crossed(pictures: Sequence[str], masks: Sequence[str]) -> tuple[str, str, str] | None:
-    """A picture, the mask in the same place, and another picture after which that mask is named; None if there is none.
+    """A picture, the mask at the same position, and another picture whose name that mask has; None if there is none.
 
     Names are compared without suffix, case, and words such as `mask`: room-1.png goes with room_1_mask.png.
     """
@@ -47,14 +47,14 @@ def _key(name: str) -> tuple[str, ...]:
 
 
 def notice_crossed(image: Tensor, mask: Tensor) -> None:
-    """Notify the user where file names contradict the order that pairs pictures and masks, once per mask batch."""
+    """Warn if file names contradict the order that pairs pictures and masks, once per mask batch."""
     found = crossed(files_of(image), files_of(mask))
     if found is not None and not getattr(mask, "crossed_reported", False):
         mask.crossed_reported = True  # type: ignore[attr-defined]
         picture, given, other = found
         notice(
-            f"pictures and masks are paired by their order, which gives {picture} the mask {given}, named after "
-            f"{other}: give them matching names, or add what is missing"
+            f"pictures and masks are paired by their order, so {picture} gets the mask {given}, which is named "
+            f"after {other}: give them matching names, or add what is missing"
         )
 
 

@@ -1,4 +1,4 @@
-"""Pasting a patch back without touching the known pixels, and matching its colours to theirs."""
+"""Paste a patch back without changing the known pixels, and match its colours to theirs."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from .arrays import Float64Array
 from .masks.morphology import depth
 
 RING = 32  # pixels around the hole in which colours are compared
-RING_LEAST = 64  # known pixels; where there are fewer in the ring, all known ones are compared
+RING_LEAST = 64  # known pixels; if the ring has fewer, all known ones are compared
 
 
 def blend(
@@ -20,7 +20,7 @@ def blend(
     patch: Float[Tensor, "b h w 3"],
     weight: Float[Tensor, "b h w"],
 ) -> Float[Tensor, "b h w 3"]:
-    """`base` bit for bit where weight is 0, `patch` bit for bit where it is 1, their mixture between.
+    """`base` bit for bit where weight is 0, `patch` bit for bit where it is 1, and a mixture in between.
 
     Selection instead of arithmetic: `0 · NaN` is NaN, `−0.0 + 0.0` is `0.0`, and `b + 0·(p − b)` rounds.
     """
@@ -65,7 +65,8 @@ def _shift(values: Tensor, source: Tensor, target: Tensor) -> Tensor:
 
 
 def _remap(values: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """Quantiles of `source` to those of `target`, linear between; beyond the range, the end's shift is kept."""
+    """Map quantiles of `source` to those of `target`, linearly in between; beyond the range, the shift of the end is
+    kept."""
     at, to = _strictly_rising(np.sort(source.double().cpu().numpy()), np.sort(target.double().cpu().numpy()))
     flat = values.double().cpu().numpy()
     mapped = np.interp(flat, at, to)
@@ -74,7 +75,7 @@ def _remap(values: Tensor, source: Tensor, target: Tensor) -> Tensor:
 
 
 def _strictly_rising(at: Float64Array, to: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """Equal positions merged, with the mean of their targets, so that the map is a function."""
+    """Merge equal positions to the mean of their targets, so that the map is a function."""
     unique, start = np.unique(at, return_index=True)
     counts = np.diff(np.append(start, len(at)))
     return unique, np.add.reduceat(to, start) / counts

@@ -1,4 +1,4 @@
-"""Whether a mask fits the pictures that it is for."""
+"""Check that a mask fits its pictures."""
 
 from torch import Tensor
 
@@ -6,10 +6,10 @@ from ..graph_runtime import BadInput
 
 
 def require_mask_fits(mask: Tensor, image: Tensor | None, port: str = "mask") -> Tensor:
-    """`mask` `[b h w]` if it has the size of `image` `[b h w 3]`, where there is one, and 1 or as many rows.
+    """`mask` `[b h w]`, if it has the size of `image` `[b h w 3]` (if given), and 1 or as many rows.
 
     Raises:
-        BadInput: it has not; names `port`.
+        BadInput: it does not fit; names `port`.
     """
     if image is None:
         return mask
@@ -19,7 +19,7 @@ def require_mask_fits(mask: Tensor, image: Tensor | None, port: str = "mask") ->
             port,
             found=f"a mask of {mask.shape[2]}×{mask.shape[1]} pixels",
             expected=f"the picture's size, {image.shape[2]}×{image.shape[1]}",
-            fix="turn the mask: a photo that its EXIF data turn is loaded upright, draw the mask on it as it is shown"
+            fix="rotate the mask: a photo is loaded upright by its EXIF data, so draw the mask on it as it is shown"
             if turned
             else "draw the mask on this picture, or bring both to one size with image.fit",
         )

@@ -22,7 +22,8 @@ PAPER, INK = 1.0, (32, 32, 32)
 
 
 def scale_to_height(picture: Float[Tensor, "h w 3"], height: int) -> Float[Tensor, "h2 w2 3"]:
-    """Down: bicubic with antialiasing to exactly `height`. Up: by the largest whole factor, without blur."""
+    """Scale down bicubically with antialiasing to exactly `height`, or up by the largest integer factor, without
+    blur."""
     if picture.shape[0] > height:
         width = max(1, round(picture.shape[1] * height / picture.shape[0]))
         return resize_image(picture[None], height, width)[0]
@@ -31,7 +32,7 @@ def scale_to_height(picture: Float[Tensor, "h w 3"], height: int) -> Float[Tenso
 
 
 def columns_for(count: int) -> int:
-    """One row up to four pictures, then a nearly square arrangement."""
+    """One row for up to four pictures, otherwise a nearly square grid."""
     return count if count <= 4 else ceil(sqrt(count))
 
 
@@ -110,7 +111,7 @@ REPLACEMENTS = {"×": "x", "−": "-", "≤": "<=", "≥": ">=", "→": "->"}
 
 
 def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, "height width 3"]:
-    """One centred line of text; smaller when it is long, cut with an ellipsis when even that does not fit."""
+    """One centred line of text; smaller if it is long, cut with an ellipsis if even that does not fit."""
     label = "".join(_writable(letter) for letter in " ".join(label[: 4 * width].split()))[
         :width
     ]  # at least a pixel per letter
@@ -130,7 +131,7 @@ def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, 
 
 @cache
 def _writable(letter: str) -> str:
-    """The letter, or its replacement where Pillow's built-in font lacks it: η becomes eta, × becomes x."""
+    """The letter, or its replacement if Pillow's built-in font lacks it: η becomes eta, × becomes x."""
     name = unicodedata.name(letter, "").split()
     if letter in REPLACEMENTS:
         return REPLACEMENTS[letter]

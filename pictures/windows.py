@@ -11,14 +11,14 @@ from .fit import _near, _up
 from .masks.morphology import resize_mask
 from .resize import reflect_index, resize_image
 
-SMALLEST_WINDOW = 64  # pixels; less of the picture gives a model too little context
+SMALLEST_WINDOW = 64  # pixels; a smaller window gives a model too little context
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
     """Where a patch was cut: `[top : top + height, left : left + width]` of `base`, resized to `size` (height, width).
 
-    A window may extend beyond the picture; what lies outside is mirrored, and dropped when the patch is put back.
+    A window may extend beyond the picture; the part outside is mirrored, and dropped when the patch is put back.
     `mask` is the whole picture's.
     """
 
@@ -41,8 +41,8 @@ def plan_window(
 ) -> tuple[int, int, int, int, tuple[int, int]]:
     """`(top, left, height, width, patch size)` of a window around `box` (left, top, right, bottom).
 
-    It is a square of `context` times the box's long side (at least 64 px), cut to the picture's sides where it is
-    longer, and moved inside. With a `size` its long side becomes that; without, its sides grow to a multiple of 8.
+    It is a square of `context` times the box's long side (at least 64 px), limited to the picture's sides, and moved
+    inside. With a `size`, its long side becomes that; without one, its sides grow to a multiple of 8.
     """
     left, top, right, bottom = box
     side = max(SMALLEST_WINDOW, round(max(right - left, bottom - top) * context))
@@ -84,7 +84,7 @@ def _inside(window: Window) -> Bool[Tensor, "h w"]:
 
 
 def place_patch(patch: Float[Tensor, "b ph pw 3"], window: Window) -> Float[Tensor, "b h w 3"]:
-    """The whole picture with the patch, resized, in the window's place."""
+    """The whole picture with the resized patch in the window's place."""
     patch = resize_image(patch.to(window.base), window.height, window.width)
     height, width = window.base.shape[1:3]
     base = per_variation(patch.shape[0], crop=window.base)[0]

@@ -1,1 +1,1 @@
-"""Training: the loop, its processes, examples made ahead, and the two things that train."""
+"""Training: the loop, its processes, examples prepared ahead, and the two trainings."""

@@ -1,6 +1,6 @@
 """The checkpoint of a training: weights, average and optimizer to the bit, in one safetensors file.
 
-Loading one runs no code. It is written beside the one before, flushed, then renamed: there is always a whole one.
+Loading one runs no code. It is written to a new file, flushed, then renamed, so there is always a complete one.
 """
 
 import json
@@ -22,7 +22,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass
 class TrainingState:
-    """All that changes from step to step.
+    """Everything that changes from step to step.
 
     Attributes:
         values: the weights that are trained, by name.
@@ -45,7 +45,7 @@ def write_checkpoint(folder: Path, key: str, state: TrainingState) -> None:
     """Write the checkpoint of a training that has taken at least one step.
 
     Raises:
-        TrainingFailed: the disk is full or not writable; the checkpoint before is intact.
+        TrainingFailed: the disk is full or not writable; the previous checkpoint is intact.
     """
     tensors: dict[str, Tensor] = {}
     updates = float(state.optimizer.state[next(iter(state.values.values()))]["step"])  # all were updated together
@@ -65,7 +65,7 @@ def write_checkpoint(folder: Path, key: str, state: TrainingState) -> None:
 
 
 def read_checkpoint(folder: Path, key: str, state: TrainingState) -> bool:
-    """Bring a training to where its checkpoint is, in place; False where there is none.
+    """Restore a training from its checkpoint, in place; False if there is none.
 
     Raises:
         ModelError: the checkpoint is damaged, or belongs to another training.
@@ -127,7 +127,8 @@ def _number(value: JsonValue) -> float:
 
 
 def _like(value: Tensor, stored: Tensor) -> Tensor:
-    """A stored tensor in the memory layout of a parameter: the fused optimizer pairs them place by place.
+    """A stored tensor in the memory layout of a parameter, because the fused optimizer pairs elements by position in
+    memory.
 
     Raises:
         ValueError: it has another shape, or holds NaN or infinity.
@@ -144,12 +145,12 @@ def _unusable(found: str) -> ModelError:
         "resume",
         found=found,
         expected="a checkpoint of this training",
-        fix="set resume to false: it is set aside, and training starts again",
+        fix="set resume to false: the checkpoint is set aside, and training starts again",
     )
 
 
 def _about(metadata: Mapping[str, str]) -> dict[str, JsonValue]:
-    """The JSON object in a header's metadata; empty where there is none."""
+    """The JSON object in a header's metadata; empty if there is none."""
     try:
         about = json.loads(metadata.get("inlay", "{}"))
     except ValueError:
@@ -158,12 +159,12 @@ def _about(metadata: Mapping[str, str]) -> dict[str, JsonValue]:
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, about: Mapping[str, JsonValue] | None = None) -> None:
-    """Write a safetensors file whole; `about` goes into its header as one JSON text.
+    """Write a safetensors file atomically; `about` goes into its header as one JSON text.
 
-    One text, because the library changes the order of several entries from file to file.
+    It is a single entry, because the library does not keep the order of several.
 
     Raises:
-        TrainingFailed: the disk is full or not writable; what was there before is still there.
+        TrainingFailed: the disk is full or not writable; the old file is intact.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -183,5 +184,5 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, about: Mapping[str,
             found=f"{path} could not be written: {why}",
             expected="room for it on the disk, and nothing else of that name",
             fix=f"make room in {path.parent}, then run again"
-            + (": training continues from the checkpoint before, which is intact" if resumes else ""),
+            + (": training continues from the previous checkpoint, which is intact" if resumes else ""),
         ) from error

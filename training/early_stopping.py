@@ -1,15 +1,15 @@
-"""Ending a training when its samples no longer improve."""
+"""End a training when its samples no longer improve."""
 
 import json
 from pathlib import Path
 
 from .training_folder import append_line
 
-GAIN = 1e-3  # likeness by which a sheet must be better to count
+GAIN = 1e-3  # likeness by which a sheet must improve to count
 
 
 class EarlyStopping:
-    """Whether the samples still become more like the subject; remembers it over a resumed training.
+    """Tracks whether the samples become more like the subject, also across a resumed training.
 
     Args:
         path: the log of likenesses, one JSON object a line.
@@ -27,13 +27,13 @@ class EarlyStopping:
             pass  # a log that is missing or cut off only means a longer training
 
     def note(self, step: int, likeness: float) -> None:
-        """Note the likeness of a sheet."""
+        """Record the likeness of a sheet."""
         self._likenesses = [*(earlier for earlier in self._likenesses if earlier[0] < step), (step, likeness)]
         append_line(self._path, {"step": step, "likeness": likeness})
 
     @property
     def due(self) -> bool:
-        """True when the best sheet is `patience` sheets ago."""
+        """True if the best sheet was `patience` sheets ago."""
         if not self._patience or len(self._likenesses) <= self._patience:
             return False
         values = [likeness for _, likeness in self._likenesses]

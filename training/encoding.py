@@ -33,7 +33,7 @@ class UnencodedBatch(NamedTuple):
         keep: `[b 1 s s]`, 1 = kept.
         cells: `keep` on the latent grid, `[b 1 lh lw]`.
         exemplar: `[b 3 r r]`, normalised as CLIP sees it.
-        noise: of both posteriors, the whole picture's first, `[b 2 c lh lw]`.
+        noise: for both posteriors, first that of the whole picture, `[b 2 c lh lw]`.
     """
 
     picture: Tensor
@@ -131,7 +131,7 @@ def encode(batch: UnencodedBatch, encoders: Encoders) -> Batch:
 
 
 def require_finite(batch: Batch, encoders: Encoders) -> None:
-    """Raise TrainingFailed where latents or tokens are not finite, naming the model at fault."""
+    """Raise TrainingFailed if latents or tokens are not finite, naming the model at fault."""
     for port, model, value in (
         ("vae", "the VAE", torch.cat([batch.latent, batch.masked])),
         ("exemplar_encoder", "the exemplar encoder", batch.token),

@@ -1,4 +1,4 @@
-"""Where the encoded examples of a training come from: made anew at each step, or once and kept on the disk."""
+"""The encoded examples of a training: made anew at each step, or once and stored on disk."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,14 +15,14 @@ from .prefetch import Prefetcher
 from .processes import Workers
 from .randomness import generator_of
 
-FOR_EVERY_PROCESS = 2**63  # processes that train together agree on a digest, whatever is edited meanwhile
+FOR_EVERY_PROCESS = 2**63  # processes that train together use the same digest, even if files are edited meanwhile
 EXAMPLES_A_FILE = 256
-CHUNK = 16  # examples that are encoded at once; what is kept depends on it, by rounding
+CHUNK = 16  # examples encoded at once; it affects the rounding of stored results
 Place = tuple[int, int]  # number of the (photo, box) pair, number of the variation
 
 
 class ExampleSource:
-    """Encoded examples of some photos: made anew at each step, or a fixed number made once and kept.
+    """Encoded examples of some photos: made anew at each step, or a fixed number made once and stored.
 
     Args:
         photos: pictures with their boxes.
@@ -58,7 +58,7 @@ class ExampleSource:
         return examples, generators
 
     def take(self, draws: Sequence[Place]) -> UnencodedBatch | Batch:
-        """The examples that two random numbers each select: kept ones, or new ones, not encoded yet.
+        """The examples that pairs of random numbers select: stored ones, or new ones that are not encoded yet.
 
         Runs on the CPU and changes no state: threads may call it.
         """
@@ -72,11 +72,11 @@ class ExampleSource:
         return batch if isinstance(batch, Batch) else encode(batch, self.encoders)
 
     def batch(self, draws: Sequence[Place]) -> Batch:
-        """The encoded examples that two random numbers each select."""
+        """The encoded examples that pairs of random numbers select."""
         return self.encoded(self.take(draws))
 
     def keep(self, folder: Path, workers: Workers, progress: Callable[[int, int], None]) -> None:
-        """Make every variation of every box once, in files that a later run of the same code finds again.
+        """Make every variation of every box once, in files that later runs of the same code reuse.
 
         Raises:
             TrainingFailed: a file cannot be written, or was removed meanwhile.
@@ -93,7 +93,7 @@ class ExampleSource:
         workers.wait()
         if workers.main:
             for file in folder.glob("*.safetensors"):
-                if code not in file.name:  # by another version of the code
+                if code not in file.name:  # made by another version of the code
                     file.unlink(missing_ok=True)
         whole = []
         for batch, file, share in zip(found, files, shares, strict=True):
@@ -108,7 +108,7 @@ class ExampleSource:
         self.kept = Batch(*(torch.cat(values).to(self.encoders.dtype) for values in zip(*whole, strict=True)))
 
     def _encode(self, places: Sequence[Place], workers: Workers) -> Batch:
-        """The examples at these places on the CPU, encoded a few at a time while threads make the next.
+        """These examples on the CPU, encoded a few at a time while threads make the next.
 
         Raises:
             TrainingFailed: some of them are not finite.

@@ -1,6 +1,7 @@
 """Training examples of Paint by Example (Yang et al. 2022), each made of a picture and a box in it.
 
-Making one needs only the CPU, so threads can do it ahead (`prefetch.py`); encoding it needs the models (`encoding.py`).
+Making one needs only the CPU, so threads can work ahead (`prefetch.py`); encoding it needs the models
+(`encoding.py`).
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from ..pictures.masks.brush import brush_mask, crop_around
 
 
 class Example(NamedTuple):
-    """One training example: picture `[3 s s]` in [0, 1], what is kept of it `[1 s s]` in {0, 1}, exemplar `[3 r r]`."""
+    """One training example: picture `[3 s s]` in [0, 1], keep mask `[1 s s]` in {0, 1}, exemplar `[3 r r]`."""
 
     picture: Tensor
     keep: Tensor
@@ -31,7 +32,7 @@ class ExampleOptions:
     Attributes:
         size: side of the square that is cut out around the box, after resizing, pixels.
         exemplar_size: side of the exemplar, pixels.
-        augment: what happens to the exemplar.
+        augment: augmentation of the exemplar.
         arbitrary_mask: share of holes of an arbitrary shape; the others are rectangles.
         mask_jitter: how far the hole may reach beyond the box, as a share of the free space on each side.
     """

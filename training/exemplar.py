@@ -1,4 +1,4 @@
-"""A training of Paint by Example from descriptions to a written model: `train.exemplar` without its sockets."""
+"""Train Paint by Example, from model descriptions to a written model: `train.exemplar` without its sockets."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Literal, cast
@@ -91,7 +91,7 @@ def _fit(
 
 
 def _load_model(inputs: TrainingInputs, settings: ExemplarSettings, side: int, workers: Workers) -> ExemplarDenoiser:
-    """UNet and encoder in training precision, not shared with anyone: leased modules must not change."""
+    """Copies of UNet and encoder in training precision: leased modules must not change."""
     double = inputs.denoiser.dtype == "float64"
     dtype: Literal["float64", "float32"] = "float64" if double else "float32"
     device = str(workers.device)

@@ -27,7 +27,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class TrainedExemplarModel(NamedTuple):
-    """Descriptions of what was trained, and a report in Markdown."""
+    """Descriptions of the trained models, and a report in Markdown."""
 
     denoiser: DenoiserComponent
     encoder: ExemplarEncoderComponent
@@ -57,7 +57,7 @@ def finish(
 
 
 def _write_model(folder: Path, model: ExemplarDenoiser, inputs: TrainingInputs, half: bool) -> None:
-    """The diffusers layout, written beside and then swapped in."""
+    """Write the diffusers layout to a new folder, then swap it in."""
     dtype = torch.float16 if half else next(model.parameters()).dtype
     try:
         with replacing_folder(folder) as beside:
@@ -84,7 +84,7 @@ def _write_model(folder: Path, model: ExemplarDenoiser, inputs: TrainingInputs, 
 
 
 def _configs(inputs: TrainingInputs) -> dict[str, dict[str, JsonValue]]:
-    """The JSON files of the folder beside those of UNet, VAE and encoder."""
+    """The JSON files of the folder, except those of UNet, VAE and encoder."""
     return {
         "scheduler/scheduler_config.json": dict(inputs.scheduler.config),
         "feature_extractor/preprocessor_config.json": _preprocessor(inputs.encoder),
@@ -101,7 +101,7 @@ def _configs(inputs: TrainingInputs) -> dict[str, dict[str, JsonValue]]:
 
 
 def _remove_origin(path: Path) -> None:
-    """Remove from a configuration the path of the model that it came from: the folder may be given to others."""
+    """Remove the path of the original model from a configuration, because the folder may be shared."""
     config = json.loads(path.read_text(encoding="utf-8"))
     config.pop("_name_or_path", None)
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -49,7 +49,7 @@ class ExemplarSettings(TrainingSettings):
     prefix: str = "paint-by-example"
 
     def trainer_options(self) -> TrainerOptions:
-        """Those of the loop."""
+        """The options of the loop."""
         return TrainerOptions(
             steps=self.steps,
             batch_size=self.batch_size,
@@ -64,6 +64,6 @@ class ExemplarSettings(TrainingSettings):
         )
 
     def example_options(self, side: int, exemplar_size: int) -> ExampleOptions:
-        """Those of the examples, for cut-outs and exemplars of these sides in pixels."""
+        """The options of the examples, for cut-outs and exemplars of these sides in pixels."""
         augment = Augment(flip=self.flip, rotate=self.rotate, blur=self.blur, elastic=self.elastic)
         return ExampleOptions(side, exemplar_size, augment, self.arbitrary_mask, self.mask_jitter)

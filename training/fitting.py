@@ -1,4 +1,4 @@
-"""The training loop with its inputs made ahead."""
+"""The training loop with inputs prepared ahead."""
 
 from collections.abc import Callable, Iterator
 
@@ -23,10 +23,10 @@ def fit(
     """Train, while threads make the inputs of the next steps.
 
     Raises:
-        TrainingFailed: the loss is not finite; the cause is named: a model that encodes, or the learning rate.
+        TrainingFailed: the loss is not finite; the message names the cause, an encoding model or the learning rate.
     """
     device, now = trainer.workers.device, trainer.step
-    batches: list[Batch] = []  # of the step that is being taken
+    batches: list[Batch] = []  # of the current step
 
     def later(step: int, rows: range) -> Iterator[tuple[int, int, int]]:
         for at in range(step, trainer.options.steps):

@@ -1,4 +1,4 @@
-"""The models and photos of a training, and whether they fit together."""
+"""The models and photos of a training, and checks that they fit together."""
 
 from typing import NamedTuple, cast
 
@@ -12,7 +12,7 @@ AnyExemplarEncoder = ExemplarEncoderComponent | NewExemplarEncoderComponent
 
 
 class TrainingInputs(NamedTuple):
-    """What is trained, and on what: descriptions of models, and photos with boxes."""
+    """The inputs of a training: descriptions of models, and photos with boxes."""
 
     denoiser: DenoiserComponent
     vae: VaeComponent
@@ -24,7 +24,7 @@ class TrainingInputs(NamedTuple):
     def connected(
         cls, denoiser: object, vae: object, scheduler: object, encoder: object, photos: object
     ) -> "TrainingInputs":
-        """What is connected to a node; whether it is of these types, `require_models` and `require_photos` find out."""
+        """The values connected to a node; `require_models` and `require_photos` check their types."""
         return cls(
             cast(DenoiserComponent, denoiser),
             cast(VaeComponent, vae),
@@ -34,7 +34,7 @@ class TrainingInputs(NamedTuple):
         )
 
     def fingerprints(self) -> list[str]:
-        """Of each, in order."""
+        """The fingerprint of each, in order."""
         return [item.fingerprint for item in self]
 
 
@@ -84,7 +84,7 @@ def require_width(denoiser: DenoiserComponent, encoder: ImageEncoderComponent, f
 
 
 def side_of(denoiser: DenoiserComponent, vae: VaeComponent, size: int | None) -> int:
-    """Side of the cut-outs in pixels: `size`, or what the UNet was trained on.
+    """Side of the cut-outs in pixels: `size`, or the size that the UNet was trained on.
 
     Raises:
         BadInput: the VAE cannot encode it.

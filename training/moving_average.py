@@ -1,8 +1,8 @@
 """The moving average of the weights, which is the result of a training.
 
-diffusers' `EMAModel` is not used: it replaces the average by the weights after the first step, where this one already
-weighs them 9 to 1, and it rounds otherwise (`s -= (1 - d) * (s - p)`), so trainings would no longer resume to the same
-bits. From the second step on the formula is the same; a test compares them.
+diffusers' `EMAModel` is not used: after the first step it replaces the average by the weights, while this one already
+weighs them 9 to 1, and it rounds differently (`s -= (1 - d) * (s - p)`), so trainings would no longer resume to the
+same bits. From the second step on the formula is the same; a test compares them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ def update_average(average: Mapping[str, Tensor], values: Mapping[str, Tensor], 
 
 @contextmanager
 def averaged(values: Mapping[str, Tensor], average: Mapping[str, Tensor]) -> Iterator[None]:
-    """Put the averaged weights in place of the last ones for the length of the block."""
+    """Replace the last weights by the averaged ones for the length of the block."""
     before = {name: values[name].detach().clone() for name in average}
     with torch.no_grad():
         for name, value in average.items():

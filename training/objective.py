@@ -1,6 +1,7 @@
-"""What a step of the training of Paint by Example (Yang et al. 2022) draws at random, and its loss.
+"""The random numbers and the loss of a training step of Paint by Example (Yang et al. 2022).
 
-The formulas are in `methods/paint_by_example.py`; here, each row of a batch gets its random numbers from its place.
+The formulas are in `methods/paint_by_example.py`; here, each row's position in the batch determines its random
+numbers.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ def small_enough_for_plain_attention(device: torch.device, cells: int) -> bool:
 
 
 def prepare(unet: "UNet2DConditionModel", *, one_token: bool, plain_attention: bool, checkpointing: bool) -> None:
-    """Set the attention processors for training, and gradient checkpointing where asked for.
+    """Set the attention processors for training, and gradient checkpointing if requested.
 
     Plain attention: on a CPU the backward pass of torch's fused one takes a quarter of the whole step.
     """
@@ -63,7 +64,7 @@ class StepDraws(NamedTuple):
 
 
 class StepInputs(NamedTuple):
-    """All that some rows of a step need beside the model."""
+    """Everything that some rows of a step need besides the model."""
 
     batch: UnencodedBatch | Batch
     draws: StepDraws
@@ -95,13 +96,13 @@ class Objective:
         return self.of(module, batch, self._draw(generators, batch.latent.shape[1:], batch.latent.dtype), device)
 
     def inputs(self, source: ExampleSource, step: int, rows: range) -> StepInputs:
-        """The inputs of `loss` as far as the CPU alone can make them: for threads that work ahead."""
+        """The part of the inputs of `loss` that needs only the CPU, for threads that work ahead."""
         generators, places = self._places(step, rows)
         encoders = source.encoders
         return StepInputs(source.take(places), self._draw(generators, encoders.latent, encoders.dtype))
 
     def _places(self, step: int, rows: range) -> tuple[list[torch.Generator], list[Place]]:
-        """The generators of the rows, and the two numbers by which each has selected its example."""
+        """The generators of the rows, and the two numbers with which each selects its example."""
         generators = [generator_of(self.seed, "step", step, row) for row in rows]
         pairs = [torch.randint(2**40, (2,), generator=generator).tolist() for generator in generators]
         return generators, [(one, other) for one, other in pairs]

@@ -18,5 +18,5 @@ def _has_bfloat16() -> bool:
     """True for a GPU with bfloat16 in hardware: emulation is slower than float32."""
     try:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    except TypeError:  # torch before 2.5 does not count emulation
+    except TypeError:  # torch before 2.5 has no such argument and does not report emulation
         return bool(torch.cuda.is_bf16_supported())

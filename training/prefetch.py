@@ -1,7 +1,7 @@
-"""Input made ahead: threads prepare the next batches while the model computes on this one.
+"""Prepare input ahead: threads make the next batches while the model computes on the current one.
 
-What is made depends on its key alone (a step and its rows), never on the thread that made it or when, so results are to
-the bit those of making each batch in turn.
+A batch depends only on its key (a step and its rows), never on the thread or the time, so results equal those of
+making each batch in turn, bit for bit.
 """
 
 import os
@@ -24,7 +24,7 @@ class Prefetcher(Generic[Key, Made]):
 
     Args:
         make: key -> tensors on the CPU, a NamedTuple; called from several threads at once.
-        device: where they are used; for a GPU they are made in pinned memory, which it can copy from on its own.
+        device: where they are used; for a GPU they are made in pinned memory, from which it copies asynchronously.
         share: processes of this machine that train together.
     """
 
@@ -42,10 +42,10 @@ class Prefetcher(Generic[Key, Made]):
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def take(self, key: Key, later: Iterable[Key]) -> Made:
-        """What `make` gives for `key`; the first few of the keys that will be asked for next are started.
+        """The result of `make` for `key`; also start the first few of the keys that are needed next.
 
         Raises:
-            Exception: what `make` raised.
+            Exception: any error of `make`.
         """
         wanted = [key, *islice(later, self.depth)]
         for gone in set(self._jobs) - set(wanted):

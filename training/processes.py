@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class Workers:
-    """This process among those of one training; alone where none were launched together."""
+    """This process among those of one training; the only one if none were launched together."""
 
     def __init__(self, device: str) -> None:
         self.rank, self.count, self.device = 0, 1, torch.device(device)
@@ -41,12 +41,12 @@ class Workers:
         return block
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait for every process."""
         if self.count > 1:
             torch.distributed.barrier()
 
     def any(self, flag: bool) -> bool:
-        """True in every process where it is true in one of them: all of them have to ask."""
+        """True in every process if it is true in any of them: all of them have to call this."""
         if self.count == 1:
             return flag
         found = torch.tensor([float(flag)], device=self.device)
@@ -54,9 +54,9 @@ class Workers:
         return bool(found > 0)
 
     def mean(self, terms: Sequence[Tensor]) -> float:
-        """The sum of some scalars on the device, its mean over the processes; NaN or infinite where any of them is.
+        """The sum of some scalars on the device, averaged over the processes; NaN or infinite if any of them is.
 
-        The only point of a step at which this process waits for its device.
+        This is the only point of a step at which this process waits for its device.
         """
         if self.count == 1:
             return float(sum(torch.stack(list(terms)).tolist()))

@@ -1,4 +1,4 @@
-"""Randomness that depends on the place of a number in a training, never on what was drawn before it."""
+"""Random numbers that depend on their place in a training, never on earlier draws."""
 
 import torch
 

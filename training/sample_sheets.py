@@ -1,4 +1,4 @@
-"""Sample sheets: a few fixed examples painted with the weights as they are."""
+"""Sample sheets: a few fixed examples painted with the current weights."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class SampleSheets:
         source: of the examples.
         model: what is trained.
         trainer: holds its weights and their average.
-        inputs: name the scheduler, and how the VAE scales.
+        inputs: contain the scheduler, and the scaling of the VAE.
         vae: on its device.
 
     Attributes:

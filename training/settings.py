@@ -1,4 +1,4 @@
-"""The settings that the training nodes have in common."""
+"""The settings that all training nodes share."""
 
 import json
 from collections.abc import Iterable
@@ -37,13 +37,13 @@ class TrainingSettings(NodeSettings):
         prefix: start of the folder's name.
     """
 
-    #: Settings that may change between two runs of one training: they do not change what is learned.
+    #: Settings that may change between two runs of one training, because they do not affect the result.
     FREE: ClassVar[frozenset[str]] = frozenset(
         {"resume", "save_every", "sample_every", "micro_batch", "checkpointing", "prefix"}
     )
-    #: The setting of the length; free too, unless the learning rate falls towards the end.
+    #: The setting for the length; it may change too, unless the learning rate falls towards the end.
     LENGTH: ClassVar[str]
-    #: Names under which renamed settings are part of a key, so that trainings begun before still resume.
+    #: Old names of renamed settings, still used in the key so that earlier trainings can resume.
     KEY_NAMES: ClassVar[dict[str, str]] = {}
 
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
@@ -68,7 +68,7 @@ class TrainingSettings(NodeSettings):
     prefix: str
 
     def key(self, side: int, fingerprints: Iterable[str]) -> str:
-        """A hash of everything that what is learned depends on: settings but the free ones, models and pictures.
+        """A hash of everything that the result depends on: settings (except the free ones), models and pictures.
 
         Args:
             side: of the cut-outs, pixels.

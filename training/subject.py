@@ -1,6 +1,6 @@
 """Learning one subject from a few photos (Lim & Kim): `train.subject_lora` without its sockets.
 
-Paint by Example's own objective, with the photos as their own exemplars; only a LoRA on the UNet is trained.
+The objective of Paint by Example, with each photo as its own exemplar; only a LoRA on the UNet is trained.
 """
 
 import dataclasses
@@ -90,7 +90,7 @@ def _fit(
     source: ExampleSource,
     sheets: SampleSheets | None,
 ) -> str:
-    """Train; the reason why it ended before the last step, or an empty text."""
+    """Train; returns the reason for ending before the last step, or an empty text."""
     objective = Objective(
         alphas_cumprod(inputs.scheduler.config),
         check_prediction_type(inputs.scheduler.prediction_type),
@@ -125,7 +125,7 @@ def _fit(
 
 
 def _load_model(inputs: TrainingInputs, settings: SubjectSettings, side: int, workers: Workers) -> ExemplarDenoiser:
-    """UNet with a new LoRA and the encoder, in training precision, not shared with anyone."""
+    """Copies of the UNet with a new LoRA, and of the encoder, in training precision."""
     dtype: Literal["float64", "float32"] = "float64" if inputs.denoiser.dtype == "float64" else "float32"
     device = str(workers.device)
     unet = cast("UNet2DConditionModel", dataclasses.replace(inputs.denoiser, dtype=dtype).load(device))

@@ -1,4 +1,4 @@
-"""The result of learning a subject: a LoRA file, with what it was made of in its header, and a report."""
+"""The result of learning a subject: a LoRA file, with its origin in the header, and a report."""
 
 from pathlib import Path
 from typing import cast
@@ -42,7 +42,7 @@ def write_lora(path: Path, trainer: Trainer, inputs: TrainingInputs, settings: S
         if not torch.isfinite(value).all():
             raise TrainingFailed(
                 "learning_rate",
-                found=f"numbers in {name} that half precision cannot hold",
+                found=f"values in {name} that half precision cannot represent",
                 expected=f"less than {torch.finfo(torch.float16).max:g}",
                 fix="set another prefix and a lower learning_rate or alpha",
             )
@@ -70,7 +70,7 @@ def _base(inputs: TrainingInputs) -> DenoiserComponent:
 
 
 def _pairs(trainer: Trainer, settings: SubjectSettings) -> dict[str, Pair]:
-    """The trained pairs by the UNet's own names, on the CPU: merging them there may need float64."""
+    """The trained pairs by the UNet's own names, on the CPU, because merging may need float64."""
     values = {name: value.cpu() for name, value in trainer.result().items()}
     pairs = {}
     for name, down in values.items():

@@ -1,4 +1,4 @@
-"""Warnings about the photos of a subject: too many, too small, the same twice, or of something else."""
+"""Warnings about the photos of a subject: too many, too small, duplicates, or of something else."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -15,19 +15,19 @@ from .examples import ExampleOptions
 
 FEW, MANY = 2, 8  # photos
 LITTLE = 0.10  # share of a photo that a subject should fill
-SAME = 0.999  # cosine from which two photos show the same view
+SAME = 0.999  # cosine from which two photos count as the same view
 #: Likeness, from 0 (a subject and a room) to 1 (a subject and its mirror image), below which photos show other things.
-#: Of drawn subjects the least alike photos of one are at 0.25; half of those of different kinds lie below 0.2.
+#: For drawn subjects, the least similar photos of one are at 0.25; half of those of different kinds are below 0.2.
 FOREIGN = 0.2
 
 
 def warn_of_sizes(photos: PhotoSet, ctx: Context) -> None:
-    """Warn of too few or too many photos, and of those in which the subject is small."""
+    """Warn about too few or too many photos, and about photos in which the subject is small."""
     pairs = photos.pairs()
     if len(pairs) < FEW:
-        ctx.warn("one photo: what it shows is learned with its pose and its light; two to four photos are better")
+        ctx.warn("one photo: its pose and light are learned with the subject; two to four photos are better")
     if len(pairs) > MANY:
-        ctx.warn(f"{len(pairs)} views of the subject: two to four are enough, and training takes as many times longer")
+        ctx.warn(f"{len(pairs)} views of the subject: two to four are enough, and more take longer to train")
     for number, (left, top, right, bottom) in pairs:
         photo = photos.photos[number]
         share = (right - left) * (bottom - top) / (photo.width * photo.height)
@@ -40,10 +40,10 @@ def warn_of_sizes(photos: PhotoSet, ctx: Context) -> None:
 
 @torch.no_grad()
 def warn_of_contents(photos: PhotoSet, source: ExampleSource, ctx: Context) -> None:
-    """Warn of photos that show the same view, or seem to show something else, judged by the exemplar encoder.
+    """Warn about photos that show the same view, or seem to show something else, judged by the exemplar encoder.
 
-    Encoders differ in what a cosine means, so 0 is how alike subjects are to rooms without them, 1 to their mirror
-    images.
+    Cosines are not comparable between encoders, so they are rescaled: 0 is the likeness of subjects to rooms without
+        them, 1 to their mirror images.
     """
     if not FEW <= len(source.pairs) <= MANY:
         return
@@ -61,8 +61,8 @@ def warn_of_contents(photos: PhotoSet, source: ExampleSource, ctx: Context) -> N
     for one, other in combinations(range(len(names)), 2):
         if cosines[one, other] > SAME:
             ctx.warn(
-                f"{names[one]} and {names[other]} show the subject alike: photos from other sides, or in other light, "
-                "teach more"
+                f"{names[one]} and {names[other]} show the same view of the subject: photos from other sides, or in "
+                "other light, are more useful"
             )
     if high - low > FOREIGN:
         nearest = ((cosines - 2 * torch.eye(len(names)).to(cosines)).amax(1) - low) / (high - low)
@@ -71,8 +71,8 @@ def warn_of_contents(photos: PhotoSet, source: ExampleSource, ctx: Context) -> N
             ctx.warn(f"{names[0]} and {names[1]} seem to show different things: are they photos of one subject?")
         elif foreign:
             ctx.warn(
-                f"{', '.join(foreign)} seem{'s' * (len(foreign) == 1)} to show something else than the other photos: "
-                "are they all of one subject?"
+                f"{', '.join(foreign)} seem{'s' * (len(foreign) == 1)} to show something different from the other "
+                "photos: are they all of one subject?"
             )
 
 

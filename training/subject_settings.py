@@ -64,7 +64,7 @@ class SubjectSettings(TrainingSettings):
         return math.ceil(self.epochs * VIEWS * photos / self.batch_size)
 
     def trainer_options(self, steps: int) -> TrainerOptions:
-        """Those of the loop."""
+        """The options of the loop."""
         return TrainerOptions(
             steps=steps,
             batch_size=self.batch_size,
@@ -78,6 +78,6 @@ class SubjectSettings(TrainingSettings):
         )
 
     def example_options(self, side: int, exemplar_size: int) -> ExampleOptions:
-        """Those of the examples, for cut-outs and exemplars of these sides in pixels."""
+        """The options of the examples, for cut-outs and exemplars of these sides in pixels."""
         augment = Augment(flip=self.flip, rotate=self.rotate, blur=self.blur, elastic=0.0)
         return ExampleOptions(side, exemplar_size, augment, self.arbitrary_mask, self.mask_jitter)

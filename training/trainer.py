@@ -1,7 +1,7 @@
 """One training loop for every node that trains: exact resuming, moving average, accumulation, several devices.
 
-What makes a resumed run equal to one that was never stopped: everything random comes from (seed, step, place in the
-batch), never from a generator's state; and a checkpoint holds weights, average and optimizer to the bit.
+A resumed run equals one that was never stopped, because all randomness comes from (seed, step, place in the batch),
+never from a generator's state, and a checkpoint holds weights, average and optimizer bit for bit.
 """
 
 import math
@@ -60,7 +60,7 @@ class TrainerOptions:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training is: the step just taken, its loss, a running mean of the loss, and examples a second."""
+    """The progress of training: the last step, its loss, a running mean of the loss, and examples per second."""
 
     step: int
     loss: float
@@ -69,11 +69,11 @@ class Progress:
 
 
 class Trainer:
-    """Trains the parameters of a module that ask for gradients.
+    """Trains the parameters of a module that require gradients.
 
     Args:
         folder: of the checkpoint.
-        key: what is trained, on what, and how; a checkpoint of another key is refused.
+        key: identifies models, photos and settings; a checkpoint with another key is refused.
         module: called by the loss; in training precision, on its device.
         names: names of the parameters to train; all others are frozen.
         options: how long and how fast.
@@ -117,7 +117,7 @@ class Trainer:
         return self.state.values
 
     def resume(self) -> bool:
-        """Continue from the checkpoint; False where there is none.
+        """Continue from the checkpoint; False if there is none.
 
         Raises:
             ModelError: the checkpoint is damaged, or belongs to another training.
@@ -134,7 +134,7 @@ class Trainer:
 
         Args:
             loss_of: `(module, step, rows) -> scalar`, the mean loss over these rows of the step's batch.
-            on_step: called after each step; what it raises ends the training, with a checkpoint first.
+            on_step: called after each step; an exception in it ends the training, after a checkpoint.
             warn: called with a message when a batch does not fit and is split.
 
         Raises:
@@ -155,7 +155,7 @@ class Trainer:
                 on_step(Progress(state.step, loss, state.mean, rate))
         except TrainingFailed:
             raise
-        except BaseException as error:  # cancelled, interrupted, a full disk: nothing that was learned is lost
+        except BaseException as error:  # cancelled, interrupted, disk full: no progress is lost
             if self.step > first and not self._updating:
                 self.save()
                 if isinstance(error, Cancelled | KeyboardInterrupt):
@@ -165,7 +165,7 @@ class Trainer:
             self.module.eval()
         if self.step > first:
             self.save()
-        self.workers.wait()  # so that all find the checkpoint, and none ends while a sum of another is under way
+        self.workers.wait()  # so that all find the checkpoint, and none ends while another is still summing
 
     def _step(self, wrapped: nn.Module, loss_of: LossOf, warn: Callable[[str], None]) -> float:
         losses = None
@@ -192,10 +192,10 @@ class Trainer:
         return loss
 
     def _split_batch(self, error: Exception, warn: Callable[[str], None]) -> None:
-        """Halve what goes through at once after memory ran out.
+        """Halve the micro-batch after memory ran out.
 
         Raises:
-            TrainingFailed: it is one example already, or other processes would not know.
+            TrainingFailed: it is a single example already, or there are other processes, which would not know.
         """
         if self.micro == 1 or self.workers.count > 1:
             what = "one example alone" if self.micro == 1 else "a batch"
@@ -205,13 +205,13 @@ class Trainer:
                 expected="room for it",
                 fix="set checkpointing to true, use a smaller size or micro_batch",
             ) from error
-        forget(error)  # its frames hold what the failed try made
+        forget(error)  # its frames hold the tensors of the failed try
         self.state.optimizer.zero_grad(set_to_none=True)
         self.micro = max(1, self.micro // 2)
         warn(f"the batch does not fit into memory: from now on {self.micro} examples at a time")
 
     def rows(self) -> list[range]:
-        """The rows of each step's batch that go through at once in this process, in order."""
+        """The rows of each micro-batch of this process, in order."""
         share = self.options.batch_size // self.workers.count
         begin = self.workers.rank * share
         return [
@@ -219,7 +219,7 @@ class Trainer:
         ]
 
     def _gradients(self, wrapped: nn.Module, loss_of: LossOf) -> list[Tensor]:
-        """Add up the gradients of this process' rows; the terms of their mean loss, left on the device."""
+        """Add up the gradients of this process's rows; returns the terms of their mean loss, on the device."""
         share = self.options.batch_size // self.workers.count
         terms, all_rows = [], self.rows()
         for rows in all_rows:
@@ -254,5 +254,5 @@ class Trainer:
         update_average(self.state.average, self.values, options.ema, self.step)
 
     def result(self) -> dict[str, Tensor]:
-        """The averaged weights, or the last ones where no average is kept."""
+        """The averaged weights, or the last ones if no average is kept."""
         return self.state.average or {name: value.detach() for name, value in self.values.items()}

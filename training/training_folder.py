@@ -1,4 +1,4 @@
-"""The folder of a training: its name holds the training's key, so the same settings find it again."""
+"""The folder of a training: its name contains the training's key, so that the same settings find it again."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from .settings import TrainingSettings
 
 
 class TrainingFolder(NamedTuple):
-    """Where a training is kept.
+    """The place of a training.
 
     Attributes:
         path: `<out>/<prefix>-<first 8 digits of the key>`.
@@ -63,7 +63,7 @@ class TrainingFolder(NamedTuple):
 
 
 def _name_others(path: Path, ctx: Context) -> None:
-    """Warn that a new training begins beside others of its prefix: a changed setting makes a new one."""
+    """Warn if a new training begins although others have its prefix: a changed setting starts a new one."""
     pattern = re.compile(re.escape(path.name[:-8]) + "[0-9a-f]{8}")
     names = (checkpoint.parent.name for checkpoint in path.parent.glob(f"*/{CHECKPOINT}"))
     others = sorted(name for name in names if pattern.fullmatch(name))

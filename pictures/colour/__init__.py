@@ -1,1 +1,1 @@
-"""Colour spaces: what a file declares, ICC profiles, and conversion to sRGB and back."""
+"""Colour spaces: declarations in files, ICC profiles, and conversion to sRGB and back."""

@@ -9,7 +9,7 @@ from .littlecms import TableSpace, table_from_srgb, table_to_srgb
 from .matrix_space import SRGB_CURVE, SRGB_PRIMARIES, MatrixSpace, matrix_of
 
 Space = MatrixSpace | TableSpace
-ROWS = 256  # of a picture are converted at a time
+ROWS = 256  # rows of a picture that are converted at a time
 
 
 def in_rows(values: Float32Array, function: Callable[[Float64Array], Float64Array]) -> Float32Array:

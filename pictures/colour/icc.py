@@ -1,4 +1,4 @@
-"""ICC profiles as bytes (ICC.1:2022): their colour model, reading and writing those of curves and a matrix."""
+"""ICC profiles as bytes (ICC.1:2022): their colour model; reading and writing profiles of curves and a matrix."""
 
 import struct
 from collections.abc import Mapping

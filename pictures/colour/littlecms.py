@@ -61,9 +61,9 @@ def transform(icc: bytes, forward: bool, mode: str) -> "ImageCmsTransform":
 
 
 def why_unusable(icc: bytes, model: str) -> str:
-    """Why an ICC profile cannot be used for a picture of that colour model (`RGB`, `GRAY`, `CMYK`); empty: it can.
+    """Why an ICC profile cannot be used for a picture of that colour model (`RGB`, `GRAY`, `CMYK`); empty if it can.
 
-    A grey picture may have an RGB profile: its numbers count for red, green and blue.
+    A grey picture may have an RGB profile: its values are then used for red, green and blue.
     """
     own = model_of(icc)
     if own not in ("RGB", "GRAY", "CMYK"):
@@ -78,7 +78,7 @@ def why_unusable(icc: bytes, model: str) -> str:
 
 
 def profile_name(icc: bytes) -> str:
-    """The name that a profile gives itself."""
+    """The name in a profile."""
     from PIL import ImageCms
 
     try:

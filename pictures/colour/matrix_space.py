@@ -16,7 +16,7 @@ BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.03
 
 @dataclass(frozen=True)
 class Curve:
-    """`y = (a·x + b)^g + e` from `d` on, `c·x + f` below; or a table over [0, 1], where there is one."""
+    """`y = (a·x + b)^g + e` from `d` on, `c·x + f` below; or a table over [0, 1], if there is one."""
 
     g: float = 1.0
     a: float = 1.0
@@ -71,7 +71,7 @@ def matrix_of(points: tuple[Point, ...]) -> tuple[tuple[float, ...], ...]:
     """Linear RGB to XYZ under D50 for white, red, green and blue as CIE xy; adapted by Bradford (ICC.1 annex E).
 
     Raises:
-        ValueError: the points are no colours, or lie on a line.
+        ValueError: the points are not colours, or lie on a line.
     """
     if any(not (0 <= x <= 1 and 0 < y <= 1) for x, y in points):
         raise ValueError("chromaticities outside [0, 1]")

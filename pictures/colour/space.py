@@ -18,7 +18,7 @@ from .matrix_space import SRGB_CURVE, SRGB_PRIMARIES, Curve, MatrixSpace, Point,
 
 ALIKE = 2 / 255  # largest distance from sRGB, at any colour, at which a space counts as sRGB
 GAMMA_OF_SRGB = (45_000, 46_000)  # PNG's gAMA of an sRGB picture is 45455 (PNG 3rd edition, table 20)
-GAMMAS = (1_000, 10_000_000)  # outside, a gAMA is a mistake
+GAMMAS = (1_000, 10_000_000)  # a gAMA outside this range is a mistake
 ADOBE: tuple[Point, ...] = ((0.3127, 0.3290), (0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
 PRIMARIES: dict[int, tuple[Point, ...]] = {  # ITU-T H.273, table 2
     1: SRGB_PRIMARIES,
@@ -35,7 +35,7 @@ TRANSFERS = {1: REC709, 4: Curve(2.2), 5: Curve(2.8), 6: REC709, 8: Curve(), 13:
 
 @dataclass(frozen=True)
 class Colour:
-    """What a file declares about its colours. Nothing declared: sRGB.
+    """A file's declared colour space; sRGB if nothing is declared.
 
     Attributes:
         icc: an ICC profile whose colour model is the file's, or empty.
@@ -48,24 +48,24 @@ class Colour:
     adobe: bool = False
 
     def chunk(self, name: bytes, size: int) -> bytes:
-        """The data of one chunk; empty where it is missing or has another size."""
+        """The data of one chunk; empty if it is missing or has another size."""
         data = dict(self.chunks).get(name, b"")
         return data if len(data) == size else b""
 
 
 def space_of(colour: Colour) -> Space | None:
-    """The space of a picture; None: sRGB (by what the profile does, whatever its name), or unknown."""
+    """The space of a picture; None if it is sRGB (judged by the profile's values, not its name) or unknown."""
     return _usable_space(colour)[0]
 
 
 def is_unknown(colour: Colour) -> bool:
-    """True where a file declares a space that cannot be converted in both directions."""
+    """True if a file declares a space that cannot be converted in both directions."""
     return _usable_space(colour)[1] or is_high_dynamic_range(colour)
 
 
 @lru_cache(maxsize=64)
 def _usable_space(colour: Colour) -> tuple[Space | None, bool]:
-    """The space unless it is sRGB, and whether a space is declared that cannot be used."""
+    """The space unless it is sRGB, and whether the declared space cannot be used."""
     space = _declared(colour)
     if space is None:
         return None, False
@@ -109,19 +109,20 @@ def _declared(colour: Colour) -> Space | None:
 
 
 def _coded(colour: Colour) -> MatrixSpace | None:
-    """The space of a cICP chunk; None where there is none, or its numbers are not known here."""
+    """The space of a cICP chunk; None if there is none, or its numbers are unknown here."""
     cicp = colour.chunk(b"cICP", 4) or bytes(4)
     points, curve = PRIMARIES.get(cicp[0]), TRANSFERS.get(cicp[1])
     return None if points is None or curve is None else MatrixSpace(matrix_of(points), (curve,) * 3)
 
 
 def is_high_dynamic_range(colour: Colour) -> bool:
-    """True for cICP's PQ and HLG, which sRGB cannot hold."""
+    """True for cICP's PQ and HLG, which sRGB cannot represent."""
     return (cicp := colour.chunk(b"cICP", 4)) != b"" and cicp[1] in (16, 18)
 
 
 def values_to_srgb(values: Float32Array, colour: Colour) -> Float32Array:
-    """`[h w 3]` stored values as sRGB in [0, 1]; colours outside its gamut are clipped. sRGB keeps its bits."""
+    """Convert stored `[h w 3]` values to sRGB in [0, 1]; colours outside its gamut are clipped. sRGB keeps its
+    bits."""
     space = space_of(colour)
     return values if space is None else in_rows(values, lambda part: to_srgb(part, space))
 

@@ -1,1 +1,1 @@
-"""Picture files: which are found and opened, decoded samples, metadata, and writing."""
+"""Picture files: finding and opening them, decoding, metadata, and writing."""

@@ -32,7 +32,7 @@ class Decoded:
         bits: per sample of the file.
         colour8: 8-bit RGB, or None at 16 bits.
         colour16: `[h w]` grey or `[h w 3]` at 16 bits, or None.
-        alpha: `[h w]`, the highest number is opaque; None where there is no transparency.
+        alpha: `[h w]`, the highest number is opaque; None without transparency.
     """
 
     mode: str
@@ -46,21 +46,21 @@ class Decoded:
 def decode(
     path: Path, picture: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile], notes: list[str]
 ) -> tuple[Decoded, bool]:
-    """Samples of the upright picture, and True if width and height changed places.
+    """Samples of the upright picture, and True if width and height were swapped.
 
     Args:
         path: the file, for messages.
         picture: opened, not loaded; it is loaded afterwards.
-        again: opens it once more.
-        notes: gets what the user should know.
+        again: opens it again.
+        notes: collects messages for the user.
 
     Raises:
         BadInput: a mode whose range is not known.
-        Exception: whatever Pillow raises for a damaged file.
+        Exception: any error of Pillow for a damaged file.
     """
     refuse_planes(path, picture)
     raw_modes = _raw_modes16(picture)
-    turned = _tiff_tag(picture, ORIENTATION, 1) >= 5  # Pillow turns a TIFF while it loads
+    turned = _tiff_tag(picture, ORIENTATION, 1) >= 5  # Pillow rotates a TIFF while loading it
     if raw_modes is None:
         deep = any(";16" in _raw_mode(tile[3]) for tile in picture.tile)
         if deep and not picture.mode.startswith("I"):
@@ -77,7 +77,7 @@ def decode(
 
 
 def _tiff_tag(picture: Pil.Image, tag: int, default: int) -> int:
-    """The value of a TIFF's tag, the highest where there are several."""
+    """The value of a TIFF's tag, the highest if there are several."""
     found = getattr(picture, "tag_v2", {}).get(tag, default)
     return int(max(found) if isinstance(found, tuple) else found)
 
@@ -87,9 +87,9 @@ def _is_planar16(picture: Pil.Image) -> bool:
 
 
 def refuse_planes(path: Path, picture: ImageFile.ImageFile) -> None:
-    """Raise BadInput for an uncompressed TIFF of 16-bit planes: Pillow takes each byte for a sample."""
+    """Raise BadInput for an uncompressed TIFF of 16-bit planes: Pillow treats each byte as a sample."""
     if _is_planar16(picture) and any(tile[0] == "raw" for tile in picture.tile):
-        raise refused(path, "16-bit colours in planes of their own (a planar TIFF)")
+        raise refused(path, "16-bit colours in separate planes (a planar TIFF)")
 
 
 # Upright by the EXIF orientation. ImageOps.exif_transpose also packs the EXIF data again, which fails on damaged ones,
@@ -122,12 +122,12 @@ def _upright16(samples: NDArray[np.uint16], orientation: int) -> NDArray[np.uint
 def _orientation(picture: Pil.Image, notes: list[str]) -> int:
     orientation = orientation_of(picture)
     if orientation is None:
-        notes.append("its EXIF data are damaged: taken as upright")
+        notes.append("its EXIF data are damaged: it is read as upright")
     return orientation or 1
 
 
 def orientation_of(picture: Pil.Image, decode: bool = True) -> int | None:
-    """The EXIF orientation, 1 where there is none, or None where the EXIF data are damaged.
+    """The EXIF orientation, 1 if there is none, or None if the EXIF data are damaged.
 
     For a PNG, Pillow decodes the pixels to find EXIF data after them; `decode=False` does not.
     """
@@ -139,11 +139,11 @@ def orientation_of(picture: Pil.Image, decode: bool = True) -> int | None:
     return orientation if isinstance(orientation, int) else 1
 
 
-# 16-bit colour: Pillow's decoders give the high bytes, and the low ones when asked for the other byte order.
+# 16-bit colour: Pillow's decoders return the high bytes, or the low ones for the other byte order.
 
 
 def _raw_modes16(picture: ImageFile.ImageFile) -> tuple[str, str] | None:
-    """Raw modes that give the high and the low bytes of 16-bit colour; None where it is none, or of an unknown kind."""
+    """Raw modes for the high and the low bytes of 16-bit colour; None for other pictures and unknown kinds."""
     if _is_planar16(picture):
         return None
     modes = {_raw_mode(tile[3]) for tile in picture.tile}
@@ -193,7 +193,7 @@ def _samples16(
 
 
 def _split16(mode: str, raw_modes: tuple[str, str], samples: NDArray[np.uint16], key: object) -> Decoded:
-    """Colour and alpha apart; `key` is the colour that is transparent, where the file names one."""
+    """Separate colour and alpha; `key` is the transparent colour, if the file names one."""
     if raw_modes[0] == "LA":
         return Decoded("LA", "GRAY", 16, None, samples[..., 0], samples[..., 1])
     colour = np.ascontiguousarray(samples[..., :3])

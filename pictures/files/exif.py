@@ -19,7 +19,7 @@ MAKER_NOTE = 0x927C
 COLOUR_SPACE = 0xA001
 WIDTH = 0xA002
 HEIGHT = 0xA003
-#: Tags of a TIFF's own layout, and blocks that are kept elsewhere or not at all.
+#: Tags of the TIFF layout itself, and blocks that are kept elsewhere or dropped.
 STRUCTURE = frozenset(
     struct.unpack(
         ">53H",
@@ -30,17 +30,17 @@ STRUCTURE = frozenset(
         ),
     )
 )
-TEXT_CODES = (b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0")  # how EXIF's UserComment begins
+TEXT_CODES = (b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0")  # the prefix of EXIF's UserComment
 
 
 def exif_of(picture: Pil.Image, turned: bool) -> tuple[bytes, list[str]]:
-    """EXIF data of an upright picture, and names of what is left out.
+    """EXIF data of an upright picture, and the names of omitted parts.
 
-    The file's layout and thumbnail are dropped, and texts in which a program recalls its work. GPS data stay.
+    Dropped are the file's layout, its thumbnail, and texts in which a program records its work. GPS data are kept.
 
     Args:
         picture: opened.
-        turned: width and height changed places.
+        turned: width and height were swapped.
     """
     omitted: list[str] = []
     try:
@@ -61,11 +61,11 @@ def exif_of(picture: Pil.Image, turned: bool) -> tuple[bytes, list[str]]:
             exif[X_RESOLUTION], exif[Y_RESOLUTION] = exif[Y_RESOLUTION], exif[X_RESOLUTION]
         return packed(exif), list(dict.fromkeys(omitted))
     except Exception:  # noqa: BLE001 - damaged data may fail in any way
-        return b"", ["EXIF data that are damaged"]
+        return b"", ["damaged EXIF data"]
 
 
 def _is_recall(value: object) -> bool:
-    """True for a text, also one that Pillow gives as bytes or as a tuple of their numbers, that recalls a run."""
+    """True for a text that records a run, also if Pillow gives it as bytes or as a tuple of numbers."""
     if isinstance(value, str):
         data = value.encode("latin-1", "replace")
     elif isinstance(value, bytes):
@@ -80,7 +80,7 @@ def _is_recall(value: object) -> bool:
 
 
 def _folders(exif: Pil.Exif) -> list[MutableMapping[int, object]]:
-    """The main folder of tags, and EXIF's own where there is one."""
+    """The main directory of tags, and EXIF's own if there is one."""
     return [exif, *([exif.get_ifd(EXIF_FOLDER)] if EXIF_FOLDER in exif else [])]
 
 
@@ -100,12 +100,12 @@ def _interop(exif: bytes) -> str:
 
 
 def has_place(exif: bytes) -> bool:
-    """True if EXIF data say where the picture was taken."""
+    """True if EXIF data contain the place where the picture was taken."""
     return bool(exif) and GPS_FOLDER in _opened(exif)
 
 
 def exif_for(exif: bytes, size: tuple[int, int], gps: bool) -> Pil.Exif:
-    """EXIF data for a picture of `size` (width, height), open for more tags; GPS data stay if `gps`."""
+    """EXIF data for a picture of `size` (width, height), to which tags can be added; GPS data are kept if `gps`."""
     out = _opened(exif)
     if not gps and GPS_FOLDER in out:
         del out[GPS_FOLDER]

@@ -1,6 +1,6 @@
 """Values of EXIF data in the types that the standard prescribes (CIPA DC-008, tables 6 to 20).
 
-Pillow chooses a type by the value's Python type; other readers then take a date of type BYTE for a list of numbers.
+Pillow chooses a type by the value's Python type; other readers then read a date of type BYTE as a list of numbers.
 """
 
 import struct
@@ -20,7 +20,7 @@ class AsStored(str):
     __slots__ = ()
 
     def encode(self, encoding: str = "latin-1", errors: str = "replace") -> bytes:
-        """The bytes in the file that it came from, whatever encoding is asked for."""
+        """The bytes from the original file, whatever the requested encoding."""
         return super().encode("latin-1", "replace")
 
 

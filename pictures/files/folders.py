@@ -1,4 +1,4 @@
-"""The pictures that a path means: one file, a folder, or a glob; and what is left out."""
+"""The pictures of a path (one file, a folder, or a glob), and the entries that are left out."""
 
 import glob
 import re
@@ -12,7 +12,7 @@ from ...graph_runtime.core.errors import shorten
 from .formats import READABLE, brand, suffixes
 
 Read = TypeVar("Read")
-SIGNATURES = {  # of formats that are not read, the ones that people try most often
+SIGNATURES = {  # the formats that people try most often, of those that are not read
     b"%PDF": "a PDF document",
     b"8BPS": "a Photoshop file",
     b"<svg": "an SVG drawing",
@@ -22,7 +22,7 @@ SIGNATURES = {  # of formats that are not read, the ones that people try most of
     b"<!DOCTYPE": "a web page",
     b"<html": "a web page",
 }
-PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # how readable pictures begin; WebP: RIFF….WEBP
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # beginnings of readable pictures; WebP: RIFF….WEBP
 TIFF = (b"II*\0", b"MM\0*")  # also many a camera's raw photo
 KINDS = {  # by suffix
     **dict.fromkeys((".heic", ".heif"), "a HEIC photo"),
@@ -39,17 +39,17 @@ NAMED = 4  # files at most in a message
 
 
 def find_pictures(path: str) -> list[Path]:
-    """The files that `path` means: one file, the pictures in a folder, or those that a glob matches, sorted naturally.
+    """The files of `path`: one file, the pictures in a folder, or those that a glob matches, in natural order.
 
     Raises:
-        BadInput: nothing is there, or a file found in a folder is a link that leads out of it.
+        BadInput: nothing is found, or a file in a folder is a link that leads out of it.
     """
     given = Path(path)
     try:
         if given.is_file():
             return [given]
         found, exists = _entries(path), given.exists()
-    except (OSError, ValueError) as error:  # too long a name, a null byte, no permission
+    except (OSError, ValueError) as error:  # the name is too long, a null byte, no permission
         raise BadInput(
             "path",
             found=f"{shorten(path)}: {getattr(error, 'strerror', None) or error}",
@@ -87,10 +87,10 @@ def find_pictures(path: str) -> list[Path]:
 
 
 def read_each(files: Iterable[Path], read: Callable[[Path], Read]) -> list[Read]:
-    """What `read` returns for each file.
+    """Call `read` for each file.
 
     Raises:
-        BadInput: the error about the first file that it refuses, with the names of the others.
+        BadInput: the error about the first refused file, with the names of the others.
     """
     made: list[Read] = []
     refused: list[tuple[str, BadInput]] = []
@@ -108,12 +108,12 @@ def read_each(files: Iterable[Path], read: Callable[[Path], Read]) -> list[Read]
 
 
 def left_out(path: str, *, but: frozenset[str] = frozenset()) -> str:
-    """Names of the entries of a folder or glob that are not read as pictures; empty for a single file, or none.
+    """Names of the entries of a folder or glob that are not read as pictures; empty for a single file.
 
     Files of operating systems (`.DS_Store`, `Thumbs.db`, `._photo.jpg`) are not mentioned.
 
     Args:
-        path: as `find_pictures` takes it.
+        path: as for `find_pictures`.
         but: names that are read elsewhere.
     """
     try:
@@ -148,9 +148,9 @@ def _is_system_file(entry: Path) -> bool:
 
 
 def _kind(entry: Path) -> str:
-    """What an entry is that is not read; empty where its name is enough."""
+    """A description of an entry that is not read; empty if its name is enough."""
     if entry.is_dir():
-        return "a folder: only the pictures beside it are read"
+        return "a folder: subfolders are not read"
     if not entry.is_file():
         return "not an ordinary file"
     try:
@@ -165,7 +165,7 @@ def _kind(entry: Path) -> str:
 
 
 def kind_of(head: bytes) -> str:
-    """What a file is by its first 32 bytes, if it is one of the kinds that people try most often; else empty."""
+    """The kind of a file by its first 32 bytes, if it is one that people try most often; else empty."""
     kind = {"HEIC": "a HEIC photo", "AVIF": "an AVIF picture"}.get(brand(head), "")
     return kind or next(
         (name for mark, name in SIGNATURES.items() if (head.startswith(mark) if mark[0] == 0 else mark in head)), ""
@@ -182,7 +182,7 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
 
 
 def missing(path: Path) -> BadInput:
-    """The error about a path where nothing is, with the most similar name."""
+    """The error about a path that does not exist, with the most similar name."""
     folder = path.parent
     names = [p.name for p in folder.glob("*")] if folder.is_dir() else []
     similar = get_close_matches(path.name, names, n=1, cutoff=0.6)

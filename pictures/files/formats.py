@@ -17,7 +17,7 @@ READABLE = "a PNG, JPEG, WebP, BMP, TIFF or GIF picture (AVIF and HEIC with thei
 
 @cache
 def has_avif() -> bool:
-    """True where this Pillow reads AVIF (11.3 and later, as it was built)."""
+    """True if this Pillow reads AVIF (11.3 and later, depending on its build)."""
     from PIL import features
 
     return "avif" in features.modules and bool(features.check("avif"))
@@ -25,12 +25,12 @@ def has_avif() -> bool:
 
 @cache
 def has_heic() -> bool:
-    """True where pillow-heif is installed."""
+    """True if pillow-heif is installed."""
     return find_spec("pillow_heif") is not None
 
 
 def suffixes() -> frozenset[str]:
-    """Suffixes of the files that count as pictures in a folder."""
+    """Suffixes of the files in a folder that are treated as pictures."""
     return (
         READ_SUFFIXES | (AVIF_SUFFIXES if has_avif() else frozenset()) | (HEIC_SUFFIXES if has_heic() else frozenset())
     )
@@ -64,7 +64,7 @@ def _register() -> None:
 
 
 def remedy(head: bytes) -> str:
-    """What to do about a HEIC or AVIF file that is not read; empty for other files."""
+    """The fix for a HEIC or AVIF file that cannot be read; empty for other files."""
     kind = brand(head)
     if kind == "HEIC":
         return (

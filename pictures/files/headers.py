@@ -24,10 +24,10 @@ class Header(NamedTuple):
 
 
 def headers(path: str) -> list[Header]:
-    """The headers of the pictures that `path` means.
+    """The headers of the pictures of `path`.
 
     Raises:
-        BadInput: nothing there, a file that `header` refuses, sizes that differ, or too many pixels together.
+        BadInput: nothing found, a file that `header` refuses, different sizes, or too many pixels together.
     """
     found = read_each(find_pictures(path), header)
     require_room(len(found), sum(one.pixels for one in found))

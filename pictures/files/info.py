@@ -1,4 +1,4 @@
-"""What one picture file states beside its pixels: colours, depth, transparency, EXIF data, resolution and texts."""
+"""A picture file's information besides pixels: colours, depth, transparency, EXIF data, resolution and texts."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ class Alpha:
 
     @classmethod
     def of(cls, samples: Samples) -> "Alpha":
-        """Of an array `[h w]`."""
+        """Store an array `[h w]`."""
         height, width = samples.shape
         return cls(samples.tobytes(), height, width, 8 * samples.itemsize)
 
@@ -43,24 +43,24 @@ class Alpha:
 
     @property
     def is_opaque(self) -> bool:
-        """True where nothing is transparent."""
+        """True if nothing is transparent."""
         return bool((self.samples == 2**self.bits - 1).all())
 
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What one file states beside its pixels.
+    """A file's information besides its pixels.
 
     Attributes:
-        name: the file's, for messages; it does not count when two are compared.
+        name: the file's, for messages; ignored in comparisons.
         mode: Pillow's mode of the file.
         bits: per sample, 8 or 16.
         colour: the colour space that the file declares.
         exif: EXIF data of the upright picture, without thumbnail.
         dpi: pixels per inch, across and down.
         texts: (name, text).
-        alpha: opacity, None where the file has none.
-        omitted: names of what is never saved again.
+        alpha: opacity, None if the file has none.
+        omitted: names of parts that are never saved again.
     """
 
     name: str = field(default="", compare=False)
@@ -80,7 +80,7 @@ class FileInfo:
 
     @property
     def is_plain(self) -> bool:
-        """True where there is nothing to keep: 8 bits, sRGB, opaque, no metadata."""
+        """True if there is nothing to keep: 8 bits, sRGB, opaque, no metadata."""
         metadata = self.exif or self.dpi or self.texts or self.alpha or self.omitted
         return not metadata and self.bits == 8 and space_of(self.colour) is None
 
@@ -101,7 +101,7 @@ def file_info(
     alpha: Samples | None,
     turned: bool,
 ) -> tuple[FileInfo, list[str]]:
-    """What a file states, and notes about colours that cannot be used.
+    """A file's information, and notes about colours that cannot be used.
 
     Args:
         path: the file.
@@ -110,7 +110,7 @@ def file_info(
         model: colour model of the samples: `RGB` or `GRAY`; empty: they were converted to sRGB.
         bits: per sample.
         alpha: `[h w]` of the upright picture.
-        turned: width and height changed places.
+        turned: width and height were swapped.
     """
     notes: list[str] = []
     dpi = dpi_of(picture, turned)  # before exif_of swaps the resolutions in the same EXIF data
@@ -146,5 +146,5 @@ def _colour_of(path: Path, picture: Pil.Image, model: str, notes: list[str]) -> 
         icc = b""
     colour = Colour(icc, chunks)
     if is_high_dynamic_range(colour):
-        notes.append("high dynamic range (PQ or HLG): kept in PNG; a model sees its numbers as if they were sRGB")
+        notes.append("high dynamic range (PQ or HLG): kept in PNG; a model reads its values as if they were sRGB")
     return colour

@@ -1,4 +1,4 @@
-"""Opening picture files: only the header is read; limits; why a file cannot be opened."""
+"""Open picture files (only the header is read), with limits and explanations of failures."""
 
 import re
 import warnings
@@ -27,20 +27,20 @@ def picture_size(path: Path) -> tuple[int, int]:
     """
     with open_picture(path) as picture, decoding(path):
         if picture.format == "TIFF" and (orientation_of(picture) or 1) >= 5:
-            picture.load()  # Pillow turns a TIFF itself, some releases already in the header's size
+            picture.load()  # Pillow rotates a TIFF itself; some releases already swap the header's size
             return picture.size
         width, height = picture.size
         if picture.format == "PNG" and "exif" not in picture.info and has_late_metadata(path):
-            picture.load()  # its orientation may stand after the pixels
+            picture.load()  # its orientation may come after the pixels
         return (height, width) if (orientation_of(picture, decode=False) or 1) >= 5 else (width, height)
 
 
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Around a decoder: any error in it means that the file is damaged.
+    """Wrap a decoder: any error in it means that the file is damaged.
 
     Raises:
-        BadInput: the block failed, except for want of memory.
+        BadInput: the block failed, except when memory ran out.
     """
     try:
         with warnings.catch_warnings():
@@ -67,7 +67,7 @@ def open_picture(path: Path) -> ImageFile.ImageFile:
         with path.open("rb") as file:
             formats = formats_for(file.read(32))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pil.DecompressionBombWarning)  # our own limit is below
+            warnings.simplefilter("ignore", Pil.DecompressionBombWarning)  # our own limit is lower
             warnings.simplefilter("ignore", UserWarning)  # about damaged EXIF data
             picture = _open(path, formats)
     except Pil.DecompressionBombError as error:
@@ -108,7 +108,7 @@ def open_picture(path: Path) -> ImageFile.ImageFile:
 
 
 def _open(path: Path, formats: tuple[str, ...]) -> ImageFile.ImageFile:
-    """The picture; of a PNG whose metadata are damaged or too large for Pillow, without these."""
+    """The picture; damaged or oversized metadata of a PNG are left out."""
     try:
         return Pil.open(path, formats=formats)
     except (FileNotFoundError, MemoryError, Pil.DecompressionBombError):
@@ -149,7 +149,7 @@ def _unidentified(path: Path) -> BadInput:
 
 
 def require_room(count: int, pixels: int) -> None:
-    """Raise BadInput where the pictures of a batch together have more pixels than are read at once."""
+    """Raise BadInput if the pictures of a batch together exceed the limit of pixels read at once."""
     if pixels > MAX_BATCH_PIXELS:
         raise BadInput(
             "path",
@@ -172,6 +172,6 @@ def sizes_differ(pictures: Iterable[tuple[str, tuple[int, int]]]) -> BadInput:
     return BadInput(
         "path",
         found=f"pictures of {len(sizes)} sizes ({listed}{more})",
-        expected="one size, since a batch is one tensor",
-        fix="bring them to one size, or run the workflow once for each picture",
+        expected="one size, because a batch is one tensor",
+        fix="resize them to one size, or run the workflow once for each picture",
     )

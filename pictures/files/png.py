@@ -39,13 +39,13 @@ def colour_chunks(path: Path) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def has_chunk(path: Path, name: bytes) -> bool:
-    """True if a chunk of that name stands before the pixels."""
+    """True if a chunk of that name comes before the pixels."""
     with path.open("rb") as file:
         return any(found == name for found, _ in _before_pixels(file))
 
 
 def has_late_metadata(path: Path) -> bool:
-    """True if EXIF data or texts stand after the pixels."""
+    """True if EXIF data or texts come after the pixels."""
     pixels = False
     with path.open("rb") as file:
         for name, _ in _headers(file):
@@ -63,7 +63,7 @@ def _before_pixels(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def _headers(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """(name, size) of each chunk; while one is yielded, the file stands at its data."""
+    """(name, size) of each chunk; while one is yielded, the file is positioned at its data."""
     place = len(SIGNATURE)
     while True:
         file.seek(place)
@@ -76,7 +76,7 @@ def _headers(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def has_wrong_checksum(path: Path) -> bool:
-    """True for a PNG in which a chunk's checksum is not that of its data."""
+    """True for a PNG in which a chunk's checksum does not match its data."""
     data = path.read_bytes()
     if data[: len(SIGNATURE)] != SIGNATURE:
         return False
@@ -91,16 +91,16 @@ def has_wrong_checksum(path: Path) -> bool:
 
 
 def without_damage(path: Path) -> tuple[io.BytesIO, bytes, list[str]]:
-    """A PNG without the chunks that make Pillow refuse it: the ICC profile, and what is too long or damaged.
+    """A PNG without the chunks that make Pillow refuse it: the ICC profile, and chunks that are too long or damaged.
 
     Returns:
-        The file, the ICC profile (empty where none can be read), and names of what was left out.
+        The file, the ICC profile (empty if none can be read), and the names of omitted parts.
     """
     out, icc, omitted = [SIGNATURE], b"", []
     for name, data in chunks_of(path.read_bytes()):
         if name == b"iCCP":
             icc = _inflated(data.partition(b"\0")[2][1:], LONGEST_ICC) or b""
-            omitted += [] if icc else ["a colour profile that is damaged or too large"]
+            omitted += [] if icc else ["a damaged or oversized colour profile"]
         elif name in (b"zTXt", b"iTXt") and _is_unreadable(name, data):
             omitted.append(f"the text {data.partition(bytes(1))[0][:40].decode('latin-1')!r}, too long or damaged")
         elif len(data) < SHORTEST.get(name, 0):
@@ -121,7 +121,7 @@ def _is_unreadable(name: bytes, data: bytes) -> bool:
 
 
 def _inflated(data: bytes, limit: int) -> bytes | None:
-    """Decompressed; None where that is damaged, or more than `limit` bytes."""
+    """Decompressed data; None if damaged, or more than `limit` bytes."""
     inflate = zlib.decompressobj()
     try:
         found = inflate.decompress(data, limit)

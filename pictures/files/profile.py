@@ -1,4 +1,4 @@
-"""What the files of a batch state beside their pixels, carried from image.load to image.save."""
+"""The information of a batch of files besides pixels, passed from image.load to image.save."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from .info import FileInfo
 
 
 def require_count(described: int, count: int, port: str = "profile") -> None:
-    """Raise BadInput where `count` pictures are no multiple of the pictures that a profile describes."""
+    """Raise BadInput unless `count` is a multiple of the number of pictures that a profile describes."""
     if count % described:
         raise BadInput(
             port,
@@ -25,7 +25,7 @@ def require_count(described: int, count: int, port: str = "profile") -> None:
 
 @dataclass(frozen=True)
 class PictureProfile:
-    """What the files of a batch state, one entry per picture. Immutable, hashable, and equal by content."""
+    """The information of a batch's files, one entry per picture. Immutable, hashable, and equal by content."""
 
     pictures: tuple[FileInfo, ...]
 
@@ -36,17 +36,17 @@ class PictureProfile:
 
     @property
     def count(self) -> int:
-        """How many pictures it describes."""
+        """The number of pictures that it describes."""
         return len(self.pictures)
 
     @cached_property
     def colour(self) -> Colour | None:
-        """The colours that all files declare; None where they differ."""
+        """The colours that all files declare; None if they differ."""
         colours = {info.colour for info in self.pictures}
         return colours.pop() if len(colours) == 1 else None
 
     def as_srgb(self) -> "PictureProfile":
-        """The profile of the same pictures after conversion to sRGB; entries that are sRGB already stay as they are."""
+        """The profile of the same pictures after conversion to sRGB; entries that are sRGB already are unchanged."""
         return PictureProfile(
             tuple(info if space_of(info.colour) is None else replace(info, colour=Colour()) for info in self.pictures)
         )
@@ -55,7 +55,7 @@ class PictureProfile:
         """One entry for each of `count` pictures, which are these pictures or as many variations of each.
 
         Raises:
-            BadInput: `count` is no multiple of the pictures described.
+            BadInput: `count` is not a multiple of the pictures described.
         """
         require_count(self.count, count, port)
         return [self.pictures[row // (count // self.count)] for row in range(count)]
@@ -67,13 +67,13 @@ def choose_info(
     """The entry to save with each of `rows` pictures, or None.
 
     Args:
-        given: the connected profile; or, where none is connected, those of all files that the pictures are made of. Of
-            several, or of one that fits no number of pictures, only a common colour space is used.
-        rows: how many pictures are saved.
-        notes: gets a note where profiles contradict each other.
+        given: the connected profile; or, if none is connected, those of all files that the pictures are made of. If
+            there are several, or one does not fit the number of pictures, only a common colour space is used.
+        rows: the number of pictures to save.
+        notes: collects a note if profiles contradict each other.
 
     Raises:
-        BadInput: `rows` is no multiple of the pictures that a connected profile describes.
+        BadInput: `rows` is not a multiple of the pictures that a connected profile describes.
     """
     if given is None or isinstance(given, PictureProfile):
         return None if given is None else given.rows(rows)
@@ -87,11 +87,11 @@ def choose_info(
     colours = {profile.colour for profile in profiles}
     shared = next(iter(colours)) if len(colours) == 1 and colours != {Colour()} else None
     result = "their profiles differ, so none is used" if shared is None else "only their common colour space is used"
-    notes.append(f"several pictures lead to this one ({names}): {result}; connect the profile of the right one")
+    notes.append(f"this picture is made from several files ({names}): {result}; connect the profile of the right one")
     return None if shared is None else [FileInfo(colour=shared)] * rows
 
 
 def masks_of(given: Tensor | Sequence[Tensor] | None, row: int, rows: int) -> list[FloatArray]:
-    """The masks `[h w]` of picture `row` of `rows`; batches of masks of which `rows` is no multiple are left out."""
+    """The masks `[h w]` of picture `row` of `rows`; batches of masks that do not divide `rows` are left out."""
     masks = [] if given is None else [given] if isinstance(given, Tensor) else list(given)
     return [mask[row // (rows // len(mask))].detach().cpu().numpy() for mask in masks if rows % len(mask) == 0]

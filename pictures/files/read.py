@@ -32,10 +32,10 @@ class Picture:
         mode: Pillow's mode of the file, e.g. `RGBA`.
         colour8: 8-bit RGB, or None at 16 bits.
         colour16: `[h w]` or `[h w 3]` in [0, 1] of a 16-bit picture, or None.
-        alpha: `[h w]` in [0, 1], 1 = opaque; None where the file has no transparency.
-        info: what the file states beside its pixels.
-        notes: what the user should know about this file.
-        colour_notes: what of its colours cannot be used; it does not matter for a mask.
+        alpha: `[h w]` in [0, 1], 1 = opaque; None if the file has no transparency.
+        info: the file's information besides its pixels.
+        notes: messages for the user about this file.
+        colour_notes: messages about colours that cannot be used; irrelevant for a mask.
     """
 
     path: Path
@@ -79,14 +79,14 @@ def unit(picture: Pil.Image | None) -> Float32Array:
 
 
 def read_pictures(path: str) -> list[Picture]:
-    """Decode what `path` means; all pictures have one size.
+    """Decode the pictures of `path`; all have one size.
 
     Raises:
         BadInput: missing, not a picture, truncated, empty, over 100 megapixels, a refused mode, or sizes differ.
     """
     files = find_pictures(path)
     total = 0
-    for file in files:  # nothing is decoded before all are known to fit
+    for file in files:  # nothing is decoded until all are known to fit
         with open_picture(file) as header:
             total += header.width * header.height
     require_room(len(files), total)
@@ -99,7 +99,8 @@ def read_pictures(path: str) -> list[Picture]:
 
 
 def read_picture(path: Path) -> Picture:
-    """Decode one file, turned upright by its EXIF orientation. Animated files give their first frame and a note.
+    """Decode one file, rotated upright by its EXIF orientation. Of animated files only the first frame is read, with
+    a note.
 
     Raises:
         BadInput: see `read_pictures`.
@@ -128,10 +129,10 @@ def _read(path: Path, opened: Callable[[], ImageFile.ImageFile]) -> Picture:
 def _notes(picture: ImageFile.ImageFile) -> list[str]:
     notes = []
     frames = getattr(picture, "n_frames", 1)
-    if frames > 1 and picture.format != "MPO":  # an MPO photo's further frames are its own previews
+    if frames > 1 and picture.format != "MPO":  # the other frames of an MPO photo are its own previews
         notes.append(f"animated or many-paged: only the first of {frames} frames is used")
     if picture.info.get("wrong_checksum"):
-        notes.append("it has a wrong checksum: it is read anyway, but may be damaged")
+        notes.append("its checksum is wrong: it is read anyway, but may be damaged")
     if picture.format == "HEIF" and picture.info.get("bit_depth", 8) > 8:
         notes.append(f"{picture.info['bit_depth']} bits a channel: read at 8")
     return notes

@@ -8,13 +8,13 @@ from .exif import RESOLUTION_UNIT, X_RESOLUTION, Y_RESOLUTION
 
 
 def dpi_of(picture: Pil.Image, turned: bool) -> tuple[float, float] | None:
-    """Pixels per inch, across and down the upright picture; None where the file states none."""
+    """Pixels per inch, across and down the upright picture; None if the file states none."""
     stated = picture.info.get("dpi")
     if (
         picture.format not in ("TIFF", "BMP")
         and picture.info.get("jfif_unit") not in (1, 2)
         and (picture.format in ("JPEG", "MPO") or stated is None)
-    ):  # for a JPEG without a resolution Pillow answers 72
+    ):  # for a JPEG without a resolution Pillow returns 72
         stated = _exif_dpi(picture)
     if not isinstance(stated, tuple) or len(stated) != 2:
         return None
@@ -28,7 +28,7 @@ def dpi_of(picture: Pil.Image, turned: bool) -> tuple[float, float] | None:
 
 
 def _exif_dpi(picture: Pil.Image) -> tuple[float, float] | None:
-    """The resolution in EXIF data, in pixels per inch; None where there is none, or only a ratio."""
+    """The resolution in EXIF data, in pixels per inch; None if there is none, or only a ratio."""
     try:
         exif = picture.getexif()
         inches = {2: 1.0, 3: 2.54}[exif.get(RESOLUTION_UNIT, 2)]

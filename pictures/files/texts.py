@@ -1,4 +1,4 @@
-"""Texts inside picture files: which are saved again, and which are left out.
+"""Texts inside picture files: decides which are saved again and which are left out.
 
 Left out are prompts and graphs of other programs, our own record, thumbnails (they show the old picture), and XMP and
 IPTC, which may repeat a place or a history. Each is named in a note.
@@ -36,7 +36,7 @@ SETTINGS = re.compile(r"\bSteps: \d+\s*[,\n].*\b(Sampler|CFG scale|Seed): ", re.
 GRAPH = re.compile(r"""^\s*(\w+\s*:\s*)?[\[{]\s*["'{\[]""")
 PLACE = re.compile(r"gps|latitude|longitude|geo[-_ ]?(tag|location|data)|^location$", re.IGNORECASE)
 LONGEST_TEXT = 65_536  # characters
-BLOCKS = {  # how texts are called that hold another format's metadata
+BLOCKS = {  # names of texts that hold another format's metadata
     "xml:com.adobe.xmp": "XMP",
     "raw profile type xmp": "XMP",
     "raw profile type iptc": "IPTC",
@@ -48,7 +48,7 @@ RECALL = "another program's record of its work (prompt, graph, settings)"
 
 
 def is_recall(name: str, text: str) -> bool:
-    """True for a text in which a program recalls how it made the picture: by its name, or as JSON or settings.
+    """True for a text in which a program records how it made the picture: by its name, or as JSON or settings.
 
     Null characters and byte order marks are ignored, so that UTF-16 is recognised in either byte order.
     """
@@ -63,7 +63,7 @@ def is_place(name: str) -> bool:
 
 
 def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]]:
-    """(name, text) of the texts that are kept, and names of what is left out; `picture` is loaded."""
+    """(name, text) of the texts that are kept, and the names of omitted parts; `picture` is loaded."""
     found: dict[str, str] = dict(getattr(picture, "text", None) or {}) if picture.format == "PNG" else {}
     if isinstance(comment := picture.info.get("comment"), (bytes, str)) and picture.format in ("JPEG", "MPO", "GIF"):
         found["Comment"] = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else comment
@@ -73,7 +73,7 @@ def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]
         low = name.lower()
         if low in BLOCKS:
             omitted.append(BLOCKS[low])
-        elif low.startswith("exif:"):  # repeats place and old orientation
+        elif low.startswith("exif:"):  # repeats the place and the old orientation
             omitted.append("ImageMagick's copy of its EXIF data")
         elif low.startswith("raw profile type") and low.split()[-1] not in ("exif", "icc", "icm"):
             omitted.append(f"the block {name[17:57]}")

@@ -1,4 +1,4 @@
-"""Writing pictures: PNG, JPEG and lossless WebP, with the source's metadata as far as the format holds them."""
+"""Write pictures: PNG, JPEG and lossless WebP, with those metadata of the source that the format can hold."""
 
 import io
 import json
@@ -21,9 +21,9 @@ from .texts import PLACE_OMITTED, is_place
 
 SIDE_LIMIT = {"jpeg": 65_500, "webp": 16_383}
 DESCRIPTION, USER_COMMENT = 0x010E, 0x9286
-ROWS = 256  # of a picture are rounded at a time
+ROWS = 256  # rows of a picture that are rounded at a time
 JPEG_EXIF_LIMIT = 65_500  # one segment holds 64 KiB
-EXIF_NAMES = {  # where PNG's usual texts belong in EXIF
+EXIF_NAMES = {  # EXIF tags for PNG's usual texts
     "author": 0x013B,
     "artist": 0x013B,
     "copyright": 0x8298,
@@ -35,12 +35,12 @@ EXIF_NAMES = {  # where PNG's usual texts belong in EXIF
 
 @dataclass(frozen=True)
 class SavedMetadata:
-    """What is saved beside the pixels.
+    """Metadata to save with the pixels.
 
     Attributes:
         texts: of this run, e.g. the workflow, by name.
-        bare: nothing but pixels and colour profile.
-        gps: also where the source was taken.
+        bare: only pixels and colour profile.
+        gps: include the place where the source was taken.
     """
 
     texts: dict[str, str]
@@ -49,7 +49,7 @@ class SavedMetadata:
 
 
 class SaveOptions(TypedDict, total=False):
-    """What Pillow's writers take beside the pixels."""
+    """The metadata arguments of Pillow's writers."""
 
     icc_profile: bytes
     dpi: tuple[float, float]
@@ -60,7 +60,7 @@ class SaveOptions(TypedDict, total=False):
 
 @dataclass
 class _File:
-    """A file in the making: what goes into it, and what the user should know."""
+    """A file being written: its contents, and notes for the user."""
 
     kind: str
     info: FileInfo
@@ -87,12 +87,12 @@ def write_picture(
         values: the picture.
         path: the file.
         kind: png, jpeg or webp.
-        saved: metadata of this run, and how much of the source's is kept.
-        info: what the source's file states: depth, transparency, colours, metadata.
-        masks: `[h w]` in [0, 1]: where the picture was repainted, and is opaque now.
+        saved: metadata of this run, and which of the source's are kept.
+        info: the source file's depth, transparency, colours and metadata.
+        masks: `[h w]` in [0, 1], 1 = repainted, and so opaque now.
 
     Returns:
-        Notes for the user: what the format does not hold, and what is left out.
+        Notes for the user: metadata that the format cannot hold, or that are left out.
     """
     file = _File(kind, info or FileInfo(), saved)
     samples = _samples(values, file, masks)
@@ -142,13 +142,13 @@ def _samples(values: FloatArray, file: _File, masks: Sequence[FloatArray]) -> Sa
     alpha = _opacity(info.alpha.samples, info.alpha.bits, masks, top)
     if file.kind == "jpeg":
         if (alpha != top).any():
-            file.notes.append("JPEG holds no transparency: the colours beneath it show; png and webp keep it")
+            file.notes.append("JPEG has no transparency: the colours beneath it show; png and webp keep it")
         return samples
     return np.concatenate([samples, alpha[..., None].astype(samples.dtype)], axis=-1)
 
 
 def _opacity(stored: Samples, bits: int, masks: Sequence[FloatArray], top: int) -> Samples:
-    """The alpha as stored where nothing was repainted; masks add to it: `min(1, alpha + mask)`."""
+    """The stored alpha outside the repainted part; masks are added to it: `min(1, alpha + mask)`."""
     highest = 2**bits - 1
     out = stored if highest == top else np.round(stored.astype(np.float64) * (top / highest)).astype(np.uint8)
     for mask in masks:
@@ -162,7 +162,7 @@ def _icc(file: _File, grey: bool) -> bytes:
     """The ICC profile to embed, or nothing."""
     colour = file.info.colour
     if file.kind != "png" and is_high_dynamic_range(colour):
-        file.notes.append(f"{file.kind} cannot declare numbers of high dynamic range: save as PNG to keep it")
+        file.notes.append(f"{file.kind} cannot store high dynamic range: save as PNG to keep it")
     if file.kind == "png" and not (file.saved.bare and colour.adobe):
         return icc_for(colour, grey) if colour.icc and model_of(colour.icc) == "GRAY" else colour.icc
     return b"" if colour.adobe and not file.saved.bare else icc_for(colour, grey)
@@ -201,7 +201,7 @@ def _write_png(samples: Samples, path: Path, file: _File, exif: Pil.Exif, texts:
 
 
 def _exif(file: _File, exif: Pil.Exif, texts: tuple[tuple[str, str], ...]) -> bytes:
-    """EXIF data of a JPEG or WebP: the source's, its texts where EXIF has a place for them, and this run's texts."""
+    """EXIF data of a JPEG or WebP: the source's, its texts that fit EXIF tags, and this run's texts."""
     _add_texts(file, exif, texts)
     if file.kind == "webp" and file.info.dpi and not file.saved.bare and X_RESOLUTION not in exif:
         exif[X_RESOLUTION], exif[Y_RESOLUTION] = file.info.dpi
@@ -223,7 +223,7 @@ def _exif(file: _File, exif: Pil.Exif, texts: tuple[tuple[str, str], ...]) -> by
 
 
 def _add_texts(file: _File, exif: Pil.Exif, texts: tuple[tuple[str, str], ...]) -> None:
-    """The source's texts, where EXIF has a place for them; ImageDescription is left to the workflow."""
+    """Store the source's texts that fit EXIF tags; ImageDescription is reserved for the workflow."""
     workflow = "inlay" in file.saved.texts
     if workflow and DESCRIPTION in exif:
         file.omitted.append("its EXIF description (the workflow is stored there: png has room for both)")

@@ -1,1 +1,1 @@
-"""Masks: values, growth, the latent grid, shapes, files, and warnings about probable mistakes."""
+"""Masks: values, growing, the latent grid, shapes, files, and warnings about probable mistakes."""

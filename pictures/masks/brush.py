@@ -1,15 +1,15 @@
 """Random holes around a box, as if drawn by hand: mask augmentation of Paint by Example (Yang et al. 2022, §3.3).
 
-All randomness comes from the CPU generator given, only as uniform doubles and integers, and points are rounded from
-exact fractions: the same seed gives the same points on every machine. Pillow fills them; releases from 11.2.1 on agree
-on every pixel, older ones differ in a few.
+All randomness comes from the given CPU generator, only as uniform doubles and integers, and points are rounded from
+    exact fractions: the same seed gives the same points on every machine. Pillow fills the shapes; releases from
+    11.2.1 on agree on every pixel, older ones differ in a few.
 
-The paper and the authors' code (`ldm/data/open-images.py`) differ; here, and why:
-- 20 points per edge, at t = 0, 1/20, …, 19/20 (paper; each corner once). The code takes t = .05 … .9 and drops a point
-  when rounding makes its x or y equal to an earlier one's, which happens to most of them on edges that do not bulge.
-- Offsets of 1 to 5 px, either sign (paper). The code draws −5 … 5, zero included: `offset_min=0`.
-- The control point lies above the edge's centre, on the extended side (code).
-- The centre pixel of the box is always hole, so that a tiny box does not give an empty mask.
+The paper and the authors' code (`ldm/data/open-images.py`) differ. The choices here, with reasons: - 20 points per
+edge, at t = 0, 1/20, …, 19/20 (paper; each corner once). The code takes t = .05 … .9 and drops a point when rounding
+makes its x or y equal to an earlier one's, which happens to most of them on edges that do not bulge. - Offsets of 1
+to 5 px, either sign (paper). The code draws −5 … 5, zero included: `offset_min=0`. - The control point lies above the
+edge's centre, on the extended side (code). - The centre pixel of the box is always hole, so that a tiny box does not
+give an empty mask.
 """
 
 import torch
@@ -43,7 +43,7 @@ def extend(box: Box, shape: Shape, generator: torch.Generator, amount: float = 0
 def outline(
     box: Box, outer: Box, generator: torch.Generator, *, points: int = 20, offset_min: int = 1, offset_max: int = 5
 ) -> Float[Tensor, "n 2"]:
-    """An arbitrary shape around `box`: 4 · `points` corners (x, y) in float64, to be joined by straight lines.
+    """An arbitrary shape around `box`: 4 · `points` corners (x, y) in float64, joined by straight lines.
 
     Each edge gives a quadratic Bézier from corner to corner whose control point is the edge's middle, moved to the same
     side of `outer`, so it bulges half as far. On it, `points` points at t = i / points, i = 0 … points − 1; each x and
@@ -85,7 +85,7 @@ def _shape_points(box: Box, outer: Box, offsets: Tensor) -> Float[Tensor, "n 2"]
 def fill_polygon(points: Float[Tensor, "n 2"], shape: Shape) -> Float[Tensor, "h w"]:
     """1 inside the polygon and on its border, 0 elsewhere: Pillow's polygon fill, coordinates truncated to integers.
 
-    What lies outside the picture is clipped.
+    The part outside the picture is clipped.
     """
     height, width = shape
     canvas = Image.new("L", (width, height))

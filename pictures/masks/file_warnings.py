@@ -1,7 +1,7 @@
 """Warnings about a mask's file: channels that disagree, strokes read as background, a photo instead of a mask.
 
-Each names a fact about the pixels, the share that a person can check, and the setting that reads the file the other
-way, as `name: what was found, and what to do`. Nothing is changed: the mask is read as asked for.
+Each warning states a fact about the pixels, a share that the user can check, and the setting that reads the file the
+    other way, as `name: what was found, and what to do`. The mask itself is read as set.
 """
 
 import numpy as np
@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float
 from ..files.read import Picture
 from .warnings import size_warnings
 
-SAMPLED = 2_000_000  # pixels examined; of more, every n-th row and column
+SAMPLED = 2_000_000  # pixels examined; of larger masks, every n-th row and column
 ONE_COLOUR = 16 / 255  # distance from the median within which strokes have one colour
-ALIKE = 0.95  # share that counts as all
+ALIKE = 0.95  # share that is treated as all
 PICTURE_GREYS = 0.5  # a mask with this share of greys, or this many colours, is more often a picture
 PICTURE_COLOURS = 64
 GREY = 0.1  # from black and from white
@@ -23,18 +23,18 @@ Hole = Bool[np.ndarray, "h w"]
 
 
 def reads_alpha(picture: Picture, channel: str) -> bool:
-    """True where `channel` means the alpha of this picture: auto does if it varies."""
+    """True if `channel` selects the alpha of this picture: auto does if the alpha varies."""
     alpha = picture.alpha
     return alpha is not None and (channel == "alpha" or (channel == "auto" and alpha.min() != alpha.max()))
 
 
 def file_warnings(picture: Picture, channel: str, invert: bool, hole: Hole) -> list[str]:
-    """Warnings about how the file was read as a mask.
+    """Warnings about the way the file was read as a mask.
 
     Args:
         picture: the mask's file.
-        channel: auto, alpha or luminance, as asked for.
-        invert: as asked for.
+        channel: auto, alpha or luminance, as set.
+        invert: as set.
         hole: the result, True = repaint.
     """
     count = int(hole.sum())
@@ -103,7 +103,7 @@ def _alpha_warning(
 
 
 def _colour_warning(colours: Float[np.ndarray, "h w 3"], alpha: bool) -> str:
-    """A warning about a photo or colours in place of a mask."""
+    """A warning about a photo or colours instead of a mask."""
     grey = colours @ BRIGHTNESS
     greys = float(((grey > GREY) & (grey < 1 - GREY)).mean())
     coloured = (colours.max(-1) - colours.min(-1)) > 2 * GREY
@@ -113,7 +113,7 @@ def _colour_warning(colours: Float[np.ndarray, "h w 3"], alpha: bool) -> str:
     if kinds > PICTURE_COLOURS or (greys > PICTURE_GREYS and levels > PICTURE_COLOURS and _busy(grey)):
         what = f"{share:.0%} of its pixels are coloured" if kinds > PICTURE_COLOURS else f"{greys:.0%} of it is grey"
         return (
-            f"mask-picture: {what}, as in a picture, and only brightness decides here what is repainted; a mask is "
+            f"mask-picture: {what}, as in a picture, and its brightness decides what is repainted; a mask should be "
             f"black and white: were picture and mask swapped" + (", or is channel=alpha meant?" if alpha else "?")
         )
     if kinds and share > 0.05 and float((coloured & (grey < 0.5)).mean()) > 0.01:

@@ -10,7 +10,7 @@ from ..boxes import Box
 
 
 def latent_hole(hole: Bool[Tensor, "b h w"], factor: int, reduce: str) -> Float[Tensor, "b 1 lh lw"]:
-    """The hole on the latent grid, not grown; h and w are multiples of `factor`.
+    """The hole on the latent grid, without growing; h and w are multiples of `factor`.
 
     `nearest` reads pixel (factor·i, factor·j) of cell (i, j), as `F.interpolate(mode="nearest")` does (Kakinuma et
     al., §3); `max` marks a cell with any hole pixel, so thin holes survive.

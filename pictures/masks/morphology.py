@@ -1,8 +1,8 @@
 """Growing, shrinking, feathering and resizing masks.
 
-A mask is `[b h w]` with 1 = repaint, 0 = keep. Its *hole* is every pixel above zero: such a pixel may change, so
-nothing may treat it as known. Pictures end at their border: outside is neither hole nor known, so a hole that touches
-the border is not feathered or shrunk from that side.
+A mask is `[b h w]` with 1 = repaint, 0 = keep. Its *hole* is every pixel above zero: it may change, so nothing may
+treat it as known. Pictures end at their border: outside is neither hole nor known, so a hole that touches the border
+is not feathered or shrunk from that side.
 """
 
 from collections.abc import Callable

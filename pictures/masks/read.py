@@ -1,4 +1,4 @@
-"""Masks read from picture files: which channel is the hole, and what is doubtful about it."""
+"""Read masks from picture files: select the channel, and warn about doubtful masks."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ from .warnings import value_warnings
 def read_masks(
     path: str, channel: str, invert: bool, threshold: float | None, warn: Callable[[str], None]
 ) -> Float[Tensor, "b h w"]:
-    """The masks that `path` means, 1 = repaint; `warn` gets what is doubtful about them.
+    """The masks of `path`, 1 = repaint; `warn` is called with each doubt about them.
 
     Raises:
         BadInput: as image.load; or channel=alpha for a file without transparency.
@@ -38,13 +38,13 @@ def read_masks(
 def mask_in(
     picture: Picture, channel: str = "auto", invert: bool = False, threshold: float | None = 0.5
 ) -> tuple[Float[Tensor, "h w"], list[str]]:
-    """The mask in a picture, and what is doubtful about it."""
+    """The mask in a picture, and warnings about it."""
     soft = torch.from_numpy(_channel(picture, channel))
     soft = 1 - soft if invert else soft
     plane = soft if threshold is None else (soft >= threshold).to(torch.float32)
     about_file = file_warnings(picture, channel, invert, (soft >= (threshold or 0.5)).numpy())
     about_values = value_warnings(soft, plane, threshold)
-    if about_file:  # greys and shares follow from these
+    if about_file:  # greys and shares depend on these
         about_values = [note for note in about_values if note.startswith(("mask-empty", "mask-full", "mask-faint"))]
     return plane, [*picture.notes, *about_file, *about_values]
 
@@ -57,7 +57,7 @@ def _channel(picture: Picture, channel: str) -> Float32Array:
 
 
 def no_alpha(name: str, mode: str) -> BadInput:
-    """The error about a picture without the transparency that was asked for."""
+    """The error about a picture without the requested transparency."""
     return BadInput(
         "channel",
         found=f"{name!r} of mode {mode}, without transparency",

@@ -1,4 +1,4 @@
-"""Warnings about a mask's values: empty, full, hazy, soft, a few pixels, specks.
+"""Warnings about a mask's values: empty, full, hazy, soft, only a few pixels, specks.
 
 Each is `name: what was found, and what to do`. Nothing is changed.
 """
@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 NEARLY = 0.1  # closer than this to black or white, but not equal
-HAZE_SHARE = 0.1  # share of such pixels that is reported
-SOFT_SHARE = 0.25  # share of greys among the non-black pixels at which a hard threshold is reported
+HAZE_SHARE = 0.1  # share of hazy pixels from which they are reported
+SOFT_SHARE = 0.25  # share of greys among the non-black pixels from which a hard threshold is reported
 LARGE_SHARE = 0.9  # a hole this large is more often an inverted mask than intended
 
 

@@ -16,7 +16,7 @@ from ...graph_runtime.core.errors import shorten
 from ..pairing import comparable_name
 
 MAX_FILE = 256 * 2**20  # bytes
-#: Names that a column may have; the first one found counts.
+#: Possible names of a column; the first one found is used.
 FILE = ("file", "file_name", "filename", "image", "name", "path")
 LABEL = ("label", "class", "category")
 CORNERS = (("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax"), ("x0", "y0", "x1", "y1"))
@@ -46,7 +46,7 @@ def read_annotations(path: Path) -> list[Annotation]:
     """Every box of a COCO JSON or a CSV file with a header.
 
     Raises:
-        BadInput: the file is neither, or a line of it is not valid; the line is named.
+        BadInput: the file is neither, or one of its lines is not valid; the message names the line.
     """
     try:
         status = path.stat()
@@ -90,7 +90,7 @@ def bad_box(where: str, what: str, fix: str) -> BadInput:
 
 
 def _show(value: JsonValue) -> str:
-    """A value in a few words; nothing deep or long is written out."""
+    """A value in a few words; deep or long values are shortened."""
     if isinstance(value, list):
         return f"[{', '.join(map(_show_one, value[:6]))}{', …' * (len(value) > 6)}]"
     return _show_one(value)

@@ -21,7 +21,7 @@ def read_boxes(
     min_area: float = 0.02,
     max_area: float = 0.8,
 ) -> tuple[dict[str, list[Box]], Counter[str]]:
-    """A file's boxes by picture, and how many were left out and why: `place_boxes` of `read_annotations`."""
+    """A file's boxes by picture, and the number of omitted ones with reasons: `place_boxes` of `read_annotations`."""
     return place_boxes(read_annotations(path), sizes, label=label, min_area=min_area, max_area=max_area)
 
 
@@ -33,7 +33,7 @@ def place_boxes(
     min_area: float,
     max_area: float,
 ) -> tuple[dict[str, list[Box]], Counter[str]]:
-    """The boxes that are kept, by picture and in whole pixels, and how many were left out and why.
+    """The boxes to use, by picture and in whole pixels, and the number of omitted ones with reasons.
 
     Args:
         annotations: the boxes of a file.
@@ -43,7 +43,7 @@ def place_boxes(
         max_area: boxes above this share are left out.
 
     Raises:
-        BadInput: a box of a picture that is missing, a box outside its picture, or no box is kept.
+        BadInput: a box of a missing picture, a box outside its picture, or no box is left.
     """
     annotations = list(annotations)
     known = {comparable_name(name): name for name in sizes}

@@ -1,4 +1,4 @@
-"""Masks of photos: matched by name, and the boxes around them."""
+"""Masks of photos, matched by name, and their bounding boxes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ def read_mask(path: Path) -> Float32Array:
 
 @contextmanager
 def reported_at(port: str) -> Iterator[None]:
-    """Errors in the block are reported at another port.
+    """Report errors in the block at another port.
 
     Raises:
         BadInput: the block raised one.
@@ -37,9 +37,9 @@ def reported_at(port: str) -> Iterator[None]:
 
 
 def match_masks(files: Sequence[Path], masks: Sequence[Path]) -> dict[str, Path]:
-    """The mask of each photo by the photo's name: one of the same name, else one with another suffix.
+    """The mask of each photo by the photo's name: one with the same name, or else with another suffix.
 
-    A single photo and a single mask belong together whatever their names (`same_stem` tells whether they agree).
+    A single photo and a single mask belong together whatever their names (`same_stem` compares them).
 
     Raises:
         BadInput: a photo without mask, a mask without photo, or two masks for one photo.
@@ -92,7 +92,7 @@ def mask_box(mask: Path, size: tuple[int, int]) -> tuple[Box, float, list[str]]:
     """The box around a mask of `size` (width, height), the mask's share of the picture, and warnings about it.
 
     Raises:
-        BadInput: it is of another size, or empty.
+        BadInput: it has another size, or is empty.
     """
     with reported_at("masks"):
         tensor, notes = mask_in(read_picture(mask))
@@ -103,7 +103,7 @@ def mask_box(mask: Path, size: tuple[int, int]) -> tuple[Box, float, list[str]]:
             "masks",
             found=f"{mask.name} of {plane.shape[1]}×{plane.shape[0]} for a photo of {size[0]}×{size[1]}",
             expected="masks of their photos' sizes",
-            fix="turn the mask: its photo is turned upright by its EXIF data"
+            fix="rotate the mask: its photo is rotated upright by its EXIF data"
             if turned
             else "draw the mask on the upright photo at its full size",
         )

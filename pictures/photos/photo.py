@@ -79,7 +79,7 @@ class PhotoSet:
     name: str
 
     def __post_init__(self) -> None:
-        """Record the files' present state."""
+        """Record the current state of the files."""
         object.__setattr__(self, "_states", self._state())
 
     def _state(self) -> list[tuple[int, ...]]:
@@ -104,7 +104,7 @@ class PhotoSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over names, contents, boxes and masks: all that training uses; not over folders or dates."""
+        """sha256 over everything that training uses: names, contents, boxes and masks, but not folders or dates."""
         contents = ([None if path is None else _content(path) for path in (one.path, one.mask)] for one in self.photos)
         return sha256(*(repr((one.name, one.boxes, inside)) for one, inside in zip(self.photos, contents, strict=True)))
 
@@ -125,10 +125,10 @@ def photo_sizes(files: Sequence[Path]) -> dict[str, tuple[int, int]]:
     """Upright (width, height) of each picture by name, from the headers alone.
 
     Raises:
-        BadInput: there is none, a file is not a picture, or two have the same name.
+        BadInput: there are none, a file is not a picture, or two have the same name.
     """
     if not files:
-        raise BadInput("path", found="an empty list", expected="at least one picture", fix="name pictures or a folder")
+        raise BadInput("path", found="an empty list", expected="at least one picture", fix="give pictures or a folder")
     names: set[str] = set()
     for file in files:
         if file.name in names:

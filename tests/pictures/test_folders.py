@@ -59,7 +59,7 @@ def test_folders_broken_links_and_many_files(folder):
     (folder / "more").mkdir()
     (folder / "gone.png").symlink_to(folder / "nowhere.png")
     assert left_out(str(folder)) == (
-        "left out: gone.png (not an ordinary file), more (a folder: only the pictures beside it are read)"
+        "left out: gone.png (not an ordinary file), more (a folder: subfolders are not read)"
     )
     for number in range(1, 12):
         (folder / f"a{number}.txt").write_text("x")

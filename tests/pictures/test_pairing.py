@@ -47,6 +47,6 @@ def test_check_and_run_warn_once(tmp_path, grown):
     assert report == []
     told = [warning.message for warning in report.warnings if "paired by their order" in warning.message]
     assert len(told) == 1
-    assert "gives b.png the mask c.png, named after c.png" in told[0]
+    assert "b.png gets the mask c.png, which is named after c.png" in told[0]
     (tmp_path / "masks" / "d.png").rename(tmp_path / "masks" / "b.png")
     assert not inlay.check(flow).warnings

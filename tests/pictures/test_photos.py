@@ -221,7 +221,7 @@ def test_masks_of_another_size_turned_empty_or_damaged(tmp_path, ctx):
     masks = tmp_path / "masks"
     for size, box, message in (
         ((21, 60), (0, 0, 9, 9), "a.png of 21×60 for a photo of 20×60"),
-        ((60, 20), (0, 0, 9, 9), "turned upright"),
+        ((60, 20), (0, 0, 9, 9), "rotated upright"),
         ((20, 60), (0, 0, 0, 0), "a.png is empty"),
     ):
         save_mask(masks / "a.png", *size, box=box)

@@ -318,7 +318,7 @@ def test_what_teaches_little_is_said(pictures, shared_pbe):
     one = dataclasses.replace(some, photos=some.photos[:1])
     assert "one photo" in warnings_of(pictures, shared_pbe, one)
     twins = dataclasses.replace(some, photos=(some.photos[0], some.photos[0]))
-    assert "alike" in warnings_of(pictures, shared_pbe, twins)
+    assert "same view" in warnings_of(pictures, shared_pbe, twins)
     small = dataclasses.replace(
         some, photos=(dataclasses.replace(some.photos[0], boxes=((10, 10, 26, 26),)), some.photos[1])
     )
@@ -361,9 +361,9 @@ def test_photos_of_different_things_are_told_of(tmp_path):
         )
         return " ".join(event.message for event in said if isinstance(event, Warned))
 
-    assert "2.png seems to show something else" in heard(lines)
+    assert "2.png seems to show something different" in heard(lines)
     alike = heard(lines[:2])
-    assert "something else" not in alike
+    assert "something different" not in alike
     assert "different things" not in alike
     assert "different things" in heard(lines[1:])
 

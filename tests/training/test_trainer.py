@@ -300,7 +300,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     with pytest.raises(TrainingFailed) as caught:
         fit(more)
     assert "No space left" in caught.value.at("train").found
-    assert "continues from the checkpoint" in caught.value.at("train").fix
+    assert "continues from the previous checkpoint" in caught.value.at("train").fix
     assert (tmp_path / CHECKPOINT).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
 
