@@ -1,4 +1,4 @@
-"""Embeddings between what an inversion tuned and what a text says."""
+"""Embeddings between those that an inversion tuned and those of a text."""
 
 from typing import Annotated, NamedTuple
 

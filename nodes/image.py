@@ -77,8 +77,8 @@ def load(path: ReadPaths, ctx: Context) -> Loaded:
             ctx.warn(f"{picture.path.name}: {note}")
     image = np.stack([picture.rgb() for picture in pictures])
     mask = np.stack([transparency(picture) for picture in pictures])
-    said = PictureProfile(tuple(picture.info for picture in pictures))
-    return Loaded(torch.from_numpy(image), torch.from_numpy(mask), said)
+    profile = PictureProfile(tuple(picture.info for picture in pictures))
+    return Loaded(torch.from_numpy(image), torch.from_numpy(mask), profile)
 
 
 @node("image.save", effects=True, saves="image", check=check_save)
@@ -100,7 +100,7 @@ def save(
     Args:
         image: The pictures to write, `[b h w 3]` in [0, 1].
         prefix: Beginning of the file name; `tests/room` makes a folder `tests`. A number follows.
-        format: png and webp are exact; jpeg (quality 95, no chroma subsampling) is not, and says so.
+        format: png and webp are exact; jpeg (quality 95, no chroma subsampling) is not, and a warning says so.
         metadata: Carry the workflow inside the file, so that it can be run again from the picture, and the source's
             EXIF data, DPI and texts. false: only pixels and their colour profile.
         gps: Also carry where the source was taken (GPS).

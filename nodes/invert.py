@@ -8,12 +8,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..graph_runtime import BadInput, Context, code_digest, node
+from ..graph_runtime import Context, code_digest, node
 from ..graph_runtime.core.out_of_memory import retried
 from ..graph_runtime.core.tensor_store import content_key, stored
 from ..graph_runtime.core.values import plain, plain_mode, to_host
 from ..methods.baret.target_text import target_text_recipe
-from ..methods.conditioning import Conditioning, ConditioningSummary
+from ..methods.conditioning import Conditioning
 from ..methods.inversion.ddim import Trajectory, invert_ddim, trajectory_key
 from ..methods.inversion.tuning import Tuned, TuningRecipe, tune
 from ..methods.null_text import null_text_recipe
@@ -24,6 +24,7 @@ from ..methods.sampling.unet import as_model, not_finite
 from ..models.protocols import DenoiserDescription
 from .checks.before_run import Facts, Known, Params, described, shaped
 from .checks.denoiser import require_pair
+from .checks.inversion import require_deterministic, require_own_trajectory, require_plain
 from .checks.sampling import require_shapes
 from .ports import ConditioningPort, Denoiser, Latent, SchedulePort, Text, TrajectoryPort, TunedPort
 
@@ -83,7 +84,7 @@ def _known_inversion(
         }
     if not isinstance(trajectory, Trajectory):
         return {}
-    key = _require_own(trajectory, denoiser, schedule)
+    key = require_own_trajectory(trajectory, denoiser, schedule)
     start = trajectory.start
     embeddings = expand_rows(conditioning.cond, start, "conditioning")
     tuned = Tuned(
@@ -100,30 +101,6 @@ def _known_inversion(
 def _check_target(known: Known, params: Params) -> Facts:
     found = _check(known, params)
     return found if "tuning" not in found else {**found, "tuning": replace(found["tuning"], half="cond")}
-
-
-def _require_own(trajectory: Trajectory, denoiser: DenoiserDescription, schedule: DdimSchedule) -> str:
-    """What the trajectory belongs to; raises BadInput where that is another model, schedule or size."""
-    key = trajectory_key(denoiser, schedule, trajectory.start.shape)
-    if trajectory.inversion_key != key:
-        raise BadInput(
-            "trajectory",
-            found="one that was made with another model or schedule",
-            expected=f"one of the {denoiser.label}, {len(schedule)} steps",
-            fix="connect the same denoiser and schedule to invert.ddim and here",
-        )
-    return key
-
-
-def require_plain(conditioning: ConditioningSummary) -> None:
-    """Raise BadInput where an inversion is asked of an inpainting model."""
-    if conditioning.extra:
-        raise BadInput(
-            "conditioning",
-            found=f"{conditioning.extra} extra channels, of an inpainting model",
-            expected="a conditioning of embeddings alone: only plain models can be inverted",
-            fix="use a 4-channel model, and condition.text without condition.inpaint",
-        )
 
 
 @node("invert.ddim", version=1, check=_check)
@@ -254,7 +231,7 @@ def _tune(
     schedule = require_deterministic(schedule)
     require_pair(denoiser, conditioning.summary)
     require_plain(conditioning.summary)
-    key, text_hash = _require_own(trajectory, denoiser, schedule), content_key(conditioning.cond).hex()
+    key, text_hash = require_own_trajectory(trajectory, denoiser, schedule), content_key(conditioning.cond).hex()
     if trajectory.text_hash not in ("", text_hash):
         ctx.warn(
             "the trajectory was inverted with another text than the one that is connected here: connect one "
@@ -356,34 +333,6 @@ def _report(tuned: Tuned, missed: float) -> str:
         f"{sum(tuned.updates)} updates; the reconstruction misses the latent by {missed:.2%} of its variance\n\n"
         f"| step | timestep | loss | updates |\n|---|---|---|---|\n{rows}\n"
     )
-
-
-def require_deterministic(schedule: Schedule) -> DdimSchedule:
-    """`schedule` if it can be inverted: DDIM with eta 0 and no time travel; raises BadInput otherwise."""
-    if not isinstance(schedule, DdimSchedule):
-        raise BadInput(
-            "schedule",
-            found="a schedule.solver",
-            expected="schedule.ddim with eta 0",
-            fix="inversion runs the DDIM update backwards: use schedule.ddim",
-        )
-    if schedule.eta != 0:
-        raise BadInput(
-            "schedule",
-            found=f"eta {schedule.eta:g}",
-            expected="eta 0: random noise cannot be inverted",
-            fix="set eta to 0 in schedule.ddim",
-        )
-    if schedule.travel_repeat > 1:
-        raise BadInput("schedule", found="time travel", expected="every step once", fix="set travel_repeat to 1")
-    if schedule.prediction == "sample":
-        raise BadInput(
-            "schedule",
-            found="a model that predicts the clean latent",
-            expected="epsilon or v_prediction",
-            fix="use Stable Diffusion 1.x or 2.x",
-        )
-    return schedule
 
 
 def _placed(unet: nn.Module, z: Tensor, embeddings: Tensor, like: Tensor | None = None) -> tuple[Tensor, Tensor]:

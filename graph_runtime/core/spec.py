@@ -304,8 +304,8 @@ def _read(function: Callable[..., object], node_id: str, version: int) -> NodeSp
                 else:
                     fields[name] = (_described(str, doc), "" if number >= repeat.required else ...)
         elif port is not None:
-            marks = _find(inner, SocketRole), _find(inner, FromUpstream)
-            sockets[parameter.name] = Socket(parameter.name, port, optional, doc or port.doc, annotation, *marks)
+            roles_of = _find(inner, SocketRole), _find(inner, FromUpstream)
+            sockets[parameter.name] = Socket(parameter.name, port, optional, doc or port.doc, annotation, *roles_of)
             if optional and parameter.default is inspect.Parameter.empty:
                 may_be_none.append(parameter.name)
         else:

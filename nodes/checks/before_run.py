@@ -29,7 +29,7 @@ CHEAP = 2_000_000  # values up to which a mask is followed through the nodes tha
 
 @dataclass(frozen=True)
 class Counted(PartlyKnown):
-    """All that is known of what a batch of files says before they are read: how many there are."""
+    """All that is known of a batch of files before they are read: how many there are."""
 
     count: int
 
@@ -68,8 +68,8 @@ def described(value: D | None) -> TypeGuard[D]:
 def rehearse(function: NodeFunction[..., NamedTuple], known: Known, params: Params) -> Facts:
     """Facts of a node's outputs from the node itself, run on shapes; nothing where an input is not known.
 
-    For nodes that only look at shapes, or whose work is small where values are known. What they warn of is said while
-    checking, in the words in which the run would say it.
+    For nodes that only look at shapes, or whose work is small where values are known. Their warnings appear while
+    checking, in the words of the run.
     """
     spec = function.spec
     values = {name: known[name] for name in spec.sockets if name in known}

@@ -98,7 +98,7 @@ def require_inversion(
 
 
 def other_start(port: str) -> BadInput:
-    """Another noise than the one that the inversion behind a port ended at."""
+    """The error for noise that does not start where the inversion behind a port ended."""
     return BadInput(
         "noise",
         found=f"a start that the inversion behind {port} did not end at",
@@ -200,7 +200,7 @@ def require_control(
                 "attention",
                 found=f"a {name} of width {conditioning.cond.shape[-1]} from the {conditioning.name}",
                 expected=f"{denoiser.cross_attention_dim}, which the {denoiser.label} expects",
-                fix=f"connect a condition of this model to {name} of the attention control",
+                fix=f"connect a conditioning of this model to {name} of the attention control",
             )
         expand_rows(conditioning.cond, start, "attention")
     attention.require_steps(steps)

@@ -1,4 +1,4 @@
-"""What a scheduler's configuration says of sampling that a schedule does otherwise: named once, by the schedule's node.
+"""Warnings of what a scheduler's configuration asks for and a schedule does differently, once for each schedule node.
 
 schedule.ddim takes the betas, the offset and the prediction type, and has settings of its own for the rest;
 schedule.solver hands everything on to diffusers, whose solvers know some of it.
@@ -44,16 +44,16 @@ def own_spacing(config: Config) -> Spacing:
     """
     kind = str(config.get("_class_name", "DDIMScheduler"))
     usual: Spacing = "linspace" if kind.startswith(LINSPACE) else "leading"
-    said = config.get("timestep_spacing") or usual
+    named = config.get("timestep_spacing") or usual
     known: tuple[Spacing, ...] = get_args(Spacing)
     for spacing in known:
-        if said == spacing:
+        if named == spacing:
             return spacing
-    raise refused("timestep_spacing", said, ", ".join(known), "scheduler_config.json", "scheduler")
+    raise refused("timestep_spacing", named, ", ".join(known), "scheduler_config.json", "scheduler")
 
 
 def name_beside_ddim(config: Config, where: str, spacing: Spacing, first: int) -> None:
-    """Name what the configuration says and schedule.ddim does otherwise.
+    """Warn of what the configuration asks for and schedule.ddim does differently.
 
     Args:
         config: the scheduler's.
@@ -73,12 +73,12 @@ def name_beside_ddim(config: Config, where: str, spacing: Spacing, first: int) -
 
 
 def _spacing(config: Config, spacing: Spacing) -> list[str]:
-    said = config.get("timestep_spacing")
-    if said in (None, spacing):
+    own = config.get("timestep_spacing")
+    if own in (None, spacing):
         return []
     return [
-        f"timestep_spacing = {clean(shorten(said, 40))}: this schedule's spacing is {spacing!r}, so other "
-        "timesteps are visited than the model was published with (set spacing to 'model' for its own)"
+        f"timestep_spacing = {clean(shorten(own, 40))}: this schedule's spacing is {spacing!r}, so other "
+        "timesteps are used than the model was published with (set spacing to 'model' for its own)"
     ]
 
 
@@ -111,7 +111,7 @@ def _distilled(config: Config) -> list[str]:
 
 
 def name_beside_solver(config: Config, where: str, kind: str, made: Mapping[str, object]) -> None:
-    """Name what the configuration says and the solver that was made of it does not know, or does otherwise."""
+    """Warn of what the configuration asks for and the solver made of it does not know, or does differently."""
     found = [*_distilled(config), *_pure_noise(config, -1)[1:]]
     for key, value in config.items():
         entry = SCHEDULER.get(key)
