@@ -1,5 +1,6 @@
-"""What model files say that decides a result: each key is used, named in a warning, refused, or neutral.
+"""Keys of model files that affect results: each is used, listed in a warning, refused, or neutral.
 
-`docs/files.md` is generated from these tables. A key that is in none of them is named too unless its value is empty: a
-file may know more than this package. Free text (training comments, titles) decides nothing and is not read.
+`docs/files.md` is generated from these tables. A key in none of them is listed too unless its value is empty, because
+a file may have settings that this package does not know. Free text (training comments, titles) has no effect and is
+not read.
 """

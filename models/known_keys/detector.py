@@ -11,7 +11,7 @@ DETECTOR: Table = table(
         "decoder_attention_heads num_queries activation_function position_embedding_type backbone_config backbone "
         "use_timm_backbone num_hidden_layers hidden_size num_attention_heads max_position_embeddings",
     ),
-    ("used", "what it can find", "id2label num_labels label2id"),
+    ("used", "the labels that it can find", "id2label num_labels label2id"),
     ("refused", "the backbone would have other strides", "dilation"),
     ("named", "pictures have three channels", "num_channels"),
     ("named", "settings of a timm backbone", "backbone_kwargs"),

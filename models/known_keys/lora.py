@@ -4,13 +4,13 @@ from .table import ANYWHERE, Table, table
 
 LORA: Table = table(
     ("used", "see the list of adapters", "lora_adapter_metadata adapter_config.json"),
-    ("used", "the layer's α; r where there is none", ".alpha"),
+    ("used", "the layer's α; r if there is none", ".alpha"),
     (
         "used",
-        "the family; refused where it is not the denoiser's",
+        "the family; refused if it is not the denoiser's",
         "modelspec.architecture ss_base_model_version ss_v2",
     ),
-    ("named", "made for another prediction type than the model's", "modelspec.prediction_type ss_v_parameterization"),
+    ("named", "made for a prediction type other than the model's", "modelspec.prediction_type ss_v_parameterization"),
     ("named", "made for a schedule that ends in pure noise, and the model's does not", "ss_zero_terminal_snr"),
     ("named", "without α in the tensors, α = r is used", "ss_network_alpha"),
     ("named", "the tensors' own ranks are used", "ss_network_dim"),

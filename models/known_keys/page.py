@@ -33,13 +33,13 @@ TABLES: Mapping[str, tuple[str, Table]] = MappingProxyType(
 def page() -> str:
     """`docs/files.md`."""
     lines = [
-        "# What a model's files say, and what is done with it",
+        "# Keys of model files, and how inlay uses them",
         "",
-        "Everything in a checkpoint, a configuration or a LoRA that decides a result is used, named in a "
+        "Everything in a checkpoint, a configuration or a LoRA that affects results is used, named in a "
         "warning of `inlay check`",
         "and `inlay run`, or refused by the check. Keys that are not listed here are "
         "named as well, unless their value is empty;",
-        "free text decides nothing. `make docs` writes this page from `models/known_keys/`.",
+        "free text has no effect. `make docs` writes this page from `models/known_keys/`.",
         "",
     ]
     for where, (reader, table) in TABLES.items():

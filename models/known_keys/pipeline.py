@@ -4,10 +4,10 @@ from .table import ANYWHERE, BUILD, Table, table
 
 PIPELINE: Table = table(
     *ANYWHERE,
-    ("named", "only its parts are read; the other pipeline's own steps are not run", "_class_name"),
-    ("used", "the parts of the model", "unet vae text_encoder tokenizer scheduler"),
+    ("named", "only its components are read; the steps of that pipeline are not run", "_class_name"),
+    ("used", "the components of the model", "unet vae text_encoder tokenizer scheduler"),
     ("used", "by model.paint_by_example", "image_encoder feature_extractor"),
-    ("named", "pictures are not checked by it", "safety_checker"),
+    ("named", "it does not check pictures here", "safety_checker"),
     ("neutral", "only with safety_checker", "requires_safety_checker"),
     (
         "named",

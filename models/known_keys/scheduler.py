@@ -12,7 +12,7 @@ SCHEDULER: Table = table(
         "rescale_betas_zero_snr",
     ),
     ("used", "added to timesteps of spacing leading", "steps_offset"),
-    ("named", "where schedule.ddim's spacing is another; spacing 'model' takes this one", "timestep_spacing"),
+    ("named", "if schedule.ddim has another spacing; spacing 'model' uses this one", "timestep_spacing"),
     ("used", "by final_alpha 'config'; 'one', the default, is the paper's", "set_alpha_to_one"),
     ("named", "predicted latents are never clipped", "clip_sample"),
     ("named", "predicted latents are never thresholded", "thresholding"),

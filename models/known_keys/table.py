@@ -1,4 +1,4 @@
-"""Tables of known keys, and what a configuration says that nothing uses."""
+"""Tables of known keys, and the keys of a configuration that nothing uses."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,12 +12,12 @@ NOTHING: tuple[object, ...] = (None, False, "", [], {}, ())  # values without ef
 
 
 class KnownKey(NamedTuple):
-    """What becomes of one key.
+    """What is done with one key.
 
     Attributes:
-        use: used; named in a warning unless its value is empty or unremarkable; refused while checking; neutral, that
-            is, it decides no result.
-        what: what is done with it, or what ignoring it means.
+        use: used; named (in a warning) unless its value is empty or unremarkable; refused by the check; neutral, that
+            is, without effect on results.
+        what: how it is used, or what ignoring it means.
         unremarkable: values, besides empty ones, that need no warning.
     """
 
@@ -69,12 +69,12 @@ def is_empty(value: object) -> bool:
 
 
 def list_unused(known: Table, config: Mapping[str, object], handled: tuple[str, ...] = ()) -> list[str]:
-    """What a configuration says that nothing uses, one phrase a key: keys that are to be named, and unknown keys.
+    """The keys of a configuration that nothing uses, one phrase per key: keys to be listed, and unknown keys.
 
     Args:
         known: the table of this kind of configuration.
         config: its keys and values.
-        handled: keys that the caller has dealt with.
+        handled: keys that the caller has handled.
     """
     found = []
     for key, value in config.items():
@@ -92,4 +92,4 @@ def warn_unused(where: str, found: list[str]) -> None:
     """One warning for everything in a file that nothing uses."""
     if found:
         shown = "; ".join(found[:40]) + (f"; and {len(found) - 40} more" if len(found) > 40 else "")
-        notice(f"not used from {where}: {shown}")
+        notice(f"ignored in {where}: {shown}")
