@@ -58,7 +58,7 @@ def require_subject_models(denoiser: DenoiserComponent, encoder: ImageEncoderCom
             "denoiser",
             found=f"the {denoiser.label}",
             expected="a base model, without LoRAs",
-            fix="wire the model node itself; the finished LoRA can be stacked on others",
+            fix="connect the model node itself; the finished LoRA can be stacked on others",
         )
     wanted = 2 * denoiser.latent_channels + 1
     if denoiser.in_channels != wanted:
@@ -66,7 +66,7 @@ def require_subject_models(denoiser: DenoiserComponent, encoder: ImageEncoderCom
             "denoiser",
             found=f"the {denoiser.label}, of {denoiser.in_channels} input channels",
             expected=f"{wanted}: a Paint-by-Example model",
-            fix="wire model.paint_by_example",
+            fix="connect model.paint_by_example",
         )
     require_width(denoiser, encoder, fix="take both from one model.paint_by_example")
 

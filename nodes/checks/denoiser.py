@@ -19,7 +19,7 @@ def require_pair(denoiser: DenoiserDescription, conditioning: ConditioningSummar
     if width is not None and conditioning is None:
         raise BadInput(
             "conditioning",
-            found="none connected",
+            found="nothing connected",
             expected=f"a conditioning for the {denoiser.label}",
             fix="add condition.text; its prompt may stay empty",
         )

@@ -392,7 +392,7 @@ def test_a_text_encoder_of_another_model(tiny, sd, ctx, parts):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"conditioning": None}, "none connected"),
+        ({"conditioning": None}, "nothing connected"),
         ({"strength": 0.5}, "no latent connected"),
         ({"strength": 0.1, "latent": torch.zeros(1, 4, 5, 7)}, "which is none"),
         ({"noise": GivenNoise(torch.zeros(1, 3, 5, 7))}, "noise of shape"),
