@@ -234,7 +234,7 @@ def weight_variants(folder: Path, stem: str) -> dict[str | None, list[Path]]:
                 raise ModelError(
                     "source",
                     found=f"{index.name} names {shard!r}, which is missing",
-                    expected="every shard beside its index",
+                    expected="every shard in the folder of its index",
                     fix="download the model again",
                 )
         found.setdefault(middle.lstrip(".") or None, [folder / shard for shard in shards])

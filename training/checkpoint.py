@@ -26,7 +26,7 @@ class TrainingState:
 
     Attributes:
         values: the weights that are trained, by name.
-        average: their moving average by the same names; empty where none is kept.
+        average: their moving average by the same names; empty if none is kept.
         optimizer: AdamW, fused.
         scaler: of the loss in float16.
         step: steps taken.

@@ -25,7 +25,7 @@ PLAIN_ATTENTION = 1024  # latent cells up to which plain attention trains faster
 
 
 def small_enough_for_plain_attention(device: torch.device, cells: int) -> bool:
-    """True where plain attention trains faster: on a CPU, with few latent cells a side."""
+    """True if plain attention trains faster: on a CPU, with few latent cells a side."""
     return device.type == "cpu" and cells**2 <= PLAIN_ATTENTION
 
 

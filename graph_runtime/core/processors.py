@@ -1,4 +1,4 @@
-"""Attention processors on a UNet for the length of a run: wrapped in layers, restored whatever happens.
+"""Attention processors on a UNet for the length of a run: wrapped in layers, always restored.
 
 Several runs, in several threads, may share one UNet. Each kind of layer is installed once, however many runs ask for
 it, and removed with the last of them; the original processors return with the last layer.

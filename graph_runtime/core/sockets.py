@@ -32,7 +32,7 @@ class Socket:
     upstream: FromUpstream | None = None
 
     def require(self, value: object) -> None:
-        """Raise BadInput unless `value` is of this socket's type; None where the socket is optional."""
+        """Raise BadInput unless `value` is of this socket's type; None if the socket is optional."""
         if value is None and self.optional:
             return
         for item in value if self.upstream is not None and isinstance(value, list) else [value]:

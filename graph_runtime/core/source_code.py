@@ -161,7 +161,7 @@ _known: dict[str, tuple[tuple[int, ...], _Source]] = {}  # by path, with the fil
 
 
 def _read(path: str) -> _Source | None:
-    """The file as it is now; None where it cannot be read. Parsed once per state, and remembered between processes."""
+    """The file as it is now; None if it cannot be read. Parsed once per state, and remembered between processes."""
     try:
         now = os.stat(path)
     except OSError:
@@ -234,7 +234,8 @@ def _types_of_ports(tree: ast.Module) -> set[str]:
 
 
 def _of_function(function: object, seen: set[int]) -> Iterator[bytes]:
-    """What a function does, as it is in memory: its code, its defaults, and what it closes over or calls beside it."""
+    """A function as it is in memory: its code, its defaults, and everything in its module that it closes over or
+    calls."""
     code = getattr(function, "__code__", None)
     if not isinstance(code, types.CodeType) or id(code) in seen:
         return

@@ -111,7 +111,7 @@ def _too_large(size: int, name: str) -> WorkflowError:
         None,
         found=f"{size / 2**20:.0f} MiB in {name}",
         expected=f"at most {MAX_BYTES // 2**20} MiB of JSON",
-        fix="a workflow holds settings, not pictures: keep pictures in files beside it",
+        fix="a workflow holds settings, not pictures: keep pictures in separate files",
     )
 
 

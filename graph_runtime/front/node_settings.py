@@ -48,7 +48,7 @@ class Setting:
 
     @property
     def default_number(self) -> float | None:
-        """The default of a number; None where there is none."""
+        """The default of a number; None if there is none."""
         return self.default if isinstance(self.default, (int, float)) else None
 
     @property

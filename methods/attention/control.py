@@ -38,7 +38,7 @@ class AttentionControl:
 
     @property
     def expects(self) -> "ExpectedInputs | None":
-        """The other inputs that the sampler needs with it; None where any will do."""
+        """The other inputs that the sampler needs with it; None if any will do."""
         return None
 
     @property
@@ -47,7 +47,7 @@ class AttentionControl:
         return {}
 
     def require_steps(self, steps: int) -> None:
-        """Raise BadInput where a run of so many steps is too short for it."""
+        """Raise BadInput if a run of that many steps is too short for it."""
 
     def begin(self) -> AttentionRun:
         """The control for one run."""

@@ -133,7 +133,7 @@ class GatheredRun(AttentionRun):
         return sources if sources is not None and sources.applies(position, queries) else None
 
     def selection(self, sources: Mapping[RowGroup, RowGroup], batch: int, device: torch.device) -> RowSelection | None:
-        """The rows to project for all of `batch` rows; None where each uses its own."""
+        """The rows to project for all of `batch` rows; None if each uses its own."""
         if not any(row in self._layout for row in sources):
             return None
         key = (tuple(sources.items()), self._layout, batch, device)

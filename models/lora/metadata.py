@@ -140,10 +140,10 @@ def read_lora_metadata(path: Path, header: Header, peft: bool) -> LoraMetadata:
     else:
         notes = _kohya_notes(texts)
         if peft:
-            notes.append("peft keeps α in adapter_config.json, which is not beside it: α = r is used")
+            notes.append("peft keeps α in adapter_config.json, which is missing in its folder: α = r is used")
         elif config_beside(path) is not None and not any(key.endswith(".alpha") for key in header.tensors):
             notes.append(
-                "the adapter_config.json beside it, since its layers are not named as peft names them: α = r "
+                "the adapter_config.json in its folder, because its layers are not named as peft names them: α = r "
                 "is used (peft's own file is called adapter_model.safetensors)"
             )
         return LoraMetadata(texts=texts, notes=tuple(notes))

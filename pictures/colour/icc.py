@@ -12,7 +12,7 @@ PARAMETERS = {0: "g", 1: "gab", 2: "gabc", 3: "gabcd", 4: "gabcdef"}
 
 
 def model_of(icc: bytes) -> str:
-    """The profile's colour model, `RGB`, `GRAY`, `CMYK`, `Lab`; empty where these bytes are not a profile."""
+    """The profile's colour model, `RGB`, `GRAY`, `CMYK`, `Lab`; empty if these bytes are not a profile."""
     return icc[16:20].decode("latin-1").strip() if len(icc) >= HEADER + 4 and icc[36:40] == b"acsp" else ""
 
 

@@ -85,7 +85,7 @@ def _folders(exif: Pil.Exif) -> list[MutableMapping[int, object]]:
 
 
 def is_adobe_rgb(exif: bytes) -> bool:
-    """True where EXIF data declare Adobe RGB: colour space 2, or uncalibrated with DCF's interoperability `R03`."""
+    """True if EXIF data declare Adobe RGB: colour space 2, or uncalibrated with DCF's interoperability `R03`."""
     if not exif:
         return False
     space = _opened(exif).get_ifd(EXIF_FOLDER).get(COLOUR_SPACE)

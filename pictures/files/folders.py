@@ -23,7 +23,7 @@ SIGNATURES = {  # the formats that people try most often, of those that are not 
     b"<html": "a web page",
 }
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")  # beginnings of readable pictures; WebP: RIFF….WEBP
-TIFF = (b"II*\0", b"MM\0*")  # also many a camera's raw photo
+TIFF = (b"II*\0", b"MM\0*")  # also the beginning of many raw photos
 KINDS = {  # by suffix
     **dict.fromkeys((".heic", ".heif"), "a HEIC photo"),
     ".avif": "an AVIF picture",

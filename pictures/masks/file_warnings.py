@@ -125,7 +125,7 @@ def _colour_warning(colours: Float[np.ndarray, "h w 3"], alpha: bool) -> str:
 
 
 def _busy(grey: Plane) -> bool:
-    """True where neighbours are brighter and darker about equally often, as in photos but not in a gradient."""
+    """True if neighbours are brighter and darker about equally often, as in photos but not in a gradient."""
     steps = np.diff(grey, axis=1)
     moved = np.abs(steps) > 1.5 / 255
     return bool(moved.mean() > 0.1 and 0.2 < (steps[moved] > 0).mean() < 0.8)

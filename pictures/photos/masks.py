@@ -75,7 +75,7 @@ def match_masks(files: Sequence[Path], masks: Sequence[Path]) -> dict[str, Path]
 
 
 def same_stem(photo: Path, mask: Path) -> bool:
-    """True where mask and photo have the same name apart from the suffix."""
+    """True if mask and photo have the same name apart from the suffix."""
     return comparable_name(photo.stem) == comparable_name(mask.stem)
 
 

@@ -52,7 +52,7 @@ class Photo:
         return torch.from_numpy(self._sized(read_picture(self.path).srgb(), self.path))
 
     def subject(self) -> Float[Tensor, "h w"] | None:
-        """The mask in {0, 1}, or None where there is none; raises as `picture` does."""
+        """The mask in {0, 1}, or None if there is none; raises as `picture` does."""
         return None if self.mask is None else torch.from_numpy(self._sized(read_mask(self.mask), self.mask))
 
     def _sized(self, pixels: Float32Array, path: Path) -> Float32Array:
@@ -89,7 +89,7 @@ class PhotoSet:
 
     @property
     def gone(self) -> bool:
-        """True where a file is missing, or has changed since it was described."""
+        """True if a file is missing, or has changed since it was described."""
         try:
             return bool(self._state() != getattr(self, "_states", None))
         except OSError:

@@ -21,7 +21,7 @@ def test_round_trip():
     [
         (SMALL[:-5], "line 1", "cut off"),
         (b"\x89PNG\r\n\x1a\n\xff", "not UTF-8", "picture"),
-        (b" " * (50 * 2**20), "50 MiB", "pictures in files"),
+        (b" " * (50 * 2**20), "50 MiB", "pictures in separate files"),
         ("[" * 10_000 + "]" * 10_000, "10000 levels", "flatten"),
         ('{"a":' * 10_000 + "1" + "}" * 10_000, "10000 levels", "flatten"),
         ("[" * 5_000, "5000 levels", "flatten"),

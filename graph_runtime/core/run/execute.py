@@ -73,7 +73,7 @@ def execute(
 
 
 def _spent(plan: Plan, index: int, socket: str, took: list[float], kept: set[int]) -> float | None:
-    """Seconds of all steps behind an input of step `index`; None where a result was known from before."""
+    """Seconds of all steps behind an input of step `index`; None if a result was known from before."""
     behind = {plan.owner[slot] for name, slot in plan.steps[index].links if name == socket}
     waiting = list(behind)
     while waiting:

@@ -71,7 +71,7 @@ def _has_widget_range(setting: Setting) -> bool:
 
 
 def null_value(setting: Setting) -> float | None:
-    """The number that stands for null in a widget, or None where there is none."""
+    """The number that stands for null in a widget, or None if there is none."""
     if not setting.nullable or setting.kind not in ("integer", "number"):
         return None
     if setting.above is not None:
