@@ -76,7 +76,7 @@ for _room in ROOMS:
 __all__ = ["WEB_DIRECTORY", "__version__", *_LAZY]
 
 
-def __getattr__(name: str) -> Any:  # functions, classes and dicts are looked up by name
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - functions, classes and dicts are looked up by name
     """Import what `name` stands for (PEP 562)."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -62,8 +62,7 @@ def pictures(work: Path, count: int) -> NDArray[np.uint8]:
             starts = range(0, count, CHUNK)
             stops = [min(start + CHUNK, count) for start in starts]
             with ProcessPoolExecutor(os.cpu_count()) as pool:
-                for block in pool.map(_chunk, starts, stops):
-                    file.write(block.tobytes())
+                file.writelines(block.tobytes() for block in pool.map(_chunk, starts, stops))
 
     if not path.exists():
         save_beside(write, path)

@@ -196,7 +196,7 @@ class Component(ModelDescription[nn.Module]):
                 owned: nn.Module = own_weights(module)  # after .to, which has copied what it changed
             except ModelError:
                 raise
-            except Exception as error:  # noqa: BLE001 - damaged files make the libraries fail in any way
+            except Exception as error:
                 if is_out_of_memory(error) or missing_package(error) is not None:
                     raise
                 raise ModelError(

@@ -30,7 +30,9 @@ SOURCES = [
     *sorted(path.relative_to(ROOT) for room in ROOMS if room != "tests" for path in (ROOT / room).rglob("*.py")),
 ]
 TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
-LONGEST = 400
+LONGEST = 400  # lines of a file
+FULLEST = 30  # files of a folder
+MOST_ANY = 60  # lines of the package
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "node_helpers", "server", "execution"}
 WEB = {"fastapi", "starlette", "uvicorn", "aiohttp", "flask", "gradio"}
 HEAVY = {"diffusers", "transformers", "peft", "accelerate", "cv2", "torchvision", "matplotlib", "scipy"}
@@ -104,12 +106,33 @@ def imports(path, top_only=False):
     ]
 
 
+INSIDE = [path for path in SOURCES if room_of(".".join(("inlay", *path.with_suffix("").parts)))]
+
+
 @pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
 def test_no_star_imports_and_no_long_files(path):
     for name, _ in imports(path):
         assert not name.endswith(".*"), f"{path}: import * from {name}"
     length = len((ROOT / path).read_text(encoding="utf-8").splitlines())
     assert length <= (LONGEST if path in SOURCES else 2 * LONGEST), f"{path} has {length} lines"
+
+
+def test_no_folder_is_crowded():
+    folders = [path.parent for path in (*SOURCES, *TESTS)]
+    crowded = {str(folder): count for folder in set(folders) if (count := folders.count(folder)) > FULLEST}
+    assert not crowded
+
+
+def test_any_is_rare_and_has_its_reason():
+    """`Any` switches the type checker off; each line that uses it says why."""
+    found = []
+    for path in INSIDE:
+        for number, line in enumerate((ROOT / path).read_text(encoding="utf-8").splitlines(), 1):
+            code = line.partition("#")[0]
+            if re.search(r"[\[\s,(|.]Any\b(?! [a-z])", code) and not re.match(r"\s*(from|import)\b", code):
+                assert "#" in line, f"{path}:{number}: Any without a reason"
+                found.append(f"{path}:{number}")
+    assert 0 < len(found) < MOST_ANY, found
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=str)
@@ -119,9 +142,6 @@ def test_imports_inside_the_package_are_relative(path):
     for name, statement in imports(path):
         ours = name.split(".")[0] in (*ROOMS, "inlay")
         assert not ours or getattr(statement, "level", 0), f"{path}:{statement.lineno}: absolute import of {name}"
-
-
-INSIDE = [path for path in SOURCES if room_of(".".join(("inlay", *path.with_suffix("").parts)))]
 
 
 @pytest.mark.parametrize("path", INSIDE, ids=str)

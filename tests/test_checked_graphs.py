@@ -175,7 +175,7 @@ def outcome(seed, files, out):
     return "done"
 
 
-@pytest.mark.parametrize("seeds", [range(0, 50), range(50, 100)], ids=str)
+@pytest.mark.parametrize("seeds", [range(50), range(50, 100)], ids=str)
 def test_what_is_checked_runs(files, tmp_path, seeds):
     found = [outcome(seed, files, tmp_path) for seed in seeds]
     assert found.count("done") >= 8, found

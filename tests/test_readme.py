@@ -34,7 +34,7 @@ def name_of(page):
 def blocks(language):
     for page in RUN:
         for number, match in enumerate(
-            re.finditer(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+            re.finditer(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
         ):
             marks = [pytest.mark.slow] if any(name in match[1] for name in LONG) else []
             yield pytest.param(match[1], id=f"{name_of(page)}-{number}", marks=marks)
@@ -79,7 +79,7 @@ def test_python_blocks(block, here, monkeypatch):
 
 def anchors(text):
     """What GitHub makes of the headings of a page."""
-    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -122,7 +122,7 @@ def test_every_function_on_the_way_of_a_photo_is_there(function, file):
 
 
 def test_the_example_of_a_node_and_its_test_work(monkeypatch):
-    blocks = dict(re.findall(r"^```python\n# (\S+)\.py\n(.*?)^```", CONTRIBUTING, re.M | re.S))
+    blocks = dict(re.findall(r"^```python\n# (\S+)\.py\n(.*?)^```", CONTRIBUTING, re.MULTILINE | re.DOTALL))
     module = types.ModuleType("inlay.nodes.image_posterize")
     module.__package__ = "inlay.nodes"
     monkeypatch.setitem(sys.modules, module.__name__, module)

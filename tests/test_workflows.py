@@ -275,6 +275,6 @@ def test_what_the_detector_found_can_be_looked_at_before_training_begins(tmp_pat
         batch_size=200,
         out=tmp_path,
         listeners=[listen],
-        **{"set": {"train.sample_every": 0}},
+        set={"train.sample_every": 0},
     )
     assert seen[0] == ["photos_00001.png"]

@@ -113,7 +113,7 @@ class Bench:
                 row = job(name, z)
                 row.note = "; ".join([note for note in (row.note, *dict.fromkeys(self.memory_warnings)) if note])
                 self.rows.append(row)
-            except Exception as error:  # the next job may work; the table names the failed one
+            except Exception as error:  # noqa: BLE001 - the next job may work; the table names the failed one
                 self.rows.append(Row(name, note=failed(error)))
             self.ctx.models.evict_idle("the next job")
         return self.rows

@@ -86,7 +86,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     try:
         bench = Bench(TINY if options.rehearse else SD15, device, options.dtype, until(*SHARES), not options.rehearse)
         found["jobs"] = [dataclasses.asdict(row.against(peak)) for row in bench.run()]
-    except Exception as error:  # what was measured before is written all the same
+    except Exception as error:  # noqa: BLE001 - what was measured before is written all the same
         found["jobs"] = [dataclasses.asdict(Row("all", note=failed(error)))]
     found["seconds"] = round(time.monotonic() - began, 1)
     return found

@@ -94,7 +94,7 @@ def draw_report(folder: Path, split: str, path: Path) -> None:
     ways = (CAPTION, UNTUNED, WHOLE, LORA)
     pictures, words = [], []
     for number, one in enumerate(sorted(folder.glob(f"{split}-*"))):
-        first = sorted((one / "photos").iterdir())[0]
+        first = min((one / "photos").iterdir())
         for name, file in [("one of 4 photos", first), *((way, one / f"{way}-0.png") for way in ways)]:
             pictures.append(torch.from_numpy(np.array(Image.open(file).convert("RGB"))).float() / 255)
             words.append(name.split(",")[0].split(" (")[0] if number < 2 else "")

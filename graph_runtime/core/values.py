@@ -5,7 +5,7 @@ A tensor made in inference mode may never be saved for backward or changed in pl
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from .. import BadInput
 
 
-def describe(value: Any) -> str:
+def describe(value: object) -> str:
     """A value in a few words, for error messages: type, dtype and shape rather than contents."""
     if isinstance(value, Tensor):
         return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {list(value.shape)}"
@@ -35,7 +35,7 @@ def require_finite(value: Tensor, port: str, *, what: str, fix: str) -> Tensor:
     return value
 
 
-def only_shape(value: Any) -> TypeGuard[Tensor]:
+def only_shape(value: object) -> TypeGuard[Tensor]:
     """True for a tensor that has a shape but no values yet."""
     return isinstance(value, Tensor) and value.is_meta
 

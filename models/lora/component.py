@@ -65,7 +65,7 @@ class AdaptedDenoiser(ModelDescription[nn.Module]):
     inner: ModelDescription[nn.Module]
     adapters: tuple[Adapter, ...]
 
-    def __getattr__(self, name: str) -> Any:  # of the same type as the base's property
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of the same type as the base's property
         """A property of the base: channels, widths, configuration."""
         if name.startswith("_") or name == "inner":
             raise AttributeError(name)

@@ -79,7 +79,7 @@ def _together(*jobs):
         gate.wait()
         try:
             results[index] = job()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the test compares it
             results[index] = error
 
     threads = [threading.Thread(target=run, args=item) for item in enumerate(jobs)]

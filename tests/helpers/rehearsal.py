@@ -64,7 +64,7 @@ def rehearse(
             cache=False,
             device="cuda:0",
             listeners=[listen],
-            **{"set": dtypes | (settings or {})},
+            set=dtypes | (settings or {}),
             **inputs,
         )
         held = [module for manager, _ in kept_between_runs._kept.values() for module in _modules(manager)]

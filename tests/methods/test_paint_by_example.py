@@ -246,8 +246,7 @@ def workflow(folder, **changes):
             },
         },
     }
-    for name, change in changes.items():
-        nodes[name] = change
+    nodes.update(changes)
     return {
         "format": 1,
         "nodes": {name: {"version": 1, **entry} for name, entry in nodes.items()},

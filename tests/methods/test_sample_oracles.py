@@ -72,7 +72,7 @@ def test_any_eta_gives_the_right_marginal(eta):
 def ddnm_times(steps, length, repeat):
     """The order in which DDNM visits its noise levels, from its description: each stretch of `length` levels is walked
     down `repeat` times, the first one of the run excepted."""
-    left = {level: repeat - 1 for level in range(0, steps - length, length)}
+    left = dict.fromkeys(range(0, steps - length, length), repeat - 1)
     order, level = [], steps
     while level > 0:
         level -= 1

@@ -106,7 +106,7 @@ def ratio(alpha):
             },
             ratio(6),
         ),
-        ({"target_modules": ["to_q"]}, ratio(0) | {n: 1.0 for n in LAYERS}),
+        ({"target_modules": ["to_q"]}, ratio(0) | dict.fromkeys(LAYERS, 1.0)),
     ],
     ids=["alpha", "rslora", "pattern", "rooted-pattern", "plain", "no-alpha"],
 )

@@ -42,7 +42,7 @@ def _host(name: str) -> ModuleType | None:
         return None
 
 
-def _ask(module: str, function: str, *arguments: object) -> Any:  # the host has no types
+def _ask(module: str, function: str, *arguments: object) -> Any:  # noqa: ANN401 - the host has no types
     """Call a function of the host; None if there is none (another module may have the same name)."""
     found = getattr(_host(module), function, None)
     return found(*arguments) if callable(found) else None
