@@ -76,9 +76,8 @@ def noise_levels(config: Config) -> NoiseLevels:
         BadInput: the configuration does not use betas, or is damaged.
     """
     prediction = check_prediction_type(str(config.get("prediction_type", "epsilon")))
-    return NoiseLevels(
-        alphas_cumprod(config), prediction, steps_offset(config), _settings(config).set_alpha_to_one is not False
-    )
+    alpha_bars, settings = alphas_cumprod(config), _settings(config)
+    return NoiseLevels(alpha_bars, prediction, settings.steps_offset, settings.set_alpha_to_one is not False)
 
 
 def check_prediction_type(prediction: str) -> str:
@@ -146,11 +145,6 @@ def alphas_cumprod(config: Config) -> Tensor:
             fix="correct beta_start and beta_end in scheduler_config.json",
         )
     return table
-
-
-def steps_offset(config: Config) -> int:
-    """What diffusers adds to evenly spaced timesteps; raises ModelError unless it is an integer from 0."""
-    return _settings(config).steps_offset
 
 
 def _settings(config: Config) -> SchedulerConfig:

@@ -7,7 +7,7 @@ import torch
 
 from ..graph_runtime import Context
 from ..methods.paint_by_example import ExemplarDenoiser, widen
-from ..models.noise_levels import alphas_cumprod, check_prediction_type
+from ..models.noise_levels import noise_levels
 from ..models.paint_by_example.encoder import ExemplarEncoder
 from .encoding import encoders_for
 from .example_source import ExampleSource
@@ -71,9 +71,10 @@ def _fit(
     source: ExampleSource,
     sheets: SampleSheets | None,
 ) -> None:
+    levels = noise_levels(inputs.scheduler.config)
     objective = Objective(
-        alphas_cumprod(inputs.scheduler.config),
-        check_prediction_type(inputs.scheduler.prediction_type),
+        levels.alpha_bars,
+        levels.prediction,
         settings.condition_dropout,
         settings.seed,
         settings.snr_limit,

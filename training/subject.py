@@ -12,7 +12,7 @@ from ..graph_runtime import Context
 from ..methods.paint_by_example import ExemplarDenoiser
 from ..methods.subject_lora import add_lora, kinds_of
 from ..models.lora.source import LoraSource
-from ..models.noise_levels import alphas_cumprod, check_prediction_type
+from ..models.noise_levels import noise_levels
 from ..models.paint_by_example.encoder import ExemplarEncoder
 from .early_stopping import EarlyStopping
 from .encoding import encoders_for
@@ -91,9 +91,10 @@ def _fit(
     sheets: SampleSheets | None,
 ) -> str:
     """Train; returns the reason for ending before the last step, or an empty text."""
+    levels = noise_levels(inputs.scheduler.config)
     objective = Objective(
-        alphas_cumprod(inputs.scheduler.config),
-        check_prediction_type(inputs.scheduler.prediction_type),
+        levels.alpha_bars,
+        levels.prediction,
         settings.condition_dropout,
         settings.seed,
     )

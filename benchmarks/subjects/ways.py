@@ -12,7 +12,7 @@ from inlay.benchmarks.exemplars.fill import Model
 from inlay.graph_runtime import Context
 from inlay.methods.paint_by_example import ExemplarDenoiser, widen
 from inlay.methods.subject_lora import add_lora
-from inlay.models.noise_levels import alphas_cumprod, check_prediction_type
+from inlay.models.noise_levels import noise_levels
 from inlay.nodes import model as models
 from inlay.nodes.subject import photos
 from inlay.pictures.augmentation import Augment
@@ -146,9 +146,10 @@ def teach(way: Way, folder: Path, budget: Budget, seed: int = 0) -> Taught:
                 precision="float32",
                 save_every=10**9,
             )
+            levels = noise_levels(parts.scheduler.config)
             objective = Objective(
-                alphas_cumprod(parts.scheduler.config),
-                check_prediction_type(parts.scheduler.prediction_type),
+                levels.alpha_bars,
+                levels.prediction,
                 0.2,
                 seed,
             )

@@ -36,12 +36,6 @@ class Pair(NamedTuple):
         """Columns of B."""
         return int(self.down.shape[0])
 
-    @property
-    def delta(self) -> Tensor:
-        """(α/r)·B·A, in the shape of the layer."""
-        product = self.up.flatten(1) @ self.down.flatten(1)
-        return (self.alpha / self.rank) * product.reshape(self.up.shape[0], *self.down.shape[1:])
-
 
 @dataclass(frozen=True, eq=False)
 class LoraFile:

@@ -1,12 +1,8 @@
 """Checks of the workflow as a whole: it has nodes, something to do, and no cycle."""
 
-from collections.abc import Callable
-
 import networkx as nx
 
 from .draft import Draft
-
-GraphCheck = Callable[[Draft], None]
 
 
 def nodes_are_there(draft: Draft) -> None:
