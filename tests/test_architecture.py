@@ -56,6 +56,7 @@ PURE = {
     "events",
     "files",
     "tensor_store",
+    "opening",
     "out_of_memory",
     "models",
     "notices",
