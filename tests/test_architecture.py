@@ -50,6 +50,7 @@ MAY_IMPORT = {
 PURE = {
     "context",
     "current_run",
+    "database",
     "digests",
     "errors",
     "file_digests",
