@@ -37,6 +37,7 @@ ROOMS = (
     "graph_runtime",
     "graph_runtime.core",
     "graph_runtime.core.check",
+    "graph_runtime.core.definition",
     "graph_runtime.core.run",
     "graph_runtime.front",
     "graph_runtime.front.cli",

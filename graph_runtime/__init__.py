@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .core.context import Context as Context
+    from .core.definition.migrations import Renamed as Renamed
+    from .core.definition.node_settings import NodeSettings as NodeSettings
+    from .core.definition.socket_roles import FromUpstream as FromUpstream
+    from .core.definition.socket_roles import SocketRole as SocketRole
+    from .core.definition.sockets import Repeat as Repeat
     from .core.errors import BadInput as BadInput
     from .core.errors import Cancelled as Cancelled
     from .core.errors import InlayError as InlayError
@@ -15,13 +20,8 @@ if TYPE_CHECKING:
     from .core.errors import NodeError as NodeError
     from .core.errors import Problem as Problem
     from .core.errors import WorkflowError as WorkflowError
-    from .core.migrations import Renamed as Renamed
-    from .core.node_settings import NodeSettings as NodeSettings
     from .core.notices import notice as notice
     from .core.port_types import Port as Port
-    from .core.socket_roles import FromUpstream as FromUpstream
-    from .core.socket_roles import SocketRole as SocketRole
-    from .core.sockets import Repeat as Repeat
     from .core.source_code import code_digest as code_digest
     from .core.spec import ModelSource as ModelSource
     from .core.spec import NodeSpec as NodeSpec
@@ -36,12 +36,12 @@ _HOMES = {
     "source_code": ("code_digest",),
     "context": ("Context",),
     "errors": ("BadInput", "Cancelled", "InlayError", "ModelError", "NodeError", "Problem", "WorkflowError"),
-    "migrations": ("Renamed",),
-    "node_settings": ("NodeSettings",),
+    "definition.migrations": ("Renamed",),
+    "definition.node_settings": ("NodeSettings",),
     "notices": ("notice",),
     "port_types": ("Port",),
-    "sockets": ("Repeat",),
-    "socket_roles": ("FromUpstream", "SocketRole"),
+    "definition.sockets": ("Repeat",),
+    "definition.socket_roles": ("FromUpstream", "SocketRole"),
     "spec": (
         "ModelSource",
         "NodeSpec",

@@ -31,12 +31,12 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 from .context import Context
-from .docstrings import DocParts, parse_docstring
-from .migrations import Migration
-from .node_settings import NodeSettings
+from .definition.docstrings import DocParts, parse_docstring
+from .definition.migrations import Migration
+from .definition.node_settings import NodeSettings
+from .definition.socket_roles import FromUpstream, SocketRole
+from .definition.sockets import Repeat, Socket
 from .port_types import Port, on_cpu
-from .socket_roles import FromUpstream, SocketRole
-from .sockets import Repeat, Socket
 from .source_code import code_digest
 
 NODE_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ..context import safe_prefix
+from ..definition.migrations import migrate_node
 from ..errors import BadInput, shorten
-from ..migrations import migrate_node
 from ..spec import PathRole
 from ..workflow import NAME, Override
 from .draft import Draft

@@ -8,7 +8,7 @@ node by name.
 
 from collections.abc import Iterator, Mapping
 
-from ..sockets import Socket
+from ..definition.sockets import Socket
 from ..spec import NodeSpec
 from ..workflow import Link
 

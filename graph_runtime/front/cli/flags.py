@@ -128,7 +128,7 @@ def override(word: str, loaded: "LoadedWorkflow") -> tuple[str, "JsonValue"]:
     Raises:
         WorkflowError: the word does not have that form.
     """
-    from ...core.migrations import current_name
+    from ...core.definition.migrations import current_name
 
     where, equals, text = word.partition("=")
     node, dot, parameter = where.partition(".")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....nodes.pack import PACK
+from ...core.definition.migrations import current_name, migrate
 from ...core.errors import Problem, WorkflowError, did_you_mean, shorten
-from ...core.migrations import current_name, migrate
 from ...core.run.plan import Plan, make_plan
 from ...core.spec import Registry
 from ...core.user_paths import exists, expand

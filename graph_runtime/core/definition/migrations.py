@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .spec import NodeSpec
-    from .workflow import Node, Workflow
+    from ..spec import NodeSpec
+    from ..workflow import Node, Workflow
 
 Values = dict[str, Any]  # Any: whatever JSON a file holds
 Migration = Callable[[Values, Values], tuple[Values, Values]]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .port_types import Port, require_type
+from ..port_types import Port, require_type
 from .socket_roles import FromUpstream, SocketRole
 
 
