@@ -5,35 +5,26 @@ read-only home, files are read again.
 """
 
 import contextlib
-import sqlite3
-from collections.abc import Iterator
 
-from .user_paths import home
+from .database import Database, DatabaseUnusable
 
 State = tuple[int, int, int, int, int]  # device, inode, size, and when content and inode last changed, in nanoseconds
 ROWS = 10_000
-WAIT = 1.0  # seconds for another process to finish writing
-
-
-@contextlib.contextmanager
-def _store() -> Iterator[sqlite3.Connection]:
-    folder = home()
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(sqlite3.connect(folder / "digests.sqlite", timeout=WAIT)) as store, store:
-        store.execute("CREATE TABLE IF NOT EXISTS digests (state TEXT PRIMARY KEY, sha256 TEXT NOT NULL)")
-        yield store
+_DIGESTS = Database(
+    "digests.sqlite", ("CREATE TABLE IF NOT EXISTS digests (state TEXT PRIMARY KEY, sha256 TEXT NOT NULL)",)
+)
 
 
 def recall(state: State) -> str | None:
     """The digest stored for a file in this state, or None."""
-    with contextlib.suppress(sqlite3.Error, OSError), _store() as store:
-        row = store.execute("SELECT sha256 FROM digests WHERE state = ?", (repr(state),)).fetchone()
+    with contextlib.suppress(DatabaseUnusable), _DIGESTS.reading() as digests:
+        row = digests.execute("SELECT sha256 FROM digests WHERE state = ?", (repr(state),)).fetchone()
         return None if row is None else str(row[0])
     return None
 
 
 def keep(state: State, sha256: str) -> None:
     """Store a digest; the oldest ones are removed."""
-    with contextlib.suppress(sqlite3.Error, OSError), _store() as store:
-        store.execute("INSERT OR REPLACE INTO digests VALUES (?, ?)", (repr(state), sha256))
-        store.execute("DELETE FROM digests WHERE rowid <= (SELECT max(rowid) FROM digests) - ?", (ROWS,))
+    with contextlib.suppress(DatabaseUnusable), _DIGESTS.writing() as digests:
+        digests.execute("INSERT OR REPLACE INTO digests VALUES (?, ?)", (repr(state), sha256))
+        digests.execute("DELETE FROM digests WHERE rowid <= (SELECT max(rowid) FROM digests) - ?", (ROWS,))

@@ -1,21 +1,15 @@
 """Find the files of a recorded run by their content: next to the picture, and where earlier runs read them."""
 
-import contextlib
-import json
-import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ...core.errors import Problem
 from ...core.file_digests import holds
-from ...core.files import write_text
 from ...core.run.plan import Plan
-from ...core.user_paths import home
 from ...core.workflow import Override
+from .known_inputs import recall
+from .known_inputs import remember as remember_paths
 from .read import RecordedFile
-
-_MOST_KNOWN = 500
-_LOCK = threading.Lock()  # runs in several threads add to one file
 
 
 def find_files(
@@ -28,14 +22,13 @@ def find_files(
         folders: the picture's own, and the input folder.
         given: parameters that the user sets anyway.
     """
-    known = _known_paths()
     skip = set(given)
     found: dict[Override, str] = {}
     problems = []
     for target, file in files.items():
         if target in skip:
             continue
-        path = _find(file, folders, known)
+        path = _find(file, folders)
         if path is not None:
             found[target] = str(path)
         else:
@@ -53,12 +46,12 @@ def find_files(
     return found, problems
 
 
-def _find(file: RecordedFile, folders: Iterable[Path], known: Mapping[str, str]) -> Path | None:
+def _find(file: RecordedFile, folders: Iterable[Path]) -> Path | None:
     """The first path with that content. Of other files in the folders, only those of its suffix and size are read."""
     places = list(folders)
     candidates = [folder / file.name for folder in places]
-    if remembered := known.get(file.digest):
-        candidates.append(Path(remembered))
+    if remembered := recall(file.digest):
+        candidates.append(remembered)
     if ":" not in file.digest:  # a whole ordinary file: it may have been renamed
         suffix = Path(file.name).suffix.lower()
         for folder in places:
@@ -77,28 +70,5 @@ def _find(file: RecordedFile, folders: Iterable[Path], known: Mapping[str, str])
 
 
 def remember(plan: Plan) -> None:
-    """Store the paths of a run's files by digest, so that they can be found again from its pictures."""
-    with _LOCK:
-        _remember({file["digest"]: file["path"] for file in plan.files.values()})
-
-
-def _remember(new: dict[str, str]) -> None:
-    known = _known_paths()
-    if not new or all(known.get(key) == value for key, value in new.items()):
-        return
-    merged = {key: value for key, value in known.items() if key not in new} | new
-    merged = dict(list(merged.items())[-_MOST_KNOWN:])
-    with contextlib.suppress(OSError):
-        write_text(_known_file(), json.dumps(merged, indent=1), parents=True)
-
-
-def _known_file() -> Path:
-    return home() / "known-inputs.json"
-
-
-def _known_paths() -> dict[str, str]:
-    try:
-        known = json.loads(_known_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
+    """Keep the paths of a run's files by digest, so that they can be found again from its pictures."""
+    remember_paths({file["digest"]: file["path"] for file in plan.files.values()})
