@@ -27,6 +27,7 @@ from .embedded import doubt
 from .files.safetensors_header import count_parameters
 from .folder import COMPONENTS, WeightFiles
 from .precision import DType, torch_dtype
+from .weights import fill, list_stored, newest_names, without_weights
 
 _UNRESOLVED = uuid.uuid4().hex  # a result made before a model was resolved is never found again by another process
 
@@ -209,6 +210,19 @@ class Component(ModelDescription[nn.Module]):
 
     def _read(self) -> nn.Module:
         raise NotImplementedError
+
+    def _from_config(self, model_class: type[object], config: Config) -> nn.Module:
+        """A module of diffusers from a checked configuration, with the weights of this component's files."""
+        if is_single_file(self.origin):
+            module = self.origin.convert(self.component, model_class)
+            assert isinstance(module, nn.Module)
+            return module
+        with without_weights():
+            module = model_class.from_config(dict(config))  # type: ignore[attr-defined]  # all classes of diffusers
+        assert isinstance(module, nn.Module)
+        stored = list_stored(self.origin.weights(self.component).files)
+        fill(module, newest_names(stored, module), self.label, unused=self.unused_weights, single=True)
+        return module
 
     def _from_pretrained(self, model_class: type[M], **settings: object) -> M:
         """Load with the library's own loader, from local safetensors only; refuse any problem that its report lists.

@@ -135,9 +135,7 @@ class DenoiserComponent(Component):
     def _read(self) -> nn.Module:
         from diffusers import UNet2DConditionModel, UNet2DModel
 
-        unet = self._from_pretrained(UNet2DConditionModel if self.conditional else UNet2DModel)
-        assert isinstance(unet, nn.Module)
-        return unet
+        return self._from_config(UNet2DConditionModel if self.conditional else UNet2DModel, self.config)
 
 
 @dataclass(frozen=True)
@@ -204,9 +202,7 @@ class VaeComponent(Component):
     def _read(self) -> nn.Module:
         from diffusers import AutoencoderKL
 
-        vae = self._from_pretrained(AutoencoderKL)
-        assert isinstance(vae, nn.Module)
-        return vae
+        return self._from_config(AutoencoderKL, self.config)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..graph_runtime.core.values import to_host
 from .component import Component, Origin, is_single_file
 from .config import MAX_WIDTH, ConfigFile, Width, read_config
 from .precision import DType
-from .weights import fill, fit_names, read_stored
+from .weights import fill, fit_names, list_stored, without_weights
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerBase
@@ -114,7 +114,6 @@ class TextEncoderComponent(Component):
         super().check()
 
     def _read(self) -> nn.Module:
-        from accelerate import init_empty_weights
         from transformers import CLIPTextConfig, CLIPTextModel
 
         tokenizer = self.read_tokenizer()
@@ -122,10 +121,10 @@ class TextEncoderComponent(Component):
             return TextModule(tokenizer, self.origin.convert(self.component, CLIPTextModel))
         weights = self.origin.weights(self.component)
         config = CLIPTextConfig.from_pretrained(str(weights.folder), local_files_only=True)
-        with init_empty_weights(include_buffers=False):
+        with without_weights():
             encoder = CLIPTextModel(config)
         return TextModule(
-            tokenizer, fill(encoder, fit_names(read_stored(weights.files), encoder, "text_model."), self.label)
+            tokenizer, fill(encoder, fit_names(list_stored(weights.files), encoder, "text_model."), self.label)
         )
 
     def read_tokenizer(self) -> "CLIPTokenizer":

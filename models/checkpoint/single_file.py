@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+import torch
 from torch import Tensor, nn
 
 from ...graph_runtime import ModelError
@@ -20,6 +21,7 @@ from ..files.stamps import stamp_of
 from ..folder import WeightFiles
 from ..hub.client import Request, download, listing
 from ..paint_by_example.original import ENCODER, rename_encoder
+from ..weights import FLOATS, StoredTensor, fill, list_stored, read_all, require_fit, without_weights
 from .layouts import UNET, VAE, Configs, infer, metadata_of, text_prefix
 from .metadata import stored_schedule
 
@@ -108,28 +110,13 @@ class SingleFile:
 
     def stored(self, component: str) -> dict[str, Tensor]:
         """The tensors of the exemplar encoder, under their names in the diffusers layout."""
-        from safetensors import safe_open
-
         assert component == "image_encoder"
-        with safe_open(str(self.path), framework="pt") as file:
-            return rename_encoder(
-                {
-                    key: file.get_tensor(key)
-                    for key in file.keys()  # noqa: SIM118
-                    if key.startswith(ENCODER)
-                }
-            )
+        return rename_encoder(read_all(list_stored([self.path], ENCODER)))
 
     def layer_sizes(self, component: str) -> dict[str, list[int]]:
         """Shapes of the weights of the UNet's linear and convolution layers, by their names in diffusers."""
-        import torch
-
         assert component == "unet"
-        shapes = {
-            key: torch.empty(tensor.shape, device="meta")
-            for key, tensor in read_header(self.path).tensors.items()
-            if key.startswith(UNET)
-        }
+        shapes = _shapes(list_stored([self.path], UNET))
         renamed = _rename(component, shapes, None, self.config(component))
         return {
             key.removesuffix(".weight"): list(value.shape)
@@ -141,32 +128,16 @@ class SingleFile:
         """The component as a module of diffusers or transformers.
 
         Raises:
-            ModelError: keys are missing or left over.
+            ModelError: keys are missing or left over, or a tensor has another shape.
         """
-        from accelerate import init_empty_weights
-        from safetensors import safe_open
-
-        prefix = self.weights(component).prefix
-        with safe_open(str(self.path), framework="pt") as file:
-            stored = {key: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
-        with init_empty_weights(include_buffers=False):
-            module = _build(component, model_class, self.config(component))
+        stored, config = list_stored([self.path], self.weights(component).prefix), self.config(component)
+        with without_weights():
+            module = _build(component, model_class, config)
         assert isinstance(module, nn.Module)
-        renamed = _rename(component, stored, module, self.config(component))
-        wanted = set(module.state_dict())
-        renamed = {key: value for key, value in renamed.items() if not key.endswith("position_ids")}
-        missing = sorted(key for key in wanted - set(renamed) if not key.endswith("position_ids"))
-        if missing or set(renamed) - wanted:
-            odd = missing or sorted(set(renamed) - wanted)
-            what = "missing" if missing else "left over"
-            raise ModelError(
-                None,
-                found=f"{self.name}: {len(odd)} weights of the {component} {what}, e.g. {odd[0]}",
-                expected="a whole Stable Diffusion 1.x or 2.x checkpoint",
-                fix="download the file again, or convert it to a diffusers folder",
-            )
-        module.load_state_dict(renamed, strict=False, assign=True)
-        return module
+        assert isinstance(module, model_class)
+        what = f"{component} of {self.name}"
+        require_fit(module, _without_positions(_rename(component, _shapes(stored), module, config)), what)
+        return fill(module, _without_positions(_rename(component, read_all(stored), module, config)), what)
 
     def tokenizer_folder(self) -> Path:
         """A folder with CLIP's vocabulary: `tokenizer` beside the file, the hub's cache, or the hub.
@@ -210,14 +181,23 @@ class SingleFile:
         return cached if (cached / "vocab.json").is_file() else None
 
 
+def _shapes(stored: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
+    """Tensors of these shapes without numbers, which a conversion of names takes as well."""
+    return {
+        key: torch.empty(tensor.shape, dtype=torch.float32 if tensor.dtype in FLOATS else torch.int64, device="meta")
+        for key, tensor in stored.items()
+    }
+
+
+def _without_positions(renamed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value for key, value in renamed.items() if not key.endswith("position_ids")}
+
+
 def _build(component: str, model_class: type[M], config: Config) -> M:
     if component != "text_encoder":
-        module = model_class.from_config(dict(config))  # type: ignore[attr-defined]  # a class of diffusers
-    else:
-        arguments = {key: value for key, value in config.items() if key != "architectures"}
-        module = model_class(model_class.config_class(**arguments))  # type: ignore[attr-defined, call-arg]
-    assert isinstance(module, model_class)
-    return module
+        return model_class.from_config(dict(config))  # type: ignore[attr-defined, no-any-return]  # of diffusers
+    arguments = {key: value for key, value in config.items() if key != "architectures"}
+    return model_class(model_class.config_class(**arguments))  # type: ignore[attr-defined, call-arg]  # transformers
 
 
 def _rename(component: str, stored: dict[str, Tensor], module: nn.Module | None, config: Config) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ from ..config import (
     read_config,
     refused,
 )
-from ..weights import fill, read_stored
+from ..weights import fill, list_stored, without_weights
 from .preprocessing import Preprocessing, read_preprocessing
 
 MAX_LABELS, MAX_QUERIES, MAX_LAYERS = 65_536, 10_000, 256
@@ -204,7 +204,6 @@ class DetectorComponent(Component):
         _ = self.backbone
 
     def _read(self) -> nn.Module:
-        from accelerate import init_empty_weights
         from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
 
         config = DetrConfig(
@@ -213,9 +212,9 @@ class DetectorComponent(Component):
             **WITHOUT_TIMM,
             **self.shape,
         )
-        with init_empty_weights(include_buffers=False):
+        with without_weights():
             module = DetrForObjectDetection(config)
-        stored = read_stored(self.origin.weights(self.component).files)
+        stored = list_stored(self.origin.weights(self.component).files)
         names = {newest_name(name): name for name in module.state_dict()}
         return fill(
             module,

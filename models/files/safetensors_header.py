@@ -5,18 +5,24 @@ The safetensors library reads and validates it: 100 MB at most, offsets without 
 """
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean
-from .stamps import State, short_name, state_of
+from ...graph_runtime.core.opening import name_of
+from .stamps import State, is_settled, ordinary_file, short_name, state_of
 
 LFS_POINTER = b"version "  # the beginning of a Git LFS pointer file
+MAX_HEADER = (
+    16 * 2**20
+)  # bytes; those of published models have at most some hundred KiB, of LoRAs with metadata some MiB
+MAX_TENSORS = 20_000  # published models and LoRAs have at most some thousand
 
 
 class TensorInfo(NamedTuple):
@@ -39,26 +45,30 @@ def read_header(path: Path) -> Header:
     Raises:
         ModelError: the file is not safetensors, not an ordinary file, truncated, or a Git LFS pointer.
     """
-    return _read_header(str(path), state_of(path))
+    state = state_of(path)
+    return _kept(str(path), state) if is_settled(state) else _read(path, state[0])
 
 
-@lru_cache(maxsize=64)
-def _read_header(name: str, state: State) -> Header:
+@lru_cache(maxsize=16)
+def _kept(name: str, state: State) -> Header:
+    return _read(Path(name), state[0])
+
+
+def _read(path: Path, size: int) -> Header:
     from safetensors import SafetensorError, safe_open
-
-    path, size = Path(name), state[0]
 
     def damaged(why: str, fix: str = "download the file again") -> ModelError:
         return ModelError("source", found=f"{short_name(path)} {why}", expected="a whole safetensors file", fix=fix)
 
     try:
-        with path.open("rb") as start:
-            if start.read(len(LFS_POINTER)) == LFS_POINTER:
+        with ordinary_file(path) as (file, _):
+            if file.read(len(LFS_POINTER)) == LFS_POINTER:
                 raise damaged("is a Git LFS pointer, not the weights", "run `git lfs pull` where it was cloned")
-        with safe_open(name, framework="np") as file:
-            slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
-            tensors = {key: TensorInfo(part.get_dtype(), part.get_shape()) for key, part in slices.items()}
-            return Header(MappingProxyType(tensors), MappingProxyType(file.metadata() or {}))
+            _require_small(file, damaged)
+            with safe_open(name_of(file), framework="np") as opened:
+                slices = {key: opened.get_slice(key) for key in opened.keys()}  # noqa: SIM118 - it is no dict
+                tensors = {key: TensorInfo(part.get_dtype(), part.get_shape()) for key, part in slices.items()}
+                return Header(MappingProxyType(tensors), MappingProxyType(opened.metadata() or {}))
     except OSError as error:
         raise damaged(f"cannot be read ({error.strerror or error})", "check its permissions") from error
     except SafetensorError as error:
@@ -70,9 +80,21 @@ def _read_header(name: str, state: State) -> Header:
         raise damaged(f"has a header that cannot be read ({reason})") from error
 
 
+def _require_small(file: BinaryIO, damaged: Callable[[str], ModelError]) -> None:
+    """Refuse a header whose parsing would take seconds; the library itself allows 100 MB of it."""
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    if length > os.fstat(file.fileno()).st_size:
+        return  # cut off or no such file: the library says it
+    if length > MAX_HEADER:
+        raise damaged(f"has a header of {length / 2**20:.0f} MiB, more than {MAX_HEADER // 2**20}")
+    if file.read(length).count(b"{") > MAX_TENSORS:
+        raise damaged(f"has a header of more than {MAX_TENSORS} tensors")
+
+
 def _whole_size(path: Path) -> int:
     """The expected size of a file with a valid header, in bytes: length field, header, and all listed tensors."""
-    with path.open("rb") as file:
+    with ordinary_file(path) as (file, _):
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
     ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]

@@ -4,46 +4,79 @@ Anything but an ordinary file (a pipe, a device, a folder, a broken link) is ref
 a pipe may block forever. Contents are cached until the file's state changes.
 """
 
+import os
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.file_digests import file_sha256
+from ...graph_runtime.core.opening import open_file
 
 SAMPLES, SAMPLE = 256, 4096  # pieces of a large file that older hashes look at, and their bytes
+SETTLED_NS = 2_000_000_000
 State = tuple[int, ...]
+
+
+@contextmanager
+def ordinary_file(path: Path) -> Iterator[tuple[BinaryIO, State]]:
+    """A file that may be read, open, with its size, modification and change time, device and inode.
+
+    Raises:
+        ModelError: it is not an ordinary file, does not exist, or may not be read.
+    """
+    try:
+        file = open_file(path)
+    except (OSError, ValueError) as error:
+        raise _refused(path, error) from error
+    with file:
+        status = os.fstat(file.fileno())
+        yield file, (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino)
 
 
 def state_of(path: Path) -> State:
     """Size, modification and change time, device and inode of an ordinary file, links followed.
 
     Raises:
-        ModelError: it is not an ordinary file, or does not exist.
+        ModelError: it is not an ordinary file, does not exist, or may not be read.
     """
+    with ordinary_file(path) as (_, state):
+        return state
+
+
+def is_settled(state: State) -> bool:
+    """True if a file last changed long enough ago that a further change would show in its times: clocks are coarse."""
+    return time.time_ns() - max(state[1:3]) > SETTLED_NS
+
+
+def _refused(path: Path, error: OSError | ValueError) -> ModelError:
+    """The message about a file that cannot be opened."""
     try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        raise ModelError(
+        mode = stat.S_IFREG if isinstance(error, PermissionError) else path.stat().st_mode
+    except (OSError, ValueError):
+        mode = stat.S_IFREG
+    if stat.S_ISREG(mode):
+        return ModelError(
             "source",
             found=f"{short_name(path)}: {getattr(error, 'strerror', None) or error}",
-            expected="an ordinary file",
-            fix="download the model again",
-        ) from error
-    if not stat.S_ISREG(status.st_mode):
-        kind = next(
-            (name for test, name in ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe")) if test(status.st_mode)),
-            "a device or a socket",
+            expected="an ordinary file that can be read",
+            fix="download the model again, or check the file's permissions",
         )
-        raise ModelError(
-            "source",
-            found=f"{short_name(path)}, which is {kind}",
-            expected="an ordinary file",
-            fix="download the model again",
-        )
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
+    kind = next(
+        (name for test, name in ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe")) if test(mode)),
+        "a device or a socket",
+    )
+    return ModelError(
+        "source",
+        found=f"{short_name(path)}, which is {kind}",
+        expected="an ordinary file",
+        fix="download the model again",
+    )
 
 
 def short_name(path: Path) -> str:
@@ -99,7 +132,7 @@ def _sample(name: str, state: State) -> str:
     size = state[0]
     last = max(size - SAMPLE, 0)
     try:
-        with open(name, "rb", buffering=0) as file:
+        with ordinary_file(Path(name)) as (file, _):
             if size <= SAMPLES * SAMPLE:
                 return sha256(file.read())
             pieces = []

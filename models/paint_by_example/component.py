@@ -9,7 +9,7 @@ from ...graph_runtime import ModelError
 from ..component import Origin, is_single_file
 from ..config import Config, ConfigFile, Width, read_config
 from ..image_encoder import ImageEncoderComponent, build_vision_config
-from ..weights import fill, fit_names, read_stored
+from ..weights import fill, fit_names, list_stored, without_weights
 from .encoder import ExemplarEncoder, fit_encoder, new_encoder
 
 if TYPE_CHECKING:
@@ -50,14 +50,12 @@ class ExemplarEncoderComponent(ImageEncoderComponent):
         super().check()
 
     def _read(self) -> nn.Module:
-        from accelerate import init_empty_weights
 
-        with init_empty_weights(include_buffers=False):
+        with without_weights():
             module = ExemplarEncoder(build_vision_config(self.config), self.width)
         if is_single_file(self.origin):
-            stored = self.origin.stored(self.component)
-        else:
-            stored = read_stored(self.origin.weights(self.component).files)
+            return fill(module, fit_encoder(self.origin.stored(self.component), module), self.label)
+        stored = list_stored(self.origin.weights(self.component).files)
         return fill(module, fit_encoder(stored, module), self.label)
 
 
@@ -97,13 +95,12 @@ def read_vision(origin: Origin, config: Config) -> "CLIPVisionModel":
     Raises:
         ModelError: weights are missing.
     """
-    from accelerate import init_empty_weights
     from transformers import CLIPVisionModel
 
-    with init_empty_weights(include_buffers=False):
+    with without_weights():
         module = CLIPVisionModel(build_vision_config(config))
     prefix = "vision_model."
-    stored = read_stored(origin.weights("clip").files)
+    stored = list_stored(origin.weights("clip").files)
     if any(key.startswith(prefix) for key in stored):  # else a vision model alone, in the names of version 5
         stored = {key: value for key, value in stored.items() if key.startswith(prefix)}
     return fill(module, fit_names(stored, module, prefix), f"vision model of {origin.name}")

@@ -8,7 +8,7 @@ keys are kept and saved, but never evaluated.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from pydantic import JsonValue
@@ -21,6 +21,7 @@ from ...graph_runtime.core.quiet import seeded_weights
 if TYPE_CHECKING:
     from transformers import CLIPVisionConfig, CLIPVisionModel
 
+T = TypeVar("T")
 VISION_KEYS = (
     "hidden_size",
     "intermediate_size",
@@ -152,7 +153,7 @@ def stored_name(name: str) -> str:
     return name if inner == name or inner.startswith("vision_model.") else f"model.vision_model.{inner}"
 
 
-def fit_encoder(stored: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+def fit_encoder(stored: Mapping[str, T], module: nn.Module) -> dict[str, T]:
     """Stored tensors under an exemplar encoder's own names, with or without `vision_model.` in either."""
     wanted = {stored_name(name): name for name in module.state_dict()}
     return {
