@@ -38,6 +38,7 @@ ROOMS = (
     "graph_runtime.core",
     "graph_runtime.core.check",
     "graph_runtime.core.definition",
+    "graph_runtime.core.reading",
     "graph_runtime.core.run",
     "graph_runtime.front",
     "graph_runtime.front.cli",

@@ -63,10 +63,12 @@ PURE = {
     "notices",
     "pack",
     "processors",
+    "reading",
     "quiet",
     "port_types",
     "spec",
     "tensors",
+    "user_paths",
     "values",
 }
 

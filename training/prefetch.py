@@ -7,6 +7,7 @@ making each batch in turn, bit for bit.
 import os
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import islice
 from typing import Generic, Self, TypeVar
 
@@ -52,7 +53,7 @@ class Prefetcher(Generic[Key, Made]):
             self._jobs.pop(gone).cancel()
         for one in wanted:
             if one not in self._jobs:
-                self._jobs[one] = self._pool.submit(self._one, one)
+                self._jobs[one] = self._pool.submit(copy_context().run, self._one, one)
         return self._jobs.pop(key).result()
 
     def _one(self, key: Key) -> Made:

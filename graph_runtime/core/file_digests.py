@@ -2,14 +2,15 @@
 
 import hashlib
 import os
-import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from .digest_store import State, keep, recall
 from .digests import sha256
-from .user_paths import GLOB
+from .opening import open_file
+from .reading.listing import listing_at, model_files_at
+from .reading.places import Entry, Listing, Place, place_of
 
 _LARGE = 8 * 2**20  # bytes; digests of smaller files are not stored: reading those is as fast as looking them up
 _SAMPLED = 64 * 2**20  # above this size, older records identify weights by their size and first part
@@ -17,47 +18,59 @@ _SETTLED_NS = 2_000_000_000
 _MODEL = frozenset({".json", ".txt", ".safetensors"})
 
 
-def digest(path: Path, *, weights: bool = False) -> str:
-    """sha256 of a file's bytes; for a folder or glob, of the names and digests of its ordinary files.
+def digest(what: Path | Listing, *, weights: bool = False) -> str:
+    """sha256 of a file's bytes; for a folder or pattern, of the names and digests of its ordinary files.
 
     Args:
-        path: a file, a folder, or a glob in its last part.
+        what: a path, or what was found there.
         weights: the path is a model; in a folder, only weights and configurations count, one level deep.
 
     Raises:
         OSError: the path does not exist, cannot be read, or is a device or a pipe.
+        BadInput: there are too many files.
     """
-    return _digest(path, weights, file_sha256)
+    return _digest(_listing(what, weights), weights, file_sha256)
 
 
-def holds(path: Path, recorded: str, *, weights: bool = False) -> bool:
-    """True if the content of `path` has the digest `recorded`, or the short digest that older records have of weights.
+def holds(place: Place, recorded: str, roots: Sequence[Path] | None = None, *, weights: bool = False) -> bool:
+    """True if the content of a place has the digest `recorded`, or one that earlier releases gave it.
+
+    Those have a short digest of large weights, and hidden files in that of a pattern.
+
+    Args:
+        place: a file, a folder or a pattern.
+        recorded: the digest in a record.
+        roots: nothing that is read may lead out of these folders; None: links may lead anywhere.
+        weights: as of `digest`.
 
     Raises:
-        OSError: as `digest` does.
+        OSError, BadInput: as `digest` does; or a link leads out of `roots`.
     """
-    return digest(path, weights=weights) == recorded or (weights and _digest(path, weights, _short_digest) == recorded)
+    found = model_files_at(place, roots) if weights else listing_at(place, roots)
+    if _digest(found, weights, file_sha256) == recorded:
+        return True
+    if found.kind == "pattern":
+        return _digest(listing_at(place, roots, hidden=True), weights, file_sha256) == recorded
+    return weights and _digest(found, weights, _short_digest) == recorded
 
 
-def _digest(path: Path, weights: bool, of: Callable[[Path], str]) -> str:
-    if path.is_dir():
-        return "folder:" + _combined(path, _model_files(path) if weights else path.glob("*"), of)
-    if not path.exists() and GLOB.intersection(path.name):
-        return "glob:" + _combined(path.parent, path.parent.glob(path.name), of)
-    return of(path)
+def _listing(what: Path | Listing, weights: bool) -> Listing:
+    if isinstance(what, Listing):
+        return what
+    return model_files_at(place_of(what)) if weights else listing_at(place_of(what))
 
 
-def _model_files(folder: Path) -> Iterator[Path]:
-    """Weights and configurations in a folder and in the folders of its components; other files do not count."""
-    for pattern in ("*", "*/*"):
-        yield from (item for item in folder.glob(pattern) if item.suffix in _MODEL)
+def _digest(found: Listing, weights: bool, of: Callable[[Path], str]) -> str:
+    base, entries = found.place.base, found.entries
+    if found.kind == "folder":
+        return "folder:" + _combined(base, (one for one in entries if not weights or one.path.suffix in _MODEL), of)
+    return "glob:" + _combined(base, entries, of) if found.kind == "pattern" else of(base)
 
 
-def _combined(root: Path, items: Iterable[Path], of: Callable[[Path], str]) -> str:
-    files = [item for item in sorted(items) if item.is_file()]
-    names = [item.relative_to(root).as_posix() for item in files]
+def _combined(root: Path, entries: Iterable[Entry], of: Callable[[Path], str]) -> str:
+    files = [entry.path for entry in entries if entry.kind == "file"]
     return sha256(
-        *(f"{name}\0{of(item)}\0".encode(errors="surrogateescape") for name, item in zip(names, files, strict=True))
+        *(f"{file.relative_to(root).as_posix()}\0{of(file)}\0".encode(errors="surrogateescape") for file in files)
     )
 
 
@@ -72,9 +85,7 @@ def file_sha256(path: Path) -> str:
     Raises:
         OSError: the file does not exist, cannot be read, or is a device or a pipe.
     """
-    if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
-        raise OSError(0, "not an ordinary file", str(path))
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         state = _state(stream.fileno())
         settled = time.time_ns() - max(state[3:]) > _SETTLED_NS
         large = state[2] >= _LARGE
@@ -96,7 +107,8 @@ def _state(descriptor: int) -> State:
 
 def _short_digest(path: Path) -> str:
     """The digest of weights above 64 MiB in older records: of the size and the first MiB."""
-    if (size := path.stat().st_size) <= _SAMPLED:
-        return file_sha256(path)
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size <= _SAMPLED:
+            return file_sha256(path)
         return "head:" + sha256(f"{size}\0", stream.read(2**20))

@@ -5,53 +5,77 @@ a link there in between. In a run, the `Gate` says what may be read.
 """
 
 import errno
+import io
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
+
+from .reading.places import Listing
 
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NO_LINK_ANYWHERE = getattr(os, "O_NOFOLLOW_ANY", 0)  # macOS has it: no link in the whole path
-_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | _NO_LINK | _BINARY
+_PATH_ONLY = getattr(os, "O_PATH", 0)  # enough to go on from a folder that may not be listed
+_FOLDER = _PATH_ONLY | getattr(os, "O_DIRECTORY", 0) | _NO_LINK | _BINARY
 _FILE = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | _NO_LINK | _BINARY
+_BY_DESCRIPTOR = bool(_NO_LINK) and {os.open, os.stat} <= os.supports_dir_fd and os.scandir in os.supports_fd
 _DESCRIPTORS = {"linux": "/proc/self/fd", "darwin": "/dev/fd"}
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What a run may read: below its folders, and what the user named.
+    """What a run may read: below its folders, what the user named, and inlay's own folders.
 
     Attributes:
         folders: real paths; nothing below them may lead out of them.
         trusted: real paths that the user named; a link below them may lead anywhere.
         found: real paths of files that the check has found in `folders`: a link there now is refused.
+        listings: by the path that a node receives, what the check has found there.
     """
 
-    folders: tuple[str, ...] = ()
-    trusted: tuple[str, ...] = ()
-    found: frozenset[str] = field(default_factory=frozenset)
+    folders: frozenset[str] = frozenset()
+    trusted: frozenset[str] = frozenset()
+    found: frozenset[str] = frozenset()
+    listings: Mapping[str, Listing] = field(default_factory=dict)
 
     def real(self, path: str) -> str:
         """The real path of `path`, if it may be read.
 
         Raises:
-            PermissionError: it leads out of the folders that may be read; says the same whether it exists or not.
+            PermissionError: it leads out of what may be read; says the same whether it exists or not.
         """
         lexical = os.path.abspath(path)
         if lexical in self.found:
             return lexical
-        found = os.path.realpath(path)
-        inside = any(below(lexical, folder) for folder in self.folders)
-        confined = inside and not any(below(lexical, named) for named in self.trusted)
-        if confined and not any(below(found, folder) for folder in self.folders):
-            raise PermissionError(errno.EACCES, "it leads out of the folders that may be read", path)
-        return found
+        if _is_below(lexical, self.trusted) or _is_below(lexical, _own):
+            return os.path.realpath(path)
+        if _is_below(lexical, self.folders):
+            real = os.path.realpath(path)
+            if _is_below(real, self.folders):
+                return real
+        raise PermissionError(errno.EACCES, "it leads out of the folders that may be read", path)
+
+
+def _is_below(path: str, folders: frozenset[str] | set[str]) -> bool:
+    """True if `path` is one of `folders` or lies below one; it looks up each folder above it."""
+    path = os.path.normcase(path)
+    return path in folders or any(str(above) in folders for above in PurePath(path).parents)
+
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+_own: set[str] = {os.path.normcase(_PACKAGE), os.path.normcase(os.path.abspath(Path(__file__).parents[2]))}
+
+
+def read_also(folder: str | os.PathLike[str]) -> None:
+    """Let every run read below a folder that inlay itself keeps files in: its package, its home, a cache of models."""
+    given = os.path.abspath(folder)
+    _own.update((os.path.normcase(given), os.path.normcase(os.path.realpath(given))))
 
 
 _gate: ContextVar[Gate | None] = ContextVar("inlay_gate", default=None)
@@ -67,13 +91,12 @@ def reading(gate: Gate) -> Iterator[None]:
         _gate.reset(token)
 
 
-def below(path: str, folder: str) -> bool:
-    """True if `path` is `folder` or lies below it; both absolute, with nothing left to resolve."""
-    path, folder = os.path.normcase(path), os.path.normcase(folder)
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+def gate() -> Gate | None:
+    """What the current run may read; None outside a run."""
+    return _gate.get()
 
 
-def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+def open_file(path: str | os.PathLike[str]) -> io.BufferedReader:
     """An ordinary file, open for reading. Never waits: a pipe or a device is refused, not opened and read.
 
     In a run it must be permitted by the run's `Gate`; in a direct call any path is.
@@ -83,8 +106,8 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
             the place of a folder or file while it was being opened.
         ValueError: the text cannot be a path (it holds a NUL).
     """
-    given, gate = os.fspath(path), _gate.get()
-    real = os.path.realpath(given) if gate is None else gate.real(given)
+    given, limits = os.fspath(path), _gate.get()
+    real = os.path.realpath(given) if limits is None else limits.real(given)
     descriptor = _open_real(real, given)
     try:
         _require_ordinary(os.fstat(descriptor), given)
@@ -109,7 +132,7 @@ def _open_real(real: str, given: str) -> int:
     if _NO_LINK_ANYWHERE:
         _require_ordinary(os.lstat(real), given)
         return os.open(real, (_FILE & ~_NO_LINK) | _NO_LINK_ANYWHERE)
-    if _NO_LINK and {os.open, os.stat} <= os.supports_dir_fd:
+    if _BY_DESCRIPTOR:
         with folder_of(real) as (folder, name):
             _require_ordinary(os.stat(name, dir_fd=folder, follow_symlinks=False), given)
             return os.open(name, _FILE, dir_fd=folder)
@@ -134,7 +157,29 @@ def folder_of(real: str) -> Iterator[tuple[int, str]]:
             above = folder
             folder = os.open(part, _FOLDER, dir_fd=above)
             os.close(above)
-        yield folder, parts[-1]
+        yield folder, parts[-1] if len(parts) > 1 else os.curdir
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def entries_of(real: str) -> Iterator[Iterator["os.DirEntry[str]"]]:
+    """What is in a folder, given by its real path; on the way down no link is followed, where the platform can do that.
+
+    Raises:
+        OSError: it is no folder, cannot be read, or a link took its place.
+    """
+    if not _BY_DESCRIPTOR:
+        if os.path.realpath(real) != real:
+            raise _swapped(real)
+        with os.scandir(real) as entries:
+            yield entries
+        return
+    with folder_of(real) as (above, name):
+        folder = os.open(name, os.O_RDONLY | _FOLDER & ~_PATH_ONLY, dir_fd=above)
+    try:
+        with os.scandir(folder) as entries:
+            yield entries
     finally:
         os.close(folder)
 

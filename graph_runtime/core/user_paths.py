@@ -26,9 +26,9 @@ def expand(text: str | os.PathLike[str]) -> Path:
 
 
 def exists(path: Path) -> bool:
-    """True if `path` exists (for a glob: the folder to look in); False for text that cannot be a path."""
+    """True if `path` exists; False for text that cannot be a path."""
     try:
-        return path.parent.is_dir() if GLOB.intersection(path.name) else path.exists()
+        return path.exists()
     except (OSError, ValueError):
         return False
 

@@ -1,14 +1,19 @@
 """The pictures of a path (one file, a folder, or a glob), and the entries that are left out."""
 
-import glob
+import os
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.errors import shorten
+from ...graph_runtime.core.opening import open_file
+from ...graph_runtime.core.reading.listing import listed
+from ...graph_runtime.core.reading.places import Entry, Listing
+from ...graph_runtime.core.user_paths import expand
 from .formats import READABLE, brand, suffixes
 
 Read = TypeVar("Read")
@@ -36,6 +41,7 @@ KINDS = {  # by suffix
 #: Files that operating systems put into folders; names that begin with a dot count as such, too.
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"})
 NAMED = 4  # files at most in a message
+NEIGHBOURS = 2000  # names in a folder that a misspelt one is compared with
 
 
 def find_pictures(path: str) -> list[Path]:
@@ -44,11 +50,40 @@ def find_pictures(path: str) -> list[Path]:
     Raises:
         BadInput: nothing is found, or a file in a folder is a link that leads out of it.
     """
-    given = Path(path)
+    found = _listed(path)
+    if found.kind == "file":
+        return [expand(path)]
+    if found.kind == "missing":
+        raise missing(expand(path))
+    if found.kind == "other":
+        raise BadInput(
+            "path", found=f"{path!r}, which is not an ordinary file", expected="a picture file", fix=f"give {READABLE}"
+        )
+    entries = sorted((entry for entry in found.entries if _is_read(entry)), key=lambda entry: natural_key(entry.path))
+    if not entries:
+        rest = left_out(path)
+        raise BadInput(
+            "path",
+            found=f"no picture among the {len(found.entries)} entries of {path!r}" + (f" ({rest})" if rest else ""),
+            expected="PNG, JPEG, WebP, BMP, TIFF or GIF files there",
+            fix="convert them to PNG or JPEG" if rest else "check the folder or the pattern",
+        )
+    root = found.place.base
+    for entry in entries:
+        if not entry.real and not entry.path.resolve().is_relative_to(root):
+            raise BadInput(
+                "path",
+                found=f"{entry.path.name!r}, a link that leads out of {str(root)!r}",
+                expected="files in that folder",
+                fix="copy the file there, or give its own path",
+            )
+    return [entry.path for entry in entries]
+
+
+def _listed(path: str) -> Listing:
+    """What is at a path, as the check has found it."""
     try:
-        if given.is_file():
-            return [given]
-        found, exists = _entries(path), given.exists()
+        return listed(path)
     except (OSError, ValueError) as error:  # the name is too long, a null byte, no permission
         raise BadInput(
             "path",
@@ -56,34 +91,6 @@ def find_pictures(path: str) -> list[Path]:
             expected="a picture file, a folder or a glob",
             fix="check the name and its permissions",
         ) from error
-    if given.is_dir():
-        root = given
-    elif glob.has_magic(path):
-        root = Path(*[part for i, part in enumerate(given.parts) if not glob.has_magic("/".join(given.parts[: i + 1]))])
-    elif exists:
-        raise BadInput(
-            "path", found=f"{path!r}, which is not an ordinary file", expected="a picture file", fix=f"give {READABLE}"
-        )
-    else:
-        raise missing(given)
-    files = sorted((entry for entry in found if _is_read(entry)), key=natural_key)
-    if not files:
-        rest = left_out(path)
-        raise BadInput(
-            "path",
-            found=f"no picture among the {len(found)} entries of {path!r}" + (f" ({rest})" if rest else ""),
-            expected="PNG, JPEG, WebP, BMP, TIFF or GIF files there",
-            fix="convert them to PNG or JPEG" if rest else "check the folder or the pattern",
-        )
-    for file in files:
-        if not file.resolve().is_relative_to(root.resolve()):
-            raise BadInput(
-                "path",
-                found=f"{file.name!r}, a link that leads out of {str(root)!r}",
-                expected="files in that folder",
-                fix="copy the file there, or give its own path",
-            )
-    return files
 
 
 def read_each(files: Iterable[Path], read: Callable[[Path], Read]) -> list[Read]:
@@ -117,50 +124,44 @@ def left_out(path: str, *, but: frozenset[str] = frozenset()) -> str:
         but: names that are read elsewhere.
     """
     try:
-        rest = sorted(
-            (
-                entry
-                for entry in ([] if Path(path).is_file() else _entries(path))
-                if not _is_read(entry) and not _is_system_file(entry) and entry.name not in but
-            ),
-            key=natural_key,
-        )
-    except (OSError, ValueError):  # find_pictures reports it
+        found = _listed(path)
+    except BadInput:  # find_pictures reports it
         return ""
+    rest = sorted(
+        (
+            entry
+            for entry in (found.entries if found.kind in ("folder", "pattern") else ())
+            if not _is_read(entry) and not _is_system_file(entry.path) and entry.path.name not in but
+        ),
+        key=lambda entry: natural_key(entry.path),
+    )
     if not rest:
         return ""
-    named = [f"{entry.name} ({kind})" if (kind := _kind(entry)) else entry.name for entry in rest[:NAMED]]
+    named = [f"{one.path.name} ({kind})" if (kind := _kind(one)) else one.path.name for one in rest[:NAMED]]
     more = f" and {len(rest) - NAMED} more" if len(rest) > NAMED else ""
     return f"left out: {', '.join(named)}{more}"
 
 
-def _entries(path: str) -> list[Path]:
-    given = Path(path)
-    return list(given.iterdir()) if given.is_dir() else [Path(match) for match in glob.glob(path)]
+def _is_read(entry: Entry) -> bool:
+    return entry.kind == "file" and entry.path.suffix.lower() in suffixes() and not _is_system_file(entry.path)
 
 
-def _is_read(entry: Path) -> bool:
-    return entry.suffix.lower() in suffixes() and entry.is_file() and not _is_system_file(entry)
+def _is_system_file(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in SYSTEM_FILES
 
 
-def _is_system_file(entry: Path) -> bool:
-    return entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES
-
-
-def _kind(entry: Path) -> str:
+def _kind(entry: Entry) -> str:
     """A description of an entry that is not read; empty if its name is enough."""
-    if entry.is_dir():
-        return "a folder: subfolders are not read"
-    if not entry.is_file():
-        return "not an ordinary file"
+    if entry.kind != "file":
+        return "a folder: subfolders are not read" if entry.kind == "folder" else "not an ordinary file"
     try:
-        with entry.open("rb") as file:
+        with open_file(entry.path) as file:
             head = file.read(32)
     except OSError as error:
         return error.strerror or "cannot be read"
     if head.startswith(PICTURES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         return "a picture with the wrong extension: rename it"
-    kind = kind_of(head) or KINDS.get(entry.suffix.lower(), "")
+    kind = kind_of(head) or KINDS.get(entry.path.suffix.lower(), "")
     return "a picture with the wrong extension: rename it" if not kind and head.startswith(TIFF) else kind
 
 
@@ -184,7 +185,11 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
 def missing(path: Path) -> BadInput:
     """The error about a path that does not exist, with the most similar name."""
     folder = path.parent
-    names = [p.name for p in folder.glob("*")] if folder.is_dir() else []
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in islice(entries, NEIGHBOURS)]
+    except OSError:
+        names = []
     similar = get_close_matches(path.name, names, n=1, cutoff=0.6)
     hint = f"did you mean {similar[0]!r}?" if similar else "check the name"
     where = "" if folder.is_dir() else f" (and no folder {str(folder)!r})"

@@ -8,6 +8,7 @@ import sys
 import pytest
 from inlay.graph_runtime.core import digest_store, file_digests
 from inlay.graph_runtime.core.file_digests import digest, file_sha256, holds
+from inlay.graph_runtime.core.reading.places import place_of
 
 SIZE = 65 * 2**20
 PROCESS = """
@@ -107,7 +108,7 @@ def test_the_oldest_digests_make_room(monkeypatch):
 def test_records_made_before_are_understood(tmp_path, settled):
     path = large(tmp_path / "model.safetensors")
     old = "head:" + hashlib.sha256(f"{SIZE}\0".encode() + bytes(2**20)).hexdigest()
-    assert holds(path, old, weights=True)
-    assert holds(path, digest(path, weights=True), weights=True)
-    assert not holds(path, old)
-    assert not holds(large(tmp_path / "a", b"\1"), digest(path), weights=True)
+    assert holds(place_of(path), old, weights=True)
+    assert holds(place_of(path), digest(path, weights=True), weights=True)
+    assert not holds(place_of(path), old)
+    assert not holds(place_of(large(tmp_path / "a", b"\1")), digest(path), weights=True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from ..paths import Reader
+from ..reading.reader import Reader
 from ..spec import NodeSpec, Registry
 from ..workflow import Link, Override, Workflow
 from .findings import Findings

@@ -7,7 +7,8 @@ from pathlib import Path
 from ..current_run import searching
 from ..errors import WorkflowError
 from ..events import Warned
-from ..paths import Reader
+from ..opening import Gate, reading
+from ..reading.reader import Reader
 from ..spec import NodeSpec, Registry
 from ..workflow import Link, Override, Workflow
 from .draft import Draft
@@ -34,6 +35,8 @@ class Checked:
         targets: (node, output) of each output of the workflow.
         files: the files that are read: name, digest, path.
         warnings: findings that do not stop the run.
+        gate: what the nodes may read.
+        contents: by the path that a node receives, the digest of what is there.
     """
 
     order: list[str]
@@ -45,6 +48,8 @@ class Checked:
     targets: dict[str, tuple[str, str]]
     files: dict[Override, dict[str, str]]
     warnings: list[Warned]
+    gate: Gate
+    contents: dict[str, str]
 
 
 def check_workflow(
@@ -60,7 +65,7 @@ def check_workflow(
     order = needed_nodes(draft)
     blamed = {problem.node for problem in draft.found.problems}
     ready = [name for name in order if name not in blamed and name in draft.settings]
-    with searching(tuple(roots)):
+    with searching(tuple(roots)), reading(draft.reader.gate):
         known = run_static_nodes(ready, draft)
     if draft.found.problems:
         raise WorkflowError(draft.found.problems, draft.found.warnings)
@@ -74,6 +79,8 @@ def check_workflow(
         draft.targets,
         draft.files,
         draft.found.warnings,
+        draft.reader.gate,
+        draft.reader.contents,
     )
 
 

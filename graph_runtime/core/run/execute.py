@@ -8,6 +8,7 @@ from ..current_run import running_in
 from ..errors import BadInput, Cancelled, NodeError, Problem, missing_package, shorten
 from ..events import NodeFinished, NodeStarted, RunFinished, RunStarted
 from ..notices import collect_notices
+from ..opening import reading
 from ..out_of_memory import is_out_of_memory, retried
 from .cache import DiskCache, MemoryCache, Outputs
 from .plan import Plan, Step
@@ -47,7 +48,7 @@ def execute(
         outputs = cached.pop(index, None)
         known = outputs is not None
         if outputs is None:
-            with collect_notices() as notices, running_in(ctx):
+            with collect_notices() as notices, running_in(ctx), reading(plan.gate):
                 outputs = _call(step, _arguments(step, values, readers), ctx)
             for message in notices:
                 ctx.warn(message)

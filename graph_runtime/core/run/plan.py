@@ -14,6 +14,7 @@ from ..digests import short_digest
 from ..events import Warned
 from ..file_digests import digest
 from ..models import ModelDescription
+from ..opening import Gate, reading
 from ..spec import NodeSpec, Registry
 from ..workflow import Link, Override, Workflow
 from .upstream import upstream_links
@@ -43,6 +44,10 @@ class Plan:
     workflow: Workflow
     files: dict[Override, dict[str, str]] = field(default_factory=dict)  # what was read: name, digest, path
     warnings: list[Warned] = field(default_factory=list)  # warnings of the check
+    gate: Gate = field(default_factory=Gate)  # what the nodes may read
+    contents: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by the path that a node receives: digest of what is there
 
     @cached_property
     def slots(self) -> int:
@@ -56,15 +61,15 @@ class Plan:
 
     def still_reads(self, step: Step) -> bool:
         """True if the files that a step has read have not changed since it was planned."""
-        for parameter, role in step.spec.path_roles.items():
-            file = self.files.get((step.name, parameter))
-            if file is not None and role.kind != "model":
-                try:
-                    if digest(Path(file["path"])) != file["digest"]:
-                        return False
-                except OSError:
-                    return False
-        return True
+        given = [step.settings[name] for name, role in step.spec.path_roles.items() if role.kind != "model"]
+        paths = [str(path) for value in given for path in (value if isinstance(value, list) else [value])]
+        try:
+            with reading(self.gate):
+                return all(
+                    digest(self.gate.listings[path]) == self.contents[path] for path in paths if path in self.contents
+                )
+        except OSError:
+            return False
 
     @cached_property
     def keys(self) -> list[bytes | None]:
@@ -116,9 +121,8 @@ def make_plan(
             slots[name, output] = step.first_slot + number
         steps.append(step)
     files = {key: value for key, value in checked.files.items() if key[0] in index}
-    return Plan(
-        steps, {name: slots[target] for name, target in checked.targets.items()}, workflow, files, checked.warnings
-    )
+    outputs = {name: slots[target] for name, target in checked.targets.items()}
+    return Plan(steps, outputs, workflow, files, checked.warnings, checked.gate, checked.contents)
 
 
 def _step(

@@ -19,9 +19,8 @@ from ....nodes.pack import PACK
 from ...core.errors import BadInput, did_you_mean
 from ...core.events import CancelToken, Event, ModelMoved, NodeProgress, Saved, Warned
 from ...core.models import AnyDescription, ModelManager, _Resident
-from ...core.paths import resolve_inside
+from ...core.reading.reader import resolve_inside
 from ...core.spec import PathRole
-from ...core.user_paths import GLOB
 
 if TYPE_CHECKING:
     import torch
@@ -94,7 +93,7 @@ def resolve_path(parameter: str, value: str, role: PathRole) -> str:
     if text.endswith(".safetensors") and output is not None:
         roots.append(output)
     try:
-        path = resolve_inside(text, roots)
+        place = resolve_inside(text, roots)
     except BadInput as error:
         raise BadInput(
             parameter,
@@ -102,7 +101,8 @@ def resolve_path(parameter: str, value: str, role: PathRole) -> str:
             expected=error.expected,
             fix="copy the file into the host's input folder and choose it there",
         ) from None
-    if not path.exists() and not (GLOB.intersection(path.name) and path.parent.is_dir()):
+    path = place.path
+    if not (place.base.is_dir() if place.pattern else path.exists()):
         there = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
         raise BadInput(
             parameter,
@@ -132,7 +132,7 @@ def _model_path(parameter: str, value: str) -> str:
             return str(found)
     roots = [root for root in (host_folder("input"), host_folder("output")) if root is not None]
     if relative and local and any((root / value).exists() for root in roots):
-        return str(resolve_inside(value, roots))
+        return str(resolve_inside(value, roots).path)
     if not relative or value.endswith((".safetensors", ".ckpt", ".bin", ".pt", ".pth")):
         raise BadInput(
             parameter,

@@ -66,12 +66,13 @@ class LoadedWorkflow:
         if not wanted:
             return
         shipped = {path.parent for path in shipped_workflows().values()}
-        found, problems = find_files(wanted, [*self.roots, *shipped], self.trusted)
+        found, problems = find_files(wanted, self.roots, shipped, self.trusted)
         if problems:
             raise WorkflowError(problems)
-        for (node, parameter), path in found.items():
-            self.workflow.nodes[node].params[parameter] = path
-            self.trusted.add((node, parameter))
+        for (node, parameter), place in found.items():
+            self.workflow.nodes[node].params[parameter] = place.path
+            if place.known:
+                self.trusted.add((node, parameter))
             self.recorded_names[node, parameter] = wanted[node, parameter].name
 
     def plan(self) -> Plan:

@@ -7,6 +7,7 @@ from ...core.current_run import running_in
 from ...core.errors import BadInput, Problem, WorkflowError, shorten
 from ...core.events import NodeStarted
 from ...core.models import ModelDescription
+from ...core.opening import reading
 from ...core.paths import why_not_below, why_unwritable
 from ...core.run.plan import Plan
 
@@ -63,7 +64,7 @@ def fetch_models(plan: Plan, ctx: Context) -> bool:
         if not all(getattr(model, "known", True) for model in models):
             ctx.emit(NodeStarted(step.name, step.spec.id))
         try:
-            with running_in(ctx):
+            with running_in(ctx), reading(plan.gate):
                 for model in models:
                     downloaded |= model.fetch()
         except BadInput as error:

@@ -1,0 +1,1 @@
+"""Which files text names: places, what is listed there, and what may be read."""
