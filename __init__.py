@@ -60,6 +60,7 @@ ROOMS = (
     "models.known_keys",
     "models.lora",
     "models.paint_by_example",
+    "models.tokens",
     "methods",
     "methods.attention",
     "methods.baret",

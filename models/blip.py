@@ -1,42 +1,44 @@
 """BLIP (Li et al. 2022), which captions pictures, as a description."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
-from .config import ConfigFile, Width, read_config
-from .image_encoder import ImageEncoderComponent, vision_config
+from .component import Origin
+from .config import Arguments, read_config
+from .encoder_configs import BlipTextConfig, BlipVisionConfig, section
+from .files.stamps import stamp_of
+from .image_encoder import ImageEncoderComponent
+from .precision import DType
+from .tokens.files import tokenizer_files
+from .tokens.tokenizer import Tokenizer, read_tokenizer
+from .tokens.vocabulary import read_vocabulary, require_embeddings
 
 if TYPE_CHECKING:
-    from transformers import BertTokenizer, BlipForConditionalGeneration
+    from transformers import BlipForConditionalGeneration
 
 
 class CaptionModule(nn.Module):
     """A BLIP with its tokenizer."""
 
-    def __init__(self, model: "BlipForConditionalGeneration", tokenizer: "BertTokenizer") -> None:
+    def __init__(self, model: "BlipForConditionalGeneration", tokenizer: Tokenizer) -> None:
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
 
     @torch.no_grad()
     def say(self, pixels: Tensor, prompt: str, longest: int, beams: int) -> str:
         """The caption of a picture `[1 3 s s]`, which begins with `prompt`; beam search, so always the same."""
-        inputs = {}
+        inputs: Arguments = {}
         if prompt:
-            inputs["input_ids"] = self.tokenizer(prompt, return_tensors="pt").input_ids.to(pixels.device)
+            inputs["input_ids"] = torch.tensor([self.tokenizer.tokens(prompt)], device=pixels.device)
         found = self.model.generate(
             pixel_values=pixels, max_new_tokens=longest, num_beams=beams, do_sample=False, **inputs
         )
-        return str(self.tokenizer.decode(found[0], skip_special_tokens=True)).strip()
-
-
-class BlipVisionConfig(ConfigFile):
-    """`vision_config` in the `config.json` of a BLIP."""
-
-    image_size: Width = 384
+        return self.tokenizer.text(found[0].tolist(), skip_special=True).strip()
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,28 @@ class CaptionerComponent(ImageEncoderComponent):
 
     component: ClassVar[Literal["captioner"]] = "captioner"
     noun = "captioner"
-    facts = ("image_size", "mean", "std")
+    vision_config = BlipVisionConfig
+    facts = ("vision", "writer", "mean", "std")
+
+    @classmethod
+    def describe(cls, origin: Origin, dtype: DType = "auto") -> Self:
+        """Fingerprint of the description, tokenizer files included."""
+        described = super().describe(origin, dtype)
+        if not origin.known:
+            return described
+        return replace(described, stamp=described.stamp + stamp_of(tokenizer_files(described.folder, "bert")))
 
     @property
-    def image_size(self) -> int:
-        """Side of its input pictures, in pixels."""
-        return read_config(
-            BlipVisionConfig, vision_config(self.config), f"config.json of {self.origin.name}"
-        ).image_size
+    def folder(self) -> Path:
+        """The folder of its files."""
+        return self.origin.weights(self.component).folder
+
+    @property
+    def writer(self) -> BlipTextConfig:
+        """The configuration of the part that writes."""
+        found = read_config(BlipTextConfig, section(self.config, "text_config"), self.where)
+        found.require_heads(self.where)
+        return found
 
     def check(self) -> None:
         """Refuse anything but a BLIP for captions."""
@@ -67,10 +83,10 @@ class CaptionerComponent(ImageEncoderComponent):
                 fix="use Salesforce/blip-image-captioning-base",
             )
         super().check()
+        require_embeddings(read_vocabulary(self.folder, "bert"), self.writer.vocab_size, self.origin.name)
 
     def _read(self) -> nn.Module:
-        from transformers import BertTokenizer, BlipForConditionalGeneration
+        from transformers import BlipForConditionalGeneration
 
-        folder = self.origin.weights(self.component).folder  # an explicit class: an Auto class may run a folder's code
-        tokenizer = BertTokenizer.from_pretrained(str(folder), local_files_only=True)
+        tokenizer = read_tokenizer(self.folder, "bert")
         return CaptionModule(self._from_pretrained(BlipForConditionalGeneration), tokenizer)

@@ -1,23 +1,29 @@
 """A whole CLIP (Radford et al. 2021), text model included, as a description: a model for metrics."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
+from .component import Origin
+from .config import read_config
+from .encoder_configs import ClipTextConfig, section
 from .image_encoder import ImageEncoderComponent
+from .precision import DType
 from .text_encoder import tokenize
+from .tokens.tokenizer import Tokenizer, read_tokenizer
+from .tokens.vocabulary import read_vocabulary, require_embeddings
 
 if TYPE_CHECKING:
-    from transformers import CLIPModel, CLIPTokenizer
+    from transformers import CLIPModel
 
 
 class ClipModule(nn.Module):
     """A CLIP with its tokenizer: pictures and texts as vectors in one space."""
 
-    def __init__(self, model: "CLIPModel", tokenizer: "CLIPTokenizer") -> None:
+    def __init__(self, model: "CLIPModel", tokenizer: Tokenizer) -> None:
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
 
@@ -32,7 +38,7 @@ class ClipModule(nn.Module):
         rows = []
         for text in words:
             ids, _ = tokenize(self.tokenizer, text, length)
-            rows.append(ids + [self.tokenizer.pad_token_id] * (length - len(ids)))
+            rows.append(ids + [self.tokenizer.pad] * (length - len(ids)))
         tokens = torch.tensor(rows, device=next(self.model.parameters()).device)
         read: Tensor = self.model.text_projection(self.model.text_model(tokens).pooler_output)
         return read
@@ -44,7 +50,20 @@ class ClipComponent(ImageEncoderComponent):
 
     component: ClassVar[Literal["clip"]] = "clip"
     noun = "clip"
-    facts = ("image_size", "mean", "std")
+    facts = ("vision", "reader", "mean", "std")
+
+    @classmethod
+    def describe(cls, origin: Origin, dtype: DType = "auto") -> Self:
+        """Fingerprint of the description, tokenizer files included."""
+        described = super().describe(origin, dtype)
+        return replace(described, stamp=described.stamp + origin.stamp("tokenizer")) if origin.known else described
+
+    @property
+    def reader(self) -> ClipTextConfig:
+        """The configuration of its text model."""
+        found = read_config(ClipTextConfig, section(self.config, "text_config"), self.where)
+        found.require_heads(self.where)
+        return found
 
     def check(self) -> None:
         """Refuse anything but a whole CLIP."""
@@ -57,9 +76,11 @@ class ClipComponent(ImageEncoderComponent):
                 fix="use openai/clip-vit-base-patch32 or openai/clip-vit-large-patch14",
             )
         super().check()
+        vocabulary = read_vocabulary(self.origin.tokenizer_folder(), "clip")
+        require_embeddings(vocabulary, self.reader.vocab_size, self.origin.name)
 
     def _read(self) -> nn.Module:
-        from transformers import CLIPModel, CLIPTokenizer
+        from transformers import CLIPModel
 
-        tokenizer = CLIPTokenizer.from_pretrained(str(self.origin.tokenizer_folder()), local_files_only=True)
+        tokenizer = read_tokenizer(self.origin.tokenizer_folder(), "clip")
         return ClipModule(self._from_pretrained(CLIPModel), tokenizer)

@@ -81,6 +81,8 @@ def refused(key: str, value: object, expected: str, where: str, port: str = "sou
 
 def describe_schema(schema: Mapping[str, JsonValue]) -> str:
     """A JSON schema's requirement in words: `an integer from 1 to 64`, `a list of 1 to 12 integers from 1 to 64`."""
+    if isinstance(stated := schema.get("description"), str):
+        return stated
     options = schema.get("anyOf") or schema.get("enum")
     if isinstance(options, list):
         return " or ".join(
@@ -88,6 +90,8 @@ def describe_schema(schema: Mapping[str, JsonValue]) -> str:
             for option in options
             if option != {"type": "null"}
         )
+    if "const" in schema:
+        return str(schema["const"])
     kind, items = schema.get("type"), schema.get("items")
     if kind == "array" and isinstance(items, dict):
         low, high = schema.get("minItems"), schema.get("maxItems")

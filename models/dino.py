@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
-from .image_encoder import ImageEncoderComponent
+from .encoder_configs import Dinov2Config, VisionConfig, VitConfig
+from .image_encoder import CropSize, ImageEncoderComponent, read_vision
 
 if TYPE_CHECKING:
     from transformers import Dinov2Model, ViTModel
@@ -32,7 +33,7 @@ class DinoComponent(ImageEncoderComponent):
     component: ClassVar[Literal["dino"]] = "dino"
     noun = "dino"
     unused_weights = ("pooler.", "classifier.")
-    facts = ("image_size", "mean", "std", "kind")
+    facts = ("kind", "vision", "image_size", "mean", "std")
 
     @property
     def kind(self) -> str:
@@ -51,12 +52,15 @@ class DinoComponent(ImageEncoderComponent):
         super().check()
 
     @property
+    def vision(self) -> VisionConfig:
+        """The configuration of its layers."""
+        return read_vision(VitConfig if self.kind == "vit" else Dinov2Config, self.config, self.where)
+
+    @property
     def image_size(self) -> int:
         """Side of its input in pixels: the crop size of its preprocessor, else the size it was trained on."""
-        crop = self.preprocessor.get("crop_size")
-        if isinstance(crop, dict) and isinstance(height := crop.get("height"), int):
-            return int(height)
-        return super().image_size
+        crop = self._normalisation.crop_size
+        return crop.height if isinstance(crop, CropSize) and crop.height else self.vision.image_size
 
     def _read(self) -> nn.Module:
         from transformers import Dinov2Model, ViTModel

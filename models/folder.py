@@ -15,6 +15,7 @@ from .config import Config
 from .files.json_objects import read_json, read_shards
 from .files.safetensors_header import read_header
 from .files.stamps import stamp_of, state_of
+from .tokens.files import has_vocabulary, tokenizer_files
 
 #: Models inside the package: name -> (folder below dollhouse/, family).
 EMBEDDED: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -144,9 +145,8 @@ class ModelFolder:
     def stamp(self, component: str) -> str:
         """Changes when a file of the component changes: name, size, time or contents, never the folder's place."""
         if component == "tokenizer":
-            self.tokenizer_folder()
-        else:
-            self.config(component)  # must be there
+            return stamp_of(tokenizer_files(self.tokenizer_folder(), "clip"))
+        self.config(component)  # must be there
         if COMPONENTS[component][1] is None:
             files = sorted(path for path in self.folder(component).glob("*") if path.is_file())
             if self.flat:
@@ -156,18 +156,14 @@ class ModelFolder:
         return stamp_of(files) + (self.prediction or "" if component == "scheduler" else "")
 
     def tokenizer_folder(self) -> Path:
-        """The folder with the tokenizer's vocabulary.
+        """The folder with the vocabulary of CLIP's tokenizer.
 
         Raises:
             ModelError: its files are not there.
         """
         folder = self.folder("tokenizer")
-        entries = {path.name: path for path in folder.glob("*")}
-        if "tokenizer.json" not in entries and not {"vocab.json", "merges.txt"} <= set(entries):
+        if not has_vocabulary(folder, "clip"):
             raise self.missing("tokenizer", folder / "vocab.json")
-        for path in entries.values():
-            if path.suffix in (".json", ".txt"):
-                state_of(path)  # the library opens them: none may be a pipe or a broken link
         return folder
 
     def missing(self, component: str, path: Path) -> ModelError:

@@ -1,7 +1,7 @@
 """What all image encoders share: input size, preprocessing, and vectors of pictures."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -12,13 +12,15 @@ from torch.nn import functional as F
 
 from ..graph_runtime.core.digests import sha256
 from .component import Component
-from .config import Arguments, Config, ConfigFile, Width, read_config
+from .config import Config, ConfigFile, read_config
+from .encoder_configs import ClipVisionConfig, Side, VisionConfig, section
 from .protocols import ImageEncoderDescription
 
 if TYPE_CHECKING:
     from transformers import CLIPVisionConfig
 
 Preprocess = Literal["crop", "stretch"]
+V = TypeVar("V", bound=VisionConfig)
 BATCH = 32
 #: CLIP's normalisation (Radford et al. 2021), for models whose files state none.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -27,30 +29,38 @@ _Mean = Annotated[StrictFloat, Field(ge=-100, le=100)]
 _Std = Annotated[StrictFloat, Field(ge=1e-6, le=100)]
 
 
-def vision_config(config: Config) -> Config:
-    """The vision model's section of a configuration, of a whole CLIP or of a vision model alone."""
-    inner = config.get("vision_config")
-    return inner if isinstance(inner, Mapping) else config
+def build_vision_config(config: Config, where: str = "config.json") -> "CLIPVisionConfig":
+    """transformers' configuration of a CLIP vision model, from the file of a whole CLIP or of the vision model alone.
 
-
-def build_vision_config(config: Config) -> "CLIPVisionConfig":
-    """transformers' configuration of a CLIP vision model."""
+    Raises:
+        ModelError: a value is of another type or out of bounds.
+    """
     from transformers import CLIPVisionConfig
 
-    known = vision_config(config)
-    left_out = ("architectures", "model_type", "torch_dtype", "dtype", "proj_size")
-    arguments: Arguments = {key: value for key, value in known.items() if key not in left_out}
-    return CLIPVisionConfig(**arguments)
+    return CLIPVisionConfig(**read_vision(ClipVisionConfig, config, where).arguments())
 
 
-class ImageEncoderConfig(ConfigFile):
-    """The vision model's configuration."""
+def read_vision(kind: type[V], config: Config, where: str) -> V:
+    """The vision model's part of a configuration, checked.
 
-    image_size: Width = 224
+    Raises:
+        ModelError: a value is of another type or out of bounds, or sizes contradict each other.
+    """
+    found = read_config(kind, section(config, "vision_config", alone=True), where)
+    found.require_sound(where)
+    return found
+
+
+class CropSize(ConfigFile):
+    """`crop_size` as an object."""
+
+    height: Side | None = None
 
 
 class PreprocessorConfig(ConfigFile):
     """The parts of `preprocessor_config.json` that affect pixels."""
+
+    crop_size: CropSize | Side | None = None
 
     image_mean: Annotated[tuple[_Mean, ...], Field(min_length=3, max_length=3)] = CLIP_MEAN
     image_std: Annotated[tuple[_Std, ...], Field(min_length=3, max_length=3)] = CLIP_STD
@@ -59,10 +69,17 @@ class PreprocessorConfig(ConfigFile):
 class ImageEncoderComponent(Component):
     """An image encoder: the side of its input in pixels, and its normalisation."""
 
+    vision_config: ClassVar[type[VisionConfig]] = ClipVisionConfig  # the schema of its vision model's configuration
+
+    @property
+    def vision(self) -> VisionConfig:
+        """The configuration of its vision model."""
+        return read_vision(self.vision_config, self.config, self.where)
+
     @property
     def image_size(self) -> int:
         """Side of its input pictures, in pixels."""
-        return read_config(ImageEncoderConfig, vision_config(self.config), self.where).image_size
+        return self.vision.image_size
 
     @property
     def fingerprint(self) -> str:

@@ -1,25 +1,26 @@
 """CLIP's text model and its tokenizer, as one description."""
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Self
 
 import torch
-from pydantic import Field, StrictInt
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.values import to_host
 from .component import Component, Origin, is_single_file
-from .config import MAX_WIDTH, ConfigFile, Width, read_config
+from .config import read_config
+from .encoder_configs import ClipTextConfig
 from .precision import DType
+from .tokens.tokenizer import Tokenizer, read_tokenizer
+from .tokens.vocabulary import read_vocabulary, require_embeddings
 from .weights import fill, fit_names, list_stored, without_weights
 
 if TYPE_CHECKING:
-    from transformers import CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerBase
+    from transformers import CLIPTextModel
 
 
 class _WideMask(TorchFunctionMode):
@@ -39,9 +40,9 @@ class _WideMask(TorchFunctionMode):
 class TextModule(nn.Module):
     """A tokenizer and its text encoder, leased together."""
 
-    def __init__(self, tokenizer: "CLIPTokenizer", encoder: "CLIPTextModel") -> None:
+    def __init__(self, tokenizer: Tokenizer, encoder: "CLIPTextModel", masks_padding: bool = False) -> None:
         super().__init__()
-        self.tokenizer, self.encoder = tokenizer, encoder
+        self.tokenizer, self.encoder, self.masks_padding = tokenizer, encoder, masks_padding
 
     def read(self, tokens: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """The last hidden state `[b n d]` of tokens `[b n]`, after the final layer norm."""
@@ -49,14 +50,6 @@ class TextModule(nn.Module):
         with _WideMask() if double else nullcontext():
             found: Tensor = self.encoder(tokens, attention_mask=attention_mask)[0]
         return found
-
-
-class TextEncoderConfig(ConfigFile):
-    """`text_encoder/config.json`."""
-
-    hidden_size: Width = 512
-    max_position_embeddings: Annotated[StrictInt, Field(ge=3, le=MAX_WIDTH)] = 77
-    vocab_size: Annotated[StrictInt, Field(ge=1, le=10**7)] = 49408
 
 
 @dataclass(frozen=True)
@@ -82,9 +75,11 @@ class TextEncoderComponent(Component):
         return super().fetch() | (self.origin.fetch_tokenizer() if is_single_file(self.origin) else False)
 
     @property
-    def settings(self) -> TextEncoderConfig:
+    def settings(self) -> ClipTextConfig:
         """The configuration, read by type and bounds."""
-        return read_config(TextEncoderConfig, self.config, self.where)
+        found = read_config(ClipTextConfig, self.config, self.where)
+        found.require_heads(self.where)
+        return found
 
     @property
     def hidden_size(self) -> int:
@@ -112,6 +107,8 @@ class TextEncoderComponent(Component):
                 fix="use a Stable Diffusion 1.x or 2.x model",
             )
         super().check()
+        if not is_single_file(self.origin):
+            self.check_tokenizer()
 
     def _read(self) -> nn.Module:
         from transformers import CLIPTextConfig, CLIPTextModel
@@ -120,32 +117,28 @@ class TextEncoderComponent(Component):
         if is_single_file(self.origin):
             return TextModule(tokenizer, self.origin.convert(self.component, CLIPTextModel))
         weights = self.origin.weights(self.component)
-        config = CLIPTextConfig.from_pretrained(str(weights.folder), local_files_only=True)
+        config = CLIPTextConfig(**self.settings.arguments())
         with without_weights():
             encoder = CLIPTextModel(config)
         return TextModule(
-            tokenizer, fill(encoder, fit_names(list_stored(weights.files), encoder, "text_model."), self.label)
+            tokenizer,
+            fill(encoder, fit_names(list_stored(weights.files), encoder, "text_model."), self.label),
+            self.settings.use_attention_mask is True,
         )
 
-    def read_tokenizer(self) -> "CLIPTokenizer":
-        """The CLIP tokenizer; it must not have more tokens than the encoder has embeddings."""
-        from transformers import CLIPTokenizer
+    def read_tokenizer(self) -> Tokenizer:
+        """The CLIP tokenizer.
 
-        folder = self.origin.tokenizer_folder()
-        tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
-        if is_single_file(self.origin) and self.origin.pad_token:
-            tokenizer.pad_token = self.origin.pad_token
-        if len(tokenizer) > self.vocabulary:
-            raise ModelError(
-                None,
-                found=f"a tokenizer of {len(tokenizer)} tokens with an encoder of {self.vocabulary}",
-                expected="a tokenizer and an encoder of one model",
-                fix="download the model again",
-            )
-        return tokenizer
+        Raises:
+            ModelError: a file of it is damaged, or a token has no embedding in the encoder.
+        """
+        self.check_tokenizer()
+        pad = self.origin.pad_token if is_single_file(self.origin) else None
+        return read_tokenizer(self.origin.tokenizer_folder(), "clip", pad)
 
-
-_TOKENIZING = threading.Lock()  # a tokenizer's first call may still reset settings of its own file
+    def check_tokenizer(self) -> None:
+        """Refuse a tokenizer that this encoder cannot be used with; a single file's may have to be downloaded."""
+        require_embeddings(read_vocabulary(self.origin.tokenizer_folder(), "clip"), self.vocabulary, self.origin.name)
 
 
 def encode_text(module: TextModule, text: str) -> tuple[Tensor, tuple[int, ...], str]:
@@ -155,23 +148,19 @@ def encode_text(module: TextModule, text: str) -> tuple[Tensor, tuple[int, ...],
     As Stable Diffusion uses them: padded to the encoder's length, last hidden state after its final layer norm.
     """
     encoder = module.encoder
-    length = min(module.tokenizer.model_max_length, encoder.config.max_position_embeddings)
+    length = min(module.tokenizer.longest, encoder.config.max_position_embeddings)
     ids, rest = tokenize(module.tokenizer, text, length)
     device = next(encoder.parameters()).device
-    padded = (*ids, *[module.tokenizer.pad_token_id] * (length - len(ids)))
+    padded = (*ids, *[module.tokenizer.pad] * (length - len(ids)))
     tokens = torch.tensor([padded], device=device)
     seen = torch.arange(length, device=device)[None] < len(ids)
-    attention_mask = seen.long() if getattr(encoder.config, "use_attention_mask", False) else None
+    attention_mask = seen.long() if module.masks_padding else None
     return to_host(module.read(tokens, attention_mask)), padded, rest
 
 
-def tokenize(tokenizer: "PreTrainedTokenizerBase", text: str, length: int) -> tuple[list[int], str]:
-    """At most `length` tokens of a text, start and end included, unpadded; and the words that were cut off.
-
-    Neither padding nor truncation is left to the tokenizer: either would change its state, which threads share.
-    """
-    with _TOKENIZING:
-        ids = list(tokenizer(text, padding=False, truncation=False, verbose=False).input_ids)
-        if len(ids) <= length:
-            return ids, ""
-        return [*ids[: length - 1], ids[-1]], str(tokenizer.decode(ids[length - 1 : -1])).strip()
+def tokenize(tokenizer: Tokenizer, text: str, length: int) -> tuple[list[int], str]:
+    """At most `length` tokens of a text, start and end included, unpadded; and the words that were cut off."""
+    ids = tokenizer.tokens(text)
+    if len(ids) <= length:
+        return ids, ""
+    return [*ids[: length - 1], ids[-1]], tokenizer.text(ids[length - 1 : -1]).strip()

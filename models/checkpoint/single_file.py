@@ -21,6 +21,7 @@ from ..files.stamps import stamp_of
 from ..folder import WeightFiles
 from ..hub.client import Request, download, listing
 from ..paint_by_example.original import ENCODER, rename_encoder
+from ..tokens.files import has_vocabulary, tokenizer_files
 from ..weights import FLOATS, StoredTensor, fill, list_stored, read_all, require_fit, without_weights
 from .layouts import UNET, VAE, Configs, infer, metadata_of, text_prefix
 from .metadata import stored_schedule
@@ -92,7 +93,7 @@ class SingleFile:
         """State of the file, and of the tokenizer's if that is already on this machine."""
         if component == "tokenizer":
             folder = self._local_tokenizer()
-            return TOKENIZER if folder is None else stamp_of(sorted(filter(Path.is_file, folder.glob("*"))))
+            return TOKENIZER if folder is None else stamp_of(tokenizer_files(folder, "clip"))
         return stamp_of([self.path]) + (self.prediction or "" if component == "scheduler" else "")
 
     def optional(self, component: str) -> Config:
@@ -170,7 +171,7 @@ class SingleFile:
 
     def _local_tokenizer(self) -> Path | None:
         beside = self.path.parent / "tokenizer"
-        if (beside / "vocab.json").is_file():
+        if has_vocabulary(beside, "clip"):
             return beside
         from huggingface_hub import snapshot_download
 
@@ -178,7 +179,7 @@ class SingleFile:
             cached = Path(snapshot_download(TOKENIZER, allow_patterns=TOKENIZER_FILES, local_files_only=True))
         except (OSError, ValueError):
             return None
-        return cached if (cached / "vocab.json").is_file() else None
+        return cached if has_vocabulary(cached, "clip") else None
 
 
 def _shapes(stored: Mapping[str, StoredTensor]) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ class ExemplarEncoderComponent(ImageEncoderComponent):
 
     component = "image_encoder"
     noun = "exemplar encoder"
-    facts = ("width", "image_size", "mean", "std")
+    facts = ("width", "vision", "mean", "std")
 
     @property
     def width(self) -> int:
@@ -52,7 +52,7 @@ class ExemplarEncoderComponent(ImageEncoderComponent):
     def _read(self) -> nn.Module:
 
         with without_weights():
-            module = ExemplarEncoder(build_vision_config(self.config), self.width)
+            module = ExemplarEncoder(build_vision_config(self.config, self.where), self.width)
         if is_single_file(self.origin):
             return fill(module, fit_encoder(self.origin.stored(self.component), module), self.label)
         stored = list_stored(self.origin.weights(self.component).files)
@@ -73,7 +73,7 @@ class NewExemplarEncoderComponent(ImageEncoderComponent):
 
     component = "clip"
     noun = "new exemplar encoder"
-    facts = ("image_size", "mean", "std")
+    facts = ("vision", "mean", "std")
 
     @property
     def label(self) -> str:
@@ -97,8 +97,8 @@ def read_vision(origin: Origin, config: Config) -> "CLIPVisionModel":
     """
     from transformers import CLIPVisionModel
 
-    with without_weights():
-        module = CLIPVisionModel(build_vision_config(config))
+        with without_weights():
+        module = CLIPVisionModel(build_vision_config(config, f"config.json of {origin.name}"))
     prefix = "vision_model."
     stored = list_stored(origin.weights("clip").files)
     if any(key.startswith(prefix) for key in stored):  # else a vision model alone, in the names of version 5

@@ -42,7 +42,7 @@ CONFIGS = {
         "beta_schedule": "scaled_linear",
         "steps_offset": 1,
     },
-    "tokenizer/vocab.json": {},
+    "tokenizer/vocab.json": {"<|startoftext|>": 0, "<|endoftext|>": 1},
     "tokenizer/tokenizer_config.json": {},
 }
 UNET, VAE, TEXT, SCHEDULER = list(CONFIGS)[:4]
