@@ -1,5 +1,6 @@
 """BLIP (Li et al. 2022), which captions pictures, as a description."""
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -17,9 +18,20 @@ from .precision import DType
 from .tokens.files import tokenizer_files
 from .tokens.tokenizer import Tokenizer, read_tokenizer
 from .tokens.vocabulary import read_vocabulary, require_embeddings
+from .weights import fill, fit_names, list_stored, without_weights
 
 if TYPE_CHECKING:
     from transformers import BlipForConditionalGeneration
+
+
+#: Weights that are the same ones under two names.
+TIED = (
+    (
+        "text_decoder.cls.predictions.decoder.weight",
+        "text_decoder.bert.embeddings.word_embeddings.weight",
+    ),
+    ("text_decoder.cls.predictions.decoder.bias", "text_decoder.cls.predictions.bias"),
+)
 
 
 class CaptionModule(nn.Module):
@@ -86,7 +98,21 @@ class CaptionerComponent(ImageEncoderComponent):
         require_embeddings(read_vocabulary(self.folder, "bert"), self.writer.vocab_size, self.origin.name)
 
     def _read(self) -> nn.Module:
-        from transformers import BlipForConditionalGeneration
+        from transformers import BlipConfig, BlipForConditionalGeneration
 
         tokenizer = read_tokenizer(self.folder, "bert")
-        return CaptionModule(self._from_pretrained(BlipForConditionalGeneration), tokenizer)
+        config = BlipConfig(text_config=self.writer.arguments(), vision_config=self.vision.arguments())
+        with without_weights():
+            model = BlipForConditionalGeneration(config)
+        stored = fit_names(list_stored(self.origin.weights(self.component).files), model)
+        _tie(model, stored)
+        return CaptionModule(fill(model, stored, self.label), tokenizer)
+
+
+def _tie(model: nn.Module, stored: Container[str]) -> None:
+    """Share the weights that a file has once; those that it has twice may differ, as in transformers."""
+    for name, other in TIED:
+        (owner, _, leaf), (source, _, same) = name.rpartition("."), other.rpartition(".")
+        weight = getattr(model.get_submodule(source), same)
+        twice = name in stored and other in stored
+        model.get_submodule(owner)._parameters[leaf] = nn.Parameter(torch.empty_like(weight)) if twice else weight

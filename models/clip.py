@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from ..graph_runtime import ModelError
 from .component import Origin
 from .config import read_config
-from .encoder_configs import ClipTextConfig, section
+from .encoder_configs import ClipConfig, ClipTextConfig, section
 from .image_encoder import ImageEncoderComponent
 from .precision import DType
 from .text_encoder import tokenize
 from .tokens.tokenizer import Tokenizer, read_tokenizer
 from .tokens.vocabulary import read_vocabulary, require_embeddings
+from .weights import fill, fit_names, list_stored, without_weights
 
 if TYPE_CHECKING:
     from transformers import CLIPModel
@@ -80,7 +81,15 @@ class ClipComponent(ImageEncoderComponent):
         require_embeddings(vocabulary, self.reader.vocab_size, self.origin.name)
 
     def _read(self) -> nn.Module:
-        from transformers import CLIPModel
+        from transformers import CLIPConfig, CLIPModel
 
         tokenizer = read_tokenizer(self.origin.tokenizer_folder(), "clip")
-        return ClipModule(self._from_pretrained(CLIPModel), tokenizer)
+        config = CLIPConfig(
+            text_config=self.reader.arguments(),
+            vision_config=self.vision.arguments(),
+            projection_dim=read_config(ClipConfig, self.config, self.where).projection_dim,
+        )
+        with without_weights():
+            model = CLIPModel(config)
+        stored = list_stored(self.origin.weights(self.component).files)
+        return ClipModule(fill(model, fit_names(stored, model), self.label), tokenizer)

@@ -223,36 +223,3 @@ class Component(ModelDescription[nn.Module]):
         stored = list_stored(self.origin.weights(self.component).files)
         fill(module, newest_names(stored, module), self.label, unused=self.unused_weights, single=True)
         return module
-
-    def _from_pretrained(self, model_class: type[M], **settings: object) -> M:
-        """Load with the library's own loader, from local safetensors only; refuse any problem that its report lists.
-
-        transformers is given a precision: otherwise, while loading, it makes that of the file the process's default.
-        """
-        if is_single_file(self.origin):
-            return self.origin.convert(self.component, model_class)
-        weights = self.origin.weights(self.component)
-        if not hasattr(model_class, "from_config"):  # transformers, not diffusers
-            settings["torch_dtype"] = torch.float32
-        module, report = model_class.from_pretrained(  # type: ignore[attr-defined]  # both libraries have it
-            str(weights.folder),
-            variant=weights.variant,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-            **settings,
-        )
-        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
-            keys = [key for key in sorted(map(str, report.get(kind) or ())) if not key.endswith("position_ids")]
-            if kind == "unexpected_keys":
-                keys = [key for key in keys if not key.startswith(self.unused_weights)]
-            if keys:
-                what = kind.removesuffix("_keys").replace("_", " ")
-                raise ModelError(
-                    None,
-                    found=f"{len(keys)} {what} weights in the {self.label}, e.g. {keys[0]}",
-                    expected="exactly the weights that its configuration describes",
-                    fix="the config.json and the weights belong to different models: download them again",
-                )
-        assert isinstance(module, model_class)
-        return module

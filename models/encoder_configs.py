@@ -12,7 +12,7 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt
 from .config import Arguments, Config, ConfigFile, Width, refused
 
 MAX_LAYERS, MAX_HEADS, MAX_VOCABULARY, MAX_SIDE = 256, 1024, 10**7, 4096
-MAX_PATCHES = 65_536  # tokens of a picture; models have up to some thousand
+MAX_PATCHES, MAX_PLACES = 65_536, 2**24  # tokens of a picture, and the numbers of their vectors; models have far less
 
 Activation = Literal[
     "gelu",
@@ -80,9 +80,11 @@ class VisionConfig(_Transformer):
     patch_size: Side = 16
 
     def require_patches(self, where: str) -> None:
-        """Refuse patches that are larger than the picture, or too many."""
-        if not 1 <= (self.image_size // self.patch_size) ** 2 <= MAX_PATCHES:
-            expected = f"1 to {MAX_PATCHES:,} patches in a picture of image_size {self.image_size}"
+        """Refuse patches that are larger than the picture, or too many: each has a vector for its place."""
+        patches = (self.image_size // self.patch_size) ** 2
+        if not 1 <= patches <= MAX_PATCHES or patches * self.hidden_size > MAX_PLACES:
+            expected = f"1 to {MAX_PATCHES:,} patches in a picture of image_size {self.image_size}, "
+            expected += f"and at most {MAX_PLACES:,} numbers for their places"
             raise refused("patch_size", self.patch_size, expected, where)
 
     def require_sound(self, where: str) -> None:

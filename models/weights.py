@@ -86,7 +86,7 @@ def list_stored(files: Sequence[Path], prefix: str | tuple[str, ...] = "") -> di
     return found
 
 
-def fit_names(stored: Mapping[str, T], module: nn.Module, prefix: str) -> dict[str, T]:
+def fit_names(stored: Mapping[str, T], module: nn.Module, prefix: str = "") -> dict[str, T]:
     """Stored tensors under the module's own names, with or without `prefix` in either; position numbers are dropped."""
     wanted = {name.removeprefix(prefix): name for name in module.state_dict()}
     return {

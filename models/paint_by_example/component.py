@@ -97,7 +97,7 @@ def read_vision(origin: Origin, config: Config) -> "CLIPVisionModel":
     """
     from transformers import CLIPVisionModel
 
-        with without_weights():
+    with without_weights():
         module = CLIPVisionModel(build_vision_config(config, f"config.json of {origin.name}"))
     prefix = "vision_model."
     stored = list_stored(origin.weights("clip").files)
