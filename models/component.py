@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.digests import sha256
-from ..graph_runtime.core.errors import first_line, missing_package
+from ..graph_runtime.core.errors import first_line, missing_package, shorten
 from ..graph_runtime.core.models import ModelDescription
 from ..graph_runtime.core.out_of_memory import is_out_of_memory
 from ..graph_runtime.core.quiet import quiet
@@ -30,6 +30,8 @@ from .precision import DType, torch_dtype
 from .weights import fill, list_stored, newest_names, without_weights
 
 _UNRESOLVED = uuid.uuid4().hex  # a result made before a model was resolved is never found again by another process
+
+LARGE = 10**8  # numbers in the weights of a model
 
 M = TypeVar("M")  # a model class of diffusers or transformers
 
@@ -171,6 +173,26 @@ class Component(ModelDescription[nn.Module]):
         """Refuse a configuration that this component cannot be used with, naming the value."""
         for fact in self.facts:
             getattr(self, fact)
+
+    def require_weights(self, least: int, key: str) -> None:
+        """Refuse a configuration of a large model whose weights are not in its files.
+
+        A small one is compared tensor by tensor when it is loaded.
+
+        Args:
+            least: numbers that such a module has at least.
+            key: what makes it so large, for the message.
+        """
+        weights = self.origin.weights(self.component)
+        held = count_parameters(weights.files, weights.prefix)
+        if least > max(held, LARGE):
+            raise ModelError(
+                "source",
+                found=f"{key} = {shorten(self.config.get(key))} in {self.where}, which needs weights of at least "
+                f"{least:.1e} numbers; its files hold {held:.1e}",
+                expected="a configuration that fits the weights",
+                fix="the config.json and the weights belong to different models: download them again",
+            )
 
     def precision(self, device: str) -> torch.dtype:
         """The precision in which its weights are loaded on a device."""

@@ -6,9 +6,20 @@ Values are read strictly: true is not an integer, "3" is not a number, and NaN a
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.errors import shorten
@@ -18,6 +29,7 @@ if TYPE_CHECKING:
 
 MAX_CHANNELS = 1024  # of a latent; models have 3 to 64
 MAX_WIDTH = 65_536  # of a layer or an embedding
+UNEVEN = "uneven"  # pydantic's type of the errors that `uneven` makes
 
 Config = Mapping[str, JsonValue]  # a configuration as its file has it
 Arguments = dict[str, Any]  # of a configuration class of transformers, which checks them itself
@@ -25,12 +37,19 @@ Width = Annotated[StrictInt, Field(ge=1, le=MAX_WIDTH)]
 Channels = Annotated[StrictInt, Field(ge=1, le=MAX_CHANNELS)]
 Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=12)]  # one for each level of a network
 Strings = tuple[StrictStr, ...]
+Switch = StrictBool | None  # old files have null for false
+Activation = Literal["silu", "swish", "mish", "gelu", "relu"]
+Epsilon = Annotated[StrictFloat, Field(ge=0, le=1)]
 
 
 class ConfigFile(BaseModel):
     """The keys of a configuration file that this package reads itself."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    def arguments(self) -> Arguments:
+        """The keys that the file has, checked, as a library's own configuration takes them."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 class Architecture(ConfigFile):
@@ -64,9 +83,18 @@ def read_config(kind: type[C], values: Config, where: str, port: str = "source")
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        key = str(error.errors(include_url=False, include_input=False)[0]["loc"][0])
-        expected = describe_schema(kind.model_json_schema()["properties"][key])
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == UNEVEN:
+            key, expected = first["ctx"]["key"], first["ctx"]["expected"]
+        else:
+            key = str(first["loc"][0])
+            expected = describe_schema(kind.model_json_schema()["properties"][key])
         raise refused(key, values.get(key), expected, where, port) from error
+
+
+def uneven(key: str, expected: str) -> PydanticCustomError:
+    """What a validator raises about a value that does not fit the others; `read_config` makes the message of it."""
+    return PydanticCustomError(UNEVEN, "expected {expected}", {"key": key, "expected": expected})
 
 
 def refused(key: str, value: object, expected: str, where: str, port: str = "source") -> ModelError:
@@ -95,14 +123,19 @@ def describe_schema(schema: Mapping[str, JsonValue]) -> str:
     kind, items = schema.get("type"), schema.get("items")
     if kind == "array" and isinstance(items, dict):
         low, high = schema.get("minItems"), schema.get("maxItems")
-        count = "" if high is None else f"{high} " if low == high else f"{low} to {high} "
+        count = "" if high is None else f"{high} " if low == high else f"{low or 0} to {high} "
         return f"a list of {count}{_plural(items)}"
     if kind == "boolean":
         return "true or false"
+    if kind == "null":
+        return "null"
     return f"an integer{_bounds(schema)}" if kind == "integer" else f"a {kind}{_bounds(schema)}"
 
 
 def _plural(schema: Mapping[str, JsonValue]) -> str:
+    options = schema.get("anyOf") or schema.get("enum")
+    if isinstance(options, list):
+        return f"values, each {describe_schema(schema)}"
     return f"{schema.get('type')}s{_bounds(schema)}"
 
 

@@ -2,17 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from pydantic import Field, StrictBool, StrictFloat, StrictInt
 from torch import Tensor
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.errors import shorten
-from .config import Architecture, Config, ConfigFile, read_config
+from .config import Architecture, Config, read_config
 from .known_keys.scheduler import SCHEDULER
 from .known_keys.table import NOTHING
+from .scheduler_config import PORT, WHERE, SchedulerConfig
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 #: Beginnings of the names of diffusers' schedulers whose noise levels follow from the betas of their configuration.
@@ -35,21 +34,6 @@ OF_BETAS = (
 )
 #: Schedulers that compute them in another way, whatever the betas.
 OWN_NOISE = ("CMStochastic", "CogVideoX", "Consistency", "IPNDM", "KarrasVe", "ScoreSde")
-MAX_TIMESTEPS = 100_000  # models are usually trained on 1000
-WHERE, PORT = "scheduler_config.json", "scheduler"
-_Beta = Annotated[StrictFloat, Field(ge=0, le=1)]
-
-
-class SchedulerConfig(ConfigFile):
-    """The parts of `scheduler_config.json` that decide the noise levels."""
-
-    num_train_timesteps: Annotated[StrictInt, Field(ge=1, le=MAX_TIMESTEPS)] = 1000
-    beta_start: _Beta = 0.0001
-    beta_end: _Beta = 0.02
-    trained_betas: Annotated[tuple[_Beta, ...], Field(min_length=1, max_length=MAX_TIMESTEPS)] | None = None
-    rescale_betas_zero_snr: StrictBool | None = None
-    set_alpha_to_one: StrictBool | None = None
-    steps_offset: Annotated[StrictInt, Field(ge=0, le=MAX_TIMESTEPS)] = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +101,7 @@ def alphas_cumprod(config: Config) -> Tensor:
             )
     settings = _settings(config)
     count, start, end = settings.num_train_timesteps, settings.beta_start, settings.beta_end
-    schedule = config.get("beta_schedule", "linear")
+    schedule = settings.beta_schedule
     if settings.trained_betas is not None:
         betas = torch.tensor(settings.trained_betas, dtype=torch.float32)
     elif schedule == "linear":

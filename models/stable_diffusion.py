@@ -1,47 +1,16 @@
 """The components of Stable Diffusion as descriptions: denoiser, VAE and scheduler."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from pydantic import Field, StrictFloat
 from torch import nn
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.models import ModelDescription
 from .component import Component
-from .config import Channels, ConfigFile, Width, Widths, read_config
-
-
-class UNetConfig(ConfigFile):
-    """Configuration keys that both kinds of UNet have."""
-
-    in_channels: Channels = 4
-    out_channels: Channels = 4
-    sample_size: Width | Annotated[tuple[Width, ...], Field(min_length=1, max_length=2)] | None = None
-    block_out_channels: Widths = (1, 1, 1, 1)  # only their number counts here
-
-
-class UNet2DConditionConfig(UNetConfig):
-    """`unet/config.json` of a `UNet2DConditionModel`."""
-
-    cross_attention_dim: Width = 1280
-
-
-class UNet2DConfig(UNetConfig):
-    """`unet/config.json` of a `UNet2DModel`."""
-
-    in_channels: Channels = 3
-    out_channels: Channels = 3
-
-
-class VaeConfig(ConfigFile):
-    """`vae/config.json` of an `AutoencoderKL`."""
-
-    latent_channels: Channels = 4
-    block_out_channels: Widths = (64,)
-    scaling_factor: Annotated[StrictFloat, Field(ge=1e-6, le=1e6)] = 0.18215
-    shift_factor: Annotated[StrictFloat, Field(ge=-1e6, le=1e6)] | None = None
+from .config import read_config
+from .unet_config import UNETS, UNet2DConditionConfig, UNetConfig
+from .vae_config import VaeConfig
 
 
 @dataclass(frozen=True)
@@ -65,7 +34,7 @@ class DenoiserComponent(Component):
     @property
     def settings(self) -> UNetConfig:
         """The configuration, read by type and bounds."""
-        return read_config(UNet2DConditionConfig if self.conditional else UNet2DConfig, self.config, self.where)
+        return read_config(UNETS[self.class_name], self.config, self.where)
 
     @property
     def in_channels(self) -> int:
@@ -103,7 +72,7 @@ class DenoiserComponent(Component):
     def check(self) -> None:
         """Refuse anything but a plain UNet: SDXL, class labels, other architectures."""
         kind = self.class_name
-        if kind not in ("UNet2DConditionModel", "UNet2DModel"):
+        if kind not in UNETS:
             raise ModelError(
                 "source",
                 found=f"a {kind} in {self.origin.name}",
@@ -131,11 +100,12 @@ class DenoiserComponent(Component):
                 fix="use a Stable Diffusion 1.x or 2.x model",
             )
         super().check()
+        self.require_weights(self.settings.least, "block_out_channels")
 
     def _read(self) -> nn.Module:
         from diffusers import UNet2DConditionModel, UNet2DModel
 
-        return self._from_config(UNet2DConditionModel if self.conditional else UNet2DModel, self.config)
+        return self._from_config(UNet2DConditionModel if self.conditional else UNet2DModel, self.settings.arguments())
 
 
 @dataclass(frozen=True)
@@ -198,11 +168,12 @@ class VaeComponent(Component):
                 fix="use a Stable Diffusion model",
             )
         super().check()
+        self.require_weights(self.settings.least, "block_out_channels")
 
     def _read(self) -> nn.Module:
         from diffusers import AutoencoderKL
 
-        return self._from_config(AutoencoderKL, self.config)
+        return self._from_config(AutoencoderKL, self.settings.arguments())
 
 
 @dataclass(frozen=True)

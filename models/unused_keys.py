@@ -15,6 +15,7 @@ from .known_keys.detector import BACKBONE, DETECTOR
 from .known_keys.encoders import PREPROCESSOR, TEXT, TOKENIZER
 from .known_keys.pipeline import PIPELINE, UNET, VAE
 from .known_keys.table import Table, is_empty, list_unused, warn_unused
+from .unet_config import UNETS
 
 TABLES: Mapping[str, Table] = {"unet": UNET, "vae": VAE, "text_encoder": TEXT}
 HALF = ("float16", "bfloat16")
@@ -57,7 +58,21 @@ def _of_config(origin: Origin, component: str, dtype: str) -> list[str]:
                 expected=f"a model without it: {entry.what}",
                 fix="use a Stable Diffusion 1.x or 2.x model with plain weights",
             )
-    return list_unused(table, config, handled=() if dtype in HALF else ("force_upcast",))
+    found = list_unused(table, config, handled=() if dtype in HALF else ("force_upcast",))
+    return found + _of_another_class(component, config)
+
+
+def _of_another_class(component: str, config: Config) -> list[str]:
+    """Keys that another class of the same component would use."""
+    kind = str(config.get("_class_name") or "UNet2DConditionModel")
+    if component != "unet" or kind not in UNETS:
+        return []
+    others = {key for other in UNETS.values() for key in other.model_fields} - set(UNETS[kind].model_fields)
+    return [
+        f"{key} = {clean(shorten(value, 40))} (a {kind} has no such setting)"
+        for key, value in config.items()
+        if key in others and not is_empty(value)
+    ]
 
 
 def _of_index(index: Config, components: tuple[str, ...]) -> list[str]:

@@ -10,6 +10,7 @@ from ..methods.sampling.ddim import DdimSchedule, Spacing, Variance, ddim_schedu
 from ..methods.sampling.solver import SolverKind, SolverSchedule, solver_schedule
 from ..models.noise_levels import noise_levels
 from ..models.protocols import SchedulerDescription
+from ..models.scheduler_config import solver_arguments
 from .checks.before_run import Facts, Known, Params, described
 from .checks.schedule import name_beside_ddim, name_beside_solver, own_spacing
 from .ports import SchedulePort, Scheduler
@@ -102,7 +103,8 @@ def _check_solver(known: Known, params: Params) -> Facts:
 
 def _solver(scheduler: SchedulerDescription, kind: SolverKind, steps: int) -> SolverSchedule:
     """The schedule; a warning names what it does other than the model's configuration says."""
-    made = solver_schedule(scheduler.config, noise_levels(scheduler.config), kind=kind, steps=steps)
+    trained = noise_levels(scheduler.config)
+    made = solver_schedule(solver_arguments(scheduler.config), trained, kind=kind, steps=steps)
     if kind == "pndm" and steps < FEW_PNDM:
         notice(
             f"pndm is inaccurate with {steps} steps: compared with 250 steps of ddim, the embedded Paint by Example "

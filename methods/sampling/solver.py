@@ -127,9 +127,19 @@ class SolverSchedule:
         name, changes = KINDS[self.kind]
         try:
             with quiet("diffusers", "transformers"), _numpy_warnings_hidden():
-                made = getattr(importlib.import_module("diffusers"), name).from_config(dict(self.config), **changes)
+                kind = getattr(importlib.import_module("diffusers"), name)
+                known = inspect.signature(kind.__init__).parameters
+                made = kind.from_config({key: self.config[key] for key in known if key in self.config}, **changes)
                 made.set_timesteps(self.steps)
-        except (ValueError, TypeError, NotImplementedError, ImportError, IndexError) as error:
+        except (
+            ArithmeticError,
+            AttributeError,
+            ImportError,
+            LookupError,
+            NotImplementedError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise BadInput(
                 "kind",
                 found=f"{self.kind} with this model's scheduler: {first_line(error)}",

@@ -180,8 +180,10 @@ def original_names(layers: Iterable[str]) -> dict[str, str]:
 
 def _count(keys: Iterable[str], pattern: str) -> int:
     """How many consecutive numbers n have a key that starts with `pattern.format(n)`."""
-    keys, number = list(keys), 0
-    while any(key.startswith(pattern.format(number)) for key in keys):
+    start, _, end = pattern.partition("{}")
+    there = {key.removeprefix(start).partition(end)[0] for key in keys if key.startswith(start)}
+    number = 0
+    while str(number) in there:
         number += 1
     return number
 

@@ -17,8 +17,9 @@ import torch
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean
 from ..files.safetensors_header import Header, read_header
-from ..files.stamps import State, state_of
+from ..files.stamps import State, is_settled, state_of
 from ..lora.metadata import ARCHITECTURES, PREDICTIONS
+from ..weights import list_stored, read_all
 
 EDM = ("edm_vpred.sigma_max", "edm_vpred.sigma_min", "edm_mean", "edm_std")
 #: What the original code registers for training and sampling; all of it follows from the betas.
@@ -128,14 +129,17 @@ def stored_schedule(path: Path) -> StoredSchedule:
     Raises:
         ModelError: they are not valid betas.
     """
-    return _stored_schedule(str(path), state_of(path))
+    state = state_of(path)
+    return _kept_schedule(str(path), state) if is_settled(state) else _read_schedule(path)
 
 
 @lru_cache(maxsize=64)
-def _stored_schedule(name: str, state: State) -> StoredSchedule:
-    from safetensors import safe_open
+def _kept_schedule(name: str, state: State) -> StoredSchedule:
+    return _read_schedule(Path(name))
 
-    tensors = read_header(Path(name)).tensors
+
+def _read_schedule(path: Path) -> StoredSchedule:
+    tensors = read_header(path).tensors
     small = [
         key
         for key in ("betas", "scale_factor")
@@ -145,8 +149,8 @@ def _stored_schedule(name: str, state: State) -> StoredSchedule:
     ]
     if not small:
         return StoredSchedule()
-    with safe_open(name, framework="pt") as file:
-        stored = {key: file.get_tensor(key).double().flatten() for key in small}
+    read = read_all({key: value for key, value in list_stored([path]).items() if key in small})
+    stored = {key: value.double().flatten() for key, value in read.items()}
     trained_betas = scaling_factor = None
     betas = stored.get("betas")
     if betas is not None and len(betas):
@@ -155,7 +159,7 @@ def _stored_schedule(name: str, state: State) -> StoredSchedule:
         if not torch.isfinite(betas).all() or not ((betas >= 0) & (betas <= 1)).all():
             raise ModelError(
                 "source",
-                found=f"betas outside 0 … 1 in {Path(name).name}",
+                found=f"betas outside 0 … 1 in {path.name}",
                 expected="a schedule",
                 fix="download the file again",
             )

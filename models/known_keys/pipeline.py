@@ -1,6 +1,8 @@
 """Known keys of `model_index.json` and of the configurations of UNet and VAE."""
 
-from .table import ANYWHERE, BUILD, Table, table
+from ..unet_config import UNet2DConditionConfig, UNet2DConfig
+from ..vae_config import VaeConfig
+from .table import ANYWHERE, BUILD, Table, keys_of, table
 
 PIPELINE: Table = table(
     *ANYWHERE,
@@ -31,18 +33,7 @@ PIPELINE: Table = table(
 
 UNET: Table = table(
     *ANYWHERE,
-    (
-        "used",
-        BUILD,
-        "sample_size in_channels out_channels center_input_sample flip_sin_to_cos freq_shift "
-        "down_block_types mid_block_type up_block_types only_cross_attention block_out_channels layers_per_block "
-        "downsample_padding mid_block_scale_factor dropout act_fn norm_num_groups norm_eps cross_attention_dim "
-        "transformer_layers_per_block reverse_transformer_layers_per_block attention_head_dim num_attention_heads "
-        "dual_cross_attention use_linear_projection upcast_attention resnet_time_scale_shift resnet_skip_time_act "
-        "resnet_out_scale_factor time_embedding_type time_embedding_dim time_embedding_act_fn timestep_post_act "
-        "conv_in_kernel conv_out_kernel class_embeddings_concat mid_block_only_cross_attention cross_attention_norm "
-        "downsample_type upsample_type attn_norm_num_groups add_attention num_train_timesteps",
-    ),
+    ("used", BUILD, keys_of(UNet2DConditionConfig, UNet2DConfig)),
     (
         "refused",
         "this UNet needs inputs besides a timestep and text",
@@ -70,12 +61,7 @@ UNET: Table = table(
 
 VAE: Table = table(
     *ANYWHERE,
-    (
-        "used",
-        BUILD,
-        "in_channels out_channels down_block_types up_block_types block_out_channels layers_per_block "
-        "act_fn norm_num_groups sample_size use_quant_conv use_post_quant_conv mid_block_add_attention",
-    ),
+    ("used", BUILD, keys_of(VaeConfig)),
     ("used", "latents are (mean − shift)·scale", "latent_channels scaling_factor shift_factor"),
     ("refused", "only one scaling factor for all channels is supported", "latents_mean latents_std"),
     ("refused", "quantised weights are not read", "quantization_config"),

@@ -1,9 +1,12 @@
 """Known keys of `scheduler_config.json`."""
 
-from .table import ANYWHERE, Table, table
+from ..scheduler_config import SolverConfig
+from .table import ANYWHERE, Table, keys_of, table
 
 SCHEDULER: Table = table(
     *ANYWHERE,
+    ("neutral", "settings of other solvers; schedule.solver passes them on", keys_of(SolverConfig)),
+    ("neutral", "settings of other solvers", "solver_p predictor_order corrector_order tau_func noise_sampler_seed"),
     ("used", "ᾱ of every timestep", "num_train_timesteps beta_start beta_end beta_schedule trained_betas"),
     ("used", "what the UNet predicts; unknown kinds are refused", "prediction_type"),
     (
@@ -34,14 +37,6 @@ SCHEDULER: Table = table(
         "neutral",
         "only with use_flow_sigmas",
         "flow_shift time_shift_type shift base_shift max_shift base_image_seq_len max_image_seq_len",
-    ),
-    (
-        "neutral",
-        "settings of other solvers; schedule.solver passes them on",
-        "skip_prk_steps "
-        "solver_order algorithm_type solver_type lower_order_final euler_at_final final_sigmas_type lambda_min_clipped "
-        "predict_x0 disable_corrector solver_p interpolation_type predictor_order corrector_order tau_func "
-        "noise_sampler_seed",
     ),
     unremarkable={
         "variance_type": ("fixed_small",),

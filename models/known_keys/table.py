@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from pydantic import BaseModel
+
 from ...graph_runtime.core.errors import clean, shorten
 from ...graph_runtime.core.notices import notice
 
@@ -37,6 +39,11 @@ def table(*groups: Group, unremarkable: Mapping[str, tuple[object, ...]] = Mappi
     )
 
 
+def keys_of(*kinds: type[BaseModel]) -> str:
+    """The keys that some configurations are read by, as a group of a table."""
+    return " ".join(dict.fromkeys(field.alias or key for kind in kinds for key, field in kind.model_fields.items()))
+
+
 BUILD = "the module is built from it"
 #: Keys that may be in any configuration.
 ANYWHERE: tuple[Group, ...] = (
@@ -45,7 +52,7 @@ ANYWHERE: tuple[Group, ...] = (
             "neutral",
             "who wrote the file, and how",
             "_class_name _diffusers_version _name_or_path _commit_hash "
-            "_use_default_values transformers_version architectures model_type torch_dtype dtype peft_version",
+            "transformers_version architectures model_type torch_dtype dtype peft_version",
         )
     ),
 )
