@@ -1,15 +1,20 @@
 """Atomic writes: to a hidden file in the same folder, then renamed, so that nobody reads half a file.
 
-Files get the usual permissions of a new file; some libraries (safetensors) make theirs private (0600).
+Files get the usual permissions of a new file; some libraries (safetensors) make theirs private (0600). What killed
+processes left unfinished in a folder is removed at the next write there.
 """
 
+import contextlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from .leftovers import claim_of, hidden, owner, sweep
+
+_BEYOND = 10_000  # numbers after the last taken one that other processes may hold at the same time
 
 
 @contextmanager
@@ -19,19 +24,20 @@ def replacing(path: Path, *, parents: bool = False, flush: bool = False) -> Iter
     Args:
         path: the file to write; the old one stays until the new one is complete.
         parents: create the folders above it.
-        flush: wait until the contents are on the disk, so that they survive a power failure.
+        flush: wait until contents and name are on the disk, so that they survive a power failure.
 
     Raises:
         OSError: the folder is not there or takes no files, or the disk is full.
     """
     if parents:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
 
     def move(temporary: Path) -> None:
         if flush:
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
+            _flush(temporary)
         os.replace(temporary, path)
+        if flush:
+            _flush_folder(path.parent)
 
     with _written_beside(path.parent, path.name, move) as temporary:
         yield temporary
@@ -49,11 +55,26 @@ def write_text(path: Path, text: str, *, parents: bool = False, flush: bool = Fa
         temporary.write_text(text, encoding="utf-8")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, if they are not there, so that they survive a power failure.
+
+    Raises:
+        OSError: a file is in the place of one of them, or they cannot be made.
+    """
+    new = [folder, *folder.parents]
+    while new and new[-1].is_dir():
+        new.pop()
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in new:
+        _flush_folder(made.parent)
+
+
 @contextmanager
 def numbered(folder: Path, name: str, suffix: str, published: Callable[[Path], None]) -> Iterator[Path]:
     """An empty file to write to; it becomes `<name>_00001<suffix>` when the block ends without an error.
 
-    The first free number is used: a file is never overwritten.
+    The first free number is used: a file is never overwritten, on file systems without hard links either. Contents and
+    name are on the disk before `published` is called.
 
     Args:
         folder: where the file goes; it must exist.
@@ -66,7 +87,10 @@ def numbered(folder: Path, name: str, suffix: str, published: Callable[[Path], N
     """
 
     def move(temporary: Path) -> None:
-        published(_to_free_number(temporary, folder, name, suffix))
+        _flush(temporary)
+        final = _to_free_number(temporary, folder, name, suffix)
+        _flush_folder(folder)
+        published(final)
 
     with _written_beside(folder, name, move) as temporary:
         yield temporary
@@ -76,29 +100,44 @@ def numbered(folder: Path, name: str, suffix: str, published: Callable[[Path], N
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """An empty folder to fill; it takes the place of `folder` when the block ends without an error.
 
+    A process killed in between leaves the old folder or the new one, whole; if under a hidden name, `sweep` puts it
+    back. The contents are on the disk before the folder is there.
+
     Raises:
         OSError: the folder above takes no folders, or the disk is full.
     """
-    new, old = (folder.with_name(_hidden(folder.name, end)) for end in ("part", "old"))
+    sweep(folder.parent)
+    both = hidden(folder.name, whole=True)
+    new, old = (folder.with_name(both + end) for end in (".part", ".old"))
     try:
         new.mkdir()
         yield new
         mode = _mode_of_new_files(new)
-        for file in new.rglob("*"):
-            if file.is_file():
-                _set_mode(file, mode)
+        for place, _, names in os.walk(new, topdown=False):
+            for path in (Path(place, name) for name in names):
+                _set_mode(path, mode)
+                _flush(path)
+            _flush_folder(Path(place))
         if folder.exists():
             os.rename(folder, old)
         os.rename(new, folder)
+        _flush_folder(folder.parent)
+    except BaseException:
+        if not os.path.lexists(folder):
+            with suppress(OSError):
+                os.rename(old, folder)
+        raise
     finally:
         shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        if os.path.lexists(folder):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
 def _written_beside(folder: Path, name: str, move: Callable[[Path], None]) -> Iterator[Path]:
     """A hidden file in `folder`, handed to `move` after the block; after an error, it is removed."""
-    temporary = folder / _hidden(name, "part")
+    sweep(folder)
+    temporary = folder / (hidden(name) + ".part")
     try:
         temporary.touch(exist_ok=False)
         mode = stat.S_IMODE(temporary.stat().st_mode)
@@ -110,12 +149,8 @@ def _written_beside(folder: Path, name: str, move: Callable[[Path], None]) -> It
             temporary.unlink()
 
 
-def _hidden(name: str, end: str) -> str:
-    return f".{name}.{os.getpid()}-{secrets.token_hex(4)}.{end}"
-
-
 def _mode_of_new_files(folder: Path) -> int:
-    probe = folder / _hidden("probe", "part")
+    probe = folder / (hidden("probe") + ".part")
     probe.touch(exist_ok=False)
     mode = stat.S_IMODE(probe.stat().st_mode)
     probe.unlink()
@@ -127,20 +162,80 @@ def _set_mode(file: Path, mode: int) -> None:
         file.chmod(mode)
 
 
-def _to_free_number(temporary: Path, folder: Path, name: str, suffix: str) -> Path:
-    """Move a file; a hard link fails where a rename would overwrite what another process has just put there."""
-    number = 1
-    while True:
-        final = folder / f"{name}_{number:05d}{suffix}"
+def _flush(file: Path) -> None:
+    """Wait until a file's contents are on the disk."""
+    with file.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can (Windows cannot)."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.link(temporary, final)
-        except FileExistsError:
-            number += 1
-        except OSError:  # a file system without hard links
-            if not final.exists():
-                os.replace(temporary, final)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _to_free_number(temporary: Path, folder: Path, name: str, suffix: str) -> Path:
+    """Move a file to the first number that no file has and no process claims."""
+    with os.scandir(folder) as entries:
+        taken = {entry.name for entry in entries if entry.name.startswith(name) and entry.name.endswith(suffix)}
+    for number in range(1, len(taken) + _BEYOND):
+        final = folder / f"{name}_{number:05d}{suffix}"
+        if final.name in taken:
+            continue
+        with _claim(final) as claimed:
+            if claimed and _move_to_free_name(temporary, final):
                 return final
-            number += 1
-        else:
-            temporary.unlink()
-            return final
+    raise OSError(f"no free number for {name}{suffix} in {folder}")
+
+
+@contextmanager
+def _claim(final: Path) -> Iterator[bool]:
+    """Claim a name for this process while the block runs; False if another process has.
+
+    The claim is a file of its own: after a kill, an empty one under the final name would look like a result.
+    """
+    claim = final.with_name(claim_of(final.name))
+    try:
+        descriptor = os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    except FileExistsError:
+        yield False
+        return
+    except PermissionError:  # Windows says so while another process removes its claim
+        if os.name != "nt":
+            raise
+        yield False
+        return
+    try:
+        try:
+            os.write(descriptor, owner().encode("ascii"))
+        finally:
+            os.close(descriptor)
+        yield True
+    finally:
+        with contextlib.suppress(OSError):
+            claim.unlink()
+
+
+def _move_to_free_name(temporary: Path, final: Path) -> bool:
+    """Move a file to a name that this process has claimed; False if a file has it already.
+
+    A hard link never overwrites, also what another program puts there. Without hard links, the claim must do.
+    """
+    try:
+        os.link(temporary, final)
+    except FileExistsError:
+        return False
+    except OSError:
+        if os.path.lexists(final):
+            return False
+        try:
+            os.rename(temporary, final)
+        except FileExistsError:  # Windows: renaming never overwrites
+            return False
+    else:
+        temporary.unlink()
+    return True

@@ -56,7 +56,7 @@ def test_what_must_survive_a_power_failure_is_flushed_before_the_rename(tmp_path
     files.write_text(tmp_path / "a", "")
     assert calls == ["rename"]
     files.write_text(tmp_path / "a", "", flush=True)
-    assert calls == ["rename", "flush", "rename"]
+    assert calls == ["rename", "flush", "rename", "flush"]  # the contents, then the name in its folder
 
 
 def test_a_library_that_shuts_others_out_does_not_decide(tmp_path):
