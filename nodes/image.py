@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from ..graph_runtime import BadInput, Context, FromUpstream, ReadPaths, SocketRole, node
+from ..graph_runtime import Context, FromUpstream, ReadPaths, SocketRole, node
 from ..graph_runtime.core.values import require_finite
 from ..pictures.batches import common_batch, per_variation
 from ..pictures.files.folders import left_out
@@ -121,23 +121,15 @@ def save(
     paths = []
     for row, picture in enumerate(image.detach() if image.dtype == torch.float64 else image.detach().float()):
         ctx.check_cancelled()
-        try:
-            with ctx.new_file(prefix, WRITTEN_SUFFIX[format]) as path:
-                notes += write_picture(
-                    picture.cpu().numpy(),
-                    path,
-                    format,
-                    beside,
-                    None if infos is None else infos[row],
-                    masks_of(mask, row, len(image)),
-                )
-        except OSError as error:
-            raise BadInput(
-                "prefix",
-                found=f"{str(ctx.out)!r} cannot be written to ({error.strerror or error})",
-                expected="an output folder with room for the file",
-                fix="free some space, or choose another folder with --out",
-            ) from error
+        with ctx.new_file(prefix, WRITTEN_SUFFIX[format]) as path:
+            notes += write_picture(
+                picture.cpu().numpy(),
+                path,
+                format,
+                beside,
+                None if infos is None else infos[row],
+                masks_of(mask, row, len(image)),
+            )
         for note in notes:
             ctx.warn(note)
         notes = []

@@ -52,6 +52,7 @@ PURE = {
     "current_run",
     "database",
     "digests",
+    "disk_errors",
     "errors",
     "file_digests",
     "events",

@@ -2,14 +2,16 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
+from .disk_errors import disk_error, explain
 from .errors import BadInput, Cancelled, shorten
 from .events import CancelToken, Event, Listener, NodeProgress, Saved, Warned
-from .files import numbered
+from .files import make_folder, numbered
 from .models import AnyDescription, Described, M, ModelDescription, ModelManager
 from .user_paths import is_possible
 
@@ -19,11 +21,27 @@ if TYPE_CHECKING:
     from .run.cache import DiskCache
 
 
-def safe_prefix(prefix: str) -> bool:
-    """True if files of that prefix land below the output folder (links are checked when writing)."""
+#: What Windows takes for a device, with any suffix, in any folder.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)\s*(\..*)?", re.IGNORECASE)
+
+
+def safe_prefix(prefix: str, *, windows: bool = os.name == "nt") -> bool:
+    """True if files of that prefix land below the output folder (links are checked when writing).
+
+    Args:
+        prefix: of a node that saves.
+        windows: also refuse the names that Windows does not keep as they are: devices, `a:b`, a dot at the end.
+    """
     path = Path(prefix)
     possible = is_possible(prefix) and len(path.name.encode()) <= 200
+    if windows and not all(map(_windows_keeps, re.split(r"[\\/]", prefix))):
+        return False
     return possible and not path.is_absolute() and bool(path.name) and ".." not in path.parts
+
+
+def _windows_keeps(name: str) -> bool:
+    odd = re.search(r'[<>:"|?*\x00-\x1f]', name) or (name.endswith((" ", ".")) and name not in (".", ".."))
+    return not odd and not _DEVICES.fullmatch(name)
 
 
 class Context:
@@ -114,11 +132,11 @@ class Context:
         hidden file beside it, which is renamed at the end.
 
         Raises:
-            BadInput: `prefix` would leave the output folder.
+            BadInput: `prefix` would leave the output folder, or nothing can be written there; says why.
         """
-        root = self.out.resolve()
+        root = Path(os.path.realpath(self.out))
         wanted = Path(prefix)
-        folder = (root / wanted.parent).resolve() if safe_prefix(prefix) else root
+        folder = Path(os.path.realpath(root / wanted.parent)) if safe_prefix(prefix) else root
         if not safe_prefix(prefix) or not folder.is_relative_to(root):
             raise BadInput(
                 "prefix",
@@ -126,6 +144,20 @@ class Context:
                 expected="a name below the output folder",
                 fix="use a plain name such as 'image' or 'tests/image'",
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        with numbered(folder, wanted.name, suffix, self.announce) as path:
-            yield path
+        try:
+            make_folder(folder)
+            with numbered(folder, wanted.name, suffix, self.announce) as path:
+                yield path
+        except (BadInput, Cancelled):
+            raise
+        except Exception as error:
+            cause = disk_error(error)
+            if cause is None:
+                raise
+            why, _, fix = explain(OSError(cause.errno, cause.strerror) if cause.errno else cause)
+            raise BadInput(
+                "prefix",
+                found=f"{str(folder)!r} cannot be written to ({cause.strerror or cause}): {why}",
+                expected="an output folder with room for the file",
+                fix=fix,
+            ) from error

@@ -108,7 +108,9 @@ def write_picture(
         file.options["exif"] = _exif(file, exif, texts)
         picture = Pil.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
         if kind == "jpeg":
-            picture.save(path, format="JPEG", quality=95, subsampling=0, **file.options)
+            whole = io.BytesIO()  # Pillow takes no notice when a full disk takes only a part of a JPEG
+            picture.save(whole, format="JPEG", quality=95, subsampling=0, **file.options)
+            path.write_bytes(whole.getvalue())
         else:
             file.options.pop("dpi", None)
             picture.save(path, format="WEBP", lossless=True, exact=True, quality=80, method=4, **file.options)

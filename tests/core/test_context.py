@@ -16,6 +16,18 @@ def test_what_leaves_the_output_folder_or_is_no_name_is_no_prefix(prefix):
     assert not safe_prefix(prefix)
 
 
+@pytest.mark.parametrize("name", ["CON", "nul", "Com1", "LPT9.txt", "aux .x", "a.", "a ", "a:b", "a|b", "x?", "conin$"])
+def test_what_windows_would_change_or_send_to_a_device_is_no_prefix_there(name):
+    for prefix in (f"{name}/a", f"a/{name}/b", f"a\\{name}\\b", name):
+        assert not safe_prefix(prefix, windows=True)
+        assert safe_prefix(prefix, windows=False)
+
+
+@pytest.mark.parametrize("prefix", ["a", "./a", "console/a", "com/a", "nullable", "a.b/c", "lpt10", "größe 1/日本"])
+def test_ordinary_names_are_prefixes_on_windows_too(prefix):
+    assert safe_prefix(prefix, windows=True)
+
+
 def test_a_new_file_is_announced_under_the_number_that_it_got(tmp_path):
     events = []
     ctx = Context(out=tmp_path, listeners=(events.append,))

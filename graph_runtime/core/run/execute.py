@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from ..context import Context
 from ..current_run import running_in
+from ..disk_errors import disk_error, explain
 from ..errors import BadInput, Cancelled, NodeError, Problem, missing_package, shorten
 from ..events import NodeFinished, NodeStarted, RunFinished, RunStarted
 from ..notices import collect_notices
@@ -193,6 +194,8 @@ def _unforeseen(step: Step, arguments: dict[str, object], error: Exception) -> P
         )
     if (missing := missing_package(error)) is not None:
         return Problem(step.name, None, *missing)
+    if (cause := disk_error(error)) is not None:
+        return Problem(step.name, None, *explain(cause))
     function = step.spec.function
     return Problem(
         step.name,
