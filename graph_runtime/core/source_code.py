@@ -22,6 +22,7 @@ from pathlib import Path
 
 from .digests import sha256
 from .files import write_text
+from .opening import open_file
 from .user_paths import home
 
 _ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -29,6 +30,7 @@ _BEGAN = time.time_ns()
 _SETTLED_NS = 2_000_000_000  # clocks of file systems are coarse: a file younger than this is always read
 _FORMAT = f"1|{sys.version_info.major}.{sys.version_info.minor}"  # Python's own form of a parsed file is in the digest
 _REMEMBERED = 2000  # files
+_LARGEST = 16 * 2**20  # bytes of what is remembered of them
 
 Import = tuple[int, str, tuple[str, ...]]  # dots before it, module, names taken from it
 
@@ -291,8 +293,9 @@ _unsaved = False
 
 def _recall() -> None:
     """What earlier processes parsed; a store that cannot be read, or has another form, is ignored."""
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-        found = json.loads(_memory().read_text(encoding="utf-8"))
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        with open_file(_memory()) as file:
+            found = json.loads(file.read(_LARGEST))
         if found["format"] != _FORMAT:
             return
         for path, (state, code, imports) in found["files"].items():

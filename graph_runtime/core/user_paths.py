@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 import platformdirs
@@ -33,10 +34,19 @@ def exists(path: Path) -> bool:
         return False
 
 
+@cache
+def _chosen_home(chosen: str) -> Path:
+    """The folder that `INLAY_HOME` names; a relative one stays the same wherever the process goes."""
+    try:
+        return expand(chosen).absolute()
+    except OSError:  # the current folder was removed
+        return expand(chosen)
+
+
 def home() -> Path:
     """The folder for cache and models: `INLAY_HOME`, or the platform's folder for user data."""
     if chosen := os.environ.get("INLAY_HOME"):
-        return expand(chosen)
+        return _chosen_home(chosen)
     folder = platformdirs.user_data_path("inlay", appauthor=False)
     if sys.platform == "darwin":  # earlier releases of inlay ignored `XDG_DATA_HOME` on macOS: keep using that folder
         former = Path.home() / "Library" / "Application Support" / "inlay"

@@ -11,6 +11,7 @@ from ...core.context import Context
 from ...core.errors import WorkflowError
 from ...core.events import CancelToken, Event, Listener, ModelMoved, NodeFinished
 from ...core.models import decisions_reported_to
+from ...core.notices import collect_notices
 from ...core.run.cache import DiskCache
 from ...core.run.execute import execute
 from ...core.user_paths import home
@@ -20,7 +21,7 @@ from ..kept_between_runs import kept_between_runs
 from ..recipe.find_inputs import remember
 from ..recipe.record import CHUNK, record
 from .load_workflow import LoadedWorkflow, WorkflowSource, load
-from .preparation import fetch_models, require_writable_output
+from .preparation import fetch_models, prepare_folders, require_writable_output
 
 Output: TypeAlias = Any  # any output of a node; callers know whether it is a tensor, text or number
 
@@ -173,11 +174,15 @@ def run_loaded(
     ctx = Context(
         models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk, bare=not metadata
     )
+    prepare_folders(ctx, keeping=cache)
     if fetch_models(plan, ctx):
         plan = loaded.plan()  # the rest of the check, which needs the models' configurations
     if metadata:
         ctx.metadata[CHUNK] = record(plan, loaded.registry, loaded.recorded_names)
-    remember(plan)
+    with collect_notices() as notices:
+        remember(plan)
+    for message in notices:
+        ctx.warn(message)
     with decisions_reported_to(lambda message: ctx.emit(ModelMoved(message))):
         for warning in plan.warnings:
             ctx.pass_on(warning)

@@ -6,10 +6,12 @@ from ...core.context import Context
 from ...core.current_run import running_in
 from ...core.errors import BadInput, Problem, WorkflowError, shorten
 from ...core.events import NodeStarted
+from ...core.leftovers import sweep
 from ...core.models import ModelDescription
 from ...core.opening import reading
 from ...core.paths import why_not_below, why_unwritable
 from ...core.run.plan import Plan
+from ...core.user_paths import home
 
 
 def require_writable_output(plan: Plan, out: Path) -> None:
@@ -43,6 +45,23 @@ def require_writable_output(plan: Plan, out: Path) -> None:
             )
     if problems:
         raise WorkflowError(problems)
+
+
+def prepare_folders(ctx: Context, *, keeping: bool) -> None:
+    """Remove what killed runs left in the output folder and in inlay's own, and warn if nothing can be kept there.
+
+    Args:
+        ctx: of the run that begins.
+        keeping: results are kept between runs; without, nothing is missed.
+    """
+    folder = home()
+    for place in (folder, ctx.out):
+        sweep(place)
+    if keeping and (why := why_unwritable(folder)):
+        ctx.warn(
+            f"nothing is kept between runs: {why}; to keep results, set INLAY_HOME ({folder}) to a folder that you can "
+            "write to, or run with --no-cache (cache=False)"
+        )
 
 
 def fetch_models(plan: Plan, ctx: Context) -> bool:
