@@ -5,6 +5,7 @@ Both can be decided exactly: a picture's bytes equal those of a file in workflow
 """
 
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.digests import sha256
 from ..graph_runtime.core.notices import mark
+from ..graph_runtime.core.opening import open_file
 from ..pictures.files.folders import find_pictures
 from ..pictures.files.formats import suffixes
 from .folder import EMBEDDED
@@ -52,14 +54,11 @@ def mark_own_pictures(paths: Iterable[str]) -> None:
 def is_sample(file: Path) -> bool:
     """True if a file is one of the shipped sample pictures, byte for byte."""
     try:
-        size = file.stat().st_size
-        return size in _samples() and _digest(file) in _samples()[size]
-    except OSError:
+        with open_file(file) as opened:
+            size = os.fstat(opened.fileno()).st_size
+            return size in _samples() and sha256(opened.read(size)) in _samples()[size]
+    except (OSError, ValueError):
         return False
-
-
-def _digest(file: Path) -> str:
-    return sha256(file.read_bytes())
 
 
 @cache
@@ -68,7 +67,7 @@ def _samples() -> Mapping[int, frozenset[str]]:
     found: dict[int, set[str]] = defaultdict(set)
     for file in (PACKAGE / "workflows").rglob("*"):
         if file.suffix.lower() in suffixes():
-            found[file.stat().st_size].add(_digest(file))
+            found[file.stat().st_size].add(sha256(file.read_bytes()))
     return {size: frozenset(digests) for size, digests in found.items()}
 
 

@@ -49,7 +49,9 @@ def locate(
         return _local(path, variant, prediction, family)
     if HUB_ID.fullmatch(source):
         from .hub.repository import HubModel
+        from .hub.snapshots import require_revision
 
+        require_revision(revision)
         near = near_local(source)
         model = HubModel(source, revision, variant, prediction, family, near)
         if not model.known:
@@ -75,13 +77,13 @@ def locate(
         found=shorten(source),
         expected=", ".join([*map(repr, names), "a hub id such as 'owner/name'"])
         + ", a diffusers folder or a .safetensors file that exists",
-        fix=f"{did_you_mean(source, [*names, *_beside()])}; a path must exist where it is looked for",
+        fix=f"{did_you_mean(source, [*names, *_beside(source)])}; a path must exist where it is looked for",
     )
 
 
 def is_there(source: str) -> bool:
     """True if a relative name that is not a model's exists on this machine."""
-    return bool(source) and any(os.path.exists(root / source) for root in search_folders())
+    return bool(source) and any(os.path.lexists(root / source) for root in search_folders(source))
 
 
 def not_here(name: str, near: str) -> str:
@@ -94,7 +96,7 @@ def not_here(name: str, near: str) -> str:
 def near_local(source: str) -> str:
     """A local folder or file with a name similar to `source`, or empty: a misspelt path looks like a hub id."""
     inner = Path(source)
-    for root in search_folders():
+    for root in search_folders(source):
         folder = _nearly(root, inner.parent.name, exact=True) if len(inner.parts) == 2 else None
         if folder is not None and (found := _nearly(folder, inner.name)) is not None:
             return found.relative_to(root).as_posix()
@@ -110,17 +112,20 @@ def _nearly(folder: Path, name: str, exact: bool = False) -> Path | None:
 
 
 def _entries(folder: Path) -> list[str]:
+    """Names in a folder to suggest, without links: what they lead to may be nobody's business."""
     try:
-        return sorted(entry.name for entry in islice(folder.iterdir(), 2000) if not entry.name.startswith("."))
+        with os.scandir(folder) as entries:
+            shown = [one for one in islice(entries, 2000) if not one.name.startswith(".") and not one.is_symlink()]
     except OSError:
         return []
+    return sorted(entry.name for entry in shown)
 
 
-def _beside() -> list[str]:
-    """Names of possible models in the folders where relative paths are looked up."""
+def _beside(source: str) -> list[str]:
+    """Names of possible models in the folders where a relative path is looked up."""
     return [
         name
-        for root in search_folders()
+        for root in search_folders(source)
         for name in _entries(root)
         if name.endswith(".safetensors") or (root / name / "model_index.json").is_file()
     ]

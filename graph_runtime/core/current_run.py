@@ -4,7 +4,7 @@ The caller sets the run with `running_in`. Outside a run, nothing is reported.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .context import Context
 
 _run: ContextVar["Context | None"] = ContextVar("inlay_run", default=None)
-_folders: ContextVar[tuple[Path, ...]] = ContextVar("inlay_folders", default=())
+_search: ContextVar["tuple[tuple[Path, ...], Collection[str]] | None"] = ContextVar("inlay_search", default=None)
 
 
 @contextmanager
@@ -54,15 +54,19 @@ def log_message(message: str) -> None:
 
 
 @contextmanager
-def searching(folders: tuple[Path, ...]) -> Iterator[None]:
-    """In the block, relative names of models are also looked up in these folders."""
-    token = _folders.set(folders)
+def searching(folders: tuple[Path, ...], typed: Collection[str]) -> Iterator[None]:
+    """In the block, relative names of models are looked up in these folders; those that the user typed, also here."""
+    token = _search.set((folders, typed))
     try:
         yield
     finally:
-        _folders.reset(token)
+        _search.reset(token)
 
 
-def search_folders() -> tuple[Path, ...]:
-    """Folders in which relative names of models are looked up: the current one, and the workflow's."""
-    return tuple(dict.fromkeys([Path.cwd(), *_folders.get()]))
+def search_folders(name: str) -> tuple[Path, ...]:
+    """Folders in which a relative name of a model is looked up: the workflow's; the current one, if the user typed it.
+
+    A name in a stranger's file is not looked up in the current folder: no message tells what is there.
+    """
+    folders, typed = _search.get() or ((), (name,))
+    return tuple(dict.fromkeys([*([Path.cwd()] if name in typed else []), *folders]))

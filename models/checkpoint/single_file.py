@@ -20,6 +20,7 @@ from ..files.safetensors_header import read_header
 from ..files.stamps import stamp_of
 from ..folder import WeightFiles
 from ..hub.client import Request, download, listing
+from ..hub.snapshots import cached_snapshot
 from ..paint_by_example.original import ENCODER, rename_encoder
 from ..tokens.files import has_vocabulary, tokenizer_files
 from ..weights import FLOATS, StoredTensor, fill, list_stored, read_all, require_fit, without_weights
@@ -173,10 +174,8 @@ class SingleFile:
         beside = self.path.parent / "tokenizer"
         if has_vocabulary(beside, "clip"):
             return beside
-        from huggingface_hub import snapshot_download
-
         try:
-            cached = Path(snapshot_download(TOKENIZER, allow_patterns=TOKENIZER_FILES, local_files_only=True))
+            cached = cached_snapshot(TOKENIZER, only=TOKENIZER_FILES)
         except (OSError, ValueError):
             return None
         return cached if has_vocabulary(cached, "clip") else None

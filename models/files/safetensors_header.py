@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
-from ...graph_runtime import ModelError
+from ...graph_runtime import BadInput, ModelError
 from ...graph_runtime.core.errors import clean
 from ...graph_runtime.core.opening import name_of
 from .stamps import State, is_settled, ordinary_file, short_name, state_of
@@ -64,7 +64,7 @@ def _read(path: Path, size: int) -> Header:
         with ordinary_file(path) as (file, _):
             if file.read(len(LFS_POINTER)) == LFS_POINTER:
                 raise damaged("is a Git LFS pointer, not the weights", "run `git lfs pull` where it was cloned")
-            _require_small(file, damaged)
+            require_small(file, damaged)
             with safe_open(name_of(file), framework="np") as opened:
                 slices = {key: opened.get_slice(key) for key in opened.keys()}  # noqa: SIM118 - it is no dict
                 tensors = {key: TensorInfo(part.get_dtype(), part.get_shape()) for key, part in slices.items()}
@@ -80,7 +80,7 @@ def _read(path: Path, size: int) -> Header:
         raise damaged(f"has a header that cannot be read ({reason})") from error
 
 
-def _require_small(file: BinaryIO, damaged: Callable[[str], ModelError]) -> None:
+def require_small(file: BinaryIO, damaged: Callable[[str], BadInput]) -> None:
     """Refuse a header whose parsing would take seconds; the library itself allows 100 MB of it."""
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")

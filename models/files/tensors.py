@@ -1,14 +1,18 @@
 """Tensors in safetensors files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from torch import Tensor
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.errors import clean
+from ...graph_runtime.core.opening import name_of, open_file
 from ...graph_runtime.core.tensors import owned
 from ..known_keys.table import warn_unused
+from .safetensors_header import require_small
 
 OTHERS = "latent_format_version"  # marks latents of another program, which are not scaled
 
@@ -19,8 +23,6 @@ def read_tensors(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor
     Raises:
         BadInput: there is no such file, or it is not safetensors, or a tensor is not floating point.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise BadInput(
             port,
@@ -28,17 +30,51 @@ def read_tensors(path: Path, keys: Sequence[str], port: str) -> dict[str, Tensor
             expected="a .safetensors file",
             fix="check the path, or run the workflow that writes it first",
         )
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            there = set(file.keys())
-            tensors = {key: owned(file.get_tensor(key)) for key in keys if key in there}
-    except (SafetensorError, OSError) as error:
-        raise unreadable(path, port, error) from error
+    with _opened(path, port) as file:
+        there = set(file.keys())
+        tensors = {key: owned(file.get_tensor(key)) for key in keys if key in there}
     _name_left(path.name, there, keys)
     for key, tensor in tensors.items():
         if not tensor.is_floating_point():
             raise not_floating(key, port, str(tensor.dtype).removeprefix("torch."))
     return tensors
+
+
+class Piece(Protocol):
+    """A tensor in a file, known by its header."""
+
+    def get_shape(self) -> list[int]:
+        """Its shape."""
+
+    def get_dtype(self) -> str:
+        """Its type as safetensors names it."""
+
+
+class Stored(Protocol):
+    """What an open safetensors file offers."""
+
+    def keys(self) -> list[str]:
+        """The names of its tensors."""
+
+    def get_tensor(self, name: str) -> Tensor:
+        """A tensor with its values."""
+
+    def get_slice(self, name: str) -> Piece:
+        """A tensor without its values."""
+
+
+@contextmanager
+def _opened(path: Path, port: str) -> Iterator[Stored]:
+    """A safetensors file, open by descriptor; raises BadInput where it is none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with open_file(path) as file:
+            require_small(file, lambda why: unreadable(path, port, why))
+            with safe_open(name_of(file), framework="pt") as opened:
+                yield opened
+    except (SafetensorError, OSError) as error:
+        raise unreadable(path, port, str(error)) from error
 
 
 def _name_left(name: str, there: set[str], keys: Sequence[str]) -> None:
@@ -64,17 +100,13 @@ def tensor_shapes(path: Path, keys: Sequence[str], port: str) -> dict[str, Tenso
         BadInput: it is not safetensors, or a tensor is not floating point.
     """
     import torch
-    from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
         return None
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            there = set(file.keys())
-            found = {key: file.get_slice(key) for key in keys if key in there}
-            kinds = {key: (piece.get_shape(), piece.get_dtype()) for key, piece in found.items()}
-    except (SafetensorError, OSError) as error:
-        raise unreadable(path, port, error) from error
+    with _opened(path, port) as file:
+        there = set(file.keys())
+        found = {key: file.get_slice(key) for key in keys if key in there}
+        kinds = {key: (piece.get_shape(), piece.get_dtype()) for key, piece in found.items()}
     _name_left(path.name, there, keys)
     for key, (_, kind) in kinds.items():
         if not kind.startswith(("F", "BF")):
@@ -82,11 +114,11 @@ def tensor_shapes(path: Path, keys: Sequence[str], port: str) -> dict[str, Tenso
     return {key: torch.empty(shape, device="meta") for key, (shape, _) in kinds.items()}
 
 
-def unreadable(path: Path, port: str, error: Exception) -> BadInput:
+def unreadable(path: Path, port: str, why: str) -> BadInput:
     """The error about a file that is not safetensors."""
     return BadInput(
         port,
-        found=f"{path.name}, which cannot be read as safetensors ({error})",
+        found=f"{path.name}, which cannot be read as safetensors ({why})",
         expected="a whole .safetensors file",
         fix="write it again with latent.save",
     )
@@ -101,7 +133,5 @@ def not_floating(key: str, port: str, kind: str) -> BadInput:
 
 def keys_of(path: Path) -> list[str]:
     """The names of the tensors in a safetensors file that is known to be whole."""
-    from safetensors import safe_open
-
-    with safe_open(str(path), framework="pt") as file:
+    with _opened(path, "path") as file:
         return sorted(file.keys())

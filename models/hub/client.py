@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.current_run import log_message, report_progress
+from ...graph_runtime.core.opening import read_also
 
 ANSWER = 4.0  # seconds to wait for the hub's answer
 AGAIN = 30.0  # seconds before a hub that did not answer is asked again
@@ -190,6 +191,7 @@ def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) ->
             fix="run again: it continues where it stopped",
         )
     log_message(f"downloaded {wanted.name} in {time.monotonic() - began:.0f} s")
+    read_also(_cache())
     return Path(answer["root"])
 
 

@@ -12,6 +12,7 @@ from ...graph_runtime import ModelError
 from ..config import Config
 from ..folder import COMPONENTS, FAMILIES, FLAT, PICKLES, ModelFolder, WeightFiles, pickled
 from .client import Request, download, listing
+from .snapshots import cached_snapshot
 
 EXTRAS = (
     "feature_extractor/preprocessor_config.json",
@@ -89,11 +90,8 @@ class HubModel:
 
     def _cached(self) -> ModelFolder | None:
         if self not in _resolved:
-            from huggingface_hub import snapshot_download
-
             try:
-                root = snapshot_download(self.repository, revision=self.revision, local_files_only=True)
-                _resolved[self] = self._complete(Path(root))
+                _resolved[self] = self._complete(cached_snapshot(self.repository, self.revision))
             except (OSError, ValueError, ModelError):  # missing or incomplete: it will be downloaded
                 return None
         return _resolved[self]

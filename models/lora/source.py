@@ -8,6 +8,7 @@ from ...graph_runtime.core.errors import shorten
 from ...graph_runtime.core.notices import notice
 from ..folder import PICKLES, pickled
 from ..hub.client import Listing, Request, download, listing
+from ..hub.snapshots import cached_snapshot, require_revision
 from ..source import HUB_ID, is_there, near_local, not_here
 
 #: File names that diffusers, peft and inlay use.
@@ -93,10 +94,9 @@ def _local(path: Path) -> Path:
 
 
 def _cached(repository: str, revision: str | None) -> LoraSource:
-    from huggingface_hub import snapshot_download
-
+    require_revision(revision)
     try:
-        root = Path(snapshot_download(repository, revision=revision, local_files_only=True))
+        root = cached_snapshot(repository, revision)
         names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.safetensors"))
         return LoraSource(str(root / _only(names, repository)), repository, revision)
     except (OSError, ValueError, ModelError):  # missing or incomplete

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-import stat
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.errors import shorten
+from ...graph_runtime.core.opening import open_file
 from ..pairing import comparable_name
 
 MAX_FILE = 256 * 2**20  # bytes
@@ -49,29 +50,24 @@ def read_annotations(path: Path) -> list[Annotation]:
         BadInput: the file is neither, or one of its lines is not valid; the message names the line.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe may never end
+        with open_file(path) as file:  # an ordinary file only: reading a pipe may never end
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(MAX_FILE) if size <= MAX_FILE else b""
+        if size > MAX_FILE:
             raise BadInput(
                 "boxes",
-                found=f"{path.name}, which is not an ordinary file",
-                expected="COCO JSON or CSV",
-                fix="give the file with the boxes; a folder of masks belongs in masks",
-            )
-        if status.st_size > MAX_FILE:
-            raise BadInput(
-                "boxes",
-                found=f"{path.name} of {status.st_size / 2**20:.0f} MiB",
+                found=f"{path.name} of {size / 2**20:.0f} MiB",
                 expected=f"at most {MAX_FILE // 2**20} MiB",
                 fix="write a CSV, or leave the segmentations out of the JSON: only boxes are read",
             )
-        text = path.read_text("utf-8-sig")
+        text = io.StringIO(data.decode("utf-8-sig"), newline=None).read()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInput(
             "boxes",
             found=f"{path.name}, which cannot be read ({reason})",
             expected="COCO JSON or CSV",
-            fix="check the file; its text must be UTF-8",
+            fix="check the file; its text must be UTF-8; a folder of masks belongs in masks",
         ) from error
     found = _read_coco(path.name, text) if text.lstrip()[:1] in ("{", "[") else _read_csv(path.name, text)
     if not found:

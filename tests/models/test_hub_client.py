@@ -220,7 +220,7 @@ def test_a_missing_tokenizer_is_blamed_on_the_model(hub, tmp_path):
 def test_a_misspelt_folder_is_offered(hub, shared_sd, tmp_path):
     (tmp_path / "models").mkdir()
     shutil.copytree(shared_sd, tmp_path / "models" / "sd15")
-    with searching((tmp_path,)), collect_notices() as said:
+    with searching((tmp_path,), ()), collect_notices() as said:
         for source in ("models/sd51", "modles/sd15", "Models/SD15"):
             with pytest.raises(ModelError) as caught:
                 stable_diffusion(source).vae.load("cpu")

@@ -65,7 +65,8 @@ def check_workflow(
     order = needed_nodes(draft)
     blamed = {problem.node for problem in draft.found.problems}
     ready = [name for name in order if name not in blamed and name in draft.settings]
-    with searching(tuple(roots)), reading(draft.reader.gate):
+    typed = {str(draft.settings[node].get(name)) for node, name in trusted if node in draft.settings}
+    with searching(tuple(roots), typed), reading(draft.reader.gate):
         known = run_static_nodes(ready, draft)
     if draft.found.problems:
         raise WorkflowError(draft.found.problems, draft.found.warnings)

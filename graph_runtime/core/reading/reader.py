@@ -92,6 +92,11 @@ class Reader:
     _found: set[str] = field(default_factory=set, init=False)
     _listings: dict[tuple[str, bool], Listing] = field(default_factory=dict, init=False)
 
+    def __post_init__(self) -> None:
+        """Nothing can be read from an output folder that is no path; preparing the run refuses it."""
+        if self.out is not None and not is_possible(str(self.out)):
+            self.out = None
+
     @property
     def gate(self) -> Gate:
         """What the nodes may read, now that the check has looked at their paths."""

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -19,8 +20,10 @@ from ....nodes.pack import PACK
 from ...core.errors import BadInput, did_you_mean
 from ...core.events import CancelToken, Event, ModelMoved, NodeProgress, Saved, Warned
 from ...core.models import AnyDescription, ModelManager, _Resident
+from ...core.opening import Gate, reading
 from ...core.reading.reader import resolve_inside
 from ...core.spec import PathRole
+from ...core.user_paths import home
 
 if TYPE_CHECKING:
     import torch
@@ -63,6 +66,20 @@ def model_folders() -> tuple[Path, ...]:
             continue
     models = getattr(_host("folder_paths"), "models_dir", None)
     return (*folders, Path(models)) if isinstance(models, str) else tuple(folders)
+
+
+def limits() -> AbstractContextManager[None]:
+    """In the block, nodes read below the host's folders only; no limits without a host."""
+    folders = [folder for kind in ("input", "output", "temp") if (folder := host_folder(kind)) is not None]
+    if not folders:
+        return nullcontext()
+    own = [path(folder) for folder in (*model_folders(), home()) for path in (os.path.abspath, os.path.realpath)]
+    return reading(
+        Gate(
+            frozenset(os.path.normcase(os.path.realpath(folder)) for folder in folders),
+            frozenset(map(os.path.normcase, own)),
+        )
+    )
 
 
 def metadata_allowed() -> bool:

@@ -36,6 +36,7 @@ from .host import (
     HostListener,
     host_folder,
     input_pictures,
+    limits,
     metadata_allowed,
     model_folders,
     model_manager,
@@ -151,7 +152,7 @@ class HostNode:
             ctx.node = display_name(spec.id)
             ctx.check_cancelled()
             try:
-                with collect_notices() as said, running_in(ctx), searching(model_folders()):
+                with collect_notices() as said, running_in(ctx), limits(), searching(model_folders(), ()):
                     outputs = _call(spec, _arguments(spec, inputs), ctx)
                     models = [value for value in outputs if spec.static and isinstance(value, ModelDescription)]
                     fetched = [model.fetch() for model in models]

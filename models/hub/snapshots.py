@@ -1,0 +1,46 @@
+"""Repositories in the hub's cache on this machine: looked up without the network, and never outside the cache."""
+
+import re
+from pathlib import Path
+
+from ...graph_runtime import ModelError
+from ...graph_runtime.core.errors import shorten
+from ...graph_runtime.core.opening import read_also
+
+#: Branches, tags and commits: parts of letters, digits, `_`, `-` and `.`, none of which begins with a dot.
+REVISION = re.compile(r"(?=.{1,200}\Z)[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
+
+
+def require_revision(revision: str | None) -> None:
+    """Refuse a revision that cannot be one: the hub's client takes it for the name of a file in its cache.
+
+    Raises:
+        ModelError: it is no branch, tag or commit.
+    """
+    if revision is not None and not REVISION.fullmatch(revision):
+        raise ModelError(
+            "revision",
+            found=shorten(revision),
+            expected="a branch, a tag or a commit: letters, digits, _ - . and /",
+            fix="set revision to null for the default branch",
+        )
+
+
+def cached_snapshot(repository: str, revision: str | None = None, *, only: list[str] | None = None) -> Path:
+    """The folder of a repository in the cache; a run may read below the cache.
+
+    Args:
+        repository: `owner/name`.
+        revision: branch, tag or commit; None for the default branch.
+        only: patterns of the files that are needed; None: all.
+
+    Raises:
+        OSError, ValueError: it is not there, or incomplete.
+        ModelError: the revision cannot be one.
+    """
+    from huggingface_hub import constants, snapshot_download
+
+    require_revision(revision)
+    root = Path(snapshot_download(repository, revision=revision, allow_patterns=only, local_files_only=True))
+    read_also(constants.HF_HUB_CACHE)
+    return root
