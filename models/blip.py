@@ -1,9 +1,9 @@
 """BLIP (Li et al. 2022), which captions pictures, as a description."""
 
 from collections.abc import Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,6 @@ from .config import Arguments, read_config
 from .encoder_configs import BlipTextConfig, BlipVisionConfig, section
 from .files.stamps import stamp_of
 from .image_encoder import ImageEncoderComponent
-from .precision import DType
 from .tokens.files import tokenizer_files
 from .tokens.tokenizer import Tokenizer, read_tokenizer
 from .tokens.vocabulary import read_vocabulary, require_embeddings
@@ -63,12 +62,9 @@ class CaptionerComponent(ImageEncoderComponent):
     facts = ("vision", "writer", "mean", "std")
 
     @classmethod
-    def describe(cls, origin: Origin, dtype: DType = "auto") -> Self:
-        """Fingerprint of the description, tokenizer files included."""
-        described = super().describe(origin, dtype)
-        if not origin.known:
-            return described
-        return replace(described, stamp=described.stamp + stamp_of(tokenizer_files(described.folder, "bert")))
+    def state(cls, origin: Origin) -> str:
+        """State of its files, the tokenizer's included."""
+        return super().state(origin) + stamp_of(tokenizer_files(origin.weights(cls.component).folder, "bert"))
 
     @property
     def folder(self) -> Path:

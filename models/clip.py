@@ -1,7 +1,7 @@
 """A whole CLIP (Radford et al. 2021), text model included, as a description: a model for metrics."""
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,6 @@ from .component import Origin
 from .config import read_config
 from .encoder_configs import ClipConfig, ClipTextConfig, section
 from .image_encoder import ImageEncoderComponent
-from .precision import DType
 from .text_encoder import tokenize
 from .tokens.tokenizer import Tokenizer, read_tokenizer
 from .tokens.vocabulary import read_vocabulary, require_embeddings
@@ -54,10 +53,9 @@ class ClipComponent(ImageEncoderComponent):
     facts = ("vision", "reader", "mean", "std")
 
     @classmethod
-    def describe(cls, origin: Origin, dtype: DType = "auto") -> Self:
-        """Fingerprint of the description, tokenizer files included."""
-        described = super().describe(origin, dtype)
-        return replace(described, stamp=described.stamp + origin.stamp("tokenizer")) if origin.known else described
+    def state(cls, origin: Origin) -> str:
+        """State of its files, the tokenizer's included."""
+        return super().state(origin) + origin.stamp("tokenizer")
 
     @property
     def reader(self) -> ClipTextConfig:

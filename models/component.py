@@ -120,10 +120,15 @@ class Component(ModelDescription[nn.Module]):
     @classmethod
     def describe(cls, origin: Origin, dtype: DType = "auto") -> Self:
         """The description of this component of `origin`, checked as far as its files are known."""
-        described = cls(origin, dtype, origin.stamp(cls.component) if origin.known else "")
+        described = cls(origin, dtype, cls.state(origin) if origin.known else "")
         if origin.known:
             described.check()
         return described
+
+    @classmethod
+    def state(cls, origin: Origin) -> str:
+        """Changes when a file that this component is made from changes; other files do not count."""
+        return origin.stamp(cls.component)
 
     @property
     def known(self) -> bool:
@@ -154,7 +159,7 @@ class Component(ModelDescription[nn.Module]):
     @property
     def fingerprint(self) -> str:
         """Hash of the class, the files' state and the precision."""
-        state = self.stamp or (self.origin.stamp(self.component) if self.known else f"{_UNRESOLVED}{self.origin!r}")
+        state = self.stamp or (self.state(self.origin) if self.known else f"{_UNRESOLVED}{self.origin!r}")
         kind = type(self).__name__.replace("Component", "Part")  # unfinished trainings have recorded it in this form
         return sha256(f"{kind}|{state}|{self.dtype}")
 
@@ -212,11 +217,14 @@ class Component(ModelDescription[nn.Module]):
         """
         with torch.inference_mode(False), quiet("diffusers", "transformers"), torch.random.fork_rng(devices=[]):
             try:
+                self._require(self.state(self.origin) if self.stamp else "", self.stamp)
+                before = self.origin.stamp(self.component)
                 module = self._read()
                 if any(tensor.is_meta for tensor in [*module.parameters(), *module.buffers()]):
                     raise ValueError("some weights are missing from the file")
                 module.to(device=device, dtype=self.precision(device)).eval().requires_grad_(False)
                 owned: nn.Module = own_weights(module)  # after .to, which has copied what it changed
+                self._require(self.origin.stamp(self.component), before)
             except ModelError:
                 raise
             except Exception as error:
@@ -229,6 +237,16 @@ class Component(ModelDescription[nn.Module]):
                     fix="download the model again, or use another source",
                 ) from error
             return owned
+
+    def _require(self, state: str, wanted: str) -> None:
+        """Refuse files other than those that were described: a result would be kept under another model's name."""
+        if state != wanted:
+            raise ModelError(
+                None,
+                found=f"the files of the {self.label} changed after they were checked",
+                expected="files that stay as they are during a run",
+                fix="run again when nothing writes to them",
+            )
 
     def _read(self) -> nn.Module:
         raise NotImplementedError

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ..graph_runtime import ModelError
+from ..graph_runtime.core.errors import clean, shorten
 from .config import Config
 from .files.json_objects import read_json, read_shards
 from .files.safetensors_header import read_header
@@ -66,6 +67,7 @@ class WeightFiles(NamedTuple):
     variant: str | None
     files: tuple[Path, ...]
     prefix: str | tuple[str, ...] = ""
+    listing: Path | None = None  # the index that lists them, if there are several
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,12 @@ class ModelFolder:
     def index(self) -> Config:
         """The contents of `model_index.json`; empty if there is none."""
         path = self.root / "model_index.json"
-        return read_json(path) if path.exists() or path.is_symlink() else MappingProxyType({})
+        return read_json(path) if _is_there(path) else MappingProxyType({})
 
     def optional(self, component: str) -> Config:
         """The configuration of an optional component; empty if it is absent."""
         path = self.folder(component) / COMPONENTS[component][0]
-        return read_json(path) if path.exists() or path.is_symlink() else MappingProxyType({})
+        return read_json(path) if _is_there(path) else MappingProxyType({})
 
     def weights(self, component: str) -> WeightFiles:
         """The safetensors files of a component, of the requested variant.
@@ -137,22 +139,23 @@ class ModelFolder:
         assert stem is not None, f"{component} has no weights"
         found = weight_variants(folder, stem)
         variant = self._choose(component, folder, stem, found)
-        files = tuple(found[variant])
+        index = found[variant] if found[variant].suffix == ".json" else None
+        files = listed_files(index) if index else (found[variant],)
         for file in files:
             read_header(file)
-        return WeightFiles(folder, variant, files)
+        return WeightFiles(folder, variant, files, listing=index)
 
     def stamp(self, component: str) -> str:
         """Changes when a file of the component changes: name, size, time or contents, never the folder's place."""
         if component == "tokenizer":
             return stamp_of(tokenizer_files(self.tokenizer_folder(), "clip"))
+        if component == "feature_extractor" and not _is_there(self.folder(component) / COMPONENTS[component][0]):
+            return ""
         self.config(component)  # must be there
-        if COMPONENTS[component][1] is None:
-            files = sorted(path for path in self.folder(component).glob("*") if path.is_file())
-            if self.flat:
-                files = [self.root / COMPONENTS[component][0]]
-        else:
-            files = [self.folder(component) / COMPONENTS[component][0], *self.weights(component).files]
+        files = [self.folder(component) / COMPONENTS[component][0]]
+        if COMPONENTS[component][1] is not None:
+            weights = self.weights(component)
+            files += [*filter(None, [weights.listing]), *weights.files]
         return stamp_of(files) + (self.prediction or "" if component == "scheduler" else "")
 
     def tokenizer_folder(self) -> Path:
@@ -185,7 +188,7 @@ class ModelFolder:
     def _short(self, path: Path) -> str:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else f"{path.parent.name}/{path.name}"
 
-    def _choose(self, component: str, folder: Path, stem: str, found: Mapping[str | None, list[Path]]) -> str | None:
+    def _choose(self, component: str, folder: Path, stem: str, found: Mapping[str | None, Path]) -> str | None:
         if self.variant in found:
             return self.variant
         if self.variant is None and found:  # no plain files: use the variant there is; the label names it
@@ -215,23 +218,38 @@ def pickled(what: str) -> ModelError:
     )
 
 
-def weight_variants(folder: Path, stem: str) -> dict[str | None, list[Path]]:
-    """The complete weight files in a folder by variant: `{None: [model.safetensors], 'fp16': [...]}`."""
-    found: dict[str | None, list[Path]] = {}
+def weight_variants(folder: Path, stem: str) -> dict[str | None, Path]:
+    """The weights in a folder by variant: a file, or an index of several; the variant of the plain ones is None."""
+    found: dict[str | None, Path] = {}
     for path in sorted(folder.glob(f"{stem}*.safetensors")):
         variant = path.name.removeprefix(stem).removesuffix(".safetensors")
         if variant == "" or (variant.startswith(".") and "-of-" not in variant):
-            found[variant.lstrip(".") or None] = [path]
-    for index in sorted(folder.glob(f"{stem}*.safetensors.index*.json")):
-        middle = index.name.removeprefix(stem + ".safetensors.index").removesuffix(".json")
-        shards = read_shards(index)
-        for shard in shards:
-            if Path(shard).name != shard or not (folder / shard).is_file():
-                raise ModelError(
-                    "source",
-                    found=f"{index.name} names {shard!r}, which is missing",
-                    expected="every shard in the folder of its index",
-                    fix="download the model again",
-                )
-        found.setdefault(middle.lstrip(".") or None, [folder / shard for shard in shards])
+            found[variant.lstrip(".") or None] = path
+    start = f"{stem}.safetensors.index"
+    for path in sorted(folder.glob(f"{start}*.json")):
+        variant = path.name.removeprefix(start).removesuffix(".json")
+        found.setdefault(variant.lstrip(".") or None, path)
     return found
+
+
+def listed_files(index: Path) -> tuple[Path, ...]:
+    """The files that a safetensors index lists.
+
+    Raises:
+        ModelError: one is missing, or would lie in another folder.
+    """
+    folder, shards = index.parent, read_shards(index)
+    for shard in shards:
+        if Path(shard).name != shard or not (folder / shard).is_file():
+            raise ModelError(
+                "source",
+                found=f"{index.name} names {clean(shorten(shard))}, which is missing",
+                expected="every shard in the folder of its index",
+                fix="download the model again",
+            )
+    return tuple(folder / shard for shard in shards)
+
+
+def _is_there(path: Path) -> bool:
+    """True if there is an entry of that name, even a broken link: what is there must be read."""
+    return path.is_symlink() or path.exists()

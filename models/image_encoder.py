@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..graph_runtime.core.digests import sha256
-from .component import Component
+from .component import Component, Origin
 from .config import Config, ConfigFile, read_config
 from .encoder_configs import ClipVisionConfig, Side, VisionConfig, section
 from .protocols import ImageEncoderDescription
@@ -70,6 +70,11 @@ class ImageEncoderComponent(Component):
     """An image encoder: the side of its input in pixels, and its normalisation."""
 
     vision_config: ClassVar[type[VisionConfig]] = ClipVisionConfig  # the schema of its vision model's configuration
+
+    @classmethod
+    def state(cls, origin: Origin) -> str:
+        """State of its files, the preprocessor's included."""
+        return super().state(origin) + origin.stamp("feature_extractor")
 
     @property
     def vision(self) -> VisionConfig:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,6 @@ from ..graph_runtime.core.values import to_host
 from .component import Component, Origin, is_single_file
 from .config import read_config
 from .encoder_configs import ClipTextConfig
-from .precision import DType
 from .tokens.tokenizer import Tokenizer, read_tokenizer
 from .tokens.vocabulary import read_vocabulary, require_embeddings
 from .weights import fill, fit_names, list_stored, without_weights
@@ -62,13 +61,9 @@ class TextEncoderComponent(Component):
     tokenizer_stamp: str = ""
 
     @classmethod
-    def describe(cls, origin: Origin, dtype: DType = "auto") -> Self:
-        """Fingerprint of the description, tokenizer files included."""
-        if not origin.known:
-            return cls(origin, dtype)
-        described = cls(origin, dtype, origin.stamp("text_encoder") + origin.stamp("tokenizer"))
-        described.check()
-        return described
+    def state(cls, origin: Origin) -> str:
+        """State of its files, the tokenizer's included."""
+        return super().state(origin) + origin.stamp("tokenizer")
 
     def fetch(self) -> bool:
         """Download what is not on this machine yet, including the tokenizer of a single file."""

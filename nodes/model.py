@@ -177,7 +177,7 @@ def exemplar_encoder(
         ModelError: a file is missing, damaged or a pickle, or is no CLIP.
     """
     origin = locate(source, revision=revision, variant=variant, family="clip")
-    stamp = origin.stamp("clip") if origin.known else ""
+    stamp = NewExemplarEncoderComponent.state(origin) if origin.known else ""
     part = NewExemplarEncoderComponent(origin, dtype, stamp, width, seed)
     if origin.known:
         part.check()

@@ -17,7 +17,7 @@ from torch import nn
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.errors import shorten
-from ..component import Component
+from ..component import Component, Origin
 from ..config import (
     MAX_WIDTH,
     Architecture,
@@ -111,6 +111,11 @@ class DetectorComponent(Component):
     component = "detector"
     noun = "detector"
     facts = ("labels", "preprocessing", "shape")
+
+    @classmethod
+    def state(cls, origin: Origin) -> str:
+        """State of its files, the preprocessor's included."""
+        return super().state(origin) + origin.stamp("feature_extractor")
 
     @property
     def label(self) -> str:
