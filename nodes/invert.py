@@ -135,7 +135,7 @@ def ddim(
         return (to_host(latents),)
 
     key = content_key("invert.ddim", _code(denoiser, schedule), denoiser.fingerprint, schedule, z, conditioning.cond)
-    (latents,) = stored(ctx, key, ["latents"], make)
+    (latents,) = stored(ctx, key, "invert.ddim", make)
     return Inverted(
         Trajectory(
             latents,
@@ -280,7 +280,7 @@ def _tune(
         recipe.carry,
         rates,
     )
-    embeddings, achieved, losses, updates = stored(ctx, content, ["embeddings", "achieved", "losses", "updates"], make)
+    embeddings, achieved, losses, updates = stored(ctx, content, "inversion", make)
     found, wanted = achieved[-1], trajectory.latents[0]
     missed = float((found - wanted).square().mean() / wanted.var().clamp(min=1e-12))
     if missed > FAR:

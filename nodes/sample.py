@@ -80,7 +80,7 @@ def _check_denoise(known: Known, params: Params) -> Facts:
     return {"latent": start}
 
 
-@node("sample.denoise", version=1, persist=True, check=_check_denoise)
+@node("sample.denoise", version=1, check=_check_denoise)
 def denoise(
     denoiser: Denoiser,
     schedule: SchedulePort,

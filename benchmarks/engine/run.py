@@ -17,9 +17,10 @@ from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 from inlay.graph_runtime import Context, Port, Registry, node
-from inlay.graph_runtime.core.run.cache import MemoryCache
 from inlay.graph_runtime.core.run.execute import execute
 from inlay.graph_runtime.core.run.plan import make_plan
+from inlay.graph_runtime.core.store.kept import Kept
+from inlay.graph_runtime.core.store.memory import MemoryCache
 from inlay.graph_runtime.core.workflow import build
 
 Thing = Annotated[Any, Port("THING", "anything")]
@@ -142,15 +143,15 @@ def main() -> None:
         parsed = build(raw)
         plan = make_plan(parsed, REGISTRY)
         warm = MemoryCache()
-        execute(plan, Context(), memory=warm)
+        execute(plan, Context(), Kept(warm))
 
         def cold(plan: Any = plan) -> None:
             plan.__dict__.pop("keys", None)  # keys belong to the run, not to the plan
-            execute(plan, Context(), memory=MemoryCache())
+            execute(plan, Context(), Kept(MemoryCache()))
 
         def cached(plan: Any = plan, warm: MemoryCache = warm) -> None:
             plan.__dict__.pop("keys", None)
-            execute(plan, Context(), memory=warm)
+            execute(plan, Context(), Kept(warm))
 
         figures = [
             measure(lambda raw=raw: build(raw), count, repeats),
@@ -160,7 +161,7 @@ def main() -> None:
             measure(lambda plan=plan: execute(plan, Context()), count, repeats),
             measure(lambda wires=wires: floor(wires), count, repeats),
         ]
-        top = peak(lambda parsed=parsed: execute(make_plan(parsed, REGISTRY), Context(), memory=MemoryCache()))
+        top = peak(lambda parsed=parsed: execute(make_plan(parsed, REGISTRY), Context(), Kept(MemoryCache())))
         print(
             f"{name:20} "
             + " ".join(f"{f:{w}.1f}" for f, w in zip(figures, (7, 7, 7, 7, 9, 7), strict=True))

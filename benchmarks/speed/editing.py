@@ -15,7 +15,7 @@ from inlay.benchmarks.speed.timing import alternate, compare, seconds
 from inlay.dollhouse.samples import DOG
 from inlay.dollhouse.world import caption, draw
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.core.run.cache import DiskCache
+from inlay.graph_runtime.core.store.disk import DiskStore
 from inlay.methods.attention.branches import steps_until
 from inlay.methods.baret.balanced_attention import BalancedAttention
 from inlay.methods.inversion.tuning import Tuned
@@ -32,7 +32,7 @@ RUN = Path(__file__).with_name("run.py")
 class Job:
     """The sample picture, inverted and tuned; no step stops early."""
 
-    def __init__(self, store: DiskCache | None = None) -> None:
+    def __init__(self, store: DiskStore | None = None) -> None:
         self.ctx = Context(store=store)
         self.parts = model.stable_diffusion("dollhouse")
         self.plan = schedule.ddim(self.parts.scheduler, steps=STEPS, eta=0.0).schedule
@@ -216,9 +216,9 @@ def again() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for stop in (True, False):
             settings = {"learning_rate": 0.03} | ({} if stop else {"stop_start": 0.0, "stop_step": 0.0})
-            job = Job(DiskCache(Path(folder) / str(stop), "here"))
+            job = Job(DiskStore(Path(folder) / str(stop), "here"))
             first = seconds(lambda job=job, settings=settings: job.edit(*job.inverted(**settings)))
-            fresh = Job(DiskCache(Path(folder) / str(stop), "here"))
+            fresh = Job(DiskStore(Path(folder) / str(stop), "here"))
             fresh.parts.denoiser.load("cpu")
             second = seconds(lambda fresh=fresh, settings=settings: fresh.edit(*fresh.inverted(**settings), start=0.6))
             print(

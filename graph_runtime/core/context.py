@@ -18,7 +18,10 @@ from .user_paths import is_possible
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from .run.cache import DiskCache
+    from .store.disk import DiskStore
+
+
+OnFile = Callable[[str, str, str, Path], None]
 
 
 #: What Windows takes for a device, with any suffix, in any folder.
@@ -55,7 +58,7 @@ class Context:
         listeners: tuple[Listener, ...] = (),
         cancel: CancelToken | None = None,
         metadata: dict[str, str] | None = None,
-        store: "DiskCache | None" = None,
+        store: "DiskStore | None" = None,
         bare: bool = False,
     ) -> None:
         self.models = models or ModelManager()
@@ -68,6 +71,9 @@ class Context:
         self.spent: Callable[[str], float | None] = lambda socket: None  # see `time_of`
         self.node = ""  # the running node's name, kept up to date by the executor
         self.saved: list[Path] = []
+        self.said: list[str] = []  # warnings of the running node
+        self.asked_time = False  # a node's result depends on how long others took
+        self.on_file: OnFile | None = None  # called with node, prefix, suffix and path before a file gets its name
         self._warned: set[Warned] = set()
 
     @property
@@ -88,6 +94,7 @@ class Context:
 
         None if a part of it came from a cache, or nothing is measured (a direct call, another host).
         """
+        self.asked_time = True
         return self.spent(socket)
 
     def emit(self, event: Event) -> None:
@@ -111,6 +118,7 @@ class Context:
 
     def warn(self, message: str) -> None:
         """Warn the user, once per run; the node's name is added."""
+        self.said.append(message)
         self.pass_on(Warned(self.node or None, message))
 
     def pass_on(self, warning: Warned) -> None:
@@ -148,6 +156,8 @@ class Context:
             make_folder(folder)
             with numbered(folder, wanted.name, suffix, self.announce) as path:
                 yield path
+                if self.on_file is not None:
+                    self.on_file(self.node, prefix, suffix, path)
         except (BadInput, Cancelled):
             raise
         except Exception as error:

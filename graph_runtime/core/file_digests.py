@@ -11,6 +11,7 @@ from .digests import sha256
 from .opening import open_file
 from .reading.listing import listing_at, model_files_at
 from .reading.places import Entry, Listing, Place, place_of
+from .reads import note_file, note_listing
 
 _LARGE = 8 * 2**20  # bytes; digests of smaller files are not stored: reading those is as fast as looking them up
 _SAMPLED = 64 * 2**20  # above this size, older records identify weights by their size and first part
@@ -29,7 +30,11 @@ def digest(what: Path | Listing, *, weights: bool = False) -> str:
         OSError: the path does not exist, cannot be read, or is a device or a pipe.
         BadInput: there are too many files.
     """
-    return _digest(_listing(what, weights), weights, file_sha256)
+    listing = _listing(what, weights)
+    found = _digest(listing, weights, file_sha256)
+    if listing.kind in ("folder", "pattern"):  # a new file in it counts too
+        note_listing((str(listing.place.base), listing.place.pattern, weights), found)
+    return found
 
 
 def holds(place: Place, recorded: str, roots: Sequence[Path] | None = None, *, weights: bool = False) -> bool:
@@ -91,12 +96,14 @@ def file_sha256(path: Path) -> str:
         large = state[2] >= _LARGE
         if settled and (known := _known.get(state) or (recall(state) if large else None)):
             _known[state] = known
+            note_file(os.path.abspath(path), state, known)
             return known
         found = hashlib.file_digest(stream, "sha256").hexdigest()
         if settled and _state(stream.fileno()) == state:  # not changed while it was read
             _known[state] = found
             if large:
                 keep(state, found)
+    note_file(os.path.abspath(path), state, found)
     return found
 
 

@@ -82,7 +82,6 @@ class NodeSpec:
     Attributes:
         static: the outputs are descriptions that can be made while checking (no weights, no device).
         effects: the node writes files or talks to the outside; it always runs and is never cached.
-        persist: the result is worth keeping on disk between runs.
         saves: the socket whose value this node writes to a file. A workflow that saves nothing gets such a node for
             each output of that type; a pack has at most one for a type.
         check: called while checking with (inputs, parameters), where an input is there if it is known, and None if
@@ -106,7 +105,6 @@ class NodeSpec:
     settings: tuple[str, type[NodeSettings]] | None = None
     static: bool = False
     effects: bool = False
-    persist: bool = False
     saves: str | None = None
     check: Check | None = None
     migrations: Mapping[int, Migration] = field(default_factory=dict)
@@ -225,7 +223,6 @@ def node(
     version: int = 1,
     static: bool = False,
     effects: bool = False,
-    persist: bool = False,
     saves: str | None = None,
     check: Check | None = None,
     migrations: Mapping[int, Migration] | None = None,
@@ -254,7 +251,6 @@ def node(
             function=called,
             static=static,
             effects=effects,
-            persist=persist,
             saves=saves,
             check=check,
             migrations=dict(migrations or {}),

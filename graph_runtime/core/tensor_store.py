@@ -5,7 +5,9 @@ a digest of the code that does the work (`code_digest`). So an inversion is foun
 or host.
 """
 
+import math
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -29,13 +31,20 @@ def _content(value: object) -> Iterator[bytes]:
     yield b"\0"
 
 
-def stored(ctx: Context, key: bytes, names: list[str], make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-    """The tensors under `key`, from disk if they are there, else made by `make` and stored."""
-    found = ctx.store.get(key, names) if ctx.store is not None else None
+def stored(ctx: Context, key: bytes, label: str, make: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """The tensors under `key`, from disk if they are there, else made by `make` and stored, however quick that was.
+
+    Args:
+        ctx: the run.
+        key: what they depend on.
+        label: what they are, for people.
+        make: makes them.
+    """
+    found = ctx.store.get(key) if ctx.store is not None else None
     if found is not None:
         ctx.progress(1, 1, note="kept from an earlier run")
-        return found
+        return cast(tuple[Tensor, ...], found)
     made = make()
     if ctx.store is not None:
-        ctx.store.put(key, names, made)
+        ctx.store.put(key, made, math.inf, label)
     return made

@@ -56,13 +56,22 @@ def parse_memory(text: str | int | None) -> int | None:
     """
     if text is None or (isinstance(text, int) and text > 0 and not isinstance(text, bool)):
         return text
-    match = _SIZE.fullmatch(str(text))
-    size = TypeAdapter(ByteSize).validate_python(f"{match[1]}{match[2] or ''}B") if match else 0
-    if size <= 0:
+    return parse_size(str(text), "memory", "6GB, 500MB or 2GiB")
+
+
+def parse_size(text: str, setting: str, examples: str, *, none_is_allowed: bool = False) -> int:
+    """Bytes of "6GB", "500 MiB", "1.5g" or a plain number.
+
+    Raises:
+        WorkflowError: not a size; names the setting.
+    """
+    match = _SIZE.fullmatch(text)
+    size = int(TypeAdapter(ByteSize).validate_python(f"{match[1]}{match[2] or ''}B")) if match else -1
+    if size < 0 or (size == 0 and not none_is_allowed):
         raise WorkflowError.of(
-            "memory",
+            setting,
             found=f"a memory size {text!r}",
             expected='a size such as "6GB" or "500MB"',
-            fix="write it as 6GB, 500MB or 2GiB",
+            fix=f"write it as {examples}",
         )
-    return int(size)
+    return size

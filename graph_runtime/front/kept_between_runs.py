@@ -1,10 +1,19 @@
-"""Weights and results that a process keeps from one run to the next."""
+"""Weights and results that a process keeps from one run to the next, and the store on disk."""
 
+import os
 import threading
 
 from ..core.models import ModelManager
-from ..core.run.cache import MemoryCache
+from ..core.spec import Registry
+from ..core.store.disk import DiskStore
+from ..core.store.memory import MemoryCache
+from ..core.store.types import StorableTypes
+from ..core.store.worth import LIMIT
+from ..core.user_paths import home
+from .device import parse_size
+from .environment import environment
 
+CACHE = "INLAY_CACHE"  # the environment variable: how much disk results may take; 0 for none
 _LOCK = threading.Lock()  # two runs that begin at the same time share their models too
 _kept: dict[tuple[str, int | None], tuple[ModelManager, MemoryCache]] = {}
 
@@ -16,3 +25,19 @@ def kept_between_runs(device: str, budget: int | None) -> tuple[ModelManager, Me
         if key not in _kept:
             _kept[key] = (ModelManager((device,), budget), MemoryCache())
         return _kept[key]
+
+
+def cache_limit() -> int:
+    """How many bytes kept results may take on disk.
+
+    Raises:
+        WorkflowError: INLAY_CACHE is not a size.
+    """
+    text = os.environ.get(CACHE, "").strip()
+    return parse_size(text, CACHE, "10GB, or 0 to keep nothing on disk", none_is_allowed=True) if text else LIMIT
+
+
+def disk_store(device: str, registry: Registry | None = None) -> DiskStore:
+    """The results on disk that were made with this device and these libraries."""
+    types = StorableTypes(lambda: registry) if registry is not None else None
+    return DiskStore(home() / "cache", environment(device), cache_limit(), types)

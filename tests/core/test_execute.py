@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput, Cancelled, Context, NodeError, Port, Registry, node
 from inlay.graph_runtime.core.events import NodeFinished, NodeProgress, NodeStarted, RunFinished, RunStarted
 from inlay.graph_runtime.core.models import ModelManager
-from inlay.graph_runtime.core.run.cache import MemoryCache
 from inlay.graph_runtime.core.run.execute import execute
 from inlay.graph_runtime.core.run.plan import make_plan
+from inlay.graph_runtime.core.store.kept import Kept
+from inlay.graph_runtime.core.store.memory import MemoryCache
 from inlay.graph_runtime.core.workflow import build
 
 Thing = Annotated[Any, Port("THING", "a thing")]
@@ -266,14 +267,14 @@ def test_any_cached_subset_and_any_order_give_the_same_answer(case):
     expected = {name: truth[name] for name in wanted}
     plan = make_plan(build(raw), toys.registry)
     memory = MemoryCache()
-    assert execute(plan, Context(), memory=memory) == expected
+    assert execute(plan, Context(), Kept(memory)) == expected
     kept = MemoryCache()
     for step, key in zip(plan.steps, plan.keys, strict=True):
         if step.name not in forget and (outputs := memory.get(key)) is not None:
             kept.put(key, outputs)
     toys.calls.clear()
-    assert execute(plan, Context(), memory=kept) == expected
+    assert execute(plan, Context(), Kept(kept)) == expected
     assert len(toys.calls) <= len([step for step in plan.steps if step.name in forget])
     toys.calls.clear()
-    assert execute(plan, Context(), memory=memory) == expected
+    assert execute(plan, Context(), Kept(memory)) == expected
     assert toys.calls == []

@@ -12,7 +12,8 @@ import torch
 from inlay.graph_runtime import Context, Port, node
 from inlay.graph_runtime.core.events import ModelMoved, NodeProgress, NodeStarted, Saved, Warned
 from inlay.graph_runtime.core.models import ModelDescription
-from inlay.graph_runtime.core.run.cache import DiskCache, MemoryCache
+from inlay.graph_runtime.core.store.disk import DiskStore
+from inlay.graph_runtime.core.store.memory import MemoryCache, Result
 from inlay.graph_runtime.front.kept_between_runs import kept_between_runs
 
 Word = Annotated[str, Port("WORD", "a word")]
@@ -173,11 +174,11 @@ def test_results_in_memory_survive_many_threads():
     def hammer(number):
         for step in range(400):
             key = bytes([(step * number) % 23])
-            cache.put(key, (torch.zeros(100),))
+            cache.put(key, Result((torch.zeros(100),)))
             found = cache.get(key)
-            assert found is None or found[0].shape == (100,)
+            assert found is None or found.outputs[0].shape == (100,)
             if step % 7 == 0 and found is not None:
-                found[0].add_(1)  # whoever writes into a result loses it
+                found.outputs[0].add_(1)  # whoever writes into a result loses it
             len(cache)
 
     _together(*[lambda number=number: hammer(number) for number in range(1, 9)])
@@ -186,17 +187,19 @@ def test_results_in_memory_survive_many_threads():
 
 
 def test_results_on_disk_survive_many_threads(tmp_path):
-    cache = DiskCache(tmp_path, "here", limit=4000)
+    cache = DiskStore(tmp_path, "here", limit=150_000)
 
     def hammer(number):
         for step in range(40):
             key = bytes([(step * number) % 7])
-            cache.put(key, ["x"], (torch.full((100,), float(key[0])),))
-            found = cache.get(key, ["x"])
+            cache.put(key, (torch.full((9000,), float(key[0])),), 1.0)
+            found = cache.get(key)
             assert found is None or (found[0] == key[0]).all()
 
     _together(*[lambda number=number: hammer(number) for number in range(1, 7)])
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob(".*.part"))
+    assert cache.size()[1] <= 150_000
+    assert not cache.trouble
 
 
 def test_files_of_runs_at_once_are_all_found_again(tmp_path, monkeypatch):

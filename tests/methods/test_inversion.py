@@ -6,7 +6,7 @@ import torch
 from diffusers import DDIMInverseScheduler
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import NodeProgress, Warned
-from inlay.graph_runtime.core.run.cache import DiskCache
+from inlay.graph_runtime.core.store.disk import DiskStore
 from inlay.methods.baret.transition import blend, transition_weights
 from inlay.methods.inversion.ddim import Trajectory
 from inlay.methods.inversion.tuning import Tuned
@@ -338,7 +338,7 @@ def test_an_inversion_is_kept_by_what_it_was_made_from_and_found_after_a_restart
 
     def inverted(latent=z, plan=plan, **settings):
         calls.clear()
-        ctx = Context(store=DiskCache(tmp_path, "here"))  # a new process has nothing but the folder
+        ctx = Context(store=DiskStore(tmp_path, "here"))  # a new process has nothing but the folder
         with ctx.lease(parts.denoiser) as unet:
             hook = unet.register_forward_hook(lambda *_: calls.append(1))
             trajectory = invert.ddim(parts.denoiser, told, plan, latent, ctx).trajectory

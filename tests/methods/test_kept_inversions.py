@@ -11,7 +11,7 @@ import inlay
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
-from inlay.graph_runtime.core.run.cache import DiskCache
+from inlay.graph_runtime.core.store.disk import DiskStore
 from inlay.nodes import condition, invert, model
 from schedules import ddim_from_config
 
@@ -192,7 +192,7 @@ def test_a_changed_schedule_gives_no_old_result(copies, shared_sd, tmp_path):
             for family in ("model", "condition", "schedule", "invert")
         }
         counted = []
-        ctx = runtime.Context(store=DiskCache(tmp_path / "store", "here"), listeners=(counted.append,))
+        ctx = runtime.Context(store=DiskStore(tmp_path / "store", "here"), listeners=(counted.append,))
         made = there["model"].stable_diffusion(str(shared_sd))
         conditioning = there["condition"].text(made.text_encoder, ctx, prompt="abc")[0]
         plan = there["schedule"].ddim(made.scheduler, steps=2, eta=0.0)[0]

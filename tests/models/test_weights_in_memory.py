@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from inlay.graph_runtime.core.run.cache import DiskCache
+from inlay.graph_runtime.core.store.disk import DiskStore
 from inlay.graph_runtime.core.tensors import own_weights, owned
 from inlay.models.files.tensors import read_tensors
 from inlay.nodes.model import stable_diffusion
@@ -102,7 +102,7 @@ def test_tensors_read_from_a_file_are_torchs_own(tmp_path, offset):
 
 
 def test_results_kept_on_disk_are_torchs_own(tmp_path):
-    store = DiskCache(tmp_path, "here")
+    store = DiskStore(tmp_path, "here")
     values = tuple(torch.randn(size) for size in (1, 3, 17, 50))
     store.put(b"key", list("abcd"), values)
     found = store.get(b"key", list("abcd"))

@@ -9,18 +9,17 @@ from ..disk_errors import disk_error, explain
 from ..errors import BadInput, Cancelled, NodeError, Problem, missing_package, shorten
 from ..events import NodeFinished, NodeStarted, RunFinished, RunStarted
 from ..notices import collect_notices
-from ..opening import reading
+from ..opening import Gate, reading
 from ..out_of_memory import is_out_of_memory, retried
-from .cache import DiskCache, MemoryCache, Outputs
+from ..store.kept import Kept
+from ..store.memory import Outputs, Result
 from .plan import Plan, Step
 
 
-def execute(
-    plan: Plan, ctx: Context, *, memory: MemoryCache | None = None, disk: DiskCache | None = None
-) -> dict[str, object]:
+def execute(plan: Plan, ctx: Context, kept: Kept | None = None) -> dict[str, object]:
     """Run `plan` and return its named outputs.
 
-    Cached results are reused, and nodes that only they needed do not run. Each value is dropped after its last reader
+    Kept results are reused, and nodes that only they needed do not run. Each value is dropped after its last reader
     has received it.
 
     Raises:
@@ -29,13 +28,14 @@ def execute(
     """
     began = time.perf_counter()
     steps, owner = plan.steps, plan.owner
-    cached, needed = _decide(plan, memory, disk)
+    cached, needed = _decide(plan, kept)
     readers = _readers(plan, cached, needed)
     values: list[object] = [None] * plan.slots
     listening = bool(ctx.listeners)
-    keys = plan.keys if memory is not None or disk is not None else None
-    kept, took = set(cached), [0.0] * len(steps)
-    ctx.spent = lambda socket: _spent(plan, index, socket, took, kept)
+    steady = True  # no file that counts has changed since the check
+    reused, took = set(cached), [0.0] * len(steps)
+    again = [0.0] * len(steps)  # seconds to make each result again; 0 if it is on disk
+    ctx.spent = lambda socket: _spent(plan, index, socket, took, reused)
     if listening:
         ctx.emit(RunStarted(sum(needed)))
     for index, step in enumerate(steps):
@@ -46,22 +46,25 @@ def execute(
         if listening:
             ctx.emit(NodeStarted(step.name, step.spec.id))
         started = time.perf_counter()
-        outputs = cached.pop(index, None)
-        known = outputs is not None
-        if outputs is None:
-            with collect_notices() as notices, running_in(ctx), reading(plan.gate):
-                outputs = _call(step, _arguments(step, values, readers), ctx)
-            for message in notices:
+        result = cached.pop(index, None)
+        known = result is not None
+        if result is not None:
+            for message in result.warnings:
                 ctx.warn(message)
-            if keys is not None and step.files and not plan.still_reads(step):
-                ctx.warn("a file that this node reads changed during the run: results that depend on it are not kept")
-                keys = None
-            if keys is not None and (key := keys[index]) is not None and not step.spec.effects:
-                _keep(step, key, outputs, memory, disk)
-        for number in range(len(outputs)):
+        else:
+            result = _make(step, _arguments(step, values, readers), ctx, plan.gate)
+            again[index] = time.perf_counter() - started + max((again[above] for above in step.sources), default=0.0)
+            if steady and not plan.still_reads(step):
+                steady = False
+                ctx.warn("a file that this run reads changed meanwhile: results from here on are not kept")
+                ctx.models.evict_idle("a file changed during the run")
+            key = plan.keys[index] if kept is not None and steady and not step.spec.effects else None
+            if kept is not None and key is not None and kept.put(key, result, again[index], step.spec.id):
+                again[index] = 0.0
+        for number in range(len(result.outputs)):
             if readers[step.first_slot + number]:
-                values[step.first_slot + number] = outputs[number]
-        del outputs
+                values[step.first_slot + number] = result.outputs[number]
+        del result
         took[index] = time.perf_counter() - started
         if listening:
             ctx.emit(NodeFinished(step.name, step.spec.id, took[index], known))
@@ -108,24 +111,21 @@ def _static_value(step: Step, slot: int) -> object:
     return step.known[slot - step.first_slot] if step.known is not None else None
 
 
-def _decide(plan: Plan, memory: MemoryCache | None, disk: DiskCache | None) -> tuple[dict[int, Outputs], list[bool]]:
+def _decide(plan: Plan, kept: Kept | None) -> tuple[dict[int, Result], list[bool]]:
     """Which results are known already, and which steps must run; from the outputs backwards."""
     steps = plan.steps
     needed = [step.spec.effects for step in steps]
     for slot in plan.outputs.values():
         needed[plan.owner[slot]] = True
-    cached: dict[int, Outputs] = {}
-    caching = memory is not None or disk is not None
-    keys = plan.keys if caching else []
+    cached: dict[int, Result] = {}
+    keys = plan.keys if kept is not None else []
     for index in range(len(steps) - 1, -1, -1):
         if not needed[index]:
             continue
         step = steps[index]
-        found = step.known
-        if found is None and caching and not step.spec.effects and (key := keys[index]) is not None:
-            found = memory.get(key) if memory is not None else None
-            if found is None and disk is not None and step.spec.persist:
-                found = disk.get(key, list(step.spec.outputs))
+        found = Result(step.known) if step.known is not None else None
+        if found is None and kept is not None and not step.spec.effects and (key := keys[index]) is not None:
+            found = kept.get(key, len(step.spec.outputs))
         if found is not None:
             cached[index] = found
             continue
@@ -134,7 +134,7 @@ def _decide(plan: Plan, memory: MemoryCache | None, disk: DiskCache | None) -> t
     return cached, needed
 
 
-def _readers(plan: Plan, cached: dict[int, Outputs], needed: list[bool]) -> list[int]:
+def _readers(plan: Plan, cached: dict[int, Result], needed: list[bool]) -> list[int]:
     """How often each slot will be read in this run; a requested output counts as a reader that never finishes."""
     readers = [0] * plan.slots
     for index, step in enumerate(plan.steps):
@@ -146,11 +146,14 @@ def _readers(plan: Plan, cached: dict[int, Outputs], needed: list[bool]) -> list
     return readers
 
 
-def _keep(step: Step, key: bytes, outputs: Outputs, memory: MemoryCache | None, disk: DiskCache | None) -> None:
-    if memory is not None:
-        memory.put(key, outputs)
-    if disk is not None and step.spec.persist:
-        disk.put(key, list(step.spec.outputs), outputs)
+def _make(step: Step, arguments: dict[str, object], ctx: Context, gate: Gate) -> Result:
+    """Run a node; returns its outputs and the warnings that it emitted."""
+    ctx.said = []
+    with collect_notices() as notices, running_in(ctx), reading(gate):
+        outputs = _call(step, arguments, ctx)
+    for message in notices:
+        ctx.warn(message)
+    return Result(outputs, tuple(ctx.said))
 
 
 def _call(step: Step, arguments: dict[str, object], ctx: Context) -> Outputs:

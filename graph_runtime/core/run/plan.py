@@ -15,8 +15,10 @@ from ..events import Warned
 from ..file_digests import digest
 from ..models import ModelDescription
 from ..opening import Gate, reading
+from ..reads import Reads, collect_reads
 from ..spec import NodeSpec, Registry
 from ..workflow import Link, Override, Workflow
+from .reread import unchanged
 from .upstream import upstream_links
 
 
@@ -48,6 +50,7 @@ class Plan:
     contents: Mapping[str, str] = field(
         default_factory=dict
     )  # by the path that a node receives: digest of what is there
+    reads: Reads = field(default_factory=Reads)  # all files and folders whose contents the keys depend on
 
     @cached_property
     def slots(self) -> int:
@@ -60,12 +63,12 @@ class Plan:
         return [index for index, step in enumerate(self.steps) for _ in step.spec.outputs]
 
     def still_reads(self, step: Step) -> bool:
-        """True if the files that a step has read have not changed since it was planned."""
+        """True if nothing that the check has read has changed since: pictures, models, and what this step reads."""
         given = [step.settings[name] for name, role in step.spec.path_roles.items() if role.kind != "model"]
         paths = [str(path) for value in given for path in (value if isinstance(value, list) else [value])]
         try:
             with reading(self.gate):
-                return all(
+                return unchanged(self.reads) and all(
                     digest(self.gate.listings[path]) == self.contents[path] for path in paths if path in self.contents
                 )
         except OSError:
@@ -110,7 +113,8 @@ def make_plan(
     Raises:
         WorkflowError: with every problem found.
     """
-    checked = check_workflow(workflow, registry, roots=roots, out=out, trusted=trusted)
+    with collect_reads() as reads:
+        checked = check_workflow(workflow, registry, roots=roots, out=out, trusted=trusted)
     steps: list[Step] = []
     slots: dict[tuple[str, str], int] = {}
     index = {name: position for position, name in enumerate(checked.order)}
@@ -122,7 +126,7 @@ def make_plan(
         steps.append(step)
     files = {key: value for key, value in checked.files.items() if key[0] in index}
     outputs = {name: slots[target] for name, target in checked.targets.items()}
-    return Plan(steps, outputs, workflow, files, checked.warnings, checked.gate, checked.contents)
+    return Plan(steps, outputs, workflow, files, checked.warnings, checked.gate, checked.contents, reads)
 
 
 def _step(

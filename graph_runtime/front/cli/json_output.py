@@ -1,6 +1,7 @@
 """The JSON of problems, warnings and results that `--json` prints."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...core.errors import Problem
@@ -28,16 +29,27 @@ def warning_json(warning: Warned) -> "dict[str, JsonValue]":
     return {"node": warning.node, "message": warning.message}
 
 
-def result_json(result: "Result") -> "dict[str, JsonValue]":
-    """The result of a run as `--json` prints it."""
+def result_json(result: "Result", outputs: "JsonValue") -> "dict[str, JsonValue]":
+    """The result of a run as `--json` prints it, with its outputs as `shown_outputs` gives them."""
     return {
         "status": "done",
         "paths": [str(path) for path in result.paths],
-        "outputs": {name: _value_json(value) for name, value in result.items()},
+        "outputs": outputs,
         "seconds": round(sum(result.timings.values()), 3),
         "timings": {name: round(seconds, 4) for name, seconds in result.timings.items()},
         "warnings": [warning_json(event) for event in result.events if isinstance(event, Warned)],
     }
+
+
+def shown_outputs(outputs: "Mapping[str, Output]") -> "dict[str, JsonValue]":
+    """What a command prints of the outputs of a run: as JSON, and the lines of those that people read."""
+    lines: list[JsonValue] = []
+    for name, value in outputs.items():
+        if isinstance(value, str):  # a report, a caption
+            lines.append(value)
+        elif isinstance(value, float):  # a measurement
+            lines.append(f"{name}: {value:.4g}")
+    return {"json": {name: _value_json(value) for name, value in outputs.items()}, "lines": lines}
 
 
 def _value_json(value: "Output") -> "JsonValue":

@@ -6,12 +6,17 @@ import sys
 from typing import TYPE_CHECKING
 
 from ...core.errors import WorkflowError, clean
+from ...core.events import Warned
+from ...core.user_paths import expand
 from . import flags
 from .arguments import read_arguments
-from .json_output import problem_json, result_json, warning_json
+from .json_output import problem_json, result_json, shown_outputs, warning_json
 from .parser import AddCommand, Once
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from ..python.api import Result
     from ..python.load_workflow import LoadedWorkflow
 
 
@@ -89,33 +94,57 @@ def _require_file_first(options: argparse.Namespace, command: str) -> None:
 
 
 def _run(options: argparse.Namespace, rest: list[str]) -> int:
-    loaded = _load(options, rest, "run")
-    if loaded is None:
+    if options.file is None or options.help:
+        _load(options, rest, "run")
         return 0
-    from ..python.api import run_loaded
-    from .progress import Bars
+    from ..python.api import Result, run_loaded
+    from ..rerun.keep import recording
+    from ..rerun.repeat import repeat
+    from ..rerun.request import key_of_command
+    from ..rerun.surroundings import load_nodes, nodes_are_loaded
 
-    with Bars(enabled=not options.quiet) as bars:
-        result = run_loaded(
-            loaded,
-            device=options.device,
-            memory=options.memory,
-            cache=not options.no_cache,
-            metadata=not options.no_metadata,
-            listeners=[bars],
-        )
-    if options.json:
-        print(json.dumps(result_json(result)))
-    else:
-        for path in result.paths:
-            print(path)
-        for name, value in result.items():
-            if isinstance(value, str):  # a report, a caption
-                print(clean(value))
-            elif isinstance(value, float):  # a measurement
-                print(f"{name}: {value:.4g}")
-        bars.summary(result)
+    key = key_of_command(options)
+    known = repeat(key, expand(options.out)) if not nodes_are_loaded() else None
+    if known is not None:
+        for event in known.events:
+            if isinstance(event, Warned):
+                print(clean(str(event)), file=sys.stderr)
+        _print(options, Result({}, known.paths, known.events), known.shown)
+        if not options.quiet:
+            print("done: the same as in an earlier run, whose results are used again", file=sys.stderr)
+        return 0
+    with recording(key, options.file, shown_outputs) as record:
+        load_nodes()
+        loaded = _load(options, rest, "run")
+        assert loaded is not None, "only help needs no workflow"
+        from .progress import Bars
+
+        with Bars(enabled=not options.quiet) as bars:
+            result = run_loaded(
+                loaded,
+                device=options.device,
+                memory=options.memory,
+                cache=not options.no_cache,
+                metadata=not options.no_metadata,
+                listeners=[bars],
+                record=record,
+            )
+        _print(options, result, shown_outputs(result))
+        if not options.json:
+            bars.summary(result)
     return 0
+
+
+def _print(options: argparse.Namespace, result: "Result", shown: "JsonValue") -> None:
+    """Print the files and outputs of a run."""
+    assert isinstance(shown, dict)
+    if options.json:
+        print(json.dumps(result_json(result, shown["json"])))
+        return
+    for path in result.paths:
+        print(path)
+    for line in shown["lines"] if isinstance(shown["lines"], list) else []:
+        print(clean(str(line)))
 
 
 def _check(options: argparse.Namespace, rest: list[str]) -> int:

@@ -26,10 +26,8 @@ from ...core.models import ModelDescription
 from ...core.notices import collect_notices
 from ...core.out_of_memory import retried
 from ...core.port_types import on_cpu
-from ...core.run.cache import DiskCache
 from ...core.spec import NodeSpec, Registry
-from ...core.user_paths import home
-from ..environment import environment
+from ..kept_between_runs import disk_store
 from ..node_settings import Setting, settings_of
 from .host import (
     HostCancel,
@@ -148,7 +146,7 @@ class HostNode:
                 metadata=_metadata(hidden.get("PROMPT"), hidden.get("EXTRA_PNGINFO")),
                 bare=not metadata_allowed(),
             )
-            ctx.store = DiskCache(home() / "cache", environment(ctx.device))
+            ctx.store = disk_store(ctx.device)
             ctx.node = display_name(spec.id)
             ctx.check_cancelled()
             try:

@@ -9,18 +9,24 @@ from typing import Any, TypeAlias
 from ...core.check.findings import Report
 from ...core.context import Context
 from ...core.errors import WorkflowError
-from ...core.events import CancelToken, Event, Listener, ModelMoved, NodeFinished
+from ...core.events import CancelToken, Event, Listener, ModelMoved, NodeFinished, Warned
 from ...core.models import decisions_reported_to
 from ...core.notices import collect_notices
-from ...core.run.cache import DiskCache
 from ...core.run.execute import execute
-from ...core.user_paths import home
+from ...core.store.kept import Kept
+from ...core.store.types import StorableTypes
+from ...core.user_paths import expand
+from ...core.workflow import Workflow
 from ..device import parse_memory, resolve_device
-from ..environment import environment
-from ..kept_between_runs import kept_between_runs
+from ..kept_between_runs import disk_store, kept_between_runs
 from ..recipe.find_inputs import remember
-from ..recipe.record import CHUNK, record
-from .load_workflow import LoadedWorkflow, WorkflowSource, load
+from ..recipe.record import CHUNK
+from ..recipe.record import record as recipe_of
+from ..rerun.keep import Recording, recording
+from ..rerun.repeat import repeat
+from ..rerun.request import key_of_call
+from ..rerun.surroundings import load_nodes, nodes_are_loaded
+from .load_workflow import LoadedWorkflow, WorkflowSource, load, registry_of
 from .preparation import fetch_models, prepare_folders, require_writable_output
 
 Output: TypeAlias = Any  # any output of a node; callers know whether it is a tensor, text or number
@@ -36,7 +42,7 @@ class Result(Mapping[str, Output]):
         events: everything that happened; `timings` sums it up.
     """
 
-    outputs: dict[str, Output]
+    outputs: Mapping[str, Output]
     paths: list[Path] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
@@ -147,11 +153,33 @@ def run(
         NodeError: a node failed.
         Cancelled: the token was cancelled.
     """
-    loaded = load(source, inputs=inputs, out=out, nodes=nodes)
-    loaded.set_values(values, set or {})
-    return run_loaded(
-        loaded, device=device, memory=memory, cache=cache, metadata=metadata, listeners=listeners, cancel=cancel
-    )
+    nodes = list(nodes) if isinstance(nodes, Iterable) else [nodes]
+    key = key_of_call(source, values, set or {}, inputs, device, memory, metadata, nodes) if cache else None
+    if not nodes_are_loaded():
+        types = StorableTypes(lambda: registry_of(nodes))
+        known = repeat(key, expand(out), types=types, listeners=listeners, cancel=cancel)
+        if known is not None:
+            return Result(known.outputs, known.paths, known.events)
+    with recording(key, _label(source)) as record:
+        load_nodes()
+        loaded = load(source, inputs=inputs, out=out, nodes=nodes)
+        loaded.set_values(values, set or {})
+        return run_loaded(
+            loaded,
+            device=device,
+            memory=memory,
+            cache=cache,
+            metadata=metadata,
+            listeners=listeners,
+            cancel=cancel,
+            record=record,
+        )
+
+
+def _label(source: WorkflowSource) -> str:
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    return source.title if isinstance(source, Workflow) else str(source.get("title", ""))
 
 
 def run_loaded(
@@ -163,22 +191,26 @@ def run_loaded(
     metadata: bool = True,
     listeners: Iterable[Listener] = (),
     cancel: CancelToken | None = None,
+    record: Recording | None = None,
 ) -> Result:
-    """`run` for a workflow that is already loaded."""
+    """`run` for a workflow that is already loaded; `record` keeps it as a whole."""
     where = resolve_device(device)
-    models, kept = kept_between_runs(where, parse_memory(memory))
+    models, memory_store = kept_between_runs(where, parse_memory(memory))
     plan = loaded.plan()
     require_writable_output(plan, loaded.out)
     events: list[Event] = []
-    disk = DiskCache(home() / "cache", environment(where)) if cache else None
+    disk = disk_store(where, loaded.registry) if cache else None
     ctx = Context(
         models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk, bare=not metadata
     )
     prepare_folders(ctx, keeping=cache)
+    if record is not None:
+        ctx.on_file = record.saved
     if fetch_models(plan, ctx):
         plan = loaded.plan()  # the rest of the check, which needs the models' configurations
+        record = None  # it said that it would download
     if metadata:
-        ctx.metadata[CHUNK] = record(plan, loaded.registry, loaded.recorded_names)
+        ctx.metadata[CHUNK] = recipe_of(plan, loaded.registry, loaded.recorded_names)
     with collect_notices() as notices:
         remember(plan)
     for message in notices:
@@ -186,7 +218,13 @@ def run_loaded(
     with decisions_reported_to(lambda message: ctx.emit(ModelMoved(message))):
         for warning in plan.warnings:
             ctx.pass_on(warning)
-        values = execute(plan, ctx, memory=kept if cache else None, disk=disk)
+        values = execute(plan, ctx, Kept(memory_store, disk) if cache else None)
+    if disk is not None:
+        disk.flush()
+        if disk.trouble:
+            ctx.pass_on(Warned(None, f"results are not kept on disk: {disk.trouble}"))
+    if record is not None:
+        record.finish(loaded, plan, ctx, events, values)
     return Result({name: _own(value) for name, value in values.items()}, list(ctx.saved), events)
 
 

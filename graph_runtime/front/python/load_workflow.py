@@ -103,13 +103,13 @@ def load(
     Raises:
         WorkflowError: no such file, not a workflow, or no such input folder.
     """
-    registry = _registry(nodes)
+    registry = registry_of(nodes)
     roots = [] if inputs is None else [_input_folder(inputs)]
     files: Mapping[Override, RecordedFile] = {}
     if isinstance(source, (Workflow, Mapping)):
         workflow = _own_copy(source)
     elif isinstance(source, (str, os.PathLike)):
-        path = _locate(source)
+        path = locate(source)
         roots = [path.resolve().parent, *roots]
         if path.suffix.lower() in PACK.workflow_suffixes:
             workflow, files = read_recipe(path)
@@ -150,7 +150,8 @@ def _input_folder(inputs: str | os.PathLike[str]) -> Path:
     )
 
 
-def _registry(nodes: Iterable[object]) -> Registry:
+def registry_of(nodes: Iterable[object]) -> Registry:
+    """The installed nodes, and those of further modules."""
     modules = list(nodes) if isinstance(nodes, Iterable) else [nodes]
     if not modules:
         return installed_nodes()
@@ -160,7 +161,12 @@ def _registry(nodes: Iterable[object]) -> Registry:
     return registry
 
 
-def _locate(source: str | os.PathLike[str]) -> Path:
+def locate(source: str | os.PathLike[str]) -> Path:
+    """The file of a workflow: a path, or the name of a shipped one.
+
+    Raises:
+        WorkflowError: there is none.
+    """
     path = expand(source)
     known = shipped_workflows()
     if exists(path) and not path.is_dir():

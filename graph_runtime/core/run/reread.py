@@ -1,0 +1,47 @@
+"""Whether files that were read have changed since."""
+
+import os
+from pathlib import Path
+
+from ..errors import BadInput
+from ..file_digests import digest, file_sha256
+from ..reading.listing import listing_at, model_files_at
+from ..reading.places import Place
+from ..reads import ListingKey, Reads, State
+
+
+def unchanged(reads: Reads) -> bool:
+    """True if every file has the contents that it had.
+
+    A file is read again only if its state differs; times may change without the contents.
+    """
+    try:
+        return all(
+            state_of(path) == state or file_sha256(Path(path)) == sha256 for path, (state, sha256) in reads.files.items()
+        )
+    except OSError:
+        return False
+
+
+def same_listings(reads: Reads) -> bool:
+    """True if every folder and pattern holds the files that it held."""
+    try:
+        return all(_digest_now(key) == found for key, found in reads.listings.items())
+    except (OSError, BadInput):
+        return False
+
+
+def _digest_now(key: ListingKey) -> str:
+    base, pattern, weights = key
+    place = Place(Path(base), pattern)
+    return digest(model_files_at(place) if weights else listing_at(place), weights=weights)
+
+
+def state_of(path: str) -> State:
+    """The state of a file now.
+
+    Raises:
+        OSError: it is not there.
+    """
+    now = os.stat(path)
+    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns

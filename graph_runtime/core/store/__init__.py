@@ -1,0 +1,1 @@
+"""Kept results: in memory first, then on disk."""
