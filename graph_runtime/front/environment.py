@@ -15,10 +15,21 @@ def _processor() -> str:
 
 def environment(device: str) -> str:
     """Everything outside a workflow that the bits of a result may depend on, as one line of text."""
+    return "|".join(environment_parts(device).values())
+
+
+def environment_parts(device: str) -> dict[str, str]:
+    """The parts of the environment, by what they are called in messages."""
     import torch
 
     from ... import __version__
 
-    versions = [importlib.metadata.version(package) for package in PACK.computing]
-    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
-    return "|".join([__version__, torch.__version__, *versions, device, name, str(torch.get_num_threads())])
+    versions = {f"the version of {package}": importlib.metadata.version(package) for package in PACK.computing}
+    return {
+        "the version of inlay": __version__,
+        "the version of torch": torch.__version__,
+        **versions,
+        "the device": device,
+        "the processor": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
+        "the number of threads": str(torch.get_num_threads()),
+    }

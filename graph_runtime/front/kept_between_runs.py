@@ -37,7 +37,8 @@ def cache_limit() -> int:
     return parse_size(text, CACHE, "10GB, or 0 to keep nothing on disk", none_is_allowed=True) if text else LIMIT
 
 
-def disk_store(device: str, registry: Registry | None = None) -> DiskStore:
-    """The results on disk that were made with this device and these libraries."""
+def disk_store(device: str, registry: Registry | None = None) -> DiskStore | None:
+    """The results on disk that were made with this device and these libraries; None if nothing is to be kept."""
+    limit = cache_limit()
     types = StorableTypes(lambda: registry) if registry is not None else None
-    return DiskStore(home() / "cache", environment(device), cache_limit(), types)
+    return DiskStore(home() / "cache", environment(device), limit, types) if limit else None

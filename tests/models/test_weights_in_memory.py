@@ -104,8 +104,8 @@ def test_tensors_read_from_a_file_are_torchs_own(tmp_path, offset):
 def test_results_kept_on_disk_are_torchs_own(tmp_path):
     store = DiskStore(tmp_path, "here")
     values = tuple(torch.randn(size) for size in (1, 3, 17, 50))
-    store.put(b"key", list("abcd"), values)
-    found = store.get(b"key", list("abcd"))
+    store.put(b"key", values, 1.0)
+    found = store.get(b"key")
     assert found is not None
     require_owned(zip("abcd", found, strict=True))
     assert all(torch.equal(one, other) for one, other in zip(found, values, strict=True))

@@ -24,7 +24,7 @@ from ...core.errors import (
     did_you_mean,
     missing_package,
 )
-from . import commands, run
+from . import cache, commands, run
 from .json_output import problem_json
 from .parser import Command, Parser, join_values
 
@@ -118,7 +118,7 @@ def _report_unexpected(error: Exception, words: list[str], as_json: bool) -> int
 def _require_command(words: list[str]) -> None:
     """Refuse a first word that is not a command, and suggest a similar one, or `run` before the name of a workflow."""
     word = words[0]
-    known = ("run", "check", "nodes", "schema", "draw", "doctor", "models")
+    known = ("run", "check", "nodes", "schema", "draw", "doctor", "models", "cache")
     if word in known or word.startswith("-"):
         return
     from ..installed import shipped_workflows
@@ -182,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_run(add)
     run.add_check(add)
     commands.add_commands(add)
+    cache.add_cache(add)
     return parser
 
 

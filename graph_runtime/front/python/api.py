@@ -13,11 +13,15 @@ from ...core.events import CancelToken, Event, Listener, ModelMoved, NodeFinishe
 from ...core.models import decisions_reported_to
 from ...core.notices import collect_notices
 from ...core.run.execute import execute
+from ...core.run.history import NODES, note
+from ...core.run.plan import Plan
+from ...core.store.disk import DiskStore
 from ...core.store.kept import Kept
 from ...core.store.types import StorableTypes
 from ...core.user_paths import expand
 from ...core.workflow import Workflow
 from ..device import parse_memory, resolve_device
+from ..environment import environment_parts
 from ..kept_between_runs import disk_store, kept_between_runs
 from ..recipe.find_inputs import remember
 from ..recipe.record import CHUNK
@@ -218,14 +222,23 @@ def run_loaded(
     with decisions_reported_to(lambda message: ctx.emit(ModelMoved(message))):
         for warning in plan.warnings:
             ctx.pass_on(warning)
-        values = execute(plan, ctx, Kept(memory_store, disk) if cache else None)
-    if disk is not None:
-        disk.flush()
-        if disk.trouble:
-            ctx.pass_on(Warned(None, f"results are not kept on disk: {disk.trouble}"))
+        kept = Kept(memory_store, disk) if cache else None
+        values = execute(plan, ctx, kept)
+    if disk is not None and kept is not None:
+        _note(loaded, plan, kept, disk, ctx)
     if record is not None:
         record.finish(loaded, plan, ctx, events, values)
     return Result({name: _own(value) for name, value in values.items()}, list(ctx.saved), events)
+
+
+def _note(loaded: LoadedWorkflow, plan: Plan, kept: Kept, disk: DiskStore, ctx: Context) -> None:
+    """Note what was used, and for `inlay cache why` what each result depended on; warn if nothing can be kept."""
+    disk.flush()
+    if loaded.file is not None and len(plan.steps) <= NODES:
+        run_note = note(plan, environment_parts(ctx.device), kept.outcomes)
+        disk.note_run(os.path.realpath(loaded.file), run_note.packed())
+    if disk.trouble:
+        ctx.pass_on(Warned(None, f"results are not kept on disk: {disk.trouble}"))
 
 
 def _own(value: Output) -> Output:

@@ -30,6 +30,7 @@ class LoadedWorkflow:
         from_python: the caller passed the workflow itself, so that all its paths are the user's.
         recorded_files: files that a picture names and that have not been searched for yet.
         recorded_names: names of recorded files that were found, perhaps under another name.
+        file: where the workflow was read; None if the caller passed it.
     """
 
     workflow: Workflow
@@ -40,6 +41,7 @@ class LoadedWorkflow:
     from_python: bool = False
     recorded_files: Mapping[Override, RecordedFile] = field(default_factory=dict)
     recorded_names: dict[Override, str] = field(default_factory=dict)
+    file: Path | None = None
 
     def set_values(self, values: Mapping[str, object], settings: Mapping[str, object]) -> None:
         """Write the user's values into the workflow, and find the files of a recorded run that they leave open.
@@ -106,6 +108,7 @@ def load(
     registry = registry_of(nodes)
     roots = [] if inputs is None else [_input_folder(inputs)]
     files: Mapping[Override, RecordedFile] = {}
+    path = None
     if isinstance(source, (Workflow, Mapping)):
         workflow = _own_copy(source)
     elif isinstance(source, (str, os.PathLike)):
@@ -124,7 +127,9 @@ def load(
         )
     migrate(workflow, registry)
     from_python = isinstance(source, (Workflow, Mapping))
-    return LoadedWorkflow(workflow, registry, roots, expand(out), from_python=from_python, recorded_files=files)
+    return LoadedWorkflow(
+        workflow, registry, roots, expand(out), from_python=from_python, recorded_files=files, file=path
+    )
 
 
 def _own_copy(source: Workflow | Mapping[str, object]) -> Workflow:

@@ -25,6 +25,7 @@ _VARIABLES = (
     *("TORCH", "PYTORCH", "ATEN_", "OMP_", "KMP_", "GOMP_", "MKL_", "DNNL_", "ONEDNN_", "OPENBLAS_", "BLIS_"),
     *("NUMEXPR_", "VECLIB_", "CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "NCCL_", "HIP_", "HSA_", "ROCR_", "MPS_"),
 )
+_SET_BY_LIBRARIES = ("TORCHINDUCTOR_", "KMP_INIT_AT_FORK")  # when they are imported; no result depends on them
 _OTHER_VARIABLES = ("HOME", "USERPROFILE", "LD_PRELOAD", "LD_LIBRARY_PATH", "WORLD_SIZE", "LOCAL_RANK")
 _GPU_FILES = ("/dev/nvidia[0-9]*", "/dev/nvhost*", "/dev/dxg", "/dev/kfd", "/dev/dri/renderD*")
 _GPU_TEXTS = ("/proc/driver/nvidia/version", "/proc/driver/nvidia/gpus/*/information")
@@ -123,7 +124,9 @@ def _text(name: str) -> str:
 
 def _variables() -> list[JsonValue]:
     chosen = {
-        name: value for name, value in os.environ.items() if name.startswith(_VARIABLES) or name in _OTHER_VARIABLES
+        name: value
+        for name, value in os.environ.items()
+        if (name.startswith(_VARIABLES) and not name.startswith(_SET_BY_LIBRARIES)) or name in _OTHER_VARIABLES
     }
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return [cores, *(f"{name}={value}" for name, value in sorted(chosen.items()))]
