@@ -1,0 +1,49 @@
+"""Which files a run has read, by content: noted wherever a digest is made, so whatever counts for a key is here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from .digest_store import State
+
+ListingKey = tuple[str, tuple[str, ...], bool]
+
+
+@dataclass
+class Reads:
+    """Files and folders that were read.
+
+    Attributes:
+        files: absolute path → the file's state and its sha256.
+        listings: folder, pattern below it, and whether it is a model's → the digest of what is there.
+    """
+
+    files: dict[str, tuple[State, str]] = field(default_factory=dict)
+    listings: dict[ListingKey, str] = field(default_factory=dict)
+
+
+_collecting: ContextVar[tuple[Reads, ...]] = ContextVar("inlay_reads", default=())
+
+
+@contextmanager
+def collect_reads() -> Iterator[Reads]:
+    """Collect what is read inside the block; a block around it collects it too."""
+    reads = Reads()
+    token = _collecting.set((*_collecting.get(), reads))
+    try:
+        yield reads
+    finally:
+        _collecting.reset(token)
+
+
+def note_file(path: str, state: State, sha256: str) -> None:
+    """A file was read in this state."""
+    for reads in _collecting.get():
+        reads.files[path] = (state, sha256)
+
+
+def note_listing(key: ListingKey, digest: str) -> None:
+    """A folder, or what matches a pattern, was listed and its files read."""
+    for reads in _collecting.get():
+        reads.listings[key] = digest

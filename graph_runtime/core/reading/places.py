@@ -99,7 +99,7 @@ def place_inside(text: str, roots: Sequence[Path]) -> Place | None:
     """
     reals = [os.path.realpath(root) for root in roots]
     aliases = list(zip(map(os.path.abspath, roots), reals, strict=True))
-    inside = [found for root in roots if (found := _follow(root / text, reals, aliases)) is not None]
+    inside = [found for given, _ in aliases if (found := _follow(Path(given) / text, reals, aliases)) is not None]
     there = sorted((found for found in inside if os.path.lexists(found.base)), key=lambda found: len(found.pattern))
     return next(iter(there or inside), None)
 

@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
+from ..digest_store import State
 from ..errors import BadInput
 from ..file_digests import digest, file_sha256
 from ..reading.listing import listing_at, model_files_at
 from ..reading.places import Place
-from ..reads import ListingKey, Reads, State
+from ..reads import ListingKey, Reads
 
 
 def unchanged(reads: Reads) -> bool:
@@ -17,7 +18,8 @@ def unchanged(reads: Reads) -> bool:
     """
     try:
         return all(
-            state_of(path) == state or file_sha256(Path(path)) == sha256 for path, (state, sha256) in reads.files.items()
+            state_of(path) == state or file_sha256(Path(path)) == sha256
+            for path, (state, sha256) in reads.files.items()
         )
     except OSError:
         return False

@@ -15,7 +15,7 @@ from ...core.digests import sha256, short_digest
 from ...core.events import Event, NodeFinished, NodeStarted, RunFinished, RunStarted, Saved, Warned
 from ...core.reads import Reads, collect_reads
 from ...core.run.plan import Plan
-from ...core.run.reread import unchanged
+from ...core.run.reread import same_listings, unchanged
 from ...core.store.disk import DiskStore
 from ...core.user_paths import GLOB, expand, home
 from ..kept_between_runs import cache_limit
@@ -74,18 +74,19 @@ class Recording:
         )
         if not whole or self.store.trouble or not self.store.limit:
             return
+        listings = self.reads.listings.items()
         record: JsonValue = {
             "files": [[node, prefix, suffix, place.hex()] for node, prefix, suffix, place in self.files],
             "events": [event for one in events if (event := event_as_data(one)) is not None],
             "reads": [[path, list(state), digest] for path, (state, digest) in self.reads.files.items()],
-            "listings": [[path, weights, digest] for (path, weights), digest in self.reads.listings.items()],
+            "listings": [[base, list(parts), weights, digest] for (base, parts, weights), digest in listings],
             "facts": [[path, place] for path, place in facts.items()],
             "beside": [[name] for name in beside],
             "shown": self.show(outputs) if self.show is not None else None,
         }
         seconds = STARTING + sum(event.seconds for event in events if isinstance(event, NodeFinished))
         values = dict(outputs) if self.show is None else {}
-        if unchanged(self.reads) and surroundings() == self.around:
+        if unchanged(self.reads) and same_listings(self.reads) and surroundings() == self.around:
             self.store.put(self.key, (json.dumps(record), values), seconds, self.label, "run")
 
 
@@ -144,8 +145,8 @@ def _facts(loaded: LoadedWorkflow) -> tuple[dict[str, str | None], list[str]]:
                     paths += [path / "model_index.json" for path in paths] if role.kind == "model" else []
                     beside += [form] if form.endswith(".safetensors") and not given.is_absolute() else []
                     for path in paths:
-                        there = path.parent if GLOB.intersection(path.name) else path
-                        found[str(there)] = place_now(str(there))
+                        for there in [path, path.parent] if GLOB.intersection(path.name) else [path]:
+                            found[str(there)] = place_now(str(there))
     return found, beside
 
 
