@@ -366,7 +366,7 @@ def test_the_disk_is_bounded_and_the_last_used_stay(tmp_path):
 
 
 def test_files_that_belong_to_nothing_are_swept_and_no_others(tmp_path):
-    ours = [f"{'ab' * 20}-0123abcd.safetensors", f".{'ab' * 20}-0123abcd.safetensors.77-00ff.part"]
+    ours = [f"{'ab' * 20}-0123abcd.safetensors", f"{'ab' * 20}.safetensors", f".{'ab' * 20}.png.77-0123abcd.part"]
     others = ["notes.txt", "model.safetensors", ".hidden.part"]
     for name in ours + others:
         (tmp_path / name).write_bytes(b"x")

@@ -305,4 +305,4 @@ def test_a_home_that_is_no_folder_is_one_warning(run, room, command, monkeypatch
     monkeypatch.setenv("INLAY_HOME", str(room / "no-home"))
     done = command("run", "flow.json")
     assert (done.returncode, done.stderr.count("warning")) == (0, 1)
-    assert "results are not kept on disk" in done.stderr
+    assert "nothing is kept between runs" in done.stderr

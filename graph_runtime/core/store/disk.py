@@ -27,6 +27,7 @@ from pydantic import JsonValue
 from ..database import DatabaseUnusable
 from ..digests import short_digest
 from ..files import write_bytes
+from ..leftovers import sweep
 from .encoding import Encoded, decode, encode
 from .index import Entry, Index
 from .memory import Outputs
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 SEAL = 16  # bytes of the hash of a file
 _INSIDE = 16 * 1024  # bytes: smaller results lie in the index itself
-_OURS = re.compile(r"\.?[0-9a-f]{40}(-[0-9a-f]{8})?\.(safetensors|png|webp|jpg|jpeg|csv|md|html|bin)(\..*\.part)?")
+_OURS = re.compile(r"[0-9a-f]{40}(-[0-9a-f]{8})?\.[0-9a-z]{1,12}")
 _ORPHAN_SECONDS = 600  # a file that young may belong to a process that is about to add its row
 _FORMAT = b"1"
 
@@ -228,6 +229,7 @@ class DiskStore:
         """Once for a process: remove files that belong to nothing."""
         if not self._swept:
             self._swept = True
+            sweep(self.folder)
             with contextlib.suppress(OSError):
                 self._unlink(self._orphans(_ORPHAN_SECONDS))
 

@@ -207,7 +207,7 @@ def run_loaded(
     ctx = Context(
         models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk, bare=not metadata
     )
-    prepare_folders(ctx, keeping=cache)
+    usable = prepare_folders(ctx, keeping=cache)
     if record is not None:
         ctx.on_file = record.saved
     if fetch_models(plan, ctx):
@@ -224,7 +224,7 @@ def run_loaded(
             ctx.pass_on(warning)
         kept = Kept(memory_store, disk) if cache else None
         values = execute(plan, ctx, kept)
-    if disk is not None and kept is not None:
+    if disk is not None and kept is not None and usable:
         _note(loaded, plan, kept, disk, ctx)
     if record is not None:
         record.finish(loaded, plan, ctx, events, values)

@@ -47,8 +47,9 @@ def require_writable_output(plan: Plan, out: Path) -> None:
         raise WorkflowError(problems)
 
 
-def prepare_folders(ctx: Context, *, keeping: bool) -> None:
-    """Remove what killed runs left in the output folder and in inlay's own, and warn if nothing can be kept there.
+def prepare_folders(ctx: Context, *, keeping: bool) -> bool:
+    """Remove what killed runs left in the output folder and in inlay's own; false, with a warning, if nothing can be
+    kept there.
 
     Args:
         ctx: of the run that begins.
@@ -62,6 +63,8 @@ def prepare_folders(ctx: Context, *, keeping: bool) -> None:
             f"nothing is kept between runs: {why}; to keep results, set INLAY_HOME ({folder}) to a folder that you can "
             "write to, or run with --no-cache (cache=False)"
         )
+        return False
+    return True
 
 
 def fetch_models(plan: Plan, ctx: Context) -> bool:
