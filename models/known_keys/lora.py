@@ -28,7 +28,8 @@ LORA: Table = table(
 
 ADAPTER: Table = table(
     *ANYWHERE,
-    ("used", "the scale of each layer: α/r, or α/√r with use_rslora", "r lora_alpha alpha_pattern use_rslora"),
+    ("used", "the scale of each layer: α/r, or α/√r with use_rslora", "r lora_alpha use_rslora"),
+    ("used", "α by names of layers or their endings; other regular expressions are refused", "alpha_pattern"),
     ("used", "compared with the tensors, which decide", "rank_pattern"),
     (
         "refused",

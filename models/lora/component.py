@@ -18,7 +18,7 @@ from ..files.stamps import content_of, pieces_of, state_of
 from ..known_keys.table import warn_unused
 from ..protocols import DenoiserDescription
 from ..stable_diffusion import DenoiserComponent
-from .file import attach, read_lora
+from .file import LoraFile, attach, read_lora
 from .header import LoraHeader, about_of, check_header, files_of, made_for, require_fit
 from .metadata import FAMILIES
 from .source import LoraSource
@@ -51,6 +51,16 @@ class Adapter:
                 fix="run again",
             )
         return path
+
+    def read(self) -> LoraFile:
+        """The contents of the file, which is the same before and after it was read.
+
+        Raises:
+            ModelError: it is missing, damaged, or has changed.
+        """
+        found = read_lora(self.file)
+        _ = self.file
+        return found
 
 
 @dataclass(frozen=True)
@@ -120,9 +130,7 @@ class AdaptedDenoiser(ModelDescription[nn.Module]):
                 if key not in known:
                     while len(known) >= KEPT:
                         known.pop(next(iter(known)))
-                    known[key] = attach(
-                        module, [(read_lora(adapter.file), adapter.weight) for adapter in self.adapters]
-                    )
+                    known[key] = attach(module, [(adapter.read(), adapter.weight) for adapter in self.adapters])
                 found = known[key]
             finally:
                 module.__dict__["_inlay_adapted"] = known

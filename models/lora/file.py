@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.processors import attentions, original_processors
 from ...graph_runtime.core.quiet import no_loading
+from ..weights import list_stored, read_all
 from .header import about_of, check_header, fits, made_for, no_lora, real_names
 from .metadata import MAX_ALPHA
 
@@ -60,15 +61,10 @@ def read_lora(path: Path) -> LoraFile:
     Raises:
         ModelError: the file is damaged, or not a LoRA for a UNet (see check_header), or a number is not finite.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     header = check_header(path)
     names = header.names
-    try:
-        stored = load_file(str(path))
-    except (SafetensorError, OSError) as error:
-        raise no_lora(path.name, f"a file that cannot be read ({error})", "a whole .safetensors file") from error
+    used = {*names.downs.values(), *names.ups.values(), *names.alphas.values()}
+    stored = read_all({name: tensor for name, tensor in list_stored([path]).items() if name in used})
     pairs = {}
     for layer, name in sorted(names.downs.items()):
         down, up = stored[name], stored[names.ups[layer]]

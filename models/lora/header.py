@@ -17,7 +17,7 @@ from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean, shorten
 from ..checkpoint.layouts import original_names
 from ..files.safetensors_header import Header, TensorInfo, read_header
-from .metadata import FAMILIES, LoraMetadata, config_beside, contradictions, read_lora_metadata
+from .metadata import FAMILIES, MAX_NAME, MAX_TEXT, LoraMetadata, config_beside, contradictions, read_lora_metadata
 
 DOWN = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:A|down)(?:\.default)?\.weight$")
 UP = re.compile(r"^(.*?)[._]lora(?:_|\.)(?:B|up)(?:\.default)?\.weight$")
@@ -72,6 +72,7 @@ FOREIGN = (
 )
 TRANSFORMER = re.compile(r"transformer\.|(base_model\.model\.|diffusion_model\.)?((transformer_)?blocks|layers)\.\d")
 DEEP = re.compile(r"transformer_blocks[._]([1-9]\d*)[._]")  # Stable Diffusion 1.x and 2.x have one in each place
+MAX_NAMES, MAX_PARTS = 2**21, 64  # characters of all names; parts of each, between points and underscores
 CROSS = re.compile(r"attn2[._]to_[kv]$")
 
 
@@ -134,8 +135,9 @@ def _is_peft(path: Path, header: Header) -> bool:
 
 def about_of(path: Path) -> dict[str, JsonValue]:
     """The header that inlay wrote into a LoRA; empty for files made elsewhere. No weights are read."""
+    text = read_header(path).metadata.get("inlay", "{}")
     try:
-        about = json.loads(read_header(path).metadata.get("inlay", "{}"))
+        about = json.loads(text) if len(text) <= MAX_TEXT else {}
     except (ValueError, RecursionError):
         return {}
     return about if isinstance(about, dict) and isinstance(about.get("base", ""), str) else {}
@@ -155,6 +157,7 @@ def check_header(path: Path) -> LoraHeader:
     """
     header = read_header(path)
     names = list(header.tensors)
+    _require_short(path.name, names)
     for mark, what in OTHERS:
         odd = next((name for name in names if mark.search(name)), None)
         if odd is not None:
@@ -167,7 +170,11 @@ def check_header(path: Path) -> LoraHeader:
         found = (
             "a LoRA for text encoders alone"
             if names and all(name.startswith(TEXT) for name in names)
-            else (f"no LoRA weights in it ({len(names)} tensors, such as {min(names)!r})" if names else "nothing in it")
+            else (
+                f"no LoRA weights in it ({len(names)} tensors, such as {shorten(min(names))})"
+                if names
+                else "nothing in it"
+            )
         )
         raise no_lora(path.name, found, "LoRA weights for a UNet, in diffusers' or kohya's layout")
     by_layer = _by_layer(path.name, [name for name in names if not name.startswith(TEXT)])
@@ -176,6 +183,18 @@ def check_header(path: Path) -> LoraHeader:
     cross = {down[1] for layer, (down, _) in shapes.items() if CROSS.search(layer)}
     width = FAMILIES.get(cross.pop()) if len(cross) == 1 else None
     return LoraHeader(path.name, by_layer, shapes, text, metadata, width or family)
+
+
+def _require_short(where: str, names: list[str]) -> None:
+    """Refuse names that no layer has, before patterns look for what they mean."""
+    longest = max(map(len, names), default=0)
+    parts = max((name.count(".") + name.count("_") for name in names), default=0)
+    if longest > MAX_NAME or parts > MAX_PARTS or sum(map(len, names)) > MAX_NAMES:
+        raise no_lora(
+            where,
+            f"names of up to {longest:,} characters for its {len(names):,} tensors",
+            f"names of at most {MAX_NAME} characters and {MAX_PARTS} parts, {MAX_NAMES:,} characters together",
+        )
 
 
 def _family(names: list[str]) -> str | None:
@@ -202,6 +221,8 @@ def _pairs(where: str, tensors: Mapping[str, TensorInfo], names: TensorNames) ->
         down, up = tensors[name].shape, tensors[names.ups[layer]].shape
         if len(down) < 2 or len(up) < 2 or down[0] != up[1] or down[0] == 0:
             raise no_lora(where, f"{down} and {up} for {layer}", "[r, in] and [out, r]")
+        if down[0] > max(prod(down[1:]), up[0]):
+            raise no_lora(where, f"{down} and {up} for {layer}", "a rank that is no larger than the layer")
         shapes[layer] = (list(down), list(up))
     for layer, name in names.alphas.items():
         if prod(tensors[name].shape) != 1:

@@ -10,20 +10,22 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean, shorten
-from ..config import Config
+from ..config import Config, ConfigFile, read_config
 from ..files.json_objects import read_json
 from ..files.safetensors_header import Header
 from ..known_keys.lora import ADAPTER
 from ..known_keys.table import NOTHING, list_unused
+from .patterns import Alphas, names_of
 
-MAX_ALPHA = 1e6
+MAX_ALPHA, MAX_RANK, MAX_LAYERS, MAX_NAME = 1e6, 65_536, 20_000, 512
+MAX_TEXT = 2**20  # characters of a configuration in the header
 COMPONENT_KEY = re.compile(r"(unet|transformer|text_encoder(?:_\d)?|denoiser)\.(.+)")
-PATTERN = re.compile(r"[\w.^$\\+*()|-]{1,300}")  # patterns of layers; slow ones are refused
 BASE_KEPT = ("True", "gaussian", "orthogonal", "eva", "False")  # initialisations that do not change the base's weights
 FAMILIES = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL", 1280: "the SDXL refiner"}
 ARCHITECTURES = (
@@ -56,13 +58,28 @@ PREDICTIONS = {
 }
 
 
+Alpha = Annotated[StrictFloat, Field(ge=0, le=MAX_ALPHA)]
+
+
+class AdapterConfig(ConfigFile):
+    """The keys of peft's configuration that count; which layers there are, and their ranks, the tensors say."""
+
+    r: Annotated[StrictInt, Field(ge=1, le=MAX_RANK)] | None = None
+    lora_alpha: Alpha | None = None
+    alpha_pattern: Annotated[
+        dict[Annotated[StrictStr, Field(max_length=MAX_NAME)], Alpha] | None,
+        Field(max_length=MAX_LAYERS, description=f"an object of up to {MAX_LAYERS:,} layers, each with its α"),
+    ] = None
+    use_rslora: StrictBool | None = None
+
+
 @dataclass(frozen=True)
 class LoraMetadata:
     """A LoRA's contents besides its tensors.
 
     Attributes:
         alpha: of every layer that `patterns` does not name; None if unknown.
-        patterns: α by layer, names or regular expressions of them.
+        patterns: α of the layers that it names one by one.
         rooted: the scale is α/√r (rank-stabilised LoRA).
         rank: r of every layer, if it is stated.
         texts: the metadata of the safetensors header.
@@ -70,7 +87,7 @@ class LoraMetadata:
     """
 
     alpha: float | None = None
-    patterns: tuple[tuple[re.Pattern[str], float], ...] = ()
+    patterns: Alphas = field(default_factory=Alphas)
     rooted: bool = False
     rank: int | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -78,7 +95,8 @@ class LoraMetadata:
 
     def alpha_of(self, layer: str, rank: int) -> float:
         """α for the scale α/r of a layer whose tensors hold none."""
-        alpha = next((alpha for pattern, alpha in self.patterns if pattern.fullmatch(layer)), self.alpha)
+        found = self.patterns.of(layer)
+        alpha = self.alpha if found is None else found
         if alpha is None:
             return float(rank)
         return alpha * math.sqrt(rank) if self.rooted else alpha
@@ -126,6 +144,8 @@ def read_lora_metadata(path: Path, header: Header, peft: bool) -> LoraMetadata:
     where = f"lora_adapter_metadata of {path.name}"
     if "lora_adapter_metadata" in texts:
         try:
+            if len(texts["lora_adapter_metadata"]) > MAX_TEXT:
+                raise ValueError(f"more than {MAX_TEXT:,} characters")
             config = json.loads(texts["lora_adapter_metadata"])
             if not isinstance(config, dict):
                 raise TypeError(f"a JSON {type(config).__name__}")
@@ -174,45 +194,22 @@ def _read_adapter(name: str, where: str, config: Config, texts: Mapping[str, str
         plain = {"peft_type": value == "LORA", "bias": value == "none", "init_lora_weights": str(value) in BASE_KEPT}
         if not plain.get(key, False):
             raise _refused(name, f"{key} = {clean(shorten(value))} in {where}", f"a plain LoRA ({entry.what})")
-    alpha = _number(name, where, "lora_alpha", config.get("lora_alpha"))
-    rank = _number(name, where, "r", config.get("r"))
-    patterns = config.get("alpha_pattern") or {}
-    if not isinstance(patterns, Mapping):
-        raise _refused(name, f"alpha_pattern = {clean(shorten(patterns))} in {where}", "α by layer")
+    stated = read_config(AdapterConfig, config, where)
+    patterns = stated.alpha_pattern or {}
+    found = [names_of(key) for key in patterns]
+    if None in found:
+        odd = list(patterns)[found.index(None)]
+        raise _refused(name, f"alpha_pattern for {clean(shorten(odd))} in {where}", "names of layers, not patterns")
+    if sum(len(names.names) for names in found if names is not None) > MAX_LAYERS:
+        raise _refused(name, f"alpha_pattern in {where}", f"at most {MAX_LAYERS:,} names of layers")
     return LoraMetadata(
-        alpha,
-        tuple(_pattern(name, where, key, value) for key, value in patterns.items()),
-        config.get("use_rslora") is True,
-        None if rank is None else int(rank),
+        stated.lora_alpha,
+        Alphas(patterns),
+        stated.use_rslora is True,
+        stated.r,
         texts,
         tuple(list_unused(ADAPTER, config)),
     )
-
-
-def _pattern(name: str, where: str, key: str, value: object) -> tuple[re.Pattern[str], float]:
-    alpha = _number(name, where, f"alpha_pattern[{shorten(key)}]", value)
-    try:
-        if (
-            not PATTERN.fullmatch(key)
-            or key.count("*") + key.count("+") > 2
-            or re.search(r"\)[*+]", key)
-            or alpha is None
-        ):
-            raise ValueError
-        inner = key.removeprefix("^").removesuffix("$")
-        plain = re.fullmatch(r"[\w.]+", inner) is not None  # kohya writes _ for .
-        kohya = rf"|lora_unet_(?:.*_)?{inner.replace('.', '_')}" if plain else ""
-        return re.compile(rf"(?:{inner})" if key.startswith("^") else rf"(?:.*\.)?(?:{inner}){kohya}"), alpha
-    except (ValueError, re.error):
-        raise _refused(name, f"alpha_pattern for {clean(shorten(key))} in {where}", "the name of a layer") from None
-
-
-def _number(name: str, where: str, key: str, value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_ALPHA:
-        raise _refused(name, f"{key} = {clean(shorten(value))} in {where}", f"a number from 0 to {MAX_ALPHA:g}")
-    return float(value)
 
 
 def _refused(name: str, found: str, expected: str) -> ModelError:
@@ -227,7 +224,7 @@ def _refused(name: str, found: str, expected: str) -> ModelError:
 def _kohya_notes(texts: Mapping[str, str]) -> list[str]:
     notes = []
     skip = texts.get("ss_clip_skip", "")
-    if skip.isdecimal() and int(skip) > 1:
+    if re.fullmatch("[0-9]{1,4}", skip) and int(skip) > 1:
         notes.append(f"ss_clip_skip = {skip} (the text encoder's last layer is used)")
     return notes
 
@@ -235,9 +232,10 @@ def _kohya_notes(texts: Mapping[str, str]) -> list[str]:
 def contradictions(metadata: LoraMetadata, ranks: Mapping[str, int], alphas: bool) -> list[str]:
     """Ranks and α of the metadata that differ from those of the tensors."""
     notes, found = [], sorted(set(ranks.values()))
-    if not alphas and (idle := sum(not any(map(pattern.fullmatch, ranks)) for pattern, _ in metadata.patterns)):
-        notes.append(f"alpha_pattern: {idle} of its {len(metadata.patterns)} entries name no layer of the file")
-    if alphas and (metadata.alpha is not None or metadata.patterns or metadata.rooted):
+    count = metadata.patterns.count
+    if not alphas and (idle := metadata.patterns.idle(ranks)):
+        notes.append(f"alpha_pattern: {idle} of its {count} entries name no layer of the file")
+    if alphas and (metadata.alpha is not None or count or metadata.rooted):
         notes.append("its configuration states α, and so do its tensors: theirs is used")
     shown = ", ".join(map(str, found[:6]))
     if metadata.rank is not None and found and metadata.rank not in found:
