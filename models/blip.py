@@ -74,9 +74,7 @@ class CaptionerComponent(ImageEncoderComponent):
     @property
     def writer(self) -> BlipTextConfig:
         """The configuration of the part that writes."""
-        found = read_config(BlipTextConfig, section(self.config, "text_config"), self.where)
-        found.require_heads(self.where)
-        return found
+        return read_config(BlipTextConfig, section(self.config, "text_config"), self.where)
 
     def check(self) -> None:
         """Refuse anything but a BLIP for captions."""
@@ -91,6 +89,7 @@ class CaptionerComponent(ImageEncoderComponent):
                 fix="use Salesforce/blip-image-captioning-base",
             )
         super().check()
+        self.require_weights(self.writer.least, "num_hidden_layers", self.writer.num_hidden_layers)
         require_embeddings(read_vocabulary(self.folder, "bert"), self.writer.vocab_size, self.origin.name)
 
     def _read(self) -> nn.Module:

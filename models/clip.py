@@ -60,9 +60,7 @@ class ClipComponent(ImageEncoderComponent):
     @property
     def reader(self) -> ClipTextConfig:
         """The configuration of its text model."""
-        found = read_config(ClipTextConfig, section(self.config, "text_config"), self.where)
-        found.require_heads(self.where)
-        return found
+        return read_config(ClipTextConfig, section(self.config, "text_config"), self.where)
 
     def check(self) -> None:
         """Refuse anything but a whole CLIP."""
@@ -75,6 +73,7 @@ class ClipComponent(ImageEncoderComponent):
                 fix="use openai/clip-vit-base-patch32 or openai/clip-vit-large-patch14",
             )
         super().check()
+        self.require_weights(self.reader.least, "num_hidden_layers", self.reader.num_hidden_layers)
         vocabulary = read_vocabulary(self.origin.tokenizer_folder(), "clip")
         require_embeddings(vocabulary, self.reader.vocab_size, self.origin.name)
 

@@ -179,7 +179,7 @@ class Component(ModelDescription[nn.Module]):
         for fact in self.facts:
             getattr(self, fact)
 
-    def require_weights(self, least: int, key: str) -> None:
+    def require_weights(self, least: int, key: str, value: object = None) -> None:
         """Refuse a configuration of a large model whose weights are not in its files.
 
         A small one is compared tensor by tensor when it is loaded.
@@ -187,14 +187,15 @@ class Component(ModelDescription[nn.Module]):
         Args:
             least: numbers that such a module has at least.
             key: what makes it so large, for the message.
+            value: of the key, if it is in a part of the configuration.
         """
         weights = self.origin.weights(self.component)
         held = count_parameters(weights.files, weights.prefix)
         if least > max(held, LARGE):
             raise ModelError(
                 "source",
-                found=f"{key} = {shorten(self.config.get(key))} in {self.where}, which needs weights of at least "
-                f"{least:.1e} numbers; its files hold {held:.1e}",
+                found=f"{key} = {shorten(self.config.get(key, value))} in {self.where}, which needs weights of at "
+                f"least {least:.1e} numbers; its files hold {held:.1e}",
                 expected="a configuration that fits the weights",
                 fix="the config.json and the weights belong to different models: download them again",
             )

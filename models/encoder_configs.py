@@ -5,11 +5,11 @@ size that no model has. What the files also hold is named in a warning (`known_k
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
 
-from .config import Arguments, Config, ConfigFile, Width, refused
+from .config import Arguments, Config, ConfigFile, Width, uneven
 
 MAX_LAYERS, MAX_HEADS, MAX_VOCABULARY, MAX_SIDE = 256, 1024, 10**7, 4096
 MAX_PATCHES, MAX_PLACES = 65_536, 2**24  # tokens of a picture, and the numbers of their vectors; models have far less
@@ -55,15 +55,17 @@ class _Transformer(ConfigFile):
     hidden_act: Activation = "gelu"
     layer_norm_eps: Share = 1e-12
 
-    def require_heads(self, where: str) -> None:
-        """Refuse a width that its heads do not divide."""
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
         if self.hidden_size % self.num_attention_heads:
-            raise refused(
-                "num_attention_heads",
-                self.num_attention_heads,
-                f"a divisor of hidden_size, which is {self.hidden_size}",
-                where,
-            )
+            expected = f"a divisor of hidden_size, which is {self.hidden_size}"
+            raise uneven("num_attention_heads", expected)
+        return self
+
+    @property
+    def least(self) -> int:
+        """How many numbers its weights are at least: four square matrices and two of the MLP in each layer."""
+        return self.num_hidden_layers * self.hidden_size * (4 * self.hidden_size + 2 * self.intermediate_size)
 
     def arguments(self) -> Arguments:
         """Arguments of the library's configuration class."""
@@ -79,22 +81,13 @@ class VisionConfig(_Transformer):
     image_size: Side = 224
     patch_size: Side = 16
 
-    def require_patches(self, where: str) -> None:
-        """Refuse patches that are larger than the picture, or too many: each has a vector for its place."""
+    @model_validator(mode="after")
+    def _check_patches(self) -> Self:
         patches = (self.image_size // self.patch_size) ** 2
         if not 1 <= patches <= MAX_PATCHES or patches * self.hidden_size > MAX_PLACES:
             expected = f"1 to {MAX_PATCHES:,} patches in a picture of image_size {self.image_size}, "
-            expected += f"and at most {MAX_PLACES:,} numbers for their places"
-            raise refused("patch_size", self.patch_size, expected, where)
-
-    def require_sound(self, where: str) -> None:
-        """Refuse sizes that contradict each other.
-
-        Raises:
-            ModelError: heads do not divide the width, or patches do not fit the picture.
-        """
-        self.require_heads(where)
-        self.require_patches(where)
+            raise uneven("patch_size", expected + f"and at most {MAX_PLACES:,} numbers for their places")
+        return self
 
 
 class ClipTextConfig(_Transformer):
@@ -154,6 +147,11 @@ class Dinov2Config(VisionConfig):
     def arguments(self) -> Arguments:
         """Arguments of transformers' Dinov2Config."""
         return self.model_dump(exclude={"intermediate_size"})
+
+    @property
+    def least(self) -> int:
+        """How many numbers its weights are at least."""
+        return self.num_hidden_layers * self.hidden_size**2 * (4 + self.mlp_ratio)
 
 
 class BlipVisionConfig(VisionConfig):

@@ -46,9 +46,7 @@ def read_vision(kind: type[V], config: Config, where: str) -> V:
     Raises:
         ModelError: a value is of another type or out of bounds, or sizes contradict each other.
     """
-    found = read_config(kind, section(config, "vision_config", alone=True), where)
-    found.require_sound(where)
-    return found
+    return read_config(kind, section(config, "vision_config", alone=True), where)
 
 
 class CropSize(ConfigFile):
@@ -75,6 +73,11 @@ class ImageEncoderComponent(Component):
     def state(cls, origin: Origin) -> str:
         """State of its files, the preprocessor's included."""
         return super().state(origin) + origin.stamp("feature_extractor")
+
+    def check(self) -> None:
+        """Refuse a configuration that this encoder cannot be used with, naming the value."""
+        super().check()
+        self.require_weights(self.vision.least, "num_hidden_layers", self.vision.num_hidden_layers)
 
     @property
     def vision(self) -> VisionConfig:

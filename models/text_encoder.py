@@ -72,9 +72,7 @@ class TextEncoderComponent(Component):
     @property
     def settings(self) -> ClipTextConfig:
         """The configuration, read by type and bounds."""
-        found = read_config(ClipTextConfig, self.config, self.where)
-        found.require_heads(self.where)
-        return found
+        return read_config(ClipTextConfig, self.config, self.where)
 
     @property
     def hidden_size(self) -> int:
@@ -102,6 +100,7 @@ class TextEncoderComponent(Component):
                 fix="use a Stable Diffusion 1.x or 2.x model",
             )
         super().check()
+        self.require_weights(self.settings.least, "num_hidden_layers")
         if not is_single_file(self.origin):
             self.check_tokenizer()
 

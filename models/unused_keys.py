@@ -12,9 +12,10 @@ from .component import Origin, is_single_file
 from .config import Config
 from .detr.component import DetectorComponent
 from .known_keys.detector import BACKBONE, DETECTOR
-from .known_keys.encoders import PREPROCESSOR, TEXT, TOKENIZER
+from .known_keys.encoders import PREPROCESSOR, TEXT
 from .known_keys.pipeline import PIPELINE, UNET, VAE
 from .known_keys.table import Table, is_empty, list_unused, warn_unused
+from .tokens.unused import unused_of_settings
 from .unet_config import UNETS
 
 TABLES: Mapping[str, Table] = {"unet": UNET, "vae": VAE, "text_encoder": TEXT}
@@ -37,10 +38,7 @@ def warn_unused_of_model(origin: Origin, components: tuple[str, ...], dtype: str
         if component in TABLES:
             found += [f"{component}: {phrase}" for phrase in _of_config(origin, component, dtype)]
     if "tokenizer" in components:
-        config = origin.optional("tokenizer")
-        found += [f"tokenizer: {phrase}" for phrase in list_unused(TOKENIZER, config)]
-        if config.get("do_lower_case") is False:
-            found.append(f"tokenizer: do_lower_case = False ({TOKENIZER['do_lower_case'].what})")
+        found += [f"tokenizer: {phrase}" for phrase in unused_of_settings(origin.optional("tokenizer"), "clip")]
     if is_single_file(origin):
         found += origin.notes()
     found += [f"model_index.json: {phrase}" for phrase in _of_index(origin.index(), components)]

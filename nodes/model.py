@@ -10,6 +10,7 @@ from ..models.precision import DType
 from ..models.source import locate
 from ..models.stable_diffusion import DenoiserComponent, IdentityVae, SchedulerComponent, VaeComponent
 from ..models.text_encoder import TextEncoderComponent
+from ..models.unused_encoder_keys import warn_unused_of_encoder, warn_unused_of_reader
 from ..models.unused_keys import warn_unused_of_model, warn_unused_preprocessing
 from .ports import Denoiser, ExemplarEncoder, Scheduler, TextEncoder, Vae
 
@@ -86,6 +87,7 @@ def stable_diffusion(
     if origin.known:
         check_family(parts)
         warn_unused_of_model(origin, ("unet", "vae", "text_encoder", "scheduler", "tokenizer"), vae_dtype or dtype)
+        warn_unused_of_reader(parts.text_encoder)
     return parts
 
 
@@ -130,6 +132,7 @@ def paint_by_example(
         warn_unused_of_model(
             origin, ("unet", "vae", "image_encoder", "feature_extractor", "scheduler"), vae_dtype or dtype
         )
+        warn_unused_of_encoder(encoder)
         warn_unused_preprocessing(encoder)
     return parts
 
@@ -181,6 +184,7 @@ def exemplar_encoder(
     part = NewExemplarEncoderComponent(origin, dtype, stamp, width, seed)
     if origin.known:
         part.check()
+        warn_unused_of_encoder(part)
         warn_unused_preprocessing(part)
     return NewEncoder(part)
 

@@ -8,6 +8,7 @@ from ..models.clip import ClipComponent
 from ..models.detr.component import DetectorComponent
 from ..models.dino import DinoComponent
 from ..models.source import locate
+from ..models.unused_encoder_keys import warn_unused_of_encoder
 from ..models.unused_keys import warn_unused_of_detector, warn_unused_preprocessing
 from .ports import Captioner, Clip, Detector, Dino
 
@@ -34,6 +35,7 @@ def captioner(
     """
     described = CaptionerComponent.describe(locate(source, revision=revision, family="captioner"), "float32")
     if described.known:
+        warn_unused_of_encoder(described)
         warn_unused_preprocessing(described, stretched=True)
     return OneCaptioner(described)
 
@@ -58,6 +60,7 @@ def clip(source: ModelSource = "dollhouse-clip", revision: str | None = None) ->
     """
     described = ClipComponent.describe(locate(source, revision=revision, family="clip"), "float32")
     if described.known:
+        warn_unused_of_encoder(described)
         warn_unused_preprocessing(described)
     return OneClip(described, described)
 
@@ -111,5 +114,6 @@ def dino(source: ModelSource = "facebook/dino-vits16", revision: str | None = No
     """
     described = DinoComponent.describe(locate(source, revision=revision, family="dino"), "float32")
     if described.known:
+        warn_unused_of_encoder(described)
         warn_unused_preprocessing(described)
     return OneDino(described)

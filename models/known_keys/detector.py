@@ -1,6 +1,6 @@
 """Known keys of the configurations of a DETR and of its backbone."""
 
-from .table import ANYWHERE, BUILD, TRANSFORMERS, Table, table
+from .table import ANYWHERE, BUILD, ELSEWHERE, TRANSFORMERS, Table, table
 
 DETECTOR: Table = table(
     *ANYWHERE,
@@ -24,6 +24,7 @@ DETECTOR: Table = table(
         "scale_embedding use_pretrained_backbone initializer_range initializer_factor",
     ),
     ("neutral", "transformers' own, for other models", TRANSFORMERS),
+    ELSEWHERE,
     unremarkable={"num_channels": (3,)},
 )
 
@@ -43,5 +44,6 @@ BACKBONE: Table = table(
         "features_only freeze_batch_norm_2d use_pretrained_backbone use_timm_backbone",
     ),
     ("neutral", "transformers' own, for other models", TRANSFORMERS),
+    ELSEWHERE,
     unremarkable={"num_channels": (3,), "hidden_act": ("relu",)},
 )

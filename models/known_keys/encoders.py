@@ -1,50 +1,146 @@
-"""Known keys of the configurations of text encoders, tokenizers and preprocessors."""
+"""Known keys of the configurations of encoders, tokenizers and preprocessors."""
 
-from .table import ANYWHERE, BUILD, TRANSFORMERS, Table, table
+from collections.abc import Mapping
+from types import MappingProxyType
 
-TEXT: Table = table(
+from ..encoder_configs import (
+    BlipTextConfig,
+    BlipVisionConfig,
+    ClipConfig,
+    ClipTextConfig,
+    ClipVisionConfig,
+    Dinov2Config,
+    VitConfig,
+)
+from .table import ANYWHERE, BUILD, ELSEWHERE, TRANSFORMERS, Group, Table, keys_of, table
+
+_COMMON: tuple[Group, ...] = (
     *ANYWHERE,
-    (
-        "used",
-        BUILD,
-        "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads "
-        "max_position_embeddings hidden_act layer_norm_eps",
-    ),
+    ("neutral", "transformers' own, for other models", f"{TRANSFORMERS} bos_token_id eos_token_id pad_token_id"),
+    ELSEWHERE,
+)
+_TRAINING = (
+    "dropout attention_dropout hidden_dropout_prob attention_probs_dropout_prob gradient_checkpointing "
+    "initializer_factor initializer_range projection_dim drop_path_rate"
+)
+#: What a text is written with in older files of transformers; `caption.blip` has settings of its own.
+_WRITING: Mapping[str, tuple[object, ...]] = MappingProxyType(
+    {
+        "max_length": (20,),
+        "min_length": (0,),
+        "do_sample": (),
+        "early_stopping": (),
+        "num_beams": (1,),
+        "num_beam_groups": (1,),
+        "diversity_penalty": (0.0,),
+        "temperature": (1.0,),
+        "top_k": (50,),
+        "top_p": (1.0,),
+        "typical_p": (1.0,),
+        "repetition_penalty": (1.0,),
+        "length_penalty": (1.0,),
+        "no_repeat_ngram_size": (0,),
+        "encoder_no_repeat_ngram_size": (0,),
+        "num_return_sequences": (1,),
+        "bad_words_ids": (),
+        "forced_bos_token_id": (),
+        "forced_eos_token_id": (),
+        "suppress_tokens": (),
+        "begin_suppress_tokens": (),
+        "exponential_decay_length_penalty": (),
+    }
+)
+TEXT: Table = table(
+    *_COMMON,
+    ("neutral", "only the pooled output, which Stable Diffusion does not read, or training", _TRAINING),
+    ("used", BUILD, keys_of(ClipTextConfig)),
     ("refused", "quantised weights are not read", "quantization_config"),
+)
+VISION: Table = table(
+    *_COMMON,
+    ("neutral", "training", _TRAINING),
+    ("used", BUILD, keys_of(ClipVisionConfig)),
+    ("used", "width of an exemplar encoder's token", "proj_size"),
+)
+CLIP: Table = table(
+    *_COMMON,
+    ("neutral", "training", f"{_TRAINING} logit_scale_init_value"),
+    ("used", BUILD, keys_of(ClipConfig)),
+    ("used", "its two models; the second form counts if both are there", "text_config vision_config"),
+    ("used", "its two models, in older files", "text_config_dict vision_config_dict"),
+)
+VIT: Table = table(
+    *_COMMON,
+    ("neutral", "training, and outputs that are not read", f"{_TRAINING} encoder_stride pooler_output_size pooler_act"),
+    ("used", BUILD, keys_of(VitConfig)),
+)
+DINOV2: Table = table(
+    *_COMMON,
     (
         "neutral",
-        "only the pooled output, which Stable Diffusion does not read, or training",
-        "projection_dim bos_token_id eos_token_id pad_token_id attention_dropout dropout initializer_factor "
-        "initializer_range gradient_checkpointing",
+        "training, and outputs that are not read",
+        f"{_TRAINING} layerscale_value out_features out_indices _out_features _out_indices stage_names "
+        "apply_layernorm reshape_hidden_states",
     ),
-    ("neutral", "transformers' own, for other models", TRANSFORMERS),
+    ("used", BUILD, keys_of(Dinov2Config)),
+)
+BLIP: Table = table(
+    *_COMMON,
+    ("neutral", "training", f"{_TRAINING} logit_scale_init_value image_text_hidden_size label_smoothing"),
+    ("used", "its two models", "text_config vision_config"),
+)
+BLIP_TEXT: Table = table(
+    *_COMMON,
+    (
+        "neutral",
+        "training, and what follows from the other model",
+        f"{_TRAINING} encoder_hidden_size is_decoder label_smoothing",
+    ),
+    ("named", "the settings of caption.blip are used", " ".join(_WRITING)),
+    ("used", BUILD, keys_of(BlipTextConfig)),
+    unremarkable=_WRITING,
+)
+BLIP_VISION: Table = table(
+    *_COMMON, ("neutral", "training", f"{_TRAINING} num_channels"), ("used", BUILD, keys_of(BlipVisionConfig))
 )
 
-TOKENIZER: Table = table(
+_READING: tuple[Group, ...] = (
     *ANYWHERE,
     (
         "used",
-        "by CLIP's tokenizer",
-        "model_max_length bos_token eos_token unk_token pad_token added_tokens_decoder "
-        "additional_special_tokens extra_special_tokens",
+        "by the tokenizer",
+        "model_max_length bos_token eos_token unk_token pad_token sep_token cls_token mask_token added_tokens_decoder "
+        "additional_special_tokens extra_special_tokens split_special_tokens",
     ),
-    ("named", "CLIP's tokenizer is used", "tokenizer_class"),
+    (
+        "neutral",
+        "decoding, and where files were",
+        "errors name_or_path special_tokens_map_file tokenizer_file vocab_file merges_file processor_class backend "
+        "is_local local_files_only use_fast legacy padding_side truncation_side padding truncation max_length "
+        "truncation_strategy stride pad_to_multiple_of pad_token_type_id _from_auto version post_processor",
+    ),
+    ("named", "never followed", "auto_map chat_template init_inputs fast_tokenizer_files"),
+)
+TOKENIZER: Table = table(
+    *_READING,
+    ("named", "CLIP's tokenizer is used", "tokenizer_class normalizer pre_tokenizer model decoder"),
+    ("neutral", "words are never tidied", "clean_up_tokenization_spaces"),
     (
         "named",
         "CLIP's tokenizer always lowercases words and adds no space before them",
         "do_lower_case add_prefix_space",
     ),
-    (
-        "neutral",
-        "decoding, and where files were",
-        "errors clean_up_tokenization_spaces name_or_path "
-        "special_tokens_map_file tokenizer_file vocab_file merges_file processor_class backend is_local use_fast "
-        "legacy padding_side truncation_side split_special_tokens _from_auto auto_map chat_template",
-    ),
     unremarkable={
         "do_lower_case": (True,),
         "tokenizer_class": ("CLIPTokenizer", "CLIPTokenizerFast", "TokenizersBackend"),
     },
+)
+WORDPIECE: Table = table(
+    *_READING,
+    ("used", "by BERT's tokenizer", "do_lower_case tokenize_chinese_chars strip_accents clean_up_tokenization_spaces"),
+    ("named", "BERT's tokenizer is used", "tokenizer_class normalizer pre_tokenizer model decoder"),
+    ("neutral", "it is always done", "do_basic_tokenize never_split"),
+    unremarkable={"tokenizer_class": ("BertTokenizer", "BertTokenizerFast", "TokenizersBackend")},
 )
 
 PREPROCESSOR: Table = table(

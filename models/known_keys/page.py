@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from .detector import BACKBONE, DETECTOR
-from .encoders import PREPROCESSOR, TEXT, TOKENIZER
+from .encoders import BLIP, BLIP_TEXT, BLIP_VISION, CLIP, DINOV2, PREPROCESSOR, TEXT, TOKENIZER, VISION, VIT, WORDPIECE
 from .lora import ADAPTER, LORA
 from .pipeline import PIPELINE, UNET, VAE
 from .scheduler import SCHEDULER
@@ -17,7 +17,16 @@ TABLES: Mapping[str, tuple[str, Table]] = MappingProxyType(
         "unet/config.json": ("the model nodes", UNET),
         "vae/config.json": ("the model nodes", VAE),
         "text_encoder/config.json": ("the model nodes", TEXT),
-        "tokenizer/tokenizer_config.json": ("the model nodes", TOKENIZER),
+        "tokenizer/tokenizer_config.json": ("the model nodes, model.clip; tokenizer.json too", TOKENIZER),
+        "a CLIP's config.json": ("model.clip, model.exemplar_encoder", CLIP),
+        "its text_config": ("model.clip", TEXT),
+        "its vision_config, or an exemplar encoder's config.json": ("model.clip and the exemplar encoders", VISION),
+        "a DINO's config.json": ("model.dino", VIT),
+        "a DINOv2's config.json": ("model.dino", DINOV2),
+        "a BLIP's config.json": ("model.captioner", BLIP),
+        "a BLIP's text_config": ("model.captioner", BLIP_TEXT),
+        "a BLIP's vision_config": ("model.captioner", BLIP_VISION),
+        "a BLIP's tokenizer_config.json": ("model.captioner; tokenizer.json too", WORDPIECE),
         "a detector's config.json": ("model.detector", DETECTOR),
         "its backbone_config": ("model.detector", BACKBONE),
         "model_index.json": ("the model nodes", PIPELINE),

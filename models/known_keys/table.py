@@ -59,14 +59,21 @@ ANYWHERE: tuple[Group, ...] = (
 #: Keys that transformers writes into the configuration of every model.
 TRANSFORMERS = (
     "chunk_size_feed_forward id2label label2id is_encoder_decoder output_attentions output_hidden_states "
-    "problem_type return_dict return_dict_in_generate output_scores use_cache torchscript use_bfloat16 "
-    "tf_legacy_loss pruned_heads tie_word_embeddings tie_encoder_decoder cross_attention_hidden_size "
+    "problem_type return_dict return_dict_in_generate output_scores use_cache use_bfloat16 "
+    "tf_legacy_loss tie_word_embeddings tie_encoder_decoder cross_attention_hidden_size "
     "add_cross_attention is_decoder finetuning_task task_specific_params tokenizer_class prefix "
     "sep_token_id decoder_start_token_id max_length min_length do_sample early_stopping num_beams "
     "num_beam_groups diversity_penalty temperature top_k top_p typical_p repetition_penalty "
     "length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids num_return_sequences "
     "forced_bos_token_id forced_eos_token_id remove_invalid_values exponential_decay_length_penalty "
-    "suppress_tokens begin_suppress_tokens attn_implementation _attn_implementation_autoset"
+    "suppress_tokens begin_suppress_tokens _attn_implementation_autoset"
+)
+#: Keys by which transformers would open, fetch or change something else.
+ELSEWHERE: Group = (
+    "named",
+    "never followed: a module is built from its sizes, and filled from its own weights",
+    "transformers_weights attn_implementation _attn_implementation _attn_implementation_internal auto_map torchscript "
+    "pruned_heads custom_pipelines base_model_name_or_path revision quantization_config",
 )
 
 
