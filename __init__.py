@@ -51,6 +51,7 @@ ROOMS = (
     "graph_runtime.front.rerun",
     "pictures",
     "pictures.colour",
+    "pictures.containers",
     "pictures.files",
     "pictures.masks",
     "pictures.photos",

@@ -12,7 +12,7 @@ from ..pictures.batches import common_batch, per_variation
 from ..pictures.files.folders import left_out
 from ..pictures.files.formats import WRITTEN_SUFFIX
 from ..pictures.files.profile import PictureProfile, choose_info, masks_of
-from ..pictures.files.read import read_pictures
+from ..pictures.files.read import each_picture, picture_files
 from ..pictures.files.write import SavedMetadata, write_picture
 from ..pictures.fill import nearest_known, noise_like, smooth_fill
 from ..pictures.masks.morphology import inward_ramp
@@ -69,16 +69,20 @@ def load(path: ReadPaths, ctx: Context) -> Loaded:
         BadInput: no such file, not a picture, damaged, empty, over 100 megapixels, an unscaled mode (F, 32-bit), or
             sizes that differ (they are listed).
     """
-    pictures = read_pictures(path)
+    files = picture_files(path)
     if rest := left_out(path):
         ctx.warn(rest)
-    for picture in pictures:
+    image, mask, profile = np.empty(0, np.float32), np.empty(0, np.float32), []
+    for number, picture in enumerate(each_picture(files)):
         for note in (*picture.notes, *picture.colour_notes):
             ctx.warn(f"{picture.path.name}: {note}")
-    image = np.stack([picture.rgb() for picture in pictures])
-    mask = np.stack([transparency(picture) for picture in pictures])
-    profile = PictureProfile(tuple(picture.info for picture in pictures))
-    return Loaded(torch.from_numpy(image), torch.from_numpy(mask), profile)
+        if not number:
+            width, height = picture.size
+            image, mask = (np.zeros((len(files), height, width, *more), np.float32) for more in ((3,), ()))
+        picture.rgb(image[number])
+        transparency(picture, mask[number])
+        profile.append(picture.info)
+    return Loaded(torch.from_numpy(image), torch.from_numpy(mask), PictureProfile(tuple(profile)))
 
 
 @node("image.save", effects=True, saves="image", check=check_save)

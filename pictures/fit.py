@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput
 from .batches import per_variation
-from .files.opening import MAX_PIXELS
+from .containers.container import MAX_PIXELS
 from .fill import nearest_known
 from .masks.morphology import resize_mask
 from .resize import reflect_index, resize_image

@@ -13,9 +13,9 @@ from ...graph_runtime.core.notices import notice
 from ...models.embedded import mark_own_pictures
 from ...pictures.batches import common_batch, per_variation
 from ...pictures.boxes import Box, bounding_box
+from ...pictures.containers.container import MAX_PIXELS
 from ...pictures.files.folders import left_out
 from ...pictures.files.headers import headers
-from ...pictures.files.opening import MAX_PIXELS
 from ...pictures.files.profile import PictureProfile, require_count
 from ...pictures.files.read import Picture, read_pictures
 from ...pictures.files.write import SIDE_LIMIT
@@ -46,12 +46,13 @@ def load(known: Known, params: Params) -> Facts:
     return {"image": named(shaped(*size, 3), names), "mask": sketch(mask), "profile": Counted(len(found))}
 
 
-def transparency(picture: Picture) -> np.ndarray:
-    """1 − alpha of a picture `[h w]`; zeros where it has none."""
-    if picture.alpha is None:
-        width, height = picture.size
-        return np.zeros((height, width), dtype=np.float32)
-    return np.float32(1) - picture.alpha
+def transparency(picture: Picture, out: np.ndarray | None = None) -> np.ndarray:
+    """1 − alpha of a picture `[h w]`, zeros where it has none; written to `out`, zeros so far, if that is given."""
+    width, height = picture.size
+    values = np.zeros((height, width), dtype=np.float32) if out is None else out
+    if (alpha := picture.info.alpha) is not None:
+        np.subtract(np.float32(1), alpha.unit(values), out=values)
+    return values
 
 
 def save(known: Known, params: Params) -> None:

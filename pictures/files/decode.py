@@ -3,8 +3,9 @@
 8 and 16 bits, grey, colour and palette, transparency, and what must be converted.
 """
 
+import io
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,16 @@ from PIL import ImageFile
 from ...graph_runtime import BadInput
 from ..arrays import Samples
 from ..colour.littlecms import transform, why_unusable
+from ..containers.bmp import MOST_CODE, decode_runs
+from ..containers.jpeg import require_few_scans
+from .opening import OpenPicture
+from .orientation import ORIENTATION, orientation_of
 
 EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB"})
 NATIVE = "L" if sys.byteorder == "little" else "B"
-BITS, PHOTOMETRIC, ORIENTATION, PLANES = 0x0102, 0x0106, 0x0112, 0x011C  # tags of a TIFF
+BITS, PHOTOMETRIC, PLANES = 0x0102, 0x0106, 0x011C  # tags of a TIFF
+WHOLE = ("WEBP", "AVIF", "HEIF")  # formats whose decoders hold the whole picture
+STRIP = 2**20  # pixels that are converted at a time
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Decoded:
         mode: Pillow's mode of the file.
         model: colour model of the samples: `RGB` or `GRAY`; empty: they were converted to sRGB.
         bits: per sample of the file.
-        colour8: 8-bit RGB, or None at 16 bits.
+        colour8: 8 bits, in any mode that `rgb_of` takes, or None at 16 bits.
         colour16: `[h w]` grey or `[h w 3]` at 16 bits, or None.
         alpha: `[h w]`, the highest number is opaque; None without transparency.
     """
@@ -43,22 +50,47 @@ class Decoded:
     alpha: Samples | None
 
 
-def decode(
-    path: Path, picture: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile], notes: list[str]
-) -> tuple[Decoded, bool]:
+def strips(height: int, width: int) -> Iterator[slice]:
+    """The rows of a picture, so many at a time that work on them needs little memory, and few calls."""
+    rows = max(1, STRIP // max(1, width))
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+
+
+def rows_of(picture: Pil.Image, rows: slice) -> Pil.Image:
+    """Some rows of a picture."""
+    return picture.crop((0, rows.start, picture.width, rows.stop))
+
+
+def rgb_of(picture: Pil.Image) -> Pil.Image:
+    """An 8-bit picture of any mode as RGB; transparency is dropped, not composited."""
+    if _may_be_transparent(picture):
+        picture = picture.convert("RGBA")
+    elif picture.mode == "1":
+        picture = picture.convert("L")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _may_be_transparent(picture: Pil.Image) -> bool:
+    mode, key = picture.mode, picture.info.get("transparency")
+    return mode in ("LA", "PA", "RGBA") or (key is not None and mode in ("1", "L", "P", "RGB"))
+
+
+def decode(opened: OpenPicture, notes: list[str]) -> tuple[Decoded, bool]:
     """Samples of the upright picture, and True if width and height were swapped.
 
     Args:
-        path: the file, for messages.
-        picture: opened, not loaded; it is loaded afterwards.
-        again: opens it again.
+        opened: the file; it is loaded afterwards.
         notes: collects messages for the user.
 
     Raises:
-        BadInput: a mode whose range is not known.
+        BadInput: a mode whose range is not known, or a JPEG of far too many scans.
         Exception: any error of Pillow for a damaged file.
     """
+    path, picture = opened.path, opened.image
     refuse_planes(path, picture)
+    if picture.format in ("JPEG", "MPO"):
+        require_few_scans(opened.container, path.name)
+    _decode_runs(picture)
     raw_modes = _raw_modes16(picture)
     turned = _tiff_tag(picture, ORIENTATION, 1) >= 5  # Pillow rotates a TIFF while loading it
     if raw_modes is None:
@@ -69,11 +101,26 @@ def decode(
         orientation = _orientation(picture, notes)
         found = _decode8(path, _upright(picture, orientation), notes)
     else:
-        samples = _samples16(picture, again, raw_modes)
+        samples = _samples16(opened, raw_modes)
         key = picture.info.get("transparency")
         orientation = _orientation(picture, notes)
         found = _split16(picture.mode, raw_modes, _upright16(samples, orientation), key)
     return found, turned or orientation >= 5
+
+
+def _decode_runs(picture: ImageFile.ImageFile) -> None:
+    """Hand Pillow the decoded pixels of a BMP in run-length code."""
+    if [tile[0] for tile in picture.tile] != ["bmp_rle"]:
+        return
+    (tile,) = picture.tile
+    assert picture.fp is not None
+    picture.fp.seek(tile.offset)
+    assert isinstance(tile.args, tuple)
+    _, four_bits, direction = tile.args
+    data = decode_runs(picture.fp.read(MOST_CODE), tile.offset, *picture.size, four_bits=four_bits)
+    raw_mode = "L" if picture.mode in ("1", "L") else "P"
+    picture.fp = io.BytesIO(data)
+    picture.tile = [tile._replace(codec_name="raw", offset=0, args=(raw_mode, 0, direction))]
 
 
 def _tiff_tag(picture: Pil.Image, tag: int, default: int) -> int:
@@ -126,19 +173,6 @@ def _orientation(picture: Pil.Image, notes: list[str]) -> int:
     return orientation or 1
 
 
-def orientation_of(picture: Pil.Image, decode: bool = True) -> int | None:
-    """The EXIF orientation, 1 if there is none, or None if the EXIF data are damaged.
-
-    For a PNG, Pillow decodes the pixels to find EXIF data after them; `decode=False` does not.
-    """
-    try:
-        exif = picture.getexif() if decode or picture.format != "PNG" else Pil.Image.getexif(picture)
-        orientation = exif.get(ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - damaged data may fail in any way
-        return None
-    return orientation if isinstance(orientation, int) else 1
-
-
 # 16-bit colour: Pillow's decoders return the high bytes, or the low ones for the other byte order.
 
 
@@ -163,44 +197,59 @@ def _raw_mode(args: object) -> str:
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
-def _read(picture: ImageFile.ImageFile, raw_mode: str) -> NDArray[np.uint8]:
+def _load(picture: ImageFile.ImageFile, raw_mode: str) -> None:
     """Load the picture in another raw mode."""
     picture.tile = [
         tile._replace(args=(raw_mode, *tile.args[1:]) if isinstance(tile.args, tuple) else raw_mode)
         for tile in picture.tile
     ]
     picture.load()
-    return np.asarray(picture)
 
 
-def _samples16(
-    picture: ImageFile.ImageFile, again: Callable[[], ImageFile.ImageFile], raw_modes: tuple[str, str]
-) -> NDArray[np.uint16]:
+def _samples16(opened: OpenPicture, raw_modes: tuple[str, str]) -> NDArray[np.uint16]:
     """`[h w c]`: grey and alpha, RGB, or RGBA (unmultiplied)."""
+    picture = opened.image
     premultiplied = "RGBa" in {_raw_mode(tile[3])[:4] for tile in picture.tile}
     if raw_modes[0] == "LA":  # four bytes a pixel, as stored
-        raw = _read(picture, "RGBA").astype(np.uint16)
-        return np.stack([raw[..., 0] << 8 | raw[..., 1], raw[..., 2] << 8 | raw[..., 3]], -1)
-    samples = _read(picture, raw_modes[0]).astype(np.uint16)
-    samples <<= 8
-    with again() as second:
-        samples |= _read(second, raw_modes[1])
-    if premultiplied:
-        alpha = samples[..., 3:].astype(np.float64)
-        colour = np.round(samples[..., :3] * (65_535 / np.maximum(alpha, 1)))
-        samples[..., :3] = np.clip(colour, 0, 65_535).astype(np.uint16)
+        _load(picture, "RGBA")
+        samples = np.empty((picture.height, picture.width, 2), np.uint16)
+        for rows in strips(picture.height, picture.width):
+            raw = np.asarray(rows_of(picture, rows)).astype(np.uint16)
+            samples[rows] = raw[..., ::2] << 8 | raw[..., 1::2]
+        return samples
+    _load(picture, raw_modes[0])
+    with opened.again() as second:
+        _load(second, raw_modes[1])
+        samples = np.empty((picture.height, picture.width, len(picture.mode)), np.uint16)
+        for rows in strips(picture.height, picture.width):
+            samples[rows] = np.asarray(rows_of(picture, rows))
+            samples[rows] <<= 8
+            samples[rows] |= np.asarray(rows_of(second, rows))
+            if premultiplied:
+                alpha = samples[rows, :, 3:].astype(np.float64)
+                colour = np.round(samples[rows, :, :3] * (65_535 / np.maximum(alpha, 1)))
+                samples[rows, :, :3] = np.clip(colour, 0, 65_535).astype(np.uint16)
+        second.close()
     return samples
 
 
 def _split16(mode: str, raw_modes: tuple[str, str], samples: NDArray[np.uint16], key: object) -> Decoded:
     """Separate colour and alpha; `key` is the transparent colour, if the file names one."""
-    if raw_modes[0] == "LA":
-        return Decoded("LA", "GRAY", 16, None, samples[..., 0], samples[..., 1])
-    colour = np.ascontiguousarray(samples[..., :3])
-    alpha = samples[..., 3] if samples.shape[2] == 4 else None
+    colour = samples[..., 0] if raw_modes[0] == "LA" else samples[..., :3]
+    alpha = samples[..., -1] if samples.shape[2] % 2 == 0 else None
+    colour, alpha = np.ascontiguousarray(colour), None if alpha is None else np.ascontiguousarray(alpha)
     if isinstance(key, tuple) and alpha is None:
-        alpha = np.where((colour == np.array(key)).all(-1), 0, 65_535).astype(np.uint16)
-    return Decoded(mode, "RGB", 16, None, colour, alpha)
+        alpha = _opaque_but(colour, key)
+    return Decoded(*(("LA", "GRAY") if raw_modes[0] == "LA" else (mode, "RGB")), 16, None, colour, alpha)
+
+
+def _opaque_but(colour: NDArray[np.uint16], key: object) -> NDArray[np.uint16]:
+    """Alpha at 16 bits: transparent where the colour, `[h w]` or `[h w 3]`, is the key."""
+    alpha = np.full(colour.shape[:2], 65_535, np.uint16)
+    for rows in strips(*colour.shape[:2]):
+        same = colour[rows] == np.array(key)
+        alpha[rows][same if same.ndim == 2 else same.all(-1)] = 0
+    return alpha
 
 
 # everything else
@@ -209,23 +258,25 @@ def _split16(mode: str, raw_modes: tuple[str, str], samples: NDArray[np.uint16],
 def _decode8(path: Path, picture: Pil.Image, notes: list[str]) -> Decoded:
     mode, key = picture.mode, picture.info.get("transparency")
     if mode.startswith("I"):
-        raw = np.asarray(picture).astype(np.int64)
+        raw = np.asarray(picture)
         if raw.min() < 0 or raw.max() > 65_535:
             raise refused(path, f"32-bit integers from {raw.min()} to {raw.max()}")
-        raw = 65_535 - raw if _tiff_tag(picture, PHOTOMETRIC, 1) == 0 else raw  # white is zero; Pillow ignores it
-        alpha = np.where(raw == key, 0, 65_535).astype(np.uint16) if isinstance(key, int) else None
-        return Decoded(mode, "GRAY", 16, None, raw.astype(np.uint16), alpha)
+        grey = raw.astype(np.uint16)
+        if _tiff_tag(picture, PHOTOMETRIC, 1) == 0:  # white is zero; Pillow ignores it
+            grey = np.subtract(65_535, grey, dtype=np.uint16)
+        return Decoded(mode, "GRAY", 16, None, grey, _opaque_but(grey, key) if isinstance(key, int) else None)
     if mode not in EIGHT_BIT:
         raise refused(path, f"Pillow mode {mode!r}")
     if mode in ("CMYK", "LAB"):
         return Decoded(mode, "", 8, _converted(picture, notes), None, None)
-    model = "GRAY" if mode in ("1", "L", "LA") else "RGB"
-    if mode in ("LA", "PA", "RGBA") or (key is not None and mode in ("1", "L", "P", "RGB")):
-        picture = picture.convert("RGBA")
-        return Decoded(mode, model, 8, picture.convert("RGB"), None, np.asarray(picture.getchannel("A")))
-    if mode == "1":
-        picture = picture.convert("L")
-    return Decoded(mode, model, 8, picture.convert("RGB"), None, None)
+    alpha = None
+    if _may_be_transparent(picture):
+        alpha = np.empty((picture.height, picture.width), np.uint8)
+        for rows in strips(picture.height, picture.width):
+            alpha[rows] = np.asarray(rows_of(picture, rows).convert("RGBA").getchannel("A"))
+    if picture.format in WHOLE:  # what decoded it keeps as much memory again
+        picture = picture.copy()
+    return Decoded(mode, "GRAY" if mode in ("1", "L", "LA") else "RGB", 8, picture, None, alpha)
 
 
 def _converted(picture: Pil.Image, notes: list[str]) -> Pil.Image:

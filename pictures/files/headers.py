@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from .decode import EIGHT_BIT, refuse_planes, refused
 from .folders import find_pictures, read_each
-from .opening import open_picture, picture_size, require_room, sizes_differ
+from .opening import decoding, open_picture, require_room, sizes_differ
 
 
 class Header(NamedTuple):
@@ -42,10 +42,10 @@ def header(path: Path) -> Header:
     Raises:
         BadInput: not a picture, damaged, over 100 megapixels, or of a mode whose range is not known.
     """
-    width, height = picture_size(path)
-    with open_picture(path) as picture:
-        refuse_planes(path, picture)
-        mode, transparent = picture.mode, "transparency" in picture.info
+    with open_picture(path) as opened, decoding(path):
+        refuse_planes(path, opened.image)
+        width, height = opened.size
+        mode, transparent = opened.image.mode, "transparency" in opened.image.info
     if mode not in EIGHT_BIT and not mode.startswith("I"):
         raise refused(path, f"Pillow mode {mode!r}")
     return Header(path, width, height, mode, transparent or mode in ("LA", "PA", "RGBA"))

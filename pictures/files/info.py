@@ -1,16 +1,14 @@
 """A picture file's information besides pixels: colours, depth, transparency, EXIF data, resolution and texts."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pil
 
 from ..arrays import Float32Array, Samples
 from ..colour.littlecms import profile_name, why_unusable
 from ..colour.space import Colour, is_high_dynamic_range, space_of
 from .exif import exif_of, is_adobe_rgb
-from .png import colour_chunks, has_chunk
+from .opening import OpenPicture
 from .resolution import dpi_of
 from .texts import texts_of
 
@@ -37,9 +35,9 @@ class Alpha:
             return np.frombuffer(self.data, np.uint8).reshape(self.height, self.width)
         return np.frombuffer(self.data, np.uint16).reshape(self.height, self.width)
 
-    def unit(self) -> Float32Array:
-        """As an array `[h w]` in [0, 1]."""
-        return self.samples.astype(np.float32) / np.float32(2**self.bits - 1)
+    def unit(self, out: Float32Array | None = None) -> Float32Array:
+        """As an array `[h w]` in [0, 1]; written to `out` if it is given."""
+        return np.divide(self.samples, np.float32(2**self.bits - 1), out=out, dtype=np.float32)
 
     @property
     def is_opaque(self) -> bool:
@@ -92,8 +90,7 @@ class FileInfo:
 
 
 def file_info(
-    path: Path,
-    picture: Pil.Image,
+    opened: OpenPicture,
     *,
     mode: str,
     model: str,
@@ -104,8 +101,7 @@ def file_info(
     """A file's information, and notes about colours that cannot be used.
 
     Args:
-        path: the file.
-        picture: the file opened by Pillow, loaded.
+        opened: the file, loaded.
         mode: of the file.
         model: colour model of the samples: `RGB` or `GRAY`; empty: they were converted to sRGB.
         bits: per sample.
@@ -113,16 +109,17 @@ def file_info(
         turned: width and height were swapped.
     """
     notes: list[str] = []
+    picture = opened.image
     dpi = dpi_of(picture, turned)  # before exif_of swaps the resolutions in the same EXIF data
     exif, omitted_exif = exif_of(picture, turned)
     texts, omitted_texts = texts_of(picture)
     colour = Colour()
     if model:
-        colour = _colour_of(path, picture, model, notes)
+        colour = _colour_of(opened, model, notes)
         if colour == Colour() and is_adobe_rgb(exif):
             colour = Colour(adobe=True)
     info = FileInfo(
-        name=path.name,
+        name=opened.path.name,
         mode=mode,
         bits=bits,
         colour=colour,
@@ -130,21 +127,21 @@ def file_info(
         dpi=dpi,
         texts=texts,
         alpha=None if alpha is None else Alpha.of(alpha),
-        omitted=(*omitted_exif, *omitted_texts),
+        omitted=tuple(dict.fromkeys((*opened.container.omitted, *omitted_exif, *omitted_texts))),
     )
     return info, notes
 
 
-def _colour_of(path: Path, picture: Pil.Image, model: str, notes: list[str]) -> Colour:
-    icc = picture.info.get("icc_profile") or b""
-    chunks = colour_chunks(path) if picture.format == "PNG" else ()
-    if not icc and picture.format == "PNG" and has_chunk(path, b"iCCP"):
+def _colour_of(opened: OpenPicture, model: str, notes: list[str]) -> Colour:
+    container = opened.container
+    icc = container.icc or opened.image.info.get("icc_profile") or b""
+    if not icc and container.had_icc:
         notes.append("its colour profile is damaged: ignored, as viewers do")
     if icc and (reason := why_unusable(icc, model)):
         name = "" if reason == "is damaged" else f" {profile_name(icc)!r}"
         notes.append(f"its colour profile{name} {reason}: ignored, as viewers do")
         icc = b""
-    colour = Colour(icc, chunks)
+    colour = Colour(icc, container.colour)
     if is_high_dynamic_range(colour):
         notes.append("high dynamic range (PQ or HLG): kept in PNG; a model reads its values as if they were sRGB")
     return colour

@@ -3,36 +3,70 @@
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image as Pil
 from PIL import ImageFile, UnidentifiedImageError
 
 from ...graph_runtime import BadInput
-from .decode import orientation_of
+from ...graph_runtime.core.opening import open_file
+from ..containers.container import MAX_PIXELS, Container, require_size
+from ..containers.gif import count_pictures
+from ..containers.open import open_container
+from ..containers.tiff import HEIGHT, WIDTH, count_pages
 from .folders import TIFF, kind_of, missing
-from .formats import READABLE, formats_for, remedy
-from .png import SIGNATURE, has_late_metadata, has_wrong_checksum, without_damage
+from .formats import FORMATS, READABLE, formats_for, remedy
+from .orientation import orientation_of
 
-MAX_PIXELS = 100_000_000  # of one picture: 1.2 GB as float32
 MAX_BATCH_PIXELS = 400_000_000  # of a whole folder or glob
 
 
+@dataclass(frozen=True)
+class OpenPicture:
+    """A picture file of which only the header has been read.
+
+    Attributes:
+        path: the file.
+        image: as Pillow has it.
+        container: what it holds besides.
+    """
+
+    path: Path
+    image: ImageFile.ImageFile
+    container: Container
+
+    def again(self) -> ImageFile.ImageFile:
+        """The same open file for a second decoding, after the first one."""
+        return _by_pillow(self.container, (str(self.image.format).replace("MPO", "JPEG"),))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the upright picture; nothing is decoded."""
+        width, height = self.image.size
+        if self.image.format == "TIFF":  # some releases of Pillow have turned the size already
+            width, height = (int(self.image.tag_v2[tag]) for tag in (WIDTH, HEIGHT))  # type: ignore[attr-defined]
+        return (height, width) if (orientation_of(self.image, decode=False) or 1) >= 5 else (width, height)
+
+    @property
+    def frames(self) -> int:
+        """How many frames or pages there are; as far as they are quickly counted."""
+        if self.image.format == "GIF":
+            return count_pictures(self.container.file)
+        if self.image.format == "TIFF":
+            return count_pages(self.container.file)
+        return self.container.frames or int(getattr(self.image, "n_frames", 1))
+
+
 def picture_size(path: Path) -> tuple[int, int]:
-    """Width and height of the upright picture, decoding as little as possible.
+    """Width and height of the upright picture; nothing is decoded.
 
     Raises:
         BadInput: see `open_picture`; or the file is damaged.
     """
-    with open_picture(path) as picture, decoding(path):
-        if picture.format == "TIFF" and (orientation_of(picture) or 1) >= 5:
-            picture.load()  # Pillow rotates a TIFF itself; some releases already swap the header's size
-            return picture.size
-        width, height = picture.size
-        if picture.format == "PNG" and "exif" not in picture.info and has_late_metadata(path):
-            picture.load()  # its orientation may come after the pixels
-        return (height, width) if (orientation_of(picture, decode=False) or 1) >= 5 else (width, height)
+    with open_picture(path) as opened, decoding(path):
+        return opened.size
 
 
 @contextmanager
@@ -57,19 +91,49 @@ def decoding(path: Path) -> Iterator[None]:
         ) from error
 
 
-def open_picture(path: Path) -> ImageFile.ImageFile:
-    """A picture file of which only the header has been read.
+@contextmanager
+def open_picture(path: Path) -> Iterator[OpenPicture]:
+    """A picture file of which only the header has been read; it is closed after the block.
 
     Raises:
-        BadInput: missing, not a picture, empty, or over 100 megapixels.
+        BadInput: missing, not an ordinary file, not a picture, empty, over 100 megapixels, or with more metadata, tiles
+            or frames than a picture needs.
+    """
+    with ExitStack() as stack:
+        with _explained(path):
+            file = stack.enter_context(open_file(path))
+            head = file.read(64)
+            large = formats_for(head[:32])
+            kind, container = open_container(file, path.name, large[0] if large != FORMATS else "")
+            if not kind:
+                raise _unidentified(path, head)
+            try:
+                image = stack.enter_context(_by_pillow(container, (kind,)))
+            except UnidentifiedImageError as error:
+                raise _unidentified(path, head) from error
+            if min(image.size) < 1:
+                raise _unidentified(path, head)
+            require_size(path.name, *image.size)
+        yield OpenPicture(path, image, container)
+
+
+def _by_pillow(container: Container, formats: tuple[str, ...]) -> ImageFile.ImageFile:
+    container.file.seek(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Pil.DecompressionBombWarning)  # our own limit is lower
+        warnings.simplefilter("ignore", UserWarning)  # about damaged EXIF data
+        return Pil.open(container.file, formats=formats)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Wrap the opening of a file: any error becomes one that names the file.
+
+    Raises:
+        BadInput: the block failed, except when memory ran out.
     """
     try:
-        with path.open("rb") as file:
-            formats = formats_for(file.read(32))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pil.DecompressionBombWarning)  # our own limit is lower
-            warnings.simplefilter("ignore", UserWarning)  # about damaged EXIF data
-            picture = _open(path, formats)
+        yield
     except Pil.DecompressionBombError as error:
         count = re.search(r"(\d+) pixels", str(error))
         size = f"of {int(count[1]) / 1e6:.0f} megapixels" if count else f"({error})"
@@ -81,9 +145,7 @@ def open_picture(path: Path) -> ImageFile.ImageFile:
         ) from error
     except FileNotFoundError:
         raise missing(path) from None
-    except UnidentifiedImageError as error:
-        raise _unidentified(path) from error
-    except MemoryError:
+    except (MemoryError, BadInput):
         raise
     except Exception as error:
         raise BadInput(
@@ -92,46 +154,10 @@ def open_picture(path: Path) -> ImageFile.ImageFile:
             expected="a readable picture",
             fix="check the file and its permissions",
         ) from error
-    width, height = picture.size
-    if width * height > MAX_PIXELS:
-        picture.close()
-        raise BadInput(
-            "path",
-            found=f"{path.name!r} of {width}×{height}, {width * height / 1e6:.0f} megapixels",
-            expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels",
-            fix="scale the picture down first",
-        )
-    if width < 1 or height < 1:
-        picture.close()
-        raise _unidentified(path)
-    return picture
 
 
-def _open(path: Path, formats: tuple[str, ...]) -> ImageFile.ImageFile:
-    """The picture; damaged or oversized metadata of a PNG are left out."""
-    try:
-        return Pil.open(path, formats=formats)
-    except (FileNotFoundError, MemoryError, Pil.DecompressionBombError):
-        raise
-    except Exception:
-        with path.open("rb") as file:
-            if file.read(len(SIGNATURE)) != SIGNATURE:
-                raise
-        return open_without_damage(path)
-
-
-def open_without_damage(path: Path) -> ImageFile.ImageFile:
-    """A PNG without the chunks that make Pillow refuse it; its `info` names them under `omitted`."""
-    file, icc, omitted = without_damage(path)
-    picture = Pil.open(file, formats=("PNG",))
-    picture.info |= {"icc_profile": icc} if icc else {}
-    picture.info |= {"omitted": omitted, "wrong_checksum": has_wrong_checksum(path)}
-    return picture
-
-
-def _unidentified(path: Path) -> BadInput:
-    with path.open("rb") as file:
-        head = file.read(64)
+def _unidentified(path: Path, head: bytes) -> BadInput:
+    """The error about a file that is no picture, by its first 64 bytes."""
     what = kind_of(head[:32])
     zero = head[:8] == b"\x89PNG\r\n\x1a\n" and b"\0\0\0\0" in (head[16:20], head[20:24])
     zero = zero or (head[:3] == b"GIF" and b"\0\0" in (head[6:8], head[8:10]))

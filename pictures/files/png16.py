@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Samples
-from .png import SIGNATURE, chunk, chunks_of
+from ..containers.png import SIGNATURE, chunk, chunks_of
 
 COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
 ROWS = 64  # filtered and compressed at a time

@@ -4,35 +4,34 @@
 untouched pixel keeps its value from file to file. A picture's colour profile is kept, not applied.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Pil
-from PIL import ImageFile
 
-from ..arrays import Float32Array
+from ..arrays import Float32Array, Samples
 from ..colour.space import values_to_srgb
-from .decode import decode
+from .decode import decode, rgb_of, rows_of, strips
 from .folders import find_pictures
 from .info import FileInfo, file_info
-from .opening import decoding, open_picture, open_without_damage, picture_size, require_room, sizes_differ
-from .png import has_wrong_checksum
+from .opening import OpenPicture, decoding, open_picture, picture_size, require_room, sizes_differ
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R 601
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded, upright picture.
+    """A decoded, upright picture; its numbers are as stored until they are asked for.
 
     Attributes:
         path: the file it came from.
         mode: Pillow's mode of the file, e.g. `RGBA`.
-        colour8: 8-bit RGB, or None at 16 bits.
-        colour16: `[h w]` or `[h w 3]` in [0, 1] of a 16-bit picture, or None.
-        alpha: `[h w]` in [0, 1], 1 = opaque; None if the file has no transparency.
+        colour8: 8 bits in one of Pillow's modes, or None at 16 bits.
+        colour16: `[h w]` or `[h w 3]` of a 16-bit picture, or None.
         info: the file's information besides its pixels.
         notes: messages for the user about this file.
         colour_notes: messages about colours that cannot be used; irrelevant for a mask.
@@ -41,8 +40,7 @@ class Picture:
     path: Path
     mode: str
     colour8: Pil.Image | None
-    colour16: Float32Array | None
-    alpha: Float32Array | None
+    colour16: NDArray[np.uint16] | None
     info: FileInfo = field(default_factory=FileInfo)
     notes: tuple[str, ...] = ()
     colour_notes: tuple[str, ...] = ()
@@ -55,11 +53,18 @@ class Picture:
         assert self.colour16 is not None
         return self.colour16.shape[1], self.colour16.shape[0]
 
-    def rgb(self) -> Float32Array:
-        """`[h w 3]` float32 in [0, 1], as stored."""
-        if self.colour16 is not None:
-            return np.repeat(self.colour16[..., None], 3, axis=-1) if self.colour16.ndim == 2 else self.colour16
-        return unit(self.colour8)
+    @cached_property
+    def alpha(self) -> Float32Array | None:
+        """`[h w]` in [0, 1], 1 = opaque; None if the file has no transparency."""
+        return None if self.info.alpha is None else self.info.alpha.unit()
+
+    def rgb(self, out: Float32Array | None = None) -> Float32Array:
+        """`[h w 3]` float32 in [0, 1], as stored; written to `out` if it is given."""
+        width, height = self.size
+        values = np.empty((height, width, 3), np.float32) if out is None else out
+        for rows in strips(height, width):
+            values[rows] = self._colours(rows)
+        return values
 
     def srgb(self) -> Float32Array:
         """`[h w 3]` float32 in [0, 1] as a model sees it: sRGB."""
@@ -67,15 +72,35 @@ class Picture:
 
     def luminance(self) -> Float32Array:
         """`[h w]` float32 in [0, 1]: ITU-R 601 of the colours (a palette is looked up first), or the grey itself."""
+        width, height = self.size
+        values = np.empty((height, width), np.float32)
+        for rows in strips(height, width):
+            if self.colour8 is not None:
+                values[rows] = unit(np.asarray(rgb_of(rows_of(self.colour8, rows)).convert("L")))
+            elif self.colour16 is not None:
+                found = unit(self.colour16[rows])
+                values[rows] = found if found.ndim == 2 else found @ LUMA
+        return values
+
+    def sampled(self, step: int) -> Float32Array:
+        """Every `step`-th row and column of `rgb`."""
+        width, height = self.size
+        parts = [self._colours(rows)[-rows.start % step :: step, ::step] for rows in strips(height, width)]
+        found = np.concatenate(parts)
+        return np.repeat(found, 3, axis=-1) if found.shape[2] == 1 else found
+
+    def _colours(self, rows: slice) -> Float32Array:
+        """`[rows w 3]`, or `[rows w 1]` of grey at 16 bits."""
         if self.colour16 is not None:
-            return self.colour16.copy() if self.colour16.ndim == 2 else self.colour16 @ LUMA
+            found = unit(self.colour16[rows])
+            return found[..., None] if found.ndim == 2 else found
         assert self.colour8 is not None
-        return unit(self.colour8.convert("L"))
+        return unit(np.asarray(rgb_of(rows_of(self.colour8, rows))))
 
 
-def unit(picture: Pil.Image | None) -> Float32Array:
-    """8-bit samples as float32 `x / 255`."""
-    return np.asarray(picture, dtype=np.uint8).astype(np.float32) / np.float32(255)
+def unit(samples: Samples) -> Float32Array:
+    """Samples as float32: 8-bit ones `x / 255`, 16-bit ones `x / 65535`."""
+    return np.divide(samples, np.float32(2 ** (8 * samples.itemsize) - 1), dtype=np.float32)
 
 
 def read_pictures(path: str) -> list[Picture]:
@@ -84,18 +109,37 @@ def read_pictures(path: str) -> list[Picture]:
     Raises:
         BadInput: missing, not a picture, truncated, empty, over 100 megapixels, a refused mode, or sizes differ.
     """
+    return list(each_picture(picture_files(path)))
+
+
+def picture_files(path: str) -> list[Path]:
+    """The picture files of `path`, if all together are few enough to be read; nothing is decoded.
+
+    Raises:
+        BadInput: missing, not a picture, empty, over 100 megapixels, or too many together.
+    """
     files = find_pictures(path)
     total = 0
-    for file in files:  # nothing is decoded until all are known to fit
-        with open_picture(file) as header:
-            total += header.width * header.height
-    require_room(len(files), total)
-    pictures: list[Picture] = []
     for file in files:
-        pictures.append(read_picture(file))
-        if pictures[-1].size != pictures[0].size:
+        with open_picture(file) as opened:
+            total += opened.image.width * opened.image.height
+    require_room(len(files), total)
+    return files
+
+
+def each_picture(files: Sequence[Path]) -> Iterator[Picture]:
+    """Decode one file after the other; all have one size.
+
+    Raises:
+        BadInput: truncated, a refused mode, or sizes differ.
+    """
+    first: tuple[int, int] | None = None
+    for file in files:
+        picture = read_picture(file)
+        first = first or picture.size
+        if picture.size != first:
             raise sizes_differ((file.name, picture_size(file)) for file in files)
-    return pictures
+        yield picture
 
 
 def read_picture(path: Path) -> Picture:
@@ -105,33 +149,22 @@ def read_picture(path: Path) -> Picture:
     Raises:
         BadInput: see `read_pictures`.
     """
-    with decoding(path):
-        try:
-            return _read(path, lambda: open_picture(path))
-        except (OSError, SyntaxError):
-            if not has_wrong_checksum(path):
-                raise
-            return _read(path, lambda: open_without_damage(path))
-
-
-def _read(path: Path, opened: Callable[[], ImageFile.ImageFile]) -> Picture:
-    with opened() as picture:
-        notes = _notes(picture)
-        found, turned = decode(path, picture, opened, notes)
+    with decoding(path), open_picture(path) as opened:
+        notes = _notes(opened)
+        found, turned = decode(opened, notes)
         info, colour_notes = file_info(
-            path, picture, mode=found.mode, model=found.model, bits=found.bits, alpha=found.alpha, turned=turned
+            opened, mode=found.mode, model=found.model, bits=found.bits, alpha=found.alpha, turned=turned
         )
-    colour16 = None if found.colour16 is None else found.colour16.astype(np.float32) / np.float32(65_535)
-    alpha = None if info.alpha is None else info.alpha.unit()
-    return Picture(path, found.mode, found.colour8, colour16, alpha, info, tuple(notes), tuple(colour_notes))
+        return Picture(path, found.mode, found.colour8, found.colour16, info, tuple(notes), tuple(colour_notes))
 
 
-def _notes(picture: ImageFile.ImageFile) -> list[str]:
-    notes = []
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1 and picture.format != "MPO":  # the other frames of an MPO photo are its own previews
+def _notes(opened: OpenPicture) -> list[str]:
+    notes, picture, frames = [], opened.image, 1
+    if picture.format != "MPO":  # the other frames of an MPO photo are its own previews
+        frames = opened.frames
+    if frames > 1:
         notes.append(f"animated or many-paged: only the first of {frames} frames is used")
-    if picture.info.get("wrong_checksum"):
+    if opened.container.wrong_checksum:
         notes.append("its checksum is wrong: it is read anyway, but may be damaged")
     if picture.format == "HEIF" and picture.info.get("bit_depth", 8) > 8:
         notes.append(f"{picture.info['bit_depth']} bits a channel: read at 8")

@@ -32,7 +32,8 @@ RECALL_NAMES = frozenset(
         "num_inference_steps",
     }
 )
-SETTINGS = re.compile(r"\bSteps: \d+\s*[,\n].*\b(Sampler|CFG scale|Seed): ", re.DOTALL)
+SETTINGS = re.compile(r"\bSteps: \d+\s*?[,\n]")
+SETTING = re.compile(r"\b(Sampler|CFG scale|Seed): ")
 GRAPH = re.compile(r"""^\s*(\w+\s*:\s*)?[\[{]\s*["'{\[]""")
 PLACE = re.compile(r"gps|latitude|longitude|geo[-_ ]?(tag|location|data)|^location$", re.IGNORECASE)
 LONGEST_TEXT = 65_536  # characters
@@ -54,7 +55,10 @@ def is_recall(name: str, text: str) -> bool:
     """
     text = text.replace("\0", "").lstrip("\ufeff\ufffd")
     is_known = name.strip().lower().replace(" ", "_") in RECALL_NAMES
-    return is_known or bool(GRAPH.match(text) or SETTINGS.search(text))
+    if is_known or GRAPH.match(text):
+        return True
+    steps = SETTINGS.search(text)  # one pattern for both would take time that grows with the square of the text
+    return steps is not None and SETTING.search(text, steps.end()) is not None
 
 
 def is_place(name: str) -> bool:
@@ -68,7 +72,7 @@ def texts_of(picture: Pil.Image) -> tuple[tuple[tuple[str, str], ...], list[str]
     if isinstance(comment := picture.info.get("comment"), (bytes, str)) and picture.format in ("JPEG", "MPO", "GIF"):
         found["Comment"] = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else comment
     kept: list[tuple[str, str]] = []
-    omitted: list[str] = list(picture.info.get("omitted", ()))
+    omitted: list[str] = []
     for name, text in found.items():
         low = name.lower()
         if low in BLOCKS:

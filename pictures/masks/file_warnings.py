@@ -43,9 +43,9 @@ def file_warnings(picture: Picture, channel: str, invert: bool, hole: Hole) -> l
     notes = []
     if reads_alpha(picture, channel):
         assert picture.alpha is not None
-        note = _alpha_warning(_colours(picture, step), picture.alpha[every], channel, invert, count / hole.size)
+        note = _alpha_warning(picture.sampled(step), picture.alpha[every], channel, invert, count / hole.size)
     else:
-        note = _colour_warning(_colours(picture, step), picture.alpha is not None)
+        note = _colour_warning(picture.sampled(step), picture.alpha is not None)
     notes += [note] if note else []
     if not count or count == hole.size or note.startswith("mask-picture"):
         return notes  # value_warnings reports these, or they follow
@@ -55,13 +55,6 @@ def file_warnings(picture: Picture, channel: str, invert: bool, hole: Hole) -> l
             f"keeps an island; white = repaint: use invert=true if the island was meant"
         )
     return notes + size_warnings(hole, count)
-
-
-def _colours(picture: Picture, step: int) -> Float[np.ndarray, "h w 3"]:
-    """Every `step`-th row and column; the rest of an 8-bit picture is not converted to floats."""
-    if picture.colour8 is None:
-        return picture.rgb()[::step, ::step]
-    return np.asarray(picture.colour8, dtype=np.uint8)[::step, ::step].astype(np.float32) / np.float32(255)
 
 
 def _alpha_warning(

@@ -1,0 +1,1 @@
+"""What picture files consist of: read within bounds and cut to one picture, before a library decodes them."""
