@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from ..graph_runtime import ModelError
+from ..graph_runtime import BadInput, ModelError
 from .component import Origin
 from .config import Arguments, read_config
 from .encoder_configs import BlipTextConfig, BlipVisionConfig, section
@@ -42,12 +42,26 @@ class CaptionModule(nn.Module):
 
     @torch.no_grad()
     def say(self, pixels: Tensor, prompt: str, longest: int, beams: int) -> str:
-        """The caption of a picture `[1 3 s s]`, which begins with `prompt`; beam search, so always the same."""
+        """The caption of a picture `[1 3 s s]`, which begins with `prompt`; beam search, so always the same.
+
+        Raises:
+            BadInput: the prompt is longer than the captions that the model can write.
+        """
         inputs: Arguments = {}
+        room = self.model.config.text_config.max_position_embeddings - 1  # the first token begins the caption
         if prompt:
-            inputs["input_ids"] = torch.tensor([self.tokenizer.tokens(prompt)], device=pixels.device)
+            tokens = self.tokenizer.tokens(prompt)
+            room -= len(tokens) - 2
+            if room < 1:
+                raise BadInput(
+                    "prompt",
+                    found=f"{len(tokens)} tokens",
+                    expected=f"fewer than {len(tokens) + room}, as the captioner can write",
+                    fix="shorten it",
+                )
+            inputs["input_ids"] = torch.tensor([tokens], device=pixels.device)
         found = self.model.generate(
-            pixel_values=pixels, max_new_tokens=longest, num_beams=beams, do_sample=False, **inputs
+            pixel_values=pixels, max_new_tokens=min(longest, room), num_beams=beams, do_sample=False, **inputs
         )
         return self.tokenizer.text(found[0].tolist(), skip_special=True).strip()
 

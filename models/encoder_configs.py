@@ -178,6 +178,13 @@ class BlipTextConfig(_Transformer):
     pad_token_id: Token = 0
     sep_token_id: Token = 102
 
+    @model_validator(mode="after")
+    def _check_tokens(self) -> Self:
+        for key in ("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id"):
+            if getattr(self, key) >= self.vocab_size:
+                raise uneven(key, f"a number below vocab_size, which is {self.vocab_size}")
+        return self
+
 
 def section(config: Config, name: str, alone: bool = False) -> Config:
     """The part of a configuration that describes one of several models.

@@ -56,6 +56,8 @@ Words = Annotated[
     tuple[Token | AddedWord, ...], Field(max_length=MAX_ADDED, description=f"a list of up to {MAX_ADDED:,} words")
 ]
 
+NamedWords = Annotated[dict[StrictStr, Token | AddedWord], Field(max_length=MAX_ADDED)]  # as transformers 4 writes them
+
 
 class TokenizerConfig(ConfigFile):
     """`tokenizer_config.json` and `special_tokens_map.json`."""
@@ -71,7 +73,9 @@ class TokenizerConfig(ConfigFile):
     cls_token: Word | None = None
     mask_token: Word | None = None
     additional_special_tokens: Words | None = None
-    extra_special_tokens: Words | None = None
+    extra_special_tokens: Annotated[Words | NamedWords | None, Field(description="a list of words, or named ones")] = (
+        None
+    )
     added_tokens_decoder: Annotated[
         dict[StrictStr, AddedWord] | None,
         Field(max_length=MAX_ADDED, description=f"an object of up to {MAX_ADDED:,} numbers, each with its word"),
@@ -81,6 +85,12 @@ class TokenizerConfig(ConfigFile):
     strip_accents: StrictBool | None = None
     clean_up_tokenization_spaces: StrictBool | None = None
     split_special_tokens: StrictBool = False
+
+    @property
+    def extra(self) -> list[str | AddedWord]:
+        """The special words beside those with a purpose."""
+        found = self.extra_special_tokens or ()
+        return list(found.values() if isinstance(found, dict) else found)
 
 
 class ListedWord(AddedWord):
@@ -130,13 +140,13 @@ def read_settings(files: Mapping[str, Config], defaults: Mapping[Special, str], 
     place = f"{CONFIG} of {where}"
     config = read_config(TokenizerConfig, stated, place)
     named: dict[Special, AddedWord] = {key: _word(value) for key in SPECIAL if (value := getattr(config, key))}
-    extra = list(config.extra_special_tokens or config.additional_special_tokens or ())
+    extra = config.extra or list(config.additional_special_tokens or ())
     if config.added_tokens_decoder is not None:
         listed = {_number(key, place): _word(word) for key, word in config.added_tokens_decoder.items()}
     else:
         older = read_config(TokenizerConfig, files.get(OLDER, {}), f"{OLDER} of {where}")
         named |= {key: _word(value, special=True) for key in SPECIAL if (value := getattr(older, key))}
-        extra += [word for word in older.extra_special_tokens or () if word not in extra]
+        extra += [word for word in older.extra if word not in extra]
         if not {"extra_special_tokens", "additional_special_tokens"} & set(stated):
             extra = extra or list(older.additional_special_tokens or ())
         words = read_config(Listed, {"words": dict(files.get(ADDED, {}))}, f"{ADDED} of {where}").words
