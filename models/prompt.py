@@ -21,16 +21,19 @@ from .text_encoder import TextModule, encode_text, tokenize
 
 Syntax = Literal["weights", "plain"]
 BRACKET = 1.1  # weight of one pair of round brackets
+MOST_WEIGHED = 2_000_000  # brackets × marks of a prompt: reading them as weights takes that many steps
 STRONG = 2.0  # larger weights are usually typing errors
 
 #: An escaped character; a weight that closes a round bracket; a bracket; anything else.
-_MARKS = re.compile(r"\\([()\[\]\\])|:\s*([+-]?(?:\d+\.?\d*|\.\d+))\s*\)|([()\[\]])|[^\\()\[\]:]+|[\\:]")
+_MARKS = re.compile(r"\\([()\[\]\\])|:\s*([+-]?(?:\d++(?:\.\d*+)?|\.\d++))\s*+\)|([()\[\]])|[^\\()\[\]:]+|[\\:]")
 #: The pieces into which CLIP's tokenizer cuts a text before it looks for pairs (OpenAI CLIP, simple_tokenizer.py).
 _PIECES = re.compile(
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[^\W\d_]+|\d|(?:[^\s\w]|_)+", re.IGNORECASE
 )
 
 _PLAIN = "is read as plain words here"
+# A prompt may be long and hostile: these patterns take time in proportion to its length (no two repeats of one kind of
+# character follow each other, unless the first gives nothing back).
 #: Other tools' syntax, patterns that find it, and what to do instead.
 _FOREIGN: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ("BREAK", re.compile(r"\bBREAK\b"), f"BREAK {_PLAIN}: a prompt is read in one piece, up to the encoder's length"),
@@ -48,28 +51,28 @@ _FOREIGN: tuple[tuple[str, re.Pattern[str], str], ...] = (
     ),
     (
         "schedule",
-        re.compile(r"\[[^\[\]|]*:[^\[\]|]*:?\s*[\d.]+\s*\]"),
+        re.compile(r"\[[^\[\]|:]*+:(?:[^\[\]|\d.]*+[\d.]++)++\s*+\]"),
         f"{{}} {_PLAIN}: a prompt is the same at every step, so the brackets only weaken it",
     ),
     (
         "alternation",
-        re.compile(r"\[[^\[\]]*\|[^\[\]]*\]"),
+        re.compile(r"\[[^\[\]|]*+\|[^\[\]]*+\]"),
         f"{{}} {_PLAIN}: a prompt is the same at every step, so nothing alternates",
     ),
     (
         "choice",
-        re.compile(r"\{[^{}]*\|[^{}]*\}"),
+        re.compile(r"\{[^{}|]*+\|[^{}]*+\}"),
         f"{{}} {_PLAIN}: nothing is chosen at random; write one option",
     ),
     (
         "wildcard",
-        re.compile(r"(?<!\w)__[\w/*-]+__(?!\w)"),
+        re.compile(r"(?<!\w)__[\w/*-]{1,80}__(?!\w)"),
         f"{{}} {_PLAIN}: wildcards are not filled in; write what is meant",
     ),
     ("braces", re.compile(r"\{[^{}|]+\}"), f"{{}} {_PLAIN}: braces give no weight; write (word:1.05)"),
     (
         "plus",
-        re.compile(r"(?:\w{2,}|\))(?:\+{2,}|-{2,})(?=[\s,.]|$)|\)\d*\.\d+|\)[+-](?=[\s,.]|$)"),
+        re.compile(r"(?:(?<!\w)\w{2,}+|\))(?:\+{2,}|-{2,})(?=[\s,.]|$)|\)\d*\.\d+|\)[+-](?=[\s,.]|$)"),
         f"{{}} {_PLAIN}: a weight is written (word:1.3)",
     ),
     ("colons", re.compile(r"::-?\d*\.?\d*"), f"{{}} {_PLAIN}: parts of a prompt are not weighed by ::"),
@@ -81,7 +84,7 @@ _FOREIGN: tuple[tuple[str, re.Pattern[str], str], ...] = (
 )
 _NOT_WORDS = frozenset({"BREAK", "AND", "lora", "hypernet", "embedding", "wildcard", "option"})
 _WEIGHT = re.compile(r"\([^()]+:\s*[+-]?[\d.]+\s*\)?|\(\([^()]+\)\)|\[\[[^\[\]]+\]\]")
-_BAD_WEIGHT = re.compile(r"\([^()]*:\s*([+-]?\d+,\d+|[+-]?[\d.]*\.[\d.]*\.[\d.]*|\d+(?:\.\d+)?%)\s*\)")
+_BAD_WEIGHT = re.compile(r"\([^()]*:\s*([+-]?\d+,\d+|[+-]?\d*+\.\d*+\.[\d.]*+|\d+(?:\.\d+)?%)\s*\)")
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,9 @@ def read_prompt(text: str, syntax: Syntax) -> Prompt:
             else []
         )
         return Prompt(((text, 1.0),), (*notes, *foreign(text)))
+    marks = sum(map(text.count, "()[]\\:"))
+    if marks * (text.count("(") + text.count("[")) > MOST_WEIGHED:
+        return Prompt(((text, 1.0),), (f"{marks} brackets and colons in {_show(text)}: too many to read as weights",))
     pieces, notes = parse_weights(text)
     if any(weight != 1 for _, weight in pieces):  # NFC, as in the tokenizer, to match its tokens
         pieces = [(unicodedata.normalize("NFC", piece), weight) for piece, weight in pieces]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..graph_runtime import Context, node
+from ..graph_runtime.core.bounded.effort import affords
 from ..graph_runtime.core.errors import shorten
 from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.values import plain_mode, require_finite, to_host
@@ -48,7 +49,9 @@ def _check_text(known: Known, params: Params) -> Facts:
         if prompt:
             notice("a text is connected, so the prompt is not used: disconnect the text, or empty the prompt")
         prompt = ""
-    for read in (read_prompt(words, syntax or "weights") for words in (prompt, params.get("negative", ""))):
+    texts = [prompt, params.get("negative", "")]
+    texts = texts if affords(sum(map(len, texts))) else []  # of what is left out, the run says what is odd
+    for read in (read_prompt(words, syntax or "weights") for words in texts):
         for note in (*read.notes, unknown_words(getattr(encoder, "origin", None), own_words(read.text))):
             if note:
                 notice(note)

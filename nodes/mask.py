@@ -12,7 +12,7 @@ from ..pictures.masks.read import read_masks
 from ..pictures.masks.shapes import draw_shape
 from ..pictures.masks.values import unit_mask
 from ..pictures.pairing import files_of, named
-from .checks.before_run import CHEAP, Facts, Known, Params, cheap, rehearse, shaped
+from .checks.before_run import Facts, Known, Params, cheap, rehearse, shaped, worth
 from .checks.mask import grow as check_grow
 from .checks.mask import load as check_load
 from .ports import Image, Mask
@@ -59,7 +59,7 @@ def _check_shape(known: Known, params: Params) -> Facts:
     if image is None:
         return {}
     size = image.shape[:3]
-    if size.numel() <= CHEAP:
+    if worth(size.numel()):
         return rehearse(shape, known, params)
     _placed(*size[1:], **{name: value for name, value in params.items() if name != "seed"})
     return {"mask": shaped(*size)}

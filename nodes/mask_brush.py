@@ -11,7 +11,7 @@ from ..pictures.boxes import Box, bounding_box, require_box
 from ..pictures.masks.brush import brush_mask
 from ..pictures.masks.values import unit_mask
 from ..pictures.require import require_mask_fits
-from .checks.before_run import CHEAP, Facts, Known, Params, cheap, rehearse, shaped
+from .checks.before_run import Facts, Known, Params, cheap, rehearse, shaped, worth
 from .mask import OneMask
 from .ports import Image, Mask
 
@@ -59,7 +59,7 @@ def _check_brush(known: Known, params: Params) -> Facts:
     if mask is ... or image is ...:
         return {}
     if mask is None or cheap(mask):
-        if mask is None or (image is None or image[..., 0].numel() <= CHEAP):
+        if mask is None or (image is None or worth(image[..., 0].numel())):
             return rehearse(brush, known, params)
     else:
         require_mask_fits(mask, image)

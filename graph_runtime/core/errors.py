@@ -12,9 +12,11 @@ A message always says where, what was found, what was expected and how to fix it
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from heapq import nsmallest
+from itertools import islice
 from unicodedata import category
 
 from .events import Warned
@@ -136,7 +138,8 @@ def missing_package(error: BaseException) -> tuple[str, str, str] | None:
     return None
 
 
-_COMPARED = 500  # names compared with a misspelt one: comparing takes time, and an untrusted file may hold thousands
+_COMPARED = 200  # names compared with a misspelt one: comparing takes time, and an untrusted file may hold thousands
+_SORTED = 2000  # names looked at
 
 
 def clean(text: str) -> str:
@@ -146,26 +149,51 @@ def clean(text: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: `did you mean 'steps'?`, or the known names when none is close."""
-    names = sorted(known)
-    likely = [name for name in names if abs(len(name) - len(word)) <= 4][:_COMPARED] if len(word) <= 64 else []
+    known = known if isinstance(known, Collection) else list(known)
+    names = sorted(known if len(known) <= _SORTED else islice(known, _SORTED))
+    alike = [name for name in names if abs(len(name) - len(word)) <= 4] if len(word) <= 64 else []
+    likely = nsmallest(_COMPARED, alike, key=lambda name: abs(len(name) - len(word)))
     near = get_close_matches(word, likely, n=1, cutoff=0.6)
     if near:
         return f"did you mean '{near[0]}'?"
     if not names:
         return "there are none to choose from"
-    shown = ", ".join(names[:12]) + (f", … ({len(names)} in all)" if len(names) > 12 else "")
+    shown = ", ".join(name[:60] for name in names[:12]) + (f", … ({len(known)} in all)" if len(names) > 12 else "")
     return f"choose one of: {shown}"
 
 
 def shorten(value: object, limit: int = 80) -> str:
-    """`repr` cut to a readable length, for error messages that quote an untrusted file."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no number of more than 4300 digits
-        text = "an integer of thousands of digits"
-    except RecursionError:
-        text = f"a {type(value).__name__} nested too deeply"
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """`repr` cut to a readable length, for messages that quote anything; no more of it is made than is shown."""
+    text = ""
+    for piece in _pieces(value, limit):
+        text += piece
+        if len(text) > limit:
+            return text[: limit - 1] + "…"
+    return text
+
+
+def _pieces(value: object, limit: int) -> Iterator[str]:
+    """The parts of a `repr`, in order; of texts, as many characters as can be shown."""
+    if type(value) is str:
+        yield repr(value[: limit + 1])
+    elif type(value) is list:
+        for number, item in enumerate(value):
+            yield ", " if number else "["
+            yield from _pieces(item, limit)
+        yield "]" if value else "[]"
+    elif type(value) is dict:
+        for number, (key, item) in enumerate(value.items()):
+            yield ", " if number else "{"
+            yield from _pieces(key, limit)
+            yield ": "
+            yield from _pieces(item, limit)
+        yield "}" if value else "{}"
+    else:
+        try:
+            yield repr(value)
+        except Exception:  # noqa: BLE001 - of a caller's object
+            big = isinstance(value, int)  # Python writes no number of more than 4300 digits
+            yield "an integer of thousands of digits" if big else f"a {type(value).__name__} that cannot be shown"
 
 
 def first_line(error: BaseException) -> str:

@@ -116,6 +116,11 @@ class NodeSpec:
         return code_digest(self.function, since=self.made)
 
     @property
+    def looks(self) -> bool:
+        """True if the check calls the node or its hook: of other nodes it only compares the types of known inputs."""
+        return self.static or self.check is not None
+
+    @property
     def family(self) -> str:
         """The part of the id before the dot: `mask` of `mask.grow`."""
         return self.id.split(".")[0]

@@ -4,20 +4,21 @@
 """
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic_core import ErrorDetails
 
+from .bounded import limits
+from .bounded.effort import uncollected
+from .bounded.json_text import decode
+from .bounded.plain import plain
 from .errors import Problem, WorkflowError, did_you_mean, shorten
 
 FORMAT = 1
-MAX_BYTES = 16 * 2**20
-MAX_DEPTH = 64
+_KEYS = 100  # of an object whose keys the format defines
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED_INPUTS = frozenset({"out", "inputs", "device", "memory", "json", "set", "nodes", "help"})
 
@@ -82,76 +83,10 @@ def parse(data: bytes | str, name: str = "workflow") -> Workflow:
     """Read a workflow from JSON.
 
     Raises:
-        WorkflowError: not JSON, too large, too deep, duplicate keys, an unknown format, or the wrong shape.
+        WorkflowError: not JSON, beyond a limit, duplicate keys, an unknown format, or the wrong shape.
     """
-    return build(decode(data, name))
-
-
-def read_bytes(path: Path) -> bytes:
-    """A workflow file's bytes, at most as many as are allowed.
-
-    Raises:
-        WorkflowError: too large, or it cannot be read.
-    """
-    try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise _too_large(size, path.name)
-        return path.read_bytes()
-    except OSError as error:
-        raise WorkflowError.of(
-            None,
-            found=f"{str(path)!r}: {error.strerror}",
-            expected="a file that can be read",
-            fix="check its permissions",
-        ) from None
-
-
-def _too_large(size: int, name: str) -> WorkflowError:
-    return WorkflowError.of(
-        None,
-        found=f"{size / 2**20:.0f} MiB in {name}",
-        expected=f"at most {MAX_BYTES // 2**20} MiB of JSON",
-        fix="a workflow holds settings, not pictures: keep pictures in separate files",
-    )
-
-
-def decode(data: bytes | str, name: str = "workflow") -> object:
-    """Parse untrusted JSON: bounded in size and depth, no duplicate keys, no NaN.
-
-    Raises:
-        WorkflowError: says what is wrong and where.
-    """
-    if len(data) > MAX_BYTES:
-        raise _too_large(len(data), name)
-    try:
-        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
-    except UnicodeDecodeError as error:
-        raise WorkflowError.of(
-            None,
-            found=f"bytes in {name} that are not UTF-8 (at {error.start})",
-            expected="a JSON text file in UTF-8",
-            fix="it is UTF-16, as some Windows programs write: save it as UTF-8"
-            if isinstance(data, bytes) and data[:2] in (b"\xff\xfe", b"\xfe\xff")
-            else "give a .json workflow, a picture that inlay saved, or a shipped workflow",
-        ) from None
-    if (depth := _depth(text)) > MAX_DEPTH:
-        raise WorkflowError.of(
-            None, found=f"{depth} levels of nesting in {name}", expected=f"at most {MAX_DEPTH}", fix="flatten the file"
-        )
-    try:
-        return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants, parse_float=_finite)
-    except json.JSONDecodeError as error:
-        near = text[max(0, error.pos - 30) : error.pos + 10]
-        raise WorkflowError.of(
-            None,
-            found=f"{error.msg} at line {error.lineno}, column {error.colno} of {name}, near {shorten(near, 60)}",
-            expected="a complete JSON document",
-            fix=_syntax_fix(text, error.pos),
-        ) from None
-    except (_Refused, RecursionError, ValueError) as error:
-        raise WorkflowError.of(
-            None, found=f"{error} in {name}", expected="plain JSON", fix="keep each key once and use finite numbers"
-        ) from None
+    with uncollected():
+        return build(decode(data, name))
 
 
 def build(raw: object) -> Workflow:
@@ -168,10 +103,87 @@ def build(raw: object) -> Workflow:
             fix="see `inlay schema workflow`",
         )
     _require_own_file(raw)
+    raw = _migrated(raw)
+    _require_few(raw)
+    nodes, problems = _nodes(raw.get("nodes"))
     try:
-        return Workflow.model_validate(_migrated(raw), strict=True)
+        workflow = Workflow.model_validate(raw if nodes is None else raw | {"nodes": {}}, strict=True)
     except ValidationError as error:
-        raise WorkflowError([_shape_problem(item) for item in error.errors()]) from None
+        problems += [_shape_problem(item) for item in error.errors()]
+    if problems:
+        raise WorkflowError(problems)
+    workflow.nodes = nodes or {}
+    return workflow
+
+
+def from_python(source: "Workflow | Mapping[str, object]") -> Workflow:
+    """A `Workflow` from a caller's objects, which shares nothing with them and could come from a file.
+
+    Raises:
+        WorkflowError: every value that no file could hold, or every way in which its shape is wrong.
+    """
+    if not isinstance(source, Workflow):
+        return build(plain(source, _place))
+    fields = {name: getattr(source, name, None) for name in Workflow.model_fields}
+    if isinstance(nodes := fields["nodes"], Mapping):
+        fields["nodes"] = {
+            name: {key: getattr(node, key, None) for key in Node.model_fields} if isinstance(node, Node) else node
+            for name, node in nodes.items()
+        }
+    workflow = build(plain(fields, _place))
+    workflow.packages.update(source.packages)
+    return workflow
+
+
+def _place(at: tuple[object, ...]) -> tuple[str | None, str | None]:
+    """(node, port) of the keys that lead to a value."""
+    location = [str(key) for key in at]
+    node = location[1] if len(location) > 1 and location[0] == "nodes" else None
+    return node, ".".join(location[2:] if node is not None else location) or None
+
+
+def _require_few(raw: Mapping[str, object]) -> None:
+    """Refuse more keys, nodes, inputs and outputs than a workflow may have, before anything is built from them."""
+    inputs = raw.get("inputs")
+    targets = sum(len(one) for one in inputs.values() if isinstance(one, list)) if isinstance(inputs, dict) else 0
+    for port, count, most, what in (
+        (None, len(raw), _KEYS, "keys"),
+        ("nodes", _length(raw.get("nodes")), limits.NODES, "nodes"),
+        ("inputs", _length(inputs), limits.IO, "inputs"),
+        ("inputs", targets, limits.TARGETS, "settings that inputs set"),
+        ("outputs", _length(raw.get("outputs")), limits.IO, "outputs"),
+    ):
+        if count > most:
+            raise WorkflowError.of(
+                port, found=f"{count:,} {what}", expected=f"at most {most:,}", fix="split it into several workflows"
+            )
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, (dict, list)) else 0
+
+
+def _nodes(raw: object) -> tuple[dict[str, Node] | None, list[Problem]]:
+    """The nodes one by one, and what is wrong with their shapes, up to a limit; None if there is no object of them."""
+    if not isinstance(raw, dict):
+        return None, []
+    nodes: dict[str, Node] = {}
+    problems: list[Problem] = []
+    validate = Node.__pydantic_validator__.validate_python
+    for name, entry in raw.items():
+        if isinstance(entry, dict) and len(entry) > _KEYS:
+            problems.append(
+                Problem(name, None, f"{len(entry):,} keys", "only the format's own keys", "remove the rest")
+            )
+            continue
+        try:
+            nodes[name] = validate(entry, strict=True)
+        except ValidationError as error:
+            items = error.errors(include_url=False)
+            problems += [_shape_problem({**item, "loc": ("nodes", name, *item["loc"])}) for item in items]
+            if len(problems) >= limits.PROBLEMS:
+                break
+    return nodes, problems
 
 
 def _require_own_file(raw: Mapping[str, object]) -> None:
@@ -238,105 +250,13 @@ def json_schema() -> dict[str, object]:
     return schema
 
 
-def require_flat(value: object) -> None:
-    """Refuse a dict from Python code that no file could hold: nested too deeply, or containing itself.
-
-    Raises:
-        WorkflowError: more than MAX_DEPTH levels.
-    """
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise WorkflowError.of(
-                None,
-                found=f"more than {MAX_DEPTH} levels of nesting in a dict",
-                expected=f"at most {MAX_DEPTH}",
-                fix="flatten it; does it contain itself?",
-            )
-        level = [
-            inner
-            for item in level
-            if isinstance(item, (Mapping, list, tuple))
-            for inner in (item.values() if isinstance(item, Mapping) else item)
-            if isinstance(inner, (Mapping, list, tuple))
-        ]
-
-
-def _syntax_fix(text: str, position: int) -> str:
-    """The most likely mistake at the place where a JSON parser stopped."""
-    before, after = text[:position].rstrip(), text[position:].lstrip()
-    if after.startswith(("//", "/*", "#")):
-        return "JSON has no comments: remove it (a workflow may have a 'description')"
-    if after[:1] in "]}" and before.endswith(",") and after:
-        return "remove the comma before the closing bracket"
-    if before.endswith(("]", "}")) and before.rstrip("]} \n\t\r").endswith(","):
-        return "remove the comma before the closing bracket"
-    if after.startswith("'"):
-        return "put names and texts in double quotes"
-    if after.startswith(("True", "False", "None")):
-        return "write true, false and null, as JSON does"
-    if not after:
-        return "the file ends too early: is it cut off, or a bracket not closed?"
-    if after.startswith(('"', "{", "[")) and not before.endswith((",", "{", "[", ":")):
-        return "a comma is missing before it"
-    return "correct the syntax there; is the file cut off?"
-
-
-class _Refused(ValueError):
-    pass
-
-
-def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _Refused(f"the key {shorten(twice)} twice in one object (two links to one socket?)")
-    return found
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise _Refused(f"the number {shorten(text, 30)}")
-    return value
-
-
-def _no_constants(word: str) -> NoReturn:
-    raise _Refused(f"the number {word}")
-
-
-#: A string (also one that never ends; possessive, so that nothing is tried twice) or a bracket.
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.|\\\Z)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
-
-
-def _depth(text: str) -> int:
-    """Nesting of brackets outside strings, without recursion."""
-    depth = deepest = 0
-    for bracket in _TOKENS.finditer(text):
-        symbol = bracket.group()
-        if symbol in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif symbol in "]}":
-            depth -= 1
-    return deepest
-
-
 def _shape_problem(item: ErrorDetails) -> Problem:
-    location = [str(part) for part in item["loc"]]
-    node = location[1] if len(location) > 1 and location[0] == "nodes" else None
-    port = ".".join(location[2:] if node else location) or None
+    node, port = _place(item["loc"])
+    last = str(item["loc"][-1]) if item["loc"] else ""
     if item["type"] == "extra_forbidden":
-        known = Node.model_fields if node else Workflow.model_fields
-        return Problem(
-            node,
-            port,
-            f"an unknown key {location[-1]!r}",
-            "only the format's own keys",
-            did_you_mean(location[-1], known),
-        )
+        known = Node.model_fields if node is not None else Workflow.model_fields
+        fix = did_you_mean(last, known)
+        return Problem(node, port, f"an unknown key {shorten(last)}", "only the format's own keys", fix)
     if item["type"] == "missing":
-        return Problem(node, port, "nothing", f"a key {location[-1]!r}", f"add {location[-1]!r}")
+        return Problem(node, port, "nothing", f"a key {shorten(last)}", f"add {shorten(last)}")
     return Problem(node, port, shorten(item["input"]), item["msg"].lower(), "see `inlay schema workflow`")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, TypeVar
 import torch
 from torch import Tensor
 
+from ...graph_runtime.core.bounded.effort import affords
 from ...graph_runtime.core.context import Context
 from ...graph_runtime.core.notices import notice
 from ...graph_runtime.core.port_types import PartlyKnown
@@ -52,7 +53,12 @@ def shaped(*shape: int) -> Tensor:
 
 def cheap(value: object) -> TypeGuard[Tensor]:
     """True for a tensor whose values are known, and few enough to work with while checking."""
-    return isinstance(value, Tensor) and not value.is_meta and value.numel() <= CHEAP
+    return isinstance(value, Tensor) and not value.is_meta and worth(value.numel())
+
+
+def worth(values: int) -> bool:
+    """True if so many values are few enough to work with while checking."""
+    return values <= CHEAP and affords(values)
 
 
 def sketch(value: Tensor) -> Tensor:

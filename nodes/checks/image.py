@@ -25,7 +25,7 @@ from ...pictures.pairing import named, notice_crossed
 from ...pictures.require import require_mask_fits
 from ...pictures.sheet import columns_for, draw_sheet
 from ...pictures.windows import Window, plan_window
-from .before_run import CHEAP, Counted, Facts, Known, Params, cheap, shaped, sketch
+from .before_run import Counted, Facts, Known, Params, cheap, shaped, sketch, worth
 
 INEXACT = "JPEG is not exact: pixels outside the mask change a little too; png and webp keep them"
 
@@ -40,7 +40,7 @@ def load(known: Known, params: Params) -> Facts:
     mask = shaped(*size)
     if not any(one.transparent for one in found):
         mask = torch.zeros(1).expand(*size)
-    elif mask.numel() <= CHEAP:
+    elif worth(mask.numel()):
         mask = torch.from_numpy(np.stack([transparency(picture) for picture in read_pictures(params["path"])]))
     names = [one.path.name for one in found]
     return {"image": named(shaped(*size, 3), names), "mask": sketch(mask), "profile": Counted(len(found))}
@@ -306,7 +306,7 @@ def grid(known: Known, params: Params) -> Facts:
             pictures.append(picture)
             words.append(params[f"label_{number}"] or "")
     unknown = any(f"image_{number}" not in known for number in range(1, 17))
-    if unknown or params["times"] or len(pictures) < 2 or sum(picture.numel() for picture in pictures) > CHEAP:
+    if unknown or params["times"] or len(pictures) < 2 or not worth(sum(picture.numel() for picture in pictures)):
         return {}
     blank = [torch.zeros(picture.shape) for picture in pictures]
     return {"image": shaped(*draw_sheet(blank, words, params["columns"] or columns_for(len(blank))).shape)}

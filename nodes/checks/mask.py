@@ -6,6 +6,7 @@ Each function is the check hook of one node (see `before_run.py`).
 from torch import Tensor
 
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.bounded.effort import affords
 from ...graph_runtime.core.notices import notice
 from ...pictures.boxes import Box, bounding_box
 from ...pictures.files.headers import headers
@@ -24,7 +25,8 @@ def load(known: Known, params: Params) -> Facts:
     for one in found:
         if params["channel"] == "alpha" and not one.transparent:
             raise no_alpha(one.path.name, one.mode)
-    if sum(one.pixels for one in found) > READ:
+    pixels = sum(one.pixels for one in found)
+    if pixels > READ or not affords(pixels):
         mask = shaped(len(found), found[0].height, found[0].width)
     else:
         mask = sketch(read_masks(params["path"], params["channel"], params["invert"], params["threshold"], notice))

@@ -4,6 +4,7 @@ from typing import Annotated, NamedTuple
 
 import pytest
 from inlay.graph_runtime import BadInput, Port, Registry, WorkflowError, node
+from inlay.graph_runtime.core.bounded import limits
 from inlay.graph_runtime.core.run.plan import make_plan
 from inlay.graph_runtime.core.workflow import build
 from inlay.graph_runtime.front.python.load_workflow import load
@@ -257,15 +258,13 @@ def test_a_linked_file_in_a_strangers_model_folder_is_refused(tmp_path, toys, gr
     )
 
 
-def test_thousands_of_mistakes_are_found_in_reasonable_time(toys, graph):
-    import time
-
+def test_mistakes_are_listed_up_to_a_limit(toys, graph):
     nodes = {f"node_{i}": ("toy.add", {}, {"a": f"nodf_{i}.value"}) for i in range(3000)}
-    began = time.process_time()
     found = problems(graph(nodes, {"o": "node_0.value"}), toys.registry)
-    assert len(found) == 3000
-    assert time.process_time() - began < 10  # comparing every name with every other took minutes
-    assert "and 2950 more" in str(WorkflowError(found))
+    assert [problem.node for problem in found] == [*(f"node_{i}" for i in range(limits.PROBLEMS)), None]
+    assert "did you mean 'node_" in found[0].fix
+    assert "1,000 problems, and perhaps more" in found[-1].found
+    assert "and 951 more" in str(WorkflowError(found))
 
 
 def test_a_node_that_saves_is_named_where_nothing_is_saved(toys, graph):

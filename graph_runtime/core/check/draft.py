@@ -2,11 +2,14 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..reading.reader import Reader
 from ..spec import NodeSpec, Registry
 from ..workflow import Link, Override, Workflow
 from .findings import Findings
+
+_GIVERS = 40  # outputs of a type that a fix chooses from
 
 
 @dataclass
@@ -25,6 +28,7 @@ class Draft:
         files: what is read: name, digest, path, kind, size.
         links: the valid links of each node whose type is known.
         targets: (node, output) of each valid output of the workflow.
+        paths: how many files the settings have named so far.
     """
 
     workflow: Workflow
@@ -38,10 +42,26 @@ class Draft:
     files: dict[Override, dict[str, str]] = field(default_factory=dict)
     links: dict[str, list[Link]] = field(default_factory=dict)
     targets: dict[str, tuple[str, str]] = field(default_factory=dict)
+    paths: int = 0
 
     def flag_hint(self, node: str, setting: str | None) -> str:
         """The flag that sets a setting, as the end of a fix; empty if no workflow input sets it."""
-        for name in self.workflow.inputs:
-            if f"{node}.{setting}" in self.workflow.targets(name):
-                return f"; set it with --{name}"
-        return ""
+        name = self._flags.get(f"{node}.{setting}")
+        return "" if name is None else f"; set it with --{name}"
+
+    @cached_property
+    def _flags(self) -> dict[str, str]:
+        """The first input that sets each setting."""
+        workflow = self.workflow
+        return {target: name for name in reversed(workflow.inputs) for target in workflow.targets(name)}
+
+    @cached_property
+    def givers(self) -> dict[str, list[tuple[str, str]]]:
+        """For each socket type, the first (node, output) of this workflow; complete once the types are known."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for name, spec in self.specs.items():
+            for output, port in spec.outputs.items():
+                known = found.setdefault(port.socket, [])
+                if len(known) < _GIVERS:
+                    known.append((name, output))
+        return found

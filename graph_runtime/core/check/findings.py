@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
+from ..bounded import limits
 from ..errors import Problem, WorkflowError, did_you_mean
 from ..events import Warned
 
-_SUGGESTED = 30  # problems with a suggested name: comparing takes time, and a hostile file may have thousands
+_SUGGESTED = 10  # problems with a suggested name: comparing takes time, and a hostile file may have thousands
 
 
 class Findings:
@@ -17,7 +18,24 @@ class Findings:
 
     def add(self, node: str | None, port: str | None, found: str, expected: str, fix: str) -> None:
         """Note one problem."""
-        self.problems.append(Problem(node, port, found, expected, fix))
+        self.note(Problem(node, port, found, expected, fix))
+
+    def note(self, problem: Problem) -> None:
+        """Note one problem; at the limit, the check ends.
+
+        Raises:
+            WorkflowError: there are as many problems as are listed.
+        """
+        self.problems.append(problem)
+        if len(self.problems) >= limits.PROBLEMS:
+            rest = Problem(None, None, f"{limits.PROBLEMS:,} problems, and perhaps more", "fewer", "mend these first")
+            raise WorkflowError([*self.problems, rest], self.warnings)
+
+    def warn(self, node: str, messages: Iterable[str]) -> None:
+        """Note warnings about a node, up to a limit."""
+        for message in messages:
+            if len(self.warnings) < limits.PROBLEMS:
+                self.warnings.append(Warned(node, message))
 
     def suggest(self, word: str, known: Iterable[str]) -> str:
         """A hint with a similar name, for the first problems only."""
@@ -33,5 +51,5 @@ class Report(list[Problem]):
 
     def take(self, error: WorkflowError) -> None:
         """Add the problems of an error, each once, and its warnings."""
-        self += [problem for problem in error.problems if problem not in self]
-        self.warnings += [warning for warning in error.warnings if warning not in self.warnings]
+        self[:] = dict.fromkeys([*self, *error.problems])
+        self.warnings[:] = dict.fromkeys([*self.warnings, *error.warnings])

@@ -36,7 +36,7 @@ def input_targets_exist(draft: Draft, name: str) -> None:
             draft.found.add(
                 None,
                 f"inputs.{name}",
-                f"a target {target!r}, whose node is not in this file",
+                f"a target {shorten(target)}, whose node is not in this file",
                 '"node.parameter"',
                 draft.found.suggest(node, draft.workflow.nodes),
             )
@@ -44,7 +44,7 @@ def input_targets_exist(draft: Draft, name: str) -> None:
             draft.found.add(
                 None,
                 f"inputs.{name}",
-                f"{target!r}: {spec.id} has no such setting",
+                f"{shorten(target)}: {spec.id} has no such setting",
                 "a setting",
                 draft.found.suggest(parameter, spec.params.model_fields),
             )
@@ -64,7 +64,7 @@ def output_source_exists(draft: Draft, name: str) -> None:
         draft.found.add(
             None,
             f"outputs.{name}",
-            f"a link to a missing node {node!r}",
+            f"a link to a missing node {shorten(node)}",
             '"node.output"',
             draft.found.suggest(node, draft.workflow.nodes),
         )
@@ -72,7 +72,7 @@ def output_source_exists(draft: Draft, name: str) -> None:
         draft.found.add(
             None,
             f"outputs.{name}",
-            f"{node!r} ({spec.id}) has no output {output!r}",
+            f"{shorten(node)} ({spec.id}) has no output {shorten(output)}",
             "one of its outputs",
             draft.found.suggest(output, spec.outputs),
         )

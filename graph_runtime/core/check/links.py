@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..definition.sockets import Socket
 from ..errors import shorten
 from ..workflow import Link
 from .draft import Draft
@@ -72,7 +73,7 @@ def source_exists(draft: Draft, entry: Entry) -> bool:
     draft.found.add(
         entry.node,
         entry.socket,
-        f"a link to a missing node {source!r}",
+        f"a link to a missing node {shorten(source)}",
         "a node of this file",
         draft.found.suggest(source, draft.workflow.nodes),
     )
@@ -88,7 +89,7 @@ def output_exists(draft: Draft, entry: Entry) -> bool:
     draft.found.add(
         entry.node,
         entry.socket,
-        f"{source!r} ({spec.id}) has no output {output!r}",
+        f"{shorten(source)} ({spec.id}) has no output {shorten(output)}",
         "one of its outputs",
         draft.found.suggest(output, spec.outputs),
     )
@@ -123,12 +124,26 @@ LINK_CHECKS: tuple[LinkCheck, ...] = (
 
 def links_fit(draft: Draft, name: str) -> bool:
     """Every link into a node passes `LINK_CHECKS`; valid ones are kept."""
-    draft.links[name] = []
+    sockets, found = draft.specs[name].sockets, []
     for socket, link in draft.workflow.nodes[name].inputs.items():
-        entry = Entry(name, socket, link)
-        if all(check(draft, entry) for check in LINK_CHECKS):
-            draft.links[name].append(Link(socket, *entry.source))
+        valid = _source(draft, sockets.get(socket), link)  # most links: several times faster than the checks
+        if valid is None:
+            entry = Entry(name, socket, link)
+            if not all(check(draft, entry) for check in LINK_CHECKS):
+                continue
+            valid = entry.source
+        found.append(Link(socket, *valid))
+    draft.links[name] = found
     return True
+
+
+def _source(draft: Draft, socket: Socket | None, link: object) -> tuple[str, str] | None:
+    """(node, output) of a link that passes every check, or None."""
+    if socket is None or not isinstance(link, str):
+        return None
+    node, _, output = link.partition(".")
+    port = spec.outputs.get(output) if (spec := draft.specs.get(node)) is not None else None
+    return (node, output) if port is not None and port.socket == socket.port.socket else None
 
 
 def required_sockets_are_wired(draft: Draft, name: str) -> bool:
@@ -147,12 +162,7 @@ def required_sockets_are_wired(draft: Draft, name: str) -> bool:
 
 def _outputs_of_type(draft: Draft, socket_type: str, reader: str) -> str:
     """How to get a value of a type: from outputs in this workflow, or else from nodes to add."""
-    here = [
-        f"{name}.{output}"
-        for name, spec in draft.specs.items()
-        for output, port in spec.outputs.items()
-        if port.socket == socket_type and name != reader
-    ]
+    here = [f"{name}.{output}" for name, output in draft.givers.get(socket_type, ()) if name != reader]
     if here:
         return "connect one of: " + ", ".join(here[:6])
     givers = [

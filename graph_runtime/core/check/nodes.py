@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from ..bounded import limits
 from ..context import safe_prefix
 from ..definition.migrations import migrate_node
 from ..errors import BadInput, shorten
@@ -86,7 +87,10 @@ def settings_are_valid(draft: Draft, name: str) -> bool:
     try:
         model = spec.params.model_validate(draft.workflow.nodes[name].params, strict=True)
     except ValidationError as error:
-        for details in error.errors():
+        if error.error_count() > limits.PROBLEMS:
+            draft.found.add(name, None, f"{error.error_count():,} wrong settings", "settings of its type", "mend them")
+            return False
+        for details in error.errors(include_url=False):
             _add_setting_problem(draft, name, details)
         return False
     draft.settings[name] = {key: getattr(model, key) for key in spec.params.model_fields}
@@ -130,6 +134,8 @@ def files_can_be_read(draft: Draft, name: str) -> bool:
     digests: list[str] | None = []
     for parameter, role in draft.specs[name].path_roles.items():
         value = settings[parameter]
+        if not _few_enough(draft, (name, parameter), value):
+            return False
         if isinstance(value, str):
             settings[parameter], found = _open(draft, (name, parameter), value, role)
         elif isinstance(value, list):
@@ -143,6 +149,16 @@ def files_can_be_read(draft: Draft, name: str) -> bool:
         digests = None if found is None or digests is None else [*digests, found]
     draft.digests[name] = digests
     return True
+
+
+def _few_enough(draft: Draft, at: Override, value: object) -> bool:
+    """True unless the settings so far name more files than a workflow may."""
+    before = draft.paths
+    draft.paths += len(value) if isinstance(value, list) else 1
+    if before <= limits.PATHS < draft.paths:
+        fix = "name a folder, or a glob such as photos/*.png"
+        draft.found.add(*at, f"more than {limits.PATHS:,} files", "fewer in one workflow", fix)
+    return draft.paths <= limits.PATHS
 
 
 def _open(draft: Draft, at: Override, value: str, role: PathRole) -> tuple[str, str | None]:

@@ -1,9 +1,11 @@
 """Static nodes and check hooks, run before the rest: model descriptions, and whether connected values fit."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
+from ..bounded import limits
+from ..bounded.effort import Effort
 from ..errors import BadInput, missing_package, shorten
-from ..events import Warned
 from ..models import ModelDescription
 from ..notices import MARKS, collect_marks, collect_notices
 from ..spec import NodeSpec
@@ -13,40 +15,96 @@ from .draft import Draft
 Facts = Mapping[str, Mapping[str, object]]  # by node: what its check returned about its outputs
 
 
-def run_static_nodes(order: Iterable[str], draft: Draft) -> dict[str, tuple[object, ...]]:
+@dataclass
+class _Outcome:
+    """What one node's check and, of a static node, its run have found.
+
+    Attributes:
+        facts: what is known of its outputs.
+        known: its outputs, if it is static.
+        marks: what it brings in, after the marks of the nodes upstream.
+        notices: warnings.
+        failed: found, expected and fix, or the error that names the port.
+    """
+
+    facts: Mapping[str, object] = field(default_factory=dict)
+    known: tuple[object, ...] | None = None
+    marks: Mapping[str, None] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    failed: BadInput | tuple[str, str, str] | None = None
+
+
+def run_static_nodes(order: list[str], draft: Draft, effort: Effort) -> dict[str, tuple[object, ...]]:
     """Run the static nodes (such as model loaders), and every node's check hook on what is known.
 
     Args:
         order: nodes without problems, in execution order.
         draft: collects problems and warnings.
+        effort: the time that the check has taken.
 
     Returns:
         The outputs of the static nodes.
     """
     known: dict[str, tuple[object, ...]] = {}
     facts: dict[str, Mapping[str, object]] = {}
-    marks: dict[str, dict[str, None]] = {}
+    marks: dict[str, Mapping[str, None]] = {}
     warned: set[str] = set()
-    for name in order:
+    alike: dict[tuple[str, str], _Outcome] = {}
+    for number, name in enumerate(order):
+        if number >= limits.DEEP and effort.late:
+            draft.found.add(
+                None,
+                "nodes",
+                f"{len(order):,} nodes that take too long to check ({number:,} in {limits.SECONDS:g} s)",
+                f"{limits.DEEP:,} nodes, or more that are simpler",
+                "split it into several workflows",
+            )
+            break
         spec, links = draft.specs[name], draft.links.get(name, [])
         given = {
             link.socket: known[link.node][list(draft.specs[link.node].outputs).index(link.output)]
             for link in links
             if link.node in known
         }
-        notices: list[str] = []
-        try:
-            with collect_notices() as notices, collect_marks(_marks_upstream(links, marks)) as marks[name]:
-                facts[name] = spec.facts({**_known_inputs(spec, links, facts), **given}, draft.settings[name])
-                if spec.static and len(given) == len(links):
-                    known[name] = tuple(spec.run(**draft.settings[name], **given))
-        except BadInput as error:
-            draft.found.problems.append(error.at(name))
-        except Exception as error:  # noqa: BLE001 - a description made from a damaged file; nothing has run yet
-            draft.found.add(name, None, *(missing_package(error) or _unforeseen(spec, error)))
-        notices += _model_warnings(given.values(), marks[name], warned)
-        draft.found.warnings += [Warned(name, message) for message in notices]
+        inputs = {**_known_inputs(spec, links, facts), **given}
+        whole = given if len(given) == len(links) else None
+        same = (spec.id, repr(draft.settings[name])) if not links else None
+        if same is None or (outcome := alike.get(same)) is None:
+            outcome = _look(spec, inputs, draft.settings[name], whole, _marks_upstream(links, marks))
+            if same is not None:
+                alike[same] = outcome
+        facts[name], marks[name] = outcome.facts, outcome.marks
+        if outcome.known is not None:
+            known[name] = outcome.known
+        if isinstance(outcome.failed, BadInput):
+            draft.found.note(outcome.failed.at(name))
+        elif outcome.failed is not None:
+            draft.found.add(name, None, *outcome.failed)
+        draft.found.warn(name, [*outcome.notices, *_model_warnings(given.values(), marks[name], warned)])
     return known
+
+
+def _look(
+    spec: NodeSpec,
+    inputs: Mapping[str, object],
+    settings: Mapping[str, object],
+    given: Mapping[str, object] | None,
+    upstream: Mapping[str, None],
+) -> _Outcome:
+    """Call a node's check, and run it if it is static and all that is connected to it is `given`."""
+    found = _Outcome(marks=upstream)
+    if not spec.looks and not any(value is not None for value in inputs.values()):
+        return found
+    with collect_notices() as found.notices, collect_marks(upstream) as found.marks:
+        try:
+            found.facts = spec.facts(inputs, settings)
+            if spec.static and given is not None:
+                found.known = tuple(spec.run(**settings, **given))
+        except BadInput as error:
+            found.failed = error
+        except Exception as error:  # noqa: BLE001 - a description made from a damaged file; nothing has run yet
+            found.failed = missing_package(error) or _unforeseen(spec, error)
+    return found
 
 
 def _unforeseen(spec: NodeSpec, error: Exception) -> tuple[str, str, str]:
@@ -57,7 +115,7 @@ def _unforeseen(spec: NodeSpec, error: Exception) -> tuple[str, str, str]:
     )
 
 
-def _marks_upstream(links: Iterable[Link], marks: Mapping[str, dict[str, None]]) -> dict[str, None]:
+def _marks_upstream(links: Iterable[Link], marks: Mapping[str, Mapping[str, None]]) -> dict[str, None]:
     """The first few marks of the nodes upstream."""
     found: dict[str, None] = {}
     for link in links:

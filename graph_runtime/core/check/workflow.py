@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..bounded.effort import checking, uncollected
 from ..current_run import searching
 from ..errors import WorkflowError
 from ..events import Warned
@@ -61,13 +62,15 @@ def check_workflow(
         WorkflowError: with every problem found.
     """
     draft = Draft(workflow, registry, Reader(roots, out), trusted)
-    _find_problems(draft)
-    order = needed_nodes(draft)
-    blamed = {problem.node for problem in draft.found.problems}
-    ready = [name for name in order if name not in blamed and name in draft.settings]
-    typed = {str(draft.settings[node].get(name)) for node, name in trusted if node in draft.settings}
-    with searching(tuple(roots), typed), reading(draft.reader.gate):
-        known = run_static_nodes(ready, draft)
+    with checking() as effort:
+        with uncollected():
+            _find_problems(draft)
+            order = needed_nodes(draft)
+        blamed = {problem.node for problem in draft.found.problems}
+        ready = [name for name in order if name not in blamed and name in draft.settings]
+        typed = {str(draft.settings[node].get(name)) for node, name in trusted if node in draft.settings}
+        with searching(tuple(roots), typed), reading(draft.reader.gate):
+            known = run_static_nodes(ready, draft, effort)
     if draft.found.problems:
         raise WorkflowError(draft.found.problems, draft.found.warnings)
     return Checked(

@@ -35,13 +35,28 @@ def current_name(spec: "NodeSpec | None", setting: str) -> str:
 
 def migrate_node(workflow: "Workflow", name: str, entry: "Node", spec: "NodeSpec") -> None:
     """Migrate one node, and the workflow inputs that set it, to the installed version, or as far as possible."""
+    if entry.version < spec.version and (names := _migrated(name, entry, spec)):
+        _rename_targets(workflow, names)
+
+
+def _migrated(name: str, entry: "Node", spec: "NodeSpec") -> dict[str, str]:
+    """Migrate one node; returns the targets that were renamed, `node.old: node.new`.
+
+    A migration that fails, because a value is not of the kind that it was written for, leaves the node as it is.
+    """
     params, inputs = dict(entry.params), dict(entry.inputs)
+    renamed: dict[str, str] = {}
     while entry.version < spec.version and (migration := spec.migrations.get(entry.version)) is not None:
-        params, inputs = migration(params, inputs)
+        try:
+            params, inputs = migration(dict(params), dict(inputs))
+        except Exception:  # noqa: BLE001 - the check names the node, with its version
+            break
         entry.version += 1
         if isinstance(migration, Renamed):
-            _rename_targets(workflow, {f"{name}.{old}": f"{name}.{new}" for old, new in migration.names.items()})
+            now = {f"{name}.{old}": f"{name}.{new}" for old, new in migration.names.items()}
+            renamed = {old: now.get(new, new) for old, new in renamed.items()} | now
     entry.params, entry.inputs = params, inputs
+    return renamed
 
 
 def _rename_targets(workflow: "Workflow", names: Mapping[str, str]) -> None:
@@ -52,6 +67,10 @@ def _rename_targets(workflow: "Workflow", names: Mapping[str, str]) -> None:
 
 def migrate(workflow: "Workflow", registry: Mapping[str, "NodeSpec"]) -> None:
     """Migrate every node of a known type to the installed version, or until a migration is missing."""
+    names: dict[str, str] = {}
     for name, entry in workflow.nodes.items():
-        if (spec := registry.get(entry.type)) is not None:
-            migrate_node(workflow, name, entry, spec)
+        spec = registry.get(entry.type)
+        if spec is not None and entry.version < spec.version:
+            names |= _migrated(name, entry, spec)
+    if names:
+        _rename_targets(workflow, names)

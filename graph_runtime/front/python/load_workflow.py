@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....nodes.pack import PACK
+from ...core.bounded.json_text import read_bytes
 from ...core.definition.migrations import current_name, migrate
 from ...core.errors import Problem, WorkflowError, did_you_mean, shorten
 from ...core.run.plan import Plan, make_plan
 from ...core.spec import Registry
 from ...core.user_paths import exists, expand
-from ...core.workflow import Override, Workflow, build, parse, read_bytes, require_flat
+from ...core.workflow import Override, Workflow, from_python, parse
 from ..installed import installed_nodes, shipped_workflows
 from ..recipe.find_inputs import find_files
 from ..recipe.read import RecordedFile, read_recipe
@@ -110,7 +111,7 @@ def load(
     files: Mapping[Override, RecordedFile] = {}
     path = None
     if isinstance(source, (Workflow, Mapping)):
-        workflow = _own_copy(source)
+        workflow = from_python(source)
     elif isinstance(source, (str, os.PathLike)):
         path = locate(source)
         roots = [path.resolve().parent, *roots]
@@ -126,21 +127,8 @@ def load(
             fix="pass its path or its dict",
         )
     migrate(workflow, registry)
-    from_python = isinstance(source, (Workflow, Mapping))
-    return LoadedWorkflow(
-        workflow, registry, roots, expand(out), from_python=from_python, recorded_files=files, file=path
-    )
-
-
-def _own_copy(source: Workflow | Mapping[str, object]) -> Workflow:
-    """A workflow that shares nothing with the caller's objects."""
-    if isinstance(source, Workflow):
-        return source.model_copy(deep=True)
-    require_flat(source)
-    workflow = build(dict(source)).model_copy(deep=True)
-    for entry in workflow.nodes.values():
-        entry.params = {name: _plain(value) for name, value in entry.params.items()}
-    return workflow
+    own = isinstance(source, (Workflow, Mapping))
+    return LoadedWorkflow(workflow, registry, roots, expand(out), from_python=own, recorded_files=files, file=path)
 
 
 def _input_folder(inputs: str | os.PathLike[str]) -> Path:

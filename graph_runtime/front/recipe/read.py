@@ -5,9 +5,10 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...core.bounded.json_text import decode
 from ...core.errors import WorkflowError
 from ...core.user_paths import is_possible
-from ...core.workflow import Override, Workflow, build, decode
+from ...core.workflow import Override, Workflow, build
 from .record import CHUNK
 
 _IMAGE_DESCRIPTION = 0x010E  # the EXIF tag

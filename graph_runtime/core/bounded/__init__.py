@@ -1,0 +1,1 @@
+"""What a stranger's workflow may cost: limits, and the reading of JSON and of Python dicts within them."""

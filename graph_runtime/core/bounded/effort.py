@@ -1,0 +1,59 @@
+"""How much work one check has done, so that it stays within its time whatever a workflow names."""
+
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from . import limits
+
+
+class Effort:
+    """The work of one check: processor time since it began, and values that it has looked at."""
+
+    def __init__(self) -> None:
+        self._began = time.thread_time()
+        self.values = 0
+
+    @property
+    def late(self) -> bool:
+        """True once the time for looking closely is used up."""
+        return time.thread_time() - self._began > limits.SECONDS
+
+
+_effort: ContextVar[Effort | None] = ContextVar("inlay_effort", default=None)
+
+
+@contextmanager
+def checking() -> Iterator[Effort]:
+    """The block is one check."""
+    effort = Effort()
+    token = _effort.set(effort)
+    try:
+        yield effort
+    finally:
+        _effort.reset(token)
+
+
+def affords(values: int) -> bool:
+    """True if this check may still look at so many values; what it leaves out is judged in the run. True elsewhere."""
+    effort = _effort.get()
+    if effort is None:
+        return True
+    if effort.late or effort.values + values > limits.VALUES:
+        return False
+    effort.values += values
+    return True
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection in the block, which builds many objects that live: that would take as long again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

@@ -1,0 +1,192 @@
+"""Untrusted JSON text within the limits: no duplicate keys, no NaN, no lone surrogates."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import NoReturn
+
+from ..errors import WorkflowError, shorten
+from . import limits
+
+#: Half of a character that UTF-16 writes as two; alone, it is no text.
+_SURROGATE = re.compile(r"\\u[dD][89abABcdefCDEF]")
+
+
+def read_bytes(path: Path) -> bytes:
+    """A workflow file's bytes, at most as many as are allowed.
+
+    Raises:
+        WorkflowError: too large, or it cannot be read.
+    """
+    try:
+        if (size := path.stat().st_size) > limits.BYTES:
+            raise _too_large(size, path.name)
+        return path.read_bytes()
+    except OSError as error:
+        raise WorkflowError.of(
+            None,
+            found=f"{str(path)!r}: {error.strerror}",
+            expected="a file that can be read",
+            fix="check its permissions",
+        ) from None
+
+
+def decode(data: bytes | str, name: str = "workflow") -> object:
+    """Parse untrusted JSON.
+
+    Raises:
+        WorkflowError: not JSON, or beyond a limit; says what is wrong and where.
+    """
+    if len(data) > limits.BYTES:
+        raise _too_large(len(data), name)
+    text = _text(data, name)
+    if (items := text.count(",") + text.count("[") + text.count("{")) > limits.ITEMS:
+        raise _refused(
+            f"{items:,} commas and brackets in {name}", f"at most {limits.ITEMS:,}", "split it into several workflows"
+        )
+    try:
+        found = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        near = text[max(0, error.pos - 30) : error.pos + 10]
+        raise _refused(
+            f"{error.msg} at line {error.lineno}, column {error.colno} of {name}, near {shorten(near, 60)}",
+            "a complete JSON document",
+            _syntax_fix(text, error.pos),
+        ) from None
+    except RecursionError:
+        raise _too_deep(name) from None
+    except ValueError as error:
+        raise _refused(f"{error} in {name}", "plain JSON", "keep each key once and use finite numbers") from None
+    _require_bounded(found, name, strict=_SURROGATE.search(text) is not None)
+    return found
+
+
+def _text(data: bytes | str, name: str) -> str:
+    try:
+        if isinstance(data, bytes):
+            return data.decode("utf-8-sig")
+        data.encode("utf-8")
+    except UnicodeError as error:
+        at = f" (at {error.start})" if isinstance(error, (UnicodeDecodeError, UnicodeEncodeError)) else ""
+        raise _refused(
+            f"bytes in {name} that are not UTF-8{at}",
+            "a JSON text file in UTF-8",
+            "it is UTF-16, as some Windows programs write: save it as UTF-8"
+            if isinstance(data, bytes) and data[:2] in (b"\xff\xfe", b"\xfe\xff")
+            else "give a .json workflow, a picture that inlay saved, or a shipped workflow",
+        ) from None
+    return data
+
+
+def _require_bounded(found: object, name: str, *, strict: bool) -> None:
+    """Refuse decoded JSON that is too deep, or has a text or number that is too long; level by level.
+
+    Args:
+        found: only exact dicts, lists, texts and numbers, none of them twice.
+        name: of the file, for the message.
+        strict: look for lone surrogates too.
+    """
+    level: list[object] = [found]
+    depth = 0
+    while level:
+        texts = [value for value in level if type(value) is str]
+        if texts:
+            _require_text(max(texts, key=len), limits.TEXT, name)
+            if strict:
+                _require_unicode(texts, name)
+        numbers = [value for value in level if type(value) is int]
+        if numbers and max(max(numbers), -min(numbers)) >= 10**limits.DIGITS:
+            raise _refused(f"a number of more than {limits.DIGITS} digits in {name}", "numbers", "shorten it")
+        containers = [value for value in level if type(value) is dict or type(value) is list]
+        depth += 1
+        if containers and depth > limits.DEPTH:
+            raise _too_deep(name)
+        level = []
+        for container in containers:
+            if type(container) is list:
+                level += container
+            elif type(container) is dict and container:
+                level += container.values()
+                _require_text(max(container, key=len), limits.NAME, name)
+                if strict:
+                    _require_unicode(container, name)
+
+
+def _require_text(longest: str, most: int, name: str) -> None:
+    if len(longest) > most:
+        raise _refused(
+            f"{len(longest):,} characters in one text of {name}, {shorten(longest, 40)}",
+            f"at most {most:,}",
+            "shorten it; what is long belongs in a file of its own",
+        )
+
+
+def _require_unicode(texts: "list[str] | dict[str, object]", name: str) -> None:
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise _refused(
+                f"half of a character (a lone surrogate) in {name}, {ascii(text)[:60]}",
+                "text that UTF-8 can hold",
+                "write the character itself, or both halves",
+            ) from None
+
+
+def _refused(found: str, expected: str, fix: str) -> WorkflowError:
+    return WorkflowError.of(None, found=found, expected=expected, fix=fix)
+
+
+def _too_deep(name: str) -> WorkflowError:
+    return _refused(
+        f"more than {limits.DEPTH} levels of nesting in {name}", f"at most {limits.DEPTH}", "flatten the file"
+    )
+
+
+def _too_large(size: int, name: str) -> WorkflowError:
+    return _refused(
+        f"{size / 2**20:.0f} MiB in {name}",
+        f"at most {limits.BYTES // 2**20} MiB of JSON",
+        "a workflow holds settings, not pictures: keep pictures in separate files",
+    )
+
+
+def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {shorten(twice)} twice in one object (two links to one socket?)")
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"the number {shorten(text, 30)}")
+    return value
+
+
+def _no_constants(word: str) -> NoReturn:
+    raise ValueError(f"the number {word}")
+
+
+def _syntax_fix(text: str, position: int) -> str:
+    """The most likely mistake at the place where a JSON parser stopped."""
+    before, after = text[:position].rstrip(), text[position:].lstrip()
+    if after.startswith(("//", "/*", "#")):
+        return "JSON has no comments: remove it (a workflow may have a 'description')"
+    if after[:1] in "]}" and before.endswith(",") and after:
+        return "remove the comma before the closing bracket"
+    if before.endswith(("]", "}")) and before.rstrip("]} \n\t\r").endswith(","):
+        return "remove the comma before the closing bracket"
+    if after.startswith("'"):
+        return "put names and texts in double quotes"
+    if after.startswith(("True", "False", "None")):
+        return "write true, false and null, as JSON does"
+    if not after:
+        return "the file ends too early: is it cut off, or a bracket not closed?"
+    if after.startswith(('"', "{", "[")) and not before.endswith((",", "{", "[", ":")):
+        return "a comma is missing before it"
+    return "correct the syntax there; is the file cut off?"

@@ -1,0 +1,127 @@
+"""A Python value as a workflow file could hold it, or a list of what no file could hold.
+
+The value comes from a caller and may be anything: containers that hold themselves, objects whose methods raise. It is
+read once; what comes out consists of exact dicts, lists, texts and numbers, and shares nothing with it.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+
+from ..errors import Problem, WorkflowError
+from . import limits
+
+At = tuple[str, ...]  # the keys that lead to a value
+
+
+def plain(value: object, locate: Callable[[At], tuple[str | None, str | None]]) -> object:
+    """The value as JSON would hold it: paths as text, numpy's numbers as numbers, tuples as lists.
+
+    Args:
+        value: any Python value.
+        locate: (node, port) of a place in it, for messages.
+
+    Raises:
+        WorkflowError: every value that no file could hold, at most as many as are listed.
+    """
+    copier = _Copier(locate)
+    copied = copier.copy(value, ())
+    if copier.problems:
+        raise WorkflowError(copier.problems)
+    return copied
+
+
+class _Stop(Exception):
+    """The value is beyond a limit, and not read any further."""
+
+
+class _Copier:
+    """Copies one value; notes what cannot be copied."""
+
+    def __init__(self, locate: Callable[[At], tuple[str | None, str | None]]) -> None:
+        self.locate = locate
+        self.problems: list[Problem] = []
+        self.items = 0
+
+    def copy(self, value: object, at: At) -> object:
+        try:
+            return self._copy(value, at)
+        except _Stop:
+            return None
+
+    def _copy(self, value: object, at: At) -> object:
+        self.items += 1
+        if self.items > limits.ITEMS:
+            self._refuse(at, f"more than {limits.ITEMS:,} values", "fewer", "split it; does it contain itself?")
+            raise _Stop
+        if len(at) >= limits.DEPTH and not isinstance(value, (str, int, float)):
+            return self._refuse(at, f"more than {limits.DEPTH} levels of nesting", f"at most {limits.DEPTH}", _FLATTEN)
+        try:
+            return self._as_json(value, at)
+        except _Stop:
+            raise
+        except Exception as error:  # noqa: BLE001 - methods of a caller's object may raise anything
+            return self._refuse(at, f"{_kind(value)} that raises {type(error).__name__} when it is read", *_JSON)
+
+    def _as_json(self, value: object, at: At) -> object:
+        if value is None or value is True or value is False:
+            return value
+        if isinstance(value, str):
+            return self._text(str.__str__(value), at, limits.TEXT)
+        if isinstance(value, int):
+            return self._whole(int.__int__(value), at)
+        if isinstance(value, float):
+            return self._number(float.__float__(value), at)
+        if isinstance(value, Mapping):
+            return self._mapping(value.items(), at)
+        if isinstance(value, (list, tuple)):
+            return [self._copy(item, (*at, str(number))) for number, item in enumerate(value)]
+        if isinstance(value, os.PathLike):
+            return self._text(os.fsdecode(value), at, limits.TEXT)
+        item = getattr(value, "item", None)  # of numpy and torch
+        if callable(item) and getattr(value, "ndim", 1) == 0 and isinstance(number := item(), (bool, int, float)):
+            return self._copy(number, at)
+        return self._refuse(at, _kind(value), *_JSON)
+
+    def _mapping(self, items: Iterable[tuple[object, object]], at: At) -> dict[str, object]:
+        copied: dict[str, object] = {}
+        for key, item in items:
+            if not isinstance(key, str):
+                self._refuse(at, f"a key that is {_kind(key)}", "keys that are text", "write it as text")
+                continue
+            name = self._text(str.__str__(key), at, limits.NAME)
+            if name is not None:
+                copied[name] = self._copy(item, (*at, name))
+        return copied
+
+    def _text(self, value: str, at: At, most: int) -> str | None:
+        if len(value) > most:
+            return self._refuse(at, f"{len(value):,} characters in one text", f"at most {most:,}", "shorten it")
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            return self._refuse(at, f"{ascii(value)[:60]}, which is not valid UTF-8", "text", "correct its encoding")
+        return value
+
+    def _whole(self, value: int, at: At) -> int | None:
+        if value.bit_length() > limits.DIGITS * 3.32:
+            return self._refuse(at, f"a number of more than {limits.DIGITS} digits", "a smaller number", "shorten it")
+        return value
+
+    def _number(self, value: float, at: At) -> float | None:
+        if not math.isfinite(value):
+            return self._refuse(at, f"the number {value}", "a finite number", "use another number")
+        return value
+
+    def _refuse(self, at: At, found: str, expected: str, fix: str) -> None:
+        self.problems.append(Problem(*self.locate(at), found, expected, fix))
+        if len(self.problems) >= limits.PROBLEMS:
+            raise _Stop
+
+
+_JSON = "what JSON can hold: an object, a list, a text, a number, true, false or null", "convert it"
+_FLATTEN = "flatten it; does it contain itself?"
+
+
+def _kind(value: object) -> str:
+    return f"a value of the type {type(value).__name__[:60]}"
