@@ -48,6 +48,7 @@ MAY_IMPORT = {
     "front": {"nodes", "core"},
 }
 PURE = {
+    "bounded",
     "context",
     "current_run",
     "database",

@@ -5,7 +5,7 @@ import re
 
 from pydantic import ByteSize, TypeAdapter
 
-from ..core.errors import WorkflowError
+from ..core.errors import WorkflowError, shorten
 
 _SIZE = re.compile(r"\s*(\d{1,12}(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE)
 
@@ -29,20 +29,21 @@ def resolve_device(device: str) -> str:
 
     own = f"cuda:{local_rank() % max(1, torch.cuda.device_count())}"
     best = own if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if device == "auto":
+    text = str(device) if isinstance(device, (str, torch.device)) else ""
+    if text == "auto":
         return best
     try:
-        kind = torch.device(device).type
-    except RuntimeError:
+        kind = torch.device(text).type
+    except (RuntimeError, ValueError, OverflowError):
         kind = ""
     usable = kind == "cpu" or (
-        kind == "cuda" and torch.cuda.is_available() and (torch.device(device).index or 0) < torch.cuda.device_count()
+        kind == "cuda" and torch.cuda.is_available() and (torch.device(text).index or 0) < torch.cuda.device_count()
     )
     if usable or (kind == "mps" and best == "mps"):
-        return own if device == "cuda" else device
+        return own if text == "cuda" else text
     raise WorkflowError.of(
         "device",
-        found=f"device {device!r}",
+        found=f"device {shorten(device)}",
         expected="auto, cpu, or a device of this machine",
         fix=f"use --device auto (here that is {best}); `inlay doctor` lists what torch sees",
     )
@@ -56,7 +57,7 @@ def parse_memory(text: str | int | None) -> int | None:
     """
     if text is None or (isinstance(text, int) and text > 0 and not isinstance(text, bool)):
         return text
-    return parse_size(str(text), "memory", "6GB, 500MB or 2GiB")
+    return parse_size(text if isinstance(text, str) else shorten(text), "memory", "6GB, 500MB or 2GiB")
 
 
 def parse_size(text: str, setting: str, examples: str, *, none_is_allowed: bool = False) -> int:
@@ -70,7 +71,7 @@ def parse_size(text: str, setting: str, examples: str, *, none_is_allowed: bool 
     if size < 0 or (size == 0 and not none_is_allowed):
         raise WorkflowError.of(
             setting,
-            found=f"a memory size {text!r}",
+            found=f"a memory size {shorten(text)}",
             expected='a size such as "6GB" or "500MB"',
             fix=f"write it as {examples}",
         )

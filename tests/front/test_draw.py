@@ -1,16 +1,20 @@
 """The drawing: complete, free of overlaps, and safe whatever a stranger's file holds."""
 
+import contextlib
 import itertools
 import time
 import xml.etree.ElementTree as ElementTree
 from typing import Annotated, NamedTuple
 
+import pytest
+from hostile_workflows import TEXTS, filled, many
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inlay.graph_runtime import Port, ReadPath, Registry, node
-from inlay.graph_runtime.core.workflow import Node, Workflow
+from inlay.graph_runtime import Port, ReadPath, Registry, WorkflowError, node
+from inlay.graph_runtime.core.workflow import Node, Workflow, parse
 from inlay.graph_runtime.front.draw.graph_layout import Edge, Item, arrange
 from inlay.graph_runtime.front.draw.svg import clean, colour, draw, socket_colours, text_width
+from inlay.graph_runtime.front.installed import installed_nodes
 
 Thing = Annotated[object, Port("TOY_THING", "anything")]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -202,3 +206,18 @@ def test_a_large_workflow_is_drawn_in_time():
     began = time.process_time()
     ElementTree.fromstring(draw(Workflow(nodes=nodes), REGISTRY))
     assert time.process_time() - began < 20
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_any_file_is_drawn_or_refused_within_seconds(case, tmp_path):
+    """Neither the layout nor the texts take time without bound."""
+    began = time.process_time()
+    with contextlib.suppress(WorkflowError):
+        ElementTree.fromstring(draw(parse(TEXTS[case]()), installed_nodes()))
+    assert time.process_time() - began < 10
+
+
+def test_links_across_many_layers_are_refused():
+    text = many(200, lambda n: filled(n, f"n{n - 1}.image", f"n{max(0, n - 30)}.image") if n else None)
+    with pytest.raises(WorkflowError, match="layers"):
+        draw(parse(text), installed_nodes())

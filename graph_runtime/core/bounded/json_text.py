@@ -2,11 +2,13 @@
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import NoReturn
 
 from ..errors import WorkflowError, shorten
+from ..opening import open_file
 from . import limits
 
 #: Half of a character that UTF-16 writes as two; alone, it is no text.
@@ -20,9 +22,10 @@ def read_bytes(path: Path) -> bytes:
         WorkflowError: too large, or it cannot be read.
     """
     try:
-        if (size := path.stat().st_size) > limits.BYTES:
-            raise _too_large(size, path.name)
-        return path.read_bytes()
+        with open_file(path) as file:
+            if (size := os.fstat(file.fileno()).st_size) > limits.BYTES:
+                raise _too_large(size, path.name)
+            return file.read(limits.BYTES + 1)
     except OSError as error:
         raise WorkflowError.of(
             None,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ..errors import Problem, WorkflowError
 from . import limits
 
-At = tuple[str, ...]  # the keys that lead to a value
+At = tuple[str | int, ...]  # the keys that lead to a value
 
 
 def plain(value: object, locate: Callable[[At], tuple[str | None, str | None]]) -> object:
@@ -31,8 +31,12 @@ def plain(value: object, locate: Callable[[At], tuple[str | None, str | None]]) 
     return copied
 
 
+class _Unfit(Exception):
+    """A value that no file could hold: found, expected, fix."""
+
+
 class _Stop(Exception):
-    """The value is beyond a limit, and not read any further."""
+    """There is more of the value than a file could hold: it is not read any further."""
 
 
 class _Copier:
@@ -51,72 +55,82 @@ class _Copier:
 
     def _copy(self, value: object, at: At) -> object:
         self.items += 1
-        if self.items > limits.ITEMS:
-            self._refuse(at, f"more than {limits.ITEMS:,} values", "fewer", "split it; does it contain itself?")
-            raise _Stop
-        if len(at) >= limits.DEPTH and not isinstance(value, (str, int, float)):
-            return self._refuse(at, f"more than {limits.DEPTH} levels of nesting", f"at most {limits.DEPTH}", _FLATTEN)
         try:
+            if self.items > limits.ITEMS:
+                raise _Unfit(f"more than {limits.ITEMS:,} values", "fewer", "split it; does it contain itself?")
             return self._as_json(value, at)
         except _Stop:
             raise
+        except _Unfit as unfit:
+            self._note(at, *unfit.args)
         except Exception as error:  # noqa: BLE001 - methods of a caller's object may raise anything
-            return self._refuse(at, f"{_kind(value)} that raises {type(error).__name__} when it is read", *_JSON)
+            self._note(at, f"{_kind(value)} that raises {type(error).__name__} when it is read", *_JSON)
+        if self.items > limits.ITEMS:
+            raise _Stop
+        return None
 
     def _as_json(self, value: object, at: At) -> object:
         if value is None or value is True or value is False:
             return value
         if isinstance(value, str):
-            return self._text(str.__str__(value), at, limits.TEXT)
+            return _text(value, limits.TEXT)
         if isinstance(value, int):
-            return self._whole(int.__int__(value), at)
+            return _whole(int.__int__(value))
         if isinstance(value, float):
-            return self._number(float.__float__(value), at)
+            return _number(float.__float__(value))
+        if len(at) >= limits.DEPTH:
+            raise _Unfit(f"more than {limits.DEPTH} levels of nesting", f"at most {limits.DEPTH}", _FLATTEN)
         if isinstance(value, Mapping):
             return self._mapping(value.items(), at)
         if isinstance(value, (list, tuple)):
-            return [self._copy(item, (*at, str(number))) for number, item in enumerate(value)]
+            return [self._copy(item, (*at, number)) for number, item in enumerate(value)]
         if isinstance(value, os.PathLike):
-            return self._text(os.fsdecode(value), at, limits.TEXT)
+            return _text(os.fsdecode(value), limits.TEXT)
         item = getattr(value, "item", None)  # of numpy and torch
         if callable(item) and getattr(value, "ndim", 1) == 0 and isinstance(number := item(), (bool, int, float)):
             return self._copy(number, at)
-        return self._refuse(at, _kind(value), *_JSON)
+        raise _Unfit(_kind(value), *_JSON)
 
     def _mapping(self, items: Iterable[tuple[object, object]], at: At) -> dict[str, object]:
         copied: dict[str, object] = {}
         for key, item in items:
-            if not isinstance(key, str):
-                self._refuse(at, f"a key that is {_kind(key)}", "keys that are text", "write it as text")
-                continue
-            name = self._text(str.__str__(key), at, limits.NAME)
-            if name is not None:
+            try:
+                if not isinstance(key, str):
+                    raise _Unfit(f"a key that is {_kind(key)}", "keys that are text", "write it as text")
+                name = _text(key, limits.NAME)
+            except _Unfit as unfit:
+                self._note(at, *unfit.args)
+            else:
                 copied[name] = self._copy(item, (*at, name))
         return copied
 
-    def _text(self, value: str, at: At, most: int) -> str | None:
-        if len(value) > most:
-            return self._refuse(at, f"{len(value):,} characters in one text", f"at most {most:,}", "shorten it")
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            return self._refuse(at, f"{ascii(value)[:60]}, which is not valid UTF-8", "text", "correct its encoding")
-        return value
-
-    def _whole(self, value: int, at: At) -> int | None:
-        if value.bit_length() > limits.DIGITS * 3.32:
-            return self._refuse(at, f"a number of more than {limits.DIGITS} digits", "a smaller number", "shorten it")
-        return value
-
-    def _number(self, value: float, at: At) -> float | None:
-        if not math.isfinite(value):
-            return self._refuse(at, f"the number {value}", "a finite number", "use another number")
-        return value
-
-    def _refuse(self, at: At, found: str, expected: str, fix: str) -> None:
+    def _note(self, at: At, found: str, expected: str, fix: str) -> None:
         self.problems.append(Problem(*self.locate(at), found, expected, fix))
         if len(self.problems) >= limits.PROBLEMS:
             raise _Stop
+
+
+def _text(given: str, most: int) -> str:
+    value = str.__str__(given)
+    if len(value) > most:
+        raise _Unfit(f"{len(value):,} characters in one text", f"at most {most:,}", "shorten it")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _Unfit(f"{ascii(value)[:60]}, which is not valid UTF-8", "text", "correct its encoding") from None
+    return value
+
+
+def _whole(value: int) -> int:
+    if abs(value) >= 10**limits.DIGITS:
+        raise _Unfit(f"a number of more than {limits.DIGITS} digits", "a smaller number", "shorten it")
+    return value
+
+
+def _number(value: float) -> float:
+    if not math.isfinite(value):
+        raise _Unfit(f"the number {value}", "a finite number", "use another number")
+    return value
 
 
 _JSON = "what JSON can hold: an object, a list, a text, a number, true, false or null", "convert it"

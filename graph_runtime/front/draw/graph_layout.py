@@ -12,7 +12,10 @@ from itertools import pairwise
 
 import networkx as nx
 
+from ...core.errors import WorkflowError
+
 GAP_X, GAP_Y, LANE_GAP, LANE_HEIGHT = 54.0, 22.0, 8.0, 8.0
+MOST_LANES = 60_000  # squares of the layers that edges span
 SWEEPS, PASSES, SMALL, STRAIGHT = 16, 60, 160, 12.0
 
 Point = tuple[float, float]
@@ -65,10 +68,15 @@ class GraphLayout:
 
 
 def arrange(items: dict[str, Item], edges: Sequence[Edge]) -> GraphLayout:
-    """Set the `x`, `y` and width of every item, and route every edge. In a cycle, the last edge runs backwards."""
+    """Set the `x`, `y` and width of every item, and route every edge. In a cycle, the last edge runs backwards.
+
+    Raises:
+        WorkflowError: so many edges span so many layers that placing them takes minutes.
+    """
     ranks = _ranks(items, edges)
     forward = [edge for edge in edges if ranks[edge.target] > ranks[edge.source]]
     everything = dict(items)
+    _require_drawable(ranks, forward)
     chains, segments = _lanes(everything, ranks, forward)
     layers = _ordered(_layers(everything, ranks), segments, everything)
     width = _place_x(layers, everything)
@@ -81,14 +89,41 @@ def _ranks(items: Mapping[str, Item], edges: Sequence[Edge]) -> dict[str, int]:
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(items)
     graph.add_edges_from((edge.source, edge.target) for edge in edges if edge.source != edge.target)
-    while not nx.is_directed_acyclic_graph(graph):
-        graph.remove_edge(*nx.find_cycle(graph)[-1][:2])
+    graph.remove_edges_from(_closing(graph))
     ranks = {name: rank for rank, layer in enumerate(nx.topological_generations(graph)) for name in layer}
     for name in reversed(list(nx.topological_sort(graph))):  # stand close to the readers where that shortens edges
         after = [ranks[other] for other in graph.successors(name)]
         if after and graph.in_degree(name) < graph.out_degree(name):
             ranks[name] = min(after) - 1
     return ranks
+
+
+def _require_drawable(ranks: Mapping[str, int], edges: Iterable[Edge]) -> None:
+    spans: dict[tuple[str, str], int] = defaultdict(int)
+    for edge in edges:
+        span = ranks[edge.target] - ranks[edge.source] - 1
+        spans[edge.source, edge.output] = max(span, spans[edge.source, edge.output])
+    if sum(span**2 for span in spans.values()) > MOST_LANES:  # each lane looks at all others of its edge
+        raise WorkflowError.of(
+            "nodes",
+            found="links across too many layers of nodes",
+            expected="a workflow that fits a drawing",
+            fix="draw a part of it",
+        )
+
+
+def _closing(graph: "nx.DiGraph[str]") -> list[tuple[str, str]]:
+    """The edges that close a cycle: those back to a node that the search is still behind."""
+    way: set[str] = set()
+    found = []
+    for source, target, kind in nx.dfs_labeled_edges(graph):
+        if kind == "forward":
+            way.add(target)
+        elif kind == "reverse":
+            way.discard(target)
+        elif target in way:
+            found.append((source, target))
+    return found
 
 
 def _lanes(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import NamedTuple
 
+from ...core.errors import WorkflowError
 from ...core.spec import NodeSpec, Registry
 from ...core.workflow import Node, Workflow
 from ..docs.reference import shown_default
@@ -21,6 +22,7 @@ from .graph_layout import Edge, GraphLayout, Item, Point, arrange
 FONT = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'Nimbus Sans', sans-serif"
 INK, SOFT, FAINT, LINE, UNKNOWN = "#1c2430", "#66707e", "#a3acb8", "#d4d9e0", "#9aa3ae"
 MARGIN, HEADER, ROW, PAD, PILL = 28.0, 44.0, 19.0, 14.0, 26.0
+MOST_NODES, MOST_ROWS = 1_000, 5_000  # of a drawing
 SHOWN = 26  # characters of a value
 # widths of Helvetica in 1/1000 em; what is not listed counts as 560, wide scripts as 1000
 NARROW = {
@@ -86,7 +88,12 @@ class _NodeBox:
 
 
 def draw(workflow: Workflow, registry: Registry) -> str:
-    """The workflow as SVG text. Draws every workflow that can be parsed, also one with errors in it."""
+    """The workflow as SVG text. Draws every workflow that can be parsed, also one with errors in it.
+
+    Raises:
+        WorkflowError: it is too large for a drawing.
+    """
+    _require_few(workflow)
     boxes = _node_boxes(workflow, registry)
     items = {f"n:{name}": box.item() for name, box in boxes.items()}
     edges = _edges(workflow, boxes)
@@ -96,6 +103,17 @@ def draw(workflow: Workflow, registry: Registry) -> str:
         items[f"o:{name}"] = Item(_pill_width(name), PILL, {"": PILL / 2}, {}, side="left")
     layout = arrange(items, edges)
     return _svg(workflow, boxes, items, layout)
+
+
+def _require_few(workflow: Workflow) -> None:
+    nodes = workflow.nodes.values()
+    targets = sum(len(workflow.targets(name)) for name in workflow.inputs)
+    rows = sum(len(node.params) + len(node.inputs) for node in nodes) + targets
+    for count, most, what in ((len(nodes), MOST_NODES, "nodes"), (rows, MOST_ROWS, "settings and links")):
+        if count > most:
+            raise WorkflowError.of(
+                "nodes", found=f"{count:,} {what}", expected=f"at most {most:,} in a drawing", fix="draw a part of it"
+            )
 
 
 def socket_colours(registry: Registry) -> dict[str, str]:
@@ -126,7 +144,7 @@ def clean(text: object, limit: int) -> str:
     line = " ".join(
         "".join(
             " " if char in "\t\n\r" else char
-            for char in str(text)
+            for char in str(text)[: 40 * limit]
             if char in "\t\n\r" or unicodedata.category(char)[0] != "C"
         ).split()
     )

@@ -18,8 +18,7 @@ from ...core.run.plan import Plan
 from ...core.store.disk import DiskStore
 from ...core.store.kept import Kept
 from ...core.store.types import StorableTypes
-from ...core.user_paths import expand
-from ...core.workflow import Workflow
+from ...core.workflow import Workflow, from_python
 from ..device import parse_memory, resolve_device
 from ..environment import environment_parts
 from ..kept_between_runs import disk_store, kept_between_runs
@@ -30,7 +29,8 @@ from ..rerun.keep import Recording, recording
 from ..rerun.repeat import repeat
 from ..rerun.request import key_of_call
 from ..rerun.surroundings import load_nodes, nodes_are_loaded
-from .load_workflow import LoadedWorkflow, WorkflowSource, load, registry_of
+from .keywords import a_folder, as_list, as_listeners, named_values, refusing, registry_of, require_token
+from .load_workflow import LoadedWorkflow, WorkflowSource, load
 from .preparation import fetch_models, prepare_folders, require_writable_output
 
 Output: TypeAlias = Any  # any output of a node; callers know whether it is a tensor, text or number
@@ -87,13 +87,15 @@ def check(
         A list of the problems, empty if there are none; its `warnings` are those that the run would start with.
     """
     report = Report()
+    keywords = (lambda: as_listeners(listeners), lambda: require_token(cancel))
     try:
-        loaded = load(source, inputs=inputs, out=out, nodes=nodes)
-        loaded.set_values(values, set or {})
+        with refusing():
+            loaded = load(source, inputs=inputs, out=out, nodes=nodes)
+            loaded.set_values(values, {} if set is None else set)
     except WorkflowError as error:
         report.take(error)
-        return _take_from(report, lambda: resolve_device(device), lambda: parse_memory(memory))
-    return check_loaded(loaded, device=device, memory=memory)
+        return _take_from(report, lambda: resolve_device(device), lambda: parse_memory(memory), *keywords)
+    return _take_from(check_loaded(loaded, device=device, memory=memory), *keywords)
 
 
 def check_loaded(loaded: LoadedWorkflow, *, device: str = "auto", memory: str | int | None = None) -> Report:
@@ -112,7 +114,8 @@ def _take_from(report: Report, *checks: Callable[[], object]) -> Report:
     """Add the problems that checks raise."""
     for one in checks:
         try:
-            one()
+            with refusing():
+                one()
         except WorkflowError as error:
             report.take(error)
     return report
@@ -157,24 +160,30 @@ def run(
         NodeError: a node failed.
         Cancelled: the token was cancelled.
     """
-    nodes = list(nodes) if isinstance(nodes, Iterable) else [nodes]
-    key = key_of_call(source, values, set or {}, inputs, device, memory, metadata, nodes) if cache else None
+    with refusing():
+        nodes, heard, folder = as_list(nodes), as_listeners(listeners), a_folder(out, "out")
+        require_token(cancel)
+        if isinstance(source, (Workflow, Mapping)):
+            source = from_python(source)
+        values, settings = named_values(values, "inputs"), named_values({} if set is None else set, "set")
+        key = key_of_call(source, values, settings, inputs, device, memory, metadata, nodes) if cache else None
     if not nodes_are_loaded():
         types = StorableTypes(lambda: registry_of(nodes))
-        known = repeat(key, expand(out), types=types, listeners=listeners, cancel=cancel)
+        known = repeat(key, folder, types=types, listeners=heard, cancel=cancel)
         if known is not None:
             return Result(known.outputs, known.paths, known.events)
     with recording(key, _label(source)) as record:
-        load_nodes()
-        loaded = load(source, inputs=inputs, out=out, nodes=nodes)
-        loaded.set_values(values, set or {})
+        with refusing():
+            load_nodes()
+            loaded = load(source, inputs=inputs, out=folder, nodes=nodes)
+            loaded.set_values(values, settings)
         return run_loaded(
             loaded,
             device=device,
             memory=memory,
             cache=cache,
             metadata=metadata,
-            listeners=listeners,
+            listeners=heard,
             cancel=cancel,
             record=record,
         )
@@ -183,7 +192,7 @@ def run(
 def _label(source: WorkflowSource) -> str:
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
-    return source.title if isinstance(source, Workflow) else str(source.get("title", ""))
+    return source.title if isinstance(source, Workflow) else ""
 
 
 def run_loaded(
@@ -198,10 +207,11 @@ def run_loaded(
     record: Recording | None = None,
 ) -> Result:
     """`run` for a workflow that is already loaded; `record` keeps it as a whole."""
-    where = resolve_device(device)
-    models, memory_store = kept_between_runs(where, parse_memory(memory))
-    plan = loaded.plan()
-    require_writable_output(plan, loaded.out)
+    with refusing():
+        where = resolve_device(device)
+        models, memory_store = kept_between_runs(where, parse_memory(memory))
+        plan = loaded.plan()
+        require_writable_output(plan, loaded.out)
     events: list[Event] = []
     disk = disk_store(where, loaded.registry) if cache else None
     ctx = Context(

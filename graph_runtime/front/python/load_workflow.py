@@ -13,9 +13,10 @@ from ...core.run.plan import Plan, make_plan
 from ...core.spec import Registry
 from ...core.user_paths import exists, expand
 from ...core.workflow import Override, Workflow, from_python, parse
-from ..installed import installed_nodes, shipped_workflows
+from ..installed import shipped_workflows
 from ..recipe.find_inputs import find_files
 from ..recipe.read import RecordedFile, read_recipe
+from .keywords import a_folder, named_values, registry_of
 
 WorkflowSource = str | os.PathLike[str] | Mapping[str, object] | Workflow
 
@@ -54,7 +55,8 @@ class LoadedWorkflow:
         Raises:
             WorkflowError: an unknown name, two values for one setting, or a file that is not found.
         """
-        self.trusted |= _set_parameters(self.workflow, self.registry, values, settings)
+        given, named = named_values(values, "inputs"), named_values(settings, "set")
+        self.trusted |= _set_parameters(self.workflow, self.registry, given, named)
         if self.from_python:
             self.trusted |= set(_path_parameters(self.workflow, self.registry))
         self._find_recorded_files()
@@ -107,7 +109,8 @@ def load(
         WorkflowError: no such file, not a workflow, or no such input folder.
     """
     registry = registry_of(nodes)
-    roots = [] if inputs is None else [_input_folder(inputs)]
+    out = a_folder(out, "out")
+    roots = [] if inputs is None else [_input_folder(a_folder(inputs, "inputs"))]
     files: Mapping[Override, RecordedFile] = {}
     path = None
     if isinstance(source, (Workflow, Mapping)):
@@ -128,30 +131,18 @@ def load(
         )
     migrate(workflow, registry)
     own = isinstance(source, (Workflow, Mapping))
-    return LoadedWorkflow(workflow, registry, roots, expand(out), from_python=own, recorded_files=files, file=path)
+    return LoadedWorkflow(workflow, registry, roots, out, from_python=own, recorded_files=files, file=path)
 
 
-def _input_folder(inputs: str | os.PathLike[str]) -> Path:
-    folder = expand(inputs)
+def _input_folder(folder: Path) -> Path:
     if exists(folder) and folder.is_dir():
         return folder
     raise WorkflowError.of(
         "inputs",
-        found=f"{'a file, not a folder' if exists(folder) else 'no such folder'}: {str(inputs)!r}",
+        found=f"{'a file, not a folder' if exists(folder) else 'no such folder'}: {shorten(str(folder))}",
         expected="an input folder",
         fix="check --inputs",
     )
-
-
-def registry_of(nodes: Iterable[object]) -> Registry:
-    """The installed nodes, and those of further modules."""
-    modules = list(nodes) if isinstance(nodes, Iterable) else [nodes]
-    if not modules:
-        return installed_nodes()
-    registry = Registry(installed_nodes().values())
-    for module in modules:
-        registry.add_module(module)
-    return registry
 
 
 def locate(source: str | os.PathLike[str]) -> Path:
@@ -169,13 +160,13 @@ def locate(source: str | os.PathLike[str]) -> Path:
     if exists(path) and str(source):
         raise WorkflowError.of(
             None,
-            found=f"a folder, {str(source)!r}",
+            found=f"a folder, {shorten(str(source))}",
             expected="a workflow file",
             fix="give the path of a .json file in it",
         )
     raise WorkflowError.of(
         None,
-        found=f"no such file: {str(source)!r}",
+        found=f"no such file: {shorten(str(source))}",
         expected="a .json file, a picture that carries its workflow, or the name of a shipped workflow",
         fix=did_you_mean(str(source), known),
     )
@@ -200,10 +191,9 @@ def _set_parameters(
                 )
             )
             continue
-        value = _plain(given)
         spec = registry.get(entry.type)
-        entry.params[parameter] = value
-        if spec is not None and parameter in spec.path_roles and isinstance(value, (str, list)):
+        entry.params[parameter] = given
+        if spec is not None and parameter in spec.path_roles and isinstance(given, (str, list)):
             trusted.add((node, parameter))
     if problems:
         raise WorkflowError(problems)
@@ -259,16 +249,6 @@ def _add(given: dict[Override, object], target: Override, value: object, problem
                 "keep one of them: an input and a setting, or two inputs, set the same thing",
             )
         )
-
-
-def _plain(value: object) -> object:
-    """A Python value as a workflow file holds it: paths as text, numpy's numbers as numbers."""
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    item = getattr(value, "item", None)
-    return item() if callable(item) and getattr(value, "ndim", 1) == 0 else value
 
 
 def _path_parameters(workflow: Workflow, registry: Registry) -> Iterator[Override]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...core.bounded.json_text import decode
 from ...core.errors import WorkflowError
+from ...core.opening import open_file
 from ...core.user_paths import is_possible
 from ...core.workflow import Override, Workflow, build
 from .record import CHUNK
@@ -61,7 +62,7 @@ def _recorded_text(picture: Path) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(picture, formats=("PNG", "WEBP", "JPEG")) as image:
+            with open_file(picture) as file, Image.open(file, formats=("PNG", "WEBP", "JPEG")) as image:
                 chunks = set(image.info)
                 # a PNG's own chunk is read with its header; asking it for EXIF would decode the pixels
                 text = image.info.get(CHUNK) if image.format == "PNG" else image.getexif().get(_IMAGE_DESCRIPTION)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pydantic import JsonValue
 
 from ...core.digests import short_digest
+from ...core.errors import InlayError
 from ...core.file_digests import file_sha256
 from ...core.spec import NodeSpec
 from ...core.workflow import Workflow
@@ -40,7 +41,11 @@ def key_of_call(
     nodes: Iterable[object],
 ) -> bytes | None:
     """The key of `inlay.run(…)`; None if there can be none."""
-    return _key("call", source, [values, settings, inputs, device, memory, metadata, _code_of(nodes)])
+    try:
+        code = _code_of(nodes)
+    except TypeError:  # something in it is no module: loading it says so
+        return None
+    return _key("call", source, [values, settings, inputs, device, memory, metadata, code])
 
 
 def _without_output(words: list[str]) -> list[str]:
@@ -60,7 +65,9 @@ def _key(kind: str, source: WorkflowSource, asked: object) -> bytes | None:
     try:
         material = [_FORMAT, kind, _workflow(source), _exact(asked), around]
         return short_digest(json.dumps(material, separators=(",", ":")).encode(), size=20)
-    except (_Unknown, OSError, ValueError, RecursionError):
+    except InlayError:
+        raise
+    except Exception:  # noqa: BLE001 - of a caller's object; loading it says what is wrong
         return None
 
 
