@@ -57,7 +57,9 @@ def parse_memory(text: str | int | None) -> int | None:
     """
     if text is None or (isinstance(text, int) and text > 0 and not isinstance(text, bool)):
         return text
-    return parse_size(text if isinstance(text, str) else shorten(text), "memory", "6GB, 500MB or 2GiB")
+    return parse_size(
+        text if isinstance(text, str) else f"{shorten(text)}, which is no text", "memory", "6GB, 500MB or 2GiB"
+    )
 
 
 def parse_size(text: str, setting: str, examples: str, *, none_is_allowed: bool = False) -> int:
