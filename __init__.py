@@ -36,6 +36,7 @@ _LAZY: dict[str, tuple[str, str]] = {
 ROOMS = (
     "graph_runtime",
     "graph_runtime.core",
+    "graph_runtime.core.bounded",
     "graph_runtime.core.check",
     "graph_runtime.core.definition",
     "graph_runtime.core.reading",
