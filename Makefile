@@ -1,6 +1,7 @@
 # make demo       fill the hole in the sample picture
 # make test       run the tests in two processes (WORKERS=4 for more)
 # make test-all   run all tests, the slow ones too
+# make strace     run hostile paths under strace, which must be installed (.ci/strace-test installs it)
 # make gpu        test and measure on a GPU (benchmarks/gpu/run.py)
 # make lint       run ruff and mypy
 # make docs       regenerate the node reference and the picture of the rooms
@@ -20,17 +21,20 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 INLAY_OFFLINE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test test-all gpu lint docs wheel-test clean help
+.PHONY: demo test test-all strace gpu lint docs wheel-test clean help
 
 demo: $(VENV)/.ready
 	@$(BIN)/inlay run zero_shot_inpaint --out inlay-out
 	@echo "The embedded model made the picture above. For your own photo: $(BIN)/inlay run zero_shot_inpaint --image photo.png --mask hole.png --source HUB_ID"
 
 test: $(VENV)/.test
-	@$(PYTEST) -m "not slow and not cuda"
+	@$(PYTEST) -m "not slow and not cuda and not strace"
 
 test-all: $(VENV)/.test
-	@$(PYTEST) -m "not cuda"
+	@$(PYTEST) -m "not cuda and not strace"
+
+strace: $(VENV)/.test
+	@$(PYTEST) -n 0 -m strace
 
 gpu: $(VENV)/.test
 	@$(BIN)/python benchmarks/gpu/run.py --out inlay-out/gpu

@@ -10,7 +10,7 @@ from .digest_store import State, keep, recall
 from .digests import sha256
 from .opening import open_file
 from .reading.listing import listing_at, model_files_at
-from .reading.places import Entry, Listing, Place, place_of
+from .reading.places import PICKLES, Entry, Listing, Place, place_of
 from .reads import note_file, note_listing
 
 _LARGE = 8 * 2**20  # bytes; digests of smaller files are not stored: reading those is as fast as looking them up
@@ -74,9 +74,19 @@ def _digest(found: Listing, weights: bool, of: Callable[[Path], str]) -> str:
 
 def _combined(root: Path, entries: Iterable[Entry], of: Callable[[Path], str]) -> str:
     files = [entry.path for entry in entries if entry.kind == "file"]
+    states = (_state_of_pickle(file) if file.suffix.lower() in PICKLES else of(file) for file in files)
     return sha256(
-        *(f"{file.relative_to(root).as_posix()}\0{of(file)}\0".encode(errors="surrogateescape") for file in files)
+        *(
+            f"{file.relative_to(root).as_posix()}\0{state}\0".encode(errors="surrogateescape")
+            for file, state in zip(files, states, strict=True)
+        )
     )
+
+
+def _state_of_pickle(file: Path) -> str:
+    """What tells that a pickle changed; it is not opened, since no node reads one."""
+    now = file.stat()
+    return f"pickle:{now.st_size}:{now.st_mtime_ns}:{now.st_ctime_ns}:{now.st_ino}"
 
 
 _known: dict[State, str] = {}

@@ -12,7 +12,7 @@ from ...graph_runtime import BadInput
 from ...graph_runtime.core.errors import shorten
 from ...graph_runtime.core.opening import open_file
 from ...graph_runtime.core.reading.listing import listed
-from ...graph_runtime.core.reading.places import Entry, Listing
+from ...graph_runtime.core.reading.places import PICKLES, Entry, Listing
 from ...graph_runtime.core.user_paths import expand
 from .formats import READABLE, brand, suffixes
 
@@ -154,6 +154,8 @@ def _kind(entry: Entry) -> str:
     """A description of an entry that is not read; empty if its name is enough."""
     if entry.kind != "file":
         return "a folder: subfolders are not read" if entry.kind == "folder" else "not an ordinary file"
+    if entry.path.suffix.lower() in PICKLES:
+        return "a pickle: it is not opened"
     try:
         with open_file(entry.path) as file:
             head = file.read(32)

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 from ..user_paths import GLOB, expand
 
+PICKLES = frozenset({".ckpt", ".bin", ".pt", ".pth", ".pkl"})  # by suffix; they are never opened
 _MOST_LINKS = 40  # in one path, as Linux has it
 _ALTERNATE_STREAM = ":"  # in a part of a path on Windows
 

@@ -18,11 +18,10 @@ from ..opening import Gate, reading
 from ..spec import PathRole
 from ..user_paths import exists, home, is_possible
 from .listing import MODEL_FILES, Budget, listing_at, model_files_at, refuse_links_out
-from .places import Listing, Place, place_inside, place_of
+from .places import PICKLES, Listing, Place, place_inside, place_of
 
 NEIGHBOURS = 2000  # names in a folder that a misspelt one is compared with
 LONGEST, DEEPEST = 4096, 100  # characters and parts of a path in a file
-WEIGHTS = frozenset({".safetensors", ".ckpt", ".bin", ".pt", ".pth"})
 
 
 class Looked(NamedTuple):
@@ -139,6 +138,14 @@ class Reader:
             return Looked(None, None)
         place = place_of(value) if trusted else resolve_inside(value, self._roots_of(value))
         shown = shorten(value)
+        if place.path.suffix.lower() in PICKLES and not place.base.is_dir():
+            raise BadInput(
+                None,
+                found=f"{shown}, a pickle",
+                expected="weights as .safetensors (a pickle can run code)" if role.kind == "model" else "another file",
+                fix="use the .safetensors file, or convert one you trust once: "
+                "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'FILE.safetensors')",
+            )
         try:
             if role.kind != "files" and place.pattern:
                 raise FileNotFoundError
@@ -201,7 +208,7 @@ class Reader:
 
     def _is_local_model(self, value: str, trusted: bool) -> bool:
         path = Path(value)
-        if path.is_absolute() or value.startswith((".", "~")) or path.suffix in WEIGHTS:
+        if path.is_absolute() or value.startswith((".", "~")) or path.suffix in {".safetensors", *PICKLES}:
             return True
         if trusted:
             return ("/" in value.rstrip("/") and exists(path)) or exists(path / "model_index.json")
