@@ -122,7 +122,7 @@ def test_a_link_that_leads_out_is_refused_by_the_check(tmp_path, text):
     problem(source, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["latent.load", "subject.photos"])
+@pytest.mark.parametrize("kind", ["latent.load", "subject.photos", "image.load", "mask.load"])
 @pytest.mark.parametrize("swap", ["file", "folder"])
 def test_a_link_that_comes_between_check_and_run_is_refused(tmp_path, monkeypatch, kind, swap):
     from inlay.graph_runtime.front.python import api
@@ -134,10 +134,12 @@ def test_a_link_that_comes_between_check_and_run_is_refused(tmp_path, monkeypatc
     params = {
         "latent.load": {"path": "sub/a.safetensors"},
         "subject.photos": {"path": "sub/a.png", "boxes": "sub/a.csv"},
+        "image.load": {"path": "sub/a.png"},
+        "mask.load": {"path": "sub/a.png"},
     }[kind]
     name = Path(list(params.values())[-1]).name
     source = tmp_path / "in/flow.json"
-    output = "latent" if kind == "latent.load" else "photos"
+    output = {"subject.photos": "photos"}.get(kind, kind.partition(".")[0])
     nodes = {"load": {"type": kind, "params": params}}
     source.write_text(json.dumps({"format": 1, "title": "t", "nodes": nodes, "outputs": {"x": f"load.{output}"}}))
     assert inlay.run(source, out=tmp_path / "saved", cache=False)["x"] is not None
