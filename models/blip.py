@@ -48,7 +48,7 @@ class CaptionModule(nn.Module):
             BadInput: the prompt is longer than the captions that the model can write.
         """
         inputs: Arguments = {}
-        room = self.model.config.text_config.max_position_embeddings - 1  # the first token begins the caption
+        room = self.model.text_decoder.config.max_position_embeddings - 1  # the first token begins the caption
         if prompt:
             tokens = self.tokenizer.tokens(prompt)
             room -= len(tokens) - 2

@@ -50,7 +50,7 @@ class ClipComponent(ImageEncoderComponent):
 
     component: ClassVar[Literal["clip"]] = "clip"
     noun = "clip"
-    facts = ("vision", "reader", "mean", "std")
+    facts = ("vision", "reader", "projection", "mean", "std")
 
     @classmethod
     def state(cls, origin: Origin) -> str:
@@ -61,6 +61,11 @@ class ClipComponent(ImageEncoderComponent):
     def reader(self) -> ClipTextConfig:
         """The configuration of its text model."""
         return read_config(ClipTextConfig, section(self.config, "text_config"), self.where)
+
+    @property
+    def projection(self) -> int:
+        """Width of the space that it puts pictures and texts into."""
+        return read_config(ClipConfig, self.config, self.where).projection_dim
 
     def check(self) -> None:
         """Refuse anything but a whole CLIP."""
@@ -84,7 +89,7 @@ class ClipComponent(ImageEncoderComponent):
         config = CLIPConfig(
             text_config=self.reader.arguments(),
             vision_config=self.vision.arguments(),
-            projection_dim=read_config(ClipConfig, self.config, self.where).projection_dim,
+            projection_dim=self.projection,
         )
         with without_weights():
             model = CLIPModel(config)

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictInt, StrictStr
+from pydantic import Field, StrictInt, model_validator
 from torch import nn
 
 from ...graph_runtime import ModelError
@@ -29,7 +29,9 @@ from ..config import (
     Widths,
     read_config,
     refused,
+    uneven,
 )
+from ..encoder_configs import Activation
 from ..weights import fill, list_stored, without_weights
 from .preprocessing import Preprocessing, read_preprocessing
 
@@ -71,13 +73,26 @@ class DetrConfigFile(ConfigFile):
     d_model: Annotated[StrictInt, Field(ge=2, le=MAX_WIDTH)] = 256
     num_queries: Annotated[StrictInt, Field(ge=1, le=MAX_QUERIES)] = 100
     position_embedding_type: Literal["sine", "learned"] = "sine"
-    activation_function: StrictStr = "relu"
+    activation_function: Activation = "relu"
     encoder_layers: _Layers = 6
     encoder_ffn_dim: Width = 2048
     encoder_attention_heads: _Heads = 8
     decoder_layers: _Layers = 6
     decoder_ffn_dim: Width = 2048
     decoder_attention_heads: _Heads = 8
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
+        for key in ("encoder_attention_heads", "decoder_attention_heads"):
+            if self.d_model % getattr(self, key):
+                raise uneven(key, f"a divisor of d_model, which is {self.d_model}")
+        return self
+
+    @property
+    def least(self) -> int:
+        """How many numbers its weights are at least."""
+        encoder = self.encoder_layers * self.d_model * (4 * self.d_model + 2 * self.encoder_ffn_dim)
+        return encoder + self.decoder_layers * self.d_model * (8 * self.d_model + 2 * self.decoder_ffn_dim)
 
 
 class ResNetConfigFile(ConfigFile):
@@ -207,6 +222,7 @@ class DetectorComponent(Component):
             )
         super().check()
         _ = self.backbone
+        self.require_weights(self.settings.least, "d_model")
 
     def _read(self) -> nn.Module:
         from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig

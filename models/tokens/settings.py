@@ -156,10 +156,10 @@ def read_settings(files: Mapping[str, Config], defaults: Mapping[Special, str], 
         listed |= {word.id: _word(word) for word in whole.added_tokens}
     by_content = {word.content: word for word in listed.values()}
     named = {key: by_content.get(word.content, word) for key, word in named.items()}
-    named = {key: _word(defaults[key]) for key in SPECIAL if key in defaults} | named
     for key in defaults:
         if key in stated and stated[key] is None and key not in named:
             raise refused(key, None, "a word", place)
+    named = {key: _word(defaults[key]) for key in SPECIAL if key in defaults} | named
     return TokenizerSettings(config, {key: word.content for key, word in named.items()}, _order(listed, named, extra))
 
 
