@@ -3,6 +3,8 @@
 # make test-all   run all tests, the slow ones too
 # make strace     run hostile paths under strace, which must be installed (.ci/strace-test installs it)
 # make gpu        test and measure on a GPU (benchmarks/gpu/run.py)
+# make kills      kill working processes at random instants and look for anything lost (N=200 kills, SEED=…)
+# make concurrent 8 processes that save and remember 1,000 times each at once, with and without hard links
 # make lint       run ruff and mypy
 # make docs       regenerate the node reference and the picture of the rooms
 # make wheel-test build a wheel, install it alone, run the main jobs
@@ -21,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 INLAY_OFFLINE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test test-all strace gpu lint docs wheel-test clean help
+.PHONY: demo test test-all strace gpu kills concurrent lint docs wheel-test clean help
 
 demo: $(VENV)/.ready
 	@$(BIN)/inlay run zero_shot_inpaint --out inlay-out
@@ -38,6 +40,13 @@ strace: $(VENV)/.test
 
 gpu: $(VENV)/.test
 	@$(BIN)/python benchmarks/gpu/run.py --out inlay-out/gpu
+
+N ?= 200
+kills: $(VENV)/.test
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/helpers/kills.py --count $(N) $(if $(SEED),--seed $(SEED))
+
+concurrent: $(VENV)/.test
+	@INLAY_TEST_CONCURRENT=1000 $(BIN)/python -m pytest -q -k "eight_processes" tests/core/test_leftovers.py tests/front/test_known_inputs.py
 
 lint: $(VENV)/.lint
 	@$(BIN)/ruff check .

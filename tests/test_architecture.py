@@ -58,6 +58,7 @@ PURE = {
     "file_digests",
     "events",
     "files",
+    "leftovers",
     "tensor_store",
     "opening",
     "out_of_memory",

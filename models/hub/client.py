@@ -4,6 +4,7 @@ The hub's own client retries for minutes and cannot be stopped. Here the first r
 files are downloaded in a separate process (`worker.py`), which shows progress and ends when the user cancels.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -14,8 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from filelock import FileLock, Timeout
+
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.current_run import log_message, report_progress
+from ...graph_runtime.core.leftovers import OLD_AGE
 from ...graph_runtime.core.opening import read_also
 
 ANSWER = 4.0  # seconds to wait for the hub's answer
@@ -139,7 +143,7 @@ def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) ->
     total = sum(sizes.get(name, 0) for name in names)
     size = f", {total / MIB:.1f} MiB" if total else ""
     log_message(f"downloading {wanted.name} ({len(names)} files{size}) to {_cache()}")
-    began, before = time.monotonic(), _stored(wanted.repository)
+    began, before, unfinished = time.monotonic(), _stored(wanted.repository), _unfinished(wanted.repository)
     environment = {
         **os.environ,
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -172,8 +176,9 @@ def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) ->
                     "names": [_literal(name) for name in names],
                 }
             )
+            + "\n"
         )
-        process.stdin.close()
+        process.stdin.flush()  # and not closed: the process ends with this one
         while process.poll() is None:
             done = min(max(_stored(wanted.repository) - before, 0), total)
             report_progress(done // 1024, max(total // 1024, 1), f"KiB of {wanted.name}")
@@ -190,6 +195,7 @@ def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) ->
             expected="all of its files",
             fix="run again: it continues where it stopped",
         )
+    _sweep(wanted.repository, unfinished)
     log_message(f"downloaded {wanted.name} in {time.monotonic() - began:.0f} s")
     read_also(_cache())
     return Path(answer["root"])
@@ -208,11 +214,42 @@ def _end(process: "subprocess.Popen[str]") -> None:
             stream.close()
 
 
+def _blobs(repository: str) -> Path:
+    """The folder of a repository's files in the hub's cache."""
+    return Path(_cache()) / f"models--{repository.replace('/', '--')}" / "blobs"
+
+
+def _unfinished(repository: str) -> dict[Path, tuple[int, int]]:
+    """Unfinished files of a repository, with their sizes and the time of their last change."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for file in _blobs(repository).glob("*.incomplete"):
+            state = file.stat()
+            found[file] = (state.st_size, state.st_mtime_ns)
+    return found
+
+
+def _sweep(repository: str, before: Mapping[Path, tuple[int, int]]) -> None:
+    """Remove unfinished files that killed downloads left, after a whole download during which nothing wrote to them.
+
+    The hub's client never continues those with a random part in their name. The others, it may: they stay for a day.
+    """
+    now = _unfinished(repository)
+    for file in [file for file, state in before.items() if now.get(file) == state]:
+        resumable = file.name.count(".") < 2
+        if resumable and time.time_ns() - now[file][1] < OLD_AGE * 10**9:
+            continue
+        lock = Path(_cache()) / ".locks" / file.parents[1].name / f"{file.name.partition('.')[0]}.lock"
+        with contextlib.suppress(OSError, Timeout, NotImplementedError):  # another process downloads it
+            if lock.parent.is_dir():
+                with FileLock(lock, timeout=0):
+                    file.unlink()
+
+
 def _stored(repository: str) -> int:
     """Bytes of a repository in the cache, unfinished files included."""
-    folder = Path(_cache()) / f"models--{repository.replace('/', '--')}" / "blobs"
     try:
-        return sum(entry.stat().st_size for entry in os.scandir(folder))
+        return sum(entry.stat().st_size for entry in os.scandir(_blobs(repository)))
     except OSError:
         return 0
 

@@ -118,9 +118,10 @@ def test_a_home_that_is_deleted_during_the_run_changes_nothing(tmp_path, then):
             home().mkdir()
         return One(7)
 
-    @node("toy.keep", persist=True)
+    @node("toy.keep")
     def keep(a: One.__annotations__["value"]) -> One:
-        """A result that is kept."""
+        """A result that is worth keeping."""
+        time.sleep(0.05)
         return One(a + 1)
 
     module.delete, module.keep = delete, keep

@@ -328,3 +328,34 @@ def test_another_host_s_interrupt_ends_a_download(hub, shared_sd, monkeypatch):
         kind().execute(source="someone/tiny")
     assert time.monotonic() - began < 10
     assert "diffusion_pytorch_model.safetensors" not in hub.served or len(hub.served) < 8
+
+
+def test_a_download_ends_with_the_process_that_asked_for_it_and_what_it_left_goes(hub, tmp_path):
+    """A worker whose parent was killed does not go on; the next whole download removes what no process writes to."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    (folder / "a.safetensors").write_bytes(bytes(600_000))
+    hub.folders["someone/toy"], hub.slow = folder, 0.05
+    child = os.fork()
+    if not child:
+        try:
+            client.download(client.Request("someone/toy", None), ["a.safetensors"], {})
+        finally:
+            os._exit(1)
+    blobs = tmp_path / "hub" / "models--someone--toy" / "blobs"
+    end = time.monotonic() + 20
+    while not list(blobs.glob("*.incomplete")) and time.monotonic() < end:
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    served_then = len(hub.served)
+    before = {path: path.stat().st_size for path in blobs.glob("*.incomplete")}
+    time.sleep(0.3)
+    grown = {path: path.stat().st_size for path in blobs.glob("*.incomplete")}
+    time.sleep(0.3)
+    assert grown == {path: path.stat().st_size for path in blobs.glob("*.incomplete")}, before
+    hub.slow = 0.0
+    root = client.download(client.Request("someone/toy", None), ["a.safetensors"], {})
+    assert (root / "a.safetensors").read_bytes() == bytes(600_000)
+    assert len(hub.served) > served_then
+    assert not list(blobs.glob("*.incomplete"))
