@@ -224,7 +224,7 @@ def run_loaded(
         plan = loaded.plan()  # the rest of the check, which needs the models' configurations
         record = None  # it said that it would download
     if metadata:
-        ctx.metadata[CHUNK] = recipe_of(plan, loaded.registry, loaded.recorded_names)
+        ctx.metadata[CHUNK] = recipe_of(plan, loaded.registry, loaded.recorded_names, [*loaded.roots, loaded.out])
     with collect_notices() as notices:
         remember(plan)
     for message in notices:
