@@ -1,5 +1,6 @@
 """Configurations of Stable Diffusion 1.x and 2.x, derived from the names and shapes in a checkpoint's header."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
@@ -11,6 +12,8 @@ from .metadata import CheckpointMetadata, read_metadata
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 TEXT = ("cond_stage_model.transformer.", "cond_stage_model.model.")  # CLIP of 1.x, OpenCLIP of 2.x
+BLOCK = re.compile(r"(?:input_blocks|output_blocks|middle_block|encoder\.down|decoder\.up|mid)\.[^.]*")
+MAX_BLOCKS = 400
 Shapes = Mapping[str, Sequence[int]]  # of tensors, by name
 Configs = dict[str, dict[str, JsonValue]]  # configurations by component
 
@@ -32,6 +35,7 @@ def infer(
         ModelError: the file is of another family, or lacks a part.
     """
     _require_family(header, name, family)
+    _require_few_blocks(header, name)
     metadata = metadata_of(header, name, family)
     shapes: Shapes = {key: tensor.shape for key, tensor in header.tensors.items()}
     try:
@@ -132,6 +136,18 @@ def _require_family(header: Header, name: str, family: str) -> None:
                 f"which has no {part} (no keys under {prefix})",
                 "use a file that holds all three parts, or a diffusers folder",
             )
+
+
+def _require_few_blocks(header: Header, name: str) -> None:
+    """The library's conversion looks through all names once for each block."""
+    blocks = {match[0] for key in header.tensors for match in BLOCK.finditer(key)}
+    if len(blocks) > MAX_BLOCKS:
+        raise ModelError(
+            "source",
+            found=f"{name}, whose layers have {len(blocks)} blocks",
+            expected=f"at most {MAX_BLOCKS}; Stable Diffusion has 38",
+            fix="download the file again, or use another model",
+        )
 
 
 RESNET = {

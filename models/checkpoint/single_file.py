@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ...graph_runtime import ModelError
+from ...graph_runtime.core.errors import first_line
+from ...graph_runtime.core.out_of_memory import is_out_of_memory
 from ..component import M
 from ..config import Config
 from ..files.safetensors_header import read_header
@@ -201,7 +203,25 @@ def _build(component: str, model_class: type[M], config: Config) -> M:
 
 
 def _rename(component: str, stored: dict[str, Tensor], module: nn.Module | None, config: Config) -> dict[str, Tensor]:
-    """Convert original keys to those of the libraries, by diffusers' own tables."""
+    """Convert original keys to those of the libraries, by diffusers' own tables.
+
+    Raises:
+        ModelError: the tables fail on a key or shape.
+    """
+    try:
+        return _renamed(component, stored, module, config)
+    except Exception as error:  # whatever the library does with a stranger's names
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(
+            "source",
+            found=f"a {component} whose layers are not those of Stable Diffusion ({first_line(error)})",
+            expected="a whole Stable Diffusion 1.x or 2.x checkpoint",
+            fix="download the file again, or use a diffusers folder",
+        ) from error
+
+
+def _renamed(component: str, stored: dict[str, Tensor], module: nn.Module | None, config: Config) -> dict[str, Tensor]:
     from diffusers.loaders.single_file_utils import (
         convert_ldm_unet_checkpoint,
         convert_ldm_vae_checkpoint,

@@ -8,14 +8,16 @@ import json
 import math
 import pickle
 import shutil
+import struct
 import sys
 import time
 
 import pytest
 import torch
-from inlay.graph_runtime import ModelError
+from inlay.graph_runtime import BadInput, ModelError
 from inlay.graph_runtime.core.notices import collect_notices
 from inlay.graph_runtime.front.python import api
+from inlay.models.files.safetensors_header import read_header
 from inlay.models.known_keys.pipeline import UNET, VAE
 from inlay.models.known_keys.scheduler import SCHEDULER
 from inlay.models.scheduler_config import SchedulerConfig, SolverConfig, solver_arguments
@@ -23,6 +25,7 @@ from inlay.models.unet_config import UNETS, UNet2DConditionConfig
 from inlay.models.vae_config import VaeConfig
 from inlay.nodes.model import paint_by_example, pixel_diffusion, stable_diffusion
 from inlay.nodes.schedule import solver
+from ways_to_load import single_file
 
 DEEP: list = []
 for _ in range(40):
@@ -364,3 +367,77 @@ def test_a_configuration_that_is_within_bounds_but_not_the_files_is_refused_with
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * (1 if sys.platform == "darwin" else 1024)
     assert grown < 4 * 60_000**2 / 4, "memory was taken for weights that are not in the files"
     shutil.rmtree(folder)
+
+
+def headers(changed):
+    """A safetensors file of zeros with these names, shapes and types."""
+    offset, listed = 0, {}
+    for key, (kind, shape) in changed.items():
+        size = math.prod(shape) * {"F32": 4, "I64": 8, "U8": 1}[kind]
+        listed[key] = {"dtype": kind, "shape": list(shape), "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(listed).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(offset)
+
+
+UNET_KEY, VAE_KEY = "model.diffusion_model.", "first_stage_model."
+#: Changes of a single file's header that its conversion must not stumble over.
+ODD = {
+    "a missing layer": lambda known: known.pop(f"{UNET_KEY}input_blocks.1.0.out_layers.3.weight"),
+    "a layer without axes": lambda known: known.update({f"{UNET_KEY}input_blocks.0.0.weight": ("F32", ())}),
+    "a wide layer of nothing": lambda known: known.update(
+        {f"{UNET_KEY}input_blocks.0.0.weight": ("F32", (10**9, 4, 0, 3))}
+    ),
+    "quantised layers": lambda known: known.update(
+        {key: ("U8", shape) for key, (_, shape) in known.items() if key.startswith(UNET_KEY)}
+    ),
+    "thousands of blocks": lambda known: known.update(
+        {f"{UNET_KEY}output_blocks.{2 * number}.0.x": ("F32", (0,)) for number in range(9000)}
+    ),
+    "thousands of levels": lambda known: known.update(
+        {f"{VAE_KEY}encoder.down.{number}.block.0.conv1.weight": ("F32", (4, 0)) for number in range(9000)}
+    ),
+    "betas of zeros": lambda known: known.update({"betas": ("F32", (1000,))}),
+    "a vocabulary without axes": lambda known: known.update(
+        {"cond_stage_model.transformer.text_model.embeddings.token_embedding.weight": ("F32", ())}
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory, tiny_at):
+    folder = single_file(tiny_at(tmp_path_factory.mktemp("single")))
+    tensors = read_header(folder / "model.safetensors").tensors
+    return folder, {key: (value.dtype, tuple(value.shape)) for key, value in tensors.items()}
+
+
+@pytest.mark.parametrize("change", ODD)
+def test_a_single_file_with_odd_layers_is_answered_by_a_message_that_names_them(single, change):
+    folder, known = single
+    changed = dict(known)
+    ODD[change](changed)
+    (folder / "model.safetensors").write_bytes(headers(changed))
+    with pytest.raises(BadInput) as caught:  # noqa: PT012 - whichever step sees it first
+        model = stable_diffusion(str(folder / "model.safetensors"))
+        model.denoiser.origin.layer_sizes("unet")
+        for part in (model.denoiser, model.vae, model.text_encoder):
+            part.load("cpu")
+    assert len(str(caught.value)) < 1500
+
+
+def test_a_single_file_with_tensors_of_no_use_is_used_without_them(single):
+    folder, known = single
+    spare = {
+        "betas": ("F32", (0,)),
+        "scale_factor": ("I64", (3,)),
+        "logvar": ("F32", (2**22,)),
+        f"{UNET_KEY}input_blocks.99999999999.0.x": ("F32", (1,)),
+        f"{UNET_KEY}input_blocks.x.0.op.weight": ("F32", (1,)),
+        "cond_stage_model.model.x": ("F32", (1,)),
+    }
+    (folder / "model.safetensors").write_bytes(headers(known | spare))
+    model = stable_diffusion(str(folder / "model.safetensors"))
+    assert model.vae.scaling_factor == 0.18215
+    assert "trained_betas" not in model.scheduler.config
+    for part in (model.denoiser, model.vae, model.text_encoder):
+        assert sum(value.numel() for value in part.load("cpu").parameters()) < 2 * 10**6

@@ -1,5 +1,6 @@
 """Weights reach a module as diffusers' own loader puts them there, bit for bit, and without its loader."""
 
+import ast
 import json
 import threading
 from pathlib import Path
@@ -72,6 +73,35 @@ FAMILIES = {
         },
     ),
 }
+
+
+ROOMS = ("graph_runtime", "nodes", "models", "methods", "pictures", "training")
+LOADERS = {
+    "from_pretrained",
+    "from_single_file",
+    "load_config",
+    "load_attn_procs",
+    "load_lora_adapter",
+    "load_lora_weights",
+    "load_ip_adapter",
+    "load_checkpoint_and_dispatch",
+    "load_checkpoint_in_model",
+    "load_state_dict_from_url",
+    "get_class_from_dynamic_module",
+}
+
+
+def test_from_pretrained_is_not_called():
+    """No loader of a library gets a folder, and no class is chosen by a file: by a scan of the source."""
+    for path in (path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
+        names = {
+            name
+            for item in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for name in (getattr(item, "attr", None), getattr(item, "id", None), getattr(item, "name", None))
+            if isinstance(name, str)
+        }
+        assert not names & LOADERS, path
+        assert not {name for name in names if name.startswith("Auto") and name[4:5].isupper()}, path
 
 
 def made(tiny, family):
