@@ -2,6 +2,7 @@
 # make test       run the tests in two processes (WORKERS=4 for more)
 # make test-all   run all tests, the slow ones too
 # make strace     run hostile paths under strace, which must be installed (.ci/strace-test installs it)
+# make fuzz       send inlay spoilt files for MINUTES=5 on all cores (Linux)
 # make gpu        test and measure on a GPU (benchmarks/gpu/run.py)
 # make kills      kill working processes at random instants and look for anything lost (N=200 kills, SEED=…)
 # make concurrent 8 processes that save and remember 1,000 times each at once, with and without hard links
@@ -23,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 INLAY_OFFLINE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test test-all strace gpu kills concurrent lint docs wheel-test clean help
+.PHONY: demo test test-all fuzz strace gpu kills concurrent lint docs wheel-test clean help
 
 demo: $(VENV)/.ready
 	@$(BIN)/inlay run zero_shot_inpaint --out inlay-out
@@ -37,6 +38,10 @@ test-all: $(VENV)/.test
 
 strace: $(VENV)/.test
 	@$(PYTEST) -n 0 -m strace
+
+MINUTES ?= 5
+fuzz: $(VENV)/.test
+	@$(BIN)/python scripts/fuzz.py --seconds $$(($(MINUTES) * 60)) --workers $$(nproc)
 
 gpu: $(VENV)/.test
 	@$(BIN)/python benchmarks/gpu/run.py --out inlay-out/gpu
