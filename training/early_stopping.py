@@ -1,5 +1,6 @@
 """End a training when its samples no longer improve."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -19,12 +20,11 @@ class EarlyStopping:
 
     def __init__(self, path: Path, patience: int, step: int) -> None:
         self._path, self._patience = path, patience
-        self._likenesses: list[tuple[int, float]] = []
-        try:
-            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-            self._likenesses = [(line["step"], line["likeness"]) for line in lines if line["step"] <= step]
-        except (OSError, ValueError, KeyError):
-            pass  # a log that is missing or cut off only means a longer training
+        self._likenesses = sorted((at, likeness) for at, likeness in _logged(path).items() if at <= step)
+
+    def knows(self, step: int) -> bool:
+        """True if the likeness at this step is recorded."""
+        return any(at == step for at, _ in self._likenesses)
 
     def note(self, step: int, likeness: float) -> None:
         """Record the likeness of a sheet."""
@@ -38,3 +38,17 @@ class EarlyStopping:
             return False
         values = [likeness for _, likeness in self._likenesses]
         return max(values[-self._patience :]) < max(values[: -self._patience]) + GAIN
+
+
+def _logged(path: Path) -> dict[int, float]:
+    """The likenesses of a log by step; a kill may have cut a line, and steps taken again are logged again."""
+    found: dict[int, float] = {}
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            entry = json.loads(line)
+            found[int(entry["step"])] = float(entry["likeness"])
+    return found

@@ -79,7 +79,9 @@ def _fit(
         settings.seed,
         settings.snr_limit,
     )
-    main = trainer.workers.main
+    main, begun = trainer.workers.main, trainer.step
+    if sheets is not None and begun and begun % settings.sample_every == 0 and main and not sheets.has(begun):
+        sheets.draw(begun)  # the run was killed between this step's checkpoint and its sheet
 
     def on_step(now: Progress) -> None:
         if main and (now.step % 10 == 0 or now.step == settings.steps):

@@ -10,6 +10,7 @@ import torch
 from pydantic import JsonValue
 from torch import nn
 
+from ..graph_runtime.core.disk_errors import disk_error
 from ..graph_runtime.core.files import replacing_folder
 from ..graph_runtime.core.quiet import quiet
 from ..methods.paint_by_example import ExemplarDenoiser
@@ -74,10 +75,14 @@ def _write_model(folder: Path, model: ExemplarDenoiser, inputs: TrainingInputs, 
                 path = beside / name
                 path.parent.mkdir(exist_ok=True)
                 path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
+    except TrainingFailed:
+        raise
+    except Exception as error:
+        if (cause := disk_error(error)) is None:
+            raise
         raise TrainingFailed(
             None,
-            found=f"the model could not be written: {error.strerror or error}",
+            found=f"the model could not be written: {cause.strerror or cause}",
             expected="room for it on the disk",
             fix="make room, then run again: the checkpoint is intact",
         ) from error

@@ -76,9 +76,16 @@ class SampleSheets:
             pictures += [hole.permute(1, 2, 0), example.exemplar.permute(1, 2, 0), filled]
         sheet = draw_sheet(pictures, ["hole", "exemplar", f"step {step}"] * len(self._examples), 6)[0]
         picture = Image.fromarray((sheet * 255).round().to(torch.uint8).numpy())
-        _save(picture, self._folder / f"step-{step:07d}.png")
+        _save(picture, self._file(step))
         torch.set_rng_state(state)
         return picture
+
+    def has(self, step: int) -> bool:
+        """True if the sheet of this step was written."""
+        return self._file(step).is_file()
+
+    def _file(self, step: int) -> Path:
+        return self._folder / f"step-{step:07d}.png"
 
     def _paint(self) -> list[Tensor]:
         """The examples' pictures `[h w 3]`, filled with the averaged weights."""

@@ -100,6 +100,12 @@ def _fit(
     )
     stopping = EarlyStopping(place.path / "likeness.jsonl", settings.patience, trainer.step)
     total, begun, main = trainer.options.steps, trainer.step, trainer.workers.main
+    stopped = f"the samples' likeness to the subject has not grown for {settings.patience} sheets"
+    if sheets is not None and begun and begun % settings.sample_every == 0 and main and not stopping.knows(begun):
+        sheets.draw(begun)  # the run was killed between this step's checkpoint and its sheet
+        stopping.note(begun, sheets.likeness)
+    if settings.patience and begun and trainer.workers.any(stopping.due):
+        return f"stopped at step {begun} of {total}: {stopped}"
 
     def on_step(now: Progress) -> None:
         if main and (now.step % 10 == 0 or now.step == total):
@@ -112,16 +118,13 @@ def _fit(
             note += f" · likeness {sheets.likeness:.3f}"
         ctx.progress(now.step, total, sheet, note)
         # only the main process has drawn the sheet; one that went on without it would wait for it forever
-        if settings.patience and (due or now.step == begun + 1) and trainer.workers.any(stopping.due):
+        if settings.patience and due and trainer.workers.any(stopping.due):
             raise _StopEarly
 
     try:
         fit(trainer, objective, source, on_step, ctx.warn)
     except _StopEarly:  # the trainer has written its checkpoint
-        return (
-            f"stopped at step {trainer.step} of {total}: the samples' likeness to the subject has not grown for "
-            f"{settings.patience} sheets"
-        )
+        return f"stopped at step {trainer.step} of {total}: {stopped}"
     return ""
 
 

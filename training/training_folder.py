@@ -1,5 +1,6 @@
 """The folder of a training: its name contains the training's key, so that the same settings find it again."""
 
+import contextlib
 import json
 import os
 import re
@@ -77,8 +78,9 @@ def _name_others(path: Path, ctx: Context) -> None:
 
 def append_line(path: Path, line: Mapping[str, JsonValue]) -> None:
     """Add one JSON object to a log; a log that cannot be written never stops a training."""
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-    except OSError:
-        return
+    text = (json.dumps(line) + "\n").encode()
+    with contextlib.suppress(OSError), path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            text = text if file.read(1) == b"\n" else b"\n" + text  # a kill has cut the last line
+        file.write(text)

@@ -23,6 +23,7 @@ from inlay.nodes.train import subject_lora
 from inlay.training.errors import TrainingFailed
 from inlay.training.objective import Objective
 from inlay.training.randomness import generator_of
+from inlay.training.sample_sheets import SampleSheets
 from inlay.training.subject_settings import SubjectSettings
 from picture_toys import save_noise
 from safetensors.torch import load_file, save
@@ -294,6 +295,40 @@ def test_samples_are_shown_and_end_a_training_that_is_over(pictures, shared_pbe)
     assert "stopped at step" in made.report
     log = next((pictures / "out").glob("subject-*/likeness.jsonl"))
     assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [2, 4, 6]
+
+
+STOPPING = {"epochs": 4, "sample_every": 2, "patience": 2, "learning_rate": 1e-9}
+
+
+def test_a_training_that_has_stopped_early_gives_the_same_file_when_it_is_run_again(pictures, shared_pbe):
+    first = Path(run(pictures, shared_pbe, **STOPPING).lora.path).read_bytes()
+    again = run(pictures, shared_pbe, **STOPPING)
+    assert Path(again.lora.path).read_bytes() == first
+    assert "stopped at step 6" in again.report
+
+
+@pytest.mark.parametrize("cut", [0, 9])
+def test_a_kill_before_a_sheet_and_amid_a_line_of_its_log_changes_nothing(pictures, shared_pbe, monkeypatch, cut):
+    undisturbed = Path(run(pictures, shared_pbe, out="a", **STOPPING).lora.path).read_bytes()
+    draw = SampleSheets.draw
+
+    def killed(self, step):
+        if step == 4:
+            raise KeyboardInterrupt
+        return draw(self, step)
+
+    monkeypatch.setattr(SampleSheets, "draw", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(pictures, shared_pbe, out="b", **STOPPING)
+    monkeypatch.setattr(SampleSheets, "draw", draw)
+    log = next((pictures / "b").glob("subject-*/likeness.jsonl"))
+    whole = log.read_bytes()
+    log.write_bytes(whole + whole[:cut])  # a line that a kill has cut
+    made = run(pictures, shared_pbe, out="b", **STOPPING)
+    assert Path(made.lora.path).read_bytes() == undisturbed
+    assert sorted(path.name for path in log.parent.glob("samples/*")) == [
+        f"step-000000{step}.png" for step in (2, 4, 6)
+    ]
 
 
 def warnings_of(pictures, folder, some=None, **changes):
