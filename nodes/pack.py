@@ -4,9 +4,18 @@ The oldest releases are those of pyproject.toml, and `.ci/floor-test` runs the m
 releases that are newer than those noted here.
 """
 
+from pathlib import Path
+
 from ..graph_runtime.core.pack import Pack
 from ..pictures.files.formats import READ_SUFFIXES, WORKFLOW_SUFFIXES
 from .checks.installation import embedded_models, embedded_weights, torchvision
+
+
+def _recorded_text(path: Path, name: str) -> tuple[str | None, frozenset[str]]:
+    from ..pictures.files.recorded import recorded_text
+
+    return recorded_text(path, name)
+
 
 PACK = Pack(
     families=(
@@ -55,4 +64,5 @@ PACK = Pack(
     checks=(torchvision, embedded_weights),
     picture_suffixes=READ_SUFFIXES,
     workflow_suffixes=WORKFLOW_SUFFIXES,
+    recorded_text=_recorded_text,
 )

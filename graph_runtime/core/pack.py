@@ -35,6 +35,8 @@ class Pack:
         checks: what `inlay doctor` checks for the pack.
         picture_suffixes: suffixes of the pictures that its nodes read.
         workflow_suffixes: suffixes of the pictures that its nodes write, which may hold a workflow.
+        recorded_text: the text of that name in such a picture, None if it has none, and the names of all its texts;
+            raises BadInput for what is no picture.
     """
 
     families: tuple[str, ...] = ()
@@ -45,3 +47,4 @@ class Pack:
     checks: tuple[Callable[[], Iterable[Diagnosis]], ...] = ()
     picture_suffixes: frozenset[str] = frozenset()
     workflow_suffixes: frozenset[str] = frozenset()
+    recorded_text: Callable[[Path, str], tuple[str | None, frozenset[str]]] = lambda path, name: (None, frozenset())

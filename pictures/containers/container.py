@@ -7,7 +7,7 @@ from ...graph_runtime import BadInput
 
 MAX_PIXELS = 100_000_000  # of one picture: 1.2 GB as float32
 MAX_SIDE = 2**24  # pixels; Pillow counts the bits of a row in 32 bits
-MAX_EXIF = 2**20  # bytes; a JPEG's segment holds 64 KiB
+MAX_EXIF = 2**24 + 2**16  # bytes; a WebP's hold the workflow, of at most 16 MiB
 MAX_METADATA = 32 * 2**20  # bytes of one kind
 EXIF_EXCESS = "its EXIF data, damaged or too long"
 

@@ -197,7 +197,7 @@ def _is_small(reader: _Reader, pointer: _Entry) -> bool:
 
 
 def is_small_exif(data: bytes) -> bool:
-    """True for EXIF data of at most 1 MiB, with no more tags and numbers than a camera writes."""
+    """True for EXIF data of at most 16 MiB, with no more tags and numbers than a camera writes."""
     data = re.sub(rb"^(Exif\0\0){1,2}", b"", data)
     if len(data) > MAX_EXIF or len(data) < 8:
         return len(data) < 8

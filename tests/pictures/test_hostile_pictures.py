@@ -4,10 +4,12 @@ import io
 import tracemalloc
 
 import hostile_pictures
+import inlay
 import numpy as np
 import pytest
 from hostile_pictures import png_text_bombs, table, tiff_pages, tiff_picture
 from inlay.graph_runtime import BadInput, Context
+from inlay.graph_runtime.front.recipe.read import read_recipe
 from inlay.nodes.checks.image import load as check
 from inlay.nodes.image import load
 from inlay.pictures.containers import bmp, jpeg, png, tiff
@@ -208,3 +210,12 @@ def test_a_turned_tiff_is_read_upright_however_it_is_stored(tmp_path, mode, comp
     turned |= {6: lambda x: np.rot90(x, -1), 7: lambda x: np.rot90(x, 2).swapaxes(0, 1), 8: np.rot90}
     expected = turned[orientation](np.asarray(Pil.fromarray(noise).convert(mode).convert("RGB")))
     assert np.array_equal(load(str(tmp_path / "a.tif"), Context()).image[0] * 255, expected)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_looking_for_a_workflow_decodes_nothing_and_ends(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(png, "MOST_CHUNKS", 3000)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    path = made(tmp_path, name, count=COUNTS.get(name, 5000) if name in REFUSED else 30)
+    with pytest.raises(inlay.WorkflowError, match="workflow"):
+        read_recipe(path)

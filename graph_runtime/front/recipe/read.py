@@ -1,18 +1,15 @@
 """Reading the workflow that a saved picture carries."""
 
-import warnings
 from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from ....nodes.pack import PACK
 from ...core.bounded.json_text import decode
-from ...core.errors import WorkflowError
-from ...core.opening import open_file
+from ...core.errors import BadInput, WorkflowError
 from ...core.user_paths import is_possible
 from ...core.workflow import Override, Workflow, build
 from .record import CHUNK
-
-_IMAGE_DESCRIPTION = 0x010E  # the EXIF tag
 
 
 @dataclass(frozen=True)
@@ -57,23 +54,16 @@ def read_recipe(picture: Path) -> tuple[Workflow, dict[Override, RecordedFile]]:
 
 def _recorded_text(picture: Path) -> str:
     """The JSON text of a picture, not parsed yet."""
-    from PIL import Image
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with open_file(picture) as file, Image.open(file, formats=("PNG", "WEBP", "JPEG")) as image:
-                chunks = set(image.info)
-                # a PNG's own chunk is read with its header; asking it for EXIF would decode the pixels
-                text = image.info.get(CHUNK) if image.format == "PNG" else image.getexif().get(_IMAGE_DESCRIPTION)
-    except Exception as error:  # noqa: BLE001 - Pillow raises many kinds for damaged files
-        raise _no_recipe(picture, f"a file that is not a readable picture ({error})") from None
-    if not isinstance(text, str) or not text.lstrip().startswith("{"):
-        raise _no_recipe(picture, _recipe_of_another(chunks) or "a picture without an inlay workflow")
+        text, names = PACK.recorded_text(picture, CHUNK)
+    except BadInput as error:
+        raise _no_recipe(picture, f"a file that is not a readable picture: {error.found}") from None
+    if text is None or not text.lstrip().startswith("{"):
+        raise _no_recipe(picture, _recipe_of_another(names) or "a picture without an inlay workflow")
     return text
 
 
-def _recipe_of_another(chunks: Set[object]) -> str:
+def _recipe_of_another(chunks: Set[str]) -> str:
     """What another program recorded in the picture instead; empty if unknown."""
     if chunks & {"workflow", "prompt"}:
         return "a picture from ComfyUI: it carries a ComfyUI workflow, which inlay cannot convert yet"
