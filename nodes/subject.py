@@ -39,7 +39,7 @@ Sizes = Mapping[str, tuple[int, int]]
 SHOWN, TILE, FRAME = 24, 256, (230, 40, 40)
 FEW = 8  # photos that are taken for those of one subject
 MANY = 2000  # photos up to which headers, masks and boxes are looked at while checking
-READ = 20_000_000  # pixels of masks that are decoded while checking
+READ = 12_500_000  # pixels of masks that are decoded while checking
 WARNED = 4  # photos without a box that a warning names
 INSTEAD = "draw masks (white = subject) of the photos' names and name their folder in masks"
 

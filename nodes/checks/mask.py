@@ -16,7 +16,7 @@ from ...pictures.pairing import files_of, named
 from ...pictures.require import require_mask_fits
 from .before_run import Facts, Known, Params, cheap, described, shaped, sketch
 
-READ = 20_000_000  # pixels of mask files that are decoded while checking
+READ = 12_500_000  # pixels of mask files that are decoded while checking: a phone's photo, and about a second
 
 
 def load(known: Known, params: Params) -> Facts:

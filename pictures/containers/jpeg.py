@@ -10,7 +10,7 @@ from .tiff import is_small_exif
 MOST_SEGMENTS = 4096  # before the pixels, or between them; profile, XMP and second picture have up to 255 each
 MOST_KEPT = 1024  # of those with metadata
 MOST_JUNK = 2**16  # bytes between segments
-MOST_SCANS = 100  # the usual programs write at most 13
+MOST_SCANS = 64  # the usual programs write at most 13
 SCAN, END = 0xDA, 0xD9
 ALONE = range(0xD0, 0xDA)  # markers without data
 AMONG_PIXELS = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # a marker that ends a piece of compressed pixels

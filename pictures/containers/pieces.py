@@ -62,32 +62,37 @@ class Pieces(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Fill a buffer as far as one piece goes."""
-        if self._place >= self._starts[-1]:
-            return 0
-        number = bisect_right(self._starts, self._place) - 1
-        piece, skip = self._pieces[number], self._place - self._starts[number]
-        size = min(len(buffer), _length(piece) - skip)
-        if isinstance(piece, bytes):
-            buffer[:size] = piece[skip : skip + size]
-        else:
-            self._file.seek(piece.start + skip)
-            data = self._file.read(size)
-            size = len(data)
-            buffer[:size] = data
-        self._place += size
-        return size
+        data = self._some(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def read(self, size: int | None = -1) -> bytes:
         """Up to `size` bytes, fewer only at the end."""
-        found = bytearray()
-        while size is None or size < 0 or len(found) < size:
-            rest = self._starts[-1] - self._place if size is None or size < 0 else size - len(found)
-            part = bytearray(min(max(rest, 0), 2**20))
-            count = self.readinto(memoryview(part))
-            if not count:
-                break
-            found += part[:count]
-        return bytes(found)
+        rest = max(0, self._starts[-1] - self._place)
+        size = rest if size is None or size < 0 else min(size, rest)
+        first = self._some(size)
+        if len(first) == size or not first:
+            return first
+        parts, size = [first], size - len(first)
+        while size and (part := self._some(size)):
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def _some(self, size: int) -> bytes:
+        """Up to `size` bytes of one piece; none at the end."""
+        if size <= 0 or self._place >= self._starts[-1]:
+            return b""
+        number = bisect_right(self._starts, self._place) - 1
+        piece, skip = self._pieces[number], self._place - self._starts[number]
+        if isinstance(piece, bytes):
+            data = piece[skip : skip + size]
+        else:
+            if self._file.tell() != piece.start + skip:
+                self._file.seek(piece.start + skip)
+            data = self._file.read(min(size, piece.end - piece.start - skip))
+        self._place += len(data)
+        return data
 
 
 class _WithDescriptor(Pieces):

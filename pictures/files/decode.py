@@ -26,7 +26,7 @@ EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK",
 NATIVE = "L" if sys.byteorder == "little" else "B"
 BITS, PHOTOMETRIC, PLANES = 0x0102, 0x0106, 0x011C  # tags of a TIFF
 WHOLE = ("WEBP", "AVIF", "HEIF")  # formats whose decoders hold the whole picture
-STRIP = 2**20  # pixels that are converted at a time
+STRIP = 2**17  # pixels that are converted at a time, in a processor's cache
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,15 @@ def decode(opened: OpenPicture, notes: list[str]) -> tuple[Decoded, bool]:
         orientation = _orientation(picture, notes)
         found = _decode8(path, _upright(picture, orientation), notes)
     else:
-        samples = _samples16(opened, raw_modes)
+        colour, alpha = _samples16(opened, raw_modes)
         key = picture.info.get("transparency")
         orientation = _orientation(picture, notes)
-        found = _split16(picture.mode, raw_modes, _upright16(samples, orientation), key)
+        colour = _upright16(colour, orientation)
+        alpha = None if alpha is None else _upright16(alpha, orientation)
+        if isinstance(key, tuple) and alpha is None:
+            alpha = _opaque_but(colour, key)
+        grey = raw_modes[0] == "LA"
+        found = Decoded(*(("LA", "GRAY") if grey else (picture.mode, "RGB")), 16, None, colour, alpha)
     return found, turned or orientation >= 5
 
 
@@ -158,7 +163,7 @@ def _upright(picture: Pil.Image, orientation: int) -> Pil.Image:
 
 
 def _upright16(samples: NDArray[np.uint16], orientation: int) -> NDArray[np.uint16]:
-    """The same for an array `[h w c]`."""
+    """The same for an array `[h w]` or `[h w c]`."""
     if orientation in (5, 6, 7, 8):
         samples = samples.swapaxes(0, 1)
     rows = -1 if orientation in (3, 4, 7, 8) else 1
@@ -206,41 +211,35 @@ def _load(picture: ImageFile.ImageFile, raw_mode: str) -> None:
     picture.load()
 
 
-def _samples16(opened: OpenPicture, raw_modes: tuple[str, str]) -> NDArray[np.uint16]:
-    """`[h w c]`: grey and alpha, RGB, or RGBA (unmultiplied)."""
+def _samples16(opened: OpenPicture, raw_modes: tuple[str, str]) -> tuple[NDArray[np.uint16], NDArray[np.uint16] | None]:
+    """Colour, `[h w]` grey or `[h w 3]` (unmultiplied), and alpha `[h w]`, if there is one."""
     picture = opened.image
+    size = picture.height, picture.width
     premultiplied = "RGBa" in {_raw_mode(tile[3])[:4] for tile in picture.tile}
     if raw_modes[0] == "LA":  # four bytes a pixel, as stored
         _load(picture, "RGBA")
-        samples = np.empty((picture.height, picture.width, 2), np.uint16)
-        for rows in strips(picture.height, picture.width):
+        colour, alpha = np.empty(size, np.uint16), np.empty(size, np.uint16)
+        for rows in strips(*size):
             raw = np.asarray(rows_of(picture, rows)).astype(np.uint16)
-            samples[rows] = raw[..., ::2] << 8 | raw[..., 1::2]
-        return samples
+            colour[rows] = raw[..., 0] << 8 | raw[..., 1]
+            alpha[rows] = raw[..., 2] << 8 | raw[..., 3]
+        return colour, alpha
     _load(picture, raw_modes[0])
     with opened.again() as second:
         _load(second, raw_modes[1])
-        samples = np.empty((picture.height, picture.width, len(picture.mode)), np.uint16)
-        for rows in strips(picture.height, picture.width):
-            samples[rows] = np.asarray(rows_of(picture, rows))
-            samples[rows] <<= 8
-            samples[rows] |= np.asarray(rows_of(second, rows))
+        colour, has_alpha = np.empty((*size, 3), np.uint16), picture.mode == "RGBA"
+        alpha = np.empty(size if has_alpha else 0, np.uint16)
+        for rows in strips(*size):
+            part = np.left_shift(np.asarray(rows_of(picture, rows)), 8, dtype=np.uint16)
+            part |= np.asarray(rows_of(second, rows))
             if premultiplied:
-                alpha = samples[rows, :, 3:].astype(np.float64)
-                colour = np.round(samples[rows, :, :3] * (65_535 / np.maximum(alpha, 1)))
-                samples[rows, :, :3] = np.clip(colour, 0, 65_535).astype(np.uint16)
+                opacity = part[..., 3:].astype(np.float64)
+                part[..., :3] = np.clip(np.round(part[..., :3] * (65_535 / np.maximum(opacity, 1))), 0, 65_535)
+            colour[rows] = part[..., :3]
+            if has_alpha:
+                alpha[rows] = part[..., 3]
         second.close()
-    return samples
-
-
-def _split16(mode: str, raw_modes: tuple[str, str], samples: NDArray[np.uint16], key: object) -> Decoded:
-    """Separate colour and alpha; `key` is the transparent colour, if the file names one."""
-    colour = samples[..., 0] if raw_modes[0] == "LA" else samples[..., :3]
-    alpha = samples[..., -1] if samples.shape[2] % 2 == 0 else None
-    colour, alpha = np.ascontiguousarray(colour), None if alpha is None else np.ascontiguousarray(alpha)
-    if isinstance(key, tuple) and alpha is None:
-        alpha = _opaque_but(colour, key)
-    return Decoded(*(("LA", "GRAY") if raw_modes[0] == "LA" else (mode, "RGB")), 16, None, colour, alpha)
+    return colour, alpha if has_alpha else None
 
 
 def _opaque_but(colour: NDArray[np.uint16], key: object) -> NDArray[np.uint16]:

@@ -15,7 +15,7 @@ from PIL import Image as Pil
 
 from ..arrays import Float32Array, Samples
 from ..colour.space import values_to_srgb
-from .decode import decode, rgb_of, rows_of, strips
+from .decode import STRIP, decode, rgb_of, rows_of, strips
 from .folders import find_pictures
 from .info import FileInfo, file_info
 from .opening import OpenPicture, decoding, open_picture, picture_size, require_room, sizes_differ
@@ -63,7 +63,7 @@ class Picture:
         width, height = self.size
         values = np.empty((height, width, 3), np.float32) if out is None else out
         for rows in strips(height, width):
-            values[rows] = self._colours(rows)
+            self._convert(rows, values[rows])
         return values
 
     def srgb(self) -> Float32Array:
@@ -76,31 +76,40 @@ class Picture:
         values = np.empty((height, width), np.float32)
         for rows in strips(height, width):
             if self.colour8 is not None:
-                values[rows] = unit(np.asarray(rgb_of(rows_of(self.colour8, rows)).convert("L")))
+                unit(np.asarray(rgb_of(rows_of(self.colour8, rows)).convert("L")), values[rows])
+            elif self.colour16 is not None and self.colour16.ndim == 2:
+                unit(self.colour16[rows], values[rows])
             elif self.colour16 is not None:
-                found = unit(self.colour16[rows])
-                values[rows] = found if found.ndim == 2 else found @ LUMA
+                values[rows] = unit(self.colour16[rows]) @ LUMA
         return values
 
     def sampled(self, step: int) -> Float32Array:
         """Every `step`-th row and column of `rgb`."""
         width, height = self.size
-        parts = [self._colours(rows)[-rows.start % step :: step, ::step] for rows in strips(height, width)]
-        found = np.concatenate(parts)
-        return np.repeat(found, 3, axis=-1) if found.shape[2] == 1 else found
+        each = (
+            [slice(row, row + 1) for row in range(0, height, step)] if width > STRIP // 256 else strips(height, width)
+        )
+        parts = []
+        for rows in each:
+            part = np.empty((rows.stop - rows.start, width, 3), np.float32)
+            self._convert(rows, part)
+            parts.append(part[-rows.start % step :: step, ::step])
+        return np.concatenate(parts)
 
-    def _colours(self, rows: slice) -> Float32Array:
-        """`[rows w 3]`, or `[rows w 1]` of grey at 16 bits."""
-        if self.colour16 is not None:
-            found = unit(self.colour16[rows])
-            return found[..., None] if found.ndim == 2 else found
-        assert self.colour8 is not None
-        return unit(np.asarray(rgb_of(rows_of(self.colour8, rows))))
+    def _convert(self, rows: slice, out: Float32Array) -> None:
+        """Write some rows of `rgb` to `out`."""
+        if self.colour16 is None:
+            assert self.colour8 is not None
+            unit(np.asarray(rgb_of(rows_of(self.colour8, rows))), out)
+        elif self.colour16.ndim == 2:
+            out[:] = unit(self.colour16[rows])[..., None]
+        else:
+            unit(self.colour16[rows], out)
 
 
-def unit(samples: Samples) -> Float32Array:
-    """Samples as float32: 8-bit ones `x / 255`, 16-bit ones `x / 65535`."""
-    return np.divide(samples, np.float32(2 ** (8 * samples.itemsize) - 1), dtype=np.float32)
+def unit(samples: Samples, out: Float32Array | None = None) -> Float32Array:
+    """Samples as float32: 8-bit ones `x / 255`, 16-bit ones `x / 65535`; written to `out` if it is given."""
+    return np.divide(samples, np.float32(2 ** (8 * samples.itemsize) - 1), out=out, dtype=np.float32)
 
 
 def read_pictures(path: str) -> list[Picture]:

@@ -37,7 +37,7 @@ def value_warnings(soft: Float[Tensor, "h w"], mask: Float[Tensor, "h w"], thres
             f"the picture is kept; raise the threshold, or use another channel"
         ]
     notes = _soft_notes(soft) if threshold is None else _cut_notes(soft, threshold)
-    share = float((mask > 0).float().mean())
+    share = _count(mask > 0) / mask.numel()
     if share > LARGE_SHARE:
         notes.append(
             f"mask-large: it repaints {share:.1%} of the picture; white = repaint: use invert=true if the "
@@ -53,7 +53,7 @@ def _soft_notes(soft: Tensor) -> list[str]:
             f"mask-not-opaque: its strongest value is {peak:.3g}, so the old picture shines through "
             f"everywhere; set threshold=0.5 or paint with full opacity"
         )
-    haze = float(((soft > 0) & (soft < NEARLY)).float().mean())
+    haze = _count((soft > 0) & (soft < NEARLY)) / soft.numel()
     if floor > 0:
         notes.append(
             f"mask-haze: its weakest value is {floor:.3g}, so no pixel is kept exactly; set threshold=0.5, or "
@@ -67,27 +67,33 @@ def _soft_notes(soft: Tensor) -> list[str]:
     return notes
 
 
+def _count(plane: Tensor) -> int:
+    """How many are true; NumPy counts several times faster than torch adds."""
+    return int(np.count_nonzero(plane.numpy()))
+
+
 def _cut_notes(soft: Tensor, threshold: float) -> list[str]:
     kept, notes = soft >= threshold, []
-    haze = (soft > 0) & (soft < NEARLY) & ~kept
+    dropped, holes = ~kept, _count(kept)
+    haze = (soft > 0) & (soft < NEARLY) & dropped
     white = (soft < 1) & (soft > 1 - NEARLY) & kept
     grey = (soft >= NEARLY) & (soft <= 1 - NEARLY)
-    if float(haze.float().mean()) > HAZE_SHARE:
+    hazy, pale, soft_ones, marked = (_count(plane) for plane in (haze, white, grey, soft >= NEARLY))
+    if hazy > HAZE_SHARE * soft.numel():
         notes.append(
-            f"mask-haze: {float(haze.float().mean()):.0%} of its pixels are nearly but not quite black (up to "
+            f"mask-haze: {hazy / soft.numel():.0%} of its pixels are nearly but not quite black (up to "
             f"{float(soft[haze].max()):.3g}); the threshold {threshold:g} reads them as keep"
         )
-    if int(white.sum()) > HAZE_SHARE * int(kept.sum()):
+    if pale > HAZE_SHARE * holes:
         notes.append(
-            f"mask-not-opaque: {int(white.sum()) / int(kept.sum()):.0%} of its hole is nearly but not quite "
+            f"mask-not-opaque: {pale / holes:.0%} of its hole is nearly but not quite "
             f"white (from {float(soft[white].min()):.3g}); the threshold {threshold:g} reads it as repaint"
         )
-    marked = int((soft >= NEARLY).sum())
-    if int(grey.sum()) > SOFT_SHARE * marked:
-        dropped = int((grey & ~kept).sum())
+    if soft_ones > SOFT_SHARE * marked:
+        lost = _count(grey & dropped)
         notes.append(
-            f"mask-soft: {int(grey.sum()) / marked:.0%} of what it marks is grey; the threshold {threshold:g} "
-            f"reads {dropped} grey pixels as keep and {int(grey.sum()) - dropped} as repaint; threshold=null "
+            f"mask-soft: {soft_ones / marked:.0%} of what it marks is grey; the threshold {threshold:g} "
+            f"reads {lost} grey pixels as keep and {soft_ones - lost} as repaint; threshold=null "
             f"keeps it soft"
         )
     return notes
@@ -96,6 +102,7 @@ def _cut_notes(soft: Tensor, threshold: float) -> list[str]:
 FEW = 0.0005  # share of the picture below which a hole
 FEW_PIXELS = 256  # of fewer pixels than this is more often a stray click than intended
 SPECK = 4  # pixels of a component that is more often noise than intended
+SEARCHED = 25_000_000  # pixels around a hole; in larger ones nobody sees specks, and the search takes many seconds
 SPECKS = 0.1  # share of the hole above which such components are intended
 
 
@@ -110,8 +117,10 @@ def size_warnings(hole: Bool[np.ndarray, "h w"], count: int) -> list[str]:
             f"mask-few: only {count} pixel{'s' if count > 1 else ''} ({where}) of {hole.size} would be repainted; "
             f"is it a stray click, or the wrong file?"
         ]
-    notes = []
+    notes: list[str] = []
     left, top = int(columns[0]), int(rows[0])
+    if (rows[-1] + 1 - top) * (columns[-1] + 1 - left) > SEARCHED:
+        return notes
     ringed = np.pad(hole[top : rows[-1] + 1, left : columns[-1] + 1], 1)  # all around the hole is one component
     for name, plane, fate in (("specks", ringed, "repainted"), ("pinholes", ~ringed, "kept")):
         labels, parts = label(plane, structure=np.ones((3, 3)))
