@@ -206,9 +206,12 @@ class Component(ModelDescription[nn.Module]):
 
     def nbytes(self) -> int:
         """Bytes of the weights in memory, from the safetensors headers."""
+        return self.nbytes_on("cuda" if torch.cuda.is_available() else "cpu")
+
+    def nbytes_on(self, device: str) -> int:
+        """The same in the precision of a device."""
         weights = self.origin.weights(self.component)
-        precision = self.precision("cuda" if torch.cuda.is_available() else "cpu")
-        return count_parameters(weights.files, weights.prefix) * precision.itemsize
+        return count_parameters(weights.files, weights.prefix) * self.precision(device).itemsize
 
     def load(self, device: str) -> nn.Module:
         """Read the weights, in evaluation mode, frozen.

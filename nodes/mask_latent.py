@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 from torch import Tensor
 
-from ..graph_runtime import BadInput, Context, node
+from ..graph_runtime import BadInput, Context, SocketRole, node
 from ..pictures.masks.latent import grow_cells, latent_hole, lost_components
 from ..pictures.masks.values import unit_mask
 from .checks.before_run import Facts, Known, Params, cheap, rehearse
@@ -27,7 +27,7 @@ def _check_to_latent(known: Known, params: Params) -> Facts:
 @node("mask.to_latent", check=_check_to_latent)
 def to_latent(
     mask: Mask,
-    vae: Vae,
+    vae: Annotated[Vae, SocketRole("described")],
     ctx: Context,
     dilate: Annotated[int, Field(ge=0, le=64)] = 2,
     reduce: Literal["max", "nearest"] = "max",

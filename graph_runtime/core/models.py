@@ -8,12 +8,13 @@ A loader node returns a small frozen *description*: where the weights are, which
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+from .current_run import report_progress
 from .errors import ModelError
 from .out_of_memory import is_out_of_memory, release_device_memory, retried
 
@@ -53,6 +54,10 @@ class ModelDescription(ABC, Generic[M]):
     def nbytes(self) -> int:
         """How much memory the loaded weights will take, in bytes (an estimate before loading)."""
 
+    def nbytes_on(self, device: str) -> int:
+        """The same on a device, whose precision may be another."""
+        return self.nbytes()
+
     def fetch(self) -> bool:
         """Download the files if they are not on this machine yet; True if something was downloaded.
 
@@ -84,7 +89,11 @@ class ModelDescription(ABC, Generic[M]):
 class _Resident:
     module: object
     nbytes: int
-    pins: int = 0
+    holders: list[int] = field(default_factory=list)  # the threads of its leases
+
+    @property
+    def pins(self) -> int:
+        return len(self.holders)
 
 
 AnyDescription = ModelDescription[Any]  # Any: a manager holds modules of every class
@@ -125,6 +134,7 @@ class ModelManager:
         self.place = place
         self._resident: OrderedDict[tuple[AnyDescription, str], _Resident] = OrderedDict()
         self._lock = threading.RLock()
+        self._released = threading.Condition(self._lock)
 
     def log(self, message: str) -> None:
         """Report a decision to the maker of this manager, and to the run that it is for (`decisions_reported_to`)."""
@@ -134,15 +144,20 @@ class ModelManager:
 
     @contextmanager
     def lease(self, description: ModelDescription[M], device: str | None = None) -> Iterator[M]:
-        """The module of `description`, kept resident for the length of the block."""
+        """The module of `description`, kept resident for the length of the block.
+
+        Raises:
+            ModelError: it needs more memory than the budget, together with what this thread has leased already.
+        """
         where = device or self.devices[0]
         base = description.base()
         with self._lock:
             entry = self._resident.get((base, where))
             if entry is None:
-                entry = self._bring_in(base, where)
+                self._make_room(description, where)
+                entry = self._resident.get((base, where)) or self._bring_in(base, where)
             self._resident.move_to_end((base, where))
-            entry.pins += 1
+            entry.holders.append(threading.get_ident())
         try:
             if self.place is not None:
                 self.place(entry.module, where)
@@ -150,7 +165,8 @@ class ModelManager:
                 yield module
         finally:
             with self._lock:
-                entry.pins -= 1
+                entry.holders.remove(threading.get_ident())
+                self._released.notify_all()
 
     def resident(self) -> list[str]:
         """Labels of what is in memory now, least recently used first."""
@@ -176,19 +192,30 @@ class ModelManager:
         release_device_memory()
         return freed
 
-    def _make_room(self, needed: int) -> None:
+    def _make_room(self, description: AnyDescription, device: str) -> None:
+        """Evict what is idle until the budget holds one more, or wait for other threads to release what they lease.
+
+        Raises:
+            ModelError: it does not fit beside what this thread holds itself.
+        """
         if self.budget is None:
             return
-        for key in [key for key, entry in self._resident.items() if entry.pins == 0]:
+        needed = description.nbytes_on(device)
+        me = threading.get_ident()
+        while True:
+            for key in [key for key, entry in self._resident.items() if not entry.holders]:
+                if self.resident_bytes() + needed <= self.budget:
+                    return
+                self._evict(key, f"the budget of {self.budget / 2**20:.0f} MiB")
             if self.resident_bytes() + needed <= self.budget:
                 return
-            self._evict(key, f"the budget of {self.budget / 2**20:.0f} MiB")
-        if self.resident_bytes() + needed > self.budget:
-            self.log(f"over the budget of {self.budget / 2**20:.0f} MiB: everything resident is in use")
+            own = {key[0].label: entry.nbytes for key, entry in self._resident.items() if me in entry.holders}
+            if own or needed > self.budget:  # waiting for others is safe for those alone who hold nothing
+                raise _too_large({**own, description.label: needed}, self.budget)
+            self._released.wait(0.2)
+            report_progress()
 
     def _bring_in(self, description: AnyDescription, device: str) -> _Resident:
-        self._make_room(description.nbytes())
-
         def make_room() -> bool:
             self.log(f"out of memory while loading {description.label}: evicting what is idle and trying once more")
             self.evict_idle("out of memory")
@@ -202,14 +229,32 @@ class ModelManager:
             raise ModelError(
                 None,
                 found=f"not enough memory for {description.label} on {device}",
-                expected=f"about {description.nbytes() / 2**20:.0f} MiB free",
+                expected=f"about {description.nbytes_on(device) / 2**20:.0f} MiB free",
                 fix="use a smaller dtype, another --device, or free memory that other programs use",
             ) from again
-        size = _module_bytes(module) or description.nbytes()
+        size = _module_bytes(module) or description.nbytes_on(device)
         entry = _Resident(module, size)
         self._resident[(description, device)] = entry
         self.log(f"loaded {description.label} on {device} ({size / 2**20:.0f} MiB)")
         return entry
+
+
+def _too_large(sizes: Mapping[str, int], budget: int) -> ModelError:
+    """What is in use together, and the smallest budget that holds it."""
+    parts = " and ".join(f"{label} ({size_text(size)})" for label, size in sizes.items())
+    least = size_text(sum(sizes.values()))
+    return ModelError(
+        None,
+        found=f"{parts}, {'in use together, ' if len(sizes) > 1 else ''}with a budget of {size_text(budget)}",
+        expected=f"a budget of at least {least}",
+        fix=f"--memory {least.replace(' ', '')}, or a smaller dtype",
+    )
+
+
+def size_text(nbytes: int) -> str:
+    """A size as --memory takes it, rounded up: `12 KiB`, `512 MiB`."""
+    unit, name = (2**20, "MiB") if nbytes >= 100 * 2**20 else (2**10, "KiB") if nbytes >= 2**10 else (1, "B")
+    return f"{-(-nbytes // unit)} {name}"
 
 
 def _module_bytes(module: object) -> int:

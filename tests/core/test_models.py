@@ -1,6 +1,8 @@
 """Leases: loaded once, evicted within a budget, never while in use, let go when nobody holds them."""
 
 import gc
+import threading
+import time
 import weakref
 from dataclasses import dataclass
 
@@ -55,10 +57,49 @@ def test_the_budget_evicts_the_least_recently_used_that_is_idle():
             pass
     with manager.lease(Toy("c")):
         assert manager.resident() == ["a", "c"]
-        with manager.lease(Toy("d")), manager.lease(Toy("e")):
-            assert manager.resident() == ["c", "d", "e"]  # all in use: over the budget, and said so
-    assert any("over the budget" in line for line in said)
+        with manager.lease(Toy("d")):
+            assert manager.resident() == ["c", "d"]
     assert any("evicted b" in line for line in said)
+
+
+def test_what_does_not_fit_beside_what_is_in_use_is_refused_with_the_smallest_budget_that_works():
+    manager = ModelManager(budget=100)
+    with manager.lease(Toy("c")), manager.lease(Toy("d")), pytest.raises(ModelError) as caught:
+        manager.lease(Toy("e")).__enter__()
+    assert "c (40 B) and d (40 B) and e (40 B), in use together" in caught.value.found
+    assert "--memory 120B" in caught.value.fix
+    assert LOADED == ["c", "d"]
+    manager = ModelManager(budget=120)
+    with manager.lease(Toy("c")), manager.lease(Toy("d")), manager.lease(Toy("e")):
+        assert manager.resident_bytes() == 120
+
+
+def test_what_is_larger_than_the_budget_is_refused_before_it_is_read():
+    manager = ModelManager(budget=39)
+    with pytest.raises(ModelError, match="at least 40 B"), manager.lease(Toy("a")):
+        pass
+    assert LOADED == []
+    with ModelManager(budget=40).lease(Toy("a")):
+        assert LOADED == ["a"]
+
+
+def test_two_threads_take_turns_within_the_budget():
+    manager = ModelManager(budget=60)
+    most = []
+
+    def use(name):
+        for _ in range(5):
+            with manager.lease(Toy(name)):
+                most.append(manager.resident_bytes())
+                time.sleep(0.002)
+
+    threads = [threading.Thread(target=use, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(most) == 15
+    assert max(most) <= 60
 
 
 def test_evicted_means_freed():

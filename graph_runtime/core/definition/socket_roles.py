@@ -9,9 +9,10 @@ class SocketRole:
     """What a socket's value is to the node's result.
 
     `base`: the result continues this picture (or what holds it). `changed`: where the result differs from it.
+    `described`: a model of which only the description is used, never the weights.
     """
 
-    kind: Literal["base", "changed"]
+    kind: Literal["base", "changed", "described"]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from ..rerun.request import key_of_call
 from ..rerun.surroundings import load_nodes, nodes_are_loaded
 from .keywords import a_folder, as_list, as_listeners, named_values, refusing, registry_of, require_token
 from .load_workflow import LoadedWorkflow, WorkflowSource, load
-from .preparation import fetch_models, prepare_folders, require_writable_output
+from .preparation import fetch_models, prepare_folders, require_memory, require_writable_output
 
 Output: TypeAlias = Any  # any output of a node; callers know whether it is a tensor, text or number
 
@@ -106,6 +106,7 @@ def check_loaded(loaded: LoadedWorkflow, *, device: str = "auto", memory: str | 
         plan = loaded.plan()
         report.warnings += plan.warnings
         require_writable_output(plan, loaded.out)
+        require_memory(plan, parse_memory(memory), resolve_device(device))
 
     return _take_from(report, check_plan, lambda: resolve_device(device), lambda: parse_memory(memory))
 
@@ -209,9 +210,11 @@ def run_loaded(
     """`run` for a workflow that is already loaded; `record` keeps it as a whole."""
     with refusing():
         where = resolve_device(device)
-        models, memory_store = kept_between_runs(where, parse_memory(memory))
+        budget = parse_memory(memory)
+        models, memory_store = kept_between_runs(where, budget)
         plan = loaded.plan()
         require_writable_output(plan, loaded.out)
+        require_memory(plan, budget, where)
     events: list[Event] = []
     disk = disk_store(where, loaded.registry) if cache else None
     ctx = Context(
@@ -222,6 +225,7 @@ def run_loaded(
         ctx.on_file = record.saved
     if fetch_models(plan, ctx):
         plan = loaded.plan()  # the rest of the check, which needs the models' configurations
+        require_memory(plan, budget, where)
         record = None  # it said that it would download
     if metadata:
         ctx.metadata[CHUNK] = recipe_of(plan, loaded.registry, loaded.recorded_names, [*loaded.roots, loaded.out])

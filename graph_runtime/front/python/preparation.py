@@ -7,7 +7,7 @@ from ...core.current_run import running_in
 from ...core.errors import BadInput, Problem, WorkflowError, shorten
 from ...core.events import NodeStarted
 from ...core.leftovers import sweep
-from ...core.models import ModelDescription
+from ...core.models import ModelDescription, size_text
 from ...core.opening import reading
 from ...core.paths import why_not_below, why_unwritable
 from ...core.run.plan import Plan
@@ -65,6 +65,42 @@ def prepare_folders(ctx: Context, *, keeping: bool) -> bool:
         )
         return False
     return True
+
+
+def require_memory(plan: Plan, budget: int | None, device: str) -> None:
+    """Refuse a budget for weights that the largest model which a node leases does not fit.
+
+    Models that are not on this machine yet have no size: they are judged once they are downloaded.
+
+    Raises:
+        WorkflowError: names each node, its model and the size, and the smallest budget that works.
+    """
+    if budget is None:
+        return
+    sizes: dict[tuple[str, str], tuple[str, int]] = {}
+    for step in plan.steps:
+        for socket, slot in step.links if step.spec.context is not None and not step.spec.static else ():
+            role = step.spec.sockets[socket].role
+            owner = plan.steps[plan.owner[slot]]
+            model = None if owner.known is None else owner.known[slot - owner.first_slot]
+            if not isinstance(model, ModelDescription) or (role is not None and role.kind == "described"):
+                continue
+            if getattr(model, "known", True):
+                sizes[step.name, socket] = model.label, model.nbytes_on(device)
+    least = size_text(max((size for _, size in sizes.values()), default=0))
+    problems = [
+        Problem(
+            node,
+            socket,
+            f"{label}, {size_text(size)} on {device}, with --memory {size_text(budget)}",
+            f"a budget of at least {least}",
+            f"--memory {least.replace(' ', '')}, or a smaller dtype",
+        )
+        for (node, socket), (label, size) in sizes.items()
+        if size > budget
+    ]
+    if problems:
+        raise WorkflowError(problems)
 
 
 def fetch_models(plan: Plan, ctx: Context) -> bool:
