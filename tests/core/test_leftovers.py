@@ -284,3 +284,23 @@ def test_a_long_name_has_a_hidden_name_that_fits(tmp_path, letter):
             path.touch()
     assert len(os.listdir(tmp_path)) == 2
     files.write_text(tmp_path / (letter * (255 // len(letter.encode()))), "")
+
+
+def test_a_model_folder_caught_in_a_swap_is_there_for_the_next_check(tmp_path, tiny):
+    """The check of a workflow finds the folder that a killed run had renamed and not yet replaced."""
+    import inlay
+
+    folder = tiny.stable_diffusion()
+    dead = process()
+    name = name_of(dead)
+    dead.kill()
+    dead.communicate()
+    os.rename(folder, folder.with_name(f".{folder.name}.{name}-12345678.old"))
+    flow = {
+        "format": 1,
+        "inputs": {"source": "model.source"},
+        "nodes": {"model": {"type": "model.stable_diffusion", "params": {"source": "x/y"}}},
+        "outputs": {"vae": "model.vae"},
+    }
+    assert not inlay.check(flow, source=str(folder), out=tmp_path / "out")
+    assert folder.is_dir()

@@ -1,5 +1,6 @@
 """Whatever is in the place of inlay's own folder, a run succeeds: without what is kept there, and says so by name."""
 
+import errno
 import os
 import shutil
 import time
@@ -11,7 +12,9 @@ from graph_toys import One
 from inlay.graph_runtime import node
 from inlay.graph_runtime.core import file_digests, source_code
 from inlay.graph_runtime.core.user_paths import home
+from inlay.graph_runtime.front.cli import doctor
 from inlay.graph_runtime.front.cli.doctor import diagnose
+from inlay.graph_runtime.front.python import api
 from PIL import Image
 
 FLOW = {
@@ -146,3 +149,18 @@ def test_what_killed_runs_left_in_home_and_output_folder_is_removed_by_the_next_
     run()
     assert not (home() / left).exists()
     assert not (tmp_path / "out" / left).exists()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENOENT, errno.ESTALE])
+def test_a_disk_error_outside_a_node_is_no_bug_either(monkeypatch, command, number):
+    def fail(*args):
+        raise OSError(number, os.strerror(number), "/some/file")
+
+    monkeypatch.setattr(doctor, "diagnose", fail)
+    done = command("doctor")
+    assert done.returncode == 1
+    assert "/some/file" in done.stderr
+    assert "bug" not in done.stderr
+    monkeypatch.setattr(api, "load", fail)
+    assert "/some/file" in inlay.check("zero_shot_inpaint")[0].found
+    assert "unforeseen" not in str(inlay.check("zero_shot_inpaint"))

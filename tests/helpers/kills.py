@@ -220,7 +220,7 @@ def main(words: list[str] | None = None) -> int:
         weights = [SCENARIOS[name].weight for name in names]
         while killed < options.count and time.monotonic() - began < options.seconds:
             name = next(rounds) if rounds else draws.choices(names, weights)[0]
-            kills = options.kill or harness.random_kills(name, draws)
+            hits, kills = 0, options.kill or harness.random_kills(name, draws)
             try:
                 hits = harness.try_kills(name, kills)
                 killed, by_name[name] = killed + hits, by_name[name] + hits
@@ -230,6 +230,8 @@ def main(words: list[str] | None = None) -> int:
                 words = " ".join(f"--kill {kill}" for kill in least)
                 print(f"FOUND in {name!r} by {kills} (seed {seed}): {error}\nagain: --scenario {name!r} {words}")
                 print("a test of it:\n\n" + _as_test(name, least), flush=True)
+            if killed // 100 > (killed - hits) // 100:
+                print(f"{killed} kills in {time.monotonic() - began:.0f} s, {findings} findings; {by_name}", flush=True)
             if options.kill or (findings and options.first):
                 break
         harness.close()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ..errors import BadInput, shorten
 from ..file_digests import digest
+from ..leftovers import recover
 from ..opening import Gate, reading
 from ..spec import PathRole
 from ..user_paths import exists, home, is_possible
@@ -149,6 +150,8 @@ class Reader:
         try:
             if role.kind != "files" and place.pattern:
                 raise FileNotFoundError
+            if role.kind == "model" and not place.path.exists():
+                recover(place.path)  # a run may have been killed while it replaced this folder
             if role.kind == "file" and place.base.is_dir():
                 raise BadInput(None, found=f"a folder, {shown}", expected="a file", fix="give a file in it")
             return Looked(place.path, self._digest(place, role, trusted, self._roots_of(value)))

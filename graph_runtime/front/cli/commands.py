@@ -79,7 +79,7 @@ def _draw(options: argparse.Namespace, rest: list[str]) -> int:
 
     loaded = load(options.file)
     try:
-        write_text(Path(options.output), draw(loaded.workflow, loaded.registry))
+        write_text(Path(options.output), draw(loaded.workflow, loaded.registry), flush=True)
     except OSError as error:
         raise WorkflowError.of(
             "--output",

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from ...core.disk_errors import disk_error, explain
 from ...core.errors import (
     Cancelled,
     InlayError,
@@ -105,6 +106,9 @@ def _report_unexpected(error: Exception, words: list[str], as_json: bool) -> int
     if (missing := missing_package(error)) is not None:
         lacking = WorkflowError.of(None, found=missing[0], expected=missing[1], fix=missing[2])
         return _report(as_json, lacking.status, str(lacking), lacking.problems)
+    if (cause := disk_error(error)) is not None:
+        trouble = Problem(None, "files", *explain(cause))
+        return _report(as_json, 1, str(trouble), [trouble])
     problem = Problem(
         None,
         "command line",

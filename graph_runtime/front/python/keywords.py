@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from ...core.bounded.plain import At, plain
+from ...core.disk_errors import disk_error, explain
 from ...core.errors import InlayError, WorkflowError, first_line, shorten
 from ...core.events import Listener
 from ...core.spec import Registry
@@ -26,6 +27,9 @@ def refusing() -> Iterator[None]:
     except InlayError:
         raise
     except Exception as error:
+        if (cause := disk_error(error)) is not None:
+            found, expected, fix = explain(cause)
+            raise WorkflowError.of(None, found=found, expected=expected, fix=fix) from error
         raise WorkflowError.of(
             None,
             found=f"an unforeseen {type(error).__name__}: {_said(error)}",
