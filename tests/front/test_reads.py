@@ -10,6 +10,11 @@ import inlay
 import pytest
 import torch
 from inlay.graph_runtime.core.errors import NodeError, WorkflowError
+from inlay.graph_runtime.core.file_digests import digest
+from inlay.graph_runtime.core.reading.listing import listing_at
+from inlay.graph_runtime.core.reading.places import Place
+from inlay.graph_runtime.core.reads import collect_reads
+from inlay.graph_runtime.core.run.reread import same_listings, unchanged
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -275,7 +280,6 @@ def test_a_recalled_picture_finds_what_lies_beside_it(tmp_path, recalled, monkey
 
 
 def test_a_recalled_model_folder_with_a_link_that_leads_out_is_not_used(tmp_path, monkeypatch):
-    from inlay.graph_runtime.core.file_digests import digest
     from inlay.graph_runtime.front.recipe.find_inputs import find_files
     from inlay.graph_runtime.front.recipe.read import RecordedFile
 
@@ -299,3 +303,31 @@ def test_what_an_earlier_run_has_read_is_found_again_wherever_it_is(tmp_path):
     (tmp_path / "mail").mkdir()
     os.replace(saved, tmp_path / "mail/shared.png")
     assert colours(inlay.run(tmp_path / "mail/shared.png", out=tmp_path / "saved", cache=False)) == {GREEN}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of descriptors")
+@pytest.mark.parametrize("pattern", [(), ("*.png",), ("*", "*.png")])
+@pytest.mark.parametrize("come", ["instead", "beside"])
+def test_a_link_that_came_since_a_kept_run_is_not_followed(tmp_path, monkeypatch, pattern, come):
+    folder = tmp_path.resolve() / "in"
+    picture(folder / "a.png")
+    picture(folder / "sub/a.png")
+    picture(tmp_path / "secret/a.png", RED)
+    with collect_reads() as reads:
+        digest(listing_at(Place(folder, pattern)))
+    assert unchanged(reads)
+    assert same_listings(reads)
+    link = folder / "sub" / ("a.png" if come == "instead" else "b.png")
+    link = link if len(pattern) == 2 else folder / link.name
+    link.unlink(missing_ok=True)
+    link.symlink_to(tmp_path / "secret/a.png")
+    opened, real = [], os.open
+
+    def watched(*args, **how):
+        made = real(*args, **how)
+        opened.append(os.readlink(f"/proc/self/fd/{made}"))
+        return made
+
+    monkeypatch.setattr(os, "open", watched)
+    assert not (unchanged(reads) and same_listings(reads))
+    assert [path for path in opened if path.startswith(str(tmp_path / "secret"))] == []

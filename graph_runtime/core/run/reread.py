@@ -6,6 +6,7 @@ from pathlib import Path
 from ..digest_store import State
 from ..errors import BadInput
 from ..file_digests import digest, file_sha256
+from ..opening import Gate, reading
 from ..reading.listing import listing_at, model_files_at
 from ..reading.places import Place
 from ..reads import ListingKey, Reads
@@ -14,21 +15,24 @@ from ..reads import ListingKey, Reads
 def unchanged(reads: Reads) -> bool:
     """True if every file has the contents that it had.
 
-    A file is read again only if its state differs; times may change without the contents.
+    A file is read again only if its state differs; times may change without the contents. A link that has come in its
+    place is not followed.
     """
     try:
-        return all(
-            state_of(path) == state or file_sha256(Path(path)) == sha256
-            for path, (state, sha256) in reads.files.items()
-        )
+        with reading(Gate(found=frozenset(reads.files))):
+            return all(
+                state_of(path) == state or file_sha256(Path(path)) == sha256
+                for path, (state, sha256) in reads.files.items()
+            )
     except OSError:
         return False
 
 
 def same_listings(reads: Reads) -> bool:
-    """True if every folder and pattern holds the files that it held."""
+    """True if every folder and pattern holds the files that it held, which are `unchanged`; no other one is read."""
     try:
-        return all(_digest_now(key) == found for key, found in reads.listings.items())
+        with reading(Gate(trusted=frozenset(map(os.path.normcase, reads.files)))):
+            return all(_digest_now(key) == found for key, found in reads.listings.items())
     except (OSError, BadInput):
         return False
 
