@@ -96,6 +96,15 @@ def gate() -> Gate | None:
     return _gate.get()
 
 
+def may_read(path: str | os.PathLike[str]) -> bool:
+    """True if the current run may read at a path, whether something is there or not; a direct call may anywhere."""
+    limits = _gate.get()
+    try:
+        return limits is None or bool(limits.real(os.fspath(path)))
+    except (OSError, ValueError):
+        return False
+
+
 def open_file(path: str | os.PathLike[str]) -> io.BufferedReader:
     """An ordinary file, open for reading. Never waits: a pipe or a device is refused, not opened and read.
 

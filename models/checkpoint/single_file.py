@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import first_line
+from ...graph_runtime.core.opening import may_read
 from ...graph_runtime.core.out_of_memory import is_out_of_memory
 from ..component import M
 from ..config import Config
@@ -174,7 +175,7 @@ class SingleFile:
 
     def _local_tokenizer(self) -> Path | None:
         beside = self.path.parent / "tokenizer"
-        if has_vocabulary(beside, "clip"):
+        if may_read(beside) and has_vocabulary(beside, "clip"):
             return beside
         try:
             cached = cached_snapshot(TOKENIZER, only=TOKENIZER_FILES)

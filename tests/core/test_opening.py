@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from inlay.graph_runtime.core import opening
-from inlay.graph_runtime.core.opening import Gate, name_of, open_file, reading
+from inlay.graph_runtime.core.opening import Gate, may_read, name_of, open_file, reading
 
 LINKS = pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
 
@@ -138,7 +138,10 @@ def test_a_refusal_does_not_tell_what_exists_outside(rooms):
             with pytest.raises(PermissionError) as caught:
                 open_file(rooms / "in" / name)
             said.add(caught.value.strerror)
+            assert not may_read(rooms / "in" / name)
+        assert may_read(rooms / "in/nothing")
     assert len(said) == 1
+    assert may_read(rooms / "in/there")
 
 
 @LINKS

@@ -331,3 +331,21 @@ def test_a_link_that_came_since_a_kept_run_is_not_followed(tmp_path, monkeypatch
     monkeypatch.setattr(os, "open", watched)
     assert not (unchanged(reads) and same_listings(reads))
     assert [path for path in opened if path.startswith(str(tmp_path / "secret"))] == []
+
+
+@pytest.mark.parametrize("size", ["", "7"])
+def test_a_picture_that_names_many_files_reads_only_so_much(tmp_path, monkeypatch, size):
+    from inlay.graph_runtime.front.recipe import find_inputs
+    from inlay.graph_runtime.front.recipe.read import RecordedFile
+
+    for number in range(30):
+        (tmp_path / f"{number}.png").write_bytes(bytes([number]) * 100)
+    tried = []
+    monkeypatch.setattr(find_inputs, "_is_it", lambda place, *_: tried.append(place) or False)
+    monkeypatch.setattr(find_inputs, "MOST_FILES", 20)
+    monkeypatch.setattr(find_inputs, "MOST_BYTES", 1001)
+    files = {(f"n{number}", "path"): RecordedFile("x.png", f"{number % 50:064x}", "file", size) for number in range(99)}
+    found, problems = find_inputs.find_files(files, [tmp_path], [], [])
+    assert not found
+    assert len(problems) == len(files)
+    assert len(tried) == 20 + (0 if size else 10)

@@ -133,7 +133,7 @@ def resolve_path(parameter: str, value: str, role: PathRole) -> str:
 def _slashed(text: str, folders: list[Path]) -> str:
     """A path written on Windows, with slashes if only that path exists."""
     slashed = text.replace("\\", "/")
-    if os.sep != "/" or slashed == text:
+    if os.sep != "/" or slashed == text or os.pardir in slashed.split("/"):
         return text
     there = [any((folder / name).exists() for folder in folders) for name in (text, slashed)]
     return slashed if there == [False, True] else text

@@ -18,6 +18,9 @@ from .known_inputs import recall
 from .known_inputs import remember as remember_paths
 from .read import RecordedFile
 
+MOST_FILES = 1000  # different files that a picture may name
+MOST_BYTES = 2 * 2**30  # read for records without a size, of files that may have been renamed
+
 
 class Found(NamedTuple):
     """Where a recorded file is.
@@ -48,12 +51,13 @@ def find_files(
     """
     skip = set(given)
     beside, ours = list(folders), list(shipped)
+    search = _Search(beside, ours)
     found: dict[Override, Found] = {}
     problems = []
     for target, file in files.items():
         if target in skip:
             continue
-        place = _find(file, beside, ours)
+        place = search.find(file)
         if place is not None:
             found[target] = place
         else:
@@ -71,32 +75,58 @@ def find_files(
     return found, problems
 
 
-def _find(file: RecordedFile, beside: Sequence[Path], shipped: Sequence[Path]) -> Found | None:
-    """The first place with that content. Of other files in the folders, only those of its suffix and size are read."""
-    for folder in (*beside, *shipped):
-        place = place_inside(file.name, [folder])
-        if place is not None and _is_it(place, file, [folder]):
-            return Found(str(place.path), folder not in beside)
-    remembered = recall(file.digest)
-    if remembered is not None and _is_it(place_of(remembered), file, None):
-        return Found(str(place_of(remembered).path), True)
-    if ":" not in file.digest:  # a whole ordinary file: it may have been renamed
-        for folder in (*beside, *shipped):
-            for other in _of_its_suffix(file, folder):
-                if _is_it(other, file, [folder]):
-                    return Found(str(other.path), folder not in beside)
-    return None
+class _Search:
+    """One search for the files of a picture, which reads no more than a picture may ask for."""
 
+    def __init__(self, beside: Sequence[Path], shipped: Sequence[Path]) -> None:
+        self.beside, self.folders = beside, (*beside, *shipped)
+        self._found: dict[RecordedFile, Found | None] = {}
+        self._names: dict[Path, list[str]] = {}
+        self._bytes = MOST_BYTES
 
-def _of_its_suffix(file: RecordedFile, folder: Path) -> Iterator[Place]:
-    """The other files of a folder that have the suffix of a recorded one; a link that leads out is none of them."""
-    suffix = Path(file.name).suffix.lower()
-    with suppress(OSError), entries_of(os.path.realpath(folder)) as entries:
-        names = [entry.name for entry in islice(entries, MOST_ENTRIES) if Path(entry.name).suffix.lower() == suffix]
-        for name in sorted(names):
-            place = place_inside(name, [folder])
-            if place is not None and place.base.is_file():
-                yield place
+    def find(self, file: RecordedFile) -> Found | None:
+        """The first place with that content; of many different files, only the first are searched for."""
+        if file not in self._found and len(self._found) < MOST_FILES:
+            self._found[file] = self._find(file)
+        return self._found.get(file)
+
+    def _find(self, file: RecordedFile) -> Found | None:
+        """Of other files in the folders, only those of its suffix and size are read."""
+        for folder in self.folders:
+            place = place_inside(file.name, [folder])
+            if place is not None and _is_it(place, file, [folder]):
+                return Found(str(place.path), folder not in self.beside)
+        remembered = recall(file.digest)
+        if remembered is not None and _is_it(place_of(remembered), file, None):
+            return Found(str(place_of(remembered).path), True)
+        if ":" not in file.digest:  # a whole ordinary file: it may have been renamed
+            for folder in self.folders:
+                for other in self._of_its_suffix(file, folder):
+                    if _is_it(other, file, [folder]):
+                        return Found(str(other.path), folder not in self.beside)
+        return None
+
+    def _of_its_suffix(self, file: RecordedFile, folder: Path) -> Iterator[Place]:
+        """The other files of a folder that have the suffix and size of a recorded one; none that a link leads out to.
+
+        Of an old record, which has no size, only so many bytes are read.
+        """
+        suffix = Path(file.name).suffix.lower()
+        for name in self._names_in(folder):
+            place = place_inside(name, [folder]) if Path(name).suffix.lower() == suffix else None
+            with suppress(OSError):
+                if place is not None and place.base.is_file():
+                    size = place.base.stat().st_size
+                    self._bytes -= 0 if file.size else size
+                    if file.size == str(size) or (not file.size and self._bytes > 0):
+                        yield place
+
+    def _names_in(self, folder: Path) -> list[str]:
+        if folder not in self._names:
+            self._names[folder] = []
+            with suppress(OSError), entries_of(os.path.realpath(folder)) as entries:
+                self._names[folder] = sorted(entry.name for entry in islice(entries, MOST_ENTRIES))
+        return self._names[folder]
 
 
 def _is_it(place: Place, file: RecordedFile, roots: Sequence[Path] | None) -> bool:
