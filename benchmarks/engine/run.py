@@ -1,24 +1,30 @@
-"""CPU time of the engine per no-op node: checking and planning, a cold run, a fully cached run; and peak memory.
+"""CPU time of the engine per no-op node: checking and planning, a cold run, runs with all results kept; peak memory.
 
     python benchmarks/engine/run.py [--repeats 5]
 
-Beside it, in the same process, the floor: a 20-line indegree loop with reference counting that checks, caches and
-reports nothing. Figures are medians of CPU time (not wall time), so a busy machine disturbs them little.
+`cached`: every output is in memory, with the store on disk behind it. `disk`: each node's result is an output of the
+workflow and comes from the disk, as after a restart. Beside it, in the same process, the floor: a 20-line indegree loop
+with reference counting that checks, caches and reports nothing. Figures are medians of CPU time (not wall time), so a
+busy machine disturbs them little.
 """
 
 import argparse
 import gc
+import itertools
 import statistics
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from inlay.graph_runtime import Context, Port, Registry, node
 from inlay.graph_runtime.core.run.execute import execute
 from inlay.graph_runtime.core.run.plan import make_plan
+from inlay.graph_runtime.core.store.disk import DiskStore
 from inlay.graph_runtime.core.store.kept import Kept
 from inlay.graph_runtime.core.store.memory import MemoryCache
 from inlay.graph_runtime.core.workflow import build
@@ -39,6 +45,9 @@ def noop(a: Thing | None = None, b: Thing | None = None, number: int = 0) -> Out
 
 
 REGISTRY = Registry([noop.spec])
+NUMBERS = itertools.count()
+COLUMNS = ("parse", "plan", "cold", "cached", "disk", "no cache", "floor")
+WIDTHS = (7, 7, 7, 7, 7, 9, 7)
 
 
 def chain(count: int) -> dict[str, dict[str, str]]:
@@ -112,6 +121,13 @@ def measure(function: Callable[[], Any], count: int, repeats: int) -> float:
     return statistics.median(times)
 
 
+def fill(plan: Any, store: DiskStore) -> None:
+    """Keep every result of a plan on disk, as if each had taken long."""
+    values = execute(plan, Context())
+    for step, key in zip(plan.steps, plan.keys, strict=True):
+        store.put(key, (values[step.name],), 1000.0)
+
+
 def peak(function: Callable[[], Any]) -> float:
     """Peak of newly allocated memory in MiB."""
     gc.collect()
@@ -137,36 +153,49 @@ def main() -> None:
     }
     make_plan(build(workflow(chain(5))), REGISTRY)  # imports
     print(f"python {sys.version.split()[0]}; CPU µs per node, median of {repeats}; peak MiB of plan and run")
-    print(f"{'graph':20} {'parse':>7} {'plan':>7} {'cold':>7} {'cached':>7} {'no cache':>9} {'floor':>7} {'peak':>7}")
+    columns = [f"{word:>{width}}" for word, width in zip(COLUMNS, WIDTHS, strict=True)]
+    print(f"{'graph':20} " + " ".join(columns) + f" {'peak':>7}")
+    with tempfile.TemporaryDirectory() as scratch:
+        measure_all(graphs, Path(scratch), repeats)
+
+
+def measure_all(graphs: dict[str, Any], scratch: Path, repeats: int) -> None:
+    """Print one line per graph."""
     for name, wires in graphs.items():
         raw, count = workflow(wires), len(wires)
         parsed = build(raw)
         plan = make_plan(parsed, REGISTRY)
         warm = MemoryCache()
-        execute(plan, Context(), Kept(warm))
+        folder = scratch / name
+        execute(plan, Context(), Kept(warm, DiskStore(folder, "here")))
+        every = make_plan(build(raw | {"outputs": {node: f"{node}.thing" for node in wires}}), REGISTRY)
+        fill(every, DiskStore(folder, "here"))
 
-        def cold(plan: Any = plan) -> None:
+        def cold(plan: Any = plan, folder: Path = folder) -> None:
             plan.__dict__.pop("keys", None)  # keys belong to the run, not to the plan
-            execute(plan, Context(), Kept(MemoryCache()))
+            execute(plan, Context(), Kept(MemoryCache(), DiskStore(folder, str(next(NUMBERS)))))
 
-        def cached(plan: Any = plan, warm: MemoryCache = warm) -> None:
+        def cached(plan: Any = plan, warm: MemoryCache = warm, folder: Path = folder) -> None:
             plan.__dict__.pop("keys", None)
-            execute(plan, Context(), Kept(warm))
+            execute(plan, Context(), Kept(warm, DiskStore(folder, "here")))
+
+        def disk(plan: Any = every, folder: Path = folder) -> None:
+            plan.__dict__.pop("keys", None)
+            store = DiskStore(folder, "here")
+            execute(plan, Context(), Kept(MemoryCache(), store))
+            store.flush()
 
         figures = [
             measure(lambda raw=raw: build(raw), count, repeats),
             measure(lambda parsed=parsed: make_plan(parsed, REGISTRY), count, repeats),
             measure(cold, count, repeats),
             measure(cached, count, repeats),
+            measure(disk, count, repeats),
             measure(lambda plan=plan: execute(plan, Context()), count, repeats),
             measure(lambda wires=wires: floor(wires), count, repeats),
         ]
         top = peak(lambda parsed=parsed: execute(make_plan(parsed, REGISTRY), Context(), Kept(MemoryCache())))
-        print(
-            f"{name:20} "
-            + " ".join(f"{f:{w}.1f}" for f, w in zip(figures, (7, 7, 7, 7, 9, 7), strict=True))
-            + f" {top:7.1f}"
-        )
+        print(f"{name:20} " + " ".join(f"{f:{w}.1f}" for f, w in zip(figures, WIDTHS, strict=True)) + f" {top:7.1f}")
 
 
 if __name__ == "__main__":
