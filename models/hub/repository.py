@@ -12,7 +12,7 @@ from ...graph_runtime import ModelError
 from ..config import Config
 from ..folder import COMPONENTS, FAMILIES, FLAT, PICKLES, ModelFolder, WeightFiles, pickled
 from .client import Request, download, listing
-from .snapshots import cached_snapshot
+from .snapshots import cached_snapshot, note_revision
 
 EXTRAS = (
     "feature_extractor/preprocessor_config.json",
@@ -94,6 +94,7 @@ class HubModel:
                 _resolved[self] = self._complete(cached_snapshot(self.repository, self.revision))
             except (OSError, ValueError, ModelError):  # missing or incomplete: it will be downloaded
                 return None
+        note_revision(_resolved[self].root)
         return _resolved[self]
 
     def _complete(self, root: Path) -> ModelFolder:

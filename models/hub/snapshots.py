@@ -1,10 +1,12 @@
 """Repositories in the hub's cache on this machine: looked up without the network, and never outside the cache."""
 
+import contextlib
 import re
 from pathlib import Path
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import shorten
+from ...graph_runtime.core.file_digests import digest
 from ...graph_runtime.core.opening import read_also
 
 #: Branches, tags and commits: parts of letters, digits, `_`, `-` and `.`, none of which begins with a dot.
@@ -43,4 +45,13 @@ def cached_snapshot(repository: str, revision: str | None = None, *, only: list[
     require_revision(revision)
     root = Path(snapshot_download(repository, revision=revision, allow_patterns=only, local_files_only=True))
     read_also(constants.HF_HUB_CACHE)
+    note_revision(root)
     return root
+
+
+def note_revision(snapshot: Path) -> None:
+    """Count what branches and tags mean among what a run reads: a run that is kept as a whole ends when they change."""
+    names = snapshot.parents[1] / "refs"
+    if names.is_dir():
+        with contextlib.suppress(OSError):
+            digest(names)

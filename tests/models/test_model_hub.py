@@ -5,6 +5,8 @@ import socket
 
 import pytest
 from inlay.graph_runtime import ModelError
+from inlay.graph_runtime.core.reads import collect_reads
+from inlay.graph_runtime.core.run.reread import same_listings
 from inlay.models.hub import client
 from inlay.models.hub import repository as hub_module
 from inlay.nodes.model import exemplar_encoder, paint_by_example, stable_diffusion
@@ -40,6 +42,17 @@ def test_a_model_in_the_cache_is_known(hub, shared_sd):
     assert model.denoiser.known
     assert model.vae.factor == 8
     assert model.denoiser.load("cpu").config.in_channels == 4
+
+
+def test_what_a_branch_means_counts_among_what_a_run_reads(hub, shared_sd):
+    """A kept run ends when `main` means another snapshot, also in a process that has looked the model up before."""
+    put(hub, shared_sd)
+    for _ in range(2):
+        with collect_reads() as reads:
+            stable_diffusion("someone/tiny")
+        assert same_listings(reads)
+    (hub / "models--someone--tiny" / "refs" / "main").write_text("f" * 40)
+    assert not same_listings(reads)
 
 
 def test_a_model_that_is_not_there_stays_unresolved_while_checking(hub, monkeypatch):

@@ -110,7 +110,7 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
             if isinstance(event, Warned):
                 print(clean(str(event)), file=sys.stderr)
         _print(options, Result({}, known.paths, known.events), known.shown)
-        if not options.quiet:
+        if not (options.quiet or options.json):
             print("done: the same as in an earlier run, whose results are used again", file=sys.stderr)
         return 0
     with recording(key, options.file, shown_outputs) as record:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pydantic import JsonValue
 
 from ...core.digests import short_digest
-from ...core.errors import InlayError
 from ...core.file_digests import file_sha256
 from ...core.spec import NodeSpec
 from ...core.workflow import Workflow
@@ -65,9 +64,7 @@ def _key(kind: str, source: WorkflowSource, asked: object) -> bytes | None:
     try:
         material = [_FORMAT, kind, _workflow(source), _exact(asked), around]
         return short_digest(json.dumps(material, separators=(",", ":")).encode(), size=20)
-    except InlayError:
-        raise
-    except Exception:  # noqa: BLE001 - of a caller's object; loading it says what is wrong
+    except Exception:  # noqa: BLE001 - of a caller's object, or no such file; loading it says what is wrong
         return None
 
 
