@@ -193,7 +193,7 @@ def run(
 def _label(source: WorkflowSource) -> str:
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
-    return source.title if isinstance(source, Workflow) else ""
+    return source.title if isinstance(source, Workflow) else "a workflow from Python"
 
 
 def run_loaded(
