@@ -1,9 +1,9 @@
 """Runs in several threads of one process: each hears of itself alone, and gives what it gives alone."""
 
-import json
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import inlay
@@ -203,15 +203,15 @@ def test_results_on_disk_survive_many_threads(tmp_path):
 
 
 def test_files_of_runs_at_once_are_all_found_again(tmp_path, monkeypatch):
-    from inlay.graph_runtime.front.recipe.find_inputs import _known_file, remember
+    from inlay.graph_runtime.front.recipe.find_inputs import remember
+    from inlay.graph_runtime.front.recipe.known_inputs import recall
 
     class Plan:
         def __init__(self, number):
             self.files = {("n", "path"): {"digest": f"d{number}", "path": f"/p{number}"}}
 
     _together(*[lambda number=number: remember(Plan(number)) for number in range(12)])
-    known = json.loads(_known_file().read_text())
-    assert known == {f"d{number}": f"/p{number}" for number in range(12)}
+    assert [recall(f"d{number}") for number in range(12)] == [Path(f"/p{number}") for number in range(12)]
 
 
 @pytest.mark.parametrize("rounds", [8])
