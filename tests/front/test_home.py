@@ -153,7 +153,7 @@ def test_what_killed_runs_left_in_home_and_output_folder_is_removed_by_the_next_
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENOENT, errno.ESTALE])
 def test_a_disk_error_outside_a_node_is_no_bug_either(monkeypatch, command, number):
-    def fail(*args):
+    def fail(*args, **options):
         raise OSError(number, os.strerror(number), "/some/file")
 
     monkeypatch.setattr(doctor, "diagnose", fail)
