@@ -85,6 +85,10 @@ class SingleFileOrigin(Origin, Protocol):
     def layer_sizes(self, component: str) -> dict[str, list[int]]:
         """Shapes of the weights of linear and convolution layers, by their names in diffusers."""
 
+    @property
+    def tokenizer_known(self) -> bool:
+        """True if the vocabulary is on this machine."""
+
     def fetch_tokenizer(self) -> bool:
         """Download the vocabulary if it is not on this machine; True if something was downloaded."""
 

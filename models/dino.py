@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ..graph_runtime import ModelError
-from .encoder_configs import Dinov2Config, VisionConfig, VitConfig
+from .config import refused
+from .encoder_configs import MAX_PATCHES, Dinov2Config, VisionConfig, VitConfig
 from .image_encoder import CropSize, ImageEncoderComponent, read_vision
 from .weights import StoredTensor, fill, list_stored, read_all, without_weights
 
@@ -70,6 +71,13 @@ class DinoComponent(ImageEncoderComponent):
                 fix="use facebook/dino-vits16 or facebook/dinov2-small",
             )
         super().check()
+        vision, side = self.vision, self.image_size
+        fixed = self.kind == "vit" and side != vision.image_size
+        if fixed or not 1 <= (side // vision.patch_size) ** 2 <= MAX_PATCHES:
+            expected = (
+                str(vision.image_size) if fixed else f"1 to {MAX_PATCHES:,} patches of {vision.patch_size} pixels"
+            )
+            raise refused("crop_size", side, expected, f"preprocessor_config.json of {self.origin.name}")
 
     @property
     def vision(self) -> VisionConfig:

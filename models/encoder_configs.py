@@ -12,7 +12,7 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
 from .config import Arguments, Config, ConfigFile, Width, uneven
 
 MAX_LAYERS, MAX_HEADS, MAX_VOCABULARY, MAX_SIDE = 256, 1024, 10**7, 4096
-MAX_PATCHES, MAX_PLACES = 65_536, 2**24  # tokens of a picture, and the numbers of their vectors; models have far less
+MAX_PATCHES, MAX_PLACES = 16_384, 2**24  # tokens of a picture, and the numbers of their vectors; models have far less
 
 Activation = Literal[
     "gelu",

@@ -101,7 +101,7 @@ class TextEncoderComponent(Component):
             )
         super().check()
         self.require_weights(self.settings.least, "num_hidden_layers")
-        if not is_single_file(self.origin):
+        if not is_single_file(self.origin) or self.origin.tokenizer_known:
             self.check_tokenizer()
 
     def _read(self) -> nn.Module:
@@ -131,7 +131,7 @@ class TextEncoderComponent(Component):
         return read_tokenizer(self.origin.tokenizer_folder(), "clip", pad)
 
     def check_tokenizer(self) -> None:
-        """Refuse a tokenizer that this encoder cannot be used with; a single file's may have to be downloaded."""
+        """Refuse a tokenizer that this encoder cannot be used with."""
         require_embeddings(read_vocabulary(self.origin.tokenizer_folder(), "clip"), self.vocabulary, self.origin.name)
 
 

@@ -256,6 +256,13 @@ def test_nothing_executes_text_or_reads_pickles(path):
             assert flags.get("weights_only") == "True", f"{path}:{call.lineno}: torch.load without weights_only"
 
 
+@pytest.mark.parametrize("path", INSIDE, ids=str)
+def test_no_folder_is_given_to_a_library_s_loader(path):
+    """`from_pretrained` follows what the folder says: other files, pickles, repositories, code."""
+    named = {node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
+    assert not {"from_pretrained", "from_single_file", "load_lora_weights", "from_file"} & named, path
+
+
 def run_python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 

@@ -166,9 +166,14 @@ class SingleFile:
                 f"or {error.fix}",
             ) from error
 
+    @property
+    def tokenizer_known(self) -> bool:
+        """True if the vocabulary is on this machine."""
+        return self._local_tokenizer() is not None
+
     def fetch_tokenizer(self) -> bool:
         """Download the vocabulary if it is not on this machine; True if something was downloaded."""
-        if self._local_tokenizer() is not None:
+        if self.tokenizer_known:
             return False
         self.tokenizer_folder()
         return True

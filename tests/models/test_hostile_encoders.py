@@ -367,6 +367,18 @@ def test_a_hostile_tokenizer_of_blip_is_refused_or_its_keys_are_named(folder_of,
 
 
 @pytest.mark.parametrize(
+    ("kind", "side"),
+    [("dino", 24), ("dino", HUGE), ("dinov2", HUGE), ("dinov2", 0), ("dinov2", 4), ("dinov2", 2048), ("dinov2", "16")],
+)
+def test_pictures_of_absurd_sizes_are_refused_at_the_check(folder_of, kind, side):
+    folder = folder_of(kind)
+    (folder / "preprocessor_config.json").write_text(json.dumps({"crop_size": {"height": side, "width": side}}))
+    heard, seconds = answer(kind, folder)
+    assert "crop_size" in heard
+    assert seconds < SECONDS
+
+
+@pytest.mark.parametrize(
     ("kind", "name"),
     [
         ("sd", "tokenizer/vocab.json"),
