@@ -4,20 +4,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..arrays import Float32Array, Float64Array
+from ..arrays import Float32Array, Float64Array, strips
 from .littlecms import TableSpace, table_from_srgb, table_to_srgb
 from .matrix_space import SRGB_CURVE, SRGB_PRIMARIES, MatrixSpace, matrix_of
 
 Space = MatrixSpace | TableSpace
-ROWS = 256  # rows of a picture that are converted at a time
 
 
 def in_rows(values: Float32Array, function: Callable[[Float64Array], Float64Array]) -> Float32Array:
     """`function` of `[h w 3]` values clipped to [0, 1], in float64, some rows at a time; clipped again."""
     out = np.empty_like(values, dtype=np.float32)
-    for top in range(0, len(values), ROWS):
-        part = np.clip(values[top : top + ROWS].astype(np.float64), 0, 1)
-        out[top : top + ROWS] = np.clip(function(part), 0, 1)
+    for rows in strips(*values.shape[:2]):
+        part = np.clip(values[rows].astype(np.float64), 0, 1)
+        out[rows] = np.clip(function(part), 0, 1)
     return out
 
 

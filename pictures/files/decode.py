@@ -5,7 +5,6 @@
 
 import io
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from PIL import Image as Pil
 from PIL import ImageFile
 
 from ...graph_runtime import BadInput
-from ..arrays import Samples
+from ..arrays import Samples, strips
 from ..colour.littlecms import transform, why_unusable
 from ..containers.bmp import MOST_CODE, decode_runs
 from ..containers.jpeg import require_few_scans
@@ -26,7 +25,6 @@ EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK",
 NATIVE = "L" if sys.byteorder == "little" else "B"
 BITS, PHOTOMETRIC, PLANES = 0x0102, 0x0106, 0x011C  # tags of a TIFF
 WHOLE = ("WEBP", "AVIF", "HEIF")  # formats whose decoders hold the whole picture
-STRIP = 2**17  # pixels that are converted at a time, in a processor's cache
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,6 @@ class Decoded:
     colour8: Pil.Image | None
     colour16: NDArray[np.uint16] | None
     alpha: Samples | None
-
-
-def strips(height: int, width: int) -> Iterator[slice]:
-    """The rows of a picture, so many at a time that work on them needs little memory, and few calls."""
-    rows = max(1, STRIP // max(1, width))
-    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
 
 
 def rows_of(picture: Pil.Image, rows: slice) -> Pil.Image:

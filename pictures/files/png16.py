@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Samples
+from ..arrays import Samples, strips
 from ..containers.png import SIGNATURE, chunk, chunks_of
 
 COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # by the number of channels
-ROWS = 64  # filtered and compressed at a time
+ROWS = 64  # of one IDAT chunk
 
 
 def write_png16(path: Path, samples: Samples, template: bytes) -> None:
@@ -43,19 +43,25 @@ def _compressed(samples: Samples) -> Iterator[bytes]:
     step = samples.shape[2] * 2
     above = np.zeros((1, samples.shape[1] * step), np.uint8)
     for top in range(0, len(samples), ROWS):
-        block = samples[top : top + ROWS].astype(">u2").reshape(-1, samples.shape[1] * samples.shape[2])
-        rows = block.view(np.uint8)
-        up = np.concatenate([above, rows[:-1]])
-        left, corner = (np.pad(one, ((0, 0), (step, 0)))[:, :-step] for one in (rows, up))
-        filtered = np.stack([rows, rows - left, rows - up, rows - _paeth(left, up, corner)])
-        weight = np.abs(filtered.view(np.int8).astype(np.int16)).sum(-1, dtype=np.int64)
-        best = weight.argmin(0)
-        kinds = np.array([0, 1, 2, 4], np.uint8)[best]
-        out = np.concatenate([kinds[:, None], filtered[best, np.arange(len(rows))]], axis=1)
-        above = rows[-1:]
-        if part := deflate.compress(out.tobytes()):
+        group, parts = samples[top : top + ROWS], []
+        for some in strips(*group.shape[:2]):
+            rows = group[some].astype(">u2").reshape(-1, samples.shape[1] * samples.shape[2]).view(np.uint8)
+            parts.append(deflate.compress(_filtered(rows, above, step)))
+            above = rows[-1:]
+        if part := b"".join(parts):
             yield part
     yield deflate.flush()
+
+
+def _filtered(rows: NDArray[np.uint8], above: NDArray[np.uint8], step: int) -> bytes:
+    """Rows of bytes, each behind the number of its filter; `above` is the row before, `step` the bytes of a pixel."""
+    up = np.concatenate([above, rows[:-1]])
+    left, corner = (np.pad(one, ((0, 0), (step, 0)))[:, :-step] for one in (rows, up))
+    filtered = np.stack([rows, rows - left, rows - up, rows - _paeth(left, up, corner)])
+    weight = np.abs(filtered.view(np.int8).astype(np.int16)).sum(-1, dtype=np.int64)
+    best = weight.argmin(0)
+    kinds = np.array([0, 1, 2, 4], np.uint8)[best]
+    return np.concatenate([kinds[:, None], filtered[best, np.arange(len(rows))]], axis=1).tobytes()
 
 
 def _paeth(left: NDArray[np.uint8], up: NDArray[np.uint8], corner: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pil
 
-from ..arrays import Float32Array, Samples
+from ..arrays import STRIP, Float32Array, Samples, strips
 from ..colour.space import values_to_srgb
-from .decode import STRIP, decode, rgb_of, rows_of, strips
+from .decode import decode, rgb_of, rows_of
 from .folders import find_pictures
 from .info import FileInfo, file_info
 from .opening import OpenPicture, decoding, open_picture, picture_size, require_room, sizes_differ

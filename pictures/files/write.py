@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 
-from ..arrays import FloatArray, Samples
+from ..arrays import FloatArray, Samples, strips
 from ..colour.icc import model_of
 from ..colour.space import icc_for, is_high_dynamic_range
 from .exif import EXIF_FOLDER, MAKER_NOTE, RESOLUTION_UNIT, X_RESOLUTION, Y_RESOLUTION, exif_for, has_place, packed
@@ -21,7 +21,7 @@ from .texts import PLACE_OMITTED, is_place
 
 SIDE_LIMIT = {"jpeg": 65_500, "webp": 16_383}
 DESCRIPTION, USER_COMMENT = 0x010E, 0x9286
-ROWS = 256  # rows of a picture that are rounded at a time
+NAMED = 20  # parts that were left out, in a message
 JPEG_EXIF_LIMIT = 65_500  # one segment holds 64 KiB
 EXIF_NAMES = {  # EXIF tags for PNG's usual texts
     "author": 0x013B,
@@ -115,7 +115,9 @@ def write_picture(
             file.options.pop("dpi", None)
             picture.save(path, format="WEBP", lossless=True, exact=True, quality=80, method=4, **file.options)
     if file.omitted:
-        file.notes.append("left out of the file: " + ", ".join(dict.fromkeys(file.omitted)))
+        names = list(dict.fromkeys(file.omitted))
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        file.notes.append("left out of the file: " + ", ".join(names[:NAMED]) + more)
     return file.notes
 
 
@@ -127,9 +129,8 @@ def _samples(values: FloatArray, file: _File, masks: Sequence[FloatArray]) -> Sa
         file.notes.append(f"16 bits a channel: {file.kind} holds 8; png keeps them")
     top = 65_535 if deep else 255
     samples: Samples = np.empty(values.shape, np.uint16) if deep else np.empty(values.shape, np.uint8)
-    for row in range(0, len(values), ROWS):  # a large photo in float64 needs gigabytes
-        part = values[row : row + ROWS].astype(np.float64)
-        samples[row : row + ROWS] = np.round(np.clip(part, 0, 1) * top)
+    for rows in strips(*values.shape[:2]):  # a large photo in float64 needs gigabytes
+        samples[rows] = np.round(np.clip(values[rows].astype(np.float64), 0, 1) * top)
     own_grey = info.is_grey and (deep or model_of(info.colour.icc) == "GRAY") and file.kind != "webp"
     if own_grey and model_of(info.colour.icc) != "RGB" and (samples == samples[..., :1]).all():
         samples = samples[..., :1]

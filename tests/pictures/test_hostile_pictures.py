@@ -7,13 +7,19 @@ import hostile_pictures
 import inlay
 import numpy as np
 import pytest
+import torch
+from colour_toys import P3, icc
 from hostile_pictures import png_text_bombs, table, tiff_pages, tiff_picture
 from inlay.graph_runtime import BadInput, Context
+from inlay.graph_runtime.core.events import Warned
 from inlay.graph_runtime.front.recipe.read import read_recipe
 from inlay.nodes.checks.image import load as check
-from inlay.nodes.image import load
+from inlay.nodes.image import load, save
+from inlay.pictures.colour.space import Colour, values_to_srgb
 from inlay.pictures.containers import bmp, jpeg, png, tiff
 from inlay.pictures.containers.bmp import decode_runs
+from inlay.pictures.files.info import FileInfo
+from inlay.pictures.files.profile import PictureProfile
 from inlay.pictures.files.texts import is_recall
 from PIL import Image as Pil
 from PIL import ImageFile
@@ -56,7 +62,7 @@ def error_of(function):
 @pytest.mark.parametrize("name", FILES)
 def test_a_check_decodes_no_pixel_and_refuses_headers_without_end(tmp_path, monkeypatch, name):
     monkeypatch.setattr(png, "MOST_CHUNKS", 3000)
-    monkeypatch.setattr("inlay.nodes.checks.image.CHEAP", 0)  # small transparency is decoded in a check
+    monkeypatch.setattr("inlay.nodes.checks.before_run.CHEAP", 0)  # small transparency is decoded in a check
     monkeypatch.setattr(ImageFile.ImageFile, "load", None)
     monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", None)
     monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile.load", None)
@@ -219,3 +225,30 @@ def test_looking_for_a_workflow_decodes_nothing_and_ends(tmp_path, monkeypatch, 
     path = made(tmp_path, name, count=COUNTS.get(name, 5000) if name in REFUSED else 30)
     with pytest.raises(inlay.WorkflowError, match="workflow"):
         read_recipe(path)
+
+
+@pytest.mark.parametrize("size", [(64, 40_000), (40_000, 64)])
+def test_wide_and_tall_pictures_are_converted_and_saved_in_strips_too(tmp_path, size):
+    image = torch.rand(1, *size, 3, generator=torch.Generator().manual_seed(0))
+    colour = Colour(icc("P3", P3))
+    tracemalloc.start()
+    found = values_to_srgb(image[0].numpy(), colour)
+    converting = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    save(image, Context(out=tmp_path), profile=PictureProfile((FileInfo(bits=16),)))
+    saving = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    pixels = image.numel() // 3
+    assert found.shape == (*size, 3)
+    assert converting < (12 + 12) * pixels
+    assert saving < (12 + 6 * 6) * pixels + 2**20 * 10  # samples, and one chunk of all rows in the making
+
+
+def test_a_thousand_parts_that_are_left_out_are_said_in_a_short_message(tmp_path):
+    noted = FileInfo(omitted=tuple(f"the text {number}" for number in range(1000)))
+    said = []
+    ctx = Context(out=tmp_path, listeners=(said.append,))
+    save(torch.zeros(1, 4, 4, 3), ctx, profile=PictureProfile((noted,)))
+    (message,) = [event.message for event in said if isinstance(event, Warned)]
+    assert "and 980 more" in message
+    assert len(message) < 500
