@@ -4,7 +4,6 @@ Files get the usual permissions of a new file; some libraries (safetensors) make
 processes left unfinished in a folder is removed at the next write there.
 """
 
-import contextlib
 import os
 import shutil
 import stat
@@ -180,7 +179,8 @@ def _flush_folder(folder: Path) -> None:
 
 def _to_free_number(temporary: Path, folder: Path, name: str, suffix: str) -> Path:
     """Move a file to the first number that no file has and no process claims."""
-    with os.scandir(folder) as entries:
+    taken: set[str] = set()
+    with suppress(PermissionError), os.scandir(folder) as entries:  # a folder that takes files and does not show them
         taken = {entry.name for entry in entries if entry.name.startswith(name) and entry.name.endswith(suffix)}
     for number in range(1, len(taken) + _BEYOND):
         final = folder / f"{name}_{number:05d}{suffix}"
@@ -216,7 +216,7 @@ def _claim(final: Path) -> Iterator[bool]:
             os.close(descriptor)
         yield True
     finally:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             claim.unlink()
 
 

@@ -86,6 +86,19 @@ def test_the_first_free_number_is_taken_and_nothing_is_overwritten(tmp_path, mon
     assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["one", "before", "three"]
 
 
+def test_a_folder_that_does_not_show_its_files_takes_them(tmp_path, monkeypatch):
+    def hide(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(files.os, "scandir", hide)
+    published = []
+    for text in ("one", "two"):
+        with files.numbered(tmp_path, "a", ".txt", published.append) as path:
+            path.write_text(text)
+    assert [path.read_text() for path in published] == ["one", "two"]
+    assert published[1].name == "a_00002.txt"
+
+
 def test_a_folder_is_swapped_whole(tmp_path):
     folder = tmp_path / "model"
     for text in ("one", "two"):
