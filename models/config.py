@@ -4,6 +4,7 @@ Values are read strictly: true is not an integer, "3" is not a number, and NaN a
     are ignored here; `known_keys` decides which of them a warning lists.
 """
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -111,6 +112,8 @@ def describe_schema(schema: Mapping[str, JsonValue]) -> str:
     """A JSON schema's requirement in words: `an integer from 1 to 64`, `a list of 1 to 12 integers from 1 to 64`."""
     if isinstance(stated := schema.get("description"), str):
         return stated
+    if "const" in schema:
+        return json.dumps(schema["const"])
     options = schema.get("anyOf") or schema.get("enum")
     if isinstance(options, list):
         return " or ".join(

@@ -17,14 +17,15 @@ MAX_TRANSFORMERS = 512  # in one direction; SDXL has 24
 
 Layers = Annotated[StrictInt, Field(ge=1, le=64)]
 Heads = Annotated[StrictInt, Field(ge=1, le=65_536)]
-Kernel = Annotated[StrictInt, Field(ge=1, le=31)]
+Kernel = Literal[1, 3, 5, 7]  # an even one would change the sides of the latent
+Off = Literal[False] | None  # what it switches on needs inputs that are not supplied
 Scale = Annotated[StrictFloat, Field(ge=1e-6, le=1e6)]
 LevelLayers = Annotated[tuple[Layers, ...], Field(min_length=1, max_length=64)]
 LayersOfLevels = Annotated[tuple[Layers | LevelLayers, ...], Field(min_length=1, max_length=MAX_LEVELS)]
-_Down = Literal["DownBlock2D", "ResnetDownsampleBlock2D", "AttnDownBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D"]
-_Up = Literal["UpBlock2D", "ResnetUpsampleBlock2D", "AttnUpBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D"]
-_OldDown = Literal["UNetResDownBlock2D", "UNetResAttnDownBlock2D"]  # their names before diffusers 0.3
-_OldUp = Literal["UNetResUpBlock2D", "UNetResAttnUpBlock2D"]
+_Down = Literal["DownBlock2D", "ResnetDownsampleBlock2D", "AttnDownBlock2D", "UNetResDownBlock2D"]
+_Up = Literal["UpBlock2D", "ResnetUpsampleBlock2D", "AttnUpBlock2D", "UNetResUpBlock2D"]
+_SkipDown = Literal["SkipDownBlock2D", "AttnSkipDownBlock2D", "UNetResAttnDownBlock2D"]
+_SkipUp = Literal["SkipUpBlock2D", "AttnSkipUpBlock2D", "UNetResAttnUpBlock2D"]
 _CrossDown = Literal[
     "CrossAttnDownBlock2D",
     "SimpleCrossAttnDownBlock2D",
@@ -50,7 +51,7 @@ class UNetConfig(ConfigFile):
     time_embedding_dim: Width | None = None
     layers_per_block: Layers | Annotated[tuple[Layers, ...], Field(min_length=1, max_length=MAX_LEVELS)] = 2
     mid_block_scale_factor: Scale = 1
-    downsample_padding: Annotated[StrictInt, Field(ge=0, le=16)] = 1
+    downsample_padding: Annotated[StrictInt, Field(ge=0, le=1)] = 1  # the sides of more would not fit
     dropout: Annotated[StrictFloat, Field(ge=0, le=1)] = 0.0
     act_fn: Activation = "silu"
     norm_num_groups: Width | None = 32
@@ -90,14 +91,14 @@ class UNetConfig(ConfigFile):
 class UNet2DConditionConfig(UNetConfig):
     """`unet/config.json` of a `UNet2DConditionModel`."""
 
-    down_block_types: Annotated[tuple[_Down | _OldDown | _CrossDown, ...], Field(max_length=MAX_LEVELS)] = (
+    down_block_types: Annotated[tuple[_Down | _CrossDown, ...], Field(max_length=MAX_LEVELS)] = (
         *("CrossAttnDownBlock2D",) * 3,
         "DownBlock2D",
     )
     mid_block_type: Literal["UNetMidBlock2DCrossAttn", "UNetMidBlock2D", "UNetMidBlock2DSimpleCrossAttn"] | None = (
         "UNetMidBlock2DCrossAttn"
     )
-    up_block_types: Annotated[tuple[_Up | _OldUp | _CrossUp, ...], Field(max_length=MAX_LEVELS)] = (
+    up_block_types: Annotated[tuple[_Up | _CrossUp, ...], Field(max_length=MAX_LEVELS)] = (
         "UpBlock2D",
         *("CrossAttnUpBlock2D",) * 3,
     )
@@ -107,7 +108,7 @@ class UNet2DConditionConfig(UNetConfig):
     reverse_transformer_layers_per_block: LayersOfLevels | None = None
     attention_head_dim: Heads | Annotated[tuple[Heads, ...], Field(min_length=1, max_length=MAX_LEVELS)] = 8
     num_attention_heads: None = None  # diffusers accepts no other value
-    dual_cross_attention: Switch = False
+    dual_cross_attention: Off = False
     use_linear_projection: Switch = False
     upcast_attention: Switch = False
     resnet_skip_time_act: Switch = False
@@ -119,7 +120,7 @@ class UNet2DConditionConfig(UNetConfig):
     conv_in_kernel: Kernel = 3
     conv_out_kernel: Kernel = 3
     attention_type: Literal["default", "gated", "gated-text-image"] = "default"
-    class_embeddings_concat: Switch = False
+    class_embeddings_concat: Off = False
     mid_block_only_cross_attention: Switch = None
     cross_attention_norm: Literal["layer_norm", "group_norm"] | None = None
 
@@ -147,12 +148,12 @@ class UNet2DConfig(UNetConfig):
     out_channels: Channels = 3
     block_out_channels: Widths = (224, 448, 672, 896)
     layers_per_block: Layers = 2
-    down_block_types: Annotated[tuple[_Down | _OldDown, ...], Field(max_length=MAX_LEVELS)] = (
+    down_block_types: Annotated[tuple[_Down | _SkipDown, ...], Field(max_length=MAX_LEVELS)] = (
         "DownBlock2D",
         *("AttnDownBlock2D",) * 3,
     )
     mid_block_type: Literal["UNetMidBlock2D"] | None = "UNetMidBlock2D"
-    up_block_types: Annotated[tuple[_Up | _OldUp, ...], Field(max_length=MAX_LEVELS)] = (
+    up_block_types: Annotated[tuple[_Up | _SkipUp, ...], Field(max_length=MAX_LEVELS)] = (
         *("AttnUpBlock2D",) * 3,
         "UpBlock2D",
     )

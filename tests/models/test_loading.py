@@ -49,7 +49,7 @@ FAMILIES = {
     "linear": ("unet", {"use_linear_projection": True, "attention_head_dim": (2, 4), "upcast_attention": True}),
     "inpaint": ("unet", {"in_channels": 9, "layers_per_block": (1, 2), "transformer_layers_per_block": (2, 1)}),
     "scale_shift": ("unet", {"resnet_time_scale_shift": "scale_shift", "act_fn": "mish", "time_cond_proj_dim": 8}),
-    "dual": ("unet", {"dual_cross_attention": True, "norm_num_groups": 4}),
+    "groups": ("unet", {"norm_num_groups": 4, "resnet_skip_time_act": True}),
     "gated": ("unet", {"attention_type": "gated"}),
     "simple": ("unet", SIMPLE),
     "k_blocks": ("unet", K_BLOCKS),
