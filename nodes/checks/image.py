@@ -27,6 +27,7 @@ from ...pictures.sheet import columns_for, draw_sheet
 from ...pictures.windows import Window, plan_window
 from .before_run import Counted, Facts, Known, Params, cheap, shaped, sketch, worth
 
+LAID_OUT = 1_000  # pictures of a sheet that is laid out while checking
 INEXACT = "JPEG is not exact: pixels outside the mask change a little too; png and webp keep them"
 
 
@@ -302,10 +303,13 @@ def grid(known: Known, params: Params) -> Facts:
     for number in range(1, 17):
         name = f"image_{number}"
         require_label(params[f"label_{number}"], number, known.get(name, ...) is not None, "picture", "image")
-        for picture in known.get(name, ()) if isinstance(known.get(name), Tensor) else ():
+        batch = known.get(name)
+        for picture in batch if isinstance(batch, Tensor) and len(pictures) + len(batch) <= LAID_OUT else ():
             pictures.append(picture)
             words.append(params[f"label_{number}"] or "")
-    unknown = any(f"image_{number}" not in known for number in range(1, 17))
+    batches = [known.get(f"image_{number}", ...) for number in range(1, 17)]
+    rows = sum(len(batch) for batch in batches if isinstance(batch, Tensor))
+    unknown = ... in batches or rows > LAID_OUT
     if unknown or params["times"] or len(pictures) < 2 or not worth(sum(picture.numel() for picture in pictures)):
         return {}
     blank = [torch.zeros(picture.shape) for picture in pictures]

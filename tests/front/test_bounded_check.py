@@ -1,10 +1,11 @@
 """`check` answers any file of at most 16 MiB within seconds and a gigabyte, with problems or none, and never raises."""
 
+import json
 import sys
 import time
 
 import pytest
-from hostile_workflows import PROMPTS, TEXTS
+from hostile_workflows import PROMPTS, TEXTS, loader, node
 from inlay import check
 from inlay.graph_runtime.core.bounded import limits
 
@@ -56,3 +57,13 @@ def test_check_takes_less_than_a_gigabyte(folder):
         found = subprocess.run([sys.executable, "-c", program, "hostile.json"], capture_output=True, text=True)
         assert found.returncode == 0, found.stderr
         assert int(found.stdout) * (1 if sys.platform == "darwin" else 1024) < 2**30
+
+
+def test_batches_of_billions_of_pictures_are_checked_by_their_shape(folder):
+    nodes = {"n0": loader()}
+    for number in range(1, 7):
+        nodes[f"n{number}"] = node("image.augment", {"count": 64, "size": 64}, image=f"n{number - 1}.image")
+    nodes["shape"] = node("mask.shape", None, image="n6.image")
+    nodes["sheet"] = node("image.grid", None, image_1="n6.image", image_2="n6.image")
+    flow = {"format": 1, "nodes": nodes, "outputs": {"mask": "shape.mask", "image": "sheet.image"}}
+    assert answer(json.dumps(flow), folder) == []
