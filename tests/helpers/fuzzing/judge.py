@@ -2,7 +2,6 @@
 
 import gc
 import hashlib
-import io
 import json
 import re
 import time
@@ -10,6 +9,7 @@ import warnings
 from dataclasses import asdict, dataclass, field
 
 from . import doors, watch
+from .picture_cases import size_of
 
 CHECK_SECONDS, RUN_SECONDS = 2.0, 7.0  # of CPU: a check, and a check with a run that reads a picture
 CHECK_BYTES, RUN_BYTES, BYTES_A_PIXEL = 2**30, 2**28, 40
@@ -107,16 +107,7 @@ def _kind(case):
 
 def _pixels(case):
     """Pixels of the largest picture that a case brings."""
-    from PIL import Image
-
-    most = 0
-    for contents in case.files.values():
-        try:
-            with Image.open(io.BytesIO(contents)) as image:
-                most = max(most, image.width * image.height)
-        except Exception:  # noqa: BLE001 - not a picture
-            continue
-    return most
+    return max((size_of(contents) for contents in case.files.values()), default=0)
 
 
 def rest():

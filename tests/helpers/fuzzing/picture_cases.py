@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from functools import cache
@@ -214,6 +215,12 @@ def flow_for(reader, name):
     if reader == "photos":
         nodes = {"s": {"type": "subject.photos", "params": {"path": [name, "a.png"]}}}
         return {"format": 1, "nodes": nodes, "outputs": {"overview": "s.overview"}}
+    if reader == "large":
+        nodes = {
+            "p": {"type": "image.load", "params": {"path": name}},
+            "f": {"type": "image.fit", "params": {"size": 64}, "inputs": {"image": "p.image"}},
+        }
+        return {"format": 1, "nodes": nodes, "outputs": {"image": "f.image"}}
     nodes = {
         "p": {"type": "image.load", "params": {"path": name}},
         "c": {"type": "image.to_srgb", "inputs": {"image": "p.image", "profile": "p.profile"}},
@@ -222,7 +229,19 @@ def flow_for(reader, name):
     return {"format": 1, "nodes": nodes, "outputs": {"image": "p.image", "srgb": "c.image"}}
 
 
+_LARGE = 10**6  # pixels: what is done with so many besides reading them is not what is measured
 _FORMATS = ("png", "png", "png", "tif", "tif", "tif", "webp", "jpg", "jpg", "gif", "bmp")
+
+
+def size_of(data):
+    """Pixels that a picture's header states; 0 if it cannot be read."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
+            return image.width * image.height
+    except Exception:  # noqa: BLE001 - whatever is wrong with it
+        return 0
 
 
 @dataclass(frozen=True)
@@ -246,7 +265,7 @@ class Pictures:
         others = [("byte flip" if format == "bmp" else None, seed) for _, seed in plan.mutations]
         data = mutated(format, plan.base, apt or [one for one in others if one[0]])
         name = f"x.{format}"
-        flow = flow_for(reader, name)
+        flow = flow_for("large" if size_of(data) > _LARGE else reader, name)
         return Case("run", "w.json", files={name: data, "w.json": json.dumps(flow).encode()}, tame=True)
 
 
