@@ -7,6 +7,7 @@ from . import judge, targets
 from .case import to_json
 from .shrink import Shrinker
 
+_TRIES = 3  # cases of one cause that are confirmed, until one is
 _COSTS = ("slow", "memory", "hang")  # depend on the machine: confirmed before they count
 
 
@@ -41,14 +42,15 @@ class Campaign:
             self.slowest = max(self.slowest, (result.seconds, where))
             self.largest = max(self.largest, (result.bytes, where))
             if batch.names:
-                self.by_file[where] += [f"{finding.name}: {finding.what}" for finding in result.findings]
+                self.by_file[where] += [(finding.name, finding.what) for finding in result.findings]
             for finding in result.findings:
                 self.times[finding.name] += 1
-                if self.times[finding.name] == 1:
+                if batch.names or self.times[finding.name] <= _TRIES:
                     pending.append((finding, batch, index, where))
                     print(f"? {finding.name}\n    {where}: {finding.what[:300]}", flush=True)
         for finding, batch, index, where in pending:
-            self._settle(finding, batch, index, where)
+            if batch.names or finding.name not in self.found:
+                self._settle(finding, batch, index, where)
 
     def _settle(self, finding, batch, index, where):
         """Confirm a finding, make it small and write it."""
@@ -59,6 +61,7 @@ class Campaign:
         if not all(attempts):
             self.unconfirmed[finding.name] += 1
             if finding.kind in _COSTS:
+                self.by_file[where] = [one for one in self.by_file[where] if one[0] != finding.name]
                 return
         elif self.shrinking and finding.kind != "hang":
             shrinker = Shrinker(lambda smaller: self._shows(smaller, finding))
