@@ -79,6 +79,7 @@ def decoding(path: Path) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Pillow's, about damaged EXIF data
+            warnings.simplefilter("ignore", Pil.DecompressionBombWarning)  # our own limit is lower
             yield
     except (MemoryError, BadInput):
         raise
