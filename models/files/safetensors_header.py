@@ -11,7 +11,7 @@ from functools import lru_cache
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from ...graph_runtime import BadInput, ModelError
 from ...graph_runtime.core.errors import clean
@@ -66,8 +66,8 @@ def _read(path: Path, size: int) -> Header:
                 raise damaged("is a Git LFS pointer, not the weights", "run `git lfs pull` where it was cloned")
             require_small(file, damaged)
             with safe_open(name_of(file), framework="np") as opened:
-                slices = {key: opened.get_slice(key) for key in opened.keys()}  # noqa: SIM118 - it is no dict
-                tensors = {key: TensorInfo(part.get_dtype(), part.get_shape()) for key, part in slices.items()}
+                listed = _entries(file)  # valid now; the library's old releases take long to give them one by one
+                tensors = {key: TensorInfo(listed[key]["dtype"], listed[key]["shape"]) for key in opened.keys()}  # noqa: SIM118
                 return Header(MappingProxyType(tensors), MappingProxyType(opened.metadata() or {}))
     except OSError as error:
         raise damaged(f"cannot be read ({error.strerror or error})", "check its permissions") from error
@@ -95,10 +95,17 @@ def require_small(file: BinaryIO, damaged: Callable[[str], BadInput]) -> None:
 def _whole_size(path: Path) -> int:
     """The expected size of a file with a valid header, in bytes: length field, header, and all listed tensors."""
     with ordinary_file(path) as (file, _):
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
+        header = _entries(file)
+        length = file.tell()
     ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-    return 8 + length + max(ends, default=0)
+    return length + max(ends, default=0)
+
+
+def _entries(file: BinaryIO) -> dict[str, Any]:  # values of the JSON header, which the library has checked
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    found: dict[str, Any] = json.loads(file.read(length))  # the same values
+    return found
 
 
 def count_parameters(files: tuple[Path, ...], prefix: str | tuple[str, ...] = "") -> int:
