@@ -104,7 +104,7 @@ def _fit(
     if sheets is not None and begun and begun % settings.sample_every == 0 and main and not stopping.knows(begun):
         sheets.draw(begun)  # the run was killed between this step's checkpoint and its sheet
         stopping.note(begun, sheets.likeness)
-    if settings.patience and begun and trainer.workers.any(stopping.due):
+    if settings.patience and trainer.workers.any(stopping.due):  # all processes ask, also those that see no log
         return f"stopped at step {begun} of {total}: {stopped}"
 
     def on_step(now: Progress) -> None:
