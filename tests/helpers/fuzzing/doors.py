@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from .workflow_cases import as_python
 
 _BUG = re.compile(r"bug (of|in) inlay|please report|Traceback \(most recent|--traceback to see", re.IGNORECASE)
+_NUMBERED = re.compile(r"_\d{5}\b")  # names of saved files, which get the next free number
 
 
 @dataclass
@@ -109,7 +110,10 @@ def _run(case, folder, world):
     result = inlay.run(folder / case.source, out=world.out, cache=False, **_values(case, folder))
     digest = hashlib.sha256()
     for name, value in sorted(result.items()):
-        digest.update(name.encode() + (value.numpy().tobytes() if hasattr(value, "numpy") else str(value).encode()))
+        digest.update(
+            name.encode()
+            + (value.numpy().tobytes() if hasattr(value, "numpy") else _NUMBERED.sub("_N", str(value)).encode())
+        )
     for path in result.paths:
         digest.update(path.read_bytes() if path.is_file() else b"")
         if not path.resolve().is_relative_to(world.out.resolve()):
