@@ -253,7 +253,7 @@ def test_only_the_file_and_its_own_configuration_are_opened(base, tmp_path):
     (tmp_path / "adapter_config.json").write_text(
         json.dumps({"r": 2, "lora_alpha": 8, "base_model_name_or_path": "o/r"})
     )
-    strays = {"adapter_model.bin", "config.json", "run.py", "README.md", "tokenizer.json", "model.safetensors"}
+    strays = {"adapter_model.bin", "adapter_model.json", "run.py", "README.md", "tokenizer.json", "lora.bin"}
     for stray in strays:
         (tmp_path / stray).write_bytes(b"\x80\x04cos\nsystem\n(S'x'\ntR.")
     described = lora(base, source=str(path)).denoiser
