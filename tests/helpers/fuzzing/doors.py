@@ -143,9 +143,7 @@ def _words(case, folder, world):
 
 def _of_status(status, out, err, traced=False):
     status = 0 if status is None else status
-    answer = Answer(
-        {0: "ok", 1: "failed", 2: "refused", 130: "failed"}.get(status, "raised"), f"{status}\n{out}\n{err}"
-    )
+    answer = Answer({0: "ok", 1: "failed", 2: "refused", 130: "failed"}.get(status, "raised"), str(status))
     if status not in (0, 1, 2, 130):
         answer.findings.append(("answer", "exit status", f"{status!r}"))
     shown = re.sub(r"Traceback.*", "", err) if traced else err

@@ -71,7 +71,7 @@ def judge(case, world, spy, *, twice=False, slack=1.0):
     began = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        spy.start(folder, reads_confined=not typed)
+        spy.start(folder, reads_confined=not typed, may_write=case.door == "words")
         answer = doors.ask(case, folder, world)
         seen = spy.stop()
     seconds = time.process_time() - began
@@ -84,7 +84,7 @@ def judge(case, world, spy, *, twice=False, slack=1.0):
         if (again.status, _QUOTED.sub("", again.text)) != (answer.status, _QUOTED.sub("", answer.text)):
             what = f"{answer.status} {answer.text[:300]!r}, then {again.status} {again.text[:300]!r}"
             findings.append(Finding("second answer", f"{answer.status} then {again.status}", what))
-    for left in world.tidy(case, laid):
+    for left in world.tidy(case, laid, may_write=case.door == "words"):
         findings.append(Finding("leftover", re.sub(r"[.\w-]*\.(part|old)", r"*.\1", left), left))
     return Result(answer.status, seconds, used, findings, answer.text[:400])
 
@@ -96,7 +96,7 @@ def _costs(case, folder, answer, seconds, used, slack):
     if seconds > limit and (case.tame or not ran):
         found.append(Finding("slow", f"{case.door} of {_kind(case)}", f"{seconds:.1f} s of CPU, at most {limit:.1f}"))
     most = CHECK_BYTES if not ran else max(CHECK_BYTES, RUN_BYTES + BYTES_A_PIXEL * _pixels(case))
-    if used > most:
+    if used > most and (case.tame or not ran):
         what = f"{used / 2**20:.0f} MiB, at most {most / 2**20:.0f}"
         found.append(Finding("memory", f"{case.door} of {_kind(case)}", what))
     return found

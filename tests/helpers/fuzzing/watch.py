@@ -47,12 +47,13 @@ class Watch:
         self._notices = self._inotify.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         sys.addaudithook(self._hook)
 
-    def start(self, folder, reads_confined):
-        """Begin to watch; `folder` is the case's own."""
+    def start(self, folder, reads_confined, may_write=False):
+        """Begin to watch; `folder` is the case's own, into which only who types its name may write."""
         self.reads_confined = reads_confined
         own = [str(folder), str(self.world.out), str(self.world.home), str(self.world.temporary)]
         self._own = tuple(own)
         self._written = (str(self.world.out), str(self.world.home), str(self.world.temporary))
+        self._written += (str(folder),) if may_write else ()
         self._drain()
         self.seen = []
         self.on = True

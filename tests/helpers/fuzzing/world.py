@@ -84,17 +84,18 @@ class World:
             os.mkfifo(folder / name)
         return _names(folder)
 
-    def tidy(self, case, laid):
+    def tidy(self, case, laid, may_write=False):
         """What inlay left where it should not have; then everything is as before."""
         folder = self.folder_of(case)
-        left = [f"job: {name}" for name in sorted(_names(folder) ^ laid)]
+        changed = _names(folder) ^ laid
+        left = [f"job: {name}" for name in sorted(changed) if not may_write or _is_temporary(name)]
         left += [f"out: {name}" for name in sorted(_names(self.out)) if _is_temporary(name)]
         left += [f"home: {name}" for name in sorted(_names(self.home)) if _is_temporary(name)]
         for name in os.listdir(self.out):
             _remove(self.out / name)
         for name in (*case.files, *case.links, *case.pipes):
             self._restore(folder, name)
-        if left:
+        if left or changed:
             self.reset()
         return left
 
