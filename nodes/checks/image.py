@@ -299,7 +299,8 @@ def require_stitch(patch: Tensor, crop: Window) -> None:
 
 def grid(known: Known, params: Params) -> Facts:
     """A label without a picture; the sheet's size, where all pictures are known and few enough to lay out."""
-    pictures, words = [], []
+    pictures: list[Tensor] = []
+    words: list[str] = []
     for number in range(1, 17):
         name = f"image_{number}"
         require_label(params[f"label_{number}"], number, known.get(name, ...) is not None, "picture", "image")
