@@ -24,6 +24,8 @@ from inlay.graph_runtime import (
     Repeat,
     node,
 )
+from inlay.graph_runtime.core.events import ModelMoved, Warned
+from inlay.graph_runtime.core.events import Saved as EventSaved
 from inlay.graph_runtime.core.models import ModelDescription
 from inlay.graph_runtime.front.comfy import host as host_module
 from inlay.graph_runtime.front.comfy import node_classes as adapter
@@ -537,6 +539,50 @@ def test_the_host_can_read_what_is_validated_and_sees_changed_content(picture):
     Image.new("RGB", (3, 2), (0, 255, 0)).save(picture)
     assert cls.IS_CHANGED(path="room.png") != before
     assert not hasattr(CLASSES["InlayToyGrid"], "IS_CHANGED")
+
+
+@pytest.mark.parametrize("path", ["*", "*/*.png", "[l]ink/*", "fold?r/*", "folder"])
+def test_asking_whether_content_has_changed_reads_nothing_outside(picture, tmp_path, path):
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "a.png").write_bytes(picture.read_bytes())
+    (tmp_path / "input" / "link").symlink_to(secret)
+    (tmp_path / "input" / "folder").mkdir()
+    (tmp_path / "input" / "folder" / "b.png").symlink_to(secret / "a.png")
+    before = CLASSES["InlayToyLoadMany"].IS_CHANGED(path=path)
+    (secret / "a.png").write_bytes(b"another content")
+    (secret / "c.png").touch()
+    assert CLASSES["InlayToyLoadMany"].IS_CHANGED(path=path) == before
+    assert "c.png" not in before
+
+
+ODD = ["a" * 300, "a" * 300 + ".png", "a" * 5000 + "/x.png", "a/" * 3000, "[" * 999, "a*" * 400, "\0", "\udc80", "\n"]
+
+
+@pytest.mark.parametrize("name", ["InlayToyLoad", "InlayToyLoadMany", "InlayToyModel"])
+@pytest.mark.parametrize(
+    "odd",
+    [*ODD, *(one + ".safetensors" for one in ODD), *("a/" + one for one in ODD)],
+    ids=map(str, range(3 * len(ODD))),
+)
+def test_a_name_that_no_file_can_have_is_refused_by_a_message(picture, name, odd):
+    cls = CLASSES[name]
+    parameter = "source" if name == "InlayToyModel" else "path"
+    found = cls.VALIDATE_INPUTS(**{parameter: odd})
+    assert found is True or "; expected " in found
+    assert isinstance(cls.IS_CHANGED(**{parameter: odd}), str)
+
+
+def test_what_a_stranger_wrote_reaches_the_hosts_log_without_escapes(caplog):
+    with caplog.at_level(logging.INFO, "inlay"):
+        for event in (
+            Warned("n", "\x1b[31mred"),
+            ModelMoved("\x1b]0;t\x07"),
+            EventSaved("n", "/out/a\x1b[2J\u202e.png"),
+        ):
+            host_module.HostListener()(event)
+    assert not any(letter in caplog.text for letter in "\x1b\x07\u202e")
+    assert len(caplog.records) == 3
 
 
 def test_models_come_from_the_hosts_folders_or_by_name(host, tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from . import limits
+from .limits import SECONDS, VALUES
 
 
 class Effort:
@@ -19,7 +19,7 @@ class Effort:
     @property
     def late(self) -> bool:
         """True once the time for looking closely is used up."""
-        return time.thread_time() - self._began > limits.SECONDS
+        return time.thread_time() - self._began > SECONDS
 
 
 _effort: ContextVar[Effort | None] = ContextVar("inlay_effort", default=None)
@@ -41,7 +41,7 @@ def affords(values: int) -> bool:
     effort = _effort.get()
     if effort is None:
         return True
-    if effort.late or effort.values + values > limits.VALUES:
+    if effort.late or effort.values + values > VALUES:
         return False
     effort.values += values
     return True

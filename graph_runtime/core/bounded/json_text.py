@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from ..errors import WorkflowError, shorten
 from ..opening import open_file
-from . import limits
+from .limits import BYTES, DEPTH, DIGITS, ITEMS, NAME, TEXT
 
 #: Half of a character that UTF-16 writes as two; alone, it is no text.
 _SURROGATE = re.compile(r"\\u[dD][89abABcdefCDEF]")
@@ -23,9 +23,9 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         with open_file(path) as file:
-            if (size := os.fstat(file.fileno()).st_size) > limits.BYTES:
+            if (size := os.fstat(file.fileno()).st_size) > BYTES:
                 raise _too_large(size, path.name)
-            return file.read(limits.BYTES + 1)
+            return file.read(BYTES + 1)
     except OSError as error:
         raise WorkflowError.of(
             None,
@@ -41,12 +41,12 @@ def decode(data: bytes | str, name: str = "workflow") -> object:
     Raises:
         WorkflowError: not JSON, or beyond a limit; says what is wrong and where.
     """
-    if len(data) > limits.BYTES:
+    if len(data) > BYTES:
         raise _too_large(len(data), name)
     text = _text(data, name)
-    if (items := text.count(",") + text.count("[") + text.count("{")) > limits.ITEMS:
+    if (items := text.count(",") + text.count("[") + text.count("{")) > ITEMS:
         raise _refused(
-            f"{items:,} commas and brackets in {name}", f"at most {limits.ITEMS:,}", "split it into several workflows"
+            f"{items:,} commas and brackets in {name}", f"at most {ITEMS:,}", "split it into several workflows"
         )
     try:
         found = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants, parse_float=_finite)
@@ -95,15 +95,15 @@ def _require_bounded(found: object, name: str, *, strict: bool) -> None:
     while level:
         texts = [value for value in level if type(value) is str]
         if texts:
-            _require_text(max(texts, key=len), limits.TEXT, name)
+            _require_text(max(texts, key=len), TEXT, name)
             if strict:
                 _require_unicode(texts, name)
         numbers = [value for value in level if type(value) is int]
-        if numbers and max(max(numbers), -min(numbers)) >= 10**limits.DIGITS:
-            raise _refused(f"a number of more than {limits.DIGITS} digits in {name}", "numbers", "shorten it")
+        if numbers and max(max(numbers), -min(numbers)) >= 10**DIGITS:
+            raise _refused(f"a number of more than {DIGITS} digits in {name}", "numbers", "shorten it")
         containers = [value for value in level if type(value) is dict or type(value) is list]
         depth += 1
-        if containers and depth > limits.DEPTH:
+        if containers and depth > DEPTH:
             raise _too_deep(name)
         level = []
         for container in containers:
@@ -111,7 +111,7 @@ def _require_bounded(found: object, name: str, *, strict: bool) -> None:
                 level += container
             elif type(container) is dict and container:
                 level += container.values()
-                _require_text(max(container, key=len), limits.NAME, name)
+                _require_text(max(container, key=len), NAME, name)
                 if strict:
                     _require_unicode(container, name)
 
@@ -142,15 +142,13 @@ def _refused(found: str, expected: str, fix: str) -> WorkflowError:
 
 
 def _too_deep(name: str) -> WorkflowError:
-    return _refused(
-        f"more than {limits.DEPTH} levels of nesting in {name}", f"at most {limits.DEPTH}", "flatten the file"
-    )
+    return _refused(f"more than {DEPTH} levels of nesting in {name}", f"at most {DEPTH}", "flatten the file")
 
 
 def _too_large(size: int, name: str) -> WorkflowError:
     return _refused(
         f"{size / 2**20:.0f} MiB in {name}",
-        f"at most {limits.BYTES // 2**20} MiB of JSON",
+        f"at most {BYTES // 2**20} MiB of JSON",
         "a workflow holds settings, not pictures: keep pictures in separate files",
     )
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 
 from ..errors import Problem, WorkflowError
-from . import limits
+from .limits import DEPTH, DIGITS, ITEMS, NAME, PROBLEMS, TEXT
 
 At = tuple[str | int, ...]  # the keys that lead to a value
 
@@ -56,8 +56,8 @@ class _Copier:
     def _copy(self, value: object, at: At) -> object:
         self.items += 1
         try:
-            if self.items > limits.ITEMS:
-                raise _Unfit(f"more than {limits.ITEMS:,} values", "fewer", "split it; does it contain itself?")
+            if self.items > ITEMS:
+                raise _Unfit(f"more than {ITEMS:,} values", "fewer", "split it; does it contain itself?")
             return self._as_json(value, at)
         except _Stop:
             raise
@@ -65,7 +65,7 @@ class _Copier:
             self._note(at, *unfit.args)
         except Exception as error:  # noqa: BLE001 - methods of a caller's object may raise anything
             self._note(at, f"{_kind(value)} that raises {type(error).__name__} when it is read", *_JSON)
-        if self.items > limits.ITEMS:
+        if self.items > ITEMS:
             raise _Stop
         return None
 
@@ -73,19 +73,19 @@ class _Copier:
         if value is None or value is True or value is False:
             return value
         if isinstance(value, str):
-            return _text(value, limits.TEXT)
+            return _text(value, TEXT)
         if isinstance(value, int):
             return _whole(int.__int__(value))
         if isinstance(value, float):
             return _number(float.__float__(value))
-        if len(at) >= limits.DEPTH:
-            raise _Unfit(f"more than {limits.DEPTH} levels of nesting", f"at most {limits.DEPTH}", _FLATTEN)
+        if len(at) >= DEPTH:
+            raise _Unfit(f"more than {DEPTH} levels of nesting", f"at most {DEPTH}", _FLATTEN)
         if isinstance(value, Mapping):
             return self._mapping(value.items(), at)
         if isinstance(value, (list, tuple)):
             return [self._copy(item, (*at, number)) for number, item in enumerate(value)]
         if isinstance(value, os.PathLike):
-            return _text(os.fsdecode(value), limits.TEXT)
+            return _text(os.fsdecode(value), TEXT)
         item = getattr(value, "item", None)  # of numpy and torch
         if callable(item) and getattr(value, "ndim", 1) == 0 and isinstance(number := item(), (bool, int, float)):
             return self._copy(number, at)
@@ -97,7 +97,7 @@ class _Copier:
             try:
                 if not isinstance(key, str):
                     raise _Unfit(f"a key that is {_kind(key)}", "keys that are text", "write it as text")
-                name = _text(key, limits.NAME)
+                name = _text(key, NAME)
             except _Unfit as unfit:
                 self._note(at, *unfit.args)
             else:
@@ -106,7 +106,7 @@ class _Copier:
 
     def _note(self, at: At, found: str, expected: str, fix: str) -> None:
         self.problems.append(Problem(*self.locate(at), found, expected, fix))
-        if len(self.problems) >= limits.PROBLEMS:
+        if len(self.problems) >= PROBLEMS:
             raise _Stop
 
 
@@ -122,8 +122,8 @@ def _text(given: str, most: int) -> str:
 
 
 def _whole(value: int) -> int:
-    if abs(value) >= 10**limits.DIGITS:
-        raise _Unfit(f"a number of more than {limits.DIGITS} digits", "a smaller number", "shorten it")
+    if abs(value) >= 10**DIGITS:
+        raise _Unfit(f"a number of more than {DIGITS} digits", "a smaller number", "shorten it")
     return value
 
 

@@ -45,7 +45,7 @@ def listing_at(
 
     Args:
         place: where to look.
-        roots: nothing found may lead out of these folders; None: links may lead anywhere.
+        roots: nothing found may lead out of these folders; None: in a run what it may read, else anywhere.
         budget: how many entries may be looked at.
         hidden: a pattern matches names that begin with a dot, too, as it did in digests of earlier releases.
 
@@ -154,16 +154,24 @@ class _Look:
 
     def _real(self, path: Path) -> Path:
         if self.roots is None:
-            return Path(os.path.realpath(path))
+            limits = gate()
+            try:
+                return Path(os.path.realpath(path) if limits is None else limits.real(str(path)))
+            except PermissionError:
+                raise _leads_out(path, sorted(limits.folders) if limits is not None else ()) from None
         place = place_inside(str(path), self.roots)
         if place is None:
-            raise BadInput(
-                None,
-                found=f"{shorten(path.name)}, a link that leads out of {shorten(str(path.parent))}",
-                expected="files below " + " or ".join(map(str, self.roots)),
-                fix="copy the file there, or give the path on the command line",
-            )
+            raise _leads_out(path, self.roots)
         return place.path
+
+
+def _leads_out(path: Path, roots: Iterable[str | Path]) -> BadInput:
+    return BadInput(
+        None,
+        found=f"{shorten(path.name)}, a link that leads out of {shorten(str(path.parent))}",
+        expected="files below " + " or ".join(map(str, roots)),
+        fix="copy the file there, or give the path on the command line",
+    )
 
 
 def _here(place: Place) -> Entry:

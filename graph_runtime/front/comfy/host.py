@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ....nodes.pack import PACK
-from ...core.errors import BadInput, did_you_mean
+from ...core.errors import BadInput, clean, did_you_mean, shorten
 from ...core.events import CancelToken, Event, ModelMoved, NodeProgress, Saved, Warned
 from ...core.models import AnyDescription, ModelManager, _Resident
 from ...core.opening import Gate, reading
@@ -93,8 +93,20 @@ def resolve_path(parameter: str, value: str, role: PathRole) -> str:
     `name [output]` and `name [temp]` name the host's other folders, as its own loaders and mask editor write them.
 
     Raises:
-        BadInput: the path leaves those folders (also through a link), or does not exist.
+        BadInput: the path leaves those folders (also through a link), does not exist, or cannot be a path.
     """
+    try:
+        return _resolved(parameter, value, role)
+    except (OSError, ValueError) as error:  # a name that is longer than a file's can be
+        raise BadInput(
+            parameter,
+            found=f"{shorten(value)}: {getattr(error, 'strerror', None) or error}",
+            expected="a path",
+            fix="choose a file of the host's input folder",
+        ) from None
+
+
+def _resolved(parameter: str, value: str, role: PathRole) -> str:
     text, kind = value, "input"
     for other in ("input", "output", "temp"):
         if value.endswith(f" [{other}]"):
@@ -295,8 +307,8 @@ class HostListener:
                 preview = None if event.preview is None else ("JPEG", event.preview, PREVIEW_SIDE)
                 self.bar.update_absolute(event.step, event.total, preview)
         elif isinstance(event, Warned):
-            logger.warning("%s: %s", event.node or "inlay", event.message)
+            logger.warning("%s: %s", event.node or "inlay", clean(event.message))
         elif isinstance(event, ModelMoved):
-            logger.info("%s", event.message)
+            logger.info("%s", clean(event.message))
         elif isinstance(event, Saved):
-            logger.info("%s saved %s", event.node or "inlay", event.path)
+            logger.info("%s saved %s", event.node or "inlay", clean(event.path))

@@ -27,6 +27,7 @@ from ...core.notices import collect_notices
 from ...core.out_of_memory import retried
 from ...core.port_types import on_cpu
 from ...core.spec import NodeSpec, Registry
+from ...core.user_paths import exists
 from ..kept_between_runs import disk_store
 from ..node_settings import Setting, settings_of
 from .host import (
@@ -263,9 +264,9 @@ def _path_hooks(spec: NodeSpec) -> dict[str, object]:
         for name, role in spec.path_roles.items():
             try:
                 path = Path(resolve_path(name, str(inputs.get(name) or ""), role))
-                seen.append(
-                    digest(path, weights=role.kind == "model") if role.kind != "model" or path.exists() else str(path)
-                )
+                there = role.kind != "model" or exists(path)
+                with limits():
+                    seen.append(digest(path, weights=role.kind == "model") if there else str(path))
             except (BadInput, OSError) as error:
                 seen.append(str(error))  # the run itself reports it
         return " ".join(seen)
