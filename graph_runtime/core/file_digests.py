@@ -113,7 +113,7 @@ def file_sha256(path: Path) -> str:
             _known[state] = found
             if large:
                 keep(state, found)
-    note_file(os.path.abspath(path), state, found)
+    note_file(os.path.abspath(path), state, found, sure=settled)
     return found
 
 

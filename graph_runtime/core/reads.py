@@ -15,11 +15,13 @@ class Reads:
     """Files and folders that were read.
 
     Attributes:
-        files: absolute path → the file's state and its sha256.
+        files: absolute path → the file's state and its sha256, when it was first read.
+        unsure: those that had changed just before: clocks are coarse, so their state may stay and the content change.
         listings: folder, pattern below it, and whether it is a model's → the digest of what is there.
     """
 
     files: dict[str, tuple[State, str]] = field(default_factory=dict)
+    unsure: set[str] = field(default_factory=set)
     listings: dict[ListingKey, str] = field(default_factory=dict)
 
 
@@ -37,10 +39,13 @@ def collect_reads() -> Iterator[Reads]:
         _collecting.reset(token)
 
 
-def note_file(path: str, state: State, sha256: str) -> None:
-    """A file was read in this state."""
+def note_file(path: str, state: State, sha256: str, *, sure: bool = True) -> None:
+    """A file was read in this state; the first time counts, because the keys may be made of it."""
     for reads in _collecting.get():
-        reads.files[path] = (state, sha256)
+        if reads.files.setdefault(path, (state, sha256)) == (state, sha256) and sure:
+            reads.unsure.discard(path)
+        else:
+            reads.unsure.add(path)
 
 
 def note_listing(key: ListingKey, digest: str) -> None:

@@ -18,7 +18,7 @@ from ..opening import Gate, reading
 from ..reads import Reads, collect_reads
 from ..spec import NodeSpec, Registry
 from ..workflow import Link, Override, Workflow
-from .reread import unchanged
+from .reread import untouched
 from .upstream import upstream_links
 
 
@@ -63,12 +63,12 @@ class Plan:
         return [index for index, step in enumerate(self.steps) for _ in step.spec.outputs]
 
     def still_reads(self, step: Step) -> bool:
-        """True if nothing that the check has read has changed since: pictures, models, and what this step reads."""
+        """True if nothing that the check has read was touched since: pictures, models, and what this step reads."""
         given = [step.settings[name] for name, role in step.spec.path_roles.items() if role.kind != "model"]
         paths = [str(path) for value in given for path in (value if isinstance(value, list) else [value])]
         try:
             with reading(self.gate):
-                return unchanged(self.reads) and all(
+                return untouched(self.reads) and all(
                     digest(self.gate.listings[path]) == self.contents[path] for path in paths if path in self.contents
                 )
         except OSError:

@@ -21,9 +21,20 @@ def unchanged(reads: Reads) -> bool:
     try:
         with reading(Gate(found=frozenset(reads.files))):
             return all(
-                state_of(path) == state or file_sha256(Path(path)) == sha256
+                (path not in reads.unsure and state_of(path) == state) or file_sha256(Path(path)) == sha256
                 for path, (state, sha256) in reads.files.items()
             )
+    except OSError:
+        return False
+
+
+def untouched(reads: Reads) -> bool:
+    """True if no file was even touched: one that changes and then holds its old contents again was another meanwhile.
+
+    In a run, a node may have read what it held in between.
+    """
+    try:
+        return all(state_of(path) == state for path, (state, _) in reads.files.items()) and unchanged(reads)
     except OSError:
         return False
 

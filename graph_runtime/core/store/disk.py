@@ -10,9 +10,9 @@ says why.
 """
 
 import contextlib
+import errno
 import json
 import os
-import re
 import secrets
 import stat
 import struct
@@ -29,7 +29,7 @@ from ..digests import short_digest
 from ..files import write_bytes
 from ..leftovers import sweep
 from .encoding import Encoded, decode, encode
-from .index import Entry, Index
+from .index import Entry, Index, is_ours
 from .memory import Outputs
 from .types import NotStorable, StorableTypes
 from .worth import LIMIT, why_not_worth
@@ -39,7 +39,17 @@ if TYPE_CHECKING:
 
 SEAL = 16  # bytes of the hash of a file
 _INSIDE = 16 * 1024  # bytes: smaller results lie in the index itself
-_OURS = re.compile(r"[0-9a-f]{40}(-[0-9a-f]{8})?\.[0-9a-z]{1,12}")
+#: Errors that pass and say nothing about a file, as of too many open ones.
+_PASSING = {
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EINTR,
+    errno.EAGAIN,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+}
 _ORPHAN_SECONDS = 600  # a file that young may belong to a process that is about to add its row
 _FORMAT = b"1"
 
@@ -195,7 +205,7 @@ class DiskStore:
         if found is None:
             return None
         entry, body = found
-        with self._removing(place):
+        with self._removing(place, entry.file):
             body = body if body is not None else _read_ordinary(self.folder / entry.file, entry.size)
             if short_digest(body, size=SEAL) != entry.seal:
                 raise ValueError("damaged")
@@ -212,16 +222,21 @@ class DiskStore:
             self.trouble = self.trouble or f"{self.folder}: {why_of(error)}"
 
     @contextmanager
-    def _removing(self, place: bytes) -> Iterator[None]:
-        """Run the block; what it cannot read is removed."""
+    def _removing(self, place: bytes, file: str | None = None) -> Iterator[None]:
+        """Run the block; what it cannot read is removed, if it is still that file, and unless the trouble may pass."""
         try:
             yield
-        except Exception:  # noqa: BLE001 - whatever a damaged file causes: it is made anew
+        except MemoryError:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever a damaged file causes: it is made anew
+            if isinstance(error, OSError) and error.errno in _PASSING:
+                return
+            reason = "its file was gone" if isinstance(error, FileNotFoundError) else "it was damaged"
             with self._without_trouble():
-                self._unlink(self._index.remove([place], "it was damaged"))
+                self._unlink(self._index.remove([place], reason, file))
 
     def _unlink(self, names: Sequence[str]) -> None:
-        for name in names:
+        for name in filter(is_ours, names):
             with contextlib.suppress(OSError):
                 os.unlink(self.folder / name)
 
@@ -239,7 +254,7 @@ class DiskStore:
             return [
                 entry.name
                 for entry in entries
-                if _OURS.fullmatch(entry.name)
+                if is_ours(entry.name)
                 and entry.name not in known
                 and now - entry.stat(follow_symlinks=False).st_mtime >= age
             ]

@@ -3,6 +3,7 @@
 Every function raises `DatabaseUnusable` if the index cannot be used.
 """
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ _STEPS = (
 )
 _REMOVED = 10_000  # rows about what was removed
 _RUNS_OF_A_WORKFLOW, _RUNS = 8, 400
+_LATEST = 2**62  # nanoseconds of the clock: a later time is rubbish
+_FILE = re.compile(r"[0-9a-f]{40}(-[0-9a-f]{8})?\.[0-9a-z]{1,12}")
 _COLUMNS = "place, kind, label, file, size, seal, seconds, made, used"
 
 
@@ -53,6 +56,29 @@ class Entry:
     used: int
 
 
+def is_ours(name: str) -> bool:
+    """True for the name of a file of the store, which is a name and no path."""
+    return _FILE.fullmatch(name) is not None
+
+
+def _entry(values: Iterable[object]) -> Entry | None:
+    """A row of the index; None if it holds what no row of ours does."""
+    match tuple(values):
+        case (
+            bytes(place),
+            str(kind),
+            str(label),
+            str(file),
+            int(size),
+            bytes(seal),
+            float(seconds),
+            int(made),
+            int(used),
+        ) if size >= 0 and 0 <= made <= _LATEST and 0 <= used <= _LATEST and (not file or is_ours(file)):
+            return Entry(place, kind, label, file, size, seal, seconds, made, used)
+    return None
+
+
 @lru_cache(4)  # its connection stays open between runs
 def _database(folder: Path) -> Database:
     return Database(NAME, _STEPS, folder=lambda: folder)
@@ -72,14 +98,16 @@ class Index:
                 some = places[first : first + 500]
                 marks = ",".join("?" * len(some))
                 for *values, body in rows.execute(f"SELECT {_COLUMNS}, body FROM kept WHERE place IN ({marks})", some):
-                    entry = Entry(*values)
-                    found[entry.place] = (entry, body)
+                    entry = _entry(values)
+                    if entry is not None and (body is None or isinstance(body, bytes)):
+                        found[entry.place] = (entry, body)
         return found
 
     def entries(self) -> list[Entry]:
         """Everything, last used first."""
         with self._database.reading() as rows:
-            return [Entry(*values) for values in rows.execute(f"SELECT {_COLUMNS} FROM kept ORDER BY used DESC")]
+            found = [_entry(values) for values in rows.execute(f"SELECT {_COLUMNS} FROM kept ORDER BY used DESC")]
+        return [entry for entry in found if entry is not None]
 
     def files(self) -> set[str]:
         """The names of all files that belong to something."""
@@ -100,12 +128,13 @@ class Index:
             added the same in the meantime.
         """
         with self._database.writing() as rows:
-            values = (*(getattr(entry, name) for name in _COLUMNS.split(", ")), body)
-            added = rows.execute(
-                f"INSERT OR IGNORE INTO kept ({_COLUMNS}, body) VALUES (?,?,?,?,?,?,?,?,?,?)", values
-            ).rowcount
-            if not added:
+            used = _after_all(rows, "kept", "used", entry.used)
+            there = rows.execute(f"SELECT {_COLUMNS} FROM kept WHERE place = ?", (entry.place,)).fetchone()
+            if there is not None and _entry(there) is not None:
+                rows.execute("UPDATE kept SET used = ? WHERE place = ?", (used, entry.place))
                 return [entry.file] if entry.file else []
+            values = (*(getattr(entry, name) for name in _COLUMNS.split(", ")[:-1]), used, body)
+            rows.execute(f"INSERT OR REPLACE INTO kept ({_COLUMNS}, body) VALUES (?,?,?,?,?,?,?,?,?,?)", values)
             rows.execute("DELETE FROM removed WHERE place = ?", (entry.place,))
             (total,) = rows.execute("SELECT sum(size) FROM kept").fetchone()
             gone = []
@@ -118,12 +147,13 @@ class Index:
             _remove(rows, gone, "removed to stay within the limit of the cache")
         return [file for _, file in gone if file]
 
-    def remove(self, places: Iterable[bytes], reason: str) -> list[str]:
-        """Remove entries; returns their files."""
+    def remove(self, places: Iterable[bytes], reason: str, file: str | None = None) -> list[str]:
+        """Remove entries; returns their files. With `file`, only an entry of that file: not what came in its place."""
         with self._database.writing() as rows:
             gone = []
             for place in places:
-                gone += rows.execute("SELECT place, file FROM kept WHERE place = ?", (place,)).fetchall()
+                found = rows.execute("SELECT place, file FROM kept WHERE place = ?", (place,)).fetchall()
+                gone += [row for row in found if file in (None, row[1])]
             _remove(rows, gone, reason)
         return [file for _, file in gone if file]
 
@@ -137,8 +167,8 @@ class Index:
 
     def touch(self, places: Iterable[bytes]) -> None:
         """Note that these were used now."""
-        now = time.time_ns()
         with self._database.writing() as rows:
+            now = _after_all(rows, "kept", "used", time.time_ns())
             rows.executemany("UPDATE kept SET used = ? WHERE place = ?", [(now, place) for place in places])
 
     def why_removed(self, place: bytes) -> str:
@@ -150,7 +180,8 @@ class Index:
     def note_run(self, workflow: str, nodes: bytes) -> None:
         """Note what the results of a run of a workflow depended on; the oldest notes go."""
         with self._database.writing() as rows:
-            rows.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (workflow, time.time_ns(), nodes))
+            now = _after_all(rows, "runs", "at", time.time_ns())
+            rows.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (workflow, now, nodes))
             rows.execute(
                 "DELETE FROM runs WHERE workflow = ? AND at NOT IN"
                 " (SELECT at FROM runs WHERE workflow = ? ORDER BY at DESC LIMIT ?)",
@@ -167,6 +198,12 @@ class Index:
                 "SELECT at, nodes FROM runs WHERE workflow = ? ORDER BY at DESC", (workflow,)
             ).fetchall()
         return [(int(at), bytes(nodes)) for at, nodes in found]
+
+
+def _after_all(rows: Connection, table: str, column: str, now: int) -> int:
+    """`now`, or just after the latest time in a table: where the clock was set back, the order stays that of events."""
+    (latest,) = rows.execute(f"SELECT max({column}) FROM {table} WHERE {column} < ?", (_LATEST,)).fetchone()
+    return now if latest is None else max(now, int(latest) + 1)
 
 
 def _remove(rows: Connection, gone: Sequence[tuple[bytes, str]], reason: str) -> None:

@@ -1,9 +1,10 @@
 """Results of one process, in memory."""
 
-import sys
 import threading
 from collections import OrderedDict
 from typing import NamedTuple
+
+from .parts import tensors_in
 
 Outputs = tuple[object, ...]
 
@@ -66,13 +67,10 @@ class MemoryCache:
 
 
 def _nbytes(value: object) -> int:
-    size = getattr(value, "nbytes", 0)
-    return size if isinstance(size, int) else 0
+    size = getattr(value, "nbytes", None)
+    return size if isinstance(size, int) else sum(one.nbytes for one in tensors_in(value))
 
 
 def _versions(outputs: Outputs) -> list[int]:
     """torch's own count of in-place writes, for each tensor that keeps one (those of inference mode do not)."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return []
-    return [one._version for one in outputs if isinstance(one, torch.Tensor) and not one.is_inference()]
+    return [one._version for value in outputs for one in tensors_in(value) if not one.is_inference()]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import WorkflowError, clean
 from ...core.events import Warned
+from ...core.reads import collect_reads
 from ...core.user_paths import expand
 from . import flags
 from .arguments import read_arguments
@@ -103,7 +104,8 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
     from ..rerun.request import key_of_command
     from ..rerun.surroundings import load_nodes, nodes_are_loaded
 
-    key = key_of_command(options)
+    with collect_reads() as asked:
+        key = key_of_command(options)
     known = repeat(key, expand(options.out)) if not nodes_are_loaded() else None
     if known is not None:
         for event in known.events:
@@ -113,7 +115,7 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
         if not (options.quiet or options.json):
             print("done: the same as in an earlier run, whose results are used again", file=sys.stderr)
         return 0
-    with recording(key, options.file, shown_outputs) as record:
+    with recording(key, options.file, shown_outputs, asked) as record:
         load_nodes()
         loaded = _load(options, rest, "run")
         assert loaded is not None, "only help needs no workflow"

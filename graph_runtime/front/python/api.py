@@ -12,15 +12,17 @@ from ...core.errors import WorkflowError
 from ...core.events import CancelToken, Event, Listener, ModelMoved, NodeFinished, Warned
 from ...core.models import decisions_reported_to
 from ...core.notices import collect_notices
+from ...core.reads import collect_reads
 from ...core.run.execute import execute
 from ...core.run.history import NODES, note
 from ...core.run.plan import Plan
 from ...core.store.disk import DiskStore
 from ...core.store.kept import Kept
+from ...core.store.parts import copied
 from ...core.store.types import StorableTypes
 from ...core.workflow import Workflow, from_python
 from ..device import parse_memory, resolve_device
-from ..environment import environment_parts
+from ..environment import environment, environment_parts
 from ..kept_between_runs import disk_store, kept_between_runs
 from ..recipe.find_inputs import remember
 from ..recipe.record import CHUNK
@@ -161,7 +163,7 @@ def run(
         NodeError: a node failed.
         Cancelled: the token was cancelled.
     """
-    with refusing():
+    with refusing(), collect_reads() as asked:
         nodes, heard, folder = as_list(nodes), as_listeners(listeners), a_folder(out, "out")
         require_token(cancel)
         if isinstance(source, (Workflow, Mapping)):
@@ -173,7 +175,7 @@ def run(
         known = repeat(key, folder, types=types, listeners=heard, cancel=cancel)
         if known is not None:
             return Result(known.outputs, known.paths, known.events)
-    with recording(key, _label(source)) as record:
+    with recording(key, _label(source), asked=asked) as record:
         with refusing():
             load_nodes()
             loaded = load(source, inputs=inputs, out=folder, nodes=nodes)
@@ -236,13 +238,13 @@ def run_loaded(
     with decisions_reported_to(lambda message: ctx.emit(ModelMoved(message))):
         for warning in plan.warnings:
             ctx.pass_on(warning)
-        kept = Kept(memory_store, disk) if cache else None
+        kept = Kept(memory_store, disk, disk.environment if disk is not None else environment(where)) if cache else None
         values = execute(plan, ctx, kept)
     if disk is not None and kept is not None and usable:
         _note(loaded, plan, kept, disk, ctx)
     if record is not None:
         record.finish(loaded, plan, ctx, events, values)
-    return Result({name: _own(value) for name, value in values.items()}, list(ctx.saved), events)
+    return Result({name: copied(value) for name, value in values.items()}, list(ctx.saved), events)
 
 
 def _note(loaded: LoadedWorkflow, plan: Plan, kept: Kept, disk: DiskStore, ctx: Context) -> None:
@@ -253,8 +255,3 @@ def _note(loaded: LoadedWorkflow, plan: Plan, kept: Kept, disk: DiskStore, ctx: 
         disk.note_run(os.path.realpath(loaded.file), run_note.packed())
     if disk.trouble:
         ctx.pass_on(Warned(None, f"results are not kept on disk: {disk.trouble}"))
-
-
-def _own(value: Output) -> Output:
-    """A copy of a tensor: the caller's changes must not reach the results that are kept."""
-    return value.clone() if hasattr(value, "clone") and hasattr(value, "shape") else value

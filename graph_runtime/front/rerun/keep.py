@@ -12,10 +12,13 @@ from pydantic import JsonValue
 
 from ...core.context import Context
 from ...core.digests import sha256, short_digest
+from ...core.errors import BadInput
 from ...core.events import Event, NodeFinished, NodeStarted, RunFinished, RunStarted, Saved, Warned
+from ...core.reading.listing import model_files_at
+from ...core.reading.places import Place
 from ...core.reads import Reads, collect_reads
 from ...core.run.plan import Plan
-from ...core.run.reread import same_listings, unchanged
+from ...core.run.reread import same_listings, untouched
 from ...core.store.disk import DiskStore
 from ...core.user_paths import GLOB, expand, home
 from ..kept_between_runs import cache_limit
@@ -71,6 +74,7 @@ class Recording:
             and all(step.files is not None for step in plan.steps)
             and not any(str(path) in _texts(list(outputs.values())) for path in ctx.saved)
             and not any(os.path.lexists(loaded.out / name) for name in beside)
+            and all(names_in(folder) is not None for folder in _folders_of_files(facts))
         )
         if not whole or self.store.trouble or not self.store.limit:
             return
@@ -78,25 +82,41 @@ class Recording:
         record: JsonValue = {
             "files": [[node, prefix, suffix, place.hex()] for node, prefix, suffix, place in self.files],
             "events": [event for one in events if (event := event_as_data(one)) is not None],
-            "reads": [[path, list(state), digest] for path, (state, digest) in self.reads.files.items()],
+            "reads": [
+                [path, list(state) if path not in self.reads.unsure else [], digest]
+                for path, (state, digest) in self.reads.files.items()
+            ],
             "listings": [[base, list(parts), weights, digest] for (base, parts, weights), digest in listings],
             "facts": [[path, place] for path, place in facts.items()],
             "beside": [[name] for name in beside],
+            "folders": [[folder, names_in(folder)] for folder in _folders_of_files(facts)],
             "shown": self.show(outputs) if self.show is not None else None,
         }
         seconds = STARTING + sum(event.seconds for event in events if isinstance(event, NodeFinished))
         values = dict(outputs) if self.show is None else {}
-        if unchanged(self.reads) and same_listings(self.reads) and surroundings() == self.around:
+        if untouched(self.reads) and same_listings(self.reads) and surroundings() == self.around:
             self.store.put(self.key, (json.dumps(record), values), seconds, self.label, "run")
 
 
 @contextmanager
-def recording(key: bytes | None, label: str, show: Show | None = None) -> Iterator[Recording | None]:
-    """Note what is read inside the block, so that the run in it can be kept under `key`; None: it is not kept."""
+def recording(
+    key: bytes | None, label: str, show: Show | None = None, asked: Reads | None = None
+) -> Iterator[Recording | None]:
+    """Note what is read inside the block, so that the run in it can be kept under `key`; None: it is not kept.
+
+    Args:
+        key: of the request.
+        label: what runs, for people.
+        show: as of `Recording`.
+        asked: what was read to make the key: if the workflow changes before it is loaded, the run is not kept.
+    """
     if key is None:
         yield None
         return
     with collect_reads() as reads:
+        if asked is not None:
+            reads.files.update(asked.files)
+            reads.unsure.update(asked.unsure)
         yield Recording(key, show, label, reads)
 
 
@@ -126,6 +146,24 @@ def event_as_data(event: Event) -> JsonValue:
 def place_now(path: str) -> str | None:
     """The real place of a path that a workflow may mean; None if nothing is there."""
     return os.path.realpath(path) if os.path.lexists(path) else None
+
+
+def names_in(folder: str) -> str | None:
+    """A digest of the names in a folder of weights and in the folders in it; None if there are too many.
+
+    A configuration or tokenizer that comes to lie beside a file of weights may count.
+    """
+    try:
+        entries = model_files_at(Place(Path(folder))).entries
+    except (OSError, BadInput):
+        return None
+    return sha256(*(f"{entry.path.relative_to(folder).as_posix()}\0{entry.kind}\0" for entry in entries))
+
+
+def _folders_of_files(facts: Mapping[str, str | None]) -> list[str]:
+    """The folders of all files of weights that a setting means."""
+    files = {real for real in facts.values() if real is not None and real.endswith(".safetensors")}
+    return sorted({os.path.dirname(real) for real in files if os.path.isfile(real)})
 
 
 def _facts(loaded: LoadedWorkflow) -> tuple[dict[str, str | None], list[str]]:

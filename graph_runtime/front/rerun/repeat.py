@@ -25,7 +25,7 @@ from ...core.reads import Reads
 from ...core.run.reread import same_listings, unchanged
 from ...core.store.encoding import decode
 from ...core.store.types import StorableTypes
-from .keep import place_now, place_of, runs_on_disk
+from .keep import names_in, place_now, place_of, runs_on_disk
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,12 +118,14 @@ def _still_valid(record: Mapping[str, list[list[object]]], out: Path) -> bool:
     """True if every path means what it meant, and every file holds what it held."""
     reads = Reads()
     for path, state, digest in record["reads"]:
+        reads.unsure |= set() if state else {str(path)}
         reads.files[str(path)] = (tuple(state), str(digest))  # type: ignore[assignment, arg-type]  # from JSON
     for base, parts, weights, digest in record["listings"]:
         reads.listings[str(base), tuple(parts), bool(weights)] = str(digest)  # type: ignore[arg-type]  # from JSON
     return (
         all(place_now(str(path)) == place for path, place in record["facts"])
         and not any(place_now(str(out.absolute() / str(name))) for (name,) in record["beside"])
+        and all(names_in(str(folder)) == names for folder, names in record["folders"])
         and unchanged(reads)
         and same_listings(reads)
     )

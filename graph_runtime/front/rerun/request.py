@@ -11,10 +11,12 @@ from ...core.digests import short_digest
 from ...core.file_digests import file_sha256
 from ...core.spec import NodeSpec
 from ...core.workflow import Workflow
+from ..cli.parser import SWITCHES
 from ..python.load_workflow import WorkflowSource, locate
 from .surroundings import surroundings
 
-_FORMAT = 1
+_FORMAT = 2
+_HOW = ("--json", "--quiet", "--traceback")
 
 
 class _Unknown(Exception):
@@ -49,11 +51,14 @@ def key_of_call(
 
 def _without_output(words: list[str]) -> list[str]:
     """A command line without what only says where and how to print."""
-    kept, skip = [], False
+    kept: list[str] = []
+    waiting = False  # for the value of a flag: a word that stands in its place is an error, which the parser names
+    skip = False
     for word in words:
-        if not skip and word not in ("--json", "--quiet", "--traceback", "--out") and not word.startswith("--out="):
+        if not skip and (waiting or (word not in (*_HOW, "--out") and not word.startswith("--out="))):
             kept.append(word)
         skip = word == "--out" and not skip
+        waiting = word.startswith("--") and "=" not in word and word not in (*SWITCHES, "--out")
     return kept
 
 

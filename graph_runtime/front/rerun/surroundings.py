@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from ....nodes.pack import PACK
 from ...core.digests import sha256
+from ..environment import torch_numerics
 from ..installed import installed_nodes
 
 _BEGAN = time.time_ns()
@@ -26,7 +27,15 @@ _VARIABLES = (
     *("NUMEXPR_", "VECLIB_", "CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "NCCL_", "HIP_", "HSA_", "ROCR_", "MPS_"),
 )
 _SET_BY_LIBRARIES = ("TORCHINDUCTOR_", "KMP_INIT_AT_FORK")  # when they are imported; no result depends on them
-_OTHER_VARIABLES = ("HOME", "USERPROFILE", "LD_PRELOAD", "LD_LIBRARY_PATH", "WORLD_SIZE", "LOCAL_RANK")
+_OTHER_VARIABLES = (
+    "HOME",
+    "USERPROFILE",
+    "LD_PRELOAD",
+    "LD_LIBRARY_PATH",
+    "GLIBC_TUNABLES",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+)
 _GPU_FILES = ("/dev/nvidia[0-9]*", "/dev/nvhost*", "/dev/dxg", "/dev/kfd", "/dev/dri/renderD*")
 _GPU_TEXTS = ("/proc/driver/nvidia/version", "/proc/driver/nvidia/gpus/*/information")
 FRESH = "as it begins"  # torch's settings where nobody has changed them
@@ -158,18 +167,4 @@ def _settings() -> str:
     torch = sys.modules.get("torch")
     if torch is None:
         return ""
-    backends = torch.backends
-    return repr(
-        (
-            torch.get_num_threads(),
-            torch.get_default_dtype(),
-            torch.get_float32_matmul_precision(),
-            torch.are_deterministic_algorithms_enabled(),
-            backends.cudnn.allow_tf32,
-            backends.cudnn.benchmark,
-            backends.cudnn.deterministic,
-            backends.mkldnn.is_available(),
-            torch.is_grad_enabled(),
-            torch.is_inference_mode_enabled(),
-        )
-    )
+    return repr((torch.get_num_threads(), torch_numerics(), torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
