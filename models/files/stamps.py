@@ -121,8 +121,8 @@ def _unreadable(file: Path, error: OSError) -> ModelError:
     return ModelError(
         "source",
         found=f"{short_name(file)}: {error.strerror or error}",
-        expected="a file that can be read",
-        fix="check its permissions",
+        expected="an ordinary file that can be read",
+        fix="check the name and its permissions",
     )
 
 

@@ -117,7 +117,8 @@ _READING: tuple[Group, ...] = (
         "decoding, and where files were",
         "errors name_or_path special_tokens_map_file tokenizer_file vocab_file merges_file processor_class backend "
         "is_local local_files_only use_fast legacy padding_side truncation_side padding truncation max_length "
-        "truncation_strategy stride pad_to_multiple_of pad_token_type_id _from_auto version post_processor",
+        "truncation_strategy stride pad_to_multiple_of pad_token_type_id _from_auto version post_processor "
+        "model_input_names",
     ),
     ("named", "never followed", "auto_map chat_template init_inputs fast_tokenizer_files"),
 )

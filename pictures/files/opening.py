@@ -146,6 +146,13 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
     except FileNotFoundError:
         raise missing(path) from None
+    except OSError as error:
+        raise BadInput(
+            "path",
+            found=f"{path.name!r}: {error.strerror or error}",
+            expected="an ordinary file that can be read",
+            fix="check the name and its permissions",
+        ) from error
     except (MemoryError, BadInput):
         raise
     except Exception as error:

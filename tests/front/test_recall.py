@@ -1,6 +1,7 @@
 """A saved picture runs again, to the same bytes; it is data from a stranger like any workflow."""
 
 import json
+import os
 
 import inlay
 import pytest
@@ -158,6 +159,15 @@ def test_what_is_no_picture_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"" if name == "empty.png" else b"hello")
     with pytest.raises(inlay.WorkflowError, match="not a readable picture"):
         inlay.run(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_with_the_name_of_a_picture_is_called_what_it_is(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(inlay.WorkflowError) as caught:
+        inlay.run(tmp_path / "pipe.png")
+    assert str(caught.value).count("not an ordinary file") == 1
+    assert "Errno" not in str(caught.value)
 
 
 def test_no_folder_is_named_also_for_nodes_that_do_not_run(job, tmp_path):

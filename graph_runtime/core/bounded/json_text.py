@@ -30,8 +30,8 @@ def read_bytes(path: Path) -> bytes:
         raise WorkflowError.of(
             None,
             found=f"{str(path)!r}: {error.strerror}",
-            expected="a file that can be read",
-            fix="check its permissions",
+            expected="an ordinary file that can be read",
+            fix="check the name and its permissions",
         ) from None
 
 

@@ -57,7 +57,7 @@ def _recorded_text(picture: Path) -> str:
     try:
         text, names = PACK.recorded_text(picture, CHUNK)
     except BadInput as error:
-        raise _no_recipe(picture, f"a file that is not a readable picture: {error.found}") from None
+        raise _no_recipe(picture, f"{error.found} (not a readable picture)") from None
     if text is None or not text.lstrip().startswith("{"):
         raise _no_recipe(picture, _recipe_of_another(names) or "a picture without an inlay workflow")
     return text
