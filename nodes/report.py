@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
@@ -136,10 +137,15 @@ def _rounded_cell(value: float | str | None, digits: int) -> str:
 
 def _markdown(rows: list[list[str]], title: str) -> str:
     def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(map(_plain, cells)) + " |"
 
     body = [line(rows[0]), "|" + "---|" * len(rows[0]), *map(line, rows[1:])]
-    return "\n".join([*([f"**{title}**", ""] if title else []), *body, ""])
+    return "\n".join([*([f"**{_plain(title)}**", ""] if title else []), *body, ""])
+
+
+def _plain(text: str) -> str:
+    """A text that stands for itself in Markdown: no link, no picture that a viewer would fetch, no HTML."""
+    return re.sub(r"[\\|\[\]`]", r"\\\g<0>", text).replace("<", "&lt;")
 
 
 def _csv(rows: list[list[str]]) -> bytes:

@@ -50,7 +50,7 @@ def write_lora(path: Path, trainer: Trainer, inputs: TrainingInputs, settings: S
 
 
 def report(path: Path, trainer: Trainer, inputs: TrainingInputs, settings: SubjectSettings, stopped: str) -> str:
-    """A report in Markdown."""
+    """A report in Markdown; it may be saved and shared, so it names no folder of this machine."""
     count = sum(value.numel() for value in trainer.values.values())
     rows = {
         "base": _base(inputs).origin.name,
@@ -59,7 +59,7 @@ def report(path: Path, trainer: Trainer, inputs: TrainingInputs, settings: Subje
         "steps": trainer.step,
         "loss, running mean": f"{trainer.state.mean:.5f}",
         "parameters": f"{count:,}",
-        "file": f"{path} ({path.stat().st_size / 1e6:.2f} MB)" if path.exists() else str(path),
+        "file": f"{path.name} ({path.stat().st_size / 1e6:.2f} MB)" if path.exists() else path.name,
     }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
     return f"# {path.parent.name}\n\n| | |\n|---|---|\n{table}\n" + (f"\n{stopped}\n" if stopped else "")

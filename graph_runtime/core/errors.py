@@ -142,9 +142,12 @@ _COMPARED = 200  # names compared with a misspelt one: comparing takes time, and
 _SORTED = 2000  # names looked at
 
 
+_KEPT = "\n\t\u200c\u200d"  # of control characters; Persian names and emoji need the last two
+
+
 def clean(text: str) -> str:
-    """Untrusted text made safe for a terminal: no control characters but tab and newline."""
-    return "".join(letter if letter in "\n\t" or not category(letter).startswith("C") else "�" for letter in text)
+    """Untrusted text made safe for a terminal: no control characters but tab, newline and the joiners of letters."""
+    return "".join(letter if letter in _KEPT or not category(letter).startswith("C") else "�" for letter in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -30,13 +30,18 @@ STRUCTURE = frozenset(
         ),
     )
 )
+#: Where a map or an aerial photo lies: GeoTIFF, GDAL's own tags, and the camera models of satellites.
+GEOREFERENCE = frozenset({0x830E, 0x8480, 0x8482, 0x85D8, 0x87AF, 0x87B0, 0x87B1, 0xA480, 0xA481, 0xC69C})
+JPEG_BEGINS = b"\xff\xd8\xff"
+MAKERS_WITH_PLACES = (b"Nikon\0", b"Panasonic\0")  # their notes repeat coordinates, or the names of country and city
 TEXT_CODES = (b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0")  # the prefix of EXIF's UserComment
 
 
 def exif_of(picture: Pil.Image, turned: bool) -> tuple[bytes, list[str]]:
     """EXIF data of an upright picture, and the names of omitted parts.
 
-    Dropped are the file's layout, its thumbnail, and texts in which a program records its work. GPS data are kept.
+    Dropped are the file's layout, its thumbnail, previews in a maker's note, georeferences, and texts in which a
+    program records its work. GPS data are kept.
 
     Args:
         picture: opened.
@@ -47,8 +52,14 @@ def exif_of(picture: Pil.Image, turned: bool) -> tuple[bytes, list[str]]:
         exif = picture.getexif()
         for tag in [tag for tag in exif if tag in STRUCTURE]:
             del exif[tag]
+        for tag in [tag for tag in exif if tag in GEOREFERENCE]:
+            del exif[tag]
+            omitted.append("its georeference (GeoTIFF)")
         if not exif:
-            return b"", omitted
+            return b"", list(dict.fromkeys(omitted))
+        if EXIF_FOLDER in exif and JPEG_BEGINS in _note(exif):
+            del exif.get_ifd(EXIF_FOLDER)[MAKER_NOTE]
+            omitted.append("the maker's note of its EXIF data (it holds a preview of the old picture)")
         if ORIENTATION in exif:
             exif[ORIENTATION] = 1
         for tags in _folders(exif):
@@ -101,7 +112,10 @@ def _interop(exif: bytes) -> str:
 
 def has_place(exif: bytes) -> bool:
     """True if EXIF data contain the place where the picture was taken."""
-    return bool(exif) and GPS_FOLDER in _opened(exif)
+    if not exif:
+        return False
+    opened = _opened(exif)
+    return GPS_FOLDER in opened or _note(opened).startswith(MAKERS_WITH_PLACES)
 
 
 def exif_for(exif: bytes, size: tuple[int, int], gps: bool) -> Pil.Exif:
@@ -110,10 +124,20 @@ def exif_for(exif: bytes, size: tuple[int, int], gps: bool) -> Pil.Exif:
     if not gps and GPS_FOLDER in out:
         del out[GPS_FOLDER]
     folder = out.get_ifd(EXIF_FOLDER) if EXIF_FOLDER in out else {}
+    if not gps and _note(out).startswith(MAKERS_WITH_PLACES):
+        del folder[MAKER_NOTE]
     for tag, side in ((WIDTH, size[0]), (HEIGHT, size[1])):
         if tag in folder:
             folder[tag] = side
     return out
+
+
+def _note(exif: Pil.Exif) -> bytes:
+    """The block in which a camera's maker keeps what it likes; empty if there is none."""
+    note = exif.get_ifd(EXIF_FOLDER).get(MAKER_NOTE) if EXIF_FOLDER in exif else None
+    if isinstance(note, str):
+        return note.encode("latin-1", "replace")
+    return bytes(note) if isinstance(note, bytes | tuple) else b""
 
 
 def _opened(exif: bytes) -> Pil.Exif:

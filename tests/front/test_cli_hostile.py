@@ -5,6 +5,8 @@ import os
 
 import pytest
 from hostile_workflows import TEXTS
+from inlay.graph_runtime.core.errors import clean
+from PIL import Image
 
 CASES = {
     **{name: TEXTS[name] for name in ("brackets", "a number of 4,301 digits", "lone surrogates", "unknown settings")},
@@ -52,3 +54,30 @@ def test_what_is_no_ordinary_file_is_refused_at_once(name, command, tmp_path):
             done = command(*words)
             assert done.returncode == 2, done.stderr[-2000:]
             assert "Traceback" not in done.stderr
+
+
+ESCAPES = "\x1b]0;title\x07\x1b[31m\u202e\u2066\x9b2J"
+
+
+@pytest.mark.parametrize("words", ["check", "run", "run --help", "draw", "cache why", "cache list"])
+def test_no_command_passes_an_escape_sequence_on_to_the_terminal(words, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 8)).save("a.png")
+    nodes = {
+        "load": {"type": "image.load", "params": {"path": "a.png"}},
+        "save": {"type": "image.save", "inputs": {"image": "load.image"}, "params": {"prefix": f"x{ESCAPES}"}},
+    }
+    file = tmp_path / f"w{ESCAPES}.json"
+    file.write_text(json.dumps({"format": 1, "title": ESCAPES, "description": ESCAPES, "nodes": nodes}))
+    extra = {"draw": ("-o", f"g{ESCAPES}.svg"), "cache why": ("save",)}.get(words, ())
+    given = () if words == "cache list" else (file,)
+    if words.startswith("cache"):
+        command("run", file)
+    first, *rest = words.split()
+    done = command(first, *(rest if first == "cache" else ()), *given, *(rest if first != "cache" else ()), *extra)
+    assert done.returncode == 0, done.stderr
+    assert not set(ESCAPES) - set("]0;title[31m2J") & set(done.stdout + done.stderr)
+
+
+def test_names_keep_the_joiners_that_their_writing_needs():
+    assert clean("می\u200cخواهم 👩\u200d🎨\x1b") == "می\u200cخواهم 👩\u200d🎨�"

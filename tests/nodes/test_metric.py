@@ -1,6 +1,7 @@
 """Metrics against closed forms."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +214,8 @@ def test_a_table_is_written_three_ways(tmp_path):
     odd = table([1.0, -2, "-3\n|"], ctx, ["=HYPERLINK(1)", "a\\|b\x00\ud800", "@SUM"], title="two\nlines")
     assert odd.table.splitlines()[0] == "**two lines**"
     assert "| a\\\\\\|b�� |" in odd.table
+    told = table([1.0, "<b>"], ctx, ["![x](http://a/b.png)", "<img src=//a>"], title="[t](http://a)").table
+    assert not re.search(r"(?<!\\)\[|<", told)
     lines = Path(odd.paths[1]).read_text().splitlines()
     assert lines[1:] == ["'=HYPERLINK(1),1.0", "a\\|b��,-2", "'@SUM,'-3 |"]
     grid = table([1.0, 2.0, 3.0, 4.0], ctx, ["first", "", "second"], heads="a, b").table.splitlines()

@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+from pathlib import Path
 
 import inlay
 import numpy as np
@@ -13,7 +14,7 @@ from inlay.graph_runtime.core.events import Warned
 from inlay.nodes.image import load, save
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
-from PIL.TiffImagePlugin import IFDRational
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 from png_toys import png
 
 MAKE, ORIENTATION, DATE, ARTIST, GPS, EXIF, NOTE, COMMENT = 0x10F, 0x112, 0x132, 0x13B, 0x8825, 0x8769, 0x927C, 0x9286
@@ -62,6 +63,48 @@ def test_exif_is_kept_upright_and_without_place(tmp_path, source, kind):
     with Pil.open(path) as out:
         assert out.getexif().get_ifd(GPS)[2] == (52.0, 31.0, 0.0)
     assert said == []
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_a_georeference_is_a_place_and_is_left_out(tmp_path, kind):
+    tags = ImageFileDirectory_v2()
+    for tag, value in ((33550, (10.0, 10.0, 0.0)), (33922, (0.0, 0.0, 0.0, 13.376213, 52.521918, 0.0))):
+        tags.tagtype[tag] = 12
+        tags[tag] = value
+    for tag, value in ((34737, "WGS 84|Berlin|"), (42112, "<Item name='LAT'>52.521918</Item>"), (MAKE, "Maker")):
+        tags.tagtype[tag] = 2
+        tags[tag] = value
+    Pil.fromarray(PIXELS).save(tmp_path / "a.tif", tiffinfo=tags)
+    path, said = kept(tmp_path / "a.tif", tmp_path, format=kind)
+    saved = Path(path).read_bytes()
+    assert b"Maker" in saved
+    for place in (b"Berlin", b"52.521918", struct.pack("<d", 52.521918), struct.pack(">d", 52.521918)):
+        assert place not in saved
+    assert said == ["left out of the file: its georeference (GeoTIFF)"]
+
+
+@pytest.mark.parametrize("source", ["jpg", "png", "webp"])
+def test_a_preview_in_a_makers_note_shows_the_old_picture_and_is_left_out(tmp_path, source):
+    preview = io.BytesIO()
+    Pil.fromarray(PIXELS).save(preview, "JPEG")
+    told = exif()
+    told.get_ifd(EXIF)[NOTE] = b"OLYMP\0\1\0" + preview.getvalue()
+    Pil.fromarray(PIXELS).save(tmp_path / f"a.{source}", exif=told.tobytes())
+    path, said = kept(tmp_path / f"a.{source}", tmp_path, gps=True)
+    assert b"OLYMP" not in Path(path).read_bytes()
+    assert "preview of the old picture" in said[0]
+
+
+@pytest.mark.parametrize("maker", [b"Nikon\0", b"Panasonic\0\0\0"])
+def test_a_note_of_a_maker_that_repeats_the_place_is_left_out_with_it(tmp_path, maker):
+    told = Pil.Exif()
+    told.get_ifd(EXIF)[NOTE] = maker + b"Berlin"
+    Pil.fromarray(PIXELS).save(tmp_path / "a.jpg", exif=told.tobytes())
+    path, said = kept(tmp_path / "a.jpg", tmp_path)
+    assert b"Berlin" not in Path(path).read_bytes()
+    assert said == ["left out of the file: where it was taken (gps=true keeps it)"]
+    path, said = kept(tmp_path / "a.jpg", tmp_path, gps=True)
+    assert b"Berlin" in Path(path).read_bytes()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -172,6 +172,11 @@ def test_the_file_says_what_it_is_and_works_on_its_base_alone(pictures, shared_p
         changed = unet(torch.ones(1, 9, 8, 8).double(), 5, encoder_hidden_states=torch.ones(1, 1, 24).double()).sample
     assert not torch.equal(plain, changed)
     assert "lora.safetensors" in made.report
+    beside = Path(made.lora.path).parent
+    told = [made.report.encode(), *(file.read_bytes() for file in beside.rglob("*") if file.is_file())]
+    assert not any(
+        str(folder).encode() in text for text in told for folder in (pictures, shared_pbe.parent, Path.home())
+    )
 
 
 def test_files_have_the_permissions_of_any_new_file(pictures, shared_pbe):

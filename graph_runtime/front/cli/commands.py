@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.errors import WorkflowError, did_you_mean
+from ...core.errors import WorkflowError, clean, did_you_mean
 from ...core.files import write_text
 from .parser import AddCommand
 
@@ -38,10 +38,10 @@ def _nodes(options: argparse.Namespace, rest: list[str]) -> int:
 
     registry = installed_nodes()
     if options.id is None:
-        print(json.dumps(reference.listing(registry)) if options.json else _listing_text(registry))
+        print(json.dumps(reference.listing(registry)) if options.json else clean(_listing_text(registry)))
         return 0
     spec = _known_node(options.id, registry)
-    print(json.dumps(reference.describe(spec)) if options.json else reference.render_text(spec))
+    print(json.dumps(reference.describe(spec)) if options.json else clean(reference.render_text(spec)))
     return 0
 
 
@@ -87,7 +87,7 @@ def _draw(options: argparse.Namespace, rest: list[str]) -> int:
             expected="a file that can be written",
             fix="choose another folder",
         ) from None
-    print(json.dumps({"status": "done", "paths": [options.output]}) if options.json else options.output)
+    print(json.dumps({"status": "done", "paths": [options.output]}) if options.json else clean(options.output))
     return 0
 
 
@@ -98,7 +98,7 @@ def _doctor(options: argparse.Namespace, rest: list[str]) -> int:
     if options.json:
         print(json.dumps({"findings": [dataclasses.asdict(finding) for finding in findings]}))
     else:
-        print(doctor.render(findings))
+        print(clean(doctor.render(findings)))
     return 1 if any(finding.ok is False for finding in findings) else 0
 
 
@@ -106,5 +106,7 @@ def _models(options: argparse.Namespace, rest: list[str]) -> int:
     from .local_models import local_models, render
 
     found = local_models()
-    print(json.dumps({"models": [dataclasses.asdict(model) for model in found]}) if options.json else render(found))
+    print(
+        json.dumps({"models": [dataclasses.asdict(model) for model in found]}) if options.json else clean(render(found))
+    )
     return 0

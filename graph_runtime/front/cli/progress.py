@@ -103,7 +103,8 @@ class Bars:
             return
         slowest = sorted(result.timings.items(), key=lambda item: -item[1])[:3]
         where = ", ".join(f"{node} {seconds:.1f} s" for node, seconds in slowest if seconds >= 0.05)
-        print(f"done in {sum(result.timings.values()):.1f} s" + (f" ({where})" if where else ""), file=sys.stderr)
+        spent = f"done in {sum(result.timings.values()):.1f} s" + (f" ({where})" if where else "")
+        print(clean(spent), file=sys.stderr)
 
 
 def _duration(seconds: float) -> str:

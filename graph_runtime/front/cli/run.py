@@ -144,7 +144,7 @@ def _print(options: argparse.Namespace, result: "Result", shown: "JsonValue") ->
         print(json.dumps(result_json(result, shown["json"])))
         return
     for path in result.paths:
-        print(path)
+        print(clean(str(path)))
     for line in shown["lines"] if isinstance(shown["lines"], list) else []:
         print(clean(str(line)))
 
@@ -168,5 +168,5 @@ def _check(options: argparse.Namespace, rest: list[str]) -> int:
     elif report:
         print(f"inlay: {clean(str(WorkflowError(report)))}", file=sys.stderr)
     else:
-        print(f"{options.file}: no problems")
+        print(clean(f"{options.file}: no problems"))
     return 2 if report else 0
