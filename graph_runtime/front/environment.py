@@ -50,6 +50,15 @@ def torch_numerics() -> str:
     return ", ".join(f"{name} {value}" for name, value in found.items())
 
 
+@cache
+def packages_of_nodes() -> str:
+    """All installed packages, if one of them adds nodes: its results may depend on any that it imports."""
+    if not importlib.metadata.entry_points(group="inlay.nodes"):
+        return "none"
+    found = {f"{package.name} {package.version}" for package in importlib.metadata.distributions()}
+    return sha256(*(f"{name}\0" for name in sorted(found)))[:16]
+
+
 def _numeric_variables() -> str:
     chosen = sorted(
         f"{name}={value}"
@@ -79,5 +88,6 @@ def environment_parts(device: str) -> dict[str, str]:
         "the processor": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
         "the number of threads": str(torch.get_num_threads()),
         "torch's settings": torch_numerics(),
+        "what is installed beside packages of nodes": packages_of_nodes(),
         "environment variables of numeric libraries": _numeric_variables(),
     }

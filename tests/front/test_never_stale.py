@@ -1,7 +1,9 @@
 """Nothing that is kept is given for another request: what changes amid a run, beside a file, or in this process."""
 
+import importlib.metadata
 import json
 import os
+from typing import NamedTuple
 
 import inlay
 import pytest
@@ -175,6 +177,30 @@ def test_names_beside_weights_are_part_of_what_a_kept_run_depends_on(tmp_path):
     assert keep._folders_of_files({"a": str(tmp_path / "lora.safetensors"), "b": None, "c": "/x.png"}) == [
         str(tmp_path)
     ]
+
+
+def test_a_library_of_a_package_of_nodes_counts_with_its_version(monkeypatch):
+    """A package that adds nodes may import any other that is installed."""
+    from inlay.graph_runtime.front import environment
+
+    class Installed(NamedTuple):
+        name: str
+        version: str
+
+    def found(adds_nodes, *versions):
+        environment.packages_of_nodes.cache_clear()
+        monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: ["one"] if adds_nodes else [])
+        monkeypatch.setattr(
+            importlib.metadata, "distributions", lambda: [Installed("scikit-image", v) for v in versions]
+        )
+        return environment.packages_of_nodes()
+
+    try:
+        assert found(False, "1") == found(False, "2")
+        assert found(True, "1") != found(True, "2")
+        assert found(True, "1", "2") == found(True, "2", "1")
+    finally:
+        environment.packages_of_nodes.cache_clear()
 
 
 @pytest.mark.parametrize("switch", ["--json", "--quiet", "--out"])

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from ....nodes.pack import PACK
 from ...core.digests import sha256
-from ..environment import torch_numerics
+from ..environment import packages_of_nodes, torch_numerics
 from ..installed import installed_nodes
 
 _BEGAN = time.time_ns()
@@ -108,7 +108,7 @@ def _libraries() -> list[JsonValue]:
             return ""
 
     optional = ("pillow-heif", "tokenizers", "opencv-python", "mkl")
-    return [sys.version, *(f"{name} {version(name)}" for name in (*PACK.tested, *optional))]
+    return [sys.version, packages_of_nodes(), *(f"{name} {version(name)}" for name in (*PACK.tested, *optional))]
 
 
 @cache
