@@ -15,7 +15,7 @@ from ..graph_runtime.core.errors import clean, shorten
 from .config import Config
 from .files.json_objects import read_json, read_shards
 from .files.safetensors_header import read_header
-from .files.stamps import stamp_of, state_of
+from .files.stamps import has_entry, stamp_of, state_of
 from .tokens.files import has_vocabulary, tokenizer_files
 
 #: Models inside the package: name -> (folder below dollhouse/, family).
@@ -122,12 +122,12 @@ class ModelFolder:
     def index(self) -> Config:
         """The contents of `model_index.json`; empty if there is none."""
         path = self.root / "model_index.json"
-        return read_json(path) if _is_there(path) else MappingProxyType({})
+        return read_json(path) if has_entry(path) else MappingProxyType({})
 
     def optional(self, component: str) -> Config:
         """The configuration of an optional component; empty if it is absent."""
         path = self.folder(component) / COMPONENTS[component][0]
-        return read_json(path) if _is_there(path) else MappingProxyType({})
+        return read_json(path) if has_entry(path) else MappingProxyType({})
 
     def weights(self, component: str) -> WeightFiles:
         """The safetensors files of a component, of the requested variant.
@@ -149,7 +149,7 @@ class ModelFolder:
         """Changes when a file of the component changes: name, size, time or contents, never the folder's place."""
         if component == "tokenizer":
             return stamp_of(tokenizer_files(self.tokenizer_folder(), "clip"))
-        if component == "feature_extractor" and not _is_there(self.folder(component) / COMPONENTS[component][0]):
+        if component == "feature_extractor" and not has_entry(self.folder(component) / COMPONENTS[component][0]):
             return ""
         self.config(component)  # must be there
         files = [self.folder(component) / COMPONENTS[component][0]]
@@ -248,8 +248,3 @@ def listed_files(index: Path) -> tuple[Path, ...]:
                 fix="download the model again",
             )
     return tuple(folder / shard for shard in shards)
-
-
-def _is_there(path: Path) -> bool:
-    """True if there is an entry of that name, even a broken link: what is there must be read."""
-    return path.is_symlink() or path.exists()

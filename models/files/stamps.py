@@ -49,6 +49,11 @@ def state_of(path: Path) -> State:
         return state
 
 
+def has_entry(path: Path) -> bool:
+    """True if there is an entry of that name, even a broken link: what is there must be read."""
+    return path.is_symlink() or path.exists()
+
+
 def is_settled(state: State) -> bool:
     """True if a file last changed long enough ago that a further change would show in its times: clocks are coarse."""
     return time.time_ns() - max(state[1:3]) > SETTLED_NS

@@ -8,7 +8,7 @@ from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean
 from ...graph_runtime.core.opening import open_file
 from ..files.json_objects import read_json
-from ..files.stamps import short_name, state_of
+from ..files.stamps import has_entry, short_name, state_of
 
 Kind = Literal["clip", "bert"]
 CONFIG, OLDER, ADDED, WHOLE = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json"
@@ -26,7 +26,7 @@ def tokenizer_files(folder: Path, kind: Kind) -> list[Path]:
     Raises:
         ModelError: there is no vocabulary.
     """
-    there = {name: path for name in (CONFIG, OLDER, ADDED, WHOLE, *PLAIN[kind]) if _is_there(path := folder / name)}
+    there = {name: path for name in (CONFIG, OLDER, ADDED, WHOLE, *PLAIN[kind]) if has_entry(path := folder / name)}
     if WHOLE in there:
         there = {name: path for name, path in there.items() if name not in PLAIN[kind]}
     elif missing := [name for name in PLAIN[kind] if name not in there]:
@@ -43,12 +43,7 @@ def tokenizer_files(folder: Path, kind: Kind) -> list[Path]:
 
 def has_vocabulary(folder: Path, kind: Kind) -> bool:
     """True if a folder holds the vocabulary of a tokenizer."""
-    return _is_there(folder / WHOLE) or all(_is_there(folder / name) for name in PLAIN[kind])
-
-
-def _is_there(path: Path) -> bool:
-    """True if there is an entry of that name, even a broken link: what is there must be read."""
-    return path.is_symlink() or path.exists()
+    return has_entry(folder / WHOLE) or all(has_entry(folder / name) for name in PLAIN[kind])
 
 
 def contents(path: Path) -> bytes:
