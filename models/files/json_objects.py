@@ -80,6 +80,9 @@ def _require_shallow(value: JsonValue) -> None:
     raise ValueError(f"more than {MAX_DEPTH} levels")
 
 
+LONGEST_NAME = 255  # bytes of a file's name
+
+
 def read_shards(index: Path) -> list[str]:
     """The names of the files that a safetensors index lists.
 
@@ -87,7 +90,7 @@ def read_shards(index: Path) -> list[str]:
         ModelError: its weight_map does not map names to names.
     """
     found = read_json(index, MAX_INDEX).get("weight_map")
-    shards = [shard for shard in found.values() if isinstance(shard, str)] if isinstance(found, dict) else []
+    shards = [shard for shard in found.values() if _is_short(shard)] if isinstance(found, dict) else []
     if not isinstance(found, dict) or not found or len(shards) != len(found):
         raise ModelError(
             "source",
@@ -95,4 +98,9 @@ def read_shards(index: Path) -> list[str]:
             expected="a weight_map from weights to file names",
             fix="download the model again",
         )
-    return sorted(set(shards))
+    return sorted(set(map(str, shards)))
+
+
+def _is_short(shard: object) -> bool:
+    """True for a text that can be the name of a file: systems refuse longer ones in ways of their own."""
+    return isinstance(shard, str) and len(shard.encode("utf-8", "replace")) <= LONGEST_NAME

@@ -212,3 +212,11 @@ def test_a_header_and_a_configuration_are_read_anew(tmp_path):
         os.utime(config, ns=(1, 1))
         seen += [*read_header(file).tensors, read_json(config)["key"]]
     assert seen == ["a", "a", "b", "b"]
+
+
+@pytest.mark.parametrize("shard", ["x" * 300 + ".safetensors", "é" * 200, "a/" * 3000])
+def test_an_index_that_names_what_no_file_can_be_called_is_refused(tmp_path, shard):
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": shard}}), encoding="utf-8")
+    with pytest.raises(ModelError, match="expected a weight_map from weights to file names"):
+        read_shards(index)
