@@ -24,6 +24,7 @@ class Case:
         values: further arguments of the door.
         needs: model folders that must lie there.
         tame: the graph asks for little work, so that its run must be quick too.
+        given: what a `dict` case stands for, made before the time is taken.
     """
 
     door: str
@@ -36,6 +37,7 @@ class Case:
     values: dict[str, object] = field(default_factory=dict)
     needs: list[str] = field(default_factory=list)
     tame: bool = False
+    given: object = field(default=None, repr=False, compare=False)
 
     def with_file(self, name, contents):
         return replace(self, files={**self.files, name: contents})
@@ -59,7 +61,7 @@ def to_json(case, why=""):
     for name, value in vars(case).items():
         if name == "files":
             raw["files"] = {key: _stored(contents) for key, contents in value.items()}
-        elif value:
+        elif value and name != "given":
             raw[name] = value
     return json.dumps(raw, indent=1) + "\n"
 

@@ -8,8 +8,6 @@ import re
 import traceback
 from dataclasses import dataclass, field
 
-from .workflow_cases import as_python
-
 _BUG = re.compile(r"bug (of|in) inlay|please report|Traceback \(most recent|--traceback to see", re.IGNORECASE)
 _NUMBERED = re.compile(r"_\d{5}\b")  # names of saved files, which get the next free number
 
@@ -90,7 +88,7 @@ def _of_report(report):
 def _dict(case, folder, world):
     import inlay
 
-    return _of_report(inlay.check(as_python(case.files[case.source]), out=world.out))
+    return _of_report(inlay.check(case.given, out=world.out))
 
 
 def _values(case, folder):

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 
 from . import doors, watch
 from .picture_cases import size_of
+from .workflow_cases import as_python
 
 CHECK_SECONDS, RUN_SECONDS = 2.0, 7.0  # of CPU: a check, and a check with a run that reads a picture
 CHECK_BYTES, RUN_BYTES, BYTES_A_PIXEL = 2**30, 2**28, 40
@@ -66,6 +67,7 @@ def judge(case, world, spy, *, twice=False, slack=1.0):
     """Run a case; `twice` asks again and compares the answers."""
     laid = world.lay(case)
     folder = world.folder_of(case)
+    case.given = as_python(case.files[case.source]) if case.door == "dict" else None
     before = watch.peak_begins()
     typed = case.door in ("dict", "words")  # paths of the user's own are not confined
     began = time.process_time()

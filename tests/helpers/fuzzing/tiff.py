@@ -160,7 +160,8 @@ def fewer(tree, rng):
 
 def pages(tree, rng):
     page = rng.choice(tree["pages"])
-    copies = [[list(entry) for entry in page] for _ in range(rng.choice((1, 2, 50, 20_000)))]
+    most = 200_000 // (1 + sum(1 + len(entry[3]) for entry in page))
+    copies = [[list(entry) for entry in page] for _ in range(min(most, rng.choice((1, 2, 50, 20_000))))]
     tree["pages"] += copies
     tree["next"] = [0] * len(tree["pages"])
 
