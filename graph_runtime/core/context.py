@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from .disk_errors import disk_error, explain
-from .errors import BadInput, Cancelled, shorten
+from .errors import BadInput, Cancelled, clean, shorten
 from .events import CancelToken, Event, Listener, NodeProgress, Saved, Warned
 from .files import make_folder, numbered
 from .models import AnyDescription, Described, M, ModelDescription, ModelManager
@@ -31,12 +31,16 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|c
 def safe_prefix(prefix: str, *, windows: bool = os.name == "nt") -> bool:
     """True if files of that prefix land below the output folder (links are checked when writing).
 
+    A name with control characters, or with marks that turn the direction of text, is refused.
+
     Args:
         prefix: of a node that saves.
         windows: also refuse the names that Windows does not keep as they are: devices, `a:b`, a dot at the end.
     """
     path = Path(prefix)
     possible = is_possible(prefix) and len(path.name.encode()) <= 200
+    if clean(prefix) != prefix or {"\t", "\n"} & set(prefix):
+        return False
     if windows and not all(map(_windows_keeps, re.split(r"[\\/]", prefix))):
         return False
     return possible and not path.is_absolute() and bool(path.name) and ".." not in path.parts

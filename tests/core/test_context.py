@@ -11,7 +11,9 @@ def test_a_plain_name_is_a_prefix(prefix):
     assert safe_prefix(prefix)
 
 
-@pytest.mark.parametrize("prefix", ["", "/image", "../image", "a/../b", "a\0b", "x" * 201])
+@pytest.mark.parametrize(
+    "prefix", ["", "/image", "../image", "a/../b", "a\0b", "x" * 201, "a\x1b[31m", "a\nb", "a\tb", "photo\u202egnp"]
+)
 def test_what_leaves_the_output_folder_or_is_no_name_is_no_prefix(prefix):
     assert not safe_prefix(prefix)
 

@@ -405,6 +405,12 @@ def test_names():
     assert CLASSES["InlayToyLoad"].RETURN_NAMES == ("image",)
 
 
+def test_a_widget_of_a_thousand_brackets_stays_text_or_is_refused_by_a_message():
+    with pytest.raises(Exception, match="layers") as refused:
+        call("InlayToyEveryKind", image=torch.zeros(1, 2, 2, 3), layers="[" * 100_000)
+    assert not isinstance(refused.value, RecursionError)
+
+
 def test_defaults_and_null_widgets():
     picture = torch.zeros(1, 2, 2, 3)
     (plain,) = call("InlayToyEveryKind", image=picture)

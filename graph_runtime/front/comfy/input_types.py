@@ -143,7 +143,7 @@ def _parsed(setting: Setting, text: str) -> object:
     """Numbers and JSON that an editor shows as text; other words stay text."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         if setting.type.startswith("list of text"):
             return [item.strip() for item in re.split(r"[,\n]", text) if item.strip()]
         return text
