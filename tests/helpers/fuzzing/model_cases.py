@@ -204,7 +204,7 @@ def _mutate(name, rng, family, there, files, links, pipes):
             ("/dev/zero", "nowhere", chosen, "../../../secret/s.png", "/etc/passwd", "/proc/self/environ")
         )
     elif name == "pipe":
-        pipes.append(chosen)
+        pipes[:] = [*(one for one in pipes if one != chosen), chosen]
     elif name == "text":
         files[chosen] = json_trees.TEXT[rng.choice(list(json_trees.TEXT))](data[:100_000], rng)
     elif name == "empty":
