@@ -62,9 +62,9 @@ def test_a_kept_sample_gives_the_same_bytes_and_is_not_computed_again(tmp_path):
     first = inlay.run("zero_shot_inpaint", out=tmp_path, steps=4)
     kept_between_runs._kept.clear()  # as in a new process: only the disk remembers
     again = inlay.run("zero_shot_inpaint", out=tmp_path, steps=4)
-    assert [event.cached for event in again.events if isinstance(event, NodeFinished) and event.node == "sample"] == [
-        True
-    ]
+    ended = [event for event in again.events if isinstance(event, NodeFinished)]
+    assert ended
+    assert all(event.cached for event in ended if event.node in ("encode", "sample", "decode"))
     assert first.paths[0].read_bytes() == again.paths[0].read_bytes()
 
 
@@ -252,7 +252,7 @@ def test_the_sample_subject_goes_into_a_room_with_its_pattern_and_changes_nothin
 def test_a_subject_is_learned_from_photos_alone_and_its_file_is_used(tmp_path):
     made = inlay.run("subject_lora_train", out=tmp_path, epochs=1, batch_size=200, variations=2)
     file = next(tmp_path.glob("subject-*/lora.safetensors"))
-    assert str(file) in made["report"]
+    assert file.name in made["report"]
     assert any(path.name.startswith("photos") for path in made.paths)  # the overview: what the detector found
     picture = _saved(inlay.run("subject_lora_inpaint", out=tmp_path / "used", lora=file, steps=2))
     other = _saved(inlay.run("subject_lora_inpaint", out=tmp_path / "used", lora=file, steps=2, weight=0.0))

@@ -199,7 +199,7 @@ def test_a_model_nobody_has(inlay, monkeypatch):
     [
         ('{"format": 1, "nodes": {"a": {', "cut off"),
         (" " * (50 * 2**20), "50 MiB"),
-        ("[" * 10_000 + "]" * 10_000, "10000 levels"),
+        ("[" * 10_000 + "]" * 10_000, "64 levels"),
         ('{"format": 1, "format": 1, "nodes": {}}', "twice"),
         ('{"format": 7, "nodes": {}}', "format 7"),
         ("\x00\x01\x02", ""),

@@ -77,10 +77,8 @@ def test_a_check_decodes_no_pixel_and_refuses_headers_without_end(tmp_path, monk
         assert error.fix
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name for name in FILES if name != "header-10000.jpg"])  # it has 100 megapixels
 def test_a_run_reads_a_hostile_picture_or_says_what_is_wrong(tmp_path, name):
-    if name == "header-10000.jpg":
-        pytest.skip("100 megapixels: benchmarks/hostile_pictures")
     error = error_of(lambda: load(str(made(tmp_path, name, count=30)), Context(out=tmp_path)))
     assert error is None or (name in error.found and not FILES[name].good)
 

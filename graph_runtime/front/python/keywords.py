@@ -56,7 +56,10 @@ def a_folder(value: object, name: str) -> Path:
         if isinstance(text, str) and (is_possible(text) or not text):
             return expand(text)
     raise WorkflowError.of(
-        name, found=shorten(value), expected="the path of a folder", fix=f"give {name} as text or as a pathlib.Path"
+        "--out" if name == "out" else name,  # as everywhere else
+        found=shorten(value),
+        expected="the path of a folder",
+        fix=f"give {name} as text or as a pathlib.Path",
     )
 
 

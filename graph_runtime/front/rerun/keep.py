@@ -6,16 +6,15 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from ...core.context import Context
 from ...core.digests import sha256, short_digest
-from ...core.errors import BadInput
 from ...core.events import Event, NodeFinished, NodeStarted, RunFinished, RunStarted, Saved, Warned
-from ...core.reading.listing import model_files_at
-from ...core.reading.places import Place
+from ...core.reading.listing import MODEL_FILES
 from ...core.reads import Reads, collect_reads
 from ...core.run.plan import Plan
 from ...core.run.reread import same_listings, untouched
@@ -151,13 +150,26 @@ def place_now(path: str) -> str | None:
 def names_in(folder: str) -> str | None:
     """A digest of the names in a folder of weights and in the folders in it; None if there are too many.
 
-    A configuration or tokenizer that comes to lie beside a file of weights may count.
+    A configuration or tokenizer that comes to lie beside a file of weights may count. No link is followed: it counts
+    with the place that it names.
     """
     try:
-        entries = model_files_at(Place(Path(folder))).entries
-    except (OSError, BadInput):
+        found = list(islice(_names(folder, depth=2), MODEL_FILES + 1))
+    except OSError:
         return None
-    return sha256(*(f"{entry.path.relative_to(folder).as_posix()}\0{entry.kind}\0" for entry in entries))
+    return None if len(found) > MODEL_FILES else sha256(*(f"{name}\0" for name in sorted(found)))
+
+
+def _names(folder: str, depth: int) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                yield f"{entry.name}\0link\0{os.readlink(entry.path)}"
+            elif entry.is_dir() and depth > 1:
+                yield f"{entry.name}\0folder"
+                yield from (f"{entry.name}/{name}" for name in _names(entry.path, depth - 1))
+            else:
+                yield f"{entry.name}\0{entry.is_dir()}"
 
 
 def _folders_of_files(facts: Mapping[str, str | None]) -> list[str]:
