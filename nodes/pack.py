@@ -55,7 +55,7 @@ PACK = Pack(
         "rich": ("13.7", "15.0"),
         "platformdirs": ("4.0", "4.14"),
         "packaging": ("23.1", "26.4"),
-        "filelock": ("3.13", "4.0"),
+        "filelock": ("3.13", "4.3"),
         "docstring_parser": ("0.16", "0.18"),
     },
     computing=("diffusers", "transformers", "peft", "numpy", "scipy", "pillow"),
