@@ -67,13 +67,14 @@ class Recording:
     def finish(self, loaded: LoadedWorkflow, plan: Plan, ctx: Context, events: list[Event], outputs: Outputs) -> None:
         """Keep the run, unless it did more than save single files, or something changed meanwhile."""
         facts, beside = _facts(loaded)
+        folders = {folder: names_in(folder) for folder in _folders_of_files(facts)}
         whole = (
             len(self.files) == len(ctx.saved)
             and not ctx.asked_time
             and all(step.files is not None for step in plan.steps)
             and not any(str(path) in _texts(list(outputs.values())) for path in ctx.saved)
             and not any(os.path.lexists(loaded.out / name) for name in beside)
-            and all(names_in(folder) is not None for folder in _folders_of_files(facts))
+            and None not in folders.values()
         )
         if not whole or self.store.trouble or not self.store.limit:
             return
@@ -88,7 +89,7 @@ class Recording:
             "listings": [[base, list(parts), weights, digest] for (base, parts, weights), digest in listings],
             "facts": [[path, place] for path, place in facts.items()],
             "beside": [[name] for name in beside],
-            "folders": [[folder, names_in(folder)] for folder in _folders_of_files(facts)],
+            "folders": [[folder, names] for folder, names in folders.items()],
             "shown": self.show(outputs) if self.show is not None else None,
         }
         seconds = STARTING + sum(event.seconds for event in events if isinstance(event, NodeFinished))
