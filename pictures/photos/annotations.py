@@ -12,11 +12,13 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.bounded.limits import ITEMS
 from ...graph_runtime.core.errors import shorten
 from ...graph_runtime.core.opening import open_file
 from ..pairing import comparable_name
 
-MAX_FILE = 256 * 2**20  # bytes
+MAX_FILE = 16 * 2**20  # bytes
+MAX_BOXES = 50_000  # of a file: a check reads them all, within 2 s
 #: Possible names of a column; the first one found is used.
 FILE = ("file", "file_name", "filename", "image", "name", "path")
 LABEL = ("label", "class", "category")
@@ -47,7 +49,7 @@ def read_annotations(path: Path) -> list[Annotation]:
     """Every box of a COCO JSON or a CSV file with a header.
 
     Raises:
-        BadInput: the file is neither, or one of its lines is not valid; the message names the line.
+        BadInput: the file is neither, too large, or one of its lines is not valid; the message names the line.
     """
     try:
         with open_file(path) as file:  # an ordinary file only: reading a pipe may never end
@@ -80,6 +82,17 @@ def read_annotations(path: Path) -> list[Annotation]:
     return found
 
 
+def _require_few(name: str, count: int, most: int, what: str) -> None:
+    """Refuse a file with more of something than a check can read in its time."""
+    if count > most:
+        raise BadInput(
+            "boxes",
+            found=f"{name} with {count:,} {what}",
+            expected=f"at most {most:,}",
+            fix="keep only the boxes of these photos, and leave segmentations out: only boxes are read",
+        )
+
+
 def bad_box(where: str, what: str, fix: str) -> BadInput:
     """The error about one box of a file; `where` is its place in the file."""
     return BadInput("boxes", found=f"{where}: {what}", expected="a picture's name and a box in pixels", fix=fix)
@@ -99,6 +112,7 @@ def _show_one(value: JsonValue) -> str:
 def _read_csv(name: str, text: str) -> list[Annotation]:
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
+    _require_few(name, text.count(delimiter) + text.count("\n"), ITEMS, "cells")
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
     try:
         lines = ((f"{name}, line {reader.line_num}", cells) for cells in reader)
@@ -131,6 +145,7 @@ def _annotations(lines: Iterator[tuple[str, list[str]]], first: str, decimal_com
         ]
         text = cells[label].strip() if label is not None and label < len(cells) else ""
         found.append(Annotation(comparable_name(cells[file]), _corners(numbers, columns in SPANS, where), text, where))
+        _require_few(where, len(found), MAX_BOXES, "boxes so far")
     return found
 
 
@@ -160,6 +175,7 @@ def _number(value: JsonValue) -> float:
 
 
 def _read_coco(name: str, text: str) -> list[Annotation]:
+    _require_few(name, text.count(",") + text.count("[") + text.count("{"), ITEMS, "commas and brackets")
     try:
         data: JsonValue = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -167,6 +183,7 @@ def _read_coco(name: str, text: str) -> list[Annotation]:
     images, annotations = (data.get("images"), data.get("annotations")) if isinstance(data, dict) else (None, None)
     if not isinstance(data, dict) or not isinstance(images, list) or not isinstance(annotations, list):
         raise bad_box(name, "no lists images and annotations", "write COCO JSON: images, annotations, categories")
+    _require_few(name, len(annotations), MAX_BOXES, "annotations")
     pictures = _by_id(images, "file_name")
     labels = _by_id(data.get("categories"), "name")
     found = []

@@ -6,7 +6,7 @@ import os
 import pytest
 from inlay.graph_runtime import BadInput
 from inlay.pictures.boxes import padded, whole_pixels
-from inlay.pictures.photos.annotations import read_annotations
+from inlay.pictures.photos.annotations import MAX_FILE, read_annotations
 from inlay.pictures.photos.boxes import read_boxes
 
 SIZES = {"a.png": (100, 50), "b.jpg": (40, 80)}
@@ -219,6 +219,30 @@ def test_a_missing_file_a_folder_a_pipe_and_a_giant_are_refused(tmp_path, monkey
     monkeypatch.setattr("inlay.pictures.photos.annotations.MAX_FILE", 10)
     with pytest.raises(BadInput, match="only boxes are read"):
         read_annotations(tmp_path / "big.csv")
+
+
+HEADER = "file,left,top,right,bottom\n"
+LARGE = {  # all below 16 MiB: a check reads them
+    "boxes.csv": (HEADER + "a.png,1,1,9,9\n" * 60_000, "boxes so far"),
+    "blank lines.csv": (HEADER + "\n" * 16_000_000, "cells"),
+    "one line.csv": ("file" + "," * 16_000_000, "cells"),
+    "annotations.json": (json.dumps({"images": [], "annotations": [0] * 60_000}), "annotations"),
+    "lists.json": ('{"images": [' + "[]," * 5_000_000 + "[]]}", "commas and brackets"),
+    "images.json": (json.dumps({"images": [{"id": 1}] * 1_100_000, "annotations": []}), "commas and brackets"),
+    "categories.json": ('{"categories": [' + "{}," * 5_000_000 + "{}]}", "commas and brackets"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_file_with_more_than_a_check_can_read_is_refused(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("inlay.pictures.photos.annotations.MAX_BOXES", 1000)
+    content, what = LARGE[name]
+    (tmp_path / name).write_text(content)
+    assert (tmp_path / name).stat().st_size <= MAX_FILE
+    with pytest.raises(BadInput, match=what) as refused:
+        read_annotations(tmp_path / name)
+    assert name in refused.value.found
+    assert refused.value.expected.startswith("at most")
 
 
 def test_a_misspelt_picture_gets_a_suggestion(write):
