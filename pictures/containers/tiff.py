@@ -217,7 +217,7 @@ def _require_layout(reader: _Reader, known: Mapping[int, _Entry], name: str) -> 
         if tag not in known:
             return default
         if not (found := reader.numbers(known[tag], 64)):
-            raise excessive(name, f"a tag {tag} that is no number", "whole numbers in a TIFF's directory")
+            raise excessive(name, f"a tag {tag} without a number", "whole numbers in a TIFF's directory")
         return found[0]
 
     width, height = first(WIDTH, 0), first(HEIGHT, 0)

@@ -161,10 +161,15 @@ def _kind(entry: Entry) -> str:
             head = file.read(32)
     except OSError as error:
         return error.strerror or "cannot be read"
-    if head.startswith(PICTURES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
+    if begins_like_a_picture(head):
         return "a picture with the wrong extension: rename it"
     kind = kind_of(head) or KINDS.get(entry.path.suffix.lower(), "")
     return "a picture with the wrong extension: rename it" if not kind and head.startswith(TIFF) else kind
+
+
+def begins_like_a_picture(head: bytes) -> bool:
+    """True if a file with these first bytes is a PNG, JPEG, GIF or WebP, whole or not."""
+    return head.startswith(PICTURES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
 
 
 def kind_of(head: bytes) -> str:

@@ -16,7 +16,7 @@ from ..containers.container import MAX_PIXELS, Container, require_size
 from ..containers.gif import count_pictures
 from ..containers.open import open_container
 from ..containers.tiff import HEIGHT, WIDTH, count_pages
-from .folders import TIFF, kind_of, missing
+from .folders import TIFF, begins_like_a_picture, kind_of, missing
 from .formats import FORMATS, READABLE, formats_for, remedy
 from .orientation import orientation_of
 
@@ -84,12 +84,16 @@ def decoding(path: Path) -> Iterator[None]:
     except (MemoryError, BadInput):
         raise
     except Exception as error:
-        raise BadInput(
-            "path",
-            found=f"{path.name!r}, which is incomplete or damaged ({error})",
-            expected="a complete picture file",
-            fix="copy or download the file again",
-        ) from error
+        raise _damaged(path, f" ({error})") from error
+
+
+def _damaged(path: Path, why: str = "") -> BadInput:
+    return BadInput(
+        "path",
+        found=f"{path.name!r}, which is incomplete or damaged{why}",
+        expected="a complete picture file",
+        fix="copy or download the file again",
+    )
 
 
 @contextmanager
@@ -147,21 +151,18 @@ def _explained(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise missing(path) from None
     except OSError as error:
+        if error.errno is None:  # Pillow's, about the contents
+            raise _damaged(path, f" ({error})") from error
         raise BadInput(
             "path",
-            found=f"{path.name!r}: {error.strerror or error}",
+            found=f"{path.name!r}: {error.strerror}",
             expected="an ordinary file that can be read",
             fix="check the name and its permissions",
         ) from error
     except (MemoryError, BadInput):
         raise
     except Exception as error:
-        raise BadInput(
-            "path",
-            found=f"{path.name!r}, which cannot be opened ({error})",
-            expected="a readable picture",
-            fix="check the file and its permissions",
-        ) from error
+        raise _damaged(path, f" ({error})") from error
 
 
 def _unidentified(path: Path, head: bytes) -> BadInput:
@@ -176,6 +177,8 @@ def _unidentified(path: Path, head: bytes) -> BadInput:
         found = f"{path.name!r}, a picture of 0 pixels"
     elif not what and head.startswith(TIFF):
         found = f"{path.name!r}, a TIFF of a kind that is not read (float colours, a camera's raw photo)"
+    elif begins_like_a_picture(head):
+        return _damaged(path)
     else:
         found = f"{path.name!r}, {what or f'not a picture: it begins with {head[:12]!r}'}"
     fix = remedy(head) or ("convert it to PNG" if what or head.startswith(TIFF) else "give a picture file")

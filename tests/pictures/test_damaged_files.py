@@ -36,6 +36,17 @@ def test_an_error_of_a_decoder_names_the_file(tmp_path):
         load(str(path), Context(out=tmp_path))
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "bmp"])
+def test_a_picture_that_is_cut_off_is_called_damaged_wherever_it_is_cut(tmp_path, suffix):
+    whole = tmp_path / f"whole.{suffix}"
+    Pil.effect_noise((24, 20), 80).convert("RGB").save(whole)
+    data, path = whole.read_bytes(), tmp_path / f"a.{suffix}"
+    for length in range(18, min(len(data), 200), 3):
+        path.write_bytes(data[:length])
+        with pytest.raises(BadInput, match="incomplete or damaged"):
+            load(str(path), Context(out=tmp_path))
+
+
 @pytest.mark.parametrize(
     "change",
     [
