@@ -34,7 +34,11 @@ def untouched(reads: Reads) -> bool:
     In a run, a node may have read what it held in between.
     """
     try:
-        return all(state_of(path) == state for path, (state, _) in reads.files.items()) and unchanged(reads)
+        with reading(Gate(found=frozenset(reads.unsure))):
+            return all(
+                state_of(path) == state and (path not in reads.unsure or file_sha256(Path(path)) == sha256)
+                for path, (state, sha256) in reads.files.items()
+            )
     except OSError:
         return False
 
