@@ -2,20 +2,19 @@
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from .digest_store import State, keep, recall
+from .digest_store import keep, recall
 from .digests import sha256
 from .opening import open_file
+from .reading.file_state import FileState
 from .reading.listing import listing_at, model_files_at
 from .reading.places import PICKLES, Entry, Listing, Place, place_of
 from .reads import note_file, note_listing
 
 _LARGE = 8 * 2**20  # bytes; digests of smaller files are not stored: reading those is as fast as looking them up
 _SAMPLED = 64 * 2**20  # above this size, older records identify weights by their size and first part
-_SETTLED_NS = 2_000_000_000
 _MODEL = frozenset({".json", ".txt", ".safetensors"})
 
 
@@ -89,7 +88,7 @@ def _state_of_pickle(file: Path) -> str:
     return f"pickle:{now.st_size}:{now.st_mtime_ns}:{now.st_ctime_ns}:{now.st_ino}"
 
 
-_known: dict[State, str] = {}
+_known: dict[FileState, str] = {}
 
 
 def file_sha256(path: Path) -> str:
@@ -101,25 +100,20 @@ def file_sha256(path: Path) -> str:
         OSError: the file does not exist, cannot be read, or is a device or a pipe.
     """
     with open_file(path) as stream:
-        state = _state(stream.fileno())
-        settled = time.time_ns() - max(state[3:]) > _SETTLED_NS
-        large = state[2] >= _LARGE
+        state = FileState.of(os.fstat(stream.fileno()))
+        settled = state.settled
+        large = state.size >= _LARGE
         if settled and (known := _known.get(state) or (recall(state) if large else None)):
             _known[state] = known
             note_file(os.path.abspath(path), state, known)
             return known
         found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if settled and _state(stream.fileno()) == state:  # not changed while it was read
+        if settled and FileState.of(os.fstat(stream.fileno())) == state:  # not changed while it was read
             _known[state] = found
             if large:
                 keep(state, found)
     note_file(os.path.abspath(path), state, found, sure=settled)
     return found
-
-
-def _state(descriptor: int) -> State:
-    now = os.fstat(descriptor)
-    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
 
 
 def _short_digest(path: Path) -> str:

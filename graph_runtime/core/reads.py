@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from .digest_store import State
+from .reading.file_state import FileState
 
 ListingKey = tuple[str, tuple[str, ...], bool]
 
@@ -20,7 +20,7 @@ class Reads:
         listings: folder, pattern below it, and whether it is a model's → the digest of what is there.
     """
 
-    files: dict[str, tuple[State, str]] = field(default_factory=dict)
+    files: dict[str, tuple[FileState, str]] = field(default_factory=dict)
     unsure: set[str] = field(default_factory=set)
     listings: dict[ListingKey, str] = field(default_factory=dict)
 
@@ -39,7 +39,7 @@ def collect_reads() -> Iterator[Reads]:
         _collecting.reset(token)
 
 
-def note_file(path: str, state: State, sha256: str, *, sure: bool = True) -> None:
+def note_file(path: str, state: FileState, sha256: str, *, sure: bool = True) -> None:
     """A file was read in this state; the first time counts, because the keys may be made of it."""
     for reads in _collecting.get():
         if reads.files.setdefault(path, (state, sha256)) == (state, sha256) and sure:

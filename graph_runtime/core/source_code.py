@@ -23,11 +23,11 @@ from pathlib import Path
 from .digests import sha256
 from .files import write_text
 from .opening import open_file
+from .reading.file_state import FileState
 from .user_paths import home
 
 _ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _BEGAN = time.time_ns()
-_SETTLED_NS = 2_000_000_000  # clocks of file systems are coarse: a file younger than this is always read
 _FORMAT = f"1|{sys.version_info.major}.{sys.version_info.minor}"  # Python's own form of a parsed file is in the digest
 _REMEMBERED = 2000  # files
 _LARGEST = 16 * 2**20  # bytes of what is remembered of them
@@ -165,11 +165,10 @@ _known: dict[str, tuple[tuple[int, ...], _Source]] = {}  # by path, with the fil
 def _read(path: str) -> _Source | None:
     """The file as it is now; None if it cannot be read. Parsed once per state, and remembered between processes."""
     try:
-        now = os.stat(path)
+        state = FileState.of(os.stat(path))
     except OSError:
         return None
-    state = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
-    settled = time.time_ns() - max(now.st_mtime_ns, now.st_ctime_ns) > _SETTLED_NS
+    settled = state.settled
     if settled and not _known:
         _recall()
     if settled and (found := _known.get(path)) is not None and found[0] == state:

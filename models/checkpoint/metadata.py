@@ -16,8 +16,9 @@ import torch
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean
+from ...graph_runtime.core.reading.file_state import FileState
 from ..files.safetensors_header import Header, read_header
-from ..files.stamps import State, is_settled, state_of
+from ..files.stamps import state_of
 from ..lora.metadata import ARCHITECTURES, PREDICTIONS
 from ..weights import list_stored, read_all
 
@@ -130,11 +131,11 @@ def stored_schedule(path: Path) -> StoredSchedule:
         ModelError: they are not valid betas.
     """
     state = state_of(path)
-    return _kept_schedule(str(path), state) if is_settled(state) else _read_schedule(path)
+    return _kept_schedule(str(path), state) if state.settled else _read_schedule(path)
 
 
 @lru_cache(maxsize=64)
-def _kept_schedule(name: str, state: State) -> StoredSchedule:
+def _kept_schedule(name: str, state: FileState) -> StoredSchedule:
     return _read_schedule(Path(name))
 
 

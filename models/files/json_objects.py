@@ -10,7 +10,8 @@ from pydantic import JsonValue
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import first_line, shorten
-from .stamps import State, is_settled, ordinary_file, short_name, state_of
+from ...graph_runtime.core.reading.file_state import FileState
+from .stamps import ordinary_file, short_name, state_of
 
 MAX_CONFIG = 2**20  # bytes; published configurations have at most some kilobytes
 MAX_INDEX = 8 * 2**20  # bytes of a safetensors index; published ones have less than one MiB
@@ -28,11 +29,11 @@ def read_json(path: Path, most: int = MAX_CONFIG) -> Mapping[str, JsonValue]:
         ModelError: the file is not a JSON object, not an ordinary file, or larger or deeper than any of its kind.
     """
     state = state_of(path)
-    return _kept(str(path), state, most) if is_settled(state) else _read(path, most)
+    return _kept(str(path), state, most) if state.settled else _read(path, most)
 
 
 @lru_cache(maxsize=256)
-def _kept(name: str, state: State, most: int) -> Mapping[str, JsonValue]:
+def _kept(name: str, state: FileState, most: int) -> Mapping[str, JsonValue]:
     return _read(Path(name), most)
 
 

@@ -16,7 +16,8 @@ from typing import Any, BinaryIO, NamedTuple
 from ...graph_runtime import BadInput, ModelError
 from ...graph_runtime.core.errors import clean
 from ...graph_runtime.core.opening import name_of
-from .stamps import State, is_settled, ordinary_file, short_name, state_of
+from ...graph_runtime.core.reading.file_state import FileState
+from .stamps import ordinary_file, short_name, state_of
 
 LFS_POINTER = b"version "  # the beginning of a Git LFS pointer file
 MAX_HEADER = (
@@ -46,12 +47,12 @@ def read_header(path: Path) -> Header:
         ModelError: the file is not safetensors, not an ordinary file, truncated, or a Git LFS pointer.
     """
     state = state_of(path)
-    return _kept(str(path), state) if is_settled(state) else _read(path, state[0])
+    return _kept(str(path), state) if state.settled else _read(path, state.size)
 
 
 @lru_cache(maxsize=16)
-def _kept(name: str, state: State) -> Header:
-    return _read(Path(name), state[0])
+def _kept(name: str, state: FileState) -> Header:
+    return _read(Path(name), state.size)
 
 
 def _read(path: Path, size: int) -> Header:

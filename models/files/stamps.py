@@ -6,7 +6,6 @@ a pipe may block forever. Contents are cached until the file's state changes.
 
 import os
 import stat
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -17,15 +16,14 @@ from ...graph_runtime import ModelError
 from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.file_digests import file_sha256
 from ...graph_runtime.core.opening import open_file
+from ...graph_runtime.core.reading.file_state import FileState
 
 SAMPLES, SAMPLE = 256, 4096  # pieces of a large file that older hashes look at, and their bytes
-SETTLED_NS = 2_000_000_000
-State = tuple[int, ...]
 
 
 @contextmanager
-def ordinary_file(path: Path) -> Iterator[tuple[BinaryIO, State]]:
-    """A file that may be read, open, with its size, modification and change time, device and inode.
+def ordinary_file(path: Path) -> Iterator[tuple[BinaryIO, FileState]]:
+    """A file that may be read, open, with its state.
 
     Raises:
         ModelError: it is not an ordinary file, does not exist, or may not be read.
@@ -35,12 +33,11 @@ def ordinary_file(path: Path) -> Iterator[tuple[BinaryIO, State]]:
     except (OSError, ValueError) as error:
         raise _refused(path, error) from error
     with file:
-        status = os.fstat(file.fileno())
-        yield file, (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino)
+        yield file, FileState.of(os.fstat(file.fileno()))
 
 
-def state_of(path: Path) -> State:
-    """Size, modification and change time, device and inode of an ordinary file, links followed.
+def state_of(path: Path) -> FileState:
+    """The state of an ordinary file, links followed.
 
     Raises:
         ModelError: it is not an ordinary file, does not exist, or may not be read.
@@ -52,11 +49,6 @@ def state_of(path: Path) -> State:
 def has_entry(path: Path) -> bool:
     """True if there is an entry of that name, even a broken link: what is there must be read."""
     return path.is_symlink() or path.exists()
-
-
-def is_settled(state: State) -> bool:
-    """True if a file last changed long enough ago that a further change would show in its times: clocks are coarse."""
-    return time.time_ns() - max(state[1:3]) > SETTLED_NS
 
 
 def _refused(path: Path, error: OSError | ValueError) -> ModelError:
@@ -94,18 +86,18 @@ def stamp_of(files: Iterable[Path]) -> str:
 
     Their folder and disk do not count.
     """
-    seen = [(file.name, (state := state_of(file))[0], state[1], _contents(file)) for file in files]
+    seen = [(file.name, (state := state_of(file)).size, state.modified, _contents(file)) for file in files]
     return sha256(repr(seen))[:20]
 
 
 def content_of(files: Iterable[Path]) -> str:
     """A hash of sizes and contents alone: the same on every machine."""
-    return sha256(repr([(state_of(file)[0], _contents(file)) for file in files]))
+    return sha256(repr([(state_of(file).size, _contents(file)) for file in files]))
 
 
 def pieces_of(files: Iterable[Path]) -> str:
     """A hash of sizes and of pieces of large files, as older versions computed it; their LoRAs carry it."""
-    seen = [(state[0], _sample(str(file), state)) for file in files if (state := state_of(file))]
+    seen = [(state.size, _sample(str(file), state)) for file in files if (state := state_of(file))]
     return sha256(repr(seen))
 
 
@@ -132,9 +124,9 @@ def _unreadable(file: Path, error: OSError) -> ModelError:
 
 
 @lru_cache(maxsize=1024)
-def _sample(name: str, state: State) -> str:
+def _sample(name: str, state: FileState) -> str:
     """Hash of the whole file up to 1 MiB, else of its beginning, its end and pieces evenly between."""
-    size = state[0]
+    size = state.size
     last = max(size - SAMPLE, 0)
     try:
         with ordinary_file(Path(name)) as (file, _):

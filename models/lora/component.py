@@ -99,11 +99,11 @@ class AdaptedDenoiser(ModelDescription[nn.Module]):
 
     def nbytes(self) -> int:
         """Bytes of the base and of the files."""
-        return int(self.inner.nbytes()) + sum(state_of(adapter.file)[0] for adapter in self.adapters)
+        return int(self.inner.nbytes()) + sum(state_of(adapter.file).size for adapter in self.adapters)
 
     def nbytes_on(self, device: str) -> int:
         """The same on a device."""
-        return int(self.inner.nbytes_on(device)) + sum(state_of(adapter.file)[0] for adapter in self.adapters)
+        return int(self.inner.nbytes_on(device)) + sum(state_of(adapter.file).size for adapter in self.adapters)
 
     def fetch(self) -> bool:
         """Download what is not on this machine yet."""

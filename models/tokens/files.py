@@ -52,7 +52,7 @@ def contents(path: Path) -> bytes:
     Raises:
         ModelError: it is no ordinary file, or too large.
     """
-    size = state_of(path)[0]
+    size = state_of(path).size
     try:
         if size > MAX_BYTES:
             raise ValueError(f"{size / 2**20:.1f} MiB")

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.file_digests import file_sha256
+from ...graph_runtime.core.reading.file_state import FileState
 from ..arrays import Float32Array
 from ..boxes import Box
 from ..files.folders import read_each
@@ -82,10 +83,9 @@ class PhotoSet:
         """Record the current state of the files."""
         object.__setattr__(self, "_states", self._state())
 
-    def _state(self) -> list[tuple[int, ...]]:
+    def _state(self) -> list[FileState]:
         files = [path for photo in self.photos for path in (photo.path, photo.mask) if path is not None]
-        seen = [path.stat() for path in files]
-        return [(one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino) for one in seen]
+        return [FileState.of(path.stat()) for path in files]
 
     @property
     def gone(self) -> bool:

@@ -8,6 +8,7 @@ import sys
 import pytest
 from inlay.graph_runtime.core import digest_store, file_digests
 from inlay.graph_runtime.core.file_digests import digest, file_sha256, holds
+from inlay.graph_runtime.core.reading import file_state
 from inlay.graph_runtime.core.reading.places import place_of
 
 SIZE = 65 * 2**20
@@ -15,7 +16,8 @@ PROCESS = """
 import sys
 from pathlib import Path
 from inlay.graph_runtime.core import file_digests
-file_digests._SETTLED_NS = -1
+from inlay.graph_runtime.core.reading import file_state
+file_state.SETTLED_NS = -1
 if sys.argv[2] == "blind":
     def blind(*args): raise AssertionError("the content was read again")
     file_digests.hashlib.file_digest = blind
@@ -35,7 +37,7 @@ def large(path, last=b"\0"):
 @pytest.fixture
 def settled(monkeypatch):
     """Files count as old enough to be known, and this process knows none yet."""
-    monkeypatch.setattr(file_digests, "_SETTLED_NS", -1)
+    monkeypatch.setattr(file_state, "SETTLED_NS", -1)
     monkeypatch.setattr(file_digests, "_known", {})
 
 

@@ -4,6 +4,7 @@ import os
 
 from inlay.graph_runtime.core import file_digests
 from inlay.graph_runtime.core.file_digests import digest
+from inlay.graph_runtime.core.reading import file_state
 
 
 def test_a_large_picture_replaced_by_one_of_the_same_size(tmp_path):
@@ -26,7 +27,7 @@ def test_a_settled_file_is_read_once_and_again_when_it_changes(tmp_path, monkeyp
     picture, reads = tmp_path / "a.png", []
     real = file_digests.hashlib.file_digest
     monkeypatch.setattr(file_digests.hashlib, "file_digest", lambda *args: reads.append(1) or real(*args))
-    monkeypatch.setattr(file_digests, "_SETTLED_NS", -1)
+    monkeypatch.setattr(file_state, "SETTLED_NS", -1)
     picture.write_bytes(b"1")
     assert digest(picture) == digest(picture)
     assert len(reads) == 1
@@ -39,7 +40,7 @@ def test_a_settled_file_is_read_once_and_again_when_it_changes(tmp_path, monkeyp
 
 def test_a_file_that_has_just_changed_is_always_read(tmp_path, monkeypatch):
     picture = tmp_path / "a.png"
-    monkeypatch.setattr(file_digests, "_SETTLED_NS", 10**18)
+    monkeypatch.setattr(file_state, "SETTLED_NS", 10**18)
     picture.write_bytes(b"1")
     before = digest(picture)
     picture.write_bytes(b"2")

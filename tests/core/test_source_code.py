@@ -13,6 +13,7 @@ import inlay
 import pytest
 from inlay.graph_runtime.core import source_code
 from inlay.graph_runtime.core.digests import sha256
+from inlay.graph_runtime.core.reading import file_state
 from inlay.graph_runtime.core.source_code import code_digest
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +100,7 @@ def test_a_file_that_changed_after_it_was_imported_holds_for_this_process_alone(
 
 def test_what_was_parsed_is_remembered_by_the_next_process(pack, monkeypatch):
     folder, paint = pack
-    monkeypatch.setattr(source_code, "_SETTLED_NS", -1)
+    monkeypatch.setattr(file_state, "SETTLED_NS", -1)
     monkeypatch.setattr(source_code, "_known", {})
     before = code_digest(paint, since=LATER)
     monkeypatch.setattr(source_code, "_known", {})  # as in a new process
@@ -169,7 +170,7 @@ def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monk
         shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "__init__.py", copy / "__init__.py")
     monkeypatch.setattr(source_code, "_ENGINE", str(copy / "graph_runtime"))
-    monkeypatch.setattr(source_code, "_SETTLED_NS", -1)  # no clock is that coarse here
+    monkeypatch.setattr(file_state, "SETTLED_NS", -1)  # no clock is that coarse here
     families = {spec.function.__module__.rpartition(".")[2] for spec in installed_nodes().values()}
 
     def digests():

@@ -11,6 +11,7 @@ import pytest
 from graph_toys import One
 from inlay.graph_runtime import node
 from inlay.graph_runtime.core import file_digests, source_code
+from inlay.graph_runtime.core.reading import file_state
 from inlay.graph_runtime.core.user_paths import home
 from inlay.graph_runtime.front.cli import doctor
 from inlay.graph_runtime.front.cli.doctor import diagnose
@@ -81,7 +82,7 @@ def test_a_home_that_cannot_be_used_is_named_and_the_run_succeeds(tmp_path, monk
 @pytest.mark.parametrize("name", ["code.json", "known-inputs.json", "known-inputs.sqlite", "digests.sqlite", "cache"])
 def test_rubbish_in_the_home_stops_and_delays_nothing(monkeypatch, run, kind, name):
     monkeypatch.setattr(file_digests, "_LARGE", 0)
-    monkeypatch.setattr(file_digests, "_SETTLED_NS", -1)
+    monkeypatch.setattr(file_state, "SETTLED_NS", -1)
     shutil.rmtree(home())
     home().mkdir()
     place = home() / name

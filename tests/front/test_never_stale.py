@@ -8,8 +8,8 @@ from typing import NamedTuple
 import inlay
 import pytest
 import torch
-from inlay.graph_runtime.core import file_digests
 from inlay.graph_runtime.core.file_digests import file_sha256
+from inlay.graph_runtime.core.reading import file_state
 from inlay.graph_runtime.core.reads import collect_reads
 from inlay.graph_runtime.core.run.reread import unchanged, untouched
 from inlay.graph_runtime.front.cli import run as run_module
@@ -131,7 +131,7 @@ def test_a_file_is_sure_once_it_was_read_at_rest(tmp_path, monkeypatch):
     with collect_reads() as reads:
         file_sha256(file)
         assert reads.unsure == {str(file)}
-        monkeypatch.setattr(file_digests, "_SETTLED_NS", 0)
+        monkeypatch.setattr(file_state, "SETTLED_NS", 0)
         file_sha256(file)
     assert not reads.unsure
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from inlay.graph_runtime.core import file_digests
 from inlay.graph_runtime.core.errors import WorkflowError
 from inlay.graph_runtime.core.events import NodeStarted, Warned
+from inlay.graph_runtime.core.reading import file_state
 from inlay.graph_runtime.front import kept_between_runs
 from inlay.graph_runtime.front.python.load_workflow import load
 from inlay.models import config
@@ -157,8 +158,7 @@ def test_every_kind_of_file_is_among_those_that_were_read(room):
 def test_any_changed_byte_gives_another_key(room, how, data):
     with pytest.MonkeyPatch.context() as patch:
         if how != "at once":  # files count as old enough to be known by their times alone
-            patch.setattr(file_digests, "_SETTLED_NS", -1)
-            patch.setattr(stamps, "SETTLED_NS", -1)
+            patch.setattr(file_state, "SETTLED_NS", -1)
         if how == "next process":
             patch.setattr(file_digests, "_LARGE", 0)
         forget()

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from ..digest_store import State
 from ..errors import BadInput
 from ..file_digests import digest, file_sha256
 from ..opening import Gate, reading
+from ..reading.file_state import FileState
 from ..reading.listing import listing_at, model_files_at
 from ..reading.places import Place
 from ..reads import ListingKey, Reads
@@ -58,11 +58,10 @@ def _digest_now(key: ListingKey) -> str:
     return digest(model_files_at(place) if weights else listing_at(place), weights=weights)
 
 
-def state_of(path: str) -> State:
+def state_of(path: str) -> FileState:
     """The state of a file now.
 
     Raises:
         OSError: it is not there.
     """
-    now = os.stat(path)
-    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
+    return FileState.of(os.stat(path))
