@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.errors import clean, shorten
+from ..graph_runtime.core.reading.places import CONVERT_PICKLE, PICKLES
 from .config import Config
 from .files.json_objects import read_json, read_shards
 from .files.safetensors_header import read_header
@@ -40,7 +41,6 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 FLAT = frozenset({"pixel", "clip", "dino", "captioner", "detector"})  # their files may lie in the model's folder itself
-PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 # component of a pipeline: (name of its configuration, stem of its weights or None)
 COMPONENTS: Mapping[str, tuple[str, str | None]] = MappingProxyType(
@@ -213,8 +213,7 @@ def pickled(what: str) -> ModelError:
         "source",
         found=f"{what}, a pickle",
         expected="weights as .safetensors (a pickle can run code)",
-        fix="use the model's .safetensors files, or convert a file you trust once: "
-        "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'FILE.safetensors')",
+        fix=f"use the model's .safetensors files, or convert a file you trust once: {CONVERT_PICKLE}",
     )
 
 

@@ -10,8 +10,9 @@ from ..graph_runtime import ModelError
 from ..graph_runtime.core.current_run import search_folders
 from ..graph_runtime.core.errors import did_you_mean, shorten
 from ..graph_runtime.core.notices import notice
+from ..graph_runtime.core.reading.places import PICKLES
 from .component import Origin
-from .folder import EMBEDDED, FLAT, PICKLES, ModelFolder, pickled
+from .folder import EMBEDDED, FLAT, ModelFolder, pickled
 
 #: The node that takes a model of each family.
 NODES = {

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...graph_runtime import ModelError
+from ...graph_runtime.core.reading.places import PICKLES
 from ..config import Config
-from ..folder import COMPONENTS, FAMILIES, FLAT, PICKLES, ModelFolder, WeightFiles, pickled
+from ..folder import COMPONENTS, FAMILIES, FLAT, ModelFolder, WeightFiles, pickled
 from .client import Request, download, listing
 from .snapshots import cached_snapshot, note_revision
 

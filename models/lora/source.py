@@ -6,7 +6,8 @@ from pathlib import Path
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import shorten
 from ...graph_runtime.core.notices import notice
-from ..folder import PICKLES, pickled
+from ...graph_runtime.core.reading.places import PICKLES
+from ..folder import pickled
 from ..hub.client import Listing, Request, download, listing
 from ..hub.snapshots import cached_snapshot, require_revision
 from ..source import HUB_ID, is_there, near_local, not_here

@@ -16,7 +16,9 @@ from typing import Literal, NamedTuple
 
 from ..user_paths import GLOB, expand
 
-PICKLES = frozenset({".ckpt", ".bin", ".pt", ".pth", ".pkl"})  # by suffix; they are never opened
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")  # by suffix; they are never opened
+#: How a user turns a pickle that they trust into weights that are read.
+CONVERT_PICKLE = "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'FILE.safetensors')"
 _MOST_LINKS = 40  # in one path, as Linux has it
 _ALTERNATE_STREAM = ":"  # in a part of a path on Windows
 

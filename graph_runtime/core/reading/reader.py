@@ -19,7 +19,7 @@ from ..opening import Gate, reading
 from ..spec import PathRole
 from ..user_paths import exists, home, is_possible
 from .listing import MODEL_FILES, Budget, listing_at, model_files_at, refuse_links_out
-from .places import PICKLES, Listing, Place, place_inside, place_of
+from .places import CONVERT_PICKLE, PICKLES, Listing, Place, place_inside, place_of
 
 NEIGHBOURS = 2000  # names in a folder that a misspelt one is compared with
 LONGEST, DEEPEST = 4096, 100  # characters and parts of a path in a file
@@ -144,8 +144,7 @@ class Reader:
                 None,
                 found=f"{shown}, a pickle",
                 expected="weights as .safetensors (a pickle can run code)" if role.kind == "model" else "another file",
-                fix="use the .safetensors file, or convert one you trust once: "
-                "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'FILE.safetensors')",
+                fix=f"use the .safetensors file, or convert one you trust once: {CONVERT_PICKLE}",
             )
         try:
             if role.kind != "files" and place.pattern:
