@@ -274,3 +274,20 @@ def test_a_model_does_not_tell_what_exists_outside(tmp_path, text):
         except BadInput as error:
             said.add(str(error))
     assert len(said) == 1
+
+
+def test_the_work_for_each_path_does_not_grow_with_the_number_of_paths(tmp_path, monkeypatch):
+    """What each path may open is told by itself: a gate with all paths, made for each, held a check for 7 s."""
+    held = []
+
+    class Counted(Gate):
+        def __post_init__(self):
+            held.append(len(self.found) + len(self.listings) + len(self.trusted))
+
+    monkeypatch.setattr("inlay.graph_runtime.core.reading.reader.Gate", Counted)
+    reader = Reader([tmp_path])
+    for number in range(200):
+        (tmp_path / f"{number}.png").write_bytes(b"x")
+        reader.look(f"{number}.png", PathRole("files"), trusted=False)
+    assert sum(held) <= 3 * 200
+    assert len(reader.gate.found) == len(reader.gate.listings) == 200

@@ -100,14 +100,18 @@ class Reader:
     @property
     def gate(self) -> Gate:
         """What the nodes may read, now that the check has looked at their paths."""
-        folders = [*self.roots, *([self.out] if self.out is not None else [])]
         own = {os.path.abspath(home()), os.path.realpath(home())}
         return Gate(
-            frozenset(os.path.normcase(os.path.realpath(folder)) for folder in folders),
+            self._folders,
             frozenset(map(os.path.normcase, self._trusted | own)),
             frozenset(self._found),
             {path: found for (path, _), found in self._listings.items()},
         )
+
+    @property
+    def _folders(self) -> frozenset[str]:
+        folders = [*self.roots, *([self.out] if self.out is not None else [])]
+        return frozenset(os.path.normcase(os.path.realpath(folder)) for folder in folders)
 
     @property
     def contents(self) -> dict[str, str]:
@@ -187,8 +191,9 @@ class Reader:
         if trusted:
             self._trusted.add(str(place.base.parent if role.kind == "model" and found.kind == "file" else place.base))
             return digest(found, weights=role.kind == "model")
-        self._found.update(str(entry.path) for entry in found.entries if entry.kind == "file" and entry.real)
-        with reading(self.gate):
+        files = frozenset(str(entry.path) for entry in found.entries if entry.kind == "file" and entry.real)
+        self._found |= files
+        with reading(Gate(self._folders, found=files)):  # `gate` holds all paths: made for each, that is quadratic
             return digest(found, weights=role.kind == "model")
 
     def _roots_of(self, value: str) -> Sequence[Path]:
