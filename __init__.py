@@ -4,7 +4,7 @@ What the mask does not cover does not change by one bit. `import inlay` is light
     so the import alone loads neither torch nor a model.
 
     import inlay
-    result = inlay.run("zero_shot_inpaint", image="room.png", mask="hole.png", seed=7, out="out")
+    result = inlay.run("zero_shot_inpaint", image="room.png", mask="room-mask.png", seed=7, out="out")
     result["image"]
 
 The folder is also a node pack: ComfyUI finds `NODE_CLASS_MAPPINGS` here when it lies in `custom_nodes/`.

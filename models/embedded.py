@@ -1,7 +1,7 @@
 """Warnings about what the embedded models were not trained on: other pictures than the samples, and unknown words.
 
-Both can be decided exactly: a picture's bytes equal those of a file in workflows/ or not; a word has its own token or
-    not.
+Both can be decided exactly: a picture's bytes equal those of a drawing in workflows/ or not; a word has its own token
+or not.
 """
 
 import json
@@ -19,7 +19,6 @@ from ..graph_runtime.core.digests import sha256
 from ..graph_runtime.core.notices import mark
 from ..graph_runtime.core.opening import open_file
 from ..pictures.files.folders import find_pictures
-from ..pictures.files.formats import suffixes
 from .folder import EMBEDDED
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def mark_own_pictures(paths: Iterable[str]) -> None:
 
 
 def is_sample(file: Path) -> bool:
-    """True if a file is one of the shipped sample pictures, byte for byte."""
+    """True if a file is one of the shipped drawings, byte for byte."""
     try:
         with open_file(file) as opened:
             size = os.fstat(opened.fileno()).st_size
@@ -63,11 +62,10 @@ def is_sample(file: Path) -> bool:
 
 @cache
 def _samples() -> Mapping[int, frozenset[str]]:
-    """Digests of the shipped pictures by size in bytes."""
+    """Digests of the shipped drawings, which are PNG, by size in bytes. The photos, JPEG, are none of them."""
     found: dict[int, set[str]] = defaultdict(set)
-    for file in (PACKAGE / "workflows").rglob("*"):
-        if file.suffix.lower() in suffixes():
-            found[file.stat().st_size].add(sha256(file.read_bytes()))
+    for file in (PACKAGE / "workflows").rglob("*.png"):
+        found[file.stat().st_size].add(sha256(file.read_bytes()))
     return {size: frozenset(digests) for size, digests in found.items()}
 
 

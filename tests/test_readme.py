@@ -1,11 +1,11 @@
-"""The commands and code of README and guides, as a newcomer would type them, in an empty folder with a picture and a
-mask; and the links of every Markdown page."""
+"""The commands and code of README and guides, as a newcomer would type them: those of a page one after the other, in a
+folder that `inlay samples .` has filled; and the links of every Markdown page."""
 
 import ast
+import functools
 import glob
 import re
 import shlex
-import shutil
 import sys
 import types
 from pathlib import Path
@@ -36,24 +36,32 @@ def blocks(language):
         for number, match in enumerate(
             re.finditer(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
         ):
-            marks = [pytest.mark.slow] if any(name in match[1] for name in LONG) else []
-            yield pytest.param(match[1], id=f"{name_of(page)}-{number}", marks=marks)
+            marks = [pytest.mark.xdist_group(name_of(page))]
+            if any(name in match[1] for name in LONG):
+                marks.append(pytest.mark.slow)
+            yield pytest.param(name_of(page), match[1], id=f"{name_of(page)}-{number}", marks=marks)
+
+
+@pytest.fixture(scope="module")
+def folder_of(tmp_path_factory):
+    """The folder in which all blocks of a page run."""
+
+    @functools.cache
+    def folder_of(page):
+        folder = tmp_path_factory.mktemp(re.sub(r"\W", "-", page))
+        assert main.main(["samples", str(folder)]) == 0
+        return folder
+
+    return folder_of
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    shutil.copy(ROOT / "workflows" / "room.png", tmp_path / "room.png")
-    shutil.copy(ROOT / "workflows" / "room-mask.png", tmp_path / "hole.png")
-    shutil.copy(ROOT / "workflows" / "exemplar.png", tmp_path / "exemplar.png")
-    shutil.copy(ROOT / "workflows" / "dog.png", tmp_path / "dog.png")
-    for folder in ("photos", "subject"):
-        shutil.copytree(ROOT / "workflows" / folder, tmp_path / folder)
-    shutil.copy(ROOT / "workflows" / "boxes.csv", tmp_path / "boxes.csv")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def here(page, folder_of, monkeypatch):
+    monkeypatch.chdir(folder_of(page))
+    return folder_of(page)
 
 
-@pytest.mark.parametrize("block", list(blocks("sh")))
+@pytest.mark.parametrize(("page", "block"), list(blocks("sh")))
 def test_shell_blocks(block, here, capsys):
     for line in block.splitlines():
         words = [
@@ -70,7 +78,7 @@ def test_shell_blocks(block, here, capsys):
         assert (here / "first/image_00001.png").read_bytes() == (here / "again/image_00001.png").read_bytes()
 
 
-@pytest.mark.parametrize("block", list(blocks("python")))
+@pytest.mark.parametrize(("page", "block"), list(blocks("python")))
 def test_python_blocks(block, here, monkeypatch):
     module = types.ModuleType("readme_block")
     monkeypatch.setitem(sys.modules, "readme_block", module)
@@ -140,5 +148,5 @@ def test_the_readme_names_every_shipped_workflow_and_command():
     text = (ROOT / "README.md").read_text("utf-8")
     for path in (ROOT / "workflows").glob("*.json"):
         assert f"`{path.stem}`" in text
-    for command in ("run", "check", "nodes", "schema", "draw", "doctor", "models"):
+    for command in ("run", "check", "samples", "nodes", "schema", "draw", "doctor", "models"):
         assert f"inlay {command}" in text

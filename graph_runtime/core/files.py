@@ -54,6 +54,24 @@ def write_text(path: Path, text: str, *, parents: bool = False, flush: bool = Fa
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_new(path: Path, contents: bytes) -> bool:
+    """Write a file atomically, unless its name is taken; False if it is.
+
+    Raises:
+        OSError: the folder is not there or takes no files, or the disk is full.
+    """
+    written = False
+
+    def move(temporary: Path) -> None:
+        nonlocal written
+        with _claim(path) as claimed:
+            written = claimed and not os.path.lexists(path) and _move_to_free_name(temporary, path)
+
+    with _written_beside(path.parent, path.name, move) as temporary:
+        temporary.write_bytes(contents)
+    return written
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it, if they are not there, so that they survive a power failure.
 

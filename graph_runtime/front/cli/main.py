@@ -25,12 +25,13 @@ from ...core.errors import (
     did_you_mean,
     missing_package,
 )
-from . import cache, commands, run
+from . import cache, commands, run, samples
 from .json_output import problem_json
 from .parser import Command, Parser, join_values
 
 EPILOG = """\
 examples:
+  inlay samples .                                             fill this folder with samples to try the commands on
   inlay run zero_shot_inpaint                                 run a shipped workflow on its sample picture
   inlay run zero_shot_inpaint --image a.png --mask b.png      run it on your own picture (white in the mask = repaint)
   inlay run FILE --help                                       show the inputs of a workflow
@@ -122,7 +123,7 @@ def _report_unexpected(error: Exception, words: list[str], as_json: bool) -> int
 def _require_command(words: list[str]) -> None:
     """Refuse a first word that is not a command, and suggest a similar one, or `run` before the name of a workflow."""
     word = words[0]
-    known = ("run", "check", "nodes", "schema", "draw", "doctor", "models", "cache")
+    known = ("run", "check", "samples", "nodes", "schema", "draw", "doctor", "models", "cache")
     if word in known or word.startswith("-"):
         return
     from ..installed import shipped_workflows
@@ -185,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run.add_run(add)
     run.add_check(add)
+    samples.add_samples(add)
     commands.add_commands(add)
     cache.add_cache(add)
     return parser
