@@ -55,6 +55,7 @@ ROOMS = (
     "pictures.containers",
     "pictures.files",
     "pictures.masks",
+    "pictures.patches",
     "pictures.photos",
     "models",
     "models.checkpoint",

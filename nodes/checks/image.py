@@ -163,8 +163,13 @@ def fill(known: Known, params: Params) -> Facts:
     if found is None:
         return {}
     image, plane = found
-    if params["fill"] in ("edge", "blur") and cheap(plane):
+    if params["fill"] in ("edge", "blur", "patches") and cheap(plane):
         require_some_known(plane > 0, params["fill"])
+    if params["fill"] == "patches":
+        require_odd(params["patch"])
+        if (source := known.get("source")) is not None:
+            both = cheap(source) and cheap(plane)
+            require_source(source, image, plane > 0 if both else shaped(*plane.shape))
     return {"image": shaped(*image.shape)}
 
 
@@ -177,6 +182,30 @@ def require_some_known(hole: Tensor, kind: str) -> None:
             expected="known pixels to take colours from",
             fix="use fill=neutral or fill=noise",
         )
+
+
+def require_odd(patch: int) -> int:
+    """`patch`, if it has a centre."""
+    if patch % 2 == 0:
+        raise BadInput("patch", found=str(patch), expected="an odd number", fix=f"use {patch - 1} or {patch + 1}")
+    return patch
+
+
+def require_source(source: Tensor, image: Tensor, hole: Tensor) -> Tensor:
+    """Where patches may be copied from `[b h w]`, true or false; raises BadInput where that is nothing at all."""
+    usable = unit_mask(require_mask_fits(source, image, "source"), "source") >= 0.5
+    _, hole, usable = common_batch(image=image, mask=hole, source=usable)
+    if not usable.is_meta and not hole.is_meta:
+        barred = (usable & ~hole).flatten(1).any(1).logical_not() & hole.flatten(1).any(1)
+        if bool(barred.any()):
+            inside = bool(usable[barred].any())
+            raise BadInput(
+                "source",
+                found="a source that lies in the hole alone" if inside else "an empty source",
+                expected="known pixels to copy from",
+                fix="mark what may be copied outside the hole, or connect no source to copy from all that is known",
+            )
+    return usable
 
 
 def paste_back(known: Known, params: Params) -> Facts:

@@ -86,6 +86,25 @@ def test_a_full_mask_leaves_nothing_to_fill_from(room, tmp_path):
     assert "whole picture" in fails_as_checked(flow(room, white, "image.fill", fill="edge")).found
 
 
+@pytest.mark.parametrize(
+    ("size", "mark", "found"),
+    [((40, 48), 255, "a mask of 40×48 pixels"), ((48, 40), 0, "an empty source"), ((48, 40), 255, "in the hole alone")],
+)
+def test_a_source_with_nothing_to_copy_is_found(room, hole, tmp_path, size, mark, found):
+    raw = flow(room, hole, "image.fill", more={"source": "from.mask"}, fill="patches")
+    marked = picture(tmp_path / "from.png", size=size, mode="L", mark=mark)
+    raw["nodes"]["from"] = {"type": "mask.load", "params": {"path": marked}}
+    problem = fails_as_checked(raw)
+    assert problem.port == "source"
+    assert found in problem.found
+
+
+def test_an_even_patch_and_a_full_mask_are_found(room, hole, tmp_path):
+    assert fails_as_checked(flow(room, hole, "image.fill", fill="patches", patch=8)).port == "patch"
+    white = picture(tmp_path / "white.png", mode="L", colour=255)
+    assert "fill=patches" in fails_as_checked(flow(room, white, "image.fill", fill="patches")).found
+
+
 def test_a_picture_too_small_to_crop(room, hole):
     assert "mode=crop" in fails_as_checked(flow(room, hole, "image.fit", mode="crop", multiple=64)).found
 

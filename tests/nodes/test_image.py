@@ -112,13 +112,49 @@ def test_noise_depends_on_the_seed_alone():
     assert torch.equal(first, fill(image * 0, mask, fill="noise", seed=1).image)
 
 
-@pytest.mark.parametrize("kind", ["edge", "blur"])
+@pytest.mark.parametrize("kind", ["edge", "blur", "patches"])
 def test_fill_from_nothing_known_is_refused(kind):
     mask = torch.zeros(2, 8, 8)
     mask[1] = 1
     with pytest.raises(BadInput, match="whole picture") as caught:
         fill(rand(0, 2, 8, 8, 3), mask, fill=kind)
     assert caught.value.port == "mask"
+
+
+def test_patches_copy_from_the_source_alone():
+    """Beside noise, a flat part: copied from there alone, the hole in the noise becomes smooth."""
+    image, mask, source = rand(8, 1, 50, 80, 3), torch.zeros(1, 50, 80), torch.zeros(1, 50, 80)
+    mask[:, 10:40, 10:40] = 0.1  # a faint mask is a hole all the same
+    image[:, :, 50:] = 0.5
+    source[:, :, 50:] = 0.7
+    for there, low, high in ((source, 0, 0.15), (1 - source, 0.7, 1.3)):
+        out = fill(image, mask, fill="patches", source=there, seed=3).image
+        assert torch.equal(out[mask == 0], image[mask == 0])
+        assert low <= float(out[:, 15:35, 15:35].std() / image[:, :, :50].std()) < high
+
+
+def test_an_even_patch_and_a_source_with_nothing_in_it_are_refused():
+    image, mask = rand(8, 1, 30, 40, 3), torch.zeros(1, 30, 40)
+    mask[:, 10:20, 10:20] = 1
+    for settings_, port in (
+        ({"patch": 8}, "patch"),
+        ({"source": torch.zeros(1, 30, 40)}, "source"),
+        ({"source": mask}, "source"),
+        ({"source": torch.ones(1, 40, 30)}, "source"),
+    ):
+        with pytest.raises(BadInput) as caught:
+            fill(image, mask, fill="patches", **settings_)
+        assert caught.value.port == port
+
+
+def test_patches_refuse_a_known_nan_and_ignore_one_in_the_hole():
+    image, mask = rand(8, 1, 30, 40, 3), torch.zeros(1, 30, 40)
+    mask[:, 10:20, 10:20] = 1
+    image[0, 15, 15] = float("nan")
+    assert torch.isfinite(fill(image, mask, fill="patches").image).all()
+    image[0, 0, 0] = float("nan")
+    with pytest.raises(BadInput, match="NaN"):
+        fill(image, mask, fill="patches")
 
 
 # --- image.paste_back ------------------------------------------------------------------------------------------------
