@@ -72,8 +72,10 @@ ROOMS = (
     "methods.inversion",
     "methods.sampling",
     "training",
-    "nodes.checks",
     "nodes",
+    "nodes.checks",
+    "nodes.image",
+    "nodes.mask",
 )
 
 # A host imports this folder under its path. Where that has a dot in it (`inlay-1.0`), Python finds a module only if the

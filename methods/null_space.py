@@ -9,7 +9,7 @@ This works with any pretrained model: nothing is trained, and one model evaluati
 
 Algorithm 1, with y the picture whose hole is 0 in [−1, 1], Ey its encoding, and ᾱ′ the next, less noisy ᾱ:
 
-    Ml = 1 − dilate(to_latent_grid(hole))                          §3     nodes/mask_latent.py, to_latent
+    Ml = 1 − dilate(to_latent_grid(hole))                          §3     nodes/mask/latent.py, to_latent
     ε  = model(z, t);  x0 = (z − √(1−ᾱ)·ε) / √ᾱ                    (3)    sampling/ddim.py, DdimSchedule.predict
     x̂0 = Ml·Ey + (1 − Ml)·x0                                       (5)    here
     z  = √ᾱ′·x̂0 + √(1 − ᾱ′ − σ²)·ε + σ·n                           (6)    sampling/ddim.py, DdimSchedule.advance

@@ -1,6 +1,7 @@
-"""The nodes: one family per file, whose name is the prefix of their ids. `ports.py` holds the types of sockets."""
+"""The nodes: a family is a file or a folder, named as its ids begin. `ports.py` has the types of sockets."""
 
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,22 +14,34 @@ def load_pack() -> "Registry":
 
     Raises:
         ImportError: a family file is broken; the message names it.
-        ValueError: a node's id does not begin with its file's name (`mask.py`, `mask_detect.py`), or two share an id.
+        ValueError: a node's id does not begin with the name of its file (`noise.py`, `model_lora.py`) or folder
+            (`mask/detect.py`), or two share an id.
     """
     from ..graph_runtime.core.spec import Registry
 
     registry = Registry()
-    for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
+    for family, module_name in _modules(Path(__file__).parent):
         try:
-            module = importlib.import_module(f".{path.stem}", __package__)
+            module = importlib.import_module(f".{module_name}", __package__)
         except Exception as error:
-            raise ImportError(f"inlay: node file {path.name} is broken: {type(error).__name__}: {error}") from error
+            name = module_name.replace(".", "/")
+            raise ImportError(f"inlay: node file {name}.py is broken: {type(error).__name__}: {error}") from error
         before = set(registry)
         registry.add_module(module)
         for node_id in set(registry) - before:
-            if node_id.split(".")[0] != path.stem.partition("_")[0]:
+            if node_id.split(".")[0] != family:
                 raise ValueError(
-                    f"node {node_id!r} is defined in {path.name}: it belongs in {node_id.split('.')[0]}.py, "
-                    f"or {node_id.replace('.', '_')}.py"
+                    f"node {node_id!r} is defined in {module_name.replace('.', '/')}.py: it belongs in "
+                    f"{node_id.replace('.', '/')}.py or {node_id.replace('.', '_')}.py"
                 )
     return registry
+
+
+def _modules(folder: Path) -> Iterator[tuple[str, str]]:
+    """The family and the dotted name of each file beside this one and in the folders of families."""
+    for path in sorted(folder.glob("[a-z]*")):
+        if path.suffix == ".py":
+            yield path.stem.partition("_")[0], path.stem
+        else:
+            for inner in sorted(path.glob("[a-z]*.py")):
+                yield path.name, f"{path.name}.{inner.stem}"

@@ -28,7 +28,7 @@ FLOORS = (
 )
 ROOMS = {
     "front": ("graph_runtime/front", "command line, Python API, ComfyUI, docs, drawings"),
-    "nodes": ("nodes", "what a user wires: one family of nodes a file, and its checks"),
+    "nodes": ("nodes", "what a user wires: the nodes, by family, and their checks"),
     "training": ("training", "the training loop, its processes, what can be trained"),
     "methods": ("methods", "what the papers say: tensors in, tensors out"),
     "models": ("models", "where weights come from, how they are read"),

@@ -10,8 +10,8 @@ from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.workflow import parse
 from inlay.graph_runtime.front.draw.svg import draw
 from inlay.graph_runtime.front.installed import installed_nodes
-from inlay.nodes.image import load, save
-from inlay.nodes.image_grid import grid
+from inlay.nodes.image.files import load, save
+from inlay.nodes.image.grid import grid
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOW = ROOT / "workflows" / "zero_shot_inpaint.json"

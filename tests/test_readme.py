@@ -22,7 +22,7 @@ LINKED = [
     *sorted((ROOT / "web").rglob("*.md")),
 ]
 #: Files that a page tells the reader to make.
-EXAMPLES = {"nodes/image_posterize.py", "tests/nodes/test_image_posterize.py"}
+EXAMPLES = {"nodes/image/posterize.py", "tests/nodes/test_image_posterize.py"}
 ROOMS = "benchmarks|dollhouse|graph_runtime|methods|models|nodes|pictures|scripts|tests|training"
 LONG = ("run baret_", "run subject_lora_train")  # the same runs as in test_workflows
 
@@ -131,10 +131,10 @@ def test_every_function_on_the_way_of_a_photo_is_there(function, file):
 
 def test_the_example_of_a_node_and_its_test_work(monkeypatch):
     blocks = dict(re.findall(r"^```python\n# (\S+)\.py\n(.*?)^```", CONTRIBUTING, re.MULTILINE | re.DOTALL))
-    module = types.ModuleType("inlay.nodes.image_posterize")
-    module.__package__ = "inlay.nodes"
+    module = types.ModuleType("inlay.nodes.image.posterize")
+    module.__package__ = "inlay.nodes.image"
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    exec(compile(blocks["nodes/image_posterize"], "nodes/image_posterize.py", "exec"), module.__dict__)
+    exec(compile(blocks["nodes/image/posterize"], "nodes/image/posterize.py", "exec"), module.__dict__)
     names = {}
     exec(compile(blocks["tests/nodes/test_image_posterize"], "test_image_posterize.py", "exec"), names)
     for levels in (2, 4, 256):

@@ -106,8 +106,8 @@ PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
     ],
 )
 def test_real_photos_keep_every_pixel_outside_the_mask(tmp_path, photo, mask):
-    from inlay.nodes.image import load
-    from inlay.nodes.mask import load as load_mask
+    from inlay.nodes.image.files import load
+    from inlay.nodes.mask.files import load as load_mask
 
     out = inlay.run(
         "zero_shot_inpaint", image=PHOTOS / photo, mask=PHOTOS / mask, out=tmp_path, cache=False, steps=2, size=128

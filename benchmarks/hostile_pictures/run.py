@@ -54,8 +54,8 @@ from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.errors import InlayError
 from inlay.nodes.checks.image import load as check_image
 from inlay.nodes.checks.mask import load as check_mask
-from inlay.nodes.image import load
-from inlay.nodes.mask import load as load_mask
+from inlay.nodes.image.files import load
+from inlay.nodes.mask.files import load as load_mask
 from inlay.graph_runtime.front.recipe.read import read_recipe
 import PIL.Image; PIL.Image.init()
 class Quiet(Context):

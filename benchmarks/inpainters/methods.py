@@ -15,7 +15,10 @@ from inlay.benchmarks.inpainters.tasks import (
 )
 from inlay.graph_runtime import Context
 from inlay.methods.sampling.noise import GaussianNoise, Noise, NoiseStream
-from inlay.nodes import condition, constraint, image, latent, mask_latent, model, sample, schedule
+from inlay.nodes import condition, constraint, latent, model, sample, schedule
+from inlay.nodes.image.fill import fill
+from inlay.nodes.image.paste import paste_back
+from inlay.nodes.mask.latent import to_latent
 from torch import Tensor
 
 
@@ -63,10 +66,10 @@ class Diffusion:
     def __call__(self, bench: "Bench", truth: Tensor, hole: Tensor, seeds: tuple[int, ...]) -> Tensor:
         """Pictures `[b h w 3]` with the holes filled, by the nodes themselves."""
         ctx, parts = bench.ctx, bench.parts
-        seen = image.fill(truth, hole, "neutral").image  # what was in the hole is gone from here on
-        filled = image.fill(seen, hole, self.fill).image
+        seen = fill(truth, hole, "neutral").image  # what was in the hole is gone from here on
+        filled = fill(seen, hole, self.fill).image
         known = latent.encode(filled, parts.vae, ctx).latent
-        cells = mask_latent.to_latent(hole, parts.vae, ctx, dilate=self.dilate, reduce=self.reduce).latent_mask
+        cells = to_latent(hole, parts.vae, ctx, dilate=self.dilate, reduce=self.reduce).latent_mask
         rule = getattr(constraint, self.constraint)(known, cells).constraint
         steps = schedule.ddim(
             parts.scheduler,
@@ -83,20 +86,20 @@ class Diffusion:
             return decoded
         if self.even:
             decoded = even_out(decoded, seen, hole)
-        return image.paste_back(seen, decoded, hole, color_match=self.color_match).image
+        return paste_back(seen, decoded, hole, color_match=self.color_match).image
 
 
 def vae_alone(bench: "Bench", truth: Tensor, hole: Tensor, seeds: tuple[int, ...]) -> Tensor:
     """The truth itself through the VAE, pasted back: what no sampler in this latent space can be expected to beat."""
     decoded = latent.decode(latent.encode(truth, bench.parts.vae, bench.ctx).latent, bench.parts.vae, bench.ctx).image
-    return image.paste_back(truth, decoded, hole).image
+    return paste_back(truth, decoded, hole).image
 
 
 def by_pixels(function: Callable[[Picture, Plane], Picture]) -> Callable[..., Tensor]:
     """A fill without a model as a method."""
 
     def method(bench: "Bench", truth: Tensor, hole: Tensor, seeds: tuple[int, ...]) -> Tensor:
-        seen = image.fill(truth, hole, "neutral").image
+        seen = fill(truth, hole, "neutral").image
         pairs = zip(seen.double().numpy(), hole.numpy() > 0, strict=True)
         return torch.from_numpy(np.stack([function(*pair) for pair in pairs])).float()
 

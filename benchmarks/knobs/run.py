@@ -19,7 +19,7 @@ from inlay.benchmarks.shared import as_picture
 from inlay.dollhouse import judge
 from inlay.dollhouse.samples import DOG
 from inlay.nodes import latent
-from inlay.nodes.image_grid import grid
+from inlay.nodes.image.grid import grid
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 

@@ -171,7 +171,9 @@ def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monk
     shutil.copy(ROOT / "__init__.py", copy / "__init__.py")
     monkeypatch.setattr(source_code, "_ENGINE", str(copy / "graph_runtime"))
     monkeypatch.setattr(file_state, "SETTLED_NS", -1)  # no clock is that coarse here
-    families = {spec.function.__module__.rpartition(".")[2] for spec in installed_nodes().values()}
+    families = {
+        spec.function.__module__.partition(".nodes.")[2].replace(".", "/") for spec in installed_nodes().values()
+    }
 
     def digests():
         found = {}
@@ -196,12 +198,12 @@ def test_nodes_that_share_no_code_do_not_lose_each_others_results(tmp_path, monk
     assert touched("methods/prompt_to_prompt.py") == touched("methods/masactrl.py") == {"attention"}
     files = ("pictures/masks/brush.py", "methods/attention/gather.py", "methods/inversion/tuning.py")
     brush, attention, inversion = map(touched, files)
-    assert "mask_brush" in brush
+    assert "mask/brush" in brush
     assert "sample" in attention
     assert "invert" in inversion
     assert not brush & {"invert", "sample", "latent"}
-    assert not attention & {"invert", "mask", "latent"}
-    assert not inversion & {"mask", "image", "report"}
+    assert not attention & {"invert", "mask/grow", "mask/files", "latent"}
+    assert not inversion & {"mask/grow", "image/files", "report"}
 
 
 def test_the_type_of_a_port_is_checked_against_and_counts_with_the_node_that_makes_it(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from inlay.dollhouse._clip_stage import subject_box
 from inlay.dollhouse._pattern_stage import patterned_scene
 from inlay.dollhouse.world import draw_layers, sample_scene
 from inlay.graph_runtime import BadInput, Context
-from inlay.nodes.mask_detect import detect
+from inlay.nodes.mask.detect import detect
 from inlay.nodes.model_vision import detector
 
 FOLDER = evaluate.HERE / "detector"

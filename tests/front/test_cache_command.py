@@ -12,7 +12,7 @@ from inlay.graph_runtime.core.user_paths import home
 from inlay.graph_runtime.core.workflow import build
 from inlay.graph_runtime.front import environment
 from inlay.graph_runtime.front.rerun.keep import runs_on_disk
-from inlay.nodes import image
+from inlay.nodes.image import fill
 
 FLOW = {
     "format": 1,
@@ -46,13 +46,13 @@ def room(tmp_path, monkeypatch):
 @pytest.fixture
 def slow_noise(monkeypatch):
     """The noise of image.fill takes a while, so that it is worth keeping."""
-    real = image.noise_like
+    real = fill.noise_like
 
     def noise_like(*arguments):
         time.sleep(0.1)
         return real(*arguments)
 
-    monkeypatch.setattr(image, "noise_like", noise_like)
+    monkeypatch.setattr(fill, "noise_like", noise_like)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from inlay.graph_runtime.front.python import api
 from inlay.graph_runtime.front.rerun import keep, surroundings
 from inlay.graph_runtime.front.rerun.keep import names_in
 from inlay.graph_runtime.front.rerun.request import _without_output
-from inlay.nodes import image
+from inlay.nodes.image import files
 from PIL import Image
 
 NOTE = "used again"
@@ -78,7 +78,7 @@ def test_a_workflow_that_changes_before_it_is_loaded_is_not_kept_under_its_old_c
 
 def test_a_file_that_was_another_while_a_node_read_it_is_not_kept_as_what_it_was(room, monkeypatch):
     """It is exchanged before the node reads it, and put back after; only the state of the file tells."""
-    real = image.each_picture
+    real = files.each_picture
 
     def exchanged(*arguments, **named):
         os.rename("a.png", "aside.png")
@@ -89,7 +89,7 @@ def test_a_file_that_was_another_while_a_node_read_it_is_not_kept_as_what_it_was
             os.rename("a.png", "b.png")
             os.rename("aside.png", "a.png")
 
-    monkeypatch.setattr(image, "each_picture", exchanged)
+    monkeypatch.setattr(files, "each_picture", exchanged)
     said = []
     other = inlay.run("flow.json", out="out", listeners=[lambda event: said.append(str(event))])
     monkeypatch.undo()

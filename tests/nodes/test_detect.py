@@ -17,7 +17,7 @@ from inlay.models.detr.component import newest_name
 from inlay.models.detr.detections import Criteria, Detection, choose, decode, describe_candidates, find_all, to_corners
 from inlay.models.detr.preprocessing import Preprocessing
 from inlay.models.hub import repository as repository_module
-from inlay.nodes.mask_detect import detect
+from inlay.nodes.mask.detect import detect
 from inlay.nodes.model_vision import detector
 from inlay.nodes.subject import photos
 from moved import DetrImageProcessorPil, detr_from

@@ -15,7 +15,10 @@ from inlay.methods.inversion.tuning import TuningRecipe, tune
 from inlay.methods.latents import remedy
 from inlay.methods.sampling.unet import UNetModel
 from inlay.models.precision import torch_dtype
-from inlay.nodes import condition, image, image_crop, image_fit, latent, model
+from inlay.nodes import condition, latent, model
+from inlay.nodes.image.crop import crop_to_mask
+from inlay.nodes.image.files import load
+from inlay.nodes.image.fit import fit
 from schedules import ddim_from_config
 from simulated_gpu import SimulatedGpu
 from torch import Tensor
@@ -63,11 +66,11 @@ def _wired(spec, ctx, place):
         elif kind == "INLAY_CONDITIONING":
             values[name] = condition.text(model.stable_diffusion(dtype="float32").text_encoder, ctx)[0]
         elif kind == "INLAY_PROFILE":
-            values[name] = image.load(str(FOLDER / "dog.png"), ctx).profile
+            values[name] = load(str(FOLDER / "dog.png"), ctx).profile
         elif kind == "INLAY_FIT":
-            values[name] = image_fit.fit(picture, mask, multiple=8).fit
+            values[name] = fit(picture, mask, multiple=8).fit
         elif kind == "INLAY_CROP":
-            values[name] = image_crop.crop_to_mask(picture, mask, size=size).crop
+            values[name] = crop_to_mask(picture, mask, size=size).crop
         elif not socket.optional:
             pytest.fail(f"no {kind} for {spec.id}: say here how to make one")
     return values
@@ -274,7 +277,7 @@ def test_reconstructions_in_half_are_as_near_the_picture_as_in_float32(which, tm
     from inlay.nodes import invert, metric, schedule
 
     found = {}
-    photo = image.load(str(FOLDER / "dog.png"), Context(out=tmp_path))[0]
+    photo = load(str(FOLDER / "dog.png"), Context(out=tmp_path))[0]
     for dtype in ("float32", "float16", "bfloat16"):
         ctx = Context(ModelManager(("cpu",)), out=tmp_path)
         parts = model.stable_diffusion(dtype=dtype)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import Context
-from inlay.nodes.image import fill, load, paste_back, save
-from inlay.nodes.image_crop import crop_to_mask, stitch
-from inlay.nodes.image_fit import fit, unfit
-from inlay.nodes.mask import load as load_mask
+from inlay.nodes.image.crop import crop_to_mask, stitch
+from inlay.nodes.image.files import load, save
+from inlay.nodes.image.fill import fill
+from inlay.nodes.image.fit import fit, unfit
+from inlay.nodes.image.paste import paste_back
+from inlay.nodes.mask.files import load as load_mask
 from PIL import Image as Pil
 
 SPECIAL = [(99, 141), (141, 99), (1, 1), (1, 64), (64, 1), (7, 8), (8, 8)]

@@ -6,10 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput
-from inlay.nodes.image import fill, paste_back
-from inlay.nodes.image_crop import crop_to_mask, stitch
-from inlay.nodes.image_fit import fit, unfit
-from inlay.nodes.image_grid import grid
+from inlay.nodes.image.crop import crop_to_mask, stitch
+from inlay.nodes.image.fill import fill
+from inlay.nodes.image.fit import fit, unfit
+from inlay.nodes.image.grid import grid
+from inlay.nodes.image.paste import paste_back
 
 
 def rand(seed, *shape, dtype=torch.float32):

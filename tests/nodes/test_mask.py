@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput, Context
-from inlay.nodes.mask import grow, shape
-from inlay.nodes.mask_latent import to_latent
+from inlay.nodes.mask.grow import grow
+from inlay.nodes.mask.latent import to_latent
+from inlay.nodes.mask.shape import shape
 from recording import RecordingContext
 from scipy import ndimage
 

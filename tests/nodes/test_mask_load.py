@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput
-from inlay.nodes.mask import load
+from inlay.nodes.mask.files import load
 from PIL import Image as Pil
 
 HOLE = np.zeros((12, 16), dtype=bool)

@@ -18,7 +18,8 @@ from inlay.methods.conditioning import Conditioning
 from inlay.methods.inversion.ddim import Trajectory
 from inlay.methods.inversion.tuning import Tuned
 from inlay.models.detr.detections import Detection
-from inlay.nodes import image, load_pack, model
+from inlay.nodes import load_pack, model
+from inlay.nodes.image.files import load
 from inlay.nodes.ports import Value
 from PIL import Image
 from recording import RecordingContext
@@ -28,7 +29,7 @@ TYPES = StorableTypes(load_pack)
 
 def examples(tmp_path):
     Image.new("RGBA", (5, 4), (1, 2, 3, 100)).save(tmp_path / "a.png", dpi=(300, 300))
-    loaded = image.load(str(tmp_path / "a.png"), RecordingContext(out=tmp_path))
+    loaded = load(str(tmp_path / "a.png"), RecordingContext(out=tmp_path))
     one = torch.randn(1, 3, 4)
     return [
         loaded.profile,

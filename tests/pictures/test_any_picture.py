@@ -9,7 +9,8 @@ from colour_toys import ADOBE, P3, SRGB, icc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import Context
-from inlay.nodes.image import load, paste_back, save
+from inlay.nodes.image.files import load, save
+from inlay.nodes.image.paste import paste_back
 from inlay.pictures.colour.space import Colour
 from PIL import Image as Pil
 from png_toys import png, samples_of

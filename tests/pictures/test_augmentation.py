@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from inlay.graph_runtime import BadInput
-from inlay.nodes.image_augment import augment
+from inlay.nodes.image.augment import augment
 from inlay.pictures.augmentation import Augment, augmented, blurred, cut_reference, rotated, warped
 from PIL import Image
 from scipy import ndimage

@@ -3,9 +3,9 @@
 import pytest
 import torch
 from inlay.graph_runtime import BadInput
-from inlay.nodes.image_crop import crop_to_mask
-from inlay.nodes.image_fit import fit
-from inlay.nodes.mask import shape
+from inlay.nodes.image.crop import crop_to_mask
+from inlay.nodes.image.fit import fit
+from inlay.nodes.mask.shape import shape
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput
-from inlay.nodes.mask_brush import brush
+from inlay.nodes.mask.brush import brush
 from inlay.pictures.masks.brush import brush_mask, crop_around, extend, fill_polygon, outline
 from PIL import Image, ImageDraw
 from scipy import stats

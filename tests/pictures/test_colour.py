@@ -11,8 +11,8 @@ import torch
 from colour_toys import ADOBE, D50_WHITE, P3, PROPHOTO, SRGB, columns, icc, shown, srgb_light, tables
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
-from inlay.nodes.image import load, save
-from inlay.nodes.image_colour import from_srgb, to_srgb
+from inlay.nodes.image.colour import from_srgb, to_srgb
+from inlay.nodes.image.files import load, save
 from inlay.pictures.colour.space import Colour, icc_for, is_unknown, space_of
 from PIL import Image as Pil
 from PIL import ImageCms

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 from inlay.graph_runtime import BadInput, Context
-from inlay.nodes.image import load
+from inlay.nodes.image.files import load
 from PIL import Image as Pil
 
 

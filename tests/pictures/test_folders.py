@@ -2,7 +2,8 @@
 
 import pytest
 from inlay.graph_runtime import BadInput
-from inlay.nodes import image, mask
+from inlay.nodes.image.files import load
+from inlay.nodes.mask.files import load as load_mask
 from inlay.nodes.subject import photos
 from inlay.pictures.files.folders import find_pictures, left_out
 from PIL import Image as Pil
@@ -69,9 +70,9 @@ def test_folders_broken_links_and_many_files(folder):
 def test_every_node_that_reads_a_folder_says_what_it_leaves_out(folder, ctx):
     (folder / "IMG_3.HEIC").write_bytes(HEIC)
     said = "left out: IMG_3.HEIC (a HEIC photo)"
-    assert len(image.load(str(folder), ctx).image) == 3
+    assert len(load(str(folder), ctx).image) == 3
     assert ctx.warnings == [said]
-    mask.load(str(folder), ctx)
+    load_mask(str(folder), ctx)
     assert ctx.warnings[1] == said
     ctx.warnings.clear()
     photos(str(folder), ctx)
@@ -91,4 +92,4 @@ def test_a_file_of_boxes_and_a_folder_of_masks_are_not_left_out(folder, tmp_path
 def test_a_folder_of_other_things_alone_is_refused_with_their_names(tmp_path, ctx):
     (tmp_path / "IMG_3.HEIC").write_bytes(HEIC)
     with pytest.raises(BadInput, match=r"no picture among .* \(left out: IMG_3.HEIC \(a HEIC photo\)\)"):
-        image.load(str(tmp_path), ctx)
+        load(str(tmp_path), ctx)

@@ -8,7 +8,7 @@ import pytest
 from colour_toys import P3, icc
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
-from inlay.nodes.image import load, save
+from inlay.nodes.image.files import load, save
 from inlay.pictures.files import formats
 from PIL import Image as Pil
 from PIL import features

@@ -14,7 +14,7 @@ from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
 from inlay.graph_runtime.front.recipe.read import read_recipe
 from inlay.nodes.checks.image import load as check
-from inlay.nodes.image import load, save
+from inlay.nodes.image.files import load, save
 from inlay.pictures.colour.space import Colour, values_to_srgb
 from inlay.pictures.containers import bmp, jpeg, png, tiff
 from inlay.pictures.containers.bmp import decode_runs

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput
-from inlay.nodes.image import load
-from inlay.nodes.mask import load as load_mask
+from inlay.nodes.image.files import load
+from inlay.nodes.mask.files import load as load_mask
 from inlay.pictures.files.headers import headers
 from PIL import Image as Pil
 from png_toys import without_pixels

@@ -9,8 +9,8 @@ import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
-from inlay.nodes.image import load, save
-from inlay.nodes.mask import load as load_mask
+from inlay.nodes.image.files import load, save
+from inlay.nodes.mask.files import load as load_mask
 from PIL import Image as Pil
 
 SUFFIX = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}

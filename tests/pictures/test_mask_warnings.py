@@ -3,7 +3,7 @@
 import inlay
 import numpy as np
 import pytest
-from inlay.nodes.mask import load
+from inlay.nodes.mask.files import load
 from PIL import Image as Pil
 from PIL import ImageDraw, ImageFilter
 

@@ -11,7 +11,7 @@ import pytest
 from colour_toys import ADOBE, icc, shown
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.events import Warned
-from inlay.nodes.image import load, save
+from inlay.nodes.image.files import load, save
 from PIL import Image as Pil
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, NodeError, WorkflowError
-from inlay.nodes import image, mask
+from inlay.nodes.image.files import load
+from inlay.nodes.mask.files import load as load_mask
 from inlay.nodes.subject import photos
 from inlay.pictures.files.opening import picture_size
 from inlay.pictures.files.read import read_picture
@@ -59,7 +60,7 @@ def test_photos_in_natural_order_with_upright_sizes_and_whole_boxes(folder, ctx)
 def test_a_photo_is_what_image_load_gives(folder, ctx):
     save(folder / "clear.png", mode="RGBA").rename(folder / "9.png")
     for photo in photos(str(folder), ctx).photos.photos:
-        loaded = image.load(str(photo.path), Context()).image[0]
+        loaded = load(str(photo.path), Context()).image[0]
         assert torch.equal(photo.picture(), loaded)
         assert photo.picture().shape == (photo.height, photo.width, 3)
         assert photo.subject() is None
@@ -69,7 +70,7 @@ def test_a_photo_is_what_image_load_gives(folder, ctx):
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tiff"])
 def test_sizes_are_those_of_the_decoded_picture(tmp_path, orientation, ending):
     path = save(tmp_path / f"a.{ending}", orientation=orientation)
-    height, width = image.load(str(path), Context()).image.shape[1:3]
+    height, width = load(str(path), Context()).image.shape[1:3]
     assert picture_size(path) == (width, height)
 
 
@@ -81,7 +82,7 @@ def test_a_png_with_its_orientation_after_the_pixels(tmp_path):
     end = data.index(b"IEND") - 4
     path.write_bytes(data[:at] + data[at + length : end] + data[at : at + length] + data[end:])
     assert picture_size(path) == (30, 40)
-    assert image.load(str(path), Context()).image.shape[1:3] == (40, 30)
+    assert load(str(path), Context()).image.shape[1:3] == (40, 30)
 
 
 @pytest.mark.parametrize("ending", ["png", "tiff"])
@@ -138,7 +139,7 @@ def test_masks_give_boxes_and_stay_with_their_photos(folder, tmp_path, ctx):
     some, overview = photos(str(folder), ctx, masks=str(masks))
     assert [photo.boxes for photo in some.photos] == [((100, 40, 141, 99),), ((0, 0, 5, 50),), ((10, 5, 30, 20),)]
     for photo in some.photos:
-        loaded = mask.load(str(photo.mask), Context()).mask[0]
+        loaded = load_mask(str(photo.mask), Context()).mask[0]
         assert torch.equal(photo.subject(), loaded)
         assert photo.subject().shape == (photo.height, photo.width)
     assert not ctx.warnings
@@ -164,7 +165,7 @@ def test_transparent_masks_are_read_as_mask_load_reads_them(tmp_path):
     picture = Pil.fromarray(DRAWS.integers(0, 256, (30, 40, 3), dtype=np.uint8))
     picture.putalpha(Pil.fromarray(alpha))
     picture.save(tmp_path / "a.png")
-    assert np.array_equal(read_mask(tmp_path / "a.png"), mask.load(str(tmp_path / "a.png"), Context()).mask[0].numpy())
+    assert np.array_equal(read_mask(tmp_path / "a.png"), load_mask(str(tmp_path / "a.png"), Context()).mask[0].numpy())
 
 
 def test_one_photo_and_one_mask_belong_together(tmp_path, ctx):

@@ -9,7 +9,7 @@ import torch
 from colour_toys import ADOBE, D50_WHITE, P3, PROPHOTO, SRGB, icc, shown
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
-from inlay.nodes.image import load, save
+from inlay.nodes.image.files import load, save
 from picture_toys import fill_and_paste
 from PIL import Image as Pil
 from png_toys import chunks, png, samples_of

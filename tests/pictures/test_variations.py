@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput
-from inlay.nodes.image import paste_back
-from inlay.nodes.image_crop import crop_to_mask, stitch
-from inlay.nodes.image_fit import fit, unfit
+from inlay.nodes.image.crop import crop_to_mask, stitch
+from inlay.nodes.image.fit import fit, unfit
+from inlay.nodes.image.paste import paste_back
 from picture_toys import random_image
 from PIL import Image as Pil
 

@@ -1,56 +1,18 @@
-"""Masks: reading, drawing and growing them. 1 = repaint, 0 = keep."""
+"""Draw a rectangle or an ellipse as a hole."""
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 
-from ..graph_runtime import BadInput, Context, ReadPaths, node
-from ..pictures.boxes import Box
-from ..pictures.masks.morphology import grow_mask, inward_ramp
-from ..pictures.masks.read import read_masks
-from ..pictures.masks.shapes import draw_shape
-from ..pictures.masks.values import unit_mask
-from ..pictures.pairing import files_of, named
-from .checks.before_run import Facts, Known, Params, cheap, rehearse, shaped, worth
-from .checks.mask import grow as check_grow
-from .checks.mask import load as check_load
-from .ports import Image, Mask
+from ...graph_runtime import BadInput, node
+from ...pictures.boxes import Box
+from ...pictures.masks.shapes import draw_shape
+from ..checks.before_run import Facts, Known, Params, rehearse, shaped, worth
+from ..ports import Image
+from .results import OneMask
 
 FAR = 10_000_000  # pixels; no picture is so wide
-
-
-class OneMask(NamedTuple):
-    """A mask."""
-
-    mask: Mask
-
-
-@node("mask.load", check=check_load)
-def load(
-    path: ReadPaths,
-    ctx: Context,
-    channel: Literal["auto", "alpha", "luminance"] = "auto",
-    invert: bool = False,
-    threshold: Annotated[float, Field(gt=0, le=1)] | None = 0.5,
-) -> OneMask:
-    """Read a mask from a picture file: white, or transparent, means repaint.
-
-    `auto` reads 1 − alpha if the alpha varies, else the luminance (a palette is looked up first). Then `invert`, then
-    values ≥ `threshold` become 1 and others 0. A warning names a mask that is empty, full, faint, hazy or
-    half-grey, and a file that looks wrong: strokes on a transparent layer, channels that disagree, a picture.
-    Modes 1, L, P, LA, RGB, RGBA, 16-bit grey; the EXIF orientation is applied. `[b h w]`.
-
-    Args:
-        path: A picture, or a folder or glob of them, all of one size.
-        channel: alpha (1 − alpha, as the host reads it), luminance, or auto.
-        invert: Swap keep and repaint, for masks in which black means repaint.
-        threshold: From this value on a pixel is repainted; null keeps soft values.
-
-    Raises:
-        BadInput: what image.load refuses; channel=alpha for a file without transparency.
-    """
-    return OneMask(read_masks(path, channel, invert, threshold, ctx.warn))
 
 
 def _check_shape(known: Known, params: Params) -> Facts:
@@ -166,42 +128,3 @@ def _require_inside(box: Box, rows: int, columns: int) -> None:
                 expected=f"one within 0 to {limit} px, the picture is {columns}×{rows}",
                 fix="move or shrink it, or check unit=px|fraction",
             )
-
-
-def _check_grow(known: Known, params: Params) -> Facts:
-    mask = known.get("mask")
-    if not cheap(mask):
-        return check_grow(known, params)
-    return {"mask": named(rehearse(grow, known, params)["mask"], files_of(mask))}
-
-
-@node("mask.grow", check=_check_grow)
-def grow(
-    mask: Mask,
-    ctx: Context,
-    pixels: Annotated[int, Field(ge=-4096, le=4096)] = 0,
-    feather: Annotated[int, Field(ge=0, le=4096)] = 0,
-) -> OneMask:
-    """Grow the hole by a round brush, or shrink it, and soften its border inward.
-
-    The radius is Euclidean; soft masks take the largest (shrinking: the smallest) value under the brush. The feather
-    is a smooth ramp inside the grown hole, so nothing outside it is ever above 0. The picture's own border neither
-    shrinks nor softens a hole that touches it.
-
-    Args:
-        mask: The hole, 1 = repaint.
-        pixels: Radius of the brush; negative shrinks.
-        feather: Width of the soft border in pixels, measured inward.
-
-    Raises:
-        BadInput: NaN, or values outside [0, 1].
-    """
-    before = unit_mask(mask)
-    after = grow_mask(before, pixels)
-    for number, (old, new) in enumerate(zip(before, after, strict=True), start=1):
-        which = f" {number} of {len(after)}" if len(after) > 1 else ""
-        if bool((old > 0).any()) and not bool((new > 0).any()):
-            ctx.warn(f"mask-empty: shrinking by {-pixels} pixels left nothing of mask{which}")
-        elif bool((new > 0).all()) and not bool((old > 0).all()):
-            ctx.warn(f"mask-full: growing by {pixels} pixels made mask{which} cover the whole picture")
-    return OneMask(inward_ramp(after, feather))

@@ -4,21 +4,18 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from ..graph_runtime import SocketRole, node
-from ..pictures.batches import common_batch
-from ..pictures.boxes import bounding_box
-from ..pictures.masks.values import unit_mask
-from ..pictures.require import require_mask_fits
-from ..pictures.windows import Window, cut_window, place_patch, plan_window
-from .checks.image import crop_to_mask as check_crop_to_mask
-from .checks.image import (
-    require_hole,
-    require_patch,
-    require_stitch,
-)
-from .checks.image import stitch as check_stitch
-from .image import OneImage, paste_back
-from .ports import Crop, Image, Mask
+from ...graph_runtime import SocketRole, node
+from ...pictures.batches import common_batch
+from ...pictures.boxes import bounding_box
+from ...pictures.masks.values import unit_mask
+from ...pictures.require import require_mask_fits
+from ...pictures.windows import Window, cut_window, place_patch, plan_window
+from ..checks.image import crop_to_mask as check_crop_to_mask
+from ..checks.image import require_hole, require_patch, require_stitch
+from ..checks.image import stitch as check_stitch
+from ..ports import Crop, Image, Mask
+from .paste import paste_back
+from .results import OneImage
 
 
 class Cropped(NamedTuple):

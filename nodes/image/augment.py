@@ -5,19 +5,17 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from ..graph_runtime import node
-from ..graph_runtime.core.values import require_finite
-from ..pictures.augmentation import Augment, cut_reference
-from ..pictures.batches import common_batch
-from ..pictures.boxes import bounding_box
-from ..pictures.masks.values import unit_mask
-from ..pictures.require import require_mask_fits
-from .checks.image import augment as check_augment
-from .checks.image import (
-    require_thing,
-)
-from .image import OneImage
-from .ports import Image, Mask
+from ...graph_runtime import node
+from ...graph_runtime.core.values import require_finite
+from ...pictures.augmentation import Augment, cut_reference
+from ...pictures.batches import common_batch
+from ...pictures.boxes import bounding_box
+from ...pictures.masks.values import unit_mask
+from ...pictures.require import require_mask_fits
+from ..checks.image import augment as check_augment
+from ..checks.image import require_thing
+from ..ports import Image, Mask
+from .results import OneImage
 
 
 @node("image.augment", check=check_augment)

@@ -6,14 +6,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..graph_runtime import BadInput, Renamed, node
-from ..pictures.boxes import Box, bounding_box, require_box
-from ..pictures.masks.brush import brush_mask
-from ..pictures.masks.values import unit_mask
-from ..pictures.require import require_mask_fits
-from .checks.before_run import Facts, Known, Params, cheap, rehearse, shaped, worth
-from .mask import OneMask
-from .ports import Image, Mask
+from ...graph_runtime import BadInput, Renamed, node
+from ...pictures.boxes import Box, bounding_box, require_box
+from ...pictures.masks.brush import brush_mask
+from ...pictures.masks.values import unit_mask
+from ...pictures.require import require_mask_fits
+from ..checks.before_run import Facts, Known, Params, cheap, rehearse, shaped, worth
+from ..ports import Image, Mask
+from .results import OneMask
 
 
 def _require_brush(known: Known, params: Params) -> None:

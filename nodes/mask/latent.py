@@ -5,13 +5,13 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 from torch import Tensor
 
-from ..graph_runtime import BadInput, Context, SocketRole, node
-from ..pictures.masks.latent import grow_cells, latent_hole, lost_components
-from ..pictures.masks.values import unit_mask
-from .checks.before_run import Facts, Known, Params, cheap, rehearse
-from .checks.mask import require_grid
-from .checks.mask import to_latent as check_to_latent
-from .ports import LatentMask, Mask, Vae
+from ...graph_runtime import BadInput, Context, SocketRole, node
+from ...pictures.masks.latent import grow_cells, latent_hole, lost_components
+from ...pictures.masks.values import unit_mask
+from ..checks.before_run import Facts, Known, Params, cheap, rehearse
+from ..checks.mask import require_grid
+from ..checks.mask import to_latent as check_to_latent
+from ..ports import LatentMask, Mask, Vae
 
 
 class OneLatentMask(NamedTuple):

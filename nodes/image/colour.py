@@ -5,11 +5,11 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor
 
-from ..graph_runtime import Context, SocketRole, node
-from ..pictures.arrays import Float32Array
-from ..pictures.colour.space import is_unknown, space_of, values_from_srgb, values_to_srgb
-from .checks.image import same_size
-from .ports import Image, Profile
+from ...graph_runtime import Context, SocketRole, node
+from ...pictures.arrays import Float32Array
+from ...pictures.colour.space import is_unknown, space_of, values_from_srgb, values_to_srgb
+from ..checks.image import same_size
+from ..ports import Image, Profile
 
 
 class Converted(NamedTuple):

@@ -5,17 +5,15 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from ..graph_runtime import SocketRole, node
-from ..pictures.fit import fit_image, plan_fit, require_bounded, unfit_image
-from ..pictures.masks.values import unit_mask
-from ..pictures.require import require_mask_fits
-from .checks.image import fit as check_fit
-from .checks.image import (
-    require_unfit,
-)
-from .checks.image import unfit as check_unfit
-from .image import OneImage
-from .ports import Fit, Image, Mask
+from ...graph_runtime import SocketRole, node
+from ...pictures.fit import fit_image, plan_fit, require_bounded, unfit_image
+from ...pictures.masks.values import unit_mask
+from ...pictures.require import require_mask_fits
+from ..checks.image import fit as check_fit
+from ..checks.image import require_unfit
+from ..checks.image import unfit as check_unfit
+from ..ports import Fit, Image, Mask
+from .results import OneImage
 
 
 class Fitted(NamedTuple):

@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ..graph_runtime import Context, node
-from ..graph_runtime.core.values import require_finite
-from ..models.detr.detections import (
+from ...graph_runtime import Context, node
+from ...graph_runtime.core.values import require_finite
+from ...models.detr.detections import (
     Criteria,
     Detection,
     Pick,
@@ -20,14 +20,14 @@ from ..models.detr.detections import (
     grow,
     nothing_found,
 )
-from ..pictures.boxes import area_share
-from ..pictures.masks.values import unit_mask
-from ..pictures.masks.warnings import LARGE_SHARE, size_warnings
-from ..pictures.require import require_mask_fits
-from .checks.before_run import Facts, Known, Params
-from .checks.mask import detect as check_detect
-from .checks.mask import require_marked
-from .ports import Boxes, Detector, Image, Mask
+from ...pictures.boxes import area_share
+from ...pictures.masks.values import unit_mask
+from ...pictures.masks.warnings import LARGE_SHARE, size_warnings
+from ...pictures.require import require_mask_fits
+from ..checks.before_run import Facts, Known, Params
+from ..checks.mask import detect as check_detect
+from ..checks.mask import require_marked
+from ..ports import Boxes, Detector, Image, Mask
 
 Share = Annotated[float, Field(ge=0, le=1)]
 LARGE = "mask-large: it marks {:.1%} of the picture; white = the thing: was it drawn the other way round?"

@@ -5,10 +5,10 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from ..graph_runtime import Context, Repeat, node
-from ..pictures.sheet import columns_for, draw_sheet, labelled, timed
-from .checks.image import grid as check_grid
-from .ports import Image
+from ...graph_runtime import Context, Repeat, node
+from ...pictures.sheet import columns_for, draw_sheet, labelled, timed
+from ..checks.image import grid as check_grid
+from ..ports import Image
 
 
 class Sheet(NamedTuple):

@@ -1,0 +1,52 @@
+"""Paste a patch back exactly."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ...graph_runtime import SocketRole, node
+from ...graph_runtime.core.values import require_finite
+from ...pictures.batches import common_batch, per_variation
+from ...pictures.masks.morphology import inward_ramp
+from ...pictures.masks.values import unit_mask
+from ...pictures.paste import blend, match_colours
+from ...pictures.require import require_mask_fits
+from ..checks.image import paste_back as check_paste_back
+from ..checks.image import require_one_size
+from ..ports import Image, Mask
+from .results import OneImage
+
+
+@node("image.paste_back", check=check_paste_back)
+def paste_back(
+    base: Annotated[Image, SocketRole("base")],
+    patch: Image,
+    mask: Annotated[Mask, SocketRole("changed")],
+    feather: Annotated[int, Field(ge=0, le=1024)] = 0,
+    color_match: Literal["none", "mean", "histogram"] = "none",
+) -> OneImage:
+    """Paste the patch into the base: where mask = 0 the base keeps its exact bits, where it is 1 the patch's are used.
+
+    Between, soft masks mix. `feather` works inward only: the mixture rises smoothly from the hole's border to the
+    patch alone at a depth of `feather` pixels. With k variations a picture, patch i belongs to base and mask i // k.
+
+    Args:
+        base: The original picture, `[b h w 3]`.
+        patch: A picture of the same size, e.g. what a model made.
+        mask: Where the patch shows, 1 = patch, 0 = base.
+        feather: Width of the soft border in pixels, measured inward; 0 for none.
+        color_match: Correct the patch's colours first, judged on known pixels around the hole: mean shifts each
+            channel, histogram remaps it.
+
+    Raises:
+        BadInput: sizes or batches that differ, NaN in the patch where it shows, or color_match without known pixels.
+    """
+    require_one_size(base, patch)
+    plane = unit_mask(require_mask_fits(mask, base)).to(base)
+    base, plane = per_variation(patch.shape[0], base=base, mask=plane)
+    base, patch, plane = common_batch(base=base, patch=patch.to(base), mask=plane)
+    judged = patch[plane > 0] if color_match == "none" else patch
+    require_finite(judged, "patch", what="the patch", fix="check the node that made them; try dtype=float32")
+    if color_match != "none":
+        patch = match_colours(patch, base, plane > 0, color_match)
+    return OneImage(blend(base, patch, inward_ramp(plane, feather)))
