@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..graph_runtime.core.spec import Registry
 
+INDEX = Path(__file__).with_name("index.jsonl")  # made by `make docs`
+
+
+def node_files() -> list[Path]:
+    """The files that nodes are defined in."""
+    folder = Path(__file__).parent
+    names = [name.split(".") for _, name in _modules(folder) if not name.startswith("checks.")]
+    return [folder.joinpath(*name).with_suffix(".py") for name in names]
+
 
 def load_pack() -> "Registry":
     """Import every family beside this file and collect its nodes.

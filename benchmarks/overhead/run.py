@@ -30,7 +30,7 @@ IMPORTS = {
     "hand": "import hand_written",
     "graph": "from diffusers import AutoencoderKL, UNet2DConditionModel; from transformers import CLIPTextModel, "
     "CLIPTokenizer; from inlay.graph_runtime.front.cli import main, progress; "
-    "from inlay.graph_runtime.front.installed import installed_nodes; installed_nodes()",
+    "from inlay.nodes import load_pack; load_pack()",
 }
 LIMIT_MS = 10.0
 

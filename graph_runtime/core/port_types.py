@@ -9,12 +9,16 @@ no axis empty); a Protocol of a model's description, of which only the attribute
 one may download the model; a union of these. `object` and everything else is not checked.
 """
 
+import builtins
 import functools
+import importlib
 import numbers
+import operator
 import sys
 import types
 import typing
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard, Union
 
 from .errors import BadInput
@@ -48,6 +52,60 @@ class Port:
     fix_dtype: str = field(default="", kw_only=True)
 
 
+@dataclass(frozen=True)
+class Named:
+    """An annotation by name, as an index of definitions has it; what it names is imported when a value meets it.
+
+    Attributes:
+        text: arms of a union, joined by ` | `: `str`, `methods.conditioning:Conditioning`, `Float[b h w 3]`.
+        root: the package that the modules are in.
+    """
+
+    text: str
+    root: str
+
+    @cached_property
+    def hint(self) -> object:
+        """The annotation itself."""
+        arms = [_by_name(arm, self.root) for arm in self.text.split(" | ")]
+        return functools.reduce(operator.or_, arms)
+
+    @staticmethod
+    def text_of(hint: object, root: str) -> str:
+        """The name of an annotation; empty where it is not checked.
+
+        Raises:
+            ValueError: it has no such name.
+        """
+        if hint is object or hint is Any:  # Any: an annotation may be it
+            return ""
+        if typing.get_origin(hint) in (Union, types.UnionType):
+            return " | ".join(Named.text_of(arm, root) for arm in typing.get_args(hint))
+        if hint is type(None):
+            return "None"
+        if _is_shape(hint):
+            return f"{hint.__name__.partition('[')[0]}[{hint.dim_str}]"
+        if typing.get_origin(hint) is list:  # items are not checked
+            return "list"
+        if isinstance(hint, type) and hint.__module__ == "builtins":
+            return hint.__name__
+        if isinstance(hint, type) and hint.__module__.startswith(root + ".") and "<" not in hint.__qualname__:
+            return f"{hint.__module__.removeprefix(root + '.')}:{hint.__qualname__}"
+        raise ValueError(f"an index cannot name {hint!r}")
+
+
+def _by_name(text: str, root: str) -> Any:  # noqa: ANN401 - an annotation
+    if text == "None":
+        return None
+    if text.endswith("]"):
+        kind, _, sizes = text[:-1].partition("[")
+        from torch import Tensor
+
+        return getattr(importlib.import_module("jaxtyping"), kind)[Tensor, sizes]
+    module, colon, name = text.partition(":")
+    return getattr(importlib.import_module(f".{module}", root), name) if colon else getattr(builtins, text)
+
+
 class PartlyKnown:
     """Base of stand-ins for values of which the check knows only some facts."""
 
@@ -69,7 +127,11 @@ def require_type(value: object, hint: object, name: str, port: Port) -> None:
 
     Values that are only partly known during the check pass.
     """
-    if isinstance(value, PartlyKnown) or is_of(value, hint):
+    if isinstance(value, PartlyKnown):
+        return
+    if isinstance(hint, Named):
+        hint = hint.hint
+    if is_of(value, hint):
         return
     from .values import describe  # imports torch
 

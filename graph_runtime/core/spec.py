@@ -27,13 +27,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, Literal, ParamSpec, Protocol, TypeVar, Union, cast
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
 from .context import Context
 from .definition.docstrings import DocParts, parse_docstring
 from .definition.migrations import Migration
 from .definition.node_settings import NodeSettings
+from .definition.params import params_model
 from .definition.socket_roles import FromUpstream, SocketRole
 from .definition.sockets import Repeat, Socket
 from .port_types import Port, on_cpu
@@ -114,6 +115,16 @@ class NodeSpec:
     def digest(self) -> str:
         """Changes when the code behind the node changes, so that a result of older code is never served."""
         return code_digest(self.function, since=self.made)
+
+    @cached_property
+    def schema(self) -> Mapping[str, Any]:  # Any: JSON
+        """The JSON Schema of the settings."""
+        return self.params.model_json_schema()
+
+    @property
+    def module(self) -> str:
+        """The module that the node is defined in."""
+        return self.function.__module__
 
     @property
     def looks(self) -> bool:
@@ -314,18 +325,13 @@ def _read(function: Callable[..., object], node_id: str, version: int) -> NodeSp
             fields[parameter.name] = (_described(hint, doc), default)
             if role is not None:
                 roles[parameter.name] = role
-    model = create_model(
-        _camel(node_id) + "Params",
-        __config__=ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=()),
-        **fields,
-    )
     return NodeSpec(
         id=node_id,
         version=version,
         function=function,
         docs=docs,
         sockets=sockets,
-        params=model,
+        params=params_model(node_id, fields),
         path_roles=roles,
         outputs=outputs,
         context=context,
@@ -381,7 +387,3 @@ def _find(hint: object, kind: type[K]) -> K | None:
                 if isinstance(inner, kind):
                     return inner
     return None
-
-
-def _camel(node_id: str) -> str:
-    return "".join(part.capitalize() for part in re.split(r"[._]", node_id))

@@ -3,8 +3,11 @@
 from functools import cache
 from pathlib import Path
 
+from ..core.definition.index import read_index
 from ..core.errors import WorkflowError, missing_package
 from ..core.spec import Registry
+
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @cache
@@ -12,10 +15,8 @@ def installed_nodes() -> Registry:
     """The nodes that ship with inlay, and those of installed packages with an `inlay.nodes` entry point."""
     from importlib import metadata
 
-    from ...nodes import load_pack
-
     try:
-        registry = load_pack()
+        registry = pack()
     except ImportError as error:
         if (missing := missing_package(error)) is None:
             raise
@@ -33,7 +34,22 @@ def installed_nodes() -> Registry:
     return registry
 
 
+def pack() -> Registry:
+    """The nodes that ship with inlay, as the index has them: their code is imported when it is needed.
+
+    Where the index is missing, or older than a declaration in the code, the nodes come from the code.
+
+    Raises:
+        ImportError: a node file is broken.
+        ValueError: see `load_pack`.
+    """
+    from ...nodes import INDEX, load_pack, node_files
+
+    declared = [path.resolve().relative_to(_ROOT).as_posix() for path in node_files()]
+    indexed = read_index(INDEX, __package__.rsplit(".", 2)[0], _ROOT.joinpath, declared)
+    return load_pack() if indexed is None else indexed
+
+
 def shipped_workflows() -> dict[str, Path]:
     """The workflows that come with inlay, by bare name."""
-    folder = Path(__file__).resolve().parents[2] / "workflows"
-    return {path.stem: path for path in sorted(folder.glob("*.json"))}
+    return {path.stem: path for path in sorted((_ROOT / "workflows").glob("*.json"))}

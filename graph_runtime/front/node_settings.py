@@ -72,7 +72,7 @@ def number(value: float) -> str:
 @cache
 def settings_of(spec: NodeSpec) -> tuple[Setting, ...]:
     """Every setting of a node, in the order of its signature."""
-    schema: dict[str, Schema] = spec.params.model_json_schema().get("properties", {})
+    schema: dict[str, Schema] = spec.schema.get("properties", {})
     return tuple(_setting(spec, name, entry) for name, entry in schema.items())
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from docstring_parser import DocstringStyle, parse
-
 
 @dataclass(frozen=True)
 class DocParts:
@@ -25,6 +23,8 @@ class DocParts:
 
 def parse_docstring(text: str) -> DocParts:
     """Split the docstring of a node, as `inspect.getdoc` gives it."""
+    from docstring_parser import DocstringStyle, parse
+
     parsed = parse(text, DocstringStyle.GOOGLE)
     return DocParts(
         _one_line(parsed.short_description),

@@ -69,7 +69,7 @@ def _schema(options: argparse.Namespace, rest: list[str]) -> int:
         return 0
     from ..installed import installed_nodes
 
-    print(json.dumps(_known_node(options.what, installed_nodes()).params.model_json_schema(), indent=2))
+    print(json.dumps(_known_node(options.what, installed_nodes()).schema, indent=2))
     return 0
 
 

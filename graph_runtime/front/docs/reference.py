@@ -1,5 +1,7 @@
 """The node reference, generated from the definitions: `docs/nodes.md`, the host's help pages, `inlay nodes ID`.
 
+The index of the definitions (`nodes/index.jsonl`) is written with it.
+
 `python -m inlay.graph_runtime.front.docs` writes the files; a test fails if they differ from the code.
 """
 
@@ -13,6 +15,7 @@ from ....nodes.pack import PACK
 from ...core.spec import NodeSpec, Registry
 from ..comfy.node_names import display_name, host_id
 from ..node_settings import Setting, number, settings_of
+from .node_index import node_index
 
 Row = tuple[str, ...]
 
@@ -53,7 +56,7 @@ def describe(spec: NodeSpec) -> dict[str, object]:
         ],
         "settings": [_setting(setting) for setting in settings_of(spec)],
         "outputs": [{"name": name, "type": port.socket, "doc": port.doc} for name, port in spec.outputs.items()],
-        "schema": spec.params.model_json_schema(),
+        "schema": spec.schema,
     }
 
 
@@ -253,7 +256,8 @@ def stale(root: Path, files: Mapping[str, str]) -> Iterable[Path]:
 def main() -> None:
     """Write the generated files into the source tree."""
     root = Path(__file__).resolve().parents[3]
-    files = generate(load_pack())
+    registry = load_pack()
+    files = {**generate(registry), "nodes/index.jsonl": node_index(registry)}
     for path in stale(root, files):
         path.unlink()
     for name, text in files.items():

@@ -83,7 +83,7 @@ def _part(whole: Workflow, ran: set[str]) -> Workflow:
 
 def package_of(spec: NodeSpec) -> str:
     """The package that provides a node, as `name version`; empty for inlay's own nodes and for loose modules."""
-    module = spec.function.__module__
+    module = spec.module
     if module.startswith(__package__.rsplit(".", 3)[0] + "."):
         return ""
     for name in _distributions().get(module.split(".")[0], []):

@@ -15,7 +15,6 @@ from pydantic import JsonValue
 from ....nodes.pack import PACK
 from ...core.digests import sha256
 from ..environment import packages_of_nodes, torch_numerics
-from ..installed import installed_nodes
 
 _BEGAN = time.time_ns()
 _PACKAGE = Path(__file__).resolve().parents[3]
@@ -142,6 +141,7 @@ def _variables() -> list[JsonValue]:
 
 
 _untouched: list[str] = []  # torch's settings as this process found them
+_loaded = False
 
 
 def torch_settings() -> str:
@@ -151,16 +151,19 @@ def torch_settings() -> str:
 
 
 def load_nodes() -> None:
-    """Import the nodes, and note torch's settings if they import it."""
+    """Import what a run needs in any case, and note torch's settings where they are as torch begins with."""
+    global _loaded
+    _loaded = True
     fresh = "torch" not in sys.modules
-    installed_nodes()
+    import torch  # noqa: F401
+
     if fresh:
         _untouched.append(_settings())
 
 
 def nodes_are_loaded() -> bool:
-    """True if this process has imported the nodes: what it keeps in memory is quicker then than a whole run."""
-    return installed_nodes.cache_info().currsize > 0
+    """True if this process has run something: what it keeps in memory is quicker then than a whole run on disk."""
+    return _loaded
 
 
 def _settings() -> str:
