@@ -74,6 +74,7 @@ ROOMS = (
     "training",
     "nodes",
     "nodes.checks",
+    "nodes.everyday",
     "nodes.image",
     "nodes.mask",
 )

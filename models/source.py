@@ -11,6 +11,7 @@ from ..graph_runtime.core.current_run import search_folders
 from ..graph_runtime.core.errors import did_you_mean, shorten
 from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.reading.places import PICKLES
+from ..graph_runtime.core.user_paths import exists, expand
 from .component import Origin
 from .folder import EMBEDDED, FLAT, ModelFolder, pickled
 
@@ -80,6 +81,15 @@ def locate(
         + ", a diffusers folder or a .safetensors file that exists",
         fix=f"{did_you_mean(source, [*names, *_beside(source)])}; a path must exist where it is looked for",
     )
+
+
+def local_path(source: str) -> Path | None:
+    """The path of a model that a person named on this machine; None for an embedded name or a hub id."""
+    path = expand(source)
+    if path.is_absolute() or source.startswith((".", "~")) or path.suffix == ".safetensors":
+        return path.absolute()
+    here = ("/" in source.rstrip("/") and exists(path)) or exists(path / "model_index.json")
+    return path.absolute() if here else None
 
 
 def is_there(source: str) -> bool:

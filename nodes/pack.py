@@ -9,6 +9,7 @@ from pathlib import Path
 from ..graph_runtime.core.pack import Pack
 from ..pictures.files.formats import READ_SUFFIXES, WORKFLOW_SUFFIXES
 from .checks.installation import embedded_models, embedded_weights, torchvision
+from .everyday.inpaint import INPAINT
 
 
 def _recorded_text(path: Path, name: str) -> tuple[str | None, frozenset[str]]:
@@ -65,4 +66,5 @@ PACK = Pack(
     picture_suffixes=READ_SUFFIXES,
     workflow_suffixes=WORKFLOW_SUFFIXES,
     recorded_text=_recorded_text,
+    expanders={"inpaint": INPAINT},
 )

@@ -57,6 +57,7 @@ PURE = {
     "errors",
     "file_digests",
     "events",
+    "expander",
     "files",
     "leftovers",
     "tensor_store",

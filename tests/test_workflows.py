@@ -21,7 +21,7 @@ def test_it_is_free_of_problems_and_described(path):
     workflow = parse(path.read_bytes())
     assert workflow.title
     assert workflow.description
-    assert "source" in workflow.inputs
+    assert "source" in workflow.inputs or path.stem == "inpaint"  # which by default needs no model
     assert set(workflow.ui) == set(workflow.nodes)
     for name, node in json.loads(path.read_text())["nodes"].items():
         assert "version" in node, name

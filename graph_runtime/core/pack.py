@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .expander import Expander
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -37,6 +39,8 @@ class Pack:
         workflow_suffixes: suffixes of the pictures that its nodes write, which may hold a workflow.
         recorded_text: the text of that name in such a picture, None if it has none, and the names of all its texts;
             raises BadInput for what is no picture.
+        expanders: names that stand for a workflow which is made from options; each is a command too, and the file of
+            that name among the shipped workflows is what it makes without any.
     """
 
     families: tuple[str, ...] = ()
@@ -48,3 +52,4 @@ class Pack:
     picture_suffixes: frozenset[str] = frozenset()
     workflow_suffixes: frozenset[str] = frozenset()
     recorded_text: Callable[[Path, str], tuple[str | None, frozenset[str]]] = lambda path, name: (None, frozenset())
+    expanders: Mapping[str, Expander] = field(default_factory=dict)

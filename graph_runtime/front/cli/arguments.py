@@ -1,20 +1,19 @@
 """Read the command line of a workflow: one value for each flag, no setting twice, no stray words."""
 
 import argparse
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from ...core.errors import WorkflowError
 from . import flags
+from .dashes import join_dashed_values
+from .expanded import read_options
 from .parser import SWITCHES
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from ..python.load_workflow import LoadedWorkflow
-
-NEAR = 0.8  # a word with dashes that is this similar to a flag is a misspelt flag, not a value
 
 
 def read_arguments(
@@ -25,6 +24,8 @@ def read_arguments(
 ) -> "tuple[dict[str, JsonValue], dict[str, JsonValue]]":
     """Values of the workflow's own inputs by name, and settings by `node.parameter`.
 
+    If the workflow is made from options, these are read first and it is made from them; no value is left.
+
     Args:
         parser: of the workflow's flags.
         options: the parsed options of the command, and all `words` of the command line.
@@ -34,7 +35,10 @@ def read_arguments(
     Raises:
         WorkflowError: an unknown flag, a word too many, or a setting that is set twice.
     """
-    typed, unknown = parser.parse_known_args(_join_dashed_values(rest, loaded.workflow.inputs))
+    if loaded.expander is not None:
+        loaded.expand(read_options(parser, loaded.expander, rest, options.words))
+        return {}, _settings(options.set, loaded, {})
+    typed, unknown = parser.parse_known_args(join_dashed_values(rest, loaded.workflow.inputs))
     if unknown and unknown[0].startswith("-"):
         flags.unknown_flag(unknown, loaded)
     if unknown:
@@ -46,12 +50,17 @@ def read_arguments(
     for name in values:
         for target in loaded.workflow.targets(name):
             _note(by_target, target, f"--{name} {vars(typed)[name]}")
+    return values, _settings(options.set, loaded, by_target)
+
+
+def _settings(words: Sequence[str], loaded: "LoadedWorkflow", by_target: dict[str, str]) -> "dict[str, JsonValue]":
+    """The settings of `--set NODE.PARAM=VALUE`; `by_target` is what was typed for a parameter before."""
     settings: dict[str, JsonValue] = {}
-    for word in options.set:
+    for word in words:
         where, value = flags.override(word, loaded)
         _note(by_target, where, f"--set {word}")
         settings[where] = value
-    return values, settings
+    return settings
 
 
 def _note(by_target: dict[str, str], target: str, typed: str) -> None:
@@ -63,25 +72,6 @@ def _note(by_target: dict[str, str], target: str, typed: str) -> None:
             fix="keep one of them",
         )
     by_target[target] = typed
-
-
-def _join_dashed_values(rest: Sequence[str], names: Iterable[str]) -> list[str]:
-    """Write `--negative --no` as `--negative=--no`: a word with dashes is a value unless it is similar to a flag."""
-    known = {f"--{form}" for name in names for form in (name, name.replace("_", "-"))}
-    joined: list[str] = []
-    for word in rest:
-        flag = word.partition("=")[0]
-        if (
-            joined
-            and joined[-1] in known
-            and word.startswith("--")
-            and flag not in known
-            and not get_close_matches(flag, known, n=1, cutoff=NEAR)
-        ):
-            joined[-1] = f"{joined[-1]}={word}"
-        else:
-            joined.append(word)
-    return joined
 
 
 def _refuse_word(word: str, words: Sequence[str]) -> NoReturn:

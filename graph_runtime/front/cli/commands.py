@@ -25,6 +25,7 @@ def add_commands(add: AddCommand) -> None:
     draw = add("draw", _draw, "draw a workflow as SVG")
     draw.add_argument("file", metavar="FILE", help="a .json workflow, the name of a shipped one, or a picture")
     draw.add_argument("-o", "--output", required=True, metavar="graph.svg", help="the file to write")
+    draw.set_defaults(takes_flags=True, set=[])
 
     add("doctor", _doctor, "check this machine for common problems")
 
@@ -76,8 +77,20 @@ def _schema(options: argparse.Namespace, rest: list[str]) -> int:
 def _draw(options: argparse.Namespace, rest: list[str]) -> int:
     from ..draw.svg import draw
     from ..python.load_workflow import load
+    from .arguments import read_arguments
+    from .flags import parser_for
 
     loaded = load(options.file)
+    if loaded.expander is not None:
+        loaded.set_values(*read_arguments(parser_for(loaded, options.file, "draw"), options, rest, loaded))
+    elif rest:
+        raise WorkflowError.of(
+            "command line",
+            found=f"unknown arguments {' '.join(rest)}",
+            expected="FILE and -o graph.svg",
+            fix="a workflow file is drawn as it is: leave them out",
+        )
+    loaded.require_options()
     try:
         write_text(Path(options.output), draw(loaded.workflow, loaded.registry), flush=True)
     except OSError as error:

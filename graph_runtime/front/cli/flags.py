@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING, NoReturn
 
 from ...core.errors import WorkflowError, did_you_mean
+from .expanded import parser_of
 from .parser import Once, Parser
 
 if TYPE_CHECKING:
@@ -26,7 +27,12 @@ def print_shipped() -> None:
 
 
 def parser_for(loaded: "LoadedWorkflow", file: str, command: str = "run") -> argparse.ArgumentParser:
-    """A parser for the workflow's inputs; types, bounds and descriptions come from the settings that they set."""
+    """A parser for the workflow's inputs; types, bounds and descriptions come from the settings that they set.
+
+    For a workflow that is made from options, a parser for these.
+    """
+    if loaded.expander is not None:
+        return parser_of(loaded.expander, f"{command} {file}".strip())
     from ...core.workflow import NAME
     from ..node_settings import settings_of
 

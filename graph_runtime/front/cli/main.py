@@ -32,6 +32,7 @@ from .parser import Command, Parser, join_values
 EPILOG = """\
 examples:
   inlay samples .                                             fill this folder with samples to try the commands on
+  inlay inpaint photo.jpg hole.png                            fill what the mask marks, from the rest of the photo
   inlay run zero_shot_inpaint                                 run a shipped workflow on its sample picture
   inlay run zero_shot_inpaint --image a.png --mask b.png      run it on your own picture (white in the mask = repaint)
   inlay run FILE --help                                       show the inputs of a workflow
@@ -123,14 +124,19 @@ def _report_unexpected(error: Exception, words: list[str], as_json: bool) -> int
 def _require_command(words: list[str]) -> None:
     """Refuse a first word that is not a command, and suggest a similar one, or `run` before the name of a workflow."""
     word = words[0]
-    known = ("run", "check", "samples", "nodes", "schema", "draw", "doctor", "models", "cache")
+    from ....nodes.pack import PACK
+
+    known = (*PACK.expanders, "run", "check", "samples", "nodes", "schema", "draw", "doctor", "models", "cache")
     if word in known or word.startswith("-"):
         return
     from ..installed import shipped_workflows
 
     shipped = shipped_workflows()
     suffix = os.path.splitext(word)[1].lower()
-    if word in shipped or suffix in (".json", ".png", ".webp", ".jpg", ".jpeg") or os.path.isfile(word):
+    if suffix in PACK.picture_suffixes:
+        edits = " or ".join(f"`inlay {name} {word} …`" for name in PACK.expanders)
+        fix = f"did you mean {edits}, or, for a picture that inlay made, `inlay run {word}`?"
+    elif word in shipped or suffix == ".json" or os.path.isfile(word):
         fix = f"did you mean `inlay run {word}`?"
     elif (near := did_you_mean(word, known)).startswith("did you mean"):
         fix = near
@@ -184,6 +190,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         return sub
 
+    run.add_expanders(add)
     run.add_run(add)
     run.add_check(add)
     samples.add_samples(add)

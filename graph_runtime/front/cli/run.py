@@ -31,10 +31,25 @@ def add_check(add: AddCommand) -> None:
     _takes_workflow(add("check", _check, "find every problem of a workflow without running it", add_help=False))
 
 
+def add_expanders(add: AddCommand) -> None:
+    """The parser of a command for each name that stands for a workflow made from options, e.g. `inlay inpaint`."""
+    from ....nodes.pack import PACK
+
+    for name, expander in PACK.expanders.items():
+        parser = add(name, _run, expander.title[0].lower() + expander.title[1:], add_help=False)
+        parser.set_defaults(file=name, named=True)
+        _takes_run_options(parser)
+
+
 def _takes_workflow(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", metavar="FILE", nargs="?", help="a .json workflow, the name of a shipped one, or a picture made by one"
     )
+    parser.set_defaults(named=False)
+    _takes_run_options(parser)
+
+
+def _takes_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-h", "--help", action="store_true", help="with FILE: the inputs of this workflow")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NODE.PARAM=VALUE", help="set any setting of any node"
@@ -67,11 +82,12 @@ def _load(options: argparse.Namespace, rest: list[str], command: str) -> "Loaded
         print(options.parser.format_help(), end="")
         flags.print_shipped()
         return None
-    _require_file_first(options, command)
+    if not options.named:
+        _require_file_first(options, command)
     from ..python.load_workflow import load
 
     loaded = load(options.file, inputs=options.inputs, out=options.out)
-    parser = flags.parser_for(loaded, options.file, command)
+    parser = flags.parser_for(loaded, options.file, "" if options.named else command)
     if options.help:
         print(clean(parser.format_help()), end="")
         return None

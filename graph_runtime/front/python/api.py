@@ -33,7 +33,7 @@ from ..rerun.request import key_of_call
 from ..rerun.surroundings import load_nodes, nodes_are_loaded
 from .keywords import a_folder, as_list, as_listeners, named_values, refusing, registry_of, require_token
 from .load_workflow import LoadedWorkflow, WorkflowSource, load
-from .preparation import fetch_models, prepare_folders, require_memory, require_writable_output
+from .preparation import decide, fetch_models, prepare_folders, require_memory, require_writable_output
 
 Output: TypeAlias = Any  # any output of a node; callers know whether it is a tensor, text or number
 
@@ -225,6 +225,9 @@ def run_loaded(
     usable = prepare_folders(ctx, keeping=cache)
     if record is not None:
         ctx.on_file = record.saved
+    if loaded.undecided:
+        plan, record = decide(loaded, plan, ctx), None
+        require_memory(plan, budget, where)
     if fetch_models(plan, ctx):
         plan = loaded.plan()  # the rest of the check, which needs the models' configurations
         require_memory(plan, budget, where)

@@ -8,7 +8,9 @@ from pathlib import Path
 from ....nodes.pack import PACK
 from ...core.bounded.json_text import read_bytes
 from ...core.definition.migrations import current_name, migrate
-from ...core.errors import Problem, WorkflowError, did_you_mean, shorten
+from ...core.errors import BadInput, Problem, WorkflowError, did_you_mean, shorten
+from ...core.events import Warned
+from ...core.expander import Expander, Expansion
 from ...core.run.plan import Plan, make_plan
 from ...core.spec import Registry
 from ...core.user_paths import exists, expand
@@ -33,6 +35,7 @@ class LoadedWorkflow:
         recorded_files: files that a picture names and that have not been searched for yet.
         recorded_names: names of recorded files that were found, perhaps under another name.
         file: where the workflow was read; None if the caller passed it.
+        expander: makes the workflow from options, which then are its inputs; None for a plain workflow.
     """
 
     workflow: Workflow
@@ -44,18 +47,63 @@ class LoadedWorkflow:
     recorded_files: Mapping[Override, RecordedFile] = field(default_factory=dict)
     recorded_names: dict[Override, str] = field(default_factory=dict)
     file: Path | None = None
+    expander: Expander | None = None
+    _expansion: Expansion | None = None
+    _options: Mapping[str, object] = field(default_factory=dict)
+    _settings: Mapping[str, object] = field(default_factory=dict)
+
+    def expand(self, options: Mapping[str, object]) -> None:
+        """Make the workflow from options; `set_values` then takes settings of the plain workflow."""
+        assert self.expander is not None
+        self._options = options
+        self._expansion = self.expander.expand(options)
+        self.workflow = from_python(self._expansion.workflow)
+        self.trusted = set(self._expansion.given)
+
+    def require_options(self) -> None:
+        """Refuse options that contradict each other, where the workflow is not checked.
+
+        Raises:
+            WorkflowError: with every problem of the options.
+        """
+        if self._expansion is not None and self._expansion.problems:
+            raise WorkflowError(self._expansion.problems)
+
+    @property
+    def undecided(self) -> bool:
+        """True if something must be fetched before the workflow can be made from the options."""
+        return self._expansion is not None and self._expansion.undecided is not None
+
+    def decide(self) -> None:
+        """Fetch what decides which workflow it is, and make it.
+
+        Raises:
+            WorkflowError: it cannot be fetched, or the options contradict it.
+        """
+        assert self._expansion is not None
+        assert self._expansion.undecided is not None
+        try:
+            self._expansion.undecided()
+        except BadInput as error:
+            raise WorkflowError([error.at(self._expansion.asked)]) from None
+        self.expand(self._options)
+        self.trusted |= _set_parameters(self.workflow, self.registry, {}, self._settings)
 
     def set_values(self, values: Mapping[str, object], settings: Mapping[str, object]) -> None:
         """Write the user's values into the workflow, and find the files of a recorded run that they leave open.
 
         Args:
-            values: the workflow's own `inputs` by name.
+            values: the workflow's own `inputs` by name, or the options that it is made from.
             settings: `"node.parameter"` → value, for everything else.
 
         Raises:
             WorkflowError: an unknown name, two values for one setting, or a file that is not found.
         """
         given, named = named_values(values, "inputs"), named_values(settings, "set")
+        if self.expander is not None:
+            if self._expansion is None or given:
+                self.expand(given)
+            given, self._settings = {}, named
         self.trusted |= _set_parameters(self.workflow, self.registry, given, named)
         if self.from_python:
             self.trusted |= set(_path_parameters(self.workflow, self.registry))
@@ -86,7 +134,17 @@ class LoadedWorkflow:
         Raises:
             WorkflowError: with every problem.
         """
-        return make_plan(self.workflow, self.registry, roots=self.roots, out=self.out, trusted=self.trusted)
+        made = self._expansion
+        notes = [] if made is None else [Warned(None, note) for note in made.notes]
+        wrong = () if made is None else made.problems
+        try:
+            plan = make_plan(self.workflow, self.registry, roots=self.roots, out=self.out, trusted=self.trusted)
+        except WorkflowError as error:
+            raise WorkflowError([*wrong, *error.problems], [*notes, *error.warnings]) from None
+        if wrong:
+            raise WorkflowError(wrong, plan.warnings)
+        plan.warnings[:0] = notes
+        return plan
 
 
 def load(
@@ -131,7 +189,12 @@ def load(
         )
     migrate(workflow, registry)
     own = isinstance(source, (Workflow, Mapping))
-    return LoadedWorkflow(workflow, registry, roots, out, from_python=own, recorded_files=files, file=path)
+    expander = (
+        PACK.expanders.get(str(source)) if path is not None and path == shipped_workflows().get(str(source)) else None
+    )
+    return LoadedWorkflow(
+        workflow, registry, roots, out, from_python=own, recorded_files=files, file=path, expander=expander
+    )
 
 
 def _input_folder(folder: Path) -> Path:

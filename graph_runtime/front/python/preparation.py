@@ -12,6 +12,7 @@ from ...core.opening import reading
 from ...core.paths import why_not_below, why_unwritable
 from ...core.run.plan import Plan
 from ...core.user_paths import home
+from .load_workflow import LoadedWorkflow
 
 
 def require_writable_output(plan: Plan, out: Path) -> None:
@@ -101,6 +102,18 @@ def require_memory(plan: Plan, budget: int | None, device: str) -> None:
     ]
     if problems:
         raise WorkflowError(problems)
+
+
+def decide(loaded: LoadedWorkflow, plan: Plan, ctx: Context) -> Plan:
+    """Fetch what decides which workflow is meant, and plan that one.
+
+    Raises:
+        WorkflowError: it cannot be fetched, or the workflow has problems.
+        Cancelled: the user asked to stop.
+    """
+    with running_in(ctx), reading(plan.gate):
+        loaded.decide()
+    return loaded.plan()
 
 
 def fetch_models(plan: Plan, ctx: Context) -> bool:

@@ -1,0 +1,79 @@
+"""`inpaint`: from options to a plain workflow."""
+
+from collections.abc import Container, Mapping
+from dataclasses import replace
+from pathlib import PurePath
+
+from ...graph_runtime.core.errors import Problem
+from ...graph_runtime.core.expander import Expander, Expansion
+from .choose import Choice, choose
+from .graph import Graph
+from .options import OPTIONS
+from .parts import area, results
+from .sampling import SAMPLERS
+from .values import Wishes, problem, read_wishes
+
+TITLE = "Fill an area of a photo so that nobody sees it"
+DESCRIPTION = (
+    "Works on a window around the area and puts it back: every pixel outside the area keeps its exact bits, and the "
+    "picture its size and metadata.\nWithout a model, the area is filled from the rest of the photo (method patches)."
+)
+EXAMPLES = (
+    ("photo.jpg hole.png", "remove what the mask marks; needs no model"),
+    ("photo.jpg hole.png --source owner/name --prompt 'a red cat'", "paint something there"),
+    ("photo.jpg hole.png --source owner/name --example cat.jpg", "paint the thing of another picture"),
+    ("photo.jpg hole.png --variations 4", "four results, and a sheet of them"),
+    ("photo.jpg hole.png --pick 3", "the third of them again, alone"),
+)
+SAMPLE = ("room.png", "room-mask.png")
+
+
+def expand(values: Mapping[str, object]) -> Expansion:
+    """The plain workflow for some options."""
+    wishes, problems = read_wishes(values)
+    choice = choose(wishes)
+    problems += [
+        *choice.problems,
+        *_contradictions(wishes, {name for name, value in values.items() if value is not None}),
+    ]
+    workflow, given = build(wishes, choice)
+    return Expansion(workflow, given, choice.notes, tuple(problems), choice.undecided, "model")
+
+
+def build(wishes: Wishes, choice: Choice) -> tuple[dict[str, object], frozenset[tuple[str, str]]]:
+    """The workflow file of a method, and the parameters in it that hold a path of the person who asks."""
+    graph = Graph()
+    wishes = replace(wishes, source=choice.source)
+    around = area(graph, wishes, SAMPLE, context=3.0 if choice.method == "patches" else 2.0)
+    patches = SAMPLERS[choice.method](graph, wishes, around)
+    results(graph, wishes, around, patches, prefix_of(wishes.image))
+    return graph.file(TITLE, DESCRIPTION), frozenset(graph.given)
+
+
+def prefix_of(image: str | None) -> str:
+    """The beginning of the results' names: the photo's own name, where that can be one on every system."""
+    from ...graph_runtime.core.context import safe_prefix
+
+    stem = PurePath(image.replace("\\", "/")).stem if image else "image"
+    return stem if safe_prefix(stem, windows=True) and not stem.startswith(".") else "image"
+
+
+def _contradictions(wishes: Wishes, given: Container[str]) -> list[Problem]:
+    found = []
+    if "image" not in given and "mask" in given:
+        found.append(problem("image", "a mask without a photo", "the photo that it belongs to", "add --image PHOTO"))
+    if "image" in given and "mask" not in given:
+        found.append(problem("mask", "no area to fill", "a mask", "add --mask MASK: white, or transparent, is filled"))
+    if wishes.pick is not None and wishes.variations > 1 and wishes.pick > wishes.variations:
+        found.append(
+            problem(
+                "pick",
+                f"--pick {wishes.pick} of {wishes.variations} variations",
+                f"1 to {wishes.variations}",
+                f"pick one of the {wishes.variations}, or leave out --variations",
+            )
+        )
+    return found
+
+
+INPAINT = Expander(TITLE, DESCRIPTION, OPTIONS, ("image", "mask"), EXAMPLES, expand)

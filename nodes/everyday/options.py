@@ -1,0 +1,50 @@
+"""The options of `inpaint`, as data: name, kind, bounds, default, one sentence, and which methods use them."""
+
+from ...graph_runtime.core.expander import Option
+
+METHODS = ("auto", "patches", "null_space", "exemplar", "model")
+MOST_VARIATIONS = 16
+LARGEST_SEED = 2**64 - 1
+
+AREA, HOW, AROUND, RESULT = "the area", "how to fill it", "around the area", "the result"
+
+OPTIONS: tuple[Option, ...] = (
+    Option("image", "file", "the photo: PNG, JPEG, WebP, TIFF, BMP, GIF", AREA),
+    Option("mask", "file", "a picture of its size: white, or transparent, is filled", AREA),
+    Option("invert", "switch", "the mask marks what is kept", AREA, default=False),
+    Option("method", "choice", "auto takes patches without a model, else what the model is made for", HOW, "auto",
+           choices=METHODS),
+    Option("source", "model", "a model: a hub id such as owner/name, a folder, or a .safetensors file; dollhouse is "
+           "embedded and knows drawn rooms", HOW),
+    Option("prompt", "text", "what the area should show; without one, it continues its surroundings", HOW),
+    Option("negative", "text", "what it should not show", HOW),
+    Option("example", "file", "a picture of the thing to paint (Paint by Example)", HOW),
+    Option("lora", "model", "a LoRA for the model: a file, a folder or a hub id", HOW),
+    Option("weight", "number", "strength of the LoRA: 1 as trained", HOW, minimum=0, maximum=2),
+    Option("grow", "integer", "grow the area by so many pixels", AROUND, 0, minimum=0, maximum=4096),
+    Option("feather", "integer", "soften its border over so many pixels, for which it grows", AROUND, 0, minimum=0,
+           maximum=1024),
+    Option("context", "number", "side of the window that is looked at, over the area's longer side", AROUND,
+           minimum=1, maximum=100),
+    Option("size", "integer", "longer side of the window in the model, in pixels; a multiple of 8", AROUND, minimum=64,
+           maximum=4096),
+    Option("variations", "integer", "so many results, and a sheet of them", RESULT, 1, minimum=1,
+           maximum=MOST_VARIATIONS),
+    Option("pick", "integer", "that one of the variations alone, the same as beside the others", RESULT, minimum=1,
+           maximum=MOST_VARIATIONS),
+    Option("seed", "integer", "another seed gives another result", RESULT, 0, minimum=0, maximum=LARGEST_SEED),
+    Option("steps", "integer", "steps of the sampler", RESULT, minimum=1, maximum=1000),
+    Option("guidance", "number", "how strictly the prompt or the example counts", RESULT, minimum=0, maximum=100),
+    Option("dtype", "choice", "precision of the model; auto is float16 on a CUDA device", RESULT,
+           choices=("auto", "float32", "float16", "bfloat16")),
+    Option("vae_dtype", "choice", "precision of its VAE alone", RESULT,
+           choices=("auto", "float32", "float16", "bfloat16")),
+)  # fmt: skip
+
+WITH_MODEL = ("null_space", "exemplar", "model")
+#: The methods that use an option; every method uses the others.
+USED_BY: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("source", "lora", "weight", "steps", "guidance", "size", "dtype", "vae_dtype"), WITH_MODEL),
+    **dict.fromkeys(("prompt", "negative"), ("null_space", "model")),
+    "example": ("exemplar",),
+}
