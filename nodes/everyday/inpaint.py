@@ -25,7 +25,7 @@ EXAMPLES = (
     ("photo.jpg hole.png --variations 4", "four results, and a sheet of them"),
     ("photo.jpg hole.png --pick 3", "the third of them again, alone"),
 )
-SAMPLE = ("room.png", "room-mask.png")
+SAMPLE = ("photo.jpg", "hole.png")
 
 
 def expand(values: Mapping[str, object]) -> Expansion:
