@@ -5,7 +5,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
-from ..graph_runtime import ReadPath, node
+from ..graph_runtime import BadInput, ReadPath, node
 from ..methods.sampling.noise import GivenNoise, gaussian_noise
 from ..models.files.tensors import read_tensors
 from .checks.before_run import Facts, Known, Params, rehearse
@@ -22,12 +22,28 @@ class Noisy(NamedTuple):
     noise: NoisePort
 
 
+def _require_pick(pick: int | None, batch: int) -> None:
+    if pick is not None and pick >= batch:
+        raise BadInput(
+            "pick",
+            found=f"{pick} of {batch} variation{'s' if batch > 1 else ''}",
+            expected=f"a number from 0 to {batch - 1}",
+            fix=f"use a smaller number, or batch={pick + 1} or more",
+        )
+
+
 def _check_gaussian(known: Known, params: Params) -> Facts:
+    _require_pick(params["pick"], params["batch"])
     return rehearse(gaussian, known, params)
 
 
 @node("noise.gaussian", version=1, check=_check_gaussian)
-def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, le=256)] = 1) -> Noisy:
+def gaussian(
+    latent: Latent,
+    seed: Seed = 0,
+    batch: Annotated[int, Field(ge=1, le=256)] = 1,
+    pick: Annotated[int, Field(ge=0, le=255)] | None = None,
+) -> Noisy:
     """Standard normal noise from one CPU generator, so that every device sees the same.
 
     Drawn in float32 in this order: z_T; the VAE posterior's, only where condition.inpaint uses it; one tensor
@@ -37,8 +53,13 @@ def gaussian(latent: Latent, seed: Seed = 0, batch: Annotated[int, Field(ge=1, l
         latent: gives the shape; its values are not used.
         seed: random seed.
         batch: number of variations of each picture; those of one picture follow each other in the result.
+        pick: only this variation of each picture, from 0; its noise has the bits that it has among all of `batch`.
+
+    Raises:
+        BadInput: a pick that is not below batch.
     """
-    return Noisy(gaussian_noise(tuple(latent.shape), seed, batch))
+    _require_pick(pick, batch)
+    return Noisy(gaussian_noise(tuple(latent.shape), seed, batch, pick))
 
 
 @node("noise.load", version=1, check=check_load_noise)

@@ -42,23 +42,35 @@ class Noise(ABC):
 
 @dataclass(frozen=True)
 class GaussianNoise(Noise):
-    """Standard normal noise, float32, from a CPU generator seeded by `seed`."""
+    """Standard normal noise, float32, from a CPU generator seeded by `seed`.
+
+    Attributes:
+        shape: of each tensor, `[b c lh lw]`.
+        seed: of the generator.
+        of: how many variations of each row are drawn, of which only number `pick` is used; so its bits are those that
+            it has among the others.
+        pick: from 0.
+    """
 
     shape: tuple[int, ...]
     seed: int
+    of: int = 1
+    pick: int = 0
 
     def stream(self) -> NoiseStream:
         """Start a new generator."""
-        return _GaussianStream(self.shape, self.seed)
+        return _GaussianStream(self)
 
 
 class _GaussianStream(NoiseStream):
-    def __init__(self, shape: tuple[int, ...], seed: int) -> None:
-        self._shape = shape
-        self._generator = torch.Generator("cpu").manual_seed(seed)
+    def __init__(self, noise: GaussianNoise) -> None:
+        self._drawn = (noise.shape[0] * noise.of, *noise.shape[1:])
+        self._rows = slice(noise.pick, None, noise.of)
+        self._generator = torch.Generator("cpu").manual_seed(noise.seed)
 
     def start(self) -> Tensor:
-        return torch.randn(self._shape, generator=self._generator)
+        drawn = torch.randn(self._drawn, generator=self._generator)
+        return drawn if self._rows.step == 1 else drawn[self._rows].clone()
 
     posterior = start
     step = start
@@ -143,6 +155,11 @@ class _GivenStream(NoiseStream):
         return tensor.clone()
 
 
-def gaussian_noise(shape: tuple[int, ...], seed: int, batch: int = 1) -> GaussianNoise:
-    """Noise for `batch` variations of each of the latents of `shape`: row i belongs to latent i // batch."""
-    return GaussianNoise((shape[0] * batch, *shape[1:]), seed)
+def gaussian_noise(shape: tuple[int, ...], seed: int, batch: int = 1, pick: int | None = None) -> GaussianNoise:
+    """Noise for `batch` variations of each of the latents of `shape`: row i belongs to latent i // batch.
+
+    With `pick`, for that one variation of each alone.
+    """
+    if pick is None:
+        return GaussianNoise((shape[0] * batch, *shape[1:]), seed)
+    return GaussianNoise(tuple(shape), seed, batch, pick)

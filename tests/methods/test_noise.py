@@ -37,6 +37,31 @@ def test_variations_and_seeds():
     assert gaussian(latent, seed=2**64 - 1).noise.stream().start().isfinite().all()
 
 
+@pytest.mark.parametrize(("rows", "batch", "pick"), [(1, 4, 0), (1, 4, 3), (2, 3, 1), (1, 1, 0), (3, 256, 255)])
+def test_one_variation_alone_has_the_bits_that_it_has_among_the_others(rows, batch, pick):
+    latent = torch.zeros(rows, 2, 3, 5)
+    noise = gaussian(latent, seed=9, batch=batch, pick=pick).noise
+    assert noise.shape == latent.shape
+    alone, together = noise.stream(), gaussian(latent, seed=9, batch=batch).noise.stream()
+    for draw in ("start", "posterior", "step", "step"):
+        want = getattr(together, draw)().unflatten(0, (rows, batch))[:, pick]
+        assert torch.equal(getattr(alone, draw)(), want)
+
+
+@pytest.mark.parametrize(("batch", "pick"), [(4, 9), (4, 4), (1, 1)])
+def test_a_variation_that_is_not_there_is_refused_before_the_run(batch, pick):
+    params = {"batch": batch, "pick": pick}
+    for refused in (
+        lambda: gaussian(torch.zeros(1, 4, 3, 5), **params),
+        lambda: gaussian.spec.check({}, {"seed": 0} | params),  # also where nothing is known of the latent
+    ):
+        with pytest.raises(BadInput) as caught:
+            refused()
+        assert caught.value.port == "pick"
+        assert caught.value.found.startswith(f"{pick} of {batch} variation")
+        assert caught.value.expected == f"a number from 0 to {batch - 1}"
+
+
 @pytest.mark.parametrize(
     "latent", [torch.zeros(4, 3, 5), torch.zeros(1, 4, 0, 5), torch.zeros(1, 4, 3, 5).long(), None]
 )
