@@ -60,6 +60,14 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted(Warned):
+    """Something worth knowing that is no fault, such as what was chosen; shown like a warning, under another word."""
+
+    def __str__(self) -> str:
+        return f"note: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelMoved:
     """A decision of the model manager: what it loaded, evicted or retried, and why."""
 

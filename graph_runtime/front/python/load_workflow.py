@@ -9,7 +9,7 @@ from ....nodes.pack import PACK
 from ...core.bounded.json_text import read_bytes
 from ...core.definition.migrations import current_name, migrate
 from ...core.errors import BadInput, Problem, WorkflowError, did_you_mean, shorten
-from ...core.events import Warned
+from ...core.events import Noted, Warned
 from ...core.expander import Expander, Expansion
 from ...core.run.plan import Plan, make_plan
 from ...core.spec import Registry
@@ -135,7 +135,7 @@ class LoadedWorkflow:
             WorkflowError: with every problem.
         """
         made = self._expansion
-        notes = [] if made is None else [Warned(None, note) for note in made.notes]
+        notes: list[Warned] = [] if made is None else [Noted(None, note) for note in made.notes]
         wrong = () if made is None else made.problems
         try:
             plan = make_plan(self.workflow, self.registry, roots=self.roots, out=self.out, trusted=self.trusted)

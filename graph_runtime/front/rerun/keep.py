@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from ...core.context import Context
 from ...core.digests import sha256, short_digest
-from ...core.events import Event, NodeFinished, NodeStarted, RunFinished, RunStarted, Saved, Warned
+from ...core.events import Event, NodeFinished, NodeStarted, Noted, RunFinished, RunStarted, Saved, Warned
 from ...core.reading.listing import MODEL_FILES
 from ...core.reads import Reads, collect_reads
 from ...core.run.plan import Plan
@@ -134,6 +134,8 @@ def event_as_data(event: Event) -> JsonValue:
             return ["node", node, kind]
         case NodeFinished(node=node, type=kind):
             return ["done", node, kind]
+        case Noted(message=message):
+            return ["noted", message]
         case Warned(node=node, message=message):
             return ["warned", node, message]
         case Saved(node=node):

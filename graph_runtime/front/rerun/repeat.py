@@ -16,6 +16,7 @@ from ...core.events import (
     Listener,
     NodeFinished,
     NodeStarted,
+    Noted,
     RunFinished,
     RunStarted,
     Warned,
@@ -146,6 +147,8 @@ def _repeat(events: list[list[object]], saved: list[tuple[str, str, str, bytes]]
                 ctx.emit(NodeFinished(node, name, 0.0, cached=True))
             case "warned", [node, str(message)]:
                 ctx.pass_on(Warned(node if isinstance(node, str) else None, message))
+            case "noted", [str(message)]:
+                ctx.pass_on(Noted(None, message))
             case "saved", _:
                 _save(*next(waiting), ctx)
             case _:
