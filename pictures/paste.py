@@ -1,4 +1,4 @@
-"""Paste a patch back without changing the known pixels, and match its colours to theirs."""
+"""Paste a patch back without changing the known pixels, and match its colours and its edge to theirs."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ..graph_runtime import BadInput
 from .arrays import Float64Array
+from .boxes import bounding_box
 from .masks.morphology import depth
+from .membrane import membrane
 
 RING = 32  # pixels around the hole in which colours are compared
 RING_LEAST = 64  # known pixels; if the ring has fewer, all known ones are compared
@@ -27,6 +29,36 @@ def blend(
     w = weight[..., None]
     mixed = base + w * (patch - base)
     return torch.where(w == 0, base, torch.where(w == 1, patch, mixed))
+
+
+def even_out(
+    patch: Float[Tensor, "b h w 3"], base: Float[Tensor, "b h w 3"], hole: Bool[Tensor, "b h w"]
+) -> Float[Tensor, "b h w 3"]:
+    """The patch plus the membrane over its error at the hole's edge, in the hole alone (Pérez et al. 2003, eq. 7).
+
+    So it goes over into the base without a jump, and keeps its own detail. Clamped to [0, 1] in the hole. A plane
+    without a known pixel is unchanged.
+    """
+    box = bounding_box(hole)
+    if box is None:
+        return patch
+    left, top, right, bottom = box
+    part = (slice(None), slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1))
+    inside, some = hole[part], ~hole.flatten(1).all(1)
+    moved = (patch[part] + membrane(base[part] - patch[part], inside)).clamp(0, 1)
+    out = patch.clone()
+    out[part] = torch.where((inside & some[:, None, None])[..., None], moved, patch[part])
+    return out
+
+
+def edge(hole: Bool[Tensor, "b h w"]) -> Bool[Tensor, "b h w"]:
+    """The known pixels beside the hole: those with one of their four neighbours in it."""
+    near = torch.zeros_like(hole)
+    near[:, 1:] |= hole[:, :-1]
+    near[:, :-1] |= hole[:, 1:]
+    near[:, :, 1:] |= hole[:, :, :-1]
+    near[:, :, :-1] |= hole[:, :, 1:]
+    return near & ~hole
 
 
 def match_colours(

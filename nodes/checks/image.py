@@ -163,7 +163,7 @@ def fill(known: Known, params: Params) -> Facts:
     if found is None:
         return {}
     image, plane = found
-    if params["fill"] in ("edge", "blur", "patches") and cheap(plane):
+    if params["fill"] in ("edge", "blur", "harmonic", "patches") and cheap(plane):
         require_some_known(plane > 0, params["fill"])
     if params["fill"] == "patches":
         require_odd(params["patch"])

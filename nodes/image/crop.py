@@ -64,6 +64,7 @@ def stitch(
     crop: Annotated[Crop, SocketRole("base")],
     feather: Annotated[int, Field(ge=0, le=1024)] = 0,
     color_match: Literal["none", "mean", "histogram"] = "none",
+    blend: Literal["none", "membrane"] = "none",
 ) -> OneImage:
     """Put the patch of image.crop_to_mask back into its picture; every pixel outside the mask keeps its exact bits.
 
@@ -72,10 +73,11 @@ def stitch(
         crop: The crop output of image.crop_to_mask: the whole picture, its mask and the position of the window.
         feather: As in image.paste_back.
         color_match: As in image.paste_back.
+        blend: As in image.paste_back.
 
     Raises:
         BadInput: a patch of another size, or NaN in it where it shows.
     """
     require_stitch(patch, crop)
     placed = place_patch(patch, crop)
-    return paste_back(crop.base, placed, crop.mask, feather=feather, color_match=color_match)
+    return paste_back(crop.base, placed, crop.mask, feather=feather, color_match=color_match, blend=blend)

@@ -10,6 +10,8 @@ from ...graph_runtime.core.values import require_finite
 from ...pictures.batches import common_batch
 from ...pictures.fill import nearest_known, noise_like, smooth_fill
 from ...pictures.masks.values import unit_mask
+from ...pictures.membrane import harmonic_fill
+from ...pictures.paste import edge
 from ...pictures.patches.fill import fill_patches
 from ...pictures.require import require_mask_fits
 from ..checks.image import fill as check_fill
@@ -22,7 +24,7 @@ from .results import OneImage
 def fill(
     image: Annotated[Image, SocketRole("base")],
     mask: Mask,
-    fill: Literal["neutral", "original", "noise", "blur", "edge", "patches"] = "neutral",
+    fill: Literal["neutral", "original", "noise", "blur", "edge", "harmonic", "patches"] = "neutral",
     seed: Annotated[int, Field(ge=0, le=2**64 - 1)] = 0,
     patch: Annotated[int, Field(ge=3, le=31)] = 7,
     source: Mask | None = None,
@@ -39,22 +41,23 @@ def fill(
         image: The picture, `[b h w 3]`.
         mask: The hole, 1 = repaint.
         fill: neutral (mid-grey), original (unchanged), noise (Gaussian around grey), edge (nearest known colour), blur
-            (a smooth membrane from the edge) or patches (pieces of the picture itself).
+            (a smooth membrane from the edge, nearly harmonic), harmonic (that membrane exactly: each pixel is the mean
+            of its four neighbours) or patches (pieces of the picture itself).
         seed: Random seed of noise and of the search for patches, drawn on the CPU; the others do not use it.
         patch: Side of a patch in pixels, odd; larger ones keep larger structures together. For fill=patches.
         source: Where patches may be copied from, 1 = from here (at least half); not connected: from all that is known.
             For fill=patches.
 
     Raises:
-        BadInput: a mask of another size, fill=blur|edge|patches with a mask that leaves nothing known, an even patch,
-            or a source with nothing in it to copy.
+        BadInput: a mask of another size, fill=blur|edge|harmonic|patches with a mask that leaves nothing known, an even
+            patch, or a source with nothing in it to copy.
     """
     plane = unit_mask(require_mask_fits(mask, image)).to(image)
     image, plane = common_batch(image=image, mask=plane)
     hole = plane > 0
     if fill == "original":
         return OneImage(image.clone())
-    if fill in ("edge", "blur", "patches"):
+    if fill in ("edge", "blur", "harmonic", "patches"):
         require_some_known(hole, fill)
     if fill == "patches":
         usable = None if source is None else require_source(source.to(image), image, hole)
@@ -68,5 +71,9 @@ def fill(
         return OneImage(nearest_known(image, hole))
     if fill == "blur":
         return OneImage(smooth_fill(image, hole))
+    if fill == "harmonic":
+        beside = image[edge(hole)]
+        require_finite(beside, "image", what="the pixels beside the hole", fix="check the node that made them")
+        return OneImage(harmonic_fill(image, hole))
     content = noise_like(image, seed) if fill == "noise" else torch.full_like(image, 0.5)
     return OneImage(torch.where(hole[..., None], content, image))

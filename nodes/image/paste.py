@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 
 from ...graph_runtime import SocketRole, node
@@ -9,7 +10,8 @@ from ...graph_runtime.core.values import require_finite
 from ...pictures.batches import common_batch, per_variation
 from ...pictures.masks.morphology import inward_ramp
 from ...pictures.masks.values import unit_mask
-from ...pictures.paste import blend, match_colours
+from ...pictures.paste import blend as mix
+from ...pictures.paste import edge, even_out, match_colours
 from ...pictures.require import require_mask_fits
 from ..checks.image import paste_back as check_paste_back
 from ..checks.image import require_one_size
@@ -24,6 +26,7 @@ def paste_back(
     mask: Annotated[Mask, SocketRole("changed")],
     feather: Annotated[int, Field(ge=0, le=1024)] = 0,
     color_match: Literal["none", "mean", "histogram"] = "none",
+    blend: Literal["none", "membrane"] = "none",
 ) -> OneImage:
     """Paste the patch into the base: where mask = 0 the base keeps its exact bits, where it is 1 the patch's are used.
 
@@ -37,16 +40,25 @@ def paste_back(
         feather: Width of the soft border in pixels, measured inward; 0 for none.
         color_match: Correct the patch's colours first, judged on known pixels around the hole: mean shifts each
             channel, histogram remaps it.
+        blend: membrane hides the seam: the patch's error on the known pixels beside the hole is carried over the whole
+            hole, smoothly (seamless cloning, Pérez et al. 2003, eq. 7), after color_match and before feather. Where
+            nothing is known there is no seam, and nothing changes.
 
     Raises:
-        BadInput: sizes or batches that differ, NaN in the patch where it shows, or color_match without known pixels.
+        BadInput: sizes or batches that differ, NaN in the patch where it shows or is compared, NaN in the base beside
+            the hole with blend=membrane, or color_match without known pixels.
     """
     require_one_size(base, patch)
     plane = unit_mask(require_mask_fits(mask, base)).to(base)
     base, plane = per_variation(patch.shape[0], base=base, mask=plane)
     base, patch, plane = common_batch(base=base, patch=patch.to(base), mask=plane)
-    judged = patch[plane > 0] if color_match == "none" else patch
+    hole = plane > 0
+    beside = edge(hole) if blend == "membrane" else torch.zeros_like(hole)
+    judged = patch[hole | beside] if color_match == "none" else patch
     require_finite(judged, "patch", what="the patch", fix="check the node that made them; try dtype=float32")
     if color_match != "none":
-        patch = match_colours(patch, base, plane > 0, color_match)
-    return OneImage(blend(base, patch, inward_ramp(plane, feather)))
+        patch = match_colours(patch, base, hole, color_match)
+    if blend == "membrane":
+        require_finite(base[beside], "base", what="the base beside the hole", fix="check the node that made it")
+        patch = even_out(patch, base, hole)
+    return OneImage(mix(base, patch, inward_ramp(plane, feather)))

@@ -34,7 +34,7 @@ def holes(seed, batch, height, width, soft=False):
 # --- image.fill ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["neutral", "original", "noise", "blur", "edge"])
+@pytest.mark.parametrize("kind", ["neutral", "original", "noise", "blur", "edge", "harmonic"])
 @given(seed=st.integers(0, 2**31), height=st.integers(2, 40), width=st.integers(2, 40), soft=st.booleans())
 @settings(max_examples=15, deadline=None)
 def test_fill_keeps_known_bits_and_the_input(kind, seed, height, width, soft):
@@ -113,7 +113,7 @@ def test_noise_depends_on_the_seed_alone():
     assert torch.equal(first, fill(image * 0, mask, fill="noise", seed=1).image)
 
 
-@pytest.mark.parametrize("kind", ["edge", "blur", "patches"])
+@pytest.mark.parametrize("kind", ["edge", "blur", "harmonic", "patches"])
 def test_fill_from_nothing_known_is_refused(kind):
     mask = torch.zeros(2, 8, 8)
     mask[1] = 1
