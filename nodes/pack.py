@@ -4,6 +4,7 @@ The oldest releases are those of pyproject.toml, and `.ci/floor-test` runs the m
 releases that are newer than those noted here.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..graph_runtime.core.pack import Pack
@@ -16,6 +17,18 @@ def _recorded_text(path: Path, name: str) -> tuple[str | None, frozenset[str]]:
     from ..pictures.files.recorded import recorded_text
 
     return recorded_text(path, name)
+
+
+def _write_value(value: object, folder: Path, name: str) -> tuple[Path, tuple[str, ...]] | None:
+    from ..pictures.memory.write import write_value
+
+    return write_value(value, folder, name)
+
+
+def _save_picture(source: object, path: Path, suffix: str, texts: Mapping[str, str]) -> list[str]:
+    from ..pictures.memory.save import save_picture
+
+    return save_picture(source, path, suffix, texts)
 
 
 PACK = Pack(
@@ -65,6 +78,8 @@ PACK = Pack(
     checks=(torchvision, embedded_weights),
     picture_suffixes=READ_SUFFIXES,
     workflow_suffixes=WORKFLOW_SUFFIXES,
+    write_value=_write_value,
+    save_picture=_save_picture,
     recorded_text=_recorded_text,
     expanders={"inpaint": INPAINT},
 )

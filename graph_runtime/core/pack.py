@@ -37,6 +37,11 @@ class Pack:
         checks: what `inlay doctor` checks for the pack.
         picture_suffixes: suffixes of the pictures that its nodes read.
         workflow_suffixes: suffixes of the pictures that its nodes write, which may hold a workflow.
+        write_value: writes a picture that a caller holds in memory into a folder, under a name without suffix; returns
+            its path and messages for the user, None for what is no picture; raises BadInput for a picture that cannot
+            be.
+        save_picture: writes rows of an array with these texts, or a saved picture from its bytes, to a path in the
+            format of a suffix; returns messages for the user.
         recorded_text: the text of that name in such a picture, None if it has none, and the names of all its texts;
             raises BadInput for what is no picture.
         expanders: names that stand for a workflow which is made from options; each is a command too, and the file of
@@ -51,5 +56,7 @@ class Pack:
     checks: tuple[Callable[[], Iterable[Diagnosis]], ...] = ()
     picture_suffixes: frozenset[str] = frozenset()
     workflow_suffixes: frozenset[str] = frozenset()
+    write_value: Callable[[object, Path, str], tuple[Path, tuple[str, ...]] | None] = lambda value, folder, name: None
+    save_picture: Callable[[object, Path, str, Mapping[str, str]], list[str]] = lambda source, path, suffix, texts: []
     recorded_text: Callable[[Path, str], tuple[str | None, frozenset[str]]] = lambda path, name: (None, frozenset())
     expanders: Mapping[str, Expander] = field(default_factory=dict)

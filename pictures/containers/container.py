@@ -25,6 +25,7 @@ class Container:
         icc: a PNG's colour profile.
         had_icc: a PNG names a profile, even if it is damaged.
         colour: (name, data) of a PNG's other chunks that declare its colours.
+        exact: the colours of a PNG as float32, if it has them beside its samples; not looked at yet.
     """
 
     file: BinaryIO
@@ -35,6 +36,7 @@ class Container:
     icc: bytes = b""
     had_icc: bool = False
     colour: tuple[tuple[bytes, bytes], ...] = ()
+    exact: BinaryIO | None = None
 
 
 def require_size(name: str, width: int, height: int) -> None:

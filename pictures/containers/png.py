@@ -11,6 +11,8 @@ from .pieces import Part, put_together
 from .tiff import is_small_exif
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+#: A chunk of inlay's own: the colours as float32, of which the 16-bit samples are the nearest ones.
+EXACT = b"flOT"
 COLOUR_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 LONGEST_COLOUR_CHUNK = 32  # bytes
 LONGEST_TEXT = 2**20  # bytes, decompressed; Pillow's own limit, also for profiles
@@ -59,6 +61,8 @@ def open_png(file: BinaryIO, name: str) -> Container:
             break
         if after > end or kind == b"IDAT":
             found.pixels.append(Part(place, min(after, end)))
+        elif kind == EXACT:
+            found.exact = found.exact or Part(place + 8, place + 8 + size)
         elif kind in found.READ:
             found.add(kind, file.read(size), file.read(4))
         found.order.setdefault(kind, count)
@@ -74,6 +78,7 @@ def open_png(file: BinaryIO, name: str) -> Container:
         icc=found.icc,
         had_icc=found.order.get(b"iCCP", MOST_CHUNKS) < found.order.get(b"IDAT", MOST_CHUNKS),
         colour=tuple((one, found.colour[one]) for one in COLOUR_CHUNKS if one in found.colour),
+        exact=None if found.exact is None else put_together(file, [found.exact]),
     )
 
 
@@ -95,6 +100,7 @@ class _Found:
     texts: int = 0
     icc: bytes = b""
     frames: int = 1
+    exact: Part | None = None
     wrong_checksum: bool = False
 
     def add(self, kind: bytes, data: bytes, checksum: bytes) -> None:

@@ -5,7 +5,7 @@ untouched pixel keeps its value from file to file. A picture's colour profile is
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from PIL import Image as Pil
 from ..arrays import STRIP, Float32Array, Samples, strips
 from ..colour.space import values_to_srgb
 from .decode import decode, rgb_of, rows_of
+from .exact import exact_colours, in_eight_bits
 from .folders import find_pictures
 from .info import FileInfo, file_info
 from .opening import OpenPicture, decoding, open_picture, picture_size, require_room, sizes_differ
@@ -32,6 +33,7 @@ class Picture:
         mode: Pillow's mode of the file, e.g. `RGBA`.
         colour8: 8 bits in one of Pillow's modes, or None at 16 bits.
         colour16: `[h w]` or `[h w 3]` of a 16-bit picture, or None.
+        exact: the same as float32 in [0, 1], of which `colour16` is the nearest; None: it lies on the steps of 16 bits.
         info: the file's information besides its pixels.
         notes: messages for the user about this file.
         colour_notes: messages about colours that cannot be used; irrelevant for a mask.
@@ -44,6 +46,7 @@ class Picture:
     info: FileInfo = field(default_factory=FileInfo)
     notes: tuple[str, ...] = ()
     colour_notes: tuple[str, ...] = ()
+    exact: Float32Array | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -75,7 +78,9 @@ class Picture:
         width, height = self.size
         values = np.empty((height, width), np.float32)
         for rows in strips(height, width):
-            if self.colour8 is not None:
+            if self.exact is not None:
+                values[rows] = self.exact[rows] if self.exact.ndim == 2 else self.exact[rows] @ LUMA
+            elif self.colour8 is not None:
                 unit(np.asarray(rgb_of(rows_of(self.colour8, rows)).convert("L")), values[rows])
             elif self.colour16 is not None and self.colour16.ndim == 2:
                 unit(self.colour16[rows], values[rows])
@@ -98,7 +103,9 @@ class Picture:
 
     def _convert(self, rows: slice, out: Float32Array) -> None:
         """Write some rows of `rgb` to `out`."""
-        if self.colour16 is None:
+        if self.exact is not None:
+            out[:] = self.exact[rows] if self.exact.ndim == 3 else self.exact[rows][..., None]
+        elif self.colour16 is None:
             assert self.colour8 is not None
             unit(np.asarray(rgb_of(rows_of(self.colour8, rows))), out)
         elif self.colour16.ndim == 2:
@@ -164,7 +171,10 @@ def read_picture(path: Path) -> Picture:
         info, colour_notes = file_info(
             opened, mode=found.mode, model=found.model, bits=found.bits, alpha=found.alpha, turned=turned
         )
-        return Picture(path, found.mode, found.colour8, found.colour16, info, tuple(notes), tuple(colour_notes))
+        exact = exact_colours(opened.container, found.colour16, notes)
+        if exact is not None and in_eight_bits(exact):
+            info = replace(info, bits=8)
+        return Picture(path, found.mode, found.colour8, found.colour16, info, tuple(notes), tuple(colour_notes), exact)
 
 
 def _notes(opened: OpenPicture) -> list[str]:

@@ -159,7 +159,7 @@ def test_a_node_runs_again_in_a_graph_and_in_a_host(tmp_path, monkeypatch):
     manager = _managers()
     monkeypatch.setattr(kept_between_runs, "kept_between_runs", lambda device, budget: (manager, None))
     monkeypatch.setattr(
-        "inlay.graph_runtime.front.python.api.kept_between_runs", lambda device, budget: (manager, None)
+        "inlay.graph_runtime.front.python.run_loaded.kept_between_runs", lambda device, budget: (manager, None)
     )
     graph = {"format": 1, "nodes": {"a": {"type": "toy.heavy", "version": 1}}, "outputs": {"value": "a.value"}}
     assert inlay.run(graph, nodes=[holder], out=tmp_path, cache=False)["value"] == 2.0

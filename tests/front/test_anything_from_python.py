@@ -144,7 +144,7 @@ def test_run_refuses_what_is_no_workflow(case, tmp_path):
 
 
 ARGUMENTS = {
-    "out": [None, b"x", 3, "\0", "\udcff", Raises(), ["a"]],
+    "out": [b"x", 3, "\0", "\udcff", Raises(), ["a"]],
     "inputs": [b"x", 3, "\0", Raises(), "nowhere"],
     "device": [None, 3, b"cpu", "cpu:" + "9" * 5000, "\0", Raises(), "x" * 10**6],
     "memory": [-1, 0, math.nan, 1.5, True, b"6GB", "∞", "6GB" * 10**5, Raises(), [], 10**30 - 10**30],

@@ -62,6 +62,17 @@ class Plan:
         """The step that fills each slot."""
         return [index for index, step in enumerate(self.steps) for _ in step.spec.outputs]
 
+    @cached_property
+    def savers(self) -> dict[str, str]:
+        """By output, the first step that saves it."""
+        found: dict[str, str] = {}
+        for step in self.steps:
+            saved = {slot for socket, slot in step.links if socket == step.spec.saves}
+            for name, slot in self.outputs.items():
+                if slot in saved:
+                    found.setdefault(name, step.name)
+        return found
+
     def still_reads(self, step: Step) -> bool:
         """True if nothing that the check has read was touched since: pictures, models, and what this step reads."""
         given = [step.settings[name] for name, role in step.spec.path_roles.items() if role.kind != "model"]

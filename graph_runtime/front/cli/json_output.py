@@ -10,7 +10,7 @@ from ...core.events import Warned
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from ..python.api import Output, Result
+    from ..python.result import Output, Result
 
 
 def problem_json(problem: Problem) -> "dict[str, JsonValue]":

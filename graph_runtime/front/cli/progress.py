@@ -10,7 +10,7 @@ from ...core.events import Event, ModelMoved, NodeFinished, NodeProgress, NodeSt
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from ..python.api import Result
+    from ..python.result import Result
 
 
 LOG_SECONDS = 30

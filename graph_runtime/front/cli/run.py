@@ -17,8 +17,8 @@ from .parser import AddCommand, Once
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from ..python.api import Result
     from ..python.load_workflow import LoadedWorkflow
+    from ..python.result import Result
 
 
 def add_run(add: AddCommand) -> None:
@@ -114,7 +114,8 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
     if options.file is None or options.help:
         _load(options, rest, "run")
         return 0
-    from ..python.api import Result, run_loaded
+    from ..python.result import Result
+    from ..python.run_loaded import run_loaded
     from ..rerun.keep import recording
     from ..rerun.repeat import repeat
     from ..rerun.request import key_of_command
@@ -169,7 +170,7 @@ def _check(options: argparse.Namespace, rest: list[str]) -> int:
     loaded = _load(options, rest, "check")
     if loaded is None:
         return 0
-    from ..python.api import check_loaded
+    from ..python.run_loaded import check_loaded
 
     report = check_loaded(loaded, device=options.device, memory=options.memory)
     for warning in report.warnings:

@@ -19,6 +19,7 @@ from ..installed import shipped_workflows
 from ..recipe.find_inputs import find_files
 from ..recipe.read import RecordedFile, read_recipe
 from .keywords import a_folder, named_values, registry_of
+from .values import Held
 
 WorkflowSource = str | os.PathLike[str] | Mapping[str, object] | Workflow
 
@@ -36,6 +37,7 @@ class LoadedWorkflow:
         recorded_names: names of recorded files that were found, perhaps under another name.
         file: where the workflow was read; None if the caller passed it.
         expander: makes the workflow from options, which then are its inputs; None for a plain workflow.
+        held: pictures in memory among the user's values.
     """
 
     workflow: Workflow
@@ -88,6 +90,7 @@ class LoadedWorkflow:
             raise WorkflowError([error.at(self._expansion.asked)]) from None
         self.expand(self._options)
         self.trusted |= _set_parameters(self.workflow, self.registry, {}, self._settings)
+    held: Held = field(default_factory=Held)
 
     def set_values(self, values: Mapping[str, object], settings: Mapping[str, object]) -> None:
         """Write the user's values into the workflow, and find the files of a recorded run that they leave open.

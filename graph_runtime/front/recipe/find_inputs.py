@@ -1,7 +1,7 @@
 """Find the files of a recorded run by their content: next to the picture, and where earlier runs read them."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from itertools import islice
 from pathlib import Path
@@ -146,6 +146,12 @@ def _is_it(place: Place, file: RecordedFile, roots: Sequence[Path] | None) -> bo
         return False
 
 
-def remember(plan: Plan) -> None:
-    """Keep the paths of a run's files by digest, so that they can be found again from its pictures."""
-    remember_paths({file["digest"]: file["path"] for file in plan.files.values()})
+def remember(plan: Plan, passing: Callable[[str], bool] = lambda path: False) -> None:
+    """Keep the paths of a run's files by digest, so that they can be found again from its pictures.
+
+    Args:
+        plan: of the run.
+        passing: true for a path that is gone after the run.
+    """
+    files = [file for file in plan.files.values() if not passing(file["path"])]
+    remember_paths({file["digest"]: file["path"] for file in files})

@@ -22,6 +22,7 @@ from ...core.store.disk import DiskStore
 from ...core.user_paths import GLOB, expand, home
 from ..kept_between_runs import cache_limit
 from ..python.load_workflow import LoadedWorkflow
+from ..recipe.record import CHUNK
 from .surroundings import surroundings
 
 STARTING = 2.0  # seconds that importing the libraries takes, which a kept run saves
@@ -78,18 +79,22 @@ class Recording:
         )
         if not whole or self.store.trouble or not self.store.limit:
             return
-        listings = self.reads.listings.items()
+        held = loaded.held.holds  # the key of the request has their contents
+        listings = [(key, digest) for key, digest in self.reads.listings.items() if not held(key[0])]
         record: JsonValue = {
             "files": [[node, prefix, suffix, place.hex()] for node, prefix, suffix, place in self.files],
             "events": [event for one in events if (event := event_as_data(one)) is not None],
             "reads": [
                 [path, list(state) if path not in self.reads.unsure else [], digest]
                 for path, (state, digest) in self.reads.files.items()
+                if not held(path)
             ],
             "listings": [[base, list(parts), weights, digest] for (base, parts, weights), digest in listings],
             "facts": [[path, place] for path, place in facts.items()],
             "beside": [[name] for name in beside],
             "folders": [[folder, names] for folder, names in folders.items()],
+            "savers": dict(plan.savers),
+            "text": ctx.metadata.get(CHUNK, ""),
             "shown": self.show(outputs) if self.show is not None else None,
         }
         seconds = STARTING + sum(event.seconds for event in events if isinstance(event, NodeFinished))
@@ -192,7 +197,8 @@ def _facts(loaded: LoadedWorkflow) -> tuple[dict[str, str | None], list[str]]:
         for parameter, role in (spec.path_roles if spec is not None else {}).items():
             value = entry.params.get(parameter)
             for text in value if isinstance(value, list) else [value]:
-                for form in {text, text.replace("\\", "/")} if isinstance(text, str) and "\0" not in text else ():
+                counts = isinstance(text, str) and "\0" not in text and not loaded.held.holds(text)
+                for form in {text, text.replace("\\", "/")} if isinstance(text, str) and counts else ():
                     given = expand(form)
                     paths = [base / part for base in bases for part in (form, given)]
                     paths += [path / "model_index.json" for path in paths] if role.kind == "model" else []

@@ -41,12 +41,16 @@ class Repeated:
         shown: what the command prints of them.
         paths: the files that were saved.
         events: what happened, as in a run whose results were all known.
+        savers: by output, the node that saved it.
+        text: the record that the files carry.
     """
 
     outputs: Mapping[str, object]
     shown: JsonValue
     paths: list[Path]
     events: list[Event]
+    savers: Mapping[str, str]
+    text: str
 
 
 class KeptOutputs(Mapping[str, object]):
@@ -112,7 +116,7 @@ def repeat(
     store.flush()
     structures = {str(pair[0]): pair[1] for pair in pairs if isinstance(pair, list)}
     outputs = KeptOutputs(structures, tensor, types or StorableTypes())
-    return Repeated(outputs, record["shown"], list(ctx.saved), events)
+    return Repeated(outputs, record["shown"], list(ctx.saved), events, record["savers"], record["text"])
 
 
 def _still_valid(record: Mapping[str, list[list[object]]], out: Path) -> bool:

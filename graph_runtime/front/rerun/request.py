@@ -15,7 +15,7 @@ from ..cli.parser import SWITCHES
 from ..python.load_workflow import WorkflowSource, locate
 from .surroundings import surroundings
 
-_FORMAT = 2
+_FORMAT = 3
 _HOW = ("--json", "--quiet", "--traceback")
 
 

@@ -1,0 +1,117 @@
+"""Check or run a workflow that is already loaded, with the user's values in it."""
+
+import os
+from collections.abc import Callable, Iterable
+
+from ...core.check.findings import Report
+from ...core.context import Context
+from ...core.errors import WorkflowError
+from ...core.events import CancelToken, Event, Listener, ModelMoved, Warned
+from ...core.models import decisions_reported_to
+from ...core.notices import collect_notices
+from ...core.run.execute import execute
+from ...core.run.history import NODES, note
+from ...core.run.plan import Plan
+from ...core.store.disk import DiskStore
+from ...core.store.kept import Kept
+from ...core.store.parts import copied
+from ..device import parse_memory, resolve_device
+from ..environment import environment, environment_parts
+from ..kept_between_runs import disk_store, kept_between_runs
+from ..recipe.find_inputs import remember
+from ..recipe.record import CHUNK
+from ..recipe.record import record as recipe_of
+from ..rerun.keep import Recording
+from .keywords import refusing
+from .load_workflow import LoadedWorkflow
+from .preparation import decide, fetch_models, prepare_folders, require_memory, require_writable_output
+from .result import Result, files_of
+
+
+def check_loaded(loaded: LoadedWorkflow, *, device: str = "auto", memory: str | int | None = None) -> Report:
+    """`check` for a workflow that is already loaded."""
+    report = Report()
+
+    def check_plan() -> None:
+        plan = loaded.plan()
+        report.warnings += loaded.held.warnings + plan.warnings
+        loaded.held.require_pictures_only(plan)
+        require_writable_output(plan, loaded.out)
+        require_memory(plan, parse_memory(memory), resolve_device(device))
+
+    return take_from(report, check_plan, lambda: resolve_device(device), lambda: parse_memory(memory))
+
+
+def take_from(report: Report, *checks: Callable[[], object]) -> Report:
+    """Add the problems that checks raise."""
+    for one in checks:
+        try:
+            with refusing():
+                one()
+        except WorkflowError as error:
+            report.take(error)
+    return report
+
+
+def run_loaded(
+    loaded: LoadedWorkflow,
+    *,
+    device: str = "auto",
+    memory: str | int | None = None,
+    cache: bool = True,
+    metadata: bool = True,
+    listeners: Iterable[Listener] = (),
+    cancel: CancelToken | None = None,
+    record: Recording | None = None,
+) -> Result:
+    """`run` for a workflow that is already loaded; `record` keeps it as a whole."""
+    with refusing():
+        where = resolve_device(device)
+        budget = parse_memory(memory)
+        models, memory_store = kept_between_runs(where, budget)
+        plan = loaded.plan()
+        loaded.held.require_pictures_only(plan)
+        require_writable_output(plan, loaded.out)
+        require_memory(plan, budget, where)
+    events: list[Event] = []
+    disk = disk_store(where, loaded.registry) if cache else None
+    ctx = Context(
+        models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk, bare=not metadata
+    )
+    usable = prepare_folders(ctx, keeping=cache)
+    if record is not None:
+        ctx.on_file = record.saved
+    if loaded.undecided:
+        plan, record = decide(loaded, plan, ctx), None
+        require_memory(plan, budget, where)
+    if fetch_models(plan, ctx):
+        plan = loaded.plan()  # the rest of the check, which needs the models' configurations
+        require_memory(plan, budget, where)
+        record = None  # it said that it would download
+    if metadata:
+        ctx.metadata[CHUNK] = recipe_of(plan, loaded.registry, loaded.recorded_names, [*loaded.roots, loaded.out])
+    with collect_notices() as notices:
+        remember(plan, loaded.held.holds)
+    for message in notices:
+        ctx.warn(message)
+    with decisions_reported_to(lambda message: ctx.emit(ModelMoved(message))):
+        for warning in (*loaded.held.warnings, *plan.warnings):
+            ctx.pass_on(warning)
+        kept = Kept(memory_store, disk, disk.environment if disk is not None else environment(where)) if cache else None
+        values = execute(plan, ctx, kept)
+    if disk is not None and kept is not None and usable:
+        _note(loaded, plan, kept, disk, ctx)
+    if record is not None:
+        record.finish(loaded, plan, ctx, events, values)
+    outputs = {name: copied(value) for name, value in values.items()}
+    return Result(outputs, list(ctx.saved), events, files_of(plan.savers, events), ctx.metadata.get(CHUNK, ""))
+
+
+def _note(loaded: LoadedWorkflow, plan: Plan, kept: Kept, disk: DiskStore, ctx: Context) -> None:
+    """Note what was used, and for `inlay cache why` what each result depended on; warn if nothing can be kept."""
+    disk.flush()
+    if loaded.file is not None and len(plan.steps) <= NODES:
+        run_note = note(plan, environment_parts(ctx.device), kept.outcomes)
+        disk.note_run(os.path.realpath(loaded.file), run_note.packed())
+    if disk.trouble:
+        ctx.pass_on(Warned(None, f"results are not kept on disk: {disk.trouble}"))
