@@ -50,6 +50,7 @@ class LoadedWorkflow:
     recorded_names: dict[Override, str] = field(default_factory=dict)
     file: Path | None = None
     expander: Expander | None = None
+    held: Held = field(default_factory=Held)
     _expansion: Expansion | None = None
     _options: Mapping[str, object] = field(default_factory=dict)
     _settings: Mapping[str, object] = field(default_factory=dict)
@@ -90,7 +91,6 @@ class LoadedWorkflow:
             raise WorkflowError([error.at(self._expansion.asked)]) from None
         self.expand(self._options)
         self.trusted |= _set_parameters(self.workflow, self.registry, {}, self._settings)
-    held: Held = field(default_factory=Held)
 
     def set_values(self, values: Mapping[str, object], settings: Mapping[str, object]) -> None:
         """Write the user's values into the workflow, and find the files of a recorded run that they leave open.
