@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from ...graph_runtime.core.errors import BadInput, Problem
 from .options import USED_BY, WITH_MODEL
+from .parts import DRAWN
 from .values import Wishes, problem
 
 if TYPE_CHECKING:
     from ...models.purpose import Purpose
 
-DRAWN, DRAWN_EXEMPLAR = "dollhouse", "dollhouse-exemplar"
+DRAWN_EXEMPLAR = "dollhouse-exemplar"
 BY_PURPOSE = {"text": "null_space", "inpaint": "model", "exemplar": "exemplar"}
 MADE_FOR = {
     "text": "prompts (a UNet of 4 channels)",

@@ -1,6 +1,6 @@
 """`inpaint`: from options to a plain workflow."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import PurePath
 
@@ -8,7 +8,7 @@ from ...graph_runtime.core.errors import Problem
 from ...graph_runtime.core.expander import Expander, Expansion
 from .choose import Choice, choose
 from .graph import Graph
-from .options import OPTIONS
+from .options import AREAS, OPTIONS
 from .parts import area, results
 from .sampling import SAMPLERS
 from .values import Wishes, problem, read_wishes
@@ -22,6 +22,7 @@ EXAMPLES = (
     ("photo.jpg hole.png", "remove what the mask marks; needs no model"),
     ("photo.jpg hole.png --source owner/name --prompt 'a red cat'", "paint something there"),
     ("photo.jpg hole.png --source owner/name --example cat.jpg", "paint the thing of another picture"),
+    ("photo.jpg --object dog", "remove a dog, which a detector finds"),
     ("photo.jpg hole.png --variations 4", "four results, and a sheet of them"),
     ("photo.jpg hole.png --pick 3", "the third of them again, alone"),
 )
@@ -58,12 +59,19 @@ def prefix_of(image: str | None) -> str:
     return stem if safe_prefix(stem, windows=True) and not stem.startswith(".") else "image"
 
 
-def _contradictions(wishes: Wishes, given: Container[str]) -> list[Problem]:
+def _contradictions(wishes: Wishes, given: Set[str]) -> list[Problem]:
     found = []
-    if "image" not in given and "mask" in given:
-        found.append(problem("image", "a mask without a photo", "the photo that it belongs to", "add --image PHOTO"))
-    if "image" in given and "mask" not in given:
-        found.append(problem("mask", "no area to fill", "a mask", "add --mask MASK: white, or transparent, is filled"))
+    marked = [name for name in AREAS if name in given]
+    if "image" not in given and marked:
+        what = "a mask without a photo" if marked == ["mask"] else f"--{marked[0]} without a photo"
+        found.append(problem("image", what, "the photo that it belongs to", "add --image PHOTO"))
+    if "image" in given and not marked:
+        fix = "add --mask MASK (white, or transparent, is filled), or " + " or ".join(f"--{name}" for name in AREAS[1:])
+        found.append(problem("mask", "no area to fill", "a mask, or another option that marks an area", fix))
+    if "invert" in given and wishes.invert and marked and "mask" not in given:
+        found.append(problem("invert", "--invert without --mask", "a mask that it turns round", "leave it out"))
+    if "detector" in given and "object" not in given:
+        found.append(problem("detector", "--detector without --object", "what it should find", "add --object NAME"))
     if wishes.pick is not None and wishes.variations > 1 and wishes.pick > wishes.variations:
         found.append(
             problem(

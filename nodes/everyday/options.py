@@ -12,6 +12,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("image", "file", "the photo: PNG, JPEG, WebP, TIFF, BMP, GIF", AREA),
     Option("mask", "file", "a picture of its size: white, or transparent, is filled", AREA),
     Option("invert", "switch", "the mask marks what is kept", AREA, default=False),
+    Option("object", "text", "a thing that a detector finds, such as dog; its box is filled", AREA),
+    Option("detector", "model", "the detector: a DETR, by default facebook/detr-resnet-50 (downloaded once)", AREA),
     Option("method", "choice", "auto takes patches without a model, else what the model is made for", HOW, "auto",
            choices=METHODS),
     Option("source", "model", "a model: a hub id such as owner/name, a folder, or a .safetensors file; dollhouse is "
@@ -41,6 +43,9 @@ OPTIONS: tuple[Option, ...] = (
            choices=("auto", "float32", "float16", "bfloat16")),
 )  # fmt: skip
 
+MAY_BE_EMPTY = ("prompt", "negative")
+#: The options that say what is filled; several are joined.
+AREAS = ("mask", "object")
 WITH_MODEL = ("null_space", "exemplar", "model")
 #: The methods that use an option; every method uses the others.
 USED_BY: dict[str, tuple[str, ...]] = {

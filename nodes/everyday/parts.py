@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 
 from .graph import Graph
+from .options import AREAS
 from .values import Wishes
+
+DRAWN = "dollhouse"
+DETECTOR, DRAWN_DETECTOR = "facebook/detr-resnet-50", "dollhouse-detector"
 
 
 @dataclass(frozen=True)
@@ -29,19 +33,43 @@ def area(graph: Graph, wishes: Wishes, sample: tuple[str, str], *, context: floa
     The feather lies inside the area that the mask marks, grown by as much: what the mask covers is filled whole.
     """
     graph.path("photo", "image.load", "path", wishes.image, sample[0])
-    graph.path("hole", "mask.load", "path", wishes.mask, sample[1], invert=wishes.invert)
-    graph.add("area", "mask.grow", {"mask": "hole.mask"}, pixels=wishes.grow + wishes.feather)
+    graph.input("image", "photo.path")
+    holes = _holes(graph, wishes, sample[1])
+    if len(holes) > 1:
+        graph.add("holes", "mask.union", {f"mask_{number}": hole for number, hole in enumerate(holes, 1)})
+        holes = ["holes.mask"]
+    graph.add("area", "mask.grow", {"mask": holes[0]}, pixels=wishes.grow + wishes.feather)
+    graph.input("grow", "area.pixels")
     links = {"image": "photo.image", "mask": "area.mask"}
     graph.add("crop", "image.crop_to_mask", links, context=wishes.context or context, size=size)
-    for name, target in (
-        ("image", "photo.path"),
-        ("mask", "hole.path"),
-        ("invert", "hole.invert"),
-        ("grow", "area.pixels"),
-        ("context", "crop.context"),
-    ):
-        graph.input(name, target)
+    graph.input("context", "crop.context")
     return Around()
+
+
+def _holes(graph: Graph, wishes: Wishes, sample: str) -> list[str]:
+    """What each option marks."""
+    holes = []
+    if wishes.mask or not any(getattr(wishes, name) for name in AREAS):
+        graph.path("hole", "mask.load", "path", wishes.mask, sample, invert=wishes.invert)
+        graph.input("mask", "hole.path")
+        graph.input("invert", "hole.invert")
+        holes.append("hole.mask")
+    if wishes.object is not None:
+        holes.append(_found(graph, wishes))
+    return holes
+
+
+def _found(graph: Graph, wishes: Wishes) -> str:
+    """The box of the likeliest thing of that name, of any size, a little larger than the detector says."""
+    drawn = wishes.source is not None and wishes.source.startswith(DRAWN)
+    graph.path("detector", "model.detector", "source", wishes.detector, DRAWN_DETECTOR if drawn else DETECTOR)
+    graph.add("looked_at", "image.to_srgb", {"image": "photo.image", "profile": "photo.profile"})
+    links = {"image": "looked_at.image", "detector": "detector.detector"}
+    bounds = {"score": 0.7, "min_area": 0.0, "max_area": 1.0, "padding": 0.05}
+    graph.add("found", "mask.detect", links, label=wishes.object, pick="best", **bounds)
+    graph.input("object", "found.label")
+    graph.input("detector", "detector.source")
+    return "found.mask"
 
 
 def variations(wishes: Wishes) -> list[int]:

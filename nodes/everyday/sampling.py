@@ -123,7 +123,7 @@ def _sampled(
     scale = guidance if wishes.guidance is None else wishes.guidance
     for number in variations(wishes):
         noise, sample, picture, own = (numbered(name, number, wishes) for name in ("noise", "sample", "picture", "own"))
-        graph.add(noise, "noise.gaussian", {"latent": shape}, seed=wishes.seed, **_which(number))
+        graph.add(noise, "noise.gaussian", {"latent": shape}, seed=wishes.seed, batch=MOST_VARIATIONS, pick=number - 1)
         links = {"denoiser": denoiser, "schedule": "steps.schedule", "noise": f"{noise}.noise"}
         graph.add(sample, "sample.denoise", links | dict(links_of(number)), guidance_scale=scale)
         graph.add(picture, "latent.decode", {"latent": f"{sample}.latent", "vae": "model.vae"})
@@ -134,8 +134,3 @@ def _sampled(
     graph.input("steps", "steps.steps")
     graph.input("guidance", *(f"{numbered('sample', number, wishes)}.guidance_scale" for number in numbers))
     return filled
-
-
-def _which(number: int) -> Mapping[str, int]:
-    """Which noise of the batch; the first is that of a batch of one."""
-    return {} if number == 1 else {"batch": MOST_VARIATIONS, "pick": number - 1}

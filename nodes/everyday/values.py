@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 from ...graph_runtime.core.errors import Problem, did_you_mean, shorten
 from ...graph_runtime.core.expander import Option, Value
-from .options import OPTIONS
+from .options import MAY_BE_EMPTY, OPTIONS
 
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -19,6 +19,8 @@ class Wishes:
     image: str | None = None
     mask: str | None = None
     invert: bool = False
+    object: str | None = None
+    detector: str | None = None
     method: str = "auto"
     source: str | None = None
     prompt: str | None = None
@@ -69,9 +71,9 @@ def read_wishes(values: Mapping[str, object]) -> tuple[Wishes, list[Problem]]:
 def _read(option: Option, value: object) -> Value | Problem:
     """A value of the option's kind, or what is wrong with it."""
     if option.kind in ("text", "file", "model") and isinstance(value, str):
-        if value or option.kind == "text":
+        if value or option.name in MAY_BE_EMPTY:
             return value
-        return problem(option.name, "an empty text", "a path" if option.kind == "file" else "a model", "leave it out")
+        return problem(option.name, "an empty text", option.doc.partition(":")[0], "leave it out")
     if option.kind == "choice" and isinstance(value, str):
         if value in option.choices:
             return value

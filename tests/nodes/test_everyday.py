@@ -38,11 +38,8 @@ def test_each_option_has_a_default_and_a_sentence():
     assert {option.name for option in OPTIONS} == set(Wishes.__dataclass_fields__)
 
 
-@pytest.mark.parametrize(
-    ("method", "more"),
-    [*((method, {}) for method in METHODS), ("patches", {"variations": 3}), ("patches", {"pick": 2})],
-    ids=str,
-)
+@pytest.mark.parametrize("more", [{}, {"variations": 3}, {"pick": 2}, {"object": "dog"}], ids=str)
+@pytest.mark.parametrize("method", METHODS)
 def test_each_method_is_a_plain_workflow_of_current_nodes(method, more):
     expansion = expand({**PHOTO, **METHODS[method], **more})
     assert not expansion.problems
@@ -112,6 +109,10 @@ def test_without_a_model_the_way_to_one_is_told_once():
         ({**PHOTO, "image": ["a", "b"]}, ["--image"]),
         ({**PHOTO, "mask": ""}, ["--mask", "empty"]),
         ({**PHOTO, "promt": "x"}, ["did you mean 'prompt'"]),
+        ({"object": "dog"}, ["--image", "--object without a photo"]),
+        ({**PHOTO, "object": ""}, ["--object", "empty"]),
+        ({**PHOTO, "detector": "x/y"}, ["--detector", "--object"]),
+        ({"image": "a.png", "object": "dog", "invert": True}, ["--invert", "--mask"]),
     ],
     ids=lambda value: "-".join(map(str, value))[:40],
 )
@@ -152,6 +153,7 @@ def test_a_variation_is_the_same_node_alone_as_beside_the_others():
     assert alone == expand({**PHOTO, **METHODS["null_space"], "pick": 3}).workflow["nodes"]
     single = expand({**PHOTO, **METHODS["null_space"]}).workflow["nodes"]
     assert single["noise"] == several["noise_1"]
+    assert single["noise"] != several["noise_2"]
     assert sum(node["type"] == "sample.denoise" for node in several.values()) == 4
     assert sum(node["type"] == "latent.encode" for node in several.values()) == 1
     assert types_of(expand({**PHOTO, "variations": 2}))["sheet"] == "image.grid"
