@@ -47,7 +47,8 @@ def build(wishes: Wishes, choice: Choice) -> tuple[dict[str, object], frozenset[
     wishes = replace(wishes, source=choice.source)
     around = area(graph, wishes, SAMPLE, context=3.0 if choice.method == "patches" else 2.0)
     patches = SAMPLERS[choice.method](graph, wishes, around)
-    results(graph, wishes, around, patches, prefix_of(wishes.image))
+    blend = {} if choice.method == "patches" else {"blend": "membrane"}
+    results(graph, wishes, around, patches, prefix_of(wishes.image), **blend)
     return graph.file(TITLE, DESCRIPTION), frozenset(graph.given)
 
 
@@ -70,8 +71,9 @@ def _contradictions(wishes: Wishes, given: Set[str]) -> list[Problem]:
         found.append(problem("mask", "no area to fill", "a mask, or another option that marks an area", fix))
     if "invert" in given and wishes.invert and marked and "mask" not in given:
         found.append(problem("invert", "--invert without --mask", "a mask that it turns round", "leave it out"))
-    if "detector" in given and "object" not in given:
-        found.append(problem("detector", "--detector without --object", "what it should find", "add --object NAME"))
+    if "detector" in given and not {"object", "lora"} & given:
+        fix = "add --object NAME; with --lora, it also cuts the example to the thing in it"
+        found.append(problem("detector", "--detector without --object", "what it should find", fix))
     if wishes.pick is not None and wishes.variations > 1 and wishes.pick > wishes.variations:
         found.append(
             problem(

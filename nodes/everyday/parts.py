@@ -59,16 +59,27 @@ def _holes(graph: Graph, wishes: Wishes, sample: str) -> list[str]:
     return holes
 
 
+def is_drawn(wishes: Wishes) -> bool:
+    """True with the embedded models, which know drawn rooms."""
+    return wishes.source is not None and wishes.source.startswith(DRAWN)
+
+
+def detector(graph: Graph, wishes: Wishes) -> str:
+    """The detector, once."""
+    if "detector" not in graph.nodes:
+        used = DRAWN_DETECTOR if is_drawn(wishes) else DETECTOR
+        graph.path("detector", "model.detector", "source", wishes.detector, used)
+        graph.input("detector", "detector.source")
+    return "detector.detector"
+
+
 def _found(graph: Graph, wishes: Wishes) -> str:
     """The box of the likeliest thing of that name, of any size, a little larger than the detector says."""
-    drawn = wishes.source is not None and wishes.source.startswith(DRAWN)
-    graph.path("detector", "model.detector", "source", wishes.detector, DRAWN_DETECTOR if drawn else DETECTOR)
     graph.add("looked_at", "image.to_srgb", {"image": "photo.image", "profile": "photo.profile"})
-    links = {"image": "looked_at.image", "detector": "detector.detector"}
+    links = {"image": "looked_at.image", "detector": detector(graph, wishes)}
     bounds = {"score": 0.7, "min_area": 0.0, "max_area": 1.0, "padding": 0.05}
     graph.add("found", "mask.detect", links, label=wishes.object, pick="best", **bounds)
     graph.input("object", "found.label")
-    graph.input("detector", "detector.source")
     return "found.mask"
 
 

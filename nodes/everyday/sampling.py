@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from .graph import Graph
 from .options import LARGEST_SEED, MOST_VARIATIONS
-from .parts import Around, numbered, variations
+from .parts import Around, detector, is_drawn, numbered, variations
 from .values import Wishes
 
 Links = Mapping[str, str]
@@ -46,9 +46,22 @@ def exemplar(graph: Graph, wishes: Wishes, around: Around) -> list[str]:
     graph.input("example", "example.path")
     links = {"image": "example.image", "profile": "example.profile"}
     graph.add("example_seen", "image.to_srgb", links)
-    links = {"exemplar_encoder": "model.exemplar_encoder", "image": "example_seen.image", "mask": "example.mask"}
-    graph.add("told", "condition.exemplar", links)
+    encoder = {"exemplar_encoder": "model.exemplar_encoder"}
+    if wishes.lora is not None and (wishes.detector is not None or is_drawn(wishes)):
+        graph.add("told", "condition.exemplar", encoder | {"image": _subject(graph, wishes)}, preprocess="stretch")
+    else:
+        graph.add("told", "condition.exemplar", encoder | {"image": "example_seen.image", "mask": "example.mask"})
     return _inpainted(graph, wishes, around, seen, "told.conditioning", guidance=5.0)
+
+
+def _subject(graph: Graph, wishes: Wishes) -> str:
+    """The example cut to the thing in it, as the photos were from which the LoRA was learned."""
+    links = {"image": "example_seen.image", "detector": detector(graph, wishes)}
+    graph.add("subject", "mask.detect", links, pick="best")
+    links = {"image": "example_seen.image", "mask": "subject.mask"}
+    still = {"flip": 0.0, "rotate": 0.0, "blur": 0.0, "elastic": 0.0}
+    graph.add("cut", "image.augment", links, **still, size=64 if is_drawn(wishes) else 224)
+    return "cut.image"
 
 
 def model(graph: Graph, wishes: Wishes, around: Around) -> list[str]:
