@@ -1,14 +1,14 @@
 """Convert pictures to scaled latents and back with a VAE: tensors in, tensors out."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ..graph_runtime.core.values import to_host
+from ..graph_runtime.core.values import require_finite, to_host
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -47,6 +47,55 @@ def decode_latent(vae: nn.Module, latent: Tensor, scale: float, shift: float) ->
     else:
         x = vae.decode((latent / scale + shift).to(*_place(vae, latent)), return_dict=False)[0]  # type: ignore[operator]
     return (to_host(x) / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).contiguous()
+
+
+class Pictures:
+    """A leased VAE for the length of a run: latents to pictures and back, one after the other.
+
+    Args:
+        vae: the module.
+        factor: pixels that a cell spans.
+        scale: its scaling_factor.
+        shift: its shift_factor.
+        before_each: called before each picture; may raise to stop.
+    """
+
+    def __init__(
+        self,
+        vae: "AutoencoderKL | nn.Identity",
+        factor: int,
+        scale: float,
+        shift: float,
+        before_each: Callable[[], None],
+    ) -> None:
+        self._vae, self._factor, self._scale, self._shift = vae, factor, scale, shift
+        self._before_each = before_each
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Pictures `[b h w 3]` in [0, 1] of scaled latents `[b c lh lw]`, on the CPU.
+
+        Raises:
+            BadInput: the VAE gives NaN or infinity.
+        """
+        rows = []
+        for row in latent.split(1):
+            self._before_each()
+            with tiled(self._vae, "auto", self._factor**2 * row.shape[2] * row.shape[3]):
+                rows.append(decode_latent(self._vae, row, self._scale, self._shift))
+        return require_finite(torch.cat(rows), "vae", what="the decoded picture", fix=remedy(self._vae))
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Scaled latents `[b c lh lw]` of pictures `[b h w 3]` in [0, 1], on the CPU; the posterior's mode.
+
+        Raises:
+            BadInput: the VAE gives NaN or infinity.
+        """
+        rows = []
+        for picture in image.split(1):
+            self._before_each()
+            with tiled(self._vae, "auto", picture.shape[1] * picture.shape[2]):
+                rows.append(encode_picture(self._vae, picture, self._scale, self._shift))
+        return require_finite(torch.cat(rows), "vae", what="the latent", fix=remedy(self._vae))
 
 
 def _place(vae: nn.Module, value: Tensor) -> tuple[torch.device, torch.dtype]:

@@ -1,8 +1,9 @@
 """Sampling: one denoising loop for every method."""
 
 import re
-from contextlib import nullcontext
-from typing import Annotated, NamedTuple
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Annotated, NamedTuple, cast
 
 import torch
 from pydantic import Field
@@ -15,12 +16,16 @@ from ..methods.attention.control import AttentionControl
 from ..methods.attention.gather import require_known_blocks
 from ..methods.attention.single_token import collapsed
 from ..methods.conditioning import Conditioning
+from ..methods.latents import Pictures
+from ..methods.sampling.constraints import Constraint, PictureSpace, RunFacts
 from ..methods.sampling.guidance import Guidance, Tuning
 from ..methods.sampling.loop import run_denoising
 from ..methods.sampling.noise import GivenNoise
 from ..methods.sampling.rows import expand_rows
+from ..methods.sampling.schedule import Schedule
 from ..methods.sampling.unet import as_model
 from ..models.lora.component import layer_sizes
+from ..models.protocols import VaeDescription
 from .checks.before_run import Facts, Known, Params, described, shaped
 from .checks.denoiser import require_pair
 from .checks.sampling import (
@@ -138,7 +143,11 @@ def denoise(
         else:
             z = schedule.renoised(expand_rows(plain(latent), start, "latent"), start, first)
         control = (attention or AttentionControl()).begin()
-        with collapsed(unet) if one_token(guidance) else nullcontext(), control.installed(unet):
+        with (
+            collapsed(unet) if one_token(guidance) else nullcontext(),
+            control.installed(unet),
+            _begun(ctx, constraint, start, schedule, first) as imposed,
+        ):
             clean = run_denoising(
                 as_model(unet, denoiser),
                 schedule,
@@ -146,11 +155,30 @@ def denoise(
                 stream,
                 guidance,
                 start=first,
-                constraint=None if constraint is None else constraint.begin(start),
+                constraint=imposed,
                 attention=control,
                 progress=lambda step, total, x0: ctx.progress(step, total),
             )
         return Denoised(to_host(clean))
+
+
+@contextmanager
+def _begun(
+    ctx: Context, constraint: Constraint | None, start: Tensor, schedule: Schedule, first: int
+) -> Iterator[Constraint | None]:
+    """The constraint for this run; the VAEs that it asks for are leased for the length of the block."""
+    if constraint is None:
+        yield None
+        return
+    steps = sum(not step.up for step in schedule.begin().denoising_steps(first))
+    with ExitStack() as stack:
+        pictures: dict[str, PictureSpace] = {}
+        for vae in cast(tuple[VaeDescription, ...], constraint.vaes):
+            module = stack.enter_context(ctx.lease(vae))
+            pictures[vae.fingerprint] = Pictures(
+                module, vae.factor, vae.scaling_factor, vae.shift_factor, ctx.check_cancelled
+            )
+        yield constraint.begin(start).within(RunFacts(steps, pictures))
 
 
 def _prepare(

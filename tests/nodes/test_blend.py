@@ -9,6 +9,7 @@ from inlay.graph_runtime import BadInput
 from inlay.nodes.image.crop import crop_to_mask, stitch
 from inlay.nodes.image.fill import fill
 from inlay.nodes.image.paste import paste_back
+from seamless import cloned
 
 
 def rand(seed, *shape):
@@ -25,29 +26,6 @@ def holes(seed, batch, height, width, soft=False):
     y, x = rng.integers(0, height), rng.integers(0, width)
     mask[:, y : y + height // 2 + 1, x : x + width // 2 + 1] = 1
     return torch.from_numpy(mask * rng.random(mask.shape).astype(np.float32) if soft else mask)
-
-
-def cloned(base, patch, hole):
-    """Seamless cloning as Pérez et al. 2003 print it (eq. 7): f solves Δf = Δpatch with f = base at the edge."""
-    from scipy.sparse import lil_matrix
-    from scipy.sparse.linalg import spsolve
-
-    height, width = hole.shape
-    places = [tuple(place) for place in np.argwhere(hole)]
-    row_of = {place: row for row, place in enumerate(places)}
-    matrix, right = lil_matrix((len(places), len(places))), np.zeros((len(places), 3))
-    for (y, x), row in row_of.items():
-        for a, b in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-            if 0 <= a < height and 0 <= b < width:
-                matrix[row, row] += 1
-                right[row] += patch[y, x] - patch[a, b]  # the guidance, v_pq
-                if (a, b) in row_of:
-                    matrix[row, row_of[a, b]] -= 1
-                else:
-                    right[row] += base[a, b]
-    out = base.copy()
-    out[hole] = spsolve(matrix.tocsc(), right).reshape(len(places), 3)
-    return out
 
 
 @pytest.mark.parametrize("seed", range(4))
