@@ -281,7 +281,8 @@ def test_the_work_for_each_path_does_not_grow_with_the_number_of_paths(tmp_path,
     held = []
 
     class Counted(Gate):
-        def __post_init__(self):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
             held.append(len(self.found) + len(self.listings) + len(self.trusted))
 
     monkeypatch.setattr("inlay.graph_runtime.core.reading.reader.Gate", Counted)
@@ -289,5 +290,5 @@ def test_the_work_for_each_path_does_not_grow_with_the_number_of_paths(tmp_path,
     for number in range(200):
         (tmp_path / f"{number}.png").write_bytes(b"x")
         reader.look(f"{number}.png", PathRole("files"), trusted=False)
-    assert sum(held) <= 3 * 200
+    assert 200 <= sum(held) <= 3 * 200
     assert len(reader.gate.found) == len(reader.gate.listings) == 200
