@@ -48,6 +48,7 @@ ROOMS = (
     "graph_runtime.front.comfy",
     "graph_runtime.front.docs",
     "graph_runtime.front.draw",
+    "graph_runtime.front.jobs",
     "graph_runtime.front.python",
     "graph_runtime.front.recipe",
     "graph_runtime.front.rerun",

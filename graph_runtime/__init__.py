@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .core.spec import ModelSource as ModelSource
     from .core.spec import NodeSpec as NodeSpec
     from .core.spec import PathRole as PathRole
+    from .core.spec import ReadEach as ReadEach
     from .core.spec import ReadMany as ReadMany
     from .core.spec import ReadPath as ReadPath
     from .core.spec import ReadPaths as ReadPaths
@@ -46,6 +47,7 @@ _HOMES = {
         "ModelSource",
         "NodeSpec",
         "PathRole",
+        "ReadEach",
         "ReadMany",
         "ReadPath",
         "ReadPaths",

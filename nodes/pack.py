@@ -4,10 +4,10 @@ The oldest releases are those of pyproject.toml, and `.ci/floor-test` runs the m
 releases that are newer than those noted here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..graph_runtime.core.pack import Pack
+from ..graph_runtime.core.pack import Pack, SheetPair
 from ..pictures.files.formats import READ_SUFFIXES, WORKFLOW_SUFFIXES
 from .checks.installation import embedded_models, embedded_weights, torchvision
 from .everyday.inpaint import INPAINT
@@ -19,6 +19,7 @@ def _recorded_text(path: Path, name: str) -> tuple[str | None, frozenset[str]]:
     return recorded_text(path, name)
 
 
+<<<<<<< HEAD
 def _write_value(value: object, folder: Path, name: str) -> tuple[Path, tuple[str, ...]] | None:
     from ..pictures.memory.write import write_value
 
@@ -29,6 +30,24 @@ def _save_picture(source: object, path: Path, suffix: str, texts: Mapping[str, s
     from ..pictures.memory.save import save_picture
 
     return save_picture(source, path, suffix, texts)
+=======
+def _read_suffixes() -> frozenset[str]:
+    from ..pictures.files.formats import suffixes
+
+    return suffixes()
+
+
+def _require_picture(path: Path) -> object:
+    from ..pictures.files.headers import header
+
+    return header(path)
+
+
+def _contact_sheet(pairs: Sequence[SheetPair], to: Path) -> None:
+    from ..pictures.contact import write_contact_sheet
+
+    write_contact_sheet(pairs, to)
+>>>>>>> 113bf41 (A folder given for a picture is a job: one run a picture, resumed, with a table and contact sheets)
 
 
 PACK = Pack(
@@ -77,6 +96,9 @@ PACK = Pack(
     embedded=embedded_models,
     checks=(torchvision, embedded_weights),
     picture_suffixes=READ_SUFFIXES,
+    read_suffixes=_read_suffixes,
+    require_picture=_require_picture,
+    contact_sheet=_contact_sheet,
     workflow_suffixes=WORKFLOW_SUFFIXES,
     write_value=_write_value,
     save_picture=_save_picture,

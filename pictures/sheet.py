@@ -112,11 +112,18 @@ REPLACEMENTS = {"×": "x", "−": "-", "≤": "<=", "≥": ">=", "→": "->"}
 
 def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, "height width 3"]:
     """One centred line of text; smaller if it is long, cut with an ellipsis if even that does not fit."""
+    strip = Pil.new("RGB", (width, height), (255, 255, 255))
+    pen = ImageDraw.Draw(strip)
+    label, font = fitted_text(pen, label, width, size)
+    pen.text((width / 2, height / 2), label, fill=INK, font=font, anchor="mm")
+    return torch.from_numpy(np.asarray(strip, dtype=np.float32) / np.float32(255))
+
+
+def fitted_text(pen: ImageDraw.ImageDraw, label: str, width: int, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
+    """One line of text that is at most so wide, and its font: smaller if it is long, or cut with an ellipsis."""
     label = "".join(_writable(letter) for letter in " ".join(label[: 4 * width].split()))[
         :width
     ]  # at least a pixel per letter
-    strip = Pil.new("RGB", (width, height), (255, 255, 255))
-    pen = ImageDraw.Draw(strip)
     font = _font(size)
     while size > 10 and pen.textlength(label, font=font) > width:
         size -= 1
@@ -125,8 +132,7 @@ def draw_label(label: str, width: int, height: int, size: int) -> Float[Tensor, 
         ends = range(1, len(label))
         cut = bisect_right(ends, width, key=lambda end: ceil(pen.textlength(label[:end] + "…", font=font)))
         label = label[:cut] + "…"
-    pen.text((width / 2, height / 2), label, fill=INK, font=font, anchor="mm")
-    return torch.from_numpy(np.asarray(strip, dtype=np.float32) / np.float32(255))
+    return label, font
 
 
 @cache

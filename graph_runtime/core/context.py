@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
 from .disk_errors import disk_error, explain
 from .errors import BadInput, Cancelled, clean, shorten
 from .events import CancelToken, Event, Listener, NodeProgress, Saved, Warned
-from .files import make_folder, numbered
+from .files import make_folder, named, numbered
 from .models import AnyDescription, Described, M, ModelDescription, ModelManager
 from .user_paths import is_possible
 
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
 
 OnFile = Callable[[str, str, str, Path], None]
+
+
+class FileNames(Protocol):
+    """What a run's files are called, where `<prefix>_00001` is not meant."""
+
+    def prefix(self, node: str, prefix: str) -> str:
+        """The name below the output folder, without number and suffix, of a file that `node` saves as `prefix`."""
+
+    def publish(self, written: Path, final: Path) -> bool:
+        """A file is about to get its name; true if it may replace what has that name."""
 
 
 #: What Windows takes for a device, with any suffix, in any folder.
@@ -78,6 +88,7 @@ class Context:
         self.said: list[str] = []  # warnings of the running node
         self.asked_time = False  # a node's result depends on how long others took
         self.on_file: OnFile | None = None  # called with node, prefix, suffix and path before a file gets its name
+        self.names: FileNames | None = None
         self._warned: set[Warned] = set()
 
     @property
@@ -136,17 +147,25 @@ class Context:
         self.saved.append(path)
         self.emit(Saved(self.node, str(path)))
 
+    def _named(self, folder: Path, name: str, suffix: str) -> AbstractContextManager[Path]:
+        if self.names is None:
+            return numbered(folder, name, suffix, self.announce)
+        return named(folder, name, suffix, self.names.publish, self.announce)
+
     @contextmanager
     def new_file(self, prefix: str, suffix: str) -> Iterator[Path]:
         """A path to write to; if the block succeeds, the file appears as `<out>/<prefix>_00001<suffix>`.
 
-        The next free number is used, and nothing is overwritten. No half-written file remains: the bytes go to a
+        The next free number is used, and nothing is overwritten; in a job, the file is named after what the run reads.
+        No half-written file remains: the bytes go to a
         hidden file beside it, which is renamed at the end.
 
         Raises:
             BadInput: `prefix` would leave the output folder, or nothing can be written there; says why.
         """
         root = Path(os.path.realpath(self.out))
+        if self.names is not None and safe_prefix(prefix):
+            prefix = self.names.prefix(self.node, prefix)
         wanted = Path(prefix)
         folder = Path(os.path.realpath(root / wanted.parent)) if safe_prefix(prefix) else root
         if not safe_prefix(prefix) or not folder.is_relative_to(root):
@@ -158,7 +177,7 @@ class Context:
             )
         try:
             make_folder(folder)
-            with numbered(folder, wanted.name, suffix, self.announce) as path:
+            with self._named(folder, wanted.name, suffix) as path:
                 yield path
                 if self.on_file is not None:
                     self.on_file(self.node, prefix, suffix, path)

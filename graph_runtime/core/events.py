@@ -83,13 +83,45 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemStarted:
+    """Run `number` of the `total` runs of a job begins; `name` is its file's, without folder and suffix."""
+
+    name: str
+    number: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemFinished:
+    """A run of a job ended after `seconds`: `done`, `known` from an earlier start, or `failed` with a message."""
+
+    name: str
+    number: int
+    total: int
+    status: str
+    seconds: float
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunFinished:
     """All requested outputs are there."""
 
     seconds: float
 
 
-Event = RunStarted | NodeStarted | NodeProgress | NodeFinished | Warned | ModelMoved | Saved | RunFinished
+Event = (
+    RunStarted
+    | NodeStarted
+    | NodeProgress
+    | NodeFinished
+    | Warned
+    | ModelMoved
+    | Saved
+    | ItemStarted
+    | ItemFinished
+    | RunFinished
+)
 Listener = Callable[[Event], None]
 
 

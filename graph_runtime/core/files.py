@@ -9,6 +9,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from .leftovers import claim_of, hidden, owner, sweep
@@ -113,6 +114,37 @@ def numbered(folder: Path, name: str, suffix: str, published: Callable[[Path], N
         yield temporary
 
 
+Publish = Callable[[Path, Path], bool]
+
+
+@contextmanager
+def named(folder: Path, name: str, suffix: str, publish: Publish, published: Callable[[Path], None]) -> Iterator[Path]:
+    """As `numbered`, but the file becomes `<name><suffix>`, or `<name>_00002<suffix>` and so on if that name is taken.
+
+    Args:
+        folder: where the file goes; it must exist.
+        name: its name without suffix.
+        suffix: with its dot.
+        publish: called with the written file and the name that it is about to get; true if it may replace what has
+            that name.
+        published: called with the path that the file got.
+
+    Raises:
+        OSError: as `numbered`.
+    """
+
+    def move(temporary: Path) -> None:
+        _flush(temporary)
+        numbers = (f"_{number:05d}" if number > 1 else "" for number in count(1))
+        finals = (folder / f"{name}{number}{suffix}" for number in numbers)
+        final = next(final for final in finals if _to_own_name(temporary, final, publish))
+        _flush_folder(folder)
+        published(final)
+
+    with _written_beside(folder, name, move) as temporary:
+        yield temporary
+
+
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """An empty folder to fill; it takes the place of `folder` when the block ends without an error.
@@ -193,6 +225,17 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _to_own_name(temporary: Path, final: Path, publish: Publish) -> bool:
+    """Move a file to its name; False if a file that may not be replaced has it, or another process claims it."""
+    with _claim(final) as claimed:
+        if not claimed:
+            return False
+        if publish(temporary, final) and os.path.lexists(final):
+            os.replace(temporary, final)
+            return True
+        return _move_to_free_name(temporary, final)
 
 
 def _to_free_number(temporary: Path, folder: Path, name: str, suffix: str) -> Path:

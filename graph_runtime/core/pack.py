@@ -1,8 +1,9 @@
 """What front ends need to know about a pack of nodes, besides its nodes."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from .expander import Expander
 
@@ -24,6 +25,14 @@ class Diagnosis:
     fix: str = ""
 
 
+class SheetPair(NamedTuple):
+    """Two pictures of a contact sheet, and the text below them; `after` is None where nothing was made."""
+
+    before: Path | None
+    after: Path | None
+    text: str
+
+
 @dataclass(frozen=True)
 class Pack:
     """The facts of a pack. Reading them imports no library.
@@ -36,6 +45,10 @@ class Pack:
         embedded: returns the folder of each model that ships with the pack, by name.
         checks: what `inlay doctor` checks for the pack.
         picture_suffixes: suffixes of the pictures that its nodes read.
+        read_suffixes: gives the suffixes of pictures that can be read here, with the libraries that are installed.
+        require_picture: raises BadInput for a file whose beginning is not that of a picture that can be read.
+        contact_sheet: draws pairs of pictures, each with a line of text below it, as one picture file; a file that
+            cannot be read leaves its place empty.
         workflow_suffixes: suffixes of the pictures that its nodes write, which may hold a workflow.
         write_value: writes a picture that a caller holds in memory into a folder, under a name without suffix; returns
             its path and messages for the user, None for what is no picture; raises BadInput for a picture that cannot
@@ -55,6 +68,9 @@ class Pack:
     embedded: Callable[[], Mapping[str, Path]] = dict
     checks: tuple[Callable[[], Iterable[Diagnosis]], ...] = ()
     picture_suffixes: frozenset[str] = frozenset()
+    read_suffixes: Callable[[], frozenset[str]] = frozenset
+    require_picture: Callable[[Path], object] = lambda path: None
+    contact_sheet: Callable[[Sequence[SheetPair], Path], None] = lambda pairs, to: None
     workflow_suffixes: frozenset[str] = frozenset()
     write_value: Callable[[object, Path, str], tuple[Path, tuple[str, ...]] | None] = lambda value, folder, name: None
     save_picture: Callable[[object, Path, str, Mapping[str, str]], list[str]] = lambda source, path, suffix, texts: []

@@ -47,15 +47,19 @@ NODE_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 class PathRole:
     """Marks a parameter as a path that is read.
 
-    `file` is one file; `files` may also be a folder or a glob; `model` is an embedded name, a hub id, a folder or a
-    file.
+    Attributes:
+        kind: `file` is one file; `files` may also be a folder or a glob; `model` is an embedded name, a hub id, a
+            folder or a file.
+        each: a folder that a person gives for it is a job: one run for each file in it.
     """
 
     kind: Literal["file", "files", "model"]
+    each: bool = False
 
 
 ReadPath = Annotated[str, PathRole("file")]
 ReadPaths = Annotated[str, PathRole("files")]
+ReadEach = Annotated[str, PathRole("files", each=True)]  # of a folder that a person gives, one file a run
 ReadMany = Annotated[str | list[str], PathRole("files")]  # or a list of files, folders and globs
 ModelSource = Annotated[str, PathRole("model")]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 import torch
 
-from ...graph_runtime import Context, FromUpstream, ReadPaths, node
+from ...graph_runtime import Context, FromUpstream, ReadEach, node
 from ...graph_runtime.core.values import require_finite
 from ...pictures.files.folders import left_out
 from ...pictures.files.formats import WRITTEN_SUFFIX
@@ -33,13 +33,14 @@ class Saved(NamedTuple):
 
 
 @node("image.load", check=check_load)
-def load(path: ReadPaths, ctx: Context) -> Loaded:
+def load(path: ReadEach, ctx: Context) -> Loaded:
     """Read one picture, or a folder or glob of pictures of one size, upright and with its numbers as stored.
 
     PNG, JPEG, WebP, BMP, TIFF and GIF of 8 (`x / 255`) or 16 bits (`x / 65535`): 1, L, LA, P, RGB, RGBA; CMYK and Lab
     are converted to sRGB. The EXIF orientation is applied. `image` is `[b h w 3]`; `mask` is 1 − alpha `[b h w]`, zeros
     where a file has no alpha; `profile` is what the file says beside its pixels, for image.save and image.to_srgb.
     An animated file gives its first frame, and files of a folder that are not pictures are skipped; a warning says so.
+    A folder given on the command line or to `inlay.run`, of any sizes, is a job: one run a picture.
 
     Args:
         path: A picture, a folder of pictures, or a glob such as `photos/*.png` (sorted naturally, all of one size).

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ...graph_runtime import Context, ReadPaths, node
+from ...graph_runtime import Context, ReadEach, node
 from ...pictures.masks.read import read_masks
 from ..checks.mask import load as check_load
 from .results import OneMask
@@ -12,7 +12,7 @@ from .results import OneMask
 
 @node("mask.load", check=check_load)
 def load(
-    path: ReadPaths,
+    path: ReadEach,
     ctx: Context,
     channel: Literal["auto", "alpha", "luminance"] = "auto",
     invert: bool = False,

@@ -103,7 +103,9 @@ class IndexedSpec(NodeSpec):
             "id": entry["node"],
             "docs": docs,
             "sockets": {name: _socket(name, one, ports, root, said) for name, one in entry.get("sockets", {}).items()},
-            "path_roles": {name: PathRole(kind) for name, kind in entry.get("paths", {}).items()},
+            "path_roles": {
+                name: PathRole(kind, name in entry.get("each", ())) for name, kind in entry.get("paths", {}).items()
+            },
             "outputs": {name: ports[port] for name, port in entry["outputs"].items()},
             "repeats": {name: Repeat(**one) for name, one in entry.get("repeats", {}).items()},
             "may_be_none": tuple(entry.get("may_be_none", ())),
@@ -268,6 +270,7 @@ def _entry(spec: NodeSpec, root: str, ports: dict[str, Entry]) -> Entry:
         "sockets": {name: _socket_entry(socket, root, spec.docs) for name, socket in spec.sockets.items()},
         "settings": {name: _shortened(name, one, spec.docs) for name, one in properties.items()},
         "paths": {name: role.kind for name, role in spec.path_roles.items()},
+        "each": [name for name, role in spec.path_roles.items() if role.each],
         "outputs": {name: port.socket for name, port in spec.outputs.items()},
         "repeats": {name: asdict(repeat) for name, repeat in spec.repeats.items()},
         "may_be_none": spec.may_be_none,

@@ -110,6 +110,7 @@ def _why(options: argparse.Namespace, rest: list[str]) -> int:
     if options.file is None or options.node is None:
         options.parser.error("why takes a FILE and a NODE")
     from ..python.load_workflow import load
+    from ..python.save_outputs import save_outputs
     from ..why import explain
     from . import flags
     from .arguments import read_arguments
@@ -118,7 +119,7 @@ def _why(options: argparse.Namespace, rest: list[str]) -> int:
     parser = flags.parser_for(loaded, options.file, "cache why")
     values, settings = read_arguments(parser, options, rest, loaded)
     loaded.set_values(values, settings)
-    flags.save_outputs(loaded)
+    save_outputs(loaded)
     found = explain(loaded, options.node, options.device)
     if options.json:
         print(json.dumps({"node": options.node, "kept": found.kept, "now": found.now, "then": found.then}))

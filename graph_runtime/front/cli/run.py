@@ -17,6 +17,7 @@ from .parser import AddCommand, Once
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+    from ..jobs.job import Job
     from ..python.load_workflow import LoadedWorkflow
     from ..python.result import Result
 
@@ -66,12 +67,27 @@ def _takes_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-metadata", action="store_true", help="save only pixels and colour profile, without the workflow or EXIF"
     )
+    parser.add_argument(
+        "--jobs",
+        action=Once,
+        type=_count,
+        default=1,
+        metavar="N",
+        help="processes that share the pictures of a folder (default: 1)",
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress bars")
     parser.set_defaults(parser=parser, takes_flags=True)
 
 
-def _load(options: argparse.Namespace, rest: list[str], command: str) -> "LoadedWorkflow | None":
-    """The workflow with the values from the command line; None if help was asked for, and printed.
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes, from 1 to 1000")
+    return int(text)
+
+
+def _load(options: argparse.Namespace, rest: list[str], command: str) -> "LoadedWorkflow | Job | None":
+    """The workflow with the values from the command line, or the job that they ask for; None if help was asked for,
+    and printed.
 
     Raises:
         WorkflowError: no such file, not a workflow, or a flag that it does not have.
@@ -84,7 +100,9 @@ def _load(options: argparse.Namespace, rest: list[str], command: str) -> "Loaded
         return None
     if not options.named:
         _require_file_first(options, command)
+    from ..jobs.job import Origin, find_job
     from ..python.load_workflow import load
+    from ..python.save_outputs import save_outputs
 
     loaded = load(options.file, inputs=options.inputs, out=options.out)
     parser = flags.parser_for(loaded, options.file, "" if options.named else command)
@@ -92,8 +110,10 @@ def _load(options: argparse.Namespace, rest: list[str], command: str) -> "Loaded
         print(clean(parser.format_help()), end="")
         return None
     values, settings = read_arguments(parser, options, rest, loaded)
+    if (job := find_job(loaded, values, settings, Origin(options.file, options.inputs))) is not None:
+        return job
     loaded.set_values(values, settings)
-    flags.save_outputs(loaded)
+    save_outputs(loaded)
     return loaded
 
 
@@ -114,12 +134,14 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
     if options.file is None or options.help:
         _load(options, rest, "run")
         return 0
+    from ..python.load_workflow import LoadedWorkflow
     from ..python.result import Result
     from ..python.run_loaded import run_loaded
     from ..rerun.keep import recording
     from ..rerun.repeat import repeat
     from ..rerun.request import key_of_command
     from ..rerun.surroundings import load_nodes, nodes_are_loaded
+    from .job import run_command
 
     with collect_reads() as asked:
         key = key_of_command(options)
@@ -136,6 +158,10 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
         load_nodes()
         loaded = _load(options, rest, "run")
         assert loaded is not None, "only help needs no workflow"
+        if not isinstance(loaded, LoadedWorkflow):
+            return run_command(loaded, options)
+        if options.jobs > 1:
+            print("warning: --jobs is for a folder of pictures: one picture has one process", file=sys.stderr)
         from .progress import Bars
 
         with Bars(enabled=not options.quiet) as bars:
@@ -170,9 +196,14 @@ def _check(options: argparse.Namespace, rest: list[str]) -> int:
     loaded = _load(options, rest, "check")
     if loaded is None:
         return 0
+    from ..jobs.check_job import check_job
+    from ..python.load_workflow import LoadedWorkflow
     from ..python.run_loaded import check_loaded
 
-    report = check_loaded(loaded, device=options.device, memory=options.memory)
+    if isinstance(loaded, LoadedWorkflow):
+        report = check_loaded(loaded, device=options.device, memory=options.memory)
+    else:
+        report = check_job(loaded, device=options.device, memory=options.memory)
     for warning in report.warnings:
         print(clean(str(warning)), file=sys.stderr)
     if options.json:

@@ -10,6 +10,7 @@ from ...core.reads import collect_reads
 from ...core.store.types import StorableTypes
 from ...core.workflow import Workflow, from_python
 from ..device import parse_memory, resolve_device
+from ..jobs.job import Origin, find_job
 from ..rerun.keep import recording
 from ..rerun.repeat import repeat
 from ..rerun.request import key_of_call
@@ -36,6 +37,7 @@ def check(
     metadata: bool = True,
     listeners: Iterable[Listener] = (),
     cancel: CancelToken | None = None,
+    jobs: int = 1,
     **values: object,
 ) -> Report:
     """Find the problems of a run without running it; takes the arguments of `run`.
@@ -43,6 +45,8 @@ def check(
     Returns:
         A list of the problems, empty if there are none; its `warnings` are those that the run would start with.
     """
+    from ..jobs.check_job import check_job
+
     report = Report()
     keywords = (lambda: as_listeners(listeners), lambda: require_token(cancel))
     with held_pictures() as held:
@@ -51,10 +55,15 @@ def check(
                 given = named_values(held.paths_for(values), "inputs")
                 settings = named_values(held.paths_for({} if set is None else set), "set")
                 loaded = load(source, inputs=inputs, out=held.output(out), nodes=nodes)
-                held.set_values(loaded, given, settings)
+                loaded.held = held
+                job = find_job(loaded, given, settings, Origin(source, inputs, tuple(as_list(nodes))))
+                if job is None:
+                    held.set_values(loaded, given, settings)
         except WorkflowError as error:
             report.take(error)
             return take_from(report, lambda: resolve_device(device), lambda: parse_memory(memory), *keywords)
+        if job is not None:
+            return take_from(check_job(job, device=device, memory=memory), *keywords)
         return take_from(check_loaded(loaded, device=device, memory=memory), *keywords)
 
 
@@ -72,9 +81,13 @@ def run(
     metadata: bool = True,
     listeners: Iterable[Listener] = (),
     cancel: CancelToken | None = None,
+    jobs: int = 1,
     **values: object,
 ) -> Result:
     """Run a workflow.
+
+    A folder, a pattern or a list, given for an input that is a picture or a mask, is a job: one run for each. Then the
+    result is a `JobResult`, whose `results` lists the `Result` of each picture, or its error.
 
     Args:
         source: a JSON file, the bare name of a shipped workflow, a picture that carries its workflow, a dict or a
@@ -90,6 +103,7 @@ def run(
             with their colour profile.
         listeners: called with every event.
         cancel: a token; `cancel.cancel()` from another thread stops at the next step.
+        jobs: processes that share the pictures of a job.
         **values: the workflow's own inputs by name. Where one takes the path of a picture, it may also be the picture:
             Pillow's, a NumPy array or a torch tensor (`[h w]`, `[h w c]`, `[b h w c]`; uint8, uint16, bool, or floats
             from 0 to 1).
@@ -98,9 +112,12 @@ def run(
 
     Raises:
         WorkflowError: the input is wrong; nothing ran.
-        NodeError: a node failed.
+        NodeError: a node failed; in a job, that is the result of its picture.
         Cancelled: the token was cancelled.
     """
+    from ..jobs.run_job import run_job
+    from ..jobs.session import How
+
     relay = WarningsRelay(cancel)
     with held_pictures() as held:
         with refusing(), collect_reads() as asked:
@@ -125,7 +142,13 @@ def run(
                 with refusing():
                     load_nodes()
                     loaded = load(source, inputs=inputs, out=folder, nodes=nodes)
-                    held.set_values(loaded, given, settings)
+                    loaded.held = held
+                    job = find_job(loaded, given, settings, Origin(source, inputs, tuple(nodes)))
+                    if job is None:
+                        held.set_values(loaded, given, settings)
+                if job is not None:
+                    how = How(device, memory, cache, metadata)
+                    return run_job(job, how, jobs=jobs, listeners=heard, cancel=relay)
                 result = run_loaded(
                     loaded,
                     device=device,

@@ -17,6 +17,7 @@ from ...core.store.kept import Kept
 from ...core.store.parts import copied
 from ..device import parse_memory, resolve_device
 from ..environment import environment, environment_parts
+from ..jobs.part import Part
 from ..kept_between_runs import disk_store, kept_between_runs
 from ..recipe.find_inputs import remember
 from ..recipe.record import CHUNK
@@ -63,8 +64,21 @@ def run_loaded(
     listeners: Iterable[Listener] = (),
     cancel: CancelToken | None = None,
     record: Recording | None = None,
+    part: Part | None = None,
 ) -> Result:
-    """`run` for a workflow that is already loaded; `record` keeps it as a whole."""
+    """`run` for a workflow that is already loaded.
+
+    Args:
+        loaded: the workflow with the user's values.
+        device: as of `run`, as are the next ones.
+        memory: see `run`.
+        cache: see `run`.
+        metadata: see `run`.
+        listeners: see `run`.
+        cancel: see `run`.
+        record: keeps the run as a whole.
+        part: of a job; if an earlier start has done it, nothing runs.
+    """
     with refusing():
         where = resolve_device(device)
         budget = parse_memory(memory)
@@ -74,11 +88,13 @@ def run_loaded(
         require_writable_output(plan, loaded.out)
         require_memory(plan, budget, where)
     events: list[Event] = []
-    disk = disk_store(where, loaded.registry) if cache else None
+    disk = part.disk if part is not None else disk_store(where, loaded.registry) if cache else None
     ctx = Context(
         models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk, bare=not metadata
     )
-    usable = prepare_folders(ctx, keeping=cache)
+    if part is not None:
+        memory_store, ctx.names = part.memory, part
+    usable = part is None and prepare_folders(ctx, keeping=cache)
     if record is not None:
         ctx.on_file = record.saved
     if loaded.undecided:
@@ -90,6 +106,8 @@ def run_loaded(
         record = None  # it said that it would download
     if metadata:
         ctx.metadata[CHUNK] = recipe_of(plan, loaded.registry, loaded.recorded_names, [*loaded.roots, loaded.out])
+    if part is not None and part.is_done(plan, ctx.metadata.get(CHUNK, "")):
+        return Result({})
     with collect_notices() as notices:
         remember(plan, loaded.held.holds)
     for message in notices:
@@ -101,6 +119,8 @@ def run_loaded(
         values = execute(plan, ctx, kept)
     if disk is not None and kept is not None and usable:
         _note(loaded, plan, kept, disk, ctx)
+    elif disk is not None and part is not None:
+        disk.flush()
     if record is not None:
         record.finish(loaded, plan, ctx, events, values)
     outputs = {name: copied(value) for name, value in values.items()}

@@ -1,0 +1,182 @@
+"""The runs of a job one after the other in this process, with one set of models and of shared results."""
+
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, first_line
+from ...core.events import CancelToken, Event, Listener, NodeFinished, Warned
+from ...core.store.disk import DiskStore
+from ...core.store.memory import MemoryCache
+from ..device import resolve_device
+from ..environment import environment_parts
+from ..kept_between_runs import disk_store
+from ..python.load_workflow import LoadedWorkflow
+from .job import Job
+from .ledger import Done, Ledger
+from .outcome import Outcome, Value
+from .pairs import Item
+from .part import Part, owner_of, prefixes_of
+
+if TYPE_CHECKING:
+    from ..python.api import Result
+
+SHARED = 256 * 2**20  # bytes of results that runs share in memory: a prompt, an example, one mask for all
+
+
+@dataclass(frozen=True)
+class How:
+    """How the runs of a job are made; as of `inlay.run`."""
+
+    device: str = "auto"
+    memory: str | int | None = None
+    cache: bool = True
+    metadata: bool = True
+
+
+@dataclass
+class Session:
+    """What the runs of a job share in one process."""
+
+    job: Job
+    how: How
+    listeners: tuple[Listener, ...] = ()
+    cancel: CancelToken | None = None
+    _memory: MemoryCache = field(default_factory=lambda: MemoryCache(SHARED))
+
+    def __post_init__(self) -> None:
+        """Find the device and the stores.
+
+        Raises:
+            WorkflowError: no such device.
+        """
+        where = resolve_device(self.how.device)
+        parts = environment_parts(where)
+        parts.pop("the number of threads")  # how many processes share the work makes no other job of it
+        self._around = "|".join([*parts.values(), str(self.how.metadata)])
+        self._disk: DiskStore | None = disk_store(where, self.job.loaded.registry) if self.how.cache else None
+        self.ledger = Ledger(self.job.loaded.out)
+
+    def prepared(self, item: Item) -> tuple[LoadedWorkflow, Part]:
+        """The workflow of a run, and what it is as a part of the job.
+
+        Raises:
+            WorkflowError: as of `Job.prepared`.
+        """
+        loaded = self.job.prepared(item)
+        prefixes = prefixes_of(item.name, _savers(loaded))
+        owner = owner_of(loaded.workflow)
+        part = Part(self.ledger, owner, item.name, self._around, prefixes, self._memory, self._disk)
+        return loaded, part
+
+    def run(self, item: Item) -> "tuple[Outcome, Result | None]":
+        """Run one; a failure is an outcome too.
+
+        Raises:
+            Cancelled, KeyboardInterrupt: the user asked to stop.
+        """
+        from ..python.api import run_loaded
+
+        began = time.perf_counter()
+        warned: list[Warned] = []
+        outcome = Outcome(item.name, dict(item.files), "failed")
+        try:
+            loaded, part = self.prepared(item)
+            result = run_loaded(
+                loaded,
+                device=self.how.device,
+                memory=self.how.memory,
+                cache=self.how.cache,
+                metadata=self.how.metadata,
+                listeners=[*self.listeners, lambda event: _note_warning(event, warned)],
+                cancel=self.cancel,
+                part=part,
+            )
+        except Cancelled:
+            raise
+        except InlayError as error:
+            _fail(outcome, error)
+        except Exception as error:  # noqa: BLE001 - of one picture: the others are run all the same
+            _fail(outcome, _unforeseen(error))
+        else:
+            if part.known is not None:
+                _take(outcome, part.known, "known")
+                return outcome, None
+            seconds = time.perf_counter() - began
+            values = {name: value for name, value in result.outputs.items() if isinstance(value, Value)}
+            done = part.done(result.paths, seconds, warnings=[(w.node, w.message) for w in warned], values=values)
+            _take(outcome, done, "done")
+            return outcome, result
+        outcome.seconds, outcome.warnings = time.perf_counter() - began, [*warned, *outcome.warnings]
+        return outcome, None
+
+    def outputs(self, item: Item) -> Mapping[str, object]:
+        """The outputs of a run, made once more, mostly from kept results; the files that it saves are thrown away."""
+        from ..python.api import run_loaded
+
+        loaded = self.job.prepared(item)
+        with tempfile.TemporaryDirectory(prefix="inlay-") as folder:
+            loaded.out = Path(folder)
+            return run_loaded(
+                loaded,
+                device=self.how.device,
+                memory=self.how.memory,
+                cache=self.how.cache,
+                metadata=self.how.metadata,
+                cancel=self.cancel,
+            ).outputs
+
+
+def _savers(loaded: LoadedWorkflow) -> dict[str, tuple[str, bool]]:
+    """The nodes that save files under a prefix: the prefix, and whether it is their type's default."""
+    found = {}
+    for name, entry in loaded.workflow.nodes.items():
+        spec = loaded.registry.get(entry.type)
+        known = spec.params.model_fields.get("prefix") if spec is not None and spec.effects else None
+        if known is not None:
+            prefix = entry.params.get("prefix", known.default)
+            if isinstance(prefix, str):
+                found[name] = prefix, prefix == known.default
+    return found
+
+
+def _take(outcome: Outcome, done: Done, status: str) -> None:
+    outcome.status = "known" if status == "known" else "done"
+    outcome.files, outcome.seconds, outcome.values = done.files, done.seconds, done.values
+    outcome.warnings = [Warned(node, message) for node, message in done.warnings]
+
+
+def _fail(outcome: Outcome, error: InlayError) -> None:
+    if isinstance(error, NodeError):
+        outcome.problems, outcome.type, outcome.ran = [error.problem], error.node_type, True
+    elif isinstance(error, WorkflowError):
+        outcome.problems, outcome.warnings = list(error.problems), list(error.warnings)
+    else:
+        outcome.problems = [Problem(None, None, first_line(error), "a run without an error", "see the message")]
+
+
+def _unforeseen(error: Exception) -> WorkflowError:
+    from ...core.disk_errors import disk_error, explain
+
+    if (cause := disk_error(error)) is not None:
+        found, expected, fix = explain(cause)
+        return WorkflowError.of(None, found=found, expected=expected, fix=fix)
+    return WorkflowError.of(
+        None,
+        found=f"an unforeseen {type(error).__name__}: {first_line(error)}",
+        expected="a picture and settings that can be run",
+        fix="run this picture alone with --traceback, and please report it",
+    )
+
+
+def _note_warning(event: Event, warned: list[Warned]) -> None:
+    if isinstance(event, Warned):
+        warned.append(event)
+
+
+def slim(events: Iterable[Event]) -> list[Event]:
+    """The events of a run that are kept after it: they are kept for each picture of a job."""
+    return [event for event in events if isinstance(event, (NodeFinished, Warned))]
