@@ -68,8 +68,7 @@ def test_variations_of_a_batch_come_out_pasted_into_their_own_photo(shared_sd, t
             Pil.fromarray((one.numpy() * 255).round().astype(np.uint8)).save(tmp_path / name / f"{number}.png")
     done = inlay.run(
         "zero_shot_inpaint",
-        image=str(tmp_path / "photos"),
-        mask=str(tmp_path / "masks"),
+        set={"photo.path": tmp_path / "photos", "hole.path": tmp_path / "masks"},
         steps=2,
         source=str(shared_sd),
         variations=2,

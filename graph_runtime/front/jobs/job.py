@@ -66,6 +66,7 @@ def find_job(
     Raises:
         WorkflowError: no pictures are found, or pictures and masks do not belong together.
     """
+    values = values or loaded.options
     many = [name for name in pictures_of(loaded) if is_many(values.get(name))]
     if not many:
         return None

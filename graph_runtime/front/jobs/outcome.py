@@ -1,9 +1,9 @@
 """What became of the runs of a job, and of the job as a whole."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ...core.errors import InlayError, NodeError, Problem, WorkflowError
 from ...core.events import Warned
@@ -58,9 +58,31 @@ class Outcome:
             return f"{self.problems[0]}{more}"
         return "; ".join(f"{one.node}: {one.message}" if one.node else one.message for one in self.warnings)
 
+    def as_json(self) -> dict[str, Any]:  # Any: JSON between two processes of one release
+        """For another process."""
+        return asdict(self) | {"inputs": dict(self.inputs), "values": dict(self.values)}
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> "Outcome":  # Any: what `as_json` gave
+        """From another process."""
+        return cls(
+            **raw
+            | {
+                "files": [Written(**one) for one in raw["files"]],
+                "warnings": [Warned(**one) for one in raw["warnings"]],
+                "problems": [Problem(**one) for one in raw["problems"]],
+            }
+        )
+
 
 class LazyOutputs(Mapping[str, object]):
-    """The outputs of a run of a job: text and numbers are kept, whatever is large is made again when it is asked for."""
+    """The outputs of a run of a job: text and numbers are kept; whatever is large is made again when it is asked for.
+
+    Args:
+        values: those that are kept.
+        names: of all.
+        make: makes all.
+    """
 
     def __init__(
         self, values: Mapping[str, object], names: tuple[str, ...], make: Callable[[], Mapping[str, object]]

@@ -2,8 +2,10 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from ...core.errors import Problem, WorkflowError
@@ -144,17 +146,12 @@ def _key(name: str) -> str:
 
 def _names(files: Sequence[File]) -> list[str]:
     """A name for each file's results, each once: a.jpg and a.png of one folder become a-jpg and a-png."""
-    counts: dict[str, int] = {}
+    counts = Counter(file.name for file in files)
+    names: dict[str, None] = {}
     for file in files:
-        counts[_key(file.name)] = counts.get(_key(file.name), 0) + 1
-    names, used = [], set()
-    for file in files:
-        name = file.name
-        if counts[_key(name)] > 1:
-            name += "-" + Path(file.path).suffix.lstrip(".").lower()
-        number, wanted = 2, name
-        while _key(name) in used:
-            name, number = f"{wanted}-{number}", number + 1
-        used.add(_key(name))
-        names.append(name)
-    return names
+        wanted = file.name
+        if counts[wanted] > 1:
+            wanted += "-" + Path(file.path).suffix.lstrip(".").lower()
+        tried = chain([wanted], (f"{wanted}-{number}" for number in count(2)))
+        names[next(name for name in tried if name not in names)] = None
+    return list(names)

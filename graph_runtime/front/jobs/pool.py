@@ -1,13 +1,231 @@
-"""Runs of a job in several processes."""
+"""Runs of a job in several processes. One that dies does not take the job with it: its run is tried once more.
 
-from collections.abc import Iterator
+Bits of a result may depend on the number of threads, so each process has as many as one alone would, on its share of
+the processor's cores.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
 
 from ...core.context import Context
+from ...core.errors import Problem, WorkflowError, shorten
+from ...core.events import ItemStarted
+from ...core.workflow import Workflow
+from ..environment import torch_numerics
 from .job import Job
 from .outcome import Outcome
 from .session import How
 
+Answers = SimpleQueue[tuple["_Worker", str | None]]
+TRIES = 2  # of one run, in processes that died
+LEAVE = 3.0  # seconds that a process may take to end when it is told to
+_MAIN = (
+    "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]); importlib.import_module(sys.argv[2]).main()"
+)
+_WAITING = {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0"}  # other processes need the cores
+
+
+class _Worker:
+    """A process, and the number of the run that it is making."""
+
+    def __init__(self, slot: int, told: bytes, cores: list[int], answers: "Answers") -> None:
+        self.slot, self.number, self.ready = slot, -1, False
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _MAIN, json.dumps(sys.path), __name__.rpartition(".")[0] + ".worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**_WAITING, **os.environ},
+        )
+        if cores and hasattr(os, "sched_setaffinity"):
+            with suppress(OSError):  # it has ended already, or this system does not let us
+                os.sched_setaffinity(self.process.pid, cores)
+        self.tell(told)
+        threading.Thread(target=self._listen, args=(answers,), daemon=True).start()
+
+    def _listen(self, answers: "Answers") -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            answers.put((self, line.decode()))
+        answers.put((self, None))
+
+    def tell(self, line: bytes) -> None:
+        """Write a line; a process that has died is noticed by its silence."""
+        assert self.process.stdin is not None
+        with suppress(OSError):
+            self.process.stdin.write(line + b"\n")
+            self.process.stdin.flush()
+
+    def end(self) -> None:
+        """Let it end: at once, if it is making a run."""
+        assert self.process.stdin is not None
+        with suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(LEAVE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    @property
+    def death(self) -> str:
+        """How it ended, in words."""
+        status = self.process.wait()
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        return how + (", perhaps because memory ran out" if status == -9 else "")
+
 
 def pooled(job: Job, how: How, jobs: int, ctx: Context) -> Iterator[tuple[int, Outcome]]:
-    """todo"""
-    raise NotImplementedError
+    """The outcomes of a job's runs as they come, with the number of each.
+
+    Args:
+        job: the runs.
+        how: each is made.
+        jobs: processes.
+        ctx: of the job: told when a run begins, and asked whether to stop.
+
+    Raises:
+        WorkflowError: the processes cannot be told the job, or do not start.
+        Cancelled: the user asked to stop.
+    """
+    told = json.dumps(_told(job, how)).encode()
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    answers: Answers = SimpleQueue()
+    waiting = deque(range(len(job.items)))
+    tries = [0] * len(job.items)
+    total = len(job.items)
+    ended = stillborn = 0
+
+    def start(slot: int) -> _Worker:
+        return _Worker(slot, told, share(cores, slot, jobs), answers)
+
+    def next_run(worker: _Worker) -> None:
+        worker.number = waiting.popleft() if waiting else -1
+        if worker.number >= 0:
+            item = job.items[worker.number]
+            ctx.emit(ItemStarted(item.name, worker.number + 1, total))
+            worker.tell(json.dumps([worker.number, item.name, dict(item.files)]).encode())
+
+    workers = [start(slot) for slot in range(jobs)]
+    try:
+        while ended < total:
+            worker, line = _next(answers, ctx)
+            if line is None:
+                workers.remove(worker)
+                stillborn += not worker.ready
+                if stillborn > TRIES * jobs:
+                    raise _no_start(worker)
+                if (number := worker.number) >= 0:
+                    tries[number] += 1
+                    if tries[number] < TRIES:
+                        waiting.appendleft(number)
+                    else:
+                        ended += 1
+                        yield number, _died(job, number, worker)
+                if waiting:
+                    workers.append(start(worker.slot))
+                continue
+            message = json.loads(line)
+            if "ready" in message:
+                worker.ready = True
+                if message["ready"] != torch_numerics():
+                    raise _other_settings()
+            else:
+                ended += 1
+                outcome = Outcome.from_json(message["outcome"])
+                for warning in outcome.warnings:
+                    ctx.pass_on(warning)
+                yield message["number"], outcome
+            next_run(worker)
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+def share(cores: list[int], slot: int, jobs: int) -> list[int]:
+    """The cores of one of several processes: each core has one, or each process one."""
+    if len(cores) < jobs:
+        return [cores[slot % len(cores)]] if cores else []
+    return cores[slot * len(cores) // jobs : (slot + 1) * len(cores) // jobs]
+
+
+def _next(answers: Answers, ctx: Context) -> tuple[_Worker, str | None]:
+    """The next answer; looks now and then whether the user asked to stop."""
+    while True:
+        ctx.check_cancelled()
+        with suppress(Empty):
+            return answers.get(timeout=0.2)
+
+
+def _told(job: Job, how: How) -> dict[str, Any]:  # Any: JSON between two processes of one release
+    """The job as a process can be told it.
+
+    Raises:
+        WorkflowError: a module of nodes that a process cannot import.
+    """
+    import torch
+
+    names = []
+    for module in job.origin.nodes:
+        name = getattr(module, "__name__", "")
+        if getattr(sys.modules.get(name), "__spec__", None) is None or sys.modules[name] is not module:
+            raise WorkflowError.of(
+                "--jobs",
+                found=f"nodes of {shorten(module)}, which other processes cannot import",
+                expected="modules that can be imported by name",
+                fix="put the nodes into a file of their own and import it, or leave jobs at 1",
+            )
+        names.append(name)
+    source = job.origin.source
+    if isinstance(source, Workflow):
+        source = source.model_dump()
+    return {
+        "source": source if isinstance(source, Mapping) else os.fspath(source),
+        "inputs": None if job.origin.inputs is None else os.fspath(job.origin.inputs),
+        "nodes": names,
+        "out": str(Path(job.loaded.out).absolute()),
+        "values": dict(job.values),
+        "settings": dict(job.settings),
+        "names": list(job.inputs),
+        "how": asdict(how),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _died(job: Job, number: int, worker: _Worker) -> Outcome:
+    item = job.items[number]
+    problem = Problem(
+        None,
+        "--jobs",
+        f"the process that made it {worker.death}, and so did another one",
+        "a process that finishes",
+        "run this picture alone to see why; if memory ran out, use fewer --jobs, a smaller size or dtype",
+    )
+    return Outcome(item.name, dict(item.files), "failed", problems=[problem], ran=True, type="job")
+
+
+def _no_start(worker: _Worker) -> WorkflowError:
+    return WorkflowError.of(
+        "--jobs",
+        found=f"processes that do not start: the last one {worker.death}",
+        expected=f"that {sys.executable} can start and import this package",
+        fix="see what it printed above, or leave out --jobs",
+    )
+
+
+def _other_settings() -> WorkflowError:
+    return WorkflowError.of(
+        "--jobs",
+        found=f"settings of torch that other processes do not have ({torch_numerics()})",
+        expected="torch as it begins: results are to be the same bytes",
+        fix="set them by environment variables, or leave jobs at 1",
+    )

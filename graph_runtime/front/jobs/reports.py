@@ -1,6 +1,7 @@
 """The files that tell about a job: its table, and sheets with each picture before and after."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from ....nodes.pack import PACK
@@ -44,7 +45,7 @@ class Reports:
         for first in range(0, len(outcomes), PAIRS):
             pairs = [self._pair(one) for one in outcomes[first : first + PAIRS]]
             name = f"contact-sheet-{first // PAIRS + 1}.jpg"
-            self.sheets.append(self._write(name, lambda path, pairs=pairs: PACK.contact_sheet(pairs, path)))
+            self.sheets.append(self._write(name, partial(PACK.contact_sheet, pairs)))
 
     def _pair(self, one: Outcome) -> SheetPair:
         before = one.inputs[self.job.inputs[0]]

@@ -233,8 +233,7 @@ class _Made:
         names = tuple(session.job.loaded.workflow.outputs)
         item = session.job.items[number]
         outputs = LazyOutputs(values, names, lambda: session.outputs(item))
-        events = slim(result.events) if result is not None else list(outcome.warnings)
-        return Result(outputs, paths, events)
+        return Result(outputs, paths, slim(result.events if result is not None else outcome.warnings))
 
 
 @contextmanager

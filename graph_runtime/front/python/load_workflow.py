@@ -55,6 +55,11 @@ class LoadedWorkflow:
     _options: Mapping[str, object] = field(default_factory=dict)
     _settings: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def options(self) -> Mapping[str, object]:
+        """The options that the workflow was made from; none for a plain one."""
+        return self._options
+
     def expand(self, options: Mapping[str, object]) -> None:
         """Make the workflow from options; `set_values` then takes settings of the plain workflow."""
         assert self.expander is not None
