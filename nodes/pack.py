@@ -19,7 +19,6 @@ def _recorded_text(path: Path, name: str) -> tuple[str | None, frozenset[str]]:
     return recorded_text(path, name)
 
 
-<<<<<<< HEAD
 def _write_value(value: object, folder: Path, name: str) -> tuple[Path, tuple[str, ...]] | None:
     from ..pictures.memory.write import write_value
 
@@ -30,7 +29,8 @@ def _save_picture(source: object, path: Path, suffix: str, texts: Mapping[str, s
     from ..pictures.memory.save import save_picture
 
     return save_picture(source, path, suffix, texts)
-=======
+
+
 def _read_suffixes() -> frozenset[str]:
     from ..pictures.files.formats import suffixes
 
@@ -47,7 +47,6 @@ def _contact_sheet(pairs: Sequence[SheetPair], to: Path) -> None:
     from ..pictures.contact import write_contact_sheet
 
     write_contact_sheet(pairs, to)
->>>>>>> 113bf41 (A folder given for a picture is a job: one run a picture, resumed, with a table and contact sheets)
 
 
 PACK = Pack(

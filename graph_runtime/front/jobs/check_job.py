@@ -9,7 +9,7 @@ from ...core.check.findings import Report
 from ...core.errors import BadInput, Problem, WorkflowError
 from ...core.events import Warned
 from ..device import parse_memory, resolve_device
-from ..python.api import check_loaded
+from ..python.run_loaded import check_loaded
 from .job import Job
 from .outcome import Outcome
 from .pairs import Item

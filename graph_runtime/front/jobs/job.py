@@ -53,7 +53,7 @@ class Job:
             trusted=set(self.loaded.trusted),
             recorded_names=dict(self.loaded.recorded_names),
         )  # an expander makes the workflow anew
-        loaded.set_values({**self.values, **item.files}, self.settings)
+        loaded.held.set_values(loaded, {**self.values, **item.files}, self.settings)
         save_outputs(loaded)
         return loaded
 

@@ -31,10 +31,12 @@ class Written:
     Attributes:
         path: below the output folder, with slashes.
         sha256: of its contents.
+        node: that saved it.
     """
 
     path: str
     sha256: str
+    node: str = ""
 
 
 @dataclass(frozen=True)

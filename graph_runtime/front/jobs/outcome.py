@@ -25,6 +25,7 @@ class Outcome:
         seconds: that it took, when it was made.
         warnings: those of the run.
         values: outputs that are text or numbers.
+        savers: by output, the node that saves it; empty for one that is not saved.
         problems: why it failed.
         ran: it failed while it ran, not before.
         type: of the node that failed.
@@ -37,6 +38,7 @@ class Outcome:
     seconds: float = 0.0
     warnings: list[Warned] = field(default_factory=list)
     values: Mapping[str, Value] = field(default_factory=dict)
+    savers: Mapping[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     ran: bool = False
     type: str = ""
@@ -60,7 +62,7 @@ class Outcome:
 
     def as_json(self) -> dict[str, Any]:  # Any: JSON between two processes of one release
         """For another process."""
-        return asdict(self) | {"inputs": dict(self.inputs), "values": dict(self.values)}
+        return asdict(self) | {"inputs": dict(self.inputs), "values": dict(self.values), "savers": dict(self.savers)}
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "Outcome":  # Any: what `as_json` gave

@@ -59,6 +59,7 @@ class Part(OwnFiles):
         disk: the store of results; None for none.
         known: what an earlier start has done, if it is the same.
         key: what the run is known by.
+        savers: by output, the node that saves it; empty for one that is not saved.
     """
 
     name: str
@@ -68,6 +69,9 @@ class Part(OwnFiles):
     disk: DiskStore | None
     known: Done | None = None
     key: bytes | None = None
+    savers: Mapping[str, str] = field(default_factory=dict)
+    _nodes: dict[Path, str] = field(default_factory=dict)
+    _node: str = ""
 
     def is_done(self, plan: Plan, record: str) -> bool:
         """True if an earlier start has done this run, and its files are there and unchanged.
@@ -76,6 +80,7 @@ class Part(OwnFiles):
             plan: of the run; its keys tell settings, code, models and the contents of files.
             record: the text that saved pictures carry, or nothing.
         """
+        self.savers = dict.fromkeys(plan.outputs, "") | dict(plan.savers)
         keys = [key for key in plan.keys if key is not None]
         if len(keys) == len(plan.keys):
             self.key = short_digest(b"1", json.dumps([self.name, self.around, record]).encode(), *keys, size=20)
@@ -84,7 +89,13 @@ class Part(OwnFiles):
 
     def prefix(self, node: str, prefix: str) -> str:
         """The name of a file that a node saves: the picture's, where nothing tells it from another's."""
+        self._node = node
         return self.prefixes.get(node) or name_for(self.name, prefix)
+
+    def publish(self, written: Path, final: Path) -> bool:
+        """As of `OwnFiles`; also note which node has written it."""
+        self._nodes[final] = self._node
+        return super().publish(written, final)
 
     def done(self, paths: Iterable[Path], seconds: float, **more: object) -> Done:
         """What this run has done; noted, if it can be known again."""
@@ -93,7 +104,7 @@ class Part(OwnFiles):
             real = Path(os.path.realpath(path))
             if real.is_file():
                 digest = self.files.get(real) or file_sha256(real)
-                files.append(Written(real.relative_to(self.ledger.out).as_posix(), digest))
+                files.append(Written(real.relative_to(self.ledger.out).as_posix(), digest, self._nodes.get(real, "")))
         done = Done(files, seconds, **more)  # type: ignore[arg-type]  # the fields of Done
         if self.key is not None and files:
             self.ledger.note(self.key, done)

@@ -12,8 +12,9 @@ from ...core.events import CancelToken, ItemFinished, ItemStarted, Listener
 from ...core.paths import why_unwritable
 from ...core.store.parts import tensors_in
 from ..device import resolve_device
-from ..python.api import Output, Result, check_loaded
 from ..python.preparation import prepare_folders
+from ..python.result import Output, Result, SavedFile
+from ..python.run_loaded import check_loaded
 from .job import Job
 from .outcome import LazyOutputs, Outcome, Tally, paths_of
 from .pool import pooled
@@ -25,7 +26,7 @@ KEPT = 256 * 2**20  # bytes of outputs that the results hold; the rest is made a
 TABLE_SECONDS = 30.0  # after which the table is written again
 
 
-@dataclass
+@dataclass(repr=False)
 class JobResult(Result):
     """What a job gave.
 
@@ -48,6 +49,9 @@ class JobResult(Result):
 
     def __bool__(self) -> bool:
         return True
+
+    def __repr__(self) -> str:
+        return f"<JobResult {self.tally}>"
 
     @property
     def failed(self) -> list[Outcome]:
@@ -101,19 +105,20 @@ def run_job(
         made.all(_runs(session, jobs, ctx), ctx, reports)
     if not any(one.status != "failed" or one.ran for one in made.outcomes):
         raise WorkflowError(named_problems(made.outcomes))
-    with suppress(OSError):
-        reports.write_table(made.outcomes)
-        reports.write_sheets(made.outcomes)
+    if not job.loaded.held.releases:
+        with suppress(OSError):
+            reports.write_table(made.outcomes)
+            reports.write_sheets(made.outcomes)
     if session.ledger.trouble:
         ctx.warn(f"what is done could not be noted, so the next start does it again: {session.ledger.trouble}")
     return JobResult(
         {},
-        paths_of(made.outcomes, job.loaded.out),
+        [path for one in made.results if isinstance(one, Result) for path in one.paths],
         events,  # type: ignore[arg-type]  # listeners take any event
-        made.results,
-        made.outcomes,
-        reports.table,
-        reports.sheets,
+        results=made.results,
+        outcomes=made.outcomes,
+        table=reports.table,
+        sheets=reports.sheets,
     )
 
 
@@ -216,24 +221,30 @@ class _Made:
             ctx.emit(
                 ItemFinished(outcome.name, self.tally.ended, total, outcome.status, outcome.seconds, outcome.message)
             )
-            if time.monotonic() - written > TABLE_SECONDS:
+            if time.monotonic() - written > TABLE_SECONDS and not self.session.job.loaded.held.releases:
                 with suppress(OSError):
                     reports.write_table(self.outcomes)
                 written = time.monotonic()
 
     def _result(self, number: int, outcome: Outcome, result: Result | None) -> Result:
         session = self.session
-        paths = paths_of([outcome], session.job.loaded.out)
-        values = dict(outcome.values)
+        out, item = session.job.loaded.out, session.job.items[number]
+        values, record = dict(outcome.values), ""
         if result is not None:
             size = sum(one.nbytes for value in result.outputs.values() for one in tensors_in(value))
-            if self._held + size <= KEPT:
+            size += len(result.record)
+            if self._held + size <= KEPT or session.job.loaded.held.names:  # what the caller holds is gone later
                 self._held += size
-                values = dict(result.outputs)
-        names = tuple(session.job.loaded.workflow.outputs)
-        item = session.job.items[number]
-        outputs = LazyOutputs(values, names, lambda: session.outputs(item))
-        return Result(outputs, paths, slim(result.events if result is not None else outcome.warnings))
+                values, record = dict(result.outputs), result.record
+        outputs = LazyOutputs(values, tuple(outcome.savers), lambda: session.outputs(item))
+        files = {
+            name: [SavedFile(out / file.path) for file in outcome.files if file.node == node]
+            for name, node in outcome.savers.items()
+            if node
+        }
+        events = slim(result.events if result is not None else outcome.warnings)
+        made = Result(outputs, paths_of([outcome], out), events, files, record)
+        return session.job.loaded.held.released(made)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, first_line
-from ...core.events import CancelToken, Event, Listener, NodeFinished, Warned
+from ...core.events import CancelToken, Event, Listener, NodeFinished, Noted, Warned
 from ...core.store.disk import DiskStore
 from ...core.store.memory import MemoryCache
 from ..device import resolve_device
@@ -22,7 +22,7 @@ from .pairs import Item
 from .part import Part, owner_of, prefixes_of
 
 if TYPE_CHECKING:
-    from ..python.api import Result
+    from ..python.result import Result
 
 SHARED = 256 * 2**20  # bytes of results that runs share in memory: a prompt, an example, one mask for all
 
@@ -78,7 +78,7 @@ class Session:
         Raises:
             Cancelled, KeyboardInterrupt: the user asked to stop.
         """
-        from ..python.api import run_loaded
+        from ..python.run_loaded import run_loaded
 
         began = time.perf_counter()
         warned: list[Warned] = []
@@ -102,6 +102,7 @@ class Session:
         except Exception as error:  # noqa: BLE001 - of one picture: the others are run all the same
             _fail(outcome, _unforeseen(error))
         else:
+            outcome.savers = part.savers
             if part.known is not None:
                 _take(outcome, part.known, "known")
                 return outcome, None
@@ -115,7 +116,7 @@ class Session:
 
     def outputs(self, item: Item) -> Mapping[str, object]:
         """The outputs of a run, made once more, mostly from kept results; the files that it saves are thrown away."""
-        from ..python.api import run_loaded
+        from ..python.run_loaded import run_loaded
 
         loaded = self.job.prepared(item)
         with tempfile.TemporaryDirectory(prefix="inlay-") as folder:
@@ -173,7 +174,7 @@ def _unforeseen(error: Exception) -> WorkflowError:
 
 
 def _note_warning(event: Event, warned: list[Warned]) -> None:
-    if isinstance(event, Warned):
+    if isinstance(event, Warned) and not isinstance(event, Noted):
         warned.append(event)
 
 

@@ -340,3 +340,26 @@ def test_check_looks_at_the_beginnings_of_the_others(album, monkeypatch):
     assert [problem.port for problem in report] == ["inputs.image"]
     assert "(picture sub/x)" in report[0].found
     assert "3 of 4 pictures were checked in depth" in str(report.warnings[-1])
+
+
+def test_pictures_in_memory_are_a_job_too(album):
+    photos = [Image.open(album / f"in/{name}.png") for name in ("1", "2")]
+    masks = [Image.open(album / f"masks/{name}_mask.png") for name in ("1", "2")]
+    result = job(album, image=photos, mask=masks, seed=5)
+    whole = job(album, seed=5, out=album / "whole")
+    for one, other in zip(result.results, whole.results, strict=False):
+        assert (one["image"] == other["image"]).all()
+        assert one.pil().tobytes() == other.pil().tobytes()
+    without = job(album, image=photos, mask=masks, seed=5, out=None)
+    assert without.paths == []
+    assert [one.pil().tobytes() for one in without.results] == [one.pil().tobytes() for one in result.results]
+    assert without.table is None
+
+
+def test_a_known_result_still_has_its_picture_and_its_outputs(album):
+    first, second = job(album), job(album)
+    assert second.tally.known == len(SIZES)
+    for one, other in zip(first.results, second.results, strict=True):
+        assert one.pil().tobytes() == other.pil().tobytes()
+        assert (one["image"] == other["image"]).all()
+    assert sorted(files(album / "out")) == sorted(f"{name}.png" for name in SIZES)
