@@ -12,6 +12,8 @@ from torch import Tensor
 
 from .. import BadInput
 
+_AT_ONCE = 2**22  # values
+
 
 def describe(value: object) -> str:
     """A value in a few words, for error messages: type, dtype and shape rather than contents."""
@@ -24,7 +26,8 @@ def require_finite(value: Tensor, port: str, *, what: str, fix: str) -> Tensor:
     """`value` unless it holds NaN or infinity; what has a shape and no values yet passes."""
     if value.is_meta:
         return value
-    if not torch.isfinite(value).all():
+    parts = value.view(-1).split(_AT_ONCE) if value.is_contiguous() else [value]
+    if not all(bool(torch.isfinite(part).all()) for part in parts):  # of a large photo, this takes gigabytes at once
         bad = int((~torch.isfinite(value)).sum())
         raise BadInput(
             port,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
@@ -89,14 +89,18 @@ def _setting(spec: NodeSpec, name: str, schema: Schema) -> Setting:
     arms = _arms(schema)
     rest = [arm for arm in arms if arm.get("type") != "null"]
     setting = replace(setting, nullable=len(rest) < len(arms))
-    if len(rest) != 1:
-        return setting
+    numbers = [arm for arm in rest if arm.get("type") in ("integer", "number")]
+    if len(rest) != 1:  # a number or a word: its bounds are the number's
+        return replace(setting, **_bounds(numbers[0])) if len(numbers) == 1 else setting
     (arm,) = rest
     if choices := _choices(arm):
         named = tuple(choice for choice in choices if choice is not None)
         return replace(setting, kind="choice", choices=named, nullable=setting.nullable or None in choices)
-    bounds = {field: arm[key] for key, field in _BOUNDS.items() if key in arm}
-    return replace(setting, kind=_KINDS.get(arm.get("type"), "other"), **bounds)  # type: ignore[arg-type]
+    return replace(setting, kind=_KINDS.get(arm.get("type"), "other"), **_bounds(arm))
+
+
+def _bounds(arm: Schema) -> dict[str, Any]:  # Any: JSON of numbers
+    return {field: arm[key] for key, field in _BOUNDS.items() if key in arm}
 
 
 def _arms(schema: Schema) -> list[Schema]:

@@ -13,7 +13,6 @@ from ...graph_runtime.core.notices import notice
 from ...models.embedded import mark_own_pictures
 from ...pictures.batches import common_batch, per_variation
 from ...pictures.boxes import Box, bounding_box
-from ...pictures.containers.container import MAX_PIXELS
 from ...pictures.files.folders import left_out
 from ...pictures.files.headers import headers
 from ...pictures.files.profile import PictureProfile, require_count
@@ -24,7 +23,6 @@ from ...pictures.masks.values import unit_mask
 from ...pictures.pairing import named, notice_crossed
 from ...pictures.require import require_mask_fits
 from ...pictures.sheet import columns_for, draw_sheet
-from ...pictures.windows import Window, plan_window
 from .before_run import Counted, Facts, Known, Params, cheap, shaped, sketch, worth
 
 LAID_OUT = 1_000  # pictures of a sheet that is laid out while checking
@@ -264,66 +262,6 @@ def require_thing(box: Box | None) -> None:
             expected="a thing marked in white",
             fix="draw the mask, or remove it to use the whole picture",
         )
-
-
-def crop_to_mask(known: Known, params: Params) -> Facts:
-    """An empty mask, or a patch that is too large; the patch's size where the mask is known."""
-    found = masked(known)
-    plane = known.get("mask") if found is None else found[1]
-    if not cheap(plane):
-        return {}
-    box = require_hole(bounding_box(plane > 0))
-    if found is None:
-        return {}
-    image = found[0]
-    top, left, height, width, patch = plan_window(
-        box, image.shape[1], image.shape[2], params["context"], params["size"]
-    )
-    require_patch(patch, params["size"])
-    window = Window(shaped(*image.shape), plane, top, left, height, width, patch)
-    return {"image": shaped(len(image), *patch, 3), "mask": shaped(len(image), *patch), "crop": window}
-
-
-def require_hole(box: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]:
-    """The box of a mask's hole; raises BadInput where there is none."""
-    if box is None:
-        raise BadInput(
-            "mask", found="an empty mask", expected="a hole to crop around", fix="draw the mask, or invert it"
-        )
-    return box
-
-
-def require_patch(patch: tuple[int, int], size: int | None) -> None:
-    """Raise BadInput where a window is enlarged beyond what a picture may be."""
-    if size is not None and patch[0] * patch[1] > MAX_PIXELS:
-        raise BadInput(
-            "size",
-            found=f"a patch of {patch[1]}×{patch[0]} pixels",
-            fix="use a smaller size",
-            expected=f"at most {MAX_PIXELS / 1e6:.0f} megapixels",
-        )
-
-
-def stitch(known: Known, params: Params) -> Facts:
-    """A patch of another size than was cut out."""
-    patch, crop = known.get("patch"), known.get("crop")
-    if patch is None or not isinstance(crop, Window):
-        return {}
-    require_stitch(patch, crop)
-    rows = max(len(patch), len(crop.base))
-    return {"image": shaped(rows, *crop.base.shape[1:])}
-
-
-def require_stitch(patch: Tensor, crop: Window) -> None:
-    """Raise BadInput unless the patch is as large as the window that was cut, and its batch goes with it."""
-    if tuple(patch.shape[1:3]) != crop.size:
-        raise BadInput(
-            "patch",
-            found=f"a patch of {patch.shape[2]}×{patch.shape[1]}",
-            expected=f"{crop.size[1]}×{crop.size[0]}, the size that image.crop_to_mask made",
-            fix="connect the edited window of the same run, without resizing it",
-        )
-    common_batch(crop=per_variation(patch.shape[0], crop=crop.base)[0], patch=patch)
 
 
 def grid(known: Known, params: Params) -> Facts:

@@ -44,10 +44,11 @@ def grow(
     """
     before = unit_mask(mask)
     after = grow_mask(before, pixels)
-    for number, (old, new) in enumerate(zip(before, after, strict=True), start=1):
+    for number, (old, new) in enumerate(zip(before, after, strict=True) if pixels else (), start=1):
         which = f" {number} of {len(after)}" if len(after) > 1 else ""
         if bool((old > 0).any()) and not bool((new > 0).any()):
             ctx.warn(f"mask-empty: shrinking by {-pixels} pixels left nothing of mask{which}")
         elif bool((new > 0).all()) and not bool((old > 0).all()):
             ctx.warn(f"mask-full: growing by {pixels} pixels made mask{which} cover the whole picture")
-    return OneMask(inward_ramp(after, feather))
+    soft = inward_ramp(after, feather)
+    return OneMask(soft.clone() if soft is mask else soft)  # what reads a result may write to it in a host

@@ -69,14 +69,23 @@ class Picture:
             self._convert(rows, values[rows])
         return values
 
+    def rows(self, rows: slice) -> Float32Array:
+        """Some rows of `rgb`."""
+        values = np.empty((len(range(*rows.indices(self.size[1]))), self.size[0], 3), np.float32)
+        self._convert(rows, values)
+        return values
+
     def srgb(self) -> Float32Array:
         """`[h w 3]` float32 in [0, 1] as a model sees it: sRGB."""
         return values_to_srgb(self.rgb(), self.info.colour)
 
-    def luminance(self) -> Float32Array:
-        """`[h w]` float32 in [0, 1]: ITU-R 601 of the colours (a palette is looked up first), or the grey itself."""
+    def luminance(self, out: Float32Array | None = None) -> Float32Array:
+        """`[h w]` float32 in [0, 1]: ITU-R 601 of the colours (a palette is looked up first), or the grey itself.
+
+        Written to `out` if it is given.
+        """
         width, height = self.size
-        values = np.empty((height, width), np.float32)
+        values = np.empty((height, width), np.float32) if out is None else out
         for rows in strips(height, width):
             if self.exact is not None:
                 values[rows] = self.exact[rows] if self.exact.ndim == 2 else self.exact[rows] @ LUMA
@@ -98,7 +107,7 @@ class Picture:
         for rows in each:
             part = np.empty((rows.stop - rows.start, width, 3), np.float32)
             self._convert(rows, part)
-            parts.append(part[-rows.start % step :: step, ::step])
+            parts.append(part[-rows.start % step :: step, ::step].copy())  # a view would keep the whole strip
         return np.concatenate(parts)
 
     def _convert(self, rows: slice, out: Float32Array) -> None:

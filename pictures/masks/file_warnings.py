@@ -64,10 +64,9 @@ def _alpha_warning(
     opaque = alpha > 0.5
     share = float(opaque.mean())
     grey = colours @ BRIGHTNESS
-    if 0 < share < 0.5 and not invert:
-        strokes = colours[opaque]
-        middle = np.median(strokes, axis=0)
-        if float((np.abs(strokes - middle) <= ONE_COLOUR).all(axis=-1).mean()) >= ALIKE:
+    if not invert:
+        middle = strokes_on_nothing(colours, alpha)
+        if middle is not None:
             name = "white" if middle.min() > 1 - GREY else "black" if middle.max() < GREY else "one colour"
             other = ", or channel=luminance" if name == "white" else ""
             return (
@@ -93,6 +92,16 @@ def _alpha_warning(
             f"invert=true if the opaque part was meant, or channel=luminance for its white"
         )
     return ""
+
+
+def strokes_on_nothing(colours: Float[np.ndarray, "h w 3"], alpha: Plane) -> Float[np.ndarray, "3"] | None:
+    """The colour of strokes on a transparent layer: less than half is opaque, and all of that has one colour."""
+    opaque = alpha > 0.5
+    if not 0 < float(opaque.mean()) < 0.5:
+        return None
+    strokes = colours[opaque]
+    middle: Float[np.ndarray, 3] = np.median(strokes, axis=0)
+    return middle if float((np.abs(strokes - middle) <= ONE_COLOUR).all(axis=-1).mean()) >= ALIKE else None
 
 
 def _colour_warning(colours: Float[np.ndarray, "h w 3"], alpha: bool) -> str:

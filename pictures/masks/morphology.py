@@ -43,25 +43,44 @@ def inward_ramp(mask: Float[Tensor, "b h w"], feather: int) -> Float[Tensor, "b 
     `d` is the depth in the hole, so the ramp is above 0 on every hole pixel, 1 from depth `feather + 1` on, and the
     product is 0 exactly where the mask is. `feather = 0` returns the mask.
     """
-    if feather == 0:
+    part = None if feather == 0 else _part_around(mask, 1)
+    if part is None:
         return mask
-    t = (depth(mask > 0) / (feather + 1)).clamp(0, 1)
-    return mask * (t * t * (3 - 2 * t)).to(mask)
+    out = mask.clone()
+    t = (depth(mask[part] > 0) / (feather + 1)).clamp(0, 1)
+    out[part] *= (t * t * (3 - 2 * t)).to(mask)
+    return out
+
+
+def _part_around(mask: Float[Tensor, "b h w"], margin: int) -> tuple[slice, slice, slice] | None:
+    """The part of the masks that holds all holes and `margin` pixels around them; None where there are none."""
+    box = bounding_box(mask > 0)
+    if box is None:
+        return None
+    left, top, right, bottom = box
+    return slice(None), slice(max(0, top - margin), bottom + margin), slice(max(0, left - margin), right + margin)
 
 
 def grow_mask(mask: Float[Tensor, "b h w"], pixels: int) -> Float[Tensor, "b h w"]:
     """The mask dilated by a Euclidean disc of radius `pixels` (negative: eroded); soft masks by its maximum (minimum).
 
-    On binary masks this is `distance to the hole ≤ pixels`; eroding is its mirror, `depth > |pixels|`.
+    On binary masks this is `distance to the hole ≤ pixels`; eroding is its mirror, `depth > |pixels|`. Time and memory
+    go with the box around the holes; `pixels = 0` returns the mask.
     """
-    if pixels == 0:
-        return mask.clone()
-    if pixels < 0:
-        return 1 - grow_mask(1 - mask, -pixels) if _binary(mask) else -per_mask(_disc_maximum(-pixels), -mask)
+    part = None if pixels == 0 else _part_around(mask, abs(pixels))
+    if part is None:
+        return mask
+    out = mask.clone()
+    out[part] = _grown(mask[part], pixels)
+    return out
+
+
+def _grown(mask: Float[Tensor, "b h w"], pixels: int) -> Float[Tensor, "b h w"]:
     if not _binary(mask):
-        return per_mask(_disc_maximum(pixels), mask)
-    outside = depth(mask <= 0)  # infinite where the mask is empty: stays empty
-    return (outside <= pixels).to(mask)
+        return per_mask(_disc_maximum(pixels), mask) if pixels > 0 else -per_mask(_disc_maximum(-pixels), -mask)
+    if pixels < 0:
+        return (depth(mask > 0) > -pixels).to(mask)  # infinite where nothing is outside: stays full
+    return (depth(mask <= 0) <= pixels).to(mask)  # infinite where the mask is empty: stays empty
 
 
 def _binary(mask: Tensor) -> bool:

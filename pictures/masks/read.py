@@ -10,7 +10,8 @@ from torch import Tensor
 from ...graph_runtime import BadInput
 from ..arrays import Float32Array
 from ..files.folders import left_out
-from ..files.read import Picture, read_pictures
+from ..files.read import Picture, each_picture, picture_files
+from .drawn import drawn_mask
 from .file_warnings import file_warnings, reads_alpha
 from .warnings import value_warnings
 
@@ -23,37 +24,54 @@ def read_masks(
     Raises:
         BadInput: as image.load; or channel=alpha for a file without transparency.
     """
-    planes = []
-    pictures = read_pictures(path)
+    files = picture_files(path)
     if rest := left_out(path):
         warn(rest)
-    for picture in pictures:
-        plane, notes = mask_in(picture, channel, invert, threshold)
-        for note in notes:
+    planes = np.empty(0, np.float32)
+    for number, picture in enumerate(each_picture(files)):
+        if not number:
+            planes = np.empty((len(files), *picture.size[::-1]), np.float32)
+        for note in _read(picture, planes[number], channel, invert, threshold):
             warn(f"{picture.path.name}: {note}")
-        planes.append(plane)
-    return torch.stack(planes)
+    return torch.from_numpy(planes)
 
 
 def mask_in(
     picture: Picture, channel: str = "auto", invert: bool = False, threshold: float | None = 0.5
 ) -> tuple[Float[Tensor, "h w"], list[str]]:
     """The mask in a picture, and warnings about it."""
-    soft = torch.from_numpy(_channel(picture, channel))
-    soft = 1 - soft if invert else soft
-    plane = soft if threshold is None else (soft >= threshold).to(torch.float32)
-    about_file = file_warnings(picture, channel, invert, (soft >= (threshold or 0.5)).numpy())
-    about_values = value_warnings(soft, plane, threshold)
+    plane = np.empty(picture.size[::-1], np.float32)
+    notes = _read(picture, plane, channel, invert, threshold)
+    return torch.from_numpy(plane), notes
+
+
+def _read(picture: Picture, out: Float32Array, channel: str, invert: bool, threshold: float | None) -> list[str]:
+    """Write the mask in a picture; warnings about it."""
+    drawn = _channel(picture, channel, out)
+    if invert:
+        np.subtract(np.float32(1), out, out=out)
+    soft = torch.from_numpy(out)
+    hole = soft >= (threshold or 0.5)
+    about_file = [] if drawn else file_warnings(picture, channel, invert, hole.numpy())
+    about_values = value_warnings(soft, soft if threshold is None else hole, threshold)
     if about_file:  # greys and shares depend on these
         about_values = [note for note in about_values if note.startswith(("mask-empty", "mask-full", "mask-faint"))]
-    return plane, [*picture.notes, *about_file, *about_values]
+    if threshold is not None:
+        np.copyto(out, hole.numpy())
+    return [*picture.notes, *about_file, *about_values]
 
 
-def _channel(picture: Picture, channel: str) -> Float32Array:
-    alpha = picture.alpha
-    if channel == "alpha" and alpha is None:
+def _channel(picture: Picture, channel: str, out: Float32Array) -> bool:
+    """Write the selected channel; true where it was recognized as a drawing."""
+    if channel == "drawn" and drawn_mask(picture, out):
+        return True
+    if channel == "alpha" and picture.alpha is None:
         raise no_alpha(picture.path.name, picture.mode)
-    return np.float32(1) - alpha if alpha is not None and reads_alpha(picture, channel) else picture.luminance()
+    if picture.alpha is not None and reads_alpha(picture, channel):
+        np.subtract(np.float32(1), picture.alpha, out=out)
+    else:
+        picture.luminance(out)
+    return False
 
 
 def no_alpha(name: str, mode: str) -> BadInput:

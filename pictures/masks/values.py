@@ -14,7 +14,7 @@ RANGE_SLACK = 1e-3  # overshoot of [0, 1] that resampling in other packs may cau
 
 
 def unit_mask(mask: Float[Tensor, "b h w"], port: str = "mask") -> Float[Tensor, "b h w"]:
-    """`mask` clamped to [0, 1].
+    """`mask` clamped to [0, 1]; the mask itself where it lies there already.
 
     Raises:
         BadInput: at `port`, for NaN, infinity, or values well outside [0, 1].
@@ -23,7 +23,7 @@ def unit_mask(mask: Float[Tensor, "b h w"], port: str = "mask") -> Float[Tensor,
         return mask
     if not mask.is_floating_point():
         mask = mask.to(torch.float32)
-    low, high = float(mask.min()), float(mask.max())
+    low, high = (float(bound) for bound in torch.aminmax(mask))
     if not (low >= -RANGE_SLACK and high <= 1 + RANGE_SLACK):  # also true for NaN
         raise BadInput(
             port,
@@ -31,7 +31,7 @@ def unit_mask(mask: Float[Tensor, "b h w"], port: str = "mask") -> Float[Tensor,
             expected="values in [0, 1], 1 = repaint",
             fix="divide by 255 if it holds bytes; else check the node that made NaN or infinity",
         )
-    return mask.clamp(0, 1)
+    return mask if low >= 0 and high <= 1 else mask.clamp(0, 1)
 
 
 def per_mask(

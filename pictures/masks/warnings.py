@@ -4,7 +4,8 @@ Each is `name: what was found, and what to do`. Nothing is changed.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
+import torch
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 NEARLY = 0.1  # closer than this to black or white, but not equal
@@ -13,10 +14,11 @@ SOFT_SHARE = 0.25  # share of greys among the non-black pixels from which a hard
 LARGE_SHARE = 0.9  # a hole this large is more often an inverted mask than intended
 
 
-def value_warnings(soft: Float[Tensor, "h w"], mask: Float[Tensor, "h w"], threshold: float | None) -> list[str]:
-    """Warnings about the values of a mask; `soft` is the mask before the threshold."""
+def value_warnings(soft: Float[Tensor, "h w"], mask: Shaped[Tensor, "h w"], threshold: float | None) -> list[str]:
+    """Warnings about the values of a mask, of numbers or true and false; `soft` is the mask before the threshold."""
     peak, floor = float(soft.max()), float(soft.min())
-    if float(mask.max()) == 0:
+    marked, covered = (mask, mask) if mask.dtype == torch.bool else (mask > 0, mask >= 1)
+    if not bool(marked.any()):
         if peak == 0:
             return [
                 "mask-empty: it is black (or opaque) everywhere, so nothing would be repainted; "
@@ -26,7 +28,7 @@ def value_warnings(soft: Float[Tensor, "h w"], mask: Float[Tensor, "h w"], thres
             f"mask-faint: its strongest value is {peak:.3g}, below the threshold {threshold:g}, so nothing would "
             f"be repainted; lower the threshold, paint with full opacity, or use another channel"
         ]
-    if float(mask.min()) == 1:
+    if bool(covered.all()):
         if floor == 1:
             return [
                 "mask-full: it is white (or transparent) everywhere, so nothing of the picture is kept; "
@@ -37,7 +39,7 @@ def value_warnings(soft: Float[Tensor, "h w"], mask: Float[Tensor, "h w"], thres
             f"the picture is kept; raise the threshold, or use another channel"
         ]
     notes = _soft_notes(soft) if threshold is None else _cut_notes(soft, threshold)
-    share = _count(mask > 0) / mask.numel()
+    share = _count(marked) / mask.numel()
     if share > LARGE_SHARE:
         notes.append(
             f"mask-large: it repaints {share:.1%} of the picture; white = repaint: use invert=true if the "
@@ -74,6 +76,8 @@ def _count(plane: Tensor) -> int:
 
 def _cut_notes(soft: Tensor, threshold: float) -> list[str]:
     kept, notes = soft >= threshold, []
+    if not bool(((soft > 0) & (soft < 1)).any()):  # black and white
+        return notes
     dropped, holes = ~kept, _count(kept)
     haze = (soft > 0) & (soft < NEARLY) & dropped
     white = (soft < 1) & (soft > 1 - NEARLY) & kept

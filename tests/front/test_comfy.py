@@ -29,7 +29,10 @@ from inlay.graph_runtime.core.events import Saved as EventSaved
 from inlay.graph_runtime.core.models import ModelDescription
 from inlay.graph_runtime.front.comfy import host as host_module
 from inlay.graph_runtime.front.comfy import node_classes as adapter
+from inlay.graph_runtime.front.comfy.input_types import from_widget
+from inlay.graph_runtime.front.comfy.input_types import widget as make_widget
 from inlay.graph_runtime.front.installed import installed_nodes
+from inlay.graph_runtime.front.node_settings import settings_of
 from PIL import Image
 from pydantic import Field
 
@@ -708,3 +711,13 @@ def test_leases_are_handed_to_the_hosts_memory_management(host, name, caplog):
     assert manager.evict_idle() > 0
     assert not manager._patchers
     assert any("loaded" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("widget", "value"), [(512, 512), ("512", 512), (0, None), ("", None), (None, None), ("model", "model")]
+)
+def test_a_number_that_may_be_a_word_takes_text_and_what_older_graphs_hold(widget, value):
+    (size,) = [one for one in settings_of(installed_nodes()["image.crop_to_mask"]) if one.name == "size"]
+    assert from_widget(size, widget) == value
+    kind, options = make_widget(size)
+    assert (kind, options["default"]) == ("STRING", "512")

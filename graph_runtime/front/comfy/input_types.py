@@ -41,10 +41,10 @@ def widget(setting: Setting) -> Widget:
     """The widget of one setting: its type (or list of choices) and its options."""
     kind, options = _widget(setting)
     doc = setting.doc
-    if (null := null_value(setting)) is not None:
-        doc = f"{doc} ({number(null)}: none)".strip()
-    elif setting.nullable and kind == "STRING":
+    if setting.nullable and kind == "STRING":
         doc = f"{doc} (empty: none)".strip()
+    elif (null := null_value(setting)) is not None:
+        doc = f"{doc} ({number(null)}: none)".strip()
     return kind, {"tooltip": doc, **options}
 
 
@@ -71,8 +71,11 @@ def _has_widget_range(setting: Setting) -> bool:
 
 
 def null_value(setting: Setting) -> float | None:
-    """The number that stands for null in a widget, or None if there is none."""
-    if not setting.nullable or setting.kind not in ("integer", "number"):
+    """The number that stands for null in a widget, or None if there is none.
+
+    Also of a number that may be a word: its widget takes text, but older graphs hold that number.
+    """
+    if not setting.nullable or setting.kind not in ("integer", "number", "other"):
         return None
     if setting.above is not None:
         return min(0, setting.above)
