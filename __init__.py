@@ -1,9 +1,10 @@
 """inlay: exact image inpainting and editing, as typed nodes on a small graph runtime.
 
 What the mask does not cover does not change by one bit. `import inlay` is light: names are imported when first used,
-    so the import alone loads neither torch nor a model.
+so the import alone loads neither torch nor a model.
 
     import inlay
+    inlay.inpaint("photo.jpg", "hole.png").save("filled.png")  # paths, Pillow's pictures, arrays, tensors
     result = inlay.run("zero_shot_inpaint", image="room.png", mask="room-mask.png", seed=7, out="out")
     result["image"]
 
@@ -11,7 +12,21 @@ The folder is also a node pack: ComfyUI finds `NODE_CLASS_MAPPINGS` here when it
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors and type checkers; `__getattr__` imports them
+    from .graph_runtime.core.errors import Cancelled as Cancelled
+    from .graph_runtime.core.errors import InlayError as InlayError
+    from .graph_runtime.core.errors import NodeError as NodeError
+    from .graph_runtime.core.errors import Problem as Problem
+    from .graph_runtime.core.errors import WorkflowError as WorkflowError
+    from .graph_runtime.core.events import CancelToken as CancelToken
+    from .graph_runtime.core.workflow import Workflow as Workflow
+    from .graph_runtime.front.python.api import check as check
+    from .graph_runtime.front.python.api import run as run
+    from .graph_runtime.front.python.inpaint import inpaint as inpaint
+    from .graph_runtime.front.python.result import Result as Result
+    from .graph_runtime.front.python.warn import InlayWarning as InlayWarning
 
 __version__ = "0.1.0"
 
@@ -21,6 +36,7 @@ WEB_DIRECTORY = "./web"  # help pages, one for each node
 _LAZY: dict[str, tuple[str, str]] = {
     "run": (".graph_runtime.front.python.api", "run"),
     "check": (".graph_runtime.front.python.api", "check"),
+    "inpaint": (".graph_runtime.front.python.inpaint", "inpaint"),
     "Workflow": (".graph_runtime.core.workflow", "Workflow"),
     "Result": (".graph_runtime.front.python.result", "Result"),
     "InlayWarning": (".graph_runtime.front.python.warn", "InlayWarning"),
@@ -29,6 +45,11 @@ _LAZY: dict[str, tuple[str, str]] = {
     "WorkflowError": (".graph_runtime.core.errors", "WorkflowError"),
     "NodeError": (".graph_runtime.core.errors", "NodeError"),
     "Cancelled": (".graph_runtime.core.errors", "Cancelled"),
+    "CancelToken": (".graph_runtime.core.events", "CancelToken"),
+}
+
+#: what ComfyUI asks for -> (module, attribute)
+_FOR_THE_HOST: dict[str, tuple[str, str]] = {
     "NODE_CLASS_MAPPINGS": (".graph_runtime.front.comfy.node_classes", "NODE_CLASS_MAPPINGS"),
     "NODE_DISPLAY_NAME_MAPPINGS": (".graph_runtime.front.comfy.node_classes", "NODE_DISPLAY_NAME_MAPPINGS"),
 }
@@ -87,19 +108,20 @@ ROOMS = (
 for _room in ROOMS:
     import_module(f".{_room}", __name__)
 
-__all__ = ["WEB_DIRECTORY", "__version__", *_LAZY]
+__all__ = ["__version__", *_LAZY]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - functions, classes and dicts are looked up by name
     """Import what `name` stands for (PEP 562)."""
-    if name not in _LAZY:
+    known = _LAZY | _FOR_THE_HOST
+    if name not in known:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, attribute = _LAZY[name]
+    module, attribute = known[name]
     value = getattr(import_module(module, __name__), attribute)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    """Public names, also those that are not imported yet."""
-    return sorted({*globals(), *_LAZY})
+    """The public names, imported or not."""
+    return sorted(__all__)

@@ -3,18 +3,18 @@
 from types import SimpleNamespace
 
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.core.events import NodeProgress, NodeStarted, RunStarted, Saved, Warned
+from inlay.graph_runtime.core.events import NodeFinished, NodeProgress, NodeStarted, RunStarted, Saved, Warned
+from inlay.graph_runtime.front.cli import lines as cli_lines
 from inlay.graph_runtime.front.cli import progress
 
 
-def lines(capsys, monkeypatch, events, *, every, enabled=True):
-    clock = iter(range(0, 100_000, 10))
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    monkeypatch.setattr(progress, "LOG_SECONDS", every)
+def lines(capsys, monkeypatch, events, *, enabled=True):
+    clock = iter(range(0, 100_000, 4))
+    monkeypatch.setattr(cli_lines, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     with progress.Bars(enabled=enabled) as bars:
         for event in (RunStarted(1), NodeStarted("train", "train.exemplar"), *events):
             bars(event)
-    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("train:")]
+    return capsys.readouterr().err.splitlines()
 
 
 def steps(count, note="loss 0.1"):
@@ -22,15 +22,34 @@ def steps(count, note="loss 0.1"):
 
 
 def test_long_work_leaves_a_line_now_and_then_and_one_at_the_end(capsys, monkeypatch):
-    said = lines(capsys, monkeypatch, steps(31), every=100)
-    assert said[0] == "train: 10 of 31, loss 0.1, about 4 min left"
+    said = lines(capsys, monkeypatch, steps(31))  # a step takes four seconds
+    assert said[:3] == [
+        "running 1 node",
+        "train: 1 of 31, loss 0.1",
+        "train: 4 of 31, loss 0.1, about 2 min left",
+    ]
     assert said[-1] == "train: 31 of 31, loss 0.1"
-    assert len(said) == 4
+    assert len(said) == 2 + 10
 
 
-def test_work_without_a_note_and_quiet_runs_say_nothing(capsys, monkeypatch):
-    assert not lines(capsys, monkeypatch, steps(31, note=""), every=10)
-    assert not lines(capsys, monkeypatch, steps(31), every=10, enabled=False)
+def test_short_work_says_what_it_does_and_a_single_step_is_no_news(capsys, monkeypatch):
+    assert lines(capsys, monkeypatch, steps(2, note="")) == ["running 1 node", "train: 1 of 2", "train: 2 of 2"]
+    assert lines(capsys, monkeypatch, steps(1)) == ["running 1 node"]
+
+
+def test_a_node_that_counts_no_steps_is_named_once_it_took_long(capsys, monkeypatch):
+    finished = [NodeFinished("train", "train.exemplar", seconds) for seconds in (9, 75)]
+    assert lines(capsys, monkeypatch, finished) == ["running 1 node", "train: done in 75 s"]
+
+
+def test_what_is_downloaded_before_the_run_is_said(capsys):
+    with progress.Bars() as bars:
+        bars(NodeStarted("model", "model.stable_diffusion"))
+    assert capsys.readouterr().err == "model: downloading what it needs\n"
+
+
+def test_quiet_runs_say_nothing_but_warnings(capsys, monkeypatch):
+    assert lines(capsys, monkeypatch, [*steps(31), Warned(None, "odd")], enabled=False) == ["warning: odd"]
 
 
 def test_what_a_stranger_named_cannot_command_the_terminal(capsys):
@@ -57,9 +76,9 @@ def test_what_a_node_keeps_itself_is_announced(tmp_path):
 
 
 def test_a_time_is_said_in_its_own_unit_and_is_never_zero():
-    from inlay.graph_runtime.front.cli.progress import _duration
+    from inlay.graph_runtime.front.cli.lines import duration
 
-    assert [_duration(seconds) for seconds in (0.2, 29, 89, 91, 240, 5000, 7200)] == [
+    assert [duration(seconds) for seconds in (0.2, 29, 89, 91, 240, 5000, 7200)] == [
         "1 s",
         "29 s",
         "89 s",

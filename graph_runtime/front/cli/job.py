@@ -12,7 +12,7 @@ from ..jobs.outcome import Outcome
 from ..jobs.run_job import JobResult, run_job
 from ..jobs.session import How
 from .json_output import problem_json, warning_json
-from .progress import _duration as duration
+from .lines import duration
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

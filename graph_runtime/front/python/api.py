@@ -17,6 +17,7 @@ from ..rerun.request import key_of_call
 from ..rerun.surroundings import load_nodes, nodes_are_loaded
 from .keywords import as_list, as_listeners, named_values, refusing, registry_of, require_token
 from .load_workflow import WorkflowSource, load
+from .progress import require_choice, shown_progress
 from .result import Result, files_of
 from .run_loaded import check_loaded, run_loaded, take_from
 from .values import held_pictures
@@ -38,6 +39,7 @@ def check(
     listeners: Iterable[Listener] = (),
     cancel: CancelToken | None = None,
     jobs: int = 1,
+    progress: bool | None = None,
     **values: object,
 ) -> Report:
     """Find the problems of a run without running it; takes the arguments of `run`.
@@ -48,7 +50,7 @@ def check(
     from ..jobs.check_job import check_job
 
     report = Report()
-    keywords = (lambda: as_listeners(listeners), lambda: require_token(cancel))
+    keywords = (lambda: as_listeners(listeners), lambda: require_token(cancel), lambda: require_choice(progress))
     with held_pictures() as held:
         try:
             with refusing():
@@ -82,6 +84,7 @@ def run(
     listeners: Iterable[Listener] = (),
     cancel: CancelToken | None = None,
     jobs: int = 1,
+    progress: bool | None = None,
     **values: object,
 ) -> Result:
     """Run a workflow.
@@ -104,6 +107,7 @@ def run(
         listeners: called with every event.
         cancel: a token; `cancel.cancel()` from another thread stops at the next step.
         jobs: processes that share the pictures of a job.
+        progress: show progress on stderr; None: in a terminal or a notebook, on the main thread.
         **values: the workflow's own inputs by name. Where one takes the path of a picture, it may also be the picture:
             Pillow's, a NumPy array or a torch tensor (`[h w]`, `[h w c]`, `[b h w c]`; uint8, uint16, bool, or floats
             from 0 to 1).
@@ -119,10 +123,10 @@ def run(
     from ..jobs.session import How
 
     relay = WarningsRelay(cancel)
-    with held_pictures() as held:
+    with held_pictures() as held, shown_progress(progress) as watchers:
         with refusing(), collect_reads() as asked:
             nodes, folder = as_list(nodes), held.output(out)
-            heard: tuple[Listener, ...] = (relay, *as_listeners(listeners))
+            heard: tuple[Listener, ...] = (relay, *watchers, *as_listeners(listeners))
             require_token(cancel)
             if isinstance(source, (Workflow, Mapping)):
                 source = from_python(source)

@@ -134,5 +134,5 @@ def require_token(cancel: object) -> None:
             "cancel",
             found=shorten(cancel),
             expected="a CancelToken",
-            fix="from inlay.graph_runtime.core.events import CancelToken",
+            fix="give cancel=inlay.CancelToken()",
         )

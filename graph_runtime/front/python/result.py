@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,33 +96,29 @@ class Result(Mapping[str, Output]):
 
         Args:
             number: of several pictures, which one, from 0.
-            output: of several outputs, which one; None: `image`, or the first that is a picture.
+            output: take the pictures of this output; None: of `image`, or of `image_1`, `image_2`, …, or of the first
+                output that is a picture.
 
         Raises:
             BadInput: there is no such picture.
             OSError: its file is no longer there.
         """
-        from PIL import Image
-
-        name = self._picture(output)
-        files = self.files.get(name)
-        if not files:
-            return _as_pillow(_row(self._array(name), number))
-        with Image.open(io.BytesIO(_row(files, number).read())) as picture:
-            picture.load()
-            return picture
+        return self._pillow(*_chosen(self._pictures(output), number))
 
     def pils(self, *, output: str | None = None) -> "list[Image]":
-        """All pictures of an output; see `pil`."""
-        return [self.pil(number, output=output) for number in range(self._count(self._picture(output)))]
+        """All pictures; see `pil`."""
+        return [self._pillow(*place) for place in self._pictures(output)]
 
     def numpy(self, *, output: str | None = None) -> "NDArray[np.float32]":
-        """The pictures as `[b h w 3]` float32 in [0, 1] (of a mask `[b h w]`), the same numbers as `result["image"]`.
+        """All pictures as `[b h w 3]` float32 in [0, 1] (of a mask `[b h w]`), the same numbers as `result["image"]`.
 
         Raises:
             BadInput: there is no such picture.
         """
-        return self._array(self._picture(output))
+        import numpy as np
+
+        names = dict.fromkeys(name for name, _ in self._pictures(output))
+        return np.concatenate([np.asarray(self.outputs[name].detach().float().cpu()) for name in names])
 
     def save(self, path: str | os.PathLike[str], number: int | None = None, *, output: str | None = None) -> list[Path]:
         """Save a picture under a name of yours, with the profile and metadata of a saved file.
@@ -132,7 +129,7 @@ class Result(Mapping[str, Output]):
         Args:
             path: of the file; of several pictures `name-1.png`, `name-2.png`, ….
             number: of several pictures only this one, from 0.
-            output: of several outputs, which one; None: `image`, or the first that is a picture.
+            output: as of `pil`.
 
         Returns:
             The paths of the files.
@@ -148,55 +145,58 @@ class Result(Mapping[str, Output]):
             raise BadInput(
                 "path", found=shorten(str(place)), expected=f"a name that ends in {known}", fix="for example photo.png"
             )
-        name = self._picture(output)
-        numbers = range(self._count(name)) if number is None else [number]
+        pictures = self._pictures(output)
+        pictures = pictures if number is None else [_chosen(pictures, number)]
         places = [place]
-        if len(numbers) > 1:
-            places = [place.with_name(f"{place.stem}-{count}{place.suffix}") for count in range(1, len(numbers) + 1)]
-        for one, target in zip(numbers, places, strict=True):
-            self._save(name, one, target, suffix)
+        if len(pictures) > 1:
+            places = [place.with_name(f"{place.stem}-{count}{place.suffix}") for count in range(1, len(pictures) + 1)]
+        for picture, target in zip(pictures, places, strict=True):
+            self._save(*picture, target, suffix)
         return places
 
-    def _save(self, name: str, number: int, target: Path, suffix: str) -> None:
+    def _save(self, name: str, row: int, target: Path, suffix: str) -> None:
         files = self.files.get(name)
-        saved = _row(files, number) if files else None
-        if saved is not None and saved.path.suffix == suffix.replace(".jpeg", ".jpg"):
-            write_bytes(target, saved.read(), parents=True)
+        if files and files[row].path.suffix == suffix.replace(".jpeg", ".jpg"):
+            write_bytes(target, files[row].read(), parents=True)
             return
-        source = saved.read() if saved is not None else _row(self._array(name), number)
+        source = files[row].read() if files else self.numpy(output=name)[row]
         with replacing(target, parents=True) as temporary:
             notes = PACK.save_picture(source, temporary, suffix, {"inlay": self.record} if self.record else {})
         for note in notes:
             warn(InlayWarning(None, f"{target.name}: {note}"))
 
-    def _picture(self, output: str | None) -> str:
-        """The name of the output that is meant.
+    def _pillow(self, name: str, row: int) -> "Image":
+        from PIL import Image
+
+        files = self.files.get(name)
+        if not files:
+            return _as_pillow(self.numpy(output=name)[row])
+        with Image.open(io.BytesIO(files[row].read())) as picture:
+            picture.load()
+            return picture
+
+    def _pictures(self, output: str | None) -> list[tuple[str, int]]:
+        """The name of an output and a row of it, for each picture that is meant.
 
         Raises:
             BadInput: it is no picture, or none is.
         """
-        if output is None:
-            found = next((name for name in ("image", *self.files) if name in self.outputs), None)
-            found = found or next((name for name in self.outputs if _is_picture(self.outputs[name])), None)
-            if found is None:
-                known = ", ".join(self.outputs) or "none"
-                raise BadInput("output", found=f"outputs: {known}", expected="a picture", fix='use result["name"]')
-            return found
-        if output not in self.outputs:
-            raise BadInput(
-                "output", found=shorten(output), expected="an output", fix=did_you_mean(output, self.outputs)
-            )
-        if output not in self.files and not _is_picture(self.outputs[output]):
-            raise BadInput("output", found=f"{output}, no picture", expected="a picture", fix=f'use result["{output}"]')
-        return output
+        names = [output] if output is not None else self._named()
+        if output is not None and output not in self.outputs:
+            fix = did_you_mean(output, self.outputs)
+            raise BadInput("output", found=shorten(output), expected="an output of this workflow", fix=fix)
+        if not names or not all(name in self.files or _is_picture(self.outputs[name]) for name in names):
+            known = output or ", ".join(self.outputs) or "no outputs"
+            raise BadInput("output", found=known, expected="an output that is a picture", fix='use result["NAME"]')
+        return [(name, row) for name in names for row in range(len(self.files.get(name) or self.outputs[name]))]
 
-    def _count(self, name: str) -> int:
-        return len(self.files.get(name) or self.outputs[name])
-
-    def _array(self, name: str) -> "NDArray[np.float32]":
-        import numpy as np
-
-        return np.asarray(self.outputs[name].detach().float().cpu().numpy())
+    def _named(self) -> list[str]:
+        """The outputs that a person means by the pictures of a result."""
+        if "image" in self.outputs:
+            return ["image"]
+        if variations := [name for name in self.outputs if re.fullmatch(r"image_\d+", name)]:
+            return variations
+        return [*self.files][:1] or [name for name in self.outputs if _is_picture(self.outputs[name])][:1]
 
     def __repr__(self) -> str:
         shown = []
@@ -209,11 +209,9 @@ class Result(Mapping[str, Output]):
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows: the pictures side by side, small; None if there are none."""
         try:
-            name = self._picture(None)
-            pictures = [self.pil(number, output=name) for number in range(min(self._count(name), SHOWN_PICTURES))]
+            return _sheet([self._pillow(*place) for place in self._pictures(None)[:SHOWN_PICTURES]])
         except (BadInput, OSError):
             return None
-        return _sheet(pictures)
 
 
 def files_of(savers: Mapping[str, str], events: Iterable[Event]) -> dict[str, list[SavedFile]]:
@@ -231,15 +229,12 @@ def _is_picture(value: object) -> bool:
     return (len(shape) == 4 and shape[-1] == 3) or len(shape) == 3
 
 
-def _row(rows: Any, number: int) -> Any:  # noqa: ANN401 - a list or an array
-    if not -len(rows) <= number < len(rows):
-        raise BadInput(
-            "number",
-            found=str(number),
-            expected=f"0 to {len(rows) - 1}: there {'are' if len(rows) > 1 else 'is'} {len(rows)}",
-            fix="count from 0",
-        )
-    return rows[number]
+def _chosen(pictures: Sequence[tuple[str, int]], number: int) -> tuple[str, int]:
+    count = len(pictures)
+    if not -count <= number < count:
+        expected = f"0 to {count - 1}: there {'are' if count > 1 else 'is'} {count}"
+        raise BadInput("number", found=str(number), expected=expected, fix="count from 0")
+    return pictures[number]
 
 
 def _as_pillow(values: "NDArray[np.float32]") -> "Image":
