@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -10,24 +11,43 @@ from .level import Level
 
 EXHAUSTIVE = 8_000_000  # pairs of target and source up to which all of them are compared
 BLOCK = 4_000_000  # distances at once
+FLAT = 0.1  # share of the sources' mean variance below which a patch counts as flat
 JUMPS = (1, 2, 4)  # steps to the neighbours that pass their displacement on
 
 
 @dataclass
 class Matches:
-    """For each target the centre of its source, and the squared distance of their descriptions."""
+    """For each target the centre of its source, and the distance of their descriptions: squared, times a factor."""
 
     at: Int[Tensor, " t"]
     cost: Float[Tensor, " t"]
 
 
-def nearest(targets: Float[Tensor, "t k"], level: Level, table: Float[Tensor, "n k"]) -> Matches:
+def rates(level: Level) -> Float[Tensor, " n"]:
+    """Factor of the distance to each source: less for busy ones.
+
+    Of two sources that have nothing to do with a target the flatter is closer, by its variance, so plain distances fill
+    texture with flat patches. Here it counts half. A perfect match has no distance whatever its factor.
+    """
+    planes, side = level.colours[None, :3], level.patch
+    mean, square = (F.avg_pool2d(values, side, 1, side // 2) for values in (planes, planes**2))
+    variance = (square - mean**2).clamp(min=0).sum(1).flatten()
+    flat = FLAT * variance[level.sources].mean() + 1e-6
+    return (flat / (flat + variance)).sqrt()
+
+
+def nearest(
+    targets: Float[Tensor, "t k"], level: Level, table: Float[Tensor, "n k"], rate: Float[Tensor, " n"]
+) -> Matches:
     """The most similar source of each target, by comparing all."""
-    sources = table[level.sources]
+    sources, rate_of_source = table[level.sources], rate[level.sources]
     size = (sources**2).sum(1)
-    parts = targets.split(max(1, BLOCK // len(sources)))
-    at = level.sources[torch.cat([torch.addmm(size, part, sources.T, alpha=-2).argmin(1) for part in parts])]
-    return Matches(at, ((table[at] - targets) ** 2).sum(1))
+    best = []
+    for part in targets.split(max(1, BLOCK // len(sources))):
+        cost = torch.addmm((part**2).sum(1, keepdim=True) + size, part, sources.T, alpha=-2)
+        best += [cost.mul_(rate_of_source).argmin(1)]
+    at = level.sources[torch.cat(best)]
+    return Matches(at, ((table[at] - targets) ** 2).sum(1) * rate[at])
 
 
 class Search:
@@ -37,6 +57,7 @@ class Search:
         self.level = level
         self.table = table
         self.generator = generator
+        self.rate = rates(level)
         self.rows = level.targets // level.shape[1]
         self.columns = level.targets % level.shape[1]
 
@@ -51,8 +72,8 @@ class Search:
         """Better sources than `at`; no source if compared with all would be better, where the level is small."""
         level = self.level
         if len(targets) * len(level.sources) <= EXHAUSTIVE:
-            return nearest(targets, level, self.table)
-        found = Matches(at, ((self.table[at] - targets) ** 2).sum(1))
+            return nearest(targets, level, self.table, self.rate)
+        found = Matches(at.clone(), ((self.table[at] - targets) ** 2).sum(1) * self.rate[at])
         for _ in range(rounds):
             for jump in JUMPS:
                 for down, across in ((0, jump), (0, -jump), (jump, 0), (-jump, 0)):
@@ -94,7 +115,7 @@ class Search:
             fits &= usable
         which = (fits & (at != found.at)).nonzero()[:, 0]
         at = at[which]
-        cost = ((self.table[at] - targets[which]) ** 2).sum(1)
+        cost = ((self.table[at] - targets[which]) ** 2).sum(1) * self.rate[at]
         better = cost < found.cost[which]
         which = which[better]
         found.at[which], found.cost[which] = at[better], cost[better]

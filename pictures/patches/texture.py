@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+WEIGHT = 7.0  # of the features beside colours, √50 as in the paper
 WINDOW = 31  # side of the square over which gradients are averaged, in pixels
 LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -26,7 +27,7 @@ def texture(rgb: Float[Tensor, "3 h w"], hole: Bool[Tensor, "h w"]) -> Float[Ten
     known = F.pad(~hole, (0, 1, 0, 1))
     usable = torch.stack([known[:-1, :-1] & known[:-1, 1:], known[:-1, :-1] & known[1:, :-1]]).to(rgb)
     size = differences(luminance(rgb)).abs() * usable
-    return _box_sum(size) / _box_sum(usable).clamp(min=1)
+    return WEIGHT * _box_sum(size) / _box_sum(usable).clamp(min=1)
 
 
 def _box_sum(planes: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:

@@ -1,5 +1,7 @@
 """From matches to colours: every patch over a pixel votes for what its source shows there (Wexler et al. 2007)."""
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -8,6 +10,7 @@ from .level import Level
 from .search import Matches
 
 DECAY = 1.3  # a vote loses this factor with each pixel of depth in the hole
+SHARPNESS = 0.3  # share of that spread that is used: below 1, blur fades sooner
 QUANTILE = 0.75  # of the costs: the spread of a Gaussian that weights votes (Newson et al. 2014, equation 4)
 
 
@@ -15,9 +18,8 @@ def weights_of(level: Level, matches: Matches) -> Float[Tensor, " t"]:
     """How much each target's vote counts: exp(−cost / 2σ²) · 1.3^−depth."""
     ranked = matches.cost.sort().values
     spread = ranked[int(QUANTILE * (len(ranked) - 1))].clamp(min=1e-8)
-    return torch.exp(-matches.cost / (2 * spread) - level.depth * torch.log(torch.tensor(DECAY)).item()).clamp(
-        min=1e-30
-    )
+    agreement = -matches.cost / (2 * SHARPNESS * spread)
+    return torch.exp(agreement - math.log(DECAY) * level.depth).clamp(min=1e-30)
 
 
 def vote(level: Level, matches: Matches) -> Float[Tensor, "p c"]:

@@ -128,7 +128,7 @@ def test_patches_copy_from_the_source_alone():
     mask[:, 10:40, 10:40] = 0.1  # a faint mask is a hole all the same
     image[:, :, 50:] = 0.5
     source[:, :, 50:] = 0.7
-    for there, low, high in ((source, 0, 0.15), (1 - source, 0.7, 1.3)):
+    for there, low, high in ((source, 0, 0.15), (1 - source, 0.7, 1.3), (None, 0.7, 1.3)):
         out = fill(image, mask, fill="patches", source=there, seed=3).image
         assert torch.equal(out[mask == 0], image[mask == 0])
         assert low <= float(out[:, 15:35, 15:35].std() / image[:, :, :50].std()) < high
