@@ -42,11 +42,9 @@ def harmonic_fill(image: Float[Tensor, "b h w c"], hole: Bool[Tensor, "b h w"]) 
     for picture, plane in zip(out, hole, strict=True):
         if bool(plane.all()):
             continue
-        for part, inside in _holes(plane):
+        for part, inside in windows_of(plane):
             values = torch.where(inside[..., None], 0, picture[part])
-            planes = _exact(values.movedim(-1, 0))
-            count = max(1, AT_ONCE // inside.numel())
-            solved = torch.cat([_solve(rows, inside.to(rows.device)) for rows in planes.split(count)])
+            solved = solve_poisson(around(exact(values.movedim(-1, 0))), inside)
             picture[part] = torch.where(inside[..., None], solved.movedim(0, -1).to(picture), picture[part])
     return out
 
@@ -62,12 +60,7 @@ def membrane(error: Float[Tensor, "b h w c"], hole: Bool[Tensor, "b h w"]) -> Fl
     return torch.where(hole[..., None], harmonic_fill(known, hole), 0)
 
 
-def _exact(values: Tensor) -> Tensor:
-    """The values in float64; on the CPU where their device has none."""
-    return values.to("cpu" if values.device.type == "mps" else values.device, torch.float64)
-
-
-def _holes(plane: Bool[Tensor, "h w"]) -> Iterator[tuple[tuple[slice, slice], Bool[Tensor, "h w"]]]:
+def windows_of(plane: Bool[Tensor, "h w"]) -> Iterator[tuple[tuple[slice, slice], Bool[Tensor, "h w"]]]:
     """Windows with one pixel of margin, and the part of the hole that is solved in each.
 
     Holes far apart do not share a window: those of one window touch the same or neighbouring blocks.
@@ -125,31 +118,47 @@ class _Grid:
         return self.left_over(x, b).mul_(self.inverse).add_(x)
 
 
-def _solve(known: Float[Tensor, "n h w"], inside: Bool[Tensor, "h w"]) -> Float[Tensor, "n h w"]:
-    """x of A x = b, for known values that are 0 inside."""
+def exact(values: Tensor) -> Tensor:
+    """The values in float64; on the CPU where their device has none."""
+    return values.to("cpu" if values.device.type == "mps" else values.device, torch.float64)
+
+
+def solve_poisson(right: Float[Tensor, "n h w"], inside: Bool[Tensor, "h w"]) -> Float[Tensor, "n h w"]:
+    """x of A x = b for float64 right sides; what they hold outside the hole is not looked at.
+
+    Args:
+        right: b. For Laplace's equation: at each pixel of the hole, the sum of its known neighbours.
+        inside: the hole; at least one pixel beside it must be outside, within these planes.
+    """
+    inside = inside.to(right.device)
+    rows = right.split(max(1, AT_ONCE // inside.numel()))
+    return torch.cat([_conjugate_gradients(torch.where(inside, row, 0), inside) for row in rows])
+
+
+def _conjugate_gradients(residual: Float[Tensor, "n h w"], inside: Bool[Tensor, "h w"]) -> Float[Tensor, "n h w"]:
+    """x of A x = `residual`, which is 0 outside and is used up."""
     grids = [_finest(inside, torch.float32)]
     while max(grids[-1].diagonal.shape) > 2:
         grids.append(_coarser(grids[-1]))
-    exact = _finest(inside, known.dtype)
-    residual = _around(known) * inside
-    x, direction, before = torch.zeros_like(known), torch.zeros_like(known), known.new_ones(())
+    finest = _finest(inside, residual.dtype)
+    x, direction, before = torch.zeros_like(residual), torch.zeros_like(residual), residual.new_ones(())
     for _ in range(MOST_CYCLES):
         scale = residual.abs().amax().clamp(min=1e-30)  # float32 reaches down to 1e-38
-        z = _v_cycle(grids, 0, (residual / scale).float()).to(known) * scale
+        z = _v_cycle(grids, 0, (residual / scale).float()).to(residual) * scale
         if float(z.abs().amax()) <= TOLERANCE / 4:
             x += z
             break
         square = (residual * z).sum((-2, -1), keepdim=True)
         direction = direction.mul_(square / before.clamp(min=1e-300)).add_(z)
         before = square
-        image = exact.times(direction)
+        image = finest.times(direction)
         step = square / (direction * image).sum((-2, -1), keepdim=True).clamp(min=1e-300)
         x.addcmul_(step, direction)
         residual.addcmul_(step, image, value=-1)
     return x
 
 
-def _around(x: Tensor) -> Tensor:
+def around(x: Tensor) -> Tensor:
     """The sum of the four neighbours."""
     out = torch.zeros_like(x)
     out[..., :-1] += x[..., 1:]
@@ -161,7 +170,7 @@ def _around(x: Tensor) -> Tensor:
 
 def _finest(inside: Bool[Tensor, "h w"], dtype: torch.dtype) -> _Grid:
     f = inside.to(dtype)
-    return _grid(_around(torch.ones_like(f)) * f, f[:, 1:] * f[:, :-1], f[1:] * f[:-1])
+    return _grid(around(torch.ones_like(f)) * f, f[:, 1:] * f[:, :-1], f[1:] * f[:-1])
 
 
 def _grid(diagonal: Tensor, across: Tensor, down: Tensor) -> _Grid:

@@ -39,15 +39,16 @@ def even_out(
     So it goes over into the base without a jump, and keeps its own detail. Clamped to [0, 1] in the hole. A plane
     without a known pixel is unchanged.
     """
-    box = bounding_box(hole)
-    if box is None:
-        return patch
-    left, top, right, bottom = box
-    part = (slice(None), slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1))
-    inside, some = hole[part], ~hole.flatten(1).all(1)
-    moved = (patch[part] + membrane(base[part] - patch[part], inside)).clamp(0, 1)
+    some = ~hole.flatten(1).all(1)
     out = patch.clone()
-    out[part] = torch.where((inside & some[:, None, None])[..., None], moved, patch[part])
+    for picture, given, plane in zip(out, base, hole & some[:, None, None], strict=True):
+        box = bounding_box(plane[None])
+        if box is not None:
+            left, top, right, bottom = box
+            part = slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1)
+            error, inside = (given[part] - picture[part])[None], plane[part]
+            moved = (picture[part] + membrane(error, inside[None])[0]).clamp(0, 1)
+            picture[part] = torch.where(inside[..., None], moved, picture[part])
     return out
 
 

@@ -79,7 +79,7 @@ def stitch(
     crop: Annotated[Crop, SocketRole("base")],
     feather: Annotated[int, Field(ge=0, le=1024)] = 0,
     color_match: Literal["none", "mean", "histogram"] = "none",
-    blend: Literal["none", "membrane"] = "none",
+    blend: Literal["none", "membrane", "gradients"] = "none",
 ) -> OneImage:
     """Put the patch of image.crop_to_mask back into its picture; every pixel outside the mask keeps its exact bits.
 

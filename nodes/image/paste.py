@@ -8,6 +8,7 @@ from pydantic import Field
 from ...graph_runtime import SocketRole, node
 from ...graph_runtime.core.values import require_finite
 from ...pictures.batches import common_batch, per_variation
+from ...pictures.gradients import even_gradients
 from ...pictures.masks.morphology import inward_ramp
 from ...pictures.masks.values import unit_mask
 from ...pictures.paste import blend as mix
@@ -26,7 +27,7 @@ def paste_back(
     mask: Annotated[Mask, SocketRole("changed")],
     feather: Annotated[int, Field(ge=0, le=1024)] = 0,
     color_match: Literal["none", "mean", "histogram"] = "none",
-    blend: Literal["none", "membrane"] = "none",
+    blend: Literal["none", "membrane", "gradients"] = "none",
 ) -> OneImage:
     """Paste the patch into the base: where mask = 0 the base keeps its exact bits, where it is 1 the patch's are used.
 
@@ -41,24 +42,25 @@ def paste_back(
         color_match: Correct the patch's colours first, judged on known pixels around the hole: mean shifts each
             channel, histogram remaps it.
         blend: membrane hides the seam: the patch's error on the known pixels beside the hole is carried over the whole
-            hole, smoothly (seamless cloning, Pérez et al. 2003, eq. 7), after color_match and before feather. Where
-            nothing is known there is no seam, and nothing changes.
+            hole, smoothly (seamless cloning, Pérez et al. 2003, eq. 7), after color_match and before feather. gradients
+            also shortens the patch's gradients where those of the base are shorter, judged on known pixels within 64 px
+            of the hole: a model's flat areas are never quite flat. Where nothing is known, nothing changes.
 
     Raises:
         BadInput: sizes or batches that differ, NaN in the patch where it shows or is compared, NaN in the base beside
-            the hole with blend=membrane, or color_match without known pixels.
+            the hole with blend=membrane|gradients, or color_match without known pixels.
     """
     require_one_size(base, patch)
     plane = unit_mask(require_mask_fits(mask, base)).to(base)
     base, plane = per_variation(patch.shape[0], base=base, mask=plane)
     base, patch, plane = common_batch(base=base, patch=patch.to(base), mask=plane)
     hole = plane > 0
-    beside = edge(hole) if blend == "membrane" else torch.zeros_like(hole)
+    beside = edge(hole) if blend != "none" else torch.zeros_like(hole)
     judged = patch[hole | beside] if color_match == "none" else patch
     require_finite(judged, "patch", what="the patch", fix="check the node that made them; try dtype=float32")
     if color_match != "none":
         patch = match_colours(patch, base, hole, color_match)
-    if blend == "membrane":
+    if blend != "none":
         require_finite(base[beside], "base", what="the base beside the hole", fix="check the node that made it")
-        patch = even_out(patch, base, hole)
+        patch = (even_out if blend == "membrane" else even_gradients)(patch, base, hole)
     return OneImage(mix(base, patch, inward_ramp(plane, feather)))
