@@ -1,5 +1,6 @@
 """Holes that somebody drew with a pen: on a transparent layer, on a copy of the photo, on a grey one."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -55,7 +56,7 @@ def drawn_mask(picture: Picture, out: Float32Array) -> bool:
 
 def _step(picture: Picture) -> int:
     width, height = picture.size
-    return max(1, round((width * height / SAMPLED) ** 0.5))
+    return max(1, round(math.sqrt(width * height / SAMPLED)))
 
 
 def find_pen(colours: Colours) -> Pen | None:
@@ -79,11 +80,10 @@ def find_pen(colours: Colours) -> Pen | None:
 
 def _is_red(colours: Colours) -> Bool[np.ndarray, "h w"]:
     red = colours[..., 0]
-    return (red >= RED) & (red - colours[..., 1:].max(-1) >= RED_ABOVE)
+    found: Bool[np.ndarray, "h w"] = (red >= RED) & (red - colours[..., 1:].max(-1) >= RED_ABOVE)
+    return found
 
 
 def _drawn(colours: Colours, pen: Pen) -> Bool[np.ndarray, "h w"]:
-    if pen.colour is None:
-        drawn: Bool[np.ndarray, "h w"] = colours.max(-1) - colours.min(-1) >= STRONG / 2
-        return drawn
-    return _is_red(colours) & (np.abs(colours - pen.colour) <= FLAT).all(-1)
+    drawn: Bool[np.ndarray, "h w"] = colours.max(-1) - colours.min(-1) >= STRONG / 2
+    return drawn if pen.colour is None else _is_red(colours) & (np.abs(colours - pen.colour) <= FLAT).all(-1)

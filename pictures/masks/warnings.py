@@ -75,7 +75,8 @@ def _count(plane: Tensor) -> int:
 
 
 def _cut_notes(soft: Tensor, threshold: float) -> list[str]:
-    kept, notes = soft >= threshold, []
+    notes: list[str] = []
+    kept = soft >= threshold
     if not bool(((soft > 0) & (soft < 1)).any()):  # black and white
         return notes
     dropped, holes = ~kept, _count(kept)
