@@ -90,14 +90,20 @@ def _entry(one: Outcome, result: JobResult) -> "dict[str, JsonValue]":
 
 
 class JobBars:
-    """A listener: one bar for the job, one for the picture that is made; without a terminal, a line now and then."""
+    """A listener: one bar for the job, one for the picture that is made; without a terminal, a line now and then.
 
-    def __init__(self, enabled: bool = True) -> None:
+    Args:
+        enabled: show progress; warnings and failures are printed anyway.
+        speaks: print warnings and failures; otherwise somebody else does.
+    """
+
+    def __init__(self, enabled: bool = True, *, speaks: bool = True) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         self.console = Console(stderr=True, highlight=False, emoji=False)
         self.enabled = enabled
+        self._speaks = speaks
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -137,7 +143,7 @@ class JobBars:
                 self._progress.reset(self._node, total=None, description=f"  {clean(node)}", note="")
             case NodeProgress(step=step, total=total, note=note) if self._node is not None:
                 self._progress.update(self._node, completed=step, total=total, note=clean(note))
-            case Warned() if str(event) not in self._warned:  # the same for many pictures is said once
+            case Warned() if self._speaks and str(event) not in self._warned:  # the same for many pictures is said once
                 self._warned.add(str(event))
                 self._print(str(event))
             case _:
@@ -152,7 +158,7 @@ class JobBars:
         if self._job is None:
             self._job = self._progress.add_task("pictures", total=event.total, note="")
         self._progress.update(self._job, completed=event.number, note=f"{self._name}  {left}")
-        if event.status == "failed":
+        if event.status == "failed" and self._speaks:
             self._print(f"failed: {event.name}: {event.message}")
         last = event.number == event.total
         if self.enabled and not self.console.is_terminal and (now - self._logged >= LOG_SECONDS or last):

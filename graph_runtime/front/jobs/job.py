@@ -1,7 +1,7 @@
 """A job: which inputs of a workflow were given several pictures, and the runs that follow from it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from ..python.load_workflow import LoadedWorkflow, WorkflowSource
@@ -67,7 +67,7 @@ def find_job(
         WorkflowError: no pictures are found, or pictures and masks do not belong together.
     """
     values = values or loaded.options
-    many = [name for name in pictures_of(loaded) if is_many(values.get(name))]
+    many = [name for name in pictures_of(loaded) if is_many(values.get(name)) and values[name] not in _batches(loaded)]
     if not many:
         return None
     sources = [find(name, values[name], loaded.out) for name in many]
@@ -75,6 +75,11 @@ def find_job(
     shared = {name: value for name, value in values.items() if name not in many}
     items = tuple(pair(sources))
     return Job(origin, loaded, shared, dict(settings), tuple(many), items, notes)
+
+
+def _batches(loaded: LoadedWorkflow) -> Collection[object]:
+    """The folders that hold an array of several pictures, which are one batch of one run."""
+    return list(loaded.held.names)
 
 
 def pictures_of(loaded: LoadedWorkflow) -> list[str]:

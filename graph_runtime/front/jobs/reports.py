@@ -32,7 +32,7 @@ class Reports:
         Raises:
             OSError: the output folder takes no file.
         """
-        contents = table_of(outcomes, self.job.inputs, self.out)
+        contents = table_of(outcomes, self.job.inputs, self.out, self.job.loaded.held.shown)
         self.table = self._write(TABLE, lambda path: path.write_bytes(contents))
 
     def write_sheets(self, outcomes: Sequence[Outcome]) -> None:

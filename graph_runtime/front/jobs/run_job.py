@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...core.context import Context
 from ...core.errors import Cancelled, InlayError, Problem, WorkflowError, shorten
@@ -13,13 +14,16 @@ from ...core.paths import why_unwritable
 from ...core.store.parts import tensors_in
 from ..device import resolve_device
 from ..python.preparation import prepare_folders
-from ..python.result import Output, Result, SavedFile
+from ..python.result import SHOWN_PICTURES, Output, Result, SavedFile
 from ..python.run_loaded import check_loaded
 from .job import Job
 from .outcome import LazyOutputs, Outcome, Tally, paths_of
 from .pool import pooled
 from .reports import Reports
 from .session import How, Session, slim
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 LOOKED = 8  # runs that are checked before the first one begins, until one has no problems
 KEPT = 256 * 2**20  # bytes of outputs that the results hold; the rest is made again when it is asked for
@@ -49,6 +53,21 @@ class JobResult(Result):
 
     def __bool__(self) -> bool:
         return True
+
+    def pil(self, number: int = 0, *, output: str | None = None) -> "Image":
+        """The first picture of result `number`; raises its error if it failed."""
+        result = self.results[number]
+        if isinstance(result, InlayError):
+            raise result
+        return result.pil(output=output)
+
+    def pils(self, *, output: str | None = None) -> "list[Image]":
+        """All pictures of the results that did not fail."""
+        return [one for result in self.results if isinstance(result, Result) for one in result.pils(output=output)]
+
+    def _shown(self) -> "list[Image]":
+        good = [result for result in self.results if isinstance(result, Result)]
+        return [result.pil() for result in good[:SHOWN_PICTURES]]
 
     def __repr__(self) -> str:
         return f"<JobResult {self.tally}>"

@@ -4,11 +4,21 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from ...core.errors import WorkflowError, clean, shorten
-from ...core.events import Event, Listener, NodeFinished, NodeProgress, NodeStarted, Noted, RunStarted
+from ...core.events import (
+    Event,
+    ItemFinished,
+    ItemStarted,
+    Listener,
+    NodeFinished,
+    NodeProgress,
+    NodeStarted,
+    Noted,
+    RunStarted,
+)
 from ..cli.lines import Lines
 
 PATIENCE = 0.5  # seconds after which a run is long enough to be watched
@@ -30,7 +40,7 @@ def shown_progress(progress: object) -> Iterator[tuple[Listener, ...]]:
         yield ()
         return
     with ExitStack() as drawn:
-        yield (_Late(lambda: _display(drawn)),)
+        yield (_Late(lambda first: _display(drawn, first)),)
 
 
 def require_choice(progress: object) -> bool | None:
@@ -52,8 +62,17 @@ def in_notebook() -> bool:
     return hasattr(shell, "kernel")
 
 
-def _display(drawn: ExitStack) -> Listener:
-    """What draws here; it is closed with `drawn`."""
+def _display(drawn: ExitStack, first: Sequence[Event]) -> Listener:
+    """What draws here; it is closed with `drawn`.
+
+    Args:
+        drawn: whoever leaves it closes what is drawn.
+        first: events so far, which tell a job from a single run.
+    """
+    if any(isinstance(event, ItemStarted | ItemFinished) for event in first):
+        from ..cli.job import JobBars
+
+        return drawn.enter_context(JobBars(speaks=False))
     if in_notebook():
         with suppress(ImportError):  # without tqdm
             bars = _NotebookBars()
@@ -69,7 +88,7 @@ def _display(drawn: ExitStack) -> Listener:
 class _Late:
     """Has a display made once a run turns out to be long; that then hears everything from the start."""
 
-    def __init__(self, make: Callable[[], Listener]) -> None:
+    def __init__(self, make: Callable[[Sequence[Event]], Listener]) -> None:
         self._make, self._began = make, time.monotonic()
         self._waiting: list[Event] = []
         self._display: Listener | None = None
@@ -77,7 +96,7 @@ class _Late:
     def __call__(self, event: Event) -> None:
         self._waiting.append(event)
         if self._display is None and time.monotonic() - self._began >= PATIENCE:
-            self._display = self._make()
+            self._display = self._make(self._waiting)
         while self._display is not None and self._waiting:
             self._display(self._waiting.pop(0))
 

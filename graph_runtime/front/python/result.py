@@ -209,9 +209,13 @@ class Result(Mapping[str, Output]):
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows: the pictures side by side, small; None if there are none."""
         try:
-            return _sheet([self._pillow(*place) for place in self._pictures(None)[:SHOWN_PICTURES]])
+            return _sheet(self._shown())
         except (BadInput, OSError):
             return None
+
+    def _shown(self) -> "list[Image]":
+        """The pictures that a notebook shows."""
+        return [self._pillow(*place) for place in self._pictures(None)[:SHOWN_PICTURES]]
 
 
 def files_of(savers: Mapping[str, str], events: Iterable[Event]) -> dict[str, list[SavedFile]]:
@@ -245,10 +249,12 @@ def _as_pillow(values: "NDArray[np.float32]") -> "Image":
     return Image.fromarray(np.rint(np.clip(values.astype(np.float64), 0, 1) * 255).astype(np.uint8))
 
 
-def _sheet(pictures: "list[Image]") -> bytes:
-    """Pictures side by side in rows, as a PNG of at most `SHOWN_SIDE` pixels a side."""
+def _sheet(pictures: "list[Image]") -> bytes | None:
+    """Pictures side by side in rows, as a PNG of at most `SHOWN_SIDE` pixels a side; None without any."""
     from PIL import Image
 
+    if not pictures:
+        return None
     columns = next(count for count in (1, 2, 3) if count * count >= len(pictures))
     side = SHOWN_SIDE // columns
     small = [_small(picture, side) for picture in pictures]

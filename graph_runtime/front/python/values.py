@@ -116,6 +116,10 @@ class Held:
         }
         return replace(result, paths=[], files=files)
 
+    def shown(self, path: str) -> str:
+        """A path as people may see it: of these pictures, the name alone."""
+        return Path(path).name if self.holds(path) else path
+
     def set_values(
         self, loaded: "LoadedWorkflow", values: Mapping[str, object], settings: Mapping[str, object]
     ) -> None:

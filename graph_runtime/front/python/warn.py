@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from ...core.errors import Cancelled, clean
-from ...core.events import CancelToken, Event, Noted, Warned
+from ...core.events import CancelToken, Event, ItemFinished, Noted, Warned
 
 _INLAY = __name__.rsplit(".", 4)[0]  # the package; a host imports it under another name
 
@@ -71,11 +71,17 @@ class WarningsRelay(CancelToken):
         self.error: Warning | None = None
 
     def __call__(self, event: Event) -> None:
-        """Warn, if the event is a warning."""
-        if not isinstance(event, Warned) or isinstance(event, Noted) or self.error is not None:
+        """Warn, if the event is a warning, or if a picture of a job failed, which does not stop the others."""
+        if isinstance(event, ItemFinished) and event.status == "failed":
+            self._warn(InlayWarning(None, f"{event.name} failed: {event.message}"))
+        elif isinstance(event, Warned) and not isinstance(event, Noted):
+            self._warn(InlayWarning(event.node, event.message))
+
+    def _warn(self, warning: InlayWarning) -> None:
+        if self.error is not None:
             return
         try:
-            warn(InlayWarning(event.node, event.message), self._caller)
+            warn(warning, self._caller)
         except InlayWarning as error:  # a filter made it an error: the run stops at the next step
             self.error = error
             self.cancel()
