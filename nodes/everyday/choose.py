@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...graph_runtime.core.errors import BadInput, Problem
+from .model import DRAWN
 from .options import USED_BY, WITH_MODEL
-from .parts import DRAWN
 from .values import Wishes, problem
 
 if TYPE_CHECKING:

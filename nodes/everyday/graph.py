@@ -26,6 +26,10 @@ class Graph:
         self.nodes[name] = node
         return name
 
+    def once(self, name: str, node_type: str, links: Mapping[str, str], /, **params: object) -> str:
+        """`add`, unless the node is there."""
+        return name if name in self.nodes else self.add(name, node_type, links, **params)
+
     def path(
         self, name: str, node_type: str, parameter: str, given: str | None, sample: str, /, **params: object
     ) -> str:
@@ -36,8 +40,10 @@ class Graph:
         return name
 
     def input(self, name: str, *targets: str) -> None:
-        """What a person may set when the workflow runs again."""
-        self.inputs[name] = targets[0] if len(targets) == 1 else list(targets)
+        """What a person may set when the workflow runs again, at these settings besides those noted before."""
+        known = self.inputs.get(name, [])
+        joined = dict.fromkeys([*([known] if isinstance(known, str) else known), *targets])
+        self.inputs[name] = targets[0] if len(joined) == 1 else list(joined)
 
     def file(self, title: str, description: str) -> dict[str, object]:
         """The workflow as the data of its file."""

@@ -9,8 +9,9 @@ from ...graph_runtime.core.expander import Expander, Expansion
 from .choose import Choice, choose
 from .graph import Graph
 from .options import AREAS, OPTIONS
-from .parts import area, results
-from .sampling import SAMPLERS
+from .outpaint import read_outpaint
+from .parts import begin, results
+from .sampling import filled
 from .values import Wishes, problem, read_wishes
 
 TITLE = "Fill an area of a photo so that nobody sees it"
@@ -23,8 +24,10 @@ EXAMPLES = (
     ("photo.jpg hole.png --source owner/name --prompt 'a red cat'", "paint something there"),
     ("photo.jpg hole.png --source owner/name --example cat.jpg", "paint the thing of another picture"),
     ("photo.jpg --object dog", "remove a dog, which a detector finds"),
+    ("photo.jpg --outpaint left=30%,right=30%", "make the photo wider"),
     ("photo.jpg hole.png --variations 4", "four results, and a sheet of them"),
     ("photo.jpg hole.png --pick 3", "the third of them again, alone"),
+    ("photo.jpg hole.png --source owner/name --pick 3 --quality best --size 1024", "the third, refined and larger"),
 )
 SAMPLE = ("photo.jpg", "hole.png")
 
@@ -32,6 +35,9 @@ SAMPLE = ("photo.jpg", "hole.png")
 def expand(values: Mapping[str, object]) -> Expansion:
     """The plain workflow for some options."""
     wishes, problems = read_wishes(values)
+    if wishes.outpaint is not None and isinstance(wrong := read_outpaint(wishes.outpaint), Problem):
+        problems.append(wrong)
+        wishes = replace(wishes, outpaint=None)
     choice = choose(wishes)
     problems += [
         *choice.problems,
@@ -45,10 +51,8 @@ def build(wishes: Wishes, choice: Choice) -> tuple[dict[str, object], frozenset[
     """The workflow file of a method, and the parameters in it that hold a path of the person who asks."""
     graph = Graph()
     wishes = replace(wishes, source=choice.source)
-    around = area(graph, wishes, SAMPLE, context=3.0 if choice.method == "patches" else 2.0)
-    patches = SAMPLERS[choice.method](graph, wishes, around)
-    blend = {} if choice.method == "patches" else {"blend": "membrane"}
-    results(graph, wishes, around, patches, prefix_of(wishes.image), **blend)
+    window = begin(graph, wishes, choice.method, SAMPLE)
+    results(graph, wishes, filled(graph, wishes, choice.method, window), prefix_of(wishes.image))
     return graph.file(TITLE, DESCRIPTION), frozenset(graph.given)
 
 
@@ -74,6 +78,9 @@ def _contradictions(wishes: Wishes, given: Set[str]) -> list[Problem]:
     if "detector" in given and not {"object", "lora"} & given:
         fix = "add --object NAME; with --lora, it also cuts the example to the thing in it"
         found.append(problem("detector", "--detector without --object", "what it should find", fix))
+    if wishes.size is not None and wishes.size % 8:
+        near = round(wishes.size / 8) * 8
+        found.append(problem("size", f"{wishes.size} pixels", "a multiple of 8", f"use {near}"))
     if wishes.pick is not None and wishes.variations > 1 and wishes.pick > wishes.variations:
         found.append(
             problem(

@@ -14,6 +14,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("invert", "switch", "the mask marks what is kept", AREA, default=False),
     Option("object", "text", "a thing that a detector finds, such as dog; its box is filled", AREA),
     Option("detector", "model", "the detector: a DETR, by default facebook/detr-resnet-50 (downloaded once)", AREA),
+    Option("outpaint", "text", "room to add around the photo: on all sides, or on those that are named, in pixels or "
+           "percent of the photo's side", AREA, shown="30%|left=30%,top=100"),
     Option("method", "choice", "auto takes patches without a model, else what the model is made for", HOW, "auto",
            choices=METHODS),
     Option("source", "model", "a model: a hub id such as owner/name, a folder, or a .safetensors file; dollhouse is "
@@ -34,9 +36,13 @@ OPTIONS: tuple[Option, ...] = (
            maximum=MOST_VARIATIONS),
     Option("pick", "integer", "that one of the variations alone, the same as beside the others", RESULT, minimum=1,
            maximum=MOST_VARIATIONS),
+    Option("quality", "choice", "best works over the first result once more, at --size if given", RESULT, "fast",
+           choices=("fast", "best")),
     Option("seed", "integer", "another seed gives another result", RESULT, 0, minimum=0, maximum=LARGEST_SEED),
     Option("steps", "integer", "steps of the sampler", RESULT, minimum=1, maximum=1000),
     Option("guidance", "number", "how strictly the prompt or the example counts", RESULT, minimum=0, maximum=100),
+    Option("strength", "number", "how much is made anew of what the rest of the photo would put there; 1: all", RESULT,
+           minimum=0.05, maximum=1),
     Option("dtype", "choice", "precision of the model; auto is float16 on a CUDA device", RESULT,
            choices=("auto", "float32", "float16", "bfloat16")),
     Option("vae_dtype", "choice", "precision of its VAE alone", RESULT,
@@ -45,11 +51,14 @@ OPTIONS: tuple[Option, ...] = (
 
 MAY_BE_EMPTY = ("prompt", "negative")
 #: The options that say what is filled; several are joined.
-AREAS = ("mask", "object")
+AREAS = ("mask", "object", "outpaint")
 WITH_MODEL = ("null_space", "exemplar", "model")
 #: The methods that use an option; every method uses the others.
 USED_BY: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("source", "lora", "weight", "steps", "guidance", "size", "dtype", "vae_dtype"), WITH_MODEL),
+    **dict.fromkeys(
+        ("source", "lora", "weight", "steps", "guidance", "strength", "size", "quality", "dtype", "vae_dtype"),
+        WITH_MODEL,
+    ),
     **dict.fromkeys(("prompt", "negative"), ("null_space", "model")),
     "example": ("exemplar",),
 }

@@ -1,86 +1,75 @@
-"""What every method shares: the photo, the area, the window around it, and the results."""
+"""What every method shares: the photo, the area, windows around it, and the results."""
 
 from dataclasses import dataclass
 
+from .areas import holes, joined, padded
 from .graph import Graph
-from .options import AREAS
+from .model import add_model, is_drawn
+from .options import WITH_MODEL
 from .values import Wishes
 
-DRAWN = "dollhouse"
-DETECTOR, DRAWN_DETECTOR = "facebook/detr-resnet-50", "dollhouse-detector"
+CONTEXT = {"patches": 3.0}  # of the window; a model sees less of the photo, at its own size
+CONTEXT_OF_MODEL = 2.0
+CONTEXT_OF_DRAWN = 8.0  # the embedded models know whole rooms
 
 
 @dataclass(frozen=True)
-class Around:
-    """The window around the area, as links.
+class Window:
+    """A window around the area, at which a method works.
 
     Attributes:
-        image: its pixels, in the photo's own numbers.
-        mask: the area in it.
-        crop: where it lies in the photo.
-        profile: how the photo's numbers are to be read.
+        node: that cuts it; its outputs are the pixels in the photo's own numbers, the area, and where it lies.
+        tail: of the names of nodes that work on it.
     """
 
-    image: str = "crop.image"
-    mask: str = "crop.mask"
-    crop: str = "crop.crop"
-    profile: str = "photo.profile"
+    node: str = "crop"
+    tail: str = ""
+
+    @property
+    def image(self) -> str:
+        """Link to its pixels, in the photo's own numbers."""
+        return f"{self.node}.image"
+
+    @property
+    def mask(self) -> str:
+        """Link to the area in it."""
+        return f"{self.node}.mask"
+
+    @property
+    def place(self) -> str:
+        """Link to where it lies."""
+        return f"{self.node}.crop"
 
 
-def area(graph: Graph, wishes: Wishes, sample: tuple[str, str], *, context: float, size: int | None = None) -> Around:
-    """Read the photo and what is to be filled, and cut a window around it.
+def begin(graph: Graph, wishes: Wishes, method: str, sample: tuple[str, str]) -> Window:
+    """Read the photo and what is to be filled, and cut a window around it: at its own pixels, or at the model's size.
 
     The feather lies inside the area that the mask marks, grown by as much: what the mask covers is filled whole.
     """
     graph.path("photo", "image.load", "path", wishes.image, sample[0])
     graph.input("image", "photo.path")
-    holes = _holes(graph, wishes, sample[1])
-    if len(holes) > 1:
-        graph.add("holes", "mask.union", {f"mask_{number}": hole for number, hole in enumerate(holes, 1)})
-        holes = ["holes.mask"]
-    graph.add("area", "mask.grow", {"mask": holes[0]}, pixels=wishes.grow + wishes.feather)
+    image, hole = padded(graph, wishes, "photo.image", joined(graph, holes(graph, wishes, sample[1])))
+    graph.add("area", "mask.grow", {"mask": hole}, pixels=wishes.grow + wishes.feather)
     graph.input("grow", "area.pixels")
-    links = {"image": "photo.image", "mask": "area.mask"}
-    graph.add("crop", "image.crop_to_mask", links, context=wishes.context or context, size=size)
-    graph.input("context", "crop.context")
-    return Around()
+    if method in WITH_MODEL:
+        add_model(graph, wishes, method)
+    return cut(graph, wishes, method, image, Window(), sized=wishes.quality != "best")
 
 
-def _holes(graph: Graph, wishes: Wishes, sample: str) -> list[str]:
-    """What each option marks."""
-    holes = []
-    if wishes.mask or not any(getattr(wishes, name) for name in AREAS):
-        graph.path("hole", "mask.load", "path", wishes.mask, sample, invert=wishes.invert)
-        graph.input("mask", "hole.path")
-        graph.input("invert", "hole.invert")
-        holes.append("hole.mask")
-    if wishes.object is not None:
-        holes.append(_found(graph, wishes))
-    return holes
-
-
-def is_drawn(wishes: Wishes) -> bool:
-    """True with the embedded models, which know drawn rooms."""
-    return wishes.source is not None and wishes.source.startswith(DRAWN)
-
-
-def detector(graph: Graph, wishes: Wishes) -> str:
-    """The detector, once."""
-    if "detector" not in graph.nodes:
-        used = DRAWN_DETECTOR if is_drawn(wishes) else DETECTOR
-        graph.path("detector", "model.detector", "source", wishes.detector, used)
-        graph.input("detector", "detector.source")
-    return "detector.detector"
-
-
-def _found(graph: Graph, wishes: Wishes) -> str:
-    """The box of the likeliest thing of that name, of any size, a little larger than the detector says."""
-    graph.add("looked_at", "image.to_srgb", {"image": "photo.image", "profile": "photo.profile"})
-    links = {"image": "looked_at.image", "detector": detector(graph, wishes)}
-    bounds = {"score": 0.7, "min_area": 0.0, "max_area": 1.0, "padding": 0.05}
-    graph.add("found", "mask.detect", links, label=wishes.object, pick="best", **bounds)
-    graph.input("object", "found.label")
-    return "found.mask"
+def cut(graph: Graph, wishes: Wishes, method: str, image: str, window: Window, *, sized: bool) -> Window:
+    """A window around the area of a picture; with a model at the model's size, or, if `sized`, at the one asked for."""
+    links = {"image": image, "mask": "area.mask"}
+    used: int | str | None = None
+    if method in WITH_MODEL:
+        links |= {"denoiser": "model.denoiser", "vae": "model.vae"}
+        used = (wishes.size if sized else None) or "model"
+        if sized:
+            graph.input("size", f"{window.node}.size")
+    usual = CONTEXT_OF_DRAWN if is_drawn(wishes) else CONTEXT_OF_MODEL
+    context = wishes.context or CONTEXT.get(method, usual)
+    graph.add(window.node, "image.crop_to_mask", links, context=context, size=used, windows="each")
+    graph.input("context", f"{window.node}.context")
+    return window
 
 
 def variations(wishes: Wishes) -> list[int]:
@@ -93,20 +82,20 @@ def numbered(name: str, number: int, wishes: Wishes) -> str:
     return f"{name}_{number}" if wishes.variations > 1 and wishes.pick is None else name
 
 
-def results(graph: Graph, wishes: Wishes, around: Around, patches: list[str], prefix: str, **stitch: object) -> None:
-    """Put each patch back into the photo and save it; of several, a sheet too."""
-    pictures = []
-    for number, patch in zip(variations(wishes), patches, strict=True):
-        name = numbered("stitch", number, wishes)
-        graph.add(name, "image.stitch", {"patch": patch, "crop": around.crop}, feather=wishes.feather, **stitch)
-        save = numbered("save", number, wishes)
-        graph.add(save, "image.save", {"image": f"{name}.image"}, prefix=prefix)
-        graph.outputs[numbered("image", number, wishes)] = f"{name}.image"
-        pictures.append(name)
-    graph.input("feather", *(f"{name}.feather" for name in pictures))
+def stitch(graph: Graph, name: str, patch: str, window: Window, **how: object) -> str:
+    """Put a filled window back into its picture."""
+    return graph.add(name, "image.stitch", {"patch": patch, "crop": window.place}, **how) + ".image"
+
+
+def results(graph: Graph, wishes: Wishes, pictures: list[str], prefix: str) -> None:
+    """Save each picture; of several, a sheet too."""
+    for number, picture in zip(variations(wishes), pictures, strict=True):
+        graph.add(numbered("save", number, wishes), "image.save", {"image": picture}, prefix=prefix)
+        graph.outputs[numbered("image", number, wishes)] = picture
+    graph.input("feather", *(picture.replace(".image", ".feather") for picture in pictures))
     graph.input("prefix", *(f"{numbered('save', number, wishes)}.prefix" for number in variations(wishes)))
     if len(pictures) > 1:
-        links = {f"image_{number}": f"{name}.image" for number, name in enumerate(pictures, 1)}
+        links = {f"image_{number}": picture for number, picture in enumerate(pictures, 1)}
         labels = {f"label_{number}": str(number) for number in range(1, len(pictures) + 1)}
         graph.add("sheet", "image.grid", links, **labels)
         graph.add("save_sheet", "image.save", {"image": "sheet.image"}, prefix=f"{prefix}_sheet")

@@ -1,57 +1,134 @@
-"""The methods: from the window around the area to a filled one for each variation."""
-
-from collections.abc import Callable, Mapping
+"""The methods: from the window around the area to the photo with it filled, for each variation."""
 
 from .graph import Graph
+from .model import denoiser, detector, is_drawn
 from .options import LARGEST_SEED, MOST_VARIATIONS
-from .parts import Around, detector, is_drawn, numbered, variations
+from .parts import Window, cut, numbered, stitch, variations
 from .values import Wishes
 
-Links = Mapping[str, str]
+STEPS = {"null_space": 30, "exemplar": 50, "model": 50}
+GUIDANCE = {"null_space": 7.5, "exemplar": 5.0, "model": 7.5}
+GUIDANCE_OF_DRAWN = {"null_space": 3.0}
+AGAIN = 0.5  # strength of a second pass
 
 
-def patches(graph: Graph, wishes: Wishes, around: Around) -> list[str]:
+def filled(graph: Graph, wishes: Wishes, method: str, window: Window) -> list[str]:
+    """The photo with its area filled, for each variation."""
+    return [_one(graph, wishes, method, window, number) for number in variations(wishes)]
+
+
+def _one(graph: Graph, wishes: Wishes, method: str, window: Window, number: int) -> str:
+    name = numbered("stitch", number, wishes)
+    if method == "patches":
+        return stitch(graph, name, _patches(graph, wishes, window, number), window, feather=wishes.feather)
+    how = {"blend": "membrane"}
+    patch = _sampled(graph, wishes, method, window, number, wishes.strength or 1.0)
+    if wishes.quality == "best":  # once more, over the first result, and as large as is asked for
+        tail = numbered("_again", number, wishes)
+        first = stitch(graph, f"first{tail}", patch, window, **how)
+        window = cut(graph, wishes, method, first, Window(f"crop{tail}", tail), sized=True)
+        patch = _sampled(graph, wishes, method, window, number, AGAIN)
+    return stitch(graph, name, patch, window, feather=wishes.feather, **how)
+
+
+def _patches(graph: Graph, wishes: Wishes, window: Window, number: int) -> str:
     """Fill from the rest of the photo; variation n has the seed n − 1 later."""
-    filled = []
-    for number in variations(wishes):
-        name = numbered("fill", number, wishes)
-        links = {"image": around.image, "mask": around.mask}
-        seed = (wishes.seed + number - 1) % (LARGEST_SEED + 1)
-        graph.add(name, "image.fill", links, fill="patches", seed=seed)
-        filled.append(f"{name}.image")
-    if len(filled) == 1:
-        graph.input("seed", filled[0].replace(".image", ".seed"))
-    return filled
+    name = numbered("fill", number, wishes)
+    seed = (wishes.seed + number - 1) % (LARGEST_SEED + 1)
+    links = {"image": window.image, "mask": window.mask}
+    if name == "fill":
+        graph.input("seed", "fill.seed")
+    return graph.add(name, "image.fill", links, fill="patches", seed=seed) + ".image"
 
 
-def null_space(graph: Graph, wishes: Wishes, around: Around) -> list[str]:
-    """Sample the hole in the null space of what is known (Kakinuma et al. 2024), over a fill as its base."""
-    _model(graph, wishes, "model.stable_diffusion")
-    graph.add("base", "image.fill", {"image": _seen(graph, around), "mask": around.mask}, fill="patches")
-    graph.add("known", "latent.encode", {"image": "base.image", "vae": "model.vae"})
-    graph.add("cells", "mask.to_latent", {"mask": around.mask, "vae": "model.vae"}, dilate=0)
-    links = {"latent": "known.latent", "latent_mask": "cells.latent_mask"}
-    graph.add("keep", "constraint.null_space", links)
-    _words(graph, wishes)
-    graph.add("steps", "schedule.ddim", {"scheduler": "model.scheduler"}, steps=wishes.steps or 30, eta=0.85)
-    links = {"conditioning": "words.conditioning", "constraint": "keep.constraint"}
-    return _sampled(graph, wishes, around, "known.latent", lambda number: links, guidance=7.5)
+def _sampled(graph: Graph, wishes: Wishes, method: str, window: Window, number: int, strength: float) -> str:
+    """A noise, a sampler and a decoder of its own for each variation; each noise is one of the same batch.
+
+    With a strength below 1, what the window holds is where it begins; in the first pass, that is a fill.
+    """
+    over = window.tail == "" and (method == "null_space" or strength < 1)
+    start = _encoded(graph, window, "base" if over else "seen")
+    noise, sample, picture, own = (
+        _named(name, window, number, wishes) for name in ("noise", "sample", "picture", "own")
+    )
+    graph.add(noise, "noise.gaussian", {"latent": start}, seed=wishes.seed, batch=MOST_VARIATIONS, pick=number - 1)
+    links = {"denoiser": denoiser(graph), "schedule": _steps(graph, wishes, method), "noise": f"{noise}.noise"}
+    if method == "null_space":
+        links |= {"conditioning": _words(graph, wishes), "constraint": _constraint(graph, window, start)}
+    else:
+        told = _example(graph, wishes) if method == "exemplar" else _words(graph, wishes)
+        links["conditioning"] = _masked(
+            graph, window, _named("inpaint", window, number, wishes), told, f"{noise}.noise"
+        )
+    usual = GUIDANCE | (GUIDANCE_OF_DRAWN if is_drawn(wishes) else {})
+    how: dict[str, object] = {"guidance_scale": usual[method] if wishes.guidance is None else wishes.guidance}
+    graph.input("seed", f"{noise}.seed")
+    graph.input("guidance", f"{sample}.guidance_scale")
+    if strength < 1:
+        links["latent"], how["strength"] = start, strength
+        if not window.tail:
+            graph.input("strength", f"{sample}.strength")
+    graph.add(sample, "sample.denoise", links, **how)
+    graph.add(picture, "latent.decode", {"latent": f"{sample}.latent", "vae": "model.vae"})
+    return graph.add(own, "image.from_srgb", {"image": f"{picture}.image", "profile": "photo.profile"}) + ".image"
 
 
-def exemplar(graph: Graph, wishes: Wishes, around: Around) -> list[str]:
-    """Paint the thing of another picture (Yang et al. 2022)."""
-    _model(graph, wishes, "model.paint_by_example")
-    seen = _seen(graph, around)
+def _named(name: str, window: Window, number: int, wishes: Wishes) -> str:
+    """The name of a node of one variation in one window."""
+    return f"{name}{window.tail}" if window.tail else numbered(name, number, wishes)
+
+
+def _seen(graph: Graph, window: Window) -> str:
+    """The window in sRGB, which models expect."""
+    links = {"image": window.image, "profile": "photo.profile"}
+    return graph.once(f"seen{window.tail}", "image.to_srgb", links) + ".image"
+
+
+def _encoded(graph: Graph, window: Window, what: str) -> str:
+    """The latent of the window: as it is, or as `base` with its hole filled from the rest of it."""
+    seen = _seen(graph, window)
+    if what == "base":
+        seen = graph.once("base", "image.fill", {"image": seen, "mask": window.mask}, fill="patches") + ".image"
+    return graph.once(f"known{window.tail}", "latent.encode", {"image": seen, "vae": "model.vae"}) + ".latent"
+
+
+def _constraint(graph: Graph, window: Window, known: str) -> str:
+    """Keep what is known in the null space of the hole (Kakinuma et al. 2024)."""
+    cells = graph.once(f"cells{window.tail}", "mask.to_latent", {"mask": window.mask, "vae": "model.vae"}, dilate=0)
+    links = {"latent": known, "latent_mask": f"{cells}.latent_mask"}
+    return graph.once(f"keep{window.tail}", "constraint.null_space", links) + ".constraint"
+
+
+def _steps(graph: Graph, wishes: Wishes, method: str) -> str:
+    links, steps = {"scheduler": "model.scheduler"}, wishes.steps or STEPS[method]
+    if method == "null_space":
+        graph.once("steps", "schedule.ddim", links, steps=steps, eta=0.85)
+    else:
+        graph.once("steps", "schedule.solver", links, kind="pndm", steps=steps)
+    graph.input("steps", "steps.steps")
+    return "steps.schedule"
+
+
+def _words(graph: Graph, wishes: Wishes) -> str:
+    links = {"text_encoder": "model.text_encoder"}
+    graph.once("words", "condition.text", links, prompt=wishes.prompt or "", negative=wishes.negative or "")
+    graph.input("prompt", "words.prompt")
+    graph.input("negative", "words.negative")
+    return "words.conditioning"
+
+
+def _example(graph: Graph, wishes: Wishes) -> str:
+    """The thing of another picture (Yang et al. 2022)."""
+    if "told" in graph.nodes:
+        return "told.conditioning"
     graph.path("example", "image.load", "path", wishes.example, "exemplar.png")
     graph.input("example", "example.path")
-    links = {"image": "example.image", "profile": "example.profile"}
-    graph.add("example_seen", "image.to_srgb", links)
-    encoder = {"exemplar_encoder": "model.exemplar_encoder"}
+    graph.add("example_seen", "image.to_srgb", {"image": "example.image", "profile": "example.profile"})
+    links = {"exemplar_encoder": "model.exemplar_encoder", "image": "example_seen.image", "mask": "example.mask"}
     if wishes.lora is not None and (wishes.detector is not None or is_drawn(wishes)):
-        graph.add("told", "condition.exemplar", encoder | {"image": _subject(graph, wishes)}, preprocess="stretch")
-    else:
-        graph.add("told", "condition.exemplar", encoder | {"image": "example_seen.image", "mask": "example.mask"})
-    return _inpainted(graph, wishes, around, seen, "told.conditioning", guidance=5.0)
+        links = {"exemplar_encoder": "model.exemplar_encoder", "image": _subject(graph, wishes)}
+        return graph.add("told", "condition.exemplar", links, preprocess="stretch") + ".conditioning"
+    return graph.add("told", "condition.exemplar", links) + ".conditioning"
 
 
 def _subject(graph: Graph, wishes: Wishes) -> str:
@@ -60,90 +137,10 @@ def _subject(graph: Graph, wishes: Wishes) -> str:
     graph.add("subject", "mask.detect", links, pick="best")
     links = {"image": "example_seen.image", "mask": "subject.mask"}
     still = {"flip": 0.0, "rotate": 0.0, "blur": 0.0, "elastic": 0.0}
-    graph.add("cut", "image.augment", links, **still, size=64 if is_drawn(wishes) else 224)
-    return "cut.image"
+    return graph.add("cut", "image.augment", links, **still, size=64 if is_drawn(wishes) else 224) + ".image"
 
 
-def model(graph: Graph, wishes: Wishes, around: Around) -> list[str]:
-    """Let an inpainting UNet fill the hole; it sees the picture around it."""
-    _model(graph, wishes, "model.stable_diffusion")
-    seen = _seen(graph, around)
-    _words(graph, wishes)
-    return _inpainted(graph, wishes, around, seen, "words.conditioning", guidance=7.5)
-
-
-SAMPLERS: Mapping[str, Callable[[Graph, Wishes, Around], list[str]]] = {
-    "patches": patches,
-    "null_space": null_space,
-    "exemplar": exemplar,
-    "model": model,
-}
-
-
-def _model(graph: Graph, wishes: Wishes, kind: str) -> None:
-    """The model, with a LoRA if one is asked for."""
-    precision = {name: value for name in ("dtype", "vae_dtype") if (value := getattr(wishes, name)) is not None}
-    assert wishes.source is not None
-    graph.path("model", kind, "source", wishes.source, "", **precision)
-    graph.input("source", "model.source")
-    if wishes.lora is not None:
-        weight = 1.0 if wishes.weight is None else wishes.weight
-        graph.path("lora", "model.lora", "source", wishes.lora, "", weight=weight)
-        graph.nodes["lora"]["inputs"] = {"denoiser": "model.denoiser"}
-        graph.input("lora", "lora.source")
-        graph.input("weight", "lora.weight")
-
-
-def _seen(graph: Graph, around: Around) -> str:
-    """The window in sRGB, which models expect."""
-    return graph.add("seen", "image.to_srgb", {"image": around.image, "profile": around.profile}) + ".image"
-
-
-def _words(graph: Graph, wishes: Wishes) -> None:
-    links = {"text_encoder": "model.text_encoder"}
-    graph.add("words", "condition.text", links, prompt=wishes.prompt or "", negative=wishes.negative or "")
-    graph.input("prompt", "words.prompt")
-    graph.input("negative", "words.negative")
-
-
-def _inpainted(
-    graph: Graph, wishes: Wishes, around: Around, seen: str, conditioning: str, guidance: float
-) -> list[str]:
-    """Variations of a UNet that also sees the masked picture and the mask."""
-    graph.add("shape", "latent.encode", {"image": seen, "vae": "model.vae"})
-    graph.add("steps", "schedule.solver", {"scheduler": "model.scheduler"}, kind="pndm", steps=wishes.steps or 50)
-
-    def told(number: int) -> Links:
-        name, noise = numbered("inpaint", number, wishes), numbered("noise", number, wishes)
-        links = {"conditioning": conditioning, "image": seen, "mask": around.mask, "vae": "model.vae"}
-        graph.add(name, "condition.inpaint", links | {"noise": f"{noise}.noise"})
-        return {"conditioning": f"{name}.conditioning"}
-
-    return _sampled(graph, wishes, around, "shape.latent", told, guidance)
-
-
-def _sampled(
-    graph: Graph,
-    wishes: Wishes,
-    around: Around,
-    shape: str,
-    links_of: Callable[[int], Links],
-    guidance: float,
-) -> list[str]:
-    """A noise, a sampler and a decoder for each variation; each noise is one of the same batch."""
-    filled = []
-    denoiser = "lora.denoiser" if "lora" in graph.nodes else "model.denoiser"
-    scale = guidance if wishes.guidance is None else wishes.guidance
-    for number in variations(wishes):
-        noise, sample, picture, own = (numbered(name, number, wishes) for name in ("noise", "sample", "picture", "own"))
-        graph.add(noise, "noise.gaussian", {"latent": shape}, seed=wishes.seed, batch=MOST_VARIATIONS, pick=number - 1)
-        links = {"denoiser": denoiser, "schedule": "steps.schedule", "noise": f"{noise}.noise"}
-        graph.add(sample, "sample.denoise", links | dict(links_of(number)), guidance_scale=scale)
-        graph.add(picture, "latent.decode", {"latent": f"{sample}.latent", "vae": "model.vae"})
-        graph.add(own, "image.from_srgb", {"image": f"{picture}.image", "profile": around.profile})
-        filled.append(f"{own}.image")
-    numbers = variations(wishes)
-    graph.input("seed", *(f"{numbered('noise', number, wishes)}.seed" for number in numbers))
-    graph.input("steps", "steps.steps")
-    graph.input("guidance", *(f"{numbered('sample', number, wishes)}.guidance_scale" for number in numbers))
-    return filled
+def _masked(graph: Graph, window: Window, name: str, told: str, noise: str) -> str:
+    """What an inpainting UNet sees besides the latent: the masked picture and the mask."""
+    links = {"conditioning": told, "image": _seen(graph, window), "mask": window.mask, "vae": "model.vae"}
+    return graph.add(name, "condition.inpaint", links | {"noise": noise}) + ".conditioning"

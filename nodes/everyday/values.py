@@ -21,6 +21,7 @@ class Wishes:
     invert: bool = False
     object: str | None = None
     detector: str | None = None
+    outpaint: str | None = None
     method: str = "auto"
     source: str | None = None
     prompt: str | None = None
@@ -34,9 +35,11 @@ class Wishes:
     size: int | None = None
     variations: int = 1
     pick: int | None = None
+    quality: str = "fast"
     seed: int = 0
     steps: int | None = None
     guidance: float | None = None
+    strength: float | None = None
     dtype: str | None = None
     vae_dtype: str | None = None
 

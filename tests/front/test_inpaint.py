@@ -84,6 +84,12 @@ def test_a_whole_run_is_repeated_from_the_store(command, photo, monkeypatch):
     assert Path(again.stdout.strip()).read_bytes() == Path(first.stdout.strip()).read_bytes()
 
 
+def test_a_name_may_be_written_with_dashes(command, photo):
+    done = command("check", "inpaint", "photo.png", "hole.png", "--source", "dollhouse", "--vae-dtype", "float32")
+    assert done.returncode == 0, done.stderr
+    assert "--vae_dtype" in command("inpaint", "a", "b", "--vae-dtype=x").stderr
+
+
 def test_any_setting_of_the_plain_workflow_can_be_set(command, photo):
     done = command("inpaint", "photo.png", "hole.png", "--set", "fill.fill=neutral", "--set", "save.prefix=grey")
     assert done.returncode == 0, done.stderr
@@ -128,11 +134,19 @@ def test_what_is_typed_wrong_is_status_2_with_a_lesson(command, photo, words, pa
 
 
 def test_help_is_grouped_and_shows_examples(command):
-    for words in (("inpaint", "--help"), ("run", "inpaint", "--help"), ("check", "inpaint", "-h")):
+    for words in (("inpaint",), ("inpaint", "--help"), ("run", "inpaint", "--help"), ("check", "inpaint", "-h")):
         done = command(*words)
         assert done.returncode == 0
         for part in ("IMAGE MASK", "the area:", "--method auto|patches", "examples:", "photo.jpg hole.png"):
             assert part in done.stdout, part
+
+
+def test_why_a_result_was_made_takes_the_options_too(command, photo):
+    words = ("inpaint", "photo.png", "hole.png", "--seed", "2")
+    assert command(*words).returncode == 0
+    done = command("cache", "why", "inpaint", "fill", *words[1:])
+    assert done.returncode == 0, done.stderr
+    assert "fill" in done.stdout
 
 
 def test_a_picture_in_place_of_a_command_is_told_where_it_goes(command, photo):

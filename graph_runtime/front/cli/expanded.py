@@ -8,7 +8,7 @@ from ...core.expander import Expander, Option
 from .dashes import join_dashed_values
 from .parser import Once, Parser
 
-_SHOWN = {"file": "FILE", "model": "MODEL", "text": "TEXT", "integer": "N", "number": "X", "switch": ""}
+_SHOWN = {"file": "FILE", "model": "MODEL", "text": "TEXT", "integer": "N", "number": "X", "switch": "true|false"}
 
 
 def parser_of(expander: Expander, command: str) -> argparse.ArgumentParser:
@@ -31,10 +31,9 @@ def parser_of(expander: Expander, command: str) -> argparse.ArgumentParser:
             groups[option.group] = parser.add_argument_group(option.group)
         groups[option.group].add_argument(
             f"--{option.name}",
-            *([f"--{option.name.replace('_', '-')}"] if "_" in option.name else []),
             dest=option.name,
             action=Once,
-            metavar=_shown(option) or None,
+            metavar=_shown(option),
             nargs="?" if option.kind == "switch" else None,
             const="true" if option.kind == "switch" else None,
             help=_help(option),
@@ -69,8 +68,11 @@ def read_options(
     Raises:
         WorkflowError: an unknown flag, a word too many, or an option that is given both ways.
     """
+    names = [option.name for option in expander.options]
+    dashed = {f"--{name.replace('_', '-')}": f"--{name}" for name in names}
+    flags = (word.partition("=") for word in join_dashed_values(rest, names))
+    joined = [dashed.get(flag, flag) + equals + value for flag, equals, value in flags]
     switches = {f"--{option.name}" for option in expander.options if option.kind == "switch"}
-    joined = join_dashed_values(rest, [option.name for option in expander.options])
     typed, unknown = parser.parse_known_args([f"{word}=true" if word in switches else word for word in joined])
     if flag := next((word for word in unknown if word.startswith("-") and word != "-"), None):
         _refuse_flag(flag, expander)

@@ -131,6 +131,8 @@ def _require_file_first(options: argparse.Namespace, command: str) -> None:
 
 
 def _run(options: argparse.Namespace, rest: list[str]) -> int:
+    if options.named and not rest:
+        options.help = True  # nothing is asked for
     if options.file is None or options.help:
         _load(options, rest, "run")
         return 0
