@@ -7,7 +7,7 @@ from ...graph_runtime.core.errors import Problem, did_you_mean, shorten
 from .values import problem
 
 SIDES = ("left", "top", "right", "bottom")
-MOST_PERCENT, MOST_PIXELS = 400, 16_384
+MOST_PERCENT, MOST_PIXELS = 300, 16_384
 FORM = "30% for all sides, or some of left=30%,top=100,right=…,bottom=…"
 _AMOUNT = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(px|%)?")
 

@@ -46,15 +46,14 @@ def _sampled(graph: Graph, wishes: Wishes, method: str, window: Window, number: 
 
     With a strength below 1, what the window holds is where it begins; in the first pass, that is a fill.
     """
-    over = window.tail == "" and (method == "null_space" or strength < 1)
-    start = _encoded(graph, window, "base" if over else "seen")
+    start = _encoded(graph, window, _base(method, window, strength))
     noise, sample, picture, own = (
         _named(name, window, number, wishes) for name in ("noise", "sample", "picture", "own")
     )
     graph.add(noise, "noise.gaussian", {"latent": start}, seed=wishes.seed, batch=MOST_VARIATIONS, pick=number - 1)
     links = {"denoiser": denoiser(graph), "schedule": _steps(graph, wishes, method), "noise": f"{noise}.noise"}
     if method == "null_space":
-        links |= {"conditioning": _words(graph, wishes), "constraint": _constraint(graph, window, start)}
+        links |= {"conditioning": _words(graph, wishes), "constraint": _constraint(graph, wishes, window, start)}
     else:
         told = _example(graph, wishes) if method == "exemplar" else _words(graph, wishes)
         links["conditioning"] = _masked(
@@ -84,18 +83,31 @@ def _seen(graph: Graph, window: Window) -> str:
     return graph.once(f"seen{window.tail}", "image.to_srgb", links) + ".image"
 
 
-def _encoded(graph: Graph, window: Window, what: str) -> str:
-    """The latent of the window: as it is, or as `base` with its hole filled from the rest of it."""
-    seen = _seen(graph, window)
-    if what == "base":
-        seen = graph.once("base", "image.fill", {"image": seen, "mask": window.mask}, fill="patches") + ".image"
-    return graph.once(f"known{window.tail}", "latent.encode", {"image": seen, "vae": "model.vae"}) + ".latent"
+def _base(method: str, window: Window, strength: float) -> str | None:
+    """What stands in the hole of the first pass; None: what is there, which nothing keeps."""
+    if window.tail:
+        return None
+    if strength < 1:
+        return "patches"
+    return "neutral" if method == "null_space" else None  # whatever it is, pixel space replaces its traces
 
 
-def _constraint(graph: Graph, window: Window, known: str) -> str:
-    """Keep what is known in the null space of the hole (Kakinuma et al. 2024)."""
+def _encoded(graph: Graph, window: Window, fill: str | None) -> str:
+    """The latent of the window, as it is or with its hole filled."""
+    image = _seen(graph, window)
+    if fill is not None:
+        image = graph.once("base", "image.fill", {"image": image, "mask": window.mask}, fill=fill) + ".image"
+    return graph.once(f"known{window.tail}", "latent.encode", {"image": image, "vae": "model.vae"}) + ".latent"
+
+
+def _constraint(graph: Graph, wishes: Wishes, window: Window, known: str) -> str:
+    """Keep what is known in the null space of the hole (Kakinuma et al. 2024), and in two late steps in pixel space."""
+    steps = wishes.steps or STEPS["null_space"]
+    links = {"image": _seen(graph, window), "mask": window.mask, "vae": "model.vae"}
+    late = {"last_steps": max(1, round(steps * 2 / 3)), "every": max(1, round(steps / 3))}
+    pixels = graph.once(f"pixels{window.tail}", "constraint.pixel_space", links, **late, blend="membrane")
     cells = graph.once(f"cells{window.tail}", "mask.to_latent", {"mask": window.mask, "vae": "model.vae"}, dilate=0)
-    links = {"latent": known, "latent_mask": f"{cells}.latent_mask"}
+    links = {"latent": known, "latent_mask": f"{cells}.latent_mask", "then": f"{pixels}.constraint"}
     return graph.once(f"keep{window.tail}", "constraint.null_space", links) + ".constraint"
 
 
