@@ -71,11 +71,13 @@ def _index(start: int, stop: int, length: int, border: str) -> Tensor:
     return reflect_index(start, stop, length) if border == "mirror" else torch.arange(start, stop).clamp(0, length - 1)
 
 
-def pad_mask(height: int, width: int, margins: Margins) -> Float[Tensor, "ph pw"]:
-    """1 in the margins of a picture, 0 where it lies itself."""
+def pad_mask(
+    height: int, width: int, margins: Margins, hole: Float[Tensor, "b h w"] | None = None
+) -> Float[Tensor, "b ph pw"]:
+    """1 in the margins of a picture; where it lies itself, a hole that is there already, or 0."""
     left, top, right, bottom = margins
-    mask = torch.ones(height + top + bottom, width + left + right)
-    mask[top : top + height, left : left + width] = 0
+    mask = torch.ones(1 if hole is None else len(hole), height + top + bottom, width + left + right)
+    mask[:, top : top + height, left : left + width] = 0 if hole is None else hole
     return mask
 
 

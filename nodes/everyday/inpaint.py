@@ -4,8 +4,9 @@ from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import PurePath
 
-from ...graph_runtime.core.errors import Problem
+from ...graph_runtime.core.errors import Problem, shorten
 from ...graph_runtime.core.expander import Expander, Expansion
+from .areas import with_number
 from .choose import Choice, choose
 from .graph import Graph
 from .options import AREAS, OPTIONS
@@ -38,6 +39,16 @@ def expand(values: Mapping[str, object]) -> Expansion:
     if wishes.outpaint is not None and isinstance(wrong := read_outpaint(wishes.outpaint), Problem):
         problems.append(wrong)
         wishes = replace(wishes, outpaint=None)
+    for name in ("colour", "strokes"):
+        text = getattr(wishes, name)
+        try:
+            with_number(text or "")
+        except ValueError:
+            after = text.rpartition("~")[2]
+            problems.append(
+                problem(name, shorten(text), f"a number after ~, not {shorten(after)}", "correct or leave it out")
+            )
+            wishes = replace(wishes, **{name: None})
     choice = choose(wishes)
     problems += [
         *choice.problems,

@@ -14,6 +14,10 @@ OPTIONS: tuple[Option, ...] = (
     Option("invert", "switch", "the mask marks what is kept", AREA, default=False),
     Option("object", "text", "a thing that a detector finds, such as dog; its box is filled", AREA),
     Option("detector", "model", "the detector: a DETR, by default facebook/detr-resnet-50 (downloaded once)", AREA),
+    Option("colour", "text", "everything of a colour, such as a green screen; after ~ how different it may be (ΔE, 20)",
+           AREA, shown="#ff0000~20|red"),
+    Option("strokes", "text", "strokes of a round brush: points of each, and after ~ the brush's width in pixels (32)",
+           AREA, shown="'x,y x,y; x,y~32'"),
     Option("outpaint", "text", "room to add around the photo: on all sides, or on those that are named, in pixels or "
            "percent of the photo's side", AREA, shown="30%|left=30%,top=100"),
     Option("method", "choice", "auto takes patches without a model, else what the model is made for", HOW, "auto",
@@ -51,7 +55,7 @@ OPTIONS: tuple[Option, ...] = (
 
 MAY_BE_EMPTY = ("prompt", "negative")
 #: The options that say what is filled; several are joined.
-AREAS = ("mask", "object", "outpaint")
+AREAS = ("mask", "object", "colour", "strokes", "outpaint")
 WITH_MODEL = ("null_space", "exemplar", "model")
 #: The methods that use an option; every method uses the others.
 USED_BY: dict[str, tuple[str, ...]] = {

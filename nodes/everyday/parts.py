@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .areas import holes, joined, padded
+from .areas import holes, joined, padded, profile_of
 from .graph import Graph
 from .model import add_model, is_drawn
 from .options import WITH_MODEL
@@ -89,8 +89,9 @@ def stitch(graph: Graph, name: str, patch: str, window: Window, **how: object) -
 
 def results(graph: Graph, wishes: Wishes, pictures: list[str], prefix: str) -> None:
     """Save each picture; of several, a sheet too."""
+    told = {"profile": profile_of(graph)} if "pad" in graph.nodes else {}
     for number, picture in zip(variations(wishes), pictures, strict=True):
-        graph.add(numbered("save", number, wishes), "image.save", {"image": picture}, prefix=prefix)
+        graph.add(numbered("save", number, wishes), "image.save", {"image": picture} | told, prefix=prefix)
         graph.outputs[numbered("image", number, wishes)] = picture
     graph.input("feather", *(picture.replace(".image", ".feather") for picture in pictures))
     graph.input("prefix", *(f"{numbered('save', number, wishes)}.prefix" for number in variations(wishes)))

@@ -1,5 +1,6 @@
 """The methods: from the window around the area to the photo with it filled, for each variation."""
 
+from .areas import profile_of
 from .graph import Graph
 from .model import denoiser, detector, is_drawn
 from .options import LARGEST_SEED, MOST_VARIATIONS
@@ -21,7 +22,7 @@ def _one(graph: Graph, wishes: Wishes, method: str, window: Window, number: int)
     name = numbered("stitch", number, wishes)
     if method == "patches":
         return stitch(graph, name, _patches(graph, wishes, window, number), window, feather=wishes.feather)
-    how = {"blend": "membrane"}
+    how = {"blend": "gradients"}
     patch = _sampled(graph, wishes, method, window, number, wishes.strength or 1.0)
     if wishes.quality == "best":  # once more, over the first result, and as large as is asked for
         tail = numbered("_again", number, wishes)
@@ -69,7 +70,7 @@ def _sampled(graph: Graph, wishes: Wishes, method: str, window: Window, number: 
             graph.input("strength", f"{sample}.strength")
     graph.add(sample, "sample.denoise", links, **how)
     graph.add(picture, "latent.decode", {"latent": f"{sample}.latent", "vae": "model.vae"})
-    return graph.add(own, "image.from_srgb", {"image": f"{picture}.image", "profile": "photo.profile"}) + ".image"
+    return graph.add(own, "image.from_srgb", {"image": f"{picture}.image", "profile": profile_of(graph)}) + ".image"
 
 
 def _named(name: str, window: Window, number: int, wishes: Wishes) -> str:
@@ -79,7 +80,7 @@ def _named(name: str, window: Window, number: int, wishes: Wishes) -> str:
 
 def _seen(graph: Graph, window: Window) -> str:
     """The window in sRGB, which models expect."""
-    links = {"image": window.image, "profile": "photo.profile"}
+    links = {"image": window.image, "profile": profile_of(graph)}
     return graph.once(f"seen{window.tail}", "image.to_srgb", links) + ".image"
 
 

@@ -21,6 +21,8 @@ class Wishes:
     invert: bool = False
     object: str | None = None
     detector: str | None = None
+    colour: str | None = None
+    strokes: str | None = None
     outpaint: str | None = None
     method: str = "auto"
     source: str | None = None

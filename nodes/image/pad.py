@@ -3,11 +3,14 @@
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
+from torch import Tensor
 
 from ...graph_runtime import Context, FromUpstream, SocketRole, node
 from ...pictures.files.info import FileInfo
 from ...pictures.files.profile import PictureProfile, choose_info
+from ...pictures.masks.values import unit_mask
 from ...pictures.pad import pad_image, pad_info, pad_mask, plan_margins
+from ...pictures.require import require_mask_fits
 from ..checks.before_run import Counted, Facts, Known, Params, shaped, worth
 from ..checks.image import require_profile
 from ..ports import Image, Mask, Profile
@@ -30,10 +33,15 @@ def _check(known: Known, params: Params) -> Facts:
         return {}
     require_profile(known, image)
     count, height, width = image.shape[:3]
+    if (given := known.get("mask")) is not None:
+        require_mask_fits(given, image)
     sides = params["left"], params["top"], params["right"], params["bottom"]
     margins = plan_margins(sides, params["unit"], height, width)
     size = height + margins.top + margins.bottom, width + margins.left + margins.right
-    mask = pad_mask(height, width, margins).expand(count, -1, -1) if worth(size[0] * size[1] * count) else None
+    there = known.get("mask", ...)
+    mask = None
+    if worth(size[0] * size[1] * count) and there is not ... and not (there is not None and there.is_meta):
+        mask = _of_each(pad_mask(height, width, margins, there), count)
     return {
         "image": shaped(count, *size, 3),
         "mask": shaped(count, *size) if mask is None else mask,
@@ -50,6 +58,7 @@ def pad(
     bottom: Side = 0.0,
     unit: Literal["px", "fraction"] = "px",
     border: Literal["mirror", "edge"] = "mirror",
+    mask: Mask | None = None,
     profile: Annotated[Profile, FromUpstream("image")] | None = None,
     ctx: Context | None = None,
 ) -> Padded:
@@ -67,12 +76,15 @@ def pad(
         unit: px (rounded to whole ones) or fraction.
         border: What stands in the margins until they are filled: mirror (the mirrored picture) or edge (its last row
             or column, drawn out).
+        mask: A hole that is there already, which stays one: a mask of the picture, 1 = repaint.
         profile: What the photo's file says. Not connected: that of the only image.load that leads to the picture.
 
     Raises:
-        BadInput: 0 on all sides, more than three times the picture on one, or a result above 100 megapixels.
+        BadInput: a mask of another size, 0 on all sides, more than three times the picture on one, or a result above
+            100 megapixels.
     """
     count, height, width = image.shape[:3]
+    hole = None if mask is None else unit_mask(require_mask_fits(mask, image)).to(image)
     margins = plan_margins((left, top, right, bottom), unit, height, width)
     notes: list[str] = []
     infos = choose_info(profile, count, notes) or [FileInfo()] * count
@@ -81,6 +93,11 @@ def pad(
             ctx.warn(note)
     return Padded(
         pad_image(image, margins, border),
-        pad_mask(height, width, margins).expand(count, -1, -1).clone(),
+        _of_each(pad_mask(height, width, margins, hole), count).clone(),
         PictureProfile(tuple(pad_info(info, height, width, margins) for info in infos)),
     )
+
+
+def _of_each(mask: Tensor, count: int) -> Tensor:
+    """A mask for each of so many pictures; several masks of one picture stay several."""
+    return mask.expand(max(count, len(mask)), -1, -1)

@@ -108,3 +108,42 @@ def test_an_object_and_a_mask_are_filled_together(photo, tiny):
     grey = (pixels(found.paths[0]) == 128).all(-1)
     assert grey[30:52, 60:91].all()
     assert grey.sum() > 22 * 31
+
+
+def test_outpainting_adds_room_and_keeps_the_photo(photo, sources):
+    result = inlay.run("inpaint", image="photo.png", outpaint="left=20%,top=5", mask="hole.png", cache=False)
+    made = pixels(result.paths[0])
+    assert made.shape == (99 + 5, 141 + 28, 3)
+    hole = pixels("hole.png") > 0
+    assert np.array_equal(made[5:, 28:][~hole], pixels("photo.png")[~hole])
+    assert not np.array_equal(made[5:, 28:][hole], pixels("photo.png")[hole])
+    assert made[:, :28].std() > 1, "something is there"
+    again = inlay.run(result.paths[0], out="b", cache=False).paths[0]
+    assert again.read_bytes() == result.paths[0].read_bytes()
+    with Image.open("photo.png") as image:
+        image.convert("RGBA").save("clear.png", dpi=(72, 72))
+    wide = inlay.run("inpaint", image="clear.png", outpaint="20%", cache=False, **options("null_space", sources)).paths[
+        0
+    ]
+    with Image.open(wide) as image:
+        assert image.mode == "RGBA"
+        assert image.size == (141 + 2 * 28, 99 + 2 * 20)
+        assert np.array_equal(np.asarray(image)[20:119, 28:169], pixels("clear.png"))
+
+
+def test_a_colour_and_strokes_are_areas(photo):
+    picture = pixels("photo.png").copy()
+    picture[70:90, 5:25] = (255, 0, 0)
+    Image.fromarray(picture).save("marked.png")
+    grey = {"fill.fill": "neutral"}
+    result = inlay.run(
+        "inpaint", image="marked.png", colour="#ff0000~5", strokes="100,20 120,20~9", set=grey, cache=False
+    )
+    filled = (pixels(result.paths[0]) == 128).all(-1)
+    assert filled[70:90, 5:25].all()
+    assert filled[16:25, 100:121].all()
+    assert not filled[15, 110]
+    assert not filled[26, 110]
+    with pytest.raises(inlay.NodeError) as caught:
+        inlay.run("inpaint", image="marked.png", colour="#00ff00~1")
+    assert "coloured.colour" in str(caught.value)

@@ -38,7 +38,9 @@ def test_each_option_has_a_default_and_a_sentence():
     assert {option.name for option in OPTIONS} == set(Wishes.__dataclass_fields__)
 
 
-@pytest.mark.parametrize("more", [{}, {"variations": 3}, {"pick": 2}, {"object": "dog"}], ids=str)
+@pytest.mark.parametrize(
+    "more", [{}, {"variations": 3}, {"pick": 2}, {"object": "dog", "colour": "red~3", "outpaint": "30%"}], ids=str
+)
 @pytest.mark.parametrize("method", METHODS)
 def test_each_method_is_a_plain_workflow_of_current_nodes(method, more):
     expansion = expand({**PHOTO, **METHODS[method], **more})
@@ -113,6 +115,9 @@ def test_without_a_model_the_way_to_one_is_told_once():
         ({**PHOTO, "source": "dollhouse", "size": 100}, ["--size", "use 96"]),
         ({**PHOTO, "size": 104}, ["--size", "name a model"]),
         ({**PHOTO, "quality": "best"}, ["--quality", "name a model"]),
+        ({**PHOTO, "colour": "red~x"}, ["--colour", "after ~"]),
+        ({**PHOTO, "outpaint": "1000%"}, ["--outpaint", "300"]),
+        ({"image": "a.png", "outpaint": "0"}, ["--outpaint", "above 0"]),
         ({**PHOTO, "object": ""}, ["--object", "empty"]),
         ({**PHOTO, "detector": "x/y"}, ["--detector", "--object"]),
         ({"image": "a.png", "object": "dog", "invert": True}, ["--invert", "--mask"]),

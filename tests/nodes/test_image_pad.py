@@ -119,3 +119,15 @@ def test_a_picture_without_a_file_and_one_resized_before_are_padded_too(tmp_path
     other = pad(rand(0, 1, 40, 60, 3), left=5.0, profile=loaded.profile, ctx=ctx)
     save(other.image, ctx, profile=other.profile)
     assert any("transparency is left out" in warning for warning in ctx.warnings)
+
+
+def test_a_hole_that_is_there_already_stays_one_and_may_be_padded_again():
+    image, hole = torch.rand(2, 9, 14, 3), (torch.rand(1, 9, 14) > 0.5).float()
+    out = pad(image, left=3.0, bottom=2.0, mask=hole)
+    wanted = np.pad(hole.numpy(), ((0, 0), (0, 2), (3, 0)), constant_values=1)
+    assert np.array_equal(out.mask.numpy(), np.concatenate([wanted, wanted]))
+    again = pad(out.image, top=1.0, mask=out.mask)
+    assert np.array_equal(again.mask.numpy()[0], np.pad(wanted[0], ((1, 0), (0, 0)), constant_values=1))
+    assert len(pad(image[:1], top=1.0, mask=torch.zeros(3, 9, 14)).mask) == 3
+    with pytest.raises(BadInput, match="14×9"):
+        pad(image, left=3.0, mask=torch.zeros(1, 9, 13))
