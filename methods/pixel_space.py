@@ -33,7 +33,8 @@ class PixelSpace(Constraint):
         cells: cells with any pixel of the hole, `[b 1 lh lw]`.
         vae: of the model.
         last_steps: projections begin so many reverse steps before the end.
-        every: from there, in every n-th step.
+        share: they begin with this share of the run's steps instead; None: with `last_steps`.
+        times: how many there are, spread evenly over those steps; None: one in each.
         membrane: move the hole to meet the known pixels.
     """
 
@@ -42,7 +43,8 @@ class PixelSpace(Constraint):
     cells: Tensor
     vae: Vae
     last_steps: int = 4
-    every: int = 1
+    share: float | None = None
+    times: int | None = None
     membrane: bool = False
 
     @property
@@ -69,26 +71,30 @@ class PixelSpace(Constraint):
 
     def within(self, run: RunFacts) -> "PixelSpaceRun":
         """The constraint at work in a run of so many steps."""
-        return PixelSpaceRun(self, run.pictures[self.vae.fingerprint], run.steps)
+        return PixelSpaceRun(self, run.pictures[self.vae.fingerprint], self.steps_of(run.steps))
+
+    def steps_of(self, steps: int) -> list[int]:
+        """The numbers of the reverse steps, of so many, that it projects in."""
+        wanted = self.last_steps if self.share is None else round(self.share * steps)
+        last = min(max(1, wanted), steps)
+        times = last if self.times is None else min(self.times, last)
+        return [steps - last + number * last // times for number in range(times)]
 
 
 class PixelSpaceRun(Constraint):
     """The projection in one run: it remembers what it encoded last."""
 
-    def __init__(self, settings: PixelSpace, pictures: PictureSpace, steps: int) -> None:
-        self._settings, self._pictures = settings, pictures
-        self._first = max(0, steps - settings.last_steps)
+    def __init__(self, settings: PixelSpace, pictures: PictureSpace, steps: list[int]) -> None:
+        self._settings, self._pictures, self._steps = settings, pictures, set(steps)
         self._known: Tensor | None = None
 
     def apply(self, x0: Tensor, step: DenoisingStep) -> Tensor:
         """x̂0 `[b c lh lw]`: the projection in its steps, the last one's known cells in those between."""
-        since = step.reverse_step - self._first
-        if since < 0:
-            return x0
-        if since % self._settings.every == 0:
+        if step.reverse_step in self._steps:
             self._known = self._project(x0)
             return self._known
-        assert self._known is not None
+        if self._known is None:
+            return x0
         return (1 - self._settings.cells) * self._known + self._settings.cells * x0
 
     def _project(self, x0: Tensor) -> Tensor:

@@ -86,7 +86,8 @@ def pixel_space(
     vae: Vae,
     then: ConstraintPort | None = None,
     last_steps: Annotated[int, Field(ge=1, le=1000)] = 4,
-    every: Annotated[int, Field(ge=1, le=1000)] = 1,
+    share: Annotated[float, Field(gt=0, le=1)] | None = None,
+    times: Annotated[int, Field(ge=1, le=1000)] | None = None,
     blend: Literal["none", "membrane"] = "none",
 ) -> Constrained:
     """Decode the predicted clean latent, put the known pixels in, and encode it again, in late steps.
@@ -100,7 +101,8 @@ def pixel_space(
         vae: the model's VAE, in memory beside the UNet during the run.
         then: another constraint, applied after this one in each step.
         last_steps: it begins so many steps before the end; at most all of them.
-        every: from there, do it in every n-th step; between, known cells keep the last values.
+        share: begin with this share of the run's steps instead, whatever their number; null: with last_steps.
+        times: how often, spread evenly over these steps; between, known cells keep the last values. null: in each step.
         blend: membrane first moves the hole to meet the known pixels at its edge, as in image.paste_back.
 
     Raises:
@@ -113,5 +115,5 @@ def pixel_space(
     if not (picture.is_meta or plane.is_meta):
         require_finite(picture[~hole], "image", what="the known pixels", fix="check the node that made them")
     cells = latent_hole(hole, vae.factor, "max")
-    constraint = PixelSpace(picture, plane, cells, vae, last_steps, every, blend == "membrane")
+    constraint = PixelSpace(picture, plane, cells, vae, last_steps, share, times, blend == "membrane")
     return Constrained(in_turn(constraint, then))

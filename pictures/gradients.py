@@ -92,7 +92,8 @@ def _lengths(picture: Float[Tensor, "h w 3"], known: Bool[Tensor, "h w"]) -> Flo
     """The lengths of all differences between neighbours that are both known, in rising order."""
     across, down = known[:, 1:] & known[:, :-1], known[1:] & known[:-1]
     found = torch.cat([(picture[:, 1:] - picture[:, :-1])[across], (picture[1:] - picture[:-1])[down]])
-    return exact(found[:: -(-len(found) // MOST) or 1]).norm(dim=-1).sort().values
+    lengths: Tensor = exact(found[:: -(-len(found) // MOST) or 1]).norm(dim=-1)
+    return lengths.sort().values
 
 
 def _interpolated(x: Tensor, at: Float[Tensor, " n"], to: Float[Tensor, " n"]) -> Tensor:

@@ -54,14 +54,17 @@ class Diffusion:
 
     constraint: str = "null_space"
     reduce: Any = "max"
-    dilate: int = 2
+    dilate: int = 0
+    dilate_end: int | None = None
+    projections: int = 2  # onto the known pixels, spread over the last two thirds of the steps
+    blend: Any = "gradients"
     eta: float = 0.85
+    steps: int | None = None
     travel_length: int = 1
     travel_repeat: int = 1
     paste: bool = True
     color_match: Any = "none"
     fill: Any = "neutral"
-    even: bool = False
 
     def __call__(self, bench: "Bench", truth: Tensor, hole: Tensor, seeds: tuple[int, ...]) -> Tensor:
         """Pictures `[b h w 3]` with the holes filled, by the nodes themselves."""
@@ -70,10 +73,16 @@ class Diffusion:
         filled = fill(seen, hole, self.fill).image
         known = latent.encode(filled, parts.vae, ctx).latent
         cells = to_latent(hole, parts.vae, ctx, dilate=self.dilate, reduce=self.reduce).latent_mask
-        rule = getattr(constraint, self.constraint)(known, cells).constraint
+        pixels = None
+        if self.projections:
+            pixels = constraint.pixel_space(
+                seen, hole, parts.vae, share=2 / 3, times=self.projections, blend="membrane"
+            ).constraint
+        more = {} if self.dilate_end is None else {"dilate_end": self.dilate_end}
+        rule = getattr(constraint, self.constraint)(known, cells, then=pixels, **more).constraint
         steps = schedule.ddim(
             parts.scheduler,
-            steps=bench.steps,
+            steps=self.steps or bench.steps,
             eta=self.eta,
             travel_length=self.travel_length,
             travel_repeat=self.travel_repeat,
@@ -84,9 +93,7 @@ class Diffusion:
         decoded = latent.decode(clean, parts.vae, ctx).image
         if not self.paste:
             return decoded
-        if self.even:
-            decoded = even_out(decoded, seen, hole)
-        return paste_back(seen, decoded, hole, color_match=self.color_match).image
+        return paste_back(seen, decoded, hole, color_match=self.color_match, blend=self.blend).image
 
 
 def vae_alone(bench: "Bench", truth: Tensor, hole: Tensor, seeds: tuple[int, ...]) -> Tensor:
@@ -106,34 +113,50 @@ def by_pixels(function: Callable[[Picture, Plane], Picture]) -> Callable[..., Te
     return method
 
 
-def even_out(decoded: Tensor, seen: Tensor, hole: Tensor) -> Tensor:
-    """The patch plus the membrane over its error at the hole's edge: seamless cloning (Pérez et al. 2003)."""
-    planes = zip((seen - decoded).double().numpy(), hole.numpy() > 0, strict=True)
-    return (decoded + torch.from_numpy(np.stack([harmonic(*plane) for plane in planes])).float()).clamp(0, 1)
+def by_patches(bench: "Bench", truth: Tensor, hole: Tensor, seeds: tuple[int, ...]) -> Tensor:
+    """Patches of the picture itself, without a model."""
+    return fill(fill(truth, hole, "neutral").image, hole, "patches").image
 
 
-OURS = "null space, pasted back"
+@dataclass(frozen=True)
+class Former(Diffusion):
+    """The null-space method as it was before seams were hidden: encoded over grey, two cells of ring painted anew."""
+
+    dilate: int = 2
+    projections: int = 0
+    blend: Any = "none"
+
+
+OURS = "null space, seamless"
 
 
 METHODS: dict[str, Callable[..., Tensor]] = {
     "mean colour": by_pixels(mean_colour),
     "harmonic membrane": by_pixels(harmonic),
-    "latent blending": Diffusion(constraint="blended"),
+    "patches": by_patches,
+    "latent blending": Former(constraint="blended"),
+    "null space, pasted back": Former(),
     OURS: Diffusion(),
-    "null space, strict": Diffusion(reduce="nearest", paste=False),
-    "… with time travel 10×3": Diffusion(travel_length=10, travel_repeat=3),
+    "… quality=best": Diffusion(steps=60, projections=6, eta=1.0),
+    "null space, strict": Former(reduce="nearest", paste=False),
 }
 
 
 VARIATIONS: dict[str, Callable[..., Tensor]] = {
-    "… with dilate 0": Diffusion(dilate=0),
-    "… with dilate 1": Diffusion(dilate=1),
-    "… with dilate 1, encoded over a membrane": Diffusion(dilate=1, fill="blur"),
-    "… with dilate 1, edge evened out": Diffusion(dilate=1, even=True),
-    "… with edge evened out": Diffusion(even=True),
-    "… with color_match=mean": Diffusion(color_match="mean"),
+    "… without a projection": Diffusion(projections=0),
+    "… without a projection, over a harmonic fill": Diffusion(projections=0, fill="harmonic"),
+    "… with one projection": Diffusion(projections=1),
+    "… with four projections": Diffusion(projections=4),
+    "… with blend=membrane": Diffusion(blend="membrane"),
+    "… with blend=none": Diffusion(blend="none"),
+    "… over a harmonic fill": Diffusion(fill="harmonic"),
+    "… over patches": Diffusion(fill="patches"),
+    "… with a growth from 2 to 0": Diffusion(dilate_end=0),
     "… with eta 0": Diffusion(eta=0.0),
     "… with eta 1": Diffusion(eta=1.0),
+    "null space, pasted back, dilate 1": Former(dilate=1),
+    "null space, pasted back, blend=membrane": Former(blend="membrane"),
+    "null space, pasted back, time travel 10×3": Former(travel_length=10, travel_repeat=3),
 }
 
 

@@ -54,7 +54,7 @@ class Plain:
     def decode(self, z):
         return (self.vae.decode(z / self.scale).sample / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
 
-    def run(self, x, hole, noises, *, last, every, membrane, eta, final, first=0, grow=None, known=None, start=None):
+    def run(self, x, hole, noises, *, at, membrane, eta, final, first=0, grow=None, known=None, start=None):
         """Null-space replacement with a growth that changes from grow[0] to grow[1], then the projection on pixels."""
         steps = len(noises) - 1 + first
         ts = [i * (1000 // steps) + 1 for i in range(steps)][::-1]
@@ -75,8 +75,8 @@ class Plain:
                 d = round(grow[0] + (grow[1] - grow[0]) * i / (count - 1))
                 wide = F.max_pool2d(cells, 2 * d + 1, 1, d)
                 x0 = (1 - wide) * known + wide * x0
-            if i >= count - last:
-                if (i - (count - last)) % every == 0:
+            if i >= at[0]:
+                if i in at:
                     made = self.decode(x0)
                     if membrane:
                         made = torch.from_numpy(cloned(x[0].numpy(), made[0].numpy(), hole[0].numpy() > 0)).clamp(0, 1)
@@ -89,13 +89,26 @@ class Plain:
         return z
 
 
+#: Settings of the node; and, counted by hand for nine steps, those in which it projects.
 CASES = {
-    "the last four": dict(last=4, every=1, membrane=False, eta=0.85, final="one"),
-    "every third, with a membrane": dict(last=7, every=3, membrane=True, eta=0.85, final="one"),
-    "no noise, last alpha of the model": dict(last=3, every=1, membrane=False, eta=0.0, final="config"),
-    "all steps": dict(last=100, every=2, membrane=False, eta=1.0, final="one"),
-    "after the null space": dict(last=4, every=2, membrane=False, eta=0.85, final="one", grow=(2, 0)),
-    "from a latent": dict(last=3, every=1, membrane=True, eta=0.5, final="config", first=4, grow=(1, 1)),
+    "the last four": ({"last_steps": 4}, [5, 6, 7, 8], dict(membrane=False, eta=0.85, final="one")),
+    "three of six, with a membrane": (
+        {"last_steps": 6, "times": 3, "blend": "membrane"},
+        [3, 5, 7],
+        dict(membrane=True, eta=0.85, final="one"),
+    ),
+    "no noise, last alpha of the model": ({"last_steps": 3}, [6, 7, 8], dict(membrane=False, eta=0.0, final="config")),
+    "all steps": ({"last_steps": 100}, list(range(9)), dict(membrane=False, eta=1.0, final="one")),
+    "after the null space": (
+        {"share": 2 / 3, "times": 2},
+        [3, 6],
+        dict(membrane=False, eta=0.85, final="one", grow=(2, 0)),
+    ),
+    "from a latent, five steps": (
+        {"share": 0.6, "times": 9, "blend": "membrane"},
+        [2, 3, 4],
+        dict(membrane=True, eta=0.5, final="config", first=4, grow=(1, 1)),
+    ),
 }
 
 
@@ -103,7 +116,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 @torch.no_grad()
 def test_the_graph_is_the_plain_loop(tiny, ctx, case, levels):
-    told = dict(CASES[case])
+    settings, at, told = CASES[case]
+    told = dict(told)
     folder = tiny.stable_diffusion(vae={"levels": levels})
     model, plain = stable_diffusion(str(folder), dtype="float64"), Plain(folder, 0.6, 2 ** (levels - 1))
     x, hole, steps, first = picture(), mask_of(), 9, told.get("first", 0)
@@ -112,9 +126,7 @@ def test_the_graph_is_the_plain_loop(tiny, ctx, case, levels):
         torch.where(hole[..., None] > 0, torch.nan, x),  # what the hole held is never looked at
         hole,
         model.vae,
-        last_steps=told["last"],
-        every=told["every"],
-        blend="membrane" if told["membrane"] else "none",
+        **settings,
     ).constraint
     if grow := told.get("grow"):
         cells = F.max_pool2d(hole[:, None], plain.factor)
@@ -135,8 +147,7 @@ def test_the_graph_is_the_plain_loop(tiny, ctx, case, levels):
     stream = noise.stream()
     noises = [stream.start().double()] + [stream.step().double() for _ in range(steps - first)]
     final = 1.0 if told["final"] == "one" else float(plain.bars[0])
-    last = min(told["last"], steps - first)
-    want = plain.run(x, hole, noises, **{**told, "final": final, "last": last, "start": start})
+    want = plain.run(x, hole, noises, at=at, **{**told, "final": final, "start": start})
     assert float((got - want).abs().max()) < (1e-5 if told["membrane"] else 1e-10) * float(want.abs().max())
 
 
@@ -193,7 +204,7 @@ def test_each_variation_is_projected_onto_its_own_picture_and_alone_has_the_same
     schedule = ddim(model.scheduler, steps=4, eta=0, travel_length=2, travel_repeat=2).schedule
 
     def run(image, noise):
-        rule = pixel_space(image, hole, model.vae, last_steps=4, every=2).constraint
+        rule = pixel_space(image, hole, model.vae, last_steps=4, times=2).constraint
         return denoise(model.denoiser, schedule, noise, ctx, words, rule).latent
 
     noise = gaussian(known, seed=5, batch=2).noise
