@@ -50,7 +50,7 @@ def test_a_workflow_runs_on_a_simulated_gpu(name, dtype, tmp_path):
     run = rehearse(name, dtype, tmp_path, **SMALL[name])
     assert run.result.paths
     assert run.waits
-    assert_sound(run, updates=2)
+    assert_sound(run, updates=2, projections=2 if name == "zero_shot_inpaint" else 0)
 
 
 @pytest.mark.parametrize("constraint", [NullSpace, Blended])
