@@ -59,7 +59,6 @@ class Diffusion:
     projections: int = 2  # onto the known pixels, spread over the last two thirds of the steps
     blend: Any = "gradients"
     eta: float = 0.85
-    steps: int | None = None
     travel_length: int = 1
     travel_repeat: int = 1
     paste: bool = True
@@ -82,7 +81,7 @@ class Diffusion:
         rule = getattr(constraint, self.constraint)(known, cells, then=pixels, **more).constraint
         steps = schedule.ddim(
             parts.scheduler,
-            steps=self.steps or bench.steps,
+            steps=bench.steps,
             eta=self.eta,
             travel_length=self.travel_length,
             travel_repeat=self.travel_repeat,
@@ -137,7 +136,7 @@ METHODS: dict[str, Callable[..., Tensor]] = {
     "latent blending": Former(constraint="blended"),
     "null space, pasted back": Former(),
     OURS: Diffusion(),
-    "… quality=best": Diffusion(steps=60, projections=6, eta=1.0),
+    "… quality=best": Diffusion(projections=3, eta=1.0),
     "null space, strict": Former(reduce="nearest", paste=False),
 }
 
