@@ -7,13 +7,15 @@ processes left unfinished in a folder is removed at the next write there.
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from .leftovers import claim_of, hidden, owner, sweep
+from .leftovers import claim_of, hidden, owner, remove_abandoned_claim, sweep
 
+_WAIT = 5.0  # seconds that another process may take to give a file its name
 _BEYOND = 10_000  # numbers after the last taken one that other processes may hold at the same time
 
 
@@ -228,14 +230,31 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _to_own_name(temporary: Path, final: Path, publish: Publish) -> bool:
-    """Move a file to its name; False if a file that may not be replaced has it, or another process claims it."""
-    with _claim(final) as claimed:
-        if not claimed:
+    """Move a file to its name; False if a file that may not be replaced has it."""
+    if publish(temporary, final) and os.path.lexists(final):
+        os.replace(temporary, final)
+        return True
+    try:
+        os.link(temporary, final)
+    except FileExistsError:
+        return False
+    except OSError:  # no hard links here
+        return _to_claimed_name(temporary, final)
+    temporary.unlink()
+    return True
+
+
+def _to_claimed_name(temporary: Path, final: Path) -> bool:
+    """Move a file to a name where there are no hard links; waits for the claim that a killed process may have left."""
+    end = time.monotonic() + _WAIT
+    while True:
+        with _claim(final) as claimed:
+            if claimed:
+                return _move_to_free_name(temporary, final)
+        if os.path.lexists(final) or time.monotonic() > end:
             return False
-        if publish(temporary, final) and os.path.lexists(final):
-            os.replace(temporary, final)
-            return True
-        return _move_to_free_name(temporary, final)
+        remove_abandoned_claim(final.with_name(claim_of(final.name)))
+        time.sleep(0.05)
 
 
 def _to_free_number(temporary: Path, folder: Path, name: str, suffix: str) -> Path:

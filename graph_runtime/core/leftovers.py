@@ -41,7 +41,8 @@ def hidden(name: str, *, whole: bool = False) -> str:
 
 def claim_of(name: str) -> str:
     """The hidden name of the file by which a process claims that it alone writes `name`."""
-    return f".{_shortened(name)}.claim"
+    numbered = re.search(r"_\d{5,}\.[\w.]+$", name)
+    return f".{_shortened(name)}{'' if numbered else f'-{short_digest(os.fsencode(name), size=8).hex()}'}.claim"
 
 
 def _shortened(name: str) -> str:
@@ -138,6 +139,13 @@ def sweep(folder: Path) -> None:
             with contextlib.suppress(OSError):
                 if _is_abandoned_claim(claim, busy):
                     claim.unlink()
+
+
+def remove_abandoned_claim(claim: Path) -> None:
+    """Remove the claim of a process that has ended, or one without its owner's name that is some seconds old."""
+    with contextlib.suppress(OSError):
+        if _is_abandoned_claim(claim, busy=False):
+            claim.unlink()
 
 
 def recover(folder: Path) -> bool:

@@ -19,6 +19,7 @@ from inlay.graph_runtime import Port, node
 from inlay.graph_runtime.core import files, leftovers
 
 SAVED = 8
+ALBUM = 5  # pictures of a job
 WORTH = 0.04  # seconds of a node that is worth keeping
 FLOW = {
     "format": 1,
@@ -134,6 +135,60 @@ class SaveWithoutLinks(Save):
 
     def work(self, folder, announce):
         """Save, where links are refused."""
+        os.link = _refused
+        super().work(folder, announce)
+
+
+class Job(Scenario):
+    """A folder of pictures: what was done is not done again, and the result of each has its name, whole."""
+
+    weight = 4
+
+    def warm(self, folder):
+        """Run a small one."""
+        inlay.run(FLOW, image=[_photo(folder)], out=folder / "warm", cache=False)
+
+    def work(self, folder, announce):
+        """Run the job; tell what became of each picture."""
+        inlay.run(
+            FLOW,
+            image=_album(folder),
+            out=folder / "out",
+            cache=False,
+            listeners=[lambda event: _ended(event, announce)],
+        )
+
+    def intact(self, folder, announced):
+        """Each picture that was announced is there under its name, and all are whole."""
+        for _, name in announced:
+            assert (folder / "out" / f"{name}.png").is_file(), name
+        for path in visible(folder / "out"):
+            if path.suffix == ".png":
+                assert path.read_bytes().endswith(b"IEND\xaeB`\x82"), path
+
+    def done(self, folder, announced, reference):
+        """The same files as of an undisturbed run; none was made again once it was announced, and none has a number."""
+        super().done(folder, announced, reference)
+        found, expected = (
+            {path.name: path.read_bytes() for path in visible(place / "out") if path.suffix != ".csv"}
+            for place in (folder, reference)
+        )
+        assert found == expected, sorted(found)
+        made = [name for status, name in announced if status == "done"]
+        assert len(made) == len(set(made)), f"made twice: {made}"
+        assert {name for _, name in announced} == set(map(str, range(ALBUM)))
+        rows = (folder / "out/job.csv").read_text().splitlines()
+        assert len(rows) == ALBUM + 1
+        assert all(len(row.split(",")[2]) == 64 for row in rows[1:])
+
+
+class JobWithoutLinks(Job):
+    """The same on a file system without hard links."""
+
+    weight = 2
+
+    def work(self, folder, announce):
+        """Run the job, where links are refused."""
         os.link = _refused
         super().work(folder, announce)
 
@@ -306,6 +361,8 @@ class Download(Scenario):
 SCENARIOS = {
     "save": Save(),
     "save without links": SaveWithoutLinks(),
+    "job": Job(),
+    "job without links": JobWithoutLinks(),
     "keep": Keep(),
     "known": Known(),
     "train": Train(),
@@ -357,6 +414,23 @@ def inlay_digest(tensor) -> str:
 def _made(event, announce) -> None:
     if type(event).__name__ == "NodeFinished" and not event.cached:
         announce(["made", event.node])
+
+
+def _ended(event, announce) -> None:
+    if type(event).__name__ == "ItemFinished":
+        announce([event.status, event.name])
+
+
+def _album(folder: Path) -> Path:
+    """Pictures of several sizes, the same in every folder."""
+    from PIL import Image
+
+    for number in range(ALBUM):
+        path = folder / f"album/{number}.png"
+        if not path.exists():
+            with files.replacing(path, parents=True) as beside:
+                Image.radial_gradient("L").resize((64 + number, 48)).convert("RGB").save(beside, "PNG")
+    return folder / "album"
 
 
 def _saved(event, seed, announce) -> None:

@@ -24,7 +24,7 @@ from .part import Part, owner_of, prefixes_of
 if TYPE_CHECKING:
     from ..python.result import Result
 
-SHARED = 256 * 2**20  # bytes of results that runs share in memory: a prompt, an example, one mask for all
+SHARED = 128 * 2**20  # bytes of results that runs share in memory: a prompt, an example, one mask for all
 
 
 @dataclass(frozen=True)
