@@ -3,7 +3,16 @@
 from types import SimpleNamespace
 
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.core.events import NodeFinished, NodeProgress, NodeStarted, RunStarted, Saved, Warned
+from inlay.graph_runtime.core.events import (
+    ItemFinished,
+    ItemStarted,
+    NodeFinished,
+    NodeProgress,
+    NodeStarted,
+    RunStarted,
+    Saved,
+    Warned,
+)
 from inlay.graph_runtime.front.cli import lines as cli_lines
 from inlay.graph_runtime.front.cli import progress
 
@@ -76,7 +85,7 @@ def test_what_a_node_keeps_itself_is_announced(tmp_path):
 
 
 def test_a_time_is_said_in_its_own_unit_and_is_never_zero():
-    from inlay.graph_runtime.front.cli.lines import duration
+    from inlay.graph_runtime.front.cli.duration import duration
 
     assert [duration(seconds) for seconds in (0.2, 29, 89, 91, 240, 5000, 7200)] == [
         "1 s",
@@ -86,4 +95,56 @@ def test_a_time_is_said_in_its_own_unit_and_is_never_zero():
         "4 min",
         "83 min",
         "2.0 h",
+    ]
+
+
+def a_job():
+    """The events of a job of three pictures, one of which fails."""
+    for number, name in enumerate(("a", "sub/b", "c"), 1):
+        yield ItemStarted(name, number, 3)
+        yield RunStarted(2)
+        yield NodeStarted("fill", "image.fill")
+        yield Warned("fill", f"{name.rpartition('/')[2]}.png is odd")
+        yield NodeProgress("fill", 1, 2)
+        yield NodeFinished("fill", "image.fill", 0.1)
+        yield ItemFinished(name, number, 3, "failed" if number == 2 else "done", 1.0, "fill: found this")
+
+
+def test_a_job_in_a_log_says_little(capsys):
+    with progress.Bars() as bars:
+        for event in a_job():
+            bars(event)
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "warning: fill: a.png is odd",  # the same for the others
+        "failed: sub/b: fill: found this",
+        "3 of 3: c",
+    ]
+
+
+def test_a_job_in_a_terminal_has_one_bar_for_its_pictures(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress.Bars() as bars:
+        drawn = []
+        for event in a_job():
+            bars(event)
+            drawn.append([task.description for task in bars._progress.tasks])
+    assert max(map(len, drawn)) == 3
+    assert drawn[-1] == ["pictures", "workflow", "  fill"]
+
+
+def test_a_long_job_says_how_long_the_others_take(monkeypatch):
+    now, said = [100.0], []
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    told = cli_lines.Lines(said.append)
+    for number in range(1, 11):
+        told(ItemStarted(f"p{number}", number, 10))
+        now[0] += 6
+        told(ItemFinished(f"p{number}", number, 10, "done", 6.0))
+    assert said == [
+        "2 of 10: p2, about 48 s left",
+        "4 of 10: p4, about 36 s left",
+        "6 of 10: p6, about 24 s left",
+        "8 of 10: p8, about 12 s left",
+        "10 of 10: p10",
     ]

@@ -23,7 +23,7 @@ def parser_of(expander: Expander, command: str) -> argparse.ArgumentParser:
         add_help=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"examples:\n{examples}\n\noptions of every run: --set --out --inputs --device --memory --no-cache "
-        "--no-metadata --quiet --json (see `inlay run --help`)".replace("%", "%%"),
+        "--no-metadata --jobs --quiet --json (see `inlay run --help`)".replace("%", "%%"),
     )
     groups: dict[str, argparse._ArgumentGroup] = {}
     for option in expander.options:

@@ -4,8 +4,20 @@ import sys
 from typing import TYPE_CHECKING
 
 from ...core.errors import clean
-from ...core.events import Event, ModelMoved, NodeFinished, NodeProgress, NodeStarted, Noted, RunStarted, Warned
+from ...core.events import (
+    Event,
+    ItemFinished,
+    ItemStarted,
+    ModelMoved,
+    NodeFinished,
+    NodeProgress,
+    NodeStarted,
+    Noted,
+    RunStarted,
+    Warned,
+)
 from .lines import Lines
+from .pace import Pace
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -15,6 +27,8 @@ if TYPE_CHECKING:
 
 class Bars:
     """A listener: one bar for the workflow, one for the running node, with the time left; lines without a terminal.
+
+    A job has one bar more, for its pictures.
 
     Args:
         enabled: show progress; warnings are printed anyway.
@@ -49,6 +63,9 @@ class Bars:
         )
         self._all: TaskID | None = None
         self._node: TaskID | None = None
+        self._job: TaskID | None = None
+        self._pace: Pace | None = None  # of a job
+        self._warned: set[str] = set()
         drawn = not enabled or self.console.is_terminal
         self._lines = None if drawn else Lines(self._print)
 
@@ -64,7 +81,11 @@ class Bars:
         if self._lines is not None:
             self._lines(event)
         match event:
+            case ItemStarted() | ItemFinished():
+                self._draw_job(event)
             case RunStarted(nodes=nodes):
+                if self._all is not None:
+                    self._progress.remove_task(self._all)
                 self._all = self._progress.add_task("workflow", total=nodes, note="")
             case NodeStarted(node=node):
                 if self._node is not None:
@@ -77,13 +98,35 @@ class Bars:
                 if self._all is not None:
                     self._progress.advance(self._all)
             case Warned():
-                if self._speaks or isinstance(event, Noted):
+                if (self._speaks or isinstance(event, Noted)) and not self._is_known(str(event)):
                     self._print(str(event))
             case ModelMoved(message=message):
-                if self.enabled and self._speaks:
+                if self.enabled and self._speaks and self._pace is None:
                     self._print(message)
             case _:
                 pass
+
+    def _draw_job(self, event: ItemStarted | ItemFinished) -> None:
+        if self._pace is None or self._job is None:
+            self._pace = Pace()
+            self._job = self._progress.add_task("pictures", total=event.total, note="")
+        if isinstance(event, ItemStarted):
+            self._pace.starts(event)
+            self._progress.update(self._job, note=clean(event.name))
+            return
+        left = self._pace.ends(event)
+        self._progress.update(self._job, completed=event.number, note=f"{clean(self._pace.name)}  {left}")
+        if event.status == "failed" and self.enabled and self._speaks:
+            self._print(f"failed: {event.name}: {event.message}")
+
+    def _is_known(self, warning: str) -> bool:
+        """True for a warning that another picture of the job had too."""
+        if self._pace is None:
+            return False
+        warning = self._pace.without_name(warning)
+        known = warning in self._warned
+        self._warned.add(warning)
+        return known
 
     def _print(self, text: str) -> None:
         self.console.print(clean(text), markup=False, soft_wrap=True)

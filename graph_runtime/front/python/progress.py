@@ -4,21 +4,11 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from ...core.errors import WorkflowError, clean, shorten
-from ...core.events import (
-    Event,
-    ItemFinished,
-    ItemStarted,
-    Listener,
-    NodeFinished,
-    NodeProgress,
-    NodeStarted,
-    Noted,
-    RunStarted,
-)
+from ...core.events import Event, ItemStarted, Listener, NodeFinished, NodeProgress, NodeStarted, Noted, RunStarted
 from ..cli.lines import Lines
 
 PATIENCE = 0.5  # seconds after which a run is long enough to be watched
@@ -40,7 +30,7 @@ def shown_progress(progress: object) -> Iterator[tuple[Listener, ...]]:
         yield ()
         return
     with ExitStack() as drawn:
-        yield (_Late(lambda first: _display(drawn, first)),)
+        yield (_Late(lambda: _display(drawn)),)
 
 
 def require_choice(progress: object) -> bool | None:
@@ -62,17 +52,8 @@ def in_notebook() -> bool:
     return hasattr(shell, "kernel")
 
 
-def _display(drawn: ExitStack, first: Sequence[Event]) -> Listener:
-    """What draws here; it is closed with `drawn`.
-
-    Args:
-        drawn: whoever leaves it closes what is drawn.
-        first: events so far, which tell a job from a single run.
-    """
-    if any(isinstance(event, ItemStarted | ItemFinished) for event in first):
-        from ..cli.job import JobBars
-
-        return drawn.enter_context(JobBars(speaks=False))
+def _display(drawn: ExitStack) -> Listener:
+    """What draws here; it is closed with `drawn`."""
     if in_notebook():
         with suppress(ImportError):  # without tqdm
             bars = _NotebookBars()
@@ -88,7 +69,7 @@ def _display(drawn: ExitStack, first: Sequence[Event]) -> Listener:
 class _Late:
     """Has a display made once a run turns out to be long; that then hears everything from the start."""
 
-    def __init__(self, make: Callable[[Sequence[Event]], Listener]) -> None:
+    def __init__(self, make: Callable[[], Listener]) -> None:
         self._make, self._began = make, time.monotonic()
         self._waiting: list[Event] = []
         self._display: Listener | None = None
@@ -96,7 +77,7 @@ class _Late:
     def __call__(self, event: Event) -> None:
         self._waiting.append(event)
         if self._display is None and time.monotonic() - self._began >= PATIENCE:
-            self._display = self._make(self._waiting)
+            self._display = self._make()
         while self._display is not None and self._waiting:
             self._display(self._waiting.pop(0))
 
@@ -130,6 +111,8 @@ class _NotebookBars:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case ItemStarted(name=name, number=number, total=total):
+                self._all.set_description_str(clean(f"{number} of {total}: {name}"))
             case RunStarted(nodes=nodes):
                 self._all.reset(total=nodes)
             case NodeStarted(node=node):

@@ -13,6 +13,7 @@ from inlay.nodes.pack import PACK
 ROOT = Path(inlay.__file__).parent
 RUN_KEYWORDS = {
     *("out", "inputs", "device", "memory", "nodes", "set", "cache", "metadata", "listeners", "cancel", "progress"),
+    "jobs",
 }
 
 
