@@ -43,7 +43,7 @@ def crop_to_mask(known: Known, params: Params) -> Facts:
         return {}
     image = found[0]
     one = known["mask"] if len(known["mask"]) == 1 else plane
-    frame = frame_of(image, params["context"], size, denoiser, vae)
+    frame = frame_of(image, params["context"], size, denoiser, vae, params["multiple"])
     planned = planned_windows(one, frame, params["windows"], notice)
     require_patch(planned.size, size)
     judge(planned, one, size, notice)
@@ -81,8 +81,17 @@ def frame_of(
     size: Size,
     denoiser: DenoiserDescription | None,
     vae: VaeDescription | None,
+    least_multiple: int = 8,
 ) -> Frame:
     """The sizes of a picture's windows. The patch's sides are multiples of what a connected model takes.
+
+    Args:
+        image: the picture.
+        context: window side over hole side.
+        size: of the patch's longer side.
+        denoiser: a connected model.
+        vae: its VAE.
+        least_multiple: what the sides are multiples of besides, but with size=model.
 
     Raises:
         BadInput: size=model with a model that does not say its size.
@@ -91,7 +100,7 @@ def frame_of(
     factor = 1 if vae is None else int(vae.factor)
     multiple = factor * (1 if denoiser is None else int(denoiser.multiple))
     if size != "model":
-        return Frame(height, width, context, size, lcm(8, multiple))
+        return Frame(height, width, context, size, lcm(least_multiple, multiple))
     require_denoiser(denoiser)
     assert denoiser is not None
     cells = denoiser.sample_size

@@ -33,6 +33,7 @@ def crop_to_mask(
     context: Annotated[float, Field(ge=1, le=100)] = 1.5,
     size: Annotated[int, Field(ge=8, le=16384, multiple_of=8)] | Literal["model"] | None = 512,
     windows: Literal["one", "each"] = "one",
+    multiple: Annotated[int, Field(ge=1, le=64)] = 8,
     denoiser: Annotated[Denoiser, SocketRole("described")] | None = None,
     vae: Annotated[Vae, SocketRole("described")] | None = None,
     ctx: Context | None = None,
@@ -41,8 +42,8 @@ def crop_to_mask(
 
     The window's side is `context` times the hole's longer side (at least 64 px; with size=model, at least half the
     model's size), cut to the picture and moved inside; a batch shares its windows. Both sides of the patch are
-    multiples of what a connected model takes, and (but with size=model) of 8. Only the window is copied, so a photo may
-    be of any size.
+    multiples of what a connected model takes, and (but with size=model) of `multiple`. Only the window is copied, so
+    a photo may be of any size.
 
     Args:
         image: The whole picture, `[b h w 3]`.
@@ -52,6 +53,8 @@ def crop_to_mask(
             sample_size, times the VAE's factor); null keeps the picture's own pixels.
         windows: one: around all holes. each: where that one would be scaled down (with size=null: be more than twice as
             large), one for each group of holes that lie apart, at most 16; the patches of a picture follow each other.
+        multiple: What both sides of a patch are multiples of. With size=null, 1 keeps the window inside the picture;
+            else what is beyond its border is mirrored, and known.
         denoiser: The model whose size is used, for size=model. Only its configuration is read.
         vae: Its VAE; without one, the model works on pixels.
 
@@ -63,7 +66,7 @@ def crop_to_mask(
     plane = unit_mask(require_mask_fits(mask, image)).to(image)
     if size == "model":
         require_picture(image)
-    frame = frame_of(image, context, size, denoiser, vae)
+    frame = frame_of(image, context, size, denoiser, vae, multiple)
     warn = (lambda message: None) if ctx is None else ctx.warn
     planned = planned_windows(plane, frame, windows, warn)
     require_patch(planned.size, size)

@@ -279,3 +279,18 @@ def test_a_model_that_is_not_there_yet_is_not_asked(tmp_path, monkeypatch):
         "outputs": {"x": "crop.image"},
     }
     assert not any(problem.node == "crop" for problem in inlay.check(raw))
+
+
+@pytest.mark.parametrize("hole", [(90, 99, 40, 60), (0, 9, 0, 20), (50, 99, 100, 141)])
+def test_with_multiple_1_a_window_of_the_pictures_own_pixels_stays_inside_it(hole):
+    image, mask = torch.rand(1, 99, 141, 3), torch.zeros(1, 99, 141)
+    top, bottom, left, right = hole
+    mask[:, top:bottom, left:right] = 1
+    cut = crop_to_mask(image, mask, context=9.0, size=None, multiple=1)
+    side = min(99, max(64, 9 * max(bottom - top, right - left)))
+    assert cut.image.shape[1] == side
+    assert cut.mask.sum() == mask.sum()
+    (place,) = cut.crop.places
+    inside = image[:, place.top : place.top + place.height, place.left : place.left + place.width]
+    assert torch.equal(cut.image, inside)
+    assert torch.equal(stitch(cut.image, cut.crop).image, image)
