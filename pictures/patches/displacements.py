@@ -14,6 +14,8 @@ from .vote import majority, vote
 
 ROUNDS = 2  # of the search after each vote
 VOTES = (3, 10)  # on the finest and on the coarsest level
+STARTS = 4  # on the coarsest level; the one that fits best goes on
+FIRST_VOTES = 3  # before starts are compared
 MANY = 60_000  # targets of a level with fewer votes
 
 
@@ -36,9 +38,8 @@ def displacements(
         weights = components(level)
         search = Search(level, describe(level.colours, weights), generator)
         if matches is None:
-            colours = peel(level, generator)
-            nowhere = torch.zeros_like(level.targets)
-            matches = Matches(search.start(nowhere, nowhere > 0), nowhere.to(colours))
+            report(0)
+            matches, colours = _begun(level, search, weights)
         else:
             at = search.start(*_finer(level, coarser, matches.at))
             matches = Matches(at, torch.zeros_like(at).to(level.colours))
@@ -53,6 +54,20 @@ def displacements(
     if matches is None:
         raise ValueError("no level")
     return majority(levels[0], matches)
+
+
+def _begun(level: Level, search: Search, weights: Float[Tensor, "k c2 p p"]) -> tuple[Matches, Float[Tensor, "c h w"]]:
+    """The best of some starts on the coarsest level: matches, and the level's colours with its hole filled."""
+    found = []
+    nowhere = torch.zeros_like(level.targets)
+    for _ in range(STARTS):
+        colours = peel(level, search.generator)
+        matches = Matches(search.start(nowhere, nowhere > 0), nowhere.to(colours))
+        for _ in range(FIRST_VOTES):
+            matches = search.improve(describe(colours, weights)[level.targets], matches.at, ROUNDS)
+            colours = _put(level, vote(level, matches))
+        found.append((float(matches.cost.mean()), matches, colours))
+    return min(found, key=lambda start: start[0])[1:]
 
 
 def _votes(level: Level, number: int, levels: int) -> int:

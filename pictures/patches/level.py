@@ -12,6 +12,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..boxes import bounding_box
+
+DEEPEST = 32  # steps from the hole's edge beyond which depth no longer counts
+
 
 @dataclass(frozen=True)
 class Level:
@@ -75,17 +79,20 @@ class Level:
 
     @cached_property
     def depth(self) -> Float[Tensor, " t"]:
-        """Steps from the centre of each target to the hole's edge, 0 outside the hole (octagonal distance)."""
+        """Steps from the centre of each target to the hole's edge, 0 outside the hole, at most DEEPEST (octagonal)."""
         out = torch.zeros(self.shape, device=self.hole.device)
-        rest, odd = self.hole, False
-        while bool(rest.any()) and not bool(rest.all()):
-            out += rest
-            around = F.pad((~rest).float()[None, None], (1, 1, 1, 1))
+        if (box := bounding_box(self.hole[None])) is None:
+            return out.flatten()[self.targets]
+        part = (slice(max(0, box[1] - 1), box[3] + 1), slice(max(0, box[0] - 1), box[2] + 1))
+        rest = self.hole[part].float()
+        for step in range(DEEPEST):
+            out[part] += rest
+            around = F.pad(1 - rest[None, None], (1, 1, 1, 1))
             wide = F.max_pool2d(around, 3, 1)
-            if odd:
+            if step % 2:
                 across, down = F.max_pool2d(around[:, :, 1:-1], (1, 3), 1), F.max_pool2d(around[..., 1:-1], (3, 1), 1)
                 wide = torch.maximum(across, down)
-            rest, odd = wide[0, 0] == 0, not odd
+            rest = 1 - wide[0, 0]
         return out.flatten()[self.targets]
 
     def offsets(self) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..boxes import Box, bounding_box
 
 LEAST_MARGIN = 96  # pixels around a hole in which sources are searched
-MARGIN = 0.6  # of the hole's size, where that is more
+MARGIN = 0.5  # of the hole's size, where that is more
 CELLS = 64  # along a picture's longer side: holes in cells that touch belong together
 FEW = 0.25  # of the hole's pixels: if the surroundings hold less of a source than this, the whole picture is taken
 
