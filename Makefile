@@ -1,4 +1,4 @@
-# make demo       fill the hole in the sample picture
+# make demo       take something out of the sample photo
 # make test       run the tests in two processes (WORKERS=4 for more)
 # make test-all   run all tests, the slow ones too
 # make strace     run hostile paths under strace, which must be installed (.ci/strace-test installs it)
@@ -27,8 +27,8 @@ PYTEST = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 INLAY_OFFLINE=1 $(BIN)/python -m pyt
 .PHONY: demo test test-all fuzz strace gpu kills concurrent lint docs wheel-test clean help
 
 demo: $(VENV)/.ready
-	@$(BIN)/inlay run zero_shot_inpaint --out inlay-out
-	@echo "The embedded model made the picture above. For your own photo: $(BIN)/inlay run zero_shot_inpaint --image photo.png --mask hole.png --source HUB_ID"
+	@$(BIN)/inlay run inpaint --out inlay-out
+	@echo "That is workflows/photo.jpg without what workflows/hole.png marks. Your own photo: $(BIN)/inlay inpaint photo.jpg hole.png"
 
 test: $(VENV)/.test
 	@$(PYTEST) -m "not slow and not cuda and not strace"

@@ -70,13 +70,19 @@ class Window:
         return self.base.nbytes + self.mask.nbytes
 
 
-def cut_windows(window: Window) -> tuple[Float[Tensor, "n ph pw 3"], Float[Tensor, "n ph pw"]]:
-    """Picture and mask inside each window at the patch's size; beyond the border: mirrored, and known."""
+def cut_windows(
+    window: Window, *, mirror_mask: bool = False
+) -> tuple[Float[Tensor, "n ph pw 3"], Float[Tensor, "n ph pw"]]:
+    """Picture and mask inside each window at the patch's size.
+
+    Beyond the picture's border, its pixels are mirrored. They count as known, or with `mirror_mask` as hole where a
+    hole is mirrored.
+    """
     parts, masks = [], []
     for place in window.places:
         image, mask = _cut(window.base, place), _cut(window.mask, place)
         inside = _inside(place, *window.base.shape[1:3])
-        if not inside.all():
+        if not mirror_mask and not inside.all():
             mask = torch.where(inside.to(mask.device), mask, 0)
         parts.append(resize_image(image, *window.size))
         masks.append(resize_mask(mask, *window.size))

@@ -65,10 +65,10 @@ def cut(graph: Graph, wishes: Wishes, method: str, image: str, window: Window, *
         used = (wishes.size if sized else None) or "model"
         if sized:
             graph.input("size", f"{window.node}.size")
-    whole = {} if method in WITH_MODEL else {"multiple": 1}  # nothing mirrored to copy from
+    edge = {"beyond": "mirrored"} if method in WITH_MODEL else {"multiple": 1}  # what is to go is nowhere known
     usual = CONTEXT_OF_DRAWN if is_drawn(wishes) else CONTEXT_OF_MODEL
     context = wishes.context or CONTEXT.get(method, usual)
-    graph.add(window.node, "image.crop_to_mask", links, context=context, size=used, windows="each", **whole)
+    graph.add(window.node, "image.crop_to_mask", links, context=context, size=used, windows="each", **edge)
     graph.input("context", f"{window.node}.context")
     return window
 

@@ -34,6 +34,7 @@ def crop_to_mask(
     size: Annotated[int, Field(ge=8, le=16384, multiple_of=8)] | Literal["model"] | None = 512,
     windows: Literal["one", "each"] = "one",
     multiple: Annotated[int, Field(ge=1, le=64)] = 8,
+    beyond: Literal["known", "mirrored"] = "known",
     denoiser: Annotated[Denoiser, SocketRole("described")] | None = None,
     vae: Annotated[Vae, SocketRole("described")] | None = None,
     ctx: Context | None = None,
@@ -54,7 +55,9 @@ def crop_to_mask(
         windows: one: around all holes. each: where that one would be scaled down (with size=null: be more than twice as
             large), one for each group of holes that lie apart, at most 16; the patches of a picture follow each other.
         multiple: What both sides of a patch are multiples of. With size=null, 1 keeps the window inside the picture;
-            else what is beyond its border is mirrored, and known.
+            else what is beyond its border is mirrored.
+        beyond: What counts as hole beyond the picture's border, where pixels are mirrored. known: nothing. mirrored:
+            the mirrored hole, so that nothing of what is to go is seen.
         denoiser: The model whose size is used, for size=model. Only its configuration is read.
         vae: Its VAE; without one, the model works on pixels.
 
@@ -73,7 +76,7 @@ def crop_to_mask(
     judge(planned, plane, size, warn)
     image, plane = common_batch(image=image, mask=plane)
     window = Window(image, plane, planned.places, planned.size)
-    return Cropped(*cut_windows(window), window)
+    return Cropped(*cut_windows(window, mirror_mask=beyond == "mirrored"), window)
 
 
 @node("image.stitch", check=check_stitch)

@@ -294,3 +294,20 @@ def test_with_multiple_1_a_window_of_the_pictures_own_pixels_stays_inside_it(hol
     inside = image[:, place.top : place.top + place.height, place.left : place.left + place.width]
     assert torch.equal(cut.image, inside)
     assert torch.equal(stitch(cut.image, cut.crop).image, image)
+
+
+def test_a_hole_at_the_border_is_hole_in_the_mirror_too():
+    """Otherwise what is to go is known beyond the border, and is painted again."""
+    image, mask = rand(1, 1, 43, 200, 3), holes(200, 43, (40, 30, 160, 43))
+    known, mirrored = (crop_to_mask(image, mask, context=3.0, size=None, beyond=how) for how in ("known", "mirrored"))
+    [(top, left, height, width)] = places(known.crop)
+    assert (top, height) == (-2, 48)
+    rows = [abs(row) if row < 43 else 84 - row for row in range(top, top + height)]  # mirrored at the last pixel
+    assert torch.equal(mirrored.mask, mask[:, rows, left : left + width])
+    inside = [0 <= row < 43 for row in range(top, top + height)]
+    assert torch.equal(known.mask, mirrored.mask * torch.tensor(inside)[None, :, None])
+    assert torch.equal(known.image, mirrored.image)
+    assert mirrored.mask[:, 45:].any()
+    back = stitch(torch.zeros_like(mirrored.image), mirrored.crop).image
+    assert torch.equal(back[mask == 0], image[mask == 0])
+    assert not back[mask == 1].any()

@@ -28,7 +28,7 @@ CONTENTS = (
     ("dog.png", "a drawing to edit by describing the result"),
     ("photos, boxes.csv", "drawings with boxes, to train on"),
 )
-NEXT = ("inlay run zero_shot_inpaint --image room.png --mask room-mask.png",)
+NEXT = ("inlay inpaint photo.jpg hole.png",)
 _NAMED = 5  # files that a message lists
 
 
