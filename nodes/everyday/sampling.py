@@ -22,7 +22,8 @@ def _one(graph: Graph, wishes: Wishes, method: str, window: Window, number: int)
     name = numbered("stitch", number, wishes)
     if method == "patches":
         return stitch(graph, name, _patches(graph, wishes, window, number), window, feather=wishes.feather)
-    how = {"blend": "gradients"}
+    continues = method == "null_space" and not wishes.prompt  # the membrane keeps faint shading of what is painted
+    how = {"blend": "gradients" if continues else "membrane"}
     patch = _sampled(graph, wishes, method, window, number, wishes.strength or 1.0)
     if wishes.quality == "best":  # once more, over the first result, and as large as is asked for
         tail = numbered("_again", number, wishes)
@@ -103,10 +104,9 @@ def _encoded(graph: Graph, window: Window, fill: str | None) -> str:
 
 def _constraint(graph: Graph, wishes: Wishes, window: Window, known: str) -> str:
     """Keep what is known in the null space of the hole (Kakinuma et al. 2024), and in two late steps in pixel space."""
-    steps = wishes.steps or STEPS["null_space"]
     links = {"image": _seen(graph, window), "mask": window.mask, "vae": "model.vae"}
-    late = {"last_steps": max(1, round(steps * 2 / 3)), "every": max(1, round(steps / 3))}
-    pixels = graph.once(f"pixels{window.tail}", "constraint.pixel_space", links, **late, blend="membrane")
+    late = {"share": 0.67, "times": 2, "blend": "membrane"}
+    pixels = graph.once(f"pixels{window.tail}", "constraint.pixel_space", links, **late)
     cells = graph.once(f"cells{window.tail}", "mask.to_latent", {"mask": window.mask, "vae": "model.vae"}, dilate=0)
     links = {"latent": known, "latent_mask": f"{cells}.latent_mask", "then": f"{pixels}.constraint"}
     return graph.once(f"keep{window.tail}", "constraint.null_space", links) + ".constraint"

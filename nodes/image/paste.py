@@ -44,8 +44,8 @@ def paste_back(
         blend: membrane hides the seam: the patch's error on the known pixels beside the hole is carried over the whole
             hole, smoothly (seamless cloning, Pérez et al. 2003, eq. 7), after color_match and before feather. gradients
             also shortens the patch's gradients where those of the base are shorter, judged on known pixels within 64 px
-            of the hole: a model's flat areas are never quite flat. It is for holes that continue their surroundings; a thing
-            painted anew would lose faint shading. Where nothing is known, nothing changes.
+            of the hole: a model's flat areas are never quite flat. It is for holes that continue their surroundings; a
+            thing painted anew loses faint shading by it. Where nothing is known, nothing changes.
 
     Raises:
         BadInput: sizes or batches that differ, NaN in the patch where it shows or is compared, NaN in the base beside
