@@ -1,62 +1,86 @@
 """`inlay.inpaint`: the everyday workflow as one function."""
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .api import run
 from .result import Result
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from numpy.typing import NDArray
     from PIL.Image import Image
     from torch import Tensor
 
     Picture: TypeAlias = str | os.PathLike[str] | Image | NDArray[Any] | Tensor  # Any: its type is checked
 
+_OPTIONS = (
+    *("image", "mask", "invert", "object", "colour", "strokes", "outpaint", "method", "source", "prompt", "negative"),
+    *("example", "lora", "grow", "feather", "variations", "pick", "quality", "seed", "steps", "guidance", "strength"),
+)
+
 
 def inpaint(
-    image: "Picture",
-    mask: "Picture | None" = None,
+    image: "Picture | Sequence[Picture]",
+    mask: "Picture | Sequence[Picture] | None" = None,
     *,
-    method: str = "auto",
+    invert: bool | None = None,
+    object: str | None = None,
+    colour: str | None = None,
+    strokes: str | None = None,
+    outpaint: str | None = None,
+    method: str | None = None,
     source: str | os.PathLike[str] | None = None,
     prompt: str | None = None,
     negative: str | None = None,
     example: "Picture | None" = None,
     lora: str | os.PathLike[str] | None = None,
+    grow: int | None = None,
+    feather: int | None = None,
     variations: int | None = None,
     pick: int | None = None,
+    quality: str | None = None,
     seed: int | None = None,
     steps: int | None = None,
+    guidance: float | None = None,
+    strength: float | None = None,
     out: str | os.PathLike[str] | None = None,
-    set: Mapping[str, object] | None = None,
-    **options: object,
+    set: Mapping[str, Any] | None = None,  # Any: a setting of any type, which is checked
+    **options: Any,  # noqa: ANN401 - each option has a type of its own, which is checked
 ) -> Result:
-    """Fill what the mask marks; every other pixel stays as it is.
+    """Fill an area of a photo; every other pixel stays as it is.
 
         inlay.inpaint(photo, mask).save("filled.png")
 
-    Nothing is written unless you save the result or name a folder. `inlay run inpaint --help` describes all options.
+    Nothing is written unless you save the result or name a folder. What is left out follows from the rest;
+    `inlay inpaint --help` describes every option.
 
     Args:
-        image: the photo: a path, Pillow's, a NumPy array or a torch tensor.
+        image: the photo: a path, Pillow's, a NumPy array or a torch tensor. A list or a folder is a job.
         mask: white, True or transparent is filled; of the photo's size.
+        invert: the mask marks what is kept.
+        object: fill a thing that a detector finds, such as "dog".
+        colour: fill everything of a colour, such as "#00ff00~20".
+        strokes: fill strokes of a brush, "x,y x,y; x,y~32".
+        outpaint: add room around the photo and fill it, "left=30%,top=100".
         method: auto, patches (needs no model), null_space, exemplar, model.
         source: a model: a hub id, a folder, a .safetensors file, or dollhouse.
         prompt: what the area should show; without one, it continues its surroundings.
         negative: what it should not show.
         example: a picture of the thing to paint.
         lora: a LoRA for the model.
+        grow: grow the area by so many pixels.
+        feather: soften its border over so many pixels, for which it grows.
         variations: so many results.
         pick: that one of the variations alone, from 1, the same as beside the others.
+        quality: fast, best.
         seed: another seed gives another result.
         steps: steps of the sampler.
+        guidance: how strictly the prompt or the example counts.
+        strength: how much is made anew of what the rest of the photo would put there; 1: all.
         out: a folder in which the pictures are saved, under numbers; None: they are only in the result.
         set: {"node.parameter": value} for any setting of any node.
-        **options: all other options of `inlay run inpaint`, and those of `inlay.run`.
+        **options: further options of `inlay inpaint`, and those of `inlay.run`.
 
     Returns:
         The result: `.pil()`, `.numpy()`, `.save(path)`.
@@ -66,17 +90,6 @@ def inpaint(
         NodeError: a node failed.
         Cancelled: the token was cancelled.
     """
-    named = {
-        "mask": mask,
-        "source": source,
-        "prompt": prompt,
-        "negative": negative,
-        "example": example,
-        "lora": lora,
-        "variations": variations,
-        "pick": pick,
-        "seed": seed,
-        "steps": steps,
-    }
-    given = {name: value for name, value in named.items() if value is not None}
-    return run("inpaint", out=out, set=set, image=image, method=method, **given, **options)  # type: ignore[arg-type]
+    named = dict(locals())
+    given = {name: named[name] for name in _OPTIONS if named[name] is not None}
+    return run("inpaint", out=out, set=set, **given, **options)

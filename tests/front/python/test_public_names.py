@@ -12,6 +12,7 @@ from inlay.nodes.pack import PACK
 
 ROOT = Path(inlay.__file__).parent
 RUN_KEYWORDS = {
+    "jobs",
     *("out", "inputs", "device", "memory", "nodes", "set", "cache", "metadata", "listeners", "cancel", "progress"),
     "jobs",
 }
@@ -42,13 +43,17 @@ def test_help_is_for_people():
     assert '.save("filled.png")' in text
 
 
-def test_inpaint_takes_each_option_by_its_name():
+def test_inpaint_takes_each_option_by_its_name(monkeypatch):
+    module = sys.modules[inlay.inpaint.__module__]
     takes = inspect.signature(inlay.inpaint).parameters
     options = {option.name for option in PACK.expanders["inpaint"].options}
     assert set(takes) - {"options"} <= options | RUN_KEYWORDS
-    for name in options & set(takes):
-        assert f"        {name}: " in inlay.inpaint.__doc__
     assert set(inspect.signature(inlay.run).parameters) - {"source", "values"} == RUN_KEYWORDS
+    monkeypatch.setattr(module, "run", lambda workflow, /, **given: given)
+    for name in set(takes) - {"options", "image", "out", "set"}:
+        assert f"        {name}: " in inlay.inpaint.__doc__
+        assert inlay.inpaint("a.png", **{name: 3}) == {"image": "a.png", "out": None, "set": None, name: 3}
+    assert inlay.inpaint("a.png", context=2, out="o")["context"] == 2
 
 
 def test_importing_the_functions_needs_neither_numpy_nor_pillow():
