@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image as Pil
@@ -102,10 +102,17 @@ def _write_plane(plane: Plane, path: Path) -> None:
     with path.open("xb") as file:
         file.write(SIGNATURE + chunk(b"IHDR", header))
         if exact is not None:
-            file.write(chunk(EXACT, exact.astype("<f4", copy=False).tobytes()))
+            _write_large_chunk(file, EXACT, exact.astype("<f4", copy=False).data.cast("B"))
         for part in _stored(plane):
             file.write(chunk(b"IDAT", part))
         file.write(chunk(b"IEND", b""))
+
+
+def _write_large_chunk(file: BinaryIO, name: bytes, data: memoryview) -> None:
+    """What `chunk` gives, without a copy."""
+    file.write(struct.pack(">I", len(data)) + name)
+    file.write(data)
+    file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(name))))
 
 
 def _stored(plane: Plane) -> Iterator[bytes]:

@@ -1,6 +1,9 @@
 """Pictures that go into `inlay.run` as Python has them: every kind and shape, to the bit, and nothing left behind."""
 
 import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -310,6 +313,23 @@ def test_nothing_is_left_of_a_picture_whatever_happens(tmp_path, monkeypatch):
         run(integers(H, W, 3), listeners=[stop])
     assert not left_over()
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_goes_with_the_next_picture(tmp_path):
+    code = (
+        "import os, numpy\nfrom inlay.graph_runtime.front.python.values import held_pictures\n"
+        "with held_pictures() as held:\n    print(held.paths_for({'image': numpy.zeros((9, 9))}), flush=True)\n"
+        "    os._exit(1)"
+    )
+    environment = {**os.environ, "INLAY_HOME": str(tmp_path)}
+
+    def call(code):
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+        return list((tmp_path / "held").rglob("*.png"))
+
+    assert len(call(code)) == 1
+    assert len(call(code)) == 1  # another one: the first is gone
+    assert not call(code.replace("    os._exit(1)", ""))
 
 
 def test_the_record_names_the_argument_and_no_folder(tmp_path):

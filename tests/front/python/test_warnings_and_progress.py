@@ -1,7 +1,10 @@
 """How `inlay.run` speaks to Python: warnings through `warnings`, progress on stderr, cancelling, threads."""
 
 import io
+import os
 import pickle
+import signal
+import subprocess
 import sys
 import threading
 import types
@@ -207,3 +210,32 @@ def test_the_callers_token_still_cancels():
         warnings.simplefilter("ignore")
         with pytest.raises(inlay.Cancelled):
             run(cancel=token, listeners=[listener], cache=False)
+
+
+STOPPED = """
+import inlay, numpy
+image = numpy.zeros((64, 64, 3), numpy.uint8)
+hole = numpy.zeros((64, 64), bool)
+hole[9:30, 9:30] = True
+
+def say(event):
+    if type(event).__name__ == "NodeProgress":
+        print("ready", flush=True)
+
+inlay.run("zero_shot_inpaint", image=image, mask=hole, steps=900, out="out", listeners=[say])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal for it")
+def test_ctrl_c_raises_keyboard_interrupt_and_leaves_nothing(tmp_path):
+    environment = {**os.environ, "INLAY_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "ignore", "-c", STOPPED]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert said.splitlines()[-1] == "KeyboardInterrupt"
+    assert not list((tmp_path / "home" / "held").iterdir())
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
