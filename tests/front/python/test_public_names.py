@@ -14,7 +14,6 @@ ROOT = Path(inlay.__file__).parent
 RUN_KEYWORDS = {
     "jobs",
     *("out", "inputs", "device", "memory", "nodes", "set", "cache", "metadata", "listeners", "cancel", "progress"),
-    "jobs",
 }
 
 
