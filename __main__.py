@@ -1,5 +1,6 @@
 """`python -m inlay` and the `inlay` command: Ctrl-C is handled from the start."""
 
+import gc
 import sys
 
 
@@ -8,7 +9,10 @@ def main() -> int:
     try:
         from .graph_runtime.front.cli.main import main as run
 
-        return run()
+        try:
+            return run()
+        finally:
+            gc.freeze()  # the process ends: its last collections need not look at what it holds
     except KeyboardInterrupt:
         print("inlay: cancelled", file=sys.stderr)
         return 130

@@ -10,8 +10,7 @@ every step, as in diffusers' inpainting pipeline for 4-channel models.
 import math
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
+from ..graph_runtime.core.light.later import Tensor
 from .sampling.constraints import Constraint, match_run
 from .sampling.schedule import DenoisingStep
 

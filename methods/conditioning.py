@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor
-
+from ..graph_runtime.core.light.later import Tensor, torch
 from ..graph_runtime.core.port_types import PartlyKnown
 from ..graph_runtime.core.values import same_values
-from .paint_by_example import exemplar_channels
 
 ConditioningKind = Literal["text", "exemplar"]
 
@@ -77,4 +74,6 @@ def inpaint_channels(masked: Tensor, hole: Tensor, layout: ConditioningKind) -> 
         hole: 1 = repaint, `[b 1 lh lw]`.
         layout: `text` for Stable Diffusion inpainting, [hole, zm]; `exemplar` for Paint by Example, [zm, 1 − hole].
     """
+    from .paint_by_example import exemplar_channels
+
     return torch.cat([hole, masked], dim=1) if layout == "text" else exemplar_channels(masked, hole)

@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor, nn
-
+from ..graph_runtime.core.light.later import Tensor, nn, torch
 from ..graph_runtime.core.values import require_finite, to_host
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from torch import nn
-
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.light.later import nn
 from .attention.branches import EDIT_C, EDIT_U, SOURCE_C, SOURCE_U, source_branch
 from .attention.control import AttentionControl
 from .attention.gather import AttentionKind, AttentionSources, GatheredRun, self_attentions

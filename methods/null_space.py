@@ -23,8 +23,7 @@ workflows/zero_shot_inpaint_strict.json.
 
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
+from ..graph_runtime.core.light.later import Tensor
 from ..pictures.masks.latent import grow_cells
 from .sampling.constraints import Constraint, RunFacts, match_run
 from .sampling.schedule import DenoisingStep

@@ -13,10 +13,8 @@ decoding and an encoding, so it is done in some steps only; between two, known c
 
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
-
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.light.later import Tensor, torch
 from ..pictures.paste import even_out
 from .sampling.constraints import Constraint, PictureSpace, RunFacts, Vae
 from .sampling.rows import expand_rows

@@ -14,8 +14,7 @@ Other steps: for a real picture the source branch is reconstructed with null-tex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
+from ..graph_runtime.core.light.later import Tensor
 from ..graph_runtime.core.tensor_store import content_key
 from .attention.branches import (
     EDIT_C,

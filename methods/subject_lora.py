@@ -15,9 +15,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
-
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.light.later import Tensor
 from ..graph_runtime.core.quiet import seeded_weights
 
 if TYPE_CHECKING:

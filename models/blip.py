@@ -5,22 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import Tensor, nn
-
-from ..graph_runtime import BadInput, ModelError
+from ..graph_runtime import ModelError
+from ..graph_runtime.core.light.later import nn, torch
 from .component import Origin
-from .config import Arguments, read_config
+from .config import read_config
 from .encoder_configs import BlipTextConfig, BlipVisionConfig, section
 from .files.stamps import stamp_of
 from .image_encoder import ImageEncoderComponent
 from .tokens.files import tokenizer_files
-from .tokens.tokenizer import Tokenizer, read_tokenizer
+from .tokens.tokenizer import read_tokenizer
 from .tokens.vocabulary import read_vocabulary, require_embeddings
 from .weights import fill, fit_names, list_stored, without_weights
 
 if TYPE_CHECKING:
-    from transformers import BlipForConditionalGeneration
+    pass
 
 
 #: Weights that are the same ones under two names.
@@ -31,39 +29,6 @@ TIED = (
     ),
     ("text_decoder.cls.predictions.decoder.bias", "text_decoder.cls.predictions.bias"),
 )
-
-
-class CaptionModule(nn.Module):
-    """A BLIP with its tokenizer."""
-
-    def __init__(self, model: "BlipForConditionalGeneration", tokenizer: Tokenizer) -> None:
-        super().__init__()
-        self.model, self.tokenizer = model, tokenizer
-
-    @torch.no_grad()
-    def say(self, pixels: Tensor, prompt: str, longest: int, beams: int) -> str:
-        """The caption of a picture `[1 3 s s]`, which begins with `prompt`; beam search, so always the same.
-
-        Raises:
-            BadInput: the prompt is longer than the captions that the model can write.
-        """
-        inputs: Arguments = {}
-        room = self.model.text_decoder.config.max_position_embeddings - 1  # the first token begins the caption
-        if prompt:
-            tokens = self.tokenizer.tokens(prompt)
-            room -= len(tokens) - 2
-            if room < 1:
-                raise BadInput(
-                    "prompt",
-                    found=f"{len(tokens)} tokens",
-                    expected=f"fewer than {len(tokens) + room}, as the captioner can write",
-                    fix="shorten it",
-                )
-            inputs["input_ids"] = torch.tensor([tokens], device=pixels.device)
-        found = self.model.generate(
-            pixel_values=pixels, max_new_tokens=min(longest, room), num_beams=beams, do_sample=False, **inputs
-        )
-        return self.tokenizer.text(found[0].tolist(), skip_special=True).strip()
 
 
 @dataclass(frozen=True)
@@ -108,6 +73,8 @@ class CaptionerComponent(ImageEncoderComponent):
 
     def _read(self) -> nn.Module:
         from transformers import BlipConfig, BlipForConditionalGeneration
+
+        from .blip_module import CaptionModule
 
         tokenizer = read_tokenizer(self.folder, "bert")
         config = BlipConfig(text_config=self.writer.arguments(), vision_config=self.vision.arguments())

@@ -3,45 +3,18 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import Tensor, nn
-
 from ..graph_runtime import ModelError
+from ..graph_runtime.core.light.later import nn
 from .component import Origin
 from .config import read_config
 from .encoder_configs import ClipConfig, ClipTextConfig, section
 from .image_encoder import ImageEncoderComponent
-from .text_encoder import tokenize
-from .tokens.tokenizer import Tokenizer, read_tokenizer
+from .tokens.tokenizer import read_tokenizer
 from .tokens.vocabulary import read_vocabulary, require_embeddings
 from .weights import fill, fit_names, list_stored, without_weights
 
 if TYPE_CHECKING:
-    from transformers import CLIPModel
-
-
-class ClipModule(nn.Module):
-    """A CLIP with its tokenizer: pictures and texts as vectors in one space."""
-
-    def __init__(self, model: "CLIPModel", tokenizer: Tokenizer) -> None:
-        super().__init__()
-        self.model, self.tokenizer = model, tokenizer
-
-    def pictures(self, pixels: Tensor) -> Tensor:
-        """`[b 3 s s]`, normalised, to `[b d]`."""
-        seen: Tensor = self.model.visual_projection(self.model.vision_model(pixels).pooler_output)
-        return seen
-
-    def texts(self, words: list[str]) -> Tensor:
-        """`[b d]`; longer texts than the encoder reads are cut off."""
-        length = self.model.text_model.config.max_position_embeddings
-        rows = []
-        for text in words:
-            ids, _ = tokenize(self.tokenizer, text, length)
-            rows.append(ids + [self.tokenizer.pad] * (length - len(ids)))
-        tokens = torch.tensor(rows, device=next(self.model.parameters()).device)
-        read: Tensor = self.model.text_projection(self.model.text_model(tokens).pooler_output)
-        return read
+    pass
 
 
 @dataclass(frozen=True)
@@ -84,6 +57,8 @@ class ClipComponent(ImageEncoderComponent):
 
     def _read(self) -> nn.Module:
         from transformers import CLIPConfig, CLIPModel
+
+        from .clip_module import ClipModule
 
         tokenizer = read_tokenizer(self.origin.tokenizer_folder(), "clip")
         config = CLIPConfig(

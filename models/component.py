@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, Self, TypeGuard, TypeVar
 
-import torch
-from torch import Tensor, nn
-
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.digests import sha256
 from ..graph_runtime.core.errors import first_line, missing_package, shorten
+from ..graph_runtime.core.light.later import Tensor, nn, torch
 from ..graph_runtime.core.models import ModelDescription
 from ..graph_runtime.core.out_of_memory import is_out_of_memory
 from ..graph_runtime.core.quiet import quiet

@@ -46,7 +46,9 @@ Epsilon = Annotated[StrictFloat, Field(ge=0, le=1)]
 class ConfigFile(BaseModel):
     """The keys of a configuration file that this package reads itself."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, allow_inf_nan=False, protected_namespaces=(), defer_build=True
+    )
 
     def arguments(self) -> Arguments:
         """The keys that the file has, checked, as a library's own configuration takes them."""

@@ -5,17 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import Tensor, nn
-
 from ..graph_runtime import ModelError
+from ..graph_runtime.core.light.later import Tensor, nn, torch
 from .config import refused
 from .encoder_configs import MAX_PATCHES, Dinov2Config, VisionConfig, VitConfig
 from .image_encoder import CropSize, ImageEncoderComponent, read_vision
 from .weights import StoredTensor, fill, list_stored, read_all, without_weights
 
 if TYPE_CHECKING:
-    from transformers import Dinov2Model, ViTModel
+    pass
 
 #: Rules from older names to those of transformers 5; every matching rule is applied.
 RENAMED = tuple(
@@ -32,19 +30,6 @@ RENAMED = tuple(
         (r"\.mlp\.weights_out\.", ".mlp.down_proj."),
     )
 )
-
-
-class DinoModule(nn.Module):
-    """A vision transformer; a picture is its class token after the last norm (Caron et al. 2021)."""
-
-    def __init__(self, model: "ViTModel | Dinov2Model") -> None:
-        super().__init__()
-        self.model = model
-
-    def pictures(self, pixels: Tensor) -> Tensor:
-        """`[b 3 s s]`, normalised, to `[b d]`."""
-        seen: Tensor = self.model(pixels).last_hidden_state[:, 0]
-        return seen
 
 
 @dataclass(frozen=True)
@@ -104,6 +89,8 @@ class DinoComponent(ImageEncoderComponent):
         stored = list_stored(self.origin.weights(self.component).files)
         newest = _fit_gates({newest_name(key): value for key, value in stored.items()}, names)
         found = {names.get(key, key): value for key, value in newest.items()}
+        from .dino_module import DinoModule
+
         return DinoModule(fill(model, found, self.label, unused=self.unused_weights))
 
 

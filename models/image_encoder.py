@@ -4,13 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
-import torch
 from PIL import Image
 from pydantic import Field, StrictFloat
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..graph_runtime.core.digests import sha256
+from ..graph_runtime.core.light.later import F, Tensor, nn, torch
+from ..graph_runtime.core.values import without_gradients
 from .component import Component, Origin
 from .config import Config, ConfigFile, read_config
 from .encoder_configs import ClipVisionConfig, Side, VisionConfig, section
@@ -159,7 +158,7 @@ class EncodesPictures(Protocol):
         """`[b 3 s s]`, normalised, to `[b d]`."""
 
 
-@torch.no_grad()
+@without_gradients
 def picture_vectors(module: EncodesPictures, encoder: ImageEncoderDescription, images: list[Tensor]) -> Tensor:
     """Vectors `[b d]`, float64 on the CPU, of pictures `[h w 3]` of any sizes: short side resized, centre cut out."""
     parameter = next(module.parameters())

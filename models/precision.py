@@ -2,9 +2,8 @@
 
 from typing import Literal
 
-import torch
-
 from ..graph_runtime import ModelError
+from ..graph_runtime.core.light.later import torch
 
 DType = Literal["auto", "float16", "bfloat16", "float32", "float64"]
 

@@ -10,14 +10,14 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from ..graph_runtime.core.errors import shorten
-from .text_encoder import TextModule, encode_text, tokenize
+from ..graph_runtime.core.light.later import Float, Tensor, torch
+from .text_encoder import encode_text, tokenize
+
+if TYPE_CHECKING:
+    from .text_module import TextModule
 
 Syntax = Literal["weights", "plain"]
 BRACKET = 1.1  # weight of one pair of round brackets
@@ -223,7 +223,7 @@ def _show(text: str) -> str:
     return shorten(text, 40)
 
 
-def encode_prompt(module: TextModule, prompt: Prompt) -> tuple[Float[Tensor, "1 n d"], tuple[int, ...], str, bool]:
+def encode_prompt(module: "TextModule", prompt: Prompt) -> tuple[Float[Tensor, "1 n d"], tuple[int, ...], str, bool]:
     """Embeddings of a prompt, its tokens, what was cut off at the end, and whether its weights could be assigned.
 
     A token of weight w becomes `e + w · (z − e)`, where z is its embedding in the prompt and e what stands at its place

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-
 from ..graph_runtime import ModelError
+from ..graph_runtime.core.light.later import nn, torch
 from ..graph_runtime.core.models import ModelDescription
 from .component import Component
 from .config import read_config
@@ -219,7 +217,7 @@ class SchedulerComponent(Component):
         """Refuse a schedule without betas, or an unknown prediction type."""
         from .noise_levels import noise_levels
 
-        noise_levels(self.config)
+        noise_levels(self.config, estimated=True)
 
     def nbytes(self) -> int:
         """Nothing."""

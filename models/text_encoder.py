@@ -1,15 +1,10 @@
 """CLIP's text model and its tokenizer, as one description."""
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-
 from ..graph_runtime import ModelError
+from ..graph_runtime.core.light.later import Tensor, nn, torch
 from ..graph_runtime.core.values import to_host
 from .component import Component, Origin, is_single_file
 from .config import read_config
@@ -19,36 +14,7 @@ from .tokens.vocabulary import read_vocabulary, require_embeddings
 from .weights import fill, fit_names, list_stored, without_weights
 
 if TYPE_CHECKING:
-    from transformers import CLIPTextModel
-
-
-class _WideMask(TorchFunctionMode):
-    """Makes transformers 4 mask a float64 encoder in float64: a float32 mask cannot hold the smallest float64."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., object],
-        types: Iterable[type],
-        args: tuple[object, ...] = (),
-        kwargs: Mapping[str, object] | None = None,
-    ) -> object:
-        wide = {"dtype": torch.float64} if func is torch.full else {}
-        return func(*args, **{**wide, **(kwargs or {})})
-
-
-class TextModule(nn.Module):
-    """A tokenizer and its text encoder, leased together."""
-
-    def __init__(self, tokenizer: Tokenizer, encoder: "CLIPTextModel", masks_padding: bool = False) -> None:
-        super().__init__()
-        self.tokenizer, self.encoder, self.masks_padding = tokenizer, encoder, masks_padding
-
-    def read(self, tokens: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """The last hidden state `[b n d]` of tokens `[b n]`, after the final layer norm."""
-        double = next(self.encoder.parameters()).dtype == torch.float64
-        with _WideMask() if double else nullcontext():
-            found: Tensor = self.encoder(tokens, attention_mask=attention_mask)[0]
-        return found
+    from .text_module import TextModule
 
 
 @dataclass(frozen=True)
@@ -107,6 +73,8 @@ class TextEncoderComponent(Component):
     def _read(self) -> nn.Module:
         from transformers import CLIPTextConfig, CLIPTextModel
 
+        from .text_module import TextModule
+
         tokenizer = self.read_tokenizer()
         if is_single_file(self.origin):
             return TextModule(tokenizer, self.origin.convert(self.component, CLIPTextModel))
@@ -135,7 +103,7 @@ class TextEncoderComponent(Component):
         require_embeddings(read_vocabulary(self.origin.tokenizer_folder(), "clip"), self.vocabulary, self.origin.name)
 
 
-def encode_text(module: TextModule, text: str) -> tuple[Tensor, tuple[int, ...], str]:
+def encode_text(module: "TextModule", text: str) -> tuple[Tensor, tuple[int, ...], str]:
     """CLIP embeddings of a text, `[1 n d]` on the CPU, its tokens, and the part that was cut off after the last
     token.
 

@@ -4,19 +4,21 @@ For a scheduler's configuration the schedule nodes do this, because the schedule
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.errors import clean, shorten
 from .component import Origin, is_single_file
 from .config import Config
-from .detr.component import DetectorComponent
 from .known_keys.detector import BACKBONE, DETECTOR
 from .known_keys.encoders import PREPROCESSOR, TEXT
 from .known_keys.pipeline import PIPELINE, UNET, VAE
 from .known_keys.table import Table, is_empty, list_unused, warn_unused
 from .tokens.unused import unused_of_settings
 from .unet_config import UNETS
+
+if TYPE_CHECKING:
+    from .detr.component import DetectorComponent
 
 TABLES: Mapping[str, Table] = {"unet": UNET, "vae": VAE, "text_encoder": TEXT}
 HALF = ("float16", "bfloat16")
@@ -127,7 +129,7 @@ def warn_unused_preprocessing(encoder: HasPreprocessor, stretched: bool = False)
     warn_unused(f"preprocessor_config.json of {encoder.origin.name}", found)
 
 
-def warn_unused_of_detector(detector: DetectorComponent) -> None:
+def warn_unused_of_detector(detector: "DetectorComponent") -> None:
     """Warn about unused keys of a detector's configuration; its preprocessing is followed completely."""
     inner = detector.config.get("backbone_config")
     found = list_unused(DETECTOR, detector.config)

@@ -8,17 +8,14 @@ Published files have these prefixes, newer files do not; whether a module has th
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.errors import clean
+from ..graph_runtime.core.light.later import Tensor, nn, torch
 from ..graph_runtime.core.opening import name_of
 from .files.safetensors_header import read_header
 from .files.stamps import ordinary_file, short_name
@@ -38,29 +35,15 @@ class StoredTensor(NamedTuple):
     shape: tuple[int, ...]
 
 
-class _NoMemory(TorchFunctionMode):
-    """`torch.empty`, from which layers make their weights, on the meta device."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., object],
-        types: Iterable[type],
-        args: tuple[object, ...] = (),
-        kwargs: Mapping[str, object] | None = None,
-    ) -> object:
-        settings = dict(kwargs or {})
-        if func is torch.empty and settings.get("device") is None:
-            settings["device"] = "meta"
-        return func(*args, **settings)
-
-
 @contextmanager
 def without_weights() -> Iterator[None]:
     """In this thread, new layers take no memory for their weights; buffers that a module computes are real.
 
     No function of torch is replaced, so other threads build and run modules meanwhile.
     """
-    with _NoMemory():
+    from .no_memory import NoMemory
+
+    with NoMemory():
         yield
 
 

@@ -3,14 +3,12 @@
 import dataclasses
 from typing import Annotated, Literal, NamedTuple
 
-import torch
 from pydantic import Field
-from torch import Tensor
-from torch.nn import functional as F
 
 from ..graph_runtime import Context, node
 from ..graph_runtime.core.bounded.effort import affords
 from ..graph_runtime.core.errors import shorten
+from ..graph_runtime.core.light.later import F, Tensor, torch
 from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.values import plain_mode, require_finite, to_host
 from ..methods.conditioning import Conditioning, inpaint_channels

@@ -4,11 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
 from ..graph_runtime import Context, code_digest, node
+from ..graph_runtime.core.light.later import Tensor, nn, torch
 from ..graph_runtime.core.out_of_memory import retried
 from ..graph_runtime.core.tensor_store import content_key, stored
 from ..graph_runtime.core.values import plain, plain_mode, to_host

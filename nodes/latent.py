@@ -6,9 +6,8 @@ Latents travel between nodes on the CPU in float32 (float64 where the VAE is), V
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import torch
-
 from ..graph_runtime import Context, ReadPath, node
+from ..graph_runtime.core.light.later import torch
 from ..graph_runtime.core.values import plain, plain_mode, require_finite, to_host
 from ..methods.latents import Tiling, decode_latent, encode_picture, remedy, tiled
 from ..models.files.tensors import read_tensors

@@ -4,10 +4,8 @@ import importlib.util
 import math
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
 from ..graph_runtime import BadInput, Context, ReadPaths, node
+from ..graph_runtime.core.light.later import Tensor, torch
 from ..graph_runtime.core.notices import notice
 from ..graph_runtime.core.values import plain_mode, require_finite
 from ..models.embedded import mark_own_pictures, unknown_words

@@ -5,7 +5,6 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, ModelSource, node
-from ..models.paint_by_example.component import ExemplarEncoderComponent, NewExemplarEncoderComponent
 from ..models.precision import DType
 from ..models.source import locate
 from ..models.stable_diffusion import DenoiserComponent, IdentityVae, SchedulerComponent, VaeComponent
@@ -118,6 +117,8 @@ def paint_by_example(
         ModelError: a file is missing, damaged or a pickle; a component is of another family; the components do not
             fit together.
     """
+    from ..models.paint_by_example.component import ExemplarEncoderComponent
+
     origin = locate(source, revision=revision, variant=variant, family="paint_by_example")
     denoiser, vae = DenoiserComponent.describe(origin, dtype), VaeComponent.describe(origin, vae_dtype or dtype)
     encoder = ExemplarEncoderComponent.describe(origin, encoder_dtype or dtype)
@@ -179,6 +180,8 @@ def exemplar_encoder(
     Raises:
         ModelError: a file is missing, damaged or a pickle, or is no CLIP.
     """
+    from ..models.paint_by_example.component import NewExemplarEncoderComponent
+
     origin = locate(source, revision=revision, variant=variant, family="clip")
     stamp = NewExemplarEncoderComponent.state(origin) if origin.known else ""
     part = NewExemplarEncoderComponent(origin, dtype, stamp, width, seed)

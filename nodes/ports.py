@@ -8,20 +8,8 @@ its type has the plain name: `ConditioningPort` carries a `Conditioning`.
 
 from typing import Annotated
 
-from jaxtyping import Float, Shaped
-from torch import Tensor
-
 from ..graph_runtime import Port
-from ..methods.attention.control import AttentionControl
-from ..methods.conditioning import Conditioning
-from ..methods.inversion.ddim import Trajectory
-from ..methods.inversion.tuning import Tuned
-from ..methods.sampling.constraints import Constraint
-from ..methods.sampling.guidance import Tuning
-from ..methods.sampling.noise import Noise
-from ..methods.sampling.schedule import Schedule
-from ..models.detr.detections import Detection
-from ..models.lora.source import LoraSource
+from ..graph_runtime.core.light.later import Float, Shaped, Tensor
 from ..models.protocols import (
     CaptionerDescription,
     ClipDescription,
@@ -33,10 +21,22 @@ from ..models.protocols import (
     TextEncoderDescription,
     VaeDescription,
 )
-from ..pictures.files.profile import PictureProfile
-from ..pictures.fit import Fitting
-from ..pictures.photos.photo import PhotoSet
-from ..pictures.windows import Window
+from .values import (
+    AttentionControl,
+    Conditioning,
+    Constraint,
+    Detection,
+    Fitting,
+    LoraSource,
+    Noise,
+    PhotoSet,
+    PictureProfile,
+    Schedule,
+    Trajectory,
+    Tuned,
+    Tuning,
+    Window,
+)
 
 # Pictures and masks
 

@@ -7,11 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
-import torch
-from torch import Tensor
-
 from ..graph_runtime import BadInput, Context, Port, Repeat, node
 from ..graph_runtime.core.errors import clean
+from ..graph_runtime.core.light.later import Tensor, torch
 from ..pictures.sheet import draw_label
 from .checks.before_run import Known, Params
 from .ports import Image, Paths, Text

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Annotated, NamedTuple, cast
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
 from ..graph_runtime import Context, node
+from ..graph_runtime.core.light.later import Tensor, nn, torch
 from ..graph_runtime.core.tensor_store import content_key
 from ..graph_runtime.core.values import plain, plain_mode, to_host
 from ..methods.attention.control import AttentionControl

@@ -8,7 +8,7 @@ from ..graph_runtime import node
 from ..graph_runtime.core.notices import notice
 from ..methods.sampling.ddim import DdimSchedule, Spacing, Variance, ddim_schedule
 from ..methods.sampling.solver import SolverKind, SolverSchedule, solver_schedule
-from ..models.noise_levels import noise_levels
+from ..models.noise_levels import NoiseLevels, noise_levels
 from ..models.protocols import SchedulerDescription
 from ..models.scheduler_config import solver_arguments
 from .checks.before_run import Facts, Known, Params, described
@@ -29,12 +29,13 @@ class Scheduled(NamedTuple):
 def _check_ddim(known: Known, params: Params) -> Facts:
     scheduler = known.get("scheduler")
     if described(scheduler):
-        return {"schedule": _ddim(scheduler, **params)}
+        return {"schedule": _ddim(scheduler, noise_levels(scheduler.config, estimated=True), **params)}
     return {}
 
 
 def _ddim(
     scheduler: SchedulerDescription,
+    levels: NoiseLevels,
     steps: int,
     eta: float,
     spacing: AnySpacing,
@@ -47,7 +48,7 @@ def _ddim(
     config = scheduler.config
     used: Spacing = own_spacing(config) if spacing == "model" else spacing
     made = ddim_schedule(
-        noise_levels(config),
+        levels,
         steps=steps,
         eta=eta,
         spacing=used,
@@ -91,7 +92,8 @@ def ddim(
     Raises:
         BadInput: more steps than timesteps; an unknown prediction type or beta schedule.
     """
-    return Scheduled(_ddim(scheduler, steps, eta, spacing, variance, final_alpha, travel_length, travel_repeat))
+    levels = noise_levels(scheduler.config)
+    return Scheduled(_ddim(scheduler, levels, steps, eta, spacing, variance, final_alpha, travel_length, travel_repeat))
 
 
 def _check_solver(known: Known, params: Params) -> Facts:

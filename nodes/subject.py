@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image as Pil
 from PIL import ImageDraw
 from pydantic import Field
-from torch import Tensor
 
 from ..graph_runtime import BadInput, Context, ReadMany, ReadPath, ReadPaths, node
+from ..graph_runtime.core.light.later import Tensor, torch
 from ..graph_runtime.core.notices import notice
 from ..models.detr.detections import (
     Criteria,

@@ -6,10 +6,8 @@ from typing import NamedTuple
 from ..graph_runtime import Context, Renamed, node
 from ..methods.subject_lora import kinds_of, require_rank
 from ..models.lora.component import layer_sizes
-from ..training.exemplar import train_exemplar
 from ..training.exemplar_settings import ExemplarSettings
 from ..training.inputs import TrainingInputs, require_models, require_subject_models, side_of
-from ..training.subject import train_subject
 from ..training.subject_settings import SubjectSettings
 from .checks.before_run import described
 from .ports import Denoiser, ExemplarEncoder, Lora, Photos, Scheduler, Text, Vae
@@ -67,6 +65,8 @@ def exemplar(
         BadInput: the models do not fit together, or the photos have no boxes.
         TrainingFailed: the loss is not finite, or the disk is full; the last checkpoint is intact.
     """
+    from ..training.exemplar import train_exemplar
+
     inputs = TrainingInputs.connected(denoiser, vae, scheduler, exemplar_encoder, photos)
     return ExemplarTrained(*train_exemplar(inputs, settings, ctx))
 
@@ -119,5 +119,7 @@ def subject_lora(
         BadInput: the models do not fit together, or the rank is larger than a layer.
         TrainingFailed: the loss is not finite, or the disk is full; the last checkpoint is intact.
     """
+    from ..training.subject import train_subject
+
     inputs = TrainingInputs.connected(denoiser, vae, scheduler, exemplar_encoder, photos)
     return SubjectTrained(*train_subject(inputs, settings, ctx))

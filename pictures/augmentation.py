@@ -13,12 +13,8 @@ nothing from outside the cut is shown.
 import math
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
-
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.light.later import F, Float, Tensor, torch
 from .boxes import Box, require_box
 
 CLIP_SIDE = 224  # pixels to which the published numbers refer

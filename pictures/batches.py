@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from torch import Tensor
-
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.light.later import Tensor
 
 
 def common_batch(**tensors: Tensor) -> list[Tensor]:

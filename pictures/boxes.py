@@ -2,10 +2,10 @@
 
 import math
 
-from jaxtyping import Bool
-from torch import Tensor
+import numpy as np
 
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.light.later import Bool, Tensor
 
 Box = tuple[int, int, int, int]
 Shape = tuple[int, int]  # height, width
@@ -41,7 +41,12 @@ def padded(box: Box, size: Size, padding: float) -> Box:
 
 def bounding_box(hole: Bool[Tensor, "b h w"]) -> Box | None:
     """`(left, top, right, bottom)` of all holes together, right and bottom exclusive; None when there is none."""
-    rows, columns = hole.any(0).any(1).nonzero(), hole.any(0).any(0).nonzero()
+    return box_around(hole.any(0).cpu().numpy())
+
+
+def box_around(hole: Bool[np.ndarray, "h w"]) -> Box | None:
+    """The same of one hole that is an array."""
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
     if not len(rows):
         return None
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -1,10 +1,6 @@
 """Fills for a hole before a model runs: nearest colours, a membrane, noise. `[b h w 3]` in [0, 1]."""
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
-from torch import Tensor
-
+from ..graph_runtime.core.light.later import Bool, F, Float, Tensor, torch
 from .boxes import bounding_box
 
 GREY = 0.5  # 0 in the model's [−1, 1]

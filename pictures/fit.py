@@ -1,12 +1,14 @@
 """Fit a whole picture to a model, and undo it: scaling, padding, cropping."""
 
 from dataclasses import dataclass
+from typing import cast
 
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.light.later import Bool, Float, Tensor, torch
+from ..graph_runtime.core.light.sketch import Sketch
 from .batches import per_variation
 from .containers.container import MAX_PIXELS
 from .fill import nearest_known
@@ -107,8 +109,17 @@ def fit_mask(mask: Float[Tensor, "b h w"], fit: Fitting) -> Float[Tensor, "b fh 
         return mask[:, fit.top : fit.top + fit.fitted[0], fit.left : fit.left + fit.fitted[1]].clone()
     if fit.fitted == fit.scaled:
         return mask
+    if isinstance(mask, Sketch):
+        return cast(Tensor, Sketch.of(_padded(mask.numpy(), fit)))
     rows, columns, inside = _padding(fit, mask.device)
     return torch.where(inside, mask[:, rows][:, :, columns], 0)
+
+
+def _padded(mask: NDArray[np.generic], fit: Fitting) -> NDArray[np.generic]:
+    """A mask in its place, with zeros around it: padding is known."""
+    (height, width), (goal_h, goal_w) = fit.scaled, fit.fitted
+    below, beside = goal_h - height - fit.top, goal_w - width - fit.left
+    return np.pad(mask, ((0, 0), (fit.top, below), (fit.left, beside)))
 
 
 def _padding(fit: Fitting, device: torch.device) -> tuple[Tensor, Tensor, Bool[Tensor, "fh fw"]]:

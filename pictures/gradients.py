@@ -15,10 +15,7 @@ A patch as lively as the picture keeps its gradients, and where nothing can be c
 
 from collections.abc import Callable
 
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
-
+from ..graph_runtime.core.light.later import Bool, Float, Tensor, torch
 from .boxes import bounding_box
 from .membrane import around, exact, solve_poisson, windows_of
 

@@ -17,11 +17,7 @@ Time and memory grow with the pixels of the boxes around the holes.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
-from torch import Tensor
-
+from ..graph_runtime.core.light.later import Bool, F, Float, Tensor, torch
 from .boxes import bounding_box
 
 TOLERANCE = 1e-6  # largest error, in units of the picture: a fifteenth of a step of 16 bits

@@ -1,8 +1,6 @@
 """Image metrics: structural similarity and the Fréchet distance."""
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from ..graph_runtime.core.light.later import F, Tensor, torch
 
 WINDOW, SIGMA = 11, 1.5
 K1, K2 = 0.01, 0.03

@@ -4,11 +4,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.light.later import Float, Tensor, torch
 from .containers.container import MAX_PIXELS
 from .files.info import Alpha, FileInfo
 from .resize import reflect_index

@@ -5,8 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from torch import Tensor
-
+from ..graph_runtime.core.light.later import Tensor
 from ..graph_runtime.core.notices import notice
 
 _PARTS = re.compile(r"\d+|[^\W\d_]+")

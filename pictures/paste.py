@@ -3,11 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.light.later import Bool, Float, Tensor, torch
 from .arrays import Float64Array
 from .boxes import bounding_box
 from .masks.morphology import depth

@@ -1,8 +1,7 @@
 """Check that a mask fits its pictures."""
 
-from torch import Tensor
-
 from ..graph_runtime import BadInput
+from ..graph_runtime.core.light.later import Tensor
 
 
 def require_mask_fits(mask: Tensor, image: Tensor | None, port: str = "mask") -> Tensor:

@@ -1,9 +1,9 @@
 """Resizing and mirroring pictures."""
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph_runtime.core.light.later import F, Float, Tensor, torch
 
 
 def resize_image(image: Float[Tensor, "b h w 3"], height: int, width: int) -> Float[Tensor, "b height width 3"]:
@@ -16,8 +16,13 @@ def resize_image(image: Float[Tensor, "b h w 3"], height: int, width: int) -> Fl
 
 def reflect_index(start: int, stop: int, length: int) -> Tensor:
     """Indices `start … stop − 1` folded into [0, length) by mirroring at the borders (edge pixel not repeated)."""
-    index = torch.arange(start, stop)
+    return torch.from_numpy(reflected(start, stop, length))
+
+
+def reflected(start: int, stop: int, length: int) -> NDArray[np.int64]:
+    """The same as an array of NumPy."""
+    index = np.arange(start, stop, dtype=np.int64)
     if length == 1:
-        return torch.zeros_like(index)
-    index = index.remainder(2 * (length - 1))
-    return torch.where(index < length, index, 2 * (length - 1) - index)
+        return np.zeros_like(index)
+    index %= 2 * (length - 1)
+    return np.where(index < length, index, 2 * (length - 1) - index)

@@ -5,15 +5,14 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache
 from math import ceil, sqrt
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
-from torch import Tensor
 
 from ..graph_runtime import BadInput, Context
+from ..graph_runtime.core.light.later import Float, Tensor, torch
 from ..graph_runtime.core.values import require_finite
 from .resize import resize_image
 
@@ -25,10 +24,55 @@ def scale_to_height(picture: Float[Tensor, "h w 3"], height: int) -> Float[Tenso
     """Scale down bicubically with antialiasing to exactly `height`, or up by the largest integer factor, without
     blur."""
     if picture.shape[0] > height:
-        width = max(1, round(picture.shape[1] * height / picture.shape[0]))
-        return resize_image(picture[None], height, width)[0]
+        return resize_image(picture[None], *_scaled(picture.shape[0], picture.shape[1], height))[0]
     factor = height // picture.shape[0]
     return picture.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+
+
+def _scaled(height: int, width: int, goal: int) -> tuple[int, int]:
+    """The size that `scale_to_height` makes of a picture."""
+    if height > goal:
+        return goal, max(1, round(width * goal / height))
+    return height * (goal // height), width * (goal // height)
+
+
+class Plan(NamedTuple):
+    """How a sheet is laid out, in pixels.
+
+    Attributes:
+        height: of each row of pictures.
+        gap: between pictures.
+        text: size of the labels.
+        strip: height of a label.
+        widths: of the columns.
+        size: height and width of the sheet.
+    """
+
+    height: int
+    gap: int
+    text: int
+    strip: int
+    widths: list[int]
+    size: tuple[int, int]
+
+
+def plan_sheet(sizes: Sequence[tuple[int, int]], labelled: bool, columns: int) -> Plan:
+    """The layout of pictures of these heights and widths."""
+    height = min(TALLEST, max(tall for tall, _ in sizes))
+    across = [_scaled(tall, wide, height)[1] for tall, wide in sizes]
+    gap = max(4, height // 64)
+    text = min(40, max(12, height // 18))
+    strip = round(text * 1.6) if labelled else 0
+    widths = [max(across[column::columns]) for column in range(min(columns, len(across)))]
+    rows = ceil(len(across) / columns)
+    return Plan(
+        height,
+        gap,
+        text,
+        strip,
+        widths,
+        (gap + rows * (strip + height + gap), gap + sum(width + gap for width in widths)),
+    )
 
 
 def columns_for(count: int) -> int:
@@ -89,14 +133,10 @@ def timed(labels: Sequence[str], count: int, ctx: Context) -> list[str]:
 
 def draw_sheet(pictures: list[Float[Tensor, "h w 3"]], labels: list[str], columns: int) -> Float[Tensor, "1 h w 3"]:
     """The pictures row by row on white, each below its label. Unscaled pictures keep their bits."""
-    height = min(TALLEST, max(picture.shape[0] for picture in pictures))
+    sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
+    height, gap, text, strip, widths, size = plan_sheet(sizes, any(labels), columns)
     tiles = [scale_to_height(picture, height) for picture in pictures]
-    gap = max(4, height // 64)
-    text = min(40, max(12, height // 18))
-    strip = round(text * 1.6) if any(labels) else 0
-    widths = [max(tile.shape[1] for tile in tiles[c::columns]) for c in range(min(columns, len(tiles)))]
-    rows = ceil(len(tiles) / columns)
-    sheet = torch.full((gap + rows * (strip + height + gap), gap + sum(width + gap for width in widths), 3), PAPER)
+    sheet = torch.full((*size, 3), PAPER)
     for number, (tile, label) in enumerate(zip(tiles, labels, strict=True)):
         row, column = divmod(number, columns)
         top, left = gap + row * (strip + height + gap), gap + sum(width + gap for width in widths[:column])

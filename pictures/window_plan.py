@@ -7,11 +7,9 @@ far apart may get windows of their own, which a model then sees larger than in o
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Bool
-from torch import Tensor
 
-from .boxes import Box, bounding_box
+from ..graph_runtime.core.light.later import Bool, Tensor
+from .boxes import Box, bounding_box, box_around
 from .windows import Place
 
 SMALLEST_WINDOW = 64  # pixels; a smaller window gives a model too little context
@@ -138,7 +136,7 @@ def _holes(hole: Bool[Tensor, "h w"], box: Box) -> list[Box]:
         y, x = down.start * CELL, across.start * CELL
         inner = part[y : y + own.shape[0], x : x + own.shape[1]]
         inner = inner & own[: inner.shape[0], : inner.shape[1]]
-        exact = bounding_box(torch.from_numpy(inner)[None])
+        exact = box_around(inner)
         assert exact is not None
         found.append((left + x + exact[0], top + y + exact[1], left + x + exact[2], top + y + exact[3]))
     return sorted(found, key=lambda one: (one[1], one[0]))

@@ -4,10 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
+from ..graph_runtime.core.light.later import Float, Tensor, torch
 from .boxes import Box
 from .masks.morphology import depth, resize_mask
 from .paste import RING, RING_LEAST

@@ -60,6 +60,7 @@ PURE = {
     "expander",
     "files",
     "leftovers",
+    "light",
     "tensor_store",
     "opening",
     "out_of_memory",

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from pydantic import JsonValue
-from torch import Tensor
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.files import replacing
+from ..graph_runtime.core.light.later import Tensor, torch
+from ..graph_runtime.core.values import without_gradients
 from .errors import TrainingFailed
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -36,7 +36,7 @@ class TrainingState:
     values: dict[str, Tensor]
     average: dict[str, Tensor]
     optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler | None = None
+    scaler: "torch.amp.GradScaler | None" = None
     step: int = 0
     mean: float = 0.0
 
@@ -95,7 +95,7 @@ def read_checkpoint(folder: Path, key: str, state: TrainingState) -> bool:
     return True
 
 
-@torch.no_grad()
+@without_gradients
 def _restore(path: Path, about: Mapping[str, JsonValue], state: TrainingState) -> None:
     from safetensors import safe_open
 

@@ -3,10 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
+from ..graph_runtime.core.light.later import F, Tensor, nn, torch
+from ..graph_runtime.core.values import without_gradients
 from ..models.paint_by_example.encoder import ExemplarEncoder
 from .errors import TrainingFailed
 from .examples import Example
@@ -114,7 +112,7 @@ def collate(examples: Sequence[Example], generators: Sequence[torch.Generator], 
     )
 
 
-@torch.no_grad()
+@without_gradients
 def encode(batch: UnencodedBatch, encoders: Encoders) -> Batch:
     """Latents and tokens of examples, posteriors sampled, in the precision of the weights that are trained."""
     weight = next(encoders.vae.parameters())

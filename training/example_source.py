@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from ..graph_runtime import BadInput, code_digest
+from ..graph_runtime.core.light.later import torch
 from ..pictures.photos.photo import PhotoSet
 from .checkpoint import write_tensors
 from .encoding import Batch, Encoders, UnencodedBatch, collate, encode, require_finite

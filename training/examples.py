@@ -8,10 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
+from ..graph_runtime.core.light.later import F, Tensor, torch
 from ..pictures.augmentation import Augment, cut_reference
 from ..pictures.boxes import Box
 from ..pictures.masks.brush import brush_mask, crop_around

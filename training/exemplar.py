@@ -3,9 +3,8 @@
 import dataclasses
 from typing import TYPE_CHECKING, Literal, cast
 
-import torch
-
 from ..graph_runtime import Context
+from ..graph_runtime.core.light.later import torch
 from ..methods.paint_by_example import ExemplarDenoiser, widen
 from ..models.noise_levels import noise_levels
 from ..models.paint_by_example.encoder import ExemplarEncoder

@@ -6,12 +6,11 @@ from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
-import torch
 from pydantic import JsonValue
-from torch import nn
 
 from ..graph_runtime.core.disk_errors import disk_error
 from ..graph_runtime.core.files import replacing_folder
+from ..graph_runtime.core.light.later import nn, torch
 from ..graph_runtime.core.quiet import quiet
 from ..methods.paint_by_example import ExemplarDenoiser
 from ..models.folder import ModelFolder

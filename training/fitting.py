@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-import torch
-from torch import Tensor, nn
-
+from ..graph_runtime.core.light.later import Tensor, nn, torch
 from .encoding import Batch, require_finite
 from .errors import TrainingFailed
 from .example_source import ExampleSource

@@ -8,11 +8,11 @@ same bits. From the second step on the formula is the same; a test compares them
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import torch
-from torch import Tensor
+from ..graph_runtime.core.light.later import Tensor, torch
+from ..graph_runtime.core.values import without_gradients
 
 
-@torch.no_grad()
+@without_gradients
 def update_average(average: Mapping[str, Tensor], values: Mapping[str, Tensor], decay: float, step: int) -> None:
     """Move the average towards the weights, in place: a ← d·a + (1 − d)·w with d = min(decay, (1 + step)/(10 + step)).
 

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor, nn
-
+from ..graph_runtime.core.light.later import Tensor, nn, torch
 from ..methods.attention.single_token import OneTokenProcessor
 from ..methods.paint_by_example import denoising_loss
 from .encoding import Batch, UnencodedBatch

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-import torch
+from ..graph_runtime.core.light.later import torch
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 

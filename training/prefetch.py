@@ -11,8 +11,7 @@ from contextvars import copy_context
 from itertools import islice
 from typing import Generic, Self, TypeVar
 
-import torch
-
+from ..graph_runtime.core.light.later import torch
 from .transfer import pinned
 
 Key = TypeVar("Key", bound=Hashable)

@@ -6,8 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-import torch
-from torch import Tensor, nn
+from ..graph_runtime.core.light.later import Tensor, nn, torch
 
 
 class Workers:

@@ -1,8 +1,7 @@
 """Random numbers that depend on their place in a training, never on earlier draws."""
 
-import torch
-
 from ..graph_runtime.core.digests import sha256
+from ..graph_runtime.core.light.later import torch
 
 
 def generator_of(*place: int | str) -> torch.Generator:

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import torch
 from PIL import Image
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..graph_runtime.core.files import replacing
+from ..graph_runtime.core.light.later import F, Tensor, nn, torch
+from ..graph_runtime.core.values import without_gradients
 from ..methods.latents import decode_latent
 from ..methods.paint_by_example import ExemplarDenoiser
 from ..methods.sampling.ddim import ddim_schedule
@@ -60,7 +59,7 @@ class SampleSheets:
         self._scale, self._shift = inputs.vae.scaling_factor, inputs.vae.shift_factor
         self.likeness = 0.0
 
-    @torch.no_grad()
+    @without_gradients
     def draw(self, step: int) -> Image.Image:
         """Rows of: the picture with its hole, the exemplar, the picture as the model fills it.
 

@@ -6,9 +6,8 @@ The objective of Paint by Example, with each photo as its own exemplar; only a L
 import dataclasses
 from typing import TYPE_CHECKING, Literal, cast
 
-import torch
-
 from ..graph_runtime import Context
+from ..graph_runtime.core.light.later import torch
 from ..methods.paint_by_example import ExemplarDenoiser
 from ..methods.subject_lora import add_lora, kinds_of
 from ..models.lora.source import LoraSource

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import cast
 
-import torch
 from pydantic import JsonValue
 
+from ..graph_runtime.core.light.later import torch
 from ..models.lora.component import weights_hash
 from ..models.lora.file import Pair, stored_names
 from ..models.stable_diffusion import DenoiserComponent

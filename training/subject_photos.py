@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from itertools import combinations
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
 from ..graph_runtime import Context
+from ..graph_runtime.core.light.later import F, Tensor, torch
+from ..graph_runtime.core.values import without_gradients
 from ..pictures.augmentation import Augment
 from ..pictures.photos.photo import PhotoSet
 from .example_source import ExampleSource
@@ -38,7 +36,7 @@ def warn_of_sizes(photos: PhotoSet, ctx: Context) -> None:
             )
 
 
-@torch.no_grad()
+@without_gradients
 def warn_of_contents(photos: PhotoSet, source: ExampleSource, ctx: Context) -> None:
     """Warn about photos that show the same view, or seem to show something else, judged by the exemplar encoder.
 

@@ -11,11 +11,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.errors import Cancelled
+from ..graph_runtime.core.light.later import Tensor, nn, torch
 from ..graph_runtime.core.out_of_memory import forget, is_out_of_memory
 from .checkpoint import TrainingState, read_checkpoint, write_checkpoint
 from .errors import TrainingFailed

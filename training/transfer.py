@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-from torch import Tensor
+from ..graph_runtime.core.light.later import Tensor, torch
 
 Tensors = TypeVar("Tensors", bound=tuple[object, ...])  # a NamedTuple of tensors, or of such NamedTuples
 

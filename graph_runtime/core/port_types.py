@@ -22,6 +22,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard, Union
 
 from .errors import BadInput
+from .light.later import LaterType, ShapeType, shape_type
+from .light.sketch import Sketch
 from .models import ModelDescription
 
 if TYPE_CHECKING:
@@ -83,8 +85,11 @@ class Named:
             return " | ".join(Named.text_of(arm, root) for arm in typing.get_args(hint))
         if hint is type(None):
             return "None"
-        if _is_shape(hint):
-            return f"{hint.__name__.partition('[')[0]}[{hint.dim_str}]"
+        if isinstance(hint, ShapeType):
+            return f"{hint.kind}[{hint.sizes}]"
+        if isinstance(hint, LaterType):
+            module, name = hint.place
+            return f"{module.removeprefix(root + '.')}:{name}"
         if typing.get_origin(hint) is list:  # items are not checked
             return "list"
         if isinstance(hint, type) and hint.__module__ == "builtins":
@@ -99,9 +104,7 @@ def _by_name(text: str, root: str) -> Any:  # noqa: ANN401 - an annotation
         return None
     if text.endswith("]"):
         kind, _, sizes = text[:-1].partition("[")
-        from torch import Tensor
-
-        return getattr(importlib.import_module("jaxtyping"), kind)[Tensor, sizes]
+        return shape_type(kind, sizes)
     module, colon, name = text.partition(":")
     return getattr(importlib.import_module(f".{module}", root), name) if colon else getattr(builtins, text)
 
@@ -131,6 +134,8 @@ def require_type(value: object, hint: object, name: str, port: Port) -> None:
         return
     if isinstance(hint, Named):
         hint = hint.hint
+    if isinstance(hint, LaterType):
+        hint = hint.real()
     if is_of(value, hint):
         return
     from .values import describe  # imports torch
@@ -155,12 +160,16 @@ def is_of(value: object, hint: object) -> bool:
         return is_of(value, typing.get_args(hint)[0])
     if hint is None:
         return value is None
+    if isinstance(hint, LaterType):
+        hint = hint.real()
     kind = hint if origin is None else origin
     if not isinstance(kind, type):
         return True
     if getattr(kind, "_is_protocol", False) and not kind.__module__.startswith(("typing", "collections")):
         return has_facts(value, kind)
     if _is_shape(kind):
+        if isinstance(value, Sketch) and not isinstance(kind, ShapeType):
+            value = value.tensor()
         return isinstance(value, kind) and 0 not in value.shape  # type: ignore[attr-defined]
     return isinstance(value, _NUMBERS.get(kind, kind))
 
@@ -200,8 +209,11 @@ def _constant(value: object, name: str) -> object:
 
 def _is_shape(hint: object) -> TypeGuard["type[AbstractArray]"]:
     jaxtyping = sys.modules.get("jaxtyping")  # whoever wrote such an annotation has imported it
-    return jaxtyping is not None and isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray)
+    own = isinstance(hint, ShapeType)
+    return own or (jaxtyping is not None and isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray))
 
 
 def _of_any_dtype(hint: "type[AbstractArray]") -> object:
+    if isinstance(hint, ShapeType):
+        return shape_type("Shaped", hint.sizes)
     return sys.modules["jaxtyping"].Shaped[hint.array_type, hint.dim_str]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
-from torch import Tensor, nn
+from .light.later import Tensor, nn
 
 Processor = Callable[..., Tensor]  # diffusers' attention processors take what their module is given
 

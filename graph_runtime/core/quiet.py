@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
+from .light.later import torch
 
 _LOADING = threading.RLock()  # the libraries' settings belong to the whole process, so loads take turns
 

@@ -37,6 +37,7 @@ from .definition.node_settings import NodeSettings
 from .definition.params import params_model
 from .definition.socket_roles import FromUpstream, SocketRole
 from .definition.sockets import Repeat, Socket
+from .light.sketch import concrete
 from .port_types import Port, on_cpu
 from .source_code import code_digest
 
@@ -190,12 +191,17 @@ class NodeSpec:
                     self.sockets[number].require(item)
         return value
 
+    def seen(self, value: object) -> object:
+        """A known value as the check gets it: a tensor, on the `meta` device where it has no numbers yet."""
+        return concrete(value)
+
     def facts(self, known: Mapping[str, object], params: Mapping[str, object]) -> Mapping[str, object]:
         """What is known of the outputs while checking, from what is known of the inputs.
 
         Raises:
             BadInput: an input is of another type than its socket's, or the node's own check refuses it.
         """
+        known = {name: self.seen(value) for name, value in known.items()}
         for name, value in known.items():
             if value is not None:
                 self.sockets[name].require(value)
@@ -223,7 +229,7 @@ class Registry(Mapping[str, NodeSpec]):
     def add_module(self, module: object) -> None:
         """Add every node that a module (or any object with attributes) holds."""
         for value in list(vars(module).values()):
-            spec = getattr(value, "spec", None)
+            spec = inspect.getattr_static(value, "spec", None)
             if isinstance(spec, NodeSpec):
                 self.add(spec)
 

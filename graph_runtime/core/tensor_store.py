@@ -9,11 +9,9 @@ import math
 from collections.abc import Callable, Iterator
 from typing import cast
 
-import torch
-from torch import Tensor
-
 from .context import Context
 from .digests import sha256
+from .light.later import Tensor, torch
 
 
 def content_key(*values: object) -> bytes:

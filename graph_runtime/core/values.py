@@ -3,14 +3,17 @@
 A tensor made in inference mode may never be saved for backward or changed in place outside it.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeGuard
-
-import torch
-from torch import Tensor
+from typing import ParamSpec, TypeGuard, TypeVar
 
 from .. import BadInput
+from .light.later import Tensor, torch
+from .light.sketch import Sketch
+
+P = ParamSpec("P")  # of a function
+R = TypeVar("R")  # what it returns
 
 _AT_ONCE = 2**22  # values
 
@@ -46,7 +49,9 @@ def only_shape(value: object) -> TypeGuard[Tensor]:
 def same_values(one: Tensor, other: Tensor) -> bool:
     """True for equal tensors; if one has no values yet, for equal shapes."""
     if only_shape(one) or only_shape(other):
-        return one.shape == other.shape
+        return tuple(one.shape) == tuple(other.shape)
+    if isinstance(one, Sketch) and isinstance(other, Sketch):
+        return tuple(one.shape) == tuple(other.shape) and bool((one == other).all())
     return torch.equal(one, other)
 
 
@@ -55,6 +60,17 @@ def plain_mode() -> Iterator[None]:
     """No gradients, and no inference mode: what is made here can be used anywhere."""
     with torch.inference_mode(False), torch.no_grad():
         yield
+
+
+def without_gradients(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that computes no gradients, as under `torch.no_grad()`."""
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.no_grad():
+            return function(*args, **kwargs)
+
+    return called
 
 
 def plain(value: Tensor) -> Tensor:

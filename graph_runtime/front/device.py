@@ -25,6 +25,8 @@ def resolve_device(device: str) -> str:
     Raises:
         WorkflowError: no such device here.
     """
+    if isinstance(device, str) and device == "cpu":
+        return device
     import torch
 
     own = f"cuda:{local_rank() % max(1, torch.cuda.device_count())}"
@@ -47,6 +49,16 @@ def resolve_device(device: str) -> str:
         expected="auto, cpu, or a device of this machine",
         fix=f"use --device auto (here that is {best}); `inlay doctor` lists what torch sees",
     )
+
+
+def require_device(device: str) -> None:
+    """Refuse a device that is not here; torch, which knows that, is imported where there is doubt.
+
+    Raises:
+        WorkflowError: no such device here.
+    """
+    if not (isinstance(device, str) and device in ("auto", "cpu")):
+        resolve_device(device)
 
 
 def parse_memory(text: str | int | None) -> int | None:

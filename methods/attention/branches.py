@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
+from ...graph_runtime.core.light.later import Tensor, torch
 from ..conditioning import Conditioning
 from ..inversion.tuning import Tuned
 from ..sampling.branch import Branch

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from torch import nn
-
+from ...graph_runtime.core.light.later import nn
 from ..conditioning import Conditioning
 from ..sampling.branch import Branch
 from ..sampling.guidance import Half

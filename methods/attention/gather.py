@@ -11,11 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import F, Tensor, nn, torch
 from ...graph_runtime.core.processors import attentions, wrapped_processors
 from ..sampling.schedule import DenoisingStep
 from ..sampling.unet import UNetDescription, to_device

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
-
+from ...graph_runtime.core.light.later import Tensor, nn
 from ...graph_runtime.core.processors import wrapped_processors
 from .gather import Processor
 

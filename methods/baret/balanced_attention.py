@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
+from ...graph_runtime.core.light.later import Tensor
 from ..attention.branches import (
     EDIT_C,
     RECONSTRUCTION,

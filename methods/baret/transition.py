@@ -1,7 +1,6 @@
 """BARET's progressive transition (PTS): from the tuned embedding to that of the target text."""
 
-import torch
-from torch import Tensor
+from ...graph_runtime.core.light.later import Tensor, torch
 
 
 def transition_weights(start: float, end: float, total: int) -> list[float]:

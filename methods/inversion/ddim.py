@@ -7,9 +7,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
+from ...graph_runtime.core.light.later import Tensor, torch
+from ...graph_runtime.core.values import without_gradients
 from ..sampling.ddim import DdimSchedule
 from ..sampling.unet import Model, UNetDescription
 
@@ -54,7 +53,7 @@ def trajectory_key(denoiser: UNetDescription, schedule: DdimSchedule, shape: Seq
     return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
-@torch.no_grad()
+@without_gradients
 def invert_ddim(
     model: Model,
     schedule: DdimSchedule,

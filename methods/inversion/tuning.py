@@ -6,10 +6,8 @@ Shared by null-text inversion (../null_text.py, unconditional half) and BARET (.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
-
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Tensor, torch
 from ..sampling.ddim import DdimSchedule
 from ..sampling.guidance import Half
 from ..sampling.schedule import DenoisingStep

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor
-
+from ...graph_runtime.core.light.later import Tensor
 from .guidance import Guidance
 from .schedule import ScheduleRun
 

@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from torch import Tensor
 
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Tensor
 from .schedule import DenoisingStep, TrainedNoise, add_noise
 
 Spacing = Literal["leading", "linspace", "trailing"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from torch import Tensor
+from ...graph_runtime.core.light.later import Tensor
 
 Half = Literal["cond", "uncond"]
 

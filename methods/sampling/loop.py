@@ -12,9 +12,7 @@ The model is a function `(z, t, embeddings) -> output`: the loop knows nothing a
 import math
 from collections.abc import Callable
 
-import torch
-from torch import Tensor
-
+from ...graph_runtime.core.light.later import Tensor, torch
 from ..attention.control import AttentionRun, RowGroup
 from .branch import Branch
 from .constraints import Constraint

@@ -8,10 +8,8 @@ a run on a GPU sees what a run on a CPU sees. A noise object holds no generator:
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Tensor, torch
 
 
 class NoiseStream(ABC):

@@ -1,9 +1,7 @@
 """Repeat the rows of a smaller batch for a larger one."""
 
-import torch
-from torch import Tensor
-
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Tensor
 
 
 def expand_rows(value: Tensor, like: Tensor, port: str) -> Tensor:
@@ -22,5 +20,5 @@ def expand_rows(value: Tensor, like: Tensor, port: str) -> Tensor:
             expected="one row, or as many as there are pictures",
             fix="load as many pictures as masks, and make the noise from their latent",
         )
-    value = value.to(device=like.device, dtype=like.dtype)
-    return value if rows == wanted else torch.repeat_interleave(value, wanted // rows, dim=0)
+    value = value.to(like)
+    return value if rows == wanted else value.repeat_interleave(wanted // rows, dim=0)

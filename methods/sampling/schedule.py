@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor
+from ...graph_runtime.core.light.later import Tensor
 
 
 @dataclass(frozen=True, slots=True)

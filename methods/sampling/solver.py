@@ -13,11 +13,9 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, Protocol
 
-import torch
-from torch import Tensor
-
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.errors import first_line
+from ...graph_runtime.core.light.later import Tensor, torch
 from ...graph_runtime.core.quiet import quiet
 from .ddim import DdimSchedule
 from .schedule import DenoisingStep, TrainedNoise

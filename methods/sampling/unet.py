@@ -8,11 +8,8 @@ other precisions nothing is scaled.
 
 from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import Tensor
-from torch.autograd.function import FunctionCtx
-
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Tensor, torch
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -59,15 +56,17 @@ class UNetModel:
 
     def __call__(self, z: Tensor, t: Tensor, embeddings: Tensor | None) -> Tensor:
         """The output for latents `[b c lh lw]` at a timestep, under embeddings `[b n d]`."""
+        from .gradient_scaling import Scaled, Scaling, Unscaled
+
         scaling = None
         if embeddings is not None and embeddings.requires_grad and self.dtype == torch.float16:
-            scaling = _Scaling(self.peak)
-            embeddings = _Unscaled.apply(embeddings, scaling)  # type: ignore[no-untyped-call]
+            scaling = Scaling(self.peak)
+            embeddings = Unscaled.apply(embeddings, scaling)  # type: ignore[no-untyped-call]
         inputs = {} if embeddings is None else {"encoder_hidden_states": embeddings.to(self.dtype)}
         output: Tensor = self._unet(z.to(self.dtype), t, return_dict=False, **inputs)[0][:, : self._channels].to(
             z.dtype
         )
-        return output if scaling is None else _Scaled.apply(output, scaling)  # type: ignore[no-untyped-call]
+        return output if scaling is None else Scaled.apply(output, scaling)  # type: ignore[no-untyped-call]
 
     def lower_peak(self) -> bool:
         """Scale gradients less after an overflow; False if that does not help."""
@@ -75,52 +74,6 @@ class UNetModel:
             return False
         self.peak -= LOWER
         return True
-
-
-class _Scaling:
-    """The factor of each row, once the gradient has arrived."""
-
-    def __init__(self, peak: int) -> None:
-        self.peak = peak
-        self.factor: Tensor | None = None
-
-    def of(self, gradient: Tensor) -> Tensor:
-        """A power of two for each row `[b]`; 1 for a zero gradient."""
-        largest = gradient.abs().flatten(1).amax(1)
-        power = self.peak - 1 - torch.floor(torch.log2(largest.clamp(min=1e-30)))
-        self.factor = torch.where(largest > 0, torch.exp2(power), torch.ones_like(largest))
-        return self.factor
-
-
-class _ScalingContext(FunctionCtx):
-    scaling: _Scaling
-
-
-class _Scaled(torch.autograd.Function):  # its `apply` is untyped in torch
-    """Identity whose gradient is scaled up."""
-
-    @staticmethod
-    def forward(ctx: "_ScalingContext", value: Tensor, scaling: _Scaling) -> Tensor:
-        ctx.scaling = scaling
-        return value.view_as(value)
-
-    @staticmethod
-    def backward(ctx: "_ScalingContext", gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient * ctx.scaling.of(gradient)[:, None, None, None], None
-
-
-class _Unscaled(torch.autograd.Function):
-    """Identity whose gradient is scaled back."""
-
-    @staticmethod
-    def forward(ctx: "_ScalingContext", value: Tensor, scaling: _Scaling) -> Tensor:
-        ctx.scaling = scaling
-        return value.view_as(value)
-
-    @staticmethod
-    def backward(ctx: "_ScalingContext", gradient: Tensor) -> tuple[Tensor, None]:
-        assert ctx.scaling.factor is not None
-        return gradient / ctx.scaling.factor[:, None, None], None
 
 
 def as_model(unet: "UNet2DConditionModel", denoiser: UNetDescription) -> UNetModel:

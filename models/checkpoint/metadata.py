@@ -12,10 +12,9 @@ from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import clean
+from ...graph_runtime.core.light.later import torch
 from ...graph_runtime.core.reading.file_state import FileState
 from ..files.safetensors_header import Header, read_header
 from ..files.stamps import state_of

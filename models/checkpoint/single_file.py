@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-import torch
-from torch import Tensor, nn
-
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import first_line
+from ...graph_runtime.core.light.later import Tensor, nn, torch
 from ...graph_runtime.core.opening import may_read
 from ...graph_runtime.core.out_of_memory import is_out_of_memory
 from ..component import M

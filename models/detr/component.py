@@ -12,11 +12,11 @@ from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StrictInt, model_validator
-from torch import nn
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.errors import shorten
+from ...graph_runtime.core.light.later import nn
 from ..component import Component, Origin
 from ..config import (
     MAX_WIDTH,

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
 from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont
-from torch import Tensor, nn
 
 from ...graph_runtime import BadInput, Context, ModelError
 from ...graph_runtime.core.errors import clean, did_you_mean
+from ...graph_runtime.core.light.later import Float, Int, Tensor, nn, torch
 from ...pictures.boxes import Box, area_share, padded, whole_pixels
 from ...pictures.photos.boxes import area_problem
 from ..protocols import DetectorDescription

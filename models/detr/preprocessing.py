@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from PIL import Image as Pil
 from pydantic import Field, StrictFloat, StrictInt
-from torch import Tensor
 
+from ...graph_runtime.core.light.later import Float, Tensor, torch
 from ..config import Config, ConfigFile, read_config
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from torch import Tensor
-
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.errors import clean
+from ...graph_runtime.core.light.later import Tensor
 from ...graph_runtime.core.opening import name_of, open_file
 from ...graph_runtime.core.tensors import owned
 from ..known_keys.table import warn_unused

@@ -15,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
-
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.current_run import log_message, report_progress
 from ...graph_runtime.core.leftovers import OLD_AGE
@@ -234,6 +232,8 @@ def _sweep(repository: str, before: Mapping[Path, tuple[int, int]]) -> None:
 
     The hub's client never continues those with a random part in their name. The others, it may: they stay for a day.
     """
+    from filelock import FileLock, Timeout
+
     now = _unfinished(repository)
     for file in [file for file, state in before.items() if now.get(file) == state]:
         resumable = file.name.count(".") < 2

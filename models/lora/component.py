@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.digests import sha256
+from ...graph_runtime.core.light.later import nn
 from ...graph_runtime.core.models import ModelDescription
 from ..component import is_single_file
 from ..files.safetensors_header import read_header

@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import torch
-from torch import Tensor, nn
-
 from ...graph_runtime import ModelError
+from ...graph_runtime.core.light.later import Tensor, nn, torch
 from ...graph_runtime.core.processors import attentions, original_processors
 from ...graph_runtime.core.quiet import no_loading
 from ..weights import list_stored, read_all

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import nn
-
 from ...graph_runtime import ModelError
+from ...graph_runtime.core.light.later import nn
 from ..component import Origin, is_single_file
 from ..config import Config, ConfigFile, Width, read_config
 from ..image_encoder import ImageEncoderComponent, build_vision_config
 from ..weights import fill, fit_names, list_stored, without_weights
-from .encoder import ExemplarEncoder, fit_encoder, new_encoder
 
 if TYPE_CHECKING:
     from transformers import CLIPVisionModel
@@ -50,6 +48,7 @@ class ExemplarEncoderComponent(ImageEncoderComponent):
         super().check()
 
     def _read(self) -> nn.Module:
+        from .encoder import ExemplarEncoder, fit_encoder
 
         with without_weights():
             module = ExemplarEncoder(build_vision_config(self.config, self.where), self.width)
@@ -86,6 +85,8 @@ class NewExemplarEncoderComponent(ImageEncoderComponent):
         return f"{super().fingerprint}-{self.width}-{self.seed}"
 
     def _read(self) -> nn.Module:
+        from .encoder import new_encoder
+
         return new_encoder(read_vision(self.origin, self.config), self.width, self.seed)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
+import torch.nn.functional as F
 from pydantic import JsonValue
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ...graph_runtime.core.files import replacing, write_text
 from ...graph_runtime.core.quiet import seeded_weights

@@ -8,7 +8,8 @@ The layout is that of github.com/Fantasy-Studio/Paint-by-Example: `cond_stage_mo
 from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import JsonValue
-from torch import Tensor
+
+from ...graph_runtime.core.light.later import Tensor
 
 ENCODER = ("cond_stage_model.", "proj_out.", "learnable_vector")
 VISION, MAPPER = "cond_stage_model.transformer.", "cond_stage_model.mapper.resblocks."

@@ -1,19 +1,20 @@
 """What is known of a value before it exists, while a workflow is checked.
 
-A picture, mask or latent that does not exist yet is a tensor on the `meta` device: it has a shape and no values. A mask
-whose values are cheap to know (a small file, a drawn shape) is the mask itself. So the same `require_…` functions judge
-what is there and what will be; those that look at values let a meta tensor pass.
+A picture, mask or latent that does not exist yet is a `Sketch`: it has a shape and no values. A mask whose values are
+cheap to know (a small file, a drawn shape) is a sketch with values. So the same `require_…` functions judge what is
+there and what will be; those that look at values let a sketch without them pass. None of this imports torch.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, TypeVar, cast
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ...graph_runtime.core.bounded.effort import affords
 from ...graph_runtime.core.context import Context
+from ...graph_runtime.core.light.later import Tensor
+from ...graph_runtime.core.light.sketch import Sketch, Values
 from ...graph_runtime.core.notices import notice
 from ...graph_runtime.core.port_types import PartlyKnown
 from ...graph_runtime.core.spec import NodeFunction
@@ -48,7 +49,18 @@ class CheckContext(Context):
 
 def shaped(*shape: int) -> Tensor:
     """A tensor of which only the shape is known."""
-    return torch.empty(shape, device="meta")
+    return cast(Tensor, Sketch(shape))
+
+
+def empty(*shape: int) -> Tensor:
+    """A mask of zeros, which takes no memory."""
+    return with_values(np.broadcast_to(np.zeros(1, np.float32), shape))
+
+
+def with_values(values: Values) -> Tensor:
+    """A tensor of these numbers where they are cheap, else their shape alone."""
+    found = Sketch.of(values)
+    return cast(Tensor, found if worth(found.numel()) else Sketch(found.shape, found.dtype))
 
 
 def cheap(value: object) -> TypeGuard[Tensor]:
@@ -59,11 +71,6 @@ def cheap(value: object) -> TypeGuard[Tensor]:
 def worth(values: int) -> bool:
     """True if so many values are few enough to work with while checking."""
     return values <= CHEAP and affords(values)
-
-
-def sketch(value: Tensor) -> Tensor:
-    """The tensor itself where it is cheap, else its shape alone."""
-    return value if cheap(value) else torch.empty(value.shape, dtype=value.dtype, device="meta")
 
 
 def described(value: D | None) -> TypeGuard[D]:

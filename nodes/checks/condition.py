@@ -5,9 +5,8 @@ A conditioning that does not exist yet is one of tensors without values (see `co
 
 import dataclasses
 
-from torch import Tensor
-
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Tensor
 from ...graph_runtime.core.notices import notice
 from ...methods.conditioning import Conditioning, ConditioningKind, ConditioningSummary
 from ...methods.sampling.noise import GivenNoise

@@ -1,8 +1,7 @@
 """Whether a mask on the latent grid fits the latent that it is for."""
 
-from torch import Tensor
-
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Tensor
 from ...graph_runtime.core.values import plain
 
 

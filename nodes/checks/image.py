@@ -5,10 +5,9 @@ it returns is known of its outputs.
 """
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Tensor
 from ...graph_runtime.core.notices import notice
 from ...models.embedded import mark_own_pictures
 from ...pictures.batches import common_batch, per_variation
@@ -22,8 +21,8 @@ from ...pictures.fit import Fitting, fit_mask, plan_fit, require_bounded
 from ...pictures.masks.values import unit_mask
 from ...pictures.pairing import named, notice_crossed
 from ...pictures.require import require_mask_fits
-from ...pictures.sheet import columns_for, draw_sheet
-from .before_run import Counted, Facts, Known, Params, cheap, shaped, sketch, worth
+from ...pictures.sheet import columns_for, plan_sheet
+from .before_run import Counted, Facts, Known, Params, cheap, empty, shaped, with_values, worth
 
 LAID_OUT = 1_000  # pictures of a sheet that is laid out while checking
 INEXACT = "JPEG is not exact: pixels outside the mask change a little too; png and webp keep them"
@@ -38,11 +37,11 @@ def load(known: Known, params: Params) -> Facts:
     size = len(found), found[0].height, found[0].width
     mask = shaped(*size)
     if not any(one.transparent for one in found):
-        mask = torch.zeros(1).expand(*size)
+        mask = empty(*size)
     elif worth(mask.numel()):
-        mask = torch.from_numpy(np.stack([transparency(picture) for picture in read_pictures(params["path"])]))
+        mask = with_values(np.stack([transparency(picture) for picture in read_pictures(params["path"])]))
     names = [one.path.name for one in found]
-    return {"image": named(shaped(*size, 3), names), "mask": sketch(mask), "profile": Counted(len(found))}
+    return {"image": named(shaped(*size, 3), names), "mask": mask, "profile": Counted(len(found))}
 
 
 def transparency(picture: Picture, out: np.ndarray | None = None) -> np.ndarray:
@@ -81,7 +80,7 @@ def fit(known: Known, params: Params) -> Facts:
     if image is None:
         return {}
     plane = (
-        torch.zeros(1).expand(image.shape[:3])
+        empty(*image.shape[:3])
         if mask is None
         else shaped(*image.shape[:3])
         if mask is ...
@@ -280,8 +279,9 @@ def grid(known: Known, params: Params) -> Facts:
     unknown = ... in batches or rows > LAID_OUT
     if unknown or params["times"] or len(pictures) < 2 or not worth(sum(picture.numel() for picture in pictures)):
         return {}
-    blank = [torch.zeros(picture.shape) for picture in pictures]
-    return {"image": shaped(*draw_sheet(blank, words, params["columns"] or columns_for(len(blank))).shape)}
+    sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
+    plan = plan_sheet(sizes, any(words), params["columns"] or columns_for(len(sizes)))
+    return {"image": shaped(1, *plan.size, 3)}
 
 
 def require_label(label: str, number: int, there: bool, what: str, socket: str) -> None:

@@ -6,10 +6,8 @@ Each function is the check hook of one node, or what hook and node both ask for 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jaxtyping import Float
-from torch import Tensor
-
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Float, Tensor
 from ...graph_runtime.core.port_types import is_of
 from ...graph_runtime.core.values import describe, plain
 from ...methods.sampling.noise import GivenNoise

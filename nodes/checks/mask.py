@@ -3,10 +3,9 @@
 Each function is the check hook of one node (see `before_run.py`).
 """
 
-from torch import Tensor
-
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.bounded.effort import affords
+from ...graph_runtime.core.light.later import Tensor
 from ...graph_runtime.core.notices import notice
 from ...pictures.boxes import Box, bounding_box
 from ...pictures.files.headers import headers
@@ -14,7 +13,7 @@ from ...pictures.masks.read import no_alpha, read_masks
 from ...pictures.masks.values import unit_mask
 from ...pictures.pairing import files_of, named
 from ...pictures.require import require_mask_fits
-from .before_run import Facts, Known, Params, cheap, described, shaped, sketch
+from .before_run import Facts, Known, Params, cheap, described, shaped, with_values
 
 READ = 12_500_000  # pixels of mask files that are decoded while checking: a phone's photo, and about a second
 
@@ -29,7 +28,7 @@ def load(known: Known, params: Params) -> Facts:
     if pixels > READ or not affords(pixels):
         mask = shaped(len(found), found[0].height, found[0].width)
     else:
-        mask = sketch(read_masks(params["path"], params["channel"], params["invert"], params["threshold"], notice))
+        mask = with_values(read_masks(params["path"], params["channel"], params["invert"], params["threshold"], notice))
     return {"mask": named(mask, [one.path.name for one in found])}
 
 

@@ -3,9 +3,8 @@
 Each function is the check hook of one node, or what hook and node both ask for (see `before_run.py`).
 """
 
-from torch import Tensor
-
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Tensor
 from ...pictures.boxes import Box, bounding_box
 from ...pictures.files.folders import find_pictures
 from ...pictures.metrics import WINDOW

@@ -1,8 +1,7 @@
 """Whether the inputs of a run fit together, as far as shapes and steps show before a weight is read."""
 
-from torch import Tensor
-
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Tensor
 from ...graph_runtime.core.values import same_values
 from ...methods.attention.control import AttentionControl
 from ...methods.conditioning import Conditioning

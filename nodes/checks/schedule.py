@@ -12,7 +12,7 @@ from ...methods.sampling.ddim import Spacing
 from ...models.config import Config, refused
 from ...models.known_keys.scheduler import SCHEDULER
 from ...models.known_keys.table import list_unused, warn_unused
-from ...models.noise_levels import alphas_cumprod
+from ...models.noise_levels import estimated_alphas_cumprod
 
 #: The spacing of a class of diffusers whose configuration does not say one; leading for the others.
 LINSPACE = ("DPMSolver", "UniPC", "Euler", "Heun", "DEIS", "LMS", "KDPM2", "SASolver")
@@ -84,7 +84,7 @@ def _spacing(config: Config, spacing: Spacing) -> list[str]:
 
 def _pure_noise(config: Config, first: int) -> list[str]:
     """A model of zero terminal SNR that does not begin there gives flat, grey pictures (Lin et al. 2023, §3.3)."""
-    table = alphas_cumprod(config)
+    table = estimated_alphas_cumprod(config)
     if table[-1] > 0:
         return []
     last = len(table) - 1

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from math import lcm
 from typing import Literal
 
-from torch import Tensor
-
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Tensor
 from ...graph_runtime.core.notices import notice
 from ...models.protocols import DenoiserDescription, VaeDescription
 from ...pictures.batches import common_batch, per_variation

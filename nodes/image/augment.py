@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-import torch
 from pydantic import Field
 
 from ...graph_runtime import node
+from ...graph_runtime.core.light.later import torch
 from ...graph_runtime.core.values import require_finite
 from ...pictures.augmentation import Augment, cut_reference
 from ...pictures.batches import common_batch

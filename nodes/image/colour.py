@@ -2,10 +2,8 @@
 
 from typing import Annotated, NamedTuple
 
-import torch
-from torch import Tensor
-
 from ...graph_runtime import Context, SocketRole, node
+from ...graph_runtime.core.light.later import Tensor, torch
 from ...pictures.arrays import Float32Array
 from ...pictures.colour.space import is_unknown, space_of, values_from_srgb, values_to_srgb
 from ..checks.image import same_size

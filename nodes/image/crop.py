@@ -3,9 +3,9 @@
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
-from torch import Tensor
 
 from ...graph_runtime import Context, SocketRole, node
+from ...graph_runtime.core.light.later import Tensor
 from ...pictures.batches import common_batch
 from ...pictures.masks.values import unit_mask
 from ...pictures.require import require_mask_fits

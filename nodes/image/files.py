@@ -3,9 +3,9 @@
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-import torch
 
 from ...graph_runtime import Context, FromUpstream, ReadEach, node
+from ...graph_runtime.core.light.later import torch
 from ...graph_runtime.core.values import require_finite
 from ...pictures.files.folders import left_out
 from ...pictures.files.formats import WRITTEN_SUFFIX

@@ -3,9 +3,9 @@
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
-from torch import Tensor
 
 from ...graph_runtime import Context, FromUpstream, SocketRole, node
+from ...graph_runtime.core.light.later import Tensor
 from ...pictures.files.info import FileInfo
 from ...pictures.files.profile import PictureProfile, choose_info
 from ...pictures.masks.values import unit_mask

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
 
 from ...graph_runtime import SocketRole, node
+from ...graph_runtime.core.light.later import torch
 from ...graph_runtime.core.values import require_finite
 from ...pictures.batches import common_batch, per_variation
 from ...pictures.gradients import even_gradients

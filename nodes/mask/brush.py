@@ -2,11 +2,10 @@
 
 from typing import Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from ...graph_runtime import BadInput, Renamed, node
+from ...graph_runtime.core.light.later import Tensor, torch
 from ...pictures.boxes import Box, bounding_box, require_box
 from ...pictures.masks.brush import brush_mask
 from ...pictures.masks.values import unit_mask

@@ -3,10 +3,10 @@
 from typing import Annotated
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from ...graph_runtime import BadInput, Context, node
+from ...graph_runtime.core.light.later import torch
 from ...graph_runtime.core.values import require_finite
 from ...pictures.masks.colour import colour_mask, main_colours, parse_colour
 from ...pictures.masks.warnings import value_warnings

@@ -2,11 +2,10 @@
 
 from typing import Annotated, NamedTuple
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from ...graph_runtime import Context, node
+from ...graph_runtime.core.light.later import Tensor, torch
 from ...graph_runtime.core.values import require_finite
 from ...models.detr.detections import (
     Criteria,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ...graph_runtime import Context, ReadEach, node
+from ...graph_runtime.core.light.later import torch
 from ...pictures.masks.read import read_masks
 from ..checks.mask import load as check_load
 from .results import OneMask
@@ -36,4 +37,4 @@ def load(
     Raises:
         BadInput: what image.load refuses; channel=alpha for a file without transparency.
     """
-    return OneMask(read_masks(path, channel, invert, threshold, ctx.warn))
+    return OneMask(torch.from_numpy(read_masks(path, channel, invert, threshold, ctx.warn)))

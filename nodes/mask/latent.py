@@ -3,9 +3,9 @@
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
-from torch import Tensor
 
 from ...graph_runtime import BadInput, Context, SocketRole, node
+from ...graph_runtime.core.light.later import Tensor
 from ...pictures.masks.latent import grow_cells, latent_hole, lost_components
 from ...pictures.masks.values import unit_mask
 from ..checks.before_run import Facts, Known, Params, cheap, rehearse

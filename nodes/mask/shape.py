@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
 
 from ...graph_runtime import BadInput, node
+from ...graph_runtime.core.light.later import torch
 from ...pictures.boxes import Box
 from ...pictures.masks.shapes import draw_shape
 from ..checks.before_run import Facts, Known, Params, rehearse, shaped, worth

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Annotated
 
-import torch
-from torch import Tensor
-
 from ...graph_runtime import BadInput, Repeat, node
+from ...graph_runtime.core.light.later import Tensor, torch
 from ...pictures.batches import common_batch
 from ...pictures.masks.values import unit_mask
 from ..checks.before_run import Facts, Known, Params, cheap, shaped

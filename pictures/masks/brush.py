@@ -12,11 +12,9 @@ edge's centre, on the extended side (code). - The centre pixel of the box is alw
 give an empty mask.
 """
 
-import torch
-from jaxtyping import Float
 from PIL import Image, ImageDraw
-from torch import Tensor
 
+from ...graph_runtime.core.light.later import Float, Tensor, torch
 from ..boxes import Box, Shape, require_box
 
 

@@ -4,8 +4,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
 
+from ...graph_runtime.core.light.later import Bool, Float
 from ..arrays import Float32Array, strips
 from ..files.read import Picture
 from .file_warnings import SAMPLED, reads_alpha, strokes_on_nothing

@@ -5,8 +5,8 @@ Each warning states a fact about the pixels, a share that the user can check, an
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
 
+from ...graph_runtime.core.light.later import Bool, Float
 from ..files.read import Picture
 from .warnings import size_warnings
 

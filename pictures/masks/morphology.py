@@ -5,17 +5,18 @@ treat it as known. Pictures end at their border: outside is neither hole nor kno
 is not feathered or shrunk from that side.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from torch import Tensor
 
-from ..boxes import bounding_box
-from .values import per_mask
+from ...graph_runtime.core.light.later import Bool, F, Float, Tensor
+from ...graph_runtime.core.light.sketch import Sketch
+from ..boxes import bounding_box, box_around
+from .values import as_tensor, per_mask
+
+QUICK = 2**24  # pixels times radius that a check dilates itself
 
 
 def depth(hole: Bool[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
@@ -25,16 +26,16 @@ def depth(hole: Bool[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
     """
     from scipy.ndimage import distance_transform_edt
 
-    out = torch.zeros(hole.shape, dtype=torch.float64)
-    for distance, plane in zip(out, hole.cpu(), strict=True):
-        box = bounding_box(plane[None])
+    out = np.zeros(hole.shape, np.float64)
+    for distance, plane in zip(out, hole.cpu().numpy(), strict=True):
+        box = box_around(plane)
         if plane.all():
-            distance.fill_(torch.inf)
+            distance.fill(np.inf)
         elif box is not None:  # the nearest pixel outside lies at most one beyond the box
             left, top, right, bottom = box
             part = (slice(max(0, top - 1), bottom + 1), slice(max(0, left - 1), right + 1))
-            distance[part] = torch.from_numpy(distance_transform_edt(plane[part].numpy()))
-    return out.to(hole.device)
+            distance[part] = distance_transform_edt(plane[part])
+    return as_tensor(out, hole).to(hole.device)
 
 
 def inward_ramp(mask: Float[Tensor, "b h w"], feather: int) -> Float[Tensor, "b h w"]:
@@ -78,6 +79,10 @@ def grow_mask(mask: Float[Tensor, "b h w"], pixels: int) -> Float[Tensor, "b h w
 def _grown(mask: Float[Tensor, "b h w"], pixels: int) -> Float[Tensor, "b h w"]:
     if not _binary(mask):
         return per_mask(_disc_maximum(pixels), mask) if pixels > 0 else -per_mask(_disc_maximum(-pixels), -mask)
+    if isinstance(mask, Sketch) and abs(pixels) * mask.numel() <= QUICK:
+        hole = mask.numpy() > 0 if pixels > 0 else mask.numpy() <= 0
+        grown = np.stack([_dilated(plane, abs(pixels)) for plane in hole])
+        return as_tensor(grown if pixels > 0 else ~grown, mask).to(mask)
     if pixels < 0:
         return (depth(mask > 0) > -pixels).to(mask)  # infinite where nothing is outside: stays full
     return (depth(mask <= 0) <= pixels).to(mask)  # infinite where the mask is empty: stays empty
@@ -85,6 +90,26 @@ def _grown(mask: Float[Tensor, "b h w"], pixels: int) -> Float[Tensor, "b h w"]:
 
 def _binary(mask: Tensor) -> bool:
     return bool(((mask == 0) | (mask == 1)).all())
+
+
+def _dilated(hole: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    """`distance to the hole ≤ radius`, one row of the disc at a time, for a check, which does without SciPy."""
+    out = np.zeros_like(hole)
+    box = box_around(hole)
+    if box is None:
+        return out
+    height, width = hole.shape
+    left, top, right, bottom = max(0, box[0] - radius), box[1], min(width, box[2] + radius), box[3]
+    counts = np.pad(np.cumsum(hole[top:bottom, left:right], axis=1, dtype=np.int32), ((0, 0), (radius + 1, 0)))
+    counts = np.pad(counts, ((0, 0), (0, radius)), mode="edge")  # of hole pixels up to each column
+    columns = np.arange(right - left) + radius + 1
+    for dy in range(-radius, radius + 1):
+        half = math.isqrt(radius * radius - dy * dy)
+        wide = counts[:, columns + half] > counts[:, columns - half - 1]
+        first, last = max(0, top + dy), min(height, bottom + dy)
+        if first < last:
+            out[first:last, left:right] |= wide[first - top - dy : last - top - dy]
+    return out
 
 
 def _disc_maximum(radius: int) -> Callable[[NDArray[np.float32]], NDArray[np.generic]]:
@@ -112,4 +137,13 @@ def resize_mask(mask: Float[Tensor, "b h w"], height: int, width: int) -> Float[
     """
     if mask.shape[1:] == (height, width):
         return mask.clone()
+    if isinstance(mask, Sketch):
+        return as_tensor(_pooled(_pooled(mask.numpy(), height, 1), width, 2), mask)
     return F.adaptive_max_pool2d(mask[:, None], (height, width))[:, 0]
+
+
+def _pooled(mask: NDArray[np.generic], length: int, axis: int) -> NDArray[np.generic]:
+    """`resize_mask` along one axis, for a check."""
+    old = mask.shape[axis]
+    spans = ((new * old // length, -(-(new + 1) * old // length)) for new in range(length))
+    return np.stack([np.take(mask, range(*span), axis).max(axis) for span in spans], axis)

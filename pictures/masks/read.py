@@ -3,11 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Float
 from ..arrays import Float32Array
 from ..files.folders import left_out
 from ..files.read import Picture, each_picture, picture_files
@@ -18,7 +16,7 @@ from .warnings import value_warnings
 
 def read_masks(
     path: str, channel: str, invert: bool, threshold: float | None, warn: Callable[[str], None]
-) -> Float[Tensor, "b h w"]:
+) -> Float[np.ndarray, "b h w"]:
     """The masks of `path`, 1 = repaint; `warn` is called with each doubt about them.
 
     Raises:
@@ -33,16 +31,16 @@ def read_masks(
             planes = np.empty((len(files), *picture.size[::-1]), np.float32)
         for note in _read(picture, planes[number], channel, invert, threshold):
             warn(f"{picture.path.name}: {note}")
-    return torch.from_numpy(planes)
+    return planes
 
 
 def mask_in(
     picture: Picture, channel: str = "auto", invert: bool = False, threshold: float | None = 0.5
-) -> tuple[Float[Tensor, "h w"], list[str]]:
+) -> tuple[Float[np.ndarray, "h w"], list[str]]:
     """The mask in a picture, and warnings about it."""
     plane = np.empty(picture.size[::-1], np.float32)
     notes = _read(picture, plane, channel, invert, threshold)
-    return torch.from_numpy(plane), notes
+    return plane, notes
 
 
 def _read(picture: Picture, out: Float32Array, channel: str, invert: bool, threshold: float | None) -> list[str]:
@@ -50,14 +48,13 @@ def _read(picture: Picture, out: Float32Array, channel: str, invert: bool, thres
     drawn = _channel(picture, channel, out)
     if invert:
         np.subtract(np.float32(1), out, out=out)
-    soft = torch.from_numpy(out)
-    hole = soft >= (threshold or 0.5)
-    about_file = [] if drawn else file_warnings(picture, channel, invert, hole.numpy())
-    about_values = value_warnings(soft, soft if threshold is None else hole, threshold)
+    hole = out >= (threshold or 0.5)
+    about_file = [] if drawn else file_warnings(picture, channel, invert, hole)
+    about_values = value_warnings(out, out if threshold is None else hole, threshold)
     if about_file:  # greys and shares depend on these
         about_values = [note for note in about_values if note.startswith(("mask-empty", "mask-full", "mask-faint"))]
     if threshold is not None:
-        np.copyto(out, hole.numpy())
+        np.copyto(out, hole)
     return [*picture.notes, *about_file, *about_values]
 
 

@@ -1,9 +1,6 @@
 """Rectangles and ellipses as masks."""
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
+from ...graph_runtime.core.light.later import Float, Tensor, torch
 from ..boxes import Box
 
 

@@ -5,12 +5,10 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Float, Tensor, torch
 
 LONGEST = 1_000_000  # characters
 MOST_POINTS = 10_000

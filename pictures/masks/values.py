@@ -1,14 +1,14 @@
 """Mask values: 1 = repaint, 0 = keep."""
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Float, Tensor, torch
+from ...graph_runtime.core.light.sketch import Sketch
 
 RANGE_SLACK = 1e-3  # overshoot of [0, 1] that resampling in other packs may cause
 
@@ -22,8 +22,8 @@ def unit_mask(mask: Float[Tensor, "b h w"], port: str = "mask") -> Float[Tensor,
     if mask.is_meta:  # not computed yet: only its shape is known
         return mask
     if not mask.is_floating_point():
-        mask = mask.to(torch.float32)
-    low, high = (float(bound) for bound in torch.aminmax(mask))
+        mask = mask.float()
+    low, high = _bounds(mask)
     if not (low >= -RANGE_SLACK and high <= 1 + RANGE_SLACK):  # also true for NaN
         raise BadInput(
             port,
@@ -34,9 +34,21 @@ def unit_mask(mask: Float[Tensor, "b h w"], port: str = "mask") -> Float[Tensor,
     return mask if low >= 0 and high <= 1 else mask.clamp(0, 1)
 
 
+def _bounds(mask: Tensor) -> tuple[float, float]:
+    if isinstance(mask, Sketch):
+        return float(mask.min()), float(mask.max())
+    low, high = torch.aminmax(mask)
+    return float(low), float(high)
+
+
 def per_mask(
     function: Callable[[NDArray[np.float32]], NDArray[np.generic]], mask: Float[Tensor, "b h w"]
 ) -> Float[Tensor, "b h w"]:
     """A numpy function applied to every `[h w]` plane; the result has the mask's dtype and device."""
-    planes = [torch.from_numpy(np.ascontiguousarray(function(plane))) for plane in mask.detach().cpu().numpy()]
-    return torch.stack(planes).to(mask)
+    planes = [np.ascontiguousarray(function(plane)) for plane in mask.detach().cpu().numpy()]
+    return as_tensor(np.stack(planes), mask).to(mask)
+
+
+def as_tensor(values: NDArray[np.generic], like: Tensor) -> Tensor:
+    """Numbers as a tensor; as a sketch where `like` is one."""
+    return cast(Tensor, Sketch.of(values)) if isinstance(like, Sketch) else torch.from_numpy(values)

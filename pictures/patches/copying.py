@@ -2,10 +2,7 @@
 
 from collections.abc import Iterator
 
-import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
-
+from ...graph_runtime.core.light.later import Bool, Float, Int, Tensor, torch
 from .level import Level
 from .seams import Places, hide_seams
 

@@ -4,11 +4,7 @@ A patch is its RGB, the differences of its luma (gradients, Darabi et al. 2012, 
 (Newson et al. 2014). Its description is its projection on the principal components of the source's patches.
 """
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
-
+from ...graph_runtime.core.light.later import F, Float, Tensor, torch
 from .level import Level
 from .texture import differences, luminance
 

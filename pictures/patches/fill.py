@@ -8,11 +8,8 @@ seams.
 
 from collections.abc import Callable
 
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
-
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Bool, Float, Tensor, torch
 from .copying import copy_pixels
 from .displacements import displacements
 from .pyramid import pyramid

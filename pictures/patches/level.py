@@ -7,11 +7,7 @@ the picture. A *target* is a patch that touches the hole, a *source* one that ma
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
-
+from ...graph_runtime.core.light.later import Bool, F, Float, Int, Tensor, torch
 from ..boxes import bounding_box
 
 DEEPEST = 32  # steps from the hole's edge beyond which depth no longer counts

@@ -1,10 +1,6 @@
 """The start on the coarsest level: the hole is filled in layers from its edge (Criminisi et al. 2004, no priority)."""
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
-
+from ...graph_runtime.core.light.later import F, Float, Tensor, torch
 from .describe import planes_of
 from .level import Level
 

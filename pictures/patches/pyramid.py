@@ -1,11 +1,7 @@
 """The scales on which a hole is filled."""
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
-from torch import Tensor
-
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.light.later import Bool, F, Float, Tensor, torch
 from .level import Level, halve
 from .texture import texture
 

@@ -8,9 +8,7 @@ edges of things.
 
 from typing import NamedTuple
 
-import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from ...graph_runtime.core.light.later import Bool, Float, Int, Tensor, torch
 
 SCREEN = 0.005  # λ
 CONFLICT = 0.3  # a step of this size between pieces is half hidden, a larger one less: it is no mere seam

@@ -2,11 +2,7 @@
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
-
+from ...graph_runtime.core.light.later import Bool, F, Float, Int, Tensor, torch
 from .level import Level
 
 EXHAUSTIVE = 8_000_000  # pairs of target and source up to which all of them are compared

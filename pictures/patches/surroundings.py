@@ -2,10 +2,7 @@
 
 import math
 
-import torch.nn.functional as F
-from jaxtyping import Bool
-from torch import Tensor
-
+from ...graph_runtime.core.light.later import Bool, F, Tensor
 from ..boxes import Box, bounding_box
 
 LEAST_MARGIN = 96  # pixels around a hole in which sources are searched

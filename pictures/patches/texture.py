@@ -1,9 +1,6 @@
 """How busy a picture is around each pixel: the texture features of Newson et al. 2014, section 3.2."""
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float
-from torch import Tensor
+from ...graph_runtime.core.light.later import Bool, F, Float, Tensor, torch
 
 WEIGHT = 7.0  # of the features beside colours, √50 as in the paper
 WINDOW = 31  # side of the square over which gradients are averaged, in pixels

@@ -2,10 +2,7 @@
 
 import math
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
-
+from ...graph_runtime.core.light.later import Float, Int, Tensor, torch
 from .level import Level
 from .search import Matches
 

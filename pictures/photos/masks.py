@@ -95,8 +95,7 @@ def mask_box(mask: Path, size: tuple[int, int]) -> tuple[Box, float, list[str]]:
         BadInput: it has another size, or is empty.
     """
     with reported_at("masks"):
-        tensor, notes = mask_in(read_picture(mask))
-    plane = tensor.numpy()
+        plane, notes = mask_in(read_picture(mask))
     if plane.shape != size[::-1]:
         turned = plane.shape == size
         raise BadInput(

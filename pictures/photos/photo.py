@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.file_digests import file_sha256
+from ...graph_runtime.core.light.later import Float, Tensor, torch
 from ...graph_runtime.core.reading.file_state import FileState
 from ..arrays import Float32Array
 from ..boxes import Box

@@ -9,6 +9,7 @@ from inlay.graph_runtime.core.events import Warned
 from inlay.graph_runtime.core.notices import collect_notices, notice
 from inlay.graph_runtime.front.comfy.node_classes import node_class
 from inlay.graph_runtime.front.python import api
+from inlay.graph_runtime.front.python import check_loaded as check_loaded_module
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_the_command_prints_it(capsys, monkeypatch):
     from inlay.graph_runtime.front.cli import main
 
     report = api.Report([], [Warned("model", "v_pred is not heard")])
-    monkeypatch.setattr(api, "check_loaded", lambda *given, **named: report)
+    monkeypatch.setattr(check_loaded_module, "check_loaded", lambda *given, **named: report)
     assert main.main(["check", "zero_shot_inpaint"]) == 0
     assert "warning: model: v_pred is not heard" in capsys.readouterr().err
     assert main.main(["check", "zero_shot_inpaint", "--json"]) == 0

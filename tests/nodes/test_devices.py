@@ -134,9 +134,8 @@ def _defaults(spec):
 
 def spec_function(name):
     """The function as Python calls it: `inlay.nodes.metric.ssim`."""
-    spec = installed_nodes()[name]
-    module = inspect.getmodule(spec.function)
-    return next(value for value in vars(module).values() if getattr(value, "spec", None) is spec)
+    function = installed_nodes()[name].function
+    return getattr(inspect.getmodule(function), function.__name__)
 
 
 def test_auto_is_half_for_the_unet_and_float32_for_a_vae_that_half_overflows():

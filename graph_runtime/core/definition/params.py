@@ -11,7 +11,7 @@ Fields = Mapping[str, Any]  # Any: pydantic's create_model asks for it
 
 def params_model(node_id: str, fields: Fields) -> type[BaseModel]:
     """The model, from the annotation and the default of each setting (`...` where it has none)."""
-    config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+    config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=(), defer_build=True)
     model: type[BaseModel] = create_model(params_name(node_id), __config__=config, **fields)
     return model
 

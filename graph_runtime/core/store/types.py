@@ -10,6 +10,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
 
+from ..light.later import LaterType
 from ..models import ModelDescription
 from ..spec import NodeSpec
 
@@ -55,6 +56,8 @@ def _types_of_node(spec: NodeSpec) -> frozenset[type]:
     waiting = list(_hints(returned).values()) if isinstance(returned, type) else []
     while waiting:
         hint = waiting.pop()
+        if isinstance(hint, LaterType):
+            hint = hint.real()
         if not isinstance(hint, type) or typing.get_origin(hint) is not None:
             waiting += typing.get_args(hint)
             continue

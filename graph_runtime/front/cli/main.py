@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from ...core.bounded.effort import uncollected
 from ...core.disk_errors import disk_error, explain
 from ...core.errors import (
     Cancelled,
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = _main(words, as_json)
+        with uncollected():  # commands that answer at once leave no garbage worth looking for; a run switches it on
+            status = _main(words, as_json)
         sys.stdout.flush()
     except OSError:  # the reader of stdout is gone, or its disk is full
         with contextlib.suppress(OSError, ValueError):

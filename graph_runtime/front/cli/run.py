@@ -1,6 +1,7 @@
 """`inlay run` and `inlay check`: the commands that take a workflow and the flags it defines."""
 
 import argparse
+import gc
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -160,6 +161,7 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
         load_nodes()
         loaded = _load(options, rest, "run")
         assert loaded is not None, "only help needs no workflow"
+        gc.enable()
         if not isinstance(loaded, LoadedWorkflow):
             return run_command(loaded, options)
         if options.jobs > 1:
@@ -199,8 +201,8 @@ def _check(options: argparse.Namespace, rest: list[str]) -> int:
     if loaded is None:
         return 0
     from ..jobs.check_job import check_job
+    from ..python.check_loaded import check_loaded
     from ..python.load_workflow import LoadedWorkflow
-    from ..python.run_loaded import check_loaded
 
     if isinstance(loaded, LoadedWorkflow):
         report = check_loaded(loaded, device=options.device, memory=options.memory)

@@ -8,8 +8,8 @@ from ....nodes.pack import PACK
 from ...core.check.findings import Report
 from ...core.errors import BadInput, Problem, WorkflowError
 from ...core.events import Warned
-from ..device import parse_memory, resolve_device
-from ..python.run_loaded import check_loaded
+from ..device import parse_memory, require_device
+from ..python.check_loaded import check_loaded
 from .job import Job
 from .outcome import Outcome
 from .pairs import Item
@@ -24,7 +24,7 @@ def check_job(job: Job, *, device: str = "auto", memory: str | int | None = None
     """The problems of all pictures, each with its picture's name; a warning says how many were not looked at."""
     report = Report()
     try:
-        resolve_device(device)
+        require_device(device)
         parse_memory(memory)
     except WorkflowError as error:
         report.take(error)

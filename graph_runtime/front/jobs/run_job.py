@@ -13,9 +13,9 @@ from ...core.events import CancelToken, ItemFinished, ItemStarted, Listener
 from ...core.paths import why_unwritable
 from ...core.store.parts import tensors_in
 from ..device import resolve_device
+from ..python.check_loaded import check_loaded
 from ..python.preparation import prepare_folders
 from ..python.result import SHOWN_PICTURES, Output, Result, SavedFile
-from ..python.run_loaded import check_loaded
 from .job import Job
 from .outcome import LazyOutputs, Outcome, Tally, paths_of
 from .pool import pooled

@@ -9,17 +9,18 @@ from ...core.events import CancelToken, Listener
 from ...core.reads import collect_reads
 from ...core.store.types import StorableTypes
 from ...core.workflow import Workflow, from_python
-from ..device import parse_memory, resolve_device
+from ..device import parse_memory, require_device
 from ..jobs.job import Origin, find_job
 from ..rerun.keep import recording
 from ..rerun.repeat import repeat
 from ..rerun.request import key_of_call
 from ..rerun.surroundings import load_nodes, nodes_are_loaded
+from .check_loaded import check_loaded, take_from
 from .keywords import as_list, as_listeners, named_values, refusing, registry_of, require_token
 from .load_workflow import WorkflowSource, load
 from .progress import require_choice, shown_progress
 from .result import Result, files_of
-from .run_loaded import check_loaded, run_loaded, take_from
+from .run_loaded import run_loaded
 from .values import held_pictures
 from .warn import WarningsRelay
 
@@ -63,7 +64,7 @@ def check(
                     held.set_values(loaded, given, settings)
         except WorkflowError as error:
             report.take(error)
-            return take_from(report, lambda: resolve_device(device), lambda: parse_memory(memory), *keywords)
+            return take_from(report, lambda: require_device(device), lambda: parse_memory(memory), *keywords)
         if job is not None:
             return take_from(check_job(job, device=device, memory=memory), *keywords)
         return take_from(check_loaded(loaded, device=device, memory=memory), *keywords)

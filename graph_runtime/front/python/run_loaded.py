@@ -1,11 +1,9 @@
-"""Check or run a workflow that is already loaded, with the user's values in it."""
+"""Run a workflow that is already loaded, with the user's values in it."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from ...core.check.findings import Report
 from ...core.context import Context
-from ...core.errors import WorkflowError
 from ...core.events import CancelToken, Event, Listener, ModelMoved, Warned
 from ...core.models import decisions_reported_to
 from ...core.notices import collect_notices
@@ -27,31 +25,6 @@ from .keywords import refusing
 from .load_workflow import LoadedWorkflow
 from .preparation import decide, fetch_models, prepare_folders, require_memory, require_writable_output
 from .result import Result, files_of
-
-
-def check_loaded(loaded: LoadedWorkflow, *, device: str = "auto", memory: str | int | None = None) -> Report:
-    """`check` for a workflow that is already loaded."""
-    report = Report()
-
-    def check_plan() -> None:
-        plan = loaded.plan()
-        report.warnings += loaded.held.warnings + plan.warnings
-        loaded.held.require_pictures_only(plan)
-        require_writable_output(plan, loaded.out)
-        require_memory(plan, parse_memory(memory), resolve_device(device))
-
-    return take_from(report, check_plan, lambda: resolve_device(device), lambda: parse_memory(memory))
-
-
-def take_from(report: Report, *checks: Callable[[], object]) -> Report:
-    """Add the problems that checks raise."""
-    for one in checks:
-        try:
-            with refusing():
-                one()
-        except WorkflowError as error:
-            report.take(error)
-    return report
 
 
 def run_loaded(

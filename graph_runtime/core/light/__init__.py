@@ -1,0 +1,1 @@
+"""What stands for torch and its tensors where they are not needed yet."""
