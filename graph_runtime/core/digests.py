@@ -14,7 +14,7 @@ def sha256(*parts: bytes | str) -> str:
     return total.hexdigest()
 
 
-def short_digest(*parts: bytes, size: int = 16) -> bytes:
+def short_digest(*parts: bytes | memoryview, size: int = 16) -> bytes:
     """BLAKE2b of the parts one after another, `size` bytes long."""
     total = hashlib.blake2b(digest_size=size)
     for part in parts:

@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -45,10 +45,13 @@ def replacing(path: Path, *, parents: bool = False, flush: bool = False) -> Iter
         yield temporary
 
 
-def write_bytes(path: Path, contents: bytes, *, parents: bool = False, flush: bool = False) -> None:
-    """Write a file atomically; see `replacing`."""
-    with replacing(path, parents=parents, flush=flush) as temporary:
-        temporary.write_bytes(contents)
+def write_bytes(
+    path: Path, contents: bytes | Sequence[bytes | memoryview], *, parents: bool = False, flush: bool = False
+) -> None:
+    """Write a file atomically, also of pieces: what is large need not be in memory twice; see `replacing`."""
+    with replacing(path, parents=parents, flush=flush) as temporary, temporary.open("wb") as file:
+        for piece in [contents] if isinstance(contents, bytes) else contents:
+            file.write(piece)
 
 
 def write_text(path: Path, text: str, *, parents: bool = False, flush: bool = False) -> None:

@@ -19,7 +19,7 @@ def lab_of(colours: Float32Array) -> Float32Array:
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4).astype(np.float32)
     xyz = linear @ _TO_XYZ
     f = np.where(xyz > _DARK, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
-    out = np.empty_like(xyz)
+    out: Float32Array = np.empty_like(xyz)
     out[..., 0] = 116 * f[..., 1] - 16
     out[..., 1] = 500 * (f[..., 0] - f[..., 1])
     out[..., 2] = 200 * (f[..., 1] - f[..., 2])

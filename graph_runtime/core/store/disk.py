@@ -28,7 +28,8 @@ from ..database import DatabaseUnusable
 from ..digests import short_digest
 from ..files import write_bytes
 from ..leftovers import sweep
-from .encoding import Encoded, decode, encode
+from .body import pieces_of
+from .encoding import decode, encode
 from .index import Entry, Index, is_ours
 from .memory import Outputs
 from .types import NotStorable, StorableTypes
@@ -126,21 +127,27 @@ class DiskStore:
         if why := why_not_worth(seconds, size):
             return why
         place = self.place(key)
-        return self.put_bytes(place, _body(place, encoded), ".safetensors", seconds, label, kind)
+        return self._put(place, pieces_of(place, encoded), ".safetensors", seconds, label, kind)
 
     def put_bytes(self, place: bytes, body: bytes, suffix: str, seconds: float, label: str, kind: str) -> str:
         """Store bytes at a place; returns why they are not kept, or nothing."""
-        if self.trouble or len(body) > self.limit:
+        return self._put(place, [body], suffix, seconds, label, kind)
+
+    def _put(
+        self, place: bytes, pieces: Sequence[bytes | memoryview], suffix: str, seconds: float, label: str, kind: str
+    ) -> str:
+        size = sum(memoryview(piece).nbytes for piece in pieces)
+        if self.trouble or size > self.limit:
             return self.trouble or f"larger than the limit of the cache, {self.limit / 2**20:.0f} MiB"
-        inside = len(body) <= _INSIDE
+        inside = size <= _INSIDE
         name = "" if inside else f"{place.hex()}-{secrets.token_hex(4)}{suffix}"
         now = time.time_ns()
-        entry = Entry(place, kind, label, name, len(body), short_digest(body, size=SEAL), seconds, now, now)
+        entry = Entry(place, kind, label, name, size, short_digest(*pieces, size=SEAL), seconds, now, now)
         with self._without_trouble():
             if not inside:
                 self._sweep()
-                write_bytes(self.folder / name, body, parents=True)
-            self._unlink(self._index.add(entry, body if inside else None, self.limit))
+                write_bytes(self.folder / name, pieces, parents=True)
+            self._unlink(self._index.add(entry, b"".join(pieces) if inside else None, self.limit))
         return self.trouble
 
     def bytes_at(self, place: bytes) -> bytes | None:
@@ -277,18 +284,6 @@ def _tensors_of(body: bytes) -> "Callable[[str], Tensor]":
         return loaded[name]
 
     return tensor
-
-
-def _body(place: bytes, encoded: Encoded) -> bytes:
-    """A safetensors file; without tensors it is a header alone, which needs no torch."""
-    metadata = {"place": place.hex(), "value": json.dumps(encoded.structure, separators=(",", ":"))}
-    if encoded.tensors:
-        from safetensors.torch import save
-
-        return save(encoded.tensors, metadata)
-    header = json.dumps({"__metadata__": metadata}, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    return struct.pack("<Q", len(header)) + header
 
 
 def _metadata(body: bytes) -> dict[str, str]:

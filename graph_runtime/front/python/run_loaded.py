@@ -60,6 +60,7 @@ def run_loaded(
         loaded.held.require_pictures_only(plan)
         require_writable_output(plan, loaded.out)
         require_memory(plan, budget, where)
+    printed = record is not None and record.show is not None  # by a command: nobody else gets the values, and it ends
     events: list[Event] = []
     disk = part.disk if part is not None else disk_store(where, loaded.registry) if cache else None
     ctx = Context(
@@ -88,7 +89,8 @@ def run_loaded(
     with decisions_reported_to(lambda message: ctx.emit(ModelMoved(message))):
         for warning in (*loaded.held.warnings, *plan.warnings):
             ctx.pass_on(warning)
-        kept = Kept(memory_store, disk, disk.environment if disk is not None else environment(where)) if cache else None
+        here = disk.environment if disk is not None else environment(where)
+        kept = Kept(None if printed else memory_store, disk, here) if cache else None
         values = execute(plan, ctx, kept)
     if disk is not None and kept is not None and usable:
         _note(loaded, plan, kept, disk, ctx)
@@ -96,7 +98,7 @@ def run_loaded(
         disk.flush()
     if record is not None:
         record.finish(loaded, plan, ctx, events, values)
-    outputs = {name: copied(value) for name, value in values.items()}
+    outputs = values if printed else {name: copied(value) for name, value in values.items()}
     return Result(outputs, list(ctx.saved), events, files_of(plan.savers, events), ctx.metadata.get(CHUNK, ""))
 
 
