@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from colour_toys import ADOBE, P3, SRGB, icc
+from any_picture import MODES, PROFILES, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import Context
@@ -13,54 +13,8 @@ from inlay.nodes.image.files import load, save
 from inlay.nodes.image.paste import paste_back
 from inlay.pictures.colour.space import Colour
 from PIL import Image as Pil
-from png_toys import png, samples_of
+from png_toys import samples_of
 from torch import from_numpy, zeros_like
-
-PROFILES = {
-    "none": None,
-    "p3": icc("Display P3", P3),
-    "adobe": icc("Adobe", ADOBE, 2.2),
-    "srgb": icc("s", SRGB),
-    "grey": icc("grey", gamma=1.8, model=b"GRAY"),
-}
-MODES = ("1", "L", "LA", "P", "P with tRNS", "RGB", "RGBA", "L key", "RGB key", "16 L", "16 LA", "16 RGB", "16 RGBA")
-
-
-def make(folder, mode, profile, side, seed):
-    """A PNG or TIFF of that mode; its numbers as `[h w 3]` and its alpha, by hand."""
-    draw, options = np.random.default_rng(seed), {} if profile is None else {"icc_profile": profile}
-    channels = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}.get(mode.removeprefix("16 ").removesuffix(" key"), 1)
-    kind = np.uint16 if mode.startswith("16") else np.uint8
-    made = draw.integers(0, np.iinfo(kind).max + 1, (side, side + 3, channels)).astype(kind)
-    path, alpha = folder / "a.png", made[..., -1] if channels in (2, 4) else None
-    if kind is np.uint16:
-        extra = []
-        if profile is not None:
-            import zlib
-
-            extra = [(b"iCCP", b"p\0\0" + zlib.compress(profile))]
-        path.write_bytes(png(made, extra, interlace=bool(seed % 2)))
-    elif mode == "1":
-        made = (made > 127).astype(np.uint8) * 255
-        Pil.fromarray(made[..., 0]).convert("1", dither=Pil.Dither.NONE).save(path, **options)
-    elif mode.startswith("P"):
-        table = draw.integers(0, 256, (256, 3)).astype(np.uint8)
-        picture = Pil.fromarray(made[..., 0], "P")
-        picture.putpalette(table.tobytes())
-        opacity = draw.integers(0, 256, 256).astype(np.uint8)
-        picture.save(path, **options, **({"transparency": opacity.tobytes()} if "tRNS" in mode else {}))
-        alpha = opacity[made[..., 0]] if "tRNS" in mode else None
-        made = table[made[..., 0]]
-    elif mode.endswith("key"):
-        key = made[0, 0].tolist()
-        Pil.fromarray(made[..., 0] if channels == 1 else made).save(
-            path, transparency=key[0] if channels == 1 else tuple(key), **options
-        )
-        alpha = np.where((made == made[0, 0]).all(-1), 0, 255).astype(np.uint8)
-    else:
-        Pil.fromarray(made[..., 0] if channels == 1 else made).save(path, **options)
-    colours = made[..., :1].repeat(3, -1) if channels in (1, 2) and not mode.startswith("P") else made[..., :3]
-    return path, colours, alpha
 
 
 @settings(max_examples=60, deadline=None)
@@ -81,7 +35,7 @@ def test_known_pixels_profile_and_alpha(mode, profile, kind, side, seed, grey_pa
 
 
 def check(folder, mode, profile, kind, side, seed, grey_patch):
-    path, colours, alpha = make(folder, mode, profile, side, seed)
+    path, colours, alpha = make(folder, mode, profile, (side, side + 3), seed)
     ctx = Context(out=folder / "out")
     image, mask, said = load(str(path), ctx)
     top = np.iinfo(colours.dtype).max
