@@ -23,9 +23,8 @@ def random_mask(draw, height, width):
     mask = np.zeros((1, height, width), np.float32)
     for _ in range(draw.integers(1, 4)):
         top, left = draw.integers(0, height), draw.integers(0, width)
-        mask[0, top : top + draw.integers(1, height // 3 + 2), left : left + draw.integers(1, width // 3 + 2)] = (
-            draw.choice([1.0, 1.0, draw.random() * 0.9 + 0.05])
-        )
+        bottom, right = top + draw.integers(1, height // 3 + 2), left + draw.integers(1, width // 3 + 2)
+        mask[0, top:bottom, left:right] = draw.choice([1.0, 1.0, draw.random() * 0.9 + 0.05])
     if (mask > 0).all():
         mask[0, -1, -1] = 0
     return torch.from_numpy(mask)
@@ -50,7 +49,7 @@ def test_known_pixels_are_the_file_s_own_in_a_thousand_random_cases(seed, tmp_pa
         folder = tmp_path / str(number)
         folder.mkdir()
         ctx = RecordingContext(out=folder / "out")
-        shape = tuple(int(side) for side in draw.integers(8, 142, 2) if side) if draw.random() < 0.9 else (99, 141)
+        shape = tuple(map(int, draw.integers(8, 90, 2))) if draw.random() < 0.95 else (99, 141)
         mode, profile = draw.choice(MODES), draw.choice(list(PROFILES))
         path, colours, alpha = make(folder, str(mode), PROFILES[profile], shape, int(draw.integers(0, 2**16)))
         photo = load(str(path), ctx)
@@ -74,14 +73,14 @@ def test_known_pixels_are_the_file_s_own_in_a_thousand_random_cases(seed, tmp_pa
         patch = filled(draw, crop.image, crop.mask, told)
         blend = "none" if (mask > 0).all() else str(draw.choice(["none", "membrane"]))
         back = stitch(patch, crop.crop, feather=int(draw.choice([0, 0, 2])), blend=blend).image
-        save(back, ctx, format=str(draw.choice(["png", "webp"])), profile=told, mask=mask)
+        deep = colours.dtype == np.uint16  # of these, WebP holds 8 bits
+        kind = "png" if deep else str(draw.choice(["png", "webp"]))
+        save(back, ctx, format=kind, profile=told, mask=mask)
         again = load(str(ctx.saved[0]), RecordingContext())
         known = (mask[0] == 0)[top : top + shape[0], left : left + shape[1]].numpy()
-        bits = 65_535 if colours.dtype == np.uint16 else 255
+        bits = 65_535 if deep else 255
         inner = again.image[0, top : top + shape[0], left : left + shape[1]].numpy()
         what = f"case {number}: {mode}, {profile}, {shape}, {ctx.saved[0].suffix}"
-        if bits == 65_535 and ctx.saved[0].suffix == ".webp":
-            continue  # holds 8 bits; a warning says so
         stored = np.round(inner.astype(np.float64) * bits).astype(colours.dtype)
         assert np.array_equal(stored[known], colours[known]), what
         if alpha is not None:
