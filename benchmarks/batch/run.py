@@ -7,7 +7,7 @@ start, which finds everything done; then the memory of a long job that samples n
 """
 
 import argparse
-import resource
+import os
 import sys
 import tempfile
 import time
@@ -90,7 +90,8 @@ def main() -> None:
         again = inlay.run("zero_shot_inpaint", **given)
         assert again.tally.known == options.count
         print(f"a second start, all known: {(time.process_time() - began) / options.count * 1000:.0f} ms a picture")
-    _memory(options.memory_of)
+    if sys.platform == "linux":
+        _memory(options.memory_of)
 
 
 def _memory(count: int) -> None:
@@ -101,9 +102,8 @@ def _memory(count: int) -> None:
 
         def look(event: object) -> None:
             if isinstance(event, ItemFinished):
-                pages = int(Path("/proc/self/statm").read_text().split()[1]) if sys.platform == "linux" else 0
-                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-                seen.append((event.number, pages * resource.getpagesize() / 2**20 or peak / 1024))
+                pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+                seen.append((event.number, pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
 
         inlay.run(CHEAP, image=folder / "in", out=folder / "out", listeners=[look])
         print("memory, pictures of 512²:", ", ".join(f"{size:.0f} MiB after {n}" for n, size in seen[:: count // 5]))

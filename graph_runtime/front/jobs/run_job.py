@@ -14,10 +14,12 @@ from ...core.paths import why_unwritable
 from ...core.store.parts import tensors_in
 from ..device import resolve_device
 from ..python.check_loaded import check_loaded
-from ..python.preparation import prepare_folders
+from ..python.load_workflow import LoadedWorkflow
+from ..python.preparation import decide, fetch_models, prepare_folders
 from ..python.result import SHOWN_PICTURES, Output, Result, SavedFile
 from .job import Job
 from .outcome import LazyOutputs, Outcome, Tally, paths_of
+from .pairs import Item
 from .pool import pooled
 from .reports import Reports
 from .session import How, Session, slim
@@ -115,10 +117,12 @@ def run_job(
             fix="choose another with --out (out=… from Python)",
         )
     session = Session(job, how, tuple(listeners), cancel)
-    require_startable(job, how)
+    ready = require_startable(job, how)
     prepare_folders(ctx, keeping=how.cache)
     for note in job.notes:
         ctx.warn(note)
+    if jobs > 1:
+        _fetch(job.prepared(ready), ctx)
     reports, made = Reports(job, session.ledger), _Made(session)
     with _stopping(reports, made):
         made.all(_runs(session, jobs, ctx), ctx, reports)
@@ -158,8 +162,24 @@ def _processes(jobs: int, how: How, runs: int, ctx: Context) -> int:
     return min(jobs, runs)
 
 
-def require_startable(job: Job, how: How) -> None:
+def _fetch(loaded: LoadedWorkflow, ctx: Context) -> None:
+    """Download what is missing, before several processes would do it at once.
+
+    Raises:
+        WorkflowError: it cannot be downloaded.
+        Cancelled: the user asked to stop.
+    """
+    plan = loaded.plan()
+    if loaded.undecided:
+        plan = decide(loaded, plan, ctx)
+    fetch_models(plan, ctx)
+
+
+def require_startable(job: Job, how: How) -> Item:
     """Refuse a job whose workflow or settings are wrong, before the first run of many begins.
+
+    Returns:
+        A run that can begin, or the first one, if none of those that were looked at can.
 
     Raises:
         WorkflowError: none of the first runs could begin, for the same reasons, or there are no others.
@@ -172,12 +192,13 @@ def require_startable(job: Job, how: How) -> None:
         except WorkflowError as error:
             problems = error.problems
         if not problems:
-            return
+            return item
         seen.append(Outcome(item.name, item.files, "failed", problems=problems))
     if common := common_problems(seen):
         raise WorkflowError(common.values())
     if len(job.items) <= LOOKED:
         raise WorkflowError(named_problems(seen))
+    return job.items[0]
 
 
 def what(problem: Problem) -> tuple[str | None, str | None, str]:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from ....nodes.pack import PACK
 from ...core.errors import BadInput, WorkflowError, shorten
 from ...core.reading.listing import Budget, listing_at
-from ...core.reading.places import Entry, Place, place_of
+from ...core.reading.places import Place, place_of
 from ...core.user_paths import expand
 
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"})
@@ -101,9 +101,9 @@ def find(name: str, value: object, out: Path) -> Source:
         )
     found, left_out = [], []
     try:
-        for entry, relative in _entries(place, own):
-            if entry.path.suffix.lower() in PACK.read_suffixes():
-                found.append(File(str(entry.path), PurePosixPath(relative).with_suffix("").as_posix()))
+        for path, relative in _entries(place, own):
+            if path.suffix.lower() in PACK.read_suffixes():
+                found.append(File(str(path), PurePosixPath(relative).with_suffix("").as_posix()))
             else:
                 left_out.append(relative)
     except BadInput as error:
@@ -143,29 +143,24 @@ def _of_list(name: str, values: Sequence[object]) -> Iterator[File]:
         yield File(str(path.absolute()), path.stem)
 
 
-def _entries(place: Place, out: Path) -> Iterator[tuple[Entry, str]]:
+def _entries(place: Place, out: Path) -> Iterator[tuple[Path, str]]:
     """Files at a place with their names below it; sub-folders too, each once, whatever links there are."""
     budget, seen = Budget(), {os.path.realpath(place.base)}
-    waiting = [place]
+    waiting = [(place, PurePosixPath())]
     while waiting:
-        here = waiting.pop()
+        here, above = waiting.pop()
         inside = listing_at(here, None, budget).entries
         names = {entry.path.name for entry in inside}
         for entry in inside:
-            name = entry.path.name
-            if name.startswith(".") or name.lower() in SYSTEM_FILES or (name == TABLE and not here.pattern):
+            name, below = entry.path.name, above / entry.path.relative_to(here.base).as_posix()
+            real = Path(os.path.realpath(entry.path))
+            if name.startswith(".") or name.lower() in SYSTEM_FILES or real == out or out in real.parents:
                 continue
-            if entry.kind == "folder" and not place.pattern:
-                real = os.path.realpath(entry.path)
-                if real not in seen and Path(real) != out:
-                    seen.add(real)
-                    waiting.append(Place(entry.path))
-            elif (
-                entry.kind == "file"
-                and not (SHEET.fullmatch(name) and TABLE in names)
-                and out not in entry.path.parents
-            ):
-                yield entry, entry.path.relative_to(place.base).as_posix()
+            if entry.kind == "folder" and not place.pattern and str(real) not in seen:
+                seen.add(str(real))
+                waiting.append((Place(real), below))
+            elif entry.kind == "file" and name != TABLE and not (SHEET.fullmatch(name) and TABLE in names):
+                yield entry.path, below.as_posix()
 
 
 def natural(file: File) -> tuple[list[tuple[int, int, str]], str]:

@@ -363,3 +363,39 @@ def test_a_known_result_still_has_its_picture_and_its_outputs(album):
         assert one.pil().tobytes() == other.pil().tobytes()
         assert (one["image"] == other["image"]).all()
     assert sorted(files(album / "out")) == sorted(f"{name}.png" for name in SIZES)
+
+
+def test_without_a_home_a_job_runs_and_says_that_it_cannot_be_known_again(album, monkeypatch):
+    (album / "home").write_text("a file")
+    monkeypatch.setenv("INLAY_HOME", str(album / "home"))
+    with pytest.warns(inlay.InlayWarning, match="the next start does it again"):
+        assert job(album, cache=False).tally.done == len(SIZES)
+    with pytest.warns(inlay.InlayWarning):
+        again = job(album, cache=False)
+    assert [path.name for path in again.paths] == ["1_00002.png", "2_00002.png", "10_00002.png", "x_00002.png"]
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused(album):
+    (album / "out").write_text("a file")
+    with pytest.raises(WorkflowError, match="--out"):
+        job(album)
+
+
+def test_metadata_and_formats_are_those_of_one_picture(album):
+    photo = Image.open(album / "in/1.png")
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    photo.save(album / "in/1.png", exif=exif, dpi=(300, 300))
+    result = job(album, set={"save.format": "webp"})
+    assert [path.suffix for path in result.paths] == [".webp"] * len(SIZES)
+    assert Image.open(result.paths[0]).getexif()[0x010E] != ""
+    flow = json.loads(json.dumps(FLOW))
+    flow["nodes"]["save"]["params"] = {"format": "jpeg"}
+    with pytest.warns(inlay.InlayWarning, match="JPEG is not exact"):
+        made = inlay.run(flow, image=album / "in", mask=album / "masks", out=album / "jpeg")
+    assert {path.suffix for path in made.paths} == {".jpg"}
+
+
+def test_paths_of_another_folder_are_not_told(album):
+    for path in job(album).paths:
+        assert str(album) not in json.dumps(Image.open(path).info, default=str)

@@ -121,6 +121,17 @@ def test_a_loop_of_links_ends(touch):
     assert [file.name for file in find("image", str(folder / "in"), folder / "out").files] == ["x/a"]
 
 
+def test_links_to_files_and_folders_are_followed(touch):
+    folder = touch("in/a.png", "other/b.png", "far/c.png")
+    try:
+        (folder / "in/c.png").symlink_to(folder / "far/c.png")
+        (folder / "in/more").symlink_to(folder / "other", target_is_directory=True)
+        (folder / "in/gone.png").symlink_to(folder / "nowhere.png")
+    except OSError:
+        pytest.skip("no links here")
+    assert [file.name for file in find("image", str(folder / "in"), folder / "out").files] == ["a", "c", "more/b"]
+
+
 @pytest.mark.parametrize("names", [(), ("in/notes.txt",), ("in/sub/notes.txt",)])
 def test_a_folder_without_pictures_is_refused(touch, names):
     folder = touch("other", *names)
