@@ -169,7 +169,10 @@ def _fetch(loaded: LoadedWorkflow, ctx: Context) -> None:
         WorkflowError: it cannot be downloaded.
         Cancelled: the user asked to stop.
     """
-    plan = loaded.plan()
+    try:
+        plan = loaded.plan()
+    except WorkflowError:  # of this run: others may begin, and each says what it lacks
+        return
     if loaded.undecided:
         plan = decide(loaded, plan, ctx)
     fetch_models(plan, ctx)
