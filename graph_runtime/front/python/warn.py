@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from ...core.errors import Cancelled, clean
-from ...core.events import CancelToken, Event, ItemFinished, Noted, Warned
+from ...core.events import CancelToken, Event, ItemFinished, ItemStarted, Noted, Warned
+from ..cli.pace import Pace
 
 _INLAY = __name__.rsplit(".", 4)[0]  # the package; a host imports it under another name
 
@@ -59,23 +60,38 @@ def calling_frame() -> FrameType:
 class WarningsRelay(CancelToken):
     """A listener that passes warnings on as they come, and a token that also stops where one of them is an error.
 
+    What many pictures of a job have in common but for their names is said once.
+
     Args:
         token: the caller's own.
     """
 
-    __slots__ = ("_caller", "_token", "error")
+    __slots__ = ("_caller", "_pace", "_said", "_token", "error")
 
     def __init__(self, token: CancelToken | None) -> None:
         super().__init__()
         self._token, self._caller = token, calling_frame()
+        self._pace: Pace | None = None  # of a job
+        self._said: set[str] = set()
         self.error: Warning | None = None
 
     def __call__(self, event: Event) -> None:
         """Warn, if the event is a warning, or if a picture of a job failed, which does not stop the others."""
-        if isinstance(event, ItemFinished) and event.status == "failed":
+        if isinstance(event, ItemStarted):
+            self._pace = self._pace or Pace()
+            self._pace.starts(event)
+        elif isinstance(event, ItemFinished) and event.status == "failed":
             self._warn(InlayWarning(None, f"{event.name} failed: {event.message}"))
-        elif isinstance(event, Warned) and not isinstance(event, Noted):
+        elif isinstance(event, Warned) and not isinstance(event, Noted) and not self._is_known(str(event)):
             self._warn(InlayWarning(event.node, event.message))
+
+    def _is_known(self, warning: str) -> bool:
+        if self._pace is None:
+            return False
+        common = self._pace.without_name(warning)
+        known = common in self._said
+        self._said.add(common)
+        return known
 
     def _warn(self, warning: InlayWarning) -> None:
         if self.error is not None:

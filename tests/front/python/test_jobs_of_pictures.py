@@ -46,6 +46,14 @@ def test_a_picture_that_fails_is_a_warning_and_its_own_error():
         job.pil(1)
 
 
+def test_what_many_pictures_have_in_common_is_said_once():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        job = inlay.run("zero_shot_inpaint", image=IMAGES, mask=MASKS, steps=1, out=None)
+    assert len(job.pils()) == 3
+    assert len([one for one in caught if "drawn rooms" in str(one.message)]) == 1
+
+
 def test_an_array_of_several_is_one_run():
     batch = np.stack([IMAGES[0], IMAGES[0][::-1]])
     result = inlay.run("zero_shot_inpaint", image=batch, mask=MASKS[0], steps=1, out=None)
