@@ -43,3 +43,13 @@ def detector(graph: Graph, wishes: Wishes) -> str:
         graph.path("detector", "model.detector", "source", wishes.detector, used)
         graph.input("detector", "detector.source")
     return "detector.detector"
+
+
+def continues(wishes: Wishes, method: str) -> bool:
+    """True where the area continues its surroundings, and nothing new is painted."""
+    return method == "null_space" and not wishes.prompt
+
+
+def works_twice(wishes: Wishes, method: str) -> bool:
+    """True where a second pass works over the first result: to paint it better, or larger."""
+    return wishes.quality == "best" and (wishes.size is not None or not continues(wishes, method))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .areas import holes, joined, padded, profile_of
 from .graph import Graph
-from .model import add_model, is_drawn
+from .model import add_model, is_drawn, works_twice
 from .options import WITH_MODEL
 from .values import Wishes
 
@@ -53,7 +53,7 @@ def begin(graph: Graph, wishes: Wishes, method: str, sample: tuple[str, str]) ->
     graph.input("grow", "area.pixels")
     if method in WITH_MODEL:
         add_model(graph, wishes, method)
-    return cut(graph, wishes, method, image, Window(), sized=wishes.quality != "best")
+    return cut(graph, wishes, method, image, Window(), sized=not works_twice(wishes, method))
 
 
 def cut(graph: Graph, wishes: Wishes, method: str, image: str, window: Window, *, sized: bool) -> Window:

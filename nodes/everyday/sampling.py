@@ -2,7 +2,7 @@
 
 from .areas import profile_of
 from .graph import Graph
-from .model import denoiser, detector, is_drawn
+from .model import continues, denoiser, detector, is_drawn, works_twice
 from .options import LARGEST_SEED, MOST_VARIATIONS
 from .parts import Window, cut, numbered, stitch, variations
 from .values import Wishes
@@ -22,10 +22,11 @@ def _one(graph: Graph, wishes: Wishes, method: str, window: Window, number: int)
     name = numbered("stitch", number, wishes)
     if method == "patches":
         return stitch(graph, name, _patches(graph, wishes, window, number), window, feather=wishes.feather)
-    continues = method == "null_space" and not wishes.prompt  # the membrane keeps faint shading of what is painted
-    how = {"blend": "gradients" if continues else "membrane"}
+    how = {
+        "blend": "gradients" if continues(wishes, method) else "membrane"
+    }  # the latter keeps shading that is painted
     patch = _sampled(graph, wishes, method, window, number, wishes.strength or 1.0)
-    if wishes.quality == "best":  # once more, over the first result, and as large as is asked for
+    if works_twice(wishes, method):  # once more, over the first result, and as large as is asked for
         tail = numbered("_again", number, wishes)
         first = stitch(graph, f"first{tail}", patch, window, **how)
         window = cut(graph, wishes, method, first, Window(f"crop{tail}", tail), sized=True)
@@ -105,7 +106,7 @@ def _encoded(graph: Graph, window: Window, fill: str | None) -> str:
 def _constraint(graph: Graph, wishes: Wishes, window: Window, known: str) -> str:
     """Keep what is known in the null space of the hole (Kakinuma et al. 2024), and in two late steps in pixel space."""
     links = {"image": _seen(graph, window), "mask": window.mask, "vae": "model.vae"}
-    late = {"share": 0.67, "times": 2, "blend": "membrane"}
+    late = {"share": 0.67, "times": 3 if _careful(wishes, "null_space") else 2, "blend": "membrane"}
     pixels = graph.once(f"pixels{window.tail}", "constraint.pixel_space", links, **late)
     cells = graph.once(f"cells{window.tail}", "mask.to_latent", {"mask": window.mask, "vae": "model.vae"}, dilate=0)
     links = {"latent": known, "latent_mask": f"{cells}.latent_mask", "then": f"{pixels}.constraint"}
@@ -115,11 +116,16 @@ def _constraint(graph: Graph, wishes: Wishes, window: Window, known: str) -> str
 def _steps(graph: Graph, wishes: Wishes, method: str) -> str:
     links, steps = {"scheduler": "model.scheduler"}, wishes.steps or STEPS[method]
     if method == "null_space":
-        graph.once("steps", "schedule.ddim", links, steps=steps, eta=0.85)
+        graph.once("steps", "schedule.ddim", links, steps=steps, eta=1.0 if _careful(wishes, method) else 0.85)
     else:
         graph.once("steps", "schedule.solver", links, kind="pndm", steps=steps)
     graph.input("steps", "steps.steps")
     return "steps.schedule"
+
+
+def _careful(wishes: Wishes, method: str) -> bool:
+    """True where quality=best is one slower pass: one over the first result would lose what that continues."""
+    return wishes.quality == "best" and not works_twice(wishes, method)
 
 
 def _words(graph: Graph, wishes: Wishes) -> str:

@@ -147,3 +147,14 @@ def test_a_colour_and_strokes_are_areas(photo):
     with pytest.raises(inlay.NodeError) as caught:
         inlay.run("inpaint", image="marked.png", colour="#00ff00~1")
     assert "coloured.colour" in str(caught.value)
+
+
+def test_the_best_quality_keeps_known_pixels_and_runs_again(photo, sources):
+    more = options("model", sources) | {"quality": "best", "size": 96, "variations": 2, "cache": False}
+    result = run("a", **more)
+    hole = pixels("hole.png") > 0
+    for path in result.paths[:2]:
+        assert np.array_equal(pixels(path)[~hole], pixels("photo.png")[~hole])
+    assert inlay.run(result.paths[1], out="b", cache=False).paths[1].read_bytes() == result.paths[1].read_bytes()
+    alone = run("c", **more | {"pick": 2})
+    assert np.array_equal(pixels(alone.paths[0]), pixels(result.paths[1]))

@@ -215,3 +215,16 @@ def test_a_model_of_the_hub_that_is_not_here_is_decided_later(monkeypatch, tmp_p
 def test_the_words_of_the_command_are_options():
     names = {option.name for option in OPTIONS}
     assert set(INPAINT.words) <= names
+
+
+def test_best_works_over_what_is_painted_once_more_and_slower_where_the_surroundings_go_on():
+    nodes = expand({**PHOTO, "source": "dollhouse", "quality": "best"}).workflow["nodes"]
+    assert "sample_again" not in nodes
+    assert nodes["steps"]["params"]["eta"] == 1.0
+    painted = {**PHOTO, "source": "dollhouse", "prompt": "a dog", "pick": 3}
+    fast, best = (expand(painted | more).workflow["nodes"] for more in ({}, {"quality": "best", "size": 192}))
+    shared = {name: node for name, node in fast.items() if name != "stitch"}
+    assert shared == {name: best[name] for name in shared}, "the first pass is that very variation"
+    assert best["sample_again"]["params"]["strength"] < 1
+    assert best["crop_again"]["params"]["size"] == 192
+    assert best["crop"]["params"]["size"] == "model"
