@@ -29,6 +29,12 @@ def blend(
     return torch.where(w == 0, base, torch.where(w == 1, patch, mixed))
 
 
+def shown_through(base: Tensor, patch: Tensor, mask: Tensor, weight: Tensor) -> float:
+    """How much two pictures differ where a feather lets both show: the mean over its soft border, 0 to 1."""
+    border = (weight > 0) & (weight < mask)
+    return float((patch - base)[border].abs().mean()) if bool(border.any()) else 0.0
+
+
 def even_out(
     patch: Float[Tensor, "b h w 3"], base: Float[Tensor, "b h w 3"], hole: Bool[Tensor, "b h w"]
 ) -> Float[Tensor, "b h w 3"]:

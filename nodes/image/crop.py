@@ -86,6 +86,7 @@ def stitch(
     feather: Annotated[int, Field(ge=0, le=1024)] = 0,
     color_match: Literal["none", "mean", "histogram"] = "none",
     blend: Literal["none", "membrane", "gradients"] = "none",
+    ctx: Context | None = None,
 ) -> OneImage:
     """Put the patch of image.crop_to_mask back into its picture; every pixel outside the mask keeps its exact bits.
 
@@ -103,6 +104,6 @@ def stitch(
     require_stitch(patch, crop)
 
     def paste(base: Tensor, part: Tensor, mask: Tensor) -> Tensor:
-        return paste_back(base, part, mask, feather=feather, color_match=color_match, blend=blend).image
+        return paste_back(base, part, mask, feather=feather, color_match=color_match, blend=blend, ctx=ctx).image
 
     return OneImage(put_back(patch, crop, paste, ringed=color_match != "none"))

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ...graph_runtime import SocketRole, node
+from ...graph_runtime import Context, SocketRole, node
 from ...graph_runtime.core.light.later import torch
 from ...graph_runtime.core.values import require_finite
 from ...pictures.batches import common_batch, per_variation
@@ -12,12 +12,14 @@ from ...pictures.gradients import even_gradients
 from ...pictures.masks.morphology import inward_ramp
 from ...pictures.masks.values import unit_mask
 from ...pictures.paste import blend as mix
-from ...pictures.paste import edge, even_out, match_colours
+from ...pictures.paste import edge, even_out, match_colours, shown_through
 from ...pictures.require import require_mask_fits
 from ..checks.image import paste_back as check_paste_back
 from ..checks.image import require_one_size
 from ..ports import Image, Mask
 from .results import OneImage
+
+APART = 0.2  # mean difference of old and new picture in a soft border from which that is reported
 
 
 @node("image.paste_back", check=check_paste_back)
@@ -28,6 +30,7 @@ def paste_back(
     feather: Annotated[int, Field(ge=0, le=1024)] = 0,
     color_match: Literal["none", "mean", "histogram"] = "none",
     blend: Literal["none", "membrane", "gradients"] = "none",
+    ctx: Context | None = None,
 ) -> OneImage:
     """Paste the patch into the base: where mask = 0 the base keeps its exact bits, where it is 1 the patch's are used.
 
@@ -38,7 +41,8 @@ def paste_back(
         base: The original picture, `[b h w 3]`.
         patch: A picture of the same size, e.g. what a model made.
         mask: Where the patch shows, 1 = patch, 0 = base.
-        feather: Width of the soft border in pixels, measured inward; 0 for none.
+        feather: Width of the soft border in pixels, measured inward; 0 for none. What the mask covers there shows
+            through: where it is drawn tightly around a thing to remove, grow it first by as much (mask.grow).
         color_match: Correct the patch's colours first, judged on known pixels around the hole: mean shifts each
             channel, histogram remaps it.
         blend: membrane hides the seam: the patch's error on the known pixels beside the hole is carried over the whole
@@ -64,4 +68,10 @@ def paste_back(
     if blend != "none":
         require_finite(base[beside], "base", what="the base beside the hole", fix="check the node that made it")
         patch = (even_out if blend == "membrane" else even_gradients)(patch, base, hole)
-    return OneImage(mix(base, patch, inward_ramp(plane, feather)))
+    weight = inward_ramp(plane, feather)
+    if feather and ctx is not None and (shown := shown_through(base, patch, plane, weight)) > APART:
+        ctx.warn(
+            f"feather-shows: in the soft border of {feather} px, which lies inside the mask, old and new differ "
+            f"by {shown:.0%} and show through each other; grow the mask by {feather} px first (mask.grow)"
+        )
+    return OneImage(mix(base, patch, weight))

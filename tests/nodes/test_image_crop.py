@@ -311,3 +311,15 @@ def test_a_hole_at_the_border_is_hole_in_the_mirror_too():
     back = stitch(torch.zeros_like(mirrored.image), mirrored.crop).image
     assert torch.equal(back[mask == 0], image[mask == 0])
     assert not back[mask == 1].any()
+
+
+@pytest.mark.parametrize(("grown", "feather", "said"), [(0, 3, True), (3, 3, False), (0, 0, False)])
+def test_a_feather_over_a_tight_mask_is_named_and_a_grown_one_is_not(grown, feather, said):
+    """A black blot on a light wall; what is painted is the wall."""
+    image = torch.full((1, 80, 90, 3), 0.8)
+    image[:, 30:50, 30:50] = 0
+    mask, ctx = holes(90, 80, (30 - grown, 30 - grown, 50 + grown, 50 + grown)), RecordingContext()
+    crop = crop_to_mask(image, mask, size=None).crop
+    back = stitch(torch.full((1, *crop.size, 3), 0.8), crop, feather=feather, ctx=ctx).image
+    assert any("feather-shows" in warning and "grow the mask by 3 px" in warning for warning in ctx.warnings) == said
+    assert bool(torch.isclose(back, torch.tensor(0.8)).all()) != said
