@@ -7,7 +7,7 @@ from .level import Level
 
 EXHAUSTIVE = 8_000_000  # pairs of target and source up to which all of them are compared
 BLOCK = 4_000_000  # distances at once
-FLAT = 0.1  # share of the sources' mean variance below which a patch counts as flat
+FLAT = 0.03  # share of the sources' mean variance below which a patch counts as flat
 JUMPS = (1, 2, 4)  # steps to the neighbours that pass their displacement on
 
 
