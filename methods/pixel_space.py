@@ -63,7 +63,7 @@ class PixelSpace(Constraint):
                 expected=f"the run's own grid, {start.shape[3]}×{start.shape[2]}",
                 fix="make constraint and noise from pictures of one size",
             )
-        host = torch.empty(start.shape[0], dtype=self.image.dtype, device=self.image.device)
+        host = self.image[:1, 0, 0, 0].expand(start.shape[0])
         image, mask = (expand_rows(value, host, "constraint") for value in (self.image, self.mask))
         return replace(self, image=image, mask=mask, cells=expand_rows(self.cells, start, "constraint"))
 

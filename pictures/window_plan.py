@@ -7,6 +7,7 @@ far apart may get windows of their own, which a model then sees larger than in o
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..graph_runtime.core.light.later import Bool, Tensor
 from .boxes import Box, bounding_box, box_around
@@ -120,13 +121,15 @@ def _area(place: Place) -> int:
 
 def _holes(hole: Bool[Tensor, "h w"], box: Box) -> list[Box]:
     """The boxes of the holes, from the top and then from the left; pixels in touching cells belong to one hole."""
-    from scipy.ndimage import find_objects, label
-
     left, top, right, bottom = box
     part = hole[top:bottom, left:right].cpu().numpy()
     height, width = part.shape
     rows, columns = np.arange(0, height, CELL), np.arange(0, width, CELL)
     cells = np.logical_or.reduceat(np.logical_or.reduceat(part, rows, axis=0), columns, axis=1)
+    if _in_one_piece(cells):  # as most masks are; SciPy takes longer to import than a check of all else
+        return [box]
+    from scipy.ndimage import find_objects, label
+
     labels, count = label(cells, structure=np.ones((3, 3)))
     if count > MOST_HOLES:
         return [box]
@@ -140,6 +143,22 @@ def _holes(hole: Bool[Tensor, "h w"], box: Box) -> list[Box]:
         assert exact is not None
         found.append((left + x + exact[0], top + y + exact[1], left + x + exact[2], top + y + exact[3]))
     return sorted(found, key=lambda one: (one[1], one[0]))
+
+
+def _in_one_piece(cells: NDArray[np.bool_]) -> bool:
+    """True where the cells are seen to be one 8-connected piece; false of pieces that wind more than a few times."""
+    piece = np.zeros_like(cells)
+    first = np.unravel_index(int(cells.argmax()), cells.shape)
+    piece[first] = cells[first]
+    for _ in range(64):
+        wide = np.pad(piece, 1)
+        grown = np.logical_or.reduce([wide[1:-1, :-2], wide[1:-1, 2:], wide[1:-1, 1:-1]])
+        grown = np.pad(grown, ((1, 1), (0, 0)))
+        grown = (grown[:-2] | grown[1:-1] | grown[2:]) & cells
+        if (grown == piece).all():
+            break
+        piece = grown
+    return bool((piece == cells).all())
 
 
 def _grouped(boxes: list[Box], frame: Frame) -> list[Box]:

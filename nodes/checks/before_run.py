@@ -60,7 +60,7 @@ def empty(*shape: int) -> Tensor:
 def with_values(values: Values) -> Tensor:
     """A tensor of these numbers where they are cheap, else their shape alone."""
     found = Sketch.of(values)
-    return cast(Tensor, found if worth(found.numel()) else Sketch(found.shape, found.dtype))
+    return cast(Tensor, found if worth(found.numel()) else Sketch(found.shape, found.kind))
 
 
 def cheap(value: object) -> TypeGuard[Tensor]:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 import pytest
+from inlay.graph_runtime.front.installed import shipped_workflows
+from PIL import Image
 
 HEAVY = {
     "torch",
@@ -55,3 +57,46 @@ def test_what_only_shows_definitions_imports_no_library(case, tmp_path):
     assert said
     assert not modules & HEAVY
     assert not {"inlay.nodes.image.fill", "inlay.nodes.ports", "inlay.training.subject_settings"} & modules
+
+
+SOLVERS = {"paint_by_example", "subject_lora_inpaint"}  # their schedule asks a solver of diffusers
+
+
+@pytest.mark.parametrize("name", sorted(set(shipped_workflows()) - SOLVERS))
+def test_a_check_imports_no_torch(name, tmp_path):
+    modules, status, said = imported_by(["check", name], tmp_path)
+    assert status == 0, said
+    assert "no problems" in said
+    assert not modules & {"torch", "jaxtyping", "diffusers", "transformers", "peft", "accelerate"}
+
+
+PROBLEMS = {
+    "a setting": ["--set", "steps.steps=0"],
+    "more steps than timesteps": ["--set", "steps.steps=5000"],
+    "an empty mask": ["--mask", "black.png"],
+    "a mask of another size": ["--mask", "small.png"],
+    "another number of channels": ["--set", "photo.path=small.png"],
+}
+
+
+@pytest.mark.parametrize("case", PROBLEMS)
+def test_what_is_wrong_is_found_without_torch(case, tmp_path):
+    with Image.open(shipped_workflows()["zero_shot_inpaint"].with_name("hole.png")) as hole:
+        Image.new("L", hole.size).save(tmp_path / "black.png")
+    Image.new("L", (24, 24), 255).save(tmp_path / "small.png")
+    modules, status, said = imported_by(["check", "zero_shot_inpaint", *PROBLEMS[case]], tmp_path)
+    assert status == 2, said
+    assert "fix   " in said
+    assert "torch" not in modules
+
+
+def test_patches_run_without_the_libraries_of_models(tmp_path):
+    Image.effect_noise((64, 48), 60).convert("RGB").save(tmp_path / "photo.png")
+    hole = Image.new("L", (64, 48))
+    hole.paste(255, (24, 16, 36, 28))
+    hole.save(tmp_path / "hole.png")
+    words = ["run", "inpaint", "--image", "photo.png", "--mask", "hole.png", "--method", "patches", "--no-cache"]
+    modules, status, said = imported_by(words, tmp_path)
+    assert status == 0, said
+    assert list((tmp_path / "inlay-out").glob("*.png"))
+    assert not modules & {"diffusers", "transformers", "peft", "accelerate", "huggingface_hub"}

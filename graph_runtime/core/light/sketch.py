@@ -61,13 +61,13 @@ class Sketch:
 
     Attributes:
         shape: sizes along the axes.
-        dtype: type of the numbers.
+        kind: type of the numbers, by name.
         values: the numbers, or None.
     """
 
     def __init__(self, shape: Sequence[int], dtype: str = "torch.float32", values: "Values | None" = None) -> None:
         self.shape = Shape(shape)
-        self.dtype = NumberType(dtype)
+        self.kind = NumberType(dtype)
         self.values = values
 
     @classmethod
@@ -84,9 +84,15 @@ class Sketch:
         return self.values is None
 
     @property
-    def device(self) -> _Place:
-        """Where the numbers are."""
-        return _Place("meta" if self.values is None else "cpu")
+    def device(self) -> object:
+        """Where the numbers are; torch's own device where torch is there."""
+        place = "meta" if self.values is None else "cpu"
+        return torch.device(place) if (torch := _torch()) is not None else _Place(place)
+
+    @property
+    def dtype(self) -> Any:  # noqa: ANN401 - torch's type of numbers where torch is there, else its name
+        """Type of the numbers, which torch's functions take and which equals torch's."""
+        return getattr(torch, self.kind.removeprefix("torch.")) if (torch := _torch()) is not None else self.kind
 
     @property
     def ndim(self) -> int:
@@ -104,7 +110,7 @@ class Sketch:
 
     def is_floating_point(self) -> bool:
         """True unless the numbers are whole or truth values."""
-        return self.dtype.is_floating_point
+        return self.kind.is_floating_point
 
     def is_inference(self) -> bool:
         """False: it is no tensor of an inference mode."""
@@ -134,7 +140,7 @@ class Sketch:
 
     def clone(self) -> "Sketch":
         """A copy whose numbers may be changed."""
-        return Sketch(self.shape, self.dtype, None if self.values is None else self.values.copy())
+        return Sketch(self.shape, self.kind, None if self.values is None else self.values.copy())
 
     def __setitem__(self, at: Any, value: Any) -> None:  # noqa: ANN401 - what indexes an array, and its numbers
         self.numpy()[at] = value.numpy() if isinstance(value, Sketch) else value
@@ -147,32 +153,32 @@ class Sketch:
         if any(old not in (1, new) for new, old in zip(shape, own, strict=True)):
             return cast(Sketch, self.tensor().expand(*given))  # torch says what is wrong
         if self.values is None:
-            return Sketch(shape, self.dtype)
+            return Sketch(shape, self.kind)
         import numpy as np
 
-        return Sketch(shape, self.dtype, np.broadcast_to(self.values, shape))
+        return Sketch(shape, self.kind, np.broadcast_to(self.values, shape))
 
     def repeat_interleave(self, count: int, dim: int) -> "Sketch":
         """Each row `count` times."""
         shape = (*self.shape[:dim], self.shape[dim] * count, *self.shape[dim + 1 :])
         if self.values is None:
-            return Sketch(shape, self.dtype)
+            return Sketch(shape, self.kind)
         import numpy as np
 
-        return Sketch(shape, self.dtype, np.repeat(self.values, count, axis=dim))
+        return Sketch(shape, self.kind, np.repeat(self.values, count, axis=dim))
 
     def new_zeros(self, shape: Sequence[int]) -> "Sketch":
         """Zeros of the same type, with numbers where these have some."""
         if self.values is None:
-            return Sketch(shape, self.dtype)
+            return Sketch(shape, self.kind)
         import numpy as np
 
-        return Sketch(shape, self.dtype, np.zeros(shape, self.values.dtype))
+        return Sketch(shape, self.kind, np.zeros(shape, self.values.dtype))
 
     def to(self, *given: object, **named: object) -> "Sketch":
         """The numbers as another type, or that of another tensor."""
         wanted = next((kind for one in (*given, *named.values()) if (kind := _number_type(one)) is not None), None)
-        if wanted is None or wanted == self.dtype:
+        if wanted is None or wanted == self.kind:
             return self
         values = None if self.values is None else self.values.astype(wanted.removeprefix("torch."))
         return Sketch(self.shape, wanted, values)
@@ -189,13 +195,13 @@ class Sketch:
         import numpy as np
 
         if self.values is None:
-            return Sketch(np.broadcast_to(np.uint8(0), self.shape)[at].shape, self.dtype)
+            return Sketch(np.broadcast_to(np.uint8(0), self.shape)[at].shape, self.kind)
         return Sketch.of(np.asarray(self.values[at.values if isinstance(at, Sketch) else at]))
 
     def flatten(self, start: int = 0) -> "Sketch":
         """The axes from `start` on as one."""
         shape = (*self.shape[:start], math.prod(self.shape[start:]))
-        return Sketch(shape, self.dtype, None if self.values is None else self.values.reshape(shape))
+        return Sketch(shape, self.kind, None if self.values is None else self.values.reshape(shape))
 
     def _known(self, function: Callable[..., Any], *others: object) -> "Sketch":  # Any: of NumPy
         import numpy as np
@@ -265,7 +271,7 @@ class Sketch:
         import torch
 
         if self.values is None:
-            return torch.empty(self.shape, dtype=getattr(torch, self.dtype.removeprefix("torch.")), device="meta")
+            return torch.empty(self.shape, dtype=getattr(torch, self.kind.removeprefix("torch.")), device="meta")
         import numpy as np
 
         return torch.from_numpy(np.array(self.values))
@@ -312,6 +318,11 @@ def _operation(name: str) -> None:
 
 for _name in ("lt", "le", "gt", "ge", "eq", "ne", "add", "sub", "mul", "truediv", "and_", "or_"):
     _operation(_name)
+
+
+def _torch() -> Any:  # noqa: ANN401 - the module, where it is imported
+    module = sys.modules.get("torch")
+    return module if hasattr(module, "Tensor") and hasattr(module, "bfloat16") else None
 
 
 def _is_tensor(value: object) -> bool:
