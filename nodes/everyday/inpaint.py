@@ -48,7 +48,7 @@ def expand(values: Mapping[str, object]) -> Expansion:
             problems.append(
                 problem(name, shorten(text), f"a number after ~, not {shorten(after)}", "correct or leave it out")
             )
-            wishes = replace(wishes, **{name: None})
+            wishes = replace(wishes, **{name: None})  # type: ignore[arg-type]  # both may be None
     choice = choose(wishes)
     problems += [
         *choice.problems,
