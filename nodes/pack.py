@@ -19,7 +19,7 @@ def _recorded_text(path: Path, name: str) -> tuple[str | None, frozenset[str]]:
     return recorded_text(path, name)
 
 
-def _write_value(value: object, folder: Path, name: str) -> tuple[Path, tuple[str, ...]] | None:
+def _write_value(value: object, folder: Path, name: str) -> tuple[Path, tuple[str, ...], bool] | None:
     from ..pictures.memory.write import write_value
 
     return write_value(value, folder, name)

@@ -51,8 +51,8 @@ class Pack:
             cannot be read leaves its place empty.
         workflow_suffixes: suffixes of the pictures that its nodes write, which may hold a workflow.
         write_value: writes a picture that a caller holds in memory into a folder, under a name without suffix; returns
-            its path and messages for the user, None for what is no picture; raises BadInput for a picture that cannot
-            be.
+            its path, messages for the user, and True if its integers are all 0 or 1; None for what is no picture;
+            raises BadInput for a picture that cannot be.
         save_picture: writes rows of an array with these texts, or a saved picture from its bytes, to a path in the
             format of a suffix; returns messages for the user.
         recorded_text: the text of that name in such a picture, None if it has none, and the names of all its texts;
@@ -72,7 +72,7 @@ class Pack:
     require_picture: Callable[[Path], object] = lambda path: None
     contact_sheet: Callable[[Sequence[SheetPair], Path], None] = lambda pairs, to: None
     workflow_suffixes: frozenset[str] = frozenset()
-    write_value: Callable[[object, Path, str], tuple[Path, tuple[str, ...]] | None] = lambda value, folder, name: None
+    write_value: Callable[[object, Path, str], tuple[Path, tuple[str, ...], bool] | None] = lambda *given: None
     save_picture: Callable[[object, Path, str, Mapping[str, str]], list[str]] = lambda source, path, suffix, texts: []
     recorded_text: Callable[[Path, str], tuple[str | None, frozenset[str]]] = lambda path, name: (None, frozenset())
     expanders: Mapping[str, Expander] = field(default_factory=dict)

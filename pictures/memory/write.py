@@ -24,6 +24,7 @@ from ..files.png16 import COLOUR_TYPE
 from ..files.resolution import dpi_of
 from ..files.texts import texts_of
 from .arrays import Numbers, Plane, array_of, batch_of, plane_of
+from .untouched import own_file
 
 AS_PNG = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 NUMBERS = frozenset({"F", "I", "I;16", "I;16B", "I;16L", "I;16N"})  # written as arrays are
@@ -39,12 +40,14 @@ class Written(NamedTuple):
     """A picture that was written.
 
     Attributes:
-        path: of the file; of a batch, the folder of its files.
+        path: of the file; of a batch, the folder of its files; of Pillow's picture of an unchanged file, that file.
         notes: messages for the user.
+        faint: its integers are all 0 or 1, where 255 or more is white: a mask of such numbers marks nothing.
     """
 
     path: Path
     notes: tuple[str, ...] = ()
+    faint: bool = False
 
 
 def write_value(value: object, folder: Path, stem: str) -> Written | None:
@@ -61,7 +64,7 @@ def write_value(value: object, folder: Path, stem: str) -> Written | None:
     if isinstance(value, Pil.Image):
         return _write_pillow(value, folder, stem)
     array = _as_array(value)
-    return None if array is None else Written(_write_array(array, folder, stem))
+    return None if array is None else _write_array(array, folder, stem)
 
 
 def _as_array(value: object) -> Numbers | None:
@@ -74,20 +77,21 @@ def _as_array(value: object) -> Numbers | None:
         return None
 
 
-def _write_array(array: Numbers, folder: Path, stem: str) -> Path:
+def _write_array(array: Numbers, folder: Path, stem: str) -> Written:
     batch = batch_of(array)
     count, height, width = batch.shape[:3]
     require_size(stem, width, height)
     require_room(count, count * height * width)
+    faint = batch.dtype.kind == "u" and int(batch.max()) == 1
     if count == 1:
         path = folder / f"{stem}.png"
         _write_plane(plane_of(batch[0]), path)
-        return path
+        return Written(path, faint=faint)
     several = folder / stem
     several.mkdir()
     for number, picture in enumerate(batch, start=1):
         _write_plane(plane_of(picture), several / f"{number:05}.png")
-    return several
+    return Written(several, faint=faint)
 
 
 def _write_plane(plane: Plane, path: Path) -> None:
@@ -144,12 +148,16 @@ def _write_pillow(picture: Pil.Image, folder: Path, stem: str) -> Written:
         ) from error
     if mode in NUMBERS:
         return _write_numbers(picture, folder, stem)
+    faint = mode == "L" and picture.getextrema()[1] == 1
+    if (own := own_file(picture)) is not None:
+        return Written(own, faint=faint)
     if mode in AS_TIFF:
         path = folder / f"{stem}.tiff"
         picture.save(path, format="TIFF", icc_profile=_profile(picture))
         return Written(path)
     path = folder / f"{stem}.png"
-    return Written(path, tuple(_save_png(known, path, picture)))
+    notes = _save_png(known, path, picture)
+    return Written(path, tuple(notes), faint)
 
 
 def _write_numbers(picture: Pil.Image, folder: Path, stem: str) -> Written:
@@ -165,7 +173,7 @@ def _write_numbers(picture: Pil.Image, folder: Path, stem: str) -> Written:
                 fix="scale them, or convert it to another mode",
             )
         numbers = numbers.astype(np.uint16)
-    return Written(_write_array(numbers, folder, stem))
+    return _write_array(numbers, folder, stem)
 
 
 def _save_png(picture: Pil.Image, path: Path, source: Pil.Image) -> list[str]:

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from .load_workflow import LoadedWorkflow
 
 _PLAIN = (str, int, float, os.PathLike, Mapping, list, tuple, type(None))
+_PICTURE = "a picture, an array or a tensor"
+_FAINT = (
+    "a mask of the integers 0 and 1, where the highest integer is white",
+    "True and False, 0 and 255, or floats from 0 to 1",
+    "mask.astype(bool), or mask * 255",
+)
 
 
 @dataclass
@@ -47,6 +53,7 @@ class Held:
     releases: bool = False
     names: dict[str, str] = field(default_factory=dict)
     warnings: list[Warned] = field(default_factory=list)
+    _faint: set[str] = field(default_factory=set)  # paths of pictures of 0 and 1
     _problems: list[Problem] = field(default_factory=list)
 
     def paths_for(self, arguments: object) -> object:
@@ -83,7 +90,9 @@ class Held:
             return None
         if written is None:
             return value
-        path, notes = written
+        path, notes, faint = written
+        if faint:
+            self._faint.add(str(path))
         self.names[str(path)] = name
         self.warnings += [Warned(None, f"{name}: {note}") for note in notes]
         return str(path)
@@ -130,7 +139,7 @@ class Held:
         """
         loaded.held = self
         loaded.set_values(values, settings)
-        self._require_paths(loaded)
+        self._require_fit(loaded)
 
     def contents_of(self, arguments: Mapping[str, object]) -> dict[str, object]:
         """Arguments with the digest of each picture in place of its path: what the key of a run is made of."""
@@ -145,27 +154,31 @@ class Held:
         """True for a path of these pictures."""
         return self.folder is not None and Path(path).is_relative_to(self.folder)
 
-    def _require_paths(self, loaded: "LoadedWorkflow") -> None:
-        """Refuse a picture where a setting takes something else, such as text.
+    def _require_fit(self, loaded: "LoadedWorkflow") -> None:
+        """Refuse a picture where a setting takes something else, such as text, and a mask of 0 and 1 of 255.
 
         Raises:
             WorkflowError: names each argument.
         """
-        problems = []
+        problems: dict[Problem, None] = {}
         for node, entry in loaded.workflow.nodes.items():
             spec = loaded.registry.get(entry.type)
-            for parameter, value in entry.params.items() if self.names and spec is not None else ():
-                role = spec.path_roles.get(parameter) if spec is not None else None
-                if role is not None and role.kind != "model":
-                    continue
-                for item in value if isinstance(value, list) else [value]:
-                    if isinstance(item, str) and item in self.names:
-                        name = self.names[item]
+            if spec is None or not self.names:
+                continue
+            is_mask = [port.socket for port in spec.outputs.values()][:1] == ["MASK"]
+            for parameter, value in entry.params.items():
+                role = spec.path_roles.get(parameter)
+                for path in value if isinstance(value, list) else [value]:
+                    if not isinstance(path, str) or path not in self.names:
+                        continue
+                    name = self.names[path]
+                    if role is None or role.kind == "model":
                         expected = "a model" if role is not None else f"what {node}.{parameter} takes"
-                        found = "a picture, an array or a tensor"
-                        problems.append(Problem(None, name, found, expected, f"see `inlay nodes {entry.type}`"))
+                        problems[Problem(None, name, _PICTURE, expected, f"see `inlay nodes {entry.type}`")] = None
+                    elif is_mask and path in self._faint:
+                        problems[Problem(None, name, *_FAINT)] = None
         if problems:
-            raise WorkflowError(dict.fromkeys(problems))
+            raise WorkflowError(problems)
 
     def require_pictures_only(self, plan: Plan) -> None:
         """Without an output folder, refuse a workflow that writes more than pictures, such as a model.

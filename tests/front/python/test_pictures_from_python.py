@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import inlay
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from inlay.graph_runtime.core.user_paths import home
 from PIL import Image, ImageCms
 
+SAMPLES = Path(inlay.__file__).parent / "workflows"
 RNG = np.random.default_rng(5)
 H, W = 11, 13
 HOLE = np.zeros((H, W), bool)
@@ -222,6 +224,65 @@ def test_all_wrong_pictures_are_listed():
 def test_a_picture_for_a_text_is_refused():
     (problem,) = inlay.check(FLOW, image=integers(H, W, 3), mask=HOLE, note=HOLE)
     assert (problem.port, problem.found) == ("note", "a picture, an array or a tensor")
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy, Image.fromarray, lambda mask: mask.astype(np.uint16)])
+def test_a_mask_of_the_integers_0_and_1_is_refused_and_a_dark_picture_is_not(kind):
+    (problem,) = inlay.check(FLOW, image=integers(H, W, 3), mask=kind(HOLE.astype(np.uint8)))
+    assert problem.port == "mask"
+    assert "mask.astype(bool)" in problem.fix
+    assert np.array_equal(run(kind(HOLE.astype(np.uint8))).numpy()[0][~HOLE], np.zeros((H, W, 3))[~HOLE])
+
+
+def test_a_picture_that_pillow_has_just_opened_is_its_file(tmp_path):
+    Image.fromarray(integers(H, W, 3)).save(tmp_path / "mine.png", dpi=(300, 300))
+    result = run(Image.open(tmp_path / "mine.png"), out=tmp_path / "out")
+    record = json.loads(result.record)
+    assert record["files"]["photo.path"]["name"] == "mine.png"
+    again = inlay.run(result.paths[0], mask=HOLE, out=None)  # it is found by its content
+    assert torch.equal(again["image"], result["image"])
+    (problem,) = inlay.check(result.paths[0], image=Image.open(tmp_path / "mine.png"))
+    assert problem.where == "hole.path"
+
+
+def changed_pixel(picture):
+    picture.putpixel((0, 0), (1, 2, 3))
+
+
+def changed_profile(picture):
+    picture.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def changed_exif(picture):
+    picture.getexif()[0x010F] = "another maker"
+
+
+def changed_file(picture):
+    Image.new("RGB", (W, H), "red").save(picture.filename)
+
+
+@pytest.mark.parametrize("change", [changed_pixel, changed_profile, changed_exif, changed_file])
+def test_once_it_is_changed_it_is_a_picture_of_its_own(tmp_path, change):
+    Image.fromarray(integers(H, W, 3)).save(tmp_path / "mine.png")
+    picture = Image.open(tmp_path / "mine.png")
+    picture.load()
+    change(picture)
+    result = run(picture)
+    assert json.loads(result.record)["files"]["photo.path"]["name"] == "image.png"
+    assert np.array_equal(np.asarray(result.pil())[~HOLE], np.asarray(picture)[~HOLE])
+    if change is changed_profile:
+        assert result.pil().info["icc_profile"] == picture.info["icc_profile"]
+    if change is changed_exif:
+        assert result.pil().getexif()[0x010F] == "another maker"
+
+
+def test_a_sample_in_memory_is_still_a_sample():
+    room, photo = Image.open(SAMPLES / "room.png"), Image.open(SAMPLES / "photo.jpg")
+    for picture, warned in ((room, False), (photo, True), (room.rotate(180), True)):
+        hole = np.zeros(picture.size[::-1], bool)
+        hole[:9, :9] = True
+        report = inlay.check("zero_shot_inpaint", image=picture, mask=hole)
+        assert any("drawn rooms" in one.message for one in report.warnings) == warned
 
 
 def test_a_closed_pillow_file_is_refused(tmp_path):
