@@ -714,7 +714,8 @@ def test_leases_are_handed_to_the_hosts_memory_management(host, name, caplog):
 
 
 @pytest.mark.parametrize(
-    ("widget", "value"), [(512, 512), ("512", 512), (0, None), ("", None), (None, None), ("model", "model")]
+    ("widget", "value"),
+    [(512, 512), ("512", 512), (0, None), ("0", None), ("", None), (None, None), ("model", "model")],
 )
 def test_a_number_that_may_be_a_word_takes_text_and_what_older_graphs_hold(widget, value):
     (size,) = [one for one in settings_of(installed_nodes()["image.crop_to_mask"]) if one.name == "size"]

@@ -131,8 +131,8 @@ def from_widget(setting: Setting, value: object) -> object:
     """One widget's value as the setting's own: `none`, the empty text and the number below the range become null."""
     if setting.nullable and value in (None, "", NONE if setting.kind in ("choice", "boolean") else ""):
         return None
-    if (null := null_value(setting)) is not None and not isinstance(value, str) and value == null:
-        return None
+    if (null := null_value(setting)) is not None and value in (null, number(null)):
+        return None  # as text too: the host turns the number that an older graph holds into text for a text widget
     if setting.kind == "choice":
         return next((choice for choice in setting.choices if choice == value or str(choice) == value), value)
     if not isinstance(value, str) or setting.kind == "text":
