@@ -211,12 +211,13 @@ def test_a_changed_picture_of_the_same_size_and_time_is_seen(run, room):
 
 @pytest.mark.parametrize("given", ["many", "many/*.png"])
 def test_a_new_file_in_a_folder_or_glob_is_seen(run, room, given):
+    """In one run, as `--set` names a folder; `--image FOLDER` is a job, which keeps its own account."""
     from PIL import Image
 
-    assert run("--image", given)[0] == 0
-    assert run("--image", given)[2]
+    assert run("--set", f"photo.path={given}")[0] == 0
+    assert run("--set", f"photo.path={given}")[2]
     Image.new("RGB", (6, 6), (8, 9, 9)).save(room / "many" / "2.png")
-    _, paths, repeated = run("--image", given)
+    _, paths, repeated = run("--set", f"photo.path={given}")
     assert not repeated
     assert len(paths) == 2
 

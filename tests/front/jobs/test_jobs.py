@@ -99,6 +99,17 @@ def files_of(result):
     return {file.path: (file.sha256) for one in result.outcomes for file in one.files}
 
 
+@pytest.mark.parametrize("given", ["in", "in/*.png"])
+def test_a_new_picture_in_a_folder_or_pattern_is_done(album, given):
+    one_mask = {"image": album / given, "mask": album / "new.png"}
+    for name in SIZES:
+        picture(album / f"in/{name}.png", (9, 9))
+    hole(album / "new.png", (9, 9))
+    job(album, **one_mask)
+    picture(album / "in/5.png", (9, 9), 90)
+    assert [one.name for one in job(album, **one_mask).outcomes if one.status == "done"] == ["5"]
+
+
 def test_a_mask_a_setting_or_a_changed_result_makes_anew(album):
     job(album)
     hole(album / "masks/1_mask.png", (31, 17)[::1])
