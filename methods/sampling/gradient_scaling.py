@@ -1,13 +1,8 @@
 """Identities whose gradient is scaled up, and back down (see unet.py)."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
-
-if TYPE_CHECKING:
-    pass
 
 
 class Scaling:
@@ -33,13 +28,13 @@ class Scaled(torch.autograd.Function):  # its `apply` is untyped in torch
     """Identity whose gradient is scaled up."""
 
     @staticmethod
-    def forward(ctx: "_ScalingContext", value: Tensor, scaling: Scaling) -> Tensor:
+    def forward(ctx: _ScalingContext, value: Tensor, scaling: Scaling) -> Tensor:
         """The value."""
         ctx.scaling = scaling
         return value.view_as(value)
 
     @staticmethod
-    def backward(ctx: "_ScalingContext", gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: _ScalingContext, gradient: Tensor) -> tuple[Tensor, None]:
         """The gradient, scaled."""
         return gradient * ctx.scaling.of(gradient)[:, None, None, None], None
 
@@ -48,13 +43,13 @@ class Unscaled(torch.autograd.Function):
     """Identity whose gradient is scaled back."""
 
     @staticmethod
-    def forward(ctx: "_ScalingContext", value: Tensor, scaling: Scaling) -> Tensor:
+    def forward(ctx: _ScalingContext, value: Tensor, scaling: Scaling) -> Tensor:
         """The value."""
         ctx.scaling = scaling
         return value.view_as(value)
 
     @staticmethod
-    def backward(ctx: "_ScalingContext", gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: _ScalingContext, gradient: Tensor) -> tuple[Tensor, None]:
         """The gradient, scaled."""
         assert ctx.scaling.factor is not None
         return gradient / ctx.scaling.factor[:, None, None], None

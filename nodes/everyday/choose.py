@@ -21,7 +21,7 @@ MADE_FOR = {
     "exemplar": "examples (Paint by Example)",
 }
 NO_MODEL = (
-    "no model is named, so the area is filled from the rest of the photo (method patches); to paint something new, "
+    "no model is named, so the hole is filled from the rest of the photo (method patches); to paint something new, "
     "name a model: --source owner/name of the hub, a folder or a .safetensors file"
 )
 A_MODEL = "name a model: --source owner/name of the hub, a folder, or a .safetensors file"
@@ -61,7 +61,7 @@ def choose(wishes: Wishes) -> Choice:
         if fetch is not None:
             notes = (
                 f"{wishes.source} is not on this machine: a run reads its configuration first, and then chooses "
-                "null_space for a model of pictures from text, model for an inpainting model, exemplar for Paint by "
+                "null_space for a text-to-image model, model for an inpainting model, exemplar for Paint by "
                 "Example; --method says it now",
             )
     found = [*_against_model(wishes, method, purpose), *_unused(wishes, method)]

@@ -15,10 +15,11 @@ from .parts import begin, results
 from .sampling import filled
 from .values import Wishes, problem, read_wishes
 
-TITLE = "Fill an area of a photo so that nobody sees it"
+TITLE = "Take things out of a photo, or paint new ones in, without a seam"
 DESCRIPTION = (
-    "Works on a window around the area and puts it back: every pixel outside the area keeps its exact bits, and the "
-    "picture its size and metadata.\nWithout a model, the area is filled from the rest of the photo (method patches)."
+    "What the mask marks is the hole. inlay fills it in a window of the photo and puts the window back.\nEvery pixel "
+    "outside the hole keeps its exact bits, and the photo its size and metadata.\n"
+    "Without a model, the hole is filled from the rest of the photo (method patches)."
 )
 EXAMPLES = (
     ("photo.jpg hole.png", "remove what the mask marks; needs no model"),
@@ -83,9 +84,9 @@ def _contradictions(wishes: Wishes, given: Set[str]) -> list[Problem]:
         found.append(problem("image", what, "the photo that it belongs to", "add --image PHOTO"))
     if "image" in given and not marked:
         fix = "add --mask MASK (white, or transparent, is filled), or " + " or ".join(f"--{name}" for name in AREAS[1:])
-        found.append(problem("mask", "no area to fill", "a mask, or another option that marks an area", fix))
+        found.append(problem("mask", "no hole to fill", "a mask, or another option that marks a hole", fix))
     if "invert" in given and wishes.invert and marked and "mask" not in given:
-        found.append(problem("invert", "--invert without --mask", "a mask that it turns round", "leave it out"))
+        found.append(problem("invert", "--invert without --mask", "a mask to invert", "leave it out"))
     if "detector" in given and not {"object", "lora"} & given:
         fix = "add --object NAME; with --lora, it also cuts the example to the thing in it"
         found.append(problem("detector", "--detector without --object", "what it should find", fix))

@@ -46,7 +46,7 @@ def detector(graph: Graph, wishes: Wishes) -> str:
 
 
 def continues(wishes: Wishes, method: str) -> bool:
-    """True where the area continues its surroundings, and nothing new is painted."""
+    """True where the hole continues its surroundings, and nothing new is painted."""
     return method == "null_space" and not wishes.prompt
 
 

@@ -6,7 +6,7 @@ METHODS = ("auto", "patches", "null_space", "exemplar", "model")
 MOST_VARIATIONS = 16
 LARGEST_SEED = 2**64 - 1
 
-AREA, HOW, AROUND, RESULT = "the area", "how to fill it", "around the area", "the result"
+AREA, HOW, AROUND, RESULT = "the hole", "how to fill it", "around the hole", "the result"
 
 OPTIONS: tuple[Option, ...] = (
     Option("image", "file", "the photo: PNG, JPEG, WebP, TIFF, BMP, GIF", AREA),
@@ -24,28 +24,28 @@ OPTIONS: tuple[Option, ...] = (
            choices=METHODS),
     Option("source", "model", "a model: a hub id such as owner/name, a folder, or a .safetensors file; dollhouse is "
            "embedded and knows drawn rooms", HOW),
-    Option("prompt", "text", "what the area should show; without one, it continues its surroundings", HOW),
+    Option("prompt", "text", "what the hole should show; without one, it continues its surroundings", HOW),
     Option("negative", "text", "what it should not show", HOW),
     Option("example", "file", "a picture of the thing to paint (Paint by Example)", HOW),
     Option("lora", "model", "a LoRA for the model: a file, a folder or a hub id", HOW),
     Option("weight", "number", "strength of the LoRA: 1 as trained", HOW, minimum=0, maximum=2),
-    Option("grow", "integer", "grow the area by so many pixels", AROUND, 0, minimum=0, maximum=4096),
-    Option("feather", "integer", "soften its border over so many pixels, for which it grows", AROUND, 0, minimum=0,
-           maximum=1024),
-    Option("context", "number", "side of the window that is looked at, over the area's longer side", AROUND,
+    Option("grow", "integer", "grow the hole by so many pixels", AROUND, 0, minimum=0, maximum=4096),
+    Option("feather", "integer", "soften the border of the hole over so many pixels; the hole grows by as many", AROUND,
+           0, minimum=0, maximum=1024),
+    Option("context", "number", "longer side of the window that is looked at, as a multiple of the hole's", AROUND,
            minimum=1, maximum=100),
     Option("size", "integer", "longer side of the window in the model, in pixels; a multiple of 8", AROUND, minimum=64,
            maximum=4096),
-    Option("variations", "integer", "so many results, and a sheet of them", RESULT, 1, minimum=1,
+    Option("variations", "integer", "how many results to make; a sheet shows them side by side", RESULT, 1, minimum=1,
            maximum=MOST_VARIATIONS),
-    Option("pick", "integer", "that one of the variations alone, the same as beside the others", RESULT, minimum=1,
+    Option("pick", "integer", "make only this one of the variations, with the same pixels", RESULT, minimum=1,
            maximum=MOST_VARIATIONS),
-    Option("quality", "choice", "best works over the first result once more, at --size if given", RESULT, "fast",
-           choices=("fast", "best")),
+    Option("quality", "choice", "best takes longer: mostly a second pass over the first result, at --size if given",
+           RESULT, "fast", choices=("fast", "best")),
     Option("seed", "integer", "another seed gives another result", RESULT, 0, minimum=0, maximum=LARGEST_SEED),
     Option("steps", "integer", "steps of the sampler", RESULT, minimum=1, maximum=1000),
-    Option("guidance", "number", "how strictly the prompt or the example counts", RESULT, minimum=0, maximum=100),
-    Option("strength", "number", "how much is made anew of what the rest of the photo would put there; 1: all", RESULT,
+    Option("guidance", "number", "how strictly the prompt or the example is followed", RESULT, minimum=0, maximum=100),
+    Option("strength", "number", "how much of a fill from the rest of the photo is made anew; 1: all of it", RESULT,
            minimum=0.05, maximum=1),
     Option("dtype", "choice", "precision of the model; auto is float16 on a CUDA device", RESULT,
            choices=("auto", "float32", "float16", "bfloat16")),

@@ -1,4 +1,4 @@
-"""What every method shares: the photo, the area, windows around it, and the results."""
+"""What every method shares: the photo, the hole, windows around it, and the results."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,10 @@ CONTEXT_OF_DRAWN = 8.0  # the embedded models know whole rooms
 
 @dataclass(frozen=True)
 class Window:
-    """A window around the area, at which a method works.
+    """A window around the hole, in which a method works.
 
     Attributes:
-        node: that cuts it; its outputs are the pixels in the photo's own numbers, the area, and where it lies.
+        node: that cuts it; its outputs are the pixels in the photo's own numbers, the hole in it, and where it lies.
         tail: of the names of nodes that work on it.
     """
 
@@ -32,7 +32,7 @@ class Window:
 
     @property
     def mask(self) -> str:
-        """Link to the area in it."""
+        """Link to the hole in it."""
         return f"{self.node}.mask"
 
     @property
@@ -44,7 +44,7 @@ class Window:
 def begin(graph: Graph, wishes: Wishes, method: str, sample: tuple[str, str]) -> Window:
     """Read the photo and what is to be filled, and cut a window around it: at its own pixels, or at the model's size.
 
-    The feather lies inside the area that the mask marks, grown by as much: what the mask covers is filled whole.
+    The feather lies inside the hole that the mask marks, grown by as much: what the mask covers is filled whole.
     """
     graph.path("photo", "image.load", "path", wishes.image, sample[0])
     graph.input("image", "photo.path")
@@ -57,7 +57,7 @@ def begin(graph: Graph, wishes: Wishes, method: str, sample: tuple[str, str]) ->
 
 
 def cut(graph: Graph, wishes: Wishes, method: str, image: str, window: Window, *, sized: bool) -> Window:
-    """A window around the area of a picture; with a model at the model's size, or, if `sized`, at the one asked for."""
+    """A window around the hole of a picture; with a model at the model's size, or, if `sized`, at the one asked for."""
     links = {"image": image, "mask": "area.mask"}
     used: int | str | None = None
     if method in WITH_MODEL:

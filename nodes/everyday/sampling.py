@@ -1,4 +1,4 @@
-"""The methods: from the window around the area to the photo with it filled, for each variation."""
+"""The methods: from the window around the hole to the photo with it filled, for each variation."""
 
 from .areas import profile_of
 from .graph import Graph
@@ -14,7 +14,7 @@ AGAIN = 0.5  # strength of a second pass
 
 
 def filled(graph: Graph, wishes: Wishes, method: str, window: Window) -> list[str]:
-    """The photo with its area filled, for each variation."""
+    """The photo with its hole filled, for each variation."""
     return [_one(graph, wishes, method, window, number) for number in variations(wishes)]
 
 

@@ -119,7 +119,7 @@ def test_check_names_every_problem_at_once(command, photo):
         (["photo.png", "hole.png", "--promt", "x"], "did you mean 'prompt'"),
         (["photo.png", "hole.png", "more.png"], "'more.png'"),
         (["photo.png", "--image", "photo.png"], "two values"),
-        (["photo.png"], "no area"),
+        (["photo.png"], "no hole"),
         (["--mask", "hole.png"], "--image"),
         (["photo.png", "hole.png", "--seed"], "--seed"),
         (["photo.png", "hole.png", "--method", "magic"], "auto | patches"),
@@ -137,8 +137,9 @@ def test_help_is_grouped_and_shows_examples(command):
     for words in (("inpaint",), ("inpaint", "--help"), ("run", "inpaint", "--help"), ("check", "inpaint", "-h")):
         done = command(*words)
         assert done.returncode == 0
-        for part in ("IMAGE MASK", "the area:", "--method auto|patches", "examples:", "photo.jpg hole.png"):
+        for part in ("IMAGE MASK", "the hole:", "--method auto|patches", "examples:", "photo.jpg hole.png"):
             assert part in done.stdout, part
+        assert "left=30%,right=30%" in done.stdout  # argparse prints an epilog as it is
 
 
 def test_why_a_result_was_made_takes_the_options_too(command, photo):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ...core.errors import WorkflowError, did_you_mean
 from ...core.expander import Expander, Option
 from .dashes import join_dashed_values
-from .parser import Once, Parser
+from .parser import Once, Parser, literal
 
 _SHOWN = {"file": "FILE", "model": "MODEL", "text": "TEXT", "integer": "N", "number": "X", "switch": "true|false"}
 
@@ -18,12 +18,14 @@ def parser_of(expander: Expander, command: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=f"inlay {command}",
         usage=f"inlay {command} {words} [--NAME VALUE …]".replace("%", "%%"),
-        description=f"{expander.title}.\n\n{expander.description}".replace("%", "%%"),
+        description=literal(f"{expander.title}.\n\n{expander.description}"),
         allow_abbrev=False,
         add_help=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"examples:\n{examples}\n\noptions of every run: --set --out --inputs --device --memory --no-cache "
-        "--no-metadata --jobs --quiet --json (see `inlay run --help`)".replace("%", "%%"),
+        epilog=literal(
+            f"examples:\n{examples}\n\noptions of every run: --set --out --inputs --device --memory --no-cache "
+            "--no-metadata --jobs --quiet --json (see `inlay run --help`)"
+        ),
     )
     groups: dict[str, argparse._ArgumentGroup] = {}
     for option in expander.options:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ...core.errors import WorkflowError, did_you_mean
 from .expanded import parser_of
-from .parser import Once, Parser
+from .parser import Once, Parser, literal
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -37,10 +37,10 @@ def parser_for(loaded: "LoadedWorkflow", file: str, command: str = "run") -> arg
     from ..node_settings import settings_of
 
     workflow = loaded.workflow
-    about = "\n\n".join(text for text in (workflow.title, workflow.description) if text).replace("%", "%%")
+    about = "\n\n".join(text for text in (workflow.title, workflow.description) if text)
     parser = Parser(
-        prog=f"inlay {command} {file}".replace("%", "%%"),
-        description=about,
+        prog=f"inlay {command} {file}",
+        description=literal(about),
         allow_abbrev=False,
         add_help=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,

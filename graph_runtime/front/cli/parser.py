@@ -38,6 +38,11 @@ class Parser(argparse.ArgumentParser):
         raise WorkflowError.of("command line", found=message, expected=usage, fix=f"{how}see `{self.prog} --help`")
 
 
+def literal(text: str) -> str:
+    """A description or epilog that argparse prints as it is: `%` counts only in one with `%(prog)` in it."""
+    return text.replace("%", "%%") if "%(prog)" in text else text
+
+
 class Once(argparse.Action):
     """Stores the value of a flag. If the flag is given twice, the last value counts, with a warning."""
 

@@ -48,7 +48,7 @@ def inpaint(
     set: Mapping[str, Any] | None = None,  # Any: a setting of any type, which is checked
     **options: Any,  # noqa: ANN401 - each option has a type of its own, which is checked
 ) -> Result:
-    """Fill an area of a photo; every other pixel stays as it is.
+    """Take things out of a photo, or paint new ones in; every other pixel stays as it is.
 
         inlay.inpaint(photo, mask).save("filled.png")
 
@@ -56,7 +56,7 @@ def inpaint(
     `inlay inpaint --help` describes every option.
 
     Args:
-        image: the photo: a path, Pillow's, a NumPy array or a torch tensor. A list or a folder is a job.
+        image: the photo: a path, a Pillow picture, a NumPy array or a torch tensor. A list or a folder is a job.
         mask: white, True or transparent is filled; of the photo's size.
         invert: the mask marks what is kept.
         object: fill a thing that a detector finds, such as "dog".
@@ -65,19 +65,19 @@ def inpaint(
         outpaint: add room around the photo and fill it, "left=30%,top=100".
         method: auto, patches (needs no model), null_space, exemplar, model.
         source: a model: a hub id, a folder, a .safetensors file, or dollhouse.
-        prompt: what the area should show; without one, it continues its surroundings.
+        prompt: what the hole should show; without one, it continues its surroundings.
         negative: what it should not show.
         example: a picture of the thing to paint.
         lora: a LoRA for the model.
-        grow: grow the area by so many pixels.
-        feather: soften its border over so many pixels, for which it grows.
-        variations: so many results.
-        pick: that one of the variations alone, from 1, the same as beside the others.
+        grow: grow the hole by so many pixels.
+        feather: soften the border of the hole over so many pixels; the hole grows by as many.
+        variations: how many results to make.
+        pick: make only this one of the variations, from 1, with the same pixels.
         quality: fast, best.
         seed: another seed gives another result.
         steps: steps of the sampler.
-        guidance: how strictly the prompt or the example counts.
-        strength: how much is made anew of what the rest of the photo would put there; 1: all.
+        guidance: how strictly the prompt or the example is followed.
+        strength: how much of a fill from the rest of the photo is made anew; 1: all of it.
         out: a folder in which the pictures are saved, under numbers; None: they are only in the result.
         set: {"node.parameter": value} for any setting of any node.
         **options: further options of `inlay inpaint`, and those of `inlay.run`.
