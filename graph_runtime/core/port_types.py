@@ -11,7 +11,6 @@ one may download the model; a union of these. `object` and everything else is no
 
 import builtins
 import functools
-import importlib
 import numbers
 import operator
 import sys
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard, Union
 
+from .bounded.effort import imported
 from .errors import BadInput
 from .light.later import LaterType, ShapeType, shape_type
 from .light.sketch import Sketch
@@ -106,7 +106,7 @@ def _by_name(text: str, root: str) -> Any:  # noqa: ANN401 - an annotation
         kind, _, sizes = text[:-1].partition("[")
         return shape_type(kind, sizes)
     module, colon, name = text.partition(":")
-    return getattr(importlib.import_module(f".{module}", root), name) if colon else getattr(builtins, text)
+    return getattr(imported(f".{module}", root), name) if colon else getattr(builtins, text)
 
 
 class PartlyKnown:

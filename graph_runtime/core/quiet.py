@@ -1,10 +1,10 @@
 """Keep the libraries of Hugging Face quiet while they load a model: users see inlay's own errors instead."""
 
-import importlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .bounded.effort import imported
 from .light.later import torch
 
 _LOADING = threading.RLock()  # the libraries' settings belong to the whole process, so loads take turns
@@ -17,7 +17,7 @@ def quiet(*names: str) -> Iterator[None]:
     Args:
         names: of the libraries, each of which has its own `utils.logging`.
     """
-    libraries = [importlib.import_module(f"{name}.utils.logging") for name in names]
+    libraries = [imported(f"{name}.utils.logging") for name in names]
     with _LOADING:
         before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
         for library in libraries:

@@ -4,7 +4,6 @@ A solver remembers earlier steps, so each branch of a run has its own. Its steps
 This module adds the choice by name, noise from the run's own stream, and errors that name the cause.
 """
 
-import importlib
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal, Protocol
 
 from ...graph_runtime import BadInput
+from ...graph_runtime.core.bounded.effort import imported
 from ...graph_runtime.core.errors import first_line
 from ...graph_runtime.core.light.later import Tensor, torch
 from ...graph_runtime.core.quiet import quiet
@@ -125,7 +125,7 @@ class SolverSchedule:
         name, changes = KINDS[self.kind]
         try:
             with quiet("diffusers", "transformers"), _numpy_warnings_hidden():
-                kind = getattr(importlib.import_module("diffusers"), name)
+                kind = getattr(imported("diffusers"), name)
                 known = inspect.signature(kind.__init__).parameters
                 made = kind.from_config({key: self.config[key] for key in known if key in self.config}, **changes)
                 made.set_timesteps(self.steps)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.errors import clean
-from ...graph_runtime.core.light.later import Tensor
+from ...graph_runtime.core.light.later import Tensor, torch
 from ...graph_runtime.core.opening import name_of, open_file
 from ...graph_runtime.core.tensors import owned
 from ..known_keys.table import warn_unused
@@ -98,8 +98,6 @@ def tensor_shapes(path: Path, keys: Sequence[str], port: str) -> dict[str, Tenso
     Raises:
         BadInput: it is not safetensors, or a tensor is not floating point.
     """
-    import torch
-
     if not path.is_file():
         return None
     with _opened(path, port) as file:

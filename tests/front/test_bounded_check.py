@@ -1,13 +1,15 @@
 """`check` answers any file of at most 16 MiB within seconds and a gigabyte, with problems or none, and never raises."""
 
 import json
+import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from hostile_workflows import PROMPTS, TEXTS, loader, node
 from inlay import check
-from inlay.graph_runtime.core.bounded import limits
+from inlay.graph_runtime.core.bounded import effort, limits
 
 SECONDS = 8.0  # of processor time: four times what is promised, because tests run on any machine, beside others
 
@@ -67,3 +69,47 @@ def test_batches_of_billions_of_pictures_are_checked_by_their_shape(folder):
     nodes["sheet"] = node("image.grid", None, image_1="n6.image", image_2="n6.image")
     flow = {"format": 1, "nodes": nodes, "outputs": {"mask": "shape.mask", "image": "sheet.image"}}
     assert answer(json.dumps(flow), folder) == []
+
+
+def burn(seconds):
+    began = time.thread_time()
+    while time.thread_time() - began < seconds:
+        pass
+
+
+def test_a_first_import_takes_none_of_the_checks_time(tmp_path, monkeypatch):
+    """Also one within another; what the check itself does counts."""
+    work = "import time\nbegan = time.thread_time()\nwhile time.thread_time() - began < 0.3: pass\n"
+    (tmp_path / "inlay_slow_inner.py").write_text(work)
+    imports = "from inlay.graph_runtime.core.bounded.effort import imported\nimported('inlay_slow_inner')\n"
+    (tmp_path / "inlay_slow_outer.py").write_text(imports + work)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(effort, "SECONDS", 0.2)
+    with effort.checking() as check_of_one:
+        effort.imported("inlay_slow_outer")
+        assert effort.affords(1)
+        burn(0.1)
+        assert not check_of_one.late
+        burn(0.15)
+        assert check_of_one.late
+    for name in ("inlay_slow_inner", "inlay_slow_outer"):
+        sys.modules.pop(name)
+
+
+def test_what_needs_torch_in_a_check_hides_no_problem_after_it(folder):
+    """The import alone takes longer than a check looks at masks."""
+    graph = {
+        "start": {"type": "latent.load", "params": {"path": "start.safetensors"}},
+        "photo": {"type": "image.load", "params": {"path": "solid.png"}},
+        "crop": {"type": "image.crop_to_mask", "inputs": {"image": "photo.image", "mask": "photo.mask"}},
+    }
+    from PIL import Image
+    from safetensors.numpy import save_file
+
+    Image.new("RGB", (64, 48)).save(folder / "solid.png")
+    save_file({"latent": np.zeros((1, 4, 8, 8), np.float32)}, folder / "start.safetensors")
+    outputs = {"latent": "start.latent", "image": "crop.image"}
+    (folder / "job.json").write_text(json.dumps({"format": 1, "nodes": graph, "outputs": outputs}))
+    code = "import inlay; print(*inlay.check('job.json'))"
+    said = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert "crop.mask: found an empty mask" in said.stdout, said

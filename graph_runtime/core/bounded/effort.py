@@ -1,10 +1,13 @@
 """How much work one check has done, so that it stays within its time whatever a workflow names."""
 
 import gc
+import importlib.util
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import ModuleType
 
 from .limits import SECONDS, VALUES
 
@@ -13,13 +16,13 @@ class Effort:
     """The work of one check: processor time since it began, and values that it has looked at."""
 
     def __init__(self) -> None:
-        self._began = time.thread_time()
+        self.began = time.thread_time()
         self.values = 0
 
     @property
     def late(self) -> bool:
         """True once the time for looking closely is used up."""
-        return time.thread_time() - self._began > SECONDS
+        return time.thread_time() - self.began > SECONDS
 
 
 _effort: ContextVar[Effort | None] = ContextVar("inlay_effort", default=None)
@@ -45,6 +48,18 @@ def affords(values: int) -> bool:
         return False
     effort.values += values
     return True
+
+
+def imported(module: str, package: str | None = None) -> ModuleType:
+    """A module, imported if it is not yet; the time of that is no work of the check that happens to be first."""
+    effort, name = _effort.get(), importlib.util.resolve_name(module, package)
+    if effort is None or name in sys.modules:
+        return importlib.import_module(name)
+    began, now = effort.began, time.thread_time()
+    try:
+        return importlib.import_module(name)
+    finally:
+        effort.began = began + time.thread_time() - now  # what modules import in turn is counted once
 
 
 @contextmanager

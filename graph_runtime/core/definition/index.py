@@ -6,7 +6,6 @@ them has changed since, the index is not used, and the definitions come from the
 """
 
 import functools
-import importlib
 import json
 import operator
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +16,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, Field
 
+from ..bounded.effort import imported
 from ..digests import sha256
 from ..port_types import Named, Port
 from ..spec import Check, NodeSpec, PathRole, Registry
@@ -117,7 +117,7 @@ class IndexedSpec(NodeSpec):
 
     def _named(self, name: str) -> Any:  # noqa: ANN401 - a function or class of the pack
         module, _, qualified = self.__dict__["_entry"][name].partition(":")
-        found: object = importlib.import_module(f".{module}", self.__dict__["_root"])
+        found: object = imported(f".{module}", self.__dict__["_root"])
         for part in qualified.split("."):
             found = getattr(found, part)
         return found

@@ -10,11 +10,11 @@ are classes that stand for torch's in annotations and in `isinstance`, to which 
 derives from torch's needs torch itself.
 """
 
-import importlib
 import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ..bounded.effort import imported
 from .sketch import Sketch
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class LaterType(type):
     def real(cls) -> Any:  # noqa: ANN401 - a class of torch
         """The class itself."""
         module, name = cls.place
-        return getattr(importlib.import_module(module), name)
+        return getattr(imported(module), name)
 
     def __instancecheck__(cls, value: object) -> bool:
         if isinstance(value, cls.also):
@@ -83,10 +83,10 @@ class _Module:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the module has
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(importlib.import_module(self.__dict__["_module"]), name)
+        return getattr(imported(self.__dict__["_module"]), name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        setattr(importlib.import_module(self.__dict__["_module"]), name, value)
+        setattr(imported(self.__dict__["_module"]), name, value)
 
 
 class ShapeType(type):
@@ -105,7 +105,7 @@ class ShapeType(type):
         names = cls.sizes.split()
         if cls.kind not in ("Float", "Shaped") or not all(re.fullmatch(r"\w+", name) for name in names):
             real = value.tensor() if isinstance(value, Sketch) else value  # a form that only jaxtyping knows
-            return isinstance(real, getattr(importlib.import_module("jaxtyping"), cls.kind)[type(real), cls.sizes])
+            return isinstance(real, getattr(imported("jaxtyping"), cls.kind)[type(real), cls.sizes])
         sized = dict(zip(names, value.shape, strict=False))
         return (
             (cls.kind == "Shaped" or value.is_floating_point())

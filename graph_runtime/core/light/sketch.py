@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from ..bounded.effort import imported
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -268,8 +270,7 @@ class Sketch:
 
     def tensor(self) -> "Tensor":
         """The tensor itself; on the `meta` device where the numbers are not known."""
-        import torch
-
+        torch = imported("torch")
         if self.values is None:
             return torch.empty(self.shape, dtype=getattr(torch, self.kind.removeprefix("torch.")), device="meta")
         import numpy as np
