@@ -100,7 +100,7 @@ def pixel_space(
         mask: the hole, 1 = repaint; each pixel above 0 is hole.
         vae: the model's VAE, in memory beside the UNet during the run.
         then: another constraint, applied after this one in each step.
-        last_steps: it begins so many steps before the end; at most all of them.
+        last_steps: how many steps before the end it begins; at most all of them.
         share: begin with this share of the run's steps instead, whatever their number; null: with last_steps.
         times: how often, spread evenly over these steps; between, known cells keep the last values. null: in each step.
         blend: membrane first moves the hole to meet the known pixels at its edge, as in image.paste_back.

@@ -63,9 +63,7 @@ def scales(photo: Image.Image, hole: Image.Image) -> list[Image.Image]:
     """The photo with its hole as it is filled on each scale of the search, the coarsest first."""
     picture = torch.from_numpy(np.asarray(photo).copy()).float()[None] / 255
     mask = torch.from_numpy(np.asarray(hole) > 127)[None].float()
-    cropped = crop_to_mask(
-        picture, mask, context=3.0, size=None, windows="each", beyond="mirrored"
-    )  # as the command does
+    cropped = crop_to_mask(picture, mask, context=3.0, size=None, windows="each", multiple=1)  # as the command does
     window, rest = cropped.image[0].clone(), cropped.mask[0] > 0
     generator = torch.Generator("cpu").manual_seed(0)
     stages: list[torch.Tensor] = []

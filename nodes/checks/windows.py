@@ -90,7 +90,7 @@ def frame_of(
         size: of the patch's longer side.
         denoiser: a connected model.
         vae: its VAE.
-        least_multiple: what the sides are multiples of besides, but with size=model.
+        least_multiple: what the sides are also multiples of, except with size=model.
 
     Raises:
         BadInput: size=model with a model that does not say its size.

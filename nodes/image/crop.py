@@ -43,8 +43,8 @@ def crop_to_mask(
 
     The window's side is `context` times the hole's longer side (at least 64 px; with size=model, at least half the
     model's size), cut to the picture and moved inside; a batch shares its windows. Both sides of the patch are
-    multiples of what a connected model takes, and (but with size=model) of `multiple`. Only the window is copied, so
-    a photo may be of any size.
+    multiples of what a connected model takes and, except with size=model, of `multiple`. Only the window is copied,
+    so a photo may be of any size.
 
     Args:
         image: The whole picture, `[b h w 3]`.

@@ -30,7 +30,7 @@ def parse_colour(text: str, port: str = "colour") -> Colour:
         raise BadInput(
             port,
             found=repr(text if len(text) <= LONGEST else text[:LONGEST] + "…"),
-            expected="a colour, as #ff0000, #f00, rgb(255, 0, 0) or red",
+            expected="a colour, such as #ff0000, #f00, rgb(255, 0, 0) or red",
             fix="write it in one of these ways, without transparency",
         )
     return found[0], found[1], found[2]

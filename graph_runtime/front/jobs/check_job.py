@@ -44,7 +44,10 @@ def check_job(job: Job, *, device: str = "auto", memory: str | int | None = None
     if deep < len(items):
         rest = f"; {len(items) - looked} were not looked at" if looked < len(items) else ""
         report.warnings.append(
-            Warned(None, f"{deep} of {len(items)} pictures were checked in depth, and whether the others open{rest}")
+            Warned(
+                None,
+                f"{deep} of {len(items)} pictures were checked in depth, of the others only whether they open{rest}",
+            )
         )
     return report
 

@@ -226,6 +226,6 @@ def _other_settings() -> WorkflowError:
     return WorkflowError.of(
         "--jobs",
         found=f"settings of torch that other processes do not have ({torch_numerics()})",
-        expected="torch as it begins: results are to be the same bytes",
+        expected="torch's settings as they are after its import, so that results are the same bytes",
         fix="set them by environment variables, or leave jobs at 1",
     )

@@ -16,7 +16,7 @@ from ...core.user_paths import expand
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin"})
 SHEET = re.compile(r"contact-sheet-\d+(_\d+)?\.jpg")  # what jobs themselves write beside their pictures
 TABLE = "job.csv"
-SHOWN = 6  # names of files that a note lists
+SHOWN = 6  # names of files that a message lists
 
 
 @dataclass(frozen=True)
