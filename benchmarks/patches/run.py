@@ -29,9 +29,9 @@ HEAD = f"""# Filling a hole with patches of the picture
 pixels a side, filled by `image.fill` with fill=patches, patch=7, seed=0. No model, nothing but the picture itself.
 
 *High-pass* is the energy of detail (what a Gaussian of 2 pixels removes) in the hole over that of the 24 pixels around
-it; beside it, that of what was really there. Aim: {LOW}–{HIGH}. *Loss* is by how much the PSNR in the hole is below that
-of an exact harmonic membrane, which is smooth and so errs less where nothing can be known. Aim: at most {LOSS} dB. Of 16
-random places, the hole is in the one where the picture's own detail is most like that around it.
+it; beside it, that of what was really there. Aim: {LOW}–{HIGH}. *Loss* is by how much the PSNR in the hole is below
+that of an exact harmonic membrane, which is smooth and so errs less where nothing can be known. Aim: at most {LOSS} dB.
+Of 16 random places, the hole is in the one where the picture's own detail is most like that around it.
 
 ![Holes and what fills them](../images/patches.jpg)
 
