@@ -4,7 +4,7 @@ What the mask does not cover does not change by one bit. `import inlay` is light
 so the import alone loads neither torch nor a model.
 
     import inlay
-    inlay.inpaint("photo.jpg", "hole.png").save("filled.png")  # paths, Pillow's pictures, arrays, tensors
+    inlay.inpaint("photo.jpg", "hole.png").save("filled.png")  # paths, Pillow pictures, arrays, tensors
     result = inlay.run("zero_shot_inpaint", image="room.png", mask="room-mask.png", seed=7, out="out")
     result["image"]
 

@@ -43,12 +43,8 @@ def check_job(job: Job, *, device: str = "auto", memory: str | int | None = None
     looked = deep + _each(items[deep:], lambda item: _by_header(item, report), HEADER_SECONDS, 1)
     if deep < len(items):
         rest = f"; {len(items) - looked} were not looked at" if looked < len(items) else ""
-        report.warnings.append(
-            Warned(
-                None,
-                f"{deep} of {len(items)} pictures were checked in depth, of the others only whether they open{rest}",
-            )
-        )
+        said = f"{deep} of {len(items)} pictures were checked in depth, of the others only whether they open{rest}"
+        report.warnings.append(Warned(None, said))
     return report
 
 
