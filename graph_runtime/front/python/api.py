@@ -110,8 +110,8 @@ def run(
         jobs: processes that share the pictures of a job.
         progress: show progress on stderr; None: in a terminal or a notebook, on the main thread.
         **values: the workflow's own inputs by name. Where one takes the path of a picture, it may also be the picture:
-            a Pillow picture, a NumPy array or a torch tensor (`[h w]`, `[h w c]`, `[b h w c]`; uint8, uint16, bool, or floats
-            from 0 to 1).
+            a Pillow picture, a NumPy array or a torch tensor (`[h w]`, `[h w c]`, `[b h w c]`; uint8, uint16, bool, or
+            floats from 0 to 1).
 
     Warnings go through `warnings` as `InlayWarning`.
 
