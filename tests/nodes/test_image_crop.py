@@ -323,3 +323,21 @@ def test_a_feather_over_a_tight_mask_is_named_and_a_grown_one_is_not(grown, feat
     back = stitch(torch.full((1, *crop.size, 3), 0.8), crop, feather=feather, ctx=ctx).image
     assert any("feather-shows" in warning and "grow the mask by 3 px" in warning for warning in ctx.warnings) == said
     assert bool(torch.isclose(back, torch.tensor(0.8)).all()) != said
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(13, "a multiple of 8, or 'model'"), ("big", "a valid integer, or 'model'")]
+)
+def test_a_wrong_size_is_one_problem(size, expected):
+    graph = {
+        "photo": {"type": "image.load", "params": {"path": "room.png"}},
+        "crop": {"type": "image.crop_to_mask", "params": {"size": size}, "inputs": {"image": "photo.image"}},
+    }
+    found = [one for one in inlay.check({"format": 1, "nodes": graph}) if one.where == "crop.size"]
+    assert [one.expected for one in found] == [expected]
+
+
+def test_who_misses_a_mask_is_told_of_the_nodes_that_load_one_first():
+    graph = {"grow": {"type": "mask.grow"}}
+    (found,) = [one for one in inlay.check({"format": 1, "nodes": graph}) if one.where == "grow.mask"]
+    assert "outputs it: image.load, mask.brush, mask.load, " in found.fix

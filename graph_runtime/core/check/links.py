@@ -166,6 +166,8 @@ def _outputs_of_type(draft: Draft, socket_type: str, reader: str) -> str:
     if here:
         return "connect one of: " + ", ".join(here[:6])
     givers = [
-        spec.id for spec in draft.registry.values() if any(port.socket == socket_type for port in spec.outputs.values())
+        spec for spec in draft.registry.values() if any(port.socket == socket_type for port in spec.outputs.values())
     ]
-    return f"add a node that outputs it: {', '.join(givers[:6])}" if givers else f"no known node outputs {socket_type}"
+    givers.sort(key=lambda spec: not all(socket.optional for socket in spec.sockets.values()))  # loaders first
+    names = ", ".join(spec.id for spec in givers[:6])
+    return f"add a node that outputs it: {names}" if givers else f"no known node outputs {socket_type}"

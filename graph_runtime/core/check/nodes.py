@@ -90,11 +90,25 @@ def settings_are_valid(draft: Draft, name: str) -> bool:
         if error.error_count() > limits.PROBLEMS:
             draft.found.add(name, None, f"{error.error_count():,} wrong settings", "settings of its type", "mend them")
             return False
-        for details in error.errors(include_url=False):
+        for details in _with_words(error.errors(include_url=False)):
             _add_setting_problem(draft, name, details)
         return False
     draft.settings[name] = {key: getattr(model, key) for key in spec.params.model_fields}
     return True
+
+
+def _with_words(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """The errors, where a number that may also be a word has one for both: `a multiple of 8, or 'model'`."""
+    words = {each["loc"][0]: each for each in errors if each["type"] == "literal_error" and len(each["loc"]) > 1}
+    found: dict[int | str, ErrorDetails] = {}
+    rest = []
+    for each in errors:
+        place = each["loc"][0] if each["loc"] else ""
+        if place not in words:
+            rest.append(each)
+        elif each is not words[place]:
+            found[place] = {**each, "msg": f"{each['msg']}, or {words[place]['msg'].removeprefix('Input should be ')}"}
+    return [*rest, *(found.get(place, word) for place, word in words.items())]
 
 
 def _add_setting_problem(draft: Draft, name: str, details: ErrorDetails) -> None:
