@@ -107,7 +107,7 @@ def _unused(wishes: Wishes, method: str) -> list[Problem]:
         if method == "patches":
             fix = A_MODEL if wishes.method == "auto" else f"leave it out, or {A_MODEL}, without --method patches"
         what = "without a model" if wishes.method == "auto" and method == "patches" else f"with method {method}"
-        found.append(problem(name, f"--{name} {what}", f"an option of {method}", fix))
+        found.append(problem(name, f"--{name} {what}", f"an option that {method} uses", fix))
     return found
 
 

@@ -93,6 +93,10 @@ def _read(option: Option, value: object) -> Value | Problem:
     return problem(option.name, shorten(value), "text", "check the value")
 
 
+def _plain(high: float) -> str:
+    return f"{high:,g}" if high < 1e6 else f"{int(high):,}"
+
+
 def _number(option: Option, value: object) -> Value | Problem:
     given = value
     if isinstance(value, str):
@@ -107,7 +111,10 @@ def _number(option: Option, value: object) -> Value | Problem:
             return float(given) if option.kind == "number" else int(given)
         near = f"{low if given < low else high if given > high else round(given):,g}" if given == given else ""
     return problem(
-        option.name, shorten(value), f"{kind} from {low:,g} to {high:,g}", f"use {near}" if near else "give a number"
+        option.name,
+        shorten(value),
+        f"{kind} from {low:,g} to {_plain(high)}",
+        f"use {near}" if near else "give a number",
     )
 
 

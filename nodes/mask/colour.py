@@ -60,6 +60,6 @@ def colour(
                 fix=f"use one of these, or tolerance={int(np.ceil(nearest))} or more",
             )
         if ctx is not None:
-            for note in value_warnings(plane, plane, None):
+            for note in value_warnings(plane.numpy(), plane.numpy(), None):
                 ctx.warn(f"mask{which}: {note}" if which else note)
     return OneMask(mask)

@@ -11,7 +11,7 @@ from ..files.folders import left_out
 from ..files.read import Picture, each_picture, picture_files
 from .drawn import drawn_mask
 from .file_warnings import file_warnings, reads_alpha
-from .warnings import value_warnings
+from .warnings import few_drawn, value_warnings
 
 
 def read_masks(
@@ -49,7 +49,7 @@ def _read(picture: Picture, out: Float32Array, channel: str, invert: bool, thres
     if invert:
         np.subtract(np.float32(1), out, out=out)
     hole = out >= (threshold or 0.5)
-    about_file = [] if drawn else file_warnings(picture, channel, invert, hole)
+    about_file = few_drawn(hole) if drawn else file_warnings(picture, channel, invert, hole)
     about_values = value_warnings(out, out if threshold is None else hole, threshold)
     if about_file:  # greys and shares depend on these
         about_values = [note for note in about_values if note.startswith(("mask-empty", "mask-full", "mask-faint"))]

@@ -118,6 +118,17 @@ SEARCHED = 25_000_000  # pixels around a hole; in larger ones nobody sees specks
 SPECKS = 0.1  # share of the hole above which such components are intended
 
 
+def few_drawn(hole: Bool[np.ndarray, "h w"]) -> list[str]:
+    """A warning where a drawing marks a few pixels alone: reds of a photo that nobody drew on look so."""
+    count = _count(hole)
+    if not 0 < count < min(FEW * hole.size, FEW_PIXELS):
+        return []
+    return [
+        f"mask-few: drawn red in it are only {count} of {hole.size} pixels, and only these would be repainted; "
+        f"is it the photo, without a mask drawn on it?"
+    ]
+
+
 def size_warnings(hole: Bool[np.ndarray, "h w"], count: int) -> list[str]:
     """Warnings about a hole of a few pixels (`count` in all), and about specks beside a hole."""
     rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))

@@ -116,7 +116,8 @@ def test_check_names_every_problem_at_once(command, photo):
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        (["photo.png", "hole.png", "--promt", "x"], "did you mean 'prompt'"),
+        (["photo.png", "hole.png", "--promt", "x"], "did you mean '--prompt'?"),
+        (["photo.png", "hole.png", "--seed", "x"], "a whole number from 0 to 18,446,744,073,709,551,615"),
         (["photo.png", "hole.png", "more.png"], "'more.png'"),
         (["photo.png", "--image", "photo.png"], "two values"),
         (["photo.png"], "no hole"),

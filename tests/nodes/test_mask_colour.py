@@ -82,3 +82,14 @@ def test_a_mask_that_is_all_or_most_of_the_picture_is_named():
     ctx = RecordingContext()
     colour(torch.ones(1, 20, 20, 3), "white", ctx=ctx)
     assert any("mask-full" in warning for warning in ctx.warnings)
+
+
+def test_a_mask_of_some_pixels_runs_with_a_context_and_most_of_the_picture_is_named():
+    ctx = RecordingContext()
+    image = torch.ones(1, 20, 20, 3)
+    image[:, :10] = 0
+    assert colour(image, "white", ctx=ctx).mask.mean() == 0.5
+    assert not ctx.warnings
+    image[:, 1:] = 1
+    colour(image, "white", ctx=ctx)
+    assert any("mask-large" in warning for warning in ctx.warnings)

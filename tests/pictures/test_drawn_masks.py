@@ -113,3 +113,13 @@ def test_sixteen_bits_and_soft_strokes(tmp_path):
     assert np.array_equal(
         load(str(tmp_path / "deep.png"), RecordingContext(), channel="drawn").mask[0].numpy() > 0, TRUTH
     )
+
+
+def test_a_photo_with_a_few_red_pixels_given_as_a_drawing_is_doubted(tmp_path):
+    picture = photo().resize((564, 396), Pil.Resampling.NEAREST)
+    ImageDraw.Draw(picture).rectangle((5, 5, 10, 10), fill=RED)
+    picture.save(tmp_path / "photo.png")
+    ctx = RecordingContext()
+    mask = load(str(tmp_path / "photo.png"), channel="drawn", ctx=ctx).mask
+    assert mask.sum() == 36
+    assert any("mask-few" in warning for warning in ctx.warnings), ctx.warnings
