@@ -46,7 +46,7 @@ class PixelSpace(Constraint):
     membrane: bool = False
 
     @property
-    def vaes(self) -> tuple[Vae, ...]:
+    def models(self) -> tuple[Vae, ...]:
         """The one that is wired to it."""
         return (self.vae,)
 

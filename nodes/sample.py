@@ -172,7 +172,7 @@ def _begun(
     steps = sum(not step.up for step in schedule.begin().denoising_steps(first))
     with ExitStack() as stack:
         pictures: dict[str, PictureSpace] = {}
-        for vae in cast(tuple[VaeDescription, ...], constraint.vaes):
+        for vae in cast(tuple[VaeDescription, ...], constraint.models):
             module = stack.enter_context(ctx.lease(vae))
             pictures[vae.fingerprint] = Pictures(
                 module, vae.factor, vae.scaling_factor, vae.shift_factor, ctx.check_cancelled

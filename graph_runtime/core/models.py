@@ -239,6 +239,12 @@ class ModelManager:
         return entry
 
 
+def asked_for(value: object) -> tuple[AnyDescription, ...]:
+    """The models that a node holds in memory while it uses a value: its `models`, if it has some."""
+    named = () if isinstance(value, ModelDescription) else getattr(value, "models", ())
+    return tuple(one for one in named if isinstance(one, ModelDescription)) if isinstance(named, tuple) else ()
+
+
 def _too_large(sizes: Mapping[str, int], budget: int) -> ModelError:
     """What is in use together, and the smallest budget that holds it."""
     parts = " and ".join(f"{label} ({size_text(size)})" for label, size in sizes.items())

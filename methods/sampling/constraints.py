@@ -54,8 +54,8 @@ class Constraint:
     """Base of all constraints; it changes nothing itself."""
 
     @property
-    def vaes(self) -> tuple[Vae, ...]:
-        """The VAEs that it needs during the run."""
+    def models(self) -> tuple[Vae, ...]:
+        """The VAEs that it needs during the run, in memory beside the denoiser."""
         return ()
 
     def within(self, run: RunFacts) -> "Constraint":
@@ -87,9 +87,9 @@ class InTurn(Constraint):
     then: Constraint
 
     @property
-    def vaes(self) -> tuple[Vae, ...]:
+    def models(self) -> tuple[Vae, ...]:
         """The VAEs of both."""
-        return (*self.first.vaes, *self.then.vaes)
+        return (*self.first.models, *self.then.models)
 
     def begin(self, start: Tensor) -> "InTurn":
         """Both for a run from z_T = `start` `[b c lh lw]`."""

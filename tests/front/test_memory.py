@@ -78,3 +78,39 @@ def test_half_precision_needs_half_the_budget(flow, shared_sd, tmp_path):
     flow["nodes"]["model"]["params"]["dtype"] = "float16"
     assert inlay.check(flow, memory=bytes_of(shared_sd, "vae") // 2, out=tmp_path, device="cpu") == []
     assert inlay.check(flow, memory=bytes_of(shared_sd, "vae") // 2 - 1, out=tmp_path, device="cpu")
+
+
+def test_models_that_a_run_needs_at_once_count_together(flow, shared_sd, tmp_path):
+    """constraint.pixel_space decodes and encodes between the steps: the VAE is in memory beside the UNet."""
+    both = bytes_of(shared_sd, "vae") + bytes_of(shared_sd, "unet")
+    flow["nodes"] |= {
+        "steps": {"type": "schedule.ddim", "params": {"steps": 2}, "inputs": {"scheduler": "model.scheduler"}},
+        "noise": {"type": "noise.gaussian", "inputs": {"latent": "latent.latent"}},
+        "pixels": {
+            "type": "constraint.pixel_space",
+            "inputs": {"image": "photo.image", "mask": "shape.mask", "vae": "model.vae"},
+        },
+        "keep": {
+            "type": "constraint.null_space",
+            "inputs": {"latent": "latent.latent", "latent_mask": "hole.latent_mask", "then": "pixels.constraint"},
+        },
+        "sample": {
+            "type": "sample.denoise",
+            "inputs": {
+                "denoiser": "model.denoiser",
+                "schedule": "steps.schedule",
+                "noise": "noise.noise",
+                "conditioning": "words.conditioning",
+                "constraint": "keep.constraint",
+            },
+        },
+    }
+    flow["outputs"] = {"latent": "sample.latent"}
+    [problem] = inlay.check(flow, memory=both - 1, out=tmp_path, device="cpu")
+    assert (problem.where, "together" in problem.found) == ("sample.denoiser", True)
+    with pytest.raises(WorkflowError, match=r"sample\.denoiser"):
+        inlay.run(flow, memory=both - 1, out=tmp_path, device="cpu", cache=False)
+    assert inlay.check(flow, memory=both, out=tmp_path, device="cpu") == []
+    assert inlay.run(flow, memory=both, out=tmp_path, device="cpu", cache=False)["latent"].ndim == 4
+    flow["nodes"]["keep"]["inputs"].pop("then")
+    assert inlay.check(flow, memory=both - 1, out=tmp_path, device="cpu") == []

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ..models import AnyDescription
 from ..reading.reader import Reader
 from ..spec import NodeSpec, Registry
 from ..workflow import Link, Override, Workflow
@@ -28,6 +29,7 @@ class Draft:
         files: what is read: name, digest, path, kind, size.
         links: the valid links of each node whose type is known.
         targets: (node, output) of each valid output of the workflow.
+        beside: for each node, the models that the values at its sockets ask for.
         paths: how many files the settings have named so far.
     """
 
@@ -42,6 +44,7 @@ class Draft:
     files: dict[Override, dict[str, str]] = field(default_factory=dict)
     links: dict[str, list[Link]] = field(default_factory=dict)
     targets: dict[str, tuple[str, str]] = field(default_factory=dict)
+    beside: dict[str, tuple[AnyDescription, ...]] = field(default_factory=dict)
     paths: int = 0
 
     def flag_hint(self, node: str, setting: str | None) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ..bounded import limits
 from ..bounded.effort import Effort
 from ..errors import BadInput, missing_package, shorten
-from ..models import ModelDescription
+from ..models import ModelDescription, asked_for
 from ..notices import MARKS, collect_marks, collect_notices
 from ..spec import NodeSpec
 from ..workflow import Link
@@ -68,6 +68,8 @@ def run_static_nodes(order: list[str], draft: Draft, effort: Effort) -> dict[str
         }
         inputs = {**_known_inputs(spec, links, facts), **given}
         whole = given if len(given) == len(links) else None
+        if beside := tuple(model for value in inputs.values() for model in asked_for(value)):
+            draft.beside[name] = beside
         same = (spec.id, repr(draft.settings[name])) if not links else None
         if same is None or (outcome := alike.get(same)) is None:
             outcome = _look(spec, inputs, draft.settings[name], whole, _marks_upstream(links, marks))

@@ -8,6 +8,7 @@ from ..bounded.effort import checking, uncollected
 from ..current_run import searching
 from ..errors import WorkflowError
 from ..events import Warned
+from ..models import AnyDescription
 from ..opening import Gate, reading
 from ..reading.reader import Reader
 from ..spec import NodeSpec, Registry
@@ -33,6 +34,7 @@ class Checked:
         links: for each node, the links to its sockets.
         digests: for each node, those of the files it reads; None if one of them will only exist during the run.
         known: outputs of static nodes.
+        beside: for each node, the models that the values at its sockets ask for.
         targets: (node, output) of each output of the workflow.
         files: the files that are read: name, digest, path.
         warnings: findings that do not stop the run.
@@ -46,6 +48,7 @@ class Checked:
     links: dict[str, list[Link]]
     digests: dict[str, list[str] | None]
     known: dict[str, tuple[object, ...]]
+    beside: dict[str, tuple[AnyDescription, ...]]
     targets: dict[str, tuple[str, str]]
     files: dict[Override, dict[str, str]]
     warnings: list[Warned]
@@ -80,6 +83,7 @@ def check_workflow(
         draft.links,
         draft.digests,
         known,
+        draft.beside,
         draft.targets,
         draft.files,
         draft.found.warnings,

@@ -13,7 +13,7 @@ from ..check.workflow import Checked, check_workflow
 from ..digests import short_digest
 from ..events import Warned
 from ..file_digests import digest
-from ..models import ModelDescription
+from ..models import AnyDescription, ModelDescription
 from ..opening import Gate, reading
 from ..reads import Reads, collect_reads
 from ..spec import NodeSpec, Registry
@@ -34,6 +34,7 @@ class Step:
     first_slot: int
     known: tuple[object, ...] | None = None  # outputs of a static node, made while checking
     files: tuple[str, ...] | None = ()  # digests of the files read; None: not known before the run
+    beside: tuple[AnyDescription, ...] = ()  # models that the values at its sockets ask for during the run
     lists: frozenset[str] = frozenset()  # sockets that take their value from upstream: their parameters get a list
 
 
@@ -154,6 +155,7 @@ def _step(
         len(slots),
         checked.known.get(name),
         None if digests is None else tuple(digests),
+        checked.beside.get(name, ()),
         frozenset(socket for socket, _, _ in upstream),
     )
 

@@ -69,12 +69,13 @@ def prepare_folders(ctx: Context, *, keeping: bool) -> bool:
 
 
 def require_memory(plan: Plan, budget: int | None, device: str) -> None:
-    """Refuse a budget for weights that the largest model which a node leases does not fit.
+    """Refuse a budget for weights that does not hold what a node leases at once.
 
-    Models that are not on this machine yet have no size: they are judged once they are downloaded.
+    That is a model at one of its sockets, together with those that its other values ask for. Models that are not on
+    this machine yet have no size: they are judged once they are downloaded.
 
     Raises:
-        WorkflowError: names each node, its model and the size, and the smallest budget that works.
+        WorkflowError: names each node, its models and their size, and the smallest budget that works.
     """
     if budget is None:
         return
@@ -86,8 +87,10 @@ def require_memory(plan: Plan, budget: int | None, device: str) -> None:
             model = None if owner.known is None else owner.known[slot - owner.first_slot]
             if not isinstance(model, ModelDescription) or (role is not None and role.kind == "described"):
                 continue
-            if getattr(model, "known", True):
-                sizes[step.name, socket] = model.label, model.nbytes_on(device)
+            if all(getattr(one, "known", True) for one in (model, *step.beside)):
+                together = {one.base(): one for one in (model, *step.beside)}.values()
+                label = " and ".join(one.label for one in together) + " together" * (len(together) > 1)
+                sizes[step.name, socket] = label, sum(one.nbytes_on(device) for one in together)
     least = size_text(max((size for _, size in sizes.values()), default=0))
     problems = [
         Problem(
