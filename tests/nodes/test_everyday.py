@@ -228,3 +228,10 @@ def test_best_works_over_what_is_painted_once_more_and_slower_where_the_surround
     assert best["sample_again"]["params"]["strength"] < 1
     assert best["crop_again"]["params"]["size"] == 192
     assert best["crop"]["params"]["size"] == "model"
+
+
+def test_each_model_method_without_a_model_has_one_problem():
+    for method, more in (("null_space", {}), ("exemplar", {"example": "c.png"})):
+        problems = expand({"method": method, **more}).problems
+        assert [problem.port for problem in problems] == ["--source"]
+        assert "no model" in problems[0].found

@@ -104,5 +104,5 @@ def _refuse_flag(flag: str, expander: Expander) -> None:
         found=f"{flag!r}, which is no option here",
         expected="one of: " + " ".join(f"--{name}" for name in known),
         fix=did_you_mean("--" + name.replace("-", "_"), [f"--{one}" for one in known])
-        + " Any setting of a node: --set NODE.PARAM=VALUE",
+        + "; any setting of a node: --set NODE.PARAM=VALUE",
     )
