@@ -34,7 +34,7 @@ def mask_of(height=48, width=64):
 class Plain:
     """The published modules in float64, and the method written down line by line."""
 
-    def __init__(self, folder, scale, factor):
+    def __init__(self, folder, scale, factor, shift=0.0, prediction="epsilon"):
         from diffusers import AutoencoderKL, UNet2DConditionModel
         from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -46,13 +46,13 @@ class Plain:
         self.text = CLIPTextModel.from_pretrained(folder / "text_encoder").double().eval()(words.input_ids)[0]
         betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float32) ** 2
         self.bars = torch.cumprod(1 - betas, 0).double()
-        self.scale, self.factor = scale, factor
+        self.scale, self.factor, self.shift, self.prediction = scale, factor, shift, prediction
 
     def encode(self, x):
-        return self.vae.encode(x.permute(0, 3, 1, 2) * 2 - 1).latent_dist.mode() * self.scale
+        return self.vae.encode(x.permute(0, 3, 1, 2) * 2 - 1).latent_dist.mode() * self.scale - self.shift * self.scale
 
     def decode(self, z):
-        return (self.vae.decode(z / self.scale).sample / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
+        return (self.vae.decode(z / self.scale + self.shift).sample / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
 
     def run(self, x, hole, noises, *, at, membrane, eta, final, first=0, grow=None, known=None, start=None):
         """Null-space replacement with a growth that changes from grow[0] to grow[1], then the projection on pixels."""
@@ -69,8 +69,12 @@ class Plain:
             t = ts[first + i]
             a = self.bars[t]
             ap = self.bars[ts[first + i + 1]] if first + i + 1 < steps else torch.tensor(final).double()
-            e = self.unet(z, t, encoder_hidden_states=self.text).sample
+            e = made = self.unet(z, t, encoder_hidden_states=self.text).sample
             x0 = (z - (1 - a).sqrt() * e) / a.sqrt()
+            if self.prediction == "v_prediction":
+                x0, e = a.sqrt() * z - (1 - a).sqrt() * made, a.sqrt() * made + (1 - a).sqrt() * z
+            elif self.prediction == "sample":
+                x0, e = made, (z - a.sqrt() * made) / (1 - a).sqrt()
             if known is not None:
                 d = round(grow[0] + (grow[1] - grow[0]) * i / (count - 1))
                 wide = F.max_pool2d(cells, 2 * d + 1, 1, d)
@@ -149,6 +153,30 @@ def test_the_graph_is_the_plain_loop(tiny, ctx, case, levels):
     final = 1.0 if told["final"] == "one" else float(plain.bars[0])
     want = plain.run(x, hole, noises, at=at, **{**told, "final": final, "start": start})
     assert float((got - want).abs().max()) < (1e-5 if told["membrane"] else 1e-10) * float(want.abs().max())
+
+
+@pytest.mark.parametrize(
+    ("levels", "shift", "prediction"), [(2, 0.0, "sample"), (3, 0.3, "v_prediction"), (5, -0.2, "epsilon")]
+)
+@torch.no_grad()
+def test_every_factor_shift_and_prediction(tiny, ctx, levels, shift, prediction):
+    folder = tiny.stable_diffusion(
+        vae={"levels": levels, "shift_factor": shift}, scheduler={"prediction_type": prediction}
+    )
+    model, plain = (
+        stable_diffusion(str(folder), dtype="float64"),
+        Plain(folder, 0.6, 2 ** (levels - 1), shift, prediction),
+    )
+    x, hole = picture(), mask_of() * 0.2  # a soft mask: all of it is hole
+    noise = gaussian(encode(x, model.vae, ctx).latent, seed=3).noise
+    rule = pixel_space(x, hole, model.vae, share=0.5, times=2).constraint
+    schedule = ddim(model.scheduler, steps=6, eta=0.85, final_alpha="config").schedule
+    words = condition_text(model.text_encoder, ctx).conditioning
+    got = denoise(model.denoiser, schedule, noise, ctx, words, rule).latent
+    stream = noise.stream()
+    noises = [stream.start().double(), *(stream.step().double() for _ in range(6))]
+    want = plain.run(x, mask_of(), noises, at=[3, 4], membrane=False, eta=0.85, final=float(plain.bars[0]))
+    assert float((got - want).abs().max()) < 1e-10 * float(want.abs().max())
 
 
 class Noting(Constraint):
