@@ -92,8 +92,8 @@ def _without_model(wishes: Wishes) -> Choice:
     if wishes.method in WITH_MODEL:
         names = f"{A_MODEL}; {DRAWN} is embedded and knows drawn rooms"
         found = problem("source", f"no model for method {wishes.method}", "a model", names)
-        instead = DRAWN_EXEMPLAR if wishes.method == "exemplar" else DRAWN
-        return Choice(wishes.method, instead, problems=(found, *_unused(wishes, wishes.method)))
+        # with another model in its place, the check would list problems of that one
+        return Choice("patches", None, problems=(found, *_unused(wishes, wishes.method)))
     notes = (NO_MODEL,) if wishes.method == "auto" else ()
     return Choice("patches", None, notes, tuple(_unused(wishes, "patches")))
 

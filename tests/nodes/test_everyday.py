@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import inlay
 import pytest
 from inlay.graph_runtime.core.workflow import build
 from inlay.nodes import load_pack
@@ -230,8 +231,11 @@ def test_best_works_over_what_is_painted_once_more_and_slower_where_the_surround
     assert best["crop"]["params"]["size"] == "model"
 
 
-def test_each_model_method_without_a_model_has_one_problem():
-    for method, more in (("null_space", {}), ("exemplar", {"example": "c.png"})):
-        problems = expand({"method": method, **more}).problems
-        assert [problem.port for problem in problems] == ["--source"]
-        assert "no model" in problems[0].found
+@pytest.mark.parametrize(
+    ("method", "more"), [("null_space", {}), ("exemplar", {"example": "exemplar.png"}), ("model", {})]
+)
+def test_a_method_without_its_model_has_that_one_problem(method, more):
+    given = {"image": WORKFLOWS / "photo.jpg", "mask": WORKFLOWS / "hole.png", "method": method}
+    more = {name: WORKFLOWS / value for name, value in more.items()}
+    problems = inlay.check("inpaint", **given, **more)
+    assert [(problem.port, problem.found) for problem in problems] == [("--source", f"no model for method {method}")]
