@@ -3,12 +3,15 @@
 Each function is the check hook of one node (see `before_run.py`).
 """
 
+import contextlib
+
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.bounded.effort import affords
 from ...graph_runtime.core.light.later import Tensor
 from ...graph_runtime.core.notices import notice
 from ...pictures.boxes import Box, bounding_box
 from ...pictures.files.headers import headers
+from ...pictures.masks.copies import Photo, PhotoNeededError
 from ...pictures.masks.read import no_alpha, read_masks
 from ...pictures.masks.values import unit_mask
 from ...pictures.pairing import files_of, named
@@ -24,12 +27,20 @@ def load(known: Known, params: Params) -> Facts:
     for one in found:
         if params["channel"] == "alpha" and not one.transparent:
             raise no_alpha(one.path.name, one.mode)
+    mask = shaped(len(found), found[0].height, found[0].width)
     pixels = sum(one.pixels for one in found)
-    if pixels > READ or not affords(pixels):
-        mask = shaped(len(found), found[0].height, found[0].width)
-    else:
-        mask = with_values(read_masks(params["path"], params["channel"], params["invert"], params["threshold"], notice))
+    if pixels <= READ and affords(pixels):
+        how = params["channel"], params["invert"], params["threshold"]
+        with contextlib.suppress(PhotoNeededError):
+            mask = with_values(read_masks(params["path"], *how, notice, _photos(known.get("image", ...))))
     return {"mask": named(mask, [one.path.name for one in found])}
+
+
+def _photos(image: object) -> list[Photo]:
+    """The photos whose masks are read: their size, before they are."""
+    if image is None:
+        return []
+    return [Photo((image.shape[2], image.shape[1]))] * len(image) if isinstance(image, Tensor) else [Photo(None)]
 
 
 def detect(known: Known, params: Params) -> Facts:

@@ -12,6 +12,7 @@ def holes(graph: Graph, wishes: Wishes, sample: str) -> list[str]:
     found = []
     if wishes.mask or not any(getattr(wishes, name) for name in AREAS):
         graph.path("hole", "mask.load", "path", wishes.mask, sample, channel="drawn", invert=wishes.invert)
+        graph.nodes["hole"]["inputs"] = {"image": "photo.image", "profile": "photo.profile"}
         graph.input("mask", "hole.path")
         graph.input("invert", "hole.invert")
         found.append("hole.mask")

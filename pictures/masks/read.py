@@ -1,6 +1,6 @@
 """Read masks from picture files: select the channel, and warn about doubtful masks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -9,18 +9,33 @@ from ...graph_runtime.core.light.later import Float
 from ..arrays import Float32Array
 from ..files.folders import left_out
 from ..files.read import Picture, each_picture, picture_files
+from .copies import Photo, strokes_on_copy
 from .drawn import drawn_mask
 from .file_warnings import file_warnings, reads_alpha
 from .warnings import few_drawn, value_warnings
 
 
 def read_masks(
-    path: str, channel: str, invert: bool, threshold: float | None, warn: Callable[[str], None]
+    path: str,
+    channel: str,
+    invert: bool,
+    threshold: float | None,
+    warn: Callable[[str], None],
+    photos: Sequence[Photo] = (),
 ) -> Float[np.ndarray, "b h w"]:
     """The masks of `path`, 1 = repaint; `warn` is called with each doubt about them.
 
+    Args:
+        path: a picture, a folder or a pattern.
+        channel: auto, alpha, luminance or drawn.
+        invert: swap keep and repaint.
+        threshold: from which value on a pixel is repainted; None keeps soft values.
+        warn: called with each doubt.
+        photos: what the masks belong to, in their order, or one for all; of another number, they are not looked at.
+
     Raises:
         BadInput: as image.load; or channel=alpha for a file without transparency.
+        PhotoNeededError: a mask that may be drawn on a photo that is not read yet.
     """
     files = picture_files(path)
     if rest := left_out(path):
@@ -29,7 +44,8 @@ def read_masks(
     for number, picture in enumerate(each_picture(files)):
         if not number:
             planes = np.empty((len(files), *picture.size[::-1]), np.float32)
-        for note in _read(picture, planes[number], channel, invert, threshold):
+        photo = photos[number] if len(photos) == len(files) else photos[0] if len(photos) == 1 else None
+        for note in _read(picture, planes[number], channel, invert, threshold, photo):
             warn(f"{picture.path.name}: {note}")
     return planes
 
@@ -43,9 +59,11 @@ def mask_in(
     return plane, notes
 
 
-def _read(picture: Picture, out: Float32Array, channel: str, invert: bool, threshold: float | None) -> list[str]:
+def _read(
+    picture: Picture, out: Float32Array, channel: str, invert: bool, threshold: float | None, photo: Photo | None = None
+) -> list[str]:
     """Write the mask in a picture; warnings about it."""
-    drawn = _channel(picture, channel, out)
+    drawn = _channel(picture, channel, out, photo)
     if invert:
         np.subtract(np.float32(1), out, out=out)
     hole = out >= (threshold or 0.5)
@@ -58,10 +76,13 @@ def _read(picture: Picture, out: Float32Array, channel: str, invert: bool, thres
     return [*picture.notes, *about_file, *about_values]
 
 
-def _channel(picture: Picture, channel: str, out: Float32Array) -> bool:
+def _channel(picture: Picture, channel: str, out: Float32Array, photo: Photo | None) -> bool:
     """Write the selected channel; true where it was recognized as a drawing."""
-    if channel == "drawn" and drawn_mask(picture, out):
-        return True
+    if channel == "drawn":
+        if photo is not None and strokes_on_copy(picture, photo, out):
+            return True
+        if drawn_mask(picture, out):
+            return True
     if channel == "alpha" and picture.alpha is None:
         raise no_alpha(picture.path.name, picture.mode)
     if picture.alpha is not None and reads_alpha(picture, channel):
