@@ -272,10 +272,13 @@ class Sketch:
         """The tensor itself; on the `meta` device where the numbers are not known."""
         torch = imported("torch")
         if self.values is None:
-            return torch.empty(self.shape, dtype=getattr(torch, self.kind.removeprefix("torch.")), device="meta")
+            kind = getattr(torch, self.kind.removeprefix("torch."))
+            without: Tensor = torch.empty(self.shape, dtype=kind, device="meta")
+            return without
         import numpy as np
 
-        return torch.from_numpy(np.array(self.values))
+        found: Tensor = torch.from_numpy(np.array(self.values))
+        return found
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a tensor has
         if name.startswith("__") or name in _NOT_OF_TENSORS:
