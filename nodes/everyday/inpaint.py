@@ -32,6 +32,8 @@ EXAMPLES = (
     ("photo.jpg hole.png --source owner/name --pick 3 --quality best --size 1024", "the third, refined and larger"),
 )
 SAMPLE = ("photo.jpg", "hole.png")
+#: What is checked for an area that is written wrongly, so that the rest is judged with no other problem of its own.
+STAND_IN = {"outpaint": "8", "colour": "black", "strokes": "0,0"}
 
 
 def expand(values: Mapping[str, object]) -> Expansion:
@@ -39,7 +41,6 @@ def expand(values: Mapping[str, object]) -> Expansion:
     wishes, problems = read_wishes(values)
     if wishes.outpaint is not None and isinstance(wrong := read_outpaint(wishes.outpaint), Problem):
         problems.append(wrong)
-        wishes = replace(wishes, outpaint=None)
     for name in ("colour", "strokes"):
         text = getattr(wishes, name)
         try:
@@ -49,7 +50,10 @@ def expand(values: Mapping[str, object]) -> Expansion:
             problems.append(
                 problem(name, shorten(text), f"a number after ~, not {shorten(after)}", "correct or leave it out")
             )
-            wishes = replace(wishes, **{name: None})  # type: ignore[arg-type]  # both may be None
+    wrong_ones = {one.port for one in problems}
+    for name, area in STAND_IN.items():
+        if f"--{name}" in wrong_ones:
+            wishes = replace(wishes, **{name: area})  # type: ignore[arg-type]  # each is a text
     choice = choose(wishes)
     problems += [
         *choice.problems,

@@ -1,6 +1,7 @@
 """The index of node definitions says what the code says, and is not used where it does not."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -213,12 +214,20 @@ def test_it_is_not_read_where_a_source_is_missing(copied):
     assert read(copied) is None
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_in_its_place_is_not_waited_for(copied):
+    (copied / "index.jsonl").unlink()
+    os.mkfifo(copied / "index.jsonl")
+    assert read(copied) is None
+
+
 SPOILT = {
     "missing": None,
     "empty": "",
     "another format": '{"format": 2}\n',
     "no JSON": "{",
     "no object": "[1]\n",
+    "lists without end": "[" * 100_000,
     "half a node": '{"format": 1}\n{"node": "a.b"}\n',
     "both lines of a merge": "twice",
 }

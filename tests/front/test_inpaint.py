@@ -204,3 +204,12 @@ def test_every_mode_keeps_its_pixels_and_its_metadata(command, photo, mode):
         old = before.convert("RGBA") if mode != "I;16" else before
         assert np.array_equal(np.asarray(same)[~hole], np.asarray(old)[~hole])
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"outpaint": "1000%"}, {"colour": "red~x"}, {"colour": ""}, {"strokes": "~"}], ids=str
+)
+def test_an_area_that_is_written_wrongly_is_the_only_problem(wrong, photo):
+    """The sample's mask does not stand in for it: that one has another size than the photo."""
+    (problem,) = inlay.check("inpaint", image="photo.png", **wrong)
+    assert problem.port == f"--{next(iter(wrong))}"

@@ -79,6 +79,8 @@ def read_index(file: Path, root: str, found: Callable[[str], Path], declared: It
         declared: names of source files that the index must know: a new file may have new nodes.
     """
     try:
+        if not file.is_file():
+            return None  # a pipe would wait for ever
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         sources = {line["source"]: line["declares"] for line in lines if "source" in line}
         current = lines[0] == {"format": FORMAT} and set(declared) <= set(sources)
@@ -88,7 +90,7 @@ def read_index(file: Path, root: str, found: Callable[[str], Path], declared: It
         nodes = [line for line in lines if "node" in line]
         once = len({line["node"] for line in nodes}) == len(nodes)  # not so where two changes were merged
         return Registry(IndexedSpec(line, ports, root) for line in nodes) if once else None
-    except (OSError, ValueError, TypeError, KeyError, IndexError):
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         return None
 
 
