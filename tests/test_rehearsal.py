@@ -21,6 +21,13 @@ from simulated_gpu import SimulatedGpu, where
 SMALL = {
     "zero_shot_inpaint": {"steps": 4, "size": 64, "prompt": "a room"},
     "zero_shot_inpaint_strict": {"steps": 3},
+    "inpaint": {
+        "image": str(FOLDER / "room.png"),
+        "mask": str(FOLDER / "room-mask.png"),
+        "source": "dollhouse",
+        "steps": 4,
+        "size": 64,
+    },
     "paint_by_example": {"steps": 4, "size": 64},
     "subject_lora_inpaint": {"steps": 4, "size": 64},
     "baret_edit": {"steps": 4, "size": 64, "iterations": 2},
@@ -50,7 +57,7 @@ def test_a_workflow_runs_on_a_simulated_gpu(name, dtype, tmp_path):
     run = rehearse(name, dtype, tmp_path, **SMALL[name])
     assert run.result.paths
     assert run.waits
-    assert_sound(run, updates=2, projections=2 if name == "zero_shot_inpaint" else 0)
+    assert_sound(run, updates=2, projections=name in ("inpaint", "zero_shot_inpaint"))
 
 
 @pytest.mark.parametrize("constraint", [NullSpace, Blended])

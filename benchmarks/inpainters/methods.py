@@ -56,7 +56,7 @@ class Diffusion:
     reduce: Any = "max"
     dilate: int = 0
     dilate_end: int | None = None
-    projections: int = 2  # onto the known pixels, spread over the last two thirds of the steps
+    projections: int = 1  # onto the known pixels, spread over the last two thirds of the steps
     blend: Any = "gradients"
     eta: float = 0.85
     travel_length: int = 1
@@ -144,7 +144,7 @@ METHODS: dict[str, Callable[..., Tensor]] = {
 VARIATIONS: dict[str, Callable[..., Tensor]] = {
     "… without a projection": Diffusion(projections=0),
     "… without a projection, over a harmonic fill": Diffusion(projections=0, fill="harmonic"),
-    "… with one projection": Diffusion(projections=1),
+    "… with two projections": Diffusion(projections=2),
     "… with four projections": Diffusion(projections=4),
     "… with blend=membrane": Diffusion(blend="membrane"),
     "… with blend=none": Diffusion(blend="none"),

@@ -104,9 +104,9 @@ def _encoded(graph: Graph, window: Window, fill: str | None) -> str:
 
 
 def _constraint(graph: Graph, wishes: Wishes, window: Window, known: str) -> str:
-    """Keep what is known in the null space of the hole (Kakinuma et al. 2024), and in two late steps in pixel space."""
+    """Keep what is known in the null space of the hole (Kakinuma et al. 2024), and in a late step in pixel space."""
     links = {"image": _seen(graph, window), "mask": window.mask, "vae": "model.vae"}
-    late = {"share": 0.67, "times": 3 if _careful(wishes, "null_space") else 2, "blend": "membrane"}
+    late = {"share": 0.67, "times": 3 if _careful(wishes, "null_space") else 1, "blend": "membrane"}
     pixels = graph.once(f"pixels{window.tail}", "constraint.pixel_space", links, **late)
     cells = graph.once(f"cells{window.tail}", "mask.to_latent", {"mask": window.mask, "vae": "model.vae"}, dilate=0)
     links = {"latent": known, "latent_mask": f"{cells}.latent_mask", "then": f"{pixels}.constraint"}

@@ -8,9 +8,9 @@ from typing import Any
 import inlay
 import numpy as np
 from inlay.graph_runtime.core.events import NodeProgress
-from inlay.graph_runtime.core.workflow import parse
 from inlay.graph_runtime.front import kept_between_runs
 from inlay.graph_runtime.front.installed import installed_nodes
+from inlay.graph_runtime.front.python.load_workflow import load
 from PIL import Image
 from simulated_gpu import SimulatedGpu, where
 
@@ -47,8 +47,9 @@ def rehearse(
     Raises:
         AssertionError: devices were mixed.
     """
-    workflow = parse((FOLDER / f"{name}.json").read_bytes())
-    types = {node: spec.type for node, spec in workflow.nodes.items()}
+    loaded = load(name)
+    loaded.set_values(inputs, settings or {})
+    types = {node: entry.type for node, entry in loaded.workflow.nodes.items()}
     known = installed_nodes()
     dtypes = {f"{node}.dtype": dtype for node, kind in types.items() if "dtype" in known[kind].params.model_fields}
     marks: dict[str, list[int]] = {}

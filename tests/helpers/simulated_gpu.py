@@ -40,6 +40,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from inlay.graph_runtime.core.light.sketch import concrete
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -340,6 +341,8 @@ class SimulatedGpu(TorchFunctionMode):
         tensor, rest, kwargs = args[0], list(args[1:]), dict(kwargs)
         device: torch.device | None = None
         other = kwargs.pop("other", None)
+        if rest:
+            rest[0] = concrete(rest[0])  # a sketch of a check stands for a tensor
         if rest and isinstance(rest[0], Tensor):
             other = rest.pop(0)
         if other is not None:
