@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Number: TypeAlias = float
-_NOT_OF_TENSORS = frozenset({"files", "crossed_reported", "inversion_key", "known", "label", "spec"})
+_NOT_OF_TENSORS = frozenset({"files", "crossed_reported", "inversion_key", "known", "label", "models", "spec"})
 Values: TypeAlias = "NDArray[np.generic]"
 
 
