@@ -10,10 +10,15 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import graph_toys
+from hypothesis import settings
 from inlay.graph_runtime.front import kept_between_runs
 from inlay.graph_runtime.front.cli import main
 from recording import RecordingContext
 from tiny_models import Tiny
+
+# A busy machine, or a first import, is no failure of a property.
+settings.register_profile("inlay", deadline=None)
+settings.load_profile("inlay")
 
 
 @pytest.fixture(autouse=True)

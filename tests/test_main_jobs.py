@@ -20,6 +20,7 @@ SHORT = {
     "baret_rigid": {"steps": 4, "iterations": 1},
     "null_text_edit": {"steps": 4, "iterations": 1},
     "compare_editors": {"steps": 5, "strength": 0.8},
+    "inpaint": {},
 }
 #: Picture and mask of the workflows that paste back.
 PASTED = {
