@@ -177,7 +177,7 @@ def require_some_known(hole: Tensor, kind: str) -> None:
             "mask",
             found=f"a mask over the whole picture, with fill={kind}",
             expected="known pixels to take colours from",
-            fix="use fill=neutral or fill=noise",
+            fix="leave some of the picture out of the mask (is it inverted?), or use fill=neutral or fill=noise",
         )
 
 

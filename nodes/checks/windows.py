@@ -7,6 +7,8 @@ from collections.abc import Callable
 from math import lcm
 from typing import Literal
 
+import numpy as np
+
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.light.later import Tensor
 from ...graph_runtime.core.notices import notice
@@ -16,7 +18,7 @@ from ...pictures.boxes import bounding_box
 from ...pictures.containers.container import MAX_PIXELS
 from ...pictures.window_plan import SMALLEST_WINDOW, Frame, Planned, plan_window, plan_windows
 from ...pictures.windows import Window, hidden
-from .before_run import Facts, Known, Params, cheap, described, shaped
+from .before_run import Facts, Known, Params, cheap, described, shaped, with_values, worth
 from .image import masked
 
 Size = int | Literal["model"] | None
@@ -48,7 +50,11 @@ def crop_to_mask(known: Known, params: Params) -> Facts:
     judge(planned, one, size, notice)
     rows = len(image) * len(planned.places)
     window = Window(shaped(*image.shape), plane, planned.places, planned.size)
-    return {"image": shaped(rows, *planned.size, 3), "mask": shaped(rows, *planned.size), "crop": window}
+    mask = shaped(rows, *planned.size)
+    inside = params["multiple"] == 1 or params["beyond"] == "mirrored"  # else what lies beyond the border is known
+    if inside and bool((plane > 0).all()) and worth(mask.numel()):
+        mask = with_values(np.ones(mask.shape, np.float32))
+    return {"image": shaped(rows, *planned.size, 3), "mask": mask, "crop": window}
 
 
 def require_denoiser(denoiser: object) -> None:

@@ -113,6 +113,16 @@ def test_check_names_every_problem_at_once(command, photo):
     assert inlay.check("inpaint", image="photo.png", mask="hole.png") == []
 
 
+def test_a_mask_that_leaves_nothing_to_copy_is_found_before_the_first_step(command, photo):
+    Image.new("L", (141, 99), 255).save("white.png")
+    (problem,) = inlay.check("inpaint", image="photo.png", mask="white.png")
+    assert problem.port == "mask"
+    assert "inverted" in problem.fix
+    done = command("inpaint", "photo.png", "white.png")
+    assert done.returncode == 2
+    assert not os.path.exists("inlay-out")
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [

@@ -101,8 +101,8 @@ def find(name: str, value: object, out: Path) -> Source:
         )
     found, left_out = [], []
     try:
-        for path, relative in _entries(place, own):
-            if path.suffix.lower() in PACK.read_suffixes():
+        for path, relative, is_file in _entries(place, own):
+            if is_file and path.suffix.lower() in PACK.read_suffixes():
                 found.append(File(str(path), PurePosixPath(relative).with_suffix("").as_posix()))
             else:
                 left_out.append(relative)
@@ -143,8 +143,11 @@ def _of_list(name: str, values: Sequence[object]) -> Iterator[File]:
         yield File(str(path.absolute()), path.stem)
 
 
-def _entries(place: Place, out: Path) -> Iterator[tuple[Path, str]]:
-    """Files at a place with their names below it; sub-folders too, each once, whatever links there are."""
+def _entries(place: Place, out: Path) -> Iterator[tuple[Path, str, bool]]:
+    """What lies at a place, its name below it, and whether it is a file; sub-folders too, each once.
+
+    What is neither file nor folder is a pipe, a device, or a link to nothing.
+    """
     budget, seen = Budget(), {os.path.realpath(place.base)}
     waiting = [(place, PurePosixPath())]
     while waiting:
@@ -159,8 +162,8 @@ def _entries(place: Place, out: Path) -> Iterator[tuple[Path, str]]:
             if entry.kind == "folder" and not place.pattern and str(real) not in seen:
                 seen.add(str(real))
                 waiting.append((Place(real), below))
-            elif entry.kind == "file" and name != TABLE and not (SHEET.fullmatch(name) and TABLE in names):
-                yield entry.path, below.as_posix()
+            elif entry.kind != "folder" and name != TABLE and not (SHEET.fullmatch(name) and TABLE in names):
+                yield entry.path, below.as_posix(), entry.kind == "file"
 
 
 def natural(file: File) -> tuple[list[tuple[int, int, str]], str]:

@@ -96,6 +96,18 @@ def test_lists_go_by_number(touch):
         pair([images, masks])
 
 
+def test_a_link_to_nothing_and_a_pipe_are_left_out_with_a_note(touch):
+    folder = touch("in/a.png")
+    (folder / "in/gone.png").symlink_to("nowhere.png")
+    names = ["gone.png"]
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "in/pipe.png")
+        names.append("pipe.png")
+    found = find("image", str(folder / "in"), folder / "out")
+    assert [file.name for file in found.files] == ["a"]
+    assert found.left_out == names
+
+
 def test_what_is_no_picture_is_left_out_with_a_note(touch):
     folder = touch("in/a.png", "in/notes.txt", "in/Thumbs.db", "in/.hidden.png", "in/._a.png")
     found = find("image", str(folder / "in"), folder / "out")
