@@ -130,7 +130,7 @@ def test_a_link_that_leads_out_is_refused_by_the_check(tmp_path, text):
 @pytest.mark.parametrize("kind", ["latent.load", "subject.photos", "image.load", "mask.load"])
 @pytest.mark.parametrize("swap", ["file", "folder"])
 def test_a_link_that_comes_between_check_and_run_is_refused(tmp_path, monkeypatch, kind, swap):
-    from inlay.graph_runtime.front.python import api
+    from inlay.graph_runtime.front.python import run_loaded
 
     for place in ("secret", "in/sub"):
         picture(tmp_path / place / "a.png")
@@ -148,7 +148,7 @@ def test_a_link_that_comes_between_check_and_run_is_refused(tmp_path, monkeypatc
     nodes = {"load": {"type": kind, "params": params}}
     source.write_text(json.dumps({"format": 1, "title": "t", "nodes": nodes, "outputs": {"x": f"load.{output}"}}))
     assert inlay.run(source, out=tmp_path / "saved", cache=False)["x"] is not None
-    real = api.execute
+    real = run_loaded.execute
 
     def execute(*args, **how):
         if swap == "file":
@@ -159,7 +159,7 @@ def test_a_link_that_comes_between_check_and_run_is_refused(tmp_path, monkeypatc
             (tmp_path / "in/sub").symlink_to(tmp_path / "secret")
         return real(*args, **how)
 
-    monkeypatch.setattr(api, "execute", execute)
+    monkeypatch.setattr(run_loaded, "execute", execute)
     said = problem(source, tmp_path)
     assert "link" in said or "Not a directory" in said or "leads out" in said
 
