@@ -37,6 +37,10 @@ SETTINGS = {
     "mask.shape": {"kind": "center"},
     "image.fit": {"multiple": 8},
     "mask.brush": {"seed": 3},
+    "image.pad": {"left": 8},
+    "mask.colour": {"colour": "#808080", "tolerance": 60},
+    "mask.load": {"path": str(FOLDER / "room-mask.png"), "channel": "drawn"},
+    "mask.strokes": {"strokes": "4,4 20,20", "width": 5},
 }
 
 SCALED_LINEAR = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
