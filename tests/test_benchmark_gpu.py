@@ -37,6 +37,13 @@ def test_floors_are_those_of_the_card():
     assert jobs.Row("unknown", 1.0, tflop=28.0).against(0).share == 0
 
 
+def test_models_of_full_size_need_no_files():
+    parts = shapes.random_model(shapes.SD15, "float32")
+    for part in parts:
+        part.check()
+    assert parts.denoiser.nbytes() == pytest.approx(4 * 859.5e6, rel=0.001)  # Stable Diffusion 1.5's UNet
+
+
 def test_tests_that_run_out_of_time_report_what_they_found():
     output = """collected 47 items
 tests/test_cuda.py::test_one[real-float32] PASSED        [  2%]

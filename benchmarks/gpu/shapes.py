@@ -173,11 +173,14 @@ class _Drawn:
                     value.copy_(torch.arange(value.shape[-1], device=value.device)[None])
             return whole.to(self.precision(device)).eval().requires_grad_(False)
 
-    def nbytes(self) -> int:
-        """Bytes, counted without memory."""
+    def nbytes_on(self, device: str) -> int:
+        """Bytes in the precision of a device, counted without memory."""
         with torch.device("meta"):
             count = sum(value.numel() for value in self.build().parameters())
-        return count * self.precision("cuda" if torch.cuda.is_available() else "cpu").itemsize
+        return count * self.precision(device).itemsize
+
+    def require_weights(self, least: int, key: str, value: object = None) -> None:
+        """Nothing: weights that are drawn fit every configuration."""
 
     def build(self) -> nn.Module:
         """The module, its weights whatever they are."""
