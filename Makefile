@@ -2,6 +2,7 @@
 # make test       run the tests in two processes (WORKERS=4 for more)
 # make test-all   run all tests, the slow ones too
 # make strace     run hostile paths under strace, which must be installed (.ci/strace-test installs it)
+# make browser    run the tests that need a chromium (.ci/browser-test installs Debian's)
 # make fuzz       send inlay spoilt files for MINUTES=5 on all cores (Linux)
 # make gpu        test and measure on a GPU (benchmarks/gpu/run.py)
 # make kills      kill working processes at random instants and look for anything lost (N=200 kills, SEED=…)
@@ -24,20 +25,23 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 INLAY_OFFLINE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test test-all fuzz strace gpu kills concurrent lint docs wheel-test clean help
+.PHONY: demo test test-all fuzz strace browser gpu kills concurrent lint docs wheel-test clean help
 
 demo: $(VENV)/.ready
 	@$(BIN)/inlay run inpaint --out inlay-out
 	@echo "That is workflows/photo.jpg without what workflows/hole.png marks. Your own photo: $(BIN)/inlay inpaint photo.jpg hole.png"
 
 test: $(VENV)/.test
-	@$(PYTEST) -m "not slow and not cuda and not strace"
+	@$(PYTEST) -m "not slow and not cuda and not strace and not browser"
 
 test-all: $(VENV)/.test
-	@$(PYTEST) -m "not cuda and not strace"
+	@$(PYTEST) -m "not cuda and not strace and not browser"
 
 strace: $(VENV)/.test
 	@$(PYTEST) -n 0 -m strace
+
+browser: $(VENV)/.test
+	@$(PYTEST) -n 0 -m browser
 
 MINUTES ?= 5
 fuzz: $(VENV)/.test
