@@ -27,8 +27,9 @@ from inlay.graph_runtime import (
 from inlay.graph_runtime.core.events import ModelMoved, Warned
 from inlay.graph_runtime.core.events import Saved as EventSaved
 from inlay.graph_runtime.core.models import ModelDescription
-from inlay.graph_runtime.front.comfy import host as host_module
 from inlay.graph_runtime.front.comfy import node_classes as adapter
+from inlay.graph_runtime.front.comfy.host.memory import model_manager
+from inlay.graph_runtime.front.comfy.host.running import PREVIEW_SIDE, HostListener
 from inlay.graph_runtime.front.comfy.input_types import from_widget
 from inlay.graph_runtime.front.comfy.input_types import widget as make_widget
 from inlay.graph_runtime.front.installed import installed_nodes
@@ -244,9 +245,9 @@ def host(tmp_path, monkeypatch):
     patcher.ModelPatcher = ModelPatcher
     for module in (types.ModuleType("comfy"), folders, management, utils, patcher):
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    host_module.model_manager.cache_clear()
+    model_manager.cache_clear()
     yield seen
-    host_module.model_manager.cache_clear()
+    model_manager.cache_clear()
 
 
 # how the host loads a pack
@@ -488,7 +489,7 @@ def test_progress_and_previews_reach_the_hosts_bar(host):
     assert host.bars[0] == (2,)
     assert [bar[:2] for bar in host.bars[1:]] == [(1, 2), (2, 2)]
     kind, picture, side = host.bars[1][2]
-    assert (kind, picture.size, side) == ("JPEG", (8, 8), host_module.PREVIEW_SIDE)
+    assert (kind, picture.size, side) == ("JPEG", (8, 8), PREVIEW_SIDE)
 
 
 def test_the_hosts_interrupt_passes_through_untouched(host):
@@ -589,7 +590,7 @@ def test_what_a_stranger_wrote_reaches_the_hosts_log_without_escapes(caplog):
             ModelMoved("\x1b]0;t\x07"),
             EventSaved("n", "/out/a\x1b[2J\u202e.png"),
         ):
-            host_module.HostListener()(event)
+            HostListener()(event)
     assert not any(letter in caplog.text for letter in "\x1b\x07\u202e")
     assert len(caplog.records) == 3
 
@@ -698,7 +699,7 @@ class Described(ModelDescription):
 @pytest.mark.parametrize("name", ["net", "bundle"])
 def test_leases_are_handed_to_the_hosts_memory_management(host, name, caplog):
     caplog.set_level(logging.INFO, "inlay")
-    manager = host_module.model_manager()
+    manager = model_manager()
     with manager.lease(Described(name)) as module:
         net = module["net"] if name == "bundle" else module
     with manager.lease(Described(name)):

@@ -18,7 +18,7 @@ from inlay.graph_runtime.core.current_run import searching
 from inlay.graph_runtime.core.errors import Cancelled, NodeError, WorkflowError
 from inlay.graph_runtime.core.events import CancelToken, ModelMoved, NodeProgress, Warned
 from inlay.graph_runtime.core.notices import collect_notices
-from inlay.graph_runtime.front.comfy import host
+from inlay.graph_runtime.front.comfy.host import paths, running
 from inlay.graph_runtime.front.comfy.node_classes import node_class
 from inlay.graph_runtime.front.python import api
 from inlay.models.checkpoint.single_file import TOKENIZER
@@ -251,13 +251,13 @@ def test_windows_paths_are_read_in_another_host(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     (tmp_path / "models" / "sd" / "one.safetensors").touch()
     (tmp_path / "outside.safetensors").touch()
-    monkeypatch.setattr(host, "host_folder", lambda kind: tmp_path / kind)
-    monkeypatch.setattr(host, "model_folders", lambda: (tmp_path / "models",))
+    monkeypatch.setattr(paths, "host_folder", lambda kind: tmp_path / kind)
+    monkeypatch.setattr(paths, "model_folders", lambda: (tmp_path / "models",))
     role = next(iter(load_pack()["model.lora"].path_roles.values()))
-    found = host.resolve_path("source", r"sd\one.safetensors", role)
+    found = paths.resolve_path("source", r"sd\one.safetensors", role)
     assert found == str(tmp_path / "models" / "sd" / "one.safetensors")
     with pytest.raises(BadInput):
-        host.resolve_path("source", r"..\outside.safetensors", role)
+        paths.resolve_path("source", r"..\outside.safetensors", role)
 
 
 def test_checking_never_asks_the_hub(hub, tmp_path):
@@ -321,7 +321,7 @@ def test_another_host_s_interrupt_ends_a_download(hub, shared_sd, monkeypatch):
         if name == "throw_exception_if_processing_interrupted" and hub.served:
             raise InterruptedByHost
 
-    monkeypatch.setattr(host, "_ask", ask)
+    monkeypatch.setattr(running, "ask", ask)
     hub.folders["someone/tiny"], hub.slow = shared_sd, 1.0
     kind, began = node_class(load_pack()["model.stable_diffusion"]), time.monotonic()
     with pytest.raises(InterruptedByHost):

@@ -30,17 +30,10 @@ from ...core.spec import NodeSpec, Registry
 from ...core.user_paths import exists
 from ..kept_between_runs import disk_store
 from ..node_settings import Setting, settings_of
-from .host import (
-    HostCancel,
-    HostListener,
-    host_folder,
-    input_pictures,
-    limits,
-    metadata_allowed,
-    model_folders,
-    model_manager,
-    resolve_path,
-)
+from .host.folders import host_folder, input_pictures, model_folders
+from .host.memory import model_manager
+from .host.paths import limits, resolve_path
+from .host.running import HostCancel, HostListener, metadata_allowed
 from .input_types import InputTypes, input_types, settings_from_widgets
 from .node_names import display_name, host_id
 
