@@ -29,7 +29,7 @@ PYTEST = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 INLAY_OFFLINE=1 $(BIN)/python -m pyt
 
 demo: $(VENV)/.ready
 	@$(BIN)/inlay run inpaint --out inlay-out
-	@echo "That is workflows/photo.jpg without what workflows/hole.png marks. Your own photo: $(BIN)/inlay inpaint photo.jpg hole.png"
+	@echo "That is workflows/inpaint/photo.jpg without what workflows/inpaint/hole.png marks. Your own photo: $(BIN)/inlay inpaint photo.jpg hole.png"
 
 test: $(VENV)/.test
 	@$(PYTEST) -m "not slow and not cuda and not strace and not browser"

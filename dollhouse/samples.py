@@ -111,25 +111,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("workflows"), help="folder to write to (default: workflows)")
     out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
+    for folder in ("inpaint", "edit", "exemplar/photos", "exemplar/subject", "exemplar/subject-masks"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
     for names, pictures in (
-        (("room.png", "room-mask.png"), room()),
-        (("living-room.png", "living-room-mask.png", "exemplar.png"), living_room()),
+        (("inpaint/room.png", "inpaint/room-mask.png"), room()),
+        (("exemplar/living-room.png", "exemplar/living-room-mask.png", "exemplar/exemplar.png"), living_room()),
     ):
         for name, picture in zip(names, pictures, strict=True):
             picture.save(out / name)
-    draw(DOG).save(out / "dog.png")
-    (out / "photos").mkdir(exist_ok=True)
-    for folder in ("subject", "subject-masks"):
-        (out / folder).mkdir(exist_ok=True)
+    draw(DOG).save(out / "edit" / "dog.png")
     for number, (picture, mask) in enumerate(subject_photographs(), 1):
-        picture.save(out / "subject" / f"sofa-{number}.png")
-        mask.save(out / "subject-masks" / f"sofa-{number}.png")
+        picture.save(out / "exemplar" / "subject" / f"sofa-{number}.png")
+        mask.save(out / "exemplar" / "subject-masks" / f"sofa-{number}.png")
     lines = ["file,left,top,right,bottom,label"]
     for name, picture, box, label in photographs():
-        picture.save(out / "photos" / name)
+        picture.save(out / "exemplar" / "photos" / name)
         lines.append(",".join([name, *map(str, box), label]))
-    (out / "boxes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (out / "exemplar" / "boxes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ The dilation may shrink along the run (not in the paper): the model first makes 
 in the end more of the surroundings is the picture's own.
 
 ε in (6) is the model's own, not recomputed from x̂0. The loop is sampling/loop.py; the workflow is
-workflows/zero_shot_inpaint_strict.json.
+workflows/inpaint/zero_shot_inpaint_strict.json.
 """
 
 from dataclasses import dataclass, replace

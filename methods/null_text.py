@@ -7,7 +7,7 @@ unconditional embedding ∅_t is optimised at each step until the guided step re
 (algorithm 1). The edit then uses the tuned ∅_t with another prompt, usually under prompt-to-prompt.
 
 Other steps: the inversion is inversion/ddim.py; the optimisation is inversion/tuning.py, shared with BARET; the edit's
-attention is prompt_to_prompt.py. Workflow: workflows/null_text_edit.json.
+attention is prompt_to_prompt.py. Workflow: workflows/edit/null_text_edit.json.
 """
 
 from .inversion.tuning import TuningRecipe

@@ -12,7 +12,7 @@ Here: the channels, the model that trains, and the loss. Elsewhere:
     augmented exemplars and arbitrary hole shapes     training/examples.py, pictures/augmentation.py
     attention to a single token                       attention/single_token.py
     the training run                                  training/exemplar.py, node train.exemplar
-    sampling, 50 steps of PNDM, guidance 5            sampling/loop.py, workflows/paint_by_example.json
+    sampling, 50 steps of PNDM, guidance 5            sampling/loop.py, workflows/exemplar/paint_by_example.json
 """
 
 from typing import TYPE_CHECKING, Protocol

@@ -27,7 +27,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
-FLOW = ROOT / "workflows" / "zero_shot_inpaint.json"
+FLOW = ROOT / "workflows" / "inpaint" / "zero_shot_inpaint.json"
 TALL = 320  # pixels: higher photos are made smaller, as a page shows them
 
 

@@ -6,24 +6,24 @@
 import json
 import warnings
 from itertools import pairwise
-from pathlib import Path
 
 import inlay
 import pytest
 import torch
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.models import ModelManager
+from inlay.graph_runtime.front.installed import shipped_workflows
 from inlay.training.processes import Workers
 from inlay.training.trainer import Trainer, TrainerOptions
 from simulated_gpu import SimulatedGpu, where
 from trainer_toys import Line, line_loss
 
-FOLDER = Path(inlay.__file__).parent / "workflows"
+WORKFLOWS = shipped_workflows()
 TRAININGS = {
     "train_exemplar": {"steps": 3, "batch_size": 2},
     "subject_lora_train": {"epochs": 1, "batch_size": 200, "variations": 1, "size": 64},
 }
-SAMPLINGS = sorted(path.stem for path in FOLDER.glob("*.json") if path.stem not in TRAININGS)
+SAMPLINGS = sorted(name for name in WORKFLOWS if name not in TRAININGS)
 
 
 class RealGpu:
@@ -57,7 +57,7 @@ def gpu(request):
 
 
 def set_dtype(name, dtype):
-    flow = json.loads((FOLDER / f"{name}.json").read_text())
+    flow = json.loads(WORKFLOWS[name].read_text())
     return {
         f"{node}.dtype": dtype
         for node, value in flow["nodes"].items()
@@ -83,7 +83,7 @@ def test_a_shipped_training_with_sheets_runs_and_goes_on(gpu, name, dtype, tmp_p
     first = TRAININGS[name] | ({"batch_size": 1} if "epochs" in TRAININGS[name] else {})
     more = {"steps": 6} if "steps" in first else {"epochs": 2}
     settings = {**set_dtype(name, dtype), "train.precision": dtype, "train.sample_every": 2}
-    if "decay" in json.loads((FOLDER / f"{name}.json").read_text())["nodes"]["train"]["params"]:
+    if "decay" in json.loads(WORKFLOWS[name].read_text())["nodes"]["train"]["params"]:
         settings["train.decay"] = 0.0
     for values in (first, first | more):
         runs.append([])
@@ -103,7 +103,7 @@ def test_a_shipped_training_with_sheets_runs_and_goes_on(gpu, name, dtype, tmp_p
 @pytest.mark.parametrize("name", SAMPLINGS)
 def test_every_shipped_workflow_on_a_real_gpu(name, dtype, tmp_path):
     """The simulated half of this check is a test of its own; here CUDA itself refuses what it cannot do."""
-    flow = json.loads((FOLDER / f"{name}.json").read_text())
+    flow = json.loads(WORKFLOWS[name].read_text())
     values = {"steps": 6} if "steps" in flow["inputs"] else {}
     result = inlay.run(name, out=tmp_path, device="cuda", cache=False, set=set_dtype(name, dtype), **values)
     assert result.paths

@@ -3,14 +3,13 @@
 What the results must look like is tested elsewhere; here it counts that each library still takes what it is given.
 """
 
-from pathlib import Path
-
 import inlay
 import numpy as np
 import pytest
+from inlay.graph_runtime.front.installed import shipped_samples, shipped_workflows
 from PIL import Image
 
-FOLDER = Path(__file__).parents[1] / "workflows"
+SAMPLES = shipped_samples()
 SMALL_TRAINING = {"epochs": 1, "variations": 1, "size": 64, "batch_size": 200}
 #: Settings that make a workflow short; two steps if not listed.
 SHORT = {
@@ -31,13 +30,13 @@ PASTED = {
 
 
 @pytest.mark.floor
-@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.json")))
+@pytest.mark.parametrize("name", sorted(shipped_workflows()))
 def test_it_runs(tmp_path, name):
     result = inlay.run(name, out=tmp_path, cache=False, **SHORT.get(name, {"steps": 2}))
     assert result.paths or result["report"]
     if name in PASTED:
         photo, mask = (
-            np.asarray(Image.open(FOLDER / f"{stem}.png").convert(mode))
+            np.asarray(Image.open(SAMPLES[f"{stem}.png"]).convert(mode))
             for stem, mode in zip(PASTED[name], ("RGB", "L"), strict=True)
         )
         with Image.open(result.paths[0]) as saved:

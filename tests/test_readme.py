@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from inlay.graph_runtime.front.cli import main
+from inlay.graph_runtime.front.installed import shipped_workflows
 
 ROOT = Path(__file__).parents[1]
 RUN = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -146,7 +147,7 @@ def test_the_example_of_a_node_and_its_test_work(monkeypatch):
 
 def test_the_readme_names_every_shipped_workflow_and_command():
     text = (ROOT / "README.md").read_text("utf-8")
-    for path in (ROOT / "workflows").glob("*.json"):
+    for path in shipped_workflows().values():
         assert f"`{path.stem}`" in text
     for command in ("run", "check", "samples", "nodes", "schema", "draw", "doctor", "models"):
         assert f"inlay {command}" in text

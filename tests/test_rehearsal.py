@@ -8,13 +8,14 @@ from itertools import pairwise
 
 import pytest
 import torch
+from inlay.graph_runtime.front.installed import shipped_workflows
 from inlay.methods.blended_diffusion import Blended
 from inlay.methods.null_space import NullSpace
 from inlay.methods.sampling.guidance import Guidance
 from inlay.methods.sampling.loop import run_denoising
 from inlay.methods.sampling.noise import GaussianNoise
 from inlay.methods.sampling.solver import KINDS
-from rehearsal import FOLDER, assert_sound, rehearse
+from rehearsal import assert_sound, rehearse
 from schedules import ddim_from_config, solver_from_config
 from simulated_gpu import SimulatedGpu, where
 
@@ -22,8 +23,8 @@ SMALL = {
     "zero_shot_inpaint": {"steps": 4, "size": 64, "prompt": "a room"},
     "zero_shot_inpaint_strict": {"steps": 3},
     "inpaint": {
-        "image": str(FOLDER / "room.png"),
-        "mask": str(FOLDER / "room-mask.png"),
+        "image": str(SAMPLES["room.png"]),
+        "mask": str(SAMPLES["room-mask.png"]),
         "source": "dollhouse",
         "steps": 4,
         "size": 64,
@@ -49,7 +50,7 @@ EVERY = [
 
 
 def test_no_workflow_is_left_out():
-    assert {path.stem for path in FOLDER.glob("*.json")} == {*SMALL, *TRAININGS}
+    assert set(shipped_workflows()) == {*SMALL, *TRAININGS}
 
 
 @pytest.mark.parametrize(("name", "dtype"), EVERY)

@@ -9,10 +9,31 @@ import numpy as np
 import pytest
 from inlay.graph_runtime.core.events import NodeProgress
 from inlay.graph_runtime.core.workflow import parse
+from inlay.graph_runtime.front.installed import shipped_samples, shipped_workflows
 from PIL import Image
 
-FOLDER = Path(__file__).parents[1] / "workflows"
-FILES = sorted(FOLDER.glob("*.json"))
+SAMPLES = shipped_samples()
+FILES = list(shipped_workflows().values())
+
+
+def test_a_host_that_lists_what_lies_directly_in_workflows_finds_no_native_file():
+    folder = Path(inlay.__file__).parent / "workflows"
+    assert not [path for path in folder.iterdir() if path.suffix == ".json"]
+    hosts = {"example_workflows", "example", "examples", "workflow", "workflows"}  # folder names that it looks for
+    assert not {path.parent.name for path in FILES} & hosts
+
+
+def test_every_workflow_and_sample_has_a_name_of_its_own():
+    folder = Path(inlay.__file__).parent / "workflows"
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+    assert len(FILES) + len(SAMPLES) == len(files)
+    assert {*FILES, *SAMPLES.values()} == set(files)
+
+
+def test_a_picture_finds_samples_of_every_task_again(tmp_path):
+    made = inlay.run("zero_shot_inpaint", out=tmp_path, steps=1, cache=False)
+    again = inlay.run(made.paths[0], out=tmp_path / "again", cache=False)
+    assert made.paths[0].read_bytes() == again.paths[0].read_bytes()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -28,7 +49,7 @@ def test_it_is_free_of_problems_and_described(path):
 
 
 def _sample():
-    with Image.open(FOLDER / "room.png") as photo, Image.open(FOLDER / "room-mask.png") as mask:
+    with Image.open(SAMPLES["room.png"]) as photo, Image.open(SAMPLES["room-mask.png"]) as mask:
         return np.asarray(photo.convert("RGB")), np.asarray(mask.convert("L")) > 127
 
 
@@ -127,7 +148,7 @@ def test_painting_by_example_changes_the_hole_alone_and_puts_the_thing_there(tmp
 
     result = inlay.run("paint_by_example", out=tmp_path, cache=False)
     picture = _saved(result)
-    with Image.open(FOLDER / "living-room.png") as photo, Image.open(FOLDER / "living-room-mask.png") as mask:
+    with Image.open(SAMPLES["living-room.png"]) as photo, Image.open(SAMPLES["living-room-mask.png"]) as mask:
         before, hole = np.asarray(photo.convert("RGB")), np.asarray(mask) > 127
     assert np.array_equal(picture[~hole], before[~hole])
     seen = read(load(), [Image.fromarray(picture)])[0]
@@ -174,7 +195,7 @@ def test_a_training_workflow_in_two_processes_writes_one_model(tmp_path):
 
 
 def _dog():
-    with Image.open(FOLDER / "dog.png") as photo:
+    with Image.open(SAMPLES["dog.png"]) as photo:
         return np.asarray(photo.convert("RGB"))
 
 
@@ -237,7 +258,7 @@ def _worn(picture, *names):
 
 
 def test_the_sample_subject_goes_into_a_room_with_its_pattern_and_changes_nothing_else(tmp_path):
-    with Image.open(FOLDER / "living-room.png") as photo, Image.open(FOLDER / "living-room-mask.png") as mask:
+    with Image.open(SAMPLES["living-room.png"]) as photo, Image.open(SAMPLES["living-room-mask.png"]) as mask:
         before, hole = np.asarray(photo.convert("RGB")), np.asarray(mask) > 127
     picture = _saved(inlay.run("subject_lora_inpaint", out=tmp_path, cache=False))
     assert np.array_equal(picture[~hole], before[~hole])

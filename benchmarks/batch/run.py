@@ -32,7 +32,7 @@ CHEAP = {
 
 def album(folder: Path, count: int, size: int) -> None:
     """Turned cuts of the sample room, all different, and one mask for each."""
-    room = Image.open(ROOT / "workflows" / "room.png").convert("RGB")
+    room = Image.open(ROOT / "workflows" / "inpaint" / "room.png").convert("RGB")
     (folder / "in").mkdir()
     (folder / "masks").mkdir()
     mask = Image.new("L", (size, size))

@@ -23,7 +23,7 @@ PUBLISHED: dict[str, Setting] = {
 }
 
 
-#: Those of workflows/baret_edit.json.
+#: Those of workflows/edit/baret_edit.json.
 SHIPPED: dict[str, Setting] = {"baret": {"guidance": 5.0, "rate": 0.03, "windows": (0.8, 0.1, 0.3, 0.6)}}
 
 

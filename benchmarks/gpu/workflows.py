@@ -11,9 +11,9 @@ from typing import Any
 import inlay
 import numpy as np
 from inlay.benchmarks.gpu.jobs import failed
+from inlay.graph_runtime.front.installed import shipped_samples, shipped_workflows
 from PIL import Image
 
-FOLDER = Path(inlay.__file__).parent / "workflows"
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 STEPS = 10  # of a sampling, so that the CPU's picture is there in time
 TRAININGS = {
@@ -54,7 +54,7 @@ def compare_all(
     steps: int = STEPS,
 ) -> list[Compared]:
     """Every workflow in every precision, as long as there is time; `names` picks some, with their precisions."""
-    every = sorted((path.stem for path in FOLDER.glob("*.json")), key=lambda name: (name in LATE, name))
+    every = sorted(shipped_workflows(), key=lambda name: (name in LATE, name))
     wanted = names or dict.fromkeys(every, DTYPES)
     found: list[Compared] = []
     for name, dtypes in wanted.items():
@@ -87,7 +87,7 @@ def _repeat(row: Compared, device: str, out: Path, steps: int) -> None:
 
 def _run(name: str, device: str, dtype: str, out: Path, steps: int) -> Compared:
     """One run; a failure is a note."""
-    flow = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    flow = json.loads(shipped_workflows()[name].read_text(encoding="utf-8"))
     models = {
         f"{node}.dtype": dtype
         for node, value in flow["nodes"].items()
@@ -133,10 +133,11 @@ def _outside(flow: Mapping[str, Any], picture: np.ndarray[Any, Any]) -> int | No
     nodes = flow["nodes"].values()
     if not any(node["type"] == "image.paste_back" for node in nodes):
         return None
+    samples = shipped_samples()
     paths = {
         kind: next(node["params"]["path"] for node in nodes if node["type"] == kind)
         for kind in ("image.load", "mask.load")
     }
-    with Image.open(FOLDER / paths["image.load"]) as before, Image.open(FOLDER / paths["mask.load"]) as mask:
+    with Image.open(samples[paths["image.load"]]) as before, Image.open(samples[paths["mask.load"]]) as mask:
         known = np.asarray(mask.convert("L")) < 128
         return int(np.abs(picture - np.asarray(before.convert("RGB")).astype(int))[known].max())

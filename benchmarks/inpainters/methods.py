@@ -50,7 +50,7 @@ class _RowStream(NoiseStream):
 
 @dataclass(frozen=True)
 class Diffusion:
-    """Settings of one way to sample; the defaults are those of workflows/zero_shot_inpaint.json."""
+    """Settings of one way to sample; the defaults are those of workflows/inpaint/zero_shot_inpaint.json."""
 
     constraint: str = "null_space"
     reduce: Any = "max"

@@ -1,4 +1,4 @@
-"""What one would write by hand with diffusers alone: the job of workflows/zero_shot_inpaint.json, without this project.
+"""What one would write by hand with diffusers alone: the job of zero_shot_inpaint, without this project.
 
     python benchmarks/overhead/hand_written.py MODEL_FOLDER IMAGE MASK OUT.png [--steps 30] [--eta 0.85] [--seed 0]
 

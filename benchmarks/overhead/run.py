@@ -276,8 +276,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default=str(ROOT / "dollhouse" / "weights"), help="a diffusers folder")
-    parser.add_argument("--image", default=str(ROOT / "workflows" / "room.png"))
-    parser.add_argument("--mask", default=str(ROOT / "workflows" / "room-mask.png"))
+    parser.add_argument("--image", default=str(ROOT / "workflows" / "inpaint" / "room.png"))
+    parser.add_argument("--mask", default=str(ROOT / "workflows" / "inpaint" / "room-mask.png"))
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--runs", type=int, default=9, help="warm runs of each side")
     parser.add_argument("--processes", type=int, default=3, help="whole processes of each side; 0 leaves them out")

@@ -20,7 +20,7 @@ from inlay.nodes.subject import photos
 from inlay.nodes.train import subject_lora
 from inlay.training.prefetch import Prefetcher
 
-WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows"
+SAMPLES = Path(__file__).resolve().parents[2] / "workflows" / "exemplar"
 BATCH = 16
 
 
@@ -33,7 +33,7 @@ def step_times(variations: int, steps: int, out: Path, clock: Callable[[], float
             marks.append(clock())
 
     parts: Any = model.paint_by_example("dollhouse-exemplar")
-    some = photos(str(WORKFLOWS / "subject"), Context(), masks=str(WORKFLOWS / "subject-masks")).photos
+    some = photos(str(SAMPLES / "subject"), Context(), masks=str(SAMPLES / "subject-masks")).photos
     views = 100 * len(some)
     subject_lora(
         parts.denoiser,

@@ -145,7 +145,9 @@ def sample(measures: Measures, rooms: int) -> str:
     """How often the shipped LoRA paints the sample's sofa right, in rooms of the test split."""
     thing = Subject(**{name: SUBJECT[name] for name in ("kind", "colour", "pattern", "second_colour")}, number=99)
     base: Any = paint_by_example("dollhouse-exemplar", dtype="float32")
-    adapted = lora(base.denoiser, source=str(Path(judge.__file__).parents[1] / "workflows" / "subject.safetensors"))
+    adapted = lora(
+        base.denoiser, source=str(Path(judge.__file__).parents[1] / "workflows" / "exemplar" / "subject.safetensors")
+    )
     model = load_model("dollhouse-exemplar")._replace(unet=adapted.denoiser.load("cpu"))
     tasks = [make_room(thing, "test", number) for number in range(rooms)]
     fills = torch.cat([by_example(model, tasks[start : start + 20], GUIDANCE, start) for start in range(0, rooms, 20)])

@@ -8,6 +8,7 @@ from ..core.errors import WorkflowError, missing_package
 from ..core.spec import Registry
 
 _ROOT = Path(__file__).resolve().parents[2]
+SAMPLE_SUFFIXES = (".csv", ".jpg", ".png", ".safetensors")
 
 
 @cache
@@ -51,5 +52,19 @@ def pack() -> Registry:
 
 
 def shipped_workflows() -> dict[str, Path]:
-    """The workflows that come with inlay, by bare name."""
-    return {path.stem: path for path in sorted((_ROOT / "workflows").glob("*.json"))}
+    """The workflows that come with inlay, by bare name.
+
+    They lie in one folder a task, `workflows/TASK/NAME.json`: a host that takes all of `workflows/*.json` for graphs of
+    its own editor does not see them.
+    """
+    return {path.stem: path for path in sorted((_ROOT / "workflows").glob("*/*.json"), key=lambda path: path.name)}
+
+
+def shipped_samples() -> dict[str, Path]:
+    """The pictures and other files that the shipped workflows read, by their path from the workflow."""
+    found = {}
+    for folder in {path.parent for path in shipped_workflows().values()}:
+        for path in folder.rglob("*"):
+            if path.suffix in SAMPLE_SUFFIXES and path.is_file():
+                found[path.relative_to(folder).as_posix()] = path
+    return dict(sorted(found.items()))

@@ -51,7 +51,7 @@ def test_an_empty_room_has_nothing_in_it(part):
 def test_the_sample_photos_are_found_surely(part):
     from inlay.nodes.subject import photos
 
-    folder = evaluate.HERE.parent / "workflows"
+    folder = evaluate.HERE.parent / "workflows" / "exemplar"
     found = photos(str(folder / "subject"), Context(), detector=part).photos
     drawn = photos(str(folder / "subject"), Context(), masks=str(folder / "subject-masks")).photos
     for mine, theirs in zip(found.photos, drawn.photos, strict=True):

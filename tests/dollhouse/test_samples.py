@@ -1,12 +1,11 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from inlay.dollhouse import samples
 from inlay.dollhouse.world import draw, draw_layers
+from inlay.graph_runtime.front.installed import shipped_samples
 from PIL import Image
 
-WORKFLOWS = Path(samples.__file__).parents[1] / "workflows"
+SAMPLES = shipped_samples()
 
 
 def test_the_mask_hides_all_ink_and_not_the_subject():
@@ -20,7 +19,7 @@ def test_the_mask_hides_all_ink_and_not_the_subject():
 
 @pytest.mark.parametrize(("name", "mode"), [("room.png", "RGB"), ("room-mask.png", "L")])
 def test_the_shipped_pictures_are_these(name, mode):
-    shipped = Image.open(WORKFLOWS / name)
+    shipped = Image.open(SAMPLES[name])
     assert shipped.mode == mode
     drawn = samples.room()[name == "room-mask.png"]
     assert np.abs(np.asarray(shipped, int) - np.asarray(drawn, int)).max() <= 1

@@ -2,10 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
+import inlay
 import pytest
 from inlay.graph_runtime.core import files
 from inlay.graph_runtime.front.cli import main, samples
+from inlay.graph_runtime.front.installed import shipped_samples
 from inlay.models.embedded import is_sample
 from PIL import Image
 
@@ -14,7 +17,8 @@ def contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-SHIPPED = {name: (samples.SHIPPED / name).read_bytes() for name in samples.sample_files()}
+SAMPLES = shipped_samples()
+SHIPPED = {name: path.read_bytes() for name, path in SAMPLES.items()}
 
 
 def test_all_samples_are_written_and_named(tmp_path, capsys):
@@ -90,14 +94,14 @@ def test_a_file_that_appears_meanwhile_stays(tmp_path):
 
 
 def test_photos_are_small_credited_and_fit_their_masks():
-    notice = (samples.SHIPPED.parent / "NOTICE").read_text("utf-8")
+    notice = (Path(inlay.__file__).parent / "NOTICE").read_text("utf-8")
     photos = [name for name in SHIPPED if name.endswith(".jpg")]
     assert len(photos) >= 2
     for name in photos:
         assert name in notice
         assert len(SHIPPED[name]) <= 150_000
         mask = "hole.png" if name == "photo.jpg" else re.sub(r"album/(.*)\.jpg", r"album-masks/\1.png", name)
-        with Image.open(samples.SHIPPED / name) as photo, Image.open(samples.SHIPPED / mask) as hole:
+        with Image.open(SAMPLES[name]) as photo, Image.open(SAMPLES[mask]) as hole:
             assert photo.size == hole.size
             assert (
                 0.01
@@ -107,5 +111,5 @@ def test_photos_are_small_credited_and_fit_their_masks():
 
 
 def test_the_embedded_model_knows_the_drawings_and_no_photo():
-    assert is_sample(samples.SHIPPED / "room.png")
-    assert not is_sample(samples.SHIPPED / "photo.jpg")
+    assert is_sample(SAMPLES["room.png"])
+    assert not is_sample(SAMPLES["photo.jpg"])

@@ -14,7 +14,6 @@ from inlay.graph_runtime.front.python.load_workflow import load
 from PIL import Image
 from simulated_gpu import SimulatedGpu, where
 
-FOLDER = Path(inlay.__file__).parent / "workflows"
 LOOPS = ("sample.denoise", "invert.ddim", "invert.target_text", "invert.null_text")
 
 

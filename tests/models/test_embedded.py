@@ -1,18 +1,18 @@
 """An embedded model says once, while checking, that a picture is no sample of its own; and which words it never saw."""
 
 import shutil
-from pathlib import Path
 
 import inlay
 import pytest
 from inlay.graph_runtime.core import notices
 from inlay.graph_runtime.core.events import Warned
+from inlay.graph_runtime.front.installed import shipped_samples, shipped_workflows
 from inlay.models.embedded import embedded_name, is_sample, unknown_words
 from inlay.nodes.model import stable_diffusion
 from inlay.nodes.model_vision import clip
 from PIL import Image as Pil
 
-SAMPLES = Path(inlay.__file__).parent / "workflows"
+SAMPLES = shipped_samples()
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def doubts(report):
 
 
 def test_a_sample_is_known_by_its_content(own, tmp_path):
-    shutil.copy(SAMPLES / "room.png", tmp_path / "my-holiday.png")
+    shutil.copy(SAMPLES["room.png"], tmp_path / "my-holiday.png")
     assert is_sample(tmp_path / "my-holiday.png")
     assert not is_sample(own)
     assert not is_sample(tmp_path / "gone.png")
@@ -38,7 +38,7 @@ def test_a_sample_is_known_by_its_content(own, tmp_path):
     assert not is_sample(tmp_path / "my-holiday.png")
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in SAMPLES.glob("*.json")))
+@pytest.mark.parametrize("name", sorted(shipped_workflows()))
 def test_shipped_workflows_on_their_samples_raise_no_doubt(name):
     report = inlay.check(name)
     assert report == []
@@ -84,7 +84,7 @@ def flow(node, params=None, **inputs):
         "format": 1,
         "nodes": {
             "photo": {"type": "image.load", "params": {"path": "cat.png"}},
-            "sample": {"type": "image.load", "params": {"path": str(SAMPLES / "room.png")}},
+            "sample": {"type": "image.load", "params": {"path": str(SAMPLES["room.png"])}},
             "eyes": {"type": "model.clip"},
             "finder": {"type": "model.detector"},
             "used": {"type": node, "params": params or {}, "inputs": inputs},
@@ -113,7 +113,7 @@ def flow(node, params=None, **inputs):
         ("mask.detect", {}, {"image": "photo.image", "detector": "finder.detector"}, "dollhouse-detector"),
         ("subject.photos", {"path": "cat.png"}, {"detector": "finder.detector"}, "dollhouse-detector"),
         ("metric.clip_score", {"text": "a cat"}, {"image": "sample.image", "clip": "eyes.clip"}, None),
-        ("subject.photos", {"path": str(SAMPLES / "subject")}, {"detector": "finder.detector"}, None),
+        ("subject.photos", {"path": str(SAMPLES["subject/sofa-1.png"].parent)}, {"detector": "finder.detector"}, None),
     ],
 )
 def test_detectors_and_metrics_too(own, monkeypatch, node, params, inputs, who):

@@ -1,7 +1,6 @@
 """Prompts: weights by brackets, against a table of what the web UI's rules give and a transcription of the formula."""
 
 import json
-from pathlib import Path
 
 import inlay
 import pytest
@@ -9,6 +8,7 @@ import torch
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core import notices
 from inlay.graph_runtime.core.events import Warned
+from inlay.graph_runtime.front.installed import shipped_workflows
 from inlay.models.prompt import foreign, parse_weights, read_prompt, token_weights
 from inlay.models.text_encoder import tokenize
 from inlay.nodes import attention, condition, model
@@ -292,7 +292,7 @@ def test_a_prompt_beside_a_wired_text_is_said(shared_sd, encoder):
     assert said == []
 
 
-SHIPPED = sorted((Path(inlay.__file__).parent / "workflows").glob("*.json"))
+SHIPPED = list(shipped_workflows().values())
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -1,15 +1,13 @@
 """Pictures that a host keeps on a GPU, parts with precisions of their own, and half precision's small gradients."""
 
 import inspect
-from pathlib import Path
 
-import inlay
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError
 from inlay.graph_runtime.core.models import ModelManager
 from inlay.graph_runtime.front.comfy.node_classes import node_class
-from inlay.graph_runtime.front.installed import installed_nodes
+from inlay.graph_runtime.front.installed import installed_nodes, shipped_samples
 from inlay.methods.inversion.ddim import invert_ddim
 from inlay.methods.inversion.tuning import TuningRecipe, tune
 from inlay.methods.latents import remedy
@@ -28,7 +26,7 @@ TAKERS = sorted(
     for name, spec in installed_nodes().items()
     if any(socket.port.socket in ("IMAGE", "MASK") for socket in spec.sockets.values())
 )
-FOLDER = Path(inlay.__file__).parent / "workflows"
+SAMPLES = shipped_samples()
 LEFT_OUT = ("caption.blip", "metric.lpips")  # no captioner is embedded; a package of its own
 MODELS = ("INLAY_VAE", "INLAY_EXEMPLAR_ENCODER", "INLAY_CLIP", "INLAY_DINO", "INLAY_DETECTOR")
 SETTINGS = {
@@ -39,7 +37,7 @@ SETTINGS = {
     "mask.brush": {"seed": 3},
     "image.pad": {"left": 8},
     "mask.colour": {"colour": "#808080", "tolerance": 60},
-    "mask.load": {"path": str(FOLDER / "room-mask.png"), "channel": "drawn"},
+    "mask.load": {"path": str(SAMPLES["room-mask.png"]), "channel": "drawn"},
     "mask.strokes": {"strokes": "4,4 20,20", "width": 5},
 }
 
@@ -70,7 +68,7 @@ def _wired(spec, ctx, place):
         elif kind == "INLAY_CONDITIONING":
             values[name] = condition.text(model.stable_diffusion(dtype="float32").text_encoder, ctx)[0]
         elif kind == "INLAY_PROFILE":
-            values[name] = load(str(FOLDER / "dog.png"), ctx).profile
+            values[name] = load(str(SAMPLES["dog.png"]), ctx).profile
         elif kind == "INLAY_FIT":
             values[name] = fit(picture, mask, multiple=8).fit
         elif kind == "INLAY_CROP":
@@ -280,7 +278,7 @@ def test_reconstructions_in_half_are_as_near_the_picture_as_in_float32(which, tm
     from inlay.nodes import invert, metric, schedule
 
     found = {}
-    photo = load(str(FOLDER / "dog.png"), Context(out=tmp_path))[0]
+    photo = load(str(SAMPLES["dog.png"]), Context(out=tmp_path))[0]
     for dtype in ("float32", "float16", "bfloat16"):
         ctx = Context(ModelManager(("cpu",)), out=tmp_path)
         parts = model.stable_diffusion(dtype=dtype)

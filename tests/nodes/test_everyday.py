@@ -1,17 +1,17 @@
 """`inpaint` as an expander: options in, a plain workflow out, and every contradiction named."""
 
 import json
-from pathlib import Path
 
 import inlay
 import pytest
 from inlay.graph_runtime.core.workflow import build
+from inlay.graph_runtime.front.installed import shipped_samples, shipped_workflows
 from inlay.nodes import load_pack
 from inlay.nodes.everyday.inpaint import INPAINT, expand, prefix_of
 from inlay.nodes.everyday.options import OPTIONS
 from inlay.nodes.everyday.values import Wishes
 
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
+SAMPLES = shipped_samples()
 PHOTO = {"image": "a.png", "mask": "b.png"}
 METHODS = {
     "patches": {},
@@ -26,7 +26,7 @@ def types_of(expansion):
 
 def test_the_shipped_file_is_what_it_makes_without_options():
     expansion = expand({})
-    assert json.loads((WORKFLOWS / "inpaint.json").read_text()) == expansion.workflow
+    assert json.loads(shipped_workflows()["inpaint"].read_text()) == expansion.workflow
     assert not expansion.problems
     assert not expansion.given
 
@@ -235,7 +235,7 @@ def test_best_works_over_what_is_painted_once_more_and_slower_where_the_surround
     ("method", "more"), [("null_space", {}), ("exemplar", {"example": "exemplar.png"}), ("model", {})]
 )
 def test_a_method_without_its_model_has_that_one_problem(method, more):
-    given = {"image": WORKFLOWS / "photo.jpg", "mask": WORKFLOWS / "hole.png", "method": method}
-    more = {name: WORKFLOWS / value for name, value in more.items()}
+    given = {"image": SAMPLES["photo.jpg"], "mask": SAMPLES["hole.png"], "method": method}
+    more = {name: SAMPLES[value] for name, value in more.items()}
     problems = inlay.check("inpaint", **given, **more)
     assert [(problem.port, problem.found) for problem in problems] == [("--source", f"no model for method {method}")]

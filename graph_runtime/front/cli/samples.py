@@ -12,10 +12,9 @@ from pathlib import Path
 from ...core.disk_errors import explain
 from ...core.errors import WorkflowError, clean
 from ...core.files import make_folder, write_new
+from ..installed import shipped_samples
 from .parser import AddCommand
 
-SHIPPED = Path(__file__).resolve().parents[3] / "workflows"
-SUFFIXES = (".csv", ".jpg", ".png", ".safetensors")
 #: What lies in the folder afterwards, for a person.
 CONTENTS = (
     ("photo.jpg, hole.png", "a photo, and in white what to remove from it"),
@@ -38,15 +37,6 @@ def add_samples(add: AddCommand) -> None:
     parser.add_argument("folder", metavar="DIR", nargs="?", default="inlay-samples", help="(default: inlay-samples)")
 
 
-def sample_files() -> list[str]:
-    """The shipped samples, as paths with slashes below `SHIPPED`."""
-    return sorted(
-        path.relative_to(SHIPPED).as_posix()
-        for path in SHIPPED.rglob("*")
-        if path.suffix in SUFFIXES and path.is_file()
-    )
-
-
 def write_samples(folder: Path) -> tuple[list[str], list[str]]:
     """Write all samples into a folder, which is made if it is not there.
 
@@ -56,14 +46,14 @@ def write_samples(folder: Path) -> tuple[list[str], list[str]]:
     Raises:
         WorkflowError: a name is taken by another file (then nothing is written), or the folder takes no files.
     """
-    names = sample_files()
+    samples = shipped_samples()
     try:
-        same = [name for name in names if _is_same(folder / name, SHIPPED / name)]
-        _refuse([name for name in names if name not in same and _is_taken(folder, name)], folder)
-        missing = [name for name in names if name not in same]
+        same = [name for name, sample in samples.items() if _is_same(folder / name, sample)]
+        _refuse([name for name in samples if name not in same and _is_taken(folder, name)], folder)
+        missing = [name for name in samples if name not in same]
         for name in missing:
             make_folder((folder / name).parent)
-            if not write_new(folder / name, (SHIPPED / name).read_bytes()):
+            if not write_new(folder / name, samples[name].read_bytes()):
                 _refuse([name], folder)
     except (OSError, ValueError) as error:
         if not isinstance(error, OSError):  # a name with a NUL

@@ -126,7 +126,7 @@ class LoadedWorkflow:
                 wanted[node, parameter] = file
         if not wanted:
             return
-        shipped = {path.parent for path in shipped_workflows().values()}
+        shipped = dict.fromkeys(path.parent for path in shipped_workflows().values())
         found, problems = find_files(wanted, self.roots, shipped, self.trusted)
         if problems:
             raise WorkflowError(problems)

@@ -9,7 +9,7 @@ SIZES = {"a": (64, 64), "b": (72, 56)}
 
 @pytest.fixture
 def album(tmp_path):
-    room = Image.open(inlay.__path__[0] + "/workflows/living-room.png").convert("RGB")
+    room = Image.open(inlay.__path__[0] + "/workflows/exemplar/living-room.png").convert("RGB")
     for name, size in SIZES.items():
         for folder in ("in", "masks"):
             (tmp_path / folder).mkdir(exist_ok=True)

@@ -5,16 +5,16 @@ import os
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import inlay
 import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime.core.user_paths import home
+from inlay.graph_runtime.front.installed import shipped_samples
 from PIL import Image, ImageCms
 
-SAMPLES = Path(inlay.__file__).parent / "workflows"
+SAMPLES = shipped_samples()
 RNG = np.random.default_rng(5)
 H, W = 11, 13
 HOLE = np.zeros((H, W), bool)
@@ -277,7 +277,7 @@ def test_once_it_is_changed_it_is_a_picture_of_its_own(tmp_path, change):
 
 
 def test_a_sample_in_memory_is_still_a_sample():
-    room, photo = Image.open(SAMPLES / "room.png"), Image.open(SAMPLES / "photo.jpg")
+    room, photo = Image.open(SAMPLES["room.png"]), Image.open(SAMPLES["photo.jpg"])
     for picture, warned in ((room, False), (photo, True), (room.rotate(180), True)):
         hole = np.zeros(picture.size[::-1], bool)
         hole[:9, :9] = True
