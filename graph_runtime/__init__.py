@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .core.spec import ReadMany as ReadMany
     from .core.spec import ReadPath as ReadPath
     from .core.spec import ReadPaths as ReadPaths
+    from .core.spec import ReadPicture as ReadPicture
     from .core.spec import Registry as Registry
     from .core.spec import node as node
 
@@ -48,6 +49,7 @@ _HOMES = {
         "NodeSpec",
         "PathRole",
         "ReadEach",
+        "ReadPicture",
         "ReadMany",
         "ReadPath",
         "ReadPaths",

@@ -61,6 +61,7 @@ class PathRole:
 ReadPath = Annotated[str, PathRole("file")]
 ReadPaths = Annotated[str, PathRole("files")]
 ReadEach = Annotated[str, PathRole("files", each=True)]  # of a folder that a person gives, one file a run
+ReadPicture = Annotated[str, PathRole("file", each=True)]  # one file, and of a folder that a person gives, one a run
 ReadMany = Annotated[str | list[str], PathRole("files")]  # or a list of files, folders and globs
 ModelSource = Annotated[str, PathRole("model")]
 

@@ -4,6 +4,9 @@ Each function is the check hook of one node: `known` holds what is known of its 
 it returns is known of its outputs.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from ...graph_runtime import BadInput
@@ -42,6 +45,21 @@ def load(known: Known, params: Params) -> Facts:
         mask = with_values(np.stack([transparency(picture) for picture in read_pictures(params["path"])]))
     names = [one.path.name for one in found]
     return {"image": named(shaped(*size, 3), names), "mask": mask, "profile": Counted(len(found))}
+
+
+def with_mask(known: Known, params: Params) -> Facts:
+    """As of a file that `load` reads."""
+    with blaming("image"):
+        return load(known, {"path": params["image"]})
+
+
+@contextmanager
+def blaming(port: str) -> Iterator[None]:
+    """In the block, a BadInput names `port`: the setting has another name here than in the function that refuses it."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(port, found=error.found, expected=error.expected, fix=error.fix) from error
 
 
 def transparency(picture: Picture, out: np.ndarray | None = None) -> np.ndarray:
