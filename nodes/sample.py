@@ -39,6 +39,7 @@ from .checks.sampling import (
     require_start,
 )
 from .ports import Attention, ConditioningPort, ConstraintPort, Denoiser, Latent, NoisePort, SchedulePort, TuningPort
+from .sample_previews import previews_for
 
 SELF_ATTENTION = re.compile(r"(?<!\.attn2)\.to_q$")  # by the name of its layer, as self_attentions counts modules
 
@@ -135,6 +136,7 @@ def denoise(
     _warn_of_contradictions(ctx, conditioning, guidance_scale, tuning, attention)
     if latent is not None and strength == 1:
         ctx.warn("strength is 1: the run starts from pure noise and the connected latent has no effect")
+    previews = previews_for(ctx, denoiser)
     with plain_mode(), ctx.lease(denoiser) as unet:
         start, guidance = _prepare(unet, z_t, conditioning, guidance_scale, tuning)
         if latent is None or first == 0:
@@ -142,6 +144,10 @@ def denoise(
         else:
             z = schedule.renoised(expand_rows(plain(latent), start, "latent"), start, first)
         control = (attention or AttentionControl()).begin()
+
+        def told(step: int, total: int, clean: Tensor) -> None:
+            ctx.progress(step, total, None if previews is None else previews.of(clean))
+
         with (
             collapsed(unet) if one_token(guidance) else nullcontext(),
             control.installed(unet),
@@ -156,7 +162,7 @@ def denoise(
                 start=first,
                 constraint=imposed,
                 attention=control,
-                progress=lambda step, total, x0: ctx.progress(step, total),
+                progress=told,
             )
         return Denoised(to_host(clean))
 

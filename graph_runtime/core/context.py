@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
 from .disk_errors import disk_error, explain
 from .errors import BadInput, Cancelled, clean, shorten
-from .events import CancelToken, Event, Listener, NodeProgress, Saved, Warned
+from .events import CancelToken, Event, Listener, NodeProgress, Saved, Warned, shows_previews
 from .files import make_folder, named, numbered
 from .models import AnyDescription, Described, M, ModelDescription, ModelManager
 from .user_paths import is_possible
@@ -111,6 +111,11 @@ class Context:
         """
         self.asked_time = True
         return self.spent(socket)
+
+    @property
+    def shows_previews(self) -> bool:
+        """True if somebody looks at the previews that come with progress; else they need not be made."""
+        return any(map(shows_previews, self.listeners))
 
     def emit(self, event: Event) -> None:
         """Send an event to every listener; a listener that fails is logged and does not stop the run."""

@@ -5,7 +5,7 @@ the host's own bars, and `Result.events` keeps them. With nobody listening, emit
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -123,6 +123,22 @@ Event = (
     | RunFinished
 )
 Listener = Callable[[Event], None]
+
+
+def shows_previews(listener: Listener) -> bool:
+    """False for a listener that says so by an attribute `shows_previews`: if all do, no preview is made for it."""
+    return bool(getattr(listener, "shows_previews", True))
+
+
+class Record(list[Event]):
+    """A listener that keeps all events, without their previews."""
+
+    shows_previews = False
+
+    def __call__(self, event: Event) -> None:
+        """Keep one event."""
+        had = isinstance(event, NodeProgress) and event.preview is not None
+        self.append(replace(event, preview=None) if had else event)  # type: ignore[arg-type]  # of NodeProgress only
 
 
 class CancelToken:

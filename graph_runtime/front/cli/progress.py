@@ -35,6 +35,8 @@ class Bars:
         speaks: print warnings and what the model manager decides; otherwise somebody else does.
     """
 
+    shows_previews = False
+
     def __init__(self, enabled: bool = True, *, speaks: bool = True) -> None:
         from rich.console import Console
         from rich.progress import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...core.context import Context
 from ...core.errors import Cancelled, InlayError, Problem, WorkflowError, shorten
-from ...core.events import CancelToken, ItemFinished, ItemStarted, Listener
+from ...core.events import CancelToken, ItemFinished, ItemStarted, Listener, Record
 from ...core.paths import why_unwritable
 from ...core.store.parts import tensors_in
 from ..device import resolve_device
@@ -106,8 +106,8 @@ def run_job(
         WorkflowError: nothing could start.
         Cancelled: the user asked to stop; what is done stays, and is known to the next call.
     """
-    events: list[object] = []
-    ctx = Context(out=job.loaded.out, listeners=(events.append, *listeners), cancel=cancel)
+    events = Record()
+    ctx = Context(out=job.loaded.out, listeners=(events, *listeners), cancel=cancel)
     jobs = _processes(jobs, how, len(job.items), ctx)
     if why := why_unwritable(job.loaded.out):
         raise WorkflowError.of(
@@ -137,7 +137,7 @@ def run_job(
     return JobResult(
         {},
         [path for one in made.results if isinstance(one, Result) for path in one.paths],
-        events,  # type: ignore[arg-type]  # listeners take any event
+        events,
         results=made.results,
         outcomes=made.outcomes,
         table=reports.table,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, first_line
-from ...core.events import CancelToken, Event, Listener, NodeFinished, Noted, Warned
+from ...core.events import CancelToken, Event, Listener, NodeFinished, Noted, Record, Warned
 from ...core.store.disk import DiskStore
 from ...core.store.memory import MemoryCache
 from ..device import resolve_device
@@ -81,7 +81,7 @@ class Session:
         from ..python.run_loaded import run_loaded
 
         began = time.perf_counter()
-        warned: list[Warned] = []
+        heard = Record()
         outcome = Outcome(item.name, dict(item.files), "failed")
         try:
             loaded, part = self.prepared(item)
@@ -91,7 +91,7 @@ class Session:
                 memory=self.how.memory,
                 cache=self.how.cache,
                 metadata=self.how.metadata,
-                listeners=[*self.listeners, lambda event: _note_warning(event, warned)],
+                listeners=[*self.listeners, heard],
                 cancel=self.cancel,
                 part=part,
             )
@@ -108,10 +108,12 @@ class Session:
                 return outcome, None
             seconds = time.perf_counter() - began
             values = {name: value for name, value in result.outputs.items() if isinstance(value, Value)}
-            done = part.done(result.paths, seconds, warnings=[(w.node, w.message) for w in warned], values=values)
+            done = part.done(
+                result.paths, seconds, warnings=[(w.node, w.message) for w in _warnings(heard)], values=values
+            )
             _take(outcome, done, "done")
             return outcome, result
-        outcome.seconds, outcome.warnings = time.perf_counter() - began, [*warned, *outcome.warnings]
+        outcome.seconds, outcome.warnings = time.perf_counter() - began, [*_warnings(heard), *outcome.warnings]
         return outcome, None
 
     def outputs(self, item: Item) -> Mapping[str, object]:
@@ -173,9 +175,8 @@ def _unforeseen(error: Exception) -> WorkflowError:
     )
 
 
-def _note_warning(event: Event, warned: list[Warned]) -> None:
-    if isinstance(event, Warned) and not isinstance(event, Noted):
-        warned.append(event)
+def _warnings(events: Iterable[Event]) -> list[Warned]:
+    return [event for event in events if isinstance(event, Warned) and not isinstance(event, Noted)]
 
 
 def slim(events: Iterable[Event]) -> list[Event]:

@@ -69,6 +69,8 @@ def _display(drawn: ExitStack) -> Listener:
 class _Late:
     """Has a display made once a run turns out to be long; that then hears everything from the start."""
 
+    shows_previews = False
+
     def __init__(self, make: Callable[[], Listener]) -> None:
         self._make, self._began = make, time.monotonic()
         self._waiting: list[Event] = []

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 
 from ...core.context import Context
-from ...core.events import CancelToken, Event, Listener, ModelMoved, Warned
+from ...core.events import CancelToken, Listener, ModelMoved, Record, Warned
 from ...core.models import decisions_reported_to
 from ...core.notices import collect_notices
 from ...core.run.execute import execute
@@ -61,11 +61,9 @@ def run_loaded(
         require_writable_output(plan, loaded.out)
         require_memory(plan, budget, where)
     printed = record is not None and record.show is not None  # by a command: nobody else gets the values, and it ends
-    events: list[Event] = []
+    events = Record()
     disk = part.disk if part is not None else disk_store(where, loaded.registry) if cache else None
-    ctx = Context(
-        models, out=loaded.out, listeners=(events.append, *listeners), cancel=cancel, store=disk, bare=not metadata
-    )
+    ctx = Context(models, out=loaded.out, listeners=(events, *listeners), cancel=cancel, store=disk, bare=not metadata)
     if part is not None:
         memory_store, ctx.names = part.memory, part
     usable = part is None and prepare_folders(ctx, keeping=cache)

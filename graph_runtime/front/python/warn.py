@@ -67,6 +67,7 @@ class WarningsRelay(CancelToken):
     """
 
     __slots__ = ("_caller", "_pace", "_said", "_token", "error")
+    shows_previews = False
 
     def __init__(self, token: CancelToken | None) -> None:
         super().__init__()

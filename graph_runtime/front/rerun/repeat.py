@@ -17,6 +17,7 @@ from ...core.events import (
     NodeFinished,
     NodeStarted,
     Noted,
+    Record,
     RunFinished,
     RunStarted,
     Warned,
@@ -110,8 +111,8 @@ def repeat(
     ]
     if len(saved) < len(contents) or not _still_valid(record, out) or (saved and why_unwritable(out)):
         return None
-    events: list[Event] = []
-    ctx = Context(out=out, listeners=(events.append, *listeners), cancel=cancel)
+    events = Record()
+    ctx = Context(out=out, listeners=(events, *listeners), cancel=cancel)
     _repeat(record["events"], saved, ctx)
     store.flush()
     structures = {str(pair[0]): pair[1] for pair in pairs if isinstance(pair, list)}
