@@ -512,13 +512,13 @@ def picture(tmp_path, host):
 
 def test_pictures_of_the_input_folder_are_offered_and_read(picture, tmp_path):
     kind, options = CLASSES["InlayToyLoad"].INPUT_TYPES()["required"]["path"]
-    assert kind == ["room.png"]
+    assert kind[0] == "room.png"  # then the samples
     assert options["image_upload"] is True
     (image,) = call("InlayToyLoad", path="room.png")
     assert image.dtype == torch.float32  # the host's own type for pictures
     assert image[0, 0, 0].tolist() == [1, 0, 0]
     (tmp_path / "input" / "folder").mkdir()
-    assert CLASSES["InlayToyLoadMany"].INPUT_TYPES()["required"]["path"][0] == ["room.png", "folder"]
+    assert CLASSES["InlayToyLoadMany"].INPUT_TYPES()["required"]["path"][0][:2] == ["room.png", "folder"]
     (tmp_path / "output" / "made.png").write_bytes(picture.read_bytes())
     assert call("InlayToyLoad", path="made.png [output]")[0].shape == (1, 2, 3, 3)
 

@@ -18,9 +18,10 @@ from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 from inlay.graph_runtime.core.spec import Registry
-from inlay.graph_runtime.front.comfy.node_classes import node_class
+from inlay.graph_runtime.front.comfy import node_classes
 from inlay.graph_runtime.front.comfy.node_names import display_name
 
 if TYPE_CHECKING:  # the tests on the oldest releases collect these files without a browser
@@ -73,9 +74,14 @@ def frontend_files() -> Path:
 # what the host says about nodes
 
 
+PICTURES = ("room.png", "hole.png", "photo.jpg")  # in the host's input folder
+
+
 def node_definitions(registry: Registry) -> Definitions:
     """What the host's `/object_info` says: our nodes, and the host's own that files with them often hold."""
-    return {(cls := node_class(spec)).__name__: _definition(cls) for spec in registry.values()} | host_nodes()
+    with mock.patch.object(node_classes, "input_pictures", return_value=list(PICTURES)):
+        ours = {(cls := node_classes.node_class(spec)).__name__: _definition(cls) for spec in registry.values()}
+    return ours | host_nodes()
 
 
 def _definition(cls: type) -> dict[str, object]:
@@ -119,7 +125,7 @@ def _entry(
 def host_nodes() -> Definitions:
     """A few of the host's nodes: sockets and widgets only, as its `/object_info` names them."""
     side = ["INT", {"default": 512, "min": 1, "max": 16384, "step": 1}]
-    upload = [["room.png", "hole.png", "photo.jpg"], {"image_upload": True}]
+    upload = [list(PICTURES), {"image_upload": True}]
     channel = [["alpha", "red", "green", "blue"], {}]
     saved = {"filename_prefix": ["STRING", {"default": "ComfyUI"}]}
     grow = {
@@ -261,6 +267,10 @@ def served(definitions: Definitions) -> Iterator[str]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def handle(self) -> None:
+            with contextlib.suppress(ConnectionError):  # the browser was closed
+                super().handle()
 
         def log_message(self, *parts: object) -> None:
             """Say nothing."""

@@ -118,6 +118,21 @@ def _text(value: JsonValue) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
+def to_widget(setting: Setting, value: object) -> object:
+    """What the widget of a setting shows for one of its values; the way back is `from_widget`."""
+    kind, _ = _widget(setting)
+    if value is None and setting.nullable:
+        null = null_value(setting)
+        return NONE if isinstance(kind, list) else "" if kind == "STRING" or null is None else _whole(null)
+    if isinstance(kind, list) or kind == "STRING":
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return value
+
+
+def _whole(value: float) -> float:
+    return int(value) if float(value).is_integer() else value
+
+
 def settings_from_widgets(spec: NodeSpec, values: Mapping[str, object]) -> dict[str, object]:
     """The settings of a node from the values of its widgets; sockets are left out."""
     return {

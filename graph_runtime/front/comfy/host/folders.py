@@ -5,6 +5,7 @@ from pathlib import Path
 
 from .....nodes.pack import PACK
 from .modules import ask, host_module
+from .samples import sample_pictures
 
 
 def host_folder(kind: str) -> Path | None:
@@ -29,7 +30,10 @@ _listed: dict[tuple[str, bool], tuple[int, list[str]]] = {}
 
 
 def input_pictures(folders: bool) -> list[str] | None:
-    """Pictures (and folders) to choose from in the input folder; None without a host. One `stat` if unchanged."""
+    """Pictures (and folders) to choose from: in the input folder, then samples. None without a host.
+
+    One `stat` if nothing has changed.
+    """
     folder = host_folder("input")
     if folder is None:
         return None
@@ -40,6 +44,7 @@ def input_pictures(folders: bool) -> list[str] | None:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
             names = [entry.name for entry in entries if Path(entry.name).suffix.lower() in PACK.picture_suffixes]
             names += [entry.name for entry in entries if folders and entry.is_dir()]
+            names += [name for name in sample_pictures(folders) if name not in names]
             _listed[key] = (changed, names)
     except OSError:
         return []

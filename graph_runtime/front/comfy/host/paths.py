@@ -10,6 +10,7 @@ from ....core.reading.reader import resolve_inside
 from ....core.spec import PathRole
 from ....core.user_paths import home
 from .folders import host_folder, model_folders
+from .samples import sample
 
 
 def limits() -> AbstractContextManager[None]:
@@ -29,7 +30,8 @@ def limits() -> AbstractContextManager[None]:
 def resolve_path(parameter: str, value: str, role: PathRole) -> str:
     """The path that a widget names, below the host's folders; without a host, the path as it is.
 
-    `name [output]` and `name [temp]` name the host's other folders, as its own loaders and mask editor write them.
+    `name [output]` and `name [temp]` name the host's other folders, as its own loaders and mask editor write them;
+    `inlay/name` is a sample where the input folder has no such file.
 
     Raises:
         BadInput: the path leaves those folders (also through a link), does not exist, or cannot be a path.
@@ -70,6 +72,9 @@ def _resolved(parameter: str, value: str, role: PathRole) -> str:
             fix="copy the file into the host's input folder and choose it there",
         ) from None
     path = place.path
+    shipped = sample(text) if kind == "input" and not path.exists() else None
+    if shipped is not None:
+        return shipped
     if not (place.base.is_dir() if place.pattern else path.exists()):
         there = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
         raise BadInput(
@@ -99,6 +104,8 @@ def _model_path(parameter: str, value: str) -> str:
         if found.is_file() or (found / "model_index.json").is_file() or (local and found.exists()):
             return str(found)
     roots = [root for root in (host_folder("input"), host_folder("output")) if root is not None]
+    if local and not any((root / value).exists() for root in roots) and (shipped := sample(value)) is not None:
+        return shipped
     if relative and local and any((root / value).exists() for root in roots):
         return str(resolve_inside(value, roots).path)
     if not relative or value.endswith((".safetensors", ".ckpt", ".bin", ".pt", ".pth")):
