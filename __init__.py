@@ -75,6 +75,7 @@ ROOMS = (
     "graph_runtime.front.python",
     "graph_runtime.front.recipe",
     "graph_runtime.front.rerun",
+    "graph_runtime.front.serve",
     "pictures",
     "pictures.colour",
     "pictures.containers",
