@@ -68,6 +68,7 @@ ROOMS = (
     "graph_runtime.front",
     "graph_runtime.front.cli",
     "graph_runtime.front.comfy",
+    "graph_runtime.front.comfy.formats",
     "graph_runtime.front.comfy.host",
     "graph_runtime.front.docs",
     "graph_runtime.front.draw",

@@ -11,6 +11,7 @@ from ..graph_runtime.core.pack import Pack, SheetPair
 from ..pictures.files.formats import READ_SUFFIXES, WORKFLOW_SUFFIXES
 from .checks.installation import embedded_models, embedded_weights, torchvision
 from .everyday.inpaint import INPAINT
+from .host_types import EXPECTED_INPUTS, HOST_TYPES
 
 
 def _recorded_text(path: Path, name: str) -> tuple[str | None, frozenset[str]]:
@@ -102,5 +103,7 @@ PACK = Pack(
     write_value=_write_value,
     save_picture=_save_picture,
     recorded_text=_recorded_text,
+    host_types=HOST_TYPES,
+    expected_inputs=EXPECTED_INPUTS,
     expanders={"inpaint": INPAINT},
 )

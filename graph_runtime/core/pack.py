@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .expander import Expander
+
+if TYPE_CHECKING:
+    from .spec import NodeSpec
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,36 @@ class SheetPair(NamedTuple):
     before: Path | None
     after: Path | None
     text: str
+
+
+CONTROL = "*control"  # the widget after a seed: fixed, increment, decrement, randomize
+UPLOAD = "*upload"  # the button that loads a file
+CONTROLS = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
+
+
+@dataclass(frozen=True)
+class HostType:
+    """What a type of the host becomes.
+
+    Attributes:
+        node: the id of ours; empty for a primitive, whose one widget is its output.
+        widgets: in the order in which an editor saves them.
+        sockets: the host's input → ours; settings: the host's widget → ours.
+        outputs: of each output of the host, ours.
+        fixed: settings that the host's type implies.
+        titles: what the host calls it, which is no title of the user's.
+        through: where the host hands on one of its inputs as an output: output → input.
+    """
+
+    node: str
+    widgets: tuple[str, ...] = ()
+    sockets: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    fixed: Mapping[str, object] = field(default_factory=dict)
+    titles: frozenset[str] = frozenset()
+    through: Mapping[int, str] = field(default_factory=dict)
+    spec: "NodeSpec | None" = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +92,9 @@ class Pack:
             raises BadInput for what is no picture.
         expanders: names that stand for a workflow which is made from options; each is a command too, and the file of
             that name among the shipped workflows is what it makes without any.
+        host_types: of a node editor's own types those whose work a node of the pack does.
+        expected_inputs: names that people expect for settings, most wanted first, each with the settings that it may
+            stand for: `family.node.setting`, or `*.setting` of any node.
     """
 
     families: tuple[str, ...] = ()
@@ -76,3 +112,5 @@ class Pack:
     save_picture: Callable[[object, Path, str, Mapping[str, str]], list[str]] = lambda source, path, suffix, texts: []
     recorded_text: Callable[[Path, str], tuple[str | None, frozenset[str]]] = lambda path, name: (None, frozenset())
     expanders: Mapping[str, Expander] = field(default_factory=dict)
+    host_types: Mapping[str, HostType] = field(default_factory=dict)
+    expected_inputs: tuple[tuple[str, tuple[str, ...]], ...] = ()

@@ -20,6 +20,7 @@ from ....nodes.pack import PACK
 from ...core.run.plan import Plan
 from ...core.spec import NodeSpec, Registry
 from ...core.workflow import Override, Workflow
+from ..comfy.formats.layout import part_of
 from .private import Private, bare
 
 CHUNK = "inlay"
@@ -77,8 +78,8 @@ def _part(whole: Workflow, ran: set[str]) -> Workflow:
         if name in ran
     }
     outputs = {name: link for name, link in whole.outputs.items() if there(link)}
-    ui = {name: value for name, value in whole.ui.items() if name in ran}
-    return whole.model_copy(update={"nodes": nodes, "inputs": inputs, "outputs": outputs, "ui": ui})
+    update = {"nodes": nodes, "inputs": inputs, "outputs": outputs, "ui": part_of(whole.ui, ran)}
+    return whole.model_copy(update=update)
 
 
 def package_of(spec: NodeSpec) -> str:

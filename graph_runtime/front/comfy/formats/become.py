@@ -1,0 +1,239 @@
+"""Nodes of the host become nodes of ours: names, settings and links."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from ....core.bounded import limits
+from ....core.errors import did_you_mean, shorten
+from ....core.pack import HostType
+from ....core.spec import NodeSpec, Registry
+from ....core.workflow import NAME, Node, Workflow
+from .host_graph import HostGraph, HostNode, Source, text
+from .host_types import setting_name, setting_of_socket, socket_of_setting
+from .layout import Layout
+from .values import setting_from_host
+
+#: What editors save beside a node's own inputs.
+IGNORED = frozenset({"control_after_generate", "control_before_generate", "upload", "image_upload"})
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A node of the host that the workflow does not have: its id, title, type and pack, and why."""
+
+    id: str
+    title: str
+    type: str
+    pack: str
+    reason: str
+
+
+class Becoming:
+    """Makes the workflow of a host's graph; problems and warnings go into the graph."""
+
+    def __init__(self, graph: HostGraph, types: Mapping[str, HostType], registry: Registry, *, partial: bool) -> None:
+        self.graph, self.types, self.registry, self.partial = graph, types, registry, partial
+        self.names: dict[str, str] = {}
+        self.labels: dict[str, str] = {}
+        self.left_out: list[LeftOut] = []
+        self.constants: dict[str, list[tuple[str, str]]] = {}  # of a primitive: the settings that it sets
+
+    def workflow(self) -> Workflow:
+        """The nodes, their settings and links, and the layout; `interface.py` adds inputs and outputs."""
+        nodes = self._that_count()
+        self._name(nodes)
+        workflow = Workflow(nodes={})
+        layout = Layout(groups=list(self.graph.groups), notes=list(self.graph.notes))
+        for node in nodes:
+            name = self.names[node.id]
+            workflow.nodes[name] = self._node(node)
+            kind = self.types[node.type]
+            placed = replace(node.placed, host=node.type if kind.spec is None else "")
+            layout.nodes[name] = placed
+        workflow.ui = layout.to_ui()
+        return workflow
+
+    def _that_count(self) -> list[HostNode]:
+        """The nodes that become nodes of ours; what is not known is a problem, or left out."""
+        unknown = {node.id for node in self.graph.nodes.values() if node.type not in self.types}
+        needed = self._needed()
+        for name in unknown:
+            node = self.graph.nodes[name]
+            pack = f" of the pack {node.pack}" if node.pack else ""
+            reason = f"inlay does not know the type {shorten(node.type)}{pack}"
+            if not self.partial and name in needed:
+                self.graph.wrong(
+                    node.label,
+                    None,
+                    f"the type {shorten(node.type)}{pack}",
+                    "a node of inlay, or one of ComfyUI's that inlay knows",
+                    did_you_mean(node.type, self.types)
+                    if not node.pack
+                    else "run the file in ComfyUI, replace the node, or give --partial, which runs the rest",
+                )
+            else:
+                self.left_out.append(LeftOut(name, node.title, node.type, node.pack, reason))
+                self.graph.warn(node.label, f"left out: {reason}")
+        return [node for node in self.graph.nodes.values() if node.id not in unknown and self.types[node.type].node]
+
+    def _needed(self) -> set[str]:
+        """Ids of all nodes that one that saves needs; all, if nothing saves."""
+        ends = [name for name, node in self.graph.nodes.items() if self._saves(node)]
+        if not ends:
+            return set(self.graph.nodes)
+        found: set[str] = set()
+        while ends:
+            name = ends.pop()
+            if name in found or name not in self.graph.nodes:
+                continue
+            found.add(name)
+            ends += [link.node for link in self.graph.nodes[name].links.values()]
+        return found
+
+    def _saves(self, node: HostNode) -> bool:
+        spec = self._spec(node)
+        return spec is not None and spec.effects
+
+    def _spec(self, node: HostNode) -> NodeSpec | None:
+        kind = self.types.get(node.type)
+        return None if kind is None else kind.spec or self.registry.get(kind.node)
+
+    # names
+
+    def _name(self, nodes: Iterable[HostNode]) -> None:
+        """Our name of each node: the one that inlay gave it, else of its title, else of its id."""
+        nodes = list(nodes)
+        taken: set[str] = set()
+        for node in nodes:
+            said = text(node.own.get("name"), limits.NAME)
+            if NAME.fullmatch(said) and said not in taken:
+                taken.add(said)
+                self.names[node.id] = said
+        for node in nodes:
+            if node.id not in self.names:
+                titled = node.title if node.title not in self.types[node.type].titles else ""
+                name = slug(titled)
+                if not name or name in taken:
+                    name = "n" + re.sub(r"[^A-Za-z0-9]+", "_", node.id)[:200]
+                while name in taken:
+                    name += "_"
+                taken.add(name)
+                self.names[node.id] = name
+            self.labels[self.names[node.id]] = node.label
+
+    # one node
+
+    def _node(self, node: HostNode) -> Node:
+        kind, spec = self.types[node.type], self._spec(node)
+        version = node.own.get("version")
+        found = Node(type=kind.node, version=spec.version if spec is not None else 1)
+        if isinstance(version, int) and not isinstance(version, bool) and version >= 1:
+            found.version = version
+        if spec is None:  # a test's registry without this node of ours
+            self.graph.wrong(node.label, None, f"no node {kind.node}", "a node that is installed", "update inlay")
+            return found
+        found.params.update(kind.fixed)
+        for name, value in node.values.items():
+            self._set(node, kind, spec, found, name, value)
+        for name, link in node.links.items():
+            self._connect(node, kind, spec, found, name, link)
+        return found
+
+    def _set(self, node: HostNode, kind: HostType, spec: NodeSpec, found: Node, name: str, value: object) -> None:
+        """A widget's value, or a constant that was connected to an input."""
+        setting = setting_name(kind, name)
+        if setting is None and name in kind.sockets:
+            setting = setting_of_socket(spec, kind.sockets[name])
+            if setting is None:
+                if value is not None:
+                    self.graph.wrong(
+                        node.label,
+                        name,
+                        f"the value {shorten(value)}",
+                        "a link to a node",
+                        "connect a node that outputs it",
+                    )
+                return
+        if setting is None:
+            if name not in IGNORED and kind.spec is not None and not name.startswith("$$"):
+                self.graph.warn(node.label, f"{shorten(name)} is no input of {kind.node}, and is left out")
+            return
+        found.params[setting] = setting_from_host(spec, setting, value)
+
+    def _connect(self, node: HostNode, kind: HostType, spec: NodeSpec, found: Node, name: str, link: Source) -> None:
+        """A link: to a socket of ours; or from a primitive, whose value becomes a setting."""
+        constant, source = self._followed(node, name, link)
+        if constant is not None:
+            self._set(node, kind, spec, found, name, constant.values.get("value"))
+            setting = setting_name(kind, name) or setting_of_socket(spec, kind.sockets.get(name, ""))
+            if setting is not None:
+                self.constants.setdefault(constant.id, []).append((self.names[node.id], setting))
+            return
+        socket = kind.sockets.get(name)
+        if socket is None and (setting := setting_name(kind, name)) is not None:
+            socket = socket_of_setting(spec, setting)
+            if socket is None:
+                self.graph.wrong(
+                    node.label,
+                    name,
+                    "a value that is computed during the run",
+                    "a fixed value: a setting is known before the run",
+                    f"disconnect {shorten(name)} and type the value",
+                )
+                return
+        if socket is None:
+            self.graph.wrong(
+                node.label,
+                name,
+                f"a link to an unknown input {shorten(name)}",
+                f"an input of {kind.node}",
+                did_you_mean(name, [*kind.sockets, *kind.settings]),
+            )
+        elif source is not None:
+            found.inputs[socket] = source
+
+    def _followed(self, node: HostNode, name: str, link: Source) -> tuple[HostNode | None, str | None]:
+        """What a link leads to: a primitive, or `node.output` of ours; neither if it is gone."""
+        seen = {link}
+        while True:
+            origin = self.graph.nodes.get(link.node)
+            if origin is None:
+                self.graph.wrong(
+                    node.label,
+                    name,
+                    f"a link from node {shorten(link.node)}, which is not there",
+                    "a node of this file",
+                    "connect another node",
+                )
+                return None, None
+            kind = self.types.get(origin.type)
+            if kind is None:
+                return None, None
+            if not kind.node:
+                return origin, None
+            before = kind.through.get(link.slot)
+            if before is not None and before in origin.links:
+                link = origin.links[before]
+                if link in seen:
+                    return None, None
+                seen.add(link)
+                continue
+            if not 0 <= link.slot < len(kind.outputs):
+                self.graph.wrong(
+                    node.label,
+                    name,
+                    f"a link from output {link.slot} of {origin.label}",
+                    f"one of its {len(kind.outputs)} outputs" if kind.outputs else "a node with outputs",
+                    "connect another output",
+                )
+                return None, None
+            return None, f"{self.names[origin.id]}.{kind.outputs[link.slot]}"
+
+
+def slug(title: str) -> str:
+    """A name of ours made from a title; empty if nothing of it can be in a name."""
+    plain = unicodedata.normalize("NFKD", title[:200]).encode("ascii", "ignore").decode()
+    words = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")[:60]
+    return words if NAME.fullmatch(words) else ""

@@ -1,0 +1,67 @@
+"""Which node of ours a node of the host is, and in which order an editor keeps its widgets.
+
+Ours follow from their definitions. Of the host's own nodes the table has those whose work a node of ours does, and the
+primitives, which are folded into what reads them.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+
+from .....nodes.pack import PACK
+from ....core.definition.migrations import current_name
+from ....core.pack import CONTROL, UPLOAD, HostType
+from ....core.spec import NodeSpec, Registry
+from ..input_types import input_types
+from ..node_names import display_name, host_id
+
+
+def types_of(registry: Registry) -> Mapping[str, HostType]:
+    """Every type that can be converted, by the host's name of it."""
+    return {host_id(name): _ours(spec) for name, spec in registry.items()} | dict(PACK.host_types)
+
+
+@cache
+def _ours(spec: NodeSpec) -> HostType:
+    groups = input_types(spec)
+    widgets: list[str] = []
+    upload = next(iter(spec.outputs.values()), None)
+    for group, entries in groups.items():
+        shows_files = False
+        for name, (_, options) in entries.items():
+            if name in spec.sockets:
+                continue
+            widgets.append(name)
+            if options.get("control_after_generate"):
+                widgets.append(CONTROL)
+            role = spec.path_roles.get(name)
+            shows_files |= role is not None and role.kind != "model"
+        if group == "required" and shows_files and upload is not None and upload.socket in ("IMAGE", "MASK"):
+            widgets.append(UPLOAD)
+    return HostType(
+        spec.id,
+        tuple(widgets),
+        {name: name for name in spec.sockets},
+        {name: name for name in spec.params.model_fields},
+        tuple(spec.outputs),
+        titles=frozenset({display_name(spec.id)}),
+        spec=spec,
+    )
+
+
+def socket_of_setting(spec: NodeSpec, name: str) -> str | None:
+    """The socket that a computed text goes to where the host connects it to this widget."""
+    return "text" if name == "prompt" and "text" in spec.sockets else None
+
+
+def setting_of_socket(spec: NodeSpec, name: str) -> str | None:
+    """The setting that a constant goes to where the host connects it to this socket."""
+    return "prompt" if name == "text" and "prompt" in spec.params.model_fields else None
+
+
+def setting_name(kind: HostType, name: str) -> str | None:
+    """Our setting for a widget of the host, whatever it was called when the file was written."""
+    if name in kind.settings:
+        return kind.settings[name]
+    if kind.spec is not None and (now := current_name(kind.spec, name)) in kind.settings:
+        return kind.settings[now]
+    return None

@@ -1,0 +1,70 @@
+"""The host's files into ours: API and UI JSON become a native workflow.
+
+    raw ── api.py ──┐
+                    ├── HostGraph ── become.py ── interface.py ── Workflow
+    raw ── ui.py ───┘
+
+Every problem of a file is reported at once, with the host's id and title of the node. A type that is not known is named
+with its pack; `partial` leaves it out, with all that cannot run without it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ....core.errors import WorkflowError, shorten
+from ....core.events import Warned
+from ....core.spec import Registry
+from ....core.workflow import Workflow
+from .api import is_api, read_api
+from .become import Becoming, LeftOut
+from .host_types import types_of
+from .interface import add_interface
+from .ui import is_ui, read_ui
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A native workflow made of a host's file.
+
+    Attributes:
+        names: our node for each node of the host: `12`, in subgraphs `5:3`.
+        labels: the other way round: what a message calls our node, `12 (Load photo)`.
+        warnings: what the user should know.
+        left_out: nodes of the host that the workflow does not have.
+    """
+
+    workflow: Workflow
+    names: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Warned, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def is_host_graph(raw: object) -> bool:
+    """True for a graph of the host, in its API or its UI format."""
+    return isinstance(raw, Mapping) and (is_ui(raw) or is_api(raw))
+
+
+def from_host(raw: Mapping[str, object], registry: Registry, *, partial: bool = False) -> Converted:
+    """The native workflow of a host's file.
+
+    Args:
+        raw: decoded JSON, for which `is_host_graph` is true.
+        registry: the nodes that are known.
+        partial: leave out what is not known, and what cannot run without it, instead of refusing the file.
+
+    Raises:
+        WorkflowError: every problem of the file.
+    """
+    if not is_host_graph(raw):
+        raise WorkflowError.of(
+            None, found=shorten(raw), expected="a ComfyUI workflow", fix="export it from ComfyUI again"
+        )
+    types = types_of(registry)
+    graph = read_ui(raw, types) if is_ui(raw) else read_api(raw)
+    becoming = Becoming(graph, types, registry, partial=partial)
+    workflow = becoming.workflow()
+    if graph.problems:
+        raise WorkflowError(graph.problems, graph.warnings)
+    add_interface(workflow, graph, becoming)
+    return Converted(workflow, becoming.names, becoming.labels, tuple(graph.warnings), tuple(becoming.left_out))
