@@ -50,6 +50,12 @@ def _contact_sheet(pairs: Sequence[SheetPair], to: Path) -> None:
     write_contact_sheet(pairs, to)
 
 
+def _small_picture(source: Path, to: Path, side: int) -> tuple[int, int, str]:
+    from ..pictures.small import write_small
+
+    return write_small(source, to, side)
+
+
 PACK = Pack(
     families=(
         "image",
@@ -105,5 +111,6 @@ PACK = Pack(
     recorded_text=_recorded_text,
     host_types=HOST_TYPES,
     expected_inputs=EXPECTED_INPUTS,
+    small_picture=_small_picture,
     expanders={"inpaint": INPAINT},
 )

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 
-import numpy as np
 from PIL import Image as Pil
 from PIL import ImageDraw
 
 from ..graph_runtime import BadInput
 from ..graph_runtime.core.pack import SheetPair
-from .colour.space import values_to_srgb
-from .files.read import Picture, read_picture, unit
+from .files.read import read_picture
 from .sheet import INK, fitted_text
+from .small import small_copy
 
 SIDE = 144  # pixels of a picture's longer side
 GAP, LINE, LETTER = 6, 18, 12
@@ -50,21 +49,6 @@ def write_contact_sheet(pairs: Sequence[SheetPair], to: Path) -> None:
 def _small(path: Path) -> Pil.Image | None:
     """A small copy of a picture, in sRGB; None if it cannot be read."""
     try:
-        picture = read_picture(path)
-        values = values_to_srgb(_scaled(picture), picture.info.colour)
+        return small_copy(read_picture(path), SIDE)
     except (BadInput, OSError, ValueError):
         return None
-    return Pil.fromarray(np.asarray(np.clip(values, 0, 1) * 255 + 0.5, np.uint8))
-
-
-def _scaled(picture: Picture) -> np.ndarray:
-    """`[h w 3]` float32 of at most `SIDE` pixels a side, in the file's own colours."""
-    width, height = picture.size
-    scale = min(1.0, SIDE / max(width, height))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    if picture.colour8 is None:
-        step = max(1, max(width, height) // (4 * SIDE))
-        whole = Pil.fromarray(np.asarray(picture.sampled(step) * 255 + 0.5, np.uint8))
-    else:
-        whole = picture.colour8 if picture.colour8.mode == "RGB" else picture.colour8.convert("RGB")
-    return unit(np.asarray(whole.resize(size, Pil.Resampling.BOX, reducing_gap=2.0)))

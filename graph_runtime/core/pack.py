@@ -90,6 +90,8 @@ class Pack:
             format of a suffix; returns messages for the user.
         recorded_text: the text of that name in such a picture, None if it has none, and the names of all its texts;
             raises BadInput for what is no picture.
+        small_picture: decodes a picture to its last pixel and writes a copy as JPEG, at most so many pixels wide and
+            high; returns its width, its height and Pillow's mode; raises BadInput for what cannot be read.
         expanders: names that stand for a workflow which is made from options; each is a command too, and the file of
             that name among the shipped workflows is what it makes without any.
         host_types: of a node editor's own types those whose work a node of the pack does.
@@ -111,6 +113,7 @@ class Pack:
     write_value: Callable[[object, Path, str], tuple[Path, tuple[str, ...], bool] | None] = lambda *given: None
     save_picture: Callable[[object, Path, str, Mapping[str, str]], list[str]] = lambda source, path, suffix, texts: []
     recorded_text: Callable[[Path, str], tuple[str | None, frozenset[str]]] = lambda path, name: (None, frozenset())
+    small_picture: Callable[[Path, Path, int], tuple[int, int, str]] = lambda source, to, side: (0, 0, "")
     expanders: Mapping[str, Expander] = field(default_factory=dict)
     host_types: Mapping[str, HostType] = field(default_factory=dict)
     expected_inputs: tuple[tuple[str, tuple[str, ...]], ...] = ()

@@ -26,7 +26,7 @@ from ...core.errors import (
     did_you_mean,
     missing_package,
 )
-from . import cache, commands, run, samples
+from . import cache, commands, run, samples, serve
 from .json_output import problem_json
 from .parser import Command, Parser, join_values
 
@@ -128,7 +128,19 @@ def _require_command(words: list[str]) -> None:
     word = words[0]
     from ....nodes.pack import PACK
 
-    known = (*PACK.expanders, "run", "check", "samples", "nodes", "schema", "draw", "doctor", "models", "cache")
+    known = (
+        *PACK.expanders,
+        "run",
+        "check",
+        "samples",
+        "nodes",
+        "schema",
+        "draw",
+        "doctor",
+        "models",
+        "cache",
+        "serve",
+    )
     if word in known or word.startswith("-"):
         return
     from ..installed import shipped_workflows
@@ -198,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     samples.add_samples(add)
     commands.add_commands(add)
     cache.add_cache(add)
+    serve.add_serve(add)
     return parser
 
 

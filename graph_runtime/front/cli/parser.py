@@ -25,7 +25,11 @@ class AddCommand(Protocol):
 
 
 #: Flags without a value.
-SWITCHES = frozenset({"--json", "--traceback", "--no-cache", "--no-metadata", "--quiet", "--help", "--version"})
+SWITCHES = frozenset({"--json", "--traceback", "--no-cache", "--no-metadata", "--quiet", "--help", "--version"}) | {
+    "--open",
+    "--editor",
+    "--no-editor",
+}
 
 
 class Parser(argparse.ArgumentParser):

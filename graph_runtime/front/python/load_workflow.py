@@ -2,15 +2,19 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....nodes.pack import PACK
 from ...core.bounded.json_text import read_bytes
+from ...core.current_run import searching
 from ...core.definition.migrations import current_name, migrate
 from ...core.errors import BadInput, Problem, WorkflowError, did_you_mean, shorten
 from ...core.events import Noted, Warned
 from ...core.expander import Expander, Expansion
+from ...core.opening import reading
+from ...core.reading.reader import Reader
 from ...core.run.plan import Plan, make_plan
 from ...core.spec import Registry
 from ...core.user_paths import exists, expand
@@ -33,6 +37,7 @@ class LoadedWorkflow:
         out: the output folder.
         trusted: path parameters that the user set, which may point anywhere.
         from_python: the caller passed the workflow itself, so that all its paths are the user's.
+        stranger: whoever set its values is not the user: no path is trusted, and nothing outside `roots` is looked at.
         recorded_files: files that a picture names and that have not been searched for yet.
         recorded_names: names of recorded files that were found, perhaps under another name.
         file: where the workflow was read; None if the caller passed it.
@@ -46,6 +51,7 @@ class LoadedWorkflow:
     out: Path
     trusted: set[Override] = field(default_factory=set)
     from_python: bool = False
+    stranger: bool = False
     recorded_files: Mapping[Override, RecordedFile] = field(default_factory=dict)
     recorded_names: dict[Override, str] = field(default_factory=dict)
     file: Path | None = None
@@ -54,6 +60,7 @@ class LoadedWorkflow:
     _expansion: Expansion | None = None
     _options: Mapping[str, object] = field(default_factory=dict)
     _settings: Mapping[str, object] = field(default_factory=dict)
+    _given: set[Override] = field(default_factory=set)  # path parameters that whoever asks has set
 
     @property
     def options(self) -> Mapping[str, object]:
@@ -64,9 +71,24 @@ class LoadedWorkflow:
         """Make the workflow from options; `set_values` then takes settings of the plain workflow."""
         assert self.expander is not None
         self._options = options
-        self._expansion = self.expander.expand(options)
+        with self._confined():
+            self._expansion = self.expander.expand(options)
         self.workflow = from_python(self._expansion.workflow)
-        self.trusted = set(self._expansion.given)
+        self._trust(self._expansion.given)
+
+    @contextmanager
+    def _confined(self) -> Iterator[None]:
+        """In the block, a stranger's options read nothing outside the folders of the workflow."""
+        if not self.stranger:
+            yield
+            return
+        with reading(Reader(self.roots).gate), searching(tuple(self.roots), ()):
+            yield
+
+    def _trust(self, given: Iterable[Override]) -> None:
+        """Trust paths that the user set."""
+        if not self.stranger:
+            self.trusted |= set(given)
 
     def require_options(self) -> None:
         """Refuse options that contradict each other, where the workflow is not checked.
@@ -95,7 +117,7 @@ class LoadedWorkflow:
         except BadInput as error:
             raise WorkflowError([error.at(self._expansion.asked)]) from None
         self.expand(self._options)
-        self.trusted |= _set_parameters(self.workflow, self.registry, {}, self._settings)
+        self._trust(_set_parameters(self.workflow, self.registry, {}, self._settings))
 
     def set_values(self, values: Mapping[str, object], settings: Mapping[str, object]) -> None:
         """Write the user's values into the workflow, and find the files of a recorded run that they leave open.
@@ -112,9 +134,10 @@ class LoadedWorkflow:
             if self._expansion is None or given:
                 self.expand(given)
             given, self._settings = {}, named
-        self.trusted |= _set_parameters(self.workflow, self.registry, given, named)
+        self._given = _set_parameters(self.workflow, self.registry, given, named)
+        self._trust(self._given)
         if self.from_python:
-            self.trusted |= set(_path_parameters(self.workflow, self.registry))
+            self._trust(_path_parameters(self.workflow, self.registry))
         self._find_recorded_files()
 
     def _find_recorded_files(self) -> None:
@@ -127,13 +150,14 @@ class LoadedWorkflow:
         if not wanted:
             return
         shipped = dict.fromkeys(path.parent for path in shipped_workflows().values())
-        found, problems = find_files(wanted, self.roots, shipped, self.trusted)
+        known = self.roots if self.stranger else None
+        found, problems = find_files(wanted, self.roots, shipped, {*self.trusted, *self._given}, known)
         if problems:
             raise WorkflowError(problems)
         for (node, parameter), place in found.items():
             self.workflow.nodes[node].params[parameter] = place.path
             if place.known:
-                self.trusted.add((node, parameter))
+                self._trust([(node, parameter)])
             self.recorded_names[node, parameter] = wanted[node, parameter].name
 
     def plan(self) -> Plan:

@@ -40,6 +40,7 @@ def find_files(
     folders: Iterable[Path],
     shipped: Iterable[Path],
     given: Iterable[Override],
+    remembered: Sequence[Path] | None = None,
 ) -> tuple[dict[Override, Found], list[Problem]]:
     """Find the recorded files by digest, in `folders` and `shipped` and among files of earlier runs.
 
@@ -48,10 +49,11 @@ def find_files(
         folders: the picture's own, and the input folder; no link is followed out of one.
         shipped: folders of inlay itself.
         given: parameters that the user sets anyway.
+        remembered: folders outside of which no file of earlier runs is looked at; None: those may be anywhere.
     """
     skip = set(given)
     beside, ours = list(folders), list(shipped)
-    search = _Search(beside, ours)
+    search = _Search(beside, ours, remembered)
     found: dict[Override, Found] = {}
     problems = []
     for target, file in files.items():
@@ -78,8 +80,8 @@ def find_files(
 class _Search:
     """One search for the files of a picture, which reads no more than a picture may ask for."""
 
-    def __init__(self, beside: Sequence[Path], shipped: Sequence[Path]) -> None:
-        self.beside, self.folders = beside, (*beside, *shipped)
+    def __init__(self, beside: Sequence[Path], shipped: Sequence[Path], within: Sequence[Path] | None = None) -> None:
+        self.beside, self.folders, self.within = beside, (*beside, *shipped), within
         self._found: dict[RecordedFile, Found | None] = {}
         self._names: dict[Path, list[str]] = {}
         self._bytes = MOST_BYTES
@@ -96,15 +98,22 @@ class _Search:
             place = place_inside(file.name, [folder])
             if place is not None and _is_it(place, file, [folder]):
                 return Found(str(place.path), folder not in self.beside)
-        remembered = recall(file.digest)
-        if remembered is not None and _is_it(place_of(remembered), file, None):
-            return Found(str(place_of(remembered).path), True)
+        if (known := self._remembered(file)) is not None:
+            return Found(str(known.path), True)
         if ":" not in file.digest:  # a whole ordinary file: it may have been renamed
             for folder in self.folders:
                 for other in self._of_its_suffix(file, folder):
                     if _is_it(other, file, [folder]):
                         return Found(str(other.path), folder not in self.beside)
         return None
+
+    def _remembered(self, file: RecordedFile) -> Place | None:
+        """Where an earlier run read that content, if it may be read and is still there."""
+        remembered = recall(file.digest)
+        if remembered is None:
+            return None
+        place = place_of(remembered) if self.within is None else place_inside(str(remembered), self.within)
+        return place if place is not None and _is_it(place, file, self.within) else None
 
     def _of_its_suffix(self, file: RecordedFile, folder: Path) -> Iterator[Place]:
         """The other files of a folder that have the suffix and size of a recorded one; none that a link leads out to.

@@ -1,0 +1,252 @@
+"""The engine behind the routes: what is asked for is queued, made by workers, and kept. It knows no web framework."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ...core.check.findings import Report
+from ...core.errors import Problem, WorkflowError, clean, shorten
+from ...core.leftovers import sweep
+from ..cli.json_output import warning_json
+from ..python.check_loaded import check_loaded
+from .dispatch import Dispatcher
+from .events import Events, Subscription
+from .json_data import Json
+from .records import ENDED, STATES, Records, Run
+from .requests import Places, Prepared, RunRequest, prepare, resolved
+from .results import Results
+from .settings import Settings, absolute, new_id
+from .uploads import Uploads
+
+
+class Unknown(Exception):
+    """There is no such run, upload, result or name."""
+
+
+class Busy(Exception):
+    """It cannot be done now; `problem` says why, and what to do."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(str(problem))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A request that was checked.
+
+    Attributes:
+        report: the problems; its `warnings` are those that the run would start with.
+        prepared: the workflow; None if it could not be made.
+        request: as a worker is told it.
+    """
+
+    report: Report
+    prepared: Prepared | None = None
+    request: Json = field(default_factory=dict)
+
+
+class Service:
+    """A queue of runs, its workers, and what they made.
+
+    Args:
+        settings: of the server.
+
+    Attributes:
+        settings: with absolute folders.
+        events: what happens.
+        uploads: the files that clients sent.
+        results: the files that runs made.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        from dataclasses import replace
+
+        given = settings or Settings()
+        inputs = None if given.inputs is None else absolute(given.inputs)
+        self.settings = replace(given, out=absolute(given.out), inputs=inputs, folder=absolute(given.folder))
+        self.began = time.time()
+        self.records = Records(self.settings.folder)
+        self.events = Events()
+        self.uploads = Uploads(self.settings, self.records)
+        self.results = Results(self.settings, self.records)
+        self.dispatcher = Dispatcher(self.settings, self.records, self.events)
+
+    @property
+    def places(self) -> Places:
+        """The folders that a run may read, and where results are."""
+        return Places(self.settings.out, tuple(self.settings.roots))
+
+    def start(self) -> None:
+        """Queue what was running when the last server ended, and start the workers.
+
+        Raises:
+            WorkflowError: the folders cannot be used, or another server uses them.
+        """
+        from .folders import hold_folders
+
+        self._held = hold_folders(self.settings)
+        sweep(self.settings.out)
+        self.dispatcher.recover()
+        self.uploads.tidy()
+        self.dispatcher.start()
+
+    def stop(self) -> None:
+        """End the workers; what they were making is queued again at the next start."""
+        self.dispatcher.stop()
+        self.records.database.close()
+        with suppress(AttributeError):
+            self._held.release()
+
+    # what is asked for
+
+    def check(self, request: RunRequest) -> Checked:
+        """Find the problems of a request; nothing is queued."""
+        report = Report()
+        try:
+            plain = resolved(request, self._path_of)
+        except WorkflowError as error:
+            report.take(error)
+            return Checked(report)
+        try:
+            prepared = prepare(plain, self.places)
+        except WorkflowError as error:
+            report.take(error)
+            return Checked(report, None, plain)
+        found = check_loaded(prepared.loaded, device="auto", memory=self.settings.memory)
+        found.warnings[:0] = prepared.warnings
+        return Checked(found, prepared, plain)
+
+    def submit(self, request: RunRequest) -> Run:
+        """Check a request and queue it; of two with one id, the first is meant by both.
+
+        Raises:
+            WorkflowError: every problem; nothing is queued.
+            Busy: as many runs wait as may.
+        """
+        if request.id is not None and (known := self.records.run(request.id)) is not None:
+            return known
+        checked = self.check(request)
+        if checked.report or checked.prepared is None:
+            raise WorkflowError(list(checked.report), checked.report.warnings)
+        if (waiting := self.dispatcher.waiting) >= self.settings.limits.queue:
+            raise Busy(
+                Problem(
+                    None,
+                    "queue",
+                    f"{waiting:,} runs that wait",
+                    f"fewer than {self.settings.limits.queue:,}",
+                    "wait until some are done, cancel some, or start the server with a larger --queue",
+                )
+            )
+        loaded, names = checked.prepared.loaded, checked.prepared.names
+        title = request.title or loaded.workflow.title
+        more = {**request.more, **({"names": dict(names)} if names else {})}
+        run = self.records.add(
+            request.id or new_id(),
+            request.client,
+            clean(title)[:200],
+            checked.request,
+            loaded.workflow.to_json(),
+            {**more, "warnings": [warning_json(one) for one in checked.report.warnings]},
+        )
+        if run is None:  # another request with the same id was faster
+            assert request.id is not None
+            return self.run(request.id)
+        self.dispatcher.queued(run)
+        return run
+
+    def run(self, run_id: str) -> Run:
+        """One run.
+
+        Raises:
+            Unknown: there is none of that id.
+        """
+        found = self.records.run(run_id)
+        if found is None:
+            raise Unknown(f"a run {shorten(run_id)}")
+        return found
+
+    def runs(
+        self, states: Iterable[str] = (), client: str | None = None, before: int | None = None, limit: int = 50
+    ) -> list[Run]:
+        """The history, the newest first; `before` is the number of a run."""
+        wanted = [state for state in STATES if state in set(states)]
+        return self.records.runs(wanted, client, before, max(1, min(limit, self.settings.limits.results)))
+
+    def position(self, run: Run) -> int | None:
+        """How many runs wait before a queued one."""
+        return self.records.position(run.number) if run.state == "queued" else None
+
+    def progress(self, run: Run) -> Json | None:
+        """Where a running run is."""
+        return self.dispatcher.progress.get(run.id)
+
+    def cancel(self, run_id: str) -> Run:
+        """Cancel a run: at once if it waits, at its next step if it runs. One that has ended stays as it is.
+
+        Raises:
+            Unknown: there is none of that id.
+        """
+        run = self.run(run_id)
+        if run.state not in ENDED:
+            self.dispatcher.cancel(run)
+        return self.run(run_id)
+
+    def remove(self, run_id: str) -> None:
+        """Forget a run, and delete its results.
+
+        Raises:
+            Unknown: there is none of that id.
+            Busy: it is running.
+        """
+        run = self.run(run_id)
+        if run.state == "queued":
+            self.dispatcher.cancel(run)
+        if not self.records.remove(run_id):
+            raise Busy(Problem(None, "run", f"{run_id}, which is running", "a run that has ended", "cancel it first"))
+        self.results.remove(run)
+
+    def subscribe(
+        self, wake: Callable[[], None], *, run: str | None = None, client: str | None = None, after: int | None = None
+    ) -> Subscription:
+        """Hear what happens; see `Events.subscribe`."""
+        return self.events.subscribe(wake, run=run, client=client, after=after)
+
+    def status(self) -> Json:
+        """How the server is."""
+        from .... import __version__
+
+        limits = self.settings.limits
+        return {
+            "version": __version__,
+            "began": self.began,
+            "queue": self.records.counts(),
+            "workers": self.dispatcher.status(),
+            "limits": {
+                "upload_bytes": limits.upload_bytes,
+                "body_bytes": limits.body_bytes,
+                "queue": limits.queue,
+                "run_seconds": limits.run_seconds,
+            },
+        }
+
+    def _path_of(self, reference: Mapping[str, object]) -> str:
+        """The path below the roots of `{"upload": id}` or `{"result": "run/number"}`.
+
+        Raises:
+            WorkflowError: there is no such file.
+        """
+        kind, name = next(iter(reference.items()))
+        found = None
+        if isinstance(name, str):
+            found = self.uploads.path(name) if kind == "upload" else self.results.path(name)
+        if found is None:
+            raise WorkflowError.of(
+                None,
+                found=f"no {kind} {shorten(name)}",
+                expected="the id of an upload" if kind == "upload" else "RUN/NUMBER of a result",
+                fix="send the file again" if kind == "upload" else "see GET /v1/runs for what there is",
+            )
+        return found

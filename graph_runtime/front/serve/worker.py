@@ -1,0 +1,156 @@
+"""A process that makes runs, one after the other, on one device: told what to do line by line, and answering so.
+
+It ends as soon as its parent does, whatever it is doing. A run's files appear in a folder of their own, which the
+parent takes over once all of them are whole.
+"""
+
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TextIO
+
+from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, first_line
+from ...core.events import CancelToken
+from ..cli.json_output import problem_json, warning_json
+from .json_data import Json
+from .relay import Relay
+from .requests import Places, prepare
+
+
+def main() -> None:
+    """Get ready, then make what is asked for; answers go to the real stdout, which nothing else writes to."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which decides
+    inbox = _Inbox(sys.stdin)
+    told = json.loads(next(inbox))
+    worker = _Worker(told, answers, inbox)
+    worker.answer({"ready": worker.devices, "device": worker.device})
+    for line in inbox:
+        worker.run(json.loads(line))
+
+
+class _Inbox:
+    """The lines that the parent writes. One that cancels is obeyed at once; at their end, the process ends."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._waiting: SimpleQueue[str] = SimpleQueue()
+        self.cancel: dict[str, CancelToken] = {}
+        threading.Thread(target=self._read, args=(stream,), daemon=True).start()
+
+    def _read(self, stream: TextIO) -> None:
+        for line in stream:
+            message = json.loads(line)
+            if "cancel" in message:
+                self.cancel.setdefault(message["cancel"], CancelToken()).cancel()
+            else:
+                self._waiting.put(line)
+        os._exit(0)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        return self._waiting.get()
+
+
+class _Worker:
+    """What stays from one run to the next."""
+
+    def __init__(self, told: Json, answers: TextIO, inbox: _Inbox) -> None:
+        import torch
+
+        from ..device import resolve_device
+
+        if told.get("cores") and hasattr(os, "sched_setaffinity"):  # after torch has counted all of them
+            torch.set_num_threads(torch.get_num_threads())
+            os.sched_setaffinity(0, told["cores"])
+        self._answers, self._inbox, self._lock = answers, inbox, threading.Lock()
+        self._memory, self._cache = told["memory"], told["cache"]
+        self._nodes = [importlib.import_module(name) for name in told.get("nodes", ())]
+        self.device = resolve_device(told["device"])
+        several = told["device"] in ("auto", "cuda") and self.device.startswith("cuda")
+        self.devices = [f"cuda:{n}" for n in range(torch.cuda.device_count())] if several else [self.device]
+        _warm()
+
+    def answer(self, message: Json) -> None:
+        """Write one line."""
+        line = json.dumps(message, separators=(",", ":")) + "\n"
+        with self._lock:
+            self._answers.write(line)
+            self._answers.flush()
+
+    def run(self, told: Json) -> None:
+        """Make one run; whatever happens to it is an answer."""
+        run, out = told["run"], Path(told["out"])
+        token = self._inbox.cancel.setdefault(run, CancelToken())
+        relay = Relay(lambda events: self.answer({"run": run, "events": events}), out)
+        began = time.perf_counter()
+        try:
+            with relay:
+                ended = self._made(told, out, token, relay)
+        except Cancelled:
+            ended = {"state": "cancelled"}
+        except WorkflowError as error:
+            ended = {
+                "state": "failed",
+                "problems": [problem_json(one) for one in error.problems],
+                "warnings": [warning_json(one) for one in error.warnings],
+            }
+        except NodeError as error:
+            ended = {"state": "failed", "problems": [problem_json(error.problem)]}
+        except Exception as error:  # noqa: BLE001 - of one run: the worker goes on
+            ended = {"state": "failed", "problems": [problem_json(_unforeseen(error))]}
+        self._inbox.cancel.pop(run, None)
+        ended["warnings"] = [*relay.warnings, *(one for one in ended.get("warnings", ()) if one not in relay.warnings)]
+        ended["seconds"] = round(time.perf_counter() - began, 4)
+        self.answer({"run": run, "events": relay.rest(), "ended": ended})
+
+    def _made(self, told: Json, out: Path, token: CancelToken, relay: Relay) -> Json:
+        from ..python.run_loaded import run_loaded
+        from .found import files_found, values_found
+
+        places = Places(Path(told["places"]["out"]), tuple(map(Path, told["places"]["roots"])))
+        loaded = prepare(told["request"], places).loaded
+        loaded.out = out
+        result = run_loaded(
+            loaded, device=self.device, memory=self._memory, cache=self._cache, listeners=[relay], cancel=token
+        )
+        outputs = {str(file.path): name for name, files in result.files.items() for file in files}
+        return {
+            "state": "done",
+            "files": files_found(relay.saved, outputs, out),
+            "values": values_found(result.outputs),
+        }
+
+
+def _warm() -> None:
+    """Import what the first run would wait for."""
+    from ..installed import installed_nodes
+    from ..python import run_loaded  # noqa: F401
+    from . import found  # noqa: F401
+
+    installed_nodes()
+
+
+def _unforeseen(error: Exception) -> Problem:
+    from ...core.disk_errors import disk_error, explain
+
+    if isinstance(error, InlayError):
+        return Problem(None, None, first_line(error), "a run without an error", "see the message")
+    if (cause := disk_error(error)) is not None:
+        return Problem(None, None, *explain(cause))
+    return Problem(
+        None,
+        None,
+        f"an unforeseen {type(error).__name__}: {first_line(error)}",
+        "a workflow that can be run",
+        "run it with `inlay run … --traceback`, and please report it",
+    )

@@ -1,0 +1,108 @@
+"""The worker processes of a server: each makes one run at a time, and is replaced when it dies or hangs."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from .json_data import Json
+
+LEAVE = 3.0  # seconds that a process may take to end when it is told to
+_MAIN = (
+    "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]); importlib.import_module(sys.argv[2]).main()"
+)
+
+
+class Worker:
+    """A process, and the run that it is making.
+
+    Args:
+        told: what it is told first; see `worker.py`.
+        heard: called in a thread of the worker with each answer, and with None when it has ended.
+
+    Attributes:
+        run: the id of the run that it is making; None if it is idle.
+        client: whose run that is.
+        began: when that run began, as time.monotonic has it.
+        stopped: when it was told to cancel that run; None if it was not.
+        ready: it can be given a run.
+        device: where it computes, once it is ready.
+    """
+
+    def __init__(self, slot: int, told: Json, heard: Callable[["Worker", Json | None], None]) -> None:
+        self.slot, self.told, self._heard = slot, told, heard
+        self.run: str | None = None
+        self.client: str | None = None
+        self.began = 0.0
+        self.stopped: float | None = None
+        self.why = ""
+        self.ready = False
+        self.device = ""
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _MAIN, json.dumps(sys.path), __name__.rpartition(".")[0] + ".worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._write = threading.Lock()
+        self.tell(told)
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._heard(self, json.loads(line))
+        self.process.wait()
+        self._heard(self, None)
+
+    def tell(self, message: Json) -> None:
+        """Write a line; a process that has died is noticed by its silence."""
+        assert self.process.stdin is not None
+        with self._write, suppress(OSError, ValueError):
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def make(self, run: str, client: str | None, message: Json) -> None:
+        """Give it a run."""
+        self.run, self.client, self.began, self.stopped, self.why = run, client, time.monotonic(), None, ""
+        self.tell({"run": run, **message})
+
+    def cancel(self, why: str) -> None:
+        """Ask it to stop at the next step."""
+        if self.run is not None and self.stopped is None:
+            self.stopped, self.why = time.monotonic(), why
+            self.tell({"cancel": self.run})
+
+    def kill(self) -> None:
+        """End it at once."""
+        with suppress(OSError):
+            self.process.kill()
+
+    def end(self) -> None:
+        """Let it end: at once, if it is making a run."""
+        assert self.process.stdin is not None
+        with suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(LEAVE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    @property
+    def death(self) -> str:
+        """How it ended, in words."""
+        status = self.process.wait()
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        return how + (", perhaps because memory ran out" if status == -9 else "")
+
+
+def cores_of(slot: int, workers: int) -> list[int]:
+    """The cores of one of several workers; none if there is nothing to share."""
+    from ..jobs.pool import share
+
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return share(cores, slot, workers) if workers > 1 else []
