@@ -12,6 +12,7 @@ from ..pictures.files.formats import READ_SUFFIXES, WORKFLOW_SUFFIXES
 from .checks.installation import embedded_models, embedded_weights, torchvision
 from .everyday.inpaint import INPAINT
 from .host_types import EXPECTED_INPUTS, HOST_TYPES
+from .menu import FOLDERS, TITLES, WORDS
 
 
 def _recorded_text(path: Path, name: str) -> tuple[str | None, frozenset[str]]:
@@ -113,4 +114,7 @@ PACK = Pack(
     expected_inputs=EXPECTED_INPUTS,
     small_picture=_small_picture,
     expanders={"inpaint": INPAINT},
+    titles=TITLES,
+    menu=FOLDERS,
+    words=WORDS,
 )

@@ -97,6 +97,9 @@ class Pack:
         host_types: of a node editor's own types those whose work a node of the pack does.
         expected_inputs: names that people expect for settings, most wanted first, each with the settings that it may
             stand for: `family.node.setting`, or `*.setting` of any node.
+        titles: node → what a menu calls it, where its id is not what people call it.
+        menu: family → the folder of a menu that its nodes stand in, where that is another.
+        words: node or family → words that find it in a menu.
     """
 
     families: tuple[str, ...] = ()
@@ -117,3 +120,6 @@ class Pack:
     expanders: Mapping[str, Expander] = field(default_factory=dict)
     host_types: Mapping[str, HostType] = field(default_factory=dict)
     expected_inputs: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    titles: Mapping[str, str] = field(default_factory=dict)
+    menu: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

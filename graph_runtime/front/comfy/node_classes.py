@@ -9,7 +9,7 @@ import copy
 import dataclasses
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
@@ -17,25 +17,22 @@ from typing import ClassVar
 from pydantic import ValidationError
 
 from ....nodes import load_pack
-from ....nodes.pack import PACK
 from ...core.context import Context
-from ...core.current_run import running_in, searching
-from ...core.errors import BadInput, NodeError, Problem, did_you_mean, shorten
+from ...core.errors import BadInput, Problem, did_you_mean, shorten
 from ...core.file_digests import digest
 from ...core.models import ModelDescription
-from ...core.notices import collect_notices
 from ...core.out_of_memory import retried
 from ...core.port_types import on_cpu
 from ...core.spec import NodeSpec, Registry
 from ...core.user_paths import exists
-from ..kept_between_runs import disk_store
 from ..node_settings import Setting, settings_of
-from .host.folders import host_folder, input_pictures, model_folders
-from .host.memory import model_manager
+from .host.folders import input_pictures
 from .host.paths import limits, resolve_path
-from .host.running import HostCancel, HostListener, metadata_allowed
+from .host.running import metadata_allowed, show_text
 from .input_types import InputTypes, input_types, settings_from_widgets
-from .node_names import display_name, host_id
+from .node_names import category, display_name, host_id, search_words
+from .node_run import host_run
+from .shown import result, saved_pictures, sheet_picture, text_of
 
 # values in and out
 
@@ -92,15 +89,6 @@ def _metadata(prompt: object, extra: object) -> dict[str, str]:
     return chunks | {str(name): json.dumps(value) for name, value in more.items()}
 
 
-def _shown(ctx: Context) -> Iterator[dict[str, str]]:
-    """The result that makes the host show the saved pictures on the node."""
-    root = ctx.out.resolve()
-    for path in ctx.saved:
-        if path.suffix.lower() in PACK.picture_suffixes:
-            folder = path.parent.relative_to(root).as_posix()
-            yield {"filename": path.name, "subfolder": "" if folder == "." else folder, "type": "output"}
-
-
 # the classes
 
 
@@ -127,36 +115,23 @@ class HostNode:
         Raises:
             NodeError: with the node's display name, what was found, what was expected, and how to fix it.
         """
-        import torch
-
         spec = self.spec
         hidden = {kind: inputs.pop(name, None) for name, kind in _hidden(spec).items()}
-        with torch.inference_mode(False), torch.no_grad():
-            ctx = Context(
-                model_manager(),
-                out=host_folder("output") or "inlay-out",
-                listeners=(HostListener(),),
-                cancel=HostCancel(),
-                metadata=_metadata(hidden.get("PROMPT"), hidden.get("EXTRA_PNGINFO")),
-                bare=not metadata_allowed(),
-            )
-            ctx.store = disk_store(ctx.device)
-            ctx.node = display_name(spec.id)
-            ctx.check_cancelled()
-            try:
-                with collect_notices() as said, running_in(ctx), limits(), searching(model_folders(), ()):
-                    outputs = _call(spec, _arguments(spec, inputs), ctx)
-                    models = [value for value in outputs if spec.static and isinstance(value, ModelDescription)]
-                    fetched = [model.fetch() for model in models]
-                    if any(fetched):
-                        said.clear()  # the model is known now, and the second call says more
-                        outputs = _call(spec, _arguments(spec, inputs), ctx)
-                for message in said:
-                    ctx.warn(message)
-            except BadInput as error:
-                raise NodeError(error.at(ctx.node), spec.id) from error
+        metadata = _metadata(hidden.get("PROMPT"), hidden.get("EXTRA_PNGINFO"))
+        with host_run(display_name(spec.id), spec.id, metadata) as run:
+            outputs = _call(spec, _arguments(spec, inputs), run.ctx)
+            models = [value for value in outputs if spec.static and isinstance(value, ModelDescription)]
+            fetched = [model.fetch() for model in models]
+            if any(fetched):
+                run.notices.clear()  # the model is known now, and the second call says more
+                outputs = _call(spec, _arguments(spec, inputs), run.ctx)
         values = tuple(_to_host(port.socket, value) for port, value in zip(spec.outputs.values(), outputs, strict=True))
-        return {"ui": {"images": list(_shown(ctx))}, "result": values} if spec.effects else values
+        pictures = list(saved_pictures(run.ctx))
+        if spec.effects and not pictures:
+            pictures = list(sheet_picture(run.heard))
+        if text := text_of(spec, outputs, run.heard):
+            show_text(text)
+        return result(spec, values, pictures, text)
 
 
 def _call(spec: NodeSpec, arguments: dict[str, object], ctx: Context) -> tuple[object, ...]:
@@ -290,10 +265,10 @@ def node_class(spec: NodeSpec) -> type[HostNode]:
         "RETURN_TYPES": tuple(port.socket for port in spec.outputs.values()),
         "RETURN_NAMES": tuple(spec.outputs),
         "OUTPUT_TOOLTIPS": tuple(port.doc for port in spec.outputs.values()),
-        "CATEGORY": f"inlay/{spec.family}",
+        "CATEGORY": category(spec.id),
         "OUTPUT_NODE": spec.effects,
         "DESCRIPTION": spec.summary,
-        "SEARCH_ALIASES": [spec.id],
+        "SEARCH_ALIASES": search_words(spec.id),
     }
     if spec.path_roles:
         attributes |= _path_hooks(spec)
