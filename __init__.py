@@ -121,6 +121,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - functions, classes and dict
     known = _LAZY | _FOR_THE_HOST
     if name not in known:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _FOR_THE_HOST:  # all that is missing at once, before the first of it is imported
+        import_module(".graph_runtime.front.comfy.installation", __name__).require_packages()
     module, attribute = known[name]
     value = getattr(import_module(module, __name__), attribute)
     globals()[name] = value
