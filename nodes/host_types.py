@@ -12,16 +12,16 @@ def _primitive(*titles: str) -> HostType:
 #: The host's own nodes; file names of the host's folders are settings with the path role of ours.
 HOST_TYPES: Mapping[str, HostType] = {
     "LoadImage": HostType(
-        "image.load",
+        "image.with_mask",
         ("image", UPLOAD),
-        settings={"image": "path"},
+        settings={"image": "image"},
         outputs=("image", "mask"),
         titles=frozenset({"Load Image"}),
     ),
     "LoadImageOutput": HostType(
-        "image.load",
+        "image.with_mask",
         ("image", UPLOAD),
-        settings={"image": "path"},
+        settings={"image": "image"},
         outputs=("image", "mask"),
         titles=frozenset({"Load Image (from Outputs)"}),
     ),
@@ -50,7 +50,7 @@ HOST_TYPES: Mapping[str, HostType] = {
 
 #: The flags that people expect, and the settings that they stand for; a flag is there if one node alone has it.
 EXPECTED_INPUTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("image", ("image.load.path", "image.open.image", "image.open.path")),
+    ("image", ("image.load.path", "image.with_mask.image")),
     ("mask", ("mask.load.path",)),
     ("prompt", ("condition.text.prompt",)),
     ("negative", ("condition.text.negative",)),

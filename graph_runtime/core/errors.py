@@ -24,20 +24,25 @@ from .events import Warned
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: *where*, *what was found*, *what was expected*, *how to fix it*."""
+    """One thing that is wrong: *where*, *what was found*, *what was expected*, *how to fix it*.
+
+    `label` is how a message names the node where its file calls it otherwise: `12 (Load photo)`.
+    """
 
     node: str | None
     port: str | None
     found: str
     expected: str
     fix: str
+    label: str = ""
 
     @property
     def where(self) -> str:
         """`node.port`, `node`, or `workflow` when the file as a whole is meant."""
         if self.node is None:
             return f"workflow {self.port}" if self.port else "workflow"
-        return f"{self.node}.{self.port}" if self.port else self.node
+        node = self.label or self.node
+        return f"{node}.{self.port}" if self.port else node
 
     def __str__(self) -> str:
         return f"{self.where}: found {self.found}; expected {self.expected}. Fix: {self.fix}"

@@ -193,7 +193,7 @@ def _require_own_file(raw: Mapping[str, object]) -> None:
             None,
             found=other,
             expected="an inlay workflow: an object with 'format', 'nodes' and 'outputs'",
-            fix="inlay cannot convert other programs' files yet: open it in that program, where inlay's nodes work "
+            fix="inlay cannot convert this program's files: open it in that program, where inlay's nodes work "
             "too, or rebuild it from `inlay nodes`; `inlay run` lists the shipped workflows",
         )
     if "format" not in raw and "nodes" not in raw:

@@ -35,8 +35,13 @@ def read_bytes(path: Path) -> bytes:
         ) from None
 
 
-def decode(data: bytes | str, name: str = "workflow") -> object:
+def decode(data: bytes | str, name: str = "workflow", *, nan: bool = False) -> object:
     """Parse untrusted JSON.
+
+    Args:
+        data: the text.
+        name: of the file, for messages.
+        nan: read NaN and Infinity, which some programs write and JSON does not have, as null.
 
     Raises:
         WorkflowError: not JSON, or beyond a limit; says what is wrong and where.
@@ -49,7 +54,9 @@ def decode(data: bytes | str, name: str = "workflow") -> object:
             f"{items:,} commas and brackets in {name}", f"at most {ITEMS:,}", "split it into several workflows"
         )
     try:
-        found = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants, parse_float=_finite)
+        found = json.loads(
+            text, object_pairs_hook=_no_duplicates, parse_constant=_null if nan else _no_constants, parse_float=_finite
+        )
     except json.JSONDecodeError as error:
         near = text[max(0, error.pos - 30) : error.pos + 10]
         raise _refused(
@@ -167,6 +174,10 @@ def _finite(text: str) -> float:
     if math.isinf(value):
         raise ValueError(f"the number {shorten(text, 30)}")
     return value
+
+
+def _null(word: str) -> None:
+    return None
 
 
 def _no_constants(word: str) -> NoReturn:

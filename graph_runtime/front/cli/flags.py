@@ -137,6 +137,7 @@ def override(word: str, loaded: "LoadedWorkflow") -> tuple[str, "JsonValue"]:
     from ...core.definition.migrations import current_name
 
     where, equals, text = word.partition("=")
+    where = loaded.aliases.get(where, where)
     node, dot, parameter = where.partition(".")
     if not equals or not dot:
         raise WorkflowError.of("--set", found=repr(word), expected="NODE.PARAM=VALUE", fix="e.g. --set steps.steps=50")

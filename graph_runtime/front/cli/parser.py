@@ -26,6 +26,7 @@ class AddCommand(Protocol):
 
 #: Flags without a value.
 SWITCHES = frozenset({"--json", "--traceback", "--no-cache", "--no-metadata", "--quiet", "--help", "--version"}) | {
+    "--partial",
     "--open",
     "--editor",
     "--no-editor",

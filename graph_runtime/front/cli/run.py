@@ -39,13 +39,18 @@ def add_expanders(add: AddCommand) -> None:
 
     for name, expander in PACK.expanders.items():
         parser = add(name, _run, expander.title[0].lower() + expander.title[1:], add_help=False)
-        parser.set_defaults(file=name, named=True)
+        parser.set_defaults(file=name, named=True, partial=False)
         _takes_run_options(parser)
 
 
 def _takes_workflow(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", metavar="FILE", nargs="?", help="a .json workflow, the name of a shipped one, or a picture made by one"
+    )
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help="of a ComfyUI file: leave out the nodes of other packs, and what cannot run without them",
     )
     parser.set_defaults(named=False)
     _takes_run_options(parser)
@@ -105,13 +110,14 @@ def _load(options: argparse.Namespace, rest: list[str], command: str) -> "Loaded
     from ..python.load_workflow import load
     from ..python.save_outputs import save_outputs
 
-    loaded = load(options.file, inputs=options.inputs, out=options.out)
+    loaded = load(options.file, inputs=options.inputs, out=options.out, partial=options.partial)
     parser = flags.parser_for(loaded, options.file, "" if options.named else command)
     if options.help:
         print(clean(parser.format_help()), end="")
         return None
     values, settings = read_arguments(parser, options, rest, loaded)
-    if (job := find_job(loaded, values, settings, Origin(options.file, options.inputs))) is not None:
+    origin = Origin(options.file, options.inputs, partial=options.partial)
+    if (job := find_job(loaded, values, settings, origin)) is not None:
         return job
     loaded.set_values(values, settings)
     save_outputs(loaded)

@@ -12,7 +12,6 @@ from pathlib import Path
 from ...core.disk_errors import explain
 from ...core.errors import WorkflowError, clean
 from ...core.files import make_folder, write_new
-from ..installed import shipped_samples
 from .parser import AddCommand
 
 #: What lies in the folder afterwards, for a person.
@@ -46,6 +45,8 @@ def write_samples(folder: Path) -> tuple[list[str], list[str]]:
     Raises:
         WorkflowError: a name is taken by another file (then nothing is written), or the folder takes no files.
     """
+    from ..installed import shipped_samples
+
     samples = shipped_samples()
     try:
         same = [name for name, sample in samples.items() if _is_same(folder / name, sample)]

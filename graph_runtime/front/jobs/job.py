@@ -17,6 +17,7 @@ class Origin:
     source: WorkflowSource
     inputs: str | os.PathLike[str] | None = None
     nodes: tuple[object, ...] = ()
+    partial: bool = False
 
 
 @dataclass(frozen=True)

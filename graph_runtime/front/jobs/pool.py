@@ -192,6 +192,7 @@ def _told(job: Job, how: How) -> dict[str, Any]:  # Any: JSON between two proces
         "source": source if isinstance(source, Mapping) else os.fspath(source),
         "inputs": None if job.origin.inputs is None else os.fspath(job.origin.inputs),
         "nodes": names,
+        "partial": job.origin.partial,
         "out": str(Path(job.loaded.out).absolute()),
         "values": dict(job.values),
         "settings": dict(job.settings),

@@ -63,7 +63,8 @@ def _session(told: Message) -> Session:
 
     torch.set_num_threads(told["threads"])
     nodes = tuple(importlib.import_module(name) for name in told["nodes"])
-    origin = Origin(told["source"], told["inputs"], nodes)
-    loaded = load(origin.source, inputs=origin.inputs, out=Path(told["out"]), nodes=nodes)
+    origin = Origin(told["source"], told["inputs"], nodes, told["partial"])
+    out = Path(told["out"])
+    loaded = load(origin.source, inputs=origin.inputs, out=out, nodes=nodes, partial=origin.partial)
     job = Job(origin, loaded, told["values"], told["settings"], tuple(told["names"]), ())
     return Session(job, How(**told["how"]), (), CancelToken())

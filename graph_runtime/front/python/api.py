@@ -8,7 +8,7 @@ from ...core.errors import WorkflowError
 from ...core.events import CancelToken, Listener
 from ...core.reads import collect_reads
 from ...core.store.types import StorableTypes
-from ...core.workflow import Workflow, from_python
+from ...core.workflow import Workflow
 from ..device import parse_memory, require_device
 from ..jobs.job import Origin, find_job
 from ..rerun.keep import recording
@@ -21,6 +21,7 @@ from .load_workflow import WorkflowSource, load
 from .progress import require_choice, shown_progress
 from .result import Result, files_of
 from .run_loaded import run_loaded
+from .sources import owned
 from .values import held_pictures
 from .warn import WarningsRelay
 
@@ -41,6 +42,7 @@ def check(
     cancel: CancelToken | None = None,
     jobs: int = 1,
     progress: bool | None = None,
+    partial: bool = False,
     **values: object,
 ) -> Report:
     """Find the problems of a run without running it; takes the arguments of `run`.
@@ -57,9 +59,9 @@ def check(
             with refusing():
                 given = named_values(held.paths_for(values), "inputs")
                 settings = named_values(held.paths_for({} if set is None else set), "set")
-                loaded = load(source, inputs=inputs, out=held.output(out), nodes=nodes)
+                loaded = load(source, inputs=inputs, out=held.output(out), nodes=nodes, partial=partial)
                 loaded.held = held
-                job = find_job(loaded, given, settings, Origin(source, inputs, tuple(as_list(nodes))))
+                job = find_job(loaded, given, settings, Origin(source, inputs, tuple(as_list(nodes)), partial))
                 if job is None:
                     held.set_values(loaded, given, settings)
         except WorkflowError as error:
@@ -86,6 +88,7 @@ def run(
     cancel: CancelToken | None = None,
     jobs: int = 1,
     progress: bool | None = None,
+    partial: bool = False,
     **values: object,
 ) -> Result:
     """Run a workflow.
@@ -108,6 +111,7 @@ def run(
         listeners: called with every event.
         cancel: a token; `cancel.cancel()` from another thread stops at the next step.
         jobs: processes that share the pictures of a job.
+        partial: of a ComfyUI file, leave out nodes of other packs, and what cannot run without them.
         progress: show progress on stderr; None: in a terminal or a notebook, on the main thread.
         **values: the workflow's own inputs by name. Where one takes the path of a picture, it may also be the picture:
             a Pillow picture, a NumPy array or a torch tensor (`[h w]`, `[h w c]`, `[b h w c]`; uint8, uint16, bool, or
@@ -130,11 +134,11 @@ def run(
             heard: tuple[Listener, ...] = (relay, *watchers, *as_listeners(listeners))
             require_token(cancel)
             if isinstance(source, (Workflow, Mapping)):
-                source = from_python(source)
+                source = owned(source)
             given = named_values(held.paths_for(values), "inputs")
             settings = named_values(held.paths_for({} if set is None else set), "set")
             contents = held.contents_of
-            where = inputs, device, memory, metadata, nodes
+            where = inputs, device, memory, metadata, nodes, partial
             key = key_of_call(source, contents(given), contents(settings), *where) if cache else None
         with relay.stopping():
             if not nodes_are_loaded():
@@ -146,9 +150,9 @@ def run(
             with recording(key, _label(source), asked=asked) as record:
                 with refusing():
                     load_nodes()
-                    loaded = load(source, inputs=inputs, out=folder, nodes=nodes)
+                    loaded = load(source, inputs=inputs, out=folder, nodes=nodes, partial=partial)
                     loaded.held = held
-                    job = find_job(loaded, given, settings, Origin(source, inputs, tuple(nodes)))
+                    job = find_job(loaded, given, settings, Origin(source, inputs, tuple(nodes), partial))
                     if job is None:
                         held.set_values(loaded, given, settings)
                 if job is not None:

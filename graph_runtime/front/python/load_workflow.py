@@ -3,11 +3,10 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ....nodes.pack import PACK
-from ...core.bounded.json_text import read_bytes
 from ...core.current_run import searching
 from ...core.definition.migrations import current_name, migrate
 from ...core.errors import BadInput, Problem, WorkflowError, did_you_mean, shorten
@@ -18,11 +17,12 @@ from ...core.reading.reader import Reader
 from ...core.run.plan import Plan, make_plan
 from ...core.spec import Registry
 from ...core.user_paths import exists, expand
-from ...core.workflow import Override, Workflow, from_python, parse
+from ...core.workflow import Override, Workflow, from_python
 from ..installed import shipped_workflows
 from ..recipe.find_inputs import find_files
-from ..recipe.read import RecordedFile, read_recipe
+from ..recipe.read import RecordedFile
 from .keywords import a_folder, named_values, registry_of
+from .sources import from_caller, from_file
 from .values import Held
 
 WorkflowSource = str | os.PathLike[str] | Mapping[str, object] | Workflow
@@ -43,6 +43,9 @@ class LoadedWorkflow:
         file: where the workflow was read; None if the caller passed it.
         expander: makes the workflow from options, which then are its inputs; None for a plain workflow.
         held: pictures in memory among the user's values.
+        labels: what a message calls a node, where the file calls it otherwise than the workflow.
+        aliases: other names of `node.setting`: with the node's id or title in the file.
+        noticed: what was noticed while the file was converted.
     """
 
     workflow: Workflow
@@ -57,6 +60,9 @@ class LoadedWorkflow:
     file: Path | None = None
     expander: Expander | None = None
     held: Held = field(default_factory=Held)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    noticed: tuple[Warned, ...] = ()
     _expansion: Expansion | None = None
     _options: Mapping[str, object] = field(default_factory=dict)
     _settings: Mapping[str, object] = field(default_factory=dict)
@@ -129,7 +135,8 @@ class LoadedWorkflow:
         Raises:
             WorkflowError: an unknown name, two values for one setting, or a file that is not found.
         """
-        given, named = named_values(values, "inputs"), named_values(settings, "set")
+        given = named_values(values, "inputs")
+        named = {self.aliases.get(name, name): value for name, value in named_values(settings, "set").items()}
         if self.expander is not None:
             if self._expansion is None or given:
                 self.expand(given)
@@ -167,16 +174,20 @@ class LoadedWorkflow:
             WorkflowError: with every problem.
         """
         made = self._expansion
-        notes: list[Warned] = [] if made is None else [Noted(None, note) for note in made.notes]
+        notes: list[Warned] = [*self.noticed, *(Noted(None, note) for note in (() if made is None else made.notes))]
         wrong = () if made is None else made.problems
         try:
             plan = make_plan(self.workflow, self.registry, roots=self.roots, out=self.out, trusted=self.trusted)
         except WorkflowError as error:
-            raise WorkflowError([*wrong, *error.problems], [*notes, *error.warnings]) from None
+            raise WorkflowError(map(self.labelled, [*wrong, *error.problems]), [*notes, *error.warnings]) from None
         if wrong:
             raise WorkflowError(wrong, plan.warnings)
         plan.warnings[:0] = notes
         return plan
+
+    def labelled(self, problem: Problem) -> Problem:
+        """The problem, with the node named as its file names it."""
+        return replace(problem, label=self.labels.get(problem.node or "", "")) if self.labels else problem
 
 
 def load(
@@ -185,15 +196,17 @@ def load(
     inputs: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] = "inlay-out",
     nodes: Iterable[object] = (),
+    partial: bool = False,
 ) -> LoadedWorkflow:
     """Find and read a workflow without changing it; `set_values` comes next.
 
     Args:
         source: a JSON file, the bare name of a shipped workflow, a picture that carries its workflow, a dict or a
-            Workflow.
+            Workflow; also ComfyUI's files, in its API or UI format, and pictures that it saved.
         inputs: a folder that paths in the file may point into.
         out: the output folder.
         nodes: modules with further nodes.
+        partial: leave out nodes of other packs, and what cannot run without them.
 
     Raises:
         WorkflowError: no such file, not a workflow, or no such input folder.
@@ -201,17 +214,13 @@ def load(
     registry = registry_of(nodes)
     out = a_folder(out, "out")
     roots = [] if inputs is None else [_input_folder(a_folder(inputs, "inputs"))]
-    files: Mapping[Override, RecordedFile] = {}
     path = None
     if isinstance(source, (Workflow, Mapping)):
-        workflow = from_python(source)
+        found = from_caller(source, registry, partial=partial)
     elif isinstance(source, (str, os.PathLike)):
         path = locate(source)
         roots = [path.resolve().parent, *roots]
-        if path.suffix.lower() in PACK.workflow_suffixes:
-            workflow, files = read_recipe(path)
-        else:
-            workflow = parse(read_bytes(path), path.name)
+        found = from_file(path, registry, partial=partial)
     else:
         raise WorkflowError.of(
             None,
@@ -219,13 +228,23 @@ def load(
             expected="a file, the name of a shipped workflow, a picture that carries one, a dict or a Workflow",
             fix="pass its path or its dict",
         )
-    migrate(workflow, registry)
+    migrate(found.workflow, registry)
     own = isinstance(source, (Workflow, Mapping))
     expander = (
         PACK.expanders.get(str(source)) if path is not None and path == shipped_workflows().get(str(source)) else None
     )
     return LoadedWorkflow(
-        workflow, registry, roots, out, from_python=own, recorded_files=files, file=path, expander=expander
+        found.workflow,
+        registry,
+        roots,
+        out,
+        from_python=own,
+        recorded_files=found.files,
+        file=path,
+        expander=expander,
+        labels=found.labels,
+        aliases=found.aliases,
+        noticed=found.warnings,
     )
 
 

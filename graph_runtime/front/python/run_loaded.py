@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 
 from ...core.context import Context
+from ...core.errors import NodeError
 from ...core.events import CancelToken, Listener, ModelMoved, Record, Warned
 from ...core.models import decisions_reported_to
 from ...core.notices import collect_notices
@@ -89,7 +90,12 @@ def run_loaded(
             ctx.pass_on(warning)
         here = disk.environment if disk is not None else environment(where)
         kept = Kept(None if printed else memory_store, disk, here) if cache else None
-        values = execute(plan, ctx, kept)
+        try:
+            values = execute(plan, ctx, kept)
+        except NodeError as error:
+            if not loaded.labels:
+                raise
+            raise NodeError(loaded.labelled(error.problem), error.node_type) from error.__cause__
     if disk is not None and kept is not None and usable:
         _note(loaded, plan, kept, disk, ctx)
     elif disk is not None and part is not None:

@@ -1,6 +1,6 @@
 """Reading the workflow that a saved picture carries."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from ...core.bounded.json_text import decode
 from ...core.errors import BadInput, WorkflowError
 from ...core.user_paths import is_possible
 from ...core.workflow import Override, Workflow, build
+from ..comfy.formats.read import is_host_graph
 from .record import CHUNK
 
 
@@ -29,11 +30,49 @@ class RecordedFile:
     size: str = ""
 
 
+class NoRecipe(WorkflowError):
+    """A file without a workflow of ours."""
+
+
+@dataclass(frozen=True)
+class HostGraphs:
+    """What ComfyUI wrote into a picture: the graph that ran, and the one that its editor showed."""
+
+    ran: Mapping[str, object]
+    seen: Mapping[str, object] | None = None
+
+
+def host_graphs(picture: Path) -> HostGraphs | None:
+    """The graphs of ComfyUI that a picture carries; None if there are none.
+
+    What ran is what the host was told ("prompt"); where that is missing or damaged, what its editor showed.
+
+    Raises:
+        WorkflowError: there are texts of that name, but none holds a graph.
+    """
+    graphs: dict[str, Mapping[str, object]] = {}
+    trouble: WorkflowError | None = None
+    for name in ("prompt", "workflow"):
+        try:
+            text, _ = PACK.recorded_text(picture, name)
+            found = decode(text.rstrip("\0"), f"{name} in {picture.name}", nan=True) if text is not None else None
+        except WorkflowError as error:
+            trouble = trouble or error
+        else:
+            if isinstance(found, dict) and is_host_graph(found):
+                graphs[name] = found
+    if not graphs and trouble is not None:
+        raise trouble
+    ran = graphs.get("prompt", graphs.get("workflow"))
+    return None if ran is None else HostGraphs(ran, graphs.get("workflow"))
+
+
 def read_recipe(picture: Path) -> tuple[Workflow, dict[Override, RecordedFile]]:
     """The workflow that a picture carries, and the files it names.
 
     Raises:
-        WorkflowError: not a picture, or one without a workflow.
+        NoRecipe: a picture without a workflow of ours.
+        WorkflowError: not a picture, or one with a damaged workflow.
     """
     raw = decode(_recorded_text(picture), picture.name)
     if not isinstance(raw, dict) or not isinstance(recorded := raw.get("files", {}), dict):
@@ -59,14 +98,14 @@ def _recorded_text(picture: Path) -> str:
     except BadInput as error:
         raise _no_recipe(picture, f"{error.found} (not a readable picture)") from None
     if text is None or not text.lstrip().startswith("{"):
-        raise _no_recipe(picture, _recipe_of_another(names) or "a picture without an inlay workflow")
+        raise NoRecipe(_no_recipe(picture, _recipe_of_another(names) or "a picture without an inlay workflow").problems)
     return text
 
 
 def _recipe_of_another(chunks: Set[str]) -> str:
     """What another program recorded in the picture instead; empty if unknown."""
     if chunks & {"workflow", "prompt"}:
-        return "a picture from ComfyUI: it carries a ComfyUI workflow, which inlay cannot convert yet"
+        return "a picture from ComfyUI, with a workflow that cannot be read"
     if "parameters" in chunks:
         return "a picture from AUTOMATIC1111's web UI: it carries that program's settings"
     if chunks & {"invokeai_metadata", "invokeai_workflow", "sd-metadata"}:

@@ -40,13 +40,14 @@ def key_of_call(
     memory: str | int | None,
     metadata: bool,
     nodes: Iterable[object],
+    partial: bool,
 ) -> bytes | None:
     """The key of `inlay.run(…)`; None if there can be none."""
     try:
         code = _code_of(nodes)
     except TypeError:  # something in it is no module: loading it says so
         return None
-    return _key("call", source, [values, settings, inputs, device, memory, metadata, code])
+    return _key("call", source, [values, settings, inputs, device, memory, metadata, code, partial])
 
 
 def _without_output(words: list[str]) -> list[str]:

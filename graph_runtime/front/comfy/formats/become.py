@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -122,6 +123,19 @@ class Becoming:
                 taken.add(name)
                 self.names[node.id] = name
             self.labels[self.names[node.id]] = node.label
+
+    def aliases(self) -> dict[str, str]:
+        """`node.setting` of ours for the host's ways to say it: with its id, or with a title that only one node has."""
+        titles = Counter(node.title for node in self.graph.nodes.values())
+        found: dict[str, str] = {}
+        for name, ours in self.names.items():
+            node = self.graph.nodes[name]
+            kind = self.types[node.type]
+            for called in (name, node.title, ours):
+                if called and (called != node.title or titles[called] == 1):
+                    found |= {f"{called}.{widget}": f"{ours}.{setting}" for widget, setting in kind.settings.items()}
+                    found |= {f"{called}.{setting}": f"{ours}.{setting}" for setting in kind.settings.values()}
+        return {said: meant for said, meant in found.items() if said != meant}
 
     # one node
 

@@ -17,6 +17,7 @@ from ....core.spec import Registry
 from ....core.workflow import Workflow
 from .api import is_api, read_api
 from .become import Becoming, LeftOut
+from .host_graph import HostGraph
 from .host_types import types_of
 from .interface import add_interface
 from .ui import is_ui, read_ui
@@ -29,6 +30,7 @@ class Converted:
     Attributes:
         names: our node for each node of the host: `12`, in subgraphs `5:3`.
         labels: the other way round: what a message calls our node, `12 (Load photo)`.
+        aliases: `node.setting` of ours for the host's ways to say it: with its id, or a title that one node has.
         warnings: what the user should know.
         left_out: nodes of the host that the workflow does not have.
     """
@@ -36,6 +38,7 @@ class Converted:
     workflow: Workflow
     names: Mapping[str, str]
     labels: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
@@ -45,13 +48,16 @@ def is_host_graph(raw: object) -> bool:
     return isinstance(raw, Mapping) and (is_ui(raw) or is_api(raw))
 
 
-def from_host(raw: Mapping[str, object], registry: Registry, *, partial: bool = False) -> Converted:
+def from_host(
+    raw: Mapping[str, object], registry: Registry, *, partial: bool = False, seen: Mapping[str, object] | None = None
+) -> Converted:
     """The native workflow of a host's file.
 
     Args:
         raw: decoded JSON, for which `is_host_graph` is true.
         registry: the nodes that are known.
         partial: leave out what is not known, and what cannot run without it, instead of refusing the file.
+        seen: the UI file of an API file: titles, places, groups and notes are taken from it.
 
     Raises:
         WorkflowError: every problem of the file.
@@ -62,9 +68,23 @@ def from_host(raw: Mapping[str, object], registry: Registry, *, partial: bool = 
         )
     types = types_of(registry)
     graph = read_ui(raw, types) if is_ui(raw) else read_api(raw)
+    if seen is not None and is_ui(seen) and not is_ui(raw):
+        _look_like(graph, read_ui(seen, types))
     becoming = Becoming(graph, types, registry, partial=partial)
     workflow = becoming.workflow()
     if graph.problems:
         raise WorkflowError(graph.problems, graph.warnings)
     add_interface(workflow, graph, becoming)
-    return Converted(workflow, becoming.names, becoming.labels, tuple(graph.warnings), tuple(becoming.left_out))
+    return Converted(
+        workflow, becoming.names, becoming.labels, becoming.aliases(), tuple(graph.warnings), tuple(becoming.left_out)
+    )
+
+
+def _look_like(graph: HostGraph, seen: HostGraph) -> None:
+    """Take from a UI graph what is only seen, for the nodes that are the same."""
+    for name, node in graph.nodes.items():
+        shown = seen.nodes.get(name)
+        if shown is not None and shown.type == node.type:
+            node.placed, node.own = shown.placed, shown.own or node.own
+            node.title, node.pack = shown.title or node.title, node.pack or shown.pack
+    graph.groups, graph.notes, graph.own = seen.groups, seen.notes, seen.own or graph.own

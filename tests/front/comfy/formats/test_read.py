@@ -37,13 +37,13 @@ def problems_of(raw, registry, **more):
 def test_an_api_file_becomes_nodes_settings_and_links(registry):
     found = from_host(API, registry)
     assert {name: (entry.type, entry.params, entry.inputs) for name, entry in found.workflow.nodes.items()} == {
-        "photo": ("image.load", {"path": "room.png"}, {}),
+        "photo": ("image.with_mask", {"image": "room.png"}, {}),
         "n2": ("mask.load", {"path": "room-mask.png", "channel": "auto", "threshold": 0.5}, {}),
         "n3": ("image.fill", {"fill": "patches", "seed": 7}, {"image": "photo.image", "mask": "n2.mask"}),
         "n4": ("image.save", {"prefix": "a/b"}, {"image": "n3.image"}),
     }
     assert found.names == {"1": "photo", "2": "n2", "3": "n3", "4": "n4"}
-    assert found.workflow.inputs == {"image": "photo.path", "mask": "n2.path", "seed": "n3.seed"}
+    assert found.workflow.inputs == {"image": "photo.image", "mask": "n2.path", "seed": "n3.seed"}
     assert found.workflow.outputs == {"image": "n3.image"}
     assert found.workflow.ui["nodes"]["n4"] == {"id": "4", "title": "Save Image", "host": "SaveImage"}
     assert from_python(found.workflow) == found.workflow
