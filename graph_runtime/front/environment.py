@@ -68,6 +68,11 @@ def _numeric_variables() -> str:
     return " ".join(chosen) or "none"
 
 
+@cache  # reading package metadata takes some milliseconds
+def _versions() -> dict[str, str]:
+    return {f"the version of {package}": importlib.metadata.version(package) for package in PACK.computing}
+
+
 def environment(device: str) -> str:
     """Everything outside a workflow that the bits of a result may depend on, as one line of text."""
     return "|".join(environment_parts(device).values())
@@ -79,11 +84,10 @@ def environment_parts(device: str) -> dict[str, str]:
 
     from ... import __version__
 
-    versions = {f"the version of {package}": importlib.metadata.version(package) for package in PACK.computing}
     return {
         "the version of inlay": __version__,
         "the version of torch": torch.__version__,
-        **versions,
+        **_versions(),
         "the device": device,
         "the processor": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
         "the number of threads": str(torch.get_num_threads()),

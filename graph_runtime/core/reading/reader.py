@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -108,7 +109,7 @@ class Reader:
             {path: found for (path, _), found in self._listings.items()},
         )
 
-    @property
+    @cached_property
     def _folders(self) -> frozenset[str]:
         folders = [*self.roots, *([self.out] if self.out is not None else [])]
         return frozenset(os.path.normcase(os.path.realpath(folder)) for folder in folders)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
@@ -40,9 +41,13 @@ class Private:
         self._files = {file for file in files if file}
         named = {str(folder) for folder in own} | {os.path.dirname(file) for file in self._files}
         self._folders = {path for one in named for path in (os.path.abspath(one), os.path.realpath(one))}
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        """Every private path, in all its spellings, with what follows it."""
         known = {way for path in self._folders | self._files if len(Path(path).parts) > 1 for way in _spelt(path)}
         words = "|".join(re.escape(way) for way in sorted(known, key=len, reverse=True))
-        self._pattern = re.compile(f"(?<![\\w.])(?:{words}){_REST}") if known else None
+        return re.compile(f"(?<![\\w.])(?:{words}){_REST}") if known else None
 
     def name(self, path: str) -> str:
         """The name to record of a file or folder that was read; of the run's own folders, none."""

@@ -8,9 +8,9 @@ import base64
 import io
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ...core.errors import clean
@@ -56,18 +56,13 @@ class Relay:
         self._progress: Json | None = None
         self._preview: tuple[str, Image] | None = None
         self._previewed = 0.0
-        self._over = threading.Event()
+        self._over = False
         self.saved: list[tuple[str, str]] = []
         self.warnings: list[Json] = []
 
-    def __enter__(self) -> "Relay":
-        threading.Thread(target=self._send_now_and_then, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
+    def end(self) -> None:
+        """Send nothing more by itself; what was not told yet is the `rest`."""
+        self._over = True
 
     def __call__(self, event: Event) -> None:
         """Hear an event."""
@@ -84,7 +79,7 @@ class Relay:
             self._waiting.append(told)
             full = len(self._waiting) >= LINES
         if full:
-            self._send()
+            self.send()
 
     def rest(self) -> list[Json]:
         """What was not told yet."""
@@ -128,11 +123,8 @@ class Relay:
             self.warnings.append({"node": told["node"], "message": told["message"]})
         return told
 
-    def _send_now_and_then(self) -> None:
-        while not self._over.wait(PAUSE):
-            self._send()
-
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Tell what waits, and the newest preview, if it is time for one."""
         with self._lock:
             told, self._waiting = self._waiting, []
             if self._progress is not None:
@@ -143,8 +135,35 @@ class Relay:
                 preview, self._preview, self._previewed = self._preview, None, time.monotonic()
         if preview is not None:
             told.append({"kind": "preview", "node": preview[0], "image": as_data(preview[1])})
-        if told and not self._over.is_set():
+        if told and not self._over:
             self._tell(told)
+
+
+class Ticker:
+    """Has the relay of the current run send now and then, in one thread for all runs of a process."""
+
+    def __init__(self) -> None:
+        self._relay: Relay | None = None
+        self._busy = threading.Event()
+        threading.Thread(target=self._tick, daemon=True).start()
+
+    @contextmanager
+    def minding(self, relay: Relay) -> Iterator[None]:
+        """In the block, nothing is held back for longer than `PAUSE`."""
+        self._relay = relay
+        self._busy.set()
+        try:
+            yield
+        finally:
+            self._busy.clear()
+            self._relay = None
+            relay.end()
+
+    def _tick(self) -> None:
+        while self._busy.wait():
+            time.sleep(PAUSE)
+            if (relay := self._relay) is not None:
+                relay.send()
 
 
 def as_data(picture: "Image") -> str:

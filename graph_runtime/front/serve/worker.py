@@ -20,7 +20,7 @@ from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowEr
 from ...core.events import CancelToken
 from ..cli.json_output import problem_json, warning_json
 from .json_data import Json
-from .relay import Relay
+from .relay import Relay, Ticker
 from .requests import Places, prepare
 
 
@@ -73,6 +73,7 @@ class _Worker:
             torch.set_num_threads(torch.get_num_threads())
             os.sched_setaffinity(0, told["cores"])
         self._answers, self._inbox, self._lock = answers, inbox, threading.Lock()
+        self._ticker = Ticker()
         self._memory, self._cache = told["memory"], told["cache"]
         self._nodes = [importlib.import_module(name) for name in told.get("nodes", ())]
         self.device = resolve_device(told["device"])
@@ -94,7 +95,7 @@ class _Worker:
         relay = Relay(lambda events: self.answer({"run": run, "events": events}), out)
         began = time.perf_counter()
         try:
-            with relay:
+            with self._ticker.minding(relay):
                 ended = self._made(told, out, token, relay)
         except Cancelled:
             ended = {"state": "cancelled"}
