@@ -30,6 +30,7 @@ from inlay.graph_runtime.core.models import ModelDescription
 from inlay.graph_runtime.front.comfy import node_classes as adapter
 from inlay.graph_runtime.front.comfy.host.memory import model_manager
 from inlay.graph_runtime.front.comfy.host.running import PREVIEW_SIDE, HostListener
+from inlay.graph_runtime.front.comfy.host_values import owned
 from inlay.graph_runtime.front.comfy.input_types import from_widget
 from inlay.graph_runtime.front.comfy.input_types import widget as make_widget
 from inlay.graph_runtime.front.installed import installed_nodes
@@ -471,11 +472,11 @@ def test_owned_clones_only_inference_tensors():
         name: str = "x"
 
     plain = Box((torch.ones(1),))
-    assert adapter.owned(plain) is plain
+    assert owned(plain) is plain
     with torch.inference_mode():
         tensor = torch.ones(1)
     box = Box((tensor, [tensor], Pictures(tensor)))
-    freed = adapter.owned(box)
+    freed = owned(box)
     assert freed is not box
     assert box.inner[0] is tensor
     assert not any(item.is_inference() for item in (freed.inner[0], freed.inner[1][0], freed.inner[2].image))

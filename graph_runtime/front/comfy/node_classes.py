@@ -5,11 +5,9 @@ These classes hide three things from the nodes: the host runs them under `torch.
     wraps itself.
 """
 
-import copy
-import dataclasses
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
@@ -22,62 +20,18 @@ from ...core.errors import BadInput, Problem, did_you_mean, shorten
 from ...core.file_digests import digest
 from ...core.models import ModelDescription
 from ...core.out_of_memory import retried
-from ...core.port_types import on_cpu
 from ...core.spec import NodeSpec, Registry
 from ...core.user_paths import exists
 from ..node_settings import Setting, settings_of
+from .choices import Choices
 from .host.folders import input_pictures
 from .host.paths import limits, resolve_path
 from .host.running import metadata_allowed, show_text
+from .host_values import from_host, require_masks, to_host
 from .input_types import InputTypes, input_types, settings_from_widgets
 from .node_names import category, display_name, host_id, search_words
 from .node_run import host_run
 from .shown import result, saved_pictures, sheet_picture, text_of
-
-# values in and out
-
-
-def owned(value: object) -> object:
-    """`value` with every inference tensor in it cloned, also inside lists, dicts and dataclasses."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        return value.clone() if value.is_inference() else value
-    if isinstance(value, Mapping):
-        parts = {key: owned(item) for key, item in value.items()}
-        return value if all(parts[key] is item for key, item in value.items()) else parts
-    if isinstance(value, (list, tuple)):
-        items = [owned(item) for item in value]
-        if all(new is old for new, old in zip(items, value, strict=True)):
-            return value
-        make: Callable[..., object] = type(value)
-        return make(*items) if hasattr(value, "_fields") else make(items)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        old = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        changed = {name: new for name, item in old.items() if (new := owned(item)) is not item}
-        if changed:
-            value = copy.copy(value)
-            for name, item in changed.items():
-                object.__setattr__(value, name, item)
-    return value
-
-
-def _from_host(spec: NodeSpec, name: str, value: object) -> object:
-    import torch
-
-    value = owned(on_cpu(value))
-    if spec.sockets[name].port.socket == "MASK" and isinstance(value, torch.Tensor) and value.ndim == 2:
-        return value.unsqueeze(0)  # some nodes of the host leave out the batch axis
-    return value
-
-
-def _to_host(socket: str, value: object) -> object:
-    """Pictures and masks as the host expects them: float32 on the CPU."""
-    import torch
-
-    if socket in ("IMAGE", "MASK") and isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", torch.float32)
-    return value
 
 
 def _metadata(prompt: object, extra: object) -> dict[str, str]:
@@ -106,7 +60,8 @@ class HostNode:
             if setting.path and (names := _pictures(cls.spec, setting)) is not None:
                 group = "required" if setting.required else "optional"
                 options = groups[group][setting.name][1]
-                groups[group][setting.name] = (list(names), {"tooltip": options["tooltip"], "image_upload": True})
+                more = {"image_upload": True, "takes_text": True}
+                groups[group][setting.name] = (Choices(names), {"tooltip": options["tooltip"], **more})
         return {**groups, "hidden": _hidden(cls.spec)} if cls.spec.effects else {**groups}
 
     def execute(self, **inputs: object) -> object:
@@ -125,7 +80,7 @@ class HostNode:
             if any(fetched):
                 run.notices.clear()  # the model is known now, and the second call says more
                 outputs = _call(spec, _arguments(spec, inputs), run.ctx)
-        values = tuple(_to_host(port.socket, value) for port, value in zip(spec.outputs.values(), outputs, strict=True))
+        values = tuple(to_host(port.socket, value) for port, value in zip(spec.outputs.values(), outputs, strict=True))
         pictures = list(saved_pictures(run.ctx))
         if spec.effects and not pictures:
             pictures = list(sheet_picture(run.heard))
@@ -156,10 +111,11 @@ def _arguments(spec: NodeSpec, inputs: Mapping[str, object]) -> dict[str, object
                 fix=did_you_mean(name, [*spec.sockets, *spec.params.model_fields]),
             )
     wired = {
-        name: _from_host(spec, name, value)
+        name: from_host(name, spec.sockets[name].port.socket, value)
         for name, value in inputs.items()
         if name in spec.sockets and value is not None
     }
+    require_masks({name: (spec.sockets[name].port.socket, value) for name, value in wired.items()})
     for name, socket in spec.sockets.items():
         if not socket.optional and name not in wired:
             raise BadInput(

@@ -1,7 +1,9 @@
 """The host's folders, and what lies in them."""
 
 import os
+from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
 from .....nodes.pack import PACK
 from .modules import ask, host_module
@@ -26,26 +28,64 @@ def model_folders() -> tuple[Path, ...]:
     return (*folders, Path(models)) if isinstance(models, str) else tuple(folders)
 
 
-_listed: dict[tuple[str, bool], tuple[int, list[str]]] = {}
+MOST_FOLDERS = 200  # listed below the input folder
+DEEPEST = 4  # folders in one another
+_SCRATCH = frozenset({"clipspace"})  # what the mask editor of older hosts has saved
+
+
+class _Listing(NamedTuple):
+    """What lies directly in a folder of the input folder.
+
+    Attributes:
+        changed: when, in nanoseconds, an entry came or went.
+    """
+
+    changed: int
+    pictures: tuple[str, ...]
+    folders: tuple[str, ...]
+
+
+_listed: dict[str, _Listing] = {}
 
 
 def input_pictures(folders: bool) -> list[str] | None:
-    """Pictures (and folders) to choose from: in the input folder, then samples. None without a host.
+    """Pictures (and folders) to choose from: in the input folder, in folders in it, then samples. None without a host.
 
-    One `stat` if nothing has changed.
+    Only folders that have changed are read again. Links to folders are not followed.
     """
-    folder = host_folder("input")
-    if folder is None:
+    root = host_folder("input")
+    if root is None:
         return None
-    key = (str(folder), folders)
-    try:
-        changed = folder.stat().st_mtime_ns
-        if key not in _listed or _listed[key][0] != changed:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-            names = [entry.name for entry in entries if Path(entry.name).suffix.lower() in PACK.picture_suffixes]
-            names += [entry.name for entry in entries if folders and entry.is_dir()]
-            names += [name for name in sample_pictures(folders) if name not in names]
-            _listed[key] = (changed, names)
-    except OSError:
-        return []
-    return _listed[key][1]
+    pictures: list[str] = []
+    below: list[str] = []
+    waiting = deque([""])
+    while waiting and len(below) < MOST_FOLDERS:
+        name = waiting.popleft()
+        try:
+            listing = _listing(root / name)
+        except OSError:
+            continue
+        begin = f"{name}/" if name else ""
+        pictures += [begin + picture for picture in listing.pictures]
+        inside = [begin + folder for folder in listing.folders]
+        below += inside
+        waiting.extend(inside if begin.count("/") < DEEPEST else ())
+    names = pictures + (below if folders else [])
+    known = set(names)
+    return names + [name for name in sample_pictures(folders) if name not in known]
+
+
+def _listing(folder: Path) -> _Listing:
+    changed = folder.stat().st_mtime_ns
+    known = _listed.get(str(folder))
+    if known is None or known.changed != changed:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        inside = [entry.name for entry in found if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."]
+        known = _Listing(
+            changed,
+            tuple(one.name for one in found if Path(one.name).suffix.lower() in PACK.picture_suffixes),
+            tuple(name for name in inside if name not in _SCRATCH),
+        )
+        _listed[str(folder)] = known
+    return known

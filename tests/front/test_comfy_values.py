@@ -1,0 +1,169 @@
+"""What the host's nodes give ours: transparency, no mask, NaN, text; and the files that its widgets list."""
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import torch
+from inlay.graph_runtime import NodeError
+from inlay.graph_runtime.front.comfy import node_classes as adapter
+from inlay.graph_runtime.front.comfy.choices import Choices
+from inlay.graph_runtime.front.comfy.host import folders
+from inlay.graph_runtime.front.comfy.host_values import from_host
+from inlay.graph_runtime.front.installed import installed_nodes
+from PIL import Image
+
+CLASSES = adapter.mappings(installed_nodes())[0]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """Folders of a host under tmp_path."""
+    module = types.ModuleType("folder_paths")
+    for name in ("input", "output", "temp"):
+        (tmp_path / name).mkdir()
+        setattr(module, f"get_{name}_directory", lambda name=name: str(tmp_path / name))
+    module.get_folder_paths = lambda kind: []
+    monkeypatch.setitem(sys.modules, "folder_paths", module)
+    return tmp_path
+
+
+def fill(**inputs):
+    return CLASSES["InlayImageFill"]().execute(**inputs)
+
+
+def values_of(answer):
+    return answer["result"] if isinstance(answer, dict) else answer
+
+
+def test_no_mask_says_so_and_how_to_paint_one(host):
+    with pytest.raises(NodeError, match=r"(?s)this picture has no mask.*32×48 pixels.*MaskEditor"):
+        fill(image=torch.rand(1, 48, 32, 3), mask=torch.zeros(1, 64, 64))
+
+
+@pytest.mark.parametrize("name", ["InlayImagePasteBack", "InlayImageCropToMask", "InlayImageFit", "InlayImageFill"])
+def test_every_node_with_a_picture_says_that_it_has_no_mask(host, name):
+    spec = CLASSES[name].spec
+    inputs = {one.name: torch.rand(1, 48, 32, 3) for one in spec.sockets.values() if one.port.socket == "IMAGE"}
+    with pytest.raises(NodeError, match="this picture has no mask"):
+        CLASSES[name]().execute(mask=torch.zeros(1, 64, 64), **inputs)
+
+
+def test_two_masks_of_which_one_is_none(host):
+    with pytest.raises(NodeError, match="this picture has no mask"):
+        CLASSES["InlayMaskUnion"]().execute(mask_1=torch.ones(1, 32, 32), mask_2=torch.zeros(1, 64, 64))
+
+
+def test_a_mask_of_64_pixels_that_is_one_is_not_taken_for_none(host):
+    with pytest.raises(NodeError, match="64×64") as refused:
+        fill(image=torch.rand(1, 48, 32, 3), mask=torch.ones(1, 64, 64))
+    assert "has no mask" not in str(refused.value)
+    image = torch.rand(1, 64, 64, 3)
+    assert torch.equal(values_of(fill(image=image, mask=torch.zeros(1, 64, 64)))[0], image)
+
+
+def test_a_picture_with_transparency_keeps_its_colours(host, caplog):
+    image = torch.rand(2, 16, 16, 4)
+    mask = torch.zeros(1, 16, 16)
+    with caplog.at_level("WARNING", logger="inlay"):
+        (made,) = values_of(fill(image=image, mask=mask))
+    assert torch.equal(made, image[..., :3])
+    assert "this picture has transparency" in caplog.text
+    caplog.clear()
+    image[..., 3] = 1
+    fill(image=image, mask=mask)
+    assert "transparency" not in caplog.text
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (1, 16, 16, 1), (16, 16, 1), (16, 16, 4)])
+def test_pictures_without_batch_axis_or_of_one_channel_are_taken(host, shape):
+    image = torch.rand(shape)
+    (made,) = values_of(fill(image=image, mask=torch.zeros(16, 16)))
+    wanted = image.reshape(1, 16, 16, shape[-1])[..., :3].expand(1, 16, 16, 3)
+    assert torch.equal(made, wanted)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (1, 1, 16, 16), (1, 16, 16, 1)])
+def test_masks_of_every_layout_are_taken(host, shape):
+    (made,) = values_of(fill(image=torch.rand(1, 16, 16, 3), mask=torch.ones(shape), fill="neutral"))
+    assert made.std() == 0
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["image", "mask"])
+def test_nan_and_infinity_are_named_with_their_number_and_a_way_out(host, wrong, name):
+    inputs = {"image": torch.rand(1, 16, 16, 3), "mask": torch.ones(1, 16, 16)}
+    inputs[name].view(-1)[3:5] = wrong
+    with pytest.raises(NodeError, match=rf"(?s){name}.*2 of {inputs[name].numel()} values.*NaN.*node that made"):
+        fill(**inputs)
+
+
+def test_large_finite_values_are_not_taken_for_infinite():
+    values = torch.full((1, 8, 8, 3), 3e38)
+    assert torch.equal(from_host("image", "IMAGE", values), values)  # their sum is infinite, none of them is
+
+
+def test_text_connects_to_a_list_of_files_and_nothing_else_does():
+    """As the host compares types: `received != wanted` first."""
+    names = Choices(["a.png"])
+    assert not (names != "STRING")  # noqa: SIM202 - the host asks just this
+    for other in ("INT", "IMAGE", "COMBO", ["b.png"]):
+        assert other != names
+    assert names == ["a.png"]
+    assert json.loads(json.dumps([names])) == [["a.png"]]
+    assert isinstance(names, list)
+
+
+def test_every_widget_that_lists_files_takes_text(host):
+    Image.new("RGB", (4, 4)).save(host / "input" / "a.png")
+    seen = 0
+    for made in CLASSES.values():
+        types_of = made.INPUT_TYPES()
+        for kind, options in (entry for group in ("required", "optional") for entry in types_of[group].values()):
+            if isinstance(kind, list) and options.get("image_upload"):
+                assert not (kind != "STRING")  # noqa: SIM202
+                assert options["takes_text"]
+                seen += 1
+    assert seen >= 3
+
+
+def test_the_page_gets_one_script_and_no_other():
+    """The host loads every script below the folder into its page."""
+    import inlay
+
+    folder = ROOT / inlay.WEB_DIRECTORY
+    assert [path.relative_to(folder).as_posix() for path in folder.rglob("*.js")] == ["inlay.js"]
+
+
+def test_pictures_in_folders_are_listed_and_read(host, caplog):
+    (host / "input" / "pasted" / "deep").mkdir(parents=True)
+    (host / "input" / "clipspace").mkdir()
+    (host / "elsewhere").mkdir()
+    for path in ("input/a.png", "input/pasted/b.png", "input/pasted/deep/c.png", "input/clipspace/d.png"):
+        Image.new("RGB", (8, 8), "red").save(host / path)
+    Image.new("RGB", (8, 8)).save(host / "elsewhere" / "e.png")
+    (host / "input" / "link").symlink_to(host / "elsewhere", target_is_directory=True)
+    listed = CLASSES["InlayImageWithMask"].INPUT_TYPES()["required"]["image"][0]
+    ours = [name for name in listed if not name.startswith("inlay/")]
+    assert ours == ["a.png", "pasted/b.png", "pasted/deep/c.png"]
+    for name in (*ours, "clipspace/d.png [input]", "pasted\\b.png"):
+        assert CLASSES["InlayImageWithMask"].VALIDATE_INPUTS(image=name) is True
+        assert CLASSES["InlayImageWithMask"]().execute(image=name)[0].shape == (1, 8, 8, 3)
+    assert CLASSES["InlayImageWithMask"].VALIDATE_INPUTS(image="link/e.png") is not True
+
+
+def test_a_new_picture_in_a_folder_is_listed(host):
+    (host / "input" / "pasted").mkdir()
+    assert "pasted/new.png" not in folders.input_pictures(False)
+    Image.new("RGB", (8, 8)).save(host / "input" / "pasted" / "new.png")
+    assert "pasted/new.png" in folders.input_pictures(False)
+
+
+def test_thousands_of_folders_are_not_all_looked_into(host):
+    for number in range(folders.MOST_FOLDERS + 50):
+        (host / "input" / f"{number:04}").mkdir()
+        (host / "input" / f"{number:04}" / "a.png").touch()
+    assert len(folders.input_pictures(False)) < folders.MOST_FOLDERS + 60
