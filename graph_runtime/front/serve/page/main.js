@@ -1,0 +1,390 @@
+// The page: a photo, a mask painted over it, settings, and runs on the server.
+import { Form, element } from "./form.js";
+import { History } from "./history.js";
+import { Mask } from "./mask.js";
+import { Objects } from "./objects.js";
+import { openFile, openRecipe, photoOf } from "./photo.js";
+import { Results } from "./results.js";
+import { Runner } from "./runner.js";
+import { Refused, get } from "./server.js";
+import { TOOLS, Tools } from "./tools.js";
+import { View } from "./view.js";
+
+const $ = (selector) => document.querySelector(selector);
+const stage = $("#stage");
+const view = new View({ stage, photo: $("#photo"), after: $("#after"), overlay: $("#overlay"), guides: $("#guides") });
+const worker = new Worker(new URL("weights_worker.js", import.meta.url), { type: "module" });
+const state = { photo: null, mask: null, weights: null, tool: "brush", size: 48, comparing: null, workflow: "inpaint", recipe: null };
+
+// what is said and shown
+
+function say(text) {
+  $("#live").textContent = text;
+}
+
+function show(problems, notes = []) {
+  const place = $("#problems"), rows = [];
+  for (const { node, port, found, expected, fix } of problems) {
+    const row = element("p"), where = [node, port].filter(Boolean).join(", ");
+    row.append(element("strong", { textContent: where ? `${where}: ` : "" }), `found ${found}`);
+    if (expected) row.append(`; expected ${expected}`);
+    if (fix) row.append(element("br"), element("strong", { textContent: "Fix: " }), fix);
+    rows.push(row);
+  }
+  rows.push(...notes.map((text) => element("p", { className: "note", textContent: text })));
+  place.replaceChildren(...rows);
+  const field = form.complain(problems);
+  if (problems.length) (field ?? place).focus();
+  if (rows.length) place.scrollIntoView({ block: "nearest" });
+}
+
+function failed(error) {
+  if (!(error instanceof Refused)) console.error(error);
+  const unknown = [{ found: error.message, expected: "", fix: "reload the page; uploads and results stay on the server" }];
+  show(error instanceof Refused ? error.problems : unknown);
+}
+
+// the photo and its mask
+
+function setPhoto(photo, picture = null) {
+  const same = state.photo && photo.width === state.photo.width && photo.height === state.photo.height;
+  state.photo = photo;
+  results.clear();
+  objects.clear();
+  if (!same || !photo.keepsMask) newMask(photo);
+  const shown = $("#photo");
+  shown.src = picture ?? photo.url;
+  shown.hidden = false;
+  $("#start").hidden = true;
+  $("#name").textContent = `${photo.name} · ${photo.width} × ${photo.height}`;
+  stage.setAttribute("aria-label", `Picture ${photo.name}, ${photo.width} by ${photo.height} pixels`);
+  view.show(photo.width, photo.height, state.mask, state.weights);
+  setSize(Math.max(4, Math.round(Math.max(photo.width, photo.height) / 20)), 8);
+  refresh();
+  say(`${photo.name} is open. Paint over what should go.`);
+  stage.focus({ preventScroll: true });
+}
+
+function newMask({ width, height }) {
+  state.mask = new Mask(width, height);
+  state.weights = new Uint8Array(width * height);
+  worker.postMessage({ kind: "photo", width, height });
+  sendSettings();
+  state.mask.changed = (rect) => {
+    view.changed(rect);
+    const bytes = state.mask.part(rect);
+    worker.postMessage({ kind: "paint", rect, bytes }, [bytes.buffer]);
+  };
+}
+
+worker.addEventListener("message", ({ data }) => {
+  stage.dataset.settled = String(data.kind === "settled");
+  if (data.kind !== "weights" || data.width !== state.mask.width || data.height !== state.mask.height) return;
+  const { rect, bytes } = data, wide = rect.right - rect.left;
+  for (let y = rect.top; y < rect.bottom; y++) {
+    const at = (y - rect.top) * wide;
+    state.weights.set(bytes.subarray(at, at + wide), y * data.width + rect.left);
+  }
+  view.changed(rect);
+});
+
+/** Tell the worker by how much the hole grows: the recipe of a picture says it whole, `inpaint` adds the feather. */
+function sendSettings() {
+  const feather = form.number("feather"), grow = form.number("grow");
+  stage.dataset.settled = "false";
+  const reach = state.workflow === "inpaint" ? grow + feather : grow;
+  worker.postMessage({ kind: "settings", reach: Math.min(4096, reach), feather: Math.min(1024, feather) });
+}
+
+function refresh() {
+  $("#undo").disabled = !state.mask?.done.length;
+  $("#redo").disabled = !state.mask?.undone.length;
+  for (const id of ["hide", "invert", "clear", "zoom", "in", "out"]) $(`#${id}`).disabled = !state.mask;
+}
+
+function step(words) {
+  refresh();
+  say(words);
+}
+
+// tools
+
+const host = {
+  view,
+  get mask() { return state.mask; },
+  get tool() { return state.comparing ? "hand" : state.tool; },
+  get size() { return state.size; },
+  say,
+  finished: step,
+  pick: (x, y, value) => objects.pick(x, y, value),
+  ring,
+  draft,
+};
+new Tools(stage, host);
+
+function ring(x, y) {
+  const circle = $("#ring"), brushes = ["brush", "eraser"].includes(host.tool);
+  circle.hidden = x === null || host.tool === "hand";
+  if (circle.hidden) return;
+  const wide = brushes ? Math.max(6, state.size * view.scale) : 26, [left, top] = view.toStage(x, y);
+  circle.classList.toggle("point", !brushes || wide < 14);
+  circle.style.width = circle.style.height = `${wide}px`;
+  circle.style.transform = `translate(${left - wide / 2}px, ${top - wide / 2}px)`;
+}
+
+function draft(tool, points) {
+  $("#draft")?.remove();
+  if (!tool) return;
+  const shape = document.createElementNS("http://www.w3.org/2000/svg", tool === "lasso" ? "polyline" : "rect");
+  shape.id = "draft";
+  if (tool === "lasso") shape.setAttribute("points", points.map(([x, y]) => `${x + 0.5},${y + 0.5}`).join(" "));
+  else {
+    const [[x0, y0], [x1, y1]] = [points[0], points.at(-1)];
+    const place = { x: Math.min(x0, x1) + 0.5, y: Math.min(y0, y1) + 0.5, width: Math.abs(x1 - x0), height: Math.abs(y1 - y0) };
+    for (const [name, value] of Object.entries(place)) shape.setAttribute(name, value);
+  }
+  $("#guides").append(shape);
+}
+
+function setTool(tool) {
+  state.tool = tool;
+  if (state.comparing) compare(null);
+  for (const button of $("#tools").children) button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
+  stage.classList.toggle("hand", tool === "hand");
+  $("#found").hidden = tool !== "object";
+  say(TOOLS[tool]);
+}
+
+function setSize(size, most = 1) {
+  const largest = Number($("#size").max);
+  state.size = Math.max(1, Math.min(largest, Math.round(size)));
+  if (most > 1) $("#size").max = Math.max(400, Math.round(Math.max(state.photo.width, state.photo.height) / most));
+  $("#size").value = state.size;
+  $("#size-shown").textContent = `${state.size} px`;
+}
+
+const actions = {
+  undo: () => state.mask?.undo() && step("Undone"),
+  redo: () => state.mask?.redo() && step("Done again"),
+  in: () => view.zoom(1.25),
+  out: () => view.zoom(0.8),
+  zoom: () => view.fit(),
+  hide: () => {
+    view.hidden = !view.hidden;
+    $("#hide").setAttribute("aria-pressed", String(view.hidden));
+    view.redraw();
+    say(view.hidden ? "Mask hidden" : "Mask shown");
+  },
+  invert: () => {
+    state.mask.invert();
+    step("Inverted");
+  },
+  clear: () => {
+    state.mask.clear();
+    step("Cleared");
+  },
+};
+for (const [id, act] of Object.entries(actions)) $(`#${id}`).addEventListener("click", act);
+for (const button of $("#tools").children) button.addEventListener("click", () => setTool(button.dataset.tool));
+$("#size").addEventListener("input", ({ target }) => setSize(Number(target.value)));
+view.onmove = () => ($("#zoom").textContent = `${Math.round(view.scale * 100)} %`);
+
+const KEYS = {
+  b: () => setTool("brush"), e: () => setTool("eraser"), l: () => setTool("lasso"), r: () => setTool("rectangle"),
+  o: () => setTool("object"), h: () => setTool("hand"), m: actions.hide, i: actions.invert, Delete: actions.clear,
+  "+": actions.in, "=": actions.in, "-": actions.out, 0: actions.zoom,
+  "[": () => setSize(Math.min(state.size - 1, state.size * 0.8)), "]": () => setSize(Math.max(state.size + 1, state.size * 1.25)),
+};
+stage.addEventListener("keydown", (event) => {
+  if (!state.mask || event.ctrlKey || event.metaKey || event.altKey) return;
+  const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (!act || event.defaultPrevented) return;
+  event.preventDefault();
+  act();
+  if (event.key === "[" || event.key === "]") say(`${state.size} pixels`);
+});
+document.addEventListener("keydown", (event) => {
+  if (!(event.ctrlKey || event.metaKey)) return;
+  const typing = event.target.matches("textarea, input:not([type=range]):not([type=checkbox]):not([type=file])");
+  const key = event.key.toLowerCase();
+  if (key === "enter") runner.start();
+  else if (typing) return;
+  else if (key === "z" && event.shiftKey) actions.redo();
+  else if (key === "z") actions.undo();
+  else if (key === "y") actions.redo();
+  else return;
+  event.preventDefault();
+});
+
+// before and after
+
+function compare(result) {
+  state.comparing = result;
+  const after = $("#after");
+  after.hidden = $("#line").hidden = $("#compare").hidden = !result;
+  $("#overlay").hidden = Boolean(result);
+  stage.classList.toggle("hand", Boolean(result) || state.tool === "hand");
+  ring(null);
+  if (result) {
+    if (after.src !== new URL(result.url, document.baseURI).href) after.src = result.url;
+    split();
+  }
+}
+
+function split() {
+  const share = Number($("#split").value) / 100, cut = share * (state.photo?.width ?? 0);
+  $("#after").style.clipPath = `inset(0 0 0 ${cut}px)`;
+  $("#line").style.transform = `translateX(${view.x + cut * view.scale - 1.5}px)`;
+}
+$("#split").addEventListener("input", split);
+$("#back").addEventListener("click", () => {
+  compare(null);
+  stage.focus();
+});
+view.onmove = ((before) => () => {
+  before();
+  if (state.comparing) split();
+})(view.onmove);
+$("#line").addEventListener("pointerdown", (event) => {
+  event.stopPropagation();
+  event.target.setPointerCapture(event.pointerId);
+});
+$("#line").addEventListener("pointermove", (event) => {
+  if (!event.target.hasPointerCapture(event.pointerId)) return;
+  event.stopPropagation();
+  const x = (event.clientX - stage.getBoundingClientRect().left - view.x) / view.scale;
+  $("#split").value = Math.max(0, Math.min(100, (100 * x) / state.photo.width));
+  split();
+});
+
+// settings and runs
+
+const form = new Form({
+  place: $("#fields"),
+  more: $("#more"),
+  models: $("#models"),
+  changed: (name) => ["grow", "feather"].includes(name) && sendSettings(),
+  addFile: async (file) => {
+    try {
+      return (await photoOf(file)).ref;
+    } catch (error) {
+      failed(error);
+      return null;
+    }
+  },
+});
+const results = new Results({ compare, goOn, say });
+const objects = new Objects(
+  {
+    photo: () => state.photo?.ref ?? null,
+    paint: ({ left, top, right, bottom }, value) => {
+      state.mask.begin();
+      state.mask.rectangle(left, top, right, bottom, value);
+      state.mask.end();
+      refresh();
+    },
+    failed,
+    say,
+  },
+  $("#guides"),
+);
+const runner = new Runner({ state, form, results, show, failed, say });
+new History({ open: (run) => runner.open(run).catch(failed), failed });
+
+async function goOn(result, run) {
+  const photo = { ref: { result: `${run.id}/${result.number}` }, name: result.name, url: result.url };
+  setPhoto({ ...photo, width: result.width, height: result.height });
+}
+
+/** Choose a shipped workflow, or show the one that a recipe holds. */
+async function setWorkflow(name, recipe = null) {
+  state.workflow = name;
+  state.recipe = recipe;
+  const { inputs, title } = recipe ? await openRecipe(recipe) : await get(`workflows/${encodeURIComponent(name)}`);
+  form.show(inputs);
+  $("#more-settings").hidden = !$("#more").children.length;
+  $("#about").textContent = recipe ? "As in the picture, to the same bytes, until you change something." : title;
+  show([]);
+  if (state.mask) sendSettings();
+}
+
+$("#workflow").addEventListener("change", ({ target }) => {
+  const held = target.value === "recipe" ? target.selectedOptions[0].recipe : null;
+  setWorkflow(target.value, held).catch(failed);
+});
+$("#panel").addEventListener("submit", (event) => {
+  event.preventDefault();
+  runner.start();
+});
+
+// opening
+
+async function open(file) {
+  say(`Opening ${file.name ?? "the picture"}`);
+  show([]);
+  try {
+    const { photo, picture, recipe, mask, missing } = await openFile(file);
+    if (recipe) {
+      $("#workflow .recipe")?.remove();
+      const option = element("option", { value: "recipe", className: "recipe", textContent: `Recipe of ${file.name}` });
+      option.recipe = recipe;
+      $("#workflow").append(option);
+      $("#workflow").value = "recipe";
+      await setWorkflow("recipe", recipe);
+    }
+    setPhoto(photo, picture);
+    if (mask && mask.width === photo.width && mask.height === photo.height) {
+      state.mask.replace(mask.data);
+      refresh();
+    }
+    if (recipe) say(`The recipe of ${file.name} is open.`);
+    show([], missing);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+$("#open").addEventListener("change", ({ target }) => {
+  if (target.files[0]) open(target.files[0]);
+  target.value = "";
+});
+$("#choose").addEventListener("click", () => $("#open").click());
+$("#sample").addEventListener("click", async () => {
+  try {
+    const answer = await fetch("page/sample.jpg");
+    await open(new File([await answer.blob()], "photo.jpg", { type: "image/jpeg" }));
+  } catch (error) {
+    failed(error);
+  }
+});
+addEventListener("paste", (event) => {
+  const [file] = event.clipboardData?.files ?? [];
+  if (file) open(file);
+});
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("dropping");
+});
+addEventListener("dragleave", (event) => event.relatedTarget || document.body.classList.remove("dropping"));
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  const [file] = event.dataTransfer.files;
+  if (file) open(file);
+});
+addEventListener("beforeunload", (event) => state.mask?.done.length && !results.run && event.preventDefault());
+
+refresh();
+try {
+  const { workflows } = await get("workflows");
+  const names = workflows.map(({ name }) => name).filter((name) => !name.includes("train"));
+  names.sort((one, other) => (other === "inpaint") - (one === "inpaint"));
+  $("#workflow").replaceChildren(...names.map((name) => element("option", { value: name, textContent: name.replaceAll("_", " ") })));
+  await setWorkflow("inpaint");
+  const { models } = await get("models");
+  $("#models").replaceChildren(...models.map(({ name }) => element("option", { value: name })));
+  $("#detector").value = models.some(({ name }) => name === "facebook/detr-resnet-50") ? "facebook/detr-resnet-50" : "dollhouse-detector";
+  document.body.dataset.ready = "true";
+} catch (error) {
+  failed(error);
+}

@@ -1,0 +1,86 @@
+// From a file to a photo on the server; the file's own bytes are sent, and a recipe in it is read.
+import { readMask } from "./png.js";
+import { digestOf, inputsOf, readRecipe, recall, remember } from "./recipe.js";
+import { Refused, get, root, upload } from "./server.js";
+
+/** Send a file. Returns {ref, name, url, width, height}, and {thumbnail} in `ref` for who shows it small. */
+export async function photoOf(file, bytes = null) {
+  const sent = await upload(file, file.name);
+  if (sent.width === undefined) throw new Refused(0, [{ found: "no picture", expected: "a picture", fix: "choose another" }]);
+  remember(await digestOf(bytes ?? (await file.arrayBuffer())), { upload: sent.id });
+  const { width, height, url, thumbnail } = sent;
+  return { ref: { upload: sent.id, thumbnail }, name: file.name ?? "photo", url, thumbnail, width, height };
+}
+
+/** Open a file. Returns {photo, picture, recipe, mask, missing}; `picture` is what the browser shows. */
+export async function openFile(file) {
+  const bytes = new Uint8Array(await file.arrayBuffer()), recipe = await readRecipe(bytes);
+  const own = await photoOf(file, bytes);
+  if (!recipe) return { photo: own, picture: await shown(file, own), recipe: null, mask: null, missing: [] };
+  const files = Object.fromEntries(inputsOf(recipe).filter(({ file: one }) => one).map(({ name, file: one }) => [name, one]));
+  const missing = [], found = {};
+  for (const [name, one] of Object.entries(files)) {
+    found[name] = recall(one.digest);
+    if (!found[name]) missing.push(`The recipe's ${name}, ${one.name}, is not known here.`);
+  }
+  recipe.found = found;
+  recipe.upload = own.ref.upload;
+  const before = found.image ? await known(found.image, files.image.name) : null;
+  if (files.image && !before) missing.push("The picture itself is opened in its place.");
+  const mask = found.mask ? await readMask(new Uint8Array(await bytesOf(found.mask))) : null;
+  const photo = before ?? own;
+  return { photo, picture: before ? await shownAt(before) : await shown(file, own), recipe, mask, missing };
+}
+
+/** A recipe as a workflow with inputs for the form. */
+export async function openRecipe(recipe) {
+  const inputs = [];
+  for (const { name, value, file } of inputsOf(recipe)) {
+    const kind = file ? "file" : typeof value === "boolean" ? "switch" : typeof value === "number" ? "number" : "text";
+    inputs.push({ name, kind, default: file ? null : value, doc: file ? `In the recipe: ${file.name}` : "" });
+  }
+  return { inputs, title: recipe.workflow.title };
+}
+
+async function bytesOf(value) {
+  return (await fetch(root + placeOf(value))).arrayBuffer();
+}
+
+function placeOf(value) {
+  if (value.upload) return `uploads/${value.upload}`;
+  const [run, number] = value.result.split("/");
+  return `runs/${run}/results/${number}`;
+}
+
+/** A photo that the server has already; null if it is gone. */
+async function known(value, name) {
+  const url = root + placeOf(value);
+  try {
+    if (value.result) {
+      const [id, number] = value.result.split("/"), run = await get(`runs/${id}`);
+      const { width, height, thumbnail } = run.results.find((one) => one.number === Number(number));
+      return { ref: value, name, url, thumbnail, width, height };
+    }
+    const answer = await fetch(url);
+    if (!answer.ok) return null;
+    return await photoOf(new File([await answer.blob()], name, { type: answer.headers.get("Content-Type") }));
+  } catch {
+    return null;
+  }
+}
+
+/** What the browser shows of a photo: the file itself, or the server's small copy where it cannot show that as it is. */
+function shown(blob, photo) {
+  return shownAt({ ...photo, url: URL.createObjectURL(blob) });
+}
+
+async function shownAt({ url, thumbnail, width, height }) {
+  const picture = new Image();
+  picture.src = url;
+  try {
+    await picture.decode();
+  } catch {
+    return thumbnail;
+  }
+  return picture.naturalWidth === width && picture.naturalHeight === height ? url : thumbnail;
+}

@@ -1,0 +1,158 @@
+// Sends photo, mask and settings to the server, follows the run, and shows what comes of it.
+import { photoOf } from "./photo.js";
+import { writeMask } from "./png.js";
+import { follow, get, post } from "./server.js";
+
+const $ = (selector) => document.querySelector(selector);
+
+export class Runner {
+  constructor(host) {
+    Object.assign(this, host);
+    this.id = null;
+    $("#cancel").addEventListener("click", () => this.cancel());
+  }
+
+  /** Ask for a run of what is on the page. */
+  async start() {
+    if (this.id || this.starting) return;
+    this.starting = true;
+    this.show([]);
+    this.#busy("Sending …");
+    try {
+      const run = await post("runs", await this.#request());
+      this.id = run.id;
+      this.#note("Waiting");
+      this.#follow();
+    } catch (error) {
+      this.#idle();
+      this.failed(error);
+    }
+    this.starting = false;
+  }
+
+  async cancel() {
+    if (!this.id) return;
+    this.#note("Cancelling …");
+    try {
+      await post(`runs/${this.id}/cancel`, {});
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
+  /** Show a run of the history; one that still runs is followed. */
+  async open(run) {
+    const whole = await get(`runs/${run.id}`);
+    if (["queued", "running"].includes(whole.state)) {
+      if (this.id) return;
+      this.id = whole.id;
+      this.#busy("Waiting");
+      this.#follow();
+      return;
+    }
+    if (whole.problems?.length) this.show(whole.problems);
+    const [first] = whole.results;
+    if (!first) return;
+    if (!this.state.photo || this.state.photo.width !== first.width || this.state.photo.height !== first.height) {
+      this.onother(whole);
+    }
+    this.results.show(whole);
+  }
+
+  async #request() {
+    const { state, form } = this, values = form.values, settings = {};
+    const recipe = state.workflow === "recipe" ? state.recipe : null;
+    for (const [name, value] of Object.entries(recipe?.found ?? {})) {
+      if (value && !values[name]) values[name] = bare(value);
+    }
+    if (state.photo) values.image = bare(state.photo.ref);
+    if (state.mask && !state.mask.empty && this.#takes("mask")) {
+      values.mask = { upload: await this.#mask() };
+      const hole = recipe ? null : "hole.channel"; // exactly what was painted, whatever the photo looks like
+      if (state.workflow === "inpaint" && hole) settings[hole] = "luminance";
+    }
+    const workflow = recipe ? { upload: recipe.upload } : state.workflow;
+    return { workflow, values, settings, client: "page" };
+  }
+
+  #takes(name) {
+    return this.form.inputs.some((input) => input.name === name);
+  }
+
+  /** The mask as a file on the server; what was sent before is not sent again. */
+  async #mask() {
+    const { mask } = this.state, blob = await writeMask(mask);
+    const name = `${(this.state.photo.name ?? "photo").replace(/\.[^.]*$/, "")}-mask.png`;
+    const { ref } = await photoOf(new File([blob], name, { type: "image/png" }));
+    return ref.upload;
+  }
+
+  #follow() {
+    const stop = follow(this.id, (event) => {
+      if (event.run !== this.id) return;
+      this.#hear(event);
+      if (["done", "failed", "cancelled"].includes(event.kind)) {
+        stop();
+        this.#ended();
+      }
+    });
+  }
+
+  #hear(event) {
+    const meter = $("#meter");
+    if (event.kind === "started") this.#note("Starting");
+    if (event.kind === "node") this.#note(event.node);
+    if (event.kind === "progress") {
+      if (event.total) meter.value = event.step / event.total;
+      else meter.removeAttribute("value");
+      this.#note(`${event.node}: ${event.step} of ${event.total}${event.note ? `, ${event.note}` : ""}`);
+    }
+    if (event.kind === "preview") {
+      $("#preview").src = event.image;
+      $("#preview").hidden = false;
+    }
+  }
+
+  async #ended() {
+    try {
+      const run = await get(`runs/${this.id}`);
+      this.#idle();
+      const notes = (run.warnings ?? []).map(({ message, text }) => message ?? text);
+      if (run.state === "done") {
+        this.results.show(run);
+        this.show([], notes);
+        this.say(`Done: ${run.results.length} ${run.results.length === 1 ? "picture" : "pictures"}`);
+      } else if (run.state === "cancelled") {
+        this.say("Cancelled");
+      } else {
+        this.show(run.problems ?? []);
+      }
+    } catch (error) {
+      this.#idle();
+      this.failed(error);
+    }
+  }
+
+  #busy(words) {
+    $("#progress").hidden = false;
+    $("#run").disabled = true;
+    $("#meter").removeAttribute("value");
+    this.#note(words);
+    this.say(words);
+  }
+
+  #idle() {
+    this.id = null;
+    $("#progress").hidden = $("#preview").hidden = true;
+    $("#run").disabled = false;
+  }
+
+  #note(words) {
+    $("#note").textContent = words;
+  }
+}
+
+/** A value of an input as the server takes it. */
+function bare(value) {
+  return value.upload ? { upload: value.upload } : { result: value.result };
+}
