@@ -64,7 +64,7 @@ export class Form {
       const field = this.fields.get((problem.port ?? "").replace(/^--/, ""));
       if (!field) continue;
       field.control.setAttribute("aria-invalid", "true");
-      field.wrong.textContent = problem.fix || problem.expected || problem.found;
+      field.wrong.textContent = plain(problem.fix || problem.expected || problem.found);
       const details = field.row.closest("details");
       if (details) details.open = true;
       first ??= field.control;
@@ -175,6 +175,11 @@ export class Form {
 
 export function element(tag, properties = {}) {
   return Object.assign(document.createElement(tag), properties);
+}
+
+/** Words of the command line as the page's: `--source` is its field Model. */
+export function plain(text) {
+  return text.replace(/--([a-z_]+)/g, (word, name) => `“${LABELS[name] ?? capital(name)}”`);
 }
 
 function capital(text) {

@@ -12,14 +12,14 @@ export class History {
     this.older = document.querySelector("#older");
     this.open = open;
     this.failed = failed;
-    this.last = null;
+    this.next = null;
     document.querySelector("#history-button").addEventListener("click", () => this.show());
     this.older.addEventListener("click", () => this.#more());
   }
 
   async show() {
     this.list.replaceChildren();
-    this.last = null;
+    this.next = null;
     this.dialog.showModal();
     await this.#more();
   }
@@ -27,16 +27,13 @@ export class History {
   async #more() {
     let runs;
     try {
-      ({ runs } = await get(`runs?limit=${PAGE}${this.last === null ? "" : `&before=${this.last}`}`));
+      ({ runs, next: this.next } = await get(`runs?limit=${PAGE}${this.next === null ? "" : `&before=${this.next}`}`));
     } catch (error) {
       this.dialog.close();
       return this.failed(error);
     }
-    for (const run of runs) {
-      this.list.append(this.#row(run));
-      this.last = run.number;
-    }
-    this.older.hidden = runs.length < PAGE;
+    for (const run of runs) this.list.append(this.#row(run));
+    this.older.hidden = this.next === null;
     if (!this.list.children.length) this.list.append(element("li", { textContent: "Nothing yet." }));
     return undefined;
   }

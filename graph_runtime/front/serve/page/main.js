@@ -1,9 +1,10 @@
 // The page: a photo, a mask painted over it, settings, and runs on the server.
-import { Form, element } from "./form.js";
+import { Comparison } from "./comparison.js";
+import { Form, element, plain } from "./form.js";
 import { History } from "./history.js";
-import { Mask } from "./mask.js";
+import { Mask, union } from "./mask.js";
 import { Objects } from "./objects.js";
-import { openFile, openRecipe, photoOf } from "./photo.js";
+import { openFile, openRecipe, openRun, photoOf } from "./photo.js";
 import { Results } from "./results.js";
 import { Runner } from "./runner.js";
 import { Refused, get } from "./server.js";
@@ -26,13 +27,13 @@ function show(problems, notes = []) {
   const place = $("#problems"), rows = [];
   for (const { node, port, found, expected, fix } of problems) {
     const row = element("p"), where = [node, port].filter(Boolean).join(", ");
-    row.append(element("strong", { textContent: where ? `${where}: ` : "" }), `found ${found}`);
-    if (expected) row.append(`; expected ${expected}`);
-    if (fix) row.append(element("br"), element("strong", { textContent: "Fix: " }), fix);
+    row.append(element("strong", { textContent: where ? `${plain(where)}: ` : "" }), `found ${plain(found)}`);
+    if (expected) row.append(`; expected ${plain(expected)}`);
+    if (fix) row.append(element("br"), element("strong", { textContent: "Fix: " }), plain(fix));
     rows.push(row);
   }
-  rows.push(...notes.map((text) => element("p", { className: "note", textContent: text })));
   place.replaceChildren(...rows);
+  $("#notes").replaceChildren(...notes.map((text) => element("p", { textContent: plain(text) })));
   const field = form.complain(problems);
   if (problems.length) (field ?? place).focus();
   if (rows.length) place.scrollIntoView({ block: "nearest" });
@@ -70,15 +71,26 @@ function newMask({ width, height }) {
   state.weights = new Uint8Array(width * height);
   worker.postMessage({ kind: "photo", width, height });
   sendSettings();
+  state.unsent = null;
   state.mask.changed = (rect) => {
     view.changed(rect);
-    const bytes = state.mask.part(rect);
-    worker.postMessage({ kind: "paint", rect, bytes }, [bytes.buffer]);
+    if (!state.unsent) setTimeout(sendPaint, 50);
+    state.unsent = union(state.unsent, rect);
+    stage.dataset.settled = "false";
   };
 }
 
+/** Tell the worker what was painted. */
+function sendPaint() {
+  const rect = state.unsent;
+  state.unsent = null;
+  if (!rect) return;
+  const bytes = state.mask.part(rect);
+  worker.postMessage({ kind: "paint", rect, bytes }, [bytes.buffer]);
+}
+
 worker.addEventListener("message", ({ data }) => {
-  stage.dataset.settled = String(data.kind === "settled");
+  stage.dataset.settled = String(data.kind === "settled" && !state.unsent);
   if (data.kind !== "weights" || data.width !== state.mask.width || data.height !== state.mask.height) return;
   const { rect, bytes } = data, wide = rect.right - rect.left;
   for (let y = rect.top; y < rect.bottom; y++) {
@@ -121,6 +133,8 @@ const host = {
   draft,
 };
 new Tools(stage, host);
+const comparison = new Comparison({ view, state, host });
+const compare = (result) => comparison.show(result);
 
 function ring(x, y) {
   const circle = $("#ring"), brushes = ["brush", "eraser"].includes(host.tool);
@@ -187,7 +201,10 @@ const actions = {
 for (const [id, act] of Object.entries(actions)) $(`#${id}`).addEventListener("click", act);
 for (const button of $("#tools").children) button.addEventListener("click", () => setTool(button.dataset.tool));
 $("#size").addEventListener("input", ({ target }) => setSize(Number(target.value)));
-view.onmove = () => ($("#zoom").textContent = `${Math.round(view.scale * 100)} %`);
+view.onmove = () => {
+  $("#zoom").textContent = `${Math.round(view.scale * 100)} %`;
+  comparison.split();
+};
 
 const KEYS = {
   b: () => setTool("brush"), e: () => setTool("eraser"), l: () => setTool("lasso"), r: () => setTool("rectangle"),
@@ -214,47 +231,6 @@ document.addEventListener("keydown", (event) => {
   else if (key === "y") actions.redo();
   else return;
   event.preventDefault();
-});
-
-// before and after
-
-function compare(result) {
-  state.comparing = result;
-  const after = $("#after");
-  after.hidden = $("#line").hidden = $("#compare").hidden = !result;
-  $("#overlay").hidden = Boolean(result);
-  stage.classList.toggle("hand", Boolean(result) || state.tool === "hand");
-  ring(null);
-  if (result) {
-    if (after.src !== new URL(result.url, document.baseURI).href) after.src = result.url;
-    split();
-  }
-}
-
-function split() {
-  const share = Number($("#split").value) / 100, cut = share * (state.photo?.width ?? 0);
-  $("#after").style.clipPath = `inset(0 0 0 ${cut}px)`;
-  $("#line").style.transform = `translateX(${view.x + cut * view.scale - 1.5}px)`;
-}
-$("#split").addEventListener("input", split);
-$("#back").addEventListener("click", () => {
-  compare(null);
-  stage.focus();
-});
-view.onmove = ((before) => () => {
-  before();
-  if (state.comparing) split();
-})(view.onmove);
-$("#line").addEventListener("pointerdown", (event) => {
-  event.stopPropagation();
-  event.target.setPointerCapture(event.pointerId);
-});
-$("#line").addEventListener("pointermove", (event) => {
-  if (!event.target.hasPointerCapture(event.pointerId)) return;
-  event.stopPropagation();
-  const x = (event.clientX - stage.getBoundingClientRect().left - view.x) / view.scale;
-  $("#split").value = Math.max(0, Math.min(100, (100 * x) / state.photo.width));
-  split();
 });
 
 // settings and runs
@@ -289,7 +265,7 @@ const objects = new Objects(
   $("#guides"),
 );
 const runner = new Runner({ state, form, results, show, failed, say });
-new History({ open: (run) => runner.open(run).catch(failed), failed });
+new History({ open: openOld, failed });
 
 async function goOn(result, run) {
   const photo = { ref: { result: `${run.id}/${result.number}` }, name: result.name, url: result.url };
@@ -323,22 +299,39 @@ async function open(file) {
   say(`Opening ${file.name ?? "the picture"}`);
   show([]);
   try {
-    const { photo, picture, recipe, mask, missing } = await openFile(file);
-    if (recipe) {
-      $("#workflow .recipe")?.remove();
-      const option = element("option", { value: "recipe", className: "recipe", textContent: `Recipe of ${file.name}` });
-      option.recipe = recipe;
-      $("#workflow").append(option);
-      $("#workflow").value = "recipe";
-      await setWorkflow("recipe", recipe);
-    }
-    setPhoto(photo, picture);
-    if (mask && mask.width === photo.width && mask.height === photo.height) {
-      state.mask.replace(mask.data);
-      refresh();
-    }
-    if (recipe) say(`The recipe of ${file.name} is open.`);
-    show([], missing);
+    await unfold(await openFile(file), file.name);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+/** Show what was opened: a photo, and with a recipe its settings and its mask. */
+async function unfold({ photo, picture, recipe, mask, missing }, name) {
+  if (recipe) {
+    $("#workflow .recipe")?.remove();
+    const option = element("option", { value: "recipe", className: "recipe", textContent: `Recipe of ${name}` });
+    option.recipe = recipe;
+    $("#workflow").append(option);
+    $("#workflow").value = "recipe";
+    await setWorkflow("recipe", recipe);
+  }
+  if (photo) setPhoto(photo, picture);
+  if (mask && mask.width === photo?.width && mask.height === photo.height) {
+    state.mask.replace(mask.data);
+    refresh();
+  }
+  if (recipe) say(`The recipe of ${name} is open.`);
+  show([], missing);
+}
+
+/** Show a run of the history: what it was made of, and its results. */
+async function openOld(run) {
+  try {
+    const whole = await get(`runs/${run.id}`);
+    const before = await openRun(whole), [first] = whole.results;
+    if (!before.photo && first?.width) before.photo = { ref: { result: `${run.id}/${first.number}` }, ...first };
+    await unfold(before, first?.name ?? whole.title);
+    runner.reopen(whole);
   } catch (error) {
     failed(error);
   }

@@ -49,7 +49,7 @@ export class Objects {
     this.host.say("Looking for objects");
     try {
       const run = await this.#run(photo);
-      if (run.state === "done") this.#show(run.outputs.boxes[0]);
+      if (run.state === "done") this.#show(run.values.boxes[0]);
       else this.#none(run.problems);
     } catch (error) {
       this.text.textContent = "";

@@ -32,6 +32,35 @@ export async function openFile(file) {
   return { photo, picture: before ? await shownAt(before) : await shown(file, own), recipe, mask, missing };
 }
 
+/** Open what a run was made of. Returns the same as `openFile`; `photo` is null if it is gone. */
+export async function openRun(run) {
+  const workflow = await get(`runs/${run.id}/workflow`), files = {}, found = {};
+  for (const [name, targets] of Object.entries(workflow.inputs ?? {})) {
+    const [target] = [targets].flat(), [node, parameter] = target.split("."), value = workflow.nodes[node]?.params?.[parameter];
+    const held = typeof value === "string" ? await heldBy(value) : null;
+    if (!held) continue;
+    files[target] = { name: value.split("/").pop() };
+    found[name] = held;
+  }
+  const photo = found.image ? await known(found.image, nameOf(files, workflow, "image")) : null;
+  const mask = found.mask ? await readMask(new Uint8Array(await bytesOf(found.mask))) : null;
+  return { photo, picture: photo && (await shownAt(photo)), recipe: { workflow, files, found }, mask, missing: [] };
+}
+
+function nameOf(files, workflow, input) {
+  return files[[workflow.inputs[input]].flat()[0]].name;
+}
+
+/** {upload} or {result} of a path that a run reads on the server. */
+async function heldBy(path) {
+  const [folder, name] = path.split("/"), run = /^\d{5,}-(.+)$/.exec(folder)?.[1];
+  if (!name) return null;
+  if (/^[0-9a-f]{16}$/.test(folder)) return { upload: folder };
+  if (!run) return null;
+  const number = (await get(`runs/${run}`)).results.find((result) => result.name === name)?.number;
+  return number ? { result: `${run}/${number}` } : null;
+}
+
 /** A recipe as a workflow with inputs for the form. */
 export async function openRecipe(recipe) {
   const inputs = [];
@@ -61,9 +90,8 @@ async function known(value, name) {
       const { width, height, thumbnail } = run.results.find((one) => one.number === Number(number));
       return { ref: value, name, url, thumbnail, width, height };
     }
-    const answer = await fetch(url);
-    if (!answer.ok) return null;
-    return await photoOf(new File([await answer.blob()], name, { type: answer.headers.get("Content-Type") }));
+    const { id, ...facts } = await get(`uploads/${value.upload}/facts`);
+    return { ref: value, name, url, thumbnail: facts.thumbnail, width: facts.width, height: facts.height };
   } catch {
     return null;
   }

@@ -16,10 +16,11 @@ export class Results {
   show(run) {
     this.run = run;
     const sheets = run.results.filter(isSheet);
-    const pictures = [...run.results.filter((result) => !isSheet(result)), ...sheets];
+    const single = run.results.filter((result) => result.kind === "image" && !isSheet(result));
+    const pictures = [...single, ...sheets];
     this.cards.replaceChildren(
       ...pictures.map((result, number) => {
-        const words = isSheet(result) ? "All on a sheet" : run.results.length > 1 ? `Variation ${number + 1}` : "Result";
+        const words = isSheet(result) ? "All on a sheet" : single.length > 1 ? `Variation ${number + 1}` : "Result";
         const card = element("button", { type: "button", title: result.name });
         card.setAttribute("aria-pressed", "false");
         card.dataset.number = result.number;
@@ -31,6 +32,7 @@ export class Results {
     this.place.hidden = !pictures.length;
     const [first] = this.cards.children;
     if (first) first.click();
+    document.querySelector("#work").scrollIntoView({ block: "nearest" });
   }
 
   pick(result, words) {
@@ -54,6 +56,6 @@ export class Results {
   }
 }
 
-function isSheet({ name }) {
-  return /_sheet_\d+\.\w+$/.test(name);
+function isSheet({ output }) {
+  return output === "sheet";
 }

@@ -41,22 +41,14 @@ export class Runner {
   }
 
   /** Show a run of the history; one that still runs is followed. */
-  async open(run) {
-    const whole = await get(`runs/${run.id}`);
-    if (["queued", "running"].includes(whole.state)) {
+  reopen(run) {
+    if (["queued", "running"].includes(run.state)) {
       if (this.id) return;
-      this.id = whole.id;
+      this.id = run.id;
       this.#busy("Waiting");
       this.#follow();
-      return;
-    }
-    if (whole.problems?.length) this.show(whole.problems);
-    const [first] = whole.results;
-    if (!first) return;
-    if (!this.state.photo || this.state.photo.width !== first.width || this.state.photo.height !== first.height) {
-      this.onother(whole);
-    }
-    this.results.show(whole);
+    } else if (run.problems.length) this.show(run.problems);
+    else this.results.show(run);
   }
 
   async #request() {
@@ -68,10 +60,10 @@ export class Runner {
     if (state.photo) values.image = bare(state.photo.ref);
     if (state.mask && !state.mask.empty && this.#takes("mask")) {
       values.mask = { upload: await this.#mask() };
-      const hole = recipe ? null : "hole.channel"; // exactly what was painted, whatever the photo looks like
-      if (state.workflow === "inpaint" && hole) settings[hole] = "luminance";
+      if (state.workflow === "inpaint") settings["hole.channel"] = "luminance"; // what was painted, whatever it looks like
     }
-    const workflow = recipe ? { upload: recipe.upload } : state.workflow;
+    const held = recipe?.upload ? { upload: recipe.upload } : recipe?.workflow;
+    const workflow = held ?? state.workflow;
     return { workflow, values, settings, client: "page" };
   }
 

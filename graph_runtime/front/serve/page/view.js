@@ -110,6 +110,8 @@ export class View {
     this.ratio = devicePixelRatio;
     this.overlay.width = Math.round(this.stage.clientWidth * this.ratio);
     this.overlay.height = Math.round(this.stage.clientHeight * this.ratio);
+    this.buffer = new ArrayBuffer(this.overlay.width * this.overlay.height * 4); // for every drawing: no garbage
+    this.columns = new Int32Array(this.overlay.width);
     if (!this.width) return;
     if (this.fitted) this.fit();
     else this.#move();
@@ -145,9 +147,8 @@ export class View {
     const right = Math.min(this.overlay.width, Math.ceil(rect.right * scale + x));
     const bottom = Math.min(this.overlay.height, Math.ceil(rect.bottom * scale + y));
     if (left >= right || top >= bottom) return;
-    const wide = right - left, picture = this.pen.createImageData(wide, bottom - top);
-    const out = new Uint32Array(picture.data.buffer), { width, height, mask, weights } = this;
-    const columns = new Int32Array(wide);
+    const wide = right - left, size = wide * (bottom - top), { width, height, mask, weights } = this;
+    const out = new Uint32Array(this.buffer, 0, size).fill(0), columns = this.columns;
     for (let at = 0; at < wide; at++) columns[at] = Math.floor((at + left + 0.5 - x) / scale);
     for (let line = top, at = 0; line < bottom; line++) {
       const row = Math.floor((line + 0.5 - y) / scale);
@@ -162,6 +163,6 @@ export class View {
         out[at] = mask.data[start + from] ? COLOURS[255] : COLOURS[256 + weights[start + from]];
       }
     }
-    this.pen.putImageData(picture, left, top);
+    this.pen.putImageData(new ImageData(new Uint8ClampedArray(this.buffer, 0, size * 4), wide), left, top);
   }
 }
