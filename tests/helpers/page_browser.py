@@ -43,7 +43,9 @@ def modules(started: "Browser") -> "Page":
         """() => {
             window.pack = (bytes) => {
                 const part = [];
-                for (let at = 0; at < bytes.length; at += 32768) part.push(String.fromCharCode(...bytes.subarray(at, at + 32768)));
+                for (let at = 0; at < bytes.length; at += 32768) {
+                    part.push(String.fromCharCode(...bytes.subarray(at, at + 32768)));
+                }
                 return btoa(part.join(""));
             };
             window.unpack = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

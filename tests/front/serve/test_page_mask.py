@@ -47,7 +47,11 @@ def near_line(width, height, x0, y0, x1, y1, radius):
     out = np.zeros((height, width), np.uint8)
     for y in range(height):
         for x in range(width):
-            share = Fraction(0) if squared == 0 else max(Fraction(0), min(Fraction(1), ((x - x0) * dx + (y - y0) * dy) / squared))
+            share = (
+                Fraction(0)
+                if squared == 0
+                else max(Fraction(0), min(Fraction(1), ((x - x0) * dx + (y - y0) * dy) / squared))
+            )
             gx, gy = x - x0 - share * dx, y - y0 - share * dy
             out[y, x] = 255 * (gx * gx + gy * gy <= radius * radius)
     return out
@@ -94,7 +98,8 @@ def test_any_steps_are_undone_and_done_again_to_the_bit(page):
                 if (step % 17 === 16) mask.invert();
                 else {
                     mask.begin();
-                    if (step % 3 === 0) mask.line(random(800) - 50, random(600) - 50, random(800) - 50, random(600), random(90), value);
+                    const [x, y] = [random(800) - 50, random(600) - 50];
+                    if (step % 3 === 0) mask.line(x, y, random(800) - 50, random(600), random(90), value);
                     else if (step % 3 === 1) mask.rectangle(random(700), random(530), random(900), random(700), value);
                     else mask.polygon(Array.from({ length: 6 }, () => [random(700), random(530)]), value);
                     if (!mask.end()) continue;
@@ -186,7 +191,8 @@ def test_a_mask_is_written_so_that_another_program_reads_the_same_bytes(page):
         file, back = page.evaluate(
             """async ([text, width, height]) => {
                 const { readMask, writeMask } = await import("/page/png.js");
-                const bytes = new Uint8Array(await (await writeMask({ data: unpack(text), width, height })).arrayBuffer());
+                const file = await writeMask({ data: unpack(text), width, height });
+                const bytes = new Uint8Array(await file.arrayBuffer());
                 return [pack(bytes), pack((await readMask(bytes)).data)];
             }""",
             [packed(mask), width, height],

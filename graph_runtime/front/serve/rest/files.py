@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -20,7 +20,13 @@ _BODY: Json = {
         "content": {media: {"schema": {"type": "string", "format": "binary"}} for media in TYPES},
     },
     "parameters": [
-        {"name": "X-Filename", "in": "header", "required": False, "schema": {"type": "string", "maxLength": 300}}
+        {
+            "name": "X-Filename",
+            "in": "header",
+            "required": False,
+            "description": "percent-encoded, where a header cannot hold it",
+            "schema": {"type": "string", "maxLength": 300},
+        }
     ],
 }
 #: Types that a browser shows without running anything in them; everything else is a download.
@@ -41,9 +47,8 @@ def router(service: Service) -> APIRouter:
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > service.settings.limits.upload_bytes:
             raise too_large(service.settings.limits.upload_bytes)
-        upload = await asyncio.to_thread(
-            service.uploads.begin, request.headers.get("content-type", ""), request.headers.get("x-filename")
-        )
+        name = unquote(request.headers.get("x-filename", "")) or None  # a header cannot hold every letter as it is
+        upload = await asyncio.to_thread(service.uploads.begin, request.headers.get("content-type", ""), name)
         try:
             async for part in request.stream():
                 upload.write(part)
