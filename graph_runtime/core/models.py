@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 from .current_run import report_progress
 from .errors import ModelError
@@ -121,6 +121,8 @@ class ModelManager:
         place: called with (module, device) at each lease; a host that manages memory itself hooks in here.
     """
 
+    setting: ClassVar[str] = "--memory "  # what gives the budget, for messages
+
     def __init__(
         self,
         devices: Sequence[str] = ("cpu",),
@@ -211,7 +213,7 @@ class ModelManager:
                 return
             own = {key[0].label: entry.nbytes for key, entry in self._resident.items() if me in entry.holders}
             if own or needed > self.budget:  # waiting for others is safe for those alone who hold nothing
-                raise _too_large({**own, description.label: needed}, self.budget)
+                raise _too_large({**own, description.label: needed}, self.budget, self.setting)
             self._released.wait(0.2)
             report_progress()
 
@@ -245,7 +247,7 @@ def asked_for(value: object) -> tuple[AnyDescription, ...]:
     return tuple(one for one in named if isinstance(one, ModelDescription)) if isinstance(named, tuple) else ()
 
 
-def _too_large(sizes: Mapping[str, int], budget: int) -> ModelError:
+def _too_large(sizes: Mapping[str, int], budget: int, setting: str) -> ModelError:
     """What is in use together, and the smallest budget that holds it."""
     parts = " and ".join(f"{label} ({size_text(size)})" for label, size in sizes.items())
     least = size_text(sum(sizes.values()))
@@ -253,7 +255,7 @@ def _too_large(sizes: Mapping[str, int], budget: int) -> ModelError:
         None,
         found=f"{parts}, {'in use together, ' if len(sizes) > 1 else ''}with a budget of {size_text(budget)}",
         expected=f"a budget of at least {least}",
-        fix=f"--memory {least.replace(' ', '')}, or a smaller dtype",
+        fix=f"{setting}{least.replace(' ', '')}, or a smaller dtype",
     )
 
 

@@ -2,34 +2,59 @@
 
 import inspect
 import logging
+import os
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ....core.models import AnyDescription, ModelManager, _Resident
+from ...device import parse_size
 from .modules import ask, host_module
 
 if TYPE_CHECKING:
     import torch
 
+MEMORY = "INLAY_MEMORY"  # the environment variable: how much memory our weights may take inside the host
 logger = logging.getLogger("inlay")
 
 
 class HostModelManager(ModelManager):
-    """Leases whose weights the host manages: it may move them to the CPU when others need the memory, and back."""
+    """Leases whose weights the host manages: what it unloads, and no node uses, leaves the memory.
 
-    def __init__(self, device: str) -> None:
-        super().__init__((device,), log=logger.info, place=self._hand_over)
-        self._patchers: dict[int, tuple[object, torch.nn.Module]] = {}  # by module: the host's handle, what it holds
+    The host moves its own models to the CPU when it unloads them. Ours are dropped, and read again when they are
+    needed: no second copy lies in RAM, and its button to unload models and `/free` give all of it back.
+    """
+
+    setting = f"{MEMORY}="
+
+    def __init__(self, device: str, budget: int | None = None) -> None:
+        super().__init__((device,), budget, log=logger.info, place=self._hand_over)
+        self._patchers: dict[int, _Handed] = {}  # by module
+        self._ended: list[object] = []  # handles that the host still reads after it has unloaded them
 
     def _bring_in(self, description: AnyDescription, device: str) -> _Resident:
         """Ask the host to free memory first: it knows what else is on the device."""
-        ask("comfy.model_management", "free_memory", description.nbytes() * 1.1, _device(device))
+        self._ended.clear()
+        ask("comfy.model_management", "free_memory", description.nbytes_on(device) * 1.1, _device(device))
         return super()._bring_in(description, device)
 
     def _evict(self, key: tuple[AnyDescription, str], reason: str) -> int:
-        self._patchers.pop(id(self._resident[key].module), None)
+        handed = self._patchers.pop(id(self._resident[key].module), None)
+        if handed is not None:
+            self._ended.append(handed.patcher)
+            handed.holder._modules.clear()
         return super()._evict(key, reason)
+
+    def _unloaded(self, patcher: object) -> bool:
+        """The host unloads a model: it goes unless a node uses it. True if it is gone."""
+        with self._lock:
+            for key, entry in list(self._resident.items()):
+                handed = self._patchers.get(id(entry.module))
+                if handed is not None and handed.patcher is patcher:
+                    if entry.pins:
+                        return False
+                    self._evict(key, "the host unloaded it")
+            return True
 
     def _hand_over(self, module: object, device: str) -> None:
         management, patching = host_module("comfy.model_management"), host_module("comfy.model_patcher")
@@ -41,12 +66,41 @@ class HostModelManager(ModelManager):
             if holder is None:
                 return
             offload = ask("comfy.model_management", "unet_offload_device") or _device("cpu")
-            patcher = patching.ModelPatcher(holder, _device(device), offload)  # type: ignore[union-attr]
-            self._patchers[id(module)] = (patcher, holder)
+            patcher = _leased(patching.ModelPatcher)(holder, _device(device), offload)  # type: ignore[union-attr]
+            patcher.unloaded = self._unloaded
+            self._patchers[id(module)] = _Handed(patcher, holder)
         patcher, holder = self._patchers[id(module)]
         whole = {"force_full_load": True} if "force_full_load" in inspect.signature(load).parameters else {}
         load([patcher], **whole)  # fully, because plain layers cannot run half on the CPU
         holder.to(_device(device))
+
+
+class _Handed(NamedTuple):
+    """The host's handle of a module, and what it holds."""
+
+    patcher: object
+    holder: "torch.nn.Module"
+
+
+@cache
+def _leased(patcher: Any) -> Any:  # noqa: ANN401 - a class of the host
+    """The host's handle of a model, for models that are dropped when the host unloads them."""
+
+    class Leased(patcher):  # type: ignore[misc]
+        """Keeps a model that a node uses on its device, and lets go of any other one."""
+
+        def detach(self, unpatch_all: bool = True) -> object:
+            """Called when the host unloads the model; without `unpatch_all`, when it is about to load it again."""
+            if unpatch_all:
+                self.unloaded(self)
+            return self.model
+
+        def partially_unload(self, device_to: object, memory_to_free: int = 0, *more: object, **options: object) -> int:
+            """Called when the host needs some of the model's memory."""
+            size = int(self.model_size())
+            return size if self.unloaded(self) else 0
+
+    return Leased
 
 
 def _device(name: str) -> "torch.device":
@@ -86,5 +140,11 @@ def _holder(value: object) -> "torch.nn.Module | None":
 
 @cache
 def model_manager() -> HostModelManager:
-    """One per process, on the device that the host computes on."""
-    return HostModelManager(str(ask("comfy.model_management", "get_torch_device") or "cpu"))
+    """One per process, on the device that the host computes on.
+
+    Raises:
+        WorkflowError: INLAY_MEMORY is not a size.
+    """
+    text = os.environ.get(MEMORY, "").strip()
+    budget = parse_size(text, MEMORY, "6GB, 500MB or 2GiB") if text else None
+    return HostModelManager(str(ask("comfy.model_management", "get_torch_device") or "cpu"), budget)
