@@ -5,7 +5,7 @@ from typing import Literal
 from .config import Config
 from .folder import EMBEDDED, ModelFolder
 from .hub.client import Request, download, listing
-from .hub.snapshots import cached_snapshot
+from .hub.snapshots import snapshots
 from .source import HUB_ID, local_path, locate
 
 #: text: a UNet that takes latents and a prompt; inpaint: one that also takes the masked picture and the mask; exemplar:
@@ -50,10 +50,10 @@ def fetch_configuration(source: str) -> None:
 
 
 def _of_snapshot(repository: str) -> Purpose | None:
-    try:
-        folder = ModelFolder(cached_snapshot(repository, only=[*CONFIGURATION]), repository)
-    except (OSError, ValueError):
+    found = snapshots(repository, only=[*CONFIGURATION])
+    if not found:
         return None
+    folder = ModelFolder(found[0], repository)
     if _has_exemplar_encoder(folder):
         return "exemplar"
     return _of_unet(folder.config("unet")) if folder.has("unet") else None

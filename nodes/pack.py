@@ -13,6 +13,7 @@ from .checks.installation import embedded_models, embedded_weights, torchvision
 from .everyday.inpaint import INPAINT
 from .host_types import EXPECTED_INPUTS, HOST_TYPES
 from .menu import FOLDERS, TITLES, WORDS
+from .model_choices import MODELS, downloaded
 
 
 def _recorded_text(path: Path, name: str) -> tuple[str | None, frozenset[str]]:
@@ -113,6 +114,8 @@ PACK = Pack(
     host_types=HOST_TYPES,
     expected_inputs=EXPECTED_INPUTS,
     small_picture=_small_picture,
+    models=MODELS,
+    downloaded=downloaded,
     expanders={"inpaint": INPAINT},
     titles=TITLES,
     menu=FOLDERS,

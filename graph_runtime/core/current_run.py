@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .events import ModelMoved
 
@@ -17,6 +17,26 @@ if TYPE_CHECKING:
 
 _run: ContextVar["Context | None"] = ContextVar("inlay_run", default=None)
 _search: ContextVar["tuple[tuple[Path, ...], Collection[str]] | None"] = ContextVar("inlay_search", default=None)
+
+
+DOWNLOADED = "inlay.json"  # the file that says which repository a folder was downloaded from
+
+
+class ModelFolders(NamedTuple):
+    """A host's own folders for models, instead of the cache of downloads.
+
+    Attributes:
+        into: where downloads go.
+        places: where earlier ones lie.
+        vocabularies: folders with the tokenizers that the host brings.
+    """
+
+    into: Path
+    places: tuple[Path, ...] = ()
+    vocabularies: tuple[Path, ...] = ()
+
+
+_folders: ContextVar[ModelFolders | None] = ContextVar("inlay_model_folders", default=None)
 
 
 @contextmanager
@@ -61,6 +81,21 @@ def searching(folders: tuple[Path, ...], typed: Collection[str]) -> Iterator[Non
         yield
     finally:
         _search.reset(token)
+
+
+@contextmanager
+def models_in(folders: ModelFolders | None) -> Iterator[None]:
+    """In the block, models are downloaded into a host's folders, and found there."""
+    token = _folders.set(folders)
+    try:
+        yield
+    finally:
+        _folders.reset(token)
+
+
+def model_folders() -> ModelFolders | None:
+    """The host's folders for models; None where downloads go into the cache."""
+    return _folders.get()
 
 
 def search_folders(name: str) -> tuple[Path, ...]:

@@ -66,6 +66,23 @@ class HostType:
     spec: "NodeSpec | None" = None
 
 
+class ModelChoices(NamedTuple):
+    """The models that a node takes, so that a host can list those that are there.
+
+    Attributes:
+        embedded: names of models that ship with the pack.
+        files: kinds of a host's folders with single files; ours are .safetensors.
+        folders: kinds of a host's folders with models that are folders. Downloads go into the first one, or else into
+            the first of `files`.
+        fits: True for a folder with a model of this kind, by its configuration.
+    """
+
+    embedded: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    fits: Callable[[Path], bool] = lambda folder: False
+
+
 @dataclass(frozen=True)
 class Pack:
     """The facts of a pack. Reading them imports no library.
@@ -92,6 +109,8 @@ class Pack:
             raises BadInput for what is no picture.
         small_picture: decodes a picture to its last pixel and writes a copy as JPEG, at most so many pixels wide and
             high; returns its width, its height and Pillow's mode; raises BadInput for what cannot be read.
+        models: the models that a node takes, by the node's id.
+        downloaded: gives hub ids of the repositories on this machine, and their folders.
         expanders: names that stand for a workflow which is made from options; each is a command too, and the file of
             that name among the shipped workflows is what it makes without any.
         host_types: of a node editor's own types those whose work a node of the pack does.
@@ -117,6 +136,8 @@ class Pack:
     save_picture: Callable[[object, Path, str, Mapping[str, str]], list[str]] = lambda source, path, suffix, texts: []
     recorded_text: Callable[[Path, str], tuple[str | None, frozenset[str]]] = lambda path, name: (None, frozenset())
     small_picture: Callable[[Path, Path, int], tuple[int, int, str]] = lambda source, to, side: (0, 0, "")
+    models: Mapping[str, ModelChoices] = field(default_factory=dict)
+    downloaded: Callable[[], Iterable[tuple[str, Path]]] = tuple
     expanders: Mapping[str, Expander] = field(default_factory=dict)
     host_types: Mapping[str, HostType] = field(default_factory=dict)
     expected_inputs: tuple[tuple[str, tuple[str, ...]], ...] = ()

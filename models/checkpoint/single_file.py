@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ...graph_runtime import ModelError
+from ...graph_runtime.core.current_run import model_folders
 from ...graph_runtime.core.errors import first_line
 from ...graph_runtime.core.light.later import Tensor, nn, torch
 from ...graph_runtime.core.opening import may_read
@@ -21,7 +22,7 @@ from ..files.safetensors_header import read_header
 from ..files.stamps import stamp_of
 from ..folder import WeightFiles
 from ..hub.client import Request, download, listing
-from ..hub.snapshots import cached_snapshot
+from ..hub.snapshots import snapshots
 from ..paint_by_example.original import ENCODER, rename_encoder
 from ..tokens.files import has_vocabulary, tokenizer_files
 from ..weights import FLOATS, StoredTensor, fill, list_stored, read_all, require_fit, without_weights
@@ -180,11 +181,9 @@ class SingleFile:
         beside = self.path.parent / "tokenizer"
         if may_read(beside) and has_vocabulary(beside, "clip"):
             return beside
-        try:
-            cached = cached_snapshot(TOKENIZER, only=TOKENIZER_FILES)
-        except (OSError, ValueError):
-            return None
-        return cached if has_vocabulary(cached, "clip") else None
+        folders = model_folders()
+        known = [*snapshots(TOKENIZER, only=TOKENIZER_FILES), *(folders.vocabularies if folders is not None else ())]
+        return next((folder for folder in known if has_vocabulary(folder, "clip")), None)
 
 
 def _shapes(stored: Mapping[str, StoredTensor]) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from ...graph_runtime import ModelError
 from ...graph_runtime.core.current_run import log_message, report_progress
 from ...graph_runtime.core.leftovers import OLD_AGE
 from ...graph_runtime.core.opening import read_also
+from .kept import keep, staging, stored_below
 
 ANSWER = 4.0  # seconds to wait for the hub's answer
 AGAIN = 30.0  # seconds before a hub that did not answer is asked again
@@ -129,7 +131,9 @@ def _ask(wanted: Request) -> Listing | Failure | None:
 
 
 def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) -> Path:
-    """Download files of a repository to the hub's cache; shows progress, and stops when the user cancels.
+    """Download files of a repository to the hub's cache, or to a host's folder for models (see `kept`).
+
+    Shows progress, and stops when the user cancels.
 
     Returns:
         The folder of the snapshot.
@@ -140,8 +144,10 @@ def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) ->
     """
     total = sum(sizes.get(name, 0) for name in names)
     size = f", {total / MIB:.1f} MiB" if total else ""
-    log_message(f"downloading {wanted.name} ({len(names)} files{size}) to {_cache()}")
-    began, before, unfinished = time.monotonic(), _stored(wanted.repository), _unfinished(wanted.repository)
+    to = staging(wanted.repository, wanted.revision)  # None: the cache
+    stored = partial(stored_below, to) if to is not None else partial(_stored, wanted.repository)
+    log_message(f"downloading {wanted.name} ({len(names)} files{size}) to {_cache() if to is None else to.parents[1]}")
+    began, before, unfinished = time.monotonic(), stored(), _unfinished(wanted.repository)
     environment = {
         **os.environ,
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -172,13 +178,14 @@ def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) ->
                     "repository": wanted.repository,
                     "revision": wanted.revision,
                     "names": [_literal(name) for name in names],
+                    "folder": None if to is None else str(to),
                 }
             )
             + "\n"
         )
         process.stdin.flush()  # and not closed: the process ends with this one
         while process.poll() is None:
-            done = min(max(_stored(wanted.repository) - before, 0), total)
+            done = min(max(stored() - before, 0), total)
             report_progress(done // 1024, max(total // 1024, 1), f"KiB of {wanted.name}")
             time.sleep(LOOK)
         assert process.stdout is not None
@@ -193,8 +200,10 @@ def download(wanted: Request, names: Sequence[str], sizes: Mapping[str, int]) ->
             expected="all of its files",
             fix="run again: it continues where it stopped",
         )
-    _sweep(wanted.repository, unfinished)
     log_message(f"downloaded {wanted.name} in {time.monotonic() - began:.0f} s")
+    if to is not None:
+        return keep(to, wanted.repository, wanted.revision)
+    _sweep(wanted.repository, unfinished)
     read_also(_cache())
     return Path(answer["root"])
 

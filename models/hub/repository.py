@@ -3,6 +3,7 @@
 Only what is used is fetched: configurations, the tokenizer, and one variant of each component's safetensors weights.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from ...graph_runtime.core.reading.places import PICKLES
 from ..config import Config
 from ..folder import COMPONENTS, FAMILIES, FLAT, ModelFolder, WeightFiles, pickled
 from .client import Request, download, listing
-from .snapshots import cached_snapshot, note_revision
+from .snapshots import note_revision, snapshots
 
 EXTRAS = (
     "feature_extractor/preprocessor_config.json",
@@ -91,10 +92,12 @@ class HubModel:
 
     def _cached(self) -> ModelFolder | None:
         if self not in _resolved:
-            try:
-                _resolved[self] = self._complete(cached_snapshot(self.repository, self.revision))
-            except (OSError, ValueError, ModelError):  # missing or incomplete: it will be downloaded
-                return None
+            for root in snapshots(self.repository, self.revision):
+                with contextlib.suppress(OSError, ValueError, ModelError):  # incomplete
+                    _resolved[self] = self._complete(root)
+                    break
+            else:
+                return None  # it will be downloaded
         note_revision(_resolved[self].root)
         return _resolved[self]
 

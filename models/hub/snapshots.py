@@ -2,12 +2,14 @@
 
 import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.errors import shorten
 from ...graph_runtime.core.file_digests import digest
 from ...graph_runtime.core.opening import read_also
+from .kept import kept_folder
 
 #: Branches, tags and commits: parts of letters, digits, `_`, `-` and `.`, none of which begins with a dot.
 REVISION = re.compile(r"(?=.{1,200}\Z)[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
@@ -49,9 +51,34 @@ def cached_snapshot(repository: str, revision: str | None = None, *, only: list[
     return root
 
 
+def snapshots(repository: str, revision: str | None = None, *, only: list[str] | None = None) -> list[Path]:
+    """The folders on this machine that hold files of a repository: in the cache, and in a host's folders.
+
+    Raises:
+        ModelError: the revision cannot be one.
+    """
+    found = []
+    with contextlib.suppress(OSError, ValueError):
+        found.append(cached_snapshot(repository, revision, only=only))
+    kept = kept_folder(repository, revision)
+    return found if kept is None else [*found, kept]
+
+
+def downloaded() -> Iterator[tuple[str, Path]]:
+    """Repositories in the cache, without their revisions, and the folder of each one's last snapshot."""
+    from huggingface_hub import constants
+
+    with contextlib.suppress(OSError):
+        for folder in sorted(Path(constants.HF_HUB_CACHE).glob("models--*--*")):
+            owner, _, name = folder.name.removeprefix("models--").partition("--")
+            found = max(folder.glob("snapshots/*"), key=lambda path: path.stat().st_mtime, default=None)
+            if found is not None:
+                yield f"{owner}/{name}", found
+
+
 def note_revision(snapshot: Path) -> None:
     """Count what branches and tags mean among what a run reads: a run that is kept as a whole ends when they change."""
-    names = snapshot.parents[1] / "refs"
+    names = snapshot.parents[1] / "refs"  # of the cache; a host's folders have none
     if names.is_dir():
         with contextlib.suppress(OSError):
             digest(names)

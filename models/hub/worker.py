@@ -1,6 +1,7 @@
 """Downloads files of one hub repository in a separate process: a process can be stopped at once, a thread cannot.
 
-Run as a file, with a JSON object in the first line of stdin: `repository`, `revision`, `names`. Prints one JSON object:
+Run as a file, with a JSON object in the first line of stdin: `repository`, `revision`, `names`, `folder`
+(null: the cache). Prints one JSON object:
 `root`, or `kind`, `kinds` and `text` of the error. The hub's own client resumes unfinished downloads. The process ends
 when its stdin does: whoever asked is gone then, even if it was killed.
 """
@@ -19,7 +20,11 @@ def main() -> None:
         from huggingface_hub import snapshot_download
 
         root = snapshot_download(
-            asked["repository"], revision=asked["revision"], allow_patterns=asked["names"], max_workers=4
+            asked["repository"],
+            revision=asked["revision"],
+            allow_patterns=asked["names"],
+            local_dir=asked["folder"],
+            max_workers=4,
         )
         answer: dict[str, object] = {"root": str(root)}
     except Exception as error:  # noqa: BLE001 - reported to the process that asked

@@ -9,7 +9,7 @@ from ...graph_runtime.core.notices import notice
 from ...graph_runtime.core.reading.places import PICKLES
 from ..folder import pickled
 from ..hub.client import Listing, Request, download, listing
-from ..hub.snapshots import cached_snapshot, require_revision
+from ..hub.snapshots import require_revision, snapshots
 from ..source import HUB_ID, is_there, near_local, not_here
 
 #: File names that diffusers, peft and inlay use.
@@ -97,10 +97,10 @@ def _local(path: Path) -> Path:
 def _cached(repository: str, revision: str | None) -> LoraSource:
     require_revision(revision)
     try:
-        root = cached_snapshot(repository, revision)
+        root = snapshots(repository, revision)[0]
         names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.safetensors"))
         return LoraSource(str(root / _only(names, repository)), repository, revision)
-    except (OSError, ValueError, ModelError):  # missing or incomplete
+    except (IndexError, OSError, ValueError, ModelError):  # missing or incomplete
         near = near_local(repository)
         notice(not_here(repository, near))
         return LoraSource("", repository, revision, near)

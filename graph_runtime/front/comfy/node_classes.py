@@ -25,10 +25,12 @@ from ...core.user_paths import exists
 from ..node_settings import Setting, settings_of
 from .choices import Choices
 from .host.folders import input_pictures
+from .host.models import kinds_of
 from .host.paths import limits, resolve_path
 from .host.running import metadata_allowed, show_text
 from .host_values import from_host, require_masks, to_host
 from .input_types import InputTypes, input_types, settings_from_widgets
+from .model_widgets import chosen, list_models, model_settings, typed_name
 from .node_names import category, display_name, host_id, search_words
 from .node_run import host_run
 from .shown import result, saved_pictures, sheet_picture, text_of
@@ -62,6 +64,7 @@ class HostNode:
                 options = groups[group][setting.name][1]
                 more = {"image_upload": True, "takes_text": True}
                 groups[group][setting.name] = (Choices(names), {"tooltip": options["tooltip"], **more})
+        list_models(cls.spec, groups)
         return {**groups, "hidden": _hidden(cls.spec)} if cls.spec.effects else {**groups}
 
     def execute(self, **inputs: object) -> object:
@@ -72,6 +75,7 @@ class HostNode:
         """
         spec = self.spec
         hidden = {kind: inputs.pop(name, None) for name, kind in _hidden(spec).items()}
+        inputs = chosen(spec, inputs)
         metadata = _metadata(hidden.get("PROMPT"), hidden.get("EXTRA_PNGINFO"))
         with host_run(display_name(spec.id), spec.id, metadata) as run:
             outputs = _call(spec, _arguments(spec, inputs), run.ctx)
@@ -150,9 +154,9 @@ def checked_settings(spec: NodeSpec, inputs: Mapping[str, object]) -> dict[str, 
     settings = {name: getattr(model, name) for name in spec.params.model_fields}
     for name, role in spec.path_roles.items():
         if isinstance(value := settings[name], str):
-            settings[name] = resolve_path(name, value, role)
+            settings[name] = resolve_path(name, value, role, kinds_of(spec.id))
         elif isinstance(value, list):
-            settings[name] = [resolve_path(name, item, role) for item in value]
+            settings[name] = [resolve_path(name, item, role, kinds_of(spec.id)) for item in value]
     return settings
 
 
@@ -184,10 +188,10 @@ def _path_hooks(spec: NodeSpec) -> dict[str, object]:
     """Hooks of nodes that read files: the host compares their content, and also accepts files outside its list."""
 
     def is_changed(cls: type[HostNode], /, **inputs: object) -> str:
-        seen = []
+        seen, inputs = [], chosen(spec, inputs)
         for name, role in spec.path_roles.items():
             try:
-                path = Path(resolve_path(name, str(inputs.get(name) or ""), role))
+                path = Path(resolve_path(name, str(inputs.get(name) or ""), role, kinds_of(spec.id)))
                 there = role.kind != "model" or exists(path)
                 with limits():
                     seen.append(digest(path, weights=role.kind == "model") if there else str(path))
@@ -197,17 +201,18 @@ def _path_hooks(spec: NodeSpec) -> dict[str, object]:
 
     def validate(cls: type[HostNode], /, **paths: object) -> bool | str:
         problems: list[Problem] = []
-        for name, value in paths.items():
+        for name, value in chosen(spec, paths).items():
             try:
                 if isinstance(value, str) and value:
-                    resolve_path(name, value, spec.path_roles[name])
+                    resolve_path(name, value, spec.path_roles[name], kinds_of(spec.id))
             except BadInput as error:
                 problems.append(error.at(display_name(spec.id)))
         return "; ".join(str(problem) for problem in problems) or True
 
+    typed = map(typed_name, model_settings(spec))
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD  # the host reads from the names which inputs are checked here
     validate.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter(name, kind) for name in ("cls", *spec.path_roles)]
+        [inspect.Parameter(name, kind) for name in ("cls", *spec.path_roles, *typed)]
     )
     return {"IS_CHANGED": classmethod(is_changed), "VALIDATE_INPUTS": classmethod(validate)}
 

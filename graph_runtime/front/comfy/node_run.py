@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ...core.context import Context
-from ...core.current_run import running_in, searching
+from ...core.current_run import models_in, running_in, searching
 from ...core.errors import BadInput, NodeError
 from ...core.notices import collect_notices
 from ..kept_between_runs import disk_store
 from .host.folders import host_folder, model_folders
 from .host.memory import model_manager
+from .host.models import own_folders
 from .host.paths import limits
 from .host.running import HostCancel, HostListener, log_one_line, logger, metadata_allowed
 from .menu_words import problem_in_menu_words
@@ -61,7 +62,13 @@ def host_run(title: str, node_type: str, metadata: Mapping[str, str]) -> Iterato
         ctx.check_cancelled()
         failed: NodeError | None = None
         try:
-            with collect_notices() as said, running_in(ctx), limits(), searching(model_folders(), ()):
+            with (
+                collect_notices() as said,
+                running_in(ctx),
+                limits(),
+                searching(model_folders(), ()),
+                models_in(own_folders(node_type)),
+            ):
                 yield HostRun(ctx, heard, said)
             for message in said:
                 ctx.warn(message)

@@ -2,6 +2,7 @@
 
 import os
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,16 +17,34 @@ def host_folder(kind: str) -> Path | None:
     return Path(found) if isinstance(found, (str, os.PathLike)) else None
 
 
-def model_folders() -> tuple[Path, ...]:
-    """The folders in which the host keeps models; links in them are followed."""
-    folders: list[Path] = []
-    for kind in ("checkpoints", "diffusers", "loras", "diffusion_models"):
-        try:
-            folders += [Path(folder) for folder in ask("folder_paths", "get_folder_paths", kind) or []]
-        except KeyError:  # this host has no such kind
-            continue
+KINDS = ("checkpoints", "diffusers", "loras", "diffusion_models", "vae", "text_encoders", "clip_vision")
+
+
+def model_folders(first: Iterable[str] = ()) -> tuple[Path, ...]:
+    """The folders in which the host keeps models, those of the kinds in `first` before others; links are followed."""
+    folders = [folder for kind in dict.fromkeys((*first, *KINDS)) for folder in kind_folders(kind, made_up=False)]
+    models = _models()
+    return (*dict.fromkeys(folders), models) if models is not None else tuple(folders)
+
+
+def kind_folders(kind: str, made_up: bool = True) -> list[Path]:
+    """The host's folders for models of a kind, its default first.
+
+    Args:
+        kind: as the host calls it.
+        made_up: for a kind that the host does not have, a folder of that name among its models.
+    """
+    try:
+        found = ask("folder_paths", "get_folder_paths", kind) or []
+    except KeyError:
+        found = []
+    models = _models()
+    return [Path(folder) for folder in found] or ([models / kind] if made_up and models is not None else [])
+
+
+def _models() -> Path | None:
     models = getattr(host_module("folder_paths"), "models_dir", None)
-    return (*folders, Path(models)) if isinstance(models, str) else tuple(folders)
+    return Path(models) if isinstance(models, str) else None
 
 
 MOST_FOLDERS = 200  # listed below the input folder

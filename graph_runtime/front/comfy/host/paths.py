@@ -1,15 +1,18 @@
 """What nodes may read inside the host, and the paths that their widgets name."""
 
 import os
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from ....core.current_run import DOWNLOADED
 from ....core.errors import BadInput, did_you_mean, shorten
 from ....core.opening import Gate, reading
 from ....core.reading.reader import resolve_inside
 from ....core.spec import PathRole
 from ....core.user_paths import home
 from .folders import host_folder, model_folders
+from .models import vocabularies
 from .samples import sample
 
 
@@ -18,7 +21,11 @@ def limits() -> AbstractContextManager[None]:
     folders = [folder for kind in ("input", "output", "temp") if (folder := host_folder(kind)) is not None]
     if not folders:
         return nullcontext()
-    own = [path(folder) for folder in (*model_folders(), home()) for path in (os.path.abspath, os.path.realpath)]
+    own = [
+        path(folder)
+        for folder in (*model_folders(), *vocabularies(), home())
+        for path in (os.path.abspath, os.path.realpath)
+    ]
     return reading(
         Gate(
             frozenset(os.path.normcase(os.path.realpath(folder)) for folder in folders),
@@ -27,17 +34,23 @@ def limits() -> AbstractContextManager[None]:
     )
 
 
-def resolve_path(parameter: str, value: str, role: PathRole) -> str:
+def resolve_path(parameter: str, value: str, role: PathRole, kinds: Iterable[str] = ()) -> str:
     """The path that a widget names, below the host's folders; without a host, the path as it is.
 
     `name [output]` and `name [temp]` name the host's other folders, as its own loaders and mask editor write them;
     `inlay/name` is a sample where the input folder has no such file.
 
+    Args:
+        parameter: for messages.
+        value: what the widget says.
+        role: what the path is for.
+        kinds: the host's kinds of models in whose folders a model is looked for before the others.
+
     Raises:
         BadInput: the path leaves those folders (also through a link), does not exist, or cannot be a path.
     """
     try:
-        return _resolved(parameter, value, role)
+        return _resolved(parameter, value, role, kinds)
     except (OSError, ValueError) as error:  # a name that is longer than a file's can be
         raise BadInput(
             parameter,
@@ -47,7 +60,7 @@ def resolve_path(parameter: str, value: str, role: PathRole) -> str:
         ) from None
 
 
-def _resolved(parameter: str, value: str, role: PathRole) -> str:
+def _resolved(parameter: str, value: str, role: PathRole, kinds: Iterable[str]) -> str:
     text, kind = value, "input"
     for other in ("input", "output", "temp"):
         if value.endswith(f" [{other}]"):
@@ -58,7 +71,7 @@ def _resolved(parameter: str, value: str, role: PathRole) -> str:
     output = host_folder("output")
     text = _slashed(text, [root, *([output] if output else []), *model_folders()])
     if role.kind == "model":
-        return _model_path(parameter, text)
+        return _model_path(parameter, text, kinds)
     roots = [root]
     if text.endswith(".safetensors") and output is not None:
         roots.append(output)
@@ -95,12 +108,14 @@ def _slashed(text: str, folders: list[Path]) -> str:
     return slashed if there == [False, True] else text
 
 
-def _model_path(parameter: str, value: str) -> str:
+def _model_path(parameter: str, value: str, kinds: Iterable[str]) -> str:
     """A model's folder or file among the host's models, in its input or output folder; else the name as it is."""
     relative = not Path(value).is_absolute() and ".." not in Path(value).parts and not value.startswith("~")
     local = value.endswith((".safetensors", ".ckpt", ".bin", ".pt", ".pth")) or "/" in value or os.sep in value
-    for folder in model_folders() if relative else ():
+    for folder in model_folders(kinds) if relative else ():
         found = folder / value
+        if (found / DOWNLOADED).is_file():
+            return value  # its revision counts too
         if found.is_file() or (found / "model_index.json").is_file() or (local and found.exists()):
             return str(found)
     roots = [root for root in (host_folder("input"), host_folder("output")) if root is not None]
