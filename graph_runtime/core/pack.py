@@ -53,6 +53,8 @@ class HostType:
         fixed: settings that the host's type implies.
         titles: what the host calls it, which is no title of the user's.
         through: where the host hands on one of its inputs as an output: output → input.
+        before: the id of ours that converts what comes in at the only socket.
+        negated: widgets of the host that are on where our setting is off.
     """
 
     node: str
@@ -63,6 +65,8 @@ class HostType:
     fixed: Mapping[str, object] = field(default_factory=dict)
     titles: frozenset[str] = frozenset()
     through: Mapping[int, str] = field(default_factory=dict)
+    before: str = ""
+    negated: frozenset[str] = frozenset()
     spec: "NodeSpec | None" = None
 
 

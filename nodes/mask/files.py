@@ -18,7 +18,7 @@ from .results import OneMask
 def load(
     path: ReadEach,
     ctx: Context,
-    channel: Literal["auto", "alpha", "luminance", "drawn"] = "auto",
+    channel: Literal["auto", "alpha", "luminance", "drawn", "red", "green", "blue"] = "auto",
     invert: bool = False,
     threshold: Annotated[float, Field(gt=0, le=1)] | None = 0.5,
     image: Image | None = None,
@@ -37,7 +37,7 @@ def load(
 
     Args:
         path: A picture, or a folder or glob of them, all of one size.
-        channel: alpha (1 − alpha, as the host reads it), luminance, auto, or drawn.
+        channel: alpha (1 − alpha, as the host reads it), luminance, auto, drawn, or one of red, green and blue.
         invert: Swap keep and repaint, for masks in which black means repaint.
         threshold: From this value on a pixel is repainted; null keeps soft values.
         image: The photo that the mask belongs to, `[b h w 3]` from image.load, for channel=drawn: one, or one for each

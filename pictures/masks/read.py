@@ -14,6 +14,8 @@ from .drawn import drawn_mask
 from .file_warnings import file_warnings, reads_alpha
 from .warnings import few_drawn, value_warnings
 
+COLOURS = ("red", "green", "blue")
+
 
 def read_masks(
     path: str,
@@ -27,7 +29,7 @@ def read_masks(
 
     Args:
         path: a picture, a folder or a pattern.
-        channel: auto, alpha, luminance or drawn.
+        channel: auto, alpha, luminance, drawn, red, green or blue.
         invert: swap keep and repaint.
         threshold: from which value on a pixel is repainted; None keeps soft values.
         warn: called with each doubt.
@@ -67,7 +69,9 @@ def _read(
     if invert:
         np.subtract(np.float32(1), out, out=out)
     hole = out >= (threshold or 0.5)
-    about_file = few_drawn(hole) if drawn else file_warnings(picture, channel, invert, hole)
+    about_file = few_drawn(hole) if drawn else []
+    if not drawn and channel not in COLOURS:  # who names one knows what is in it
+        about_file = file_warnings(picture, channel, invert, hole)
     about_values = value_warnings(out, out if threshold is None else hole, threshold)
     if about_file:  # greys and shares depend on these
         about_values = [note for note in about_values if note.startswith(("mask-empty", "mask-full", "mask-faint"))]
@@ -83,6 +87,9 @@ def _channel(picture: Picture, channel: str, out: Float32Array, photo: Photo | N
             return True
         if drawn_mask(picture, out):
             return True
+    if channel in COLOURS:
+        np.copyto(out, picture.rgb()[..., COLOURS.index(channel)])
+        return False
     if channel == "alpha" and picture.alpha is None:
         raise no_alpha(picture.path.name, picture.mode)
     if picture.alpha is not None and reads_alpha(picture, channel):

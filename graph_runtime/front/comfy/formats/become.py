@@ -49,8 +49,11 @@ class Becoming:
         layout = Layout(groups=list(self.graph.groups), notes=list(self.graph.notes))
         for node in nodes:
             name = self.names[node.id]
-            workflow.nodes[name] = self._node(node)
+            made = self._node(node)
             kind = self.types[node.type]
+            if kind.before:
+                self._convert(workflow, name, kind, made)
+            workflow.nodes[name] = made
             placed = replace(node.placed, host=node.type if kind.spec is None else "")
             layout.nodes[name] = placed
         workflow.ui = layout.to_ui()
@@ -155,6 +158,19 @@ class Becoming:
             self._connect(node, kind, spec, found, name, link)
         return found
 
+    def _convert(self, workflow: Workflow, name: str, kind: HostType, made: Node) -> None:
+        """Put the node in between that converts what comes in."""
+        spec = self.registry[kind.before]
+        between = f"{name}_in"
+        while between in self.labels or between in workflow.nodes:
+            between += "_"
+        socket, output = next(iter(spec.sockets)), next(iter(spec.outputs))
+        workflow.nodes[between] = Node(type=spec.id, version=spec.version)
+        self.labels[between] = self.labels[name]
+        for ours, link in made.inputs.items():
+            workflow.nodes[between].inputs[socket] = link
+            made.inputs[ours] = f"{between}.{output}"
+
     def _set(self, node: HostNode, kind: HostType, spec: NodeSpec, found: Node, name: str, value: object) -> None:
         """A widget's value, or a constant that was connected to an input."""
         setting = setting_name(kind, name)
@@ -174,7 +190,8 @@ class Becoming:
             if name not in IGNORED and kind.spec is not None and not name.startswith("$$"):
                 self.graph.warn(node.label, f"{shorten(name)} is no input of {kind.node}, and is left out")
             return
-        found.params[setting] = setting_from_host(spec, setting, value)
+        made = setting_from_host(spec, setting, value)
+        found.params[setting] = not made if name in kind.negated and isinstance(made, bool) else made
 
     def _connect(self, node: HostNode, kind: HostType, spec: NodeSpec, found: Node, name: str, link: Source) -> None:
         """A link: to a socket of ours; or from a primitive, whose value becomes a setting."""
