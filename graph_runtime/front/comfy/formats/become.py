@@ -61,39 +61,83 @@ class Becoming:
 
     def _that_count(self) -> list[HostNode]:
         """The nodes that become nodes of ours; what is not known is a problem, or left out."""
-        unknown = {node.id for node in self.graph.nodes.values() if node.type not in self.types}
+        nodes = self.graph.nodes
         needed = self._needed()
-        for name in unknown:
-            node = self.graph.nodes[name]
-            pack = f" of the pack {node.pack}" if node.pack else ""
-            reason = f"inlay does not know the type {shorten(node.type)}{pack}"
-            if not self.partial and name in needed:
-                self.graph.wrong(
-                    node.label,
-                    None,
-                    f"the type {shorten(node.type)}{pack}",
-                    "a node of inlay, or one of ComfyUI's that inlay knows",
-                    did_you_mean(node.type, self.types)
-                    if not node.pack
-                    else "run the file in ComfyUI, replace the node, or give --partial, which runs the rest",
-                )
-            else:
-                self.left_out.append(LeftOut(name, node.title, node.type, node.pack, reason))
-                self.graph.warn(node.label, f"left out: {reason}")
-        return [node for node in self.graph.nodes.values() if node.id not in unknown and self.types[node.type].node]
+        gone: set[str] = set()
+        for node in nodes.values():
+            if node.type in self.types:
+                continue
+            gone.add(node.id)
+            reason = f"inlay does not know the type {shorten(node.type)}{_of(node.pack)}"
+            if self.partial or node.id not in needed:
+                self._leave_out(node, reason)
+                continue
+            near = did_you_mean(node.type, self.types)
+            self.graph.wrong(
+                node.label,
+                None,
+                f"the type {shorten(node.type)}{_of(node.pack)}",
+                "a node of inlay, or one of ComfyUI's that inlay knows",
+                (f"{near} Or" if near.startswith("did you mean") else "replace it, or")
+                + " leave it out with --partial, and what needs it",
+            )
+        if self.partial:
+            self._without_inputs(gone, set(nodes))
+        self._without_inputs(gone, set(nodes) - needed)
+        return [node for node in nodes.values() if node.id not in gone and self.types[node.type].node]
+
+    def _without_inputs(self, gone: set[str], among: set[str]) -> None:
+        """Leave out, of some nodes, those that lack an input that they need, and then those that lack these."""
+        readers: dict[str, list[str]] = {}
+        for node in self.graph.nodes.values():
+            for link in node.links.values():
+                readers.setdefault(link.node, []).append(node.id)
+        waiting = sorted(among)
+        while waiting:
+            node = self.graph.nodes[waiting.pop()]
+            if node.id in gone or (lacking := self._lacking(node, gone)) is None:
+                continue
+            gone.add(node.id)
+            self._leave_out(node, f"nothing is connected to {shorten(lacking)}")
+            waiting += [reader for reader in readers.get(node.id, ()) if reader in among]
+
+    def _lacking(self, node: HostNode, gone: set[str]) -> str | None:
+        """A socket of the node that nothing is connected to and that it needs; None if there is none."""
+        kind, spec = self.types.get(node.type), self._spec(node)
+        if kind is None or spec is None:
+            return None
+        for name, ours in kind.sockets.items():
+            link = node.links.get(name)
+            empty = link is None or link.node in gone or link.node not in self.graph.nodes
+            socket = spec.sockets.get(ours)
+            if empty and socket is not None and not socket.optional and name not in node.values:
+                return name
+        return None
+
+    def _leave_out(self, node: HostNode, reason: str) -> None:
+        self.left_out.append(LeftOut(node.id, node.title, node.type, node.pack, reason))
+        self.graph.warn(node.label, f"left out: {reason}")
 
     def _needed(self) -> set[str]:
-        """Ids of all nodes that one that saves needs; all, if nothing saves."""
-        ends = [name for name, node in self.graph.nodes.items() if self._saves(node)]
+        """Ids of all nodes that one that saves needs; all, if nothing saves.
+
+        A node of a type that is not known saves, for all that is known, if nothing reads it.
+        """
+        nodes = self.graph.nodes
+        read = {link.node for node in nodes.values() for link in node.links.values()}
+        ends = [name for name, node in nodes.items() if self._saves(node)]
+        ends += [
+            name for name, node in nodes.items() if node.type not in self.types and name not in read and node.links
+        ]
         if not ends:
-            return set(self.graph.nodes)
+            return set(nodes)
         found: set[str] = set()
         while ends:
             name = ends.pop()
-            if name in found or name not in self.graph.nodes:
+            if name in found or name not in nodes:
                 continue
             found.add(name)
-            ends += [link.node for link in self.graph.nodes[name].links.values()]
+            ends += [link.node for link in nodes[name].links.values()]
         return found
 
     def _saves(self, node: HostNode) -> bool:
@@ -240,8 +284,8 @@ class Becoming:
                 )
                 return None, None
             kind = self.types.get(origin.type)
-            if kind is None:
-                return None, None
+            if kind is None or (kind.node and origin.id not in self.names):
+                return None, None  # left out
             if not kind.node:
                 return origin, None
             before = kind.through.get(link.slot)
@@ -261,6 +305,10 @@ class Becoming:
                 )
                 return None, None
             return None, f"{self.names[origin.id]}.{kind.outputs[link.slot]}"
+
+
+def _of(pack: str) -> str:
+    return f" of the pack {pack}" if pack else ""
 
 
 def slug(title: str) -> str:
