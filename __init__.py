@@ -50,8 +50,8 @@ _LAZY: dict[str, tuple[str, str]] = {
 
 #: what ComfyUI asks for -> (module, attribute)
 _FOR_THE_HOST: dict[str, tuple[str, str]] = {
-    "NODE_CLASS_MAPPINGS": (".graph_runtime.front.comfy.node_classes", "NODE_CLASS_MAPPINGS"),
-    "NODE_DISPLAY_NAME_MAPPINGS": (".graph_runtime.front.comfy.node_classes", "NODE_DISPLAY_NAME_MAPPINGS"),
+    "NODE_CLASS_MAPPINGS": (".graph_runtime.front.comfy.pack_classes", "NODE_CLASS_MAPPINGS"),
+    "NODE_DISPLAY_NAME_MAPPINGS": (".graph_runtime.front.comfy.pack_classes", "NODE_DISPLAY_NAME_MAPPINGS"),
 }
 
 #: every package inside, outermost first

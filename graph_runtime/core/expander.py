@@ -28,6 +28,7 @@ class Option:
         minimum: of a number.
         maximum: of a number.
         shown: what help shows in place of the value.
+        socket: of a file, the type of the socket that takes its place in a node editor.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     shown: str = ""
+    socket: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ LARGEST_SEED = 2**64 - 1
 AREA, HOW, AROUND, RESULT = "the hole", "how to fill it", "around the hole", "the result"
 
 OPTIONS: tuple[Option, ...] = (
-    Option("image", "file", "the photo: PNG, JPEG, WebP, TIFF, BMP, GIF", AREA),
-    Option("mask", "file", "a picture of its size: white, or transparent, is filled", AREA),
+    Option("image", "file", "the photo: PNG, JPEG, WebP, TIFF, BMP, GIF", AREA, socket="IMAGE"),
+    Option("mask", "file", "a picture of its size: white, or transparent, is filled", AREA, socket="MASK"),
     Option("invert", "switch", "the mask marks what is kept", AREA, default=False),
     Option("object", "text", "a thing that a detector finds, such as dog; its box is filled", AREA),
     Option("detector", "model", "the detector: a DETR, by default facebook/detr-resnet-50 (downloaded once)", AREA),
@@ -26,7 +26,7 @@ OPTIONS: tuple[Option, ...] = (
            "embedded and knows drawn rooms", HOW),
     Option("prompt", "text", "what the hole should show; without one, it continues its surroundings", HOW),
     Option("negative", "text", "what it should not show", HOW),
-    Option("example", "file", "a picture of the thing to paint (Paint by Example)", HOW),
+    Option("example", "file", "a picture of the thing to paint (Paint by Example)", HOW, socket="IMAGE"),
     Option("lora", "model", "a LoRA for the model: a file, a folder or a hub id", HOW),
     Option("weight", "number", "strength of the LoRA: 1 as trained", HOW, minimum=0, maximum=2),
     Option("grow", "integer", "grow the hole by so many pixels", AROUND, 0, minimum=0, maximum=4096),

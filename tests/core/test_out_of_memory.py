@@ -151,7 +151,7 @@ def test_a_model_is_loaded_again_with_nothing_of_the_first_try_left():
 
 def test_a_node_runs_again_in_a_graph_and_in_a_host(tmp_path, monkeypatch):
     from inlay.graph_runtime.front import kept_between_runs
-    from inlay.graph_runtime.front.comfy import node_classes
+    from inlay.graph_runtime.front.comfy import node_run
 
     trier = Trier()
     holder = type("Pack", (), {})()
@@ -169,7 +169,7 @@ def test_a_node_runs_again_in_a_graph_and_in_a_host(tmp_path, monkeypatch):
     trier.held.clear()
     with manager.lease(Idle()):
         pass
-    monkeypatch.setattr(node_classes, "model_manager", lambda: manager)
+    monkeypatch.setattr(node_run, "model_manager", lambda: manager)
     assert node_class(holder.try_it.spec)().execute() == (2.0,)
     assert trier.left == [0, 0]
     gc.collect()

@@ -141,6 +141,6 @@ def test_every_node_says_what_it_takes_and_gives(spec):
 
 def test_a_setting_that_is_new_appears_by_itself():
     pages = reference_module.generate(Registry([SPEC]))
-    assert set(pages) == {"docs/nodes.md", f"web/docs/{host_id('docs_toy.all')}.md"}
+    assert set(pages) == {"docs/nodes.md", f"web/docs/{host_id('docs_toy.all')}.md", "web/docs/InlayInpaint.md"}
     assert "### `docs_toy.all`" in pages["docs/nodes.md"]
     assert "[`docs_toy.all`](#docs_toyall)" in pages["docs/nodes.md"]

@@ -14,7 +14,6 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from ....nodes import load_pack
 from ...core.context import Context
 from ...core.errors import BadInput, Problem, did_you_mean, shorten
 from ...core.file_digests import digest
@@ -242,17 +241,3 @@ def mappings(registry: Registry) -> tuple[dict[str, type[HostNode]], dict[str, s
         {host_id(name): node_class(spec) for name, spec in registry.items()},
         {host_id(name): display_name(name) for name in registry},
     )
-
-
-@cache
-def _pack() -> tuple[dict[str, type[HostNode]], dict[str, str]]:
-    return mappings(load_pack())
-
-
-def __getattr__(name: str) -> object:
-    """The pack's mappings, made when the host asks for them."""
-    if name == "NODE_CLASS_MAPPINGS":
-        return _pack()[0]
-    if name == "NODE_DISPLAY_NAME_MAPPINGS":
-        return _pack()[1]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

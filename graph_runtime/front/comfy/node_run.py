@@ -75,6 +75,9 @@ def host_run(title: str, node_type: str, metadata: Mapping[str, str]) -> Iterato
         except BadInput as error:
             failed = NodeError(problem_in_menu_words(error.at(title)), node_type)
             logger.debug("%s failed", title, exc_info=error)
+        except NodeError as error:  # of a step of the node
+            failed = error
+            logger.debug("%s failed", title, exc_info=error)
     if failed is not None:
         log_one_line(str(failed), str(failed.problem))
         raise failed from None

@@ -15,6 +15,7 @@ from ...core.events import Event, NodeProgress, Noted, Warned
 from ...core.files import numbered
 from ...core.spec import NodeSpec
 from .host.folders import host_folder
+from .menu_words import in_menu_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,7 +36,8 @@ class Heard:
     def __call__(self, event: Event) -> None:
         """Take one event."""
         if isinstance(event, Warned):
-            self.said.append(clean(f"{'note' if isinstance(event, Noted) else 'warning'}: {event.message}"))
+            kind = "note" if isinstance(event, Noted) else "warning"
+            self.said.append(clean(f"{kind}: {in_menu_words(event.message)}"))
         elif isinstance(event, NodeProgress) and event.preview is not None:
             self.sheet = event.preview
 

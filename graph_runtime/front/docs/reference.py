@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ....nodes import load_pack
 from ....nodes.pack import PACK
+from ...core.expander import Expander
 from ...core.spec import NodeSpec, Registry
 from ..comfy.node_names import display_name, host_id
 from ..node_settings import Setting, number, settings_of
@@ -160,6 +161,14 @@ def help_page(spec: NodeSpec) -> str:
     return f"# {display_name(spec.id)}\n\n{_markdown_body(spec)}"
 
 
+def expander_page(name: str, expander: Expander) -> str:
+    """The page that the host shows for the node of a name that stands for many workflows."""
+    rows = [(option.name, option.socket or option.kind, option.group, option.doc) for option in expander.options]
+    table = _table(("Input", "Type", "About", "What it is"), rows)
+    more = f"`{host_id(name)}` in ComfyUI; `inlay {name}` on the command line, to the same pixels."
+    return f"# {display_name(name)}\n\n{expander.title}.\n\n{expander.description}\n\n{table}\n\n{more}\n"
+
+
 def _anchor(node_id: str) -> str:
     return node_id.replace(".", "")
 
@@ -241,7 +250,8 @@ def _columns(rows: list[Row], width: int) -> Iterator[str]:
 def generate(registry: Registry) -> dict[str, str]:
     """Path below the repository root → text, for every generated file."""
     pages = {f"web/docs/{host_id(spec.id)}.md": help_page(spec) for spec in ordered(registry)}
-    return {"docs/nodes.md": reference(registry)} | pages
+    names = {f"web/docs/{host_id(name)}.md": expander_page(name, one) for name, one in PACK.expanders.items()}
+    return {"docs/nodes.md": reference(registry)} | pages | names
 
 
 def stale(root: Path, files: Mapping[str, str]) -> Iterable[Path]:
