@@ -101,7 +101,7 @@ class Dispatcher:
             "cache": self._settings.cache,
             "cores": cores_of(slot, count),
         }
-        worker = Worker(slot, told, self._heard)
+        worker = Worker(slot, told, self._settings.here, self._heard)
         worker.began = time.monotonic()
         self._workers[slot] = worker
 
@@ -283,7 +283,7 @@ class Dispatcher:
         for slot, told in list(self._told_of_dead.items()):
             if not self._over.is_set() and time.monotonic() >= self._not_before.get(slot, 0.0):
                 del self._told_of_dead[slot]
-                worker = Worker(slot, told, self._heard)
+                worker = Worker(slot, told, self._settings.here, self._heard)
                 worker.began = time.monotonic()
                 self._workers[slot] = worker
 

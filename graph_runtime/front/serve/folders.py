@@ -26,6 +26,7 @@ def hold_folders(settings: Settings) -> "BaseFileLock":
             )
         make_folder(folder)
     make_folder(settings.uploads)
+    make_folder(settings.here)
     lock = FileLock(settings.folder / "server.lock", timeout=0)
     try:
         lock.acquire()

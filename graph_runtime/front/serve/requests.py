@@ -3,7 +3,7 @@
 Whoever asks is a stranger: no path is trusted, and all paths lead below the server's folders.
 """
 
-import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from ...core.errors import Problem, WorkflowError, did_you_mean, shorten
 from ...core.events import Warned
 from ...core.expander import Option
 from ...core.reading.places import place_inside
+from ...core.user_paths import is_possible
 from ..installed import installed_nodes, shipped_workflows
 from ..python.load_workflow import LoadedWorkflow, load
 from ..python.save_outputs import save_outputs
@@ -143,7 +144,7 @@ def prepare(request: Json, places: Places) -> Prepared:
     loaded.stranger, loaded.from_python, loaded.file = True, False, None
     values = request["values"]
     if loaded.expander is not None:
-        _require_inside(loaded.expander.options, values, places)
+        values = _with_models_found(loaded.expander.options, values, places)
     loaded.set_values(values, request["settings"])
     save_outputs(loaded)
     return Prepared(loaded, names, warnings)
@@ -168,8 +169,6 @@ def _native(
     raw: Mapping[str, object], partial: bool
 ) -> tuple[Mapping[str, object], Mapping[str, str], tuple[Warned, ...]]:
     """A workflow in the native format, whichever it came in."""
-    if importlib.util.find_spec("..comfy.formats", __package__) is None:
-        return raw, {}, ()
     from ..comfy.formats.read import from_host, is_host_graph
 
     if not is_host_graph(raw):
@@ -178,28 +177,30 @@ def _native(
     return converted.workflow.model_dump(), converted.names, tuple(converted.warnings)
 
 
-def _require_inside(options: tuple[Option, ...], values: Mapping[str, object], places: Places) -> None:
-    """Refuse the path of a model that leads out, before the workflow is chosen by what is there.
+def _with_models_found(options: tuple[Option, ...], values: Json, places: Places) -> Json:
+    """The values, with the whole path of each model below the roots: the workflow is chosen by what is there.
 
     Raises:
-        WorkflowError: names each option.
+        WorkflowError: names each option whose path leads out, or to nothing.
     """
-    problems = []
+    found, problems = dict(values), []
     for option in options:
         value = values.get(option.name)
-        if option.kind == "model" and isinstance(value, str):
-            outside = value.startswith("~") or (
-                value and "\0" not in value and place_inside(value, places.roots) is None
-            )
-            if outside:
-                problems.append(
-                    Problem(
-                        None,
-                        f"--{option.name}",
-                        f"{shorten(value)}, which points outside",
-                        "a hub id, the name of an embedded model, or a path below the server's folders",
-                        "put it into the folder that the server was given with --inputs",
-                    )
+        if option.kind != "model" or not isinstance(value, str) or not is_possible(value):
+            continue
+        place = None if value.startswith("~") else place_inside(value, places.roots)
+        if place is not None and not place.pattern and os.path.lexists(place.base):
+            found[option.name] = str(place.base)
+        elif place is None or value.startswith(".") or os.path.isabs(value) or value.endswith(".safetensors"):
+            problems.append(
+                Problem(
+                    None,
+                    f"--{option.name}",
+                    f"{shorten(value)}, which {'points outside' if place is None else 'is not there'}",
+                    "a hub id, the name of an embedded model, or a path below the server's folders",
+                    "put it into the folder that the server was given with --inputs",
                 )
+            )
     if problems:
         raise WorkflowError(problems)
+    return found

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import logging
+import os
 import socket
 import sys
 import threading
@@ -49,6 +50,7 @@ def serve(settings: Settings, *, show: bool = False) -> int:
     service = Service(settings)
     listening = _listen(settings)
     service.start()  # its workers import torch while this process imports the web framework
+    os.chdir(service.settings.here)  # relative names from the wire mean nothing in the folder where it was started
     try:
         import uvicorn
 

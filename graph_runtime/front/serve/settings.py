@@ -72,6 +72,11 @@ class Settings:
         return self.folder / "uploads"
 
     @property
+    def here(self) -> Path:
+        """An empty folder, which the server and its workers take as the current one."""
+        return self.folder / "empty"
+
+    @property
     def roots(self) -> list[Path]:
         """The folders that a path from the wire may point into."""
         samples = dict.fromkeys(path.parent for path in shipped_workflows().values())

@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from .json_data import Json
 
+_PATH = [os.path.abspath(one) for one in sys.path]
 LEAVE = 3.0  # seconds that a process may take to end when it is told to
 _MAIN = (
     "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]); importlib.import_module(sys.argv[2]).main()"
@@ -21,7 +23,9 @@ class Worker:
     """A process, and the run that it is making.
 
     Args:
+        slot: its place among the workers.
         told: what it is told first; see `worker.py`.
+        here: its current folder.
         heard: called in a thread of the worker with each answer, and with None when it has ended.
 
     Attributes:
@@ -33,7 +37,7 @@ class Worker:
         device: where it computes, once it is ready.
     """
 
-    def __init__(self, slot: int, told: Json, heard: Callable[["Worker", Json | None], None]) -> None:
+    def __init__(self, slot: int, told: Json, here: Path, heard: Callable[["Worker", Json | None], None]) -> None:
         self.slot, self.told, self._heard = slot, told, heard
         self.run: str | None = None
         self.client: str | None = None
@@ -43,9 +47,10 @@ class Worker:
         self.ready = False
         self.device = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN, json.dumps(sys.path), __name__.rpartition(".")[0] + ".worker"],
+            [sys.executable, "-c", _MAIN, json.dumps(_PATH), __name__.rpartition(".")[0] + ".worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            cwd=here,
         )
         self._write = threading.Lock()
         self.tell(told)

@@ -222,3 +222,59 @@ def test_only_whole_pictures_count_as_uploads_and_none_that_is_too_large(client,
     assert answer.status_code == 422
     assert "200,000 bytes" in answer.json()["problems"][0]["expected"]
     assert not list((server[2] / "serve" / "uploads").glob("*.part"))
+
+
+def test_a_run_of_a_thousand_nodes_sends_less_than_two_megabytes(client):
+    nodes = {"photo": {"type": "image.load", "params": {"path": "x"}}}
+    before = "photo.mask"
+    for number in range(1000):
+        nodes[f"n{number}"] = {"type": "mask.grow", "inputs": {"mask": before}}
+        before = f"n{number}.mask"
+    flow = {"format": 1, "inputs": {"image": "photo.path"}, "nodes": nodes, "outputs": {"mask": before}}
+    upload = client.upload()
+    with connect(client.address.replace("http", "ws") + "/v1/events?client=thousand") as socket:
+        run = client.submit(flow, values={"image": {"upload": upload["id"]}}, client="thousand")
+        seen, size = [], 0
+        while not seen or seen[-1]["kind"] != "done":
+            text = socket.recv(timeout=90)
+            size += len(text.encode())
+            seen.append(json.loads(text))
+            assert seen[-1]["kind"] != "failed", seen[-1]
+    assert {event["run"] for event in seen} == {run["id"]}
+    assert sum(event["kind"] == "node" and event["state"] == "done" for event in seen) == 1001
+    assert size < 2_000_000
+
+
+def test_graphs_of_the_host_run_and_the_answer_says_which_of_its_nodes_is_which(client):
+    upload = client.upload(picture(24, 24))
+    api = {
+        "12": {"class_type": "LoadImage", "inputs": {"image": f"{upload['id']}/{upload['name']}"}},
+        "13": {"class_type": "SaveImage", "inputs": {"images": ["12", 0], "filename_prefix": "out"}},
+    }
+    run = client.submit(api)
+    done = client.ended(run["id"])
+    assert done["state"] == "done", done["problems"]
+    assert set(done["names"]) == {"12", "13"}
+    assert [result["width"] for result in done["results"]] == [24]
+    api["14"] = {"class_type": "NobodysNode", "inputs": {"image": ["12", 0]}}
+    api["13"]["inputs"]["images"] = ["14", 0]
+    answer = client.post(api)
+    assert answer.status_code == 422
+    assert "NobodysNode" in answer.text
+
+
+def test_an_unknown_path_method_or_body_is_refused_with_a_problem(client):
+    for answer in (
+        client.http.get("/v1/nothing"),
+        client.http.put("/v1/runs", json={}),
+        client.http.get("/v1/runs/nosuch"),
+        client.http.get("/v1/runs?limit=many"),
+        client.http.post("/v1/runs", content=b"{", headers={"Content-Type": "application/json"}),
+        client.http.post("/v1/runs", json={"workflow": "inpaint", "extra": 1}),
+        client.http.post("/v1/runs", json={"workflow": {"upload": "nosuch"}}),
+        client.post("nosuch"),
+        client.post("inpaint", values={"image": {"result": "nosuch/1"}}),
+    ):
+        assert 400 <= answer.status_code < 500
+        assert answer.json()["problems"][0]["found"]
+        assert "Traceback" not in answer.text

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -100,7 +100,5 @@ async def socket_events(
         for found in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(found, Exception) and not isinstance(found, (WebSocketDisconnect, RuntimeError)):
                 raise found
-    try:
+    with suppress(RuntimeError, WebSocketDisconnect):  # it is closed already
         await socket.close()
-    except RuntimeError:  # it is closed already
-        return
