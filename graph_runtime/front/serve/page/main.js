@@ -242,7 +242,8 @@ const form = new Form({
   changed: (name) => ["grow", "feather"].includes(name) && sendSettings(),
   addFile: async (file) => {
     try {
-      return (await photoOf(file)).ref;
+      const { ref, thumbnail } = await photoOf(file);
+      return { ...ref, thumbnail };
     } catch (error) {
       failed(error);
       return null;

@@ -3,13 +3,13 @@ import { readMask } from "./png.js";
 import { digestOf, inputsOf, readRecipe, recall, remember } from "./recipe.js";
 import { Refused, get, root, upload } from "./server.js";
 
-/** Send a file. Returns {ref, name, url, width, height}, and {thumbnail} in `ref` for who shows it small. */
+/** Send a file. Returns {ref, name, url, thumbnail, width, height}; `ref` is what a run takes. */
 export async function photoOf(file, bytes = null) {
   const sent = await upload(file, file.name);
   if (sent.width === undefined) throw new Refused(0, [{ found: "no picture", expected: "a picture", fix: "choose another" }]);
   remember(await digestOf(bytes ?? (await file.arrayBuffer())), { upload: sent.id });
   const { width, height, url, thumbnail } = sent;
-  return { ref: { upload: sent.id, thumbnail }, name: file.name ?? "photo", url, thumbnail, width, height };
+  return { ref: { upload: sent.id }, name: file.name ?? "photo", url, thumbnail, width, height };
 }
 
 /** Open a file. Returns {photo, picture, recipe, mask, missing}; `picture` is what the browser shows. */
@@ -110,5 +110,40 @@ async function shownAt({ url, thumbnail, width, height }) {
   } catch {
     return thumbnail;
   }
-  return picture.naturalWidth === width && picture.naturalHeight === height ? url : thumbnail;
+  if (picture.naturalWidth !== width || picture.naturalHeight !== height) return thumbnail;
+  return (await isTurned(picture, thumbnail)) ? thumbnail : url;
+}
+
+/** Whether the browser shows a picture turned or mirrored: it does not know the orientation in some formats. */
+async function isTurned(picture, thumbnail) {
+  const small = new Image();
+  small.src = thumbnail;
+  try {
+    await small.decode();
+  } catch {
+    return false;
+  }
+  const one = greys(picture), other = greys(small), last = SIDE - 1;
+  const ways = [(x, y) => [x, y], (x, y) => [last - x, y], (x, y) => [x, last - y], (x, y) => [last - x, last - y]];
+  const apart = [...ways, ...ways.map((way) => (x, y) => way(y, x))].map((way) => {
+    let sum = 0;
+    for (let at = 0; at < SIDE * SIDE; at++) {
+      const [x, y] = way(at % SIDE, Math.floor(at / SIDE));
+      sum += Math.abs(one[at] - other[y * SIDE + x]);
+    }
+    return sum;
+  });
+  return Math.min(...apart.slice(1)) < 0.7 * apart[0];
+}
+
+const SIDE = 48;
+
+/** A picture as SIDE × SIDE greys. */
+function greys(picture) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage(picture, 0, 0, SIDE, SIDE);
+  const { data } = pen.getImageData(0, 0, SIDE, SIDE);
+  return Float32Array.from({ length: SIDE * SIDE }, (_, at) => data[at * 4] + data[at * 4 + 1] + data[at * 4 + 2]);
 }

@@ -55,9 +55,9 @@ export class Runner {
     const { state, form } = this, values = form.values, settings = {};
     const recipe = state.workflow === "recipe" ? state.recipe : null;
     for (const [name, value] of Object.entries(recipe?.found ?? {})) {
-      if (value && !values[name]) values[name] = bare(value);
+      if (value && !values[name]) values[name] = value;
     }
-    if (state.photo) values.image = bare(state.photo.ref);
+    if (state.photo) values.image = state.photo.ref;
     if (state.mask && !state.mask.empty && this.#takes("mask")) {
       values.mask = { upload: await this.#mask() };
       if (state.workflow === "inpaint") settings["hole.channel"] = "luminance"; // what was painted, whatever it looks like
@@ -142,9 +142,4 @@ export class Runner {
   #note(words) {
     $("#note").textContent = words;
   }
-}
-
-/** A value of an input as the server takes it. */
-function bare(value) {
-  return value.upload ? { upload: value.upload } : { result: value.result };
 }
