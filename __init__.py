@@ -77,6 +77,7 @@ ROOMS = (
     "graph_runtime.front.recipe",
     "graph_runtime.front.rerun",
     "graph_runtime.front.serve",
+    "graph_runtime.front.serve.editor",
     "graph_runtime.front.serve.rest",
     "pictures",
     "pictures.colour",

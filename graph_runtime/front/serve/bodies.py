@@ -42,6 +42,8 @@ class BodyRules:
             return Bodies(PICTURES | {"application/octet-stream"}, self.upload)
         if bare in ("/upload/image", "/upload/mask"):  # the editor sends forms there
             return Bodies(frozenset({"multipart/form-data"}), self.upload)
+        if bare == "/inlay/open":
+            return Bodies(PICTURES | JSON, self.upload)
         if re.match(r"/(userdata|settings)(/|$)", bare):  # it names no type for these
             return Bodies(JSON | {"application/octet-stream"}, plain=True)
         return Bodies()

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+from .editor_package import script_hashes
+
 Headers = list[tuple[bytes, bytes]]
 
 _PAGE = (
@@ -10,9 +12,11 @@ _PAGE = (
     "connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-#: The editor sets styles from its code, starts workers from blobs and plays what nodes give out.
+#: The editor has a script in its page, which is known by its hash. It sets styles from its code, starts workers from
+#: blobs, and plays what nodes give out.
 _EDITOR = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; "
     "font-src 'self' data:; media-src 'self' data: blob:; connect-src 'self'; worker-src 'self' blob:; "
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -58,14 +62,14 @@ def is_program(path: str) -> bool:
 
 def is_editor(path: str) -> bool:
     """Whether this is a file of the editor, which comes from its package."""
-    return path.startswith("/editor/") and not re.match(r"/editor/(api|extensions/inlay|templates|view|upload)\b", path)
+    return path.startswith("/editor/") and not re.match(r"/editor/api\b", path)
 
 
 def safe_headers(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """The headers of an answer with what keeps it from running added, and what would let others in taken out."""
     kept = [(name.lower(), value) for name, value in headers if not _OURS.fullmatch(name.lower())]
     if is_program(path):
-        policy = _EDITOR if is_editor(path) else _PAGE
+        policy = _EDITOR.format(scripts=" ".join(script_hashes())) if is_editor(path) else _PAGE
     else:
         policy = _DATA
         kept = _inert(kept)

@@ -77,10 +77,15 @@ class Settings:
         return self.folder / "empty"
 
     @property
+    def pictures(self) -> Path:
+        """The folder of the pictures that the graph editor sent, which its graphs name."""
+        return self.folder / "pictures"
+
+    @property
     def roots(self) -> list[Path]:
         """The folders that a path from the wire may point into."""
         samples = dict.fromkeys(path.parent for path in shipped_workflows().values())
-        return [self.uploads, self.out, *([self.inputs] if self.inputs is not None else []), *samples]
+        return [self.uploads, self.pictures, self.out, *([self.inputs] if self.inputs is not None else []), *samples]
 
 
 def new_id() -> str:

@@ -1,0 +1,134 @@
+"""What the editor is told about every node (`object_info`): made from the classes that the host gets, without torch."""
+
+import json
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from .....nodes.pack import PACK
+from ....core.spec import NodeSpec
+from ...comfy.node_classes import HostNode, node_class
+from ...comfy.node_names import display_name, host_id
+from ...installed import installed_nodes, shipped_samples
+from ...node_settings import settings_of
+from ..settings import Settings
+from .host_nodes import host_nodes
+
+Definition = dict[str, JsonValue]
+_MOST = 2000  # pictures in a list
+
+
+class Definitions:
+    """The definitions of all nodes; made once, but for the lists of pictures.
+
+    Args:
+        settings: of the server, whose folders hold the pictures.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._made: tuple[tuple[str, ...], Mapping[str, Definition], bytes] | None = None
+
+    def all(self) -> Mapping[str, Definition]:
+        """By the host's name of the node."""
+        return self._now()[1]
+
+    def json(self) -> bytes:
+        """All of them, as they are sent."""
+        return self._now()[2]
+
+    def _now(self) -> tuple[tuple[str, ...], Mapping[str, Definition], bytes]:
+        names = pictures(self._settings)
+        made = self._made
+        if made is None or made[0] != names:
+            found = {name: with_pictures(spec, _own(spec), names) for name, spec in _specs().items()}
+            whole: dict[str, Definition] = {**found, **_host(names)}
+            made = self._made = names, whole, json.dumps(whole, separators=(",", ":")).encode()
+        return made
+
+
+@cache
+def _specs() -> Mapping[str, NodeSpec]:
+    return {host_id(spec.id): spec for spec in installed_nodes().values()}
+
+
+def spec_of(name: str) -> NodeSpec | None:
+    """Our node of that name of the host, also of the host's own node that becomes one."""
+    if name in _specs():
+        return _specs()[name]
+    kind = PACK.host_types.get(name)
+    return None if kind is None else installed_nodes().get(kind.node)
+
+
+def _host(names: tuple[str, ...]) -> dict[str, Definition]:
+    return {name: definition for name, definition in host_nodes(names).items() if isinstance(definition, dict)}
+
+
+@cache
+def _own(spec: NodeSpec) -> Definition:
+    cls: type[HostNode] = node_class(spec)
+    facts = vars(cls)
+    groups = {group: dict(entries) for group, entries in cls.INPUT_TYPES().items() if group != "hidden"}
+    types, names = list(facts["RETURN_TYPES"]), list(facts["RETURN_NAMES"])
+    order = {group: list(entries) for group, entries in groups.items()}
+    plain: Definition = json.loads(json.dumps({"input": groups, "order": order, "types": types, "names": names}))
+    return {
+        "input": plain["input"],
+        "input_order": plain["order"],
+        "is_input_list": False,
+        "output": plain["types"],
+        "output_is_list": [False] * len(types),
+        "output_name": plain["names"],
+        "output_tooltips": list(facts["OUTPUT_TOOLTIPS"]),
+        "name": cls.__name__,
+        "display_name": display_name(spec.id),
+        "description": facts["DESCRIPTION"],
+        "python_module": "custom_nodes.inlay",
+        "category": facts["CATEGORY"],
+        "output_node": bool(facts["OUTPUT_NODE"]),
+        "search_aliases": list(facts.get("SEARCH_ALIASES", ())),
+    }
+
+
+def with_pictures(spec: NodeSpec, definition: Definition, names: tuple[str, ...]) -> Definition:
+    """A definition whose settings that name a picture let the user choose one, or send one."""
+    first = next(iter(spec.outputs.values()), None)
+    chosen = [
+        setting
+        for setting in settings_of(spec)
+        if setting.path == "file" and first is not None and first.socket in ("IMAGE", "MASK")
+    ]
+    if not chosen:
+        return definition
+    made = json.loads(json.dumps(definition))
+    for setting in chosen:
+        group = made["input"]["required" if setting.required else "optional"]
+        options = group[setting.name][1]
+        group[setting.name] = [list(names), {"tooltip": options.get("tooltip", ""), "image_upload": True}]
+    return dict(made)
+
+
+def pictures(settings: Settings) -> tuple[str, ...]:
+    """The names of pictures that a node can be given: sent ones, those in `--inputs`, samples."""
+    sent = [name for root in (settings.pictures, settings.inputs) if root is not None for name in _names(root)]
+    samples = [name for name in _samples() if Path(name).suffix.lower() in PACK.picture_suffixes]
+    return tuple(dict.fromkeys([*sent, *samples]))[:_MOST]
+
+
+@cache
+def _samples() -> tuple[str, ...]:
+    return tuple(name for name in shipped_samples() if "/" not in name)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(
+            entry.name
+            for entry in os.scandir(folder)
+            if os.path.splitext(entry.name)[1].lower() in PACK.picture_suffixes and entry.is_file()
+        )
+    except OSError:
+        return []
