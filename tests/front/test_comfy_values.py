@@ -1,5 +1,6 @@
 """What the host's nodes give ours: transparency, no mask, NaN, text; and the files that its widgets list."""
 
+import asyncio
 import json
 import sys
 import types
@@ -10,9 +11,9 @@ import torch
 from inlay.graph_runtime import NodeError
 from inlay.graph_runtime.front.comfy import node_classes as adapter
 from inlay.graph_runtime.front.comfy.choices import Choices
-from inlay.graph_runtime.front.comfy.host import folders
+from inlay.graph_runtime.front.comfy.host import folders, seen_samples
 from inlay.graph_runtime.front.comfy.host_values import from_host
-from inlay.graph_runtime.front.installed import installed_nodes
+from inlay.graph_runtime.front.installed import installed_nodes, shipped_samples
 from PIL import Image
 
 CLASSES = adapter.mappings(installed_nodes())[0]
@@ -128,6 +129,92 @@ def test_every_widget_that_lists_files_takes_text(host):
                 assert options["takes_text"]
                 seen += 1
     assert seen >= 3
+
+
+def test_a_path_from_a_wire_is_always_read_again_and_no_folder_in_its_place(host, monkeypatch):
+    """Which file it names is not known when the host asks whether it has changed."""
+    monkeypatch.setattr(adapter, "digest", lambda *rest, **more: pytest.fail("read a folder"))
+    for name in ("InlayImageLoad", "InlayImageWithMask", "InlayMaskLoad"):
+        told = CLASSES[name].IS_CHANGED()
+        assert told != told  # NaN is never what it was
+    for name in ("InlayImageLoad", "InlayImageWithMask"):
+        assert CLASSES[name].VALIDATE_INPUTS() is True
+        assert CLASSES[name].IS_CHANGED(**{next(iter(CLASSES[name].spec.path_roles)): ""}) == ""
+
+
+def seen(subfolder, filename, path="/view"):
+    """The host's server asked for a picture, with our part in between: whether the file is there then."""
+
+    class Request:
+        query = {"subfolder": subfolder, "filename": filename, "type": "input"}  # noqa: RUF012
+
+    async def handler(request):
+        return (folders.host_folder("input") / subfolder / filename).is_file()
+
+    Request.path = path
+    return asyncio.run(seen_samples._put_in_place(Request, handler))
+
+
+@pytest.mark.parametrize("path", ["/view", "/api/view"])
+def test_a_sample_that_the_page_shows_is_a_file_of_the_input_folder(host, path):
+    assert seen("inlay", "room.png", path)
+    assert (host / "input" / "inlay" / "room.png").read_bytes() == shipped_samples()["room.png"].read_bytes()
+    assert [item.name for item in (host / "input" / "inlay").iterdir()] == ["room.png"]
+    assert seen("inlay/subject", "sofa-1.png", path)
+    listed = folders.input_pictures(False)
+    assert len(listed) == len(set(listed))
+
+
+@pytest.mark.parametrize(
+    ("subfolder", "filename"),
+    [
+        ("", "room.png"),
+        ("inlay", "none.png"),
+        ("inlay", "../room.png"),
+        ("inlay/../inlay", "room.png"),
+        ("/inlay", "../x"),
+        ("inlay", "subject"),
+        ("inlay", ""),
+        ("", "inlay"),
+    ],
+)
+def test_nothing_else_is_written(host, subfolder, filename):
+    assert not seen(subfolder, filename)
+    assert not any((host / "input").rglob("*"))
+
+
+def test_a_sample_is_seen_by_the_page_alone_and_replaces_nothing(host):
+    assert not seen("inlay", "room.png", "/prompt")
+    (host / "input" / "inlay").mkdir()
+    (host / "input" / "inlay" / "room.png").write_bytes(b"mine")
+    assert seen("inlay", "room.png")
+    assert (host / "input" / "inlay" / "room.png").read_bytes() == b"mine"
+
+
+def test_no_sample_is_written_through_a_link_out_of_the_input_folder(host):
+    (host / "elsewhere").mkdir()
+    (host / "input" / "inlay").symlink_to(host / "elsewhere", target_is_directory=True)
+    assert not seen_samples.put_in_place("inlay", "room.png")
+    assert not any((host / "elsewhere").iterdir())
+
+
+def test_the_hosts_server_asks_once_and_one_that_listens_already_is_left_alone(host, monkeypatch):
+    server = types.ModuleType("server")
+    server.PromptServer = types.SimpleNamespace(instance=types.SimpleNamespace(app=None))
+    monkeypatch.setitem(sys.modules, "server", server)
+    seen_samples.serve_samples()
+    server.PromptServer.instance.app = types.SimpleNamespace(middlewares=[])
+    seen_samples.serve_samples()
+    seen_samples.serve_samples()
+    assert server.PromptServer.instance.app.middlewares == [seen_samples._put_in_place]
+
+    class Frozen(list):
+        def append(self, item):
+            raise RuntimeError("Cannot modify frozen list.")
+
+    server.PromptServer.instance.app.middlewares = Frozen()
+    seen_samples.serve_samples()
+    assert server.PromptServer.instance.app.middlewares == []
 
 
 def test_the_page_gets_one_script_and_no_other():

@@ -7,6 +7,7 @@ These classes hide three things from the nodes: the host runs them under `torch.
 
 import inspect
 import json
+import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -186,11 +187,15 @@ def _hidden(spec: NodeSpec) -> dict[str, str]:
 def _path_hooks(spec: NodeSpec) -> dict[str, object]:
     """Hooks of nodes that read files: the host compares their content, and also accepts files outside its list."""
 
-    def is_changed(cls: type[HostNode], /, **inputs: object) -> str:
+    def is_changed(cls: type[HostNode], /, **inputs: object) -> str | float:
+        if any(one.name not in inputs for one in settings_of(spec) if one.path and one.required):
+            return math.nan  # from a wire: which file it names is known when it runs
         seen, inputs = [], chosen(spec, inputs)
         for name, role in spec.path_roles.items():
+            if not inputs.get(name):
+                continue  # none, or the run reports it
             try:
-                path = Path(resolve_path(name, str(inputs.get(name) or ""), role, kinds_of(spec.id)))
+                path = Path(resolve_path(name, str(inputs[name]), role, kinds_of(spec.id)))
                 there = role.kind != "model" or exists(path)
                 with limits():
                     seen.append(digest(path, weights=role.kind == "model") if there else str(path))

@@ -5,6 +5,7 @@ from functools import cache
 from ....nodes.pack import PACK
 from ..installed import pack
 from .expander_node import ExpanderNode, expander_class
+from .host.seen_samples import serve_samples
 from .node_classes import HostNode, mappings
 from .node_names import display_name, host_id
 
@@ -13,6 +14,7 @@ Classes = dict[str, type[HostNode] | type[ExpanderNode]]
 
 @cache
 def _pack() -> tuple[Classes, dict[str, str]]:
+    serve_samples()
     classes, names = mappings(pack())
     made = {host_id(name): expander_class(name, expander) for name, expander in PACK.expanders.items()}
     return {**made, **classes}, {host_id(name): display_name(name) for name in PACK.expanders} | names
