@@ -13,8 +13,8 @@ from ...core.spec import PathRole
 from ..node_settings import Kind, Setting
 from .host.paths import resolve_path
 from .host.running import show_text
+from .host_values import from_host
 from .input_types import InputTypes, Widget, from_widget, widget
-from .node_classes import owned
 from .node_names import display_name, host_id, search_words
 from .node_run import host_run
 
@@ -71,8 +71,8 @@ class ExpanderNode:
         from .expander_run import filled
 
         with host_run(display_name(self.name), self.name, {}) as run:
-            taken = {option: owned(inputs.pop(option.name, None)) for option in self._wired()}
-            wired = {option.name: _batch(value, option.socket) for option, value in taken.items()}
+            taken = {option: inputs.pop(option.name, None) for option in self._wired()}
+            wired = {option.name: from_host(option.name, option.socket, value) for option, value in taken.items()}
             given = self._given(inputs)
             batch = max((len(value) for value in wired.values() if isinstance(value, torch.Tensor)), default=1)
             rows = [self._row(wired, number, batch) for number in range(batch)]
@@ -125,13 +125,6 @@ class ExpanderNode:
             if option.socket == "MASK" and isinstance(mask, torch.Tensor):
                 _require_painted(option.name, mask, row)
         return row
-
-
-def _batch(value: object, socket: str) -> object:
-    """A value with its batch axis, which some nodes of the host leave out of a mask."""
-    import torch
-
-    return value[None] if socket == "MASK" and isinstance(value, torch.Tensor) and value.ndim == 2 else value
 
 
 def _require_painted(name: str, mask: "Tensor", row: Mapping[str, object]) -> None:
