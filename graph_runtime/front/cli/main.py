@@ -26,7 +26,7 @@ from ...core.errors import (
     did_you_mean,
     missing_package,
 )
-from . import cache, commands, run, samples, serve
+from . import cache, commands, convert, run, samples, serve
 from .json_output import problem_json
 from .parser import Command, Parser, join_values
 
@@ -136,6 +136,7 @@ def _require_command(words: list[str]) -> None:
         "nodes",
         "schema",
         "draw",
+        "convert",
         "doctor",
         "models",
         "cache",
@@ -209,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_check(add)
     samples.add_samples(add)
     commands.add_commands(add)
+    convert.add_convert(add)
     cache.add_cache(add)
     serve.add_serve(add)
     return parser

@@ -11,9 +11,10 @@ from ....core.errors import did_you_mean, shorten
 from ....core.pack import HostType
 from ....core.spec import NodeSpec, Registry
 from ....core.workflow import NAME, Node, Workflow
+from .exact import restore
 from .host_graph import HostGraph, HostNode, Source, text
 from .host_types import setting_name, setting_of_socket, socket_of_setting
-from .layout import Layout
+from .layout import Layout, Placed, read_layout
 from .values import setting_from_host
 
 #: What editors save beside a node's own inputs.
@@ -46,7 +47,9 @@ class Becoming:
         nodes = self._that_count()
         self._name(nodes)
         workflow = Workflow(nodes={})
-        layout = Layout(groups=list(self.graph.groups), notes=list(self.graph.notes))
+        said = self.graph.own.get("ui")
+        seen = read_layout(said) if isinstance(said, Mapping) else Layout()  # of an API file, which has no places
+        layout = Layout(groups=self.graph.groups or seen.groups, notes=self.graph.notes or seen.notes)
         for node in nodes:
             name = self.names[node.id]
             made = self._node(node)
@@ -54,10 +57,20 @@ class Becoming:
             if kind.before:
                 self._convert(workflow, name, kind, made)
             workflow.nodes[name] = made
-            placed = replace(node.placed, host=node.type if kind.spec is None else "")
-            layout.nodes[name] = placed
+            layout.nodes[name] = self._placed(node, kind, seen.nodes.get(name))
         workflow.ui = layout.to_ui()
         return workflow
+
+    def _placed(self, node: HostNode, kind: HostType, seen: Placed | None) -> Placed:
+        """What is seen of a node: what its file says, its own title and id, and its type if that is the host's.
+
+        Where inlay wrote the file, the type's own title means that there was none.
+        """
+        title = "" if node.own and node.placed.title in kind.titles else node.placed.title
+        stated = text(node.own.get("id"), limits.NAME) or node.placed.id
+        host = node.type if kind.spec is None else ""
+        placed = node.placed if seen is None else seen
+        return replace(placed, title=title, id=stated, host=host)
 
     def _that_count(self) -> list[HostNode]:
         """The nodes that become nodes of ours; what is not known is a problem, or left out."""
@@ -198,6 +211,8 @@ class Becoming:
         found.params.update(kind.fixed)
         for name, value in node.values.items():
             self._set(node, kind, spec, found, name, value)
+        if kind.spec is not None:
+            restore(spec, found.params, node.values, node.own)
         for name, link in node.links.items():
             self._connect(node, kind, spec, found, name, link)
         return found

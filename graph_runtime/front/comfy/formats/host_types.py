@@ -10,12 +10,12 @@ from functools import cache
 from .....nodes.pack import PACK
 from ....core.definition.migrations import current_name
 from ....core.pack import CONTROL, UPLOAD, HostType
-from ....core.spec import NodeSpec, Registry
+from ....core.spec import NodeSpec
 from ..input_types import input_types
 from ..node_names import display_name, host_id
 
 
-def types_of(registry: Registry) -> Mapping[str, HostType]:
+def types_of(registry: Mapping[str, NodeSpec]) -> Mapping[str, HostType]:
     """Every type that can be converted, by the host's name of it."""
     return {host_id(name): _ours(spec) for name, spec in registry.items()} | dict(PACK.host_types)
 

@@ -12,9 +12,9 @@ def add_interface(workflow: Workflow, graph: HostGraph, becoming: Becoming) -> N
     """Add title, inputs and outputs: those that inlay wrote into the file, else those that people expect."""
     workflow.title, workflow.description = text(graph.own.get("title")), text(graph.own.get("description"))
     _add_own(workflow, graph.own)
-    if not workflow.inputs:
+    if not workflow.inputs and "inputs" not in graph.own:
         _add_expected(workflow, becoming)
-    if not workflow.outputs:
+    if not workflow.outputs and "outputs" not in graph.own:
         _add_outputs(workflow, becoming)
 
 

@@ -1,0 +1,63 @@
+"""The command `convert`: a workflow as ComfyUI's files, and those as a workflow."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.errors import WorkflowError, clean
+from ...core.files import write_text
+from .parser import AddCommand
+
+if TYPE_CHECKING:
+    from ...core.spec import Registry
+    from ...core.workflow import Workflow
+
+    Convert = Callable[[Workflow, Registry], str]
+
+DESCRIPTION = "write a workflow for ComfyUI (api: what runs; ui: what its editor opens), or as a workflow of inlay"
+
+
+def add_convert(add: AddCommand) -> None:
+    """Add the parser of `convert`."""
+    convert = add("convert", _convert, DESCRIPTION)
+    convert.add_argument("file", metavar="FILE", help="a .json workflow, the name of a shipped one, or a picture")
+    convert.add_argument("--to", choices=["api", "ui", "native"], required=True, help="the format to write")
+    convert.add_argument("-o", "--output", metavar="OUT.json", help="the file to write (default: standard output)")
+    convert.set_defaults(takes_flags=True, set=[])
+
+
+def _convert(options: argparse.Namespace, rest: list[str]) -> int:
+    from ..python.load_workflow import load
+    from .arguments import read_arguments
+    from .flags import parser_for
+
+    loaded = load(options.file)
+    if loaded.expander is not None or rest:
+        loaded.set_values(*read_arguments(parser_for(loaded, options.file, "convert"), options, rest, loaded))
+    loaded.require_options()
+    text = _text(loaded.workflow, loaded.registry, options.to)
+    if options.output is None:
+        print(json.dumps({"status": "done", "workflow": json.loads(text)}) if options.json else text, end="")
+        return 0
+    try:
+        write_text(Path(options.output), text, flush=True)
+    except OSError as error:
+        raise WorkflowError.of(
+            "--output",
+            found=f"{options.output!r}: {error.strerror}",
+            expected="a file that can be written",
+            fix="choose another folder",
+        ) from None
+    print(json.dumps({"status": "done", "paths": [options.output]}) if options.json else clean(options.output))
+    return 0
+
+
+def _text(workflow: "Workflow", registry: "Registry", kind: str) -> str:
+    from ..comfy.formats.write import to_api, to_ui
+
+    if kind == "native":
+        return workflow.to_json()
+    made = to_api(workflow, registry) if kind == "api" else to_ui(workflow, registry)
+    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
