@@ -16,6 +16,7 @@ from ..comfy.node_names import display_name
 from ..installed import shipped_samples, shipped_workflows
 from ..node_settings import settings_of
 
+FOLDER_OF_EXAMPLES = Path(__file__).resolve().parents[3] / "example_workflows"
 SET = Placed(color="#223", bgcolor="#335")  # the editor's blue: what a person sets
 FRAME = "#3f789e"  # the editor's own colour of groups
 HEADING, MARGIN = 40.0, 20.0  # of a group's frame
