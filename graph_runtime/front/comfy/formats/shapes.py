@@ -97,6 +97,7 @@ def _can_be(node: Node, kind: HostType, read: Iterable[str]) -> bool:
     said = {*kind.settings.values(), *kind.fixed}
     return (
         kind.node == node.type
+        and not kind.before
         and said == node.params.keys()
         and all(node.params[name] == value for name, value in kind.fixed.items())
         and node.inputs.keys() <= set(kind.sockets.values())
@@ -105,7 +106,8 @@ def _can_be(node: Node, kind: HostType, read: Iterable[str]) -> bool:
 
 
 def _hosts(name: str, kind: HostType, node: Node, spec: NodeSpec) -> Shape:
-    widgets = {widget: node.params[setting] for widget, setting in kind.settings.items()}
+    given = {widget: node.params[setting] for widget, setting in kind.settings.items()}
+    widgets = {widget: not value if widget in kind.negated else value for widget, value in given.items()}
     return Shape(
         name,
         next(iter(sorted(kind.titles)), name),
