@@ -66,6 +66,7 @@ lint: $(VENV)/.lint
 docs: $(VENV)/.ready
 	@$(BIN)/python -m inlay.graph_runtime.front.docs
 	@$(BIN)/python scripts/house.py
+	@$(BIN)/python scripts/example_workflows.py
 	@$(BIN)/python -c "from inlay.models.known_keys.page import page; open('docs/files.md', 'w', encoding='utf-8').write(page())"
 
 $(VENV)/.torch: constraints.txt

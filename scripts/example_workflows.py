@@ -1,22 +1,24 @@
 """`example_workflows/`: every shipped workflow as a graph of ComfyUI's editor, with groups and a note beside them.
 
+    python scripts/example_workflows.py   # writes the graphs; `make docs` does so too
+
 The pictures beside the graphs are made by `scripts/thumbnails.py`.
 """
 
 import json
 from pathlib import Path, PurePosixPath
 
-from ...core.spec import Registry
-from ...core.workflow import Link, Node, Workflow, parse
-from ..comfy.formats.layout import Group, Layout, Note, Placed
-from ..comfy.formats.places import GAP, GRID, NOTE_WIDTH, TITLE, Box, arrange_boxes, note_height
-from ..comfy.formats.write import to_ui
-from ..comfy.host.samples import FOLDER
-from ..comfy.node_names import display_name
-from ..installed import shipped_samples, shipped_workflows
-from ..node_settings import settings_of
+from inlay.graph_runtime.core.spec import Registry
+from inlay.graph_runtime.core.workflow import Link, Node, Workflow, parse
+from inlay.graph_runtime.front.comfy.formats.layout import Group, Layout, Note, Placed
+from inlay.graph_runtime.front.comfy.formats.places import GAP, GRID, NOTE_WIDTH, TITLE, Box, arrange_boxes, note_height
+from inlay.graph_runtime.front.comfy.formats.write import to_ui
+from inlay.graph_runtime.front.comfy.host.samples import FOLDER
+from inlay.graph_runtime.front.comfy.node_names import display_name
+from inlay.graph_runtime.front.installed import installed_nodes, shipped_samples, shipped_workflows
+from inlay.graph_runtime.front.node_settings import settings_of
 
-FOLDER_OF_EXAMPLES = Path(__file__).resolve().parents[3] / "example_workflows"
+FOLDER_OF_EXAMPLES = Path(__file__).resolve().parents[1] / "example_workflows"
 SET = Placed(color="#223", bgcolor="#335")  # the editor's blue: what a person sets
 FRAME = "#3f789e"  # the editor's own colour of groups
 HEADING, MARGIN = 40.0, 20.0  # of a group's frame
@@ -157,3 +159,7 @@ def write_examples(registry: Registry, folder: Path) -> None:
             old.unlink()
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    write_examples(installed_nodes(), FOLDER_OF_EXAMPLES)
