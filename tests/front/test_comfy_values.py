@@ -1,6 +1,7 @@
 """What the host's nodes give ours: transparency, no mask, NaN, text; and the files that its widgets list."""
 
 import asyncio
+import inspect
 import json
 import sys
 import types
@@ -116,6 +117,30 @@ def test_text_connects_to_a_list_of_files_and_nothing_else_does():
     assert names == ["a.png"]
     assert json.loads(json.dumps([names])) == [["a.png"]]
     assert isinstance(names, list)
+
+
+class OldString(str):
+    """The type of a text in the host 0.3.64, which is unequal to any list."""
+
+    def __ne__(self, other):
+        return not isinstance(other, str) or str(self) != str(other)
+
+    __eq__ = str.__eq__
+    __hash__ = str.__hash__
+
+
+def test_text_connects_in_a_host_that_compares_types_its_own_way(host, monkeypatch):
+    nodes = types.ModuleType("nodes")
+    nodes.NODE_CLASS_MAPPINGS = {"PrimitiveString": types.SimpleNamespace(RETURN_TYPES=(OldString("STRING"),))}
+    plain = adapter.node_class(CLASSES["InlayMaskLoad"].spec)
+    assert "input_types" not in inspect.getfullargspec(plain.VALIDATE_INPUTS).args
+    monkeypatch.setitem(sys.modules, "nodes", nodes)
+    made = adapter.node_class(CLASSES["InlayMaskLoad"].spec)
+    assert "input_types" in inspect.getfullargspec(made.VALIDATE_INPUTS).args
+    assert made.VALIDATE_INPUTS(input_types={"path": OldString("STRING")}) is True
+    assert made.VALIDATE_INPUTS(input_types={"path": "STRING", "image": "IMAGE", "threshold": "*"}) is True
+    assert "path: found IMAGE; expected STRING" in made.VALIDATE_INPUTS(input_types={"path": "IMAGE"})
+    assert "image: found MASK; expected IMAGE" in made.VALIDATE_INPUTS(input_types={"image": "MASK"})
 
 
 def test_every_widget_that_lists_files_takes_text(host):

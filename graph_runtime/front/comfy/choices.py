@@ -1,5 +1,9 @@
 """Choices of a widget that also takes text from a wire."""
 
+from collections.abc import Mapping
+
+from .host.modules import host_module
+
 
 class Choices(list[str]):
     """The names to choose from; a host that compares types finds them equal to STRING, so a text connects to them.
@@ -15,3 +19,28 @@ class Choices(list[str]):
 
     def __eq__(self, other: object) -> bool:
         return super().__eq__(other)
+
+
+def compares_types_its_own_way() -> bool:
+    """True in a host (0.3.64 is one) whose STRING is unequal to any list, so that types must be compared here."""
+    known = getattr(host_module("nodes"), "NODE_CLASS_MAPPINGS", None)
+    made = known.get("PrimitiveString") if isinstance(known, dict) else None
+    types = getattr(made, "RETURN_TYPES", None)
+    return bool(types) and bool(types[0] != Choices())
+
+
+def wrong_type(received: Mapping[str, object], wanted: Mapping[str, object]) -> str:
+    """What is wrong with the types of wires, for such a host; empty if each fits.
+
+    Args:
+        received: by input, the type of the output that is connected to it.
+        wanted: by input, its own type.
+    """
+    for name, kind in received.items():
+        mine = wanted.get(name)
+        given = {part.strip() for part in str(getattr(kind, "value", kind)).split(",")}
+        if "*" in given or (isinstance(mine, Choices) and "STRING" in given) or mine == kind:
+            continue
+        if not (isinstance(mine, str) and given & {part.strip() for part in mine.split(",")}):
+            return f"{name}: found {', '.join(sorted(given))}; expected {'STRING' if isinstance(mine, list) else mine}"
+    return ""

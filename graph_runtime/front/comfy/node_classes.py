@@ -23,7 +23,7 @@ from ...core.out_of_memory import retried
 from ...core.spec import NodeSpec, Registry
 from ...core.user_paths import exists
 from ..node_settings import Setting, settings_of
-from .choices import Choices
+from .choices import Choices, compares_types_its_own_way, wrong_type
 from .host.folders import input_pictures
 from .host.models import kinds_of
 from .host.paths import limits, resolve_path
@@ -204,6 +204,12 @@ def _path_hooks(spec: NodeSpec) -> dict[str, object]:
         return " ".join(seen)
 
     def validate(cls: type[HostNode], /, **paths: object) -> bool | str:
+        received = paths.pop("input_types", None)
+        if isinstance(received, Mapping):
+            groups = cls.INPUT_TYPES()
+            wanted = {name: one[0] for group in ("required", "optional") for name, one in groups[group].items()}  # type: ignore[index]
+            if wrong := wrong_type(received, wanted):
+                return wrong
         problems: list[Problem] = []
         for name, value in chosen(spec, paths).items():
             try:
@@ -213,7 +219,7 @@ def _path_hooks(spec: NodeSpec) -> dict[str, object]:
                 problems.append(error.at(display_name(spec.id)))
         return "; ".join(str(problem) for problem in problems) or True
 
-    typed = map(typed_name, model_settings(spec))
+    typed = [*map(typed_name, model_settings(spec)), *(["input_types"] if compares_types_its_own_way() else [])]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD  # the host reads from the names which inputs are checked here
     validate.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, kind) for name in ("cls", *spec.path_roles, *typed)]
