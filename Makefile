@@ -6,6 +6,8 @@
 # make fuzz       send inlay spoilt files for MINUTES=5 on all cores (Linux)
 # make gpu        test and measure on a GPU (benchmarks/gpu/run.py)
 # make kills      kill working processes at random instants and look for anything lost (N=200 kills, SEED=…)
+# make serve-kills  kill `inlay serve` at random instants under load (N=100 kills, SEED=…), and look for anything lost
+# make serve-openapi  ask the server everything that its description allows, and more (N=100 requests for each call)
 # make concurrent 8 processes that save and remember 1,000 times each at once, with and without hard links
 # make lint       run ruff and mypy
 # make docs       regenerate the node reference and the picture of the rooms
@@ -25,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 INLAY_OFFLINE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test test-all fuzz strace browser gpu kills concurrent lint docs wheel-test clean help
+.PHONY: demo test test-all fuzz strace browser gpu kills serve-kills serve-openapi concurrent lint docs wheel-test clean help
 
 demo: $(VENV)/.ready
 	@$(BIN)/inlay run inpaint --out inlay-out
@@ -53,6 +55,12 @@ gpu: $(VENV)/.test
 N ?= 200
 kills: $(VENV)/.test
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/helpers/kills.py --count $(N) $(if $(SEED),--seed $(SEED))
+
+serve-kills: $(VENV)/.test
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/helpers/serve_kills.py --count $(if $(filter file,$(origin N)),100,$(N)) $(if $(SEED),--seed $(SEED))
+
+serve-openapi: $(VENV)/.test
+	@INLAY_TEST_OPENAPI=$(if $(filter file,$(origin N)),100,$(N)) $(BIN)/python -m pytest -q tests/front/serve/test_serve_openapi.py
 
 concurrent: $(VENV)/.test
 	@INLAY_TEST_CONCURRENT=1000 $(BIN)/python -m pytest -q -k "eight_processes" tests/core/test_leftovers.py tests/front/test_known_inputs.py

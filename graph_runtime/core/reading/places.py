@@ -102,7 +102,12 @@ def place_inside(text: str, roots: Sequence[Path]) -> Place | None:
     """
     reals = [os.path.realpath(root) for root in roots]
     aliases = list(zip(map(os.path.abspath, roots), reals, strict=True))
-    inside = [found for given, _ in aliases if (found := _follow(Path(given) / text, reals, aliases)) is not None]
+    inside = []
+    for given, _ in aliases:
+        found = _follow(Path(given) / text, reals, aliases)
+        if found is not None and not found.pattern and os.path.lexists(found.base):
+            return found
+        inside += [] if found is None else [found]
     there = sorted((found for found in inside if os.path.lexists(found.base)), key=lambda found: len(found.pattern))
     return next(iter(there or inside), None)
 

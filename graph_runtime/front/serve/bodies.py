@@ -6,7 +6,7 @@ from dataclasses import dataclass
 MIB = 2**20
 JSON = frozenset({"application/json"})
 #: What a picture may be sent as; whether it is one is found by decoding it.
-PICTURES = frozenset(f"image/{kind}" for kind in ("png", "jpeg", "webp", "tiff", "bmp", "avif", "heic", "heif"))
+PICTURES = frozenset(f"image/{kind}" for kind in ("png", "jpeg", "webp", "tiff", "bmp", "gif", "avif", "heic", "heif"))
 
 
 @dataclass(frozen=True)

@@ -125,8 +125,10 @@ class Dispatcher:
                 self.waiting -= run.state == "queued"
                 self._tell(run, "cancelled")
 
-    def _give(self) -> None:
-        """Give every idle worker a run."""
+    def _give(self, *, look: bool = False) -> None:
+        """Give every idle worker a run; `look` for one even if none is known to wait."""
+        if self.waiting <= 0 and not look:
+            return
         for worker in list(self._workers.values()):
             while worker.ready and worker.run is None and not self._over.is_set():
                 busy = {one.client for one in self._workers.values() if one.run is not None and one.client is not None}
@@ -301,7 +303,7 @@ class Dispatcher:
                     self._put_back(run)
                 for unwritten in list(self._unwritten.values()):
                     self._note_end(*unwritten)
-                self._give()
+                self._give(look=True)
 
     def _look_at(self, worker: Worker, now: float) -> None:
         limit = self._settings.limits.run_seconds

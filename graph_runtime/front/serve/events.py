@@ -42,8 +42,10 @@ class Subscription:
             if len(self._waiting) >= WAITING:
                 self.behind = True
                 self._waiting.clear()
+            asleep = not self._waiting
             self._waiting[key] = event
-        self._wake()
+        if asleep:
+            self._wake()
 
     def take(self) -> list[Json]:
         """Everything that waits, in order."""

@@ -82,10 +82,11 @@ def serve(settings: Settings, *, show: bool = False) -> int:
 def _guarded(app: "ASGIApp", settings: Settings) -> "tuple[ASGIApp, str | None]":
     """The application behind the guard, and the token that clients must show."""
     from .access import make_access
+    from .bodies import BodyRules
     from .guard import Guard
 
     access = make_access(settings.host, settings.token, tuple(settings.hosts))
-    return Guard(app, access), access.token
+    return Guard(app, access, BodyRules(settings.limits.upload_bytes)), access.token
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -26,6 +26,9 @@ TYPES = {
     "image/tiff": ".tif",
     "image/bmp": ".bmp",
     "image/gif": ".gif",
+    "image/avif": ".avif",
+    "image/heic": ".heic",
+    "image/heif": ".heif",
 }
 THUMBNAIL = 320  # pixels of the longer side
 _ID = re.compile(r"[0-9a-f]{16}")
