@@ -3,9 +3,11 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
 from .disk_errors import disk_error, explain
@@ -13,6 +15,7 @@ from .errors import BadInput, Cancelled, clean, shorten
 from .events import CancelToken, Event, Listener, NodeProgress, Saved, Warned, shows_previews
 from .files import make_folder, named, numbered
 from .models import AnyDescription, Described, M, ModelDescription, ModelManager
+from .run.prefixes import with_date, with_facts, without_dates
 from .user_paths import is_possible
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ def safe_prefix(prefix: str, *, windows: bool = os.name == "nt") -> bool:
         prefix: of a node that saves.
         windows: also refuse the names that Windows does not keep as they are: devices, `a:b`, a dot at the end.
     """
+    prefix = without_dates(prefix)
     path = Path(prefix)
     possible = is_possible(prefix) and len(path.name.encode()) <= 200
     if clean(prefix) != prefix or {"\t", "\n"} & set(prefix):
@@ -87,6 +91,7 @@ class Context:
         self.saved: list[Path] = []
         self.said: list[str] = []  # warnings of the running node
         self.asked_time = False  # a node's result depends on how long others took
+        self.setting_of: Callable[[str], object] = lambda word: None  # by `node.setting`; None if it is none
         self.on_file: OnFile | None = None  # called with node, prefix, suffix and path before a file gets its name
         self.names: FileNames | None = None
         self._warned: set[Warned] = set()
@@ -158,12 +163,17 @@ class Context:
         return named(folder, name, suffix, self.names.publish, self.announce)
 
     @contextmanager
-    def new_file(self, prefix: str, suffix: str) -> Iterator[Path]:
+    def new_file(self, prefix: str, suffix: str, facts: Mapping[str, object] = MappingProxyType({})) -> Iterator[Path]:
         """A path to write to; if the block succeeds, the file appears as `<out>/<prefix>_00001<suffix>`.
 
         The next free number is used, and nothing is overwritten; in a job, the file is named after what the run reads.
         No half-written file remains: the bytes go to a
         hidden file beside it, which is renamed at the end.
+
+        Args:
+            prefix: may hold words such as `%date%` and `%width%` (prefixes.py).
+            suffix: with its dot.
+            facts: of what is written, by such a word.
 
         Raises:
             BadInput: `prefix` would leave the output folder, or nothing can be written there; says why.
@@ -171,6 +181,10 @@ class Context:
         root = Path(os.path.realpath(self.out))
         if self.names is not None and safe_prefix(prefix):
             prefix = self.names.prefix(self.node, prefix)
+        prefix, unknown = with_facts(prefix, lambda word: facts.get(word, self.setting_of(word)))
+        for word in unknown:
+            self.warn(f"prefix: %{word}% stands for nothing here, and stays as it is")
+        told, prefix = prefix, with_date(prefix, datetime.now().astimezone())
         wanted = Path(prefix)
         folder = Path(os.path.realpath(root / wanted.parent)) if safe_prefix(prefix) else root
         if not safe_prefix(prefix) or not folder.is_relative_to(root):
@@ -185,7 +199,7 @@ class Context:
             with self._named(folder, wanted.name, suffix) as path:
                 yield path
                 if self.on_file is not None:
-                    self.on_file(self.node, prefix, suffix, path)
+                    self.on_file(self.node, told, suffix, path)
         except (BadInput, Cancelled):
             raise
         except Exception as error:

@@ -84,6 +84,7 @@ def save(
     Args:
         image: The pictures to write, `[b h w 3]` in [0, 1].
         prefix: Beginning of the file name; `tests/room` makes a folder `tests`. A number follows.
+            `%date:yyyy-MM-dd%`, `%width%`, `%height%` and `%node.setting%` stand for what they say.
         format: png and webp are exact; jpeg (quality 95, no chroma subsampling) is not, and a warning says so.
         metadata: Carry the workflow inside the file, so that it can be run again from the picture, and the source's
             EXIF data, DPI and texts. false: only pixels and their colour profile.
@@ -105,7 +106,8 @@ def save(
     paths = []
     for row, picture in enumerate(image.detach() if image.dtype == torch.float64 else image.detach().float()):
         ctx.check_cancelled()
-        with ctx.new_file(prefix, WRITTEN_SUFFIX[format]) as path:
+        size = {"width": picture.shape[1], "height": picture.shape[0]}
+        with ctx.new_file(prefix, WRITTEN_SUFFIX[format], size) as path:
             notes += write_picture(
                 picture.cpu().numpy(),
                 path,

@@ -78,6 +78,7 @@ class HostNode:
         inputs = chosen(spec, inputs)
         metadata = _metadata(hidden.get("PROMPT"), hidden.get("EXTRA_PNGINFO"))
         with host_run(display_name(spec.id), spec.id, metadata) as run:
+            run.ctx.setting_of = lambda word: widget_of(hidden.get("PROMPT"), word)
             outputs = _call(spec, _arguments(spec, inputs), run.ctx)
             models = [value for value in outputs if spec.static and isinstance(value, ModelDescription)]
             fetched = [model.fetch() for model in models]
@@ -91,6 +92,17 @@ class HostNode:
         if text := text_of(spec, outputs, run.heard):
             show_text(text)
         return result(spec, values, pictures, text)
+
+
+def widget_of(prompt: object, word: str) -> object:
+    """The value of a widget, from `title.widget`, `class.widget` or `number.widget`; None if there is none."""
+    title, _, name = word.rpartition(".")
+    for number, entry in prompt.items() if isinstance(prompt, Mapping) else ():
+        called = (str(number), entry.get("class_type"), (entry.get("_meta") or {}).get("title"))
+        value = entry.get("inputs", {}).get(name) if title in called else None
+        if isinstance(value, (str, int, float)):
+            return value
+    return None
 
 
 def _call(spec: NodeSpec, arguments: dict[str, object], ctx: Context) -> tuple[object, ...]:

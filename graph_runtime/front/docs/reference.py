@@ -163,7 +163,9 @@ def help_page(spec: NodeSpec) -> str:
 
 def expander_page(name: str, expander: Expander) -> str:
     """The page that the host shows for the node of a name that stands for many workflows."""
-    rows = [(option.name, option.socket or option.kind, option.group, option.doc) for option in expander.options]
+    rows: list[Row] = [
+        (option.name, option.socket or option.kind, option.group, option.doc) for option in expander.options
+    ]
     table = _table(("Input", "Type", "About", "What it is"), rows)
     more = f"`{host_id(name)}` in ComfyUI; `inlay {name}` on the command line, to the same pixels."
     return f"# {display_name(name)}\n\n{expander.title}.\n\n{expander.description}\n\n{table}\n\n{more}\n"

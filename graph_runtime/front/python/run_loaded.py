@@ -70,6 +70,7 @@ def run_loaded(
     usable = part is None and prepare_folders(ctx, keeping=cache)
     if record is not None:
         ctx.on_file = record.saved
+    ctx.setting_of = lambda word: setting_in(plan, word)
     if loaded.undecided:
         plan, record = decide(loaded, plan, ctx), None
         require_memory(plan, budget, where)
@@ -104,6 +105,13 @@ def run_loaded(
         record.finish(loaded, plan, ctx, events, values)
     outputs = values if printed else {name: copied(value) for name, value in values.items()}
     return Result(outputs, list(ctx.saved), events, files_of(plan.savers, events), ctx.metadata.get(CHUNK, ""))
+
+
+def setting_in(plan: Plan, word: str) -> object:
+    """The value of `node.setting`: a number, a text or a switch; None for anything else."""
+    node, _, name = word.partition(".")
+    value = next((step.settings.get(name) for step in plan.steps if step.name == node), None)
+    return value if isinstance(value, (str, int, float)) else None
 
 
 def _note(loaded: LoadedWorkflow, plan: Plan, kept: Kept, disk: DiskStore, ctx: Context) -> None:

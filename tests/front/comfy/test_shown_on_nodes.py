@@ -1,6 +1,7 @@
 """What a person sees in the host: text and pictures on nodes, one line in the log, words of the menu."""
 
 import logging
+import re
 import sys
 import traceback
 import types
@@ -160,6 +161,17 @@ def test_previews_follow_the_hosts_setting(host, monkeypatch):
     assert not previews(monkeypatch, host, "none")
     assert not previews(monkeypatch, host, argv=["--preview-method", "none"])
     assert previews(monkeypatch, host, argv=["--preview-method=auto"])
+
+
+def test_a_prefix_in_the_host_names_the_picture_the_date_and_widgets(host, tmp_path):
+    save = adapter.node_class(installed_nodes()["image.save"])
+    prompt = {
+        "3": {"class_type": "KSampler", "inputs": {"seed": 9, "model": ["1", 0]}, "_meta": {"title": "My sampler"}}
+    }
+    prefix = "%width%x%height%_%KSampler.seed%_%My sampler.seed%_%3.seed%_%date:yyyy%_%3.model%"
+    shown = save().execute(image=torch.zeros(1, 4, 6, 3), prefix=prefix, prompt=prompt)
+    name = shown["ui"]["images"][0]["filename"]
+    assert re.fullmatch(r"6x4_9_9_9_20\d\d_%3\.model%_00001\.png", name), name
 
 
 FOUND_BY = {
