@@ -11,6 +11,7 @@ so the import alone loads neither torch nor a model.
 The folder is also a node pack: ComfyUI finds `NODE_CLASS_MAPPINGS` here when it lies in `custom_nodes/`.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +49,14 @@ _LAZY: dict[str, tuple[str, str]] = {
     "CancelToken": (".graph_runtime.core.events", "CancelToken"),
 }
 
-#: what ComfyUI asks for -> (module, attribute)
+#: what ComfyUI asks for; it takes the newer API (V3) only from a pack that has nothing of the older
 _FOR_THE_HOST: dict[str, tuple[str, str]] = {
-    "NODE_CLASS_MAPPINGS": (".graph_runtime.front.comfy.pack_classes", "NODE_CLASS_MAPPINGS"),
-    "NODE_DISPLAY_NAME_MAPPINGS": (".graph_runtime.front.comfy.pack_classes", "NODE_DISPLAY_NAME_MAPPINGS"),
+    name: (".graph_runtime.front.comfy.pack_classes", name)
+    for name in (
+        ("comfy_entrypoint",)
+        if os.environ.get("INLAY_COMFY_SCHEMA", "").strip().lower() == "v3"
+        else ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS")
+    )
 }
 
 #: every package inside, outermost first

@@ -120,4 +120,5 @@ PACK = Pack(
     titles=TITLES,
     menu=FOLDERS,
     words=WORDS,
+    renamed={"image.open": "image.with_mask"},
 )

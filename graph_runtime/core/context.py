@@ -171,7 +171,7 @@ class Context:
         hidden file beside it, which is renamed at the end.
 
         Args:
-            prefix: may hold words such as `%date%` and `%width%` (prefixes.py).
+            prefix: may hold words such as `%date%` and `%width%` (run/prefixes.py).
             suffix: with its dot.
             facts: of what is written, by such a word.
 

@@ -123,6 +123,7 @@ class Pack:
         titles: node → what a menu calls it, where its id is not what people call it.
         menu: family → the folder of a menu that its nodes stand in, where that is another.
         words: node or family → words that find it in a menu.
+        renamed: a former id of a node, or another that is used for it → its id; sockets and settings are the same.
     """
 
     families: tuple[str, ...] = ()
@@ -148,3 +149,4 @@ class Pack:
     titles: Mapping[str, str] = field(default_factory=dict)
     menu: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -65,10 +66,20 @@ def _rename_targets(workflow: "Workflow", names: Mapping[str, str]) -> None:
         workflow.inputs[key] = renamed[0] if isinstance(target, str) else renamed
 
 
-def migrate(workflow: "Workflow", registry: Mapping[str, "NodeSpec"]) -> None:
-    """Migrate every node of a known type to the installed version, or until a migration is missing."""
+def migrate(
+    workflow: "Workflow", registry: Mapping[str, "NodeSpec"], renamed: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Migrate every node of a known type to the installed version, or until a migration is missing.
+
+    Args:
+        workflow: is changed.
+        registry: the installed nodes.
+        renamed: former id of a node → its id.
+    """
     names: dict[str, str] = {}
     for name, entry in workflow.nodes.items():
+        if entry.type not in registry:
+            entry.type = renamed.get(entry.type, entry.type)
         spec = registry.get(entry.type)
         if spec is not None and entry.version < spec.version:
             names |= _migrated(name, entry, spec)

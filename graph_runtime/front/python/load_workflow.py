@@ -228,7 +228,7 @@ def load(
             expected="a file, the name of a shipped workflow, a picture that carries one, a dict or a Workflow",
             fix="pass its path or its dict",
         )
-    migrate(found.workflow, registry)
+    migrate(found.workflow, registry, PACK.renamed)
     own = isinstance(source, (Workflow, Mapping))
     expander = (
         PACK.expanders.get(str(source)) if path is not None and path == shipped_workflows().get(str(source)) else None
