@@ -1,7 +1,7 @@
 """Run a workflow that is already loaded, with the user's values in it."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ...core.context import Context
 from ...core.errors import NodeError
@@ -19,7 +19,7 @@ from ..environment import environment, environment_parts
 from ..jobs.part import Part
 from ..kept_between_runs import disk_store, kept_between_runs
 from ..recipe.find_inputs import remember
-from ..recipe.record import CHUNK
+from ..recipe.record import CHUNK, texts_of
 from ..recipe.record import record as recipe_of
 from ..rerun.keep import Recording
 from .keywords import refusing
@@ -35,6 +35,7 @@ def run_loaded(
     memory: str | int | None = None,
     cache: bool = True,
     metadata: bool = True,
+    texts: Mapping[str, object] | None = None,
     listeners: Iterable[Listener] = (),
     cancel: CancelToken | None = None,
     record: Recording | None = None,
@@ -48,6 +49,7 @@ def run_loaded(
         memory: see `run`.
         cache: see `run`.
         metadata: see `run`.
+        texts: what saved pictures carry besides, such as an editor's own graph: JSON by the name of its text.
         listeners: see `run`.
         cancel: see `run`.
         record: keeps the run as a whole.
@@ -79,7 +81,9 @@ def run_loaded(
         require_memory(plan, budget, where)
         record = None  # it said that it would download
     if metadata:
-        ctx.metadata[CHUNK] = recipe_of(plan, loaded.registry, loaded.recorded_names, [*loaded.roots, loaded.out])
+        folders = [*loaded.roots, loaded.out]
+        ctx.metadata[CHUNK] = recipe_of(plan, loaded.registry, loaded.recorded_names, folders)
+        ctx.metadata |= texts_of(plan, texts or {}, folders)
     if part is not None and part.is_done(plan, ctx.metadata.get(CHUNK, "")):
         return Result({})
     with collect_notices() as notices:

@@ -13,9 +13,9 @@ _PAGE = (
     "frame-ancestors 'none'"
 )
 #: The editor has a script in its page, which is known by its hash. It sets styles from its code, starts workers from
-#: blobs, and plays what nodes give out.
+#: blobs, compiles WebAssembly, and plays what nodes give out.
 _EDITOR = (
-    "default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' {scripts}; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; "
     "font-src 'self' data:; media-src 'self' data: blob:; connect-src 'self'; worker-src 'self' blob:; "
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

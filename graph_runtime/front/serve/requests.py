@@ -36,6 +36,7 @@ class RunRequest:
         title: instead of the workflow's own.
         id: of the run; None: a new one. A second request with the same id makes no second run.
         more: what a front end keeps with the run.
+        texts: what the saved pictures carry besides their recipe: JSON by the name of its text.
         partial: of a host's graph with unknown nodes, run the rest.
     """
 
@@ -47,6 +48,7 @@ class RunRequest:
     id: str | None = None
     more: Mapping[str, object] = field(default_factory=dict)
     partial: bool = False
+    texts: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def resolved(request: RunRequest, find: FindFile) -> Json:
         "values": _with_paths(request.values, "inputs", find, problems),
         "settings": _with_paths(request.settings, "set", find, problems),
         "partial": request.partial,
+        "texts": dict(request.texts),
     }
     if problems:
         raise WorkflowError(problems)

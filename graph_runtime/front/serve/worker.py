@@ -122,7 +122,13 @@ class _Worker:
         loaded = prepare(told["request"], places).loaded
         loaded.out = out
         result = run_loaded(
-            loaded, device=self.device, memory=self._memory, cache=self._cache, listeners=[relay], cancel=token
+            loaded,
+            device=self.device,
+            memory=self._memory,
+            cache=self._cache,
+            texts=told["request"].get("texts"),
+            listeners=[relay],
+            cancel=token,
         )
         outputs = {str(file.path): name for name, files in result.files.items() for file in files}
         return {

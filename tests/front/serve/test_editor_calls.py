@@ -75,6 +75,10 @@ def test_a_graph_runs_and_its_picture_is_shown_on_its_node(host):
     assert "sandbox" in answer.headers["content-security-policy"]
     found = Image.open(io.BytesIO(answer.content)).convert("RGB")
     assert numpy.array_equal(numpy.asarray(found), numpy.asarray(Image.open(io.BytesIO(picture())).convert("RGB")))
+    texts = Image.open(io.BytesIO(answer.content)).text
+    assert json.loads(texts["prompt"])["3"]["class_type"] == "SaveImage", "the editor opens it when it is dropped"
+    assert json.loads(texts["workflow"]) == {"id": "w", "nodes": []}
+    assert json.loads(texts["inlay"])["workflow"]["nodes"]
     number, run_id, prompt, extra, outputs = entry["prompt"]
     assert (prompt["3"]["class_type"], extra["extra_pnginfo"]["workflow"]["id"], outputs) == ("SaveImage", "w", ["3"])
     job = get(host, f"/jobs/{run_id}")

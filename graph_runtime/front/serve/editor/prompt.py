@@ -79,14 +79,15 @@ def read_prompt(body: object, definitions: Mapping[str, Definition]) -> Asked:
     converted = _converted(prompt, outputs, definitions)
     _show_values(converted.workflow, {converted.names[name] for name in outputs if name in converted.names})
     client = given.get("client_id")
-    extra = given.get("extra_data")
+    extra = _extra(given.get("extra_data"))
     request = RunRequest(
         converted.workflow.model_dump(),
         client=client[:200] if isinstance(client, str) and client else None,
         id=run_id,
+        texts={"prompt": prompt, **extra.get("extra_pnginfo", {})},
         more={
             "names": dict(converted.names),
-            "editor": {"prompt": prompt, "extra": _extra(extra), "outputs": list(outputs)},
+            "editor": {"prompt": prompt, "extra": extra, "outputs": list(outputs)},
         },
     )
     return Asked(request, prompt, outputs, converted)

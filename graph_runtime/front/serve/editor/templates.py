@@ -4,10 +4,11 @@ import json
 from functools import cache
 from pathlib import Path
 
-from ...installed import shipped_workflows
+from ...installed import shipped_samples, shipped_workflows
 from ..json_data import Json
 from .history import drawn
 
+_ANY = "photo.jpg"
 _EXAMPLES = Path(__file__).resolve().parents[4] / "example_workflows"
 
 
@@ -29,6 +30,6 @@ def graph(name: str) -> Json | None:
 
 
 def picture(name: str) -> Path | None:
-    """The small picture of a template; None if there is none."""
+    """The small picture of a template, or a sample photo; None if there is no such template."""
     path = _EXAMPLES / f"{name}.jpg"
-    return path if name in names() and path.is_file() else None
+    return None if name not in names() else path if path.is_file() else shipped_samples()[_ANY]

@@ -13,7 +13,7 @@ _DEFAULTS: Json = {"Comfy.TutorialCompleted": True}
 _SETTINGS = "settings.json"
 _MOST_FILES = 10_000
 #: What the editor asks for at its start, by the end of its name, as it is before anybody has saved one.
-_EMPTY = {"user.css": b"", ".templates.json": b"[]"}
+_EMPTY = {"user.css": b"", ".templates.json": b"[]", "workflows/.index.json": b'{"favorites":[]}'}
 
 
 class NoFile(Exception):
@@ -58,7 +58,7 @@ class UserData:
         Raises:
             Outside: the name leads out.
         """
-        found = next((text for end, text in _EMPTY.items() if name.endswith(end) and "/" not in name), None)
+        found = next((text for end, text in _EMPTY.items() if name.endswith(end)), None)
         return None if found is None or self._places.within(self.root, name).is_file() else found
 
     def write(self, name: str, data: bytes, *, overwrite: bool) -> Path:

@@ -50,9 +50,23 @@ async function graphOf(file) {
   return answer.ok ? await answer.json() : null
 }
 
+const FIRST = 'CheckpointLoaderSimple'
+const isMissing = (node) => node.type === FIRST && !(FIRST in LiteGraph.registered_node_types)
+
+async function firstGraph() {
+  const answer = await api.fetchApi('/workflow_templates/inlay/inpaint.json')
+  return answer.ok ? await answer.json() : null
+}
+
 app.registerExtension({
   name: 'inlay.serve',
   async setup() {
+    const loadGraphData = app.loadGraphData.bind(app)
+    app.loadGraphData = async function (graph, ...rest) {
+      // Its own first graph is of nodes that are not here.
+      const first = !graph || (graph.nodes?.some(isMissing) && rest.length < 3)
+      return await loadGraphData(first ? ((await firstGraph()) ?? graph) : graph, ...rest)
+    }
     const handleFile = app.handleFile.bind(app)
     app.handleFile = async function (file, ...rest) {
       if (file && (await isOurs(file))) {
