@@ -24,6 +24,7 @@ from ...core.spec import NodeSpec, Registry
 from ...core.user_paths import exists
 from ..node_settings import Setting, settings_of
 from .choices import Choices, compares_types_its_own_way, wrong_type
+from .former_names import WithFormer, by_current_name, former_names
 from .host.folders import input_pictures
 from .host.models import kinds_of
 from .host.paths import limits, resolve_path
@@ -65,6 +66,8 @@ class HostNode:
                 more = {"image_upload": True, "takes_text": True}
                 groups[group][setting.name] = (Choices(names), {"tooltip": options["tooltip"], **more})
         list_models(cls.spec, groups)
+        if former := former_names(cls.spec):
+            groups["optional"] = WithFormer(groups["optional"], former)
         return {**groups, "hidden": _hidden(cls.spec)} if cls.spec.effects else {**groups}
 
     def execute(self, **inputs: object) -> object:
@@ -75,7 +78,7 @@ class HostNode:
         """
         spec = self.spec
         hidden = {kind: inputs.pop(name, None) for name, kind in _hidden(spec).items()}
-        inputs = chosen(spec, inputs)
+        inputs = chosen(spec, by_current_name(spec, inputs))
         metadata = _metadata(hidden.get("PROMPT"), hidden.get("EXTRA_PNGINFO"))
         with host_run(display_name(spec.id), spec.id, metadata) as run:
             run.ctx.setting_of = lambda word: widget_of(hidden.get("PROMPT"), word)
