@@ -1,0 +1,61 @@
+"""`inlay serve` before it serves: what it needs, what it refuses, and what it does not import."""
+
+import importlib.util
+import json
+import socket
+import subprocess
+import sys
+
+from inlay.graph_runtime.front.cli import main
+from inlay.graph_runtime.front.serve import run
+from inlay.graph_runtime.front.serve.folders import hold_folders
+from inlay.graph_runtime.front.serve.settings import Settings
+
+
+def _said(capsys, *words):
+    assert main.main(["serve", "--json", *words]) == 2
+    return json.loads(capsys.readouterr().out)["problems"][0]
+
+
+def test_without_the_extra_the_command_names_what_is_missing_and_how_to_install_it(capsys, monkeypatch, tmp_path):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        run.importlib.util, "find_spec", lambda name, *more: None if name == "uvicorn" else real(name, *more)
+    )
+    found = _said(capsys, "--out", str(tmp_path / "out"))
+    assert "uvicorn" in found["found"]
+    assert 'pip install "inlay[serve]"' in found["fix"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_served_is_refused_before_anything_starts(capsys, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert _said(capsys, "--port", port, "--out", str(tmp_path / "out"))["port"] == "--port"
+    assert _said(capsys, "--inputs", str(tmp_path / "nothing"))["port"] == "--inputs"
+    assert _said(capsys, "--max-upload", "much")["port"] == "--max-upload"
+    assert "a port" in _said(capsys, "--port", "70000")["found"]
+    (tmp_path / "file").write_text("")
+    assert _said(capsys, "--port", "0", "--out", str(tmp_path / "file"))["port"] == "--out"
+
+
+def test_one_home_serves_one_server(capsys, tmp_path):
+    held = hold_folders(Settings(out=tmp_path / "out"))
+    assert "another server" in _said(capsys, "--port", "0", "--out", str(tmp_path / "out"))["found"]
+    held.release()
+
+
+def test_the_server_itself_imports_no_library_that_computes():
+    code = (
+        "import sys, tempfile, pathlib\n"
+        "from inlay.graph_runtime.front.serve.app import create_app\n"
+        "from inlay.graph_runtime.front.serve.service import Service\n"
+        "from inlay.graph_runtime.front.serve.settings import Settings\n"
+        "folder = pathlib.Path(tempfile.mkdtemp())\n"
+        "create_app(Service(Settings(out=folder / 'out', folder=folder)))\n"
+        "print([name for name in ('torch', 'numpy', 'diffusers', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
