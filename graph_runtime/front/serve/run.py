@@ -1,6 +1,7 @@
 """Start the server: folders, socket, workers, web framework, in an order that lets it listen early."""
 
 import contextlib
+import gc
 import importlib.util
 import logging
 import os
@@ -57,6 +58,8 @@ def serve(settings: Settings, *, show: bool = False) -> int:
         from .app import create_app
 
         app, token = _guarded(create_app(service), settings)
+        gc.freeze()  # what is there now stays: it is not looked through again and again
+        gc.enable()  # commands that answer at once go without
         address = _address(settings, listening)
         with_token = f"{address}/?token={token}" if token else address
         config = uvicorn.Config(

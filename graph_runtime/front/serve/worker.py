@@ -4,6 +4,7 @@ It ends as soon as its parent does, whatever it is doing. A run's files appear i
 parent takes over once all of them are whole.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -145,6 +146,7 @@ def _warm() -> None:
     from . import found  # noqa: F401
 
     installed_nodes()
+    gc.freeze()  # what is there now stays: it is not looked through again and again
 
 
 def _unforeseen(error: Exception) -> Problem:

@@ -1,14 +1,18 @@
 """`inlay serve` before it serves: what it needs, what it refuses, and what it does not import."""
 
+import gc
 import importlib.util
 import json
+import os
 import socket
 import subprocess
 import sys
 
+import uvicorn
 from inlay.graph_runtime.front.cli import main
 from inlay.graph_runtime.front.serve import run
 from inlay.graph_runtime.front.serve.folders import hold_folders
+from inlay.graph_runtime.front.serve.service import Service
 from inlay.graph_runtime.front.serve.settings import Settings
 
 
@@ -59,3 +63,15 @@ def test_the_server_itself_imports_no_library_that_computes():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_server_collects_garbage_and_leaves_the_folder_where_it_was_started(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Service, "start", lambda self: self.settings.here.mkdir(parents=True))
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: seen.append((gc.isenabled(), os.listdir("."))))
+    try:
+        assert main.main(["serve", "--port", "0", "--out", str(tmp_path / "out")]) == 0
+    finally:
+        gc.unfreeze()
+    assert seen == [(True, [])]
