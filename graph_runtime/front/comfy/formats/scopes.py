@@ -8,6 +8,7 @@ from ....core.errors import shorten
 from .host_graph import HostGraph, as_id, text
 
 MOST_DEEP = 32  # subgraphs inside subgraphs
+MOST = 20_000  # nodes of a file once its subgraphs are opened
 NEVER, BYPASS = 2, 4  # modes of a node: muted, and handing its inputs on
 
 
@@ -131,12 +132,12 @@ class Scopes:
                 waiting.pop()
                 continue
             self._count += 1
-            if self._count > limits.NODES:
+            if self._count > MOST:
                 self._graph.wrong(
                     None,
                     "nodes",
-                    f"more than {limits.NODES:,} nodes once subgraphs are opened",
-                    f"at most {limits.NODES:,}",
+                    f"more than {MOST:,} nodes once subgraphs are opened",
+                    f"at most {MOST:,}",
                     "split it into several files",
                 )
                 return

@@ -8,7 +8,7 @@ from .scopes import BYPASS, NEVER, Scope, Scopes, UiNode
 from .widgets import widget_values
 
 PRIMITIVE, REROUTE = "PrimitiveNode", "Reroute"
-MOST_STEPS = 2_000_000  # inputs passed while links are followed
+MOST_STEPS = 100_000  # inputs passed while links are followed
 ANY = ("*", "", "0", "-1")
 
 
