@@ -365,6 +365,46 @@ def test_settings_are_kept(host):
     assert get(host, "/settings/Comfy.Z") is None
 
 
+# templates, and files of inlay's own
+
+
+def test_every_template_is_a_graph_of_known_nodes_with_a_picture(host):
+    known = get(host, "/object_info")
+    names = get(host, "/workflow_templates")["inlay"]
+    assert "inpaint" in names
+    for name in names:
+        drawn = get(host, f"/workflow_templates/inlay/{name}.json")
+        types = {node["type"] for node in drawn["nodes"]}
+        assert types - set(known) <= {"Note", "MarkdownNote"}, name
+        picture_of_it = host.http.get(f"/api/workflow_templates/inlay/{name}.jpg")
+        assert picture_of_it.headers["content-type"] == "image/jpeg"
+    for name in ("nothing.json", "nothing.jpg", "..%2Fpyproject.json", "inpaint.html"):
+        assert host.http.get(f"/api/workflow_templates/inlay/{name}").status_code in (400, 404)
+
+
+def test_a_recipe_of_the_page_or_the_command_line_opens_in_the_editor(host):
+    from serving import trivial
+
+    upload = host.upload(picture(), name="mine.png")
+    made = host.ended(host.submit(trivial("photo.jpg", save=True), values={"image": {"upload": upload["id"]}})["id"])
+    assert made["state"] == "done", made
+    saved = host.http.get(made["results"][0]["url"]).content
+    for data, media in ((saved, "image/png"), (json.dumps(trivial("mine.png")).encode(), "application/json")):
+        answer = host.http.post("/api/inlay/open", content=data, headers={"Content-Type": media})
+        assert answer.status_code == 200, answer.text
+        assert "InlayMaskGrow" in {node["type"] for node in answer.json()["nodes"]} or media == "image/png"
+    job = get(host, f"/jobs/{made['id']}")
+    assert job["workflow"]["extra_data"]["extra_pnginfo"]["workflow"]["nodes"]
+    for data, media in (
+        (picture(), "image/png"),
+        (b"{}", "application/json"),
+        (b"[1]", "application/json"),
+        (b"x", "image/png"),
+    ):
+        assert host.http.post("/api/inlay/open", content=data, headers={"Content-Type": media}).status_code == 422
+    assert not [path for path in host.service.settings.pictures.iterdir() if path.name.startswith(".")]
+
+
 # queue and history
 
 

@@ -1,12 +1,12 @@
 """Runs as the editor sees them: its queue, its history, its jobs."""
 
-import importlib.util
 import json
 from collections.abc import Mapping
 from functools import lru_cache
 
 from ....core.errors import WorkflowError
 from ....core.workflow import build
+from ...comfy.formats.write import to_ui
 from ...installed import installed_nodes
 from ..json_data import Json
 from ..records import Run
@@ -51,10 +51,6 @@ def _drawn(workflow: str) -> Json | None:
 
 def drawn(native: Mapping[str, object]) -> Json | None:
     """A workflow of ours as the editor draws it; None if it cannot be."""
-    if importlib.util.find_spec("...comfy.formats.write", __package__) is None:
-        return None
-    from ...comfy.formats.write import to_ui
-
     registry = installed_nodes()
     try:
         return dict(to_ui(build(native), registry))

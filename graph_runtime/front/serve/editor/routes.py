@@ -160,7 +160,9 @@ class Calls:
         if limit == 0 or (limit is None and "limit" in request.query_params):
             return JSONResponse({"error": "limit must be a positive integer"}, 400)
         states = [STATES[word] for word in asked] or list(STATES.values())
-        found = await asyncio.to_thread(self.history.runs, states)
+        ordered = "sort_by" in request.query_params or "sort_order" in request.query_params
+        most = None if limit is None or ordered else offset + limit + 1  # one more tells that there are more
+        found = await asyncio.to_thread(self.history.runs, states, most)
         if request.query_params.get("sort_by") == "execution_duration":
             found.sort(key=lambda run: (run.ended or 0) - (run.started or 0) if run.ended else 0, reverse=True)
         if request.query_params.get("sort_order", "").lower() == "asc":
