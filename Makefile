@@ -3,6 +3,7 @@
 # make test-all   run all tests, the slow ones too
 # make strace     run hostile paths under strace, which must be installed (.ci/strace-test installs it)
 # make browser    run the tests that need a chromium (.ci/browser-test installs Debian's)
+# make oracle     let ComfyUI's own editor judge what we write of GRAPHS=300 generated workflows
 # make fuzz       send inlay spoilt files for MINUTES=5 on all cores (Linux)
 # make gpu        test and measure on a GPU (benchmarks/gpu/run.py)
 # make kills      kill working processes at random instants and look for anything lost (N=200 kills, SEED=…)
@@ -27,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 INLAY_OFFLINE=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
-.PHONY: demo test test-all fuzz strace browser gpu kills serve-kills serve-openapi concurrent lint docs wheel-test clean help
+.PHONY: demo test test-all fuzz strace browser oracle gpu kills serve-kills serve-openapi concurrent lint docs wheel-test clean help
 
 demo: $(VENV)/.ready
 	@$(BIN)/inlay run inpaint --out inlay-out
@@ -44,6 +45,10 @@ strace: $(VENV)/.test
 
 browser: $(VENV)/.test
 	@$(PYTEST) -n 0 -m browser
+
+GRAPHS ?= 300
+oracle: $(VENV)/.test
+	@INLAY_TEST_EDITOR_GRAPHS=$(GRAPHS) $(PYTEST) -n 0 tests/front/comfy/test_editor_oracle.py
 
 MINUTES ?= 5
 fuzz: $(VENV)/.test

@@ -3,7 +3,7 @@
     python scripts/thumbnails.py              # all that are missing
     python scripts/thumbnails.py baret_edit   # these, again
 
-A picture lies beside what it was made from; a training shows the sheet that it saved last.
+A training shows the sheet that it saved last, or, where it draws none, the photos that it learns from.
 """
 
 import sys
@@ -11,12 +11,13 @@ import tempfile
 from pathlib import Path
 
 import inlay
-from inlay.graph_runtime.front.installed import shipped_workflows
+from inlay.graph_runtime.front.installed import shipped_samples, shipped_workflows
 from PIL import Image, ImageOps
 
 FOLDER = Path(__file__).resolve().parents[1] / "example_workflows"
 SIDE, QUALITY = 400, 85  # pixels of a square; JPEG's scale
-FASTER = {"subject_lora_train": {"epochs": 1}, "train_exemplar": {"steps": 20}}  # of what takes minutes
+FASTER = {"subject_lora_train": {"epochs": 1}}  # of what takes minutes
+LEARNS_FROM = {"train_exemplar": "photos/photo-{}.png"}
 
 
 def main(names):
@@ -30,10 +31,22 @@ def main(names):
 
 def _thumbnail(name):
     """The picture that the workflow makes, cut to a square."""
+    if name in LEARNS_FROM:
+        return _photos(LEARNS_FROM[name])
     with tempfile.TemporaryDirectory() as out:
         result = inlay.run(name, out=out, **FASTER.get(name, {}))
         made = result.pil() if "image" in result else Image.open(_last_picture(Path(out)))
         return ImageOps.fit(made.convert("RGB"), (SIDE, SIDE), Image.Resampling.LANCZOS)
+
+
+def _photos(pattern):
+    """Four of the sample photos."""
+    sheet = Image.new("RGB", (SIDE, SIDE))
+    for number in range(4):
+        photo = Image.open(shipped_samples()[pattern.format(number + 1)]).convert("RGB")
+        place = (number % 2 * SIDE // 2, number // 2 * SIDE // 2)
+        sheet.paste(ImageOps.fit(photo, (SIDE // 2, SIDE // 2), Image.Resampling.LANCZOS), place)
+    return sheet
 
 
 def _last_picture(folder):

@@ -22,6 +22,7 @@ from unittest import mock
 
 from inlay.graph_runtime.core.spec import Registry
 from inlay.graph_runtime.front.comfy import node_classes
+from inlay.graph_runtime.front.comfy.host.samples import sample_pictures
 from inlay.graph_runtime.front.comfy.node_names import display_name
 
 if TYPE_CHECKING:  # the tests on the oldest releases collect these files without a browser
@@ -74,7 +75,7 @@ def frontend_files() -> Path:
 # what the host says about nodes
 
 
-PICTURES = ("room.png", "hole.png", "photo.jpg")  # in the host's input folder
+PICTURES = ("room.png", "hole.png", "photo.jpg", *sample_pictures(folders=True))  # in the host's input folder
 
 
 def node_definitions(registry: Registry) -> Definitions:
@@ -192,12 +193,19 @@ class EditorPage:
         self.page.evaluate("prompt => app.loadApiJson(prompt, 'prompt')", dict(prompt))
 
     def unknown_types(self) -> list[str]:
-        """Types of nodes on the canvas that it draws as missing, in subgraphs too."""
+        """Types of nodes on the canvas that it does not know, in subgraphs too."""
+        return self._types("node => !(node.type in LiteGraph.registered_node_types)")
+
+    def marked_red(self) -> list[str]:
+        """Types of nodes that it draws in red: of a type that it does not know, or with a file that is not there."""
+        return self._types("node => node.has_errors")
+
+    def _types(self, which: str) -> list[str]:
         found: list[str] = self.page.evaluate(
             """() => {
                 const graphs = [app.rootGraph ?? app.graph, ...(app.rootGraph ?? app.graph).subgraphs.values()]
-                return graphs.flatMap(graph => graph.nodes).filter(node => node.has_errors).map(node => node.type)
-            }"""
+                return graphs.flatMap(graph => graph.nodes).filter(WHICH).map(node => node.type)
+            }""".replace("WHICH", which)
         )
         return found
 

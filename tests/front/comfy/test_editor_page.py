@@ -2,7 +2,6 @@
 
 import pytest
 from editor_page import editor, node_definitions
-from inlay.graph_runtime.front.comfy.input_types import input_types
 from inlay.graph_runtime.front.comfy.node_names import display_name, host_id
 from inlay.graph_runtime.front.installed import installed_nodes
 
@@ -23,8 +22,9 @@ def test_the_editor_shows_every_node_and_sends_the_defaults_of_its_widgets(page)
     assert {number: (node["class_type"], node["_meta"]["title"]) for number, node in sent.items()} == {
         number: (host_id(spec.id), display_name(spec.id)) for number, spec in nodes.items()
     }
+    definitions = node_definitions(installed_nodes())
     for number, spec in nodes.items():
-        groups = input_types(spec)
+        groups = definitions[host_id(spec.id)]["input"]
         widgets = {**groups["required"], **groups["optional"]}
         defaults = {name: options["default"] for name, (_, options) in widgets.items() if "default" in options}
         assert {name: sent[number]["inputs"].get(name) for name in defaults} == defaults

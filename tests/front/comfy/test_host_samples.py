@@ -7,6 +7,7 @@ import pytest
 from inlay.graph_runtime import BadInput
 from inlay.graph_runtime.core.spec import PathRole
 from inlay.graph_runtime.front.comfy.host.folders import input_pictures
+from inlay.graph_runtime.front.comfy.host.models import choices
 from inlay.graph_runtime.front.comfy.host.paths import limits, resolve_path
 from inlay.graph_runtime.front.installed import shipped_samples
 from inlay.pictures.files.read import read_pictures
@@ -32,7 +33,9 @@ def test_loaders_list_the_samples_after_the_users_own_files(inputs):
     listed = input_pictures(folders=False)
     assert listed[0] == "z.png"
     assert {"inlay/photo.jpg", "inlay/hole.png", "inlay/room.png", "inlay/dog.png"} <= set(listed)
-    assert not any(name.endswith(".csv") or "album" in name for name in listed)
+    assert "inlay/subject/sofa-1.png" in listed
+    assert not any(name.endswith((".csv", ".safetensors", "subject")) for name in listed)
+    assert choices("model.lora") == ["inlay/subject.safetensors"]
     assert {"inlay/photos", "inlay/subject"} <= set(input_pictures(folders=True))
 
 

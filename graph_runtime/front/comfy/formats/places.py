@@ -38,12 +38,14 @@ def size_of(
     outputs: Sequence[str],
     widgets: Mapping[str, tuple[object, bool]],
     *,
+    buttons: int,
     pictures: bool,
 ) -> Box:
     """The size at which an editor shows all of a node.
 
     Args:
         widgets: by name, the value, and whether it is a box of text.
+        buttons: how many more widgets of a row there are.
         pictures: it shows pictures below its widgets.
     """
     rows = max(len(inputs), len(outputs))
@@ -54,7 +56,7 @@ def size_of(
     letters = [len(title) + 6, *pairs]
     letters += [len(name) + 12 + (0 if boxed else min(len(str(value)), 24)) for name, (value, boxed) in widgets.items()]
     width = min(max(max(letters) * LETTER, NARROWEST), WIDEST)
-    height = rows * ROW + sum(TEXT_BOX if boxed else WIDGET for _, boxed in widgets.values())
+    height = rows * ROW + sum(TEXT_BOX if boxed else WIDGET for _, boxed in widgets.values()) + buttons * WIDGET
     height += 14 if widgets else 6
     return Box(_up(max(width, 300.0 if pictures else 0)), _up(height + (PICTURE if pictures else 0)), inputs, outputs)
 

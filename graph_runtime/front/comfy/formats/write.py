@@ -301,6 +301,7 @@ def _box(graph: _Graph, name: str) -> Box:
         [socket.ours for socket in one.sockets],
         list(one.outputs),
         {key: (value, key in one.boxes) for key, value in one.widgets.items()},
+        buttons=len(one.positions) - len(one.widgets),
         pictures=one.pictures,
     )
     return replace(box, width=placed.width or box.width, height=placed.height or box.height)

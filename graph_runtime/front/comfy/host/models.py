@@ -10,6 +10,7 @@ from ....core.current_run import ModelFolders
 from ....core.pack import ModelChoices
 from .folders import kind_folders, model_folders
 from .modules import ask, host_module
+from .samples import sample_loras
 
 DEEPEST = 3  # folders in each other in which a model is looked for
 MOST = 1000  # names in a list
@@ -25,6 +26,7 @@ def choices(node_id: str) -> list[str] | None:
     if wanted is None or not model_folders():
         return None
     found = [*wanted.embedded, *_files(wanted), *_folders(wanted)]
+    found += sample_loras() if "loras" in wanted.files else []
     found += [name for name, folder in PACK.downloaded() if wanted.fits(folder)]
     return list(dict.fromkeys(found))[:MOST]
 

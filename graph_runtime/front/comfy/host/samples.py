@@ -32,7 +32,12 @@ def sample(name: str) -> str | None:
 
 
 def sample_pictures(folders: bool) -> list[str]:
-    """The samples to choose from where a picture (or a folder of pictures) is asked for, but not what folders hold."""
-    single = [name for name in samples() if name.count("/") == 1]
-    pictures = [name for name in single if PurePosixPath(name).suffix.lower() in PACK.picture_suffixes]
-    return pictures + [name for name in single if folders and not PurePosixPath(name).suffix]
+    """The samples to choose from where a picture (or a folder of pictures) is asked for; single ones first."""
+    names = sorted(samples(), key=lambda name: name.count("/"))
+    pictures = [name for name in names if PurePosixPath(name).suffix.lower() in PACK.picture_suffixes]
+    return pictures + [name for name in names if folders and not PurePosixPath(name).suffix]
+
+
+def sample_loras() -> list[str]:
+    """The LoRAs among the samples."""
+    return [name for name in samples() if name.endswith(".safetensors")]
