@@ -18,6 +18,7 @@ from ...core.run.plan import Plan, make_plan
 from ...core.spec import Registry
 from ...core.user_paths import exists, expand
 from ...core.workflow import Override, Workflow, from_python
+from ..comfy.host.samples import FOLDER, sample
 from ..installed import shipped_workflows
 from ..recipe.find_inputs import find_files
 from ..recipe.read import RecordedFile
@@ -145,7 +146,19 @@ class LoadedWorkflow:
         self._trust(self._given)
         if self.from_python:
             self._trust(_path_parameters(self.workflow, self.registry))
+        self._find_samples()
         self._find_recorded_files()
+
+    def _find_samples(self) -> None:
+        """Find samples by the names that loaders in ComfyUI list (`inlay/photo.jpg`), where no file is called so."""
+        for node, parameter in _path_parameters(self.workflow, self.registry):
+            value = self.workflow.nodes[node].params[parameter]
+            if not isinstance(value, str) or not value.startswith(f"{FOLDER}/"):
+                continue
+            path = sample(value)
+            if path is not None and not any((root / value).exists() for root in self.roots):
+                self.workflow.nodes[node].params[parameter] = path
+                self._trust([(node, parameter)])
 
     def _find_recorded_files(self) -> None:
         wanted = {}

@@ -4,6 +4,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+import inlay
 import pytest
 from inlay.graph_runtime.core.workflow import parse
 from inlay.graph_runtime.front.comfy.formats.layout import read_layout
@@ -71,6 +72,26 @@ def test_a_graph_says_what_its_workflow_says_with_samples_that_are_there(registr
         for setting in paths:
             value = made.params[setting]
             assert value is None or value.startswith(("inlay/", "dollhouse")), value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_graph_is_checked_outside_the_host_too_with_its_samples(name):
+    assert inlay.check(FOLDER / f"{name}.json") == []
+
+
+def test_a_users_file_of_a_samples_name_comes_first(tmp_path):
+    (tmp_path / "inlay").mkdir()
+    (tmp_path / "inlay" / "photo.jpg").write_text("no picture")
+    (tmp_path / "graph.json").write_text((FOLDER / "inpaint.json").read_text(encoding="utf-8"), encoding="utf-8")
+    assert [(problem.node, problem.port) for problem in inlay.check(tmp_path / "graph.json")] == [("photo", "path")]
+
+
+def test_the_editor_of_the_server_gets_the_samples_by_their_plain_names():
+    from inlay.graph_runtime.front.serve.editor.templates import graph as template
+
+    for name in NAMES:
+        values = [value for node in template(name)["nodes"] for value in node.get("widgets_values_named", {}).values()]
+        assert not any(isinstance(value, str) and value.startswith("inlay/") for value in values)
 
 
 @pytest.mark.parametrize("name", NAMES)

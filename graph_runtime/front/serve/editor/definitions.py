@@ -120,7 +120,7 @@ def pictures(settings: Settings) -> tuple[str, ...]:
 
 @cache
 def _samples() -> tuple[str, ...]:
-    return tuple(name for name in shipped_samples() if "/" not in name)
+    return tuple(sorted(shipped_samples(), key=lambda name: name.count("/")))
 
 
 def _names(folder: Path) -> list[str]:
