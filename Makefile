@@ -5,6 +5,7 @@
 # make browser    run the tests that need a chromium (.ci/browser-test installs Debian's)
 # make oracle     let ComfyUI's own editor judge what we write of GRAPHS=300 generated workflows
 # make fuzz       send inlay spoilt files for MINUTES=5 on all cores (Linux)
+# make page-rounds a thousand rounds of paint, save and reopen in the page of `inlay serve` (COUNT=1000)
 # make gpu        test and measure on a GPU (benchmarks/gpu/run.py)
 # make kills      kill working processes at random instants and look for anything lost (N=200 kills, SEED=…)
 # make serve-kills  kill `inlay serve` at random instants under load (N=100 kills, SEED=…), and look for anything lost
@@ -42,6 +43,10 @@ test-all: $(VENV)/.test
 
 strace: $(VENV)/.test
 	@$(PYTEST) -n 0 -m strace
+
+.PHONY: page-rounds
+page-rounds: $(VENV)/.test
+	@OMP_NUM_THREADS=1 INLAY_OFFLINE=1 PYTHONPATH=tests/helpers $(BIN)/python -m brush.rounds --count $(or $(COUNT),1000)
 
 browser: $(VENV)/.test
 	@$(PYTEST) -n 0 -m browser

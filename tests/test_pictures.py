@@ -79,6 +79,8 @@ def test_every_picture_is_known():
         *pictures.SHOWN,
         "inpaint.webp",
         "zero_shot_inpaint.svg",
+        "page-paint.jpg",  # scripts/page_pictures.py, in a browser
+        "page-compare.jpg",
     }
 
 

@@ -1,13 +1,15 @@
 """The page as people use it, in a real browser before a real server with its guard."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from brush.hands import Hands, browser
+from brush.rounds import Rounds
 from inlay.graph_runtime.front.installed import shipped_samples
 from inlay.pictures.masks.morphology import grow_mask
-from page_browser import Hands, browser
 from PIL import Image, ImageOps
 from serving import served
 
@@ -146,8 +148,8 @@ def overlay(hands):
             const box = photo.getBoundingClientRect(), scale = box.width / photo.offsetWidth;
             for (let y = 0; y < photo.offsetHeight; y++)
                 for (let x = 0; x < photo.offsetWidth; x++) {
-                    const left = Math.floor(box.left - stage.left + (x + 0.5) * scale);
-                    const top = Math.floor(box.top - stage.top + (y + 0.5) * scale);
+                    const left = Math.floor((box.left - stage.left + (x + 0.5) * scale) * devicePixelRatio);
+                    const top = Math.floor((box.top - stage.top + (y + 0.5) * scale) * devicePixelRatio);
                     out.push(shown[(top * canvas.width + left) * 4 + 3]);
                 }
             return out;
@@ -354,3 +356,199 @@ def test_a_click_paints_over_the_object_under_it(hands):
     pressed = hands.page.locator("#found-list button[aria-pressed=true]")
     pressed.click()  # again: erased
     assert not overlay(hands).any()
+
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+AUDIT = (Path(__file__).parents[2] / "helpers" / "brush" / "audit.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        {"viewport": {"width": 1200, "height": 800}, "color_scheme": "light"},
+        {"viewport": {"width": 1200, "height": 800}, "color_scheme": "dark"},
+        PHONE | {"color_scheme": "dark"},
+    ],
+    ids=["light", "dark", "phone"],
+)
+def test_every_control_has_a_name_and_every_text_its_contrast_in_every_state(hands):
+    assert hands.page.evaluate(AUDIT) == []
+    hands.open(file_of(photo()))
+    hands.page.fill("#set-prompt", "a cat")
+    hands.page.click("#run")
+    hands.page.wait_for_selector("#problems p")
+    hands.tool("object")
+    for summary in hands.page.locator("summary").all():
+        if summary.evaluate("node => !node.parentElement.open"):
+            summary.click()
+    assert hands.page.evaluate(AUDIT) == []
+    hands.page.fill("#set-prompt", "")
+    hands.tool("brush")
+    hands.drag((30, 30), (40, 30))
+    hands.run()
+    hands.page.wait_for_selector("#results", state="visible")
+    assert hands.page.evaluate(AUDIT) == []
+    hands.page.click("#history-button")
+    hands.page.locator("#runs li").first.wait_for()
+    assert hands.page.evaluate(AUDIT) == []
+
+
+def test_the_audit_sees_what_is_planted(hands):
+    planted = hands.page.evaluate(
+        """() => {
+            document.body.insertAdjacentHTML("beforeend", `<main><img><button id="run" class="bad"></button>
+                <label for="gone">x</label><p class="faint">faint</p></main>`);
+            document.querySelector(".faint").style.color = "#999";
+            document.querySelector(".bad").tabIndex = 3;
+            document.querySelector(".bad").style.minHeight = 0;
+        }"""
+    )
+    assert planted is None
+    wrong = " ".join(hands.page.evaluate(AUDIT))
+    for word in ("no name", "order of its own", "twice: #run", "no #gone", "no alt", "h1, main", "contrast", "small"):
+        assert word in wrong, word
+
+
+def test_tab_goes_over_everything_in_the_order_in_which_it_is_seen(hands):
+    hands.open(file_of(photo()))
+    hands.page.focus(".skip")
+    order, bare = ["skip"], []
+    for _ in range(60):
+        hands.page.keyboard.press("Tab")
+        name, outline = hands.page.evaluate(
+            """() => {
+                const at = document.activeElement;
+                const held = at.id === "open" ? document.querySelector("label[for=open]") : at;
+                return [at.id || at.dataset.tool || at.className || at.tagName, getComputedStyle(held).outlineStyle];
+            }"""
+        )
+        if name == "BODY":
+            break
+        order.append(name)
+        bare += [name] if outline == "none" else []
+    stops = [
+        "skip",
+        "open",
+        "history-button",
+        "brush",
+        "hand",
+        "undo",
+        "size",
+        "out",
+        "in",
+        "hide",
+        "stage",
+        "workflow",
+    ]
+    stops = [stop for stop in stops if stop != "undo"]  # there is nothing to undo yet
+    stops += ["set-method", "set-source", "set-prompt", "set-grow", "set-seed", "run"]
+    assert [name for name in order if name in stops] == stops
+    assert not bare, "the focus is not seen"
+
+
+def test_the_whole_way_goes_by_keyboard_alone(hands):
+    body = file_of(photo())
+    hands.open(body)
+    press = hands.page.keyboard.press
+    assert hands.page.evaluate("document.activeElement.id") == "stage"
+    press("b")
+    for _ in range(40):
+        press("[")
+    for _ in range(2):
+        press("]")
+    assert hands.page.inner_text("#size-shown") == "3 px"
+    press("Space")
+    for _ in range(5):
+        press("ArrowRight")
+    press("Space")
+    y, x = np.mgrid[:TALL, :WIDE]
+    middle = (WIDE // 2, TALL // 2)
+    distance = np.hypot(x - np.clip(x, middle[0], middle[0] + 5), y - middle[1])
+    assert np.array_equal(overlay(hands) > 0, distance <= 1.5)
+    assert "Brush: painted" in hands.page.inner_text("#live")
+    press("r")
+    press("Space")
+    press("Shift+ArrowDown")
+    press("Shift+ArrowRight")
+    press("Space")
+    expected = distance <= 1.5
+    expected[middle[1] : middle[1] + 11, middle[0] + 5 : middle[0] + 16] = True
+    assert np.array_equal(overlay(hands) > 0, expected)
+    press("l")
+    press("Space")
+    press("Shift+ArrowDown")
+    press("Escape")
+    assert np.array_equal(overlay(hands) > 0, expected), "a lasso that was cancelled left something"
+    press("m")
+    assert not overlay(hands).any()
+    press("m")
+    press("Control+Enter")
+    hands.page.wait_for_selector("#results", state="visible")
+    hands.page.wait_for_function("() => live.textContent.includes('Done: 1 picture')")
+    made = hands.client.http.get(hands.newest()["results"][0]["url"]).content
+    changed = (pixels(made) != pixels(body)).any(-1)
+    assert changed.any()
+    assert not changed[~expected].any()
+    hands.page.focus("#split")
+    press("Home")
+    press("ArrowRight")
+    assert hands.page.evaluate("document.querySelector('#after').style.clipPath").startswith("inset(0")
+
+
+def touch(cdp, kind, *points):
+    places = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+    cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+
+@pytest.mark.parametrize("look", [PHONE], ids=["phone"])
+def test_one_finger_paints_and_two_move_and_zoom(hands):
+    hands.open(file_of(photo()))
+    hands.width(8)
+    cdp = hands.page.context.new_cdp_session(hands.page)
+    touch(cdp, "touchStart", hands.place(20, 20))
+    touch(cdp, "touchMove", hands.place(40, 20))
+    touch(cdp, "touchEnd")
+    drawn = overlay(hands) > 0
+    assert drawn[20, 20:40].all()
+    assert not drawn[40:].any()
+    zoom = hands.page.inner_text("#zoom")
+    one, other = hands.place(40, 40), hands.place(56, 40)
+    touch(cdp, "touchStart", one)
+    touch(cdp, "touchMove", (one[0] + 3, one[1]))
+    touch(cdp, "touchStart", one, other)
+    touch(cdp, "touchMove", (one[0] - 20, one[1]), (other[0] + 20, other[1]))
+    touch(cdp, "touchEnd")
+    hands.page.wait_for_timeout(100)
+    assert int(hands.page.inner_text("#zoom").split()[0]) > int(zoom.split()[0])
+    hands.page.click("#zoom")
+    assert np.array_equal(overlay(hands) > 0, drawn), "two fingers painted"
+
+
+def test_a_pen_paints_thinner_where_it_is_pressed_less_and_its_eraser_erases(hands):
+    hands.open(file_of(photo()))
+    hands.width(20)
+    cdp = hands.page.context.new_cdp_session(hands.page)
+
+    def pen(kind, place, **more):
+        x, y = hands.place(*place)
+        how = {"type": kind, "x": x, "y": y, "pointerType": "pen", "button": "left", "buttons": 1, "clickCount": 1}
+        cdp.send("Input.dispatchMouseEvent", how | more)
+
+    for place, force in (((20, 32), 0.2), ((70, 32), 1.0)):
+        pen("mouseMoved", place, buttons=0, button="none")
+        pen("mousePressed", place, force=force)
+        pen("mouseReleased", place, buttons=0)
+    drawn = overlay(hands) > 0
+    thin, thick = drawn[:, :45].sum(), drawn[:, 45:].sum()
+    assert thick > 300
+    assert 10 < thin < thick / 4
+    pen("mouseMoved", (70, 32), buttons=0, button="none")
+    pen("mousePressed", (70, 32), button="right", buttons=2, force=1.0)
+    pen("mouseReleased", (70, 32), button="right", buttons=0)
+    assert not (overlay(hands) > 0)[:, 45:].any()
+
+
+def test_photo_and_mask_come_back_to_the_bit_after_two_dozen_rounds_of_paint_save_and_reopen(hands):
+    """`make page-rounds` makes a thousand."""
+    rounds = Rounds(hands, seed=1)
+    assert not [found for number in range(24) if (found := rounds.one(number))]

@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from brush.hands import browser, modules, packed, unpacked
 from inlay.pictures.masks.morphology import grow_mask, inward_ramp
-from page_browser import browser, modules, packed, unpacked
 from PIL import Image
 
 pytestmark = pytest.mark.browser

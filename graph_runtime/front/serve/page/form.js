@@ -7,6 +7,7 @@ const LABELS = {
   negative: "Not this", lora: "LoRA", weight: "Strength of the LoRA", dtype: "Precision", colour: "Colour to fill",
   vae_dtype: "Precision of the VAE", outpaint: "Make the photo wider", pick: "Only variation",
 };
+const KINDS = ["text", "integer", "number", "switch", "choice", "file", "model"];
 const SLIDERS = { grow: 64, feather: 64 };
 
 export class Form {
@@ -23,7 +24,7 @@ export class Form {
     this.more.replaceChildren();
     this.fields.clear();
     this.inputs = inputs;
-    const shown = inputs.filter(({ name }) => !OWN.includes(name));
+    const shown = inputs.filter(({ name, kind }) => !OWN.includes(name) && KINDS.includes(kind));
     const rank = ({ name }) => (FIRST.indexOf(name) + 1 || FIRST.length + 1);
     shown.sort((one, other) => rank(one) - rank(other));
     const plain = shown.some(({ name }) => name === "method") ? FIRST : shown.map(({ name }) => name);
@@ -39,7 +40,7 @@ export class Form {
     const given = {};
     for (const [name, { input, read }] of this.fields) {
       const value = read();
-      if (value !== null && value !== "" && value !== (input.default ?? null)) given[name] = value;
+      if (value !== null && value !== (input.default ?? "") && value !== (input.default ?? null)) given[name] = value;
     }
     return given;
   }

@@ -1,6 +1,6 @@
 // Things that a detector finds in the photo, to paint over by a click.
 import { element } from "./form.js";
-import { follow, get, post } from "./server.js";
+import { ENDS, follow, get, post } from "./server.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -85,7 +85,7 @@ export class Objects {
       client: "page",
     });
     await new Promise((resolve) => {
-      follow(run.id, (event) => ["done", "failed", "cancelled"].includes(event.kind) && resolve());
+      follow(run.id, (event) => ENDS.includes(event.kind) && resolve());
     });
     return get(`runs/${run.id}`);
   }

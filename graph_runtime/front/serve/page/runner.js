@@ -1,7 +1,7 @@
 // Sends photo, mask and settings to the server, follows the run, and shows what comes of it.
 import { photoOf } from "./photo.js";
 import { writeMask } from "./png.js";
-import { follow, get, post } from "./server.js";
+import { ENDS, follow, get, post } from "./server.js";
 
 const $ = (selector) => document.querySelector(selector);
 
@@ -16,6 +16,7 @@ export class Runner {
   async start() {
     if (this.id || this.starting) return;
     this.starting = true;
+    this.photo = this.state.photo;
     this.show([]);
     this.#busy("Sending …");
     try {
@@ -45,6 +46,7 @@ export class Runner {
     if (["queued", "running"].includes(run.state)) {
       if (this.id) return;
       this.id = run.id;
+      this.photo = this.state.photo;
       this.#busy("Waiting");
       this.#follow();
     } else if (run.problems.length) this.show(run.problems);
@@ -57,7 +59,7 @@ export class Runner {
     for (const [name, value] of Object.entries(recipe?.found ?? {})) {
       if (value && !values[name]) values[name] = value;
     }
-    if (state.photo) values.image = state.photo.ref;
+    if (state.photo && this.#takes("image")) values.image = state.photo.ref;
     if (state.mask && !state.mask.empty && this.#takes("mask")) {
       values.mask = { upload: await this.#mask() };
       if (state.workflow === "inpaint") settings["hole.channel"] = "luminance"; // what was painted, whatever it looks like
@@ -83,7 +85,7 @@ export class Runner {
     const stop = follow(this.id, (event) => {
       if (event.run !== this.id) return;
       this.#hear(event);
-      if (["done", "failed", "cancelled"].includes(event.kind)) {
+      if (ENDS.includes(event.kind)) {
         stop();
         this.#ended();
       }
@@ -110,7 +112,9 @@ export class Runner {
       const run = await get(`runs/${this.id}`);
       this.#idle();
       const notes = (run.warnings ?? []).map(({ message, text }) => message ?? text);
-      if (run.state === "done") {
+      if (run.state === "done" && this.photo !== this.state.photo) {
+        this.show([], ["A run of the photo before this one is done: see History."]);
+      } else if (run.state === "done") {
         this.results.show(run);
         this.show([], notes);
         this.say(`Done: ${run.results.length} ${run.results.length === 1 ? "picture" : "pictures"}`);

@@ -53,18 +53,19 @@ export async function upload(blob, name) {
   return (await call("POST", "uploads", blob, headers)).json();
 }
 
-/** Follow a run until it ends: `on(event)` gets each event. Returns a function that stops following. */
+export const ENDS = ["done", "failed", "cancelled", "lost"];
+
+/** Follow a run until it ends: `on(event)` gets each event; `lost` is one of them, where the server knows it no more.
+ * Returns a function that stops following. */
 export function follow(id, on) {
   const source = new EventSource(`${root}runs/${id}/events`);
   const hear = ({ data }) => {
     const event = JSON.parse(data);
     on(event);
-    if (["done", "failed", "cancelled"].includes(event.kind)) source.close();
+    if (ENDS.includes(event.kind)) source.close();
   };
   source.onmessage = hear;
-  for (const kind of ["queued", "started", "node", "progress", "preview", "warning", "saved", "done", "failed", "cancelled"]) {
-    source.addEventListener(kind, hear);
-  }
+  source.onerror = () => source.readyState === EventSource.CLOSED && on({ run: id, kind: "lost" });
   return () => source.close();
 }
 

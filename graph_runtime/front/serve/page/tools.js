@@ -182,7 +182,8 @@ export class Tools {
 
   #press(repeated) {
     const { host } = this;
-    if (repeated) return;
+    if (repeated) return undefined;
+    clearTimeout(this.told);
     this.cursor ??= [host.mask.width >> 1, host.mask.height >> 1];
     host.ring(...this.cursor);
     if (this.stroke) return this.#end();

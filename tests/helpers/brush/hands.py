@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # the tests on the oldest releases collect these files withou
     from playwright.sync_api import Browser, Page
     from serving import Client
 
-FOLDER = Path(__file__).resolve().parents[2] / "graph_runtime" / "front" / "serve" / "page"
+FOLDER = Path(__file__).resolve().parents[3] / "graph_runtime" / "front" / "serve" / "page"
 NOWHERE = "http://page.invalid/"
 
 
