@@ -216,9 +216,12 @@ def _node(graph: _Graph, name: str, box: Box, links: list[_UiLink]) -> Json:
         "order": 0,
         "mode": 0,
         "inputs": [
-            {"name": socket.name, "type": socket.type}
-            | ({"shape": OPTIONAL} if socket.optional else {})
-            | {"link": into.get(socket.ours)}
+            {
+                "name": socket.name,
+                "type": socket.type,
+                **({"shape": OPTIONAL} if socket.optional else {}),
+                "link": into.get(socket.ours),
+            }
             for socket in one.sockets
         ],
         "outputs": [
