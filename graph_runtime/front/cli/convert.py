@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ def add_convert(add: AddCommand) -> None:
     convert.add_argument("file", metavar="FILE", help="a .json workflow, the name of a shipped one, or a picture")
     convert.add_argument("--to", choices=["api", "ui", "native"], required=True, help="the format to write")
     convert.add_argument("-o", "--output", metavar="OUT.json", help="the file to write (default: standard output)")
+    convert.add_argument("--partial", action="store_true", help="leave out nodes of other packs, and what needs them")
     convert.set_defaults(takes_flags=True, set=[])
 
 
@@ -33,7 +35,9 @@ def _convert(options: argparse.Namespace, rest: list[str]) -> int:
     from .arguments import read_arguments
     from .flags import parser_for
 
-    loaded = load(options.file)
+    loaded = load(options.file, partial=options.partial)
+    for warning in loaded.noticed:
+        print(clean(str(warning)), file=sys.stderr)
     if loaded.expander is not None or rest:
         loaded.set_values(*read_arguments(parser_for(loaded, options.file, "convert"), options, rest, loaded))
     loaded.require_options()

@@ -149,6 +149,11 @@ def test_partial_runs_the_rest(folder, capsys):
     assert main(["run", str(folder / "api.json"), "--out", str(folder / "o"), "--partial"]) == 0
     assert [path.name for path in (folder / "o").glob("*.png")] == ["out_00001.png"]
     assert inlay.run(folder / "api.json", out=None, partial=True).paths == []
+    capsys.readouterr()
+    assert main(["convert", str(folder / "api.json"), "--to", "native", "--partial"]) == 0
+    printed = capsys.readouterr()
+    assert "8 (Crisp): left out" in printed.err
+    assert "crisp" not in printed.out
 
 
 def test_a_host_file_is_drawn(folder, capsys):
