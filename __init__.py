@@ -96,6 +96,7 @@ ROOMS = (
     "models.checkpoint",
     "models.detr",
     "models.files",
+    "models.given",
     "models.hub",
     "models.known_keys",
     "models.lora",

@@ -58,6 +58,12 @@ class ModelDescription(ABC, Generic[M]):
         """The same on a device, whose precision may be another."""
         return self.nbytes()
 
+    borrowed: ClassVar[bool] = False  # its weights belong to someone else, who keeps them and may change them
+
+    def lend(self, device: str) -> M:
+        """The module for a lease. One with borrowed weights shares them, which `load` never does."""
+        return self.load(device)
+
     def fetch(self) -> bool:
         """Download the files if they are not on this machine yet; True if something was downloaded.
 
@@ -161,13 +167,15 @@ class ModelManager:
             self._resident.move_to_end((base, where))
             entry.holders.append(threading.get_ident())
         try:
-            if self.place is not None:
+            if self.place is not None and not base.borrowed:
                 self.place(entry.module, where)
             with description.adapted(cast(M, entry.module)) as module:
                 yield module
         finally:
             with self._lock:
                 entry.holders.remove(threading.get_ident())
+                if base.borrowed and not entry.holders:
+                    self._resident.pop((base, where), None)
                 self._released.notify_all()
 
     def resident(self) -> list[str]:
@@ -224,7 +232,7 @@ class ModelManager:
             return True
 
         try:
-            module = retried(lambda: description.load(device), make_room)
+            module = retried(lambda: description.lend(device), make_room)
         except Exception as again:
             if not is_out_of_memory(again):
                 raise
@@ -234,7 +242,7 @@ class ModelManager:
                 expected=f"about {description.nbytes_on(device) / 2**20:.0f} MiB free",
                 fix="use a smaller dtype, another --device, or free memory that other programs use",
             ) from again
-        size = _module_bytes(module) or description.nbytes_on(device)
+        size = 0 if description.borrowed else _module_bytes(module) or description.nbytes_on(device)
         entry = _Resident(module, size)
         self._resident[(description, device)] = entry
         self.log(f"loaded {description.label} on {device} ({size / 2**20:.0f} MiB)")

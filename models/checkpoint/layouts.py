@@ -39,19 +39,19 @@ def infer(
     metadata = metadata_of(header, name, family)
     shapes: Shapes = {key: tensor.shape for key, tensor in header.tensors.items()}
     try:
-        unet = _unet({key.removeprefix(UNET): shape for key, shape in shapes.items() if key.startswith(UNET)})
-        vae = _vae({key.removeprefix(VAE): shape for key, shape in shapes.items() if key.startswith(VAE)})
+        unet = unet_config({key.removeprefix(UNET): shape for key, shape in shapes.items() if key.startswith(UNET)})
+        vae = vae_config({key.removeprefix(VAE): shape for key, shape in shapes.items() if key.startswith(VAE)})
         if family == "paint_by_example":
             side = metadata.side or 512
             return {
                 "unet": {**unet, "sample_size": side // 8},
                 "vae": {**vae, "sample_size": side},
                 "image_encoder": encoder_config(shapes),
-                "scheduler": _scheduler(metadata.prediction or "epsilon", metadata.zero_snr),
+                "scheduler": scheduler_config(metadata.prediction or "epsilon", metadata.zero_snr),
             }
         prefix = text_prefix(shapes)
         inside = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
-        text = _clip(inside) if prefix == TEXT[0] else _open_clip(inside)
+        text = clip_config(inside) if prefix == TEXT[0] else _open_clip(inside)
     except (KeyError, IndexError, ValueError, StopIteration) as error:
         raise ModelError(
             "source",
@@ -73,7 +73,7 @@ def infer(
         "unet": {**unet, "sample_size": side // 8},
         "vae": {**vae, "sample_size": side},
         "text_encoder": text,
-        "scheduler": _scheduler(prediction, metadata.zero_snr),
+        "scheduler": scheduler_config(prediction, metadata.zero_snr),
     }
 
 
@@ -83,7 +83,7 @@ def metadata_of(header: Header, name: str, family: str) -> CheckpointMetadata:
     return read_metadata(header, name, (UNET, VAE, *last, "cond_stage_model."))
 
 
-def _scheduler(prediction: str, zero_snr: bool) -> dict[str, JsonValue]:
+def scheduler_config(prediction: str, zero_snr: bool) -> dict[str, JsonValue]:
     """Stable Diffusion's scheduler; if noise levels begin at pure noise, so do the timesteps (Lin et al. 2023)."""
     own: dict[str, JsonValue] = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if zero_snr else {}
     return own | {
@@ -204,7 +204,8 @@ def _count(keys: Iterable[str], pattern: str) -> int:
     return number
 
 
-def _unet(shapes: Shapes) -> dict[str, JsonValue]:
+def unet_config(shapes: Shapes) -> dict[str, JsonValue]:
+    """The configuration of a UNet, from the shapes of its tensors without their prefix."""
     levels: list[list[int]] = [[]]
     crosses: list[bool] = [False]
     for index in range(1, _count(shapes, "input_blocks.{}.")):
@@ -236,7 +237,8 @@ def _unet(shapes: Shapes) -> dict[str, JsonValue]:
     }
 
 
-def _vae(shapes: Shapes) -> dict[str, JsonValue]:
+def vae_config(shapes: Shapes) -> dict[str, JsonValue]:
+    """The configuration of a VAE, from the shapes of its tensors without their prefix."""
     levels = _count(shapes, "encoder.down.{}.")
     return {
         "_class_name": "AutoencoderKL",
@@ -251,7 +253,8 @@ def _vae(shapes: Shapes) -> dict[str, JsonValue]:
     }
 
 
-def _clip(shapes: Shapes) -> dict[str, JsonValue]:
+def clip_config(shapes: Shapes) -> dict[str, JsonValue]:
+    """The configuration of CLIP's text model, from the shapes of its tensors without their prefix."""
     vocabulary, width = shapes["text_model.embeddings.token_embedding.weight"]
     return _text(
         vocabulary,

@@ -121,7 +121,7 @@ class SingleFile:
         """Shapes of the weights of the UNet's linear and convolution layers, by their names in diffusers."""
         assert component == "unet"
         shapes = _shapes(list_stored([self.path], UNET))
-        renamed = _rename(component, shapes, None, self.config(component))
+        renamed = rename(component, shapes, None, self.config(component))
         return {
             key.removesuffix(".weight"): list(value.shape)
             for key, value in renamed.items()
@@ -136,12 +136,12 @@ class SingleFile:
         """
         stored, config = list_stored([self.path], self.weights(component).prefix), self.config(component)
         with without_weights():
-            module = _build(component, model_class, config)
+            module = build(component, model_class, config)
         assert isinstance(module, nn.Module)
         assert isinstance(module, model_class)
         what = f"{component} of {self.name}"
-        require_fit(module, _without_positions(_rename(component, _shapes(stored), module, config)), what)
-        return fill(module, _without_positions(_rename(component, read_all(stored), module, config)), what)
+        require_fit(module, _without_positions(rename(component, _shapes(stored), module, config)), what)
+        return fill(module, _without_positions(rename(component, read_all(stored), module, config)), what)
 
     def tokenizer_folder(self) -> Path:
         """A folder with CLIP's vocabulary: `tokenizer` beside the file, the hub's cache, or the hub.
@@ -198,14 +198,15 @@ def _without_positions(renamed: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: value for key, value in renamed.items() if not key.endswith("position_ids")}
 
 
-def _build(component: str, model_class: type[M], config: Config) -> M:
+def build(component: str, model_class: type[M], config: Config) -> M:
+    """A module of diffusers or transformers for a component's configuration."""
     if component != "text_encoder":
         return model_class.from_config(dict(config))  # type: ignore[attr-defined, no-any-return]  # of diffusers
     arguments = {key: value for key, value in config.items() if key != "architectures"}
     return model_class(model_class.config_class(**arguments))  # type: ignore[attr-defined, call-arg]  # transformers
 
 
-def _rename(component: str, stored: dict[str, Tensor], module: nn.Module | None, config: Config) -> dict[str, Tensor]:
+def rename(component: str, stored: dict[str, Tensor], module: nn.Module | None, config: Config) -> dict[str, Tensor]:
     """Convert original keys to those of the libraries, by diffusers' own tables.
 
     Raises:

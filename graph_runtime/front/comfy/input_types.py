@@ -133,6 +133,16 @@ def _whole(value: float) -> float:
     return int(value) if float(value).is_integer() else value
 
 
+def typed_name(setting: str) -> str:
+    """The name of the text widget that an editor may have beside its list of models for a setting."""
+    return f"other_{setting}"
+
+
+def model_settings(spec: NodeSpec) -> tuple[str, ...]:
+    """The settings that name a model."""
+    return tuple(name for name, role in spec.path_roles.items() if role.kind == "model")
+
+
 def settings_from_widgets(spec: NodeSpec, values: Mapping[str, object]) -> dict[str, object]:
     """The settings of a node from the values of its widgets; sockets are left out."""
     return {
@@ -144,7 +154,8 @@ def settings_from_widgets(spec: NodeSpec, values: Mapping[str, object]) -> dict[
 
 def from_widget(setting: Setting, value: object) -> object:
     """One widget's value as the setting's own: `none`, the empty text and the number below the range become null."""
-    if setting.nullable and value in (None, "", NONE if setting.kind in ("choice", "boolean") else ""):
+    listed = setting.kind in ("choice", "boolean") or setting.path == "model"
+    if setting.nullable and value in (None, "", NONE if listed else ""):
         return None
     if (null := null_value(setting)) is not None and value in (null, number(null)):
         return None  # as text too: the host turns the number that an older graph holds into text for a text widget

@@ -12,19 +12,9 @@ from ...core.spec import NodeSpec
 from ..node_settings import settings_of
 from .choices import Choices
 from .host.models import choices
-from .input_types import NONE, InputTypes
+from .input_types import NONE, InputTypes, model_settings, typed_name
 
 DOC = "a hub id such as owner/name, or another name below the host's folders for models; empty: what {} says"
-
-
-def typed_name(setting: str) -> str:
-    """The name of the text widget beside the list of a setting."""
-    return f"other_{setting}"
-
-
-def model_settings(spec: NodeSpec) -> tuple[str, ...]:
-    """The settings that name a model."""
-    return tuple(name for name, role in spec.path_roles.items() if role.kind == "model")
 
 
 def list_models(spec: NodeSpec, groups: InputTypes) -> None:
@@ -51,6 +41,4 @@ def chosen(spec: NodeSpec, inputs: Mapping[str, object]) -> dict[str, object]:
         text = found.pop(typed_name(name), None)
         if isinstance(text, str) and text.strip():
             found[name] = text.strip()
-        elif found.get(name) == NONE:
-            found[name] = ""
     return found

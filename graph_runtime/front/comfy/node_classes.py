@@ -30,8 +30,8 @@ from .host.models import kinds_of
 from .host.paths import limits, resolve_path
 from .host.running import metadata_allowed, show_text
 from .host_values import from_host, require_masks, to_host
-from .input_types import InputTypes, input_types, settings_from_widgets
-from .model_widgets import chosen, list_models, model_settings, typed_name
+from .input_types import InputTypes, input_types, model_settings, settings_from_widgets, typed_name
+from .model_widgets import chosen, list_models
 from .node_names import category, display_name, host_id, search_words
 from .node_run import host_run
 from .shown import result, saved_pictures, sheet_picture, text_of

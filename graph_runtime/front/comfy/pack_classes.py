@@ -6,13 +6,14 @@ from typing import cast
 
 from ....nodes.pack import PACK
 from ..installed import pack
+from .bridges import BridgeNode, bridge_mappings
 from .expander_node import ExpanderNode, expander_class
 from .host.newer_api import OlderClass, extension, newer_class, register_renamed
 from .host.seen_samples import serve_samples
 from .node_classes import HostNode, mappings
 from .node_names import display_name, host_id
 
-Classes = dict[str, type[HostNode] | type[ExpanderNode]]
+Classes = dict[str, type[HostNode] | type[ExpanderNode] | type[BridgeNode]]
 
 
 @cache
@@ -20,10 +21,11 @@ def _pack() -> tuple[Classes, dict[str, str]]:
     serve_samples()
     classes, names = mappings(pack())
     made = {host_id(name): expander_class(name, expander) for name, expander in PACK.expanders.items()}
-    everything: Classes = {**made, **classes}
+    bridges, titles = bridge_mappings()
+    everything: Classes = {**made, **bridges, **classes}
     older = cast(Mapping[str, type[OlderClass]], everything)
     register_renamed({host_id(old): host_id(new) for old, new in PACK.renamed.items()}, older)
-    return everything, {host_id(name): display_name(name) for name in PACK.expanders} | names
+    return everything, {host_id(name): display_name(name) for name in PACK.expanders} | titles | names
 
 
 def comfy_entrypoint() -> object:

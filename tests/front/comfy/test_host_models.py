@@ -240,3 +240,20 @@ def test_a_folder_that_cannot_be_written_is_named(folders, hub, shared_sd):
         kind("model.stable_diffusion")().execute(source="someone/tiny")
     with pytest.raises(NodeError, match="fix"):
         kind("model.stable_diffusion")().execute(source="someone/tiny")
+
+
+@pytest.mark.parametrize(
+    ("source", "other", "meant"), [("dollhouse", "a/b", "a/b"), ("one.safetensors", "", "one.safetensors")]
+)
+def test_a_graph_saved_with_the_list_becomes_a_workflow_with_the_chosen_model(source, other, meant):
+    from inlay.graph_runtime.front.comfy.formats.read import from_host
+    from inlay.graph_runtime.front.installed import installed_nodes
+
+    api = {"1": {"class_type": "InlayModelStableDiffusion", "inputs": {"source": source, "other_source": other}}}
+    widgets = [source, "", "", "auto", "none", "none", "none", other]
+    shown = {"id": 1, "type": "InlayModelStableDiffusion", "pos": [0, 0], "inputs": [], "outputs": [], "mode": 0}
+    ui = {"nodes": [{**shown, "widgets_values": widgets}], "links": [], "groups": [], "version": 0.4}
+    for raw in (api, ui):
+        (node,) = from_host(raw, installed_nodes()).workflow.nodes.values()
+        assert node.params["source"] == meant
+        assert "other_source" not in node.params

@@ -11,6 +11,7 @@ from ....core.errors import did_you_mean, shorten
 from ....core.pack import HostType
 from ....core.spec import NodeSpec, Registry
 from ....core.workflow import NAME, Node, Workflow
+from ..input_types import typed_name
 from .exact import restore
 from .host_graph import HostGraph, HostNode, Source, text
 from .host_types import setting_name, setting_of_socket, socket_of_setting
@@ -249,6 +250,8 @@ class Becoming:
             if name not in IGNORED and kind.spec is not None and not name.startswith("$$"):
                 self.graph.warn(node.label, f"{shorten(name)} is no input of {kind.node}, and is left out")
             return
+        if setting != name and name == typed_name(setting) and not str(value or "").strip():
+            return  # the list beside it says which model
         made = setting_from_host(spec, setting, value)
         found.params[setting] = not made if name in kind.negated and isinstance(made, bool) else made
 

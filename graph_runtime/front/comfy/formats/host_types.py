@@ -11,7 +11,7 @@ from .....nodes.pack import PACK
 from ....core.definition.migrations import current_name
 from ....core.pack import CONTROL, UPLOAD, HostType
 from ....core.spec import NodeSpec
-from ..input_types import input_types
+from ..input_types import input_types, model_settings, typed_name
 from ..node_names import display_name, host_id
 
 
@@ -58,10 +58,17 @@ def setting_of_socket(spec: NodeSpec, name: str) -> str | None:
     return "prompt" if name == "text" and "prompt" in spec.params.model_fields else None
 
 
+def saved_widgets(kind: HostType) -> tuple[str, ...]:
+    """The widgets in the order in which the host's editor saves them: texts beside lists of models come last."""
+    return kind.widgets if kind.spec is None else (*kind.widgets, *map(typed_name, model_settings(kind.spec)))
+
+
 def setting_name(kind: HostType, name: str) -> str | None:
     """Our setting for a widget of the host, whatever it was called when the file was written."""
     if name in kind.settings:
         return kind.settings[name]
+    if kind.spec is not None and (typed := [one for one in model_settings(kind.spec) if name == typed_name(one)]):
+        return typed[0]
     if kind.spec is not None and (now := current_name(kind.spec, name)) in kind.settings:
         return kind.settings[now]
     return None

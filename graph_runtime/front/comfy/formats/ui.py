@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from ....core.pack import HostType
 from .canvases import read_canvases
 from .host_graph import HostGraph, HostNode, own_facts, pack_of, text, unwrapped
+from .host_types import saved_widgets
 from .layout import OWN, Group, Note, Placed, number
 from .scopes import Canvas, Scope, Scopes, UiNode
 from .widgets import widget_values
@@ -56,7 +57,7 @@ def _running(graph: HostGraph, wiring: Wiring, scope: Scope, node: UiNode, types
     found = HostNode(
         scope.id_of(node), node.type, title, pack=pack_of(node.properties), own=own_facts(node.properties.get(OWN))
     )
-    values = widget_values(node.raw, kind.widgets if kind is not None else None)
+    values = widget_values(node.raw, saved_widgets(kind) if kind is not None else None)
     found.values = {name: unwrapped(value) for name, value in values.items()}
     found.values |= {name: unwrapped(value) for (inner, name), value in scope.inside.items() if inner == node.id}
     for number_, slot in enumerate(node.inputs):

@@ -5,11 +5,11 @@ import logging
 import os
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ....core.models import AnyDescription, ModelManager, _Resident
 from ...device import parse_size
-from .modules import ask, host_module
+from .modules import HostObject, ask, host_module
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +83,7 @@ class _Handed(NamedTuple):
 
 
 @cache
-def _leased(patcher: Any) -> Any:  # noqa: ANN401 - a class of the host
+def _leased(patcher: HostObject) -> HostObject:
     """The host's handle of a model, for models that are dropped when the host unloads them."""
 
     class Leased(patcher):  # type: ignore[misc]

@@ -8,6 +8,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+HostObject = Any  # the host has no types
+
 
 def host_module(name: str) -> ModuleType | None:
     """A module of the host, if the host has been started in this process."""
@@ -21,7 +23,7 @@ def host_module(name: str) -> ModuleType | None:
         return None
 
 
-def ask(module: str, function: str, *arguments: object) -> Any:  # noqa: ANN401 - the host has no types
+def ask(module: str, function: str, *arguments: object) -> HostObject:
     """Call a function of the host; None if there is none (another module may have the same name)."""
     found = getattr(host_module(module), function, None)
     return found(*arguments) if callable(found) else None
