@@ -12,7 +12,7 @@ class Choices(list[str]):
     """
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment] # as of any list
+    __hash__ = None  # as of any list
 
     def __ne__(self, other: object) -> bool:
         return False if other == "STRING" else super().__ne__(other)
@@ -25,7 +25,7 @@ def compares_types_its_own_way() -> bool:
     """True in a host (0.3.64 is one) whose STRING is unequal to any list, so that types must be compared here."""
     known = getattr(host_module("nodes"), "NODE_CLASS_MAPPINGS", None)
     made = known.get("PrimitiveString") if isinstance(known, dict) else None
-    types = getattr(made, "RETURN_TYPES", None)
+    types: tuple[object, ...] = getattr(made, "RETURN_TYPES", None) or ()
     return bool(types) and bool(types[0] != Choices())
 
 

@@ -5,7 +5,7 @@ lies, so nothing is copied before somebody opens an example.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableSequence
 from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -29,7 +29,7 @@ def serve_samples() -> None:
     """Have the host's server put samples in place; does nothing without one, or when it listens already."""
     server = getattr(getattr(host_module("server"), "PromptServer", None), "instance", None)
     middlewares = getattr(getattr(server, "app", None), "middlewares", None)
-    if hasattr(middlewares, "append") and _put_in_place not in middlewares:
+    if isinstance(middlewares, MutableSequence) and _put_in_place not in middlewares:
         with suppress(RuntimeError):
             middlewares.append(_put_in_place)
 
