@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from inlay.graph_runtime.front.installed import shipped_workflows
+from inlay.graph_runtime.front.installed import shipped_samples, shipped_workflows
 from inlay.methods.blended_diffusion import Blended
 from inlay.methods.null_space import NullSpace
 from inlay.methods.sampling.guidance import Guidance
@@ -19,6 +19,7 @@ from rehearsal import assert_sound, rehearse
 from schedules import ddim_from_config, solver_from_config
 from simulated_gpu import SimulatedGpu, where
 
+SAMPLES = shipped_samples()
 SMALL = {
     "zero_shot_inpaint": {"steps": 4, "size": 64, "prompt": "a room"},
     "zero_shot_inpaint_strict": {"steps": 3},

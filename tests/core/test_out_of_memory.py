@@ -170,7 +170,7 @@ def test_a_node_runs_again_in_a_graph_and_in_a_host(tmp_path, monkeypatch):
     with manager.lease(Idle()):
         pass
     monkeypatch.setattr(node_run, "model_manager", lambda: manager)
-    assert node_class(holder.try_it.spec)().execute() == (2.0,)
+    assert node_class(holder.try_it.spec)().execute()["result"] == (2.0,)
     assert trier.left == [0, 0]
     gc.collect()
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -48,13 +49,20 @@ def trivial(path: object, *, save: bool = False, grow: int = 1) -> dict:
 
 
 def slow(seconds_of_work: int = 60) -> dict:
-    """A run that takes a long time, and can stop at each of many steps."""
-    nodes: dict = {"photo": {"type": "image.load", "params": {"path": "photo.jpg"}}}
-    before = "photo.mask"
-    for number in range(seconds_of_work * 4):
-        nodes[f"n{number}"] = {"type": "mask.grow", "inputs": {"mask": before}, "params": {"pixels": 400 + number % 7}}
-        before = f"n{number}.mask"
-    return {"format": 1, "title": "slow", "nodes": nodes, "outputs": {"mask": before}}
+    """A run that takes a long time, that no earlier run has made, and that can stop at each of many steps."""
+    nodes: dict = {
+        "photo": {"type": "image.load", "params": {"path": "photo.jpg"}},
+        "hole": {"type": "mask.shape", "inputs": {"image": "photo.image"}, "params": {"kind": "center"}},
+    }
+    before, seed = "photo.image", random.randrange(2**40)
+    for number in range(seconds_of_work * 2):
+        nodes[f"n{number}"] = {
+            "type": "image.fill",
+            "inputs": {"image": before, "mask": "hole.mask"},
+            "params": {"fill": "patches", "seed": seed + number},
+        }
+        before = f"n{number}.image"
+    return {"format": 1, "title": "slow", "nodes": nodes, "outputs": {"image": before}}
 
 
 class Client:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from ...core.errors import WorkflowError
 from ...core.user_paths import expand
-from ..device import parse_memory, parse_size
 from .parser import AddCommand, Once
 
 
@@ -31,6 +30,7 @@ def add_serve(add: AddCommand) -> None:
 
 
 def _serve(options: argparse.Namespace, rest: list[str]) -> int:
+    from ..device import parse_memory, parse_size
     from ..serve.run import serve
     from ..serve.settings import Limits, Settings
 

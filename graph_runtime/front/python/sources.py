@@ -39,8 +39,8 @@ def from_caller(source: Workflow | Mapping[str, object], registry: Registry, *, 
     Raises:
         WorkflowError: what no file could hold, or every problem of the file that it could come from.
     """
-    if not isinstance(source, Workflow) and is_host_graph(source):
-        return _converted(from_host(_plain(source), registry, partial=partial))
+    if not isinstance(source, Workflow) and is_host_graph(raw := _plain(source)):
+        return _converted(from_host(raw, registry, partial=partial))
     return Found(from_python(source))
 
 
@@ -50,7 +50,9 @@ def owned(source: Workflow | Mapping[str, object]) -> Workflow | Mapping[str, ob
     Raises:
         WorkflowError: it holds what no file could hold, or is no workflow.
     """
-    return _plain(source) if not isinstance(source, Workflow) and is_host_graph(source) else from_python(source)
+    if not isinstance(source, Workflow) and is_host_graph(raw := _plain(source)):
+        return raw
+    return from_python(source)
 
 
 def from_file(path: Path, registry: Registry, *, partial: bool) -> Found:

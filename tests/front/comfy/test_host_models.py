@@ -94,7 +94,7 @@ def test_lists_show_embedded_models_the_hosts_folders_and_what_was_downloaded(fo
         "someone/cached",
     ]
     assert options["default"] == "dollhouse"
-    assert listed("model.lora")[0] == ["none", "style.safetensors"]
+    assert listed("model.lora")[0] == ["none", "style.safetensors", "inlay/subject.safetensors"]
     assert listed("model.captioner")[0] == ["Salesforce/blip-image-captioning-base"]
     assert listed("model.pixel_diffusion")[0] == "STRING"  # nothing to choose from
     assert listed("model.detector")[0] == ["dollhouse-detector"]

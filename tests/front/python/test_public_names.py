@@ -12,7 +12,7 @@ from inlay.nodes.pack import PACK
 
 ROOT = Path(inlay.__file__).parent
 RUN_KEYWORDS = {
-    "jobs",
+    *("jobs", "partial"),
     *("out", "inputs", "device", "memory", "nodes", "set", "cache", "metadata", "listeners", "cancel", "progress"),
 }
 

@@ -297,6 +297,10 @@ class Hub:
                     await asyncio.wait_for(ready.wait(), 5)
                 ready.clear()
                 self._pass_on(teller, listener.take())
+                if listener.behind:  # events were lost: the pages connect anew, and ask for what is there
+                    for page in self._pages.values():
+                        page.leave()
+                    return
         finally:
             listener.close()
 
