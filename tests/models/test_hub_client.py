@@ -252,7 +252,7 @@ def test_windows_paths_are_read_in_another_host(tmp_path, monkeypatch):
     (tmp_path / "models" / "sd" / "one.safetensors").touch()
     (tmp_path / "outside.safetensors").touch()
     monkeypatch.setattr(paths, "host_folder", lambda kind: tmp_path / kind)
-    monkeypatch.setattr(paths, "model_folders", lambda: (tmp_path / "models",))
+    monkeypatch.setattr(paths, "model_folders", lambda *kinds: (tmp_path / "models",))
     role = next(iter(load_pack()["model.lora"].path_roles.values()))
     found = paths.resolve_path("source", r"sd\one.safetensors", role)
     assert found == str(tmp_path / "models" / "sd" / "one.safetensors")
