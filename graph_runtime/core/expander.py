@@ -4,7 +4,7 @@ The engine runs plain graphs and knows no branches. Whoever offers a choice (of 
 expands it into a plain workflow first, and that is what a saved picture carries.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,6 +66,23 @@ class Expansion:
 
 
 @dataclass(frozen=True)
+class Inside:
+    """A workflow that takes the place of a node: without what reads the pictures that links bring, and what saves.
+
+    Attributes:
+        workflow: the file, as data.
+        sockets: `node.socket` for each place that the link of an option leads to.
+        pictures: the links that the node gave, one for each variation.
+        problems: what is wrong with the options.
+    """
+
+    workflow: Mapping[str, object]
+    sockets: Mapping[str, tuple[str, ...]]
+    pictures: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
 class Expander:
     """Makes plain workflows from options. Reading its facts imports no library.
 
@@ -76,6 +93,7 @@ class Expander:
         words: options that the command takes as plain words, in this order.
         examples: command lines, each with what it does.
         expand: from options by name (a text stands for any value, as on a command line) to the plain workflow.
+        inside: the same in the place of a node, from options by name and the names of those that links bring.
     """
 
     title: str
@@ -84,3 +102,4 @@ class Expander:
     words: tuple[str, ...]
     examples: tuple[tuple[str, str], ...]
     expand: Callable[[Mapping[str, object]], Expansion]
+    inside: Callable[[Mapping[str, object], Set[str]], Inside]

@@ -4,6 +4,7 @@ import os
 import threading
 
 from ..core.models import ModelManager
+from ..core.out_of_memory import release_device_memory
 from ..core.spec import Registry
 from ..core.store.disk import DiskStore
 from ..core.store.memory import MemoryCache
@@ -25,6 +26,17 @@ def kept_between_runs(device: str, budget: int | None) -> tuple[ModelManager, Me
         if key not in _kept:
             _kept[key] = (ModelManager((device,), budget), MemoryCache())
         return _kept[key]
+
+
+def forget(*, results: bool) -> None:
+    """Let go of the weights that wait for another run; with `results`, of the results in memory too."""
+    with _LOCK:
+        for (device, budget), (_, memory) in list(_kept.items()):
+            if results:
+                del _kept[device, budget]
+            else:
+                _kept[device, budget] = (ModelManager((device,), budget), memory)
+    release_device_memory()
 
 
 def cache_limit() -> int:

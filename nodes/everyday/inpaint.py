@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import PurePath
 
 from ...graph_runtime.core.errors import Problem, shorten
-from ...graph_runtime.core.expander import Expander, Expansion
+from ...graph_runtime.core.expander import Expander, Expansion, Inside
 from .areas import with_number
 from .choose import Choice, choose
 from .graph import Graph
+from .inside import taken_in
 from .options import AREAS, OPTIONS
 from .outpaint import read_outpaint
 from .parts import begin, results
@@ -109,4 +110,9 @@ def _contradictions(wishes: Wishes, given: Set[str]) -> list[Problem]:
     return found
 
 
-INPAINT = Expander(TITLE, DESCRIPTION, OPTIONS, ("image", "mask"), EXAMPLES, expand)
+def inside(values: Mapping[str, object], wired: Set[str]) -> Inside:
+    """The workflow in the place of the node `Inpaint (inlay)`."""
+    return taken_in(values, wired, expand)
+
+
+INPAINT = Expander(TITLE, DESCRIPTION, OPTIONS, ("image", "mask"), EXAMPLES, expand, inside)

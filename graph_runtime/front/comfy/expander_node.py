@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ...core.errors import BadInput
 from ...core.expander import Expander, Option
 from ...core.spec import PathRole
-from ..node_settings import Kind, Setting
+from .expander_options import setting_of
 from .host.paths import resolve_path
 from .host.running import show_text
 from .host_values import from_host
@@ -21,22 +21,7 @@ from .node_run import host_run
 if TYPE_CHECKING:
     from torch import Tensor
 
-_KINDS: dict[str, Kind] = {"integer": "integer", "number": "number", "switch": "boolean", "choice": "choice"}
 _MODEL = PathRole("model")
-
-
-def setting_of(option: Option) -> Setting:
-    """An option as the setting of a node; one without a default may be null."""
-    return Setting(
-        option.name,
-        _KINDS.get(option.kind, "text"),
-        default=option.default,
-        nullable=option.default is None,
-        minimum=option.minimum,
-        maximum=option.maximum,
-        choices=option.choices,
-        doc=option.doc[:1].upper() + option.doc[1:],
-    )
 
 
 class ExpanderNode:

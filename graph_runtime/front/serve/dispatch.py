@@ -125,6 +125,12 @@ class Dispatcher:
                 self.waiting -= run.state == "queued"
                 self._tell(run, "cancelled")
 
+    def free(self, *, results: bool) -> None:
+        """Have every worker let go of weights, and with `results` of results in memory, once its run has ended."""
+        with self._lock:
+            for worker in self._workers.values():
+                worker.tell({"free": "results" if results else "models"})
+
     def _give(self, *, look: bool = False) -> None:
         """Give every idle worker a run; `look` for one even if none is known to wait."""
         if self.waiting <= 0 and not look:

@@ -20,6 +20,7 @@ from typing import TextIO
 from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, first_line
 from ...core.events import CancelToken
 from ..cli.json_output import problem_json, warning_json
+from ..kept_between_runs import forget
 from .json_data import Json
 from .relay import Relay, Ticker
 from .requests import Places, prepare
@@ -35,7 +36,11 @@ def main() -> None:
     worker = _Worker(told, answers, inbox)
     worker.answer({"ready": worker.devices, "device": worker.device})
     for line in inbox:
-        worker.run(json.loads(line))
+        told = json.loads(line)
+        if "free" in told:
+            forget(results=told["free"] == "results")
+        else:
+            worker.run(told)
 
 
 class _Inbox:

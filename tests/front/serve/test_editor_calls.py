@@ -530,3 +530,64 @@ def test_a_preview_is_binary_and_says_its_node_to_those_that_ask():
     about = json.loads(shown.bytes_for(with_node=True)[8 : 8 + length])
     assert (kind, about["node_id"], about["image_type"]) == (4, "7", "image/jpeg")
     assert shown.bytes_for(with_node=True)[8 + length :] == b"\xff\xd8jpeg"
+
+
+def test_renamed_nodes_are_replaced_as_in_the_host(host):
+    found = get(host, "/node_replacements")
+    assert found["InlayImageOpen"] == [
+        {
+            "new_node_id": "InlayImageWithMask",
+            "old_node_id": "InlayImageOpen",
+            "old_widget_ids": None,
+            "input_mapping": [{"new_id": "image", "old_id": "image"}],
+            "output_mapping": None,
+        }
+    ]
+    send(host, "older.png")
+    older = {
+        "1": {"class_type": "InlayImageOpen", "inputs": {"image": "older.png"}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "older"}},
+    }
+    assert run(host, older)["outputs"]["2"]["images"][0]["filename"].startswith("older_")
+
+
+def test_the_compact_node_runs_and_shows_its_problems_on_itself(host):
+    send(host, "compact.png")
+    definition = get(host, "/object_info")["InlayInpaint"]
+    assert definition["input"]["required"] == {"image": definition["input"]["required"]["image"]}
+    assert definition["display_name"] == "Inpaint (inlay)"
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "compact.png"}},
+        "2": {"class_type": "InlayMaskShape", "inputs": {"image": ["1", 0], "width": 8, "height": 8}},
+        "3": {"class_type": "InlayInpaint", "inputs": {"image": ["1", 0], "mask": ["2", 0], "variations": 2}},
+        "4": {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "compact"}},
+    }
+    assert len(run(host, graph)["outputs"]["4"]["images"]) == 2
+    graph["3"]["inputs"]["steps"] = 5
+    refused = host.http.post("/api/prompt", json={"prompt": graph})
+    assert refused.status_code == 400
+    assert [error["extra_info"]["input_name"] for error in refused.json()["node_errors"]["3"]["errors"]] == ["steps"]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"unload_models": True}, ["models"]),
+        ({"free_memory": True, "unload_models": True}, ["results"]),
+        ({"unload_models": False}, []),
+        ({}, []),
+    ],
+    ids=str,
+)
+def test_free_reaches_the_workers_and_the_next_run_goes_on(host, monkeypatch, body, told):
+    heard = []
+    for worker in host.service.dispatcher._workers.values():
+        tell = worker.tell
+        monkeypatch.setattr(worker, "tell", lambda line, tell=tell: (heard.append(line), tell(line)))
+    assert host.http.post("/free", json=body).status_code == 200
+    assert [line["free"] for line in heard if "free" in line] == told
+    send(host, "after.png")
+    assert "2" in run(host, {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "after.png"}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "after"}},
+    })["outputs"]  # fmt: skip

@@ -17,7 +17,9 @@ from ..node_names import display_name, host_id
 
 def types_of(registry: Mapping[str, NodeSpec]) -> Mapping[str, HostType]:
     """Every type that can be converted, by the host's name of it."""
-    return {host_id(name): _ours(spec) for name, spec in registry.items()} | dict(PACK.host_types)
+    ours = {host_id(name): _ours(spec) for name, spec in registry.items()}
+    former = {host_id(old): ours[host_id(new)] for old, new in PACK.renamed.items() if host_id(new) in ours}
+    return {**former, **ours, **PACK.host_types}
 
 
 @cache

@@ -1,7 +1,7 @@
 """The host's files into ours: API and UI JSON become a native workflow.
 
     raw ── api.py ──┐
-                    ├── HostGraph ── become.py ── interface.py ── Workflow
+                    ├── HostGraph ── expanded.py ── become.py ── interface.py ── Workflow
     raw ── ui.py ───┘
 
 Every problem of a file is reported at once, with the host's id and title of the node. A type that is not known is named
@@ -17,6 +17,7 @@ from ....core.spec import Registry
 from ....core.workflow import Workflow
 from .api import is_api, read_api
 from .become import Becoming, LeftOut
+from .expanded import expand_nodes, expander_types
 from .host_graph import HostGraph
 from .host_types import types_of
 from .interface import add_interface
@@ -66,10 +67,11 @@ def from_host(
         raise WorkflowError.of(
             None, found=shorten(raw), expected="a ComfyUI workflow", fix="export it from ComfyUI again"
         )
-    types = types_of(registry)
+    types = {**expander_types(), **types_of(registry)}
     graph = read_ui(raw, types) if is_ui(raw) else read_api(raw)
     if seen is not None and is_ui(seen) and not is_ui(raw):
         _look_like(graph, read_ui(seen, types))
+    expand_nodes(graph, types, registry)
     becoming = Becoming(graph, types, registry, partial=partial)
     workflow = becoming.workflow()
     if graph.problems:

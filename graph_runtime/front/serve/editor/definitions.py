@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from .....nodes.pack import PACK
 from ....core.spec import NodeSpec
+from ...comfy.expander_node import ExpanderNode, expander_class
 from ...comfy.node_classes import HostNode, node_class
 from ...comfy.node_names import display_name, host_id
 from ...installed import installed_nodes, shipped_samples
@@ -18,6 +19,7 @@ from ..settings import Settings
 from .host_nodes import host_nodes
 
 Definition = dict[str, JsonValue]
+_FACTS = ("RETURN_TYPES", "RETURN_NAMES", "OUTPUT_TOOLTIPS", "DESCRIPTION", "CATEGORY", "OUTPUT_NODE")
 _MOST = 2000  # pictures in a list
 
 
@@ -45,7 +47,7 @@ class Definitions:
         made = self._made
         if made is None or made[0] != names:
             found = {name: with_pictures(spec, _own(spec), names) for name, spec in _specs().items()}
-            whole: dict[str, Definition] = {**found, **_host(names)}
+            whole: dict[str, Definition] = {**_expanders(), **found, **_host(names)}
             made = self._made = names, whole, json.dumps(whole, separators=(",", ":")).encode()
         return made
 
@@ -69,8 +71,38 @@ def _host(names: tuple[str, ...]) -> dict[str, Definition]:
 
 @cache
 def _own(spec: NodeSpec) -> Definition:
-    cls: type[HostNode] = node_class(spec)
-    facts = vars(cls)
+    return _of_class(node_class(spec), display_name(spec.id))
+
+
+@cache
+def _expanders() -> Mapping[str, Definition]:
+    """The nodes that stand for a workflow."""
+    made = {name: expander_class(name, expander) for name, expander in PACK.expanders.items()}
+    return {host_id(name): _of_class(cls, display_name(name)) for name, cls in made.items()}
+
+
+@cache
+def replacements() -> JsonValue:
+    """The nodes that were renamed, as the editor replaces them: by former name."""
+    found: dict[str, JsonValue] = {}
+    for old, new in renamed_types().items():
+        required = spec_of(new)
+        groups = {} if required is None else node_class(required).INPUT_TYPES()
+        mapping: list[JsonValue] = [{"new_id": name, "old_id": name} for name in groups.get("required", {})]
+        one: dict[str, JsonValue] = {"new_node_id": new, "old_node_id": old, "old_widget_ids": None}
+        found[old] = [{**one, "input_mapping": mapping, "output_mapping": None}]
+    return found
+
+
+@cache
+def renamed_types() -> Mapping[str, str]:
+    """Former name of a type → its name, as the host has them."""
+    return {host_id(old): host_id(new) for old, new in PACK.renamed.items()}
+
+
+def _of_class(cls: type[HostNode] | type[ExpanderNode], title: str) -> Definition:
+    """What the editor is told about a class of the host."""
+    facts = {name: getattr(cls, name) for name in _FACTS}
     groups = {group: dict(entries) for group, entries in cls.INPUT_TYPES().items() if group != "hidden"}
     types, names = list(facts["RETURN_TYPES"]), list(facts["RETURN_NAMES"])
     order = {group: list(entries) for group, entries in groups.items()}
@@ -84,12 +116,12 @@ def _own(spec: NodeSpec) -> Definition:
         "output_name": plain["names"],
         "output_tooltips": list(facts["OUTPUT_TOOLTIPS"]),
         "name": cls.__name__,
-        "display_name": display_name(spec.id),
+        "display_name": title,
         "description": facts["DESCRIPTION"],
         "python_module": "custom_nodes.inlay",
         "category": facts["CATEGORY"],
         "output_node": bool(facts["OUTPUT_NODE"]),
-        "search_aliases": list(facts.get("SEARCH_ALIASES", ())),
+        "search_aliases": list(getattr(cls, "SEARCH_ALIASES", ())),
     }
 
 

@@ -28,7 +28,16 @@ def milliseconds(seconds: float | None) -> int | None:
 
 def host_names(run: Run) -> Mapping[str, str]:
     """From our nodes to the ids of the editor's graph; a run that did not come from it has none."""
-    return {ours: host for host, ours in run.more.get("names", {}).items()}
+    prompt = prompt_of(run)
+    return {ours: node_of(host, prompt) for host, ours in run.more.get("names", {}).items()}
+
+
+def node_of(host: str, prompt: Mapping[str, object]) -> str:
+    """The node of a graph that an id is of: `3:crop` is a part of node 3."""
+    outer = host
+    while outer and outer not in prompt:
+        outer = outer.rpartition(":")[0]
+    return outer or host
 
 
 def prompt_of(run: Run) -> Json:

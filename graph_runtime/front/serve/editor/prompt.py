@@ -14,7 +14,8 @@ from ...comfy.formats.read import Converted, from_host
 from ...installed import installed_nodes
 from ..json_data import Json
 from ..requests import RunRequest
-from .definitions import Definition, spec_of
+from .definitions import Definition, renamed_types, spec_of
+from .history import node_of
 
 Prompt = Mapping[str, Mapping[str, object]]
 _MOST_NAMED = 20  # nodes in one sentence
@@ -65,7 +66,7 @@ def read_prompt(body: object, definitions: Mapping[str, Definition]) -> Asked:
     whole = given.get("prompt")
     if not isinstance(whole, Mapping) or not all(isinstance(node, Mapping) for node in whole.values()):
         raise Refused("no_prompt", "No prompt provided", "No prompt provided")
-    prompt: Prompt = {str(name): node for name, node in whole.items()}
+    prompt: Prompt = {str(name): _of_today(node) for name, node in whole.items()}
     run_id = _id(given.get("prompt_id"))
     targets = given.get("partial_execution_targets")
     wanted = set(map(str, targets)) if isinstance(targets, list) and targets else None
@@ -91,6 +92,12 @@ def read_prompt(body: object, definitions: Mapping[str, Definition]) -> Asked:
         },
     )
     return Asked(request, prompt, outputs, converted)
+
+
+def _of_today(node: Mapping[str, object]) -> Mapping[str, object]:
+    """A node under the name that its type has now."""
+    now = renamed_types().get(str(node.get("class_type")))
+    return node if now is None else {**node, "class_type": now}
 
 
 def _id(given: object) -> str:
@@ -256,7 +263,7 @@ def _marks(node: Mapping[str, object]) -> Json:
 def _host_node(name: str | None, prompt: Prompt, ours: Mapping[str, str]) -> str | None:
     if name is None:
         return None
-    found = ours.get(name, name if name in prompt else re.split(r"[ (]", name, maxsplit=1)[0])
+    found = node_of(ours.get(name, name if name in prompt else re.split(r"[ (]", name, maxsplit=1)[0]), prompt)
     return found if found in prompt else None
 
 

@@ -13,7 +13,7 @@ from ..json_data import Json
 from ..requests import RunRequest
 from ..service import Busy, Service
 from . import about, file_routes, prompt, static, templates
-from .definitions import Definitions
+from .definitions import Definitions, replacements
 from .history import STATES, history_item, job, queue_item
 from .places import Places
 from .records import History
@@ -95,6 +95,10 @@ class Calls:
         found = (await asyncio.to_thread(self.definitions.all)).get(name)
         return JSONResponse({} if found is None else {name: found})
 
+    async def replacements(self, request: Request) -> Response:
+        """The nodes that were renamed."""
+        return JSONResponse(await asyncio.to_thread(replacements))
+
     # queue and history
 
     async def queue(self, request: Request) -> Response:
@@ -128,6 +132,14 @@ class Calls:
         for run in self.history.runs(["running"]):
             if wanted is None or run.id == wanted:
                 await asyncio.to_thread(self.service.cancel, run.id)
+        return Response()
+
+    async def free(self, request: Request) -> Response:
+        """Let go of weights, or of all that is kept in memory, once what runs has ended."""
+        given = await body_of(request)
+        told = given if isinstance(given, dict) else {}
+        if told.get("free_memory") is True or told.get("unload_models") is True:
+            self.service.dispatcher.free(results=told.get("free_memory") is True)
         return Response()
 
     async def past(self, request: Request) -> Response:
@@ -257,7 +269,6 @@ _NOTHING: dict[str, object] = {
     "/features": FEATURES,
     "/global_subgraphs": {},
     "/i18n": {},
-    "/node_replacements": {},
     "/experiment/models": [],
     "/experiment/models/{kind}": [],
     "/internal/folder_paths": {},
@@ -277,6 +288,7 @@ def add_routes(app: FastAPI, service: Service) -> None:
     reading: dict[str, Answer] = {
         "/prompt": calls.left,
         "/object_info": calls.object_info,
+        "/node_replacements": calls.replacements,
         "/object_info/{name}": calls.one_object_info,
         "/queue": calls.queue,
         "/history": calls.past,
@@ -291,6 +303,7 @@ def add_routes(app: FastAPI, service: Service) -> None:
         "/prompt": calls.prompt,
         "/queue": calls.change_queue,
         "/interrupt": calls.interrupt,
+        "/free": calls.free,
         "/history": calls.change_history,
         "/jobs/cancel": calls.cancel_jobs,
         "/jobs/{id}/cancel": calls.cancel_job,
@@ -314,7 +327,7 @@ def _for_scripts(app: FastAPI, reading: dict[str, Answer], writing: dict[str, An
     read = ("/prompt", "/object_info", "/object_info/{name}", "/queue", "/history", "/history/{id}", "/view")
     for path in (*read, "/system_stats"):
         app.add_api_route(path, reading[path], methods=["GET"], include_in_schema=False)
-    for path in ("/prompt", "/queue", "/interrupt", "/history", "/upload/image", "/upload/mask"):
+    for path in ("/prompt", "/queue", "/interrupt", "/free", "/history", "/upload/image", "/upload/mask"):
         app.add_api_route(path, writing[path], methods=["POST"], include_in_schema=False)
 
 
