@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from ..graph_runtime.core.pack import ModelChoices
@@ -18,9 +19,7 @@ def downloaded() -> Iterator[tuple[str, Path]]:
 
 def _is(check: str) -> Callable[[Path], bool]:
     def fits(folder: Path) -> bool:
-        from ..models import kinds
-
-        return bool(getattr(kinds, check)(folder))
+        return bool(getattr(import_module("..models.kinds", __package__), check)(folder))
 
     return fits
 

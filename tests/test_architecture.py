@@ -36,6 +36,7 @@ MOST_ANY = 60  # lines of the package
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "node_helpers", "server", "execution"}
 WEB = {"fastapi", "starlette", "uvicorn", "aiohttp", "flask", "gradio"}
 HEAVY = {"diffusers", "transformers", "peft", "accelerate", "cv2", "torchvision", "matplotlib", "scipy"}
+ALONE = {("graph_runtime", "front", part) for part in ("cli", "serve")}  # that no host imports
 FORBIDDEN = {"eval", "exec", "compile", "os.system", "pickle.load", "pickle.loads"}
 #: Who may import whom, besides itself. Methods and models know nothing of each other, and pictures of neither.
 MAY_IMPORT = {
@@ -297,6 +298,20 @@ def test_every_package_is_named():
     for path in SOURCES:
         if path.parts[0] in {name.split(".")[1] for name in found - {"inlay"}}:
             assert (ROOT / path).with_name("__init__.py").exists(), f"{path} is in no package"
+
+
+def test_no_function_imports_a_module_from_its_package():
+    """A host names this folder by its path: where that has a dot in it, `from package import module` finds nothing."""
+    found = []
+    for path in (path for path in SOURCES if path.parts[0] not in ("benchmarks", "dollhouse")):
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        for node in (node for function in functions for node in ast.walk(function)):
+            if isinstance(node, ast.ImportFrom) and node.level and path.parts[:3] not in ALONE:
+                package = (ROOT / path).parents[node.level - 1].joinpath(*(node.module or "").split("."))
+                names = [alias.name for alias in node.names]
+                found += [f"{path}:{node.lineno} {name}" for name in names if (package / f"{name}.py").exists()]
+    assert not found, "import the name from the module itself"
 
 
 def test_every_lazy_name_is_there():
