@@ -340,4 +340,4 @@ def test_a_wrong_size_is_one_problem(size, expected):
 def test_who_misses_a_mask_is_told_of_the_nodes_that_load_one_first():
     graph = {"grow": {"type": "mask.grow"}}
     (found,) = [one for one in inlay.check({"format": 1, "nodes": graph}) if one.where == "grow.mask"]
-    assert "outputs it: image.load, mask.brush, mask.load, " in found.fix
+    assert "outputs it: image.load, image.with_mask, mask.brush, mask.load, " in found.fix
