@@ -23,6 +23,7 @@ def add_serve(add: AddCommand) -> None:
     one("--jobs", action=Once, type=_count, default=1, metavar="N", help="runs at once on a processor (default: 1)")
     one("--no-cache", action="store_true", help="compute everything again and store no results")
     one("--max-upload", action=Once, default="256MB", metavar="SIZE", help="of one file (default: 256MB)")
+    one("--upload-space", action=Once, default="10GB", metavar="SIZE", help="of all pictures sent (default: 10GB)")
     one("--queue", action=Once, type=_many, default=2000, metavar="N", help="runs that may wait (default: 2000)")
     one("--run-time", action=Once, type=_seconds, metavar="S", help="seconds that a run may take (default: no limit)")
     one("--open", action="store_true", help="open the page in a browser")
@@ -40,6 +41,7 @@ def _serve(options: argparse.Namespace, rest: list[str]) -> int:
         raise WorkflowError.of("--inputs", found=f"no such folder: {inputs}", expected="a folder", fix="check the name")
     limits = Limits(
         upload_bytes=parse_size(options.max_upload, "--max-upload", "256MB or 1GB"),
+        space_bytes=parse_size(options.upload_space, "--upload-space", "10GB or 500MB"),
         queue=options.queue,
         run_seconds=options.run_time,
     )

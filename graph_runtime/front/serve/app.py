@@ -45,7 +45,7 @@ def create_app(service: Service) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.service = service
-    _refuse(app)
+    _refuse(app, service)
     for routes in (runs, files, library):
         app.include_router(routes.router(service))
     if service.settings.editor and _is_there("editor"):
@@ -59,12 +59,12 @@ def _is_there(name: str) -> bool:
     return importlib.util.find_spec(f"{__package__}.{name}") is not None
 
 
-def _refuse(app: FastAPI) -> None:
+def _refuse(app: FastAPI, service: Service) -> None:
     """Every refusal is JSON with problems."""
 
     @app.exception_handler(WorkflowError)
     def wrong(request: Request, error: WorkflowError) -> Response:
-        return JSONResponse(refusal(error), 422)
+        return JSONResponse(refusal(service.discreet.error(error)), 422)
 
     @app.exception_handler(Unknown)
     def unknown(request: Request, error: Unknown) -> Response:
@@ -108,7 +108,8 @@ def _refuse(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     def unforeseen(request: Request, error: Exception) -> Response:
         if isinstance(error, OSError) and (cause := disk_error(error)) is not None:
-            return _problem(507, *explain(cause))
+            found, expected, fix = map(service.discreet.text, explain(cause))
+            return _problem(507, found, expected, fix)
         LOG.error("an unforeseen error", exc_info=error)
         return _problem(
             500, f"an unforeseen {type(error).__name__}", "an answer", "please report it, with what the server printed"

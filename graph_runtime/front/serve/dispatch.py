@@ -14,6 +14,7 @@ from ...core.database import DatabaseUnusable
 from ...core.errors import Problem
 from ...core.leftovers import hidden
 from ..cli.json_output import problem_json
+from .discreet import Discreet
 from .events import Events
 from .json_data import Json
 from .records import Records, Run, State
@@ -37,6 +38,7 @@ class Dispatcher:
 
     def __init__(self, settings: Settings, records: Records, events: Events) -> None:
         self._settings, self._records, self._events = settings, records, events
+        self._discreet = Discreet(settings)
         self._lock = threading.RLock()
         self._workers: dict[int, Worker] = {}
         self._staging: dict[str, Path] = {}
@@ -174,7 +176,7 @@ class Dispatcher:
                 self._ready(worker, message)
             elif message["run"] == worker.run:
                 for event in message["events"]:
-                    self._pass_on(worker, event)
+                    self._pass_on(worker, self._discreet.told(event))
                 if "ended" in message:
                     self._ended(worker, message["ended"])
 
@@ -230,6 +232,9 @@ class Dispatcher:
 
     def _note_end(self, run: Run, state: State, found: Json, files: list[Json]) -> None:
         self.progress.pop(run.id, None)
+        for kind in ("problems", "warnings"):
+            if kind in found:
+                found[kind] = [self._discreet.told(one) for one in found[kind]]
         try:
             noted = self._records.end(run.id, state, found, files)
         except DatabaseUnusable:

@@ -5,6 +5,7 @@ headers that a page cannot write: `Host`, `Origin`, `Sec-Fetch-Site` and, withou
 plain ASGI and knows no web framework, so it stands before all routes, files and sockets alike.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -27,6 +28,7 @@ _WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 #: The pages that a link elsewhere may open.
 _LINKED = frozenset({"/", "/editor", "/editor/"})
 _LARGEST_MESSAGE = 2**20  # bytes a page may send over a socket at once
+_SILENCE = 60.0  # seconds that a body may pause
 
 
 class Refused(Exception):
@@ -209,6 +211,9 @@ def _other_page(found: str) -> Refused:
 def _check_body(request: _Request, bodies: Bodies, *, ours: bool) -> int:
     """The largest body of this request, after its headers were found to be right."""
     length = request.one("content-length")
+    if length is not None and "transfer-encoding" in request.headers:  # whoever stands between may read it otherwise
+        close = [(b"connection", b"close")]
+        raise Refused(400, "Content-Length and Transfer-Encoding", "one of them", "send one", headers=close)
     if length is not None and not re.fullmatch(r"[0-9]{1,18}", length):
         raise Refused(400, f"Content-Length {length[:40]!r}", "a number of bytes", "send the right one")
     if request.method in _READING or (int(length or 0) == 0 and "transfer-encoding" not in request.headers):
@@ -232,29 +237,36 @@ def _too_large(limit: int) -> Refused:
 
 @dataclass
 class _Exchange:
-    """One request and its answer: counts what is read, and makes what is sent inert."""
+    """One request and its answer: counts what is read, waits for it not forever, and makes what is sent inert."""
 
     app: App
     scope: Scope
     limit: int
     received: int = 0
-    too_large: bool = False
+    whole: bool = False
+    refused: Refused | None = None
     started: bool = False
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Hand the request on; a body that turns out too large is answered here."""
 
         async def counted() -> Message:
-            message = await receive()
+            wait = None if self.whole or not self.limit else _SILENCE
+            try:
+                message = await (receive() if wait is None else asyncio.wait_for(receive(), wait))
+            except TimeoutError:
+                self.refused = Refused(408, "a body that stopped", f"more of it within {_SILENCE:g} s", "send it again")
+                return {"type": "http.disconnect"}
+            self.whole = not message.get("more_body", False)
             if message["type"] == "http.request":
                 self.received += len(message.get("body", b""))
                 if self.received > self.limit:
-                    self.too_large = True
+                    self.refused = _too_large(self.limit)
                     return {"type": "http.disconnect"}
             return message
 
         async def inert(message: Message) -> None:
-            if self.too_large and not self.started:
+            if self.refused is not None and not self.started:
                 return  # what the app says about a body that was cut off
             if message["type"] == "http.response.start":
                 self.started = True
@@ -264,10 +276,10 @@ class _Exchange:
         try:
             await self.app(self.scope, counted, inert)
         except Exception:
-            if not self.too_large or self.started:
+            if self.refused is None or self.started:
                 raise
-        if self.too_large and not self.started:
-            await _answer(_too_large(self.limit), self.scope, receive, send)
+        if self.refused is not None and not self.started:
+            await _answer(self.refused, self.scope, receive, send)
 
 
 def _small_messages(receive: Receive, send: Send) -> Receive:
@@ -299,7 +311,7 @@ async def _answer(said: Refused | Moved, scope: Scope, receive: Receive, send: S
     else:
         status, content = said.status, b"" if scope.get("method") == "HEAD" else said.body()
         headers = [*said.headers, (b"content-type", b"application/json")]
-        if status == 413:
+        if status in (408, 413):
             headers.append((b"connection", b"close"))
     headers += [(b"content-length", str(len(content)).encode()), (b"cache-control", b"no-store")]
     await send({"type": start, "status": status, "headers": safe_headers("/v1/", headers)})

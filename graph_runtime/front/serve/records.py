@@ -123,6 +123,12 @@ class Records:
                 ),
             )
 
+    def requests_to_make(self) -> list[str]:
+        """The requests of all runs that wait or run, as JSON."""
+        with self.database.reading() as tables:
+            rows = tables.execute("SELECT request FROM runs WHERE state IN ('queued', 'running')").fetchall()
+        return [str(request) for (request,) in rows]
+
     def counts(self) -> dict[str, int]:
         """How many runs wait and run."""
         with self.database.reading() as tables:

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,10 +14,9 @@ from .dispatch import folder_of
 from .json_data import Json
 from .records import Records, Run
 from .settings import Settings, new_id
-from .uploads import THUMBNAIL
+from .uploads import DECODING, THUMBNAIL
 
 _NAME = re.compile(r"([0-9A-Za-z_-]{1,64})/([1-9][0-9]{0,5})")
-_DECODING = threading.Semaphore(1)
 
 
 class Results:
@@ -60,7 +58,7 @@ class Results:
             make_folder(kept.parent)
             written = kept.with_name(f"{new_id()}.part")
             try:
-                with _DECODING:
+                with DECODING:
                     PACK.small_picture(found[0], written, THUMBNAIL)
                 os.replace(written, kept)
             except BadInput:

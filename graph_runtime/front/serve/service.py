@@ -10,6 +10,7 @@ from ...core.errors import Problem, WorkflowError, clean, shorten
 from ...core.leftovers import sweep
 from ..cli.json_output import warning_json
 from ..python.check_loaded import check_loaded
+from .discreet import Discreet
 from .dispatch import Dispatcher
 from .events import Events, Subscription
 from .json_data import Json
@@ -58,6 +59,7 @@ class Service:
         events: what happens.
         uploads: the files that clients sent.
         results: the files that runs made.
+        discreet: how messages are told to clients.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -67,6 +69,7 @@ class Service:
         inputs = None if given.inputs is None else absolute(given.inputs)
         self.settings = replace(given, out=absolute(given.out), inputs=inputs, folder=absolute(given.folder))
         self.began = time.time()
+        self.discreet = Discreet(self.settings)
         self.records = Records(self.settings.folder)
         self.events = Events()
         self.uploads = Uploads(self.settings, self.records)
@@ -112,11 +115,11 @@ class Service:
         try:
             prepared = prepare(plain, self.places)
         except WorkflowError as error:
-            report.take(error)
+            report.take(self.discreet.error(error))
             return Checked(report, None, plain)
         found = check_loaded(prepared.loaded, device="auto", memory=self.settings.memory)
-        found.warnings[:0] = prepared.warnings
-        return Checked(found, prepared, plain)
+        told = Report(self.discreet.problems(found), self.discreet.warnings([*prepared.warnings, *found.warnings]))
+        return Checked(told, prepared, plain)
 
     def submit(self, request: RunRequest) -> Run:
         """Check a request and queue it; of two with one id, the first is meant by both.
@@ -226,6 +229,7 @@ class Service:
             "workers": self.dispatcher.status(),
             "limits": {
                 "upload_bytes": limits.upload_bytes,
+                "space_bytes": limits.space_bytes,
                 "body_bytes": limits.body_bytes,
                 "queue": limits.queue,
                 "run_seconds": limits.run_seconds,

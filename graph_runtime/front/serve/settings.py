@@ -19,6 +19,8 @@ class Limits:
 
     Attributes:
         upload_bytes: of one file.
+        space_bytes: of all pictures that were sent; those used longest ago make room for new ones.
+        sending: uploads that may be under way at once.
         body_bytes: of a request with a workflow.
         queue: runs that wait.
         run_seconds: of one run; None for no limit.
@@ -26,6 +28,8 @@ class Limits:
     """
 
     upload_bytes: int = 256 * 2**20
+    space_bytes: int = 10 * 10**9
+    sending: int = 64
     body_bytes: int = 16 * 2**20
     queue: int = 2000
     run_seconds: float | None = None

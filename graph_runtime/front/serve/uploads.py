@@ -17,6 +17,7 @@ from ...core.errors import BadInput, WorkflowError, clean
 from ...core.files import make_folder
 from .json_data import Json
 from .records import Records
+from .room import Room, note_use
 from .settings import Settings, new_id
 
 TYPES = {
@@ -32,14 +33,31 @@ TYPES = {
 }
 THUMBNAIL = 320  # pixels of the longer side
 _ID = re.compile(r"[0-9a-f]{16}")
-_DECODING = threading.Semaphore(1)  # pictures are large
+DECODING = threading.Semaphore(1)  # pictures are large
+#: The type that the bytes of a picture have, whatever its sender said.
+_FORMATS = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "WEBP": "image/webp",
+    "TIFF": "image/tiff",
+    "BMP": "image/bmp",
+    "DIB": "image/bmp",
+    "GIF": "image/gif",
+    "AVIF": "image/avif",
+}
 
 
 class Uploads:
-    """The uploads of a server."""
+    """The uploads of a server.
+
+    Attributes:
+        room: for them and the pictures of the graph editor.
+    """
 
     def __init__(self, settings: Settings, records: Records) -> None:
         self._settings, self._records = settings, records
+        self.room = Room(settings, records)
 
     def tidy(self) -> None:
         """Delete what was being sent when an earlier server ended."""
@@ -69,15 +87,17 @@ class Uploads:
         """Decode what was sent, and note it.
 
         Raises:
-            WorkflowError: it is no picture that can be read.
+            WorkflowError: it is no picture that can be read, or there is no room for it.
             OSError: nothing can be written.
         """
         upload.file.close()
         try:
-            with _DECODING:
+            with DECODING:
                 width, height, mode = PACK.small_picture(upload.path, upload.folder / "thumbnail.jpg", THUMBNAIL)
         except BadInput as error:
             raise WorkflowError([error.at(None)]) from None
+        upload.tell_type()
+        self.room.make(upload.size)
         facts: Json = {
             "id": upload.id,
             "name": upload.path.name,
@@ -97,8 +117,11 @@ class Uploads:
 
     def path(self, upload: str) -> str | None:
         """Its path below the folder of the uploads; None if there is none."""
-        facts = self.facts(upload)
-        return None if facts is None else f"{upload}/{facts['name']}"
+        found = self.file(upload)
+        if found is None:
+            return None
+        note_use(found[0])
+        return f"{upload}/{found[0].name}"
 
     def file(self, upload: str) -> tuple[Path, Json] | None:
         """Its file and its facts; None if there is none."""
@@ -148,6 +171,15 @@ class Upload:
         if self.size > self._most:
             raise too_large(self._most)
         self.file.write(part)
+
+    def tell_type(self) -> None:
+        """Take the type that its bytes have, and the end of a name that goes with it, once it was decoded."""
+        from PIL import Image
+
+        with Image.open(self.path) as opened:
+            media = _FORMATS.get(opened.format or "", self.media)
+        if media != self.media:
+            self.media, self.path = media, self.path.rename(self.path.with_suffix(TYPES[media]))
 
     def discard(self) -> None:
         """Delete it, unless it counts by now."""

@@ -1,5 +1,6 @@
 """The guard before every route: asked directly, with requests as browsers and others send them."""
 
+import asyncio
 import itertools
 import json
 import re
@@ -71,8 +72,7 @@ class Site:
         async def send(message):
             sent.append(message)
 
-        with pytest.raises(StopIteration):  # nothing here waits, so no loop is needed
-            self.guard(scope, receive, send).send(None)
+        asyncio.run(self.guard(scope, receive, send))
         self.sent = sent
         if sent[0]["type"] == "websocket.accept":
             return 101, {}, b""
@@ -247,8 +247,8 @@ def test_a_body_over_its_limit_is_refused_before_and_while_it_is_read():
     assert site.ask("POST", "/v1/uploads", png, chunks=[b"x" * 200, b"x" * 57, b"x" * 10**6])[0] == 413
     assert len(site.read) == 200
     assert site.ask("POST", "/v1/uploads", png, chunks=[b"x" * 200, b"x" * 56])[0] == 200
-    headers = (png, "Content-Length: 10")  # the length that was said is not believed
-    assert Site().ask("POST", "/v1/uploads", *headers, chunks=[b"x" * 300])[0] == 413
+    headers = (png, "Content-Length: 10")  # two lengths: another program between may believe the other one
+    assert Site().ask("POST", "/v1/uploads", *headers, chunks=[b"x" * 300])[0] == 400
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "0x10", "9" * 30, "٣"])

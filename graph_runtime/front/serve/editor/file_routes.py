@@ -1,7 +1,6 @@
 """The editor's calls about files: pictures sent and shown, what it keeps for its user, and files of inlay's own."""
 
 import asyncio
-import json
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from ..service import Service
 from . import pictures
 from .history import drawn
 from .places import Outside, Places
-from .userdata import NoFile, Taken, UserData
+from .userdata import Full, NoFile, Taken, UserData
 
 if TYPE_CHECKING:
     from starlette.datastructures import FormData
@@ -88,17 +87,18 @@ class FileCalls:
         if file is None or isinstance(file, str) or not file.filename:
             return PlainTextResponse("no file `image` in the form", 400)
         subfolder, overwrite = str(form.get("subfolder") or ""), form.get("overwrite") in ("true", "1")
+        room = self.service.uploads.room
         name = file.filename.replace("\\", "/").rpartition("/")[2]
         try:
             if not mask:
-                found = pictures.take(self.places, name, subfolder, file.file, overwrite=overwrite)
+                found = pictures.take(self.places, room, name, subfolder, file.file, overwrite=overwrite)
             else:
-                original = json.loads(str(form.get("original_ref") or "null"))
+                original = decode(str(form.get("original_ref") or "null"), "original_ref")
                 if not isinstance(original, dict):
                     return PlainTextResponse("no `original_ref` in the form", 400)
-                found = pictures.take_mask(self.places, name, subfolder, file.file, original, overwrite=overwrite)
-        except ValueError:
-            return PlainTextResponse("`original_ref` is no JSON", 400)
+                found = pictures.take_mask(self.places, room, name, subfolder, file.file, original, overwrite=overwrite)
+        except WorkflowError as error:
+            return PlainTextResponse(str(error.problems[0]), 400)
         except pictures.BadUpload as error:
             return PlainTextResponse(str(error), 400)
         return JSONResponse(found)
@@ -125,15 +125,18 @@ class FileCalls:
 
     async def set_all(self, request: Request) -> Response:
         """Change settings."""
-        given = _json(await request.body())
+        given = decode(await request.body(), "the body")
         if not isinstance(given, dict):
             return PlainTextResponse("settings are a JSON object", 400)
-        await asyncio.to_thread(self.user.set, given)
-        return Response()
+        return await _of_files(lambda: self._set(given))
 
     async def set_one(self, request: Request) -> Response:
         """Change one setting."""
-        await asyncio.to_thread(self.user.set, {request.path_params["id"]: _json(await request.body())})
+        value = decode(await request.body(), "the body")
+        return await _of_files(lambda: self._set({request.path_params["id"]: value}))
+
+    def _set(self, changed: Json) -> Response:
+        self.user.set(changed)
         return Response()
 
     async def listed(self, request: Request) -> Response:
@@ -206,8 +209,12 @@ class FileCalls:
         try:
             graph = await asyncio.to_thread(self._drawn, data, json_given)
         except InlayError as error:
-            return PlainTextResponse(first_line(error), 422)
+            return PlainTextResponse(self._said(error), 422)
         return PlainTextResponse("no workflow of inlay's", 422) if graph is None else JSONResponse(graph)
+
+    def _said(self, error: InlayError) -> str:
+        problems = error.problems if isinstance(error, WorkflowError) else ()
+        return self.service.discreet.text(str(problems[0]) if problems else first_line(error))
 
     def _drawn(self, data: bytes, json_given: bool) -> Json | None:
         if json_given:
@@ -220,13 +227,6 @@ class FileCalls:
             return drawn(read_recipe(path)[0].model_dump())
         finally:
             path.unlink(missing_ok=True)
-
-
-def _json(raw: bytes) -> object:
-    try:
-        return decode(raw, "the body")
-    except WorkflowError:
-        return None
 
 
 def _moved(request: Request) -> tuple[str, bool, str]:
@@ -245,5 +245,7 @@ async def _of_files(found: Callable[[], Response]) -> Response:
         return PlainTextResponse("a name below the user's own folder is expected", 403)
     except NoFile:
         return PlainTextResponse("there is no such file or folder", 404)
+    except Full as error:
+        return PlainTextResponse(str(error), 413)
     except Taken:
         return PlainTextResponse("there is a file of that name", 409)

@@ -8,15 +8,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, PlainTextResponse, Response
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from .....nodes.pack import PACK
-from ....core.errors import BadInput
+from ....core.errors import BadInput, WorkflowError, shorten
 from ....core.files import make_folder
 from ..json_data import Json
-from ..uploads import THUMBNAIL
+from ..room import Room, note_use
+from ..uploads import DECODING, THUMBNAIL
 from .places import Outside, Places
 
 _MOST_OF_A_NAME = 1000  # files that may have one name, with a number
@@ -35,32 +36,43 @@ class BadUpload(Exception):
     """What was sent is no picture, or has no name that a file can have."""
 
 
-def take(places: Places, name: str, subfolder: str, data: BinaryIO, *, overwrite: bool) -> Json:
+def take(places: Places, room: Room, name: str, subfolder: str, data: BinaryIO, *, overwrite: bool) -> Json:
     """Keep a picture that was sent, once all of its pixels were decoded.
 
     Raises:
-        BadUpload: it is no picture, or the name leads out.
+        BadUpload: it is no picture, the name leads out, or there is no room.
     """
-    with _received(places, data) as received:
-        return _keep(places, name, subfolder, received, overwrite=overwrite)
+    with _received(places, name, data) as received:
+        return _keep(places, room, name, subfolder, received, overwrite=overwrite)
 
 
 def take_mask(
-    places: Places, name: str, subfolder: str, data: BinaryIO, original: Mapping[str, object], *, overwrite: bool
+    places: Places,
+    room: Room,
+    name: str,
+    subfolder: str,
+    data: BinaryIO,
+    original: Mapping[str, object],
+    *,
+    overwrite: bool,
 ) -> Json:
     """Keep a painted mask: the alpha of what was sent, with the pixels of the picture that it was painted on.
 
     Raises:
-        BadUpload: one of the two is no picture, they differ in size, or a name leads out.
+        BadUpload: one of the two is no picture, they differ in size, a name leads out, or there is no room.
     """
     source = picture_of(places, original)
     if source is None:
         raise BadUpload("the picture that the mask was painted on is not here any more")
-    with _received(places, data) as received:
+    with _received(places, name, data) as received:
         masked = received.with_suffix(".masked.png")
         try:
-            _put_alpha(source, received, masked)
-            return _keep(places, name, subfolder, masked, overwrite=overwrite)
+            PACK.require_picture(source)
+            with DECODING:
+                _put_alpha(source, received, masked)
+            return _keep(places, room, name, subfolder, masked, overwrite=overwrite)
+        except BadInput as error:
+            raise BadUpload(f"the picture that the mask was painted on: found {error.found}") from None
         except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as error:
             raise BadUpload(f"the mask cannot be used: {type(error).__name__}") from None
         finally:
@@ -87,8 +99,9 @@ def _put_alpha(source: Path, mask: Path, to: Path) -> None:
 class _received:
     """A file that was sent, below a name of its own, and decoded; it goes at the end of the block."""
 
-    def __init__(self, places: Places, data: BinaryIO) -> None:
+    def __init__(self, places: Places, name: str, data: BinaryIO) -> None:
         make_folder(places.pictures)
+        self._name = name
         self._path = places.pictures / f".{uuid.uuid4().hex}.part"
         self._data = data
 
@@ -98,10 +111,12 @@ class _received:
             with open(self._path, "xb") as file:
                 while part := self._data.read(2**20):
                     file.write(part)
-            PACK.small_picture(self._path, small, THUMBNAIL)
+            with DECODING:
+                PACK.small_picture(self._path, small, THUMBNAIL)
         except BadInput as error:
             self._remove()
-            raise BadUpload(f"found {error.found}; expected {error.expected}") from None
+            found = error.found.replace(self._path.name, shorten(self._name).strip("'\""))
+            raise BadUpload(f"found {found}; expected {error.expected}") from None
         except OSError:
             self._remove()
             raise
@@ -118,13 +133,14 @@ class _received:
             self._path.unlink()
 
 
-def _keep(places: Places, name: str, subfolder: str, received: Path, *, overwrite: bool) -> Json:
+def _keep(places: Places, room: Room, name: str, subfolder: str, received: Path, *, overwrite: bool) -> Json:
     """Move a file to its name; with another picture there, to that name with a number."""
     suffix = Path(name).suffix.lower()
     if suffix not in PACK.picture_suffixes or "/" in name or "\\" in name:
         raise BadUpload(f"the name of a picture ends in one of {', '.join(sorted(PACK.picture_suffixes))}")
     stem = name[: -len(suffix)]
     try:
+        room.make(received.stat().st_size)
         for number in range(_MOST_OF_A_NAME):
             tried = f"{stem} ({number}){suffix}" if number else name
             path = places.writable(places.pictures, subfolder, tried)
@@ -132,7 +148,10 @@ def _keep(places: Places, name: str, subfolder: str, received: Path, *, overwrit
                 os.replace(received, path)
             elif not _claim(received, path):
                 continue
-            return {"name": tried, "subfolder": subfolder, "type": "input"}
+            below = path.parent.relative_to(places.pictures).as_posix()
+            return {"name": tried, "subfolder": "" if below == "." else below, "type": "input"}
+    except WorkflowError as error:
+        raise BadUpload(str(error.problems[0])) from None
     except Outside:
         raise BadUpload("a name or a folder that cannot be below the server's") from None
     raise BadUpload(f"there are {_MOST_OF_A_NAME} pictures of that name")
@@ -164,7 +183,12 @@ def picture_of(places: Places, named: Mapping[str, object]) -> Path | None:
             name, kind = name.removesuffix(f" [{suffix}]"), suffix
     if not name:
         return None
-    return places.input(name, subfolder) if kind == "input" else places.output(name, subfolder)
+    if kind != "input":
+        return places.output(name, subfolder)
+    found = places.input(name, subfolder)
+    if found is not None and found.is_relative_to(os.path.realpath(places.pictures)):
+        note_use(found)
+    return found
 
 
 def shown(path: Path, *, preview: str | None, channel: str | None) -> Response:
@@ -177,6 +201,14 @@ def shown(path: Path, *, preview: str | None, channel: str | None) -> Response:
         return FileResponse(path, media_type="application/octet-stream", headers=headers)
     if preview is None and channel not in ("rgb", "a"):
         return FileResponse(path, media_type=media, headers=headers)
+    try:
+        with DECODING:
+            return _made(path, preview, channel, headers)
+    except Exception as error:  # noqa: BLE001 - of a damaged file: decoders raise what they like
+        return PlainTextResponse(f"the picture cannot be shown: {type(error).__name__}", 422)
+
+
+def _made(path: Path, preview: str | None, channel: str | None, headers: dict[str, str]) -> Response:
     with Image.open(path) as opened:
         opened.load()
         picture: Image.Image = opened

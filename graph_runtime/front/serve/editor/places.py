@@ -47,7 +47,7 @@ class Places:
         text = f"{subfolder}/{name}" if subfolder else name
         roots = [root for root in self._settings.roots if root not in (self._settings.uploads, self._settings.out)]
         found = None if "\0" in text or os.path.isabs(text) else place_inside(text, roots)
-        return None if found is None or found.pattern or not found.base.is_file() else found.base
+        return None if found is None or found.pattern or not _is_file(found.base) else found.base
 
     def output(self, name: str, subfolder: str = "") -> Path | None:
         """A result; None if there is none."""
@@ -68,3 +68,10 @@ class Places:
         path = self.within(root, *names)
         make_folder(path.parent)
         return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False

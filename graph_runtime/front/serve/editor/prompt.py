@@ -72,7 +72,7 @@ def read_prompt(body: object, definitions: Mapping[str, Definition]) -> Asked:
     wanted = set(map(str, targets)) if isinstance(targets, list) and targets else None
     outputs = _outputs(prompt, definitions, wanted)
     if not outputs:
-        missing = [name for name, node in prompt.items() if node.get("class_type") not in definitions]
+        missing = [name for name, node in prompt.items() if _type(node) not in definitions]
         if missing:
             raise _refused_types(prompt, missing, {}, None)
         raise Refused("prompt_no_outputs", "Prompt has no outputs", "Add a node that saves or shows a picture.")
@@ -155,7 +155,7 @@ def _needed(prompt: Prompt, outputs: Iterable[str]) -> Prompt:
 
 
 def _converted(prompt: Prompt, outputs: tuple[str, ...], definitions: Mapping[str, Definition]) -> Converted:
-    missing = [name for name, node in prompt.items() if node.get("class_type") not in definitions]
+    missing = [name for name, node in prompt.items() if _type(node) not in definitions]
     problems: list[Problem] = []
     converted: Converted | None = None
     try:
@@ -195,6 +195,11 @@ def _refused_types(prompt: Prompt, missing: list[str], marked: Json, problems: l
         class_type=kind,
         node_title=_title(first),
     )
+
+
+def _type(node: Mapping[str, object]) -> str | None:
+    kind = node.get("class_type")
+    return kind if isinstance(kind, str) else None
 
 
 def _title(node: Mapping[str, object]) -> str:

@@ -6,18 +6,25 @@ import threading
 from pathlib import Path
 
 from ....core.files import write_bytes
+from ....core.reading.places import below
 from ..json_data import Json
 from .places import Outside, Places
 
 _DEFAULTS: Json = {"Comfy.TutorialCompleted": True}
 _SETTINGS = "settings.json"
 _MOST_FILES = 10_000
+_MOST_BYTES = 2**30  # of all files
+_MOST_SETTINGS = 4 * 2**20  # bytes
 #: What the editor asks for at its start, by the end of its name, as it is before anybody has saved one.
 _EMPTY = {"user.css": b"", ".templates.json": b"[]", "workflows/.index.json": b'{"favorites":[]}'}
 
 
 class NoFile(Exception):
     """There is no such file, or folder."""
+
+
+class Full(Exception):
+    """The editor keeps as much as it may."""
 
 
 class Taken(Exception):
@@ -67,6 +74,7 @@ class UserData:
         Raises:
             Outside: the name leads out, or is none.
             Taken: there is one.
+            Full: it keeps as much as it may.
             OSError: it cannot be written.
         """
         with self._lock:
@@ -75,8 +83,14 @@ class UserData:
                 raise Outside
             if not overwrite and path.exists():
                 raise Taken
+            self._require_room(len(data))
             write_bytes(path, data)
         return path
+
+    def _require_room(self, size: int) -> None:
+        found = [Path(base, name) for base, _, names in os.walk(self.root) for name in names]
+        if len(found) >= _MOST_FILES or size + sum(path.lstat().st_size for path in found) > _MOST_BYTES:
+            raise Full(f"the editor keeps {_MOST_FILES:,} files and {_MOST_BYTES:,} bytes at most: delete some")
 
     def remove(self, name: str) -> None:
         """Delete a file.
@@ -128,7 +142,7 @@ class UserData:
             raise NoFile
         found: list[Path] = []
         for base, folders, names in os.walk(root):
-            found += [Path(base, name) for name in sorted(names) if Path(base, name).is_file()]
+            found += [path for name in sorted(names) if _own(path := Path(base, name), self.root)]
             folders[:] = sorted(folders) if recurse else []
             if len(found) > _MOST_FILES:
                 break
@@ -176,8 +190,17 @@ class UserData:
         """Change some settings.
 
         Raises:
+            Full: they are too many.
             OSError: they cannot be written.
         """
         with self._lock:
             path = self._places.writable(self.root, _SETTINGS)
-            write_bytes(path, json.dumps({**self.settings(), **changed}, indent=1).encode())
+            data = json.dumps({**self.settings(), **changed}, indent=1).encode()
+            if len(data) > _MOST_SETTINGS:
+                raise Full(f"the editor keeps {_MOST_SETTINGS:,} bytes of settings at most")
+            write_bytes(path, data)
+
+
+def _own(path: Path, root: Path) -> bool:
+    """True for a file that no link leads out to."""
+    return path.is_file() and (not path.is_symlink() or below(os.path.realpath(path), os.path.realpath(root)))

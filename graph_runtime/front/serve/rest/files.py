@@ -7,8 +7,9 @@ from urllib.parse import quote, unquote
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
+from ....core.errors import Problem
 from ..json_data import Json
-from ..service import Service, Unknown
+from ..service import Busy, Service, Unknown
 from ..uploads import TYPES, too_large
 from .answers import upload_json
 from .runs import REFUSED
@@ -40,6 +41,7 @@ _PICTURES: dict[int | str, Json] = {
 def router(service: Service) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix="/v1", tags=["files"], responses=REFUSED)
+    under_way: set[Request] = set()
 
     @routes.post("/uploads", status_code=201, response_model=UploadShape, openapi_extra=_BODY)
     async def send(request: Request) -> Response:
@@ -48,13 +50,20 @@ def router(service: Service) -> APIRouter:
         if length.isdigit() and int(length) > service.settings.limits.upload_bytes:
             raise too_large(service.settings.limits.upload_bytes)
         name = unquote(request.headers.get("x-filename", "")) or None  # a header cannot hold every letter as it is
-        upload = await asyncio.to_thread(service.uploads.begin, request.headers.get("content-type", ""), name)
+        media, most = request.headers.get("content-type", ""), service.settings.limits.sending
+        if len(under_way) >= most:
+            raise _too_many(most)
+        under_way.add(request)
         try:
-            async for part in request.stream():
-                upload.write(part)
-            facts = await asyncio.to_thread(service.uploads.finish, upload)
+            upload = await asyncio.to_thread(service.uploads.begin, media, name)
+            try:
+                async for part in request.stream():
+                    upload.write(part)
+                facts = await asyncio.to_thread(service.uploads.finish, upload)
+            finally:
+                upload.discard()
         finally:
-            upload.discard()
+            under_way.discard(request)
         return JSONResponse(upload_json(facts), 201, {"Location": f"/v1/uploads/{facts['id']}"})
 
     @routes.get("/uploads/{id}", response_class=FileResponse, responses=_PICTURES)
@@ -93,6 +102,11 @@ def router(service: Service) -> APIRouter:
         return _thumbnail(service.results.thumbnail(id, number), f"a picture {number} of run {id[:80]!r}")
 
     return routes
+
+
+def _too_many(most: int) -> Busy:
+    fix = "wait until some are done"
+    return Busy(Problem(None, "uploads", f"{most} uploads under way", f"fewer than {most}", fix))
 
 
 def _file(found: tuple[Path, Json] | None, what: str) -> Response:
