@@ -22,9 +22,9 @@ MADE_FOR = {
 }
 NO_MODEL = (
     "no model is named, so the hole is filled from the rest of the photo (method patches); to paint something new, "
-    "name a model: --source owner/name of the hub, a folder or a .safetensors file"
+    "name a model with --source: owner/name of the hub, a folder or a .safetensors file"
 )
-A_MODEL = "name a model: --source owner/name of the hub, a folder, or a .safetensors file"
+A_MODEL = "name a model with --source: owner/name of the hub, a folder, or a .safetensors file"
 
 
 @dataclass(frozen=True)

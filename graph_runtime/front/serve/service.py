@@ -12,6 +12,7 @@ from ..cli.json_output import warning_json
 from ..python.check_loaded import check_loaded
 from .discreet import Discreet
 from .dispatch import Dispatcher
+from .editor_package import editor_files
 from .events import Events, Subscription
 from .json_data import Json
 from .records import ENDED, STATES, Records, Run
@@ -227,6 +228,7 @@ class Service:
             "began": self.began,
             "queue": self.records.counts(),
             "workers": self.dispatcher.status(),
+            "editor": self.settings.editor and editor_files() is not None,
             "limits": {
                 "upload_bytes": limits.upload_bytes,
                 "space_bytes": limits.space_bytes,

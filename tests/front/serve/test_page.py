@@ -278,6 +278,13 @@ def drop(hands, body, name):
     hands.page.wait_for_function("(name) => live.textContent.includes(`${name} is open`)", arg=name)
 
 
+def test_the_page_leads_to_the_editor_if_the_server_has_it(hands):
+    hands.open(file_of(photo()))
+    link = hands.page.locator("#editor")
+    assert link.is_visible() == hands.client.http.get("/v1/status").json()["editor"]
+    assert hands.client.http.get("/" + link.get_attribute("href")).status_code == (200 if link.is_visible() else 404)
+
+
 def test_a_photo_is_pasted(hands):
     body = file_of(photo(3))
     hands.page.evaluate(

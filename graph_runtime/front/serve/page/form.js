@@ -76,7 +76,7 @@ export class Form {
   #field(input, value) {
     const id = `set-${input.name}`, row = element("div", { className: `field ${input.kind}` });
     const label = element("label", { htmlFor: id, textContent: LABELS[input.name] ?? capital(input.name) });
-    const doc = element("p", { id: `${id}-doc`, className: "doc", textContent: capital(input.doc ?? "") });
+    const doc = element("p", { id: `${id}-doc`, className: "doc", textContent: plain(capital(input.doc ?? "")) });
     const wrong = element("p", { id: `${id}-wrong`, className: "wrong" });
     const { control, extra = [], read, write } = this.#control(input, id);
     control.setAttribute("aria-describedby", `${doc.id} ${wrong.id}`);

@@ -375,7 +375,8 @@ try {
   names.sort((one, other) => (other === "inpaint") - (one === "inpaint"));
   $("#workflow").replaceChildren(...names.map((name) => element("option", { value: name, textContent: name.replaceAll("_", " ") })));
   await setWorkflow("inpaint");
-  const { models } = await get("models");
+  const [{ models }, { editor }] = await Promise.all([get("models"), get("status")]);
+  $("#editor").hidden = !editor;
   $("#models").replaceChildren(...models.map(({ name }) => element("option", { value: name })));
   $("#detector").value = models.some(({ name }) => name === "facebook/detr-resnet-50") ? "facebook/detr-resnet-50" : "dollhouse-detector";
   document.body.dataset.ready = "true";

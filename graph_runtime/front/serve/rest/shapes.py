@@ -178,3 +178,4 @@ class Status(BaseModel):
     queue: dict[str, int]
     workers: list[dict[str, Anything]]
     limits: dict[str, float | None]
+    editor: bool
