@@ -20,6 +20,7 @@ from .values import setting_from_host
 
 #: What editors save beside a node's own inputs.
 IGNORED = frozenset({"control_after_generate", "control_before_generate", "upload", "image_upload"})
+_SUGGESTED = 20  # types for which a similar one is looked for
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Becoming:
         self.names: dict[str, str] = {}
         self.labels: dict[str, str] = {}
         self.left_out: list[LeftOut] = []
+        self._hints: dict[str, str] = {}
         self.constants: dict[str, list[tuple[str, str]]] = {}  # of a primitive: the settings that it sets
 
     def workflow(self) -> Workflow:
@@ -86,7 +88,7 @@ class Becoming:
             if self.partial or node.id not in needed:
                 self._leave_out(node, reason)
                 continue
-            near = did_you_mean(node.type, self.types)
+            near = self._near(node.type)
             self.graph.wrong(
                 node.label,
                 None,
@@ -99,6 +101,12 @@ class Becoming:
             self._without_inputs(gone, set(nodes))
         self._without_inputs(gone, set(nodes) - needed)
         return [node for node in nodes.values() if node.id not in gone and self.types[node.type].node]
+
+    def _near(self, kind: str) -> str:
+        """A hint for a type, for the first ones only: comparing takes time, and a hostile file may have thousands."""
+        if kind not in self._hints and len(self._hints) < _SUGGESTED:
+            self._hints[kind] = did_you_mean(kind, self.types)
+        return self._hints.get(kind, "")
 
     def _without_inputs(self, gone: set[str], among: set[str]) -> None:
         """Leave out, of some nodes, those that lack an input that they need, and then those that lack these."""

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ....core.bounded import limits
-from ....core.errors import Problem, shorten
+from ....core.errors import Problem, clean, shorten
 from ....core.events import Warned
 from .layout import Group, Note, Placed
 
-TITLE = 60  # characters of a title that a message shows
+_SHOWN = 60  # characters of an id, and of a title, that a message shows
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,17 @@ class HostNode:
     @property
     def label(self) -> str:
         """How a message names it: id and title, or type."""
-        name = self.title or self.type
-        return f"{self.id} ({name if len(name) <= TITLE else name[: TITLE - 1] + '…'})"
+        return label_of(self.id, self.title or self.type)
+
+
+def label_of(node_id: str, name: str) -> str:
+    """An id and a title on one line: a title that holds lines of its own must not look like a message."""
+    node_id, name = (" ".join(clean(text).split()) for text in (node_id, name))
+    return f"{_short(node_id)} ({_short(name)})"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 @dataclass

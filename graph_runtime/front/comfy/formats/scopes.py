@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ....core.bounded import limits
 from ....core.errors import shorten
-from .host_graph import HostGraph, as_id, text
+from .host_graph import HostGraph, as_id, label_of, text
 
 MOST_DEEP = 32  # subgraphs inside subgraphs
 MOST = 20_000  # nodes of a file once its subgraphs are opened
@@ -47,7 +47,7 @@ class UiNode:
     @property
     def label(self) -> str:
         """How a message names it."""
-        return f"{self.id} ({shorten(self.title or self.type, 60)[1:-1]})"
+        return label_of(self.id, self.title or self.type)
 
     @property
     def properties(self) -> Mapping[str, object]:

@@ -56,6 +56,27 @@ def test_long_chains_of_reroutes_take_bounded_time(registry):
     assert "reroutes" in found_in(graph(chain + savers, links), registry)[0]
 
 
+def test_thousands_of_unknown_types_take_bounded_time(registry):
+    for kinds in (["ImageInvertx"] * 20_000, [f"ImageInvert{n}" for n in range(20_000)]):
+        raw = {str(n): {"class_type": kind, "inputs": {"image": [str(n - 1), 0]}} for n, kind in enumerate(kinds)}
+        raw["s"] = {"class_type": "SaveImage", "inputs": {"images": ["19999", 0], "filename_prefix": "x"}}
+        assert "the type 'ImageInvert" in found_in(raw, registry)[0]
+
+
+def test_a_title_and_an_id_are_one_short_line_of_a_message(registry):
+    forged = "x)\n    found     nothing\n    fix       \u202e\x1b[31mrun this"
+    loader = {**node(1, "LoadImage", outputs=[("IMAGE", "IMAGE")], values=["a.png"]), "id": 10**300, "title": forged}
+    for kind in ("Unknown", "MuchUnknown" * 99):
+        raw = graph([{**loader, "type": kind}, node(3, "SaveImage", [slot("images", "IMAGE", 1)], values=["x"])], [])
+        raw["links"] = [[1, 10**300, 0, 3, 0, "IMAGE"]]
+        with pytest.raises(WorkflowError) as caught:
+            from_host(raw, registry)
+        for problem in caught.value.problems:
+            where = problem.where
+            assert len(where) < 140
+            assert not {"\n", "\x1b", "\u202e"} & set(where)
+
+
 def test_every_problem_of_a_ui_file_is_reported_at_once(registry):
     raw = graph(
         [
