@@ -150,14 +150,14 @@ class Guard:
         return authority
 
     def _check_token(self, request: _Request) -> None:
-        if self.access.knows(request.headers.get("authorization", []), request.headers.get("cookie", [])):
-            return
         if request.scope["type"] == "http" and request.method == "GET" and request.path in _LINKED:
             rest = self.access.without_token(request.scope.get("query_string", b"").decode("latin-1"))
-            if rest is not None:
+            if rest is not None:  # also for who has the cookie: the token stays in no history
                 secure = "; Secure" if request.scheme == "https" else ""
                 cookie = f"{self.access.cookie_name}={self.access.cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
                 raise Moved(request.path + (f"?{rest}" if rest else ""), cookie)
+        if self.access.knows(request.headers.get("authorization", []), request.headers.get("cookie", [])):
+            return
         raise Refused(
             401,
             "no valid token",

@@ -327,6 +327,8 @@ def test_the_token_in_the_address_becomes_a_cookie_once():
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(attributes)
     assert "a-token-of-some-length" not in cookie
     assert not site.reached
+    found, headers, _ = site.ask("GET", "/", f"Cookie: {cookie}", query="token=a-token-of-some-length")
+    assert (found, headers["location"]) == (303, "/"), "it stays in no history, for who has the cookie neither"
     for kind in ("http", "websocket"):
         assert status("GET", "/v1/status", f"Cookie: x=1; {cookie}", access=ANYWHERE, kind=kind) in (200, 101)
         assert status("GET", "/v1/status", f"Cookie: {cookie[:-1]}", access=ANYWHERE, kind=kind) == 401
