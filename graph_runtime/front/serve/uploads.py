@@ -176,8 +176,11 @@ class Upload:
         """Take the type that its bytes have, and the end of a name that goes with it, once it was decoded."""
         from PIL import Image
 
-        with Image.open(self.path) as opened:
-            media = _FORMATS.get(opened.format or "", self.media)
+        try:
+            with Image.open(self.path) as opened:
+                media = _FORMATS.get(opened.format or "", self.media)
+        except (OSError, ValueError, SyntaxError):  # of what else is in it, such as a text of 200 MB
+            return
         if media != self.media:
             self.media, self.path = media, self.path.rename(self.path.with_suffix(TYPES[media]))
 

@@ -34,11 +34,12 @@ def client(server):
     return server[0]
 
 
-def png(width, height, pixels=b"0"):
+def png(width, height, pixels=b"0", **more):
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    header += b"".join(chunk(kind.encode(), data) for kind, data in more.items())
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
 
 
@@ -105,6 +106,24 @@ def test_the_type_of_an_upload_is_that_of_its_bytes(client):
     answer = client.http.get(sent["url"])
     assert (answer.headers["content-type"], answer.content) == ("image/jpeg", picture(name="JPEG"))
     assert client.ended(client.submit(trivial("x"), values={"image": {"upload": sent["id"]}})["id"])["state"] == "done"
+
+
+@pytest.mark.parametrize("kind", ["zTXt", "iCCP", "iTXt"])
+def test_what_else_is_in_a_picture_is_not_unpacked_without_end(client, kind):
+    packed = zlib.compress(bytes(50_000_000), 9)
+    text = b"a\0\1\0\0\0" + packed if kind == "iTXt" else b"a\0\0" + packed
+    bomb = png(8, 8, bytes(72), **{kind: text})
+    began = time.monotonic()
+    answers = [
+        client.http.post("/v1/uploads", content=bomb, headers={"Content-Type": "image/png"}),
+        send(client, f"{kind}.png", bomb),
+        client.http.get("/view", params={"filename": f"{kind}.png", "type": "input", "preview": "webp"}),
+        client.http.post("/api/inlay/open", content=bomb, headers={"Content-Type": "image/png"}),
+    ]
+    assert all(answer.status_code < 500 for answer in answers), [answer.text for answer in answers]
+    sent = answers[0].json().get("id", "")
+    refused(client.http.post("/v1/runs", json={"workflow": {"upload": sent}}), 422)
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
