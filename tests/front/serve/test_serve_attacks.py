@@ -95,6 +95,16 @@ def test_a_folder_that_is_absolute_lies_below_the_pictures_and_is_told_so(client
     assert client.http.get("/view", params={"filename": "deep.png", **answer}).status_code == 200
 
 
+def test_a_name_that_a_file_or_a_folder_has_already_is_refused(client):
+    assert client.http.post("/api/userdata/a%2Fb.json", json={}).status_code == 200
+    for name in ("a", "a%2Fb.json%2Fc", "a%2Fb.json%2Fc%2Fd"):
+        refused(client.http.post(f"/api/userdata/{name}", json={}), 403)
+    refused(client.http.post("/api/userdata/a%2Fb.json/move/a%2Fb.json%2Fc", json={}), 403)
+    send(client, "taken.png", subfolder="folder.png")
+    for subfolder, name in (("folder.png/taken.png", "x.png"), ("folder.png/taken.png/z", "x.png"), ("", "folder.png")):
+        refused(send(client, name, subfolder=subfolder, overwrite="true"), 400)
+
+
 def test_a_refused_picture_is_named_as_its_sender_did(client):
     assert "mine.png" in (said := refused(send(client, "mine.png", b"<html>"), 400))
     assert ".part" not in said

@@ -152,7 +152,7 @@ def _keep(places: Places, room: Room, name: str, subfolder: str, received: Path,
             return {"name": tried, "subfolder": "" if below == "." else below, "type": "input"}
     except WorkflowError as error:
         raise BadUpload(str(error.problems[0])) from None
-    except Outside:
+    except (Outside, IsADirectoryError):
         raise BadUpload("a name or a folder that cannot be below the server's") from None
     raise BadUpload(f"there are {_MOST_OF_A_NAME} pictures of that name")
 

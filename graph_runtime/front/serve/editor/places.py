@@ -66,7 +66,10 @@ class Places:
             OSError: the folder cannot be made.
         """
         path = self.within(root, *names)
-        make_folder(path.parent)
+        try:
+            make_folder(path.parent)
+        except (FileExistsError, NotADirectoryError):  # a file has the name of a folder
+            raise Outside from None
         return path
 
 
