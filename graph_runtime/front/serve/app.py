@@ -105,11 +105,17 @@ def _refuse(app: FastAPI, service: Service) -> None:
             error.headers,
         )
 
+    @app.exception_handler(OSError)
+    def of_the_disk(request: Request, error: OSError) -> Response:
+        cause = disk_error(error)
+        if cause is None:
+            raise error
+        found, expected, fix = map(service.discreet.text, explain(cause))
+        LOG.error("%s", clean(str(error)))
+        return _problem(507, found, expected, fix)
+
     @app.exception_handler(Exception)
     def unforeseen(request: Request, error: Exception) -> Response:
-        if isinstance(error, OSError) and (cause := disk_error(error)) is not None:
-            found, expected, fix = map(service.discreet.text, explain(cause))
-            return _problem(507, found, expected, fix)
         LOG.error("an unforeseen error", exc_info=error)
         return _problem(
             500, f"an unforeseen {type(error).__name__}", "an answer", "please report it, with what the server printed"

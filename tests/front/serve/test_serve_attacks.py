@@ -1,5 +1,6 @@
 """What a hostile client sends in bodies, names and pictures: a plain refusal, and no answer names a folder."""
 
+import errno
 import io
 import json
 import os
@@ -103,6 +104,16 @@ def test_a_name_that_a_file_or_a_folder_has_already_is_refused(client):
     send(client, "taken.png", subfolder="folder.png")
     for subfolder, name in (("folder.png/taken.png", "x.png"), ("folder.png/taken.png/z", "x.png"), ("", "folder.png")):
         refused(send(client, name, subfolder=subfolder, overwrite="true"), 400)
+
+
+def test_a_full_disk_is_told_without_a_folder_and_the_connection_goes_on(server, monkeypatch):
+    client, service = server
+    full = OSError(errno.ENOSPC, "full", str(service.settings.uploads / "x.png"))
+    monkeypatch.setattr(service.uploads, "finish", lambda upload: (_ for _ in ()).throw(full))
+    answer = client.http.post("/v1/uploads", content=picture(), headers={"Content-Type": "image/png"})
+    assert (answer.status_code, answer.headers.get("connection")) == (507, None)
+    assert "uploads/x.png: no space is left" in answer.text
+    _nameless(client, answer.text)
 
 
 def test_a_refused_picture_is_named_as_its_sender_did(client):
