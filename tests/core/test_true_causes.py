@@ -118,7 +118,7 @@ def test_an_inlay_file_without_a_format_is_told_so():
         ("workflow", "ComfyUI"),
         ("prompt", "ComfyUI"),
         ("parameters", "AUTOMATIC1111"),
-        ("Title", "without an inlay workflow"),
+        ("Title", "without a workflow"),
     ],
 )
 def test_pictures_of_other_programs(tmp_path, chunk, words):

@@ -94,7 +94,7 @@ def test_no_metadata_leaves_it_out(job, tmp_path):
     first = inlay.run(job / "flow.json", out=tmp_path / "a", metadata=False).paths[0]
     with Image.open(first) as image:
         assert "inlay" not in image.info
-    with pytest.raises(inlay.WorkflowError, match="without an inlay workflow"):
+    with pytest.raises(inlay.WorkflowError, match="without a workflow"):
         inlay.run(first)
 
 

@@ -199,8 +199,13 @@ class LoadedWorkflow:
         return plan
 
     def labelled(self, problem: Problem) -> Problem:
-        """The problem, with the node named as its file names it."""
-        return replace(problem, label=self.labels.get(problem.node or "", "")) if self.labels else problem
+        """The problem, with node and setting named as its file names them."""
+        label = self.labels.get(problem.node or "", "")
+        if not label:
+            return problem
+        ours, id_ = f"{problem.node}.{problem.port}", label.partition(" ")[0]
+        said = next((one for one, meant in self.aliases.items() if meant == ours and one.startswith(f"{id_}.")), ours)
+        return replace(problem, label=label, port=said.rpartition(".")[2] if problem.port else problem.port)
 
 
 def load(

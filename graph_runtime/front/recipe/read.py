@@ -98,7 +98,7 @@ def _recorded_text(picture: Path) -> str:
     except BadInput as error:
         raise _no_recipe(picture, f"{error.found} (not a readable picture)") from None
     if text is None or not text.lstrip().startswith("{"):
-        raise NoRecipe(_no_recipe(picture, _recipe_of_another(names) or "a picture without an inlay workflow").problems)
+        raise NoRecipe(_no_recipe(picture, _recipe_of_another(names) or "a picture without a workflow").problems)
     return text
 
 
@@ -117,6 +117,6 @@ def _no_recipe(picture: Path, found: str) -> WorkflowError:
     return WorkflowError.of(
         None,
         found=f"{picture.name}: {found}",
-        expected="a workflow (.json), or a picture that inlay saved with metadata",
+        expected="a workflow (.json), or a picture that inlay or ComfyUI saved with its workflow",
         fix="give the workflow file itself; pictures saved with --no-metadata carry no workflow",
     )

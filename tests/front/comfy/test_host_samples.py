@@ -63,3 +63,10 @@ def test_the_users_own_file_of_that_name_comes_first(inputs):
 def test_nothing_else_of_the_pack_is_found(inputs, name):
     with pytest.raises(BadInput):
         resolve_path("path", name, FILE)
+
+
+def test_a_sample_named_without_its_folder_is_refused_with_its_name(inputs):
+    """Graphs of `inlay convert` name samples as the command line does; the user's own file of that name may be gone."""
+    with pytest.raises(BadInput) as refused:
+        resolve_path("path", "room.png", FILE)
+    assert refused.value.fix == "choose 'inlay/room.png', the sample of that name"

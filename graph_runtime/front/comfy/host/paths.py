@@ -13,7 +13,7 @@ from ....core.spec import PathRole
 from ....core.user_paths import home
 from .folders import host_folder, model_folders
 from .models import vocabularies
-from .samples import sample
+from .samples import FOLDER, sample
 
 
 def limits() -> AbstractContextManager[None]:
@@ -94,7 +94,9 @@ def _resolved(parameter: str, value: str, role: PathRole, kinds: Iterable[str]) 
             parameter,
             found=f"no such file: {value!r}",
             expected=f"a file below {roots[0]}",
-            fix=did_you_mean(path.name, there),
+            fix=f"choose {f'{FOLDER}/{text}'!r}, the sample of that name"
+            if sample(f"{FOLDER}/{text}") is not None
+            else did_you_mean(path.name, there),
         )
     return str(path)
 

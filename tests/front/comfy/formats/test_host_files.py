@@ -54,9 +54,11 @@ def test_the_command_offers_image_mask_and_seed_and_sets_by_id_and_title(folder,
 
 
 def test_messages_name_the_id_and_the_title_of_the_host(folder, capsys):
+    (folder / "sub" / "m.png").unlink()
     assert main(["check", str(folder / "api.json"), "--image", "gone.png", "--set", "4.fill=nothing"]) == 2
     printed = capsys.readouterr().err
     assert "12 (My photo).image" in printed
+    assert "3 (LoadImageMask).image" in printed, "the widget's name, not the setting's"
     assert "4 (InlayImageFill).fill" in printed
 
 
