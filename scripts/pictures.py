@@ -86,19 +86,19 @@ SHOWN = {
 }
 
 
-def sheet(shown: Shown, folder: Path) -> Image.Image:
+def sheet(shown: Shown, folder: Path, home: str | None = None) -> Image.Image:
     """Run the commands in a folder of samples and lay out what they were given and what they made."""
-    results = [path for command in shown.commands for path in run(command, folder)]
+    results = [path for command in shown.commands for path in run(command, folder, home)]
     pictures = [_read(folder / panel if isinstance(panel, str) else results[panel]) for _, panel in shown.panels]
     drawn = grid(pictures, [label for label, _ in shown.panels], columns=shown.columns or len(pictures)).image
     return Image.fromarray((drawn[0] * 255).round().to(torch.uint8).numpy())
 
 
-def run(command: str, folder: Path) -> list[Path]:
-    """Run a command of the documents; returns the pictures that it saved."""
+def run(command: str, folder: Path, home: str | None = None) -> list[Path]:
+    """Run a command of the documents, with a home of its folder or another; returns the pictures that it saved."""
     words = [found for word in shlex.split(command) for found in (sorted(glob.glob(word, root_dir=folder)) or [word])]
     assert words[0] == "inlay", command
-    place = {**os.environ, "INLAY_HOME": str(folder / ".home"), "INLAY_CACHE": "0", "INLAY_OFFLINE": "1"}
+    place = {**os.environ, "INLAY_HOME": home or str(folder / ".home"), "INLAY_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "inlay", *words[1:], "--json"], cwd=folder, env=place, capture_output=True, text=True
     )

@@ -29,6 +29,14 @@ def _own_home(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture
+def home_of_pages(tmp_path_factory, monkeypatch):
+    """One home for all processes of these tests: what two pages show is computed once, and repeated as for a user."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    monkeypatch.setenv("INLAY_HOME", str(base / "home-of-pages"))
+
+
+@pytest.fixture
 def toys() -> types.SimpleNamespace:
     """Nodes of a toy pack, and their registry."""
     return graph_toys.make_toys()

@@ -1,6 +1,7 @@
 """Each picture that README and the guides show is what the command beside it makes."""
 
 import importlib.util
+import os
 import re
 import sys
 from pathlib import Path
@@ -46,6 +47,7 @@ def opened(name):
 
 
 SLOW = {"editing.png"}
+pytestmark = pytest.mark.usefixtures("home_of_pages")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_a_picture_is_what_its_commands_make(name, tmp_path):
     for page in pages:
         for command in pictures.SHOWN[name].commands:
             assert re.search(rf"^{re.escape(command)}\s*(#.*)?$", blocks(page), re.MULTILINE), f"{page}: {command}"
-    made = pictures.sheet(pictures.SHOWN[name], pictures.samples(tmp_path / "samples"))
+    made = pictures.sheet(pictures.SHOWN[name], pictures.samples(tmp_path / "samples"), os.environ["INLAY_HOME"])
     shown = opened(name)
     assert made.size == shown.size, f"run python scripts/pictures.py {name}"
     assert psnr(small(made), small(shown)) >= ALIKE, f"run python scripts/pictures.py {name}"

@@ -57,7 +57,7 @@ def folder_of(tmp_path_factory):
 
 
 @pytest.fixture
-def here(page, folder_of, monkeypatch):
+def here(page, folder_of, monkeypatch, home_of_pages):
     monkeypatch.chdir(folder_of(page))
     return folder_of(page)
 
