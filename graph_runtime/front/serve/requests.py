@@ -145,10 +145,11 @@ def prepare(request: Json, places: Places) -> Prepared:
         loaded = load(native, out=places.out)
         loaded.roots = list(places.roots)
     loaded.stranger, loaded.from_python, loaded.file = True, False, None
-    values = request["values"]
+    values = asked = request["values"]
     if loaded.expander is not None:
         values = _with_models_found(loaded.expander.options, values, places)
     loaded.set_values(values, request["settings"])
+    _name_as_asked(loaded, {values[name]: asked[name] for name in asked if values[name] != asked[name]})
     save_outputs(loaded)
     return Prepared(loaded, names, warnings)
 
@@ -207,3 +208,12 @@ def _with_models_found(options: tuple[Option, ...], values: Json, places: Places
     if problems:
         raise WorkflowError(problems)
     return found
+
+
+def _name_as_asked(loaded: LoadedWorkflow, names: Mapping[str, str]) -> None:
+    """Put the paths that were asked for in the place of whole ones, which would tell where the server's folders are."""
+    for node in loaded.workflow.nodes.values() if names else ():
+        for key, value in node.params.items():
+            if isinstance(value, str) and value in names:
+                name = names[value]
+                node.params[key] = name if "/" in name else f"./{name}"  # a bare name might be a hub's

@@ -4,11 +4,13 @@ import errno
 import io
 import json
 import os
+import shutil
 import socket
 import struct
 import time
 import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from inlay.graph_runtime.front.serve import guard
@@ -18,6 +20,7 @@ from PIL import Image
 from serving import picture, served, slow, trivial
 
 pytestmark = pytest.mark.xdist_group("serve")
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -303,3 +306,16 @@ def test_a_picture_with_something_behind_it_comes_back_as_a_picture(client):
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in answer.headers["content-security-policy"]
     assert Image.open(io.BytesIO(answer.content)).size == (32, 24)
+
+
+@pytest.mark.parametrize("name", ["doll", "deep/doll"])
+def test_a_model_of_the_server_is_named_as_it_was_asked_for(client, name):
+    place = client.folder / "inputs" / name
+    if not place.exists():
+        place.parent.mkdir(exist_ok=True)
+        shutil.copytree(ROOT / "dollhouse" / "weights", place)
+    values = {"image": "room.png", "mask": "room-mask.png", "source": name, "steps": 1, "size": 64}
+    run = client.ended(client.submit("inpaint", values=values)["id"])
+    assert run["state"] == "done", run["problems"]
+    assert str(client.folder) not in client.http.get(f"/v1/runs/{run['id']}/workflow").text
+    assert str(client.folder).encode() not in client.http.get(run["results"][0]["url"]).content
