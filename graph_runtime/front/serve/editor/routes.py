@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 
 from fastapi import APIRouter, FastAPI, Request, WebSocket
@@ -18,6 +19,8 @@ from .history import STATES, history_item, job, queue_item
 from .places import Places
 from .records import History
 from .socket import FEATURES, Hub
+
+BEFORE_ASKED = 1.0  # seconds after the start: then the nodes are described, before an editor asks for them
 
 ENDS = ("done", "failed", "cancelled")
 Answer = Callable[[Request], Awaitable[Response]]
@@ -281,6 +284,9 @@ def add_routes(app: FastAPI, service: Service) -> None:
     places, hub = Places(service.settings), Hub(service)
     calls = Calls(service, hub, places)
     files = file_routes.FileCalls(service, places)
+    early = threading.Timer(BEFORE_ASKED, calls.definitions.all)
+    early.daemon = True
+    early.start()
 
     async def nothing_to_do(request: Request) -> Response:
         return Response()
