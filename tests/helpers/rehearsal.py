@@ -58,6 +58,7 @@ def rehearse(
             if isinstance(event, NodeProgress):
                 marks.setdefault(event.node, []).append(len(mode.syncs))
 
+        listen.shows_previews = False  # type: ignore[attr-defined] # a preview waits too, four times a second at most
         result = inlay.run(
             name,
             out=out,

@@ -114,6 +114,12 @@ class _Process:
         os.close(self.pipe)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
+    def leave(self):
+        """Let it go in the middle of its batch: the next process of its slot gets its folders."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        self.close()
+
 
 class Server:
     """Judges batches in `workers` processes at a time; a context manager that removes its folders."""
@@ -132,8 +138,15 @@ class Server:
 
     def results(self, batches):
         """(batch, index, result) of every case, in the order in which they come."""
-        waiting, running = deque(), {}
-        batches = iter(batches)
+        running = {}
+        try:
+            yield from self._results(iter(batches), running)
+        finally:
+            for process in running.values():
+                process.leave()
+
+    def _results(self, batches, running):
+        waiting = deque()
         while True:
             for slot in range(self.workers):
                 if slot not in running:
@@ -173,9 +186,10 @@ class Server:
 
     def judge(self, case, twice=True):
         """The result of one case in a process of its own."""
-        for _, _, result in self.results([Batch(cases=[case, case] if twice else [case])]):
-            if result.findings or not twice:
-                return result
+        with contextlib.closing(self.results([Batch(cases=[case, case] if twice else [case])])) as results:
+            for _, _, result in results:
+                if result.findings or not twice:
+                    return result
         return result
 
 
