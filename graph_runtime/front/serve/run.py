@@ -33,7 +33,7 @@ def require_packages() -> None:
             None,
             found=f"no {', '.join(missing)} here",
             expected="the packages of the extra `serve`",
-            fix=f'{sys.executable} -m pip install "inlay[serve]"',
+            fix=f"{sys.executable} -m pip install {' '.join(NEEDED)}",
         )
 
 

@@ -7,13 +7,18 @@ import os
 import socket
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import uvicorn
 from inlay.graph_runtime.front.cli import main
 from inlay.graph_runtime.front.serve import run
+from inlay.graph_runtime.front.serve.editor.static import EDITOR
 from inlay.graph_runtime.front.serve.folders import hold_folders
 from inlay.graph_runtime.front.serve.service import Service
 from inlay.graph_runtime.front.serve.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def _said(capsys, *words):
@@ -28,7 +33,7 @@ def test_without_the_extra_the_command_names_what_is_missing_and_how_to_install_
     )
     found = _said(capsys, "--out", str(tmp_path / "out"))
     assert "uvicorn" in found["found"]
-    assert 'pip install "inlay[serve]"' in found["fix"]
+    assert found["fix"].endswith("-m pip install fastapi uvicorn websockets")
     assert not (tmp_path / "out").exists()
 
 
@@ -75,3 +80,10 @@ def test_a_server_collects_garbage_and_leaves_the_folder_where_it_was_started(mo
     finally:
         gc.unfreeze()
     assert seen == [(True, [])]
+
+
+def test_the_editor_that_is_named_is_the_one_that_is_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    pinned = project["optional-dependencies"]["editor"]
+    assert EDITOR.split()[0] in pinned
+    assert any(one.startswith(EDITOR.split()[1]) for one in pinned)

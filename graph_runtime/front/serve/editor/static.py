@@ -30,6 +30,7 @@ _TYPES = {
     ".woff": "font/woff",
     ".woff2": "font/woff2",
 }
+EDITOR = "comfyui-frontend-package==1.58.1 python-multipart"  # as the extra `editor` in pyproject.toml has it
 _EMPTY = {"templates/index.json": "[]", "templates/index_logo.json": "{}"}
 
 
@@ -37,7 +38,7 @@ def file_of_editor(path: str) -> Response:
     """A file of the editor, of our extension, or a help page; nothing else is ever read."""
     files = editor_files()
     if files is None:
-        text = 'The editor is not installed. Install it with: pip install "inlay[editor]"'
+        text = f"The editor is not installed. Install it with: python -m pip install {EDITOR}"
         return PlainTextResponse(text, 404)
     if path in ("", "index.html"):
         return FileResponse(files / "index.html", media_type="text/html", headers={"Cache-Control": "no-store"})
