@@ -3,11 +3,10 @@
 import argparse
 import dataclasses
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.errors import WorkflowError, clean, did_you_mean
-from ...core.files import write_text
+from .output_file import write_output
 from .parser import AddCommand
 
 if TYPE_CHECKING:
@@ -91,17 +90,7 @@ def _draw(options: argparse.Namespace, rest: list[str]) -> int:
             fix="a workflow file is drawn as it is: leave them out",
         )
     loaded.require_options()
-    try:
-        write_text(Path(options.output), draw(loaded.workflow, loaded.registry), flush=True)
-    except OSError as error:
-        raise WorkflowError.of(
-            "--output",
-            found=f"{options.output!r}: {error.strerror}",
-            expected="a file that can be written",
-            fix="choose another folder",
-        ) from None
-    print(json.dumps({"status": "done", "paths": [options.output]}) if options.json else clean(options.output))
-    return 0
+    return write_output(options, draw(loaded.workflow, loaded.registry))
 
 
 def _doctor(options: argparse.Namespace, rest: list[str]) -> int:

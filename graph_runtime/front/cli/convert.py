@@ -4,11 +4,10 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.errors import WorkflowError, clean
-from ...core.files import write_text
+from ...core.errors import clean
+from .output_file import write_output
 from .parser import AddCommand
 
 if TYPE_CHECKING:
@@ -45,17 +44,7 @@ def _convert(options: argparse.Namespace, rest: list[str]) -> int:
     if options.output is None:
         print(json.dumps({"status": "done", "workflow": json.loads(text)}) if options.json else text, end="")
         return 0
-    try:
-        write_text(Path(options.output), text, flush=True)
-    except OSError as error:
-        raise WorkflowError.of(
-            "--output",
-            found=f"{options.output!r}: {error.strerror}",
-            expected="a file that can be written",
-            fix="choose another folder",
-        ) from None
-    print(json.dumps({"status": "done", "paths": [options.output]}) if options.json else clean(options.output))
-    return 0
+    return write_output(options, text)
 
 
 def _text(workflow: "Workflow", registry: "Registry", kind: str) -> str:

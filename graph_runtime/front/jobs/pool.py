@@ -6,7 +6,6 @@ the processor's cores.
 
 import json
 import os
-import subprocess
 import sys
 import threading
 from collections import deque
@@ -22,16 +21,13 @@ from ...core.errors import Problem, WorkflowError, shorten
 from ...core.events import ItemStarted
 from ...core.workflow import Workflow
 from ..environment import torch_numerics
+from . import process
 from .job import Job
 from .outcome import Outcome
 from .session import How
 
 Answers = SimpleQueue[tuple["_Worker", str | None]]
 TRIES = 2  # of one run, in processes that died
-LEAVE = 3.0  # seconds that a process may take to end when it is told to
-_MAIN = (
-    "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]); importlib.import_module(sys.argv[2]).main()"
-)
 _WAITING = {"OMP_WAIT_POLICY": "passive", "KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0"}  # other processes need the cores
 
 
@@ -40,12 +36,8 @@ class _Worker:
 
     def __init__(self, slot: int, told: bytes, cores: list[int], answers: "Answers") -> None:
         self.slot, self.number, self.ready = slot, -1, False
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN, json.dumps(sys.path), __name__.rpartition(".")[0] + ".worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**_WAITING, **os.environ},
-        )
+        worker = __name__.rpartition(".")[0] + ".worker"
+        self.process = process.start(worker, sys.path, env={**_WAITING, **os.environ})
         if cores and hasattr(os, "sched_setaffinity"):
             with suppress(OSError):  # it has ended already, or this system does not let us
                 os.sched_setaffinity(self.process.pid, cores)
@@ -67,21 +59,12 @@ class _Worker:
 
     def end(self) -> None:
         """Let it end: at once, if it is making a run."""
-        assert self.process.stdin is not None
-        with suppress(OSError):
-            self.process.stdin.close()
-        try:
-            self.process.wait(LEAVE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        process.end(self.process)
 
     @property
     def death(self) -> str:
         """How it ended, in words."""
-        status = self.process.wait()
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        return how + (", perhaps because memory ran out" if status == -9 else "")
+        return process.death(self.process)
 
 
 def pooled(job: Job, how: How, jobs: int, ctx: Context) -> Iterator[tuple[int, Outcome]]:

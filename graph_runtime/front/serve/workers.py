@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -10,13 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from ..jobs import process
 from .json_data import Json
 
 _PATH = [os.path.abspath(one) for one in sys.path]
-LEAVE = 3.0  # seconds that a process may take to end when it is told to
-_MAIN = (
-    "import importlib, json, sys; sys.path[:] = json.loads(sys.argv[1]); importlib.import_module(sys.argv[2]).main()"
-)
 
 
 class Worker:
@@ -46,12 +42,7 @@ class Worker:
         self.why = ""
         self.ready = False
         self.device = ""
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _MAIN, json.dumps(_PATH), __name__.rpartition(".")[0] + ".worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=here,
-        )
+        self.process = process.start(__name__.rpartition(".")[0] + ".worker", _PATH, cwd=here)
         self._write = threading.Lock()
         self.tell(told)
         threading.Thread(target=self._listen, daemon=True).start()
@@ -88,21 +79,12 @@ class Worker:
 
     def end(self) -> None:
         """Let it end: at once, if it is making a run."""
-        assert self.process.stdin is not None
-        with suppress(OSError):
-            self.process.stdin.close()
-        try:
-            self.process.wait(LEAVE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        process.end(self.process)
 
     @property
     def death(self) -> str:
         """How it ended, in words."""
-        status = self.process.wait()
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        return how + (", perhaps because memory ran out" if status == -9 else "")
+        return process.death(self.process)
 
 
 def cores_of(slot: int, workers: int) -> list[int]:

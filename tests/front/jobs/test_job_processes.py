@@ -152,7 +152,7 @@ def test_cores_are_shared(cores, jobs, shares):
 
 
 def test_processes_that_do_not_start_end_the_job(own, tmp_path, monkeypatch):
-    monkeypatch.setattr(pool, "_MAIN", "raise SystemExit(3)")
+    monkeypatch.setattr(pool.process, "_MAIN", "raise SystemExit(3)")
     with pytest.raises(WorkflowError, match="status 3"):
         inlay.run(FLOW, image=album(tmp_path, [1, 2, 3]), nodes=[own], out=tmp_path / "out", jobs=2)
 
