@@ -106,6 +106,13 @@ def _listen(settings: Settings) -> socket.socket:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, settings.port))
         made.listen(128)
+    except socket.gaierror as error:
+        raise WorkflowError.of(
+            "--host",
+            found=f"{settings.host}: {error.strerror}",
+            expected="an address of this machine",
+            fix="leave it out for this machine alone, or give 0.0.0.0 for all of its addresses",
+        ) from None
     except (OSError, OverflowError) as error:
         raise WorkflowError.of(
             "--port" if getattr(error, "errno", None) else "--host",

@@ -37,6 +37,12 @@ def test_without_the_extra_the_command_names_what_is_missing_and_how_to_install_
     assert not (tmp_path / "out").exists()
 
 
+def test_a_host_that_is_no_address_is_blamed_and_not_its_port(capsys, tmp_path):
+    found = _said(capsys, "--host", "999.1.1.1", "--out", str(tmp_path / "out"))
+    assert found["port"] == "--host"
+    assert "999.1.1.1" in found["found"]
+
+
 def test_what_cannot_be_served_is_refused_before_anything_starts(capsys, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
