@@ -122,11 +122,7 @@ class SingleFile:
         assert component == "unet"
         shapes = _shapes(list_stored([self.path], UNET))
         renamed = rename(component, shapes, None, self.config(component))
-        return {
-            key.removesuffix(".weight"): list(value.shape)
-            for key, value in renamed.items()
-            if key.endswith(".weight") and value.ndim in (2, 4)
-        }
+        return layer_sizes(renamed)
 
     def convert(self, component: str, model_class: type[M]) -> M:
         """The component as a module of diffusers or transformers.
@@ -184,6 +180,15 @@ class SingleFile:
         folders = model_folders()
         known = [*snapshots(TOKENIZER, only=TOKENIZER_FILES), *(folders.vocabularies if folders is not None else ())]
         return next((folder for folder in known if has_vocabulary(folder, "clip")), None)
+
+
+def layer_sizes(weights: Mapping[str, torch.Tensor]) -> dict[str, list[int]]:
+    """Shapes of the weights of linear and convolution layers, by the layers' names."""
+    return {
+        key.removesuffix(".weight"): list(value.shape)
+        for key, value in weights.items()
+        if key.endswith(".weight") and value.ndim in (2, 4)
+    }
 
 
 def _shapes(stored: Mapping[str, StoredTensor]) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from ...graph_runtime.core.models import ModelDescription
 from ...graph_runtime.core.quiet import quiet
 from ...graph_runtime.core.tensors import ALIGNMENT
 from ..checkpoint.layouts import UNET, VAE, Shapes, clip_config, scheduler_config, unet_config, vae_config
-from ..checkpoint.single_file import build, rename
+from ..checkpoint.single_file import build, layer_sizes, rename
 from ..component import Component, M
 from ..config import Config
 from ..folder import WeightFiles
@@ -125,11 +125,7 @@ class GivenWeights:
         """Shapes of the weights of the UNet's linear and convolution layers, by their names in diffusers."""
         empty = {f"{UNET}{name}": torch.empty(*size, device="meta") for name, size in self.holder.shapes().items()}
         renamed = rename(component, empty, None, self.config(component))
-        return {
-            key.removesuffix(".weight"): list(value.shape)
-            for key, value in renamed.items()
-            if key.endswith(".weight") and value.ndim in (2, 4)
-        }
+        return layer_sizes(renamed)
 
     def convert(self, component: str, model_class: type[M]) -> M:
         """The component as a module of diffusers or transformers around the host's tensors.
