@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .core.context import Context as Context
     from .core.definition.migrations import Renamed as Renamed
     from .core.definition.node_settings import NodeSettings as NodeSettings
+    from .core.definition.socket_roles import Better as Better
     from .core.definition.socket_roles import FromUpstream as FromUpstream
     from .core.definition.socket_roles import SocketRole as SocketRole
     from .core.definition.sockets import Repeat as Repeat
@@ -43,7 +44,7 @@ _HOMES = {
     "notices": ("notice",),
     "port_types": ("Port",),
     "definition.sockets": ("Repeat",),
-    "definition.socket_roles": ("FromUpstream", "SocketRole"),
+    "definition.socket_roles": ("Better", "FromUpstream", "SocketRole"),
     "spec": (
         "ModelSource",
         "NodeSpec",

@@ -32,13 +32,19 @@ from .checks.metric import (
     windowed,
 )
 from .checks.metric import ssim as check_ssim
-from .ports import Clip, Dino, Image, Mask, Value
+from .ports import Clip, Dino, HigherValue, Image, LowerValue, Mask
 
 
-class Measured(NamedTuple):
-    """What was measured."""
+class Likeness(NamedTuple):
+    """How alike two things are: higher is better."""
 
-    value: Value
+    value: HigherValue
+
+
+class Distance(NamedTuple):
+    """How far apart two things are: lower is better."""
+
+    value: LowerValue
 
 
 def _pair(image: Image, reference: Image, mask: Mask | None) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -56,7 +62,7 @@ def _pair(image: Image, reference: Image, mask: Mask | None) -> tuple[Tensor, Te
 
 
 @node("metric.psnr", version=1, check=check_psnr)
-def psnr(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
+def psnr(image: Image, reference: Image, mask: Mask | None = None) -> Likeness:
     """Peak signal-to-noise ratio in dB: 10·log₁₀(1 / mean squared difference), values in [0, 1].
 
     All pictures of a batch together. Equal pictures: infinity.
@@ -77,11 +83,11 @@ def psnr(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
         error = float((squares * weights).sum() / weights.sum())
     else:
         error = float(squares.mean())
-    return Measured(math.inf if error == 0 else -10 * math.log10(error))
+    return Likeness(math.inf if error == 0 else -10 * math.log10(error))
 
 
 @node("metric.known_region", version=1, check=check_pair)
-def known_region(image: Image, reference: Image, mask: Mask) -> Measured:
+def known_region(image: Image, reference: Image, mask: Mask) -> Distance:
     """The largest difference of any value outside the mask, in [0, 1]: 0 where an edit kept all of that exactly.
 
     Args:
@@ -92,11 +98,11 @@ def known_region(image: Image, reference: Image, mask: Mask) -> Measured:
     found, wanted, where = _pair(image, reference, mask)
     assert where is not None
     difference = (found - wanted).abs().amax(-1)[where <= 0]
-    return Measured(float(difference.max()) if difference.numel() else 0.0)
+    return Distance(float(difference.max()) if difference.numel() else 0.0)
 
 
 @node("metric.ssim", version=1, check=check_ssim)
-def ssim(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
+def ssim(image: Image, reference: Image, mask: Mask | None = None) -> Likeness:
     """Structural similarity (Wang et al. 2004): 1 for equal pictures. Gaussian window of 11 × 11, σ 1.5, mean of RGB.
 
     Args:
@@ -114,7 +120,7 @@ def ssim(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
         chosen = windowed(where)
         require_looked_at(chosen)
         values = values[chosen]
-    return Measured(float(values.mean()))
+    return Likeness(float(values.mean()))
 
 
 def _check_lpips(known: Known, params: Params) -> None:
@@ -133,7 +139,7 @@ def _no_lpips() -> BadInput:
 
 
 @node("metric.lpips", version=1, check=_check_lpips)
-def lpips(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
+def lpips(image: Image, reference: Image, mask: Mask | None = None) -> Distance:
     """Perceptual distance (Zhang et al. 2018) with AlexNet: 0 for equal pictures. Needs `pip install lpips`.
 
     Args:
@@ -154,7 +160,7 @@ def lpips(image: Image, reference: Image, mask: Mask | None = None) -> Measured:
     with plain_mode():
         network = package.LPIPS(net="alex", verbose=False)
         distance = network(*(value.float().movedim(-1, 1) * 2 - 1 for value in (found, wanted)))
-    return Measured(float(distance.mean()))
+    return Distance(float(distance.mean()))
 
 
 def _regions(image: Tensor, mask: Mask | None) -> list[Tensor]:
@@ -173,15 +179,15 @@ def _regions(image: Tensor, mask: Mask | None) -> list[Tensor]:
 
 def _likeness(
     image: Tensor, reference: Tensor, mask: Tensor | None, encoder: ImageEncoderDescription, ctx: Context
-) -> Measured:
+) -> Likeness:
     with plain_mode(), ctx.lease(encoder) as module:
         found = unit(picture_vectors(module, encoder, _regions(image, mask)))
         wanted = unit(picture_vectors(module, encoder, list(reference)))
-    return Measured(100 * float((found @ wanted.T).mean()))
+    return Likeness(100 * float((found @ wanted.T).mean()))
 
 
 @node("metric.clip_image", version=1, check=check_region)
-def clip_image(image: Image, reference: Image, clip: Clip, ctx: Context, mask: Mask | None = None) -> Measured:
+def clip_image(image: Image, reference: Image, clip: Clip, ctx: Context, mask: Mask | None = None) -> Likeness:
     """Similarity of two pictures to CLIP: 100 × the cosine of their embeddings, the mean over all pairs.
 
     Args:
@@ -194,7 +200,7 @@ def clip_image(image: Image, reference: Image, clip: Clip, ctx: Context, mask: M
 
 
 @node("metric.dino", version=1, check=check_region)
-def dino(image: Image, reference: Image, dino: Dino, ctx: Context, mask: Mask | None = None) -> Measured:
+def dino(image: Image, reference: Image, dino: Dino, ctx: Context, mask: Mask | None = None) -> Likeness:
     """Similarity of two pictures to DINO, which tells one subject from another of its kind: 100 × the cosine.
 
     Args:
@@ -213,7 +219,7 @@ def _check_words(known: Known, params: Params) -> None:
 
 
 @node("metric.clip_score", version=1, check=_check_words)
-def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mask | None = None) -> Measured:
+def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mask | None = None) -> Likeness:
     """How well a picture fits a text (Hessel et al. 2021): 100 × the cosine, never below 0, the mean over pictures.
 
     Args:
@@ -227,7 +233,7 @@ def clip_score(image: Image, clip: Clip, ctx: Context, text: str = "", mask: Mas
     with plain_mode(), ctx.lease(clip) as module:
         found = unit(picture_vectors(module, clip, _regions(image, mask)))
         wanted = unit(module.texts([text]).cpu().double())
-    return Measured(100 * float((found @ wanted.T).clamp(min=0).mean()))
+    return Likeness(100 * float((found @ wanted.T).clamp(min=0).mean()))
 
 
 def _check_fid(known: Known, params: Params) -> None:
@@ -239,7 +245,7 @@ def _check_fid(known: Known, params: Params) -> None:
 
 
 @node("metric.fid", version=1, check=_check_fid)
-def fid(path: ReadPaths, reference: ReadPaths, features: Dino, ctx: Context) -> Measured:
+def fid(path: ReadPaths, reference: ReadPaths, features: Dino, ctx: Context) -> Distance:
     """Fréchet distance of two sets of pictures (Heusel et al. 2017), in the space of the connected encoder.
 
     Compare only distances that one encoder gave for sets of one size: published FIDs use Inception.
@@ -265,4 +271,4 @@ def fid(path: ReadPaths, reference: ReadPaths, features: Dino, ctx: Context) -> 
                 rows.append(picture_vectors(module, features, [picture]))
                 ctx.progress(number, len(files), note=port)
             sets.append(torch.cat(rows))
-    return Measured(frechet(*sets))
+    return Distance(frechet(*sets))

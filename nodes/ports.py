@@ -8,7 +8,7 @@ its type has the plain name: `ConditioningPort` carries a `Conditioning`.
 
 from typing import Annotated
 
-from ..graph_runtime import Port
+from ..graph_runtime import Better, Port
 from ..graph_runtime.core.light.later import Float, Shaped, Tensor
 from ..models.protocols import (
     CaptionerDescription,
@@ -294,4 +294,6 @@ Captioner = Annotated[
 
 Text = Annotated[str, Port("STRING", "text", "#8a6d3b", expected="a text", fix="connect the output of caption.blip")]
 Value = Annotated[float, Port("FLOAT", "a number")]
+HigherValue = Annotated[Value, Better("higher")]
+LowerValue = Annotated[Value, Better("lower")]
 Paths = Annotated[list[str], Port("INLAY_PATHS", "files that were written")]

@@ -20,22 +20,21 @@ import functools
 import inspect
 import re
 import time
-import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Literal, ParamSpec, Protocol, TypeVar, Union, cast
+from typing import Annotated, Any, Literal, ParamSpec, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, Field
-from pydantic.fields import FieldInfo
 
 from .context import Context
+from .definition.annotations import carried, without_none
 from .definition.docstrings import DocParts, parse_docstring
 from .definition.migrations import Migration
 from .definition.node_settings import NodeSettings
 from .definition.params import params_model
-from .definition.socket_roles import FromUpstream, SocketRole
+from .definition.socket_roles import Better, FromUpstream, SocketRole
 from .definition.sockets import Repeat, Socket
 from .light.sketch import concrete
 from .port_types import Port, on_cpu
@@ -68,7 +67,6 @@ ModelSource = Annotated[str, PathRole("model")]
 
 P = ParamSpec("P")  # of a node's function
 R = TypeVar("R", covariant=True)  # the NamedTuple that it returns
-K = TypeVar("K")  # of what an annotation carries
 
 Check = Callable[[Mapping[str, object], Mapping[str, object]], Mapping[str, object] | None]
 
@@ -94,6 +92,7 @@ class NodeSpec:
         check: called while checking with (inputs, parameters), where an input is there if it is known, and None if
             nothing is connected to it; raises BadInput for a wrong pairing. May return facts about its outputs by
             name, which the checks of later nodes receive in place of the values.
+        better: of each output that is a measurement, which of two numbers is the better one.
         settings: the parameter that takes settings as one model, and that model.
         migrations: `{1: f}` turns the params and inputs of version 1 into those of version 2, and so on.
     """
@@ -106,6 +105,7 @@ class NodeSpec:
     params: type[BaseModel]
     path_roles: Mapping[str, PathRole]
     outputs: Mapping[str, Port]
+    better: Mapping[str, Literal["higher", "lower"]] = field(default_factory=dict)
     context: str | None = None
     repeats: Mapping[str, Repeat] = field(default_factory=dict)
     may_be_none: tuple[str, ...] = ()  # optional sockets whose parameter has no default of its own
@@ -293,7 +293,7 @@ def _read(function: Callable[..., object], node_id: str, version: int) -> NodeSp
     """What a function's annotations and docstring say."""
     hints = typing.get_type_hints(function, include_extras=True)
     docs = parse_docstring(inspect.getdoc(function) or "")
-    outputs = _outputs(node_id, hints.pop("return", None))
+    outputs, better = _outputs(node_id, hints.pop("return", None))
     sockets: dict[str, Socket] = {}
     fields: dict[str, Any] = {}  # Any: pydantic's create_model asks for it
     roles: dict[str, PathRole] = {}
@@ -304,7 +304,7 @@ def _read(function: Callable[..., object], node_id: str, version: int) -> NodeSp
         hint = hints.get(parameter.name)
         if hint is None:
             raise TypeError(f"node {node_id}: parameter {parameter.name!r} has no annotation")
-        if Context in (hint, _strip_optional(hint)[0]):
+        if Context in (hint, without_none(hint)[0]):
             context = parameter.name
             continue
         if isinstance(hint, type) and issubclass(hint, NodeSettings):
@@ -312,11 +312,11 @@ def _read(function: Callable[..., object], node_id: str, version: int) -> NodeSp
             docs = dataclasses.replace(docs, parameters={**hint.descriptions(), **docs.parameters})
             for name, (annotation, default) in hint.parameters().items():
                 fields[name] = (_described(annotation, docs.parameters.get(name, "")), default)
-                if (role := _find(annotation, PathRole)) is not None:
+                if (role := carried(annotation, PathRole)) is not None:
                     roles[name] = role
             continue
-        inner, optional = _strip_optional(hint)
-        repeat, role = _find(inner, Repeat), _find(inner, PathRole)
+        inner, optional = without_none(hint)
+        repeat, role = carried(inner, Repeat), carried(inner, PathRole)
         port, annotation = _port_of(inner, repeated=repeat is not None)
         doc = docs.parameters.get(parameter.name) or (repeat and docs.parameters.get(repeat.name)) or ""
         if repeat is not None:
@@ -327,7 +327,7 @@ def _read(function: Callable[..., object], node_id: str, version: int) -> NodeSp
                 else:
                     fields[name] = (_described(str, doc), "" if number >= repeat.required else ...)
         elif port is not None:
-            roles_of = _find(inner, SocketRole), _find(inner, FromUpstream)
+            roles_of = carried(inner, SocketRole), carried(inner, FromUpstream)
             sockets[parameter.name] = Socket(parameter.name, port, optional, doc or port.doc, annotation, *roles_of)
             if optional and parameter.default is inspect.Parameter.empty:
                 may_be_none.append(parameter.name)
@@ -345,6 +345,7 @@ def _read(function: Callable[..., object], node_id: str, version: int) -> NodeSp
         params=params_model(node_id, fields),
         path_roles=roles,
         outputs=outputs,
+        better=better,
         context=context,
         repeats=repeats,
         may_be_none=tuple(may_be_none),
@@ -352,17 +353,19 @@ def _read(function: Callable[..., object], node_id: str, version: int) -> NodeSp
     )
 
 
-def _outputs(node_id: str, returned: object) -> dict[str, Port]:
+def _outputs(node_id: str, returned: object) -> tuple[dict[str, Port], dict[str, Literal["higher", "lower"]]]:
+    """The ports by name, and which number is better of those that are measurements."""
     if not (isinstance(returned, type) and issubclass(returned, tuple) and hasattr(returned, "_fields")):
         raise TypeError(f"node {node_id}: the return annotation must be a NamedTuple whose fields are ports")
     hints = typing.get_type_hints(returned, include_extras=True)
     outputs = {}
     for name in returned._fields:
-        port = _find(_strip_optional(hints[name])[0], Port)
+        port = carried(without_none(hints[name])[0], Port)
         if port is None:
             raise TypeError(f"node {node_id}: output {name!r} carries no Port")
         outputs[name] = port
-    return outputs
+    marks = {name: carried(hints[name], Better) for name in outputs}
+    return outputs, {name: mark.way for name, mark in marks.items() if mark is not None}
 
 
 def _described(hint: object, doc: str) -> object:
@@ -372,29 +375,9 @@ def _described(hint: object, doc: str) -> object:
 
 def _port_of(hint: object, *, repeated: bool) -> tuple[Port | None, object]:
     """The port that an annotation carries, and the annotation without it; of a list of sockets, those of an item."""
-    port, bare = _find(hint, Port), typing.get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
+    port, bare = carried(hint, Port), typing.get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
     if not repeated:
         return port, bare
-    item, _ = _strip_optional(next(iter(typing.get_args(bare)), object))
+    item, _ = without_none(next(iter(typing.get_args(bare)), object))
     inner, annotation = _port_of(item, repeated=False)
     return port or inner, annotation
-
-
-def _strip_optional(hint: object) -> tuple[object, bool]:
-    if typing.get_origin(hint) in (Union, types.UnionType):
-        rest = [arm for arm in typing.get_args(hint) if arm is not type(None)]
-        if len(rest) == 1 and len(typing.get_args(hint)) == 2:
-            return rest[0], True
-    return hint, False
-
-
-def _find(hint: object, kind: type[K]) -> K | None:
-    metadata = getattr(hint, "__metadata__", ())
-    for item in metadata:
-        if isinstance(item, kind):
-            return item
-        if isinstance(item, FieldInfo):
-            for inner in item.metadata:
-                if isinstance(inner, kind):
-                    return inner
-    return None

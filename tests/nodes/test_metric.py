@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context
+from inlay.graph_runtime.front.docs.reference import describe, render_text
 from inlay.models.image_encoder import preprocess_images
-from inlay.nodes import model_vision
+from inlay.nodes import load_pack, model_vision
 from inlay.nodes.metric import clip_image, clip_score, dino, fid, known_region, psnr, ssim
 from inlay.nodes.report import table
 from inlay.pictures.metrics import frechet
@@ -223,3 +224,12 @@ def test_a_table_is_written_three_ways(tmp_path):
     for wrong in ({"digits": 0}, {"labels": ["a", "b"]}):
         with pytest.raises(BadInput):
             table([1.0], ctx, **wrong)
+
+
+def test_every_metric_says_whether_higher_or_lower_is_better():
+    ways = {node_id: dict(spec.better) for node_id, spec in load_pack().items() if spec.family == "metric"}
+    lower = {"metric.lpips", "metric.known_region", "metric.fid"}
+    assert ways == {node_id: {"value": "lower" if node_id in lower else "higher"} for node_id in ways}
+    assert len(ways) == 8
+    assert "higher is better" in render_text(psnr.spec)
+    assert describe(fid.spec)["outputs"][0]["better"] == "lower"

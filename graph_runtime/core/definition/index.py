@@ -109,6 +109,7 @@ class IndexedSpec(NodeSpec):
                 name: PathRole(kind, name in entry.get("each", ())) for name, kind in entry.get("paths", {}).items()
             },
             "outputs": {name: ports[port] for name, port in entry["outputs"].items()},
+            "better": entry.get("better", {}),
             "repeats": {name: Repeat(**one) for name, one in entry.get("repeats", {}).items()},
             "may_be_none": tuple(entry.get("may_be_none", ())),
             "made": _clock(),
@@ -278,6 +279,7 @@ def _entry(spec: NodeSpec, root: str, ports: dict[str, Entry]) -> Entry:
         "paths": {name: role.kind for name, role in spec.path_roles.items()},
         "each": [name for name, role in spec.path_roles.items() if role.each],
         "outputs": {name: port.socket for name, port in spec.outputs.items()},
+        "better": dict(spec.better),
         "repeats": {name: asdict(repeat) for name, repeat in spec.repeats.items()},
         "may_be_none": spec.may_be_none,
         "context": spec.context,

@@ -1,4 +1,4 @@
-"""Roles of sockets, by which an unconnected socket finds its value (`run/upstream.py`)."""
+"""What a socket's value is: roles by which an unconnected one finds it (`run/upstream.py`); measurements."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -29,3 +29,10 @@ class FromUpstream:
 
     behind: str
     role: Literal["changed"] | None = None
+
+
+@dataclass(frozen=True)
+class Better:
+    """Marks an output that is a measurement, and says which of two numbers is the better one."""
+
+    way: Literal["higher", "lower"]

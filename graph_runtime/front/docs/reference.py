@@ -56,7 +56,11 @@ def describe(spec: NodeSpec) -> dict[str, object]:
             for socket in spec.sockets.values()
         ],
         "settings": [_setting(setting) for setting in settings_of(spec)],
-        "outputs": [{"name": name, "type": port.socket, "doc": port.doc} for name, port in spec.outputs.items()],
+        "outputs": [
+            {"name": name, "type": port.socket, "doc": port.doc}
+            | ({"better": spec.better[name]} if name in spec.better else {})
+            for name, port in spec.outputs.items()
+        ],
         "schema": spec.schema,
     }
 
@@ -105,7 +109,10 @@ def _setting_rows(spec: NodeSpec) -> list[Row]:
 
 
 def _output_rows(spec: NodeSpec) -> list[Row]:
-    return [(name, port.socket, port.doc) for name, port in spec.outputs.items()]
+    return [
+        (name, port.socket, f"{port.doc}; {way} is better" if (way := spec.better.get(name)) else port.doc)
+        for name, port in spec.outputs.items()
+    ]
 
 
 def shown_default(value: object) -> str:
