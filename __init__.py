@@ -67,6 +67,7 @@ ROOMS = (
     "graph_runtime.core.check",
     "graph_runtime.core.definition",
     "graph_runtime.core.light",
+    "graph_runtime.core.memory",
     "graph_runtime.core.reading",
     "graph_runtime.core.run",
     "graph_runtime.core.store",

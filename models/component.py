@@ -16,7 +16,7 @@ from ..graph_runtime import ModelError
 from ..graph_runtime.core.digests import sha256
 from ..graph_runtime.core.errors import first_line, missing_package, shorten
 from ..graph_runtime.core.light.later import Tensor, nn, torch
-from ..graph_runtime.core.models import ModelDescription
+from ..graph_runtime.core.memory.descriptions import ModelDescription
 from ..graph_runtime.core.out_of_memory import is_out_of_memory
 from ..graph_runtime.core.quiet import quiet
 from ..graph_runtime.core.tensors import own_weights

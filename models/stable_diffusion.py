@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..graph_runtime import ModelError
 from ..graph_runtime.core.light.later import nn, torch
-from ..graph_runtime.core.models import ModelDescription
+from ..graph_runtime.core.memory.descriptions import ModelDescription
 from .component import Component
 from .config import read_config
 from .unet_config import UNETS, UNet2DConditionConfig, UNetConfig

@@ -65,7 +65,7 @@ PURE = {
     "tensor_store",
     "opening",
     "out_of_memory",
-    "models",
+    "memory",
     "notices",
     "pack",
     "processors",

@@ -11,7 +11,7 @@ import inlay
 import pytest
 import torch
 from inlay.graph_runtime import Context
-from inlay.graph_runtime.core.models import ModelManager
+from inlay.graph_runtime.core.memory.manager import ModelManager
 from inlay.graph_runtime.front.installed import shipped_workflows
 from inlay.training.processes import Workers
 from inlay.training.trainer import Trainer, TrainerOptions

@@ -19,7 +19,7 @@ import torch
 from inlay.benchmarks.gpu.shapes import Shape, random_model, text_embeddings
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.events import Event, NodeProgress, Warned
-from inlay.graph_runtime.core.models import ModelManager
+from inlay.graph_runtime.core.memory.manager import ModelManager
 from inlay.methods.conditioning import Conditioning
 from inlay.nodes import attention, condition, constraint, embed, invert, latent, noise, sample, schedule
 from inlay.nodes.subject import photos

@@ -14,7 +14,8 @@ from .disk_errors import disk_error, explain
 from .errors import BadInput, Cancelled, clean, shorten
 from .events import CancelToken, Event, Listener, NodeProgress, Saved, Warned, shows_previews
 from .files import make_folder, named, numbered
-from .models import AnyDescription, Described, M, ModelDescription, ModelManager
+from .memory.descriptions import AnyDescription, Described, M, ModelDescription
+from .memory.manager import ModelManager
 from .run.prefixes import with_date, with_facts, without_dates
 from .user_paths import is_possible
 

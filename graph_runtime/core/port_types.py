@@ -24,7 +24,7 @@ from .bounded.effort import imported
 from .errors import BadInput
 from .light.later import LaterType, ShapeType, shape_type
 from .light.sketch import Sketch
-from .models import ModelDescription
+from .memory.descriptions import ModelDescription
 
 if TYPE_CHECKING:
     from jaxtyping import AbstractArray

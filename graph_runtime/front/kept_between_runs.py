@@ -3,7 +3,7 @@
 import os
 import threading
 
-from ..core.models import ModelManager
+from ..core.memory.manager import ModelManager
 from ..core.out_of_memory import release_device_memory
 from ..core.spec import Registry
 from ..core.store.disk import DiskStore

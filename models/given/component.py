@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.light.later import Tensor, nn, torch
-from ...graph_runtime.core.models import ModelDescription
+from ...graph_runtime.core.memory.descriptions import ModelDescription
 from ...graph_runtime.core.quiet import quiet
 from ...graph_runtime.core.tensors import ALIGNMENT
 from ..checkpoint.layouts import UNET, VAE, Shapes, clip_config, scheduler_config, unet_config, vae_config

@@ -10,7 +10,7 @@ from typing import Any
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.light.later import nn
-from ...graph_runtime.core.models import ModelDescription
+from ...graph_runtime.core.memory.descriptions import ModelDescription
 from ..component import is_single_file
 from ..files.safetensors_header import read_header
 from ..files.stamps import content_of, pieces_of, state_of

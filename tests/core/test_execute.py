@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inlay.graph_runtime import BadInput, Cancelled, Context, NodeError, Port, Registry, node
 from inlay.graph_runtime.core.events import NodeFinished, NodeProgress, NodeStarted, RunFinished, RunStarted
-from inlay.graph_runtime.core.models import ModelManager
+from inlay.graph_runtime.core.memory.manager import ModelManager
 from inlay.graph_runtime.core.run.execute import execute
 from inlay.graph_runtime.core.run.plan import make_plan
 from inlay.graph_runtime.core.store.kept import Kept

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 from inlay.graph_runtime.core.errors import ModelError
-from inlay.graph_runtime.core.models import ModelDescription, ModelManager
+from inlay.graph_runtime.core.memory.descriptions import ModelDescription
+from inlay.graph_runtime.core.memory.manager import ModelManager
 
 LOADED: list[str] = []
 

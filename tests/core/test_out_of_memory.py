@@ -7,7 +7,8 @@ import inlay
 import pytest
 import torch
 from inlay.graph_runtime import Context, node
-from inlay.graph_runtime.core.models import ModelDescription, ModelManager
+from inlay.graph_runtime.core.memory.descriptions import ModelDescription
+from inlay.graph_runtime.core.memory.manager import ModelManager
 from inlay.graph_runtime.core.out_of_memory import is_out_of_memory, retried
 from inlay.graph_runtime.front.comfy.node_classes import node_class
 

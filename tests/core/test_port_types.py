@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, FromUpstream, Port, Repeat, node
-from inlay.graph_runtime.core.models import ModelDescription
+from inlay.graph_runtime.core.memory.descriptions import ModelDescription
 from inlay.graph_runtime.core.port_types import PartlyKnown, is_of
 from jaxtyping import Float, Shaped
 from torch import Tensor

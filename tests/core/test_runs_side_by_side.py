@@ -11,7 +11,7 @@ import pytest
 import torch
 from inlay.graph_runtime import Context, Port, node
 from inlay.graph_runtime.core.events import ModelMoved, NodeProgress, NodeStarted, Saved, Warned
-from inlay.graph_runtime.core.models import ModelDescription
+from inlay.graph_runtime.core.memory.descriptions import ModelDescription
 from inlay.graph_runtime.core.store.disk import DiskStore
 from inlay.graph_runtime.core.store.memory import MemoryCache, Result
 from inlay.graph_runtime.front.kept_between_runs import kept_between_runs
@@ -216,7 +216,7 @@ def test_files_of_runs_at_once_are_all_found_again(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("rounds", [8])
 def test_who_is_resident_can_be_asked_while_others_load(rounds):
-    from inlay.graph_runtime.core.models import ModelManager
+    from inlay.graph_runtime.core.memory.manager import ModelManager
 
     manager = ModelManager(budget=400)
 

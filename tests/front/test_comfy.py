@@ -26,7 +26,7 @@ from inlay.graph_runtime import (
 )
 from inlay.graph_runtime.core.events import ModelMoved, Warned
 from inlay.graph_runtime.core.events import Saved as EventSaved
-from inlay.graph_runtime.core.models import ModelDescription
+from inlay.graph_runtime.core.memory.descriptions import ModelDescription
 from inlay.graph_runtime.front.comfy import node_classes as adapter
 from inlay.graph_runtime.front.comfy.host.memory import model_manager
 from inlay.graph_runtime.front.comfy.host.running import PREVIEW_SIDE, HostListener

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from inlay.graph_runtime import BadInput, Cancelled, Context, ModelError
 from inlay.graph_runtime.core.events import CancelToken
-from inlay.graph_runtime.core.models import ModelManager
+from inlay.graph_runtime.core.memory.manager import ModelManager
 from inlay.methods.sampling.constraints import Constraint, InTurn, in_turn
 from inlay.methods.sampling.noise import GivenNoise
 from inlay.nodes.condition import text as condition_text

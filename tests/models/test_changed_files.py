@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 import torch
 from inlay.graph_runtime import ModelError
-from inlay.graph_runtime.core.models import ModelManager
+from inlay.graph_runtime.core.memory.manager import ModelManager
 from inlay.graph_runtime.front.python import api
 from inlay.nodes.model import stable_diffusion
 from safetensors import safe_open

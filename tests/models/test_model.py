@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError
-from inlay.graph_runtime.core.models import ModelManager
+from inlay.graph_runtime.core.memory.manager import ModelManager
 from inlay.nodes.model import pixel_diffusion, stable_diffusion
 from safetensors.torch import load_file, save_file
 

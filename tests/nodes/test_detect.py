@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from inlay.graph_runtime import BadInput, Context, ModelError, WorkflowError
-from inlay.graph_runtime.core.models import ModelDescription
+from inlay.graph_runtime.core.memory.descriptions import ModelDescription
 from inlay.models.detr import component as detr_component
 from inlay.models.detr.component import newest_name
 from inlay.models.detr.detections import Criteria, Detection, choose, decode, describe_candidates, find_all, to_corners

@@ -5,7 +5,7 @@ import inspect
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Context, ModelError
-from inlay.graph_runtime.core.models import ModelManager
+from inlay.graph_runtime.core.memory.manager import ModelManager
 from inlay.graph_runtime.front.comfy.node_classes import node_class
 from inlay.graph_runtime.front.installed import installed_nodes, shipped_samples
 from inlay.methods.inversion.ddim import invert_ddim

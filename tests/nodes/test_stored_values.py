@@ -10,7 +10,7 @@ import inlay
 import pytest
 import torch
 from inlay.graph_runtime import node
-from inlay.graph_runtime.core.models import ModelDescription
+from inlay.graph_runtime.core.memory.descriptions import ModelDescription
 from inlay.graph_runtime.core.store.encoding import decode, encode
 from inlay.graph_runtime.core.store.types import NotStorable, StorableTypes
 from inlay.graph_runtime.front import kept_between_runs

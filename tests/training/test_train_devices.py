@@ -12,7 +12,7 @@ import pytest
 import torch
 from inlay.graph_runtime import Context
 from inlay.graph_runtime.core.events import NodeProgress, Warned
-from inlay.graph_runtime.core.models import ModelManager
+from inlay.graph_runtime.core.memory.manager import ModelManager
 from inlay.graph_runtime.front.device import resolve_device
 from inlay.nodes import model, train
 from inlay.nodes.subject import photos

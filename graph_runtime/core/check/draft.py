@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ..models import AnyDescription
+from ..memory.descriptions import AnyDescription
 from ..reading.reader import Reader
 from ..spec import NodeSpec, Registry
 from ..workflow import Link, Override, Workflow

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ..bounded import limits
 from ..bounded.effort import Effort
 from ..errors import BadInput, missing_package, shorten
-from ..models import ModelDescription, asked_for
+from ..memory.descriptions import ModelDescription, asked_for
 from ..notices import MARKS, collect_marks, collect_notices
 from ..spec import NodeSpec
 from ..workflow import Link

@@ -8,7 +8,7 @@ from ..bounded.effort import checking, uncollected
 from ..current_run import searching
 from ..errors import WorkflowError
 from ..events import Warned
-from ..models import AnyDescription
+from ..memory.descriptions import AnyDescription
 from ..opening import Gate, reading
 from ..reading.reader import Reader
 from ..spec import NodeSpec, Registry

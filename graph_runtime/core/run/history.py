@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
-from ..models import ModelDescription
+from ..memory.descriptions import ModelDescription
 from .plan import Plan, Step
 
 NODES = 2000  # a run of more nodes is not noted

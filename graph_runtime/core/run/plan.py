@@ -13,7 +13,7 @@ from ..check.workflow import Checked, check_workflow
 from ..digests import short_digest
 from ..events import Warned
 from ..file_digests import digest
-from ..models import AnyDescription, ModelDescription
+from ..memory.descriptions import AnyDescription, ModelDescription
 from ..opening import Gate, reading
 from ..reads import Reads, collect_reads
 from ..spec import NodeSpec, Registry

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
 
 from ..light.later import LaterType
-from ..models import ModelDescription
+from ..memory.descriptions import ModelDescription
 from ..spec import NodeSpec
 
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from ...core.context import Context
 from ...core.errors import BadInput, Problem, did_you_mean, shorten
 from ...core.file_digests import digest
-from ...core.models import ModelDescription
+from ...core.memory.descriptions import ModelDescription
 from ...core.out_of_memory import retried
 from ...core.spec import NodeSpec, Registry
 from ...core.user_paths import exists

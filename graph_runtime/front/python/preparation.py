@@ -7,7 +7,8 @@ from ...core.current_run import running_in
 from ...core.errors import BadInput, Problem, WorkflowError, shorten
 from ...core.events import NodeStarted
 from ...core.leftovers import sweep
-from ...core.models import ModelDescription, size_text
+from ...core.memory.descriptions import ModelDescription
+from ...core.memory.sizes import size_text
 from ...core.opening import reading
 from ...core.paths import why_not_below, why_unwritable
 from ...core.run.plan import Plan

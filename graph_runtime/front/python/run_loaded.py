@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from ...core.context import Context
 from ...core.errors import NodeError
 from ...core.events import CancelToken, Listener, ModelMoved, Record, Warned
-from ...core.models import decisions_reported_to
+from ...core.memory.decisions import decisions_reported_to
 from ...core.notices import collect_notices
 from ...core.run.execute import execute
 from ...core.run.history import NODES, note

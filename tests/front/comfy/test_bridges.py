@@ -13,7 +13,7 @@ import weakref
 import pytest
 import torch
 from inlay.graph_runtime import Context, NodeError
-from inlay.graph_runtime.core.models import ModelManager
+from inlay.graph_runtime.core.memory.manager import ModelManager
 from inlay.graph_runtime.front.comfy import bridges
 from inlay.nodes.condition import text as condition_text
 from inlay.nodes.latent import decode, encode

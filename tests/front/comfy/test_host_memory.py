@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from inlay.graph_runtime import ModelError, WorkflowError
-from inlay.graph_runtime.core.models import ModelDescription
+from inlay.graph_runtime.core.memory.descriptions import ModelDescription
 from inlay.graph_runtime.front.comfy.host import memory
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from ....core.models import AnyDescription, ModelManager, _Resident
+from ....core.memory.descriptions import AnyDescription
+from ....core.memory.manager import ModelManager, _Resident
 from ...device import parse_size
 from .modules import HostObject, ask, host_module
 

@@ -1,94 +1,20 @@
-"""Model descriptions, leases and the memory budget.
-
-A loader node returns a small frozen *description*: where the weights are, which component, which dtype. Weights are
-    loaded only inside a lease, and the manager decides what stays resident: it evicts idle models when a budget is
-    given, evicts and retries once when memory runs out, and reports this in events.
-"""
+"""Leases and the memory budget: the manager keeps models resident within a budget, and evicts idle ones for others."""
 
 import threading
-from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import ClassVar, cast
 
-from .current_run import report_progress
-from .errors import ModelError
-from .out_of_memory import is_out_of_memory, release_device_memory, retried
+from ..current_run import report_progress
+from ..errors import ModelError
+from ..out_of_memory import is_out_of_memory, release_device_memory, retried
+from .decisions import report
+from .descriptions import AnyDescription, M, ModelDescription
+from .sizes import size_text
 
-M = TypeVar("M")  # what a description loads: a torch module of some class
-
-
-class Described(Protocol):
-    """The name and identity of a model; a node's port may ask for these and for other facts, from any class."""
-
-    @property
-    def label(self) -> str:
-        """A name for messages, e.g. `unet of dollhouse`."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes whenever the weights or the way they are used change; part of every cache key."""
-
-
-class ModelDescription(ABC, Generic[M]):
-    """What a model *is*, without its weights. Subclasses are frozen dataclasses: equal when they mean the same."""
-
-    @property
-    @abstractmethod
-    def label(self) -> str:
-        """A name for messages, e.g. `unet of dollhouse`."""
-
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """Changes whenever the weights or the way they are used change; part of every cache key."""
-
-    @abstractmethod
-    def load(self, device: str) -> M:
-        """Read the weights and return the module on `device`, in evaluation mode and without gradients."""
-
-    @abstractmethod
-    def nbytes(self) -> int:
-        """How much memory the loaded weights will take, in bytes (an estimate before loading)."""
-
-    def nbytes_on(self, device: str) -> int:
-        """The same on a device, whose precision may be another."""
-        return self.nbytes()
-
-    borrowed: ClassVar[bool] = False  # its weights belong to someone else, who keeps them and may change them
-
-    def lend(self, device: str) -> M:
-        """The module for a lease. One with borrowed weights shares them, which `load` never does."""
-        return self.load(device)
-
-    def fetch(self) -> bool:
-        """Download the files if they are not on this machine yet; True if something was downloaded.
-
-        Called before anything runs, so that a missing model is reported at once.
-
-        Raises:
-            ModelError: no such model, or it cannot be reached.
-        """
-        return False
-
-    def doubt(self, marks: Sequence[str]) -> tuple[str, str] | None:
-        """The model's name and a warning if it is unlikely to suit what is marked (see `notices.mark`); else None.
-
-        Called during the check, for every description that is connected to a node; a model warns once.
-        """
-        return None
-
-    def base(self) -> "ModelDescription[M]":
-        """The description whose weights this one shares: itself, unless adapters are stacked on it."""
-        return self
-
-    @contextmanager
-    def adapted(self, module: M) -> Iterator[M]:
-        """Install this description's adapters on the base module for the length of a lease, then remove them."""
-        yield module
+Placement = Callable[[object, str], None]
 
 
 @dataclass
@@ -100,21 +26,6 @@ class _Resident:
     @property
     def pins(self) -> int:
         return len(self.holders)
-
-
-AnyDescription = ModelDescription[Any]  # Any: a manager holds modules of every class
-Placement = Callable[[object, str], None]
-_listener: ContextVar[Callable[[str], None] | None] = ContextVar("inlay_decisions", default=None)
-
-
-@contextmanager
-def decisions_reported_to(listener: Callable[[str], None]) -> Iterator[None]:
-    """Inside the block, and in this thread, managers report their decisions to `listener`: runs may share a manager."""
-    token = _listener.set(listener)
-    try:
-        yield
-    finally:
-        _listener.reset(token)
 
 
 class ModelManager:
@@ -146,9 +57,9 @@ class ModelManager:
 
     def log(self, message: str) -> None:
         """Report a decision to the maker of this manager, and to the run that it is for (`decisions_reported_to`)."""
-        for listener in (self._log, _listener.get()):
-            if listener is not None:
-                listener(message)
+        if self._log is not None:
+            self._log(message)
+        report(message)
 
     @contextmanager
     def lease(self, description: ModelDescription[M], device: str | None = None) -> Iterator[M]:
@@ -249,12 +160,6 @@ class ModelManager:
         return entry
 
 
-def asked_for(value: object) -> tuple[AnyDescription, ...]:
-    """The models that a node holds in memory while it uses a value: its `models`, if it has some."""
-    named = () if isinstance(value, ModelDescription) else getattr(value, "models", ())
-    return tuple(one for one in named if isinstance(one, ModelDescription)) if isinstance(named, tuple) else ()
-
-
 def _too_large(sizes: Mapping[str, int], budget: int, setting: str) -> ModelError:
     """What is in use together, and the smallest budget that holds it."""
     parts = " and ".join(f"{label} ({size_text(size)})" for label, size in sizes.items())
@@ -265,12 +170,6 @@ def _too_large(sizes: Mapping[str, int], budget: int, setting: str) -> ModelErro
         expected=f"a budget of at least {least}",
         fix=f"{setting}{least.replace(' ', '')}, or a smaller dtype",
     )
-
-
-def size_text(nbytes: int) -> str:
-    """A size as --memory takes it, rounded up: `12 KiB`, `512 MiB`."""
-    unit, name = (2**20, "MiB") if nbytes >= 100 * 2**20 else (2**10, "KiB") if nbytes >= 2**10 else (1, "B")
-    return f"{-(-nbytes // unit)} {name}"
 
 
 def _module_bytes(module: object) -> int:
