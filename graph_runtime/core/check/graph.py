@@ -1,10 +1,11 @@
 """Checks of the workflow as a whole: it has nodes, something to do, and no cycle."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from .draft import Draft
 
 _SHOWN = 12  # nodes of a cycle that a message names
+_CYCLE, _NEXT = "a cycle: ", " → "
 
 
 def nodes_are_there(draft: Draft) -> None:
@@ -32,14 +33,20 @@ def no_cycle(draft: Draft) -> None:
     """No node depends on its own output."""
     _, cycle = _depth_first(draft, draft.specs)
     if cycle:
-        shown = cycle if len(cycle) <= _SHOWN else [*cycle[: _SHOWN - 1], f"… ({len(cycle):,} nodes) …"]
-        draft.found.add(
-            cycle[0],
-            None,
-            "a cycle: " + " → ".join([*shown, cycle[0]]),
-            "a graph without cycles",
-            "remove one of these links",
-        )
+        draft.found.add(cycle[0], None, cycle_text(cycle), "a graph without cycles", "remove one of these links")
+
+
+def cycle_text(cycle: Sequence[str]) -> str:
+    """What was found, with the names of the nodes."""
+    shown = [*cycle[: _SHOWN - 1], f"… ({len(cycle):,} nodes) …"] if len(cycle) > _SHOWN else cycle
+    return _CYCLE + _NEXT.join([*shown, cycle[0]])
+
+
+def with_labels(found: str, labels: Mapping[str, str]) -> str:
+    """What was found; of a cycle, with other names of its nodes."""
+    if not found.startswith(_CYCLE):
+        return found
+    return _CYCLE + _NEXT.join(labels.get(name, name) for name in found.removeprefix(_CYCLE).split(_NEXT))
 
 
 def needed_nodes(draft: Draft) -> list[str]:

@@ -40,6 +40,7 @@ def _convert(options: argparse.Namespace, rest: list[str]) -> int:
     if loaded.expander is not None or rest:
         loaded.set_values(*read_arguments(parser_for(loaded, options.file, "convert"), options, rest, loaded))
     loaded.require_options()
+    loaded.name_samples()
     text = _text(loaded.workflow, loaded.registry, options.to)
     if options.output is None:
         print(json.dumps({"status": "done", "workflow": json.loads(text)}) if options.json else text, end="")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ....nodes.pack import PACK
+from ...core.check.graph import with_labels
 from ...core.current_run import searching
 from ...core.definition.migrations import current_name, migrate
 from ...core.errors import BadInput, Problem, WorkflowError, did_you_mean, shorten
@@ -18,11 +19,11 @@ from ...core.run.plan import Plan, make_plan
 from ...core.spec import Registry
 from ...core.user_paths import exists, expand
 from ...core.workflow import Override, Workflow, from_python
-from ..comfy.host.samples import FOLDER, sample
 from ..installed import shipped_workflows
 from ..recipe.find_inputs import find_files
 from ..recipe.read import RecordedFile
 from .keywords import a_folder, named_values, registry_of
+from .sample_names import find_samples, name_samples
 from .sources import from_caller, from_file
 from .values import Held
 
@@ -150,15 +151,12 @@ class LoadedWorkflow:
         self._find_recorded_files()
 
     def _find_samples(self) -> None:
-        """Find samples by the names that loaders in ComfyUI list (`inlay/photo.jpg`), where no file is called so."""
-        for node, parameter in _path_parameters(self.workflow, self.registry):
-            value = self.workflow.nodes[node].params[parameter]
-            if not isinstance(value, str) or not value.startswith(f"{FOLDER}/"):
-                continue
-            path = sample(value)
-            if path is not None and not any((root / value).exists() for root in self.roots):
-                self.workflow.nodes[node].params[parameter] = path
-                self._trust([(node, parameter)])
+        self._trust(find_samples(self.workflow, _path_parameters(self.workflow, self.registry), self.roots))
+
+    def name_samples(self) -> None:
+        """Call samples by the names that are known wherever the file lies, but for those that the user has set."""
+        given = self._given | set(self._expansion.given if self._expansion is not None else ())
+        name_samples(self.workflow, set(_path_parameters(self.workflow, self.registry)) - given, self.file)
 
     def _find_recorded_files(self) -> None:
         wanted = {}
@@ -200,6 +198,7 @@ class LoadedWorkflow:
 
     def labelled(self, problem: Problem) -> Problem:
         """The problem, with node and setting named as its file names them."""
+        problem = replace(problem, found=with_labels(problem.found, self.labels))
         label = self.labels.get(problem.node or "", "")
         if not label:
             return problem

@@ -10,6 +10,7 @@ import uuid
 import numpy
 import pytest
 import websockets.sync.client
+from inlay.graph_runtime.front.installed import shipped_samples
 from PIL import Image
 from serving import picture, served
 
@@ -119,11 +120,22 @@ def test_definitions_name_every_node_and_offer_pictures(host):
     names, options = found["InlayImageWithMask"]["input"]["required"]["image"]
     assert "offered.png" in names
     assert options["image_upload"] is True
+    for loader in ("InlayImageLoad", "InlayMaskLoad"):
+        names, options = found[loader]["input"]["required"]["path"]
+        assert {"offered.png", "inlay/photo.jpg", "inlay/photos"} <= set(names)
+        assert options["image_upload"] is True
     for entry in found.values():
         assert entry["input_order"] == {group: list(entries) for group, entries in entry["input"].items()}
         assert len(entry["output"]) == len(entry["output_name"]) == len(entry["output_is_list"])
     assert get(host, "/object_info/SaveImage") == {"SaveImage": found["SaveImage"]}
     assert get(host, "/object_info/Nothing") == {}
+
+
+def test_a_sample_is_shown_by_the_name_that_loaders_in_comfyui_list(host):
+    photo = shipped_samples()["photo.jpg"].read_bytes()
+    for query in ({"filename": "photo.jpg", "subfolder": "inlay"}, {"filename": "inlay/photo.jpg"}):
+        assert host.http.get("/api/view", params={**query, "type": "input"}).content == photo
+    assert host.http.get("/api/view", params={"filename": "inlay/../../README.md", "type": "input"}).status_code == 404
 
 
 # what is wrong with a graph: ComfyUI 0.33 answered these with the same kinds on the same nodes

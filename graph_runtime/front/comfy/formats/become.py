@@ -16,6 +16,7 @@ from .exact import restore
 from .host_graph import HostGraph, HostNode, Source, text
 from .host_types import setting_name, setting_of_socket, socket_of_setting
 from .layout import Layout, Placed, read_layout
+from .origins import origin_of
 from .values import setting_from_host
 
 #: What editors save beside a node's own inputs.
@@ -275,6 +276,9 @@ class Becoming:
         socket = kind.sockets.get(name)
         if socket is None and (setting := setting_name(kind, name)) is not None:
             socket = socket_of_setting(spec, setting)
+            last = origin_of(link, self.graph, self.types)
+            if socket is None and (last is None or last.node not in self.graph.nodes):
+                return  # a problem already
             if socket is None:
                 self.graph.wrong(
                     node.label,
@@ -297,40 +301,34 @@ class Becoming:
 
     def _followed(self, node: HostNode, name: str, link: Source) -> tuple[HostNode | None, str | None]:
         """What a link leads to: a primitive, or `node.output` of ours; neither if it is gone."""
-        seen = {link}
-        while True:
-            origin = self.graph.nodes.get(link.node)
-            if origin is None:
-                self.graph.wrong(
-                    node.label,
-                    name,
-                    f"a link from node {shorten(link.node)}, which is not there",
-                    "a node of this file",
-                    "connect another node",
-                )
-                return None, None
-            kind = self.types.get(origin.type)
-            if kind is None or (kind.node and origin.id not in self.names):
-                return None, None  # left out
-            if not kind.node:
-                return origin, None
-            before = kind.through.get(link.slot)
-            if before is not None and before in origin.links:
-                link = origin.links[before]
-                if link in seen:
-                    return None, None
-                seen.add(link)
-                continue
-            if not 0 <= link.slot < len(kind.outputs):
-                self.graph.wrong(
-                    node.label,
-                    name,
-                    f"a link from output {link.slot} of {origin.label}",
-                    f"one of its {len(kind.outputs)} outputs" if kind.outputs else "a node with outputs",
-                    "connect another output",
-                )
-                return None, None
-            return None, f"{self.names[origin.id]}.{kind.outputs[link.slot]}"
+        last = origin_of(link, self.graph, self.types)
+        if last is None:
+            return None, None  # a circle, which is a problem already
+        origin = self.graph.nodes.get(last.node)
+        if origin is None:
+            self.graph.wrong(
+                node.label,
+                name,
+                f"a link from node {shorten(last.node)}, which is not there",
+                "a node of this file",
+                "connect another node",
+            )
+            return None, None
+        kind = self.types.get(origin.type)
+        if kind is None or (kind.node and origin.id not in self.names):
+            return None, None  # left out
+        if not kind.node:
+            return origin, None
+        if not 0 <= last.slot < len(kind.outputs):
+            self.graph.wrong(
+                node.label,
+                name,
+                f"a link from output {last.slot} of {origin.label}",
+                f"one of its {len(kind.outputs)} outputs" if kind.outputs else "a node with outputs",
+                "connect another output",
+            )
+            return None, None
+        return None, f"{self.names[origin.id]}.{kind.outputs[last.slot]}"
 
 
 def _of(pack: str) -> str:

@@ -18,6 +18,7 @@ from ..node_names import display_name, host_id
 from .api import read_api
 from .host_graph import HostGraph, HostNode, Source
 from .layout import Placed
+from .origins import PRIMITIVE_INPUT, origin_of
 from .write import to_api
 
 OUTPUT = "image"
@@ -88,9 +89,10 @@ def _value(graph: HostGraph, node: HostNode, option: Option, types: Mapping[str,
     link = node.links.get(option.name)
     if link is None:
         return node.values.get(option.name)
-    origin = graph.nodes.get(link.node)
-    if origin is not None and origin.type in types and not types[origin.type].node:
-        return origin.values.get("value")
+    last = origin_of(link, graph, types)
+    origin = graph.nodes.get(last.node) if last is not None else None
+    if last is None or (origin is not None and origin.type in types and not types[origin.type].node):
+        return None if origin is None else origin.values.get(PRIMITIVE_INPUT)
     graph.wrong(
         node.label,
         option.name,

@@ -4,10 +4,11 @@ Both of its files end up here: the API file as it is, the UI file after subgraph
 muted nodes are gone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ....core.bounded import limits
+from ....core.check.graph import cycle_text
 from ....core.errors import Problem, clean, shorten
 from ....core.events import Warned
 from .layout import Group, Note, Placed
@@ -72,11 +73,20 @@ class HostGraph:
     own: Mapping[str, object] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Warned] = field(default_factory=list)
+    circles: set[frozenset[str]] = field(default_factory=set)  # that were named
+    passed: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # on the way of a link: reroutes and others
 
     def wrong(self, where: str | None, port: str | None, found: str, expected: str, fix: str) -> None:
         """Note a problem of the file, up to a limit."""
         if len(self.problems) < limits.PROBLEMS:
             self.problems.append(Problem(where, port, found, expected, fix))
+
+    def circle(self, labels: Sequence[str]) -> None:
+        """Note links that go round in a circle through these nodes, once."""
+        if frozenset(labels) in self.circles:
+            return
+        self.circles.add(frozenset(labels))
+        self.wrong(labels[0], None, cycle_text(labels), "a graph without cycles", "remove one of these links")
 
     def warn(self, where: str | None, message: str) -> None:
         """Note what the user should know, up to a limit."""

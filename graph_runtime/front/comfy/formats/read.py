@@ -21,6 +21,7 @@ from .expanded import expand_nodes, expander_types
 from .host_graph import HostGraph
 from .host_types import types_of
 from .interface import add_interface
+from .origins import note_circles
 from .ui import is_ui, read_ui
 
 
@@ -71,6 +72,7 @@ def from_host(
     graph = read_ui(raw, types) if is_ui(raw) else read_api(raw)
     if seen is not None and is_ui(seen) and not is_ui(raw):
         _look_like(graph, read_ui(seen, types))
+    note_circles(graph, types)
     expand_nodes(graph, types, registry)
     becoming = Becoming(graph, types, registry, partial=partial)
     workflow = becoming.workflow()

@@ -102,6 +102,10 @@ class Scope:
         """The id of a node in the flat graph: `5:3`."""
         return ":".join((*self.path, node.id))
 
+    def label_of(self, node: UiNode) -> str:
+        """How a message names a node: with its id in the flat graph."""
+        return label_of(self.id_of(node), node.title or node.type)
+
 
 class Scopes:
     """The main graph and every use of a subgraph."""
@@ -151,12 +155,15 @@ class Scopes:
     def _open(self, scope: Scope, node: UiNode, path: tuple[str, ...]) -> Scope | None:
         canvas = self._definitions[node.type]
         above: Scope | None = scope
+        way = [canvas.name]
         while above is not None:
+            way.append(above.canvas.name)
             if above.canvas is canvas:
+                inside = " → ".join(shorten(name) for name in reversed(way))
                 self._graph.wrong(
-                    node.label,
+                    scope.label_of(node),
                     None,
-                    f"the subgraph {shorten(canvas.name)} inside itself",
+                    f"the subgraph {shorten(canvas.name)} inside itself: {inside}",
                     "subgraphs without a cycle",
                     "remove one of them",
                 )

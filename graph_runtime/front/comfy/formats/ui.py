@@ -67,6 +67,8 @@ def _running(graph: HostGraph, wiring: Wiring, scope: Scope, node: UiNode, types
         elif source is not None:
             found.values.pop(slot.name, None)
             found.links[slot.name] = source
+            if wiring.passed:
+                graph.passed[found.id, slot.name] = wiring.passed
         elif slot.widget is None and scope.canvas.link_into(node, number_) is not None:
             graph.warn(found.label, f"what is connected to {slot.name!r} is muted, bypassed or gone")
     found.placed = _placed(node, found.id)

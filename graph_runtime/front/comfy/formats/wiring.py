@@ -25,19 +25,19 @@ class Wiring:
     def __init__(self, scopes: Scopes, graph: HostGraph) -> None:
         self._scopes, self._graph = scopes, graph
         self._steps = MOST_STEPS
+        self.passed: list[str] = []  # what the last input that was followed lies behind
 
     def resolve(self, scope: Scope, node: UiNode, slot: int) -> Source | Constant | None:
         """What feeds an input; None if nothing does."""
-        start, wanted = node, ""
-        seen: set[tuple[tuple[str, ...], str, int]] = set()
+        wanted = ""
+        way: dict[tuple[tuple[str, ...], str, int], str] = {}
         while True:
             here = (scope.path, node.id, slot)
-            if here in seen:
-                self._graph.wrong(
-                    start.label, None, "links that go round in a circle", "links with a beginning", "remove one of them"
-                )
+            if here in way:
+                around = list(way.values())[list(way).index(here) :]
+                self._graph.circle(list(dict.fromkeys(reversed(around))))
                 return None
-            seen.add(here)
+            way[here] = scope.label_of(node)
             self._steps -= 1
             if self._steps < 0:
                 if self._steps == -1:
@@ -52,6 +52,7 @@ class Wiring:
                 return None
             found = self._origin(scope, link.origin, link.origin_slot, wanted)
             if not isinstance(found, _Before):
+                self.passed = list(way.values())[1:]
                 return found
             scope, node, slot, wanted = found.scope, found.node, found.slot, found.wanted
 

@@ -31,6 +31,11 @@ def sample(name: str) -> str | None:
     return None if path is None else str(path)
 
 
+def name_of_sample(path: str) -> str | None:
+    """What a widget calls the sample at a path; None for any other path."""
+    return next((name for name, found in samples().items() if str(found) == path), None)
+
+
 def sample_pictures(folders: bool) -> list[str]:
     """The samples to choose from where a picture (or a folder of pictures) is asked for; single ones first."""
     names = sorted(samples(), key=lambda name: name.count("/"))

@@ -11,9 +11,10 @@ from pydantic import JsonValue
 from .....nodes.pack import PACK
 from ....core.spec import NodeSpec
 from ...comfy.expander_node import ExpanderNode, expander_class
+from ...comfy.host.samples import FOLDER, sample_pictures
 from ...comfy.node_classes import HostNode, node_class
 from ...comfy.node_names import display_name, host_id
-from ...installed import installed_nodes, shipped_samples
+from ...installed import installed_nodes
 from ...node_settings import settings_of
 from ..settings import Settings
 from .host_nodes import host_nodes
@@ -126,33 +127,31 @@ def _of_class(cls: type[HostNode] | type[ExpanderNode], title: str) -> Definitio
 
 
 def with_pictures(spec: NodeSpec, definition: Definition, names: tuple[str, ...]) -> Definition:
-    """A definition whose settings that name a picture let the user choose one, or send one."""
+    """A definition whose settings that name pictures let the user choose, or send one; a text connects to them too."""
     first = next(iter(spec.outputs.values()), None)
     chosen = [
         setting
         for setting in settings_of(spec)
-        if setting.path == "file" and first is not None and first.socket in ("IMAGE", "MASK")
+        if setting.path in ("file", "files") and first is not None and first.socket in ("IMAGE", "MASK")
     ]
     if not chosen:
         return definition
     made = json.loads(json.dumps(definition))
     for setting in chosen:
         group = made["input"]["required" if setting.required else "optional"]
-        options = group[setting.name][1]
-        group[setting.name] = [list(names), {"tooltip": options.get("tooltip", ""), "image_upload": True}]
+        folders = [name for name in sample_pictures(folders=True) if name not in names]
+        listed = [*names, *(folders if setting.path == "files" else ())]
+        more = {"tooltip": group[setting.name][1].get("tooltip", ""), "image_upload": True, "takes_text": True}
+        group[setting.name] = [listed, more]
     return dict(made)
 
 
 def pictures(settings: Settings) -> tuple[str, ...]:
     """The names of pictures that a node can be given: sent ones, those in `--inputs`, samples."""
     sent = [name for root in (settings.pictures, settings.inputs) if root is not None for name in _names(root)]
-    samples = [name for name in _samples() if Path(name).suffix.lower() in PACK.picture_suffixes]
-    return tuple(dict.fromkeys([*sent, *samples]))[:_MOST]
-
-
-@cache
-def _samples() -> tuple[str, ...]:
-    return tuple(sorted(shipped_samples(), key=lambda name: name.count("/")))
+    samples = sample_pictures(folders=False)
+    plain = [name.removeprefix(f"{FOLDER}/") for name in samples]  # as workflows beside them have them
+    return tuple(dict.fromkeys([*sent, *samples, *plain]))[:_MOST]
 
 
 def _names(folder: Path) -> list[str]:

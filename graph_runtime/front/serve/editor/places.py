@@ -6,6 +6,7 @@ from pathlib import Path
 from ....core.context import safe_prefix
 from ....core.files import make_folder
 from ....core.reading.places import below, place_inside
+from ...comfy.host.samples import sample
 from ..settings import Settings
 
 _DEEPEST = 12  # folders
@@ -47,7 +48,10 @@ class Places:
         text = f"{subfolder}/{name}" if subfolder else name
         roots = [root for root in self._settings.roots if root not in (self._settings.uploads, self._settings.out)]
         found = None if "\0" in text or os.path.isabs(text) else place_inside(text, roots)
-        return None if found is None or found.pattern or not _is_file(found.base) else found.base
+        if found is not None and not found.pattern and _is_file(found.base):
+            return found.base
+        shipped = sample(text)
+        return None if shipped is None or not os.path.isfile(shipped) else Path(shipped)
 
     def output(self, name: str, subfolder: str = "") -> Path | None:
         """A result; None if there is none."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pydantic import JsonValue
 
 from .....nodes.pack import PACK
+from ....core.check.graph import with_labels
 from ....core.errors import Problem, WorkflowError, shorten
 from ....core.workflow import Workflow
 from ...comfy.formats.read import Converted, from_host
@@ -380,10 +381,9 @@ def refused(error: WorkflowError, asked: Asked, definitions: Mapping[str, Defini
     """The answer for a graph that could be read, but whose check found problems."""
     names = asked.converted.names
     titles = {node: _title(asked.prompt[host]) for host, node in names.items() if host in asked.prompt}
-    marked = node_errors(error.problems, asked.prompt, asked.outputs, definitions, names)
-    shown = [
-        replace(problem, node=titles[problem.node]) if problem.node in titles else problem for problem in error.problems
-    ]
+    problems = [replace(one, found=with_labels(one.found, asked.converted.labels)) for one in error.problems]
+    marked = node_errors(problems, asked.prompt, asked.outputs, definitions, names)
+    shown = [replace(one, node=titles[one.node]) if one.node in titles else one for one in problems]
     return failed(shown, marked)
 
 

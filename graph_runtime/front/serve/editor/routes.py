@@ -268,7 +268,7 @@ def _about_machine(service: Service) -> dict[str, Answer]:
 #: Answers that are always the same: there is nothing of the kind here.
 _NOTHING: dict[str, object] = {
     "/embeddings": [],
-    "/extensions": [static.EXTENSION],
+    "/extensions": list(static.EXTENSIONS),
     "/features": FEATURES,
     "/global_subgraphs": {},
     "/i18n": {},
@@ -350,10 +350,11 @@ def _pages(app: FastAPI, hub: Hub) -> None:
     for path in ("/ws", "/editor/ws", "/api/ws", "/editor/api/ws"):
         app.add_api_websocket_route(path, talk)
 
-    async def tab(path: str) -> Response:
-        return await asyncio.to_thread(static.picture_of_tab, path)
+    async def tab(request: Request) -> Response:
+        return await asyncio.to_thread(static.picture_of_tab, request.url.path.removeprefix("/assets/"))
 
-    app.add_api_route("/assets/images/{path:path}", tab, include_in_schema=False)
+    for path in ("/assets/favicon.ico", "/assets/images/{path:path}"):
+        app.add_api_route(path, tab, include_in_schema=False)
     app.add_api_route("/editor", static.to_editor, include_in_schema=False)
     for prefix in ("/api", "/editor/api"):
         app.add_api_route(

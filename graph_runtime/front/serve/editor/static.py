@@ -9,7 +9,8 @@ from ..editor_package import editor_files
 from .definitions import spec_of
 
 _OURS = Path(__file__).resolve().parent / "extension"
-EXTENSION = "/extensions/inlay/serve.js"
+_IN_ANY_HOST = Path(__file__).resolve().parents[4] / "web" / "inlay.js"
+EXTENSIONS = ("/extensions/inlay/serve.js", "/extensions/inlay/inlay.js")
 _TYPES = {
     ".css": "text/css",
     ".gif": "image/gif",
@@ -51,7 +52,7 @@ def file_of_editor(path: str) -> Response:
         rest = path.removeprefix("extensions/inlay/")
         if (help_text := _help(rest)) is not None:
             return Response(help_text, media_type="text/markdown", headers={"Cache-Control": "no-cache"})
-        found = _below(_OURS, rest)
+        found = _IN_ANY_HOST if rest == _IN_ANY_HOST.name else _below(_OURS, rest)
     found = found or _below(files, path)
     if found is None:
         return PlainTextResponse("no such file of the editor", 404)
@@ -75,7 +76,7 @@ def _below(root: Path, path: str) -> Path | None:
 def picture_of_tab(path: str) -> Response:
     """The pictures of the browser's tab, which the editor asks for at the root."""
     files = editor_files()
-    found = None if files is None else _below(files / "assets" / "images", path)
+    found = None if files is None else _below(files / "assets", path)
     if found is None or found.suffix not in (".png", ".ico"):
         return PlainTextResponse("no such file of the editor", 404)
     return FileResponse(found, media_type=_TYPES[found.suffix])

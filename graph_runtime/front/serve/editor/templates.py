@@ -4,7 +4,6 @@ import json
 from functools import cache
 from pathlib import Path
 
-from ...comfy.host.samples import FOLDER
 from ...installed import shipped_samples, shipped_workflows
 from ..json_data import Json
 from .history import drawn
@@ -26,8 +25,7 @@ def graph(name: str) -> Json | None:
         return None
     path = _EXAMPLES / f"{name}.json"
     if path.is_file():
-        text = path.read_text(encoding="utf-8").replace(f'"{FOLDER}/', '"')  # here the samples have their plain names
-        return dict(json.loads(text))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     return drawn(json.loads(shipped_workflows()[name].read_text(encoding="utf-8")))
 
 

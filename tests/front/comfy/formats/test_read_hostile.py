@@ -27,7 +27,10 @@ def test_subgraphs_that_contain_themselves_or_each_other_are_named(registry):
     a = subgraph("a", [], [], [node(1, "b")], [])
     b = subgraph("b", [], [], [node(2, "a")], [])
     raw = graph([node(1, "a"), node(2, "b")], [], [a, b])
-    assert found_in(raw, registry) == ["the subgraph 'a' inside itself", "the subgraph 'b' inside itself"]
+    assert found_in(raw, registry) == [
+        "the subgraph 'a' inside itself: 'a' → 'b' → 'a'",
+        "the subgraph 'b' inside itself: 'b' → 'a' → 'b'",
+    ]
 
 
 def test_subgraphs_that_unfold_without_end_are_stopped(registry):
@@ -37,13 +40,13 @@ def test_subgraphs_that_unfold_without_end_are_stopped(registry):
     assert "more than 20,000 nodes" in found_in(graph([node(1, "s0")], [], [*levels, last]), registry)[0]
 
 
-def test_links_in_a_circle_are_named(registry):
+def test_reroutes_in_a_circle_are_named(registry):
     around = [node(1, "Reroute", [slot("", "*", 2)], [("", "*")]), node(2, "Reroute", [slot("", "*", 1)], [("", "*")])]
     raw = graph(
         [*around, node(3, "SaveImage", [slot("images", "IMAGE", 3)])],
         [(1, 1, 0, 2, 0, "*"), (2, 2, 0, 1, 0, "*"), (3, 1, 0, 3, 0, "*")],
     )
-    assert found_in(raw, registry) == ["links that go round in a circle"]
+    assert found_in(raw, registry) == ["a cycle: 2 (Reroute) → 1 (Reroute) → 2 (Reroute)"]
 
 
 def test_long_chains_of_reroutes_take_bounded_time(registry):
