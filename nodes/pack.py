@@ -58,6 +58,12 @@ def _small_picture(source: Path, to: Path, side: int) -> tuple[int, int, str]:
     return write_small(source, to, side)
 
 
+def _mask_file(source: Path) -> tuple[bytes, Sequence[str]]:
+    from ..pictures.masks.file import mask_file
+
+    return mask_file(source)
+
+
 PACK = Pack(
     families=(
         "image",
@@ -114,6 +120,7 @@ PACK = Pack(
     host_types=HOST_TYPES,
     expected_inputs=EXPECTED_INPUTS,
     small_picture=_small_picture,
+    mask_file=_mask_file,
     models=MODELS,
     downloaded=downloaded,
     expanders={"inpaint": INPAINT},

@@ -113,6 +113,8 @@ class Pack:
             raises BadInput for what is no picture.
         small_picture: decodes a picture to its last pixel and writes a copy as JPEG, at most so many pixels wide and
             high; returns its width, its height and Pillow's mode; raises BadInput for what cannot be read.
+        mask_file: reads the mask in a picture; returns it as a PNG file of one channel with 8 bits, 255 where it is
+            repainted and 0 elsewhere, and doubts about it; raises BadInput for what cannot be read.
         models: the models that a node takes, by the node's id.
         downloaded: gives hub ids of the repositories on this machine, and their folders.
         expanders: names that stand for a workflow which is made from options; each is a command too, and the file of
@@ -141,6 +143,7 @@ class Pack:
     save_picture: Callable[[object, Path, str, Mapping[str, str]], list[str]] = lambda source, path, suffix, texts: []
     recorded_text: Callable[[Path, str], tuple[str | None, frozenset[str]]] = lambda path, name: (None, frozenset())
     small_picture: Callable[[Path, Path, int], tuple[int, int, str]] = lambda source, to, side: (0, 0, "")
+    mask_file: Callable[[Path], tuple[bytes, Sequence[str]]] = lambda source: (b"", ())
     models: Mapping[str, ModelChoices] = field(default_factory=dict)
     downloaded: Callable[[], Iterable[tuple[str, Path]]] = tuple
     expanders: Mapping[str, Expander] = field(default_factory=dict)

@@ -8,6 +8,7 @@ plain ASGI and knows no web framework, so it stands before all routes, files and
 import asyncio
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,7 @@ _WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _LINKED = frozenset({"/", "/editor", "/editor/"})
 _LARGEST_MESSAGE = 2**20  # bytes a page may send over a socket at once
 _SILENCE = 60.0  # seconds that a body may pause
+_SLOWEST = 8192  # bytes a second that it must come with after its first minute
 
 
 class Refused(Exception):
@@ -242,6 +244,7 @@ class _Exchange:
     app: App
     scope: Scope
     limit: int
+    waited: float = 0.0
     received: int = 0
     whole: bool = False
     refused: Refused | None = None
@@ -252,17 +255,20 @@ class _Exchange:
 
         async def counted() -> Message:
             wait = None if self.whole or not self.limit else _SILENCE
+            began = time.monotonic()
             try:
                 message = await (receive() if wait is None else asyncio.wait_for(receive(), wait))
             except TimeoutError:
-                self.refused = Refused(408, "a body that stopped", f"more of it within {_SILENCE:g} s", "send it again")
-                return {"type": "http.disconnect"}
+                return self._late("a body that stopped", f"more of it within {_SILENCE:g} s")
             self.whole = not message.get("more_body", False)
             if message["type"] == "http.request":
                 self.received += len(message.get("body", b""))
                 if self.received > self.limit:
                     self.refused = _too_large(self.limit)
                     return {"type": "http.disconnect"}
+                self.waited += time.monotonic() - began
+                if not self.whole and self.received < (self.waited - _SILENCE) * _SLOWEST:
+                    return self._late("a body that comes too slowly", f"{_SLOWEST:,} bytes of it a second")
             return message
 
         async def inert(message: Message) -> None:
@@ -280,6 +286,10 @@ class _Exchange:
                 raise
         if self.refused is not None and not self.started:
             await _answer(self.refused, self.scope, receive, send)
+
+    def _late(self, found: str, expected: str) -> Message:
+        self.refused = Refused(408, found, expected, "send it again")
+        return {"type": "http.disconnect"}
 
 
 def _small_messages(receive: Receive, send: Send) -> Receive:

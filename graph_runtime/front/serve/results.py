@@ -48,6 +48,11 @@ class Results:
             return None
         return place.base, facts
 
+    def made_thumbnail(self, run_id: str, number: int) -> Path | None:
+        """The small JPEG of a picture, if it was made before."""
+        kept = self._thumbnails(run_id) / f"{number}.jpg"
+        return kept if self.file(run_id, number) is not None and kept.is_file() else None
+
     def thumbnail(self, run_id: str, number: int) -> Path | None:
         """A small JPEG of a picture; made when it is first asked for."""
         found = self.file(run_id, number)

@@ -63,7 +63,7 @@ def serve(settings: Settings, *, show: bool = False) -> int:
         address = _address(settings, listening)
         with_token = f"{address}/?token={token}" if token else address
         config = uvicorn.Config(
-            app, log_level="warning", ws="websockets-sansio", access_log=False, timeout_graceful_shutdown=3
+            app, log_level="warning", http="h11", ws="websockets-sansio", access_log=False, timeout_graceful_shutdown=3
         )
         server = uvicorn.Server(config)
         print(

@@ -1,9 +1,11 @@
 """The engine behind the routes: what is asked for is queued, made by workers, and kept. It knows no web framework."""
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ...core.check.findings import Report
 from ...core.errors import Problem, WorkflowError, clean, shorten
@@ -20,6 +22,8 @@ from .requests import Places, Prepared, RunRequest, prepare, resolved
 from .results import Results
 from .settings import Settings, absolute, new_id
 from .uploads import Uploads
+
+T = TypeVar("T")
 
 
 class Unknown(Exception):
@@ -75,6 +79,8 @@ class Service:
         self.events = Events()
         self.uploads = Uploads(self.settings, self.records)
         self.results = Results(self.settings, self.records)
+        self._receiving = 0
+        self._decoding = asyncio.Semaphore(1)  # pictures are large
         self.dispatcher = Dispatcher(self.settings, self.records, self.events)
 
     @property
@@ -102,6 +108,28 @@ class Service:
         self.records.database.close()
         with suppress(AttributeError):
             self._held.release()
+
+    @contextmanager
+    def receiving(self) -> Iterator[None]:
+        """While a picture is being sent, by whichever call; of the thread of the event loop.
+
+        Raises:
+            Busy: as many as may be are under way.
+        """
+        most = self.settings.limits.sending
+        if self._receiving >= most:
+            fix = "wait until some are done"
+            raise Busy(Problem(None, "uploads", f"{most} uploads under way", f"fewer than {most}", fix))
+        self._receiving += 1
+        try:
+            yield
+        finally:
+            self._receiving -= 1
+
+    async def decoded(self, act: Callable[[], T]) -> T:
+        """What a call returns that decodes a picture. Those that wait their turn hold no thread, which others need."""
+        async with self._decoding:
+            return await asyncio.to_thread(act)
 
     # what is asked for
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -114,6 +115,21 @@ class Uploads:
     def facts(self, upload: str) -> Json | None:
         """What is known of an upload; None if there is none of that id."""
         return self._records.upload(upload) if _ID.fullmatch(upload) else None
+
+    def mask(self, upload: str) -> tuple[bytes, Sequence[str]] | None:
+        """The mask in it as a PNG file, and doubts about it; None if there is no such upload.
+
+        Raises:
+            WorkflowError: no mask can be read.
+        """
+        found = self.file(upload)
+        if found is None or not found[0].is_file():
+            return None
+        try:
+            with DECODING:
+                return PACK.mask_file(found[0])
+        except BadInput as error:
+            raise WorkflowError([error.at(None)]) from None
 
     def path(self, upload: str) -> str | None:
         """Its path below the folder of the uploads; None if there is none."""

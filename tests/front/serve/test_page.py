@@ -1,5 +1,6 @@
 """The page as people use it, in a real browser before a real server with its guard."""
 
+import base64
 import io
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from brush.hands import Hands, browser
 from brush.rounds import Rounds
+from inlay.graph_runtime.front.cli.main import main
 from inlay.graph_runtime.front.installed import shipped_samples
 from inlay.pictures.masks.morphology import grow_mask
 from PIL import Image, ImageOps
@@ -112,7 +114,7 @@ def test_a_turned_photo_is_shown_as_the_run_sees_it(hands, kind):
         assert np.abs(np.array(shown).reshape(64, 64, 4)[..., :3] - expected).mean() < 12, orientation
 
 
-def test_a_run_changes_pixels_inside_the_paint_alone(hands):
+def test_a_run_changes_pixels_inside_the_paint_alone_and_its_download_makes_the_same_bytes_again(hands, tmp_path):
     body = file_of(photo())
     hands.open(body)
     hands.width(10)
@@ -127,6 +129,9 @@ def test_a_run_changes_pixels_inside_the_paint_alone(hands):
     assert download.value.suggested_filename == run["results"][0]["name"]
     made = download.value.path().read_bytes()
     assert made == hands.client.http.get(run["results"][0]["url"]).content
+    (tmp_path / "got.png").write_bytes(made)
+    assert main(["run", str(tmp_path / "got.png"), "--out", str(tmp_path / "again"), "--device", "cpu"]) == 0
+    assert [path.read_bytes() for path in (tmp_path / "again").iterdir()] == [made], "`inlay run` makes other bytes"
     mask = pixels(hands.sent(run, "hole"))
     hole = grow_mask(torch.from_numpy(mask > 0).float()[None], 5)[0].numpy() > 0
     changed = (pixels(made) != pixels(body)).any(-1)
@@ -265,17 +270,140 @@ def test_a_variation_is_gone_on_from_and_its_recipe_opens_with_photo_and_mask(ha
     assert hands.client.http.get(again["results"][0]["url"]).content == made, "the same recipe, other bytes"
 
 
-def drop(hands, body, name):
-    """Drop a file on the page, as a browser hands it over."""
+def drop(hands, body, name, place="body", said="live.textContent.includes"):
+    """Drop a file on a place of the page, as a browser hands it over; wait until it is said that it came."""
     hands.page.evaluate(
-        """([bytes, name]) => {
+        """([bytes, name, place]) => {
             const data = new DataTransfer();
             data.items.add(new File([Uint8Array.from(bytes)], name, { type: "image/png" }));
-            document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+            const how = { dataTransfer: data, bubbles: true, cancelable: true };
+            document.querySelector(place).dispatchEvent(new DragEvent("drop", how));
         }""",
-        [list(body), name],
+        [list(body), name, place],
     )
-    hands.page.wait_for_function("(name) => live.textContent.includes(`${name} is open`)", arg=name)
+    words = name if "problems" in said else f"{name} is {'open' if place == 'body' else 'the mask'}"
+    hands.page.wait_for_function(f"(words) => {said}(words)", arg=words)
+
+
+def masks():
+    """Files of the kinds in which masks come, and their pixels, 255 where each repaints."""
+    grey = np.asarray(photo(9).convert("L"))
+    hole = np.where(grey >= 128, 255, 0).astype(np.uint8)
+    flat = Image.fromarray(hole)
+    yield "grey", file_of(flat), hole
+    yield "soft", file_of(Image.fromarray(grey)), hole
+    yield "1 bit", file_of(flat.convert("1")), hole
+    yield "palette", file_of(flat.convert("RGB").quantize(2)), hole
+    yield "opaque", file_of(flat.convert("RGBA")), hole
+    yield "16 bits", file_of(Image.fromarray(grey.astype(np.uint16) * 257)), hole
+    yield "TIFF", file_of(flat, "TIFF"), hole
+    erased = photo().convert("RGBA")
+    erased.putalpha(Image.fromarray(np.uint8(255) - hole))
+    yield "erased", file_of(erased), hole
+
+
+def test_a_mask_file_of_any_kind_becomes_the_mask_to_the_bit(hands):
+    body = file_of(photo())
+    hands.open(body)
+    for name, made, expected in masks():
+        hands.page.set_input_files("#open-mask", {"name": f"{name}.png", "mimeType": "image/png", "buffer": made})
+        hands.page.wait_for_function("(name) => live.textContent.startsWith(`${name}.png is the mask`)", arg=name)
+        with hands.page.expect_download() as download:
+            hands.page.click("#save-mask")
+        assert download.value.suggested_filename == "photo-mask.png"
+        assert np.array_equal(pixels(download.value.path().read_bytes()), expected), name
+        assert np.array_equal(overlay(hands) > 0, expected > 0), name
+        hands.page.click("#clear")
+    hands.page.click("#undo")
+    assert np.array_equal(pixels(hands.sent(hands.run(), "hole")), expected), "what the run got"
+    hands.page.click("#back")
+    hands.page.click("#undo")
+    assert not overlay(hands).any(), "taking a mask is a step"
+
+
+def test_a_file_is_dropped_as_a_photo_or_as_a_mask_and_one_of_another_size_is_refused(hands):
+    hands.open(file_of(photo()))
+    hands.width(9)
+    hands.drag((10, 12), (30, 20))
+    before = overlay(hands)
+    assert not hands.page.is_visible("#drop")
+    drag_over(hands, file_of(photo(4, 20, 20)))
+    assert hands.page.is_visible("#drop-mask"), "with a photo open, there are two places to drop on"
+    drop(hands, file_of(photo(4, 20, 20)), "small.png", "#drop-mask", "problems.textContent.includes")
+    assert not hands.page.is_visible("#drop")
+    text = hands.page.inner_text("#problems")
+    assert "20 × 20" in text
+    assert f"{WIDE} × {TALL}" in text
+    assert np.array_equal(overlay(hands), before), "a refusal changed the mask"
+    _, made, expected = next(masks())
+    drop(hands, made, "hole.png", "#drop-mask", "live.textContent.includes")
+    assert np.array_equal(overlay(hands) > 0, expected > 0)
+    assert not hands.page.inner_text("#problems")
+    drop(hands, made, "hole.png")
+    assert "hole.png" in hands.page.inner_text("#name"), "dropped elsewhere, it is a photo"
+
+
+def drag_over(hands, body):
+    """Hold a file over the page, as a browser does."""
+    hands.page.evaluate(
+        """(bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([Uint8Array.from(bytes)], "held.png", { type: "image/png" }));
+            stage.dispatchEvent(new DragEvent("dragover", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }""",
+        list(body),
+    )
+
+
+def test_what_is_done_to_the_mask_is_seen_although_a_result_was_compared(hands):
+    hands.open(file_of(photo()))
+    hands.width(10)
+    hands.drag((40, 30), (50, 30))
+    hands.run()
+    for button, key in (("#invert", "i"), ("#undo", "Control+z"), ("#clear", "Delete")):
+        hands.page.locator("#cards button").first.click()
+        assert hands.page.is_visible("#compare")
+        hands.page.click(button)
+        assert not hands.page.is_visible("#compare"), button
+        hands.page.click("#undo" if button != "#undo" else "#redo")
+        hands.page.locator("#cards button").first.click()
+        hands.page.focus("#stage")
+        hands.page.keyboard.press(key)
+        assert not hands.page.is_visible("#compare"), key
+        hands.page.click("#undo" if button != "#undo" else "#redo")
+
+
+def test_the_previews_of_a_sampling_run_are_seen_and_become_the_result(hands):
+    hands.open(shipped_samples()["living-room.png"].read_bytes(), "room.png")
+    hands.tool("rectangle")
+    hands.drag((10, 10), (118, 118))
+    hands.page.fill("#set-source", "dollhouse")
+    hands.page.fill("#set-prompt", "a yellow sofa in a room with pink walls")
+    hands.page.click("#more-settings summary")
+    hands.page.fill("#set-steps", "6")
+    hands.page.evaluate(
+        """() => {
+            window.previews = [];
+            new MutationObserver(() => {
+                const box = preview.getBoundingClientRect(), inside = box.top >= 0 && box.bottom <= innerHeight;
+                window.previews.push([preview.src, inside && box.height > 60 && preview.checkVisibility()]);
+            }).observe(preview, { attributes: true, attributeFilter: ["src"] });
+        }"""
+    )
+    run = hands.run(240)
+    assert run["state"] == "done", run
+    made = hands.page.evaluate("previews")
+    assert len(made) >= 2
+    assert all(seen for _, seen in made[1:]), "a preview is not seen in the window"
+    with Image.open(io.BytesIO(hands.client.http.get(run["results"][0]["url"]).content)) as picture:
+        result = np.asarray(picture.convert("RGB").resize((32, 32), Image.Resampling.BOX), float)[4:28, 4:28]
+    alike = []
+    for text, _ in made:
+        with Image.open(io.BytesIO(base64.b64decode(text.split(",")[1]))) as picture:
+            small = np.asarray(picture.convert("RGB").resize((32, 32), Image.Resampling.BOX), float)[4:28, 4:28]
+        alike.append(float(np.corrcoef(small.ravel(), result.ravel())[0, 1]))
+    assert alike[-1] > max(0.8, alike[0]), alike
+    assert not hands.page.is_visible("#preview")
 
 
 def test_the_page_leads_to_the_editor_if_the_server_has_it(hands):
@@ -425,7 +553,7 @@ def test_tab_goes_over_everything_in_the_order_in_which_it_is_seen(hands):
         name, outline = hands.page.evaluate(
             """() => {
                 const at = document.activeElement;
-                const held = at.id === "open" ? document.querySelector("label[for=open]") : at;
+                const held = document.querySelector(`label.button[for="${at.id}"]`) ?? at;
                 return [at.id || at.dataset.tool || at.className || at.tagName, getComputedStyle(held).outlineStyle];
             }"""
         )
@@ -444,11 +572,13 @@ def test_tab_goes_over_everything_in_the_order_in_which_it_is_seen(hands):
         "out",
         "in",
         "hide",
+        "open-mask",
+        "save-mask",
         "stage",
         "workflow",
     ]
     stops = [stop for stop in stops if stop != "undo"]  # there is nothing to undo yet
-    stops += ["set-method", "set-source", "set-prompt", "set-grow", "set-seed", "run"]
+    stops += ["set-grow", "set-source", "set-prompt", "set-method", "set-seed", "run"]
     assert [name for name in order if name in stops] == stops
     assert not bare, "the focus is not seen"
 

@@ -1,5 +1,7 @@
 """What a hostile client sends in bodies, names and pictures: a plain refusal, and no answer names a folder."""
 
+import asyncio
+import contextlib
 import errno
 import io
 import json
@@ -13,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from inlay.graph_runtime.front.serve import guard
+from inlay.graph_runtime.front.serve import guard, uploads
 from inlay.graph_runtime.front.serve.discreet import Discreet
 from inlay.graph_runtime.front.serve.settings import Settings
 from PIL import Image
@@ -289,13 +291,87 @@ def test_a_body_that_stops_is_not_waited_for(client, monkeypatch):
     assert not list((client.folder / "serve/uploads").glob("*.part"))
 
 
-def test_only_so_many_uploads_are_under_way_at_once(server, monkeypatch):
+def test_a_body_that_trickles_is_given_up_although_it_never_stops(client, monkeypatch):
+    monkeypatch.setattr(guard, "_SILENCE", 0.5)
+    address = client.http.base_url
+    with socket.create_connection((address.host, address.port), timeout=20) as sock:
+        lines = f"POST /v1/uploads HTTP/1.1\r\nHost: 127.0.0.1:{address.port}\r\nContent-Type: image/png\r\n"
+        sock.sendall(f"{lines}Content-Length: 100000\r\n\r\n".encode())
+        sock.settimeout(0.05)
+        answer, end = b"", time.monotonic() + 15
+        while not answer and time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                sock.send(b"x")
+            with contextlib.suppress(TimeoutError):
+                answer = sock.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 408"), answer
+    assert b"too slowly" in answer
+
+
+def test_a_body_is_not_called_slow_for_the_time_in_which_the_server_did_not_read_it(monkeypatch):
+    monkeypatch.setattr(guard, "_SILENCE", 0.3)
+
+    async def slow_reader(scope, receive, send):
+        for _ in range(3):
+            await asyncio.sleep(0.3)
+            await receive()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def receive():
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"content-length", b"3")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/runs", "headers": headers, "scheme": "http"}
+    asyncio.run(guard.Guard(slow_reader)(scope, receive, send))
+    assert sent[0]["status"] == 204
+
+
+def test_only_so_many_uploads_are_under_way_at_once_by_any_call(server, monkeypatch):
     client, service = server
-    monkeypatch.setattr(
-        service, "settings", replace(service.settings, limits=replace(service.settings.limits, sending=0))
-    )
-    answer = client.http.post("/v1/uploads", content=picture(), headers={"Content-Type": "image/png"})
-    refused(answer, 429)
+    few = replace(service.settings, limits=replace(service.settings.limits, sending=1))
+    monkeypatch.setattr(service, "settings", few)
+    address = client.http.base_url
+    kinds = {"/v1/uploads": "image/png", "/api/upload/image": "multipart/form-data; boundary=x"}
+    for path, kind in kinds.items():
+        with socket.create_connection((address.host, address.port), timeout=20) as sock:
+            lines = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{address.port}\r\nContent-Type: {kind}\r\n"
+            sock.sendall(f"{lines}Content-Length: 100000\r\n\r\n--x\r\n".encode())
+            end = time.monotonic() + 20
+            while not service._receiving and time.monotonic() < end:
+                time.sleep(0.01)
+            refused(client.http.post("/v1/uploads", content=picture(), headers={"Content-Type": "image/png"}), 429)
+            refused(send(client), 429)
+            refused(send(client, path="/upload/mask"), 429)
+            refused(
+                client.http.post("/api/inlay/open", content=b"{}", headers={"Content-Type": "application/json"}), 429
+            )
+        while service._receiving and time.monotonic() < end:
+            time.sleep(0.01)
+    assert send(client).status_code == 200
+    assert client.upload()["id"]
+
+
+def test_calls_that_wait_for_a_decoder_keep_no_other_call_waiting(client):
+    """Each of these decodes a picture, one at a time; here none may, and the rest of the server answers still."""
+    kept = client.upload()["id"]
+    send(client, "waits.png")
+    asked = [f"/v1/uploads/{kept}/mask", "/api/view?filename=waits.png&type=input&preview=webp;90"]
+    address = client.http.base_url
+    with contextlib.ExitStack() as waiting, uploads.DECODING:
+        for number in range(90):
+            sock = waiting.enter_context(socket.create_connection((address.host, address.port), timeout=20))
+            lines = f"GET {asked[number % 2]} HTTP/1.1\r\nHost: 127.0.0.1:{address.port}\r\n\r\n"
+            sock.sendall(lines.encode())
+        for _ in range(3):
+            assert client.http.get("/v1/runs", timeout=20).status_code == 200
+            assert client.http.post("/v1/check", json={"workflow": "inpaint"}, timeout=20).status_code == 200
+    assert client.http.get(asked[0]).status_code == 200
 
 
 def test_a_picture_with_something_behind_it_comes_back_as_a_picture(client):

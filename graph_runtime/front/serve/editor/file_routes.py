@@ -70,17 +70,23 @@ class FileCalls:
         path = await asyncio.to_thread(pictures.picture_of, self.places, dict(query))
         if path is None:
             return Response(status_code=404 if query.get("filename") else 400)
-        return await asyncio.to_thread(pictures.shown, path, preview=query.get("preview"), channel=query.get("channel"))
+        preview, channel = query.get("preview"), query.get("channel")
+        if preview is None and channel not in ("rgb", "a"):
+            return await asyncio.to_thread(pictures.shown, path, preview=None, channel=None)
+        return await self.service.decoded(lambda: pictures.shown(path, preview=preview, channel=channel))
 
     async def upload(self, request: Request) -> Response:
         """Keep a picture."""
-        async with request.form(max_files=1, max_fields=16) as form:
-            return await asyncio.to_thread(self._taken, form, mask=False)
+        return await self._sent(request, mask=False)
 
     async def upload_mask(self, request: Request) -> Response:
         """Keep a painted mask with the pixels of its picture."""
-        async with request.form(max_files=1, max_fields=16) as form:
-            return await asyncio.to_thread(self._taken, form, mask=True)
+        return await self._sent(request, mask=True)
+
+    async def _sent(self, request: Request, *, mask: bool) -> Response:
+        with self.service.receiving():
+            async with request.form(max_files=1, max_fields=16) as form:
+                return await self.service.decoded(lambda: self._taken(form, mask=mask))
 
     def _taken(self, form: "FormData", *, mask: bool) -> Response:
         file = form.get("image")
@@ -204,7 +210,8 @@ class FileCalls:
 
     async def open(self, request: Request) -> Response:
         """The graph that a file of inlay's own stands for: a workflow, or a picture that carries one."""
-        data = await request.body()
+        with self.service.receiving():
+            data = await request.body()
         json_given = request.headers.get("content-type", "").startswith("application/json")
         try:
             graph = await asyncio.to_thread(self._drawn, data, json_given)

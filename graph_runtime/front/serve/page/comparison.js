@@ -26,6 +26,7 @@ export class Comparison {
     after.hidden = $("#line").hidden = $("#compare").hidden = !result;
     $("#overlay").hidden = Boolean(result);
     view.stage.classList.toggle("hand", Boolean(result) || state.tool === "hand");
+    view.stage.classList.toggle("comparing", Boolean(result));
     host.ring(null);
     if (!result) return;
     if (after.src !== new URL(result.url, document.baseURI).href) after.src = result.url;

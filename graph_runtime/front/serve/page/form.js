@@ -1,6 +1,6 @@
 // The settings beside the picture, made from what the server says of a workflow's inputs.
 
-const FIRST = ["method", "source", "prompt", "example", "grow", "feather", "variations", "quality", "seed"];
+const FIRST = ["grow", "feather", "source", "prompt", "example", "method", "variations", "quality", "seed"];
 const OWN = ["image", "mask", "invert", "object", "detector", "strokes", "prefix"]; // the stage and the tools give these
 const LABELS = {
   source: "Model", example: "Example picture", grow: "Grow (pixels)", feather: "Feather (pixels)",
@@ -183,7 +183,8 @@ export function plain(text) {
   return text.replace(/--([a-z_]+)/g, (word, name) => `“${LABELS[name] ?? capital(name)}”`);
 }
 
-function capital(text) {
+/** Words with a capital letter, without underscores. */
+export function capital(text) {
   const words = text.replaceAll("_", " ");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }

@@ -1,5 +1,6 @@
 // What was run before: open its results, or remove it.
 import { element } from "./form.js";
+import { OBJECTS } from "./objects.js";
 import { get, remove } from "./server.js";
 
 const PAGE = 20;
@@ -32,7 +33,7 @@ export class History {
       this.dialog.close();
       return this.failed(error);
     }
-    for (const run of runs) this.list.append(this.#row(run));
+    for (const run of runs.filter(({ client }) => client !== OBJECTS)) this.list.append(this.#row(run));
     this.older.hidden = this.next === null;
     if (!this.list.children.length) this.list.append(element("li", { textContent: "Nothing yet." }));
     return undefined;

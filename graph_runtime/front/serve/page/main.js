@@ -1,8 +1,10 @@
 // The page: a photo, a mask painted over it, settings, and runs on the server.
+import { welcome } from "./arrivals.js";
 import { Comparison } from "./comparison.js";
-import { Form, element, plain } from "./form.js";
+import { Form, capital, element, plain } from "./form.js";
 import { History } from "./history.js";
 import { Mask, union } from "./mask.js";
+import { openMaskFile, saveMask } from "./mask_file.js";
 import { Objects } from "./objects.js";
 import { openFile, openRecipe, openRun, photoOf } from "./photo.js";
 import { Results } from "./results.js";
@@ -33,10 +35,9 @@ function show(problems, notes = []) {
     rows.push(row);
   }
   place.replaceChildren(...rows);
-  $("#notes").replaceChildren(...notes.map((text) => element("p", { textContent: plain(text) })));
+  $("#notes").replaceChildren(...notes.map((text) => element("p", { textContent: capital(plain(text)) })));
   const field = form.complain(problems);
   if (problems.length) (field ?? place).focus();
-  if (rows.length) place.scrollIntoView({ block: "nearest" });
 }
 
 function failed(error) {
@@ -111,7 +112,7 @@ function sendSettings() {
 function refresh() {
   $("#undo").disabled = !state.mask?.done.length;
   $("#redo").disabled = !state.mask?.undone.length;
-  for (const id of ["hide", "invert", "clear", "zoom", "in", "out"]) $(`#${id}`).disabled = !state.mask;
+  for (const id of ["hide", "invert", "clear", "save-mask", "open-mask", "zoom", "in", "out"]) $(`#${id}`).disabled = !state.mask;
 }
 
 function step(words) {
@@ -166,6 +167,8 @@ function setTool(tool) {
   for (const button of $("#tools").children) button.setAttribute("aria-pressed", String(button.dataset.tool === tool));
   stage.classList.toggle("hand", tool === "hand");
   $("#found").hidden = tool !== "object";
+  stage.classList.toggle("things", tool === "object");
+  if (tool === "object") $("#found").scrollIntoView({ block: "nearest" });
   say(TOOLS[tool]);
 }
 
@@ -177,26 +180,36 @@ function setSize(size, most = 1) {
   $("#size-shown").textContent = `${state.size} px`;
 }
 
+/** What changes the mask, or shows it: the comparison, which hides it, ends first. */
+function painting(act) {
+  return () => {
+    if (!state.mask) return;
+    if (state.comparing) compare(null);
+    act();
+  };
+}
+
 const actions = {
-  undo: () => state.mask?.undo() && step("Undone"),
-  redo: () => state.mask?.redo() && step("Done again"),
+  undo: painting(() => state.mask.undo() && step("Undone")),
+  redo: painting(() => state.mask.redo() && step("Done again")),
   in: () => view.zoom(1.25),
   out: () => view.zoom(0.8),
   zoom: () => view.fit(),
-  hide: () => {
+  hide: painting(() => {
     view.hidden = !view.hidden;
     $("#hide").setAttribute("aria-pressed", String(view.hidden));
     view.redraw();
     say(view.hidden ? "Mask hidden" : "Mask shown");
-  },
-  invert: () => {
+  }),
+  invert: painting(() => {
     state.mask.invert();
     step("Inverted");
-  },
-  clear: () => {
+  }),
+  clear: painting(() => {
     state.mask.clear();
     step("Cleared");
-  },
+  }),
+  "save-mask": () => saveMask(state.mask, state.photo).catch(failed),
 };
 for (const [id, act] of Object.entries(actions)) $(`#${id}`).addEventListener("click", act);
 for (const button of $("#tools").children) button.addEventListener("click", () => setTool(button.dataset.tool));
@@ -220,6 +233,9 @@ stage.addEventListener("keydown", (event) => {
   act();
   if (event.key === "[" || event.key === "]") say(`${state.size} pixels`);
 });
+// By pointer, the frame around the focused picture would only be in the way.
+addEventListener("pointerdown", () => (document.body.dataset.by = "pointer"), true);
+addEventListener("keydown", ({ key }) => /^(Tab|Arrow.*)$/.test(key) && (document.body.dataset.by = "keys"), true);
 document.addEventListener("keydown", (event) => {
   if (!(event.ctrlKey || event.metaKey)) return;
   const typing = event.target.matches("textarea, input:not([type=range]):not([type=checkbox]):not([type=file])");
@@ -338,11 +354,22 @@ async function openOld(run) {
   }
 }
 
-$("#open").addEventListener("change", ({ target }) => {
-  if (target.files[0]) open(target.files[0]);
-  target.value = "";
-});
-$("#choose").addEventListener("click", () => $("#open").click());
+/** Take the mask in a picture file in place of what is painted. */
+async function openMask(file) {
+  say(`Reading the mask in ${file.name}`);
+  show([]);
+  try {
+    const { data, warnings } = await openMaskFile(file, state.photo);
+    if (state.comparing) compare(null);
+    state.mask.replace(data);
+    step(`${file.name} is the mask now.`);
+    show([], warnings);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+welcome({ hasPhoto: () => Boolean(state.mask), open, openMask });
 $("#sample").addEventListener("click", async () => {
   try {
     const answer = await fetch("page/sample.jpg");
@@ -351,21 +378,6 @@ $("#sample").addEventListener("click", async () => {
     failed(error);
   }
 });
-addEventListener("paste", (event) => {
-  const [file] = event.clipboardData?.files ?? [];
-  if (file) open(file);
-});
-addEventListener("dragover", (event) => {
-  event.preventDefault();
-  document.body.classList.add("dropping");
-});
-addEventListener("dragleave", (event) => event.relatedTarget || document.body.classList.remove("dropping"));
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  document.body.classList.remove("dropping");
-  const [file] = event.dataTransfer.files;
-  if (file) open(file);
-});
 addEventListener("beforeunload", (event) => state.mask?.done.length && !results.run && event.preventDefault());
 
 refresh();
@@ -373,7 +385,7 @@ try {
   const { workflows } = await get("workflows");
   const names = workflows.map(({ name }) => name).filter((name) => !name.includes("train"));
   names.sort((one, other) => (other === "inpaint") - (one === "inpaint"));
-  $("#workflow").replaceChildren(...names.map((name) => element("option", { value: name, textContent: name.replaceAll("_", " ") })));
+  $("#workflow").replaceChildren(...names.map((name) => element("option", { value: name, textContent: capital(name) })));
   await setWorkflow("inpaint");
   const [{ models }, { editor }] = await Promise.all([get("models"), get("status")]);
   $("#editor").hidden = !editor;

@@ -2,6 +2,8 @@
 import { element } from "./form.js";
 import { ENDS, follow, get, post } from "./server.js";
 
+/** Who asks for these runs: the history leaves them out. */
+export const OBJECTS = "page-objects";
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Objects {
@@ -82,7 +84,7 @@ export class Objects {
         outputs: { boxes: "found.boxes" },
       },
       values: { image: photo },
-      client: "page",
+      client: OBJECTS,
     });
     await new Promise((resolve) => {
       follow(run.id, (event) => ENDS.includes(event.kind) && resolve());

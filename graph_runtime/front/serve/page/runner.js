@@ -1,4 +1,6 @@
 // Sends photo, mask and settings to the server, follows the run, and shows what comes of it.
+import { capital } from "./form.js";
+import { maskName } from "./mask_file.js";
 import { photoOf } from "./photo.js";
 import { writeMask } from "./png.js";
 import { ENDS, follow, get, post } from "./server.js";
@@ -76,8 +78,7 @@ export class Runner {
   /** The mask as a file on the server; what was sent before is not sent again. */
   async #mask() {
     const { mask } = this.state, blob = await writeMask(mask);
-    const name = `${(this.state.photo.name ?? "photo").replace(/\.[^.]*$/, "")}-mask.png`;
-    const { ref } = await photoOf(new File([blob], name, { type: "image/png" }));
+    const { ref } = await photoOf(new File([blob], maskName(this.state.photo), { type: "image/png" }));
     return ref.upload;
   }
 
@@ -95,11 +96,12 @@ export class Runner {
   #hear(event) {
     const meter = $("#meter");
     if (event.kind === "started") this.#note("Starting");
-    if (event.kind === "node") this.#note(event.node);
+    if (event.kind === "node") this.#note(spoken(event.node));
     if (event.kind === "progress") {
       if (event.total) meter.value = event.step / event.total;
       else meter.removeAttribute("value");
-      this.#note(`${event.node}: ${event.step} of ${event.total}${event.note ? `, ${event.note}` : ""}`);
+      const far = event.total ? `step ${event.step} of ${event.total}` : `step ${event.step}`;
+      this.#note(`${spoken(event.node)}: ${far}${event.note ? `, ${event.note}` : ""}`);
     }
     if (event.kind === "preview") {
       $("#preview").src = event.image;
@@ -146,4 +148,10 @@ export class Runner {
   #note(words) {
     $("#note").textContent = words;
   }
+}
+
+/** A node as people call it: `sample_2` is the second variation's. */
+function spoken(node) {
+  const [, name, number] = /^(.*?)(?:_(\d+))?$/.exec(node);
+  return number ? `Variation ${number}, ${name.replaceAll("_", " ")}` : capital(node);
 }

@@ -1,19 +1,19 @@
 """Routes of files: uploads, and the results of runs. Every file is sent with its own bytes."""
 
 import asyncio
+import base64
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from ....core.errors import Problem
 from ..json_data import Json
-from ..service import Busy, Service, Unknown
+from ..service import Service, Unknown
 from ..uploads import TYPES, too_large
 from .answers import upload_json
 from .runs import REFUSED
-from .shapes import UploadShape
+from .shapes import MaskShape, UploadShape
 
 _BODY: Json = {
     "requestBody": {
@@ -41,7 +41,6 @@ _PICTURES: dict[int | str, Json] = {
 def router(service: Service) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix="/v1", tags=["files"], responses=REFUSED)
-    under_way: set[Request] = set()
 
     @routes.post("/uploads", status_code=201, response_model=UploadShape, openapi_extra=_BODY)
     async def send(request: Request) -> Response:
@@ -50,20 +49,15 @@ def router(service: Service) -> APIRouter:
         if length.isdigit() and int(length) > service.settings.limits.upload_bytes:
             raise too_large(service.settings.limits.upload_bytes)
         name = unquote(request.headers.get("x-filename", "")) or None  # a header cannot hold every letter as it is
-        media, most = request.headers.get("content-type", ""), service.settings.limits.sending
-        if len(under_way) >= most:
-            raise _too_many(most)
-        under_way.add(request)
-        try:
+        media = request.headers.get("content-type", "")
+        with service.receiving():
             upload = await asyncio.to_thread(service.uploads.begin, media, name)
             try:
                 async for part in request.stream():
                     upload.write(part)
-                facts = await asyncio.to_thread(service.uploads.finish, upload)
+                facts = await service.decoded(lambda: service.uploads.finish(upload))
             finally:
                 upload.discard()
-        finally:
-            under_way.discard(request)
         return JSONResponse(upload_json(facts), 201, {"Location": f"/v1/uploads/{facts['id']}"})
 
     @routes.get("/uploads/{id}", response_class=FileResponse, responses=_PICTURES)
@@ -84,6 +78,16 @@ def router(service: Service) -> APIRouter:
         """A small JPEG of it, in sRGB."""
         return _thumbnail(service.uploads.thumbnail(id), f"an upload {id[:80]!r}")
 
+    @routes.get("/uploads/{id}/mask", response_model=MaskShape)
+    async def mask(id: str) -> Response:
+        """The mask in it, as mask.load reads it with channel=drawn: how a mask of any kind is painted on."""
+        found = await service.decoded(lambda: service.uploads.mask(id))
+        if found is None:
+            raise Unknown(f"an upload {id[:80]!r}")
+        data = "data:image/png;base64," + base64.b64encode(found[0]).decode()
+        warnings = [{"node": None, "message": note} for note in found[1]]
+        return JSONResponse({"mask": data, "warnings": warnings})
+
     @routes.delete("/uploads/{id}", status_code=204)
     def remove(id: str) -> Response:
         """Delete an upload."""
@@ -97,16 +101,13 @@ def router(service: Service) -> APIRouter:
         return _file(service.results.file(id, number), f"result {number} of run {id[:80]!r}")
 
     @routes.get("/runs/{id}/results/{number}/thumbnail", response_class=FileResponse, responses=_PICTURES)
-    def thumbnail(id: str, number: int) -> Response:
+    async def thumbnail(id: str, number: int) -> Response:
         """A small JPEG of a picture, in sRGB."""
-        return _thumbnail(service.results.thumbnail(id, number), f"a picture {number} of run {id[:80]!r}")
+        made = await asyncio.to_thread(service.results.made_thumbnail, id, number)
+        found = made or await service.decoded(lambda: service.results.thumbnail(id, number))
+        return _thumbnail(found, f"a picture {number} of run {id[:80]!r}")
 
     return routes
-
-
-def _too_many(most: int) -> Busy:
-    fix = "wait until some are done"
-    return Busy(Problem(None, "uploads", f"{most} uploads under way", f"fewer than {most}", fix))
 
 
 def _file(found: tuple[Path, Json] | None, what: str) -> Response:

@@ -127,6 +127,13 @@ class UploadShape(BaseModel):
     thumbnail: str
 
 
+class MaskShape(BaseModel):
+    """The mask in an upload."""
+
+    mask: str = Field(description="a PNG of one channel as data: 255 where it is repainted, 0 where it is kept")
+    warnings: list[WarningShape]
+
+
 class Choice(BaseModel):
     """An input of a workflow, or an option of an edit."""
 
