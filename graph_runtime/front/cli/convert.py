@@ -49,9 +49,12 @@ def _convert(options: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _text(workflow: "Workflow", registry: "Registry", kind: str) -> str:
-    from ..comfy.formats.write import to_api, to_ui
+    from ..comfy.formats.kept import to_ui_as_it_was
+    from ..comfy.formats.write import to_api
 
     if kind == "native":
         return workflow.to_json()
-    made = to_api(workflow, registry) if kind == "api" else to_ui(workflow, registry)
+    made, warnings = (to_api(workflow, registry), []) if kind == "api" else to_ui_as_it_was(workflow, registry)
+    for warning in warnings:
+        print(clean(str(warning)), file=sys.stderr)
     return json.dumps(made, indent=2, ensure_ascii=False) + "\n"

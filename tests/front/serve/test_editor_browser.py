@@ -9,7 +9,7 @@ import httpx
 import numpy
 import pytest
 from editor_page import chromium
-from inlay.graph_runtime.front.installed import shipped_samples
+from inlay.graph_runtime.front.installed import shipped_samples, shipped_workflows
 from PIL import Image
 from serving import Process, free_port
 
@@ -73,6 +73,14 @@ class Editor:
         node = "app.rootGraph.nodes.find(node => node.type === 'InlayImageWithMask')"
         return self.page.evaluate(f"{node}.widgets.find(widget => widget.name === 'image').value")
 
+    def button(self, name):
+        """Press a button of the page."""
+        self.page.get_by_role("button", name=name, exact=True).first.click()
+
+    def at(self, node, where, slot=0):
+        """Where on the page a node's title is, or its input or output of a number."""
+        return self.page.evaluate(_PLACE, [node, where, slot])
+
     def drop(self, data, name, media):
         """Drop a file onto the canvas."""
         self.page.evaluate(
@@ -90,6 +98,15 @@ _SHOWN = "app.rootGraph.nodes.find(node => node.type === 'SaveImage')?.imgs?.[0]
 
 def pixels(data):
     return numpy.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+_PLACE = """([type, where, slot]) => {
+    const node = app.rootGraph.nodes.find((node) => node.type === type)
+    const place = where === 'title' ? [node.pos[0] + 60, node.pos[1] - 12] : node.getConnectionPos(where === 'in', slot)
+    const [x, y] = app.canvas.ds.convertOffsetToCanvas(place)
+    const box = app.canvas.canvas.getBoundingClientRect()
+    return [x + box.x, y + box.y]
+}"""
 
 
 class Server:
@@ -119,7 +136,9 @@ def editor(server):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         try:
-            editor = Editor(browser.new_page(viewport={"width": 1600, "height": 900}), server.process.client.address)
+            page = browser.new_page(viewport={"width": 1600, "height": 900})
+            page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+            editor = Editor(page, server.process.client.address)
             editor.open()
             yield editor
         finally:
@@ -176,6 +195,129 @@ def test_a_saved_picture_that_is_dropped_brings_its_graph_back(editor):
     editor.until("app.rootGraph.nodes.length === 3")
     types = editor.page.evaluate("app.rootGraph.nodes.map(node => node.type).sort()")
     assert types == sorted(node["class_type"] for node in GRAPH.values())
+
+
+def test_a_template_that_is_chosen_by_clicks_runs_to_its_picture(editor):
+    page = editor.page
+    editor.button("Templates")
+    page.get_by_text("inpaint", exact=True).first.click()
+    editor.until("app.rootGraph.nodes.some(node => node.type === 'InlayImageStitch')")
+    loaders = "app.rootGraph.nodes.filter(node => /Load$/.test(node.type))"
+    widgets = editor.page.evaluate(f"{loaders}.map(node => node.widgets.find(one => one.name === 'path').type)")
+    assert widgets == ["combo", "combo"], "pictures can be chosen"
+    assert page.evaluate(f"{loaders}.filter(node => node.has_errors).length") == 0
+    saver = "app.rootGraph.nodes.find(node => node.type === 'InlayImageSave').imgs?.[0]?.src ?? ''"
+    editor.button("Run")
+    saved = httpx.get(editor.until(saver)).content
+    photo = numpy.asarray(Image.open(shipped_samples()["photo.jpg"]).convert("RGB")).astype(int)
+    hole = numpy.asarray(Image.open(shipped_samples()["hole.png"]).convert("L").resize(photo.shape[1::-1])) > 0
+    changed = (pixels(saved) != photo).any(axis=-1)
+    assert changed.any()
+    assert not changed[~hole].any()
+
+
+def test_nodes_that_are_wired_with_the_mouse_run_with_a_picture_from_the_clipboard(editor):
+    page = editor.page
+    single = {"1": GRAPH["1"], "3": {"class_type": "SaveImage", "inputs": {"filename_prefix": "wired"}}}
+    editor.load(single)
+    page.evaluate(
+        """() => {
+            const [loader, saver] = ['InlayImageWithMask', 'SaveImage'].map(
+                (type) => app.rootGraph.nodes.find((node) => node.type === type))
+            loader.pos = [100, 200]
+            saver.pos = [700, 200]
+            app.canvas.ds.scale = 1
+            app.canvas.ds.offset = [100, 50]
+            app.canvas.setDirty(true, true)
+        }"""
+    )
+    editor.until("!!app.rootGraph.nodes.find(node => node.type === 'InlayImageWithMask').imgs?.length")
+    page.wait_for_timeout(300)
+    page.mouse.move(*editor.at("InlayImageWithMask", "out"))
+    page.mouse.down()
+    page.mouse.move(*editor.at("SaveImage", "in"), steps=8)
+    page.mouse.up()
+    editor.until("app.rootGraph.nodes.find(node => node.type === 'SaveImage').inputs[0].link !== null")
+    page.evaluate(
+        """async () => {
+            const canvas = new OffscreenCanvas(80, 60)
+            const context = canvas.getContext('2d')
+            context.fillStyle = 'rgb(200, 10, 20)'
+            context.fillRect(0, 0, 80, 60)
+            const blob = await canvas.convertToBlob({ type: 'image/png' })
+            await navigator.clipboard.write([new ClipboardItem({ 'image/png': blob })])
+        }"""
+    )
+    page.mouse.click(*editor.at("InlayImageWithMask", "title"))
+    page.keyboard.press("Control+v")
+    editor.until(
+        "app.rootGraph.nodes.find(node => node.type === 'InlayImageWithMask').widgets[0].value !== 'photo.jpg'"
+    )
+    assert page.evaluate("app.rootGraph.nodes.length") == 2, "onto the node that is selected"
+    saved = pixels(editor.run())
+    assert saved.shape == (60, 80, 3)
+    assert (saved == [200, 10, 20]).all()
+
+
+def test_a_native_workflow_file_that_is_dropped_is_drawn(editor):
+    editor.page.evaluate(
+        """(text) => {
+            const moved = new DataTransfer()
+            moved.items.add(new File([text], 'mine.json', { type: 'application/json' }))
+            const options = { dataTransfer: moved, bubbles: true, cancelable: true, clientX: 800, clientY: 500 }
+            app.canvas.canvas.dispatchEvent(new DragEvent('drop', options))
+        }""",
+        shipped_workflows()["zero_shot_inpaint"].read_text(encoding="utf-8"),
+    )
+    editor.until("app.rootGraph.nodes.some(node => node.type === 'InlayConstraintNullSpace')")
+    assert editor.page.evaluate("app.rootGraph.nodes.filter(node => node.has_errors).length") == 0
+
+
+def test_a_subgraph_that_is_made_by_the_menu_runs(editor):
+    editor.load(GRAPH)
+    page = editor.page
+    page.evaluate("app.canvas.selectItems(app.rootGraph.nodes.filter(node => node.type !== 'SaveImage'))")
+    page.wait_for_timeout(300)
+    page.mouse.click(*editor.at("InlayImageFill", "title"), button="right")
+    page.get_by_text("Convert to Subgraph").first.click()
+    editor.until("app.rootGraph.nodes.length === 2")
+    photo = numpy.asarray(Image.open(shipped_samples()["photo.jpg"]).convert("RGB")).astype(int)
+    assert numpy.array_equal(pixels(editor.run()), photo)
+
+
+def test_a_model_that_is_not_there_is_said_on_its_node_and_the_history_stays(editor):
+    page = editor.page
+    graph = page.evaluate(
+        "fetch('/editor/api/workflow_templates/inlay/zero_shot_inpaint.json').then(one => one.json())"
+    )
+    for node in graph["nodes"]:
+        if node["type"] == "InlayModelStableDiffusion":
+            node["widgets_values_named"]["source"] = node["widgets_values"][0] = "nobody/nothing-here"
+            model = str(node["id"])
+    page.evaluate("graph => app.loadGraphData(graph, true, true, 'missing')", graph)
+    editor.until("app.rootGraph.nodes.length > 10")
+    editor.button("Run")
+    error = editor.until("app.lastExecutionError")
+    assert (error["node_id"], error["node_type"]) == (model, "InlayModelStableDiffusion")
+    assert "nobody/nothing-here" in error["exception_message"]
+    assert page.evaluate(f"{_JOBS}.then(({{ jobs }}) => jobs[0].status)") == "failed"
+
+
+def test_a_graph_that_is_saved_by_hand_is_there_after_a_reload(editor):
+    editor.load(GRAPH)
+    page = editor.page
+    page.mouse.click(900, 750)
+    page.keyboard.press("Control+s")
+    page.wait_for_timeout(800)
+    page.keyboard.type("by hand")
+    page.keyboard.press("Enter")
+    kept = "fetch('/editor/api/userdata?dir=workflows').then(one => one.json())"
+    editor.until(f"{kept}.then(names => names.includes('by hand.json'))")
+    editor.open()
+    assert page.evaluate("app.extensionManager.workflow.activeWorkflow.path") == "workflows/by hand.json"
+    assert page.evaluate("app.rootGraph.nodes.map(node => node.type).sort()") == sorted(
+        node["class_type"] for node in GRAPH.values()
+    )
 
 
 def test_a_wrong_graph_marks_the_node_and_says_why(editor):

@@ -11,6 +11,8 @@ import numpy
 import pytest
 import websockets.sync.client
 from inlay.graph_runtime.front.installed import shipped_samples
+from inlay.graph_runtime.front.serve.editor.history import error_of
+from inlay.graph_runtime.front.serve.records import Run
 from PIL import Image
 from serving import picture, served
 
@@ -103,10 +105,23 @@ def test_every_prefix_answers_and_other_calls_are_unknown(host):
     ["/system_stats", "/features", "/users", "/settings", "/extensions", "/embeddings", "/models", "/i18n",
      "/global_subgraphs", "/node_replacements", "/experiment/models", "/workflow_templates", "/internal/logs/raw",
      "/models/checkpoints", "/userdata/comfy.templates.json", "/userdata?dir=workflows", "/v2/userdata", "/history",
-     "/internal/folder_paths", "/internal/files/output"],
+     "/internal/folder_paths", "/internal/files/output", "/internal/files/input"],
 )  # fmt: skip
 def test_what_the_editor_asks_at_its_start_is_answered(host, path):
     assert host.http.get(f"/api{path}").status_code == 200
+
+
+def test_the_editor_asks_for_files_beside_its_api_too_and_for_the_icon_of_its_tab(host):
+    assert "inlay/photo.jpg" in host.http.get("/editor/internal/files/input").json()
+    for path in ("/assets/favicon.ico", "/editor/extensions/inlay/inlay.js", "/editor/extensions/inlay/serve.js"):
+        assert host.http.get(path).status_code == 200, path
+    assert host.http.get("/assets/vendor.js").status_code == 404
+
+
+def test_a_failure_that_is_of_no_node_keeps_to_texts_as_the_editor_reads_its_history():
+    flow = json.dumps({"format": 1, "nodes": {}})
+    run = Run(1, "id", None, "", "failed", 0.0, 1.0, 2.0, 1, False, {}, flow, {}, {"problems": []}, [])
+    assert (error_of(run)["node_id"], error_of(run)["node_type"]) == ("", "")
 
 
 def test_definitions_name_every_node_and_offer_pictures(host):

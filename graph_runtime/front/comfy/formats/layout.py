@@ -6,6 +6,8 @@ A native file keeps it in `ui`, which the engine never reads:
      "groups": [{"title": "Input", "x": 0, "y": 0, "width": 400, "height": 300}],
      "notes": [{"text": "Paint the mask here", "x": 0, "y": 400}]}
 
+A workflow that came from a UI file with more than a flat graph can say keeps that file as `GRAPH`, see `kept.py`.
+
 Older files hold `{"photo": {"x": 0, "y": 0}}`, which is read too. Whatever has another shape is left out.
 
 The host's files name what only ours have under the key `OWN`: on a node (in a UI file its `properties`, in an API file
@@ -20,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 OWN = "inlay"
+GRAPH = "graph"
 Ui = dict[str, object]
 K = TypeVar("K", "Placed", "Group", "Note")
 
@@ -107,12 +110,13 @@ def read_layout(ui: Mapping[str, object]) -> Layout:
 
 
 def part_of(ui: Mapping[str, object], names: Iterable[str]) -> Ui:
-    """The `ui` of the part of a workflow that has these nodes alone, in the form that it has."""
+    """The `ui` of the part of a workflow that has these nodes alone, in the form that it has, without a kept graph."""
     kept = set(names)
     nodes = ui.get("nodes")
     if not isinstance(nodes, Mapping) or not all(isinstance(value, Mapping) for value in nodes.values()):
         return {name: value for name, value in ui.items() if name in kept}
-    return {**ui, "nodes": {name: value for name, value in nodes.items() if name in kept}}
+    rest = {key: value for key, value in ui.items() if key != GRAPH}
+    return {**rest, "nodes": {name: value for name, value in nodes.items() if name in kept}}
 
 
 def _said(item: Placed | Group | Note) -> dict[str, object]:

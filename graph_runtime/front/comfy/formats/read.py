@@ -18,11 +18,12 @@ from ....core.workflow import Workflow
 from .api import is_api, read_api
 from .become import Becoming, LeftOut
 from .expanded import expand_nodes, expander_types
-from .host_graph import HostGraph
+from .host_graph import HostGraph, own_facts
 from .host_types import types_of
 from .interface import add_interface
+from .layout import GRAPH
 from .origins import note_circles
-from .ui import is_ui, read_ui
+from .ui import is_ui, read_ui, says_more
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,19 @@ def from_host(
     if graph.problems:
         raise WorkflowError(graph.problems, graph.warnings)
     add_interface(workflow, graph, becoming)
+    if (kept := _kept(raw, seen, graph)) is not None:
+        workflow.ui = {"nodes": {}, **workflow.ui, GRAPH: kept}
     return Converted(
         workflow, becoming.names, becoming.labels, becoming.aliases(), tuple(graph.warnings), tuple(becoming.left_out)
     )
+
+
+def _kept(raw: Mapping[str, object], seen: Mapping[str, object] | None, graph: HostGraph) -> object:
+    """The UI file to keep beside the workflow; None if there is none, or it has no more than the flat graph."""
+    drawn = raw if is_ui(raw) else seen
+    if drawn is not None and is_ui(drawn):
+        return dict(drawn) if says_more(drawn, graph) else None
+    return own_facts(graph.own.get("ui")).get(GRAPH)
 
 
 def _look_like(graph: HostGraph, seen: HostGraph) -> None:

@@ -159,11 +159,11 @@ class Scopes:
         while above is not None:
             way.append(above.canvas.name)
             if above.canvas is canvas:
-                inside = " → ".join(shorten(name) for name in reversed(way))
+                around = " → ".join(shorten(name) for name in reversed(way))
                 self._graph.wrong(
                     scope.label_of(node),
                     None,
-                    f"the subgraph {shorten(canvas.name)} inside itself: {inside}",
+                    f"the subgraph {shorten(canvas.name)} inside itself: {around}",
                     "subgraphs without a cycle",
                     "remove one of them",
                 )

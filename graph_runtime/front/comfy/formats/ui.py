@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from ....core.pack import HostType
 from .canvases import read_canvases
-from .host_graph import HostGraph, HostNode, own_facts, pack_of, text, unwrapped
+from .host_graph import HostGraph, HostNode, as_id, own_facts, pack_of, text, unwrapped
 from .host_types import saved_widgets
 from .layout import OWN, Group, Note, Placed, number
 from .scopes import Canvas, Scope, Scopes, UiNode
@@ -49,6 +49,15 @@ def read_ui(raw: Mapping[str, object], types: Mapping[str, HostType]) -> HostGra
         one.links = {name: link for name, link in one.links.items() if link.node in graph.nodes}
     graph.groups += _groups(main)
     return graph
+
+
+def says_more(raw: Mapping[str, object], graph: HostGraph) -> bool:
+    """True for a UI file with more than its flat graph: subgraphs, reroutes, primitives, nodes that are off."""
+    extra, nodes = raw.get("extra"), raw.get("nodes")
+    if any(raw.get(key) for key in ("definitions", "reroutes")) or (isinstance(extra, dict) and extra.get("reroutes")):
+        return True
+    listed = [item for item in nodes if isinstance(item, dict)] if isinstance(nodes, list) else []
+    return any(item.get("type") not in NOTES and as_id(item.get("id")) not in graph.nodes for item in listed)
 
 
 def _running(graph: HostGraph, wiring: Wiring, scope: Scope, node: UiNode, types: Mapping[str, HostType]) -> HostNode:

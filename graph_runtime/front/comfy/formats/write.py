@@ -15,7 +15,7 @@ from ....core.errors import WorkflowError, shorten
 from ....core.reading.reader import Reader
 from ....core.spec import Registry
 from ....core.workflow import Link, Workflow
-from .layout import OWN, Group, Layout, Note, Placed, read_layout
+from .layout import GRAPH, OWN, Group, Layout, Note, Placed, read_layout
 from .places import Box, place, size_of
 from .shapes import Shape, shape
 
@@ -44,13 +44,6 @@ class _Graph:
     def placed(self, name: str) -> Placed:
         return self.layout.nodes.get(name, Placed())
 
-    def facts(self) -> Json:
-        """What inlay says of the workflow as a whole."""
-        workflow = self.workflow
-        said = {"title": workflow.title, "description": workflow.description}
-        named = {"inputs": workflow.inputs, "outputs": workflow.outputs}
-        return {key: value for key, value in said.items() if value} | named
-
     def own(self, name: str) -> Json:
         """What inlay says of a node."""
         said: Json = {"name": name, "version": self.workflow.nodes[name].version}
@@ -61,6 +54,13 @@ class _Graph:
     def source(self, link: Link) -> tuple[str, int]:
         """Where a link comes from: the host's id and the number of the output."""
         return self.ids[link.node], self.shapes[link.node].slot(link.output)
+
+
+def facts_of(workflow: Workflow) -> Json:
+    """What inlay says of the workflow as a whole."""
+    said = {"title": workflow.title, "description": workflow.description}
+    named = {"inputs": workflow.inputs, "outputs": workflow.outputs}
+    return {key: value for key, value in said.items() if value} | named
 
 
 def to_api(workflow: Workflow, registry: Registry) -> Json:
@@ -77,7 +77,8 @@ def to_api(workflow: Workflow, registry: Registry) -> Json:
         linked = {sockets[link.socket]: list(graph.source(link)) for link in graph.links[name]}
         own = graph.own(name)
         if not found:
-            own["workflow"] = graph.facts() | ({"ui": ui} if (ui := graph.layout.to_ui()) else {})
+            kept = {GRAPH: graph.workflow.ui[GRAPH]} if GRAPH in graph.workflow.ui else {}
+            own["workflow"] = facts_of(graph.workflow) | ({"ui": ui} if (ui := graph.layout.to_ui() | kept) else {})
         found[graph.ids[name]] = {
             "inputs": {**one.widgets, **linked},
             "class_type": one.type,
@@ -111,7 +112,7 @@ def to_ui(workflow: Workflow, registry: Registry) -> Json:
         "links": [link.row for link in links],
         "groups": [_group(group, number) for number, group in enumerate(graph.layout.groups, 1)],
         "config": {},
-        "extra": {OWN: graph.facts()},
+        "extra": {OWN: facts_of(graph.workflow)},
         "version": 0.4,
     }
 

@@ -16,6 +16,7 @@ from ...recipe.read import read_recipe
 from ..json_data import Json
 from ..service import Service
 from . import pictures
+from .definitions import pictures as pictures_to_choose
 from .history import drawn
 from .places import Outside, Places
 from .userdata import Full, NoFile, Taken, UserData
@@ -110,8 +111,11 @@ class FileCalls:
         return JSONResponse(found)
 
     async def files(self, request: Request) -> Response:
-        """The newest results, as a list of names."""
-        runs = self.service.runs(["done"], limit=100) if request.path_params["kind"] == "output" else []
+        """The newest results, or the pictures to choose from, as a list of names."""
+        kind = request.path_params["kind"]
+        if kind == "input":
+            return JSONResponse(list(await asyncio.to_thread(pictures_to_choose, self.service.settings)))
+        runs = self.service.runs(["done"], limit=100) if kind == "output" else []
         names = [f"{facts['file']} [output]" for run in runs for facts in run.results if facts["kind"] == "image"]
         return JSONResponse(names)
 

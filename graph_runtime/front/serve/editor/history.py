@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from ....core.errors import WorkflowError
 from ....core.workflow import build
-from ...comfy.formats.write import to_ui
+from ...comfy.formats.kept import to_ui_as_it_was
 from ...installed import installed_nodes
 from ..json_data import Json
 from ..records import Run
@@ -62,7 +62,7 @@ def drawn(native: Mapping[str, object]) -> Json | None:
     """A workflow of ours as the editor draws it; None if it cannot be."""
     registry = installed_nodes()
     try:
-        return dict(to_ui(build(native), registry))
+        return to_ui_as_it_was(build(native), registry)[0]
     except WorkflowError:
         return None
 
@@ -107,7 +107,10 @@ def messages_of(run: Run) -> list[list[object]]:
 
 
 def error_of(run: Run) -> Json:
-    """Why a run failed, as the editor shows it: the first problem on its node, all of them as text."""
+    """Why a run failed, as the editor shows it: the first problem on its node, all of them as text.
+
+    A node and its type are texts, empty if it is not of one: the editor throws a whole history with another value away.
+    """
     problems = run.found.get("problems", [])
     first = problems[0] if problems else {}
     node = host_names(run).get(first.get("node") or "", first.get("node"))
@@ -119,8 +122,8 @@ def error_of(run: Run) -> Json:
     kind = prompt_of(run).get(str(node), {}).get("class_type")
     return {
         "prompt_id": run.id,
-        "node_id": node,
-        "node_type": kind or json.loads(run.workflow)["nodes"].get(first.get("node") or "", {}).get("type"),
+        "node_id": node or "",
+        "node_type": kind or json.loads(run.workflow)["nodes"].get(first.get("node") or "", {}).get("type") or "",
         "executed": [],
         "exception_message": "\n".join(lines) or "the run failed",
         "exception_type": "inlay",

@@ -324,6 +324,7 @@ def add_routes(app: FastAPI, service: Service) -> None:
     router.add_api_route("/userdata/{file:path}", files.delete, methods=["DELETE"])
     for prefix in ("/api", "/editor/api"):
         app.include_router(router, prefix=prefix)
+    app.add_api_route("/editor/internal/files/{kind}", files.files, methods=["GET"], include_in_schema=False)
     _for_scripts(app, reading, writing)
     _pages(app, hub)
 
