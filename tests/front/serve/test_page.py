@@ -129,7 +129,8 @@ def test_a_run_changes_pixels_inside_the_paint_alone_and_its_download_makes_the_
     assert download.value.suggested_filename == run["results"][0]["name"]
     made = download.value.path().read_bytes()
     assert made == hands.client.http.get(run["results"][0]["url"]).content
-    (tmp_path / "got.png").write_bytes(made)
+    for name, held in (("photo.png", body), ("photo-mask.png", hands.sent(run, "hole")), ("got.png", made)):
+        (tmp_path / name).write_bytes(held)
     assert main(["run", str(tmp_path / "got.png"), "--out", str(tmp_path / "again"), "--device", "cpu"]) == 0
     assert [path.read_bytes() for path in (tmp_path / "again").iterdir()] == [made], "`inlay run` makes other bytes"
     mask = pixels(hands.sent(run, "hole"))
