@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -46,17 +47,30 @@ def decode(data: bytes | str, name: str = "workflow", *, nan: bool = False) -> o
     Raises:
         WorkflowError: not JSON, or beyond a limit; says what is wrong and where.
     """
-    if len(data) > BYTES:
-        raise _too_large(len(data), name)
     text = _text(data, name)
+    found = _parsed(text, name, _null if nan else _no_constants, _finite)
+    require_bounded(found, name, strict=_SURROGATE.search(text) is not None)
+    return found
+
+
+def decode_any_number(data: bytes | str, name: str = "workflow") -> object:
+    """Parse untrusted JSON whose parts may be beyond the limits: `require_bounded` has to judge each of them.
+
+    NaN and Infinity, which some programs write, are floats.
+
+    Raises:
+        WorkflowError: not JSON, or larger or deeper than can be read at all.
+    """
+    return _parsed(_text(data, name), name, float, float)
+
+
+def _parsed(text: str, name: str, constant: Callable[[str], object], real: Callable[[str], float]) -> object:
     if (items := text.count(",") + text.count("[") + text.count("{")) > ITEMS:
         raise _refused(
             f"{items:,} commas and brackets in {name}", f"at most {ITEMS:,}", "split it into several workflows"
         )
     try:
-        found = json.loads(
-            text, object_pairs_hook=_no_duplicates, parse_constant=_null if nan else _no_constants, parse_float=_finite
-        )
+        return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=constant, parse_float=real)
     except json.JSONDecodeError as error:
         near = text[max(0, error.pos - 30) : error.pos + 10]
         raise _refused(
@@ -68,11 +82,11 @@ def decode(data: bytes | str, name: str = "workflow", *, nan: bool = False) -> o
         raise _too_deep(name) from None
     except ValueError as error:
         raise _refused(f"{error} in {name}", "plain JSON", "keep each key once and use finite numbers") from None
-    _require_bounded(found, name, strict=_SURROGATE.search(text) is not None)
-    return found
 
 
 def _text(data: bytes | str, name: str) -> str:
+    if len(data) > BYTES:
+        raise _too_large(len(data), name)
     try:
         if isinstance(data, bytes):
             return data.decode("utf-8-sig")
@@ -89,13 +103,16 @@ def _text(data: bytes | str, name: str) -> str:
     return data
 
 
-def _require_bounded(found: object, name: str, *, strict: bool) -> None:
+def require_bounded(found: object, name: str, *, strict: bool = True) -> None:
     """Refuse decoded JSON that is too deep, or has a text or number that is too long; level by level.
 
     Args:
         found: only exact dicts, lists, texts and numbers, none of them twice.
         name: of the file, for the message.
         strict: look for lone surrogates too.
+
+    Raises:
+        WorkflowError: says what is beyond which limit.
     """
     level: list[object] = [found]
     depth = 0

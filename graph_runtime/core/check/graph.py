@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .draft import Draft
 
+CYCLE, NEXT = "a cycle: ", " → "  # how a message writes one
 _SHOWN = 12  # nodes of a cycle that a message names
-_CYCLE, _NEXT = "a cycle: ", " → "
 
 
 def nodes_are_there(draft: Draft) -> None:
@@ -39,14 +39,14 @@ def no_cycle(draft: Draft) -> None:
 def cycle_text(cycle: Sequence[str]) -> str:
     """What was found, with the names of the nodes."""
     shown = [*cycle[: _SHOWN - 1], f"… ({len(cycle):,} nodes) …"] if len(cycle) > _SHOWN else cycle
-    return _CYCLE + _NEXT.join([*shown, cycle[0]])
+    return CYCLE + NEXT.join([*shown, cycle[0]])
 
 
 def with_labels(found: str, labels: Mapping[str, str]) -> str:
     """What was found; of a cycle, with other names of its nodes."""
-    if not found.startswith(_CYCLE):
+    if not found.startswith(CYCLE):
         return found
-    return _CYCLE + _NEXT.join(labels.get(name, name) for name in found.removeprefix(_CYCLE).split(_NEXT))
+    return CYCLE + NEXT.join(labels.get(name, name) for name in found.removeprefix(CYCLE).split(NEXT))
 
 
 def needed_nodes(draft: Draft) -> list[str]:

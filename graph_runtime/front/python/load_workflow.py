@@ -3,11 +3,10 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....nodes.pack import PACK
-from ...core.check.graph import with_labels
 from ...core.current_run import searching
 from ...core.definition.migrations import current_name, migrate
 from ...core.errors import BadInput, Problem, WorkflowError, did_you_mean, shorten
@@ -23,6 +22,7 @@ from ..installed import shipped_workflows
 from ..recipe.find_inputs import find_files
 from ..recipe.read import RecordedFile
 from .keywords import a_folder, named_values, registry_of
+from .labels import labelled, together
 from .sample_names import find_samples, name_samples
 from .sources import from_caller, from_file
 from .values import Held
@@ -65,6 +65,7 @@ class LoadedWorkflow:
     labels: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     noticed: tuple[Warned, ...] = ()
+    misread: tuple[Problem, ...] = ()  # of a host's file; the workflow is what could be read
     _expansion: Expansion | None = None
     _options: Mapping[str, object] = field(default_factory=dict)
     _settings: Mapping[str, object] = field(default_factory=dict)
@@ -186,11 +187,12 @@ class LoadedWorkflow:
         """
         made = self._expansion
         notes: list[Warned] = [*self.noticed, *(Noted(None, note) for note in (() if made is None else made.notes))]
-        wrong = () if made is None else made.problems
+        wrong = [*self.misread, *(() if made is None else made.problems)]
         try:
             plan = make_plan(self.workflow, self.registry, roots=self.roots, out=self.out, trusted=self.trusted)
         except WorkflowError as error:
-            raise WorkflowError(map(self.labelled, [*wrong, *error.problems]), [*notes, *error.warnings]) from None
+            found = together(map(self.labelled, wrong), map(self.labelled, error.problems))
+            raise WorkflowError(found, [*notes, *error.warnings]) from None
         if wrong:
             raise WorkflowError(wrong, plan.warnings)
         plan.warnings[:0] = notes
@@ -198,13 +200,7 @@ class LoadedWorkflow:
 
     def labelled(self, problem: Problem) -> Problem:
         """The problem, with node and setting named as its file names them."""
-        problem = replace(problem, found=with_labels(problem.found, self.labels))
-        label = self.labels.get(problem.node or "", "")
-        if not label:
-            return problem
-        ours, id_ = f"{problem.node}.{problem.port}", label.partition(" ")[0]
-        said = next((one for one, meant in self.aliases.items() if meant == ours and one.startswith(f"{id_}.")), ours)
-        return replace(problem, label=label, port=said.rpartition(".")[2] if problem.port else problem.port)
+        return labelled(problem, self.labels, self.aliases)
 
 
 def load(
@@ -250,7 +246,7 @@ def load(
     expander = (
         PACK.expanders.get(str(source)) if path is not None and path == shipped_workflows().get(str(source)) else None
     )
-    return LoadedWorkflow(
+    loaded = LoadedWorkflow(
         found.workflow,
         registry,
         roots,
@@ -262,7 +258,11 @@ def load(
         labels=found.labels,
         aliases=found.aliases,
         noticed=found.warnings,
+        misread=found.problems,
     )
+    if found.problems:
+        loaded.plan()
+    return loaded
 
 
 def _input_folder(folder: Path) -> Path:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from ....nodes.pack import PACK
 from ...core.bounded.effort import uncollected
-from ...core.bounded.json_text import decode, read_bytes
+from ...core.bounded.json_text import read_bytes
 from ...core.bounded.plain import plain
+from ...core.errors import Problem
 from ...core.events import Warned
 from ...core.spec import Registry
 from ...core.workflow import Override, Workflow, build, from_python
-from ..comfy.formats.read import Converted, from_host, is_host_graph
+from ..comfy.formats.read import Converted, is_host_graph, read_host
+from ..comfy.formats.sent import read_sent
 from ..recipe.read import NoRecipe, RecordedFile, host_graphs, read_recipe
 
 
@@ -24,6 +26,7 @@ class Found:
         labels: what a message calls a node, where the file calls it otherwise than the workflow.
         aliases: other names of `node.setting`: with the node's id or title in the file.
         warnings: what was noticed while it was converted.
+        problems: what is wrong with the file, where the rest of it can be checked too.
     """
 
     workflow: Workflow
@@ -31,6 +34,7 @@ class Found:
     labels: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def from_caller(source: Workflow | Mapping[str, object], registry: Registry, *, partial: bool) -> Found:
@@ -40,7 +44,7 @@ def from_caller(source: Workflow | Mapping[str, object], registry: Registry, *, 
         WorkflowError: what no file could hold, or every problem of the file that it could come from.
     """
     if not isinstance(source, Workflow) and is_host_graph(raw := _plain(source)):
-        return _converted(from_host(raw, registry, partial=partial))
+        return _converted(read_host(raw, registry, partial=partial))
     return Found(from_python(source))
 
 
@@ -68,16 +72,16 @@ def from_file(path: Path, registry: Registry, *, partial: bool) -> Found:
             graphs = host_graphs(path)
             if graphs is None:
                 raise
-        return _converted(from_host(graphs.ran, registry, partial=partial, seen=graphs.seen))
+        return _converted(read_host(graphs.ran, registry, partial=partial, seen=graphs.seen))
     with uncollected():
-        raw = decode(read_bytes(path), path.name)
-        if isinstance(raw, dict) and is_host_graph(raw):
-            return _converted(from_host(raw, registry, partial=partial))
+        sent = read_sent(read_bytes(path), path.name)
+        if isinstance(raw := sent.given, dict) and is_host_graph(raw):
+            return _converted(read_host(raw, registry, partial=partial), sent.spoiled)
         return Found(build(raw))
 
 
-def _converted(made: Converted) -> Found:
-    return Found(made.workflow, {}, made.labels, made.aliases, made.warnings)
+def _converted(made: Converted, spoiled: tuple[Problem, ...] = ()) -> Found:
+    return Found(made.workflow, {}, made.labels, made.aliases, made.warnings, (*spoiled, *made.problems))
 
 
 def _plain(source: Mapping[str, object]) -> Mapping[str, object]:

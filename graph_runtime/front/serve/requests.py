@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ....nodes.pack import PACK
 from ...core.errors import Problem, WorkflowError, did_you_mean, shorten
@@ -18,6 +19,9 @@ from ..installed import installed_nodes, shipped_workflows
 from ..python.load_workflow import LoadedWorkflow, load
 from ..python.save_outputs import save_outputs
 from .json_data import Json
+
+if TYPE_CHECKING:
+    from ..comfy.formats.read import Converted
 
 FindFile = Callable[[Mapping[str, object]], str]  # from {"upload": …} or {"result": …} to a path below the roots
 REFERENCES = ("upload", "result")
@@ -141,9 +145,12 @@ def prepare(request: Json, places: Places) -> Prepared:
         loaded = load(path.path if path is not None else "", out=places.out)
         loaded.roots = list(places.roots)
     else:
-        native, names, warnings = _native(given, bool(request.get("partial")))
+        native, converted = _native(given, bool(request.get("partial")))
         loaded = load(native, out=places.out)
         loaded.roots = list(places.roots)
+        if converted is not None:
+            names, warnings, loaded.misread = converted.names, converted.warnings, converted.problems
+            loaded.labels = converted.labels
     loaded.stranger, loaded.from_python, loaded.file = True, False, None
     values = asked = request["values"]
     if loaded.expander is not None:
@@ -169,16 +176,14 @@ def _shipped(name: str, places: Places) -> LoadedWorkflow:
     return loaded
 
 
-def _native(
-    raw: Mapping[str, object], partial: bool
-) -> tuple[Mapping[str, object], Mapping[str, str], tuple[Warned, ...]]:
-    """A workflow in the native format, whichever it came in."""
-    from ..comfy.formats.read import from_host, is_host_graph
+def _native(raw: Mapping[str, object], partial: bool) -> "tuple[Mapping[str, object], Converted | None]":
+    """A workflow in the native format; and what it was made of, if it came in another."""
+    from ..comfy.formats.read import is_host_graph, read_host
 
     if not is_host_graph(raw):
-        return raw, {}, ()
-    converted = from_host(raw, installed_nodes(), partial=partial)
-    return converted.workflow.model_dump(), converted.names, tuple(converted.warnings)
+        return raw, None
+    converted = read_host(raw, installed_nodes(), partial=partial)
+    return converted.workflow.model_dump(), converted
 
 
 def _with_models_found(options: tuple[Option, ...], values: Json, places: Places) -> Json:

@@ -217,6 +217,20 @@ def test_all_problems_come_at_once(host):
     assert kinds["5"] == ["required_input_missing"]
 
 
+def test_what_is_sound_runs_and_the_rest_is_marked(host):
+    prompt = graph(prefix="sound")
+    prompt["2"]["inputs"]["pixels"] = "wide"
+    prompt["4"] = {"class_type": "InlayImageSave", "inputs": {"image": ["1", 0], "mask": ["2", 0]}}
+    answer = post(host, "/prompt", {"prompt": prompt})
+    assert answer.status_code == 200
+    (marked,) = answer.json()["node_errors"].items()
+    assert (marked[0], marked[1]["dependent_outputs"]) == ("2", ["4"])
+    assert [one["type"] for one in marked[1]["errors"]] == ["invalid_input_type"]
+    entry = ended(host, answer.json()["prompt_id"])
+    assert (list(entry["outputs"]), entry["prompt"][4]) == (["3"], ["3"])
+    assert "4" not in entry["prompt"][2], "the saved graph is what ran"
+
+
 def test_unknown_types_are_all_named_and_hide_nothing_else(host):
     prompt = graph()
     prompt["7"] = {"class_type": "Foo", "inputs": {}, "_meta": {"title": "My foo"}}
@@ -235,7 +249,7 @@ def test_unknown_types_are_all_named_and_hide_nothing_else(host):
     ("body", "kind"),
     [({}, "no_prompt"), ({"prompt": []}, "no_prompt"), ({"prompt": {}}, "prompt_no_outputs"),
      ({"prompt": {"1": graph()["1"]}}, "prompt_no_outputs"), ({"prompt": {"1": {"inputs": {}}}}, "missing_node_type"),
-     ({"prompt": graph(), "prompt_id": "x"}, "invalid_prompt_id"), ({"prompt": {"1": 3}}, "no_prompt")],
+     ({"prompt": graph(), "prompt_id": "x"}, "invalid_prompt_id"), ({"prompt": {"1": 3}}, "missing_node_type")],
 )  # fmt: skip
 def test_bodies_that_are_no_graph_are_refused_in_its_form(host, body, kind):
     answer = post(host, "/prompt", body)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ....core.bounded import limits
 from ....core.errors import shorten
-from .host_graph import HostGraph, HostNode, Source, as_id, own_facts, pack_of, text, unwrapped
+from .host_graph import HostGraph, HostNode, Source, as_id, label_of, own_facts, pack_of, text, unwrapped
 from .layout import OWN, Placed
 
 
@@ -30,7 +30,9 @@ def read_api(raw: Mapping[str, object]) -> HostGraph:
     for key, value in nodes.items():
         if not isinstance(value, dict) or not isinstance(value.get("class_type"), str):
             found = shorten(value) if not isinstance(value, dict) else f"class_type {shorten(value.get('class_type'))}"
-            graph.wrong(shorten(key), None, found, 'a node: {"class_type": …, "inputs": …}', "export the file again")
+            graph.wrong(
+                label_of(key, "no type"), None, found, 'a node: {"class_type": …, "inputs": …}', "export the file again"
+            )
             continue
         graph.nodes[key] = _node(graph, key, value)
         if not graph.own:
@@ -62,6 +64,6 @@ def link_of(value: object) -> Source | None:
     if not isinstance(value, list) or len(value) != 2:
         return None
     node, slot = as_id(value[0]), value[1]
-    if node is None or not isinstance(slot, (int, float)) or isinstance(slot, bool) or slot != int(slot):
+    if node is None or not isinstance(slot, (int, float)) or isinstance(slot, bool) or not float(slot).is_integer():
         return None
     return Source(node, int(slot))

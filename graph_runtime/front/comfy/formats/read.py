@@ -11,7 +11,7 @@ with its pack; `partial` leaves it out, with all that cannot run without it.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ....core.errors import WorkflowError, shorten
+from ....core.errors import Problem, WorkflowError, shorten
 from ....core.events import Warned
 from ....core.spec import Registry
 from ....core.workflow import Workflow
@@ -36,6 +36,7 @@ class Converted:
         aliases: `node.setting` of ours for the host's ways to say it: with its id, or a title that one node has.
         warnings: what the user should know.
         left_out: nodes of the host that the workflow does not have.
+        problems: what is wrong with the file; with any, the workflow holds what could be read.
     """
 
     workflow: Workflow
@@ -44,6 +45,7 @@ class Converted:
     aliases: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def is_host_graph(raw: object) -> bool:
@@ -65,6 +67,20 @@ def from_host(
     Raises:
         WorkflowError: every problem of the file.
     """
+    found = read_host(raw, registry, partial=partial, seen=seen)
+    if found.problems:
+        raise WorkflowError(found.problems, found.warnings)
+    return found
+
+
+def read_host(
+    raw: Mapping[str, object], registry: Registry, *, partial: bool = False, seen: Mapping[str, object] | None = None
+) -> Converted:
+    """As `from_host`, with the problems beside what could be read, so that the rest can be checked too.
+
+    Raises:
+        WorkflowError: it is no file of the host.
+    """
     if not is_host_graph(raw):
         raise WorkflowError.of(
             None, found=shorten(raw), expected="a ComfyUI workflow", fix="export it from ComfyUI again"
@@ -77,13 +93,17 @@ def from_host(
     expand_nodes(graph, types, registry)
     becoming = Becoming(graph, types, registry, partial=partial)
     workflow = becoming.workflow()
-    if graph.problems:
-        raise WorkflowError(graph.problems, graph.warnings)
     add_interface(workflow, graph, becoming)
     if (kept := _kept(raw, seen, graph)) is not None:
         workflow.ui = {"nodes": {}, **workflow.ui, GRAPH: kept}
     return Converted(
-        workflow, becoming.names, becoming.labels, becoming.aliases(), tuple(graph.warnings), tuple(becoming.left_out)
+        workflow,
+        becoming.names,
+        becoming.labels,
+        becoming.aliases(),
+        tuple(graph.warnings),
+        tuple(becoming.left_out),
+        tuple(graph.problems),
     )
 
 

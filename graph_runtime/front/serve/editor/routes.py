@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from ....core.bounded.json_text import decode
 from ....core.errors import WorkflowError
+from ...comfy.formats.sent import Sent, read_sent
 from ..json_data import Json
-from ..requests import RunRequest
 from ..service import Busy, Service
 from . import about, file_routes, prompt, static, templates
 from .definitions import Definitions, replacements
@@ -56,12 +56,10 @@ class Calls:
     async def prompt(self, request: Request) -> Response:
         """Queue a graph, or say what is wrong with which node."""
         try:
-            body = await body_of(request)
+            answer = await asyncio.to_thread(self._submit, await request.body())
         except WorkflowError as error:
             unreadable = prompt.Refused("invalid_prompt", "The graph cannot be read", str(error.problems[0]))
             return JSONResponse(unreadable.answer, 400)
-        try:
-            answer = await asyncio.to_thread(self._submit, body)
         except prompt.Refused as refused:
             return JSONResponse(refused.answer, 400)
         except Busy as error:
@@ -69,20 +67,27 @@ class Calls:
             return JSONResponse(full.answer, 429)
         return JSONResponse(answer)
 
-    def _submit(self, body: object) -> Json:
+    def _submit(self, raw: bytes) -> Json:
+        """Queue what is sound of a graph; the nodes that spoil other outputs are marked."""
         definitions = self.definitions.all()
-        try:
-            asked = prompt.read_prompt(body, definitions)
-        except prompt.Refused as refused:
-            if refused.rest is None:
-                raise
-            found = self.service.check(RunRequest(refused.rest[0].workflow.model_dump()))
-            raise prompt.with_rest(refused, found.report, definitions) from None
-        try:
-            run = self.service.submit(asked.request)
-        except WorkflowError as error:
-            raise prompt.refused(error, asked, definitions) from None
-        return {"prompt_id": run.id, "number": run.number, "node_errors": {}}
+        graph = prompt.Graph(read_sent(raw, "the body") if raw.strip() else Sent({}), definitions)
+        outputs = graph.outputs
+        while True:
+            try:
+                asked = graph.asked(outputs)
+            except prompt.Refused as refused:
+                if refused.rest is None:
+                    raise
+                found = self.service.check(refused.rest.request)
+                raise prompt.with_rest(refused, list(found.report), definitions) from None
+            try:
+                if asked.problems:
+                    raise WorkflowError(list(self.service.check(asked.request).report))
+                run = self.service.submit(asked.request)
+            except WorkflowError as error:
+                outputs = graph.sound(outputs, prompt.refused(error.problems, asked, definitions))
+                continue
+            return {"prompt_id": run.id, "number": run.number, "node_errors": graph.marked}
 
     async def left(self, request: Request) -> Response:
         """How many runs are left."""
