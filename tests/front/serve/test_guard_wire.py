@@ -12,6 +12,8 @@ from inlay.graph_runtime.front.serve.bodies import BodyRules
 from inlay.graph_runtime.front.serve.guard import Guard
 from websockets.exceptions import InvalidStatus
 
+pytestmark = pytest.mark.floor
+
 
 async def echo(scope, receive, send):
     if scope["type"] == "websocket":

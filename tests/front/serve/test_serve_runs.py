@@ -9,7 +9,7 @@ from inlay.graph_runtime.front.serve.settings import Limits
 from serving import events_of, picture, served, slow, trivial
 from websockets.sync.client import connect
 
-pytestmark = pytest.mark.xdist_group("serve")
+pytestmark = [pytest.mark.xdist_group("serve"), pytest.mark.floor]
 
 
 @pytest.fixture(scope="module")
