@@ -128,6 +128,7 @@ def served(folder: Path, *, guarded: bool = False, **settings: object) -> Iterat
     """A server in this process, and its service; the workers are processes as always."""
     import uvicorn
     from inlay.graph_runtime.front.serve.app import create_app
+    from inlay.graph_runtime.front.serve.run import config_of
     from inlay.graph_runtime.front.serve.service import Service
     from inlay.graph_runtime.front.serve.settings import Settings
 
@@ -141,9 +142,7 @@ def served(folder: Path, *, guarded: bool = False, **settings: object) -> Iterat
         app = Guard(app)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1)
-    )
+    server = uvicorn.Server(config_of(app, grace=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     client = Client(f"http://127.0.0.1:{listening.getsockname()[1]}")

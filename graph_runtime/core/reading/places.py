@@ -10,7 +10,7 @@ there makes no difference to the answer.
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -94,13 +94,13 @@ def place_of(text: str | os.PathLike[str]) -> Place:
     return Place(Path(os.path.realpath(base)))
 
 
-def place_inside(text: str, roots: Sequence[Path]) -> Place | None:
+def place_inside(text: str, roots: Sequence[Path], real: Callable[[Path], str] = os.path.realpath) -> Place | None:
     """The place that an untrusted path names below one of `roots`; None if it leads out of all of them.
 
     A relative path is tried below each root in turn. Where it exists as it is written wins, else where the folder of
-    its pattern exists, else the first root.
+    its pattern exists, else the first root. `real` gives the real path of a root.
     """
-    reals = [os.path.realpath(root) for root in roots]
+    reals = [real(root) for root in roots]
     aliases = list(zip(map(os.path.abspath, roots), reals, strict=True))
     inside = []
     for given, _ in aliases:

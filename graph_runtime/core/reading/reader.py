@@ -5,7 +5,7 @@ What the user typed is not restricted.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -38,7 +38,7 @@ class Looked(NamedTuple):
     digest: str | None
 
 
-def resolve_inside(path: str, roots: Sequence[Path]) -> Place:
+def resolve_inside(path: str, roots: Sequence[Path], real: Callable[[Path], str] = os.path.realpath) -> Place:
     """The place that `path` names below one of `roots` once every link is followed; see `place_inside`.
 
     Raises:
@@ -53,7 +53,7 @@ def resolve_inside(path: str, roots: Sequence[Path]) -> Place:
             expected=f"at most {LONGEST} characters and {DEEPEST} folders",
             fix="give the path of a file",
         )
-    place = place_inside(path, roots)
+    place = place_inside(path, roots, real)
     if place is not None:
         return place
     lexical = any(
@@ -91,6 +91,7 @@ class Reader:
     _budget: Budget = field(default_factory=Budget, init=False)
     _trusted: set[str] = field(default_factory=set, init=False)
     _found: set[str] = field(default_factory=set, init=False)
+    _reals: dict[Path, str] = field(default_factory=dict, init=False)
     _listings: dict[tuple[str, bool], Listing] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -112,7 +113,13 @@ class Reader:
     @cached_property
     def _folders(self) -> frozenset[str]:
         folders = [*self.roots, *([self.out] if self.out is not None else [])]
-        return frozenset(os.path.normcase(os.path.realpath(folder)) for folder in folders)
+        return frozenset(os.path.normcase(self._real(folder)) for folder in folders)
+
+    def _real(self, folder: Path) -> str:
+        """The real path of a folder that may be read, which stays as it was first."""
+        if folder not in self._reals:
+            self._reals[folder] = os.path.realpath(folder)
+        return self._reals[folder]
 
     @property
     def contents(self) -> dict[str, str]:
@@ -142,7 +149,7 @@ class Reader:
         value = self._slashed(value, trusted)
         if role.kind == "model" and not self._is_local_model(value, trusted):
             return Looked(None, None)
-        place = place_of(value) if trusted else resolve_inside(value, self._roots_of(value))
+        place = place_of(value) if trusted else resolve_inside(value, self._roots_of(value), self._real)
         shown = shorten(value)
         if place.path.suffix.lower() in PICKLES and not place.base.is_dir():
             raise BadInput(
@@ -210,7 +217,11 @@ class Reader:
         if trusted:
             there = [exists(place_of(text).base) for text in (value, slashed)]
         else:
-            places = [place_inside(text, self._roots_of(text)) for text in (value, slashed) if len(text) <= LONGEST]
+            places = [
+                place_inside(text, self._roots_of(text), self._real)
+                for text in (value, slashed)
+                if len(text) <= LONGEST
+            ]
             there = [place is not None and exists(place.base) for place in places]
         return slashed if there == [False, True] else value
 

@@ -29,6 +29,9 @@ def check_loaded(loaded: LoadedWorkflow, *, device: str = "auto", memory: str | 
     )
 
 
+_found: set[str] = set()  # libraries that are installed
+
+
 def _require_libraries() -> None:
     """Refuse what every run imports and is not installed; the check itself may do without.
 
@@ -37,8 +40,9 @@ def _require_libraries() -> None:
     """
     for name in ("torch", "jaxtyping"):
         try:
-            if name not in sys.modules and find_spec(name) is None:
+            if name not in sys.modules and name not in _found and find_spec(name) is None:
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            _found.add(name)
         except ImportError as error:
             if (missing := missing_package(error)) is not None:
                 found, expected, fix = missing

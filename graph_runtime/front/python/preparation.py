@@ -1,5 +1,6 @@
 """Prepare a run: the output folder must be writable, and every model on this machine."""
 
+import time
 from pathlib import Path
 
 from ...core.context import Context
@@ -60,13 +61,28 @@ def prepare_folders(ctx: Context, *, keeping: bool) -> bool:
     folder = home()
     for place in (folder, ctx.out):
         sweep(place)
-    if keeping and (why := why_unwritable(folder)):
+    if keeping and (why := _why_nothing_is_kept(folder)):
         ctx.warn(
             f"nothing is kept between runs: {why}; to keep results, set INLAY_HOME ({folder}) to a folder that you can "
             "write to, or run with --no-cache (cache=False)"
         )
         return False
     return True
+
+
+_AGAIN = 10.0  # seconds before a folder that could be written to is tried again
+_written: dict[Path, float] = {}  # by folder, when this process last found that it can be written to
+
+
+def _why_nothing_is_kept(folder: Path) -> str:
+    if time.monotonic() - _written.get(folder, -_AGAIN) < _AGAIN:
+        return ""
+    why = why_unwritable(folder)
+    if why:
+        _written.pop(folder, None)
+    else:
+        _written[folder] = time.monotonic()
+    return why
 
 
 def require_memory(plan: Plan, budget: int | None, device: str) -> None:

@@ -40,6 +40,7 @@ def run_loaded(
     cancel: CancelToken | None = None,
     record: Recording | None = None,
     part: Part | None = None,
+    plan: Plan | None = None,
 ) -> Result:
     """`run` for a workflow that is already loaded.
 
@@ -54,12 +55,13 @@ def run_loaded(
         cancel: see `run`.
         record: keeps the run as a whole.
         part: of a job; if an earlier start has done it, nothing runs.
+        plan: of `loaded`, made a moment ago; it is made if it is not given.
     """
     with refusing():
         where = resolve_device(device)
         budget = parse_memory(memory)
         models, memory_store = kept_between_runs(where, budget)
-        plan = loaded.plan()
+        plan = plan or loaded.plan()
         loaded.held.require_pictures_only(plan)
         require_writable_output(plan, loaded.out)
         require_memory(plan, budget, where)

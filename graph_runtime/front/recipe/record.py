@@ -63,6 +63,8 @@ def record(plan: Plan, registry: Registry, names: Mapping[Override, str], folder
 
 def texts_of(plan: Plan, texts: Mapping[str, object], folders: Iterable[Path] = ()) -> dict[str, str]:
     """JSON of another program as texts of a picture, without the folders that a record must not tell."""
+    if not texts:
+        return {}
     private = Private(folders, (file["path"] for file in plan.files.values()))
     return {name: json.dumps(private.without(value), separators=(",", ":")) for name, value in texts.items()}
 

@@ -5,6 +5,7 @@ worker that dies is replaced, and its run is queued again, once; one that does n
 """
 
 import os
+import secrets
 import shutil
 import threading
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from ...core.database import DatabaseUnusable
 from ...core.errors import Problem
-from ...core.leftovers import hidden
+from ...core.leftovers import owner
 from ..cli.json_output import problem_json
 from .discreet import Discreet
 from .events import Events
@@ -46,6 +47,7 @@ class Dispatcher:
         self._unwritten: dict[str, tuple[Run, State, Json, list[Json]]] = {}  # ends that the disk did not take yet
         self._lost: list[Run] = []  # runs of dead workers, that the disk did not take back yet
         self._over = threading.Event()
+        self._mark = secrets.token_hex(4)
         self._stillborn: dict[int, int] = {}
         self._not_before: dict[int, float] = {}
         self._told_of_dead: dict[int, Json] = {}
@@ -116,6 +118,13 @@ class Dispatcher:
             self._tell(run, "queued", position=max(0, self.waiting - 1))
             self._give()
 
+    def soon(self, run_id: str, request: Json) -> None:
+        """Let an idle worker read a request while it is being checked: if it becomes a run, that run begins sooner."""
+        with self._lock:
+            idle = next((one for one in self._workers.values() if one.ready and one.run is None), None)
+            if idle is not None and self.waiting == 0:
+                idle.tell({"soon": self._told(run_id, request)})
+
     def cancel(self, run: Run) -> None:
         """Cancel a run that has not ended."""
         with self._lock:
@@ -152,17 +161,16 @@ class Dispatcher:
                 self._begin(worker, run)
 
     def _begin(self, worker: Worker, run: Run) -> None:
-        staging = self._settings.out / f"{hidden(f'run-{run.id}')}.part"
-        self._staging[run.id], self._running[run.id] = staging, run
-        try:
-            staging.mkdir(parents=True)
-        except OSError as error:
-            why = Problem(None, "--out", f"{staging.parent}: {error.strerror}", "a folder with room", "make room")
-            self._end(run.id, "failed", {"problems": [problem_json(why)]}, [])
-            return
-        places = {"out": str(self._settings.out), "roots": [str(root) for root in self._settings.roots]}
+        told = self._told(run.id, run.request)
+        self._staging[run.id], self._running[run.id] = Path(told["out"]), run
+        worker.make(run.id, run.client, told)
         self._tell(run, "started", device=worker.device)
-        worker.make(run.id, run.client, {"request": run.request, "out": str(staging), "places": places})
+
+    def _told(self, run_id: str, request: Json) -> Json:
+        """What a worker needs to know of a run."""
+        staging = self._settings.out / f".run-{run_id}.{owner()}-{self._mark}.part"
+        places = {"out": str(self._settings.out), "roots": [str(root) for root in self._settings.roots]}
+        return {"request": request, "out": str(staging), "places": places}
 
     # what workers say
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PAUSE = 0.05  # seconds between two lines
+GOES_ON = 20  # pauses after a run
 PREVIEW = 0.25  # seconds between two previews
 SIDE = 512  # pixels of a preview's longer side
 LINES = 200  # events of one line
@@ -151,19 +152,27 @@ class Ticker:
     def minding(self, relay: Relay) -> Iterator[None]:
         """In the block, nothing is held back for longer than `PAUSE`."""
         self._relay = relay
-        self._busy.set()
+        if not self._busy.is_set():
+            self._busy.set()
         try:
             yield
         finally:
-            self._busy.clear()
             self._relay = None
             relay.end()
 
     def _tick(self) -> None:
+        """Tick for a while after a run too: to wake this thread for each of many short runs takes longer."""
+        idle = 0
         while self._busy.wait():
             time.sleep(PAUSE)
             if (relay := self._relay) is not None:
+                idle = 0
                 relay.send()
+            elif (idle := idle + 1) > GOES_ON:
+                idle = 0
+                self._busy.clear()
+                if self._relay is not None:  # it began meanwhile
+                    self._busy.set()
 
 
 def as_data(picture: "Image") -> str:

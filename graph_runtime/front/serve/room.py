@@ -21,7 +21,7 @@ class _Kept:
 
     Attributes:
         path: its file, or the folder of an upload.
-        used: when it was last read or written, in seconds since 1970.
+        used: when it was last used, in seconds since 1970; see `note_use`.
         size: of it and its thumbnail, in bytes.
         name: what a request that needs it holds: the id of the upload, or the name of the file.
         upload: it is one.
@@ -97,16 +97,25 @@ class Room:
                     yield _Kept(path, _used(status), status.st_size, path.name, False)
 
 
+_MOST_USES = 100_000
+_uses: dict[tuple[int, int], float] = {}  # by device and inode, when this process last used a picture
+
+
 def note_use(path: Path) -> None:
-    """Note that a picture was used now, whether the file system does it or not."""
+    """Note that a picture was used now.
+
+    Nothing is written to its file, not even a time: a run that reads it would take it for another one. What was used
+    before this process is told by when the file system says that it was read or written.
+    """
+    if len(_uses) > _MOST_USES:
+        _uses.clear()
     with suppress(OSError):
         status = path.stat()
-        now = max(time.time_ns(), status.st_atime_ns)
-        os.utime(path, ns=(now, status.st_mtime_ns))
+        _uses[status.st_dev, status.st_ino] = time.time()
 
 
 def _used(status: os.stat_result) -> float:
-    return max(status.st_atime, status.st_mtime)
+    return max(status.st_atime, status.st_mtime, _uses.get((status.st_dev, status.st_ino), 0.0))
 
 
 def _files_by_folder(root: Path) -> Iterator[tuple[Path, list[tuple[Path, os.stat_result]]]]:

@@ -16,6 +16,7 @@ from .service import Service
 from .settings import Settings
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.types import ASGIApp
 
 NEEDED = ("fastapi", "uvicorn", "websockets")
@@ -62,10 +63,7 @@ def serve(settings: Settings, *, show: bool = False) -> int:
         gc.enable()  # commands that answer at once go without
         address = _address(settings, listening)
         with_token = f"{address}/?token={token}" if token else address
-        config = uvicorn.Config(
-            app, log_level="warning", http="h11", ws="websockets-sansio", access_log=False, timeout_graceful_shutdown=3
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(config_of(app))
         print(
             f"inlay serve: {clean(with_token)}   results: {clean(str(service.settings.out))}",
             file=sys.stderr,
@@ -80,6 +78,23 @@ def serve(settings: Settings, *, show: bool = False) -> int:
             listening.close()
         service.stop()
     return 0
+
+
+def config_of(app: "ASGIApp", grace: int = 3) -> "uvicorn.Config":
+    """How uvicorn serves the application; at the end, answers have `grace` seconds."""
+    import uvicorn
+
+    from .patience import Patience
+
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        http=Patience,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,  # events are small: packing each takes longer than sending it
+        access_log=False,
+        timeout_graceful_shutdown=grace,
+    )
 
 
 def _guarded(app: "ASGIApp", settings: Settings) -> "tuple[ASGIApp, str | None]":

@@ -135,12 +135,17 @@ class Service:
 
     def check(self, request: RunRequest) -> Checked:
         """Find the problems of a request; nothing is queued."""
+        return self._check(request, lambda plain: None)
+
+    def _check(self, request: RunRequest, begun: Callable[[Json], None]) -> Checked:
+        """As `check`; calls `begun` with the request as a worker is told it."""
         report = Report()
         try:
             plain = resolved(request, self._path_of)
         except WorkflowError as error:
             report.take(error)
             return Checked(report)
+        begun(plain)
         try:
             prepared = prepare(plain, self.places)
         except WorkflowError as error:
@@ -159,7 +164,8 @@ class Service:
         """
         if request.id is not None and (known := self.records.run(request.id)) is not None:
             return known
-        checked = self.check(request)
+        run_id = request.id or new_id()
+        checked = self._check(request, lambda plain: self.dispatcher.soon(run_id, plain))
         if checked.report or checked.prepared is None:
             raise WorkflowError(list(checked.report), checked.report.warnings)
         if (waiting := self.dispatcher.waiting) >= self.settings.limits.queue:
@@ -176,7 +182,7 @@ class Service:
         title = request.title or loaded.workflow.title
         more = {**request.more, **({"names": dict(names)} if names else {})}
         run = self.records.add(
-            request.id or new_id(),
+            run_id,
             request.client,
             clean(title)[:200],
             checked.request,
@@ -184,8 +190,7 @@ class Service:
             {**more, "warnings": [warning_json(one) for one in checked.report.warnings]},
         )
         if run is None:  # another request with the same id was faster
-            assert request.id is not None
-            return self.run(request.id)
+            return self.run(run_id)
         self.dispatcher.queued(run)
         return run
 

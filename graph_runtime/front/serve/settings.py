@@ -4,6 +4,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from ...core.user_paths import home
@@ -88,8 +89,13 @@ class Settings:
     @property
     def roots(self) -> list[Path]:
         """The folders that a path from the wire may point into."""
-        samples = dict.fromkeys(path.parent for path in shipped_workflows().values())
-        return [self.uploads, self.pictures, self.out, *([self.inputs] if self.inputs is not None else []), *samples]
+        return [self.uploads, self.pictures, self.out, *([self.inputs] if self.inputs is not None else []), *_samples()]
+
+
+@cache
+def _samples() -> tuple[Path, ...]:
+    """The folders of the shipped workflows, which do not change while a server runs."""
+    return tuple(dict.fromkeys(path.parent for path in shipped_workflows().values()))
 
 
 def new_id() -> str:

@@ -13,9 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, first_line
 from ...core.events import CancelToken
@@ -24,6 +26,12 @@ from ..kept_between_runs import forget
 from .json_data import Json
 from .relay import Relay, Ticker
 from .requests import Places, prepare
+
+if TYPE_CHECKING:
+    from ...core.run.plan import Plan
+    from ..python.load_workflow import LoadedWorkflow
+
+AT_ONCE = 2.0  # seconds after which a request that was read ahead is read again
 
 
 def main() -> None:
@@ -39,6 +47,9 @@ def main() -> None:
         told = json.loads(line)
         if "free" in told:
             forget(results=told["free"] == "results")
+        elif "soon" in told:
+            if inbox.empty:
+                worker.look_ahead(told["soon"])
         else:
             worker.run(told)
 
@@ -59,6 +70,11 @@ class _Inbox:
             else:
                 self._waiting.put(line)
         os._exit(0)
+
+    @property
+    def empty(self) -> bool:
+        """True if no line waits."""
+        return self._waiting.empty()
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -81,6 +97,7 @@ class _Worker:
         self._answers, self._inbox, self._lock = answers, inbox, threading.Lock()
         self._ticker = Ticker()
         self._memory, self._cache = told["memory"], told["cache"]
+        self._ahead: _Ahead | None = None
         self._nodes = [importlib.import_module(name) for name in told.get("nodes", ())]
         self.device = resolve_device(told["device"])
         several = told["device"] in ("auto", "cuda") and self.device.startswith("cuda")
@@ -120,15 +137,26 @@ class _Worker:
         ended["seconds"] = round(time.perf_counter() - began, 4)
         self.answer({"run": run, "events": relay.rest(), "ended": ended})
 
+    def look_ahead(self, told: Json) -> None:
+        """Read a request that is still being checked; who checks it tells what is wrong with it."""
+        self._ahead = None
+        with suppress(Exception):
+            self._ahead = _Ahead(told, *_planned(told))
+
     def _made(self, told: Json, out: Path, token: CancelToken, relay: Relay) -> Json:
         from ..python.run_loaded import run_loaded
         from .found import files_found, values_found
 
-        places = Places(Path(told["places"]["out"]), tuple(map(Path, told["places"]["roots"])))
-        loaded = prepare(told["request"], places).loaded
-        loaded.out = out
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.fits(told):
+            loaded, plan = ahead.loaded, ahead.plan
+        else:
+            loaded, plan = _planned(told)
+        if any(step.spec.effects for step in plan.steps):
+            out.mkdir(parents=True, exist_ok=True)
         result = run_loaded(
             loaded,
+            plan=plan,
             device=self.device,
             memory=self._memory,
             cache=self._cache,
@@ -142,6 +170,30 @@ class _Worker:
             "files": files_found(relay.saved, outputs, out),
             "values": values_found(result.outputs),
         }
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """A request that was read before it became a run."""
+
+    told: Json
+    loaded: "LoadedWorkflow"
+    plan: "Plan"
+    made: float = field(default_factory=time.monotonic)
+
+    def fits(self, told: Json) -> bool:
+        """True if that run is the one that was meant, and is made at once: the files it reads are as they were."""
+        return time.monotonic() - self.made < AT_ONCE and {**self.told, "run": told["run"]} == told
+
+
+def _planned(told: Json) -> "tuple[LoadedWorkflow, Plan]":
+    from ..python.keywords import refusing
+
+    places = Places(Path(told["places"]["out"]), tuple(map(Path, told["places"]["roots"])))
+    loaded = prepare(told["request"], places).loaded
+    loaded.out = Path(told["out"])
+    with refusing():
+        return loaded, loaded.plan()
 
 
 def _warm() -> None:

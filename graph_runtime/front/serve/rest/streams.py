@@ -37,7 +37,8 @@ async def stream(
         ready.set()
         while not listener.behind:
             try:
-                await asyncio.wait_for(ready.wait(), PULSE)
+                async with asyncio.timeout(PULSE):  # `wait_for` makes a task of each wait
+                    await ready.wait()
             except TimeoutError:
                 yield None
                 continue
