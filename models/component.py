@@ -6,8 +6,10 @@ For a hub id that is not on this machine yet, `known` is False: nothing is check
     or the first lease, downloads it.
 """
 
+import math
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, Self, TypeGuard, TypeVar
@@ -17,6 +19,7 @@ from ..graph_runtime.core.digests import sha256
 from ..graph_runtime.core.errors import first_line, missing_package, shorten
 from ..graph_runtime.core.light.later import Tensor, nn, torch
 from ..graph_runtime.core.memory.descriptions import ModelDescription
+from ..graph_runtime.core.memory.streaming import least_bytes, release, streamed
 from ..graph_runtime.core.out_of_memory import is_out_of_memory
 from ..graph_runtime.core.quiet import quiet
 from ..graph_runtime.core.tensors import own_weights
@@ -118,6 +121,7 @@ class Component(ModelDescription[nn.Module]):
     noun: ClassVar[str] = ""
     unused_weights: ClassVar[tuple[str, ...]] = ()  # prefixes of other weights that a file may also hold
     facts: ClassVar[tuple[str, ...]] = ()  # properties that `check` reads, so that none of them fails later
+    first_layer: ClassVar[str] = ""  # of a module whose weights can be streamed: each in the call of its own layer
 
     @classmethod
     def describe(cls, origin: Origin, dtype: DType = "auto") -> Self:
@@ -214,6 +218,24 @@ class Component(ModelDescription[nn.Module]):
         """The same in the precision of a device."""
         weights = self.origin.weights(self.component)
         return count_parameters(weights.files, weights.prefix) * self.precision(device).itemsize
+
+    def least_resident(self, device: str) -> int | None:
+        """Bytes on a device at least while the weights are streamed, from the headers; None: they cannot be."""
+        if not self.first_layer:
+            return None
+        weights, item = self.origin.weights(self.component), self.precision(device).itemsize
+        sizes = {
+            name: math.prod(stored.shape) * item for name, stored in list_stored(weights.files, weights.prefix).items()
+        }
+        return least_bytes(sizes, self.first_layer) if sizes else None
+
+    def streamed(self, module: nn.Module, device: str, resident_bytes: int) -> AbstractContextManager[nn.Module]:
+        """For the length of a lease, a module that computes on `device` while its weights lie in CPU memory."""
+        return streamed(module, device, resident_bytes)
+
+    def strip(self, module: nn.Module) -> None:
+        """Let go of the copies that share its weights: they are made again when they are needed."""
+        release(module)
 
     def load(self, device: str) -> nn.Module:
         """Read the weights, in evaluation mode, frozen.

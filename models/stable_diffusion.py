@@ -17,6 +17,7 @@ class DenoiserComponent(Component):
 
     component = "unet"
     noun = "unet"
+    first_layer = "conv_in"
     facts = ("in_channels", "out_channels", "cross_attention_dim", "sample_size", "multiple")
 
     @property
@@ -112,6 +113,7 @@ class VaeComponent(Component):
 
     component = "vae"
     noun = "vae"
+    first_layer = "encoder.conv_in"
     facts = ("factor", "scaling_factor", "shift_factor", "latent_channels")
 
     def precision(self, device: str) -> torch.dtype:
