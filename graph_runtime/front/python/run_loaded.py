@@ -40,7 +40,7 @@ def run_loaded(
     cancel: CancelToken | None = None,
     record: Recording | None = None,
     part: Part | None = None,
-    plan: Plan | None = None,
+    planned: Plan | None = None,
 ) -> Result:
     """`run` for a workflow that is already loaded.
 
@@ -55,13 +55,13 @@ def run_loaded(
         cancel: see `run`.
         record: keeps the run as a whole.
         part: of a job; if an earlier start has done it, nothing runs.
-        plan: of `loaded`, made a moment ago; it is made if it is not given.
+        planned: the plan of `loaded`, if it was made a moment ago.
     """
     with refusing():
         where = resolve_device(device)
         budget = parse_memory(memory)
         models, memory_store = kept_between_runs(where, budget)
-        plan = plan or loaded.plan()
+        plan = planned or loaded.plan()
         loaded.held.require_pictures_only(plan)
         require_writable_output(plan, loaded.out)
         require_memory(plan, budget, where)

@@ -156,7 +156,7 @@ class _Worker:
             out.mkdir(parents=True, exist_ok=True)
         result = run_loaded(
             loaded,
-            plan=plan,
+            planned=plan,
             device=self.device,
             memory=self._memory,
             cache=self._cache,
