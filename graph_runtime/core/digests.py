@@ -16,7 +16,7 @@ def sha256(*parts: bytes | str) -> str:
 
 def short_digest(*parts: bytes | memoryview, size: int = 16) -> bytes:
     """BLAKE2b of the parts one after another, `size` bytes long."""
-    total = hashlib.blake2b(digest_size=size)
-    for part in parts:
+    total = hashlib.blake2b(parts[0] if parts else b"", digest_size=size)
+    for part in parts[1:]:
         total.update(part)
     return total.digest()

@@ -62,20 +62,41 @@ def retried(work: Callable[[], T], make_room: Callable[[], object]) -> T:
     Raises:
         BaseException: what the last try raised.
     """
-    failed: BaseException | None = None
+    failed: list[Exception] = []
     try:
         return work()
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        failed = error
-    forget(failed)
+        failed.append(error)
+    return retried_after(failed, work, make_room)
+
+
+def retried_after(failed: list[Exception], work: Callable[[], T], make_room: Callable[[], object]) -> T:
+    """The second half of `retried`, for who made the first try: raise its error, or make room and call `work`.
+
+    Args:
+        failed: the error of the first try alone; it is taken out, so that nothing holds it. The `except` block has
+            ended.
+        work: called at most once.
+        make_room: as of `retried`.
+
+    Raises:
+        BaseException: the error of the first try, or what `work` raised.
+    """
+    error = failed.pop()
+    if not is_out_of_memory(error):
+        try:
+            raise error
+        finally:
+            del error  # else this frame and the error would hold each other
+    forget(error)
     if not make_room():
         try:
-            raise failed
+            raise error
         finally:
-            del failed  # else this frame and the error would hold each other
-    failed = None
+            del error
+    del error
     release_device_memory()
     return work()
 

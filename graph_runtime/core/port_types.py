@@ -29,6 +29,9 @@ from .memory.descriptions import ModelDescription
 if TYPE_CHECKING:
     from jaxtyping import AbstractArray
 
+#: Types of values that are on no device.
+PLAIN = frozenset((int, float, bool, str, bytes, type(None)))
+UNCHECKED = (object, Any)  # Any: an annotation may be it
 #: Numbers are checked by what they can do, so that an int passes for a float, and numpy's numbers for Python's.
 _NUMBERS: dict[object, type] = {float: numbers.Real, int: numbers.Integral, complex: numbers.Complex}
 

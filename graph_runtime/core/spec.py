@@ -37,7 +37,7 @@ from .definition.params import params_model
 from .definition.socket_roles import Better, FromUpstream, SocketRole
 from .definition.sockets import Repeat, Socket
 from .light.sketch import concrete
-from .port_types import Port, on_cpu
+from .port_types import PLAIN, UNCHECKED, Port, on_cpu
 from .source_code import code_digest
 
 NODE_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
@@ -127,6 +127,12 @@ class NodeSpec:
         """The JSON Schema of the settings."""
         return self.params.model_json_schema()
 
+    @cached_property
+    def demanding(self) -> frozenset[str]:
+        """Parameters whose values are checked against a type, whatever they are."""
+        typed = (name for name, socket in self.sockets.items() if socket.annotation not in UNCHECKED)
+        return frozenset((*typed, *self.repeats))
+
     @property
     def module(self) -> str:
         """The module that the node is defined in."""
@@ -152,8 +158,12 @@ class NodeSpec:
         numbered = {one for repeat in self.repeats.values() for one in repeat.names()}
         return name is None or name in self.sockets or name in self.params.model_fields or name in numbered
 
-    def run(self, **values: object) -> Iterable[object]:
-        """Call the function, folding numbered names back into the lists it takes (None where one was left out)."""
+    @cached_property
+    def run(self) -> Callable[..., Iterable[object]]:
+        """Calls the function, folding numbered names back into the lists it takes (None where one was left out)."""
+        return self._folded if self.may_be_none or self.repeats else self.function
+
+    def _folded(self, **values: object) -> Iterable[object]:
         for socket in self.may_be_none:
             values.setdefault(socket, None)
         for parameter, repeat in self.repeats.items():
@@ -161,8 +171,7 @@ class NodeSpec:
             while items and (items[-1] is None or (isinstance(items[-1], str) and not items[-1])):
                 items.pop()
             values[parameter] = items
-        outputs: Iterable[object] = self.function(**values)
-        return outputs
+        return cast(Iterable[object], self.function(**values))
 
     def gathered(self, values: Mapping[str, object]) -> dict[str, object]:
         """Arguments of the function; if it takes its settings as one model, they are collected in it.
@@ -270,7 +279,11 @@ def node(
 
         @functools.wraps(function)
         def called(*args: object, **kwargs: object) -> object:
-            given = spec.gathered({name: spec.received(name, value) for name, value in kwargs.items()})
+            given = kwargs
+            for name, value in kwargs.items():
+                if type(value) not in PLAIN or name in spec.demanding:
+                    given = given | {name: spec.received(name, value)}
+            given = given if spec.settings is None else spec.gathered(given)
             return untyped(*(spec.received(name, value) for name, value in zip(names, args, strict=False)), **given)
 
         spec = dataclasses.replace(

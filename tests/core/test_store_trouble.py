@@ -139,7 +139,7 @@ def test_what_is_kept_again_counts_as_used(tmp_path):
 
 def test_memory_belongs_to_the_environment_in_which_it_was_made():
     memory = MemoryCache()
-    Kept(memory, environment="1 thread").put(b"k", Result((1,)), LONG, "toy")
+    Kept(memory, environment="1 thread").remember(b"k", Result((1,)))
     assert Kept(memory, environment="2 threads").get(b"k", 1) is None
     assert Kept(memory, environment="1 thread").get(b"k", 1) == Result((1,))
 

@@ -3,8 +3,7 @@
 The plan holds plain tuples, and nothing is rebuilt while it runs.
 """
 
-import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +21,7 @@ from .reread import untouched
 from .upstream import upstream_links
 
 
-@dataclass
+@dataclass(slots=True)
 class Step:
     """One node, ready to run: its settings, and where each connected input comes from."""
 
@@ -30,7 +29,8 @@ class Step:
     spec: NodeSpec
     settings: dict[str, object]
     links: tuple[tuple[str, int], ...]  # (socket, slot)
-    sources: tuple[int, ...]  # steps read, by index
+    sources: tuple[int, ...]  # steps read, by index: of each link
+    wires: tuple[bytes, ...]  # of each link, what it means for the result: socket, and number of the output
     first_slot: int
     known: tuple[object, ...] | None = None  # outputs of a static node, made while checking
     files: tuple[str, ...] | None = ()  # digests of the files read; None: not known before the run
@@ -74,6 +74,11 @@ class Plan:
                     found.setdefault(name, step.name)
         return found
 
+    @cached_property
+    def reads_files(self) -> bool:
+        """True if a result depends on files."""
+        return bool(self.reads.files) or any(step.spec.path_roles for step in self.steps)
+
     def still_reads(self, step: Step) -> bool:
         """True if nothing that the check has read was touched since: pictures, models, and what this step reads."""
         given = [step.settings[name] for name, role in step.spec.path_roles.items() if role.kind != "model"]
@@ -90,18 +95,16 @@ class Plan:
     def keys(self) -> list[bytes | None]:
         """What each result depends on, as one hash: node, code, settings, file contents, and the keys above it."""
         keys: list[bytes | None] = []
+        words: dict[NodeSpec, str] = {}
         for step in self.steps:
-            parents = [keys[source] for source in step.sources]
-            if step.files is None or None in parents:
-                keys.append(None)
-                continue
-            material = [_key_material(step)]
-            for socket, slot in step.links:
-                owner = self.owner[slot]
-                listed = "[]" if socket in step.lists else ""
-                number = slot - self.steps[owner].first_slot
-                material += [f"{socket}{listed}\0{number}\0".encode(), keys[owner] or b""]
-            keys.append(short_digest(*material))
+            material = b"" if step.files is None else _key_material(step, words)
+            for name, source in zip(step.wires, step.sources, strict=True):
+                above = keys[source]
+                if above is None:
+                    material = b""
+                    break
+                material += name + above
+            keys.append(short_digest(material) if material else None)
         return keys
 
 
@@ -152,6 +155,10 @@ def _step(
         checked.settings[name],
         tuple((socket, slots[source, output]) for socket, source, output in links),
         tuple(index[source] for _, source, _ in links),
+        tuple(
+            _wire(socket, checked.specs[source], output, listed=len(checked.links[name]) <= number)
+            for number, (socket, source, output) in enumerate(links)
+        ),
         len(slots),
         checked.known.get(name),
         None if digests is None else tuple(digests),
@@ -160,15 +167,26 @@ def _step(
     )
 
 
-_encode: Callable[[object], str] = json.JSONEncoder(sort_keys=True, default=repr).encode
+def _wire(socket: str, source: NodeSpec, output: str, *, listed: bool) -> bytes:
+    return f"{socket}{'[]' if listed else ''}\0{list(source.outputs).index(output)}\0".encode()
 
 
-def _key_material(step: Step) -> bytes:
-    settings = step.settings
-    if step.spec.path_roles and step.files:  # the content of a file and its purpose count, not its place
+def _key_material(step: Step, words: dict[NodeSpec, str]) -> bytes:
+    """What a result depends on in the step itself. Settings are plain values: of those, `repr` tells any two apart.
+
+    Args:
+        step: the step.
+        words: what identifies each type of node; filled here.
+    """
+    spec, settings = step.spec, step.settings
+    if (word := words.get(spec)) is None:
+        word = words[spec] = f"{spec.id}\0{spec.version}\0{spec.digest}\0"
+    if step.files and spec.path_roles:  # the content of a file and its purpose count, not its place
         settings = {
-            key: value if key not in step.spec.path_roles else len(value) if isinstance(value, list) else bool(value)
+            key: value if key not in spec.path_roles else len(value) if isinstance(value, list) else bool(value)
             for key, value in settings.items()
         }
-    described = [value.fingerprint for value in step.known or () if isinstance(value, ModelDescription)]
-    return _encode([step.spec.id, step.spec.version, step.spec.digest, settings, step.files, described]).encode()
+    if step.known is None:
+        return f"{word}{settings}\0{step.files}\0[]\0".encode("utf-8", "surrogatepass")
+    described = [value.fingerprint for value in step.known if isinstance(value, ModelDescription)]
+    return f"{word}{settings}\0{step.files}\0{described}\0".encode("utf-8", "surrogatepass")

@@ -53,6 +53,7 @@ _PASSING = {
 }
 _ORPHAN_SECONDS = 600  # a file that young may belong to a process that is about to add its row
 _FORMAT = b"1"
+_UNKNOWN = object()
 
 
 class DiskStore:
@@ -71,11 +72,23 @@ class DiskStore:
         self.trouble = ""  # why nothing is kept
         self._index = Index(folder)
         self._used: set[bytes] = set()
+        self._ahead: dict[bytes, tuple[Entry, bytes | None] | object] = {}  # by place: what the index said just now
         self._swept = False
 
     def place(self, key: bytes) -> bytes:
         """Where a key's value is kept."""
         return short_digest(_FORMAT, key, self.environment.encode(), size=20)
+
+    def has_looked_for(self, key: bytes) -> bool:
+        """True if `look_ahead` has asked for a key, and nobody has had the answer yet."""
+        return bool(self._ahead) and self.place(key) in self._ahead
+
+    def look_ahead(self, keys: Sequence[bytes]) -> None:
+        """Ask the index once for all of these keys, which the next calls of `get` are likely to be for."""
+        places = [self.place(key) for key in keys]
+        with self._without_trouble():
+            found = self._index.find(places)
+            self._ahead = {place: found.get(place) for place in places}
 
     def get(self, key: bytes) -> Outputs | None:
         """The values under `key`; None if they are not there, damaged, or those of another key."""
@@ -139,6 +152,7 @@ class DiskStore:
         size = sum(memoryview(piece).nbytes for piece in pieces)
         if self.trouble or size > self.limit:
             return self.trouble or f"larger than the limit of the cache, {self.limit / 2**20:.0f} MiB"
+        self._ahead.pop(place, None)
         inside = size <= _INSIDE
         name = "" if inside else f"{place.hex()}-{secrets.token_hex(4)}{suffix}"
         now = time.time_ns()
@@ -206,10 +220,10 @@ class DiskStore:
 
     def _read(self, place: bytes) -> bytes | None:
         """The bytes at a place, if they are those that were stored there."""
-        found = None
-        with self._without_trouble():
-            found = self._index.find([place]).get(place)
-        if found is None:
+        found = self._ahead.pop(place, _UNKNOWN)
+        if found is _UNKNOWN:
+            found = self._find(place)
+        if not isinstance(found, tuple):
             return None
         entry, body = found
         with self._removing(place, entry.file):
@@ -218,6 +232,11 @@ class DiskStore:
                 raise ValueError("damaged")
             self._used.add(place)
             return body
+        return None
+
+    def _find(self, place: bytes) -> tuple[Entry, bytes | None] | None:
+        with self._without_trouble():
+            return self._index.find([place]).get(place)
         return None
 
     @contextmanager

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from .parts import tensors_in
 
 Outputs = tuple[object, ...]
+_PLAIN = frozenset((int, float, bool, str, type(None)))  # hold no tensors, and their few bytes do not count
 
 
 class Result(NamedTuple):
@@ -23,7 +24,7 @@ class MemoryCache:
         self.limit, self.entries = limit, entries
         self.bytes = 0
         self._lock = threading.RLock()
-        self._items: OrderedDict[bytes, tuple[Result, int, list[int]]] = OrderedDict()
+        self._items: OrderedDict[bytes, tuple[Result, int, tuple[int, ...]]] = OrderedDict()
 
     def get(self, key: bytes) -> Result | None:
         """What was kept under `key`, or None; also None if a tensor was changed since, or a file.
@@ -36,7 +37,7 @@ class MemoryCache:
                 return None
             result, size, versions = item
             outputs = result.outputs
-            if _versions(outputs) != versions or any(getattr(value, "gone", False) for value in outputs):
+            if _measured(outputs)[1] != versions or any(getattr(value, "gone", False) for value in outputs):
                 del self._items[key]
                 self.bytes -= size
                 return None
@@ -46,14 +47,18 @@ class MemoryCache:
     def put(self, key: bytes, result: Result) -> None:
         """Store a result; the oldest results are removed to make room."""
         outputs = result.outputs
-        size = sum(_nbytes(value) for value in outputs)
+        plain = len(outputs) == 1 and type(outputs[0]) in _PLAIN
+        size, versions = (0, ()) if plain else _measured(outputs)
+        if size > self.limit:
+            return
+        items = self._items
         with self._lock:
-            if size > self.limit or key in self._items:
+            if key in items:
                 return
-            self._items[key] = (result, size, _versions(outputs))
+            items[key] = (result, size, versions)
             self.bytes += size
-            while self.bytes > self.limit or len(self._items) > self.entries:
-                _, (_, freed, _) = self._items.popitem(last=False)
+            while self.bytes > self.limit or len(items) > self.entries:
+                _, (_, freed, _) = items.popitem(last=False)
                 self.bytes -= freed
 
     def clear(self) -> None:
@@ -62,15 +67,25 @@ class MemoryCache:
             self._items.clear()
             self.bytes = 0
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._items
+
     def __len__(self) -> int:
         return len(self._items)
 
 
-def _nbytes(value: object) -> int:
-    size = getattr(value, "nbytes", None)
-    return size if isinstance(size, int) else sum(one.nbytes for one in tensors_in(value))
+def _measured(outputs: Outputs) -> tuple[int, tuple[int, ...]]:
+    """Bytes of the values, and torch's own count of in-place writes for each tensor that keeps one.
 
-
-def _versions(outputs: Outputs) -> list[int]:
-    """torch's own count of in-place writes, for each tensor that keeps one (those of inference mode do not)."""
-    return [one._version for value in outputs for one in tensors_in(value) if not one.is_inference()]
+    Those of inference mode do not.
+    """
+    size: int = 0
+    versions: tuple[int, ...] = ()
+    for value in outputs:
+        if type(value) in _PLAIN:
+            continue
+        tensors = list(tensors_in(value))
+        own = getattr(value, "nbytes", None)
+        size += own if isinstance(own, int) else sum(one.nbytes for one in tensors)
+        versions += tuple(one._version for one in tensors if not one.is_inference())
+    return size, versions

@@ -10,6 +10,11 @@ RATE = 50_000_000  # bytes in a second: a slow disk, written once and read once
 LIMIT = 4 * 2**30  # bytes on disk, unless INLAY_CACHE says otherwise
 
 
+def is_worth(seconds: float, size: int) -> bool:
+    """True if a result of `size` bytes is worth its place on disk: it takes `seconds` to make it again."""
+    return seconds > FIXED + size / RATE
+
+
 def why_not_worth(seconds: float, size: int) -> str:
     """Why a result is not worth its place on disk; empty if it is.
 
@@ -17,7 +22,7 @@ def why_not_worth(seconds: float, size: int) -> str:
         seconds: how long it takes to make it again.
         size: its bytes.
     """
-    if seconds > FIXED + size / RATE:
+    if is_worth(seconds, size):
         return ""
     return f"making it again takes {seconds:.3f} s, which is less than keeping its {_size(size)} costs"
 
