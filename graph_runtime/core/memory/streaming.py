@@ -339,9 +339,10 @@ def _plain(weight: Tensor) -> bool:
 
 
 def _choose(sizes: Sequence[int], fixed: set[int], resident_bytes: int) -> tuple[set[int], int, int]:
-    """Which layers are streamed, by number; the bytes of a buffer; and how many buffers.
+    """Which layers are streamed, by number; the bytes of a buffer; and how many buffers: two wherever there is room.
 
-    Small layers stay: one large layer is sent faster than many small ones.
+    Buffers are as large as the largest layer that is streamed, so it may pay to keep the largest. Of the others the
+    small ones stay: one large layer is sent faster than many small ones.
     """
     if sum(sizes) <= resident_bytes:
         return set(), 0, 0
@@ -355,15 +356,27 @@ def _choose(sizes: Sequence[int], fixed: set[int], resident_bytes: int) -> tuple
             expected=f"at least {size_text(kept + largest)}",
             fix="give a larger --memory, or use a smaller dtype",
         )
-    count = 2 if kept + 2 * largest <= resident_bytes else 1
-    left = resident_bytes - kept - count * largest
-    streamed = set(order)
-    for number in order:
-        left -= sizes[number]
-        if left < 0:
+    best, count = (list(order), largest), 2 if kept + 2 * largest <= resident_bytes else 1
+    fewest = sum(sizes[number] for number in order)
+    while order:
+        buffer = sizes[order[-1]]
+        room = resident_bytes - kept - count * buffer
+        if room < 0:
             break
-        streamed.discard(number)
-    return streamed, largest, count
+        streamed = _beyond(order, sizes, room)
+        if (moved := sum(sizes[number] for number in streamed)) < fewest:
+            best, fewest = (streamed, buffer), moved
+        kept += sizes[order.pop()]
+    return set(best[0]), best[1], count
+
+
+def _beyond(order: Sequence[int], sizes: Sequence[int], room: int) -> list[int]:
+    """Those that no longer fit when they come in this order."""
+    for place, number in enumerate(order):
+        room -= sizes[number]
+        if room < 0:
+            return list(order[place:])
+    return []
 
 
 def _nbytes(weight: Tensor) -> int:
