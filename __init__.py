@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `__getattr__` imports them
     from .graph_runtime.front.python.inpaint import inpaint as inpaint
     from .graph_runtime.front.python.result import Result as Result
     from .graph_runtime.front.python.warn import InlayWarning as InlayWarning
+    from .graph_runtime.front.sweep.api import sweep as sweep
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ _LAZY: dict[str, tuple[str, str]] = {
     "run": (".graph_runtime.front.python.api", "run"),
     "check": (".graph_runtime.front.python.api", "check"),
     "inpaint": (".graph_runtime.front.python.inpaint", "inpaint"),
+    "sweep": (".graph_runtime.front.sweep.api", "sweep"),
     "Workflow": (".graph_runtime.core.workflow", "Workflow"),
     "Result": (".graph_runtime.front.python.result", "Result"),
     "InlayWarning": (".graph_runtime.front.python.warn", "InlayWarning"),
@@ -85,6 +87,7 @@ ROOMS = (
     "graph_runtime.front.serve",
     "graph_runtime.front.serve.editor",
     "graph_runtime.front.serve.rest",
+    "graph_runtime.front.sweep",
     "pictures",
     "pictures.colour",
     "pictures.containers",

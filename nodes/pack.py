@@ -7,7 +7,7 @@ releases that are newer than those noted here.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..graph_runtime.core.pack import Pack, SheetPair
+from ..graph_runtime.core.pack import Pack, SheetBlock, SheetPair
 from ..pictures.files.formats import READ_SUFFIXES, WORKFLOW_SUFFIXES
 from .checks.installation import embedded_models, embedded_weights, torchvision
 from .everyday.inpaint import INPAINT
@@ -50,6 +50,12 @@ def _contact_sheet(pairs: Sequence[SheetPair], to: Path) -> None:
     from ..pictures.contact import write_contact_sheet
 
     write_contact_sheet(pairs, to)
+
+
+def _grid_sheet(blocks: Sequence[SheetBlock], side: int, to: Path) -> None:
+    from ..pictures.grid_sheet import write_grid_sheet
+
+    write_grid_sheet(blocks, side, to)
 
 
 def _small_picture(source: Path, to: Path, side: int) -> tuple[int, int, str]:
@@ -113,6 +119,7 @@ PACK = Pack(
     read_suffixes=_read_suffixes,
     require_picture=_require_picture,
     contact_sheet=_contact_sheet,
+    grid_sheet=_grid_sheet,
     workflow_suffixes=WORKFLOW_SUFFIXES,
     write_value=_write_value,
     save_picture=_save_picture,

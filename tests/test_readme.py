@@ -149,5 +149,5 @@ def test_the_readme_names_every_shipped_workflow_and_command():
     text = (ROOT / "README.md").read_text("utf-8")
     for path in shipped_workflows().values():
         assert f"`{path.stem}`" in text
-    for command in ("run", "check", "samples", "nodes", "schema", "draw", "doctor", "models"):
+    for command in ("run", "sweep", "check", "samples", "nodes", "schema", "draw", "doctor", "models"):
         assert f"inlay {command}" in text

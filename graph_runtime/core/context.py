@@ -34,8 +34,8 @@ class FileNames(Protocol):
     def prefix(self, node: str, prefix: str) -> str:
         """The name below the output folder, without number and suffix, of a file that `node` saves as `prefix`."""
 
-    def publish(self, written: Path, final: Path) -> bool:
-        """A file is about to get its name; true if it may replace what has that name."""
+    def publish(self, written: Path, final: Path) -> bool | None:
+        """A file is about to get its name; true if it may replace what has that name, None if that is the same."""
 
 
 #: What Windows takes for a device, with any suffix, in any folder.

@@ -59,3 +59,9 @@ def explain(error: OSError, place: object = "") -> tuple[str, str, str]:
     why, fix = _BY_NUMBER.get(error.errno or 0, (error.strerror or str(error), f"check the disk, or {_FOLDER}"))
     named = str(error.filename or place)
     return (f"{named}: {why}" if named else why), "a disk and folder that can be used", fix
+
+
+def is_full(error: BaseException) -> bool:
+    """True if a disk or a quota without room is behind an exception."""
+    cause = disk_error(error)
+    return cause is not None and cause.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))

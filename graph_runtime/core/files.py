@@ -119,7 +119,7 @@ def numbered(folder: Path, name: str, suffix: str, published: Callable[[Path], N
         yield temporary
 
 
-Publish = Callable[[Path, Path], bool]
+Publish = Callable[[Path, Path], bool | None]
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def named(folder: Path, name: str, suffix: str, publish: Publish, published: Cal
         name: its name without suffix.
         suffix: with its dot.
         publish: called with the written file and the name that it is about to get; true if it may replace what has
-            that name.
+            that name, None if the same is there already, which then stays.
         published: called with the path that the file got.
 
     Raises:
@@ -234,7 +234,10 @@ def _flush_folder(folder: Path) -> None:
 
 def _to_own_name(temporary: Path, final: Path, publish: Publish) -> bool:
     """Move a file to its name; False if a file that may not be replaced has it."""
-    if publish(temporary, final) and os.path.lexists(final):
+    may_replace = publish(temporary, final)
+    if may_replace is None:
+        return True
+    if may_replace and os.path.lexists(final):
         os.replace(temporary, final)
         return True
     try:

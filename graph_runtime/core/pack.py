@@ -36,6 +36,30 @@ class SheetPair(NamedTuple):
     text: str
 
 
+class SheetLabel(NamedTuple):
+    """A heading of a sheet, and what stands for it where its letters cannot be drawn."""
+
+    text: str
+    short: str = ""
+
+
+class SheetCell(NamedTuple):
+    """A picture of a sheet: None where there is none; a line below it; and whether it is marked as the best."""
+
+    picture: Path | None
+    text: SheetLabel = SheetLabel("")
+    marked: bool = False
+
+
+class SheetBlock(NamedTuple):
+    """A grid of pictures below a title, with headings above its columns and before its rows; either may be empty."""
+
+    title: SheetLabel
+    columns: tuple[SheetLabel, ...]
+    rows: tuple[SheetLabel, ...]
+    cells: tuple[tuple[SheetCell | None, ...], ...]
+
+
 CONTROL = "*control"  # the widget after a seed: fixed, increment, decrement, randomize
 UPLOAD = "*upload"  # the button that loads a file
 CONTROLS = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
@@ -103,6 +127,7 @@ class Pack:
         require_picture: raises BadInput for a file whose beginning is not that of a picture that can be read.
         contact_sheet: draws pairs of pictures, each with a line of text below it, as one picture file; a file that
             cannot be read leaves its place empty.
+        grid_sheet: draws grids of pictures, at most so many pixels wide and high each, below each other as a PNG.
         workflow_suffixes: suffixes of the pictures that its nodes write, which may hold a workflow.
         write_value: writes a picture that a caller holds in memory into a folder, under a name without suffix; returns
             its path, messages for the user, and True if its integers are all 0 or 1; None for what is no picture;
@@ -138,6 +163,7 @@ class Pack:
     read_suffixes: Callable[[], frozenset[str]] = frozenset
     require_picture: Callable[[Path], object] = lambda path: None
     contact_sheet: Callable[[Sequence[SheetPair], Path], None] = lambda pairs, to: None
+    grid_sheet: Callable[[Sequence[SheetBlock], int, Path], None] = lambda blocks, side, to: None
     workflow_suffixes: frozenset[str] = frozenset()
     write_value: Callable[[object, Path, str], tuple[Path, tuple[str, ...], bool] | None] = lambda *given: None
     save_picture: Callable[[object, Path, str, Mapping[str, str]], list[str]] = lambda source, path, suffix, texts: []

@@ -10,7 +10,7 @@ from ..bounded import limits
 from ..context import safe_prefix
 from ..definition.migrations import migrate_node
 from ..errors import BadInput, shorten
-from ..spec import PathRole
+from ..spec import NodeSpec, PathRole
 from ..workflow import NAME, Override
 from .draft import Draft
 
@@ -95,6 +95,17 @@ def settings_are_valid(draft: Draft, name: str) -> bool:
         return False
     draft.settings[name] = {key: getattr(model, key) for key in spec.params.model_fields}
     return True
+
+
+def wrong_value(spec: NodeSpec, setting: str, value: object) -> str | None:
+    """What a setting takes instead of a value, in words; None if it takes the value."""
+    try:
+        spec.params.model_validate({setting: value}, strict=True)
+    except ValidationError as error:
+        for details in _with_words(error.errors(include_url=False)):
+            if details["loc"][:1] == (setting,):
+                return details["msg"].removeprefix("Input should be ").lower()
+    return None
 
 
 def _with_words(errors: list[ErrorDetails]) -> list[ErrorDetails]:

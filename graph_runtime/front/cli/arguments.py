@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from ...core.errors import WorkflowError
+from ..text_values import convert
 from . import flags
 from .dashes import join_dashed_values
 from .expanded import read_options
@@ -43,9 +44,7 @@ def read_arguments(
         flags.unknown_flag(unknown, loaded)
     if unknown:
         _refuse_word(unknown[0], options.words)
-    values = {
-        name: flags.convert(text, flags.target(loaded, name)) for name, text in vars(typed).items() if text is not None
-    }
+    values = {name: convert(text, flags.target(loaded, name)) for name, text in vars(typed).items() if text is not None}
     by_target: dict[str, str] = {}
     for name in values:
         for target in loaded.workflow.targets(name):

@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING, NoReturn
 
 from ...core.errors import WorkflowError, did_you_mean
+from ..text_values import convert
 from .expanded import parser_of
 from .parser import Once, Parser, literal
 
@@ -104,28 +105,6 @@ def unknown_flag(unknown: list[str], loaded: "LoadedWorkflow") -> NoReturn:
         fix=did_you_mean(flag.lstrip("-").split("=")[0], loaded.workflow.inputs)
         + " Any other setting: --set NODE.PARAM=VALUE",
     )
-
-
-def convert(text: str, target: tuple["NodeSpec | None", str]) -> "JsonValue":
-    """A word of the command line as a value: text if the setting takes that text, else parsed as JSON."""
-    from pydantic import TypeAdapter, ValidationError
-
-    spec, parameter = target
-    if spec is None or parameter not in spec.params.model_fields:
-        return text
-    annotation: object = spec.params.model_fields[parameter].annotation
-    takes: TypeAdapter[object] = TypeAdapter(annotation)  # type: ignore[arg-type]  # mypy knows no type of types yet
-    for candidate in ([None] if text in ("null", "None") else []) + [text]:
-        try:
-            takes.validate_python(candidate, strict=True)
-        except ValidationError:
-            continue
-        return candidate
-    try:
-        value: JsonValue = json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
-    except (ValueError, RecursionError):
-        return text
-    return value
 
 
 def override(word: str, loaded: "LoadedWorkflow") -> tuple[str, "JsonValue"]:

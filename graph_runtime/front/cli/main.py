@@ -26,7 +26,7 @@ from ...core.errors import (
     did_you_mean,
     missing_package,
 )
-from . import cache, commands, convert, run, samples, serve
+from . import cache, commands, convert, run, samples, serve, sweep
 from .json_output import problem_json
 from .parser import Command, Parser, join_values
 
@@ -36,6 +36,7 @@ examples:
   inlay inpaint photo.jpg hole.png                            fill what the mask marks, from the rest of the photo
   inlay run zero_shot_inpaint                                 run a shipped workflow on its sample picture
   inlay run zero_shot_inpaint --image a.png --mask b.png      run it on your own picture (white in the mask = repaint)
+  inlay sweep zero_shot_inpaint --grid seed=0..9              one run for each value, and a sheet of all results
   inlay run FILE --help                                       show the inputs of a workflow
   inlay run inlay-out/image_00001.png                         make the same picture again, byte for byte
   inlay check FILE                                            list all problems without running anything
@@ -131,6 +132,7 @@ def _require_command(words: list[str]) -> None:
     known = (
         *PACK.expanders,
         "run",
+        "sweep",
         "check",
         "samples",
         "nodes",
@@ -208,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_expanders(add)
     run.add_run(add)
     run.add_check(add)
+    sweep.add_sweep(add)
     samples.add_samples(add)
     commands.add_commands(add)
     convert.add_convert(add)

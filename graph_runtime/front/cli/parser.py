@@ -30,6 +30,7 @@ SWITCHES = frozenset({"--json", "--traceback", "--no-cache", "--no-metadata", "-
     "--open",
     "--editor",
     "--no-editor",
+    "--yes",
 }
 
 

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 def add_run(add: AddCommand) -> None:
     """The parser of `inlay run`."""
-    _takes_workflow(add("run", _run, "run a workflow", add_help=False))
+    takes_workflow(add("run", _run, "run a workflow", add_help=False))
 
 
 def add_check(add: AddCommand) -> None:
     """The parser of `inlay check`: the flags of `run`."""
-    _takes_workflow(add("check", _check, "find every problem of a workflow without running it", add_help=False))
+    takes_workflow(add("check", _check, "find every problem of a workflow without running it", add_help=False))
 
 
 def add_expanders(add: AddCommand) -> None:
@@ -43,7 +43,8 @@ def add_expanders(add: AddCommand) -> None:
         _takes_run_options(parser)
 
 
-def _takes_workflow(parser: argparse.ArgumentParser) -> None:
+def takes_workflow(parser: argparse.ArgumentParser) -> None:
+    """Add FILE, and the options of every run."""
     parser.add_argument(
         "file", metavar="FILE", nargs="?", help="a .json workflow, the name of a shipped one, or a picture made by one"
     )
@@ -105,7 +106,7 @@ def _load(options: argparse.Namespace, rest: list[str], command: str) -> "Loaded
         flags.print_shipped()
         return None
     if not options.named:
-        _require_file_first(options, command)
+        require_file_first(options, command)
     from ..jobs.job import Origin, find_job
     from ..python.load_workflow import load
     from ..python.save_outputs import save_outputs
@@ -124,7 +125,7 @@ def _load(options: argparse.Namespace, rest: list[str], command: str) -> "Loaded
     return loaded
 
 
-def _require_file_first(options: argparse.Namespace, command: str) -> None:
+def require_file_first(options: argparse.Namespace, command: str) -> None:
     """Refuse a flag of the workflow before FILE, which would take FILE as its value."""
     first = options.words[options.words.index(command) + 1]
     known = [word for action in options.parser._actions for word in action.option_strings]

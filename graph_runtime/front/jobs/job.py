@@ -1,7 +1,7 @@
 """A job: which inputs of a workflow were given several pictures, and the runs that follow from it."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..python.load_workflow import LoadedWorkflow, WorkflowSource
@@ -32,6 +32,11 @@ class Job:
         inputs: the inputs that each run has of its own; the first one names the results.
         items: the runs.
         notes: what to tell before the first one.
+        asked: a number of a node, as `node.output`, that each run gives besides the outputs of the workflow; empty:
+            none.
+        measures: each run also gives what its nodes measure.
+        room: bytes of results that runs share in memory: a prompt, an example, one mask for all.
+        unshared: nodes whose results no two runs share.
     """
 
     origin: Origin
@@ -39,8 +44,12 @@ class Job:
     values: Mapping[str, object]
     settings: Mapping[str, object]
     inputs: tuple[str, ...]
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     notes: tuple[str, ...] = ()
+    asked: str = ""
+    measures: bool = False
+    room: int = 128 * 2**20
+    unshared: frozenset[str] = frozenset()
 
     def prepared(self, item: Item) -> LoadedWorkflow:
         """The workflow of one run, with all values in it.
@@ -54,7 +63,8 @@ class Job:
             trusted=set(self.loaded.trusted),
             recorded_names=dict(self.loaded.recorded_names),
         )  # an expander makes the workflow anew
-        loaded.held.set_values(loaded, {**self.values, **item.files}, self.settings)
+        values = {**self.values, **item.files, **item.values}
+        loaded.held.set_values(loaded, values, {**self.settings, **item.settings})
         save_outputs(loaded)
         return loaded
 
@@ -68,7 +78,7 @@ def find_job(
         WorkflowError: no pictures are found, or pictures and masks do not belong together.
     """
     values = values or loaded.options
-    many = [name for name in pictures_of(loaded) if is_many(values.get(name)) and values[name] not in _batches(loaded)]
+    many = many_of(loaded, values)
     if not many:
         return None
     sources = [find(name, values[name], loaded.out) for name in many]
@@ -76,6 +86,11 @@ def find_job(
     shared = {name: value for name, value in values.items() if name not in many}
     items = tuple(pair(sources))
     return Job(origin, loaded, shared, dict(settings), tuple(many), items, notes)
+
+
+def many_of(loaded: LoadedWorkflow, values: Mapping[str, object]) -> list[str]:
+    """The picture inputs that were given several pictures."""
+    return [name for name in pictures_of(loaded) if is_many(values.get(name)) and values[name] not in _batches(loaded)]
 
 
 def _batches(loaded: LoadedWorkflow) -> Collection[object]:

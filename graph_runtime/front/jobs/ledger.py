@@ -7,7 +7,7 @@ that made it has been noted as done; and what somebody else put or changed there
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -56,8 +56,8 @@ class Ledger:
         self.out = Path(os.path.realpath(out))
         self.trouble = ""
 
-    def known(self, key: bytes) -> Done | None:
-        """The run under `key`, if each of its files is there and unchanged."""
+    def known(self, key: bytes, values: Iterable[str] = ()) -> Done | None:
+        """The run under `key`, if each of its files is there and unchanged, and it gave these values."""
         rows: list[tuple[str]] = []
         with self._without_trouble(), _JOBS.reading() as jobs:
             rows = jobs.execute(
@@ -69,7 +69,7 @@ class Ledger:
                 raw = json.loads(record)
                 files = [Written(**one) for one in raw.pop("files")]
                 warnings = [(node, message) for node, message in raw.pop("warnings")]
-                if all(map(self.is_unchanged, files)):
+                if raw.get("values", {}).keys() >= set(values) and all(map(self.is_unchanged, files)):
                     return Done(files, warnings=warnings, **raw)
         return None
 

@@ -29,6 +29,8 @@ class Outcome:
         problems: why it failed.
         ran: it failed while it ran, not before.
         type: of the node that failed.
+        full: it failed because the disk is full, as the next ones would.
+        reused: all of it was kept from before but what it saved.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Outcome:
     problems: list[Problem] = field(default_factory=list)
     ran: bool = False
     type: str = ""
+    full: bool = False
+    reused: bool = False
 
     @property
     def error(self) -> InlayError | None:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
 
@@ -22,10 +22,14 @@ class Item:
     Attributes:
         name: below the output folder, without suffix.
         files: the path that each input gets.
+        values: other values of inputs, that this run has of its own.
+        settings: `node.setting` → value, that this run has of its own.
     """
 
     name: str
     files: Mapping[str, str]
+    values: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
 
 
 def pair(sources: Sequence[Source]) -> list[Item]:
@@ -44,6 +48,12 @@ def pair(sources: Sequence[Source]) -> list[Item]:
         raise WorkflowError(problems)
     names = _names(lead.files)
     return [Item(name, {key: column[row] for key, column in columns.items()}) for row, name in enumerate(names)]
+
+
+def masks_beside(lead: Source, other: Source) -> bool:
+    """True if a folder of pictures also holds masks of some of them, by name: `a_mask.png` beside `a.jpg`."""
+    stems = {_key(file.name) for file in lead.files}
+    return any(_without_word(file.name, other.input) in stems for file in other.files)
 
 
 def _apart(sources: Sequence[Source]) -> Iterable[Source]:

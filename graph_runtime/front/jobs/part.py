@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path, PurePosixPath
 from unicodedata import category
 
@@ -12,9 +13,9 @@ from ...core.digests import sha256, short_digest
 from ...core.file_digests import file_sha256
 from ...core.run.plan import Plan
 from ...core.store.disk import DiskStore
-from ...core.store.memory import MemoryCache
 from ...core.workflow import Workflow
 from .ledger import Done, Ledger, Written
+from .shared_results import SharedResults
 
 LONGEST = 150  # bytes of a name, to which a prefix, a number and a suffix are added
 ODD = frozenset('<>:"|?*\\')  # not in names on Windows
@@ -34,8 +35,11 @@ class OwnFiles:
     owner: str
     files: dict[Path, str] = field(default_factory=dict, kw_only=True)
 
-    def publish(self, written: Path, final: Path) -> bool:
-        """Note a file before it gets its name; true if what has that name is this owner's from an earlier start."""
+    def publish(self, written: Path, final: Path) -> bool | None:
+        """Note a file before it gets its name; true if what has that name is this owner's from an earlier start.
+
+        None if that has the same contents: an earlier start was killed before it could say that it was done.
+        """
         before = ""
         if os.path.lexists(final):
             before = "" if final in self.files else self.ledger.owned(final, self.owner)
@@ -44,7 +48,7 @@ class OwnFiles:
         digest = file_sha256(written)
         self.ledger.claim(final, digest, self.owner, before)
         self.files[final] = digest
-        return bool(before)
+        return None if before == digest else bool(before)
 
 
 @dataclass
@@ -57,19 +61,25 @@ class Part(OwnFiles):
         prefixes: the name that the files of each saving node get, by node.
         memory: results that the runs of this job share.
         disk: the store of results; None for none.
+        asked: a number of a node, as `node.output`, that the run gives besides its outputs; empty: none.
+        measures: it also gives what its nodes measure.
         known: what an earlier start has done, if it is the same.
         key: what the run is known by.
         savers: by output, the node that saves it; empty for one that is not saved.
+        writers: the nodes that write files.
     """
 
     name: str
     around: str
     prefixes: Mapping[str, str]
-    memory: MemoryCache
+    memory: SharedResults
     disk: DiskStore | None
+    asked: str = ""
+    measures: bool = False
     known: Done | None = None
     key: bytes | None = None
     savers: Mapping[str, str] = field(default_factory=dict)
+    writers: frozenset[str] = frozenset()
     _nodes: dict[Path, str] = field(default_factory=dict)
     _node: str = ""
 
@@ -81,18 +91,48 @@ class Part(OwnFiles):
             record: the text that saved pictures carry, or nothing.
         """
         self.savers = dict.fromkeys(plan.outputs, "") | dict(plan.savers)
+        self.writers = frozenset(step.name for step in plan.steps if step.spec.effects)
+        self.memory.leave_out(plan)
         keys = [key for key in plan.keys if key is not None]
         if len(keys) == len(plan.keys):
             self.key = short_digest(b"1", json.dumps([self.name, self.around, record]).encode(), *keys, size=20)
-            self.known = self.ledger.known(self.key)
+            self.known = self.ledger.known(self.key, self._wanted(plan))
         return self.known is not None
+
+    def _wanted(self, plan: Plan) -> list[str]:
+        """The numbers of nodes that this run gives besides its outputs."""
+        measured = [f"{step.name}.{output}" for step in plan.steps for output in step.spec.better if self.measures]
+        return list(dict.fromkeys([*measured, *([self.asked] if self.asked else [])]))
+
+    def asking(self, plan: Plan, whole: Callable[[Mapping[str, str]], Plan]) -> Plan:
+        """The plan that also gives what this run is asked for, which no picture records.
+
+        Args:
+            plan: of the workflow as it is.
+            whole: plans it with more outputs, by name.
+
+        Raises:
+            WorkflowError: what is asked for does not exist.
+        """
+        wanted = self._wanted(plan)
+        slots = {
+            f"{step.name}.{output}": step.first_slot + number
+            for step in plan.steps
+            for number, output in enumerate(step.spec.outputs)
+        }
+        if slots.keys() >= set(wanted):
+            return replace(plan, outputs=plan.outputs | {link: slots[link] for link in wanted}) if wanted else plan
+        free = (f"asked_{number}" for number in count() if f"asked_{number}" not in plan.outputs)
+        names = dict(zip(free, wanted, strict=False))
+        found = whole(names)
+        return replace(found, outputs={names.get(name, name): slot for name, slot in found.outputs.items()})
 
     def prefix(self, node: str, prefix: str) -> str:
         """The name of a file that a node saves: the picture's, where nothing tells it from another's."""
         self._node = node
         return self.prefixes.get(node) or name_for(self.name, prefix)
 
-    def publish(self, written: Path, final: Path) -> bool:
+    def publish(self, written: Path, final: Path) -> bool | None:
         """As of `OwnFiles`; also note which node has written it."""
         self._nodes[final] = self._node
         return super().publish(written, final)

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -67,7 +67,35 @@ class _Worker:
         return process.death(self.process)
 
 
-def pooled(job: Job, how: How, jobs: int, ctx: Context) -> Iterator[tuple[int, Outcome]]:
+class _Deal:
+    """Which run each process makes next: those of one block after the other.
+
+    Attributes:
+        again: runs of processes that died.
+    """
+
+    def __init__(self, blocks: Iterator[Iterator[int]]) -> None:
+        self._blocks = blocks
+        self._of: dict[int, Iterator[int]] = {}  # the block that each slot works on
+        self.again: deque[int] = deque()
+
+    def next(self, slot: int) -> int:
+        """The number of a run; -1 if none is left."""
+        if self.again:
+            return self.again.popleft()
+        while True:
+            number = next(self._of.get(slot, iter(())), -1)
+            if number >= 0:
+                return number
+            block = next(self._blocks, None)
+            if block is None:  # help another process with what is left of its block
+                return next((left for one in self._of.values() if (left := next(one, -1)) >= 0), -1)
+            self._of[slot] = block
+
+
+def pooled(
+    job: Job, how: How, jobs: int, ctx: Context, blocks: Iterator[Iterator[int]] | None = None
+) -> Iterator[tuple[int, Outcome]]:
     """The outcomes of a job's runs as they come, with the number of each.
 
     Args:
@@ -75,6 +103,7 @@ def pooled(job: Job, how: How, jobs: int, ctx: Context) -> Iterator[tuple[int, O
         how: each is made.
         jobs: processes.
         ctx: of the job: told when a run begins, and asked whether to stop.
+        blocks: the order of the runs, in pieces of which each is one process's; None: one at a time.
 
     Raises:
         WorkflowError: the processes cannot be told the job, or do not start.
@@ -83,20 +112,23 @@ def pooled(job: Job, how: How, jobs: int, ctx: Context) -> Iterator[tuple[int, O
     told = json.dumps(_told(job, how)).encode()
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     answers: Answers = SimpleQueue()
-    waiting = deque(range(len(job.items)))
-    tries = [0] * len(job.items)
+    deal = _Deal(blocks if blocks is not None else (iter((number,)) for number in range(len(job.items))))
+    tries: Counter[int] = Counter()
     total = len(job.items)
-    ended = stillborn = 0
+    begun = ended = stillborn = 0
 
     def start(slot: int) -> _Worker:
         return _Worker(slot, told, share(cores, slot, jobs), answers)
 
     def next_run(worker: _Worker) -> None:
-        worker.number = waiting.popleft() if waiting else -1
+        nonlocal begun
+        worker.number = deal.next(worker.slot)
         if worker.number >= 0:
+            begun += not tries[worker.number]
             item = job.items[worker.number]
             ctx.emit(ItemStarted(item.name, worker.number + 1, total))
-            worker.tell(json.dumps([worker.number, item.name, dict(item.files)]).encode())
+            given = [dict(item.files), dict(item.values), dict(item.settings)]
+            worker.tell(json.dumps([worker.number, item.name, *given]).encode())
 
     workers = [start(slot) for slot in range(jobs)]
     try:
@@ -110,11 +142,11 @@ def pooled(job: Job, how: How, jobs: int, ctx: Context) -> Iterator[tuple[int, O
                 if (number := worker.number) >= 0:
                     tries[number] += 1
                     if tries[number] < TRIES:
-                        waiting.appendleft(number)
+                        deal.again.append(number)
                     else:
                         ended += 1
                         yield number, _died(job, number, worker)
-                if waiting:
+                if deal.again or begun < total:
                     workers.append(start(worker.slot))
                 continue
             message = json.loads(line)
@@ -181,6 +213,10 @@ def _told(job: Job, how: How) -> dict[str, Any]:  # Any: JSON between two proces
         "settings": dict(job.settings),
         "names": list(job.inputs),
         "how": asdict(how),
+        "asked": job.asked,
+        "measures": job.measures,
+        "room": job.room,
+        "unshared": sorted(job.unshared),
         "threads": torch.get_num_threads(),
     }
 

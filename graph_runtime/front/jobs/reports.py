@@ -54,10 +54,23 @@ class Reports:
         return SheetPair(Path(before), after, one.name if one.status != "failed" else f"{one.name}: failed")
 
     def _write(self, name: str, write: Callable[[Path], object]) -> Path:
-        own = OwnFiles(self.ledger, OWNER)
-        make_folder(self.ledger.out)
-        paths: list[Path] = []
-        stem, suffix = Path(name).stem, Path(name).suffix
-        with named(self.ledger.out, stem, suffix, own.publish, paths.append) as path:
-            write(path)
-        return self.out / paths[0].name
+        return self.out / write_report(self.ledger, name, write).name
+
+
+def write_report(ledger: Ledger, name: str, write: Callable[[Path], object]) -> Path:
+    """Write a file about a job in place of a former one; beside it, under a number, if somebody else wrote that.
+
+    Args:
+        ledger: of the output folder.
+        name: of the file.
+        write: writes it to a path.
+
+    Raises:
+        OSError: the output folder takes no file.
+    """
+    own = OwnFiles(ledger, OWNER)
+    make_folder(ledger.out)
+    paths: list[Path] = []
+    with named(ledger.out, Path(name).stem, Path(name).suffix, own.publish, paths.append) as path:
+        write(path)
+    return paths[0]

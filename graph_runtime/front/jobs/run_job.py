@@ -108,7 +108,7 @@ def run_job(
     """
     events = Record()
     ctx = Context(out=job.loaded.out, listeners=(events, *listeners), cancel=cancel)
-    jobs = _processes(jobs, how, len(job.items), ctx)
+    jobs = processes(jobs, how, len(job.items), ctx)
     if why := why_unwritable(job.loaded.out):
         raise WorkflowError.of(
             "--out",
@@ -122,7 +122,7 @@ def run_job(
     for note in job.notes:
         ctx.warn(note)
     if jobs > 1:
-        _fetch(job.prepared(ready), ctx)
+        fetch_shared(job.prepared(ready), ctx)
     reports, made = Reports(job, session.ledger), _Made(session)
     with _stopping(reports, made):
         made.all(_runs(session, jobs, ctx), ctx, reports)
@@ -145,7 +145,7 @@ def run_job(
     )
 
 
-def _processes(jobs: int, how: How, runs: int, ctx: Context) -> int:
+def processes(jobs: int, how: How, runs: int, ctx: Context) -> int:
     """How many processes share the work.
 
     Raises:
@@ -162,7 +162,7 @@ def _processes(jobs: int, how: How, runs: int, ctx: Context) -> int:
     return min(jobs, runs)
 
 
-def _fetch(loaded: LoadedWorkflow, ctx: Context) -> None:
+def fetch_shared(loaded: LoadedWorkflow, ctx: Context) -> None:
     """Download what is missing, before several processes would do it at once.
 
     Raises:

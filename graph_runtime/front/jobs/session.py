@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...core.disk_errors import disk_error, explain, is_full
 from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, first_line
 from ...core.events import CancelToken, Event, Listener, NodeFinished, Noted, Record, Warned
 from ...core.store.disk import DiskStore
-from ...core.store.memory import MemoryCache
 from ..device import resolve_device
 from ..environment import environment_parts
 from ..kept_between_runs import disk_store
@@ -20,11 +20,10 @@ from .ledger import Done, Ledger
 from .outcome import Outcome, Value
 from .pairs import Item
 from .part import Part, owner_of, prefixes_of
+from .shared_results import SharedResults
 
 if TYPE_CHECKING:
     from ..python.result import Result
-
-SHARED = 128 * 2**20  # bytes of results that runs share in memory: a prompt, an example, one mask for all
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Session:
     how: How
     listeners: tuple[Listener, ...] = ()
     cancel: CancelToken | None = None
-    _memory: MemoryCache = field(default_factory=lambda: MemoryCache(SHARED))
+    _memory: SharedResults = field(init=False)
 
     def __post_init__(self) -> None:
         """Find the device and the stores.
@@ -59,6 +58,7 @@ class Session:
         self._around = "|".join([*parts.values(), str(self.how.metadata)])
         self._disk: DiskStore | None = disk_store(where, self.job.loaded.registry) if self.how.cache else None
         self.ledger = Ledger(self.job.loaded.out)
+        self._memory = SharedResults(self.job.room, self.job.unshared)
 
     def prepared(self, item: Item) -> tuple[LoadedWorkflow, Part]:
         """The workflow of a run, and what it is as a part of the job.
@@ -69,7 +69,8 @@ class Session:
         loaded = self.job.prepared(item)
         prefixes = prefixes_of(item.name, _savers(loaded))
         owner = owner_of(loaded.workflow)
-        part = Part(self.ledger, owner, item.name, self._around, prefixes, self._memory, self._disk)
+        asked, measures = self.job.asked, self.job.measures
+        part = Part(self.ledger, owner, item.name, self._around, prefixes, self._memory, self._disk, asked, measures)
         return loaded, part
 
     def run(self, item: Item) -> "tuple[Outcome, Result | None]":
@@ -89,7 +90,7 @@ class Session:
                 loaded,
                 device=self.how.device,
                 memory=self.how.memory,
-                cache=self.how.cache,
+                cache=self.how.cache or self.job.measures,  # runs of a sweep share results in memory at least
                 metadata=self.how.metadata,
                 listeners=[*self.listeners, heard],
                 cancel=self.cancel,
@@ -99,8 +100,10 @@ class Session:
             raise
         except InlayError as error:
             _fail(outcome, error)
+            outcome.full = is_full(error)
         except Exception as error:  # noqa: BLE001 - of one picture: the others are run all the same
             _fail(outcome, _unforeseen(error))
+            outcome.full = is_full(error)
         else:
             outcome.savers = part.savers
             if part.known is not None:
@@ -112,6 +115,7 @@ class Session:
                 result.paths, seconds, warnings=[(w.node, w.message) for w in _warnings(heard)], values=values
             )
             _take(outcome, done, "done")
+            outcome.reused = _reused(heard, part)
             return outcome, result
         outcome.seconds, outcome.warnings = time.perf_counter() - began, [*_warnings(heard), *outcome.warnings]
         return outcome, None
@@ -152,6 +156,11 @@ def _take(outcome: Outcome, done: Done, status: str) -> None:
     outcome.warnings = [Warned(node, message) for node, message in done.warnings]
 
 
+def _reused(events: Iterable[Event], part: Part) -> bool:
+    """True if every node but those that save gave what was kept."""
+    return all(event.cached for event in events if isinstance(event, NodeFinished) and event.node not in part.writers)
+
+
 def _fail(outcome: Outcome, error: InlayError) -> None:
     if isinstance(error, NodeError):
         outcome.problems, outcome.type, outcome.ran = [error.problem], error.node_type, True
@@ -162,8 +171,6 @@ def _fail(outcome: Outcome, error: InlayError) -> None:
 
 
 def _unforeseen(error: Exception) -> WorkflowError:
-    from ...core.disk_errors import disk_error, explain
-
     if (cause := disk_error(error)) is not None:
         found, expected, fix = explain(cause)
         return WorkflowError.of(None, found=found, expected=expected, fix=fix)

@@ -34,8 +34,8 @@ def main() -> None:
     session = _session(told)
     _answer(answers, {"ready": torch_numerics()})
     for line in lines:
-        number, name, files = json.loads(line)
-        outcome, _ = session.run(Item(name, files))
+        number, *item = json.loads(line)
+        outcome, _ = session.run(Item(*item))
         _answer(answers, {"number": number, "outcome": outcome.as_json(), "trouble": session.ledger.trouble})
 
 
@@ -66,5 +66,16 @@ def _session(told: Message) -> Session:
     origin = Origin(told["source"], told["inputs"], nodes, told["partial"])
     out = Path(told["out"])
     loaded = load(origin.source, inputs=origin.inputs, out=out, nodes=nodes, partial=origin.partial)
-    job = Job(origin, loaded, told["values"], told["settings"], tuple(told["names"]), ())
+    job = Job(
+        origin,
+        loaded,
+        told["values"],
+        told["settings"],
+        tuple(told["names"]),
+        (),
+        asked=told["asked"],
+        measures=told["measures"],
+        room=told["room"],
+        unshared=frozenset(told["unshared"]),
+    )
     return Session(job, How(**told["how"]), (), CancelToken())

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from ....nodes.pack import PACK
 from ...core.current_run import searching
@@ -179,8 +180,11 @@ class LoadedWorkflow:
                 self._trust([(node, parameter)])
             self.recorded_names[node, parameter] = wanted[node, parameter].name
 
-    def plan(self) -> Plan:
+    def plan(self, more: Mapping[str, str] = MappingProxyType({})) -> Plan:
         """The checked plan.
+
+        Args:
+            more: outputs besides those of the workflow: name → `node.output`.
 
         Raises:
             WorkflowError: with every problem.
@@ -188,8 +192,11 @@ class LoadedWorkflow:
         made = self._expansion
         notes: list[Warned] = [*self.noticed, *(Noted(None, note) for note in (() if made is None else made.notes))]
         wrong = [*self.misread, *(() if made is None else made.problems)]
+        workflow = self.workflow
+        if more:
+            workflow = workflow.model_copy(update={"outputs": {**workflow.outputs, **more}})
         try:
-            plan = make_plan(self.workflow, self.registry, roots=self.roots, out=self.out, trusted=self.trusted)
+            plan = make_plan(workflow, self.registry, roots=self.roots, out=self.out, trusted=self.trusted)
         except WorkflowError as error:
             found = together(map(self.labelled, wrong), map(self.labelled, error.problems))
             raise WorkflowError(found, [*notes, *error.warnings]) from None

@@ -86,8 +86,10 @@ def run_loaded(
         folders = [*loaded.roots, loaded.out]
         ctx.metadata[CHUNK] = recipe_of(plan, loaded.registry, loaded.recorded_names, folders)
         ctx.metadata |= texts_of(plan, texts or {}, folders)
-    if part is not None and part.is_done(plan, ctx.metadata.get(CHUNK, "")):
-        return Result({})
+    if part is not None:
+        if part.is_done(plan, ctx.metadata.get(CHUNK, "")):
+            return Result({})
+        plan = part.asking(plan, loaded.plan)
     with collect_notices() as notices:
         remember(plan, loaded.held.holds)
     for message in notices:
