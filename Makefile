@@ -8,6 +8,7 @@
 # make page-rounds a thousand rounds of paint, save and reopen in the page of `inlay serve` (COUNT=1000)
 # make gpu        test and measure on a GPU (benchmarks/gpu/run.py)
 # make kills      kill working processes at random instants and look for anything lost (N=200 kills, SEED=…)
+# make job-kills  kill a job over N=10000 small pictures KILLS=100 times (SEED=…): none lost, none made twice
 # make serve-kills  kill `inlay serve` at random instants under load (N=100 kills, SEED=…), and look for anything lost
 # make serve-openapi  ask the server everything that its description allows, and more (N=100 requests for each call)
 # make concurrent 8 processes that save and remember 1,000 times each at once, with and without hard links
@@ -65,6 +66,11 @@ gpu: $(VENV)/.test
 N ?= 200
 kills: $(VENV)/.test
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/helpers/kills.py --count $(N) $(if $(SEED),--seed $(SEED))
+
+KILLS ?= 100
+.PHONY: job-kills
+job-kills: $(VENV)/.test
+	@$(BIN)/python tests/helpers/job_kills.py --pictures $(if $(filter file,$(origin N)),10000,$(N)) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 serve-kills: $(VENV)/.test
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/helpers/serve_kills.py --count $(if $(filter file,$(origin N)),100,$(N)) $(if $(SEED),--seed $(SEED))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
+from unicodedata import combining, normalize
 
 from PIL import Image as Pil
 from PIL import ImageDraw, ImageFont, features
@@ -11,12 +12,13 @@ from ..graph_runtime import BadInput
 from ..graph_runtime.core.errors import clean
 from ..graph_runtime.core.pack import SheetBlock, SheetCell, SheetLabel
 from .files.read import read_picture
-from .sheet import INK, fitted_text
+from .sheet import INK, REPLACEMENTS, fitted_text
 from .small import small_copy
 
 GAP, LETTER, LINE, TITLE = 6, 13, 17, 16
 HEADING = 150  # pixels of the headings before rows
 LINES = 3  # of one heading
+LOST = 0.2  # of the letters of a text, without which it can still be read
 PAPER, EMPTY, PALE, BEST = (255, 255, 255), (236, 236, 236), (110, 110, 110), (214, 120, 0)
 #: Fonts with the letters that Pillow's own lacks, where a system has one of them.
 FONTS = (
@@ -139,10 +141,25 @@ def _write(
 
 
 def _drawable(label: SheetLabel, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
-    """The text of a label and a font that has its letters; what stands for it, where no font has them."""
+    """The text of a label and a font that has its letters; where no font has them, the same without accents.
+
+    What stands for it, where too little would be left.
+    """
     text = " ".join(clean(label.text).split())[:400]
     font = _font_for(text, size)
-    return (text, font) if font is not None else (label.short or "?", _default(size))
+    if font is not None:
+        return text, font
+    font = _default(size)
+    plain = "".join(_plain(font, letter) for letter in text)
+    return (plain if plain.count("?") - text.count("?") <= LOST * len(text) else label.short or "?"), font
+
+
+def _plain(font: ImageFont.FreeTypeFont, letter: str) -> str:
+    """A letter, or what is most like it among those that a font has."""
+    if _has(font, letter):
+        return letter
+    likely = REPLACEMENTS.get(letter) or "".join(part for part in normalize("NFKD", letter) if not combining(part))
+    return likely if likely and all(_has(font, part) for part in likely) else "?"
 
 
 def _wrapped(

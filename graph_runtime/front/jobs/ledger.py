@@ -20,6 +20,7 @@ _JOBS = Database(
     (
         "CREATE TABLE done (key BLOB, out TEXT, record TEXT NOT NULL, PRIMARY KEY (key, out))",
         "CREATE TABLE files (path TEXT PRIMARY KEY, owner TEXT NOT NULL, sha256 TEXT NOT NULL, before TEXT NOT NULL)",
+        "CREATE TABLE quick (quick BLOB PRIMARY KEY, key BLOB NOT NULL)",
     ),
 )
 
@@ -72,6 +73,19 @@ class Ledger:
                 if raw.get("values", {}).keys() >= set(values) and all(map(self.is_unchanged, files)):
                     return Done(files, warnings=warnings, **raw)
         return None
+
+    def known_by(self, quick: bytes, values: Iterable[str] = ()) -> Done | None:
+        """As `known`, by what a run has of its own (`Quick`)."""
+        row = None
+        with self._without_trouble(), _JOBS.reading() as jobs:
+            row = jobs.execute("SELECT key FROM quick WHERE quick = ?", (quick,)).fetchone()
+        return self.known(row[0], values) if row is not None else None
+
+    def note_quick(self, quick: bytes, key: bytes) -> None:
+        """Note what stands for a key."""
+        with self._without_trouble(), _JOBS.writing() as jobs:
+            jobs.execute("INSERT OR REPLACE INTO quick VALUES (?, ?)", (quick, key))
+            jobs.execute("DELETE FROM quick WHERE rowid <= (SELECT max(rowid) FROM quick) - ?", (MOST,))
 
     def note(self, key: bytes, done: Done) -> None:
         """Note that a run was done."""

@@ -67,6 +67,9 @@ class Part(OwnFiles):
         key: what the run is known by.
         savers: by output, the node that saves it; empty for one that is not saved.
         writers: the nodes that write files.
+        plan: of the run, once it was planned.
+        record: the text that saved pictures carry, or nothing.
+        wanted: numbers of nodes that the run gives besides its outputs.
     """
 
     name: str
@@ -80,6 +83,9 @@ class Part(OwnFiles):
     key: bytes | None = None
     savers: Mapping[str, str] = field(default_factory=dict)
     writers: frozenset[str] = frozenset()
+    plan: Plan | None = None
+    record: str = ""
+    wanted: list[str] = field(default_factory=list)
     _nodes: dict[Path, str] = field(default_factory=dict)
     _node: str = ""
 
@@ -93,10 +99,11 @@ class Part(OwnFiles):
         self.savers = dict.fromkeys(plan.outputs, "") | dict(plan.savers)
         self.writers = frozenset(step.name for step in plan.steps if step.spec.effects)
         self.memory.leave_out(plan)
+        self.plan, self.record, self.wanted = plan, record, self._wanted(plan)
         keys = [key for key in plan.keys if key is not None]
         if len(keys) == len(plan.keys):
             self.key = short_digest(b"1", json.dumps([self.name, self.around, record]).encode(), *keys, size=20)
-            self.known = self.ledger.known(self.key, self._wanted(plan))
+            self.known = self.ledger.known(self.key, self.wanted)
         return self.known is not None
 
     def _wanted(self, plan: Plan) -> list[str]:

@@ -20,6 +20,7 @@ from .ledger import Done, Ledger
 from .outcome import Outcome, Value
 from .pairs import Item
 from .part import Part, owner_of, prefixes_of
+from .quick import Quick
 from .shared_results import SharedResults
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Session:
     listeners: tuple[Listener, ...] = ()
     cancel: CancelToken | None = None
     _memory: SharedResults = field(init=False)
+    _quick: Quick = field(init=False)
 
     def __post_init__(self) -> None:
         """Find the device and the stores.
@@ -59,6 +61,7 @@ class Session:
         self._disk: DiskStore | None = disk_store(where, self.job.loaded.registry) if self.how.cache else None
         self.ledger = Ledger(self.job.loaded.out)
         self._memory = SharedResults(self.job.room, self.job.unshared)
+        self._quick = Quick(self.job, self._around)
 
     def prepared(self, item: Item) -> tuple[LoadedWorkflow, Part]:
         """The workflow of a run, and what it is as a part of the job.
@@ -84,6 +87,10 @@ class Session:
         began = time.perf_counter()
         heard = Record()
         outcome = Outcome(item.name, dict(item.files), "failed")
+        if (before := self._quick.known(item, self.ledger)) is not None:
+            outcome.savers = self._quick.savers
+            _take(outcome, before, "known")
+            return outcome, None
         try:
             loaded, part = self.prepared(item)
             result = run_loaded(
@@ -107,6 +114,7 @@ class Session:
         else:
             outcome.savers = part.savers
             if part.known is not None:
+                self._quick.note(item, part)
                 _take(outcome, part.known, "known")
                 return outcome, None
             seconds = time.perf_counter() - began
@@ -114,6 +122,7 @@ class Session:
             done = part.done(
                 result.paths, seconds, warnings=[(w.node, w.message) for w in _warnings(heard)], values=values
             )
+            self._quick.note(item, part)
             _take(outcome, done, "done")
             outcome.reused = _reused(heard, part)
             return outcome, result
