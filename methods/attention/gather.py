@@ -2,7 +2,9 @@
 
 To use the map of another row in softmax(Q Kᵀ/√d) V, take that row's Q and K with one's own V. So no map is
 materialised: the rows are gathered, and `scaled_dot_product_attention` does the rest. Only prompt-to-prompt, which
-replaces single columns of the map, computes a map of queries × tokens.
+replaces single columns of the map, computes a map of queries × tokens: of as many heads at once as `MAP_BYTES` hold.
+Each head's product is the same whatever stands beside it, so the bits are those of all heads at once; and the number
+goes by shapes alone, so they do not depend on what memory is free.
 """
 
 import threading
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 AttentionKind = Literal["self", "cross"]
 Layers = Literal["all", "down", "mid", "up"]
 Processor = Callable[..., Tensor]
+MAP_BYTES = 2**26  # of maps that are held at once, where attention has to hold maps
 
 
 @dataclass(frozen=True)
@@ -240,6 +243,21 @@ def _mixed(
     Products of half-precision queries and keys may exceed float16 before they are divided (those of Stable Diffusion
     2.1 do), so maps are made in float32, as fused attention makes them.
     """
+    rows, heads, queries, _ = query[own].shape
+    each = rows * queries * key.shape[2] * torch.promote_types(query.dtype, torch.float32).itemsize
+    at_once = max(1, MAP_BYTES // each)
+    if heads <= at_once:
+        return _mixed_heads(query, key, value, own, other, columns, share)
+    result = torch.empty_like(query[own], dtype=value.dtype)
+    for part in (slice(first, first + at_once) for first in range(0, heads, at_once)):
+        of_part = (each_head[:, part] for each_head in (query, key, value))
+        result[:, part] = _mixed_heads(*of_part, own, other, columns, share)
+    return result
+
+
+def _mixed_heads(
+    query: Tensor, key: Tensor, value: Tensor, own: slice, other: slice, columns: Tensor, share: Tensor
+) -> Tensor:
     precise = torch.promote_types(query.dtype, torch.float32)
 
     def weights(rows: slice) -> Tensor:

@@ -7,7 +7,9 @@ import torch
 from baret_oracle import Reference, baret, masactrl, prompt_to_prompt
 from inlay.graph_runtime import BadInput, Context
 from inlay.graph_runtime.core.events import Warned
+from inlay.graph_runtime.core.memory.without_values import without_values
 from inlay.graph_runtime.core.processors import attentions
+from inlay.methods.attention import gather
 from inlay.methods.attention.control import AttentionControl
 from inlay.methods.attention.gather import _mixed
 from inlay.methods.prompt_to_prompt import aligned
@@ -422,3 +424,31 @@ def test_a_mixed_map_in_half_is_that_of_its_numbers(dtype):
         wanted = mixed @ value[0, head].double()
         assert (found[0, head].double() - wanted).abs().max() < 0.02
     assert found.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("held", [1, 3 * 2**14, 2**40])
+def test_maps_of_some_heads_at_a_time_have_the_bits_of_all_at_once(dtype, held, monkeypatch):
+    draws = torch.Generator().manual_seed(0)
+    query, key, value = (
+        torch.randn(4, size, 8, 40, generator=draws).to(dtype).transpose(1, 2) for size in (256, 77, 77)
+    )
+    columns, share = torch.randint(0, 77, (77,), generator=draws), torch.rand(77, generator=draws).to(dtype)
+    given = (query, key, value, slice(1, 2), slice(3, 4), columns, share)
+    monkeypatch.setattr(gather, "MAP_BYTES", 2**40)
+    whole = _mixed(*given)
+    monkeypatch.setattr(gather, "MAP_BYTES", held)
+    assert torch.equal(_mixed(*given), whole)
+
+
+def test_maps_of_a_large_picture_take_a_few_slices_and_never_all_heads_at_once():
+    """2048 × 2048 pixels, eight heads: all maps at once would take a gigabyte."""
+    with without_values() as memory:
+        query, key, value = (
+            torch.empty(2, 8, size, 40, dtype=torch.float16, device="meta") for size in (65_536, 77, 77)
+        )
+        columns, share = torch.zeros(77, dtype=torch.long, device="meta"), torch.zeros(77, device="meta")
+        with memory.step("mixed") as step:
+            found = _mixed(query, key, value, slice(0, 1), slice(1, 2), columns, share.half())
+        assert step.peak - step.before < found.nbytes + 5.5 * gather.MAP_BYTES
+        assert step.peak - step.before < 0.4 * 8 * 65_536 * 77 * 4 * 5
