@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from ..graph_runtime.core.light.later import Tensor, nn, torch
@@ -102,20 +102,74 @@ def _place(vae: nn.Module, value: Tensor) -> tuple[torch.device, torch.dtype]:
     return (value.device, value.dtype) if parameter is None else (parameter.device, parameter.dtype)
 
 
+class Overlaps:
+    """How far the tiles of a picture differ where they overlap, before they are blended there.
+
+    Each tile is normalised by itself, so it knows less of the picture than the whole does; this is what it costs.
+
+    Attributes:
+        tiles: how many there are; 0 or 1 is the whole picture.
+    """
+
+    def __init__(self, step: int) -> None:
+        self.tiles = 0
+        self._step, self._columns = step, 0
+        self._row: list[Tensor] = []  # the tiles before this one in its row
+        self._above: list[Tensor] = []
+        self._largest: Tensor | None = None
+
+    def largest(self) -> float:
+        """The largest difference, in the numbers that the VAE gives; 0 without overlaps."""
+        return 0.0 if self._largest is None else float(self._largest)
+
+    def begin(self, width: int) -> None:
+        """A picture or latent of this width comes next."""
+        self._columns = len(range(0, width, self._step))
+
+    def see(self, part: nn.Module, given: tuple[Tensor, ...], tile: Tensor) -> None:
+        """The next tile, row by row."""
+        step = self._step * tile.shape[-1] // given[0].shape[-1]
+        if self._row:
+            self._compare(self._row[-1][..., step:], tile)
+        if self._above:
+            self._compare(self._above[len(self._row)][..., step:, :], tile)
+        self.tiles += 1
+        self._row.append(tile)
+        if len(self._row) == self._columns:
+            self._above, self._row = self._row, []
+
+    def _compare(self, one: Tensor, other: Tensor) -> None:
+        height, width = (min(one.shape[axis], other.shape[axis]) for axis in (-2, -1))
+        if height and width:
+            far = (one[..., :height, :width] - other[..., :height, :width]).abs().amax()
+            self._largest = far if self._largest is None else torch.maximum(self._largest, far)
+
+
 @contextmanager
-def tiled(vae: "AutoencoderKL | nn.Identity", tiling: Tiling, pixels: int) -> Iterator[None]:
+def tiled(vae: "AutoencoderKL | nn.Identity", tiling: Tiling, pixels: int, width: int = 0) -> Iterator[Overlaps]:
     """Switch the VAE's own tiling on or off (auto: on above 1280²) for the length of the block.
 
     Other threads wait until it ends: hold it for one picture, not for a batch.
+
+    Args:
+        vae: the module.
+        tiling: on, off or auto.
+        pixels: of the picture.
+        width: of the latent that is decoded in the block; 0 compares no tiles.
     """
     on = tiling == "on" or (tiling == "auto" and pixels > TILE_ABOVE)
     if isinstance(vae, nn.Identity) or not hasattr(vae, "use_tiling"):
-        yield
+        yield Overlaps(1)
         return
-    with _SWITCHING:
+    step = max(1, int(vae.tile_latent_min_size * (1 - vae.tile_overlap_factor)))
+    overlaps = Overlaps(step)
+    with _SWITCHING, ExitStack() as stack:
+        if on and width:
+            overlaps.begin(width)
+            stack.callback(vae.decoder.register_forward_hook(overlaps.see).remove)
         before, vae.use_tiling = vae.use_tiling, on
         try:
-            yield
+            yield overlaps
         finally:
             vae.use_tiling = before
 

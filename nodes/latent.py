@@ -84,7 +84,8 @@ def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> D
     Args:
         latent: scaled latents `[b c lh lw]`.
         vae: the VAE of the model that made them.
-        tiling: decode in overlapping tiles to save memory, a little less exactly; auto: above 1280×1280 pixels.
+        tiling: decode in overlapping tiles to save memory, a little less exactly; auto: above 1280×1280 pixels. How far
+            tiles differ where they overlap is said in a warning.
 
     Raises:
         BadInput: the latent has another number of channels than the VAE, or the VAE gives NaN.
@@ -95,13 +96,20 @@ def decode(latent: Latent, vae: Vae, ctx: Context, tiling: Tiling = "auto") -> D
         latent, "latent", what="the latent", fix="check the node that made it; set dtype to float32 in the model node"
     )
     pixels = latent.shape[2] * latent.shape[3] * vae.factor**2
-    pictures = []
+    pictures, tiles, far = [], 0, 0.0
     with plain_mode(), ctx.lease(vae) as module:
         for index, row in enumerate(latent.split(1)):
-            with tiled(module, tiling, pixels):
+            with tiled(module, tiling, pixels, latent.shape[3]) as overlaps:
                 pictures.append(decode_latent(module, row, vae.scaling_factor, vae.shift_factor))
+            if overlaps.tiles > 1:
+                tiles, far = max(tiles, overlaps.tiles), max(far, overlaps.largest() / 2)
             ctx.progress(index + 1, latent.shape[0])
         image = require_finite(torch.cat(pictures), "vae", what="the decoded picture", fix=remedy(module))
+    if tiles:
+        ctx.warn(
+            f"decoded in {tiles} tiles, which differ by at most {far:.3f} (1 is from black to white) where they overlap"
+            " and are blended; set tiling to off for the exact picture, which takes more memory"
+        )
     return Decoded(image)
 
 

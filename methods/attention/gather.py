@@ -250,8 +250,8 @@ def _mixed(
         return _mixed_heads(query, key, value, own, other, columns, share)
     result = torch.empty_like(query[own], dtype=value.dtype)
     for part in (slice(first, first + at_once) for first in range(0, heads, at_once)):
-        of_part = (each_head[:, part] for each_head in (query, key, value))
-        result[:, part] = _mixed_heads(*of_part, own, other, columns, share)
+        some = query[:, part], key[:, part], value[:, part]
+        result[:, part] = _mixed_heads(*some, own, other, columns, share)
     return result
 
 
