@@ -7,7 +7,7 @@ from ...core.errors import WorkflowError, shorten
 from ...core.events import CancelToken, Listener
 from ..jobs.job import Origin
 from ..jobs.session import How
-from ..python.keywords import as_list, as_listeners, named_values, refusing, require_token
+from ..python.keywords import a_folder, as_list, as_listeners, named_values, refusing, require_token
 from ..python.load_workflow import WorkflowSource, load
 from ..python.progress import shown_progress
 from ..python.values import Held, held_pictures
@@ -91,7 +91,7 @@ def sweep(
             pictures = _pictures(held, images)
             load_nodes()
             modules = as_list(nodes)
-            loaded = load(source, inputs=inputs, out=held.output(out), nodes=modules, partial=partial)
+            loaded = load(source, inputs=inputs, out=a_folder(out, "out"), nodes=modules, partial=partial)
             loaded.held = held
             if loaded.expander is not None:
                 loaded.expand(given)

@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
@@ -173,13 +173,3 @@ def shown(value: Value) -> str:
 
 def _file_name(path: str) -> str:
     return PurePath(path.replace("\\", "/")).name or path
-
-
-def in_words(axes: Sequence[Axis]) -> str:
-    """`10 of seed × 3 of guidance`."""
-    return " × ".join(f"{axis.count:,} of {axis.name}" for axis in axes)
-
-
-def sets_of(axes: Sequence[Axis]) -> Mapping[str, Axis]:
-    """The axis that sets each `node.setting`."""
-    return {target: axis for axis in axes for target in axis.targets}

@@ -21,10 +21,13 @@ SECONDS = 10.0  # after which no more of them are
 LEAST = 64  # numbers of a long spread that are checked in depth, besides its ends
 
 
-def check_sweep(sweep: Sweep, how: How) -> Report:
+def check_sweep(sweep: Sweep, how: How) -> tuple[Report, int]:
     """The problems of all values, each with the flag that gave it; a warning says how many were not looked at.
 
     A picture that cannot be used among others that can is a warning: its combinations fail, and the others are made.
+
+    Returns:
+        The report, and the number of a combination that can be run, if there is one.
     """
     grid, began = sweep.grid, time.monotonic()
     base, found = _base(sweep, how)
@@ -52,7 +55,7 @@ def check_sweep(sweep: Sweep, how: How) -> Report:
             _warn(report, one)
     if skipped:
         report.warnings.append(Warned(None, f"{skipped:,} values were not checked in depth before the start"))
-    return report
+    return report, grid.number(base)
 
 
 def _base(sweep: Sweep, how: How) -> tuple[list[int], Report]:

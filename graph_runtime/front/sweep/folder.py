@@ -43,7 +43,7 @@ def held_by(sweep: Sweep) -> Held:
     varies = {target for axis in sweep.grid.axes for target in axis.targets}
     if loaded.expander is not None:  # what its options make of the workflow varies with them
         options = dict(sweep.job.values)
-        nodes = sha256(json.dumps([loaded.expander.title, sorted(options)]))
+        nodes = sha256(loaded.expander.title)
         shared = {f"--{name}": _kept(value) for name, value in options.items()}
         shared |= {name: _kept(value) for name, value in sweep.job.settings.items()}
     else:

@@ -58,16 +58,16 @@ def run_sweep(
             expected="an output folder, with room in it",
             fix="choose another with --out (out=… from Python)",
         )
-    report = check_sweep(sweep, how)
+    report, sound = check_sweep(sweep, how)
     if report:
         raise WorkflowError(report, report.warnings)
     held = held_by(sweep)
     note = require_same(out, held)
-    sweep = arranged(sweep)
+    sweep = arranged(sweep, sound)
     prepare_folders(ctx, keeping=how.cache)
     for warning in [*report.warnings, *([Warned(None, note)] if note else [])]:
         ctx.pass_on(warning)
-    fetch_shared(sweep.job.prepared(sweep.job.items[0]), ctx)
+    fetch_shared(sweep.job.prepared(sweep.job.items[sound]), ctx)
     ledger = Ledger(out)
     made = _Made(sweep, ledger)
     with suppress(OSError):

@@ -1,21 +1,26 @@
 """How large a sweep is, in words, and when a person is asked first."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from ...core.errors import WorkflowError
-from .axes import in_words
-from .grid import Grid
+
+if TYPE_CHECKING:
+    from .axes import Axis
+    from .grid import Grid
 
 LIMIT = 1_000  # combinations that begin without a question
 YEAR = 365.25 * 86_400
 
 
-def size_in_words(grid: Grid, seconds: float | None) -> str:
+def size_in_words(grid: "Grid", seconds: float | None) -> str:
     """How many combinations there are, of what, and about how long they take.
 
     Args:
         grid: the combinations.
         seconds: that one took when this workflow was swept here before; None: never.
     """
-    count = f"{grid.total:,} combination{'s' if grid.total != 1 else ''} ({in_words(grid.axes)})"
+    count = f"{grid.total:,} combination{'s' if grid.total != 1 else ''} ({_in_words(grid.axes)})"
     if seconds is None:
         if grid.total <= LIMIT:
             return count
@@ -23,7 +28,7 @@ def size_in_words(grid: Grid, seconds: float | None) -> str:
     return f"{count}; about {_long(grid.total * seconds)}, as each took {seconds:.2g} s here"
 
 
-def require_confirmed(grid: Grid, seconds: float | None, *, confirmed: bool) -> None:
+def require_confirmed(grid: "Grid", seconds: float | None, *, confirmed: bool) -> None:
     """Refuse a large sweep that nobody has confirmed.
 
     Raises:
@@ -36,6 +41,11 @@ def require_confirmed(grid: Grid, seconds: float | None, *, confirmed: bool) -> 
             expected=f"at most {LIMIT:,} without a question",
             fix="add --yes (yes=True from Python) to make them all, or leave values out",
         )
+
+
+def _in_words(axes: "Sequence[Axis]") -> str:
+    """`10 of seed × 3 of guidance`."""
+    return " × ".join(f"{axis.count:,} of {axis.name}" for axis in axes)
 
 
 def _long(seconds: float) -> str:

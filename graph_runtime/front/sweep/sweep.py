@@ -146,17 +146,22 @@ def _pictures(
     return FilesAxis(many[0], flag or f"--{many[0]}", tuple(targets), items)
 
 
-def arranged(sweep: Sweep) -> Sweep:
+def arranged(sweep: Sweep, sound: int) -> Sweep:
     """The sweep in the order in which most is shared: what changes most of the graph changes slowest.
 
-    What each axis changes is seen by planning the first combination and, for each axis, one that differs in it alone.
+    What each axis changes is seen by planning a combination and, for each axis, one that differs in it alone.
+
+    Args:
+        sweep: as it was asked for.
+        sound: the number of a combination that can be run.
     """
     job, grid = sweep.job, sweep.grid
-    first = _keys(job, 0)
+    first, base = _keys(job, sound), grid.digits(sound)
     changed: list[set[str]] = []
     models: list[bool] = []
     for at, axis in enumerate(grid.axes):
-        plan = _keys(job, grid.number([axis.count - 1 if at == other else 0 for other in range(len(grid.axes))]))
+        other = axis.count - 1 if base[at] != axis.count - 1 else 0
+        plan = _keys(job, grid.number([other if at == place else base[place] for place in range(len(grid.axes))]))
         differs = {name for name in first.keys() | plan.keys() if first.get(name) != plan.get(name)}
         changed.append(differs)
         models.append(any(name.startswith(_MODEL) for name in differs))

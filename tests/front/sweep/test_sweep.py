@@ -194,6 +194,15 @@ def test_each_common_result_is_computed_once(tmp_path):
     assert [tuple(row.values.values()) for row in result] == list(itertools.product(range(3), range(2), range(4)))
 
 
+def test_each_common_result_is_computed_once_although_the_first_value_fails(tmp_path):
+    calls, flow, module = counting()
+    grid = {"b": [13, 1, 2], "c": range(3), "a": range(2)}
+    result = inlay.sweep(flow, grid=grid, nodes=[module], out=tmp_path / "out")
+    assert (result.tally.failed, result.tally.done) == (6, 12)
+    assert sorted(call for call in calls if call.startswith("base")) == ["base 0", "base 1"]
+    assert calls.count("mix 0 1 ") == calls.count("mix 1 2 ") == 1
+
+
 def test_each_common_result_is_computed_once_without_a_cache_too(tmp_path):
     calls, flow, module = counting()
     inlay.sweep(flow, grid={"c": range(3), "a": range(2)}, nodes=[module], out=tmp_path / "out", cache=False)
