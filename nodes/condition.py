@@ -32,6 +32,8 @@ from .checks.condition import exemplar as check_exemplar
 from .checks.condition import inpaint as check_inpaint
 from .ports import ConditioningPort, ExemplarEncoder, Image, Mask, NoisePort, Text, TextEncoder, Vae
 
+CHARACTER = 24  # a character of a prompt takes as long to read as so many pixels of a mask
+
 
 class Conditioned(NamedTuple):
     """The conditioning."""
@@ -48,7 +50,7 @@ def _check_text(known: Known, params: Params) -> Facts:
             notice("a text is connected, so the prompt is not used: disconnect the text, or empty the prompt")
         prompt = ""
     texts = [prompt, params.get("negative", "")]
-    texts = texts if affords(sum(map(len, texts))) else []  # of what is left out, the run says what is odd
+    texts = texts if affords(CHARACTER * sum(map(len, texts))) else []  # of what is left out, the run says what is odd
     for read in (read_prompt(words, syntax or "weights") for words in texts):
         for note in (*read.notes, unknown_words(getattr(encoder, "origin", None), own_words(read.text))):
             if note:

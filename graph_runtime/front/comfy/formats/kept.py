@@ -71,8 +71,8 @@ def _put_settings(graph: Json, workflow: Workflow, registry: Registry) -> None:
         if raw.get("type") == one.type:
             raw["widgets_values"], raw["widgets_values_named"] = list(one.positions), dict(one.widgets)
             properties = raw.get("properties")
-            raw["properties"] = {**(properties if isinstance(properties, dict) else {}), OWN: _own(name, node.version)}
-            raw["properties"][OWN] |= dict(one.facts)
+            own = _own(name, node.version) | dict(one.facts)
+            raw["properties"] = {**(properties if isinstance(properties, dict) else {}), OWN: own}
 
 
 def _own(name: str, version: int) -> Json:
