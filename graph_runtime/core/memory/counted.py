@@ -20,13 +20,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
-from torch.utils._pytree import tree_leaves
 
 Place = Callable[[Tensor], torch.device]
+_PLAIN = (Tensor, torch.nn.Parameter)
 _FRESH = ("aten::lift_fresh", "aten::lift_fresh_copy", "aten::lift")  # take what `torch.tensor` has just made
 _COPIES = ("aten::_to_copy", "aten::copy_", "aten::_copy_from", "aten::_foreach_copy_")
 
@@ -123,27 +124,31 @@ class CountedMemory:
                 entry = self._known.pop(storage._cdata, None)
                 self._live -= entry[1] if entry is not None else 0
 
-    def note(self, tensors: Sequence[Tensor], known: frozenset[int] = frozenset()) -> None:
+    def note(self, tensors: Sequence[Tensor], given: Sequence[Tensor] = ()) -> None:
         """Count storages of tensors that are new, and those that have grown.
 
         Args:
             tensors: whatever an operation gave.
-            known: storages that it was given; these are not new.
+            given: the tensors that it was given; their storages are not new.
 
         Raises:
             torch.OutOfMemoryError: they exceed the size of the device; none of them counts.
         """
         with self._lock:
             self._settle()
-            here = _storages(tensor for tensor in tensors if self.holds(tensor))
-            ours = [one for one in here if one._cdata in self._known or one._cdata not in known]
-            more = sum(storage.nbytes() - self._size(storage) for storage in ours)
+            here = _storages(tensors if self._device is None else [one for one in tensors if self.holds(one)])
+            changed = [(one, size) for one in here if (size := one.nbytes()) != self._size(one)]
+            if not changed:
+                return
+            before = {one._cdata for one in _storages(given)} - self._known.keys()
+            changed = [(one, size) for one, size in changed if one._cdata not in before]
+            more = sum(size - max(0, self._size(one)) for one, size in changed)
             if self.limit is not None and more > 0 and self._live + more > self.limit:
                 raise torch.OutOfMemoryError(
                     f"out of memory: {more} more bytes beside {self._live}, on a counted device of {self.limit} bytes"
                 )
-            for storage in ours:
-                self._remember(storage)
+            for storage, size in changed:
+                self._remember(storage, size)
             self._live += more
             for step in self._open:
                 step.peak = max(step.peak, self._live)
@@ -166,15 +171,16 @@ class CountedMemory:
         return place.type == self._device.type and self._device.index in (None, place.index or 0)
 
     def _size(self, storage: torch.UntypedStorage) -> int:
+        """Bytes for which it counts; −1: it does not count yet."""
         entry = self._known.get(storage._cdata)
-        return 0 if entry is None else entry[1]
+        return -1 if entry is None else entry[1]
 
-    def _remember(self, storage: torch.UntypedStorage) -> None:
+    def _remember(self, storage: torch.UntypedStorage, size: int) -> None:
         key, freed = storage._cdata, self._freed
         entry = self._known.get(key)
         # No lock: a storage may be freed anywhere, also while this thread holds the lock.
         ref = weakref.ref(storage, lambda gone: freed.append((key, gone))) if entry is None else entry[0]
-        self._known[key] = (ref, storage.nbytes())
+        self._known[key] = (ref, size)
 
     def _settle(self) -> None:
         """Take off what has been freed since."""
@@ -205,6 +211,26 @@ def counted(
         yield memory
 
 
+class _Kind(NamedTuple):
+    """What is to know of an operation."""
+
+    asks: bool  # for the device of a tensor without values
+    composite: bool
+    fresh: bool
+    copies: str
+
+    @classmethod
+    def of(cls, func: torch._ops.OpOverload) -> "_Kind":
+        if func is torch.ops.prim.device.default:
+            return cls(True, False, False, "")
+        name = func._schema.name
+        composite = torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
+        return cls(False, bool(composite), name in _FRESH, name if name in _COPIES else "")
+
+
+_KINDS: dict[torch._ops.OpOverload, _Kind] = {}
+
+
 class _Watching(TorchDispatchMode):
     """Sees every operation of a thread, those of autograd too."""
 
@@ -220,20 +246,19 @@ class _Watching(TorchDispatchMode):
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
         named = dict(kwargs or {})
-        if func is torch.ops.prim.device.default:  # of a tensor without values
+        kind = _KINDS.get(func) or _KINDS.setdefault(func, _Kind.of(func))
+        if kind.asks:
             return func(*args, **named)
-        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+        if kind.composite:
             with self:  # in inference mode these come whole: what they are made of counts
                 result: object = func.decompose(*args, **named)
             if result is not NotImplemented:
                 return result
-        given = _tensors((args, named))
-        before = frozenset() if func._schema.name in _FRESH else frozenset(one._cdata for one in _storages(given))
         result = func(*args, **named)
         made = _tensors(result)
-        self._memory.note(made, before)
-        if func._schema.name in _COPIES:
-            self._count_copies(func._schema.name, args, made)
+        self._memory.note(made, () if kind.fresh else _tensors((args, named)))
+        if kind.copies:
+            self._count_copies(kind.copies, args, made)
         return result
 
     def _count_copies(self, name: str, args: tuple[object, ...], made: Sequence[Tensor]) -> None:
@@ -253,19 +278,21 @@ def _of(tensor: Tensor) -> torch.device:
 
 def _tensors(value: object) -> list[Tensor]:
     """The tensors in a value: in lists and dicts, and a module's own."""
-    leaves = [leaf for leaf in tree_leaves(value) if leaf is not None]
-    found = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    for leaf in leaves:
-        if isinstance(leaf, torch.nn.Module):
-            found += [*leaf.parameters(), *leaf.buffers()]
-    return found
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, tuple | list):
+        return [tensor for one in value if one is not None for tensor in _tensors(one)]
+    if isinstance(value, dict):
+        return [tensor for one in value.values() for tensor in _tensors(one)]
+    return [*value.parameters(), *value.buffers()] if isinstance(value, torch.nn.Module) else []
 
 
 def _storages(tensors: Iterable[Tensor]) -> list[torch.UntypedStorage]:
     """Their storages, each once; those of a tensor that is made of others (sparse, quantised) are the others'."""
     found: dict[int, torch.UntypedStorage] = {}
     for tensor in tensors:
-        for part in _parts(tensor):
+        plain = type(tensor) in _PLAIN and tensor.layout == torch.strided
+        for part in (tensor,) if plain else _parts(tensor):
             storage = part.untyped_storage()
             found[storage._cdata] = storage
     return list(found.values())
