@@ -5,6 +5,7 @@ retry inside `except` therefore has less memory than the first try had. So: leav
 error and its chain go, then make room, then try again.
 """
 
+import ctypes
 import gc
 import sys
 import traceback
@@ -120,8 +121,9 @@ def forget(error: BaseException) -> None:
 
 
 def release_device_memory() -> None:
-    """Collect garbage, and return the memory that torch has cached to the device."""
+    """Collect garbage, and return the memory that torch has cached to the device, and glibc's to the system."""
     gc.collect()
+    _trim()
     torch = sys.modules.get("torch")
     if torch is None:
         return
@@ -129,3 +131,9 @@ def release_device_memory() -> None:
         torch.cuda.empty_cache()
     elif torch.backends.mps.is_available():
         torch.mps.empty_cache()
+
+
+def _trim() -> None:
+    """Give back what glibc's allocator keeps of freed memory; other C libraries do so by themselves."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)

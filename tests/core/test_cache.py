@@ -44,6 +44,17 @@ def test_a_key_follows_a_file_by_content_not_by_name(toys, graph, tmp_path):
     assert key("a.txt") != before
 
 
+def test_a_view_counts_as_all_the_memory_that_it_holds():
+    import torch
+
+    cache = MemoryCache(limit=100_000)
+    cache.put(b"corner", Result((torch.zeros(200, 200)[:2, :2],)))
+    assert b"corner" not in cache
+    whole = torch.zeros(100, 100)
+    cache.put(b"twice", Result((whole, whole[:5], torch.zeros(1).expand(10**9))))
+    assert cache.bytes == whole.nbytes + 4
+
+
 def test_memory_is_bounded_and_forgets_the_oldest():
     cache = MemoryCache(limit=1000)
     for i in range(5):

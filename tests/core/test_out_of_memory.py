@@ -1,6 +1,9 @@
 """Running out of memory: every form is known, and a second try begins with nothing of the first left."""
 
 import gc
+import platform
+import subprocess
+import sys
 import weakref
 
 import inlay
@@ -190,3 +193,20 @@ def _node_of(trier):
         return Out(float(trier()))
 
     return heavy
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries give freed memory back by themselves")
+def test_freed_memory_goes_back_to_the_system():
+    """Small pieces, freed between others that stay: glibc keeps their pages otherwise."""
+    program = """
+from inlay.graph_runtime.core.out_of_memory import release_device_memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+pieces = [bytearray(60_000) for _ in range(3_000)]
+pieces = pieces[::50]
+before = resident()
+release_device_memory()
+print(before - resident())
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(found.stdout) > 100e6

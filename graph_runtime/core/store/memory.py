@@ -80,12 +80,16 @@ def _measured(outputs: Outputs) -> tuple[int, tuple[int, ...]]:
     Those of inference mode do not.
     """
     size: int = 0
+    held: dict[int, int] = {}  # a view keeps all the memory that it looks into
     versions: tuple[int, ...] = ()
     for value in outputs:
         if type(value) in _PLAIN:
             continue
         tensors = list(tensors_in(value))
         own = getattr(value, "nbytes", None)
-        size += own if isinstance(own, int) else sum(one.nbytes for one in tensors)
+        if tensors or not isinstance(own, int):
+            held.update((one.untyped_storage().data_ptr(), one.untyped_storage().nbytes()) for one in tensors)
+        else:
+            size += own
         versions += tuple(one._version for one in tensors if not one.is_inference())
-    return size, versions
+    return size + sum(held.values()), versions
