@@ -89,6 +89,10 @@ class ModelManager:
                     self._resident.pop((base, where), None)
                 self._released.notify_all()
 
+    def holds(self, description: AnyDescription) -> bool:
+        """True if the weights are in memory now; never waits for a load."""
+        return (description.base(), self.devices[0]) in self._resident
+
     def resident(self) -> list[str]:
         """Labels of what is in memory now, least recently used first."""
         with self._lock:

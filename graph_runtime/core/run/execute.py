@@ -9,15 +9,23 @@ from ..notices import collect_notices
 from ..opening import reading
 from ..store.kept import Kept
 from .calls import make
+from .crew import Crew
 from .plan import Plan
+from .side_by_side import side_by_side, within_a_step
 from .work import Work
 
 
-def execute(plan: Plan, ctx: Context, kept: Kept | None = None) -> dict[str, object]:
+def execute(plan: Plan, ctx: Context, kept: Kept | None = None, crew: Crew | None = None) -> dict[str, object]:
     """Run `plan` and return its named outputs.
 
     Kept results are reused, and nodes that only they needed do not run. Each value is dropped after its last reader
     has received it.
+
+    Args:
+        plan: what to run.
+        ctx: of the run.
+        kept: results from before, and where to keep those of this run.
+        crew: several devices: what does not depend on each other runs at once, with the same results.
 
     Raises:
         NodeError: a node failed; it is named.
@@ -27,8 +35,11 @@ def execute(plan: Plan, ctx: Context, kept: Kept | None = None) -> dict[str, obj
     work = Work(plan, ctx, kept)
     if ctx.listeners:
         ctx.emit(RunStarted(sum(work.needed)))
-    with running_in(ctx), reading(plan.gate), collect_notices() as notices:
-        _one_at_a_time(work, notices)
+    if crew is not None and len(crew.managers) > 1 and not within_a_step():
+        side_by_side(work, crew)
+    else:
+        with running_in(ctx), reading(plan.gate), collect_notices() as notices:
+            _one_at_a_time(work, notices)
     ctx.node = ""
     if ctx.listeners:
         ctx.emit(RunFinished(time.perf_counter() - began))

@@ -32,17 +32,18 @@ class Work:
         self._steady = True  # no file that counts has changed since the check
         self._keys = plan.keys if kept is not None else []
 
-    def arguments(self, step: Step) -> dict[str, object]:
-        """The arguments of a step; a value that no other step reads is released."""
+    def arguments(self, step: Step, *, take: bool = True) -> dict[str, object]:
+        """The arguments of a step; with `take`, a value that no other step reads is released."""
         arguments, values, readers = step.settings.copy(), self._values, self._readers
         for socket, slot in step.links:
             value = values[slot]
             if step.lists and socket in step.lists:
                 value = [*cast("list[object]", arguments.get(socket, ())), value]
             arguments[socket] = value
-            readers[slot] -= 1
-            if not readers[slot]:
-                values[slot] = None
+            if take:
+                readers[slot] -= 1
+                if not readers[slot]:
+                    values[slot] = None
         return arguments
 
     def keep(self, index: int, result: Result, seconds: float, ctx: Context) -> None:
