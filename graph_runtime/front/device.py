@@ -1,4 +1,4 @@
-"""Which device computes, and how much of its memory the weights may take."""
+"""Which devices compute, and how much of its memory the weights may take."""
 
 import os
 import re
@@ -20,13 +20,55 @@ def local_rank() -> int:
 
 
 def resolve_device(device: str) -> str:
-    """`auto` → the best device there is, `cuda` → the GPU of this process; any other name is checked.
+    """The first of `resolve_devices`.
 
     Raises:
         WorkflowError: no such device here.
     """
-    if isinstance(device, str) and device == "cpu":
-        return device
+    return device if isinstance(device, str) and device == "cpu" else resolve_devices(device)[0]
+
+
+def resolve_devices(device: str) -> tuple[str, ...]:
+    """`auto` → every GPU like the first one, or the best device there is; `cuda:0,cuda:1` → these.
+
+    Under `accelerate launch`, each process has its own GPU.
+
+    Raises:
+        WorkflowError: no such device here, one that is named twice, or devices that are not alike: their results would
+            be other bytes.
+    """
+    import torch
+
+    text = str(device) if isinstance(device, (str, torch.device)) else ""
+    if text == "auto" and torch.cuda.is_available() and "WORLD_SIZE" not in os.environ:
+        return tuple(f"cuda:{n}" for n in range(torch.cuda.device_count()) if _kind(f"cuda:{n}") == _kind("cuda:0"))
+    names = [name.strip() for name in text.split(",")]
+    if len(names) == 1:
+        return (_usable(device),)
+    found = tuple(_usable(name) for name in names)
+    if len(set(found)) < len(found) or len({_kind(name) for name in found}) > 1 or "auto" in names:
+        raise WorkflowError.of(
+            "device",
+            found=f"devices {', '.join(f'{name} ({_kind(name)})' for name in found)}",
+            expected="several devices of one kind, each named once",
+            fix="name one of them, or those that are alike: results of others would be other bytes",
+        )
+    return found
+
+
+def _kind(device: str) -> str:
+    """What the bytes of a result depend on: two devices of one kind give the same."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device.partition(":")[0]
+
+
+def _usable(device: str) -> str:
+    """One device by its name.
+
+    Raises:
+        WorkflowError: no such device here.
+    """
     import torch
 
     own = f"cuda:{local_rank() % max(1, torch.cuda.device_count())}"
@@ -46,7 +88,7 @@ def resolve_device(device: str) -> str:
     raise WorkflowError.of(
         "device",
         found=f"device {shorten(device)}",
-        expected="auto, cpu, or a device of this machine",
+        expected="auto, cpu, or devices of this machine",
         fix=f"use --device auto (here that is {best}); `inlay doctor` lists what torch sees",
     )
 

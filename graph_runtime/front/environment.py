@@ -88,7 +88,7 @@ def environment_parts(device: str) -> dict[str, str]:
         "the version of inlay": __version__,
         "the version of torch": torch.__version__,
         **_versions(),
-        "the device": device,
+        "the device": device.partition(":")[0],  # which of several that are alike makes no difference
         "the processor": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
         "the number of threads": str(torch.get_num_threads()),
         "torch's settings": torch_numerics(),

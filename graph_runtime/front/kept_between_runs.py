@@ -5,6 +5,7 @@ import threading
 
 from ..core.memory.manager import ModelManager
 from ..core.out_of_memory import release_device_memory
+from ..core.run.crew import Crew
 from ..core.spec import Registry
 from ..core.store.disk import DiskStore
 from ..core.store.memory import MemoryCache
@@ -18,6 +19,8 @@ CACHE = "INLAY_CACHE"  # the environment variable: how much disk results may tak
 _LOCK = threading.Lock()  # two runs that begin at the same time share their models too
 _kept: dict[tuple[str, int | None], tuple[ModelManager, MemoryCache]] = {}
 
+_crews: dict[tuple[tuple[str, ...], int | None], Crew] = {}
+
 
 def kept_between_runs(device: str, budget: int | None) -> tuple[ModelManager, MemoryCache]:
     """The weights and results shared by runs on `device` within `budget` bytes."""
@@ -28,6 +31,18 @@ def kept_between_runs(device: str, budget: int | None) -> tuple[ModelManager, Me
         return _kept[key]
 
 
+def crew_between_runs(devices: tuple[str, ...], budget: int | None) -> Crew | None:
+    """Several devices that runs share, each within `budget` bytes; None for one device."""
+    if len(devices) < 2:
+        return None
+    managers = [kept_between_runs(device, budget)[0] for device in devices]
+    with _LOCK:
+        crew = _crews.get((devices, budget))
+        if crew is None or crew.managers != tuple(managers):
+            crew = _crews[devices, budget] = Crew(managers)
+        return crew
+
+
 def forget(*, results: bool) -> None:
     """Let go of the weights that wait for another run; with `results`, of the results in memory too."""
     with _LOCK:
@@ -36,6 +51,7 @@ def forget(*, results: bool) -> None:
                 del _kept[device, budget]
             else:
                 _kept[device, budget] = (ModelManager((device,), budget), memory)
+        _crews.clear()
     release_device_memory()
 
 

@@ -22,8 +22,8 @@ class Lines:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._running = False
-        self._since: tuple[float, int] | None = None  # when the node's steps began, and at which one
-        self._last = 0  # the last step
+        self._since: dict[str, tuple[float, int]] = {}  # by node, when its steps began, and at which one
+        self._last: dict[str, int] = {}  # by node, its last step
         self._said = 0.0  # when the last line about them was
         self._pace: Pace | None = None  # of a job
 
@@ -40,13 +40,13 @@ class Lines:
                 self._running = True
                 self._say(f"running {nodes} nodes" if nodes != 1 else "running 1 node")
             case NodeStarted(node=node):
-                self._since = None
+                self._since.pop(node, None)
                 if not self._running:
                     self._say(f"{node}: downloading what it needs")
             case NodeProgress(node=node, step=step, total=total, note=note):
                 self._step(node, step, total, note)
             case NodeFinished(node=node, seconds=seconds) if (
-                self._since is None and seconds >= LOG_SECONDS and self._pace is None
+                node not in self._since and seconds >= LOG_SECONDS and self._pace is None
             ):
                 self._say(f"{node}: done in {duration(seconds)}")
             case _:
@@ -61,11 +61,12 @@ class Lines:
 
     def _step(self, node: str, step: int, total: int, note: str) -> None:
         now = time.monotonic()
-        begins = (self._since is None or step < self._last) and self._pace is None
-        if self._since is None or step < self._last:
-            self._since = (now, step)
-        self._last = step
-        begun, first = self._since
+        anew = node not in self._since or step < self._last.get(node, 0)
+        begins = anew and self._pace is None
+        if anew:
+            self._since[node] = (now, step)
+        self._last[node] = step
+        begun, first = self._since[node]
         ends = step == total and self._pace is None
         if total < 2 or not (begins or ends or now - self._said >= LOG_SECONDS):
             return

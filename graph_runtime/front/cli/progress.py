@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Bars:
-    """A listener: one bar for the workflow, one for the running node, with the time left; lines without a terminal.
+    """A listener: one bar for the workflow, one for each running node, with the time left; lines without a terminal.
 
     A job has one bar more, for its pictures.
 
@@ -64,7 +64,7 @@ class Bars:
             disable=not (enabled and self.console.is_terminal),
         )
         self._all: TaskID | None = None
-        self._node: TaskID | None = None
+        self._nodes: dict[str, TaskID] = {}  # those that run: on several devices, several at once
         self._job: TaskID | None = None
         self._pace: Pace | None = None  # of a job
         self._warned: set[str] = set()
@@ -86,17 +86,19 @@ class Bars:
             case ItemStarted() | ItemFinished():
                 self._draw_job(event)
             case RunStarted(nodes=nodes):
+                self._end(*self._nodes)
                 if self._all is not None:
                     self._progress.remove_task(self._all)
                 self._all = self._progress.add_task("workflow", total=nodes, note="")
             case NodeStarted(node=node):
-                if self._node is not None:
-                    self._progress.remove_task(self._node)
-                self._node = self._progress.add_task(f"  {clean(node)}", total=None, note="")
-            case NodeProgress(step=step, total=total, note=note):
-                if self._node is not None:
-                    self._progress.update(self._node, completed=step, total=total, note=clean(note))
-            case NodeFinished():
+                if self._all is None:  # of a download, whose end is not told
+                    self._end(*self._nodes)
+                self._nodes[node] = self._progress.add_task(f"  {clean(node)}", total=None, note="")
+            case NodeProgress(node=node, step=step, total=total, note=note):
+                if node in self._nodes:
+                    self._progress.update(self._nodes[node], completed=step, total=total, note=clean(note))
+            case NodeFinished(node=node):
+                self._end(node)
                 if self._all is not None:
                     self._progress.advance(self._all)
             case Warned():
@@ -107,6 +109,11 @@ class Bars:
                     self._print(message)
             case _:
                 pass
+
+    def _end(self, *nodes: str) -> None:
+        for node in nodes:
+            if (bar := self._nodes.pop(node, None)) is not None:
+                self._progress.remove_task(bar)
 
     def _draw_job(self, event: ItemStarted | ItemFinished) -> None:
         if self._pace is None or self._job is None:

@@ -66,7 +66,9 @@ def _takes_run_options(parser: argparse.ArgumentParser) -> None:
         "--out", action=Once, default="inlay-out", metavar="DIR", help="the output folder (default: ./inlay-out)"
     )
     parser.add_argument("--inputs", action=Once, metavar="DIR", help="a folder that paths in the workflow may refer to")
-    parser.add_argument("--device", action=Once, default="auto", help="auto, cpu, cuda:0, … (default: auto)")
+    parser.add_argument(
+        "--device", action=Once, default="auto", help="auto, cpu, cuda:0, several such as cuda:0,cuda:1 (default: auto)"
+    )
     parser.add_argument(
         "--memory", action=Once, metavar="SIZE", help='the most memory that weights may use on the device, e.g. "6GB"'
     )

@@ -18,7 +18,12 @@ def add_serve(add: AddCommand) -> None:
     one("--allow-host", action="append", default=[], metavar="NAME", help="a name by which clients may call it")
     one("--out", action=Once, default="inlay-out", metavar="DIR", help="the folder for results (default: ./inlay-out)")
     one("--inputs", action=Once, metavar="DIR", help="a folder whose files workflows may read")
-    one("--device", action=Once, default="auto", help="auto, cpu, cuda:0, … (default: auto, which is every GPU)")
+    one(
+        "--device",
+        action=Once,
+        default="auto",
+        help="auto, cpu, cuda:0, cuda:0,cuda:1 … (default: auto, which is every GPU)",
+    )
     one("--memory", action=Once, metavar="SIZE", help='the most memory that weights may use on a device, e.g. "6GB"')
     one("--jobs", action=Once, type=_count, default=1, metavar="N", help="runs at once on a processor (default: 1)")
     one("--no-cache", action="store_true", help="compute everything again and store no results")

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -94,14 +94,13 @@ class _Deal:
 
 
 def pooled(
-    job: Job, how: How, jobs: int, ctx: Context, blocks: Iterator[Iterator[int]] | None = None
+    job: Job, hows: Sequence[How], ctx: Context, blocks: Iterator[Iterator[int]] | None = None
 ) -> Iterator[tuple[int, Outcome]]:
     """The outcomes of a job's runs as they come, with the number of each.
 
     Args:
         job: the runs.
-        how: each is made.
-        jobs: processes.
+        hows: how each process makes its runs.
         ctx: of the job: told when a run begins, and asked whether to stop.
         blocks: the order of the runs, in pieces of which each is one process's; None: one at a time.
 
@@ -109,7 +108,8 @@ def pooled(
         WorkflowError: the processes cannot be told the job, or do not start.
         Cancelled: the user asked to stop.
     """
-    told = json.dumps(_told(job, how)).encode()
+    jobs = len(hows)
+    told = [json.dumps(_told(job, how)).encode() for how in hows]
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     answers: Answers = SimpleQueue()
     deal = _Deal(blocks if blocks is not None else (iter((number,)) for number in range(len(job.items))))
@@ -118,7 +118,7 @@ def pooled(
     begun = ended = stillborn = 0
 
     def start(slot: int) -> _Worker:
-        return _Worker(slot, told, share(cores, slot, jobs), answers)
+        return _Worker(slot, told[slot], share(cores, slot, jobs), answers)
 
     def next_run(worker: _Worker) -> None:
         nonlocal begun
@@ -181,6 +181,18 @@ def _next(answers: Answers, ctx: Context) -> tuple[_Worker, str | None]:
             return answers.get(timeout=0.2)
 
 
+def can_be_told(job: Job) -> bool:
+    """True if another process can import the nodes of a job."""
+    return all(_name_of(module) for module in job.origin.nodes)
+
+
+def _name_of(module: object) -> str:
+    """The name by which another process imports a module; empty if it cannot."""
+    name: str = getattr(module, "__name__", "")
+    known = sys.modules.get(name)
+    return name if known is module and getattr(known, "__spec__", None) is not None else ""
+
+
 def _told(job: Job, how: How) -> dict[str, Any]:  # Any: JSON between two processes of one release
     """The job as a process can be told it.
 
@@ -191,8 +203,8 @@ def _told(job: Job, how: How) -> dict[str, Any]:  # Any: JSON between two proces
 
     names = []
     for module in job.origin.nodes:
-        name = getattr(module, "__name__", "")
-        if getattr(sys.modules.get(name), "__spec__", None) is None or sys.modules[name] is not module:
+        name = _name_of(module)
+        if not name:
             raise WorkflowError.of(
                 "--jobs",
                 found=f"nodes of {shorten(module)}, which other processes cannot import",

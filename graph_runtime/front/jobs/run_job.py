@@ -12,7 +12,7 @@ from ...core.errors import Cancelled, InlayError, Problem, WorkflowError, shorte
 from ...core.events import CancelToken, ItemFinished, ItemStarted, Listener, Record
 from ...core.paths import why_unwritable
 from ...core.store.parts import tensors_in
-from ..device import resolve_device
+from ..device import resolve_devices
 from ..python.check_loaded import check_loaded
 from ..python.load_workflow import LoadedWorkflow
 from ..python.preparation import decide, fetch_models, prepare_folders
@@ -20,7 +20,7 @@ from ..python.result import SHOWN_PICTURES, Output, Result, SavedFile
 from .job import Job
 from .outcome import LazyOutputs, Outcome, Tally, paths_of
 from .pairs import Item
-from .pool import pooled
+from .pool import can_be_told, pooled
 from .reports import Reports
 from .session import How, Session, slim
 
@@ -98,7 +98,7 @@ def run_job(
     Args:
         job: the runs.
         how: each is made.
-        jobs: processes that share the work.
+        jobs: processes that share the work; of several devices, each has one anyway.
         listeners: called with every event.
         cancel: stops at the next step.
 
@@ -108,7 +108,7 @@ def run_job(
     """
     events = Record()
     ctx = Context(out=job.loaded.out, listeners=(events, *listeners), cancel=cancel)
-    jobs = processes(jobs, how, len(job.items), ctx)
+    hows = processes(jobs, how, job, len(job.items), ctx)
     if why := why_unwritable(job.loaded.out):
         raise WorkflowError.of(
             "--out",
@@ -121,11 +121,11 @@ def run_job(
     prepare_folders(ctx, keeping=how.cache)
     for note in job.notes:
         ctx.warn(note)
-    if jobs > 1:
+    if len(hows) > 1:
         fetch_shared(job.prepared(ready), ctx)
     reports, made = Reports(job, session.ledger), _Made(session)
     with _stopping(reports, made):
-        made.all(_runs(session, jobs, ctx), ctx, reports)
+        made.all(_runs(session, hows, ctx), ctx, reports)
     if not any(one.status != "failed" or one.ran for one in made.outcomes):
         raise WorkflowError(named_problems(made.outcomes))
     if not job.loaded.held.releases:
@@ -145,8 +145,8 @@ def run_job(
     )
 
 
-def processes(jobs: int, how: How, runs: int, ctx: Context) -> int:
-    """How many processes share the work.
+def processes(jobs: int, how: How, job: Job, runs: int, ctx: Context) -> list[How]:
+    """How each of the processes that share the work makes its runs: one for each device, or some on the processor.
 
     Raises:
         WorkflowError: not a number of processes, or no such device.
@@ -155,11 +155,14 @@ def processes(jobs: int, how: How, runs: int, ctx: Context) -> int:
         raise WorkflowError.of(
             "--jobs", found=shorten(jobs), expected="a number of processes, from 1 to 1000", fix="give --jobs 2"
         )
-    where = resolve_device(how.device)
-    if jobs > 1 and where != "cpu":
-        ctx.warn(f"one process computes on {where}: --jobs {jobs} is for processors")
-        return 1
-    return min(jobs, runs)
+    devices = resolve_devices(how.device)
+    if len(devices) == 1 and devices[0] == "cpu":
+        return [how] * min(jobs, runs)
+    if jobs > 1 and jobs != len(devices):
+        ctx.warn(f"one process computes on each of {', '.join(devices)}: --jobs {jobs} is for processors")
+    if len(devices) == 1 or (jobs == 1 and not can_be_told(job)):
+        return [how]
+    return [replace(how, device=device) for device in devices[:runs]]
 
 
 def fetch_shared(loaded: LoadedWorkflow, ctx: Context) -> None:
@@ -224,9 +227,9 @@ def named_problems(outcomes: Iterable[Outcome]) -> list[Problem]:
     ]
 
 
-def _runs(session: Session, jobs: int, ctx: Context) -> "Iterator[tuple[int, Outcome, Result | None]]":
-    if jobs > 1:
-        for number, outcome in pooled(session.job, session.how, jobs, ctx):
+def _runs(session: Session, hows: list[How], ctx: Context) -> "Iterator[tuple[int, Outcome, Result | None]]":
+    if len(hows) > 1:
+        for number, outcome in pooled(session.job, hows, ctx):
             yield number, outcome, None
         return
     items = session.job.items

@@ -101,7 +101,7 @@ def run(
             Workflow.
         out: the output folder; None: no file is written, and the pictures are in the result.
         inputs: a folder that paths in the file may point into.
-        device: auto, cpu, cuda:0, mps.
+        device: auto (every GPU like the first), cpu, cuda:0, mps, or several: "cuda:0,cuda:1".
         memory: the most memory that weights may use on the device, e.g. "6GB".
         nodes: modules with further nodes.
         set: {"node.parameter": value} for settings that are not inputs of the workflow.

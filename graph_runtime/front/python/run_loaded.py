@@ -14,10 +14,10 @@ from ...core.run.plan import Plan
 from ...core.store.disk import DiskStore
 from ...core.store.kept import Kept
 from ...core.store.parts import copied
-from ..device import parse_memory, resolve_device
+from ..device import parse_memory, resolve_devices
 from ..environment import environment, environment_parts
 from ..jobs.part import Part
-from ..kept_between_runs import disk_store, kept_between_runs
+from ..kept_between_runs import crew_between_runs, disk_store, kept_between_runs
 from ..recipe.find_inputs import remember
 from ..recipe.record import CHUNK, texts_of
 from ..recipe.record import record as recipe_of
@@ -58,9 +58,11 @@ def run_loaded(
         planned: the plan of `loaded`, if it was made a moment ago.
     """
     with refusing():
-        where = resolve_device(device)
+        devices = resolve_devices(device)
+        where = devices[0]
         budget = parse_memory(memory)
         models, memory_store = kept_between_runs(where, budget)
+        crew = crew_between_runs(devices, budget)
         plan = planned or loaded.plan()
         loaded.held.require_pictures_only(plan)
         require_writable_output(plan, loaded.out)
@@ -100,7 +102,7 @@ def run_loaded(
         here = disk.environment if disk is not None else environment(where)
         kept = Kept(None if printed else memory_store, disk, here) if cache else None
         try:
-            values = execute(plan, ctx, kept)
+            values = execute(plan, ctx, kept, crew)
         except NodeError as error:
             if not loaded.labels:
                 raise

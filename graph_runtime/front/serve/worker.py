@@ -89,7 +89,7 @@ class _Worker:
     def __init__(self, told: Json, answers: TextIO, inbox: _Inbox) -> None:
         import torch
 
-        from ..device import resolve_device
+        from ..device import resolve_devices
 
         if told.get("cores") and hasattr(os, "sched_setaffinity"):  # after torch has counted all of them
             torch.set_num_threads(torch.get_num_threads())
@@ -99,9 +99,10 @@ class _Worker:
         self._memory, self._cache = told["memory"], told["cache"]
         self._ahead: _Ahead | None = None
         self._nodes = [importlib.import_module(name) for name in told.get("nodes", ())]
-        self.device = resolve_device(told["device"])
-        several = told["device"] in ("auto", "cuda") and self.device.startswith("cuda")
-        self.devices = [f"cuda:{n}" for n in range(torch.cuda.device_count())] if several else [self.device]
+        self.devices = list(resolve_devices(told["device"]))
+        self.device = self.devices[0]
+        if told["device"] in ("auto", "cuda") and self.device.startswith("cuda"):  # each run is on one: any will do
+            self.devices = [f"cuda:{n}" for n in range(torch.cuda.device_count())]
         _warm()
 
     def answer(self, message: Json) -> None:

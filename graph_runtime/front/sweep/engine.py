@@ -65,9 +65,9 @@ class Local:
 
     def runs(self, work: Work, ctx: Context) -> Iterator[tuple[int, Outcome]]:
         """See `Engine`."""
-        jobs = processes(self.jobs, work.how, work.grid.total, ctx)
-        if jobs > 1:
-            yield from pooled(work.job, work.how, jobs, ctx, work.grid.blocks(jobs))
+        hows = processes(self.jobs, work.how, work.job, work.grid.total, ctx)
+        if len(hows) > 1:
+            yield from pooled(work.job, hows, ctx, work.grid.blocks(len(hows)))
             return
         session = Session(work.job, work.how, work.listeners, work.cancel)
         for number in work.grid.order():

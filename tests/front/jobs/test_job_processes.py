@@ -1,5 +1,6 @@
 """A job in several processes: the same bytes, and no process takes the job with it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -130,11 +131,25 @@ def test_jobs_is_a_number_of_processes(own, tmp_path, jobs):
 
 
 def test_a_graphics_card_has_one_process(own, tmp_path, monkeypatch):
-    monkeypatch.setattr("inlay.graph_runtime.front.jobs.run_job.resolve_device", lambda device: "cuda:0")
+    monkeypatch.setattr("inlay.graph_runtime.front.jobs.run_job.resolve_devices", lambda device: ("cuda:0",))
     monkeypatch.setattr(pool, "_Worker", None)
-    with pytest.warns(inlay.InlayWarning, match="one process computes on cuda:0"):
+    with pytest.warns(inlay.InlayWarning, match="one process computes on each of cuda:0"):
         result = inlay.run(FLOW, image=album(tmp_path, [1, 2]), nodes=[own], out=tmp_path / "out", jobs=2)
     assert result.tally.done == 2
+
+
+def test_each_of_several_devices_has_a_process_and_files_are_the_same(own, tmp_path, monkeypatch):
+    started = []
+    begin = pool._Worker.__init__
+    monkeypatch.setattr(
+        pool._Worker, "__init__", lambda self, slot, told, *rest: started.append(told) or begin(self, slot, told, *rest)
+    )
+    given, found = album(tmp_path, [1, 2, 3]), []
+    for number, device in enumerate(("cpu", "cpu:0,cpu:1")):
+        result = inlay.run(FLOW, image=given, nodes=[own], out=tmp_path / str(number), device=device, cache=False)
+        found.append([(path.name, path.read_bytes()) for path in result.paths])
+    assert found[0] == found[1]
+    assert [json.loads(told)["how"]["device"] for told in started] == ["cpu:0", "cpu:1"]
 
 
 @pytest.mark.parametrize(
