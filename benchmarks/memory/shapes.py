@@ -136,6 +136,17 @@ def streamed_bytes(config: Mapping[str, Any], room: int, cells: int) -> list[Tak
     return found
 
 
+def tuned(config: Mapping[str, Any], room: int, cells: int) -> Taken:
+    """One evaluation with its gradient to the text, as an inversion makes it, with `room` bytes for weights."""
+    unet = on_the_host(config)
+    with without_values() as memory, streamed(unet, DEVICE, room) as module, memory.step("tuned") as step:
+        z = torch.empty(1, 4, cells, cells, device=DEVICE, dtype=torch.half)
+        words = torch.empty(1, 77, config["cross_attention_dim"], device=DEVICE, dtype=torch.half, requires_grad=True)
+        found = module(z, torch.tensor(3, device=DEVICE), encoder_hidden_states=words, return_dict=False)[0]
+        found.float().square().mean().backward()
+    return Taken("tuned", step.peak, step.moved)
+
+
 def group_offload_bytes(config: Mapping[str, Any], level: str, cells: int) -> int:
     """Bytes that diffusers' own group offload sends to the device in one evaluation.
 

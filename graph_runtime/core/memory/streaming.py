@@ -6,7 +6,7 @@ the last evaluation. Fewer bytes move than with diffusers' group offload, which 
 
 The results have the bits of the whole module: the same numbers go through the same kernels. Where gradients are
 computed (inversions), a layer's weights come once more for the backward pass, as autograd would otherwise keep them
-all; diffusers' hooks fail there, because they replace what autograd has saved. Training is refused.
+all; with diffusers' hooks a convolution finds its weights in CPU memory then. Training is refused.
 
 The module that is handed in is not changed: the layers of a copy share its weights. In the copy, a weight that is not
 on the device is a NaN in the weight's shape, so reading it anywhere but in its layer cannot go unseen.
