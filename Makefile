@@ -3,6 +3,7 @@
 # make test-all   run all tests, the slow ones too
 # make strace     run hostile paths under strace, which must be installed (.ci/strace-test installs it)
 # make browser    run the tests that need a chromium (.ci/browser-test installs Debian's)
+# make ray        run the tests that need a Ray cluster, which they start on this machine (installs Ray)
 # make oracle     let ComfyUI's own editor judge what we write of GRAPHS=300 generated workflows
 # make fuzz       send inlay spoilt files for MINUTES=5 on all cores (Linux)
 # make page-rounds a thousand rounds of paint, save and reopen in the page of `inlay serve` (COUNT=1000)
@@ -37,10 +38,15 @@ demo: $(VENV)/.ready
 	@echo "That is workflows/inpaint/photo.jpg without what workflows/inpaint/hole.png marks. Your own photo: $(BIN)/inlay inpaint photo.jpg hole.png"
 
 test: $(VENV)/.test
-	@$(PYTEST) -m "not slow and not cuda and not strace and not browser"
+	@$(PYTEST) -m "not slow and not cuda and not strace and not browser and not ray"
 
 test-all: $(VENV)/.test
-	@$(PYTEST) -m "not cuda and not strace and not browser"
+	@$(PYTEST) -m "not cuda and not strace and not browser and not ray"
+
+.PHONY: ray
+ray: $(VENV)/.test
+	@$(BIN)/python -c "import ray" 2>/dev/null || $(BIN)/python -m pip install -q "ray>=2.40"
+	@$(PYTEST) -n 0 -m ray tests/front/ray
 
 strace: $(VENV)/.test
 	@$(PYTEST) -n 0 -m strace

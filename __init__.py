@@ -82,6 +82,7 @@ ROOMS = (
     "graph_runtime.front.draw",
     "graph_runtime.front.jobs",
     "graph_runtime.front.python",
+    "graph_runtime.front.ray",
     "graph_runtime.front.recipe",
     "graph_runtime.front.rerun",
     "graph_runtime.front.serve",

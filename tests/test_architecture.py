@@ -205,11 +205,12 @@ def test_node_files_stay_light_and_readable_at_run_time(path):
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] != "benchmarks"], ids=str)
-def test_only_the_adapters_name_the_host_or_a_web_framework(path):
+def test_only_the_adapters_name_the_host_a_web_framework_or_ray(path):
     for name, statement in imports(path):
         top = name.split(".")[0]
         assert top not in HOST, f"{path}:{statement.lineno}: {name}"
         assert top not in WEB or "serve" in path.parts, f"{path}:{statement.lineno}: {name}"
+        assert top != "ray" or path.parts[:3] == ("graph_runtime", "front", "ray"), f"{path}:{statement.lineno}: {name}"
     constants = {node.value for node in ast.walk(tree(path)) if isinstance(node, ast.Constant)}
     named = {
         text

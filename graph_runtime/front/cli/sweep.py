@@ -83,9 +83,15 @@ def add_sweep(add: AddCommand) -> None:
         help="mark and copy the best by this number; :max or :min says how",
     )
     group.add_argument("--yes", action="store_true", help=f"run more than {LIMIT:,} combinations without a question")
-    group.add_argument("--engine", action=Once, default="local", help="where they are made: local (default: local)")
-    parser.set_defaults(asked=[])
+    group.add_argument("--engine", action=Once, default="local", help="where they are made: local | ray (local)")
+    group.add_argument(
+        "--ray-address",
+        action=Once,
+        metavar="HOST:PORT",
+        help="of a Ray cluster, for --engine ray; default: RAY_ADDRESS, else one is started on this machine",
+    )
     takes_workflow(parser)
+    parser.set_defaults(asked=[], jobs=None)
 
 
 def _sweep(options: argparse.Namespace, rest: list[str]) -> int:
@@ -112,7 +118,7 @@ def _sweep(options: argparse.Namespace, rest: list[str]) -> int:
     from .progress import Bars
 
     found = _found(options, rest, loaded)
-    engine = engine_of(options.engine, options.jobs)
+    engine = engine_of(options.engine, options.jobs, options.ray_address)
     how = How(options.device, options.memory, not options.no_cache, not options.no_metadata)
     _confirm(found, how, pace_of(found, options.device), options)
     gc.enable()

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ...core.errors import InlayError, NodeError, Problem, WorkflowError
 from ...core.events import Warned
-from .ledger import Written
+from .ledger import Done, Written
 
 Value = str | float | int | bool | None
 Status = Literal["done", "known", "failed"]
@@ -63,6 +63,11 @@ class Outcome:
             more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
             return f"{self.problems[0]}{more}"
         return "; ".join(f"{one.node}: {one.message}" if one.node else one.message for one in self.warnings)
+
+    def take(self, done: Done, status: Status) -> None:
+        """Take over what a run has done."""
+        self.status, self.files, self.seconds, self.values = status, done.files, done.seconds, done.values
+        self.warnings = [Warned(node, message) for node, message in done.warnings]
 
     def as_json(self) -> dict[str, Any]:  # Any: JSON between two processes of one release
         """For another process."""

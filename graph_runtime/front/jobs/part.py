@@ -70,6 +70,7 @@ class Part(OwnFiles):
         plan: of the run, once it was planned.
         record: the text that saved pictures carry, or nothing.
         wanted: numbers of nodes that the run gives besides its outputs.
+        writer: the node that saves the next file.
     """
 
     name: str
@@ -86,8 +87,8 @@ class Part(OwnFiles):
     plan: Plan | None = None
     record: str = ""
     wanted: list[str] = field(default_factory=list)
+    writer: str = ""
     _nodes: dict[Path, str] = field(default_factory=dict)
-    _node: str = ""
 
     def is_done(self, plan: Plan, record: str) -> bool:
         """True if an earlier start has done this run, and its files are there and unchanged.
@@ -136,13 +137,17 @@ class Part(OwnFiles):
 
     def prefix(self, node: str, prefix: str) -> str:
         """The name of a file that a node saves: the picture's, where nothing tells it from another's."""
-        self._node = node
+        self.writer = node
         return self.prefixes.get(node) or name_for(self.name, prefix)
 
     def publish(self, written: Path, final: Path) -> bool | None:
         """As of `OwnFiles`; also note which node has written it."""
-        self._nodes[final] = self._node
+        self._nodes[final] = self.writer
         return super().publish(written, final)
+
+    def node_of(self, path: Path) -> str:
+        """The node that saved a file; empty if none of this run did."""
+        return self._nodes.get(path, "")
 
     def done(self, paths: Iterable[Path], seconds: float, **more: object) -> Done:
         """What this run has done; noted, if it can be known again."""
@@ -151,7 +156,7 @@ class Part(OwnFiles):
             real = Path(os.path.realpath(path))
             if real.is_file():
                 digest = self.files.get(real) or file_sha256(real)
-                files.append(Written(real.relative_to(self.ledger.out).as_posix(), digest, self._nodes.get(real, "")))
+                files.append(Written(real.relative_to(self.ledger.out).as_posix(), digest, self.node_of(real)))
         done = Done(files, seconds, **more)  # type: ignore[arg-type]  # the fields of Done
         if self.key is not None and files:
             self.ledger.note(self.key, done)

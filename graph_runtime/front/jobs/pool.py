@@ -67,7 +67,7 @@ class _Worker:
         return process.death(self.process)
 
 
-class _Deal:
+class Deal:
     """Which run each process makes next: those of one block after the other.
 
     Attributes:
@@ -110,15 +110,15 @@ def pooled(
     """
     jobs = len(hows)
     told = [json.dumps(_told(job, how)).encode() for how in hows]
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    own = cores()
     answers: Answers = SimpleQueue()
-    deal = _Deal(blocks if blocks is not None else (iter((number,)) for number in range(len(job.items))))
+    deal = Deal(blocks if blocks is not None else (iter((number,)) for number in range(len(job.items))))
     tries: Counter[int] = Counter()
     total = len(job.items)
     begun = ended = stillborn = 0
 
     def start(slot: int) -> _Worker:
-        return _Worker(slot, told[slot], share(cores, slot, jobs), answers)
+        return _Worker(slot, told[slot], share(own, slot, jobs), answers)
 
     def next_run(worker: _Worker) -> None:
         nonlocal begun
@@ -166,6 +166,11 @@ def pooled(
             worker.end()
 
 
+def cores() -> list[int]:
+    """The cores of this process; none where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
 def share(cores: list[int], slot: int, jobs: int) -> list[int]:
     """The cores of one of several processes: each core has one, or each process one."""
     if len(cores) < jobs:
@@ -201,24 +206,13 @@ def _told(job: Job, how: How) -> dict[str, Any]:  # Any: JSON between two proces
     """
     import torch
 
-    names = []
-    for module in job.origin.nodes:
-        name = _name_of(module)
-        if not name:
-            raise WorkflowError.of(
-                "--jobs",
-                found=f"nodes of {shorten(module)}, which other processes cannot import",
-                expected="modules that can be imported by name",
-                fix="put the nodes into a file of their own and import it, or leave jobs at 1",
-            )
-        names.append(name)
     source = job.origin.source
     if isinstance(source, Workflow):
         source = source.model_dump()
     return {
         "source": source if isinstance(source, Mapping) else os.fspath(source),
         "inputs": None if job.origin.inputs is None else os.fspath(job.origin.inputs),
-        "nodes": names,
+        "nodes": names_of_modules(job),
         "partial": job.origin.partial,
         "out": str(Path(job.loaded.out).absolute()),
         "values": dict(job.values),
@@ -231,6 +225,26 @@ def _told(job: Job, how: How) -> dict[str, Any]:  # Any: JSON between two proces
         "unshared": sorted(job.unshared),
         "threads": torch.get_num_threads(),
     }
+
+
+def names_of_modules(job: Job) -> list[str]:
+    """The modules with further nodes, as another process imports them.
+
+    Raises:
+        WorkflowError: it cannot.
+    """
+    names = []
+    for module in job.origin.nodes:
+        name = _name_of(module)
+        if not name:
+            raise WorkflowError.of(
+                "--jobs",
+                found=f"nodes of {shorten(module)}, which other processes cannot import",
+                expected="modules that can be imported by name",
+                fix="put the nodes into a file of their own and import it, or leave jobs at 1",
+            )
+        names.append(name)
+    return names
 
 
 def _died(job: Job, number: int, worker: _Worker) -> Outcome:

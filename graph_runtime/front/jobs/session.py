@@ -16,7 +16,7 @@ from ..environment import environment_parts
 from ..kept_between_runs import disk_store
 from ..python.load_workflow import LoadedWorkflow
 from .job import Job
-from .ledger import Done, Ledger
+from .ledger import Ledger
 from .outcome import Outcome, Value
 from .pairs import Item
 from .part import Part, owner_of, prefixes_of
@@ -45,7 +45,8 @@ class Session:
     how: How
     listeners: tuple[Listener, ...] = ()
     cancel: CancelToken | None = None
-    _memory: SharedResults = field(init=False)
+    around: str = field(init=False)
+    memory: SharedResults = field(init=False)
     _quick: Quick = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,13 +56,11 @@ class Session:
             WorkflowError: no such device.
         """
         where = resolve_device(self.how.device)
-        parts = environment_parts(where)
-        parts.pop("the number of threads")  # how many processes share the work makes no other job of it
-        self._around = "|".join([*parts.values(), str(self.how.metadata)])
-        self._disk: DiskStore | None = disk_store(where, self.job.loaded.registry) if self.how.cache else None
+        self.around = around(environment_parts(where), metadata=self.how.metadata)
+        self.disk: DiskStore | None = disk_store(where, self.job.loaded.registry) if self.how.cache else None
         self.ledger = Ledger(self.job.loaded.out)
-        self._memory = SharedResults(self.job.room, self.job.unshared)
-        self._quick = Quick(self.job, self._around)
+        self._quick = Quick(self.job, self.around)
+        self.memory = SharedResults(self.job.room, self.job.unshared)
 
     def prepared(self, item: Item) -> tuple[LoadedWorkflow, Part]:
         """The workflow of a run, and what it is as a part of the job.
@@ -70,10 +69,10 @@ class Session:
             WorkflowError: as of `Job.prepared`.
         """
         loaded = self.job.prepared(item)
-        prefixes = prefixes_of(item.name, _savers(loaded))
+        prefixes = prefixes_of(item.name, savers_of(loaded))
         owner = owner_of(loaded.workflow)
         asked, measures = self.job.asked, self.job.measures
-        part = Part(self.ledger, owner, item.name, self._around, prefixes, self._memory, self._disk, asked, measures)
+        part = Part(self.ledger, owner, item.name, self.around, prefixes, self.memory, self.disk, asked, measures)
         return loaded, part
 
     def run(self, item: Item) -> "tuple[Outcome, Result | None]":
@@ -89,7 +88,7 @@ class Session:
         outcome = Outcome(item.name, dict(item.files), "failed")
         if (before := self._quick.known(item, self.ledger)) is not None:
             outcome.savers = self._quick.savers
-            _take(outcome, before, "known")
+            outcome.take(before, "known")
             return outcome, None
         try:
             loaded, part = self.prepared(item)
@@ -105,17 +104,13 @@ class Session:
             )
         except Cancelled:
             raise
-        except InlayError as error:
-            _fail(outcome, error)
-            outcome.full = is_full(error)
         except Exception as error:  # noqa: BLE001 - of one picture: the others are run all the same
-            _fail(outcome, _unforeseen(error))
-            outcome.full = is_full(error)
+            fail(outcome, error)
         else:
             outcome.savers = part.savers
             if part.known is not None:
                 self._quick.note(item, part)
-                _take(outcome, part.known, "known")
+                outcome.take(part.known, "known")
                 return outcome, None
             seconds = time.perf_counter() - began
             values = {name: value for name, value in result.outputs.items() if isinstance(value, Value)}
@@ -123,7 +118,7 @@ class Session:
                 result.paths, seconds, warnings=[(w.node, w.message) for w in _warnings(heard)], values=values
             )
             self._quick.note(item, part)
-            _take(outcome, done, "done")
+            outcome.take(done, "done")
             outcome.reused = _reused(heard, part)
             return outcome, result
         outcome.seconds, outcome.warnings = time.perf_counter() - began, [*_warnings(heard), *outcome.warnings]
@@ -146,7 +141,7 @@ class Session:
             ).outputs
 
 
-def _savers(loaded: LoadedWorkflow) -> dict[str, tuple[str, bool]]:
+def savers_of(loaded: LoadedWorkflow) -> dict[str, tuple[str, bool]]:
     """The nodes that save files under a prefix: the prefix, and whether it is their type's default."""
     found = {}
     for name, entry in loaded.workflow.nodes.items():
@@ -159,18 +154,27 @@ def _savers(loaded: LoadedWorkflow) -> dict[str, tuple[str, bool]]:
     return found
 
 
-def _take(outcome: Outcome, done: Done, status: str) -> None:
-    outcome.status = "known" if status == "known" else "done"
-    outcome.files, outcome.seconds, outcome.values = done.files, done.seconds, done.values
-    outcome.warnings = [Warned(node, message) for node, message in done.warnings]
-
-
 def _reused(events: Iterable[Event], part: Part) -> bool:
     """True if every node but those that save gave what was kept."""
     return all(event.cached for event in events if isinstance(event, NodeFinished) and event.node not in part.writers)
 
 
-def _fail(outcome: Outcome, error: InlayError) -> None:
+def around(parts: Mapping[str, str], *, metadata: bool) -> str:
+    """Everything outside a workflow that the bytes of a job's files may depend on.
+
+    Args:
+        parts: of the environment; how many processes share the work makes no other job of it.
+        metadata: files carry how they were made.
+    """
+    kept = {name: value for name, value in parts.items() if name != "the number of threads"}
+    return "|".join([*kept.values(), str(metadata)])
+
+
+def fail(outcome: Outcome, error: Exception) -> None:
+    """Write down why a run failed."""
+    outcome.full = is_full(error)
+    if not isinstance(error, InlayError):
+        error = _unforeseen(error)
     if isinstance(error, NodeError):
         outcome.problems, outcome.type, outcome.ran = [error.problem], error.node_type, True
     elif isinstance(error, WorkflowError):

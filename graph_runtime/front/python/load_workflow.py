@@ -49,6 +49,7 @@ class LoadedWorkflow:
         labels: what a message calls a node, where the file calls it otherwise than the workflow.
         aliases: other names of `node.setting`: with the node's id or title in the file.
         noticed: what was noticed while the file was converted.
+        recorded: the record that its pictures carry, if it was prepared in another process, which remembers its files.
     """
 
     workflow: Workflow
@@ -66,6 +67,7 @@ class LoadedWorkflow:
     labels: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     noticed: tuple[Warned, ...] = ()
+    recorded: str | None = None
     misread: tuple[Problem, ...] = ()  # of a host's file; the workflow is what could be read
     _expansion: Expansion | None = None
     _options: Mapping[str, object] = field(default_factory=dict)

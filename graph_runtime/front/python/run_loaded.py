@@ -86,14 +86,15 @@ def run_loaded(
         record = None  # it said that it would download
     if metadata:
         folders = [*loaded.roots, loaded.out]
-        ctx.metadata[CHUNK] = recipe_of(plan, loaded.registry, loaded.recorded_names, folders)
+        ctx.metadata[CHUNK] = loaded.recorded or recipe_of(plan, loaded.registry, loaded.recorded_names, folders)
         ctx.metadata |= texts_of(plan, texts or {}, folders)
     if part is not None:
         if part.is_done(plan, ctx.metadata.get(CHUNK, "")):
             return Result({})
         plan = part.asking(plan, loaded.plan)
     with collect_notices() as notices:
-        remember(plan, loaded.held.holds)
+        if loaded.recorded is None:
+            remember(plan, loaded.held.holds)
     for message in notices:
         ctx.warn(message)
     with decisions_reported_to(lambda message: ctx.emit(ModelMoved(message))):

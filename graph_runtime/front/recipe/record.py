@@ -36,7 +36,7 @@ def record(plan: Plan, registry: Registry, names: Mapping[Override, str], folder
         folders: where the run reads and writes, which the record must not tell.
     """
     private = Private(folders, (file["path"] for file in plan.files.values()))
-    workflow = _part(plan.workflow, {step.name for step in plan.steps})
+    workflow = part_that_ran(plan.workflow, {step.name for step in plan.steps})
     for entry in workflow.nodes.values():
         spec = registry.get(entry.type)
         for parameter, role in (spec.path_roles if spec is not None else {}).items():
@@ -69,7 +69,7 @@ def texts_of(plan: Plan, texts: Mapping[str, object], folders: Iterable[Path] = 
     return {name: json.dumps(private.without(value), separators=(",", ":")) for name, value in texts.items()}
 
 
-def _part(whole: Workflow, ran: set[str]) -> Workflow:
+def part_that_ran(whole: Workflow, ran: set[str]) -> Workflow:
     """A copy with these nodes alone: inputs, outputs and an editor's data of others are left out."""
 
     def there(target: str) -> bool:

@@ -31,7 +31,8 @@ def sweep(
     best: str | None = None,
     yes: bool = False,
     engine: str = "local",
-    jobs: int = 1,
+    jobs: int | None = None,
+    ray_address: str | None = None,
     out: str | os.PathLike[str] = "inlay-out",
     inputs: str | os.PathLike[str] | None = None,
     device: str = "auto",
@@ -57,8 +58,9 @@ def sweep(
         images: a folder, a pattern, or a list of pictures for the input that takes the picture; masks beside count.
         best: a number of a node, "psnr.value"; where the node does not say which is better, "node.output:max" or :min.
         yes: run more than 1,000 combinations.
-        engine: where they are made: local.
-        jobs: processes that share them.
+        engine: where they are made: "local", or "ray" on a Ray cluster.
+        jobs: processes that share them (default: 1); on a cluster, the most workers (default: all there is room for).
+        ray_address: of the cluster, "host:port"; default: that in `RAY_ADDRESS`, else one is started on this machine.
         out: the output folder; a second call goes on where the first one ended.
         inputs: see `inlay.run`.
         device: see `inlay.run`.
@@ -98,7 +100,7 @@ def sweep(
             origin = Origin(source, inputs, tuple(modules), partial)
             found = find_sweep(loaded, given, settings, origin, asked, images=pictures, best=best)
             require_confirmed(found.grid, pace_of(found, device), confirmed=yes is True)
-            how, made_by = How(device, memory, cache, metadata), engine_of(engine, jobs)
+            how, made_by = How(device, memory, cache, metadata), engine_of(engine, jobs, ray_address)
         with relay.stopping():
             return run_sweep(found, how, made_by, listeners=heard, cancel=relay)
 

@@ -1,60 +1,16 @@
-"""Where the combinations of a sweep are made: in this process, or in several on this machine.
-
-An engine takes the work and gives back outcomes. It knows nothing of tables, sheets, resuming or failures; whoever
-runs a sweep elsewhere writes another one and names it in `ENGINES`.
-"""
+"""Where the combinations of a sweep are made: in this process, in several on this machine, or on many machines."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from ...core.context import Context
 from ...core.errors import WorkflowError, did_you_mean, shorten
-from ...core.events import CancelToken, ItemStarted, Listener
-from ..jobs.job import Job
+from ...core.events import ItemStarted
 from ..jobs.outcome import Outcome
 from ..jobs.pool import pooled
 from ..jobs.run_job import processes
-from ..jobs.session import How, Session
-from .grid import Grid
-
-
-@dataclass(frozen=True)
-class Work:
-    """What there is to make.
-
-    Attributes:
-        job: its runs are the combinations; `job.prepared(job.items[number])` is the workflow of one.
-        grid: the combinations; `order` is that in which most is shared, `blocks` the same in pieces.
-        how: each is made.
-        listeners: called with every event of a run.
-        cancel: stops at the next step.
-    """
-
-    job: Job
-    grid: Grid
-    how: How
-    listeners: tuple[Listener, ...] = ()
-    cancel: CancelToken | None = None
-
-
-class Engine(Protocol):
-    """Makes combinations."""
-
-    def runs(self, work: Work, ctx: Context) -> Iterator[tuple[int, Outcome]]:
-        """The outcome of each combination with its number, as they come; each saves its files below `ctx.out`.
-
-        One that was made before, and whose files are there, is `known` (`Session.run` looks). When the iterator is
-        closed, nothing works any more.
-
-        Args:
-            work: what there is to make.
-            ctx: of the sweep: told when a run begins, and asked whether to stop.
-
-        Raises:
-            WorkflowError: nothing could start.
-            Cancelled: the user asked to stop.
-        """
+from ..jobs.session import Session
+from .work import Engine, Work
 
 
 @dataclass(frozen=True)
@@ -78,15 +34,36 @@ class Local:
             yield number, outcome
 
 
-#: name → makes an engine of the number of processes that were asked for
-ENGINES: Mapping[str, Callable[[int], Engine]] = {"local": Local}
+def _local(jobs: int | None, address: str | None) -> Engine:
+    if address is not None:
+        raise WorkflowError.of(
+            "--ray-address", found="an address without --engine ray", expected="both", fix="add --engine ray"
+        )
+    return Local(1 if jobs is None else jobs)
 
 
-def engine_of(name: str, jobs: int) -> Engine:
+def _ray(jobs: int | None, address: str | None) -> Engine:
+    from ..ray.connect import require_ray
+    from ..ray.engine import RayEngine
+
+    require_ray()
+    return RayEngine(jobs, address)
+
+
+#: name → makes an engine of the number of workers that were asked for, and of an address
+ENGINES: Mapping[str, Callable[[int | None, str | None], Engine]] = {"local": _local, "ray": _ray}
+
+
+def engine_of(name: str, jobs: int | None, address: str | None = None) -> Engine:
     """The engine of a name.
 
+    Args:
+        name: one of `ENGINES`.
+        jobs: processes or workers; None: the engine's own choice.
+        address: of a cluster.
+
     Raises:
-        WorkflowError: there is none.
+        WorkflowError: there is none, or it is not installed.
     """
     if name not in ENGINES:
         raise WorkflowError.of(
@@ -95,4 +72,4 @@ def engine_of(name: str, jobs: int) -> Engine:
             expected=" | ".join(ENGINES),
             fix=did_you_mean(name, ENGINES) if isinstance(name, str) else "give its name",
         )
-    return ENGINES[name](jobs)
+    return ENGINES[name](jobs, address)

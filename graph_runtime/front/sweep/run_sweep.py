@@ -18,7 +18,6 @@ from ..jobs.run_job import fetch_shared
 from ..jobs.session import How
 from ..python.preparation import prepare_folders
 from .check import check_sweep
-from .engine import Engine, Work
 from .folder import held_by, require_same, write_held
 from .pace import note_pace
 from .result import SweepResult
@@ -26,6 +25,7 @@ from .rows import Rows
 from .sheet import Sheets
 from .sweep import Sweep, arranged
 from .table import Table, picture_of
+from .work import Engine, Work
 
 TABLE_SECONDS = 30.0  # after which the table is written again, or later where writing takes long
 

@@ -1,0 +1,1 @@
+"""Whole workflows as tasks on the machines of a Ray cluster; no other folder names Ray."""

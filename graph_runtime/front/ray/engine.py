@@ -1,0 +1,90 @@
+"""The engine of a sweep that runs whole workflows on a Ray cluster."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+from ...core.context import Context
+from ...core.errors import WorkflowError, shorten
+from ..jobs.outcome import Outcome
+from ..jobs.pool import Deal, cores, names_of_modules
+from ..jobs.worker import Message
+from ..sweep.work import Work
+from .actors import Actors, has_gpus, places
+from .connect import connected
+from .dispatch import Dispatch
+from .runs import SweepRuns
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """A Ray cluster.
+
+    Attributes:
+        jobs: the most workers; None: as many as the cluster has room for.
+        address: of the cluster; None: that in `RAY_ADDRESS`, else one is started on this machine, and ended.
+    """
+
+    jobs: int | None = None
+    address: str | None = None
+
+    def runs(self, work: Work, ctx: Context) -> Iterator[tuple[int, Outcome]]:
+        """See `Engine`."""
+        import torch
+
+        threads = torch.get_num_threads()
+        modules = names_of_modules(work.job)
+        offered = max((self.jobs or 0) * threads, len(cores()), threads)
+        with connected(self.address, offered) as ray:
+            gpus = work.how.device != "cpu" and has_gpus(ray)
+            if work.how.device not in ("auto", "cpu", "cuda") or (work.how.device == "cuda" and not gpus):
+                raise _no_device(work.how.device)
+            room, needs = places(ray, threads, gpus=gpus)
+            count = min(self.jobs or room, work.grid.total)
+            if not room and not self.jobs:
+                raise _no_room(threads)
+            told = told_to_all(work, modules, threads, "cuda" if gpus else "cpu")
+            cluster = Actors(ray, told, needs)
+            deal = Deal(work.grid.blocks(count))
+            runs = SweepRuns(work.job, work.how, deal, cluster.put, ctx, work.grid.total)
+            dispatch = Dispatch(cluster, runs, count, ctx.check_cancelled)
+            yield from dispatch.outcomes()
+            if lost := dispatch.losses.workers:
+                ctx.warn(f"{_counted(lost, 'worker')} lost; {_counted(dispatch.losses.runs, 'run')} made again")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what} was" if number == 1 else f"{number} {what}s were"
+
+
+def told_to_all(work: Work, modules: list[str], threads: int, device: str) -> Message:
+    """What all workers are told."""
+    job = work.job
+    return {
+        "session": secrets.token_hex(8),
+        "threads": threads,
+        "nodes": modules,
+        "how": asdict(replace(work.how, device=device)),
+        "asked": job.asked,
+        "measures": job.measures,
+        "room": job.room,
+        "unshared": sorted(job.unshared),
+    }
+
+
+def _no_device(device: str) -> WorkflowError:
+    return WorkflowError.of(
+        "--device",
+        found=shorten(device),
+        expected="auto, cpu, or cuda where the cluster has GPUs: Ray chooses which",
+        fix="leave out --device",
+    )
+
+
+def _no_room(threads: int) -> WorkflowError:
+    return WorkflowError.of(
+        "--engine ray",
+        found=f"no machine with {threads} processors, as many as a run here has threads",
+        expected="at least one",
+        fix="set OMP_NUM_THREADS to a smaller number here; or give --jobs for a cluster that starts machines",
+    )
