@@ -1,5 +1,6 @@
 """Inversions: back from a picture to noise, and embeddings that lead forward to it again."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -9,12 +10,12 @@ from pydantic import Field
 from ..graph_runtime import Context, code_digest, node
 from ..graph_runtime.core.light.later import Tensor, nn, torch
 from ..graph_runtime.core.out_of_memory import retried
-from ..graph_runtime.core.tensor_store import content_key, stored
+from ..graph_runtime.core.tensor_store import Unfinished, content_key, stored
 from ..graph_runtime.core.values import plain, plain_mode, to_host
 from ..methods.baret.target_text import target_text_recipe
 from ..methods.conditioning import Conditioning
 from ..methods.inversion.ddim import Trajectory, invert_ddim, trajectory_key
-from ..methods.inversion.tuning import Tuned, TuningRecipe, tune
+from ..methods.inversion.tuning import Tuned, TunedStep, TuningRecipe, tune
 from ..methods.null_text import null_text_recipe
 from ..methods.sampling.ddim import DdimSchedule
 from ..methods.sampling.rows import expand_rows
@@ -34,6 +35,7 @@ Scale = Annotated[float, Field(ge=0, le=100)]
 Rate = Annotated[float, Field(gt=0, le=10)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
 Loss = Annotated[float, Field(ge=0)]
+KEEP_SECONDS = 2.0  # of tuning that a stopped run loses at most
 FAR = 0.05  # share of the latent's variance by which a reconstruction may miss it without a warning
 
 
@@ -242,6 +244,9 @@ def _tune(
             state, cond = _placed(unet, trajectory.latents, conditioning.cond, trajectory.start)
             _, uncond = _placed(unet, trajectory.start, conditioning.uncond)
             model = as_model(unet, denoiser)
+            done = [step for part in begun.parts() for step in _steps_of(part, state)]
+            if done:
+                ctx.progress(len(done), len(schedule), note="kept from an earlier start")
             made = _retry_with_checkpointing(
                 ctx,
                 unet,
@@ -253,6 +258,8 @@ def _tune(
                     uncond,
                     recipe,
                     lambda step, total, loss, used: ctx.progress(step, total, note=f"loss {loss:.2e}, {used} updates"),
+                    done=done,
+                    keep=_Kept(begun),
                 ),
             )
             _require_finite(model, made.achieved)
@@ -279,7 +286,9 @@ def _tune(
         recipe.carry,
         rates,
     )
+    begun = Unfinished(ctx, content, "inversion")
     embeddings, achieved, losses, updates = stored(ctx, content, "inversion", make)
+    begun.finished()
     found, wanted = achieved[-1], trajectory.latents[0]
     missed = float((found - wanted).square().mean() / wanted.var().clamp(min=1e-12))
     if missed > FAR:
@@ -299,6 +308,35 @@ def _tune(
         recipe.guidance_scale,
     )
     return Tunings(tuned, found, _report(tuned, missed))
+
+
+class _Kept:
+    """Keeps the steps of a tuning that are done, some seconds of work at a time."""
+
+    def __init__(self, begun: Unfinished) -> None:
+        self._begun, self._steps, self._since = begun, list[TunedStep](), time.monotonic()
+
+    def __call__(self, step: TunedStep) -> None:
+        self._steps.append(step)
+        if time.monotonic() - self._since < KEEP_SECONDS:
+            return
+        embeddings, latents, losses, updates = zip(*self._steps, strict=True)
+        self._begun.add(
+            torch.stack(embeddings).detach().cpu(),
+            torch.stack(latents).detach().cpu(),
+            torch.tensor(losses, dtype=torch.float64),
+            torch.tensor(updates),
+        )
+        self._steps, self._since = [], time.monotonic()
+
+
+def _steps_of(part: tuple[Tensor, ...], like: Tensor) -> list[TunedStep]:
+    """The steps that `_Kept` has put together, on the device of `like`."""
+    embeddings, latents, losses, updates = part
+    return [
+        TunedStep(e.clone().to(like.device), z.clone().to(like.device), float(loss), int(count))
+        for e, z, loss, count in zip(embeddings, latents, losses, updates, strict=True)
+    ]
 
 
 def _code(denoiser: object, schedule: object) -> str:

@@ -46,3 +46,41 @@ def stored(ctx: Context, key: bytes, label: str, make: Callable[[], tuple[Tensor
     if ctx.store is not None:
         ctx.store.put(key, made, math.inf, label)
     return made
+
+
+class Unfinished:
+    """The parts of a long computation that are done: kept on disk until all of it is, so that a later start goes on.
+
+    Args:
+        ctx: the run.
+        key: what the whole depends on.
+        label: what it is, for people.
+    """
+
+    def __init__(self, ctx: Context, key: bytes, label: str) -> None:
+        self._store, self._key, self._label = ctx.store, key, label
+        self._keys: list[bytes] = []
+
+    def parts(self) -> Iterator[tuple[Tensor, ...]]:
+        """What earlier starts have added, in order; call it once, before `add`."""
+        while self._store is not None:
+            key = self._next()
+            found = self._store.get(key)
+            if found is None:
+                return
+            self._keys.append(key)
+            yield cast(tuple[Tensor, ...], found)
+
+    def add(self, *part: Tensor) -> None:
+        """Keep one more part."""
+        if self._store is not None:
+            self._keys.append(self._next())
+            self._store.put(self._keys[-1], part, math.inf, f"{self._label} (unfinished)")
+
+    def finished(self) -> None:
+        """Remove the parts: the whole is kept."""
+        if self._store is not None and self._keys:
+            self._store.drop(self._keys)
+
+    def _next(self) -> bytes:
+        return content_key(self._key.hex(), "part", len(self._keys))

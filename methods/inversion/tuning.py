@@ -3,8 +3,9 @@
 Shared by null-text inversion (../null_text.py, unconditional half) and BARET (../baret/, conditional half).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.light.later import Tensor, torch
@@ -14,6 +15,22 @@ from ..sampling.schedule import DenoisingStep
 from ..sampling.unet import Model, not_finite
 
 DIVERGED = 10.0  # relative to the latents' own mean square
+
+
+class TunedStep(NamedTuple):
+    """One step of a tuning.
+
+    Attributes:
+        embeddings: that were tuned `[b n d]`.
+        latent: that they lead to `[b c lh lw]`.
+        loss: the last one.
+        updates: gradient steps taken.
+    """
+
+    embeddings: Tensor
+    latent: Tensor
+    loss: float
+    updates: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +125,9 @@ def tune(
     uncond: Tensor,
     recipe: TuningRecipe,
     on_step: Callable[[int, int, float, int], None] = lambda step, total, loss, updates: None,
+    *,
+    done: Sequence[TunedStep] = (),
+    keep: Callable[[TunedStep], None] = lambda step: None,
 ) -> Tuned:
     """Embeddings with which guidance follows a trajectory back (BARET, TTIS; Mokady et al. 2023, algorithm 1).
 
@@ -119,6 +139,8 @@ def tune(
         uncond: the empty text's `[b n d]`.
         recipe: what to tune, and for how long.
         on_step: called with (steps done, of how many, last loss, gradient steps taken).
+        done: the first steps, if an earlier start has tuned them.
+        keep: called with each step that is done.
 
     Raises:
         BadInput: the loss is not finite, or has diverged; step and cause are named.
@@ -127,9 +149,12 @@ def tune(
     total = len(steps)
     z, embeddings = trajectory[-1], {"cond": cond, "uncond": uncond}[recipe.half]
     untuned = embeddings
-    kept, achieved, losses, counts = [], [z], [], []
+    kept, achieved = [one.embeddings for one in done], [z, *(one.latent for one in done)]
+    losses, counts = [one.loss for one in done], [one.updates for one in done]
+    if done:
+        embeddings, z = kept[-1], achieved[-1]
     timesteps = torch.tensor([step.timestep for step in steps], device=z.device)
-    for number, step in enumerate(steps):
+    for number, step in enumerate(steps[len(done) :], len(done)):
         t, target = timesteps[number], trajectory[total - 1 - number]
         with torch.no_grad():  # the half that is not tuned: once a step
             fixed = model(z, t, uncond if recipe.half == "cond" else cond)
@@ -150,6 +175,7 @@ def tune(
         achieved.append(z)
         losses.append(loss)
         counts.append(updates)
+        keep(TunedStep(embeddings, z, loss, updates))
         on_step(number + 1, total, loss, updates)
     return Tuned(
         torch.stack(kept),

@@ -10,7 +10,8 @@ from pathlib import Path
 import inlay
 import pytest
 import torch
-from inlay.graph_runtime import BadInput, Context
+from inlay.graph_runtime import BadInput, Cancelled, Context
+from inlay.graph_runtime.core.events import CancelToken, NodeProgress
 from inlay.graph_runtime.core.store.disk import DiskStore
 from inlay.nodes import condition, invert, model
 from schedules import ddim_from_config
@@ -218,3 +219,38 @@ def test_a_trajectory_is_refused_for_another_prediction_type(parts):
             Context(),
             iterations=0,
         )
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5])
+@pytest.mark.parametrize("tune", [invert.target_text, invert.null_text])
+def test_a_stopped_tuning_goes_on_where_it_was_and_gives_the_same_bytes(parts, tmp_path, monkeypatch, tune, stop):
+    monkeypatch.setattr(invert, "KEEP_SECONDS", -1.0)
+    denoiser, conditioning = parts
+    schedule = plan_of(denoiser, steps=6)
+    (trajectory,) = invert.ddim(denoiser, conditioning, schedule, LATENT, Context())
+
+    def tuned(store, cancel_at=0):
+        seen, cancel = [], CancelToken()
+
+        def hear(event):
+            if isinstance(event, NodeProgress) and "loss" in event.note:
+                seen.append(event.step)
+                if event.step == cancel_at:
+                    cancel.cancel()
+
+        ctx = Context(store=store, listeners=(hear,), cancel=cancel)
+        return seen, lambda: tune(denoiser, conditioning, schedule, trajectory, ctx, iterations=2)
+
+    _, whole = tuned(None)
+    expected = whole()
+    began, work = tuned(DiskStore(tmp_path, "here"), stop)
+    with pytest.raises(Cancelled):
+        work()
+    seen, work = tuned(DiskStore(tmp_path, "here"))
+    found = work()
+    assert began == list(range(1, stop + 1))
+    assert seen == list(range(stop + 2, 7))  # the next one was done when the run noticed; none is done again
+    assert torch.equal(found.tuning.embeddings, expected.tuning.embeddings)
+    assert torch.equal(found.tuning.achieved, expected.tuning.achieved)
+    assert (found.tuning.losses, found.tuning.updates) == (expected.tuning.losses, expected.tuning.updates)
+    assert len(DiskStore(tmp_path, "here").entries()) == 1  # the parts are gone

@@ -180,6 +180,12 @@ class DiskStore:
             return self._index.why_removed(self.place(key))
         return ""
 
+    def drop(self, keys: Sequence[bytes]) -> None:
+        """Remove what is kept under these keys: it is of no use any more."""
+        if keys:
+            with self._without_trouble():
+                self._unlink(self._index.remove([self.place(key) for key in keys], "what it was a part of is finished"))
+
     def flush(self) -> None:
         """Note what was used since the last call, so that it stays longest."""
         used, self._used = self._used, set()
