@@ -292,7 +292,7 @@ def test_a_body_that_stops_is_not_waited_for(client, monkeypatch):
 
 
 def test_a_body_that_trickles_is_given_up_although_it_never_stops(client, monkeypatch):
-    monkeypatch.setattr(guard, "_SILENCE", 0.5)
+    monkeypatch.setattr(guard, "_SILENCE", 1.5)
     address = client.http.base_url
     with socket.create_connection((address.host, address.port), timeout=20) as sock:
         lines = f"POST /v1/uploads HTTP/1.1\r\nHost: 127.0.0.1:{address.port}\r\nContent-Type: image/png\r\n"
