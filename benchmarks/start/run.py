@@ -28,6 +28,7 @@ JOBS = {
     "inlay check train_exemplar": ["-c", INLAY, "check", "train_exemplar"],
     "inlay check paint_by_example (a solver of diffusers)": ["-c", INLAY, "check", "paint_by_example"],
     "inlay run inpaint (patches), cold": ["-c", INLAY, "run", "inpaint", "--no-cache", "--quiet"],
+    "inlay run zero_shot_inpaint, everything kept": ["-c", INLAY, "run", "zero_shot_inpaint", "--quiet"],
     "inlay run zero_shot_inpaint, cold": ["-c", INLAY, "run", "zero_shot_inpaint", "--no-cache", "--quiet"],
 }
 
