@@ -32,6 +32,7 @@ from .weights import fill, list_stored, newest_names, without_weights
 
 _UNRESOLVED = uuid.uuid4().hex  # a result made before a model was resolved is never found again by another process
 
+ADAPTED = "_inlay_adapted"  # where a module keeps its copies with LoRAs
 LARGE = 10**8  # numbers in the weights of a model
 
 M = TypeVar("M")  # a model class of diffusers or transformers
@@ -236,6 +237,7 @@ class Component(ModelDescription[nn.Module]):
     def strip(self, module: nn.Module) -> None:
         """Let go of the copies that share its weights: they are made again when they are needed."""
         release(module)
+        module.__dict__.pop(ADAPTED, None)
 
     def load(self, device: str) -> nn.Module:
         """Read the weights, in evaluation mode, frozen.
@@ -243,6 +245,10 @@ class Component(ModelDescription[nn.Module]):
         Raises:
             ModelError: the files are damaged or do not fit the configuration.
         """
+        return self.load_as(device, device)
+
+    def load_as(self, place: str, device: str) -> nn.Module:
+        """The same at a place, in the precision that they have on `device`."""
         with torch.inference_mode(False), quiet("diffusers", "transformers"), torch.random.fork_rng(devices=[]):
             try:
                 self._require(self.state(self.origin) if self.stamp else "", self.stamp)
@@ -250,7 +256,7 @@ class Component(ModelDescription[nn.Module]):
                 module = self._read()
                 if any(tensor.is_meta for tensor in [*module.parameters(), *module.buffers()]):
                     raise ValueError("some weights are missing from the file")
-                module.to(device=device, dtype=self.precision(device)).eval().requires_grad_(False)
+                module.to(device=place, dtype=self.precision(device)).eval().requires_grad_(False)
                 owned: nn.Module = own_weights(module)  # after .to, which has copied what it changed
                 self._require(self.origin.stamp(self.component), before)
             except ModelError:

@@ -22,9 +22,11 @@ from .user_paths import is_possible
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from .run.plan import Step
     from .store.disk import DiskStore
 
 
+Around = Callable[["Step", "Context"], AbstractContextManager[object]]
 OnFile = Callable[[str, str, str, Path], None]
 
 
@@ -95,6 +97,7 @@ class Context:
         self.setting_of: Callable[[str], object] = lambda word: None  # by `node.setting`; None if it is none
         self.on_file: OnFile | None = None  # called with node, prefix, suffix and path before a file gets its name
         self.names: FileNames | None = None
+        self.memory: Around | None = None  # keeps room for a step, and measures what it needs
         self._warned: set[Warned] = set()
 
     @property

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from .memory.decisions import Decision
+
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
@@ -69,9 +71,30 @@ class Noted(Warned):
 
 @dataclass(frozen=True, slots=True)
 class ModelMoved:
-    """A decision of the model manager: what it loaded, evicted or retried, and why."""
+    """A decision of the model manager: what it loaded, evicted or retried, and why.
+
+    `decision` holds it by its parts, with the node that it was made for; a download has none.
+    """
 
     message: str
+    node: str = ""
+    decision: "Decision | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMemory:
+    """What a node took on the device, in bytes: weights that it leased together, and the most that it made beside them.
+
+    `resident` are all weights that were there then. `forecast` is what measurements of earlier runs said of
+    `activations`; None without any.
+    """
+
+    node: str
+    type: str
+    weights: int
+    activations: int
+    resident: int
+    forecast: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +140,7 @@ Event = (
     | NodeFinished
     | Warned
     | ModelMoved
+    | NodeMemory
     | Saved
     | ItemStarted
     | ItemFinished

@@ -6,8 +6,10 @@ import re
 from pydantic import ByteSize, TypeAdapter
 
 from ..core.errors import WorkflowError, shorten
+from ..core.memory.device_memory import total_bytes
+from ..core.memory.sizes import size_text
 
-_SIZE = re.compile(r"\s*(\d{1,12}(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d{1,12}(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE | re.ASCII)
 
 
 def local_rank() -> int:
@@ -111,8 +113,21 @@ def parse_memory(text: str | int | None) -> int | None:
     """
     if text is None or (isinstance(text, int) and text > 0 and not isinstance(text, bool)):
         return text
+    if isinstance(text, int) and not isinstance(text, bool):
+        text = str(text) if abs(text) < 10**15 else "a number of many digits"
     return parse_size(
         text if isinstance(text, str) else f"{shorten(text)}, which is no text", "memory", "6GB, 500MB or 2GiB"
+    )
+
+
+def doubt_of(budget: int | None, device: str) -> str | None:
+    """A warning about a budget that is larger than the memory of its device; None if there is nothing to say."""
+    total = total_bytes(device) if budget is not None else None
+    if budget is None or total is None or budget <= total:
+        return None
+    return (
+        f"the memory budget of {size_text(budget)} is more than {device} has ({size_text(total)}): it bounds nothing "
+        "there; leave --memory out to use what is free"
     )
 
 

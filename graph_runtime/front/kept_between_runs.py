@@ -3,6 +3,7 @@
 import os
 import threading
 
+from ..core.memory.device_memory import Free
 from ..core.memory.manager import ModelManager
 from ..core.out_of_memory import release_device_memory
 from ..core.run.crew import Crew
@@ -15,6 +16,7 @@ from ..core.user_paths import home
 from .device import parse_size
 from .environment import environment
 
+CPU_MEMORY = "INLAY_CPU_MEMORY"  # how much CPU memory weights may take that were evicted from a GPU; 0 for none
 CACHE = "INLAY_CACHE"  # the environment variable: how much disk results may take; 0 for none
 _LOCK = threading.Lock()  # two runs that begin at the same time share their models too
 _kept: dict[tuple[str, int | None], tuple[ModelManager, MemoryCache]] = {}
@@ -23,11 +25,16 @@ _crews: dict[tuple[tuple[str, ...], int | None], Crew] = {}
 
 
 def kept_between_runs(device: str, budget: int | None) -> tuple[ModelManager, MemoryCache]:
-    """The weights and results shared by runs on `device` within `budget` bytes."""
+    """The weights and results shared by runs on `device` within `budget` bytes; None is what is free there.
+
+    Raises:
+        WorkflowError: INLAY_CPU_MEMORY is not a size.
+    """
     key = (device, budget)
+    beside = cpu_limit()
     with _LOCK:
         if key not in _kept:
-            _kept[key] = (ModelManager((device,), budget), MemoryCache())
+            _kept[key] = (_manager(device, budget, beside), MemoryCache())
         return _kept[key]
 
 
@@ -43,16 +50,31 @@ def crew_between_runs(devices: tuple[str, ...], budget: int | None) -> Crew | No
         return crew
 
 
+def _manager(device: str, budget: int | None, beside: int | None) -> ModelManager:
+    return ModelManager((device,), Free() if budget is None else budget, beside=beside)
+
+
 def forget(*, results: bool) -> None:
     """Let go of the weights that wait for another run; with `results`, of the results in memory too."""
+    beside = cpu_limit()
     with _LOCK:
         for (device, budget), (_, memory) in list(_kept.items()):
             if results:
                 del _kept[device, budget]
             else:
-                _kept[device, budget] = (ModelManager((device,), budget), memory)
+                _kept[device, budget] = (_manager(device, budget, beside), memory)
         _crews.clear()
     release_device_memory()
+
+
+def cpu_limit() -> int | None:
+    """How many bytes of CPU memory evicted weights may take; None: what is free.
+
+    Raises:
+        WorkflowError: INLAY_CPU_MEMORY is not a size.
+    """
+    text = os.environ.get(CPU_MEMORY, "").strip()
+    return parse_size(text, CPU_MEMORY, "10GB, or 0 to keep none there", none_is_allowed=True) if text else None
 
 
 def cache_limit() -> int:

@@ -11,7 +11,7 @@ from ...graph_runtime import ModelError
 from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.light.later import nn
 from ...graph_runtime.core.memory.descriptions import ModelDescription
-from ..component import is_single_file
+from ..component import ADAPTED, is_single_file
 from ..files.safetensors_header import read_header
 from ..files.stamps import content_of, pieces_of, state_of
 from ..known_keys.table import warn_unused
@@ -128,7 +128,7 @@ class AdaptedDenoiser(ModelDescription[nn.Module]):
         place = next(module.parameters())
         key = (self.adapters, str(place.device), place.dtype)
         with _ATTACHING:
-            known = module.__dict__.pop("_inlay_adapted", {})  # not to be copied with the UNet
+            known = module.__dict__.pop(ADAPTED, {})  # not to be copied with the UNet
             try:
                 if key not in known:
                     while len(known) >= KEPT:
@@ -136,7 +136,7 @@ class AdaptedDenoiser(ModelDescription[nn.Module]):
                     known[key] = attach(module, [(adapter.read(), adapter.weight) for adapter in self.adapters])
                 found = known[key]
             finally:
-                module.__dict__["_inlay_adapted"] = known
+                module.__dict__[ADAPTED] = known
         yield found
 
 

@@ -715,6 +715,7 @@ class SimulatedGpu(TorchFunctionMode):
             "memory_stats": lambda device=None: {},
             "empty_cache": lambda: None,
             "ipc_collect": lambda: None,
+            "set_per_process_memory_fraction": lambda share, device=None: None,
             "synchronize": lambda device=None: self._count("syncs"),
             "Stream": Stream,
             "Event": Stream,

@@ -1,6 +1,6 @@
 """The state of a check: the workflow, what it is checked against, and the findings so far."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -30,6 +30,7 @@ class Draft:
         links: the valid links of each node whose type is known.
         targets: (node, output) of each valid output of the workflow.
         beside: for each node, the models that the values at its sockets ask for.
+        seen: for each node, what is known before the run of its inputs and of its outputs.
         paths: how many files the settings have named so far.
     """
 
@@ -46,6 +47,7 @@ class Draft:
     targets: dict[str, tuple[str, str]] = field(default_factory=dict)
     beside: dict[str, tuple[AnyDescription, ...]] = field(default_factory=dict)
     paths: int = 0
+    seen: dict[str, tuple[Mapping[str, object], Mapping[str, object]]] = field(default_factory=dict)
 
     def flag_hint(self, node: str, setting: str | None) -> str:
         """The flag that sets a setting, as the end of a fix; empty if no workflow input sets it."""

@@ -76,6 +76,8 @@ def run_static_nodes(order: list[str], draft: Draft, effort: Effort) -> dict[str
             if same is not None:
                 alike[same] = outcome
         facts[name], marks[name] = outcome.facts, outcome.marks
+        if inputs or outcome.facts:
+            draft.seen[name] = inputs, outcome.facts
         if outcome.known is not None:
             known[name] = outcome.known
         if isinstance(outcome.failed, BadInput):

@@ -1,7 +1,7 @@
 """Run every check on a workflow in order, then its static nodes; the result is `Checked`."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..bounded.effort import checking, uncollected
@@ -40,6 +40,7 @@ class Checked:
         warnings: findings that do not stop the run.
         gate: what the nodes may read.
         contents: by the path that a node receives, the digest of what is there.
+        seen: for each node, what is known before the run of its inputs and of its outputs.
     """
 
     order: list[str]
@@ -54,6 +55,7 @@ class Checked:
     warnings: list[Warned]
     gate: Gate
     contents: dict[str, str]
+    seen: Mapping[str, tuple[Mapping[str, object], Mapping[str, object]]] = field(default_factory=dict)
 
 
 def check_workflow(
@@ -89,6 +91,7 @@ def check_workflow(
         draft.found.warnings,
         draft.reader.gate,
         draft.reader.contents,
+        draft.seen,
     )
 
 

@@ -59,6 +59,14 @@ class ModelDescription(ABC, Generic[M]):
         """Bytes of weights on `device` at least while they are streamed block by block; None: they cannot be."""
         return None
 
+    def load_as(self, place: str, device: str) -> M:
+        """Read the weights to a place, in the precision that they have on `device`."""
+        return self.load(place)
+
+    def load_beside(self, device: str) -> M:
+        """Read the weights into CPU memory, in the precision that they have on `device`."""
+        return self.load_as("cpu", device)
+
     def streamed(self, module: M, device: str, resident_bytes: int) -> AbstractContextManager[M]:
         """For the length of a lease, a module that computes on `device` while its weights lie in CPU memory.
 
@@ -102,6 +110,15 @@ class ModelDescription(ABC, Generic[M]):
 
 
 AnyDescription = ModelDescription[Any]  # Any: modules of every class
+
+
+def least_of(description: AnyDescription, device: str) -> int | None:
+    """Bytes of weights on a device at least while they are streamed; None: not these, or not there.
+
+    To the CPU nothing is streamed: that is where streamed weights wait.
+    """
+    base = description.base()
+    return None if device == "cpu" or base.borrowed else base.least_resident(device)
 
 
 def asked_for(value: object) -> tuple[AnyDescription, ...]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from ..context import Context
 from ..disk_errors import disk_error, explain
 from ..errors import BadInput, Cancelled, NodeError, Problem, missing_package, shorten
+from ..memory.device_lost import explanation, lost_device
 from ..out_of_memory import is_out_of_memory, retried_after
 from ..store.memory import Result
 from .plan import Step
@@ -28,13 +29,7 @@ def make(step: Step, arguments: dict[str, object], ctx: Context, notices: list[s
     ctx.said = []
     if spec.context is not None:
         arguments[spec.context] = ctx
-    failed = []
-    try:
-        outputs = spec.run(**arguments)
-    except Exception as error:  # noqa: BLE001 - told when this block has ended, and with it the failed try
-        failed.append(error)
-    if failed:
-        outputs = _once_more(step, arguments, ctx, failed)
+    outputs = _called(step, arguments, ctx) if ctx.memory is None else _within_memory(step, arguments, ctx)
     if not isinstance(outputs, tuple) or len(outputs) != len(spec.outputs):
         raise _wrong_outputs(step, outputs)
     if notices:
@@ -44,12 +39,31 @@ def make(step: Step, arguments: dict[str, object], ctx: Context, notices: list[s
     return Result(outputs, tuple(ctx.said))
 
 
+def _within_memory(step: Step, arguments: dict[str, object], ctx: Context) -> Iterable[object]:
+    """Call a node when there is room for what it needs."""
+    assert ctx.memory is not None
+    try:
+        with ctx.memory(step, ctx):
+            return _called(step, arguments, ctx)
+    except BadInput as error:  # there is none
+        raise NodeError(error.at(step.name), step.spec.id) from error
+
+
+def _called(step: Step, arguments: dict[str, object], ctx: Context) -> Iterable[object]:
+    failed = []
+    try:
+        return step.spec.run(**arguments)
+    except Exception as error:  # noqa: BLE001 - told when this block has ended, and with it the failed try
+        failed.append(error)
+    return _once_more(step, arguments, ctx, failed)
+
+
 def _once_more(step: Step, arguments: dict[str, object], ctx: Context, failed: list[Exception]) -> Iterable[object]:
     """Call a node again if it failed because memory ran out; otherwise tell why it failed."""
     spec = step.spec
     try:
         return retried_after(
-            failed, lambda: spec.run(**arguments), lambda: ctx.models.evict_idle("a node ran out of memory")
+            failed, lambda: spec.run(**arguments), lambda: ctx.models.make_smaller("a node ran out of memory")
         )
     except (Cancelled, NodeError):
         raise
@@ -59,7 +73,7 @@ def _once_more(step: Step, arguments: dict[str, object], ctx: Context, failed: l
             problem = replace(problem, port=None)
         raise NodeError(problem, spec.id) from error
     except Exception as error:
-        raise NodeError(_unforeseen(step, arguments, error), spec.id) from error
+        raise NodeError(_unforeseen(step, arguments, error, ctx), spec.id) from error
 
 
 def _wrong_outputs(step: Step, outputs: object) -> NodeError:
@@ -76,16 +90,19 @@ def _wrong_outputs(step: Step, outputs: object) -> NodeError:
     )
 
 
-def _unforeseen(step: Step, arguments: dict[str, object], error: Exception) -> Problem:
+def _unforeseen(step: Step, arguments: dict[str, object], error: Exception, ctx: Context) -> Problem:
     shown = ", ".join(f"{name}={_brief(value)}" for name, value in arguments.items() if name != step.spec.context)
     if is_out_of_memory(error):
         return Problem(
             step.name,
             None,
-            f"out of memory with {shown}",
+            f"out of memory with {shown}; who holds what:\n" + "\n".join(ctx.models.holders(ctx.device)),
             "enough memory for this size",
             "use a smaller picture, tiling=on, a smaller dtype, or --device cpu",
         )
+    if (said := lost_device(error)) is not None:
+        ctx.models.abandon()
+        return Problem(step.name, None, *explanation(ctx.device, said))
     if (missing := missing_package(error)) is not None:
         return Problem(step.name, None, *missing)
     if (cause := disk_error(error)) is not None:

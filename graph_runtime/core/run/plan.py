@@ -51,6 +51,9 @@ class Plan:
     contents: Mapping[str, str] = field(
         default_factory=dict
     )  # by the path that a node receives: digest of what is there
+    seen: Mapping[str, tuple[Mapping[str, object], Mapping[str, object]]] = field(
+        default_factory=dict
+    )  # what is known before the run of the inputs and outputs of each node
     reads: Reads = field(default_factory=Reads)  # all files and folders whose contents the keys depend on
 
     @cached_property
@@ -141,7 +144,7 @@ def make_plan(
         steps.append(step)
     files = {key: value for key, value in checked.files.items() if key[0] in index}
     outputs = {name: slots[target] for name, target in checked.targets.items()}
-    return Plan(steps, outputs, workflow, files, checked.warnings, checked.gate, checked.contents, reads)
+    return Plan(steps, outputs, workflow, files, checked.warnings, checked.gate, checked.contents, checked.seen, reads)
 
 
 def _step(

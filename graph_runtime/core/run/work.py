@@ -52,7 +52,7 @@ class Work:
         if self._watching and not self.plan.still_reads(step):
             self._watching = self._steady = False
             ctx.warn("a file that this run reads changed meanwhile: results from here on are not kept")
-            ctx.models.evict_idle("a file changed during the run")
+            ctx.models.evict_idle("a file changed during the run", keep=False)
         if kept is None:
             return
         key = self._keys[index]

@@ -24,7 +24,7 @@ def tensors_in(value: object, depth: int = 0) -> "Iterator[Tensor]":
         return
     if isinstance(value, torch.Tensor):
         yield value
-    for part in _parts(value).values():
+    for part in parts_of(value).values():
         yield from tensors_in(part, depth + 1)
 
 
@@ -39,7 +39,7 @@ def _copied(value: object, known: "dict[int, Tensor]", depth: int) -> object:
         return value
     if isinstance(value, torch.Tensor):
         return known.setdefault(id(value), value if id(value) in known else value.clone())
-    parts = _parts(value)
+    parts = parts_of(value)
     new = {name: _copied(part, known, depth + 1) for name, part in parts.items()}
     if all(new[name] is part for name, part in parts.items()):
         return value
@@ -55,7 +55,8 @@ def _copied(value: object, known: "dict[int, Tensor]", depth: int) -> object:
     return twin
 
 
-def _parts(value: object) -> dict[object, object]:
+def parts_of(value: object) -> dict[object, object]:
+    """What a value holds, by index, key or field; nothing for a tensor and the like."""
     if isinstance(value, dict):
         return dict(value)
     if isinstance(value, list) or type(value) is tuple or is_named_tuple(type(value)):

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ...core.errors import Problem
-from ...core.events import Warned
+from ...core.events import ModelMoved, NodeMemory, Warned
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -29,6 +30,13 @@ def warning_json(warning: Warned) -> "dict[str, JsonValue]":
     return {"node": warning.node, "message": warning.message}
 
 
+def decision_json(event: ModelMoved) -> "dict[str, JsonValue]":
+    """A decision about memory as `--json` prints it; sizes in bytes."""
+    found = event.decision
+    assert found is not None
+    return {"node": event.node or None, **asdict(found)}
+
+
 def result_json(result: "Result", outputs: "JsonValue") -> "dict[str, JsonValue]":
     """The result of a run as `--json` prints it, with its outputs as `shown_outputs` gives them."""
     return {
@@ -37,6 +45,8 @@ def result_json(result: "Result", outputs: "JsonValue") -> "dict[str, JsonValue]
         "outputs": outputs,
         "seconds": round(sum(result.timings.values()), 3),
         "timings": {name: round(seconds, 4) for name, seconds in result.timings.items()},
+        "memory": [decision_json(event) for event in result.events if isinstance(event, ModelMoved) and event.decision],
+        "taken": [asdict(event) for event in result.events if isinstance(event, NodeMemory)],
         "warnings": [warning_json(event) for event in result.events if isinstance(event, Warned)],
     }
 

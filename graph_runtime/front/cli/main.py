@@ -26,6 +26,7 @@ from ...core.errors import (
     did_you_mean,
     missing_package,
 )
+from ...core.memory.device_lost import explanation, lost_device
 from . import cache, commands, convert, run, samples, serve, sweep
 from .json_output import problem_json
 from .parser import Command, Parser, join_values
@@ -111,6 +112,9 @@ def _report_unexpected(error: Exception, words: list[str], as_json: bool) -> int
     if (missing := missing_package(error)) is not None:
         lacking = WorkflowError.of(None, found=missing[0], expected=missing[1], fix=missing[2])
         return _report(as_json, lacking.status, str(lacking), lacking.problems)
+    if (said := lost_device(error)) is not None:
+        gone = Problem(None, "device", *explanation("the device", said))
+        return _report(as_json, 1, str(gone), [gone])
     if (cause := disk_error(error)) is not None:
         trouble = Problem(None, "files", *explain(cause))
         return _report(as_json, 1, str(trouble), [trouble])

@@ -27,6 +27,8 @@ class AddCommand(Protocol):
 #: Flags without a value.
 SWITCHES = frozenset({"--json", "--traceback", "--no-cache", "--no-metadata", "--quiet", "--help", "--version"}) | {
     "--partial",
+    "--explain-memory",
+    "--dry-run",
     "--open",
     "--editor",
     "--no-editor",

@@ -12,6 +12,7 @@ from ...core.reads import collect_reads
 from ...core.user_paths import expand
 from . import flags
 from .arguments import read_arguments
+from .explain_memory import print_decisions, print_forecast
 from .json_output import problem_json, result_json, shown_outputs, warning_json
 from .parser import AddCommand, Once
 
@@ -70,7 +71,16 @@ def _takes_run_options(parser: argparse.ArgumentParser) -> None:
         "--device", action=Once, default="auto", help="auto, cpu, cuda:0, several such as cuda:0,cuda:1 (default: auto)"
     )
     parser.add_argument(
-        "--memory", action=Once, metavar="SIZE", help='the most memory that weights may use on the device, e.g. "6GB"'
+        "--memory",
+        action=Once,
+        metavar="SIZE",
+        help='the most memory that the run may use on the device, e.g. "6GB" (default: what is free, less a margin)',
+    )
+    parser.add_argument(
+        "--explain-memory", action="store_true", help="list what was loaded, evicted and streamed, and why"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="run nothing: print what each node will need of the device's memory"
     )
     parser.add_argument("--no-cache", action="store_true", help="compute everything again and store no results")
     parser.add_argument(
@@ -172,7 +182,11 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
         assert loaded is not None, "only help needs no workflow"
         gc.enable()
         if not isinstance(loaded, LoadedWorkflow):
+            if options.dry_run:
+                return print_forecast(loaded.prepared(next(iter(loaded.items))), options)
             return run_command(loaded, options)
+        if options.dry_run:
+            return print_forecast(loaded, options)
         if options.jobs > 1:
             print("warning: --jobs is for a folder of pictures: one picture has one process", file=sys.stderr)
         from .progress import Bars
@@ -186,8 +200,11 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
                 metadata=not options.no_metadata,
                 listeners=[bars],
                 record=record,
+                measure=options.explain_memory,
             )
         _print(options, result, shown_outputs(result))
+        if options.explain_memory:
+            print_decisions(result.events)
         if not options.json:
             bars.summary(result)
     return 0

@@ -24,7 +24,7 @@ def add_serve(add: AddCommand) -> None:
         default="auto",
         help="auto, cpu, cuda:0, cuda:0,cuda:1 … (default: auto, which is every GPU)",
     )
-    one("--memory", action=Once, metavar="SIZE", help='the most memory that weights may use on a device, e.g. "6GB"')
+    one("--memory", action=Once, metavar="SIZE", help='the most memory that runs may use on a device, e.g. "6GB"')
     one("--jobs", action=Once, type=_count, default=1, metavar="N", help="runs at once on a processor (default: 1)")
     one("--no-cache", action="store_true", help="compute everything again and store no results")
     one("--max-upload", action=Once, default="256MB", metavar="SIZE", help="of one file (default: 256MB)")

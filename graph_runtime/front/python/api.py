@@ -102,7 +102,8 @@ def run(
         out: the output folder; None: no file is written, and the pictures are in the result.
         inputs: a folder that paths in the file may point into.
         device: auto (every GPU like the first), cpu, cuda:0, mps, or several: "cuda:0,cuda:1".
-        memory: the most memory that weights may use on the device, e.g. "6GB".
+        memory: the most memory that weights, activations and training may use on the device together, e.g. "6GB";
+            None: what is free there, less a margin.
         nodes: modules with further nodes.
         set: {"node.parameter": value} for settings that are not inputs of the workflow.
         cache: reuse results of earlier runs that depend on the same data and settings.

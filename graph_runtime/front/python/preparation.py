@@ -9,6 +9,8 @@ from ...core.errors import BadInput, Problem, WorkflowError, shorten
 from ...core.events import NodeStarted
 from ...core.leftovers import sweep
 from ...core.memory.descriptions import ModelDescription
+from ...core.memory.forecast import known_need, leases
+from ...core.memory.rehearsal import rehearsed
 from ...core.memory.sizes import size_text
 from ...core.opening import reading
 from ...core.paths import why_not_below, why_unwritable
@@ -85,43 +87,68 @@ def _why_nothing_is_kept(folder: Path) -> str:
     return why
 
 
-def require_memory(plan: Plan, budget: int | None, device: str) -> None:
-    """Refuse a budget for weights that does not hold what a node leases at once.
+SURE = 0.95  # of what was rehearsed: less would be refused for nothing where a kernel takes a little less
 
-    That is a model at one of its sockets, together with those that its other values ask for. Models that are not on
-    this machine yet have no size: they are judged once they are downloaded.
+
+def require_memory(
+    plan: Plan, budget: int | None, device: str, limit: int | None = None, *, rehearse: bool = False
+) -> dict[str, int]:
+    """Refuse a run that does not fit: what a node leases at once, and what it was measured to make beside that.
+
+    Models that are not on this machine yet have no size: they are judged once they are downloaded.
+
+    Args:
+        plan: of the run.
+        budget: as it was asked for; None: what is free.
+        device: where it will run.
+        limit: bytes that may be in use there now; None: the budget.
+        rehearse: find out with shapes alone what nodes make that were never measured; takes about a second each.
+
+    Returns:
+        By node, what it is known to make beside weights.
 
     Raises:
         WorkflowError: names each node, its models and their size, and the smallest budget that works.
     """
-    if budget is None:
-        return
-    sizes: dict[tuple[str, str], tuple[str, int]] = {}
+    most = budget if budget is not None else limit
+    if most is None:
+        return {}
+    makes: dict[str, int] = {}
+    found: list[tuple[str, str | None, str, int]] = []
     for step in plan.steps:
-        for socket, slot in step.links if step.spec.context is not None and not step.spec.static else ():
-            role = step.spec.sockets[socket].role
-            owner = plan.steps[plan.owner[slot]]
-            model = None if owner.known is None else owner.known[slot - owner.first_slot]
-            if not isinstance(model, ModelDescription) or (role is not None and role.kind == "described"):
-                continue
-            if all(getattr(one, "known", True) for one in (model, *step.beside)):
-                together = {one.base(): one for one in (model, *step.beside)}.values()
-                label = " and ".join(one.label for one in together) + " together" * (len(together) > 1)
-                sizes[step.name, socket] = label, sum(one.nbytes_on(device) for one in together)
-    least = size_text(max((size for _, size in sizes.values()), default=0))
+        if step.known is not None:
+            continue
+        groups = leases(plan, step)
+        need = known_need(plan, step, device) if groups or (device == "cpu" and budget is not None) else None
+        made, source = (need.activations, need.source) if need is not None else (0, "at least")
+        if rehearse and need is None and groups:
+            made, source = int((rehearsed(plan, step, device) or 0) * SURE), "rehearsed"
+        makes[step.name] = made
+        beside = f", and {size_text(made)} that it makes beside ({source})" if made else ""
+        for group in groups:
+            label = " and ".join(one.label for one in group.models) + " together" * (len(group.models) > 1)
+            size = group.least(device)
+            streamed = " block by block" * (size < group.nbytes(device))
+            found.append((step.name, group.socket, f"{label}, {size_text(size)}{streamed}{beside}", size + made))
+        if not groups and made:
+            found.append((step.name, None, f"{size_text(made)} that it makes ({source})", made))
+    least = size_text(max((size for *_, size in found), default=0))
+    given = f"--memory {size_text(most)}" if budget is not None else f"{size_text(most)} free for it"
+    wish = f"--memory {least.replace(' ', '')}" if budget is not None else "end other programs that use it"
     problems = [
         Problem(
             node,
             socket,
-            f"{label}, {size_text(size)} on {device}, with --memory {size_text(budget)}",
+            f"{label} on {device}, with {given}",
             f"a budget of at least {least}",
-            f"--memory {least.replace(' ', '')}, or a smaller dtype",
+            f"{wish}, or a smaller dtype or size",
         )
-        for (node, socket), (label, size) in sizes.items()
-        if size > budget
+        for node, socket, label, size in found
+        if size > most
     ]
     if problems:
         raise WorkflowError(problems)
+    return makes
 
 
 def decide(loaded: LoadedWorkflow, plan: Plan, ctx: Context) -> Plan:

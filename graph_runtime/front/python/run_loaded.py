@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 
 from ...core.context import Context
 from ...core.errors import NodeError
 from ...core.events import CancelToken, Listener, ModelMoved, Record, Warned
 from ...core.memory.decisions import decisions_reported_to
+from ...core.memory.device_memory import at_most
+from ...core.memory.watch import Watch
 from ...core.notices import collect_notices
 from ...core.run.execute import execute
 from ...core.run.history import NODES, note
@@ -14,7 +17,7 @@ from ...core.run.plan import Plan
 from ...core.store.disk import DiskStore
 from ...core.store.kept import Kept
 from ...core.store.parts import copied
-from ..device import parse_memory, resolve_devices
+from ..device import doubt_of, parse_memory, resolve_devices
 from ..environment import environment, environment_parts
 from ..jobs.part import Part
 from ..kept_between_runs import crew_between_runs, disk_store, kept_between_runs
@@ -39,6 +42,7 @@ def run_loaded(
     listeners: Iterable[Listener] = (),
     cancel: CancelToken | None = None,
     record: Recording | None = None,
+    measure: bool = False,
     part: Part | None = None,
     planned: Plan | None = None,
 ) -> Result:
@@ -54,6 +58,7 @@ def run_loaded(
         listeners: see `run`.
         cancel: see `run`.
         record: keeps the run as a whole.
+        measure: measure on the CPU too what each node takes.
         part: of a job; if an earlier start has done it, nothing runs.
         planned: the plan of `loaded`, if it was made a moment ago.
     """
@@ -66,23 +71,25 @@ def run_loaded(
         plan = planned or loaded.plan()
         loaded.held.require_pictures_only(plan)
         require_writable_output(plan, loaded.out)
-        require_memory(plan, budget, where)
+        require_memory(plan, budget, where, models.limit(where))
     printed = record is not None and record.show is not None  # by a command: nobody else gets the values, and it ends
     events = Record()
     disk = part.disk if part is not None else disk_store(where, loaded.registry) if cache else None
     ctx = Context(models, out=loaded.out, listeners=(events, *listeners), cancel=cancel, store=disk, bare=not metadata)
     if part is not None:
         memory_store, ctx.names = part.memory, part
+    if (doubt := doubt_of(budget, where)) is not None:
+        ctx.warn(doubt)
     usable = part is None and prepare_folders(ctx, keeping=cache)
     if record is not None:
         ctx.on_file = record.saved
     ctx.setting_of = lambda word: setting_in(plan, word)
     if loaded.undecided:
         plan, record = decide(loaded, plan, ctx), None
-        require_memory(plan, budget, where)
+        require_memory(plan, budget, where, models.limit(where))
     if fetch_models(plan, ctx):
         plan = loaded.plan()  # the rest of the check, which needs the models' configurations
-        require_memory(plan, budget, where)
+        require_memory(plan, budget, where, models.limit(where))
         record = None  # it said that it would download
     if metadata:
         folders = [*loaded.roots, loaded.out]
@@ -97,13 +104,19 @@ def run_loaded(
             remember(plan, loaded.held.holds)
     for message in notices:
         ctx.warn(message)
-    with decisions_reported_to(lambda message: ctx.emit(ModelMoved(message))):
+    with decisions_reported_to(lambda one: ctx.emit(ModelMoved(str(one), ctx.node, one))):
         for warning in (*loaded.held.warnings, *plan.warnings):
             ctx.pass_on(warning)
         here = disk.environment if disk is not None else environment(where)
         kept = Kept(None if printed else memory_store, disk, here) if cache else None
+        asked = budget is not None
+        makes = require_memory(plan, budget, where, rehearse=True) if asked else {}
+        ctx.memory = Watch(plan, where, measure=measure or asked, makes=makes, several=crew is not None)
         try:
-            values = execute(plan, ctx, kept, crew)
+            with ExitStack() as bounds:
+                for one in (manager.devices[0] for manager in (crew.managers if crew is not None else [models])):
+                    bounds.enter_context(at_most(budget, one))
+                values = execute(plan, ctx, kept, crew)
         except NodeError as error:
             if not loaded.labels:
                 raise

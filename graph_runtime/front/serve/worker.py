@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, first_line
 from ...core.events import CancelToken
+from ...core.memory.device_lost import lost_device
 from ..cli.json_output import problem_json, warning_json
 from ..kept_between_runs import forget
 from .json_data import Json
@@ -117,7 +118,7 @@ class _Worker:
         run, out = told["run"], Path(told["out"])
         token = self._inbox.cancel.setdefault(run, CancelToken())
         relay = Relay(lambda events: self.answer({"run": run, "events": events}), out)
-        began = time.perf_counter()
+        began, gone = time.perf_counter(), False
         try:
             with self._ticker.minding(relay):
                 ended = self._made(told, out, token, relay)
@@ -131,12 +132,15 @@ class _Worker:
             }
         except NodeError as error:
             ended = {"state": "failed", "problems": [problem_json(error.problem)]}
+            gone = error.__cause__ is not None and lost_device(error.__cause__) is not None
         except Exception as error:  # noqa: BLE001 - of one run: the worker goes on
             ended = {"state": "failed", "problems": [problem_json(_unforeseen(error))]}
         self._inbox.cancel.pop(run, None)
         ended["warnings"] = [*relay.warnings, *(one for one in ended.get("warnings", ()) if one not in relay.warnings)]
         ended["seconds"] = round(time.perf_counter() - began, 4)
         self.answer({"run": run, "events": relay.rest(), "ended": ended})
+        if gone:  # a process whose GPU disappeared cannot use it again; another one takes the next run
+            os._exit(1)
 
     def look_ahead(self, told: Json) -> None:
         """Read a request that is still being checked; who checks it tells what is wrong with it."""

@@ -8,7 +8,8 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ....core.memory.descriptions import AnyDescription
-from ....core.memory.manager import ModelManager, _Resident
+from ....core.memory.manager import ModelManager
+from ....core.memory.residents import Key, Resident
 from ...device import parse_size
 from .modules import HostObject, ask, host_module
 
@@ -29,22 +30,22 @@ class HostModelManager(ModelManager):
     setting = f"{MEMORY}="
 
     def __init__(self, device: str, budget: int | None = None) -> None:
-        super().__init__((device,), budget, log=logger.info, place=self._hand_over)
+        super().__init__((device,), budget, log=logger.info, place=self._hand_over, beside=0)
         self._patchers: dict[int, _Handed] = {}  # by module
         self._ended: list[object] = []  # handles that the host still reads after it has unloaded them
 
-    def _bring_in(self, description: AnyDescription, device: str) -> _Resident:
+    def _bring_in(self, description: AnyDescription, device: str, most: int | None = None) -> Resident:
         """Ask the host to free memory first: it knows what else is on the device."""
         self._ended.clear()
         ask("comfy.model_management", "free_memory", description.nbytes_on(device) * 1.1, _device(device))
-        return super()._bring_in(description, device)
+        return super()._bring_in(description, device, most)
 
-    def _evict(self, key: tuple[AnyDescription, str], reason: str) -> int:
+    def _evict(self, key: Key, reason: str, *, keep: bool = True) -> int:
         handed = self._patchers.pop(id(self._resident[key].module), None)
         if handed is not None:
             self._ended.append(handed.patcher)
             handed.holder._modules.clear()
-        return super()._evict(key, reason)
+        return super()._evict(key, reason, keep=keep)
 
     def _unloaded(self, patcher: object) -> bool:
         """The host unloads a model: it goes unless a node uses it. True if it is gone."""

@@ -1,0 +1,209 @@
+"""What each node of a plan will need, before anything runs: weights, and what it makes beside them."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..digests import short_digest
+from ..light.sketch import Sketch
+from ..store.parts import parts_of
+from .decisions import columns
+from .descriptions import AnyDescription, ModelDescription, least_of
+from .needs import Asked, Need, Source, anything_known, recall
+from .rehearsal import rehearsed
+from .sizes import size_text
+
+if TYPE_CHECKING:
+    from ..run.plan import Plan, Step
+    from ..spec import NodeSpec
+
+_DEPTH = 6
+_BYTES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "uint16": 2, "complex64": 8}
+
+
+class Leased(NamedTuple):
+    """Models that a node holds in memory together: those of one socket, and those that its other values ask for."""
+
+    socket: str
+    models: tuple[AnyDescription, ...]
+
+    def nbytes(self, device: str) -> int:
+        """Of their weights on a device."""
+        return sum(one.nbytes_on(device) for one in self.models)
+
+    def least(self, device: str) -> int:
+        """Of their weights on a device, where what can be streamed is."""
+        return sum(min(one.nbytes_on(device), least_of(one, device) or one.nbytes_on(device)) for one in self.models)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one node will need, in bytes.
+
+    Attributes:
+        node: its name.
+        type: of the node.
+        weights: of the models that it leases together.
+        activations: what it makes beside them.
+        peak: what is in use then, with the weights of earlier nodes that stay where there is room.
+        source: how the activations are known: `measured` before at this size, `scaled` from other sizes, `rehearsed`
+            with shapes alone, or `at least`: no less than its inputs and outputs.
+        models: labels of the models.
+    """
+
+    node: str
+    type: str
+    weights: int
+    activations: int
+    peak: int
+    source: Source
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will need.
+
+    Attributes:
+        device: where.
+        limit: bytes that may be in use there; None: any number.
+        lines: of each node that runs on the device or makes something there.
+    """
+
+    device: str
+    limit: int | None
+    lines: tuple[Line, ...]
+
+    @property
+    def peak(self) -> int:
+        """The most that is in use at once."""
+        return max((line.peak for line in self.lines), default=0)
+
+    def table(self) -> list[str]:
+        """As lines for a person."""
+        rows = [("node", "type", "weights", "activations", "peak", "how it is known")]
+        rows += [
+            (
+                one.node,
+                one.type,
+                size_text(one.weights) if one.weights else "-",
+                size_text(one.activations),
+                size_text(one.peak),
+                one.source,
+            )
+            for one in self.lines
+        ]
+        limit = "any amount" if self.limit is None else size_text(self.limit)
+        return [*columns(rows), f"at most {size_text(self.peak)} on {self.device}, where {limit} may be used"]
+
+
+def forecast(plan: "Plan", device: str, limit: int | None) -> Forecast:
+    """What the nodes of a plan will need on a device; nothing runs, and no weight is read."""
+    lines: list[Line] = []
+    resident: dict[AnyDescription, int] = {}
+    for step in plan.steps:
+        if step.known is not None:
+            continue
+        leased = max(leases(plan, step), key=lambda one: one.nbytes(device), default=None)
+        need = need_of(plan, step, device)
+        if leased is None and device != "cpu":
+            continue  # it computes on the CPU
+        whole = leased.nbytes(device) if leased is not None else 0
+        weights = max(whole, need.weights or 0)
+        if limit is not None and leased is not None and weights + need.activations > limit:
+            weights = max(leased.least(device), limit - need.activations)
+        for one in leased.models if leased is not None else ():
+            resident[one.base()] = one.nbytes_on(device)
+        room = limit - need.activations if limit is not None else math.inf
+        peak = need.activations + int(max(weights, min(sum(resident.values()), room)))
+        labels = tuple(one.label for one in leased.models) if leased is not None else ()
+        lines.append(Line(step.name, step.spec.id, weights, need.activations, peak, need.source, labels))
+    return Forecast(device, limit, tuple(lines))
+
+
+def leases(plan: "Plan", step: "Step") -> list[Leased]:
+    """The models that a node leases, socket by socket; those that are not on this machine yet have no size."""
+    found = []
+    for socket, slot in step.links if step.spec.context is not None and not step.spec.static else ():
+        role = step.spec.sockets[socket].role
+        owner = plan.steps[plan.owner[slot]]
+        model = None if owner.known is None else owner.known[slot - owner.first_slot]
+        if not isinstance(model, ModelDescription) or (role is not None and role.kind == "described"):
+            continue
+        if all(getattr(one, "known", True) for one in (model, *step.beside)):
+            found.append(Leased(socket, tuple({one.base(): one for one in (model, *step.beside)}.values())))
+    return found
+
+
+def known_need(plan: "Plan", step: "Step", device: str) -> Need | None:
+    """What measurements say that a node needs; None if there are none."""
+    return recall(asked(plan, step, device)) if anything_known() else None
+
+
+def need_of(plan: "Plan", step: "Step", device: str) -> Need:
+    """What a node needs beside weights: as measured, else as it rehearses, else at least what it is given and gives."""
+    known = known_need(plan, step, device)
+    if known is not None:
+        return known
+    if leases(plan, step) and (made := rehearsed(plan, step, device)) is not None:
+        return Need(made, None, (), "rehearsed")
+    size = sum(math.prod(shape) * _BYTES.get(kind, 1) for _, shape, kind in _tensors(plan, step))
+    return Need(size, None, (), "at least")
+
+
+def asked(plan: "Plan", step: "Step", device: str) -> Asked:
+    """Under what a node's measurements are kept."""
+    models = [one.fingerprint for leased in leases(plan, step) for one in leased.models]
+    kind = [step.spec.id, step.spec.version, step.spec.digest, models, _around(device)]
+    settings = {name: value for name, value in step.settings.items() if _matters(step.spec, name, value)}
+    tensors = list(_tensors(plan, step))
+    return Asked(
+        short_digest(json.dumps(kind, default=repr).encode()).hex(),
+        short_digest(json.dumps(settings, sort_keys=True, default=repr).encode()).hex(),
+        " ".join(f"{name}{list(shape)}{kind}" for name, shape, kind in tensors),
+        float(sum(math.prod(shape) for _, shape, _ in tensors)),
+    )
+
+
+def _matters(spec: "NodeSpec", name: str, value: object) -> bool:
+    """False for settings that no size depends on: seeds, paths and free text."""
+    if name == "seed" or name in spec.path_roles:
+        return False
+    return not isinstance(value, str) or "enum" in json.dumps(spec.schema.get("properties", {}).get(name, {}))
+
+
+@cache
+def _around(device: str) -> str:
+    """Libraries and device, as far as sizes depend on them."""
+    name = device.partition(":")[0]
+    if name == "cuda":
+        import torch
+
+        name = torch.cuda.get_device_name(torch.device(device))
+    return f"{name} torch {version('torch')}"
+
+
+def _tensors(plan: "Plan", step: "Step") -> Iterator[tuple[str, tuple[int, ...], str]]:
+    """Name, shape and type of each tensor that a node is known to be given or to give."""
+    for values in plan.seen.get(step.name, ()):
+        for name, value in _sorted(values):
+            yield from ((name, shape, kind) for shape, kind in _shapes(value))
+
+
+def _sorted(values: Mapping[str, object]) -> list[tuple[str, object]]:
+    return sorted(values.items())
+
+
+def _shapes(value: object, depth: int = 0) -> Iterator[tuple[tuple[int, ...], str]]:
+    if value is None or depth > _DEPTH or isinstance(value, (str, bytes, int, float, ModelDescription)):
+        return
+    if isinstance(value, Sketch) or type(value).__module__.partition(".")[0] == "torch":
+        if hasattr(value, "shape") and hasattr(value, "dtype"):
+            yield tuple(value.shape), str(value.dtype).removeprefix("torch.")
+        return
+    for part in parts_of(value).values():
+        yield from _shapes(part, depth + 1)

@@ -1,0 +1,1 @@
+"""Simulated GPUs beside the plain one of simulated_gpu.py."""
