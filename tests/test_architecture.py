@@ -9,7 +9,6 @@ import tomllib
 from pathlib import Path
 
 import networkx
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = (
@@ -119,7 +118,26 @@ def imports(path, top_only=False):
 INSIDE = [path for path in SOURCES if room_of(".".join(("inlay", *path.with_suffix("").parts)))]
 
 
-@pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
+def each(paths):
+    """One test for all files, which names every file that breaks the rule: a test for each takes a minute in all."""
+
+    def of(rule):
+        def judged():
+            broken = []
+            for path in paths:
+                try:
+                    rule(path)
+                except AssertionError as error:
+                    broken.append(f"{path}: {error}")
+            assert not broken, "\n".join(broken)
+
+        judged.__doc__ = rule.__doc__
+        return judged
+
+    return of
+
+
+@each(SOURCES + TESTS)
 def test_no_star_imports_and_no_long_files(path):
     for name, _ in imports(path):
         assert not name.endswith(".*"), f"{path}: import * from {name}"
@@ -145,7 +163,7 @@ def test_any_is_rare_and_has_its_reason():
     assert 0 < len(found) < MOST_ANY, found
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=str)
+@each(SOURCES)
 def test_imports_inside_the_package_are_relative(path):
     if path.parts[0] == "benchmarks":
         return  # scripts that stand outside the package
@@ -154,7 +172,7 @@ def test_imports_inside_the_package_are_relative(path):
         assert not ours or getattr(statement, "level", 0), f"{path}:{statement.lineno}: absolute import of {name}"
 
 
-@pytest.mark.parametrize("path", INSIDE, ids=str)
+@each(INSIDE)
 def test_a_room_imports_only_those_below_it(path):
     own = room_of(".".join(("inlay", *path.with_suffix("").parts)))
     for name, statement in imports(path):
@@ -191,20 +209,20 @@ def test_no_modules_import_each_other_in_a_circle():
     assert not circles, circles
 
 
-@pytest.mark.parametrize("path", [p for p in INSIDE if p.parts[0] != "graph_runtime"], ids=str)
+@each([p for p in INSIDE if p.parts[0] != "graph_runtime"])
 def test_no_module_is_imported_from_the_package_itself(path):
     for _, statement in imports(path):  # Python looks for `a` where a host has the package in a folder `a.b`
         assert getattr(statement, "level", 0) != 1 or statement.module, f"{path}:{statement.lineno}: from . import …"
 
 
-@pytest.mark.parametrize("path", [p for p in INSIDE if p.parts[0] != "graph_runtime"], ids=str)
+@each([p for p in INSIDE if p.parts[0] != "graph_runtime"])
 def test_node_files_stay_light_and_readable_at_run_time(path):
     for name, statement in imports(path, top_only=True):
         assert name.split(".")[0] not in HEAVY, f"{path}:{statement.lineno}: import {name} inside the function"
     assert not any(name.startswith("__future__.annotations") for name, _ in imports(path)), path
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.parts[0] != "benchmarks"], ids=str)
+@each([p for p in SOURCES if p.parts[0] != "benchmarks"])
 def test_only_the_adapters_name_the_host_a_web_framework_or_ray(path):
     for name, statement in imports(path):
         top = name.split(".")[0]
@@ -240,7 +258,7 @@ def texts_of(path):
     return [constant.value for constant in constants if isinstance(constant.value, str)]
 
 
-@pytest.mark.parametrize("path", [p for p in INSIDE if p.parts[0] == "graph_runtime"], ids=str)
+@each([p for p in INSIDE if p.parts[0] == "graph_runtime"])
 def test_the_engine_names_no_node_no_socket_of_the_pack_and_no_diffusion_library(path):
     strange = names_of_the_pack() | {"diffusers", "transformers", "peft", "accelerate", "torchvision", "dollhouse"}
     if path.parts[-3:-1] == ("comfy", "host"):
@@ -250,7 +268,7 @@ def test_the_engine_names_no_node_no_socket_of_the_pack_and_no_diffusion_library
         assert not named, f"{path}: {text!r} names {named}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=str)
+@each(SOURCES)
 def test_nothing_executes_text_or_reads_pickles(path):
     for call in (node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)):
         name = ast.unparse(call.func)
@@ -260,7 +278,7 @@ def test_nothing_executes_text_or_reads_pickles(path):
             assert flags.get("weights_only") == "True", f"{path}:{call.lineno}: torch.load without weights_only"
 
 
-@pytest.mark.parametrize("path", INSIDE, ids=str)
+@each(INSIDE)
 def test_no_folder_is_given_to_a_library_s_loader(path):
     """`from_pretrained` follows what the folder says: other files, pickles, repositories, code."""
     named = {node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
