@@ -1,5 +1,6 @@
 """Connect to a Ray cluster, or start one on this machine; whatever is wrong is one clear error in bounded time."""
 
+import importlib
 import io
 import logging
 import os
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, redirect_stdout, suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from ...core.errors import WorkflowError, shorten
@@ -37,9 +39,10 @@ def require_ray() -> "ModuleType":
         )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
-    return ray
+    with suppress(RuntimeError):  # nobody's home is known
+        if (Path.home() / ".ray" / "auth_token").exists():  # then `ray start` asks for it, unless it is told otherwise
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+    return importlib.import_module("ray")
 
 
 @contextmanager

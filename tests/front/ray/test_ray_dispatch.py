@@ -1,7 +1,10 @@
 """Which worker makes which run: losses, back-pressure, workers that may not be used, without a cluster."""
 
+import importlib.util
 import itertools
 import random
+import sys
+from pathlib import Path
 
 import pytest
 from inlay.graph_runtime.core.errors import Cancelled, WorkflowError
@@ -160,3 +163,20 @@ def test_a_user_is_told_when_no_worker_is_ready_for_long():
     workers.news = lambda wait: news(wait) if len(runs.told) else iter(())
     assert len(results(Dispatch(workers, runs, 1, lambda: None, lambda: float(next(seconds))))) == 3
     assert runs.told == ["waits", 0, 1, 2]
+
+
+def simulated():
+    path = Path(__file__).parents[3] / "benchmarks" / "ray" / "simulated.py"
+    spec = importlib.util.spec_from_file_location("simulated_ray", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["simulated_ray"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_sixty_four_workers_are_at_work_for_95_hundredths_of_the_time_in_simulated_time():
+    """With 15 ms for the driver's part of a run, and 50 ms on the way: the docs say what was measured."""
+    one = simulated()
+    assert one.efficiency(one.Costs(0.0075, 0.0075, 0.05, [1.8, 2.0, 2.2]), workers=64, count=64 * 30) >= 0.95
+    slow = one.efficiency(one.Costs(0.05, 0.05, 0.05, [2.0]), workers=64, count=64 * 10)
+    assert slow < 0.4, "a driver that takes 0.1 s a run keeps twenty workers at work, not 64"

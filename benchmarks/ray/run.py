@@ -1,0 +1,132 @@
+"""How much of linear `inlay sweep --engine ray` reaches: on two local workers, and with more in simulated time.
+
+    OMP_NUM_THREADS=1 python benchmarks/ray/run.py --out inlay-out/ray
+
+Runs sleep, or multiply matrices, for 2 s and more. The driver's costs for each run are measured meanwhile, and the
+same scheduler then works in simulated time with them. On a machine that others use too, only the sleeping runs tell
+about the scheduler.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])  # for the workers
+sys.path.insert(0, str(HERE))
+
+import inlay  # noqa: E402
+import slow_nodes  # noqa: E402
+from inlay.graph_runtime.core.events import ItemFinished, ItemStarted  # noqa: E402
+from inlay.graph_runtime.front.ray.runs import SweepRuns  # noqa: E402
+from PIL import Image  # noqa: E402
+from simulated import Costs, efficiency  # noqa: E402
+
+TIMED: dict[str, list[float]] = {"next": [], "made": []}
+
+
+def timed(name):
+    """Let a method of the driver note its seconds."""
+    method = getattr(SweepRuns, name)
+
+    def measured(self, *given):
+        began = time.perf_counter()
+        try:
+            return method(self, *given)
+        finally:
+            TIMED[name].append(time.perf_counter() - began)
+
+    setattr(SweepRuns, name, measured)
+
+
+def sweep(out: Path, workers: int, count: int, size: int, **settings: float) -> dict:
+    """The seconds from the first run's begin to the last one's end, and those of the runs themselves."""
+    photo = out / "photo.png"
+    Image.linear_gradient("L").resize((size, size)).convert("RGB").save(photo)
+    flow = {
+        "format": 1,
+        "inputs": {"number": "slow.number"},
+        "nodes": {
+            "photo": {"type": "image.load", "params": {"path": str(photo)}},
+            "slow": {"type": "bench.slow", "params": settings, "inputs": {"image": "photo.image"}},
+            "save": {"type": "image.save", "inputs": {"image": "slow.image"}},
+        },
+        "outputs": {"image": "slow.image"},
+    }
+    times = []
+
+    def listen(event):
+        if isinstance(event, ItemStarted | ItemFinished):
+            times.append(time.perf_counter())
+
+    done = inlay.sweep(
+        flow,
+        grid={"number": range(count)},
+        engine="ray",
+        jobs=workers,
+        nodes=[slow_nodes],
+        out=out / f"made-{time.time_ns()}",
+        cache=False,
+        progress=False,
+        listeners=[listen],
+    )
+    assert done.tally.done == count, done.tally
+    work = sum(row.outcome.seconds for row in done)
+    return {"wall": times[-1] - times[0], "work": work, "share": work / workers / (times[-1] - times[0])}
+
+
+def main() -> None:
+    """Measure, print, and write `ray.json`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("inlay-out/ray"))
+    parser.add_argument("--count", type=int, default=12)
+    parser.add_argument("--size", type=int, default=512)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    timed("next")
+    timed("made")
+    products = calibrated()
+    found: dict = {
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "load": os.getloadavg(),
+        "ray": __import__("ray").__version__,
+        "runs": options.count,
+        "picture": options.size,
+    }
+    for name, settings in (("asleep", {"seconds": 2.2}), ("at work", {"products": products})):
+        one = sweep(options.out, 1, options.count, options.size, **settings)
+        two = sweep(options.out, 2, options.count, options.size, **settings)
+        found[name] = {"one": one, "two": two, "of linear": one["wall"] / (2 * two["wall"])}
+        print(name, json.dumps(found[name]), flush=True)
+    prepare, write = (statistics.mean(TIMED[name][1:]) for name in ("next", "made"))
+    one = found["asleep"]["one"]
+    travel = max(0.0, (one["wall"] - one["work"]) / options.count)  # holds the whole way: a bound from above
+    found["costs"] = {"prepare": prepare, "write": write, "travel": travel}
+    found["simulated"] = {
+        f"{workers} workers, runs of {work:g} s": efficiency(
+            Costs(prepare, write, travel, [work * part for part in (0.9, 1.0, 1.1)]), workers, workers * 100
+        )
+        for workers in (2, 16, 64, 100)
+        for work in (2.0, 10.0)
+    }
+    found["load after"] = os.getloadavg()
+    print(json.dumps(found, indent=1))
+    (options.out / "ray.json").write_text(json.dumps(found, indent=1))
+
+
+def calibrated() -> int:
+    """How many products take 2.2 s here."""
+    import torch
+
+    began = time.perf_counter()
+    slow_nodes.slow(torch.zeros(1, 8, 8, 3), products=20)
+    return max(1, int(2.2 / (time.perf_counter() - began) * 20))
+
+
+if __name__ == "__main__":
+    main()
