@@ -81,6 +81,7 @@ ROOMS = (
     "graph_runtime.front.docs",
     "graph_runtime.front.draw",
     "graph_runtime.front.jobs",
+    "graph_runtime.front.profile",
     "graph_runtime.front.python",
     "graph_runtime.front.ray",
     "graph_runtime.front.recipe",

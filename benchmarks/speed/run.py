@@ -7,6 +7,9 @@
     python benchmarks/speed/run.py again                 a second edit of the same picture against the first
     python benchmarks/speed/run.py example               Paint by Example against diffusers' pipeline, embedded model
     python benchmarks/speed/run.py example --size sd15   the collapsed cross-attention in a UNet of SD 1.5's shape
+    python benchmarks/speed/run.py profile               a zero-shot run with --profile against one without
+    python benchmarks/speed/run.py denoiser              channels-last weights and torch.compile against neither
+    python benchmarks/speed/run.py variations            variations in one batch against one after the other
     python benchmarks/speed/run.py subject               a LoRA's training step: views kept encoded, or made anew
 
 One thread; CPU seconds unless the output says otherwise. Inlay and the baseline take turns. Printed are medians and the
@@ -20,12 +23,12 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     jobs = top.add_subparsers(dest="job", required=True, metavar="JOB")
-    for name in ("edit", "memory", "tuning", "again", "example", "subject"):
+    for name in ("edit", "memory", "tuning", "again", "example", "subject", "profile", "denoiser", "variations"):
         job = jobs.add_parser(name)
         if name in ("edit", "example"):
             job.add_argument("--size", choices=("dollhouse", "sd15"), default="dollhouse")
-        if name in ("edit", "tuning", "example"):
-            job.add_argument("--rounds", type=int, default=7 if name == "example" else 3)
+        if name in ("edit", "tuning", "example", "profile", "denoiser", "variations"):
+            job.add_argument("--rounds", type=int, default=3 if name in ("edit", "tuning") else 7)
         if name == "memory":
             job.add_argument("--way", choices=("ours", "sdpa", "maps"), help=argparse.SUPPRESS)
         if name == "example":
@@ -52,6 +55,14 @@ def main() -> None:
         from inlay.benchmarks.speed import subject
 
         subject.measure(options.steps)
+    elif options.job in ("denoiser", "variations"):
+        from inlay.benchmarks.speed import denoiser
+
+        (denoiser.ways if options.job == "denoiser" else denoiser.variations)(options.rounds)
+    elif options.job == "profile":
+        from inlay.benchmarks.speed import profiled
+
+        profiled.measure(options.rounds)
     elif options.job == "memory":
         from inlay.benchmarks.speed import editing
 

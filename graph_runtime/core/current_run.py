@@ -64,6 +64,12 @@ def report_progress(step: int = 0, total: int = 0, note: str = "") -> None:
         ctx.check_cancelled()
 
 
+def running_node() -> str:
+    """The node that runs in this thread; empty outside a run."""
+    ctx = _run.get()
+    return "" if ctx is None else ctx.node
+
+
 def log_message(message: str) -> None:
     """Write one line about the current work to the log."""
     ctx = _run.get()

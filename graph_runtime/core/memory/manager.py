@@ -17,6 +17,7 @@ from .aside import Aside
 from .decisions import Action, Decision, report
 from .descriptions import AnyDescription, M, ModelDescription, least_of
 from .device_memory import Free
+from .leases import watched
 from .moving import can_move, give_back, module_bytes, to_device, to_host
 from .residents import Hold, Key, Resident
 from .sizes import size_text
@@ -95,12 +96,13 @@ class ModelManager:
                 with (
                     base.streamed(cast(M, entry.module), where, entry.nbytes) as on_device,
                     description.adapted(on_device) as module,
+                    watched(description.label, module),
                 ):
                     yield module
                 return
             if self.place is not None and not base.borrowed:
                 self.place(entry.module, where)
-            with description.adapted(cast(M, entry.module)) as module:
+            with description.adapted(cast(M, entry.module)) as module, watched(description.label, module):
                 yield module
         finally:
             with self._lock:

@@ -45,7 +45,7 @@ def parser_for(loaded: "LoadedWorkflow", file: str, command: str = "run") -> arg
         allow_abbrev=False,
         add_help=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="options of every run: --set --out --inputs --device --memory --no-cache "
+        epilog="options of every run: --set --out --inputs --device --memory --profile --no-cache "
         f"--no-metadata --jobs --quiet --json (see `inlay {command} --help`)",
     )
     for name in workflow.inputs:

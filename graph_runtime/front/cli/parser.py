@@ -24,6 +24,9 @@ class AddCommand(Protocol):
         """Add one."""
 
 
+#: Flags whose value may be left out.
+OPTIONAL = frozenset({"--profile"})
+
 #: Flags without a value.
 SWITCHES = frozenset({"--json", "--traceback", "--no-cache", "--no-metadata", "--quiet", "--help", "--version"}) | {
     "--partial",
@@ -80,6 +83,8 @@ def join_values(words: Sequence[str]) -> list[str]:
     """
     bound: list[str] = []
     for word in words:
+        if bound and bound[-1] in OPTIONAL and word.startswith("-"):
+            bound[-1] += "="
         before = bound[-1] if bound else ""
         takes = before.startswith("--") and len(before) > 2 and "=" not in before and before not in SWITCHES
         if takes and len(word) > 1 and word[0] == "-" and word[1] != "-" and word not in ("-h", "-o"):

@@ -4,6 +4,8 @@ import argparse
 import gc
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ...core.errors import WorkflowError, clean
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from ..jobs.job import Job
+    from ..profile.profile import Profile
     from ..python.load_workflow import LoadedWorkflow
     from ..python.result import Result
+    from ..rerun.keep import Recording
 
 
 def add_run(add: AddCommand) -> None:
@@ -82,6 +86,14 @@ def _takes_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="run nothing: print what each node will need of the device's memory"
     )
+    parser.add_argument(
+        "--profile",
+        action=Once,
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="measure the run: a table, JSON, a trace and a picture (default: profile_00001 in the output folder)",
+    )
     parser.add_argument("--no-cache", action="store_true", help="compute everything again and store no results")
     parser.add_argument(
         "--no-metadata", action="store_true", help="save only pixels and colour profile, without the workflow or EXIF"
@@ -113,7 +125,8 @@ def _load(options: argparse.Namespace, rest: list[str], command: str) -> "Loaded
     """
     if options.file is None:
         if not options.help:
-            options.parser.error("FILE is missing")
+            taken = f": --profile took {options.profile!r}, so put FILE first" if options.profile else ""
+            options.parser.error(f"FILE is missing{taken}")
         print(options.parser.format_help(), end="")
         flags.print_shipped()
         return None
@@ -158,7 +171,6 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
         return 0
     from ..python.load_workflow import LoadedWorkflow
     from ..python.result import Result
-    from ..python.run_loaded import run_loaded
     from ..rerun.keep import recording
     from ..rerun.repeat import repeat
     from ..rerun.request import key_of_command
@@ -182,6 +194,10 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
         assert loaded is not None, "only help needs no workflow"
         gc.enable()
         if not isinstance(loaded, LoadedWorkflow):
+            if options.profile is not None:
+                from ..profile.place import require_place
+
+                require_place(options.profile, None)
             if options.dry_run:
                 return print_forecast(loaded.prepared(next(iter(loaded.items))), options)
             return run_command(loaded, options)
@@ -189,8 +205,15 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
             return print_forecast(loaded, options)
         if options.jobs > 1:
             print("warning: --jobs is for a folder of pictures: one picture has one process", file=sys.stderr)
-        from .progress import Bars
+        _run_loaded(loaded, options, record)
+    return 0
 
+
+def _run_loaded(loaded: "LoadedWorkflow", options: argparse.Namespace, record: "Recording | None") -> None:
+    from ..python.run_loaded import run_loaded
+    from .progress import Bars
+
+    with _profiled(loaded, options) as profile:
         with Bars(enabled=not options.quiet) as bars:
             result = run_loaded(
                 loaded,
@@ -201,13 +224,27 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
                 listeners=[bars],
                 record=record,
                 measure=options.explain_memory,
+                profile=profile,
             )
         _print(options, result, shown_outputs(result))
         if options.explain_memory:
             print_decisions(result.events)
         if not options.json:
             bars.summary(result)
-    return 0
+
+
+@contextmanager
+def _profiled(loaded: "LoadedWorkflow", options: argparse.Namespace) -> "Iterator[Profile | None]":
+    """The profile of the run in the block, which is written at its end; None if nobody asks for one."""
+    if options.profile is None:
+        yield None
+        return
+    from ..profile.place import ProfilePlace, profiling
+    from ..profile.profile import Profile
+
+    place, profile = ProfilePlace(options.profile, loaded.out), Profile(loaded.workflow.title or options.file)
+    with profiling(profile, place, lambda line: print(line, file=sys.stderr)):
+        yield profile
 
 
 def _print(options: argparse.Namespace, result: "Result", shown: "JsonValue") -> None:
@@ -227,13 +264,19 @@ def _check(options: argparse.Namespace, rest: list[str]) -> int:
     if loaded is None:
         return 0
     from ..jobs.check_job import check_job
-    from ..python.check_loaded import check_loaded
+    from ..python.check_loaded import check_loaded, take_from
     from ..python.load_workflow import LoadedWorkflow
 
+    out = None
     if isinstance(loaded, LoadedWorkflow):
         report = check_loaded(loaded, device=options.device, memory=options.memory)
+        out = loaded.out
     else:
         report = check_job(loaded, device=options.device, memory=options.memory)
+    if options.profile is not None:
+        from ..profile.place import require_place
+
+        take_from(report, lambda: require_place(options.profile, out))
     for warning in report.warnings:
         print(clean(str(warning)), file=sys.stderr)
     if options.json:

@@ -11,6 +11,7 @@ from ...core.store.types import StorableTypes
 from ...core.workflow import Workflow
 from ..device import parse_memory, require_device
 from ..jobs.job import Origin, find_job
+from ..profile.keyword import place_of, profiled
 from ..rerun.keep import recording
 from ..rerun.repeat import repeat
 from ..rerun.request import key_of_call
@@ -43,6 +44,7 @@ def check(
     jobs: int = 1,
     progress: bool | None = None,
     partial: bool = False,
+    profile: bool | str | os.PathLike[str] = False,
     **values: object,
 ) -> Report:
     """Find the problems of a run without running it; takes the arguments of `run`.
@@ -68,8 +70,10 @@ def check(
             report.take(error)
             return take_from(report, lambda: require_device(device), lambda: parse_memory(memory), *keywords)
         if job is not None:
-            return take_from(check_job(job, device=device, memory=memory), *keywords)
-        return take_from(check_loaded(loaded, device=device, memory=memory), *keywords)
+            found = check_job(job, device=device, memory=memory)
+        else:
+            found = check_loaded(loaded, device=device, memory=memory)
+        return take_from(found, *keywords, lambda: place_of(profile, out, loaded.out if job is None else None))
 
 
 def run(
@@ -89,6 +93,7 @@ def run(
     jobs: int = 1,
     progress: bool | None = None,
     partial: bool = False,
+    profile: bool | str | os.PathLike[str] = False,
     **values: object,
 ) -> Result:
     """Run a workflow.
@@ -114,6 +119,8 @@ def run(
         jobs: processes that share the pictures of a job.
         partial: of a ComfyUI file, leave out nodes of other packs, and what cannot run without them.
         progress: show progress on stderr; None: in a terminal or a notebook, on the main thread.
+        profile: measure the run: a folder for the profile; True: a numbered one in the output folder.
+            `result.profile` is where it is.
         **values: the workflow's own inputs by name. Where one takes the path of a picture, it may also be the picture:
             a Pillow picture, a NumPy array or a torch tensor (`[h w]`, `[h w c]`, `[b h w c]`; uint8, uint16, bool, or
             floats from 0 to 1).
@@ -140,7 +147,8 @@ def run(
             settings = named_values(held.paths_for({} if set is None else set), "set")
             contents = held.contents_of
             where = inputs, device, memory, metadata, nodes, partial
-            key = key_of_call(source, contents(given), contents(settings), *where) if cache else None
+            whole = cache and profile is False
+            key = key_of_call(source, contents(given), contents(settings), *where) if whole else None
         with relay.stopping():
             if not nodes_are_loaded():
                 types = StorableTypes(lambda: registry_of(nodes))
@@ -156,19 +164,23 @@ def run(
                     job = find_job(loaded, given, settings, Origin(source, inputs, tuple(nodes), partial))
                     if job is None:
                         held.set_values(loaded, given, settings)
+                    profile_place = place_of(profile, out, folder if job is None else None)
                 if job is not None:
                     how = How(device, memory, cache, metadata)
                     return run_job(job, how, jobs=jobs, listeners=heard, cancel=relay)
-                result = run_loaded(
-                    loaded,
-                    device=device,
-                    memory=memory,
-                    cache=cache,
-                    metadata=metadata,
-                    listeners=heard,
-                    cancel=relay,
-                    record=record,
-                )
+                with profiled(profile_place, loaded) as measured:
+                    result = run_loaded(
+                        loaded,
+                        device=device,
+                        memory=memory,
+                        cache=cache,
+                        metadata=metadata,
+                        listeners=heard,
+                        cancel=relay,
+                        record=record,
+                        profile=measured,
+                    )
+        result.profile = None if profile_place is None else profile_place.folder
         return held.released(result)
 
 

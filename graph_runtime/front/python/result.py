@@ -57,6 +57,7 @@ class Result(Mapping[str, Output]):
         events: everything that happened; `timings` and `warnings` sum it up.
         files: by output, the files in which it was saved.
         record: the workflow, as pictures carry it; empty without metadata.
+        profile: the folder of its profile; None: it was not measured.
     """
 
     outputs: Mapping[str, Output]
@@ -64,6 +65,7 @@ class Result(Mapping[str, Output]):
     events: list[Event] = field(default_factory=list)
     files: Mapping[str, Sequence[SavedFile]] = field(default_factory=dict)
     record: str = ""
+    profile: Path | None = None
 
     def __getitem__(self, name: str) -> Output:
         return self.outputs[name]

@@ -21,6 +21,7 @@ from ..device import doubt_of, parse_memory, resolve_devices
 from ..environment import environment, environment_parts
 from ..jobs.part import Part
 from ..kept_between_runs import crew_between_runs, disk_store, kept_between_runs
+from ..profile.profile import Profile
 from ..recipe.find_inputs import remember
 from ..recipe.record import CHUNK, texts_of
 from ..recipe.record import record as recipe_of
@@ -45,6 +46,7 @@ def run_loaded(
     measure: bool = False,
     part: Part | None = None,
     planned: Plan | None = None,
+    profile: Profile | None = None,
 ) -> Result:
     """`run` for a workflow that is already loaded.
 
@@ -61,6 +63,7 @@ def run_loaded(
         measure: measure on the CPU too what each node takes.
         part: of a job; if an earlier start has done it, nothing runs.
         planned: the plan of `loaded`, if it was made a moment ago.
+        profile: measures the run; nothing of it changes.
     """
     with refusing():
         devices = resolve_devices(device)
@@ -75,7 +78,8 @@ def run_loaded(
     printed = record is not None and record.show is not None  # by a command: nobody else gets the values, and it ends
     events = Record()
     disk = part.disk if part is not None else disk_store(where, loaded.registry) if cache else None
-    ctx = Context(models, out=loaded.out, listeners=(events, *listeners), cancel=cancel, store=disk, bare=not metadata)
+    heard = (events, *listeners, *([profile] if profile is not None else ()))
+    ctx = Context(models, out=loaded.out, listeners=heard, cancel=cancel, store=disk, bare=not metadata)
     if part is not None:
         memory_store, ctx.names = part.memory, part
     if (doubt := doubt_of(budget, where)) is not None:
@@ -111,11 +115,15 @@ def run_loaded(
         kept = Kept(None if printed else memory_store, disk, here) if cache else None
         asked = budget is not None
         makes = require_memory(plan, budget, where, rehearse=True) if asked else {}
-        ctx.memory = Watch(plan, where, measure=measure or asked, makes=makes, several=crew is not None)
+        ctx.memory = Watch(
+            plan, where, measure=measure or profile is not None or asked, makes=makes, several=crew is not None
+        )
         try:
             with ExitStack() as bounds:
                 for one in (manager.devices[0] for manager in (crew.managers if crew is not None else [models])):
                     bounds.enter_context(at_most(budget, one))
+                if profile is not None:
+                    bounds.enter_context(profile.watching(plan, ctx, kept))
                 values = execute(plan, ctx, kept, crew)
         except NodeError as error:
             if not loaded.labels:

@@ -26,7 +26,7 @@ class _Unknown(Exception):
 def key_of_command(options: argparse.Namespace) -> bytes | None:
     """The key of `inlay run FILE …`; None if there can be none."""
     flags = [word.partition("=")[0] for word in options.words if word.startswith("--") and word != "--set"]
-    asks = options.help or options.no_cache or options.explain_memory or options.dry_run
+    asks = options.help or options.no_cache or options.explain_memory or options.dry_run or options.profile is not None
     if options.file is None or asks or len(flags) > len(set(flags)):
         return None  # a flag that is given twice has a warning of its own
     return _key("command", options.file, _without_output(options.words))

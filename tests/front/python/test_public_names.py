@@ -12,7 +12,7 @@ from inlay.nodes.pack import PACK
 
 ROOT = Path(inlay.__file__).parent
 RUN_KEYWORDS = {
-    *("jobs", "partial"),
+    *("jobs", "partial", "profile"),
     *("out", "inputs", "device", "memory", "nodes", "set", "cache", "metadata", "listeners", "cancel", "progress"),
 }
 
@@ -21,7 +21,7 @@ def test_the_public_names_are_few():
     assert dir(inlay) == sorted(inlay.__all__)
     assert set(inlay.__all__) == {
         "__version__",
-        *("run", "check", "inpaint", "Workflow", "Result", "Problem"),
+        *("run", "check", "inpaint", "sweep", "Workflow", "Result", "Problem"),
         *("InlayError", "WorkflowError", "NodeError", "Cancelled", "CancelToken", "InlayWarning"),
     }
 
