@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from .draft import Draft
 
 CYCLE, NEXT = "a cycle: ", " → "  # how a message writes one
+NO_NODES = "no nodes"
 _SHOWN = 12  # nodes of a cycle that a message names
 
 
 def nodes_are_there(draft: Draft) -> None:
     """There is at least one node."""
     if not draft.workflow.nodes:
-        draft.found.add(None, "nodes", "no nodes", "something to do", "add a node (`inlay nodes` lists them)")
+        draft.found.add(None, "nodes", NO_NODES, "something to do", "add a node (`inlay nodes` lists them)")
 
 
 def something_comes_out(draft: Draft) -> None:

@@ -8,6 +8,8 @@ from ..errors import shorten
 from ..workflow import Link
 from .draft import Draft
 
+NOTHING_CONNECTED = "nothing connected"  # what is found at a required socket that no link reaches
+
 
 class Entry(NamedTuple):
     """One link as written in the file: the value of `socket` under "inputs" of `node`."""
@@ -153,7 +155,7 @@ def required_sockets_are_wired(draft: Draft, name: str) -> bool:
             draft.found.add(
                 name,
                 socket,
-                "nothing connected",
+                NOTHING_CONNECTED,
                 f"{definition.port.socket}: {definition.port.doc}",
                 _outputs_of_type(draft, definition.port.socket, name),
             )

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ...core.check.graph import with_labels
+from ...core.check.graph import CYCLE, NO_NODES, with_labels
+from ...core.check.links import NOTHING_CONNECTED
 from ...core.errors import Problem
 
 
@@ -29,4 +30,13 @@ def together(read: Iterable[Problem], checked: Iterable[Problem]) -> list[Proble
     """What was found when a file was read, and what its check found of inputs that were not named then."""
     found = list(read)
     named = {(one.label or one.node, one.port) for one in found}
-    return [*found, *(one for one in checked if (one.label or one.node, one.port) not in named)]
+    nodes = {node for node, _ in named}
+    cut = any(one.found.startswith(CYCLE) for one in found)
+
+    def follows(one: Problem) -> bool:
+        """True for what is so only because something was not read: the file's input may have another name, too."""
+        node = one.label or one.node
+        lost = one.found == NOTHING_CONNECTED and (cut or node in nodes)
+        return bool(found) and (lost or one.found == NO_NODES or (node, one.port) in named)
+
+    return [*found, *(one for one in checked if not follows(one))]

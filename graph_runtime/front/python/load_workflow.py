@@ -270,6 +270,7 @@ def load(
         misread=found.problems,
     )
     if found.problems:
+        loaded.set_values({}, {})  # samples are found where they lie
         loaded.plan()
     return loaded
 

@@ -86,14 +86,6 @@ def test_a_users_file_of_a_samples_name_comes_first(tmp_path):
     assert [(problem.node, problem.port) for problem in inlay.check(tmp_path / "graph.json")] == [("photo", "path")]
 
 
-def test_the_editor_of_the_server_gets_the_samples_by_their_plain_names():
-    from inlay.graph_runtime.front.serve.editor.templates import graph as template
-
-    for name in NAMES:
-        values = [value for node in template(name)["nodes"] for value in node.get("widgets_values_named", {}).values()]
-        assert not any(isinstance(value, str) and value.startswith("inlay/") for value in values)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_node_stands_in_a_frame_and_a_note_tells_what_the_graph_does(registry, name):
     layout = read_layout(from_host(graph(name), registry).workflow.ui)

@@ -186,11 +186,8 @@ def test_links_in_object_form_and_native_reroutes_change_nothing(registry):
     reroutes = [{"id": 3, "pos": [1, 2], "linkIds": [9]}]
     newer = plain | {"version": 1, "state": {}, "links": [link], "reroutes": reroutes, "floatingLinks": [{"id": 1}]}
     older = plain | {"extra": {"reroutes": reroutes, "linkExtensions": [{"id": 9, "parentId": 3}]}}
-    assert (
-        from_host(plain, registry).workflow
-        == from_host(newer, registry).workflow
-        == from_host(older, registry).workflow
-    )
+    read = [from_host(raw, registry).workflow.model_copy(update={"ui": {}}) for raw in (plain, newer, older)]
+    assert read[0] == read[1] == read[2]
 
 
 def test_settings_by_older_names_are_read(registry):
