@@ -221,8 +221,8 @@ class SchedulerComponent(Component):
 
         noise_levels(self.config, estimated=True)
 
-    def nbytes(self) -> int:
-        """Nothing."""
+    def nbytes_on(self, device: str) -> int:
+        """Nothing, on any device."""
         return 0
 
     def load(self, device: str) -> nn.Module:

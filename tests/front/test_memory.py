@@ -15,6 +15,7 @@ from inlay.graph_runtime.front.cli import main
 from inlay.graph_runtime.front.python import preparation
 from inlay.graph_runtime.front.python.forecast import forecast_loaded
 from inlay.graph_runtime.front.python.load_workflow import load
+from inlay.graph_runtime.front.python.preparation import require_memory
 from inlay.graph_runtime.front.python.run_loaded import run_loaded
 from PIL import Image
 from safetensors import safe_open
@@ -282,3 +283,17 @@ def test_on_a_gpu_weights_and_activations_stay_within_the_budget(flow, shared_sd
         assert "stream" in actions
         with pytest.raises(WorkflowError, match="block by block"):
             inlay.run(flow, memory=20_000, out=tmp_path, device="cuda:0", cache=False)
+
+
+@pytest.mark.parametrize("name", ["train_exemplar", "subject_lora_train", "compare_editors"])
+def test_the_need_of_a_training_and_of_every_editor_is_forecast(name, tmp_path, monkeypatch):
+    """A scheduler, which takes no memory, stands at a socket of both trainings."""
+    from inlay.graph_runtime.core.memory import forecast
+
+    monkeypatch.setattr(forecast, "rehearsed", lambda *_: None)
+    loaded = load(name, out=tmp_path)
+    found = forecast_loaded(loaded, device="cpu", memory="900MB")
+    assert any(line.weights > 2**20 for line in found.lines)
+    assert require_memory(loaded.plan(), 900 * 2**20, "cpu") is not None
+    with pytest.raises(WorkflowError, match="at least"):
+        require_memory(loaded.plan(), 2**20, "cpu")
