@@ -65,6 +65,7 @@ class Bars:
         )
         self._all: TaskID | None = None
         self._nodes: dict[str, TaskID] = {}  # those that run: on several devices, several at once
+        self._over: list[TaskID] = []  # of nodes that have ended; seen until another begins
         self._job: TaskID | None = None
         self._pace: Pace | None = None  # of a job
         self._warned: set[str] = set()
@@ -93,6 +94,8 @@ class Bars:
             case NodeStarted(node=node):
                 if self._all is None:  # of a download, whose end is not told
                     self._end(*self._nodes)
+                while self._over:
+                    self._progress.remove_task(self._over.pop())
                 self._nodes[node] = self._progress.add_task(f"  {clean(node)}", total=None, note="")
             case NodeProgress(node=node, step=step, total=total, note=note):
                 if node in self._nodes:
@@ -113,7 +116,7 @@ class Bars:
     def _end(self, *nodes: str) -> None:
         for node in nodes:
             if (bar := self._nodes.pop(node, None)) is not None:
-                self._progress.remove_task(bar)
+                self._over.append(bar)
 
     def _draw_job(self, event: ItemStarted | ItemFinished) -> None:
         if self._pace is None or self._job is None:
