@@ -39,11 +39,10 @@ def to_ui_as_it_was(workflow: Workflow, registry: Registry) -> tuple[Json, list[
     made = copy.deepcopy(kept)
     extra = made.get("extra")
     made["extra"] = {**(extra if isinstance(extra, dict) else {}), OWN: facts_of(workflow)}
-    for settle in (lambda: None, lambda: _put_settings(made, workflow, registry)):
-        settle()
-        if _says(made, workflow, registry):
-            return made, []
-    return flat, [Warned(None, _FLAT)]
+    if _says(made, workflow, registry):
+        return made, []
+    _put_settings(made, workflow, registry)
+    return (made, []) if _says(made, workflow, registry) else (flat, [Warned(None, _FLAT)])
 
 
 def _says(graph: Json, workflow: Workflow, registry: Registry) -> bool:
