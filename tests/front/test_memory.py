@@ -227,6 +227,17 @@ def test_a_dry_run_forecasts_each_node_and_runs_nothing(flow, tmp_path, capsys):
     assert "at least" in capsys.readouterr().err
 
 
+def test_what_a_loop_does_in_its_last_steps_alone_is_forecast_too(tmp_path, capsys):
+    """The projection in pixels begins at the fifth of eight steps, and decodes."""
+    words = ["run", "zero_shot_inpaint", "--set", "steps.steps=8", "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main.main([*words, "--dry-run", "--json"]) == 0
+    [guess] = [one for one in json.loads(capsys.readouterr().out)["nodes"] if one["node"] == "sample"]
+    assert main.main([*words, "--explain-memory", "--json", "--no-cache"]) == 0
+    [took] = [one for one in json.loads(capsys.readouterr().out)["taken"] if one["node"] == "sample"]
+    assert guess["source"] == "rehearsed"
+    assert guess["activations"] == pytest.approx(took["activations"], rel=0.1)
+
+
 def test_another_size_is_forecast_from_measured_ones(flow, tmp_path):
     def sized(side):
         Image.radial_gradient("L").resize((side, side)).convert("RGB").save(tmp_path / "photo.png")

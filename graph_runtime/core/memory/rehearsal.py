@@ -1,10 +1,13 @@
-"""What a node will make that never ran: it runs its first steps on a device without values, and only shapes are made.
+"""What a node will make that never ran: it runs on a device without values, where only shapes are made.
 
+A loop runs to its end, because some of what it does begins late (a projection in the last steps); one that takes long
+even so is left after its first steps.
 Its inputs are those that the check knows, with 0.5 in the place of numbers. A node that does not get through with such
 values is not known this way.
 """
 
 import copy
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
 
     from ..run.plan import Plan, Step
 
-STEPS = 2  # of a loop: the others need what these need
+STEPS = 2  # of a loop that takes long: most of the others need what these need
+SECONDS = 5.0  # of processor time: what takes longer is long
 _DEPTH = 6
 
 
@@ -52,10 +56,10 @@ def rehearsed(plan: "Plan", step: "Step", device: str) -> int | None:
 
     from .without_values import DEVICE, without_values
 
-    token = CancelToken()
+    token, began = CancelToken(), time.thread_time()
 
     def listen(event: Event) -> None:
-        if isinstance(event, NodeProgress) and event.step >= STEPS:
+        if isinstance(event, NodeProgress) and event.step >= STEPS and time.thread_time() - began > SECONDS:
             token.cancel()
 
     listen.shows_previews = False  # type: ignore[attr-defined]  # what `shows_previews` looks for
