@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inlay.graph_runtime.front.cli.main import main
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,7 +85,21 @@ def test_every_picture_is_known():
         "page-paint.jpg",  # scripts/page_pictures.py, in a browser
         "page-compare.jpg",
         "icon.svg",
+        "sweep.png",  # the sheet of a sweep, with its own headings
     }
+
+
+def test_the_sheet_of_a_sweep_is_what_its_command_makes(tmp_path, monkeypatch, capsys):
+    words = "living-room.png --mask living-room-mask.png --steps 12 --grid seed=0..2 --grid"
+    prompts = "prompt=a red sofa,a blue sofa"
+    page = (ROOT / "docs" / "guide" / "sweeps.md").read_text("utf-8")
+    assert f'inlay sweep zero_shot_inpaint --image {words} "{prompts}"' in page
+    monkeypatch.chdir(pictures.samples(tmp_path / "samples"))
+    assert main(["sweep", "zero_shot_inpaint", "--image", *words.split(), prompts, "--out", "sweep", "--quiet"]) == 0
+    capsys.readouterr()
+    with Image.open("sweep/sheet.png") as made:
+        assert made.size == opened("sweep.png").size
+        assert psnr(small(made.convert("RGB")), small(opened("sweep.png"))) >= ALIKE
 
 
 def test_the_graph_is_what_inlay_draw_makes():
