@@ -6,7 +6,6 @@ Its inputs are those that the check knows, with 0.5 in the place of numbers. A n
 values is not known this way.
 """
 
-import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from ..errors import Cancelled
 from ..events import CancelToken, Event, NodeProgress
 from ..light.sketch import Sketch
 from ..notices import collect_notices
-from ..store.parts import parts_of
+from ..store.parts import with_parts
 from .descriptions import AnyDescription, ModelDescription
 from .manager import ModelManager
 from .meter import Measured, segments
@@ -100,20 +99,7 @@ def _filled(value: object, depth: int = 0) -> object:
 
         meta = cast("Tensor", value)
         return torch.full(meta.shape, 0.5).to(meta.dtype)
-    parts = parts_of(value)
-    new = {name: _filled(part, depth + 1) for name, part in parts.items()}
-    if all(new[name] is part for name, part in parts.items()):
-        return value
-    if isinstance(value, list):
-        return list(new.values())
-    if isinstance(value, tuple):
-        return value._make(new.values()) if hasattr(value, "_make") else tuple(new.values())
-    if isinstance(value, dict):
-        return new
-    twin = copy.copy(value)
-    for name, part in new.items():
-        object.__setattr__(twin, str(name), part)
-    return twin
+    return with_parts(value, lambda part: _filled(part, depth + 1))
 
 
 def _tensor(sketch: Sketch) -> "Tensor":

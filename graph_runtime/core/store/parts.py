@@ -6,7 +6,7 @@ A kept value must not change when whoever received it writes into a tensor of it
 import copy
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from .types import is_named_tuple
@@ -39,8 +39,13 @@ def _copied(value: object, known: "dict[int, Tensor]", depth: int) -> object:
         return value
     if isinstance(value, torch.Tensor):
         return known.setdefault(id(value), value if id(value) in known else value.clone())
+    return with_parts(value, lambda part: _copied(part, known, depth + 1))
+
+
+def with_parts(value: object, change: Callable[[object], object]) -> object:
+    """A value of the same kind with each of its parts changed; the value itself if none is."""
     parts = parts_of(value)
-    new = {name: _copied(part, known, depth + 1) for name, part in parts.items()}
+    new = {name: change(part) for name, part in parts.items()}
     if all(new[name] is part for name, part in parts.items()):
         return value
     if isinstance(value, list):
