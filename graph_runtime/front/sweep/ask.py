@@ -187,8 +187,8 @@ def _values(one: Asked, target: _Target, problems: list[Problem], notes: list[st
         more = (
             f" (and {len(wrong) - SHOWN:,} more values)" if len(wrong) > SHOWN and value is wrong[SHOWN - 1][0] else ""
         )
-        see = f"see `inlay nodes {target.spec.id}`" if target.spec is not None else "see its help"
-        problems.append(Problem(None, one.shown, shorten(value) + more, expected, see))
+        fix = f"see `inlay nodes {target.spec.id}`" if target.spec is not None else f"leave {shorten(value)} out"
+        problems.append(Problem(None, one.shown, shorten(value) + more, expected, fix))
     return None if wrong else values
 
 
