@@ -39,10 +39,22 @@ def require_ray() -> "ModuleType":
         )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    with suppress(RuntimeError):  # nobody's home is known
-        if (Path.home() / ".ray" / "auth_token").exists():  # then `ray start` asks for it, unless it is told otherwise
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
     return importlib.import_module("ray")
+
+
+def _show_token() -> None:
+    """Let Ray show the token of this user, if there is one: `ray start` asks for it, unless it is told otherwise.
+
+    Ray reads the variables once, when it is imported, which may have been long ago: it reads them again here.
+    """
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    with suppress(RuntimeError):  # nobody's home is known
+        if os.environ.get("RAY_AUTH_TOKEN") or (Path(path) if path else Path.home() / ".ray" / "auth_token").exists():
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+    with suppress(ImportError, AttributeError):  # a release that knows of no tokens
+        native = importlib.import_module("ray._raylet")
+        native.Config.initialize("")
+        native.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
@@ -63,6 +75,8 @@ def connected(address: str | None, cpus: int) -> "Iterator[ModuleType]":
         return
     if address not in ("local", "auto"):
         _require_answer(address)
+    _show_token()
+    _require_token(address)
     try:
         _start(ray, address, cpus)
     except (Exception, SystemExit) as error:
@@ -136,13 +150,35 @@ def _require_answer(address: str) -> None:
         raise _unreachable(address, "something else than Ray answers there")
 
 
-def _unreachable(address: str, why: str) -> WorkflowError:
+def _require_token(address: str) -> None:
+    """Refuse a cluster that asks for another token than ours: Ray itself tries again and again, and does not say why.
+
+    Raises:
+        WorkflowError: it does.
+    """
+    if address in ("local", "auto") or address.startswith("ray://"):
+        return
+    try:
+        importlib.import_module("ray._raylet").GcsClient(address=address)
+    except Exception as error:  # noqa: BLE001 - whatever else is wrong is told when this process connects
+        if type(error).__name__ == "AuthenticationError":
+            raise _unreachable(
+                address,
+                "it asks for a token, and shown was none or another",
+                "copy ~/.ray/auth_token from that machine, or set RAY_AUTH_TOKEN to what it holds",
+            ) from None
+
+
+def _unreachable(address: str, why: str, fix: str = "") -> WorkflowError:
     started = address == "local"
     return WorkflowError.of(
         "--engine ray" if started else "--ray-address",
         found=f"a cluster that does not start on this machine: {why}" if started else f"{shorten(address)}: {why}",
         expected="a Ray cluster that answers",
-        fix="see Ray's log"
-        if started
-        else "`ray status` there tells whether it runs; without an address, one is started here",
+        fix=fix
+        or (
+            "see Ray's log"
+            if started
+            else "`ray status` there tells whether it runs; without an address, one is started here"
+        ),
     )

@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from clusters.ray_cluster import is_alive, is_open, started
 from PIL import Image as Pil
 
 pytestmark = pytest.mark.ray
@@ -96,13 +96,6 @@ def sha256s(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path(folder).glob("*.png")}
 
 
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def test_a_killed_worker_loses_no_run_and_makes_none_twice_and_the_bytes_are_the_same(here):
     count = 14
     done = start("local", "local", str(count))
@@ -142,47 +135,16 @@ def test_whoever_ends_the_sweep_ends_all_workers_and_what_is_done_is_known(here,
 
 
 def test_a_cluster_that_runs_already_is_used_and_left_running(here):
-    port = free_port()
-    env = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
-    head = [
-        sys.executable,
-        "-m",
-        "ray.scripts.scripts",
-        "start",
-        "--head",
-        f"--port={port}",
-        "--num-cpus=2",
-        "--include-dashboard=false",
-        "--block",
-    ]
-    cluster = subprocess.Popen(
-        head, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        wait_for(lambda: is_open(port))
+    with started(cpus=2) as (address, cluster):
         command = [sys.executable, "-m", "inlay", "sweep", "flow.json", "--engine", "ray", "--out", "away"]
         flow = json.loads(Path("flow.json").read_text())
         flow["nodes"]["slow"] = {"type": "image.fill", "inputs": {"image": "photo.image", "mask": "hole.mask"}}
         flow["nodes"]["hole"] = {"type": "mask.shape", "inputs": {"image": "photo.image"}}
         flow["inputs"] = {"seed": "slow.seed"}
         Path("flow.json").write_text(json.dumps(flow))
-        command += ["--grid", "seed=0..2", "--ray-address", f"127.0.0.1:{port}", "--quiet"]
+        command += ["--grid", "seed=0..2", "--ray-address", address, "--quiet"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert "3 done of 3" in done.stderr
         assert cluster.poll() is None
-        assert is_open(port)
-    finally:
-        os.killpg(cluster.pid, signal.SIGTERM)
-        cluster.wait(60)
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def is_open(port):
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
+        assert is_open(int(address.rpartition(":")[2]))

@@ -1,0 +1,1 @@
+"""Clusters of several processes on this machine."""
