@@ -1,6 +1,7 @@
 # make demo       take something out of the sample photo
 # make test       run the tests in two processes (WORKERS=4 for more)
 # make test-all   run all tests, the slow ones too
+# make test-gate  run these and those of strace and of chromium in one go, as .ci/run does
 # make strace     run hostile paths under strace, which must be installed (.ci/strace-test installs it)
 # make browser    run the tests that need a chromium (.ci/browser-test installs Debian's)
 # make ray        run the tests that need a Ray cluster, which they start on this machine (installs Ray)
@@ -42,6 +43,10 @@ test: $(VENV)/.test
 
 test-all: $(VENV)/.test
 	@$(PYTEST) -m "not cuda and not strace and not browser and not ray"
+
+.PHONY: test-gate
+test-gate: $(VENV)/.test
+	@$(PYTEST) -m "not cuda and not ray"
 
 .PHONY: ray
 ray: $(VENV)/.test

@@ -1,6 +1,8 @@
 """Fixtures of every test."""
 
+import itertools
 import os
+import re
 import types
 
 import pytest
@@ -21,10 +23,19 @@ settings.register_profile("inlay", deadline=None)
 settings.load_profile("inlay")
 
 
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory):
+    """New folders for homes. `mktemp` would read the names of all that are there: thousands, for every test."""
+    place = tmp_path_factory.mktemp("homes")
+    return (place / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path_factory, monkeypatch):
+def _own_home(_homes, monkeypatch):
     """A home, and no models kept from other runs, for every test."""
-    monkeypatch.setenv("INLAY_HOME", str(tmp_path_factory.mktemp("home")))
+    home = next(_homes)
+    home.mkdir()
+    monkeypatch.setenv("INLAY_HOME", str(home))
     monkeypatch.setattr(kept_between_runs, "_kept", {})
 
 
@@ -98,8 +109,19 @@ def command(capsys, monkeypatch):
     return call
 
 
+def pytest_ignore_collect(collection_path, config):
+    """With `-m NAME`, only files that speak of that mark are imported."""
+    if collection_path.suffix == ".py" and re.fullmatch("browser|floor|ray|strace", config.option.markexpr):
+        return f"mark.{config.option.markexpr}" not in collection_path.read_text("utf-8") or None
+    return None
+
+
 def pytest_collection_modifyitems(items):
-    """Tests that need an NVIDIA GPU are named as not run where there is none; names are the same in every process."""
+    """Slow tests come first, so that no process works alone at the end, and those of a GPU are skipped without one.
+
+    Names must be the same in every process.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if unsteady := [item.nodeid for item in items if " at 0x" in item.nodeid]:
         raise pytest.UsageError(f"names that differ between processes (give parametrize its ids=…): {unsteady}")
     if any(item.get_closest_marker("cuda") for item in items):
