@@ -1,7 +1,6 @@
 """Inversions: back from a picture to noise, and embeddings that lead forward to it again."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -20,7 +19,7 @@ from ..methods.null_text import null_text_recipe
 from ..methods.sampling.ddim import DdimSchedule
 from ..methods.sampling.rows import expand_rows
 from ..methods.sampling.schedule import Schedule
-from ..methods.sampling.unet import as_model, not_finite
+from ..methods.sampling.unet import UNetModel, as_model, not_finite
 from ..models.protocols import DenoiserDescription
 from .checks.before_run import Facts, Known, Params, described, shaped
 from .checks.denoiser import require_pair
@@ -35,7 +34,6 @@ Scale = Annotated[float, Field(ge=0, le=100)]
 Rate = Annotated[float, Field(gt=0, le=10)]
 Count = Annotated[int, Field(ge=0, le=10_000)]
 Loss = Annotated[float, Field(ge=0)]
-KEEP_SECONDS = 2.0  # of tuning that a stopped run loses at most
 FAR = 0.05  # share of the latent's variance by which a reconstruction may miss it without a warning
 
 
@@ -131,12 +129,24 @@ def ddim(
         with plain_mode(), ctx.lease(denoiser) as unet:
             state, cond = _placed(unet, z, conditioning.cond)
             model = as_model(unet, denoiser)
-            latents = invert_ddim(model, schedule, state, cond, lambda step, total: ctx.progress(step, total))
+            done = [latent for (latent,) in begun.steps(state.device)]
+            _tell_of(done, schedule, ctx)
+            latents = invert_ddim(
+                model,
+                schedule,
+                state,
+                cond,
+                lambda step, total: ctx.progress(step, total),
+                done=done,
+                keep=begun.add,
+            )
             _require_finite(model, latents)
         return (to_host(latents),)
 
     key = content_key("invert.ddim", _code(denoiser, schedule), denoiser.fingerprint, schedule, z, conditioning.cond)
+    begun = Unfinished(ctx, key, "invert.ddim", width=1)
     (latents,) = stored(ctx, key, "invert.ddim", make)
+    begun.finished()
     return Inverted(
         Trajectory(
             latents,
@@ -244,9 +254,18 @@ def _tune(
             state, cond = _placed(unet, trajectory.latents, conditioning.cond, trajectory.start)
             _, uncond = _placed(unet, trajectory.start, conditioning.uncond)
             model = as_model(unet, denoiser)
-            done = [step for part in begun.parts() for step in _steps_of(part, state)]
-            if done:
-                ctx.progress(len(done), len(schedule), note="kept from an earlier start")
+            done = _tuned_before(begun, model, state.device)
+            _tell_of(done, schedule, ctx)
+
+            def keep(step: TunedStep) -> None:
+                done.append(step)  # also for a second try, where memory does not suffice
+                begun.add(
+                    step.embeddings,
+                    step.latent,
+                    torch.tensor(step.loss, dtype=torch.float64),
+                    torch.tensor([step.updates, model.peak]),
+                )
+
             made = _retry_with_checkpointing(
                 ctx,
                 unet,
@@ -258,8 +277,8 @@ def _tune(
                     uncond,
                     recipe,
                     lambda step, total, loss, used: ctx.progress(step, total, note=f"loss {loss:.2e}, {used} updates"),
-                    done=done,
-                    keep=_Kept(begun),
+                    done=list(done),
+                    keep=keep,
                 ),
             )
             _require_finite(model, made.achieved)
@@ -286,7 +305,7 @@ def _tune(
         recipe.carry,
         rates,
     )
-    begun = Unfinished(ctx, content, "inversion")
+    begun = Unfinished(ctx, content, "inversion", width=4)
     embeddings, achieved, losses, updates = stored(ctx, content, "inversion", make)
     begun.finished()
     found, wanted = achieved[-1], trajectory.latents[0]
@@ -310,33 +329,18 @@ def _tune(
     return Tunings(tuned, found, _report(tuned, missed))
 
 
-class _Kept:
-    """Keeps the steps of a tuning that are done, some seconds of work at a time."""
-
-    def __init__(self, begun: Unfinished) -> None:
-        self._begun, self._steps, self._since = begun, list[TunedStep](), time.monotonic()
-
-    def __call__(self, step: TunedStep) -> None:
-        self._steps.append(step)
-        if time.monotonic() - self._since < KEEP_SECONDS:
-            return
-        embeddings, latents, losses, updates = zip(*self._steps, strict=True)
-        self._begun.add(
-            torch.stack(embeddings).detach().cpu(),
-            torch.stack(latents).detach().cpu(),
-            torch.tensor(losses, dtype=torch.float64),
-            torch.tensor(updates),
-        )
-        self._steps, self._since = [], time.monotonic()
+def _tuned_before(begun: Unfinished, model: UNetModel, device: torch.device) -> list[TunedStep]:
+    """The steps that earlier starts have tuned; the model scales gradients as it did after the last of them."""
+    done = []
+    for embeddings, latent, loss, counts in begun.steps(device):
+        updates, model.peak = counts.tolist()
+        done.append(TunedStep(embeddings, latent, float(loss), updates))
+    return done
 
 
-def _steps_of(part: tuple[Tensor, ...], like: Tensor) -> list[TunedStep]:
-    """The steps that `_Kept` has put together, on the device of `like`."""
-    embeddings, latents, losses, updates = part
-    return [
-        TunedStep(e.clone().to(like.device), z.clone().to(like.device), float(loss), int(count))
-        for e, z, loss, count in zip(embeddings, latents, losses, updates, strict=True)
-    ]
+def _tell_of(done: Sequence[object], schedule: Schedule, ctx: Context) -> None:
+    if done:
+        ctx.progress(len(done), len(schedule), note="kept from an earlier start")
 
 
 def _code(denoiser: object, schedule: object) -> str:

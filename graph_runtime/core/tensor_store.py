@@ -6,12 +6,15 @@ or host.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from typing import cast
 
 from .context import Context
 from .digests import sha256
 from .light.later import Tensor, torch
+
+KEEP_SECONDS = 2.0  # of a long loop that a stopped run loses at most
 
 
 def content_key(*values: object) -> bytes:
@@ -49,33 +52,53 @@ def stored(ctx: Context, key: bytes, label: str, make: Callable[[], tuple[Tensor
 
 
 class Unfinished:
-    """The parts of a long computation that are done: kept on disk until all of it is, so that a later start goes on.
+    """The steps of a long loop that are done: kept on disk until all of it is, so that a later start goes on.
+
+    They are written some seconds of work at a time, each part under the number of its first step: where one is missing
+    (removed for room, damaged, never written), a later start goes on before it, and what lies behind it is not mixed up
+    with what comes in its place.
 
     Args:
         ctx: the run.
         key: what the whole depends on.
         label: what it is, for people.
+        width: tensors of a step.
     """
 
-    def __init__(self, ctx: Context, key: bytes, label: str) -> None:
-        self._store, self._key, self._label = ctx.store, key, label
+    def __init__(self, ctx: Context, key: bytes, label: str, width: int) -> None:
+        self._store, self._key, self._label, self._width = ctx.store, key, label, width
         self._keys: list[bytes] = []
+        self._done = 0  # steps that are written
+        self._waiting: list[Tensor] = []
+        self._failed = False  # nothing more is written
+        self._since = time.monotonic()
 
-    def parts(self) -> Iterator[tuple[Tensor, ...]]:
-        """What earlier starts have added, in order; call it once, before `add`."""
+    def steps(self, device: torch.device) -> list[tuple[Tensor, ...]]:
+        """What earlier starts have done, on a device; call it once, before `add`."""
+        found: list[tuple[Tensor, ...]] = []
         while self._store is not None:
             key = self._next()
-            found = self._store.get(key)
-            if found is None:
-                return
-            self._keys.append(key)
-            yield cast(tuple[Tensor, ...], found)
+            part = cast(tuple[Tensor, ...] | None, self._store.get(key))
+            if part is None:
+                break
+            self._wrote(key, part)
+            found += zip(*[iter(part)] * self._width, strict=True)
+        self._since = time.monotonic()
+        return [tuple(value.to(device) for value in step) for step in found]
 
-    def add(self, *part: Tensor) -> None:
-        """Keep one more part."""
-        if self._store is not None:
-            self._keys.append(self._next())
-            self._store.put(self._keys[-1], part, math.inf, f"{self._label} (unfinished)")
+    def add(self, *step: Tensor) -> None:
+        """Note one more step; it is written with those before it when some seconds have passed."""
+        if self._store is None or self._failed:
+            return
+        self._waiting += step
+        if time.monotonic() - self._since < KEEP_SECONDS:
+            return
+        part, key = tuple(value.detach().cpu() for value in self._waiting), self._next()
+        finite = all(bool(torch.isfinite(value).all()) for value in part)  # if not, another start may do better
+        self._failed = not finite or bool(self._store.put(key, part, math.inf, f"{self._label} (unfinished)"))
+        if not self._failed:
+            self._wrote(key, part)
+        self._waiting, self._since = [], time.monotonic()
 
     def finished(self) -> None:
         """Remove the parts: the whole is kept."""
@@ -83,4 +106,8 @@ class Unfinished:
             self._store.drop(self._keys)
 
     def _next(self) -> bytes:
-        return content_key(self._key.hex(), "part", len(self._keys))
+        return content_key(self._key.hex(), "part", self._done)
+
+    def _wrote(self, key: bytes, part: tuple[Tensor, ...]) -> None:
+        self._keys.append(key)
+        self._done += len(part) // self._width

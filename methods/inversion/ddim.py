@@ -60,6 +60,9 @@ def invert_ddim(
     z: Tensor,
     embeddings: Tensor | None,
     progress: Callable[[int, int], None] = lambda step, total: None,
+    *,
+    done: Sequence[Tensor] = (),
+    keep: Callable[[Tensor], None] = lambda latent: None,
 ) -> Tensor:
     """The deterministic reverse process run backwards, with guidance 1.
 
@@ -72,17 +75,21 @@ def invert_ddim(
         z: a clean latent `[b c lh lw]`.
         embeddings: of the text `[b n d]`.
         progress: called after each step with (steps done, of how many).
+        done: z*_1 and those that follow it, if an earlier start has made them.
+        keep: called with each latent that is made.
 
     Returns:
         z*_0 … z*_T `[T+1 b c lh lw]`.
     """
     steps = schedule.denoising_steps()
-    latents = [z]
+    latents = [z, *done]
+    z = latents[-1]
     timesteps = torch.tensor([step.timestep for step in steps], device=z.device)
-    for number, step in enumerate(reversed(steps)):
+    for number, step in list(enumerate(reversed(steps)))[len(done) :]:
         output = model(z, timesteps[step.index], embeddings)
         x0, e = schedule.predict(output, z, step.alpha_bar_next)
         z = (step.alpha_bar**0.5) * x0 + ((1 - step.alpha_bar) ** 0.5) * e
         latents.append(z)
+        keep(z)
         progress(number + 1, len(steps))
     return torch.stack(latents)

@@ -11,6 +11,7 @@ import inlay
 import pytest
 import torch
 from inlay.graph_runtime import BadInput, Cancelled, Context
+from inlay.graph_runtime.core import tensor_store
 from inlay.graph_runtime.core.events import CancelToken, NodeProgress
 from inlay.graph_runtime.core.store.disk import DiskStore
 from inlay.nodes import condition, invert, model
@@ -221,36 +222,186 @@ def test_a_trajectory_is_refused_for_another_prediction_type(parts):
         )
 
 
-@pytest.mark.parametrize("stop", [1, 3, 5])
-@pytest.mark.parametrize("tune", [invert.target_text, invert.null_text])
-def test_a_stopped_tuning_goes_on_where_it_was_and_gives_the_same_bytes(parts, tmp_path, monkeypatch, tune, stop):
-    monkeypatch.setattr(invert, "KEEP_SECONDS", -1.0)
+class Run:
+    """Work with a store in a folder, whose steps are written at once; it may be stopped after one of them."""
+
+    def __init__(self, monkeypatch, folder, work):
+        monkeypatch.setattr(tensor_store, "KEEP_SECONDS", -1.0)
+        self.folder, self.work = folder, work
+
+    def __call__(self, stop=0):
+        """The steps that were done in this start, and the result; None if it was stopped."""
+        seen, cancel = [], CancelToken()
+
+        def hear(event):
+            if isinstance(event, NodeProgress) and "earlier" not in event.note:
+                seen.append(event.step)
+                if event.step == stop:
+                    cancel.cancel()
+
+        ctx = Context(store=DiskStore(self.folder, "here"), listeners=(hear,), cancel=cancel)
+        try:
+            return seen, self.work(ctx)
+        except Cancelled:
+            return seen, None
+
+    def entries(self):
+        return DiskStore(self.folder, "here").entries()
+
+
+@pytest.fixture
+def tuning(parts, tmp_path, monkeypatch):
     denoiser, conditioning = parts
     schedule = plan_of(denoiser, steps=6)
     (trajectory,) = invert.ddim(denoiser, conditioning, schedule, LATENT, Context())
 
-    def tuned(store, cancel_at=0):
-        seen, cancel = [], CancelToken()
+    def of(tune):
+        def work(ctx):
+            return tune(denoiser, conditioning, schedule, trajectory, ctx, iterations=2)
 
-        def hear(event):
-            if isinstance(event, NodeProgress) and "loss" in event.note:
-                seen.append(event.step)
-                if event.step == cancel_at:
-                    cancel.cancel()
+        return Run(monkeypatch, tmp_path, work), work(Context())
 
-        ctx = Context(store=store, listeners=(hear,), cancel=cancel)
-        return seen, lambda: tune(denoiser, conditioning, schedule, trajectory, ctx, iterations=2)
+    return of
 
-    _, whole = tuned(None)
-    expected = whole()
-    began, work = tuned(DiskStore(tmp_path, "here"), stop)
-    with pytest.raises(Cancelled):
-        work()
-    seen, work = tuned(DiskStore(tmp_path, "here"))
-    found = work()
+
+def same_tuning(found, expected):
+    return (
+        torch.equal(found.tuning.embeddings, expected.tuning.embeddings)
+        and torch.equal(found.tuning.achieved, expected.tuning.achieved)
+        and (found.tuning.losses, found.tuning.updates) == (expected.tuning.losses, expected.tuning.updates)
+    )
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5])
+@pytest.mark.parametrize("tune", [invert.target_text, invert.null_text])
+def test_a_stopped_tuning_goes_on_where_it_was_and_gives_the_same_bytes(tuning, tune, stop):
+    run, expected = tuning(tune)
+    began, nothing = run(stop)
+    seen, found = run()
+    assert nothing is None
     assert began == list(range(1, stop + 1))
     assert seen == list(range(stop + 2, 7))  # the next one was done when the run noticed; none is done again
-    assert torch.equal(found.tuning.embeddings, expected.tuning.embeddings)
-    assert torch.equal(found.tuning.achieved, expected.tuning.achieved)
-    assert (found.tuning.losses, found.tuning.updates) == (expected.tuning.losses, expected.tuning.updates)
-    assert len(DiskStore(tmp_path, "here").entries()) == 1  # the parts are gone
+    assert same_tuning(found, expected)
+    assert len(run.entries()) == 1  # the parts are gone
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_stopped_ddim_inversion_goes_on_where_it_was_and_gives_the_same_bytes(
+    parts, tmp_path, monkeypatch, stop, rows
+):
+    denoiser, conditioning = parts
+    schedule = plan_of(denoiser, steps=6)
+    latent = torch.cat([LATENT, -LATENT])[:rows]
+
+    def work(ctx):
+        return invert.ddim(denoiser, conditioning, schedule, latent, ctx).trajectory
+
+    expected = work(Context())
+    run = Run(monkeypatch, tmp_path, work)
+    began, nothing = run(stop)
+    seen, found = run()
+    assert nothing is None
+    assert began == list(range(1, stop + 1))
+    assert seen == list(range(stop + 2, 7))
+    assert torch.equal(found.latents, expected.latents)
+    assert len(run.entries()) == 1
+
+
+def test_a_ddim_inversion_whose_latents_lie_otherwise_in_memory_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
+    """Kernels may be picked by the layout of what they get: a step that was kept has the layout that it had."""
+    monkeypatch.setattr(tensor_store, "KEEP_SECONDS", -1.0)
+    value = torch.arange(64.0).reshape(1, 4, 4, 4).to(memory_format=torch.channels_last)
+    for store in (DiskStore(tmp_path, "here"), DiskStore(tmp_path, "here")):
+        begun = tensor_store.Unfinished(Context(store=store), b"k", "test", width=1)
+        for (found,) in begun.steps(torch.device("cpu")):
+            assert found.stride() == value.stride()
+            assert torch.equal(found, value)
+        begun.add(value)
+    assert len(begun.steps(torch.device("cpu"))) == 0
+    assert len(tensor_store.Unfinished(Context(store=store), b"k", "test", 1).steps(torch.device("cpu"))) == 2
+
+
+@pytest.mark.parametrize("gone", range(4))
+def test_a_tuning_of_which_a_part_is_gone_goes_on_before_it(tuning, gone, monkeypatch):
+    """What lies behind it was written at other steps than what now comes in its place: it is not put together."""
+    run, expected = tuning(invert.target_text)
+    run(stop=3)
+    parts = sorted(run.entries(), key=lambda entry: entry.made)
+    store = DiskStore(run.folder, "here")
+    store._unlink(store._index.remove([parts[gone].place], "room"))
+    clock = iter(range(10_000))
+    monkeypatch.setattr(tensor_store, "KEEP_SECONDS", 2)  # every third look at the clock: two steps at a time
+    monkeypatch.setattr(tensor_store.time, "monotonic", lambda: next(clock))
+    seen, _ = run(stop=5)
+    assert seen[0] == gone + 1
+    monkeypatch.undo()
+    seen, found = run()
+    assert same_tuning(found, expected)
+
+
+def test_a_tuning_that_ran_out_of_memory_is_kept_without_steps_that_were_done_twice(parts, tuning, monkeypatch):
+    """It is tried again with less memory; a kill after that finds each step once."""
+    run, expected = tuning(invert.target_text)
+    real, calls = invert.tune, []
+
+    def short(*args, keep, **options):
+        calls.append(len(options["done"]))
+
+        def keeping(step):
+            keep(step)
+            if len(calls) == 1 and len(run.entries()) == 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+        return real(*args, keep=keeping, **options)
+
+    monkeypatch.setattr(invert, "tune", short)
+    run(stop=4)
+    assert calls == [0, 2]  # the second try goes on, too
+    monkeypatch.setattr(invert, "tune", real)
+    seen, found = run()
+    assert seen == [6]
+    assert same_tuning(found, expected)
+
+
+def test_gradients_of_a_tuning_that_goes_on_are_scaled_as_they_were(parts, tuning, monkeypatch):
+    """After an overflow in float16 they are scaled less, for the rest of the tuning; small ones may vanish then."""
+    run, _ = tuning(invert.target_text)
+    real, scales = invert.tune, []
+
+    def noting(model, *args, keep, **options):
+        scales.append(model.peak)
+
+        def keeping(step):
+            model.peak = 2 if len(run.entries()) >= 1 else model.peak
+            keep(step)
+
+        return real(model, *args, keep=keeping, **options)
+
+    monkeypatch.setattr(invert, "tune", noting)
+    run(stop=3)
+    run()
+    assert scales == [8, 2]
+
+
+def test_a_store_that_takes_nothing_stops_no_inversion_and_holds_nothing_in_memory(parts, monkeypatch):
+    monkeypatch.setattr(tensor_store, "KEEP_SECONDS", -1.0)
+    asked = []
+
+    class Full(Store):
+        def put(self, key, outputs, seconds, label):
+            asked.append(label)
+            return "no space left on device"
+
+    denoiser, conditioning = parts
+    invert.ddim(denoiser, conditioning, plan_of(denoiser, steps=4), LATENT, Context(store=Full()))
+    assert asked == ["invert.ddim (unfinished)", "invert.ddim"]
+
+
+def test_what_is_not_finite_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensor_store, "KEEP_SECONDS", -1.0)
+    begun = tensor_store.Unfinished(Context(store=DiskStore(tmp_path, "here")), b"k", "test", width=1)
+    for value in (1.0, float("nan"), 2.0):
+        begun.add(torch.tensor([value]))
+    again = tensor_store.Unfinished(Context(store=DiskStore(tmp_path, "here")), b"k", "test", width=1)
+    assert [float(value) for (value,) in again.steps(torch.device("cpu"))] == [1.0]
