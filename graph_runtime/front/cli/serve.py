@@ -25,7 +25,9 @@ def add_serve(add: AddCommand) -> None:
         help="auto, cpu, cuda:0, cuda:0,cuda:1 … (default: auto, which is every GPU)",
     )
     one("--memory", action=Once, metavar="SIZE", help='the most memory that runs may use on a device, e.g. "6GB"')
-    one("--jobs", action=Once, type=_count, default=1, metavar="N", help="runs at once on a processor (default: 1)")
+    one("--jobs", action=Once, type=_count, metavar="N", help="runs at once on a processor, or a cluster (default: 1)")
+    one("--engine", action=Once, default="local", metavar="NAME", help="local, or ray: a cluster makes the runs")
+    one("--ray-address", action=Once, metavar="HOST:PORT", help="of the cluster (default: RAY_ADDRESS, or one here)")
     one("--no-cache", action="store_true", help="compute everything again and store no results")
     one("--max-upload", action=Once, default="256MB", metavar="SIZE", help="of one file (default: 256MB)")
     one("--upload-space", action=Once, default="10GB", metavar="SIZE", help="of all pictures sent (default: 10GB)")
@@ -39,8 +41,10 @@ def _serve(options: argparse.Namespace, rest: list[str]) -> int:
     from ..device import parse_memory, parse_size
     from ..serve.run import serve
     from ..serve.settings import Limits, Settings
+    from ..sweep.engine import engine_of
 
     parse_memory(options.memory)
+    engine_of(options.engine, options.jobs, options.ray_address)
     inputs = None if options.inputs is None else expand(options.inputs)
     if inputs is not None and not inputs.is_dir():
         raise WorkflowError.of("--inputs", found=f"no such folder: {inputs}", expected="a folder", fix="check the name")
@@ -60,7 +64,9 @@ def _serve(options: argparse.Namespace, rest: list[str]) -> int:
         editor=options.editor,
         device=options.device,
         memory=options.memory,
-        workers=options.jobs,
+        workers=options.jobs or 0,
+        engine=options.engine,
+        ray_address=options.ray_address,
         cache=not options.no_cache,
         limits=limits,
     )

@@ -25,13 +25,13 @@ def start(
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=cwd)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Let it end: at once, if it is making a run."""
+def end(process: subprocess.Popen[bytes], seconds: float = LEAVE) -> None:
+    """Let it end: at once, if it is making a run, or at most after some seconds."""
     assert process.stdin is not None
     with suppress(OSError):
         process.stdin.close()
     try:
-        process.wait(LEAVE)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

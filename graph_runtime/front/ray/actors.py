@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Protocol
 
-from ...core.errors import first_line
+from ...core.errors import WorkflowError, first_line, shorten
 from ..jobs.worker import Message
 from .contents import Ref
 from .dispatch import News
@@ -26,6 +26,9 @@ class _Actor(Protocol):
 
     hello: _Method
     make: _Method
+    stream: _Method
+    cancel: _Method
+    free: _Method
     end: _Method
 
 
@@ -37,7 +40,7 @@ def _worker_class() -> type:
     """
 
     class InlayWorker:
-        def hello(self, package: str, version: str, told: dict[str, object]) -> dict[str, object]:
+        def hello(self, package: str, version: str, told: dict[str, object], made_by: str) -> dict[str, object]:
             import importlib
             import platform
 
@@ -47,7 +50,7 @@ def _worker_class() -> type:
                 found = importlib.import_module(package).__version__
                 if found != version:
                     return {"node": platform.node(), "error": f"it has inlay {found}, and this is {version}"}
-                module = importlib.import_module(f"{package}.graph_runtime.front.ray.worker")
+                module = importlib.import_module(f"{package}.graph_runtime.front.ray.{made_by}")
                 self.maker = module.Maker(told, ray.get)
                 hello: dict[str, object] = self.maker.hello()
             except Exception as error:  # noqa: BLE001 - told to whoever asked
@@ -57,6 +60,15 @@ def _worker_class() -> type:
         def make(self, message: dict[str, object]) -> dict[str, object]:
             made: dict[str, object] = self.maker.make(message)
             return made
+
+        def stream(self, message: dict[str, object]) -> Iterator[dict[str, object]]:
+            yield from self.maker.stream(message)
+
+        def cancel(self, run: str) -> None:
+            self.maker.cancel(run)
+
+        def free(self, results: bool) -> None:
+            self.maker.free(results)
 
         def end(self) -> None:
             self.maker.end()
@@ -82,8 +94,7 @@ class Actors:
     _asked: dict[Ref, tuple[int, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        kind = self.ray.remote(_worker_class())
-        self._new = kind.options(max_restarts=0, max_task_retries=0, **self.needs).remote
+        self._new = new_actors(self.ray, self.needs)
 
     def put(self, piece: bytes) -> Ref:
         """Put a piece of a file."""
@@ -91,12 +102,9 @@ class Actors:
 
     def start(self, slot: int) -> None:
         """Start an actor; it waits in the cluster until there is room for it."""
-        from .... import __version__
-
-        package = __name__.removesuffix(".graph_runtime.front.ray.actors")
         actor = self._new()
         self._actors[slot] = actor
-        self._asked[actor.hello.remote(package, __version__, self.told)] = slot, "ready"
+        self._asked[hello(actor, self.told, "worker")] = slot, "ready"
 
     def give(self, slot: int, message: Message) -> None:
         """Let an actor make a run."""
@@ -130,6 +138,27 @@ class Actors:
         self._asked.clear()
 
 
+def new_actors(ray: ModuleType, needs: dict[str, float], calls: int = 1) -> Callable[[], _Actor]:
+    """Makes an actor with each call; it waits in the cluster until there is room for it.
+
+    Args:
+        ray: connected.
+        needs: the resources of one actor, as Ray names them.
+        calls: that one answers at once.
+    """
+    kind = ray.remote(_worker_class())
+    new: Callable[[], _Actor] = kind.options(max_restarts=0, max_task_retries=0, max_concurrency=calls, **needs).remote
+    return new
+
+
+def hello(actor: _Actor, told: Message, made_by: str) -> Ref:
+    """What an actor says of itself, once it is ready; the module `made_by` makes its runs."""
+    from .... import __version__
+
+    package = __name__.removesuffix(".graph_runtime.front.ray.actors")
+    return actor.hello.remote(package, __version__, told, made_by)
+
+
 def places(ray: ModuleType, threads: int, *, gpus: bool) -> tuple[int, dict[str, float]]:
     """How many workers the cluster has room for, and what each needs of it.
 
@@ -148,3 +177,42 @@ def places(ray: ModuleType, threads: int, *, gpus: bool) -> tuple[int, dict[str,
 def has_gpus(ray: ModuleType) -> bool:
     """True if a machine of the cluster has a GPU."""
     return any(node["Resources"].get("GPU", 0) >= 1 for node in ray.nodes() if node["Alive"])
+
+
+def choose(ray: ModuleType, device: str, threads: int, jobs: int | None) -> tuple[int, dict[str, float], str]:
+    """How many workers there are to be, what each needs of the cluster, and where each computes.
+
+    Args:
+        ray: connected.
+        device: as the user asked: auto, cpu or cuda.
+        threads: of one worker on a processor.
+        jobs: the most workers, for which inlay waits if need be; None: as many as there is room for now.
+
+    Raises:
+        WorkflowError: the cluster has no such device, or no room.
+    """
+    gpus = device != "cpu" and has_gpus(ray)
+    if device not in ("auto", "cpu", "cuda") or (device == "cuda" and not gpus):
+        raise _no_device(device)
+    room, needs = places(ray, threads, gpus=gpus)
+    if not room and not jobs:
+        raise _no_room(threads)
+    return jobs or room, needs, "cuda" if gpus else "cpu"
+
+
+def _no_device(device: str) -> WorkflowError:
+    return WorkflowError.of(
+        "--device",
+        found=shorten(device),
+        expected="auto, cpu, or cuda where the cluster has GPUs: Ray chooses which",
+        fix="leave out --device",
+    )
+
+
+def _no_room(threads: int) -> WorkflowError:
+    return WorkflowError.of(
+        "--engine ray",
+        found=f"no machine with {threads} processors, as many as a run here has threads",
+        expected="at least one",
+        fix="set OMP_NUM_THREADS to a smaller number here; or give --jobs for a cluster that starts machines",
+    )

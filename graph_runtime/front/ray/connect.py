@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PATIENCE = 5.0  # seconds that an address may take to answer
 STORE = 512 * 2**20  # bytes of the object store of a cluster that is started here; more goes to the disk
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"  # RFC 9113, 3.4, with empty settings
+_MODE = "RAY_AUTH_MODE"
 _SETTINGS = 4  # the type of the frame that answers it
 
 
@@ -42,21 +43,6 @@ def require_ray() -> "ModuleType":
     return importlib.import_module("ray")
 
 
-def _show_token() -> None:
-    """Let Ray show the token of this user, if there is one: `ray start` asks for it, unless it is told otherwise.
-
-    Ray reads the variables once, when it is imported, which may have been long ago: it reads them again here.
-    """
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    with suppress(RuntimeError):  # nobody's home is known
-        if os.environ.get("RAY_AUTH_TOKEN") or (Path(path) if path else Path.home() / ".ray" / "auth_token").exists():
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
-    with suppress(ImportError, AttributeError):  # a release that knows of no tokens
-        native = importlib.import_module("ray._raylet")
-        native.Config.initialize("")
-        native.AuthenticationTokenLoader.instance().reset_cache()
-
-
 @contextmanager
 def connected(address: str | None, cpus: int) -> "Iterator[ModuleType]":
     """In the block, this process is connected to a cluster; one that was started for it ends with it.
@@ -75,19 +61,18 @@ def connected(address: str | None, cpus: int) -> "Iterator[ModuleType]":
         return
     if address not in ("local", "auto"):
         _require_answer(address)
-    _show_token()
-    _require_token(address)
-    try:
-        _start(ray, address, cpus)
-    except (Exception, SystemExit) as error:
-        with suppress(Exception):
+    with _token_shown(address):
+        try:
+            _start(ray, address, cpus)
+        except (Exception, SystemExit) as error:
+            with suppress(Exception):
+                ray.shutdown()
+            raise _unreachable(address, str(error) if isinstance(error, Exception) else "no answer in time") from error
+        try:
+            with redirect_stdout(_NotFromRay(sys.stdout)):
+                yield ray
+        finally:
             ray.shutdown()
-        raise _unreachable(address, str(error) if isinstance(error, Exception) else "no answer in time") from error
-    try:
-        with redirect_stdout(_NotFromRay(sys.stdout)):
-            yield ray
-    finally:
-        ray.shutdown()
 
 
 class _NotFromRay(io.TextIOBase):
@@ -150,23 +135,60 @@ def _require_answer(address: str) -> None:
         raise _unreachable(address, "something else than Ray answers there")
 
 
-def _require_token(address: str) -> None:
-    """Refuse a cluster that asks for another token than ours: Ray itself tries again and again, and does not say why.
+@contextmanager
+def _token_shown(address: str) -> Iterator[None]:
+    """In the block, Ray shows the token of this user to a cluster that asks for one, and to no other.
+
+    Shown to a cluster that asks for none, it breaks that: the cluster calls back without a token, Ray then hangs up,
+    and its actors die. So an explicit address is asked first; Ray decides itself for a cluster on this machine.
 
     Raises:
-        WorkflowError: it does.
+        WorkflowError: the cluster asks for a token, and none is known, or another one.
     """
-    if address in ("local", "auto") or address.startswith("ray://"):
-        return
+    before = os.environ.get(_MODE)
+    _read_again()
+    try:
+        if address not in ("local", "auto") and not address.startswith("ray://") and _asks_for_token(address):
+            if before is None and _has_token():
+                os.environ[_MODE] = "token"
+                _read_again()
+            if os.environ.get(_MODE) == before or _asks_for_token(address):
+                raise _unreachable(
+                    address,
+                    "it asks for a token, and shown was none or another",
+                    "copy ~/.ray/auth_token from that machine, or set RAY_AUTH_TOKEN to what it holds",
+                )
+        yield
+    finally:
+        if before is None and os.environ.pop(_MODE, None) is not None:
+            _read_again()
+
+
+def _read_again() -> None:
+    """Let Ray's native part read its variables, which it does once, when it is imported: perhaps long ago."""
+    with suppress(ImportError, AttributeError):  # a release that knows of no tokens
+        native = importlib.import_module("ray._raylet")
+        native.Config.initialize("")
+        native.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def _asks_for_token(address: str) -> bool:
+    """True if a cluster refuses us as we are; whatever else is wrong is told when this process connects."""
     try:
         importlib.import_module("ray._raylet").GcsClient(address=address)
-    except Exception as error:  # noqa: BLE001 - whatever else is wrong is told when this process connects
-        if type(error).__name__ == "AuthenticationError":
-            raise _unreachable(
-                address,
-                "it asks for a token, and shown was none or another",
-                "copy ~/.ray/auth_token from that machine, or set RAY_AUTH_TOKEN to what it holds",
-            ) from None
+    except Exception as error:  # noqa: BLE001 - see above
+        return type(error).__name__ == "AuthenticationError"
+    return False
+
+
+def _has_token() -> bool:
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    with suppress(RuntimeError):  # nobody's home is known
+        return (
+            bool(os.environ.get("RAY_AUTH_TOKEN"))
+            or (Path(path) if path else Path.home() / ".ray" / "auth_token").exists()
+        )
+    return False
 
 
 def _unreachable(address: str, why: str, fix: str = "") -> WorkflowError:

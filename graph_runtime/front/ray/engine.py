@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 from ...core.context import Context
-from ...core.errors import WorkflowError, shorten
 from ..jobs.outcome import Outcome
 from ..jobs.pool import Deal, cores, names_of_modules
 from ..jobs.worker import Message
 from ..sweep.work import Work
-from .actors import Actors, has_gpus, places
+from .actors import Actors, choose
 from .connect import connected
 from .dispatch import Dispatch
 from .runs import SweepRuns
@@ -36,14 +35,9 @@ class RayEngine:
         modules = names_of_modules(work.job)
         offered = max((self.jobs or 0) * threads, len(cores()), threads)
         with connected(self.address, offered) as ray:
-            gpus = work.how.device != "cpu" and has_gpus(ray)
-            if work.how.device not in ("auto", "cpu", "cuda") or (work.how.device == "cuda" and not gpus):
-                raise _no_device(work.how.device)
-            room, needs = places(ray, threads, gpus=gpus)
-            count = min(self.jobs or room, work.grid.total)
-            if not room and not self.jobs:
-                raise _no_room(threads)
-            told = told_to_all(work, modules, threads, "cuda" if gpus else "cpu")
+            room, needs, device = choose(ray, work.how.device, threads, self.jobs)
+            count = min(room, work.grid.total)
+            told = told_to_all(work, modules, threads, device)
             cluster = Actors(ray, told, needs)
             deal = Deal(work.grid.blocks(count))
             runs = SweepRuns(work.job, work.how, deal, cluster.put, ctx, work.grid.total)
@@ -70,21 +64,3 @@ def told_to_all(work: Work, modules: list[str], threads: int, device: str) -> Me
         "room": job.room,
         "unshared": sorted(job.unshared),
     }
-
-
-def _no_device(device: str) -> WorkflowError:
-    return WorkflowError.of(
-        "--device",
-        found=shorten(device),
-        expected="auto, cpu, or cuda where the cluster has GPUs: Ray chooses which",
-        fix="leave out --device",
-    )
-
-
-def _no_room(threads: int) -> WorkflowError:
-    return WorkflowError.of(
-        "--engine ray",
-        found=f"no machine with {threads} processors, as many as a run here has threads",
-        expected="at least one",
-        fix="set OMP_NUM_THREADS to a smaller number here; or give --jobs for a cluster that starts machines",
-    )

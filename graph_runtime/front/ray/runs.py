@@ -1,17 +1,14 @@
 """The runs of a sweep as other machines make them: what each reads goes there, and what it saves is written here."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from ...core.context import Context
-from ...core.errors import Problem, WorkflowError
+from ...core.errors import Problem
 from ...core.events import ItemStarted
 from ...core.files import make_folder, named, replacing_folder
-from ...core.run.plan import Plan
-from ...core.workflow import Workflow
-from ..environment import environment_parts
 from ..jobs.job import Job
 from ..jobs.ledger import Ledger
 from ..jobs.outcome import Outcome
@@ -21,15 +18,13 @@ from ..jobs.quick import Quick
 from ..jobs.session import How, around, fail, savers_of
 from ..jobs.shared_results import SharedResults
 from ..jobs.worker import Message
-from ..python.load_workflow import LoadedWorkflow
 from ..python.preparation import decide
 from ..recipe.find_inputs import remember
-from ..recipe.record import part_that_ran
 from ..recipe.record import record as recipe_of
-from .contents import Contents, Parcel, Ref, parcel_of
+from .alike import Alike
+from .contents import Contents, Ref
 from .dispatch import Ready
-
-VERSION = "the version of "  # begins the parts of an environment that must be the same everywhere
+from .packing import pack
 
 
 class Deal(Protocol):
@@ -68,42 +63,24 @@ class SweepRuns:
     ctx: Context
     whole: int
     contents: Contents = field(init=False)
-    _parts: dict[str, str] | None = None
+    _around: str = ""
     _begun: dict[int, _Begun] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.contents = Contents(self.put)
         self.ledger = Ledger(self.job.loaded.out)
         self._none = SharedResults(0)
-        self._own = environment_parts("cpu")
+        self._alike = Alike(self.ctx.warn)
 
     # workers
 
     def accept(self, hello: Message) -> bool:
         """Refuse other versions; leave out a worker whose results could be other bytes than those of the first one."""
-        node = str(hello["node"])
-        if hello.get("error"):
-            raise _refused(f"inlay does not start on {node}: {hello['error']}", self._own)
-        parts: dict[str, str] = hello["parts"]
-        others = [
-            f"{name.removeprefix(VERSION)} {parts.get(name, 'missing')} (here {version})"
-            for name, version in self._own.items()
-            if name.startswith(VERSION) and parts.get(name) != version
-        ]
-        if others:
-            raise _refused(f"{node} has {', '.join(others)}", self._own)
-        if self._parts is None:
-            self._parts = parts
-            self._around = around(parts, metadata=self.how.metadata)
+        accepted = self._alike.accept(hello)
+        if not self._around and self._alike.parts is not None:
+            self._around = around(self._alike.parts, metadata=self.how.metadata)
             self._quick = Quick(self.job, self._around)
-        if parts != self._parts:
-            names = sorted(name for name in parts if parts[name] != self._parts.get(name))
-            self.ctx.warn(
-                f"the worker on {node} is left out, because its results could be other bytes: {', '.join(names)} "
-                "differ from those of the first worker"
-            )
-            return False
-        return True
+        return accepted
 
     def waits(self, seconds: float) -> None:
         """Say that the cluster is busy."""
@@ -147,17 +124,9 @@ class SweepRuns:
             return Ready(number, outcome=outcome)
         whole = part.asking(plan, loaded.plan)
         remember(plan, loaded.held.holds)
-        workflow, paths, parcels, where = _packed(loaded, whole)
-        self._begun[number] = _Begun(item, part, tuple(where))
-        message = {
-            "name": item.name,
-            "workflow": workflow.model_dump_json(),
-            "paths": paths,
-            "parcels": {name: asdict(parcel) for name, parcel in parcels.items()},
-            "pieces": self.contents.take(where),
-            "prefixes": dict(prefixes),
-            "record": record,
-        }
+        packed, digests = pack(loaded, whole, self.contents)
+        self._begun[number] = _Begun(item, part, digests)
+        message = packed | {"name": item.name, "prefixes": dict(prefixes), "record": record}
         return Ready(number, message)
 
     def begun(self, ready: Ready) -> None:
@@ -215,43 +184,3 @@ class SweepRuns:
         )
         item = begun.item
         return Outcome(item.name, dict(item.files), "failed", problems=[problem], ran=True, type="sweep")
-
-
-def _packed(
-    loaded: LoadedWorkflow, plan: Plan
-) -> tuple[Workflow, list[list[object]], dict[str, Parcel], dict[str, Path]]:
-    """The part of a workflow that runs, and what it reads.
-
-    Returns:
-        The workflow; which settings are paths: node, setting, number in a list or None, and the parcel's name; the
-        parcels; and where the contents are.
-    """
-    workflow = part_that_ran(loaded.workflow, {step.name for step in plan.steps})
-    paths: list[list[object]] = []
-    parcels: dict[str, Parcel] = {}
-    where: dict[str, Path] = {}
-    for step in plan.steps:
-        for setting, role in step.spec.path_roles.items():
-            value = step.settings.get(setting)
-            at = (step.name, setting)
-            if isinstance(value, list):
-                workflow.nodes[step.name].params[setting] = list(value)
-                given: list[tuple[int | None, str]] = [(number, str(path)) for number, path in enumerate(value)]
-            else:
-                given = [(None, str(plan.files[at]["path"]))] if at in plan.files else []
-            for number, path in given:
-                parcel, contents = parcel_of(path, model=role.kind == "model")
-                where |= contents
-                parcels[parcel.key] = parcel
-                paths.append([step.name, setting, number, parcel.key])
-    return workflow, paths, parcels, where
-
-
-def _refused(found: str, own: dict[str, str]) -> WorkflowError:
-    version = own[f"{VERSION}inlay"]
-    return WorkflowError.of(
-        "--engine ray",
-        found=found,
-        expected="the same versions on every machine of the cluster, so that results are the same bytes",
-        fix=f"install inlay {version} and the same versions there; `inlay doctor` lists them",
-    )

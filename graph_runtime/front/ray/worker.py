@@ -24,7 +24,8 @@ from ..jobs.session import How, Session, fail
 from ..jobs.worker import Message
 from ..python.keywords import registry_of
 from ..python.load_workflow import LoadedWorkflow
-from .contents import Parcel, Ref
+from .contents import Ref
+from .packing import unpack
 from .scratch import Scratch
 
 if TYPE_CHECKING:
@@ -135,10 +136,8 @@ class Maker:
     def make(self, message: Message) -> Message:
         """Make a run: its outcome, and its files with their bytes in the order in which they were saved."""
         item = Item(message["name"], {})
-        parcels = {name: Parcel(**one) for name, one in message["parcels"].items()}
         try:
-            paths = self._scratch.paths(parcels, message["pieces"])
-            self._session.tell(self._loaded(message, paths), message["prefixes"])
+            self._session.tell(unpack(message, self._scratch, self._registry), message["prefixes"])
         except Exception as error:  # noqa: BLE001 - of one run: the others are made all the same
             outcome = Outcome(item.name, {}, "failed")
             fail(outcome, error)
@@ -146,22 +145,6 @@ class Maker:
         outcome, result = self._session.run(item)
         files = self._files(result) if result is not None else []
         return {"outcome": outcome.as_json(), "files": files}
-
-    def _loaded(self, message: Message, paths: Mapping[str, str]) -> LoadedWorkflow:
-        """The workflow with the places of its files on this machine."""
-        workflow = Workflow.model_validate_json(message["workflow"])
-        trusted = set()
-        for node, setting, number, name in message["paths"]:
-            params = workflow.nodes[node].params
-            given = params.get(setting)
-            if number is not None and isinstance(given, list):
-                given[number] = paths[name]
-            else:
-                params[setting] = paths[name]
-            trusted.add((node, setting))
-        return LoadedWorkflow(
-            workflow, self._registry, [], self._scratch.out(), trusted=trusted, recorded=message["record"]
-        )
 
     def _files(self, result: "Result") -> list[Message]:
         """What was saved, with its bytes; of a folder, each file in it."""

@@ -20,7 +20,7 @@ from ...core.disk_errors import disk_error, explain
 from ...core.errors import Problem, WorkflowError, clean, shorten
 from .rest import files, library, runs
 from .rest.answers import problems_json, refusal
-from .service import Busy, Service, Unknown
+from .service import Away, Busy, Service, Unknown
 
 LOG = logging.getLogger("inlay")
 
@@ -74,7 +74,8 @@ def _refuse(app: FastAPI, service: Service) -> None:
 
     @app.exception_handler(Busy)
     def busy(request: Request, error: Busy) -> Response:
-        return JSONResponse(problems_json([error.problem]), 409 if error.problem.port == "run" else 429)
+        status = 503 if isinstance(error, Away) else 409 if error.problem.port == "run" else 429
+        return JSONResponse(problems_json([error.problem]), status)
 
     @app.exception_handler(DatabaseUnusable)
     def unusable(request: Request, error: DatabaseUnusable) -> Response:

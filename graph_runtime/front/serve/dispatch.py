@@ -12,15 +12,16 @@ import time
 from pathlib import Path
 
 from ...core.database import DatabaseUnusable
-from ...core.errors import Problem
+from ...core.errors import Problem, WorkflowError
 from ...core.leftovers import owner
 from ..cli.json_output import problem_json
+from .cluster import Cluster
 from .discreet import Discreet
 from .events import Events
 from .json_data import Json
 from .records import Records, Run, State
 from .settings import Settings
-from .workers import Worker, cores_of
+from .workers import AnyWorker, Worker, cores_of
 
 TRIES = 2  # of one run, in workers that died
 PATIENCE = 10.0  # seconds that a worker may take to reach the next step after it was told to stop
@@ -41,7 +42,8 @@ class Dispatcher:
         self._settings, self._records, self._events = settings, records, events
         self._discreet = Discreet(settings)
         self._lock = threading.RLock()
-        self._workers: dict[int, Worker] = {}
+        self._workers: dict[int, AnyWorker] = {}
+        self._cluster = Cluster(settings, self._heard) if settings.engine != "local" else None
         self._staging: dict[str, Path] = {}
         self._running: dict[str, Run] = {}
         self._unwritten: dict[str, tuple[Run, State, Json, list[Json]]] = {}  # ends that the disk did not take yet
@@ -67,11 +69,24 @@ class Dispatcher:
         self.waiting = self._records.counts()["queued"]
 
     def start(self) -> None:
-        """Start the workers, and look after them."""
-        with self._lock:
-            count = max(1, self._settings.workers)
-            for slot in range(count):
-                self._start_worker(slot, self._settings.device, count)
+        """Start the workers, and look after them.
+
+        Raises:
+            WorkflowError: a cluster cannot be reached, or not be used.
+        """
+        away = self._cluster
+        try:
+            if away is not None:
+                away.connect()
+            with self._lock:
+                count = max(1, self._settings.workers if away is None else away.count)
+                for slot in range(count):
+                    self._start_worker(slot, self._settings.device, count)
+            if away is not None:
+                away.require_worker()
+        except WorkflowError:
+            self.stop()
+            raise
         threading.Thread(target=self._look_after, daemon=True).start()
 
     def stop(self) -> None:
@@ -81,9 +96,16 @@ class Dispatcher:
             workers, self._workers = list(self._workers.values()), {}
         for worker in workers:
             worker.end()
+        if self._cluster is not None:
+            self._cluster.end()
         with self._lock:
             for staging in self._staging.values():
                 shutil.rmtree(staging, ignore_errors=True)
+
+    @property
+    def trouble(self) -> Json | None:
+        """Why no run can be made now: the cluster does not answer; else None."""
+        return None if self._cluster is None else self._cluster.trouble
 
     def status(self) -> list[Json]:
         """How the workers are."""
@@ -93,7 +115,7 @@ class Dispatcher:
                     "device": worker.device or worker.told["device"],
                     "state": "starting" if not worker.ready else "running" if worker.run else "idle",
                     "run": worker.run,
-                    "pid": worker.process.pid,
+                    "pid": worker.pid,
                 }
                 for worker in self._workers.values()
             ]
@@ -105,7 +127,11 @@ class Dispatcher:
             "cache": self._settings.cache,
             "cores": cores_of(slot, count),
         }
-        worker = Worker(slot, told, self._settings.here, self._heard)
+        self._new_worker(slot, told)
+
+    def _new_worker(self, slot: int, told: Json) -> None:
+        here, away = self._settings.here, self._cluster
+        worker = away.worker(slot) if away is not None else Worker(slot, told, here, self._heard)
         worker.began = time.monotonic()
         self._workers[slot] = worker
 
@@ -160,7 +186,7 @@ class Dispatcher:
                 self.waiting -= 1
                 self._begin(worker, run)
 
-    def _begin(self, worker: Worker, run: Run) -> None:
+    def _begin(self, worker: AnyWorker, run: Run) -> None:
         told = self._told(run.id, run.request)
         self._staging[run.id], self._running[run.id] = Path(told["out"]), run
         worker.make(run.id, run.client, told)
@@ -174,7 +200,7 @@ class Dispatcher:
 
     # what workers say
 
-    def _heard(self, worker: Worker, message: Json | None) -> None:
+    def _heard(self, worker: AnyWorker, message: Json | None) -> None:
         with self._lock:
             if self._workers.get(worker.slot) is not worker:
                 return
@@ -188,7 +214,7 @@ class Dispatcher:
                 if "ended" in message:
                     self._ended(worker, message["ended"])
 
-    def _ready(self, worker: Worker, message: Json) -> None:
+    def _ready(self, worker: AnyWorker, message: Json) -> None:
         worker.ready, worker.device = True, message["device"]
         self._stillborn.pop(worker.slot, None)
         others = [device for device in message["ready"] if device != worker.device]
@@ -197,7 +223,7 @@ class Dispatcher:
                 self._start_worker(number, device, 1)
         self._give()
 
-    def _pass_on(self, worker: Worker, event: Json) -> None:
+    def _pass_on(self, worker: AnyWorker, event: Json) -> None:
         assert worker.run is not None
         if event["kind"] == "progress":
             self.progress[worker.run] = {key: event[key] for key in ("node", "step", "total", "note")}
@@ -207,7 +233,7 @@ class Dispatcher:
             worker.run, event["kind"], worker.client, **{k: v for k, v in event.items() if k != "kind"}
         )
 
-    def _ended(self, worker: Worker, ended: Json) -> None:
+    def _ended(self, worker: AnyWorker, ended: Json) -> None:
         run_id, state, files = worker.run, ended.pop("state"), ended.pop("files", [])
         assert run_id is not None
         if worker.why == "time" and state == "cancelled":
@@ -254,7 +280,7 @@ class Dispatcher:
         problems = {"problems": found["problems"]} if found.get("problems") else {}
         self._tell(run, state, results=len(files), **problems)
 
-    def _died(self, worker: Worker) -> None:
+    def _died(self, worker: AnyWorker) -> None:
         """Replace a worker; what it was making is tried once more."""
         del self._workers[worker.slot]
         if worker.run is not None:
@@ -267,12 +293,14 @@ class Dispatcher:
         self._told_of_dead[worker.slot] = worker.told
         self._replace()
 
-    def _end_of_dead(self, worker: Worker, run_id: str) -> None:
+    def _end_of_dead(self, worker: AnyWorker, run_id: str) -> None:
         run = self._running[run_id]
         if worker.stopped is not None and worker.why != "time":
             self._end(run_id, "cancelled", {}, [])
         elif worker.why == "time":
             self._end(run_id, "failed", {"problems": [problem_json(self._too_long())]}, [])
+        elif worker.trouble is not None:
+            self._end(run_id, "failed", {"problems": [dict(worker.trouble)]}, [])
         elif run.tries + 1 >= TRIES:
             why = Problem(
                 None,
@@ -304,9 +332,7 @@ class Dispatcher:
         for slot, told in list(self._told_of_dead.items()):
             if not self._over.is_set() and time.monotonic() >= self._not_before.get(slot, 0.0):
                 del self._told_of_dead[slot]
-                worker = Worker(slot, told, self._settings.here, self._heard)
-                worker.began = time.monotonic()
-                self._workers[slot] = worker
+                self._new_worker(slot, told)
 
     # time
 
@@ -324,7 +350,7 @@ class Dispatcher:
                     self._note_end(*unwritten)
                 self._give(look=True)
 
-    def _look_at(self, worker: Worker, now: float) -> None:
+    def _look_at(self, worker: AnyWorker, now: float) -> None:
         limit = self._settings.limits.run_seconds
         if worker.run is not None and limit is not None and now - worker.began > limit:
             worker.cancel("time")

@@ -12,6 +12,7 @@ from ...core.errors import Problem, WorkflowError, clean, shorten
 from ...core.leftovers import sweep
 from ..cli.json_output import warning_json
 from ..python.check_loaded import check_loaded
+from .cluster import problem_of
 from .discreet import Discreet
 from .dispatch import Dispatcher
 from .editor_package import editor_files
@@ -36,6 +37,10 @@ class Busy(Exception):
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         super().__init__(str(problem))
+
+
+class Away(Busy):
+    """No run can be made now: the cluster that makes them does not answer."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ class Service:
 
         Raises:
             WorkflowError: every problem; nothing is queued.
-            Busy: as many runs wait as may.
+            Busy: as many runs wait as may; `Away`: the cluster does not answer.
         """
         if request.id is not None and (known := self.records.run(request.id)) is not None:
             return known
@@ -168,6 +173,8 @@ class Service:
         checked = self._check(request, lambda plain: self.dispatcher.soon(run_id, plain))
         if checked.report or checked.prepared is None:
             raise WorkflowError(list(checked.report), checked.report.warnings)
+        if (trouble := self.dispatcher.trouble) is not None:
+            raise Away(problem_of(trouble))
         if (waiting := self.dispatcher.waiting) >= self.settings.limits.queue:
             raise Busy(
                 Problem(

@@ -51,7 +51,10 @@ class Settings:
         editor: serve the graph editor, if it is installed.
         device: as of `inlay.run`; auto takes every GPU.
         memory: as of `inlay.run`.
-        workers: processes on a processor; each GPU has one.
+        workers: processes on a processor, each GPU has one; on a cluster, the most workers. 0: one; as many as it has
+            room for.
+        engine: local, or the cluster that makes the runs: ray.
+        ray_address: of that cluster, as of `inlay sweep`.
         cache: reuse results of earlier runs.
         limits: see `Limits`.
         folder: of the queue and the uploads.
@@ -66,7 +69,9 @@ class Settings:
     editor: bool = True
     device: str = "auto"
     memory: str | None = None
-    workers: int = 1
+    workers: int = 0
+    engine: str = "local"
+    ray_address: str | None = None
     cache: bool = True
     limits: Limits = field(default_factory=Limits)
     folder: Path = field(default_factory=lambda: home() / "serve")

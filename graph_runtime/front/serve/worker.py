@@ -19,12 +19,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, TextIO
 
-from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, first_line
 from ...core.events import CancelToken
-from ...core.memory.device_lost import lost_device
-from ..cli.json_output import problem_json, warning_json
 from ..kept_between_runs import forget
 from .json_data import Json
+from .made import ended_of, made
 from .relay import Relay, Ticker
 from .requests import Places, prepare
 
@@ -118,26 +116,9 @@ class _Worker:
         run, out = told["run"], Path(told["out"])
         token = self._inbox.cancel.setdefault(run, CancelToken())
         relay = Relay(lambda events: self.answer({"run": run, "events": events}), out)
-        began, gone = time.perf_counter(), False
-        try:
-            with self._ticker.minding(relay):
-                ended = self._made(told, out, token, relay)
-        except Cancelled:
-            ended = {"state": "cancelled"}
-        except WorkflowError as error:
-            ended = {
-                "state": "failed",
-                "problems": [problem_json(one) for one in error.problems],
-                "warnings": [warning_json(one) for one in error.warnings],
-            }
-        except NodeError as error:
-            ended = {"state": "failed", "problems": [problem_json(error.problem)]}
-            gone = error.__cause__ is not None and lost_device(error.__cause__) is not None
-        except Exception as error:  # noqa: BLE001 - of one run: the worker goes on
-            ended = {"state": "failed", "problems": [problem_json(_unforeseen(error))]}
+        with self._ticker.minding(relay):
+            ended, gone = ended_of(lambda: self._made(told, out, token, relay), relay)
         self._inbox.cancel.pop(run, None)
-        ended["warnings"] = [*relay.warnings, *(one for one in ended.get("warnings", ()) if one not in relay.warnings)]
-        ended["seconds"] = round(time.perf_counter() - began, 4)
         self.answer({"run": run, "events": relay.rest(), "ended": ended})
         if gone:  # a process whose GPU disappeared cannot use it again; another one takes the next run
             os._exit(1)
@@ -149,32 +130,22 @@ class _Worker:
             self._ahead = _Ahead(told, *_planned(told))
 
     def _made(self, told: Json, out: Path, token: CancelToken, relay: Relay) -> Json:
-        from ..python.run_loaded import run_loaded
-        from .found import files_found, values_found
-
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead.fits(told):
             loaded, plan = ahead.loaded, ahead.plan
         else:
             loaded, plan = _planned(told)
-        if any(step.spec.effects for step in plan.steps):
-            out.mkdir(parents=True, exist_ok=True)
-        result = run_loaded(
+        loaded.out = out
+        return made(
             loaded,
-            planned=plan,
+            plan,
             device=self.device,
             memory=self._memory,
             cache=self._cache,
             texts=told["request"].get("texts"),
-            listeners=[relay],
+            relay=relay,
             cancel=token,
         )
-        outputs = {str(file.path): name for name, files in result.files.items() for file in files}
-        return {
-            "state": "done",
-            "files": files_found(relay.saved, outputs, out),
-            "values": values_found(result.outputs),
-        }
 
 
 @dataclass(frozen=True)
@@ -209,19 +180,3 @@ def _warm() -> None:
 
     installed_nodes()
     gc.freeze()  # what is there now stays: it is not looked through again and again
-
-
-def _unforeseen(error: Exception) -> Problem:
-    from ...core.disk_errors import disk_error, explain
-
-    if isinstance(error, InlayError):
-        return Problem(None, None, first_line(error), "a run without an error", "see the message")
-    if (cause := disk_error(error)) is not None:
-        return Problem(None, None, *explain(cause))
-    return Problem(
-        None,
-        None,
-        f"an unforeseen {type(error).__name__}: {first_line(error)}",
-        "a workflow that can be run",
-        "run it with `inlay run … --traceback`, and please report it",
-    )

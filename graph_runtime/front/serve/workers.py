@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,14 +16,12 @@ from .json_data import Json
 _PATH = [os.path.abspath(one) for one in sys.path]
 
 
-class Worker:
-    """A process, and the run that it is making.
+class AnyWorker(ABC):
+    """Something that makes runs, and the run that it is making.
 
     Args:
         slot: its place among the workers.
-        told: what it is told first; see `worker.py`.
-        here: its current folder.
-        heard: called in a thread of the worker with each answer, and with None when it has ended.
+        told: what it is told first.
 
     Attributes:
         run: the id of the run that it is making; None if it is idle.
@@ -33,8 +32,8 @@ class Worker:
         device: where it computes, once it is ready.
     """
 
-    def __init__(self, slot: int, told: Json, here: Path, heard: Callable[["Worker", Json | None], None]) -> None:
-        self.slot, self.told, self._heard = slot, told, heard
+    def __init__(self, slot: int, told: Json) -> None:
+        self.slot, self.told = slot, told
         self.run: str | None = None
         self.client: str | None = None
         self.began = 0.0
@@ -42,6 +41,59 @@ class Worker:
         self.why = ""
         self.ready = False
         self.device = ""
+
+    def make(self, run: str, client: str | None, message: Json) -> None:
+        """Give it a run."""
+        self.run, self.client, self.began, self.stopped, self.why = run, client, time.monotonic(), None, ""
+        self.tell({"run": run, **message})
+
+    def cancel(self, why: str) -> None:
+        """Ask it to stop at the next step."""
+        if self.run is not None and self.stopped is None:
+            self.stopped, self.why = time.monotonic(), why
+            self.tell({"cancel": self.run})
+
+    @abstractmethod
+    def tell(self, message: Json) -> None:
+        """Send it a message; one that has died is noticed by its silence."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End it at once."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Let it end: at once, if it is making a run."""
+
+    @property
+    @abstractmethod
+    def pid(self) -> int:
+        """Of its process, wherever that is."""
+
+    @property
+    @abstractmethod
+    def death(self) -> str:
+        """How it ended, in words."""
+
+    @property
+    def trouble(self) -> Json | None:
+        """The problem of a run that no other worker can make either, once it has ended; else None."""
+        return None
+
+
+class Worker(AnyWorker):
+    """A process beside the server.
+
+    Args:
+        slot: its place among the workers.
+        told: what it is told first; see `worker.py`.
+        here: its current folder.
+        heard: called in a thread of the worker with each answer, and with None when it has ended.
+    """
+
+    def __init__(self, slot: int, told: Json, here: Path, heard: Callable[["AnyWorker", Json | None], None]) -> None:
+        super().__init__(slot, told)
+        self._heard = heard
         self.process = process.start(__name__.rpartition(".")[0] + ".worker", _PATH, cwd=here)
         self._write = threading.Lock()
         self.tell(told)
@@ -61,17 +113,6 @@ class Worker:
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
 
-    def make(self, run: str, client: str | None, message: Json) -> None:
-        """Give it a run."""
-        self.run, self.client, self.began, self.stopped, self.why = run, client, time.monotonic(), None, ""
-        self.tell({"run": run, **message})
-
-    def cancel(self, why: str) -> None:
-        """Ask it to stop at the next step."""
-        if self.run is not None and self.stopped is None:
-            self.stopped, self.why = time.monotonic(), why
-            self.tell({"cancel": self.run})
-
     def kill(self) -> None:
         """End it at once."""
         with suppress(OSError):
@@ -80,6 +121,11 @@ class Worker:
     def end(self) -> None:
         """Let it end: at once, if it is making a run."""
         process.end(self.process)
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self.process.pid
 
     @property
     def death(self) -> str:

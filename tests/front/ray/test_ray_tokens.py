@@ -12,7 +12,7 @@ from inlay.graph_runtime.core.errors import WorkflowError
 from inlay.graph_runtime.front.ray import connect
 
 SCRIPT = """
-import json, os, sys
+import json, os, sys, time
 address, before = sys.argv[1], json.loads(sys.argv[2])
 if "imported" in before:
     import ray
@@ -25,33 +25,52 @@ from inlay.graph_runtime.core.errors import WorkflowError
 from inlay.graph_runtime.front.ray.connect import connected
 try:
     with connected(address, 1) as ray:
-        found = ray.get(ray.remote(lambda: "an answer").remote(), timeout=120)
+        class Answers:
+            def say(self):
+                time.sleep(1)
+                return "an answer"
+        actor = ray.remote(Answers).remote()
+        found = [ray.get(actor.say.remote(), timeout=120) for _ in range(3)][-1]
     print(json.dumps([found, ray.is_initialized()]))
 except WorkflowError as error:
     print(json.dumps([str(error), False]))
 """
 
 
+class AuthenticationError(Exception):
+    """As Ray's."""
+
+
+class Pretended:
+    """A Ray whose native part reads its variables when it is told to, and a cluster that may ask for a token."""
+
+    def __init__(self):
+        self.mode, self.asks, self.at_init = None, False, "never"
+        self.native = types.ModuleType("ray._raylet")
+        self.native.Config = types.SimpleNamespace(initialize=self._read)
+        loader = types.SimpleNamespace(reset_cache=lambda: None)
+        self.native.AuthenticationTokenLoader = types.SimpleNamespace(instance=lambda: loader)
+        self.native.GcsClient = self._call
+        self.package = types.ModuleType("ray")
+        self.package._raylet, self.package.is_initialized = self.native, lambda: False
+        self.package.init, self.package.shutdown = self._init, lambda: None
+
+    def _read(self, text):
+        self.mode = os.environ.get("RAY_AUTH_MODE")
+
+    def _call(self, address):
+        if self.asks and self.mode != "token":
+            raise AuthenticationError("InvalidAuthToken")
+
+    def _init(self, **given):
+        self.at_init = self.mode
+
+
 @pytest.fixture
 def pretended(monkeypatch, tmp_path):
-    """A Ray whose native part reads its variables when it is told to, as Ray's own does."""
-    read = {}
-
-    class Config:
-        def initialize(self):
-            read["mode"] = os.environ.get("RAY_AUTH_MODE")
-
-    class Loader:
-        def instance():
-            return types.SimpleNamespace(reset_cache=lambda: None)
-
-    native = types.ModuleType("ray._raylet")
-    native.Config, native.AuthenticationTokenLoader = types.SimpleNamespace(initialize=Config.initialize), Loader
-    package = types.ModuleType("ray")
-    package._raylet, package.is_initialized, package.shutdown = native, lambda: False, lambda: None
-    package.init = lambda **given: read.update(at_init=read.get("mode"))
-    monkeypatch.setitem(sys.modules, "ray", package)
-    monkeypatch.setitem(sys.modules, "ray._raylet", native)
+    made = Pretended()
+    monkeypatch.setitem(sys.modules, "ray", made.package)
+    monkeypatch.setitem(sys.modules, "ray._raylet", made.native)
     monkeypatch.setattr(connect, "find_spec", lambda name: name)
     monkeypatch.setattr(connect, "_require_answer", lambda address: None)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -59,7 +78,7 @@ def pretended(monkeypatch, tmp_path):
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS"):
         monkeypatch.setenv(name, "")  # so that it is as before after the test
         monkeypatch.delenv(name)
-    return read
+    return made
 
 
 def keep_token(home):
@@ -67,41 +86,42 @@ def keep_token(home):
     (home / ".ray" / "auth_token").write_text("a" * 64)
 
 
-@pytest.mark.parametrize("address", ["local", "127.0.0.1:6379"])
-def test_ray_reads_what_it_is_to_show_before_it_connects_whoever_imported_it(pretended, tmp_path, address):
+def test_a_token_is_shown_to_a_cluster_that_asks_for_it_whoever_imported_ray_and_to_no_other(pretended, tmp_path):
     keep_token(tmp_path)
-    with connect.connected(address, 1):
-        assert pretended["at_init"] == "token"
+    pretended.asks = True
+    with connect.connected("127.0.0.1:6379", 1):
+        assert pretended.at_init == "token"
+    assert (os.environ.get("RAY_AUTH_MODE"), pretended.mode) == (None, None), "as it was"
+    pretended.asks = False
+    with connect.connected("127.0.0.1:6379", 1):
+        assert pretended.at_init is None
 
 
-def test_without_a_token_ray_decides_and_what_the_user_chose_stays(pretended, tmp_path, monkeypatch):
-    with connect.connected("local", 1):
-        assert pretended["at_init"] is None
-    keep_token(tmp_path)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    with connect.connected("local", 1):
-        assert pretended["at_init"] == "disabled"
+@pytest.mark.parametrize("mode", ["disabled", "token"])
+def test_what_the_user_chose_is_read_by_ray_and_stays(pretended, monkeypatch, mode):
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    for address in ("local", "127.0.0.1:6379"):
+        with connect.connected(address, 1):
+            assert pretended.at_init == mode
+    assert os.environ["RAY_AUTH_MODE"] == mode
 
 
 def test_a_ray_that_knows_of_no_tokens_is_used_as_it_is(pretended, tmp_path, monkeypatch):
     keep_token(tmp_path)
     monkeypatch.setitem(sys.modules, "ray._raylet", types.ModuleType("ray._raylet"))
     with connect.connected("127.0.0.1:6379", 1):
-        assert os.environ["RAY_AUTH_MODE"] == "token"
+        assert pretended.at_init is None
 
 
-def test_a_cluster_that_asks_for_another_token_is_an_error_that_says_so(pretended):
-    class AuthenticationError(Exception):
-        pass
-
-    def refuse(address):
-        raise AuthenticationError("InvalidAuthToken")
-
-    sys.modules["ray._raylet"].GcsClient = refuse
+@pytest.mark.parametrize("mode", [None, "disabled"])
+def test_a_cluster_that_asks_for_another_token_is_an_error_that_says_so(pretended, monkeypatch, mode):
+    pretended.asks = True
+    if mode:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
     with pytest.raises(WorkflowError, match="asks for a token") as error, connect.connected("10.0.0.5:6379", 1):
         pass
     assert "auth_token" in str(error.value)
-    assert "at_init" not in pretended
+    assert pretended.at_init == "never"
 
 
 # with Ray itself

@@ -1,0 +1,144 @@
+"""A server whose runs are made elsewhere, by workers that see none of its folders; no Ray is needed for it."""
+
+import json
+import socket
+import sys
+import time
+from pathlib import Path
+
+import clusters
+import pytest
+from inlay.graph_runtime.core.errors import WorkflowError
+from inlay.graph_runtime.front.cli import main
+from inlay.graph_runtime.front.ray import watch
+from inlay.graph_runtime.front.ray.served import Maker
+from inlay.graph_runtime.front.serve import cluster
+from serving import events_of, picture, served, slow, trivial
+
+
+@pytest.fixture
+def wrong(tmp_path, monkeypatch):
+    """Says what is wrong with the cluster."""
+    path = tmp_path / "wrong.json"
+    monkeypatch.setenv("FAKE_CLUSTER", str(path))
+    monkeypatch.setattr(cluster, "_BRIDGE", "clusters.fake_bridge")
+    monkeypatch.setattr(cluster, "_PATH", [str(Path(clusters.__file__).parents[1]), *sys.path])
+    return lambda **what: path.write_text(json.dumps(what))
+
+
+def saved(client, run):
+    return [client.http.get(one["url"]).content for one in run["results"]]
+
+
+def asked(client, **more):
+    upload = client.upload(picture(40, 30), name="dog.png")["id"]
+    return client.submit(trivial("x.png", save=True), values={"image": {"upload": upload}}, **more)
+
+
+def test_runs_made_elsewhere_are_those_made_here_and_each_input_is_sent_once(tmp_path, wrong):
+    with served(tmp_path / "here", cache=False) as (client, _):
+        client.ready()
+        here = client.ended(asked(client)["id"])
+        wanted, told_here = saved(client, here), events_of(client, here["id"])
+    with served(tmp_path / "away", cache=False, engine="ray") as (client, _):
+        assert len(client.ready()) == 2
+        first = client.ended(asked(client)["id"])
+        assert first["state"] == "done", first["problems"]
+        assert saved(client, first) == wanted
+        assert [first["values"], first["warnings"]] == [here["values"], here["warnings"]]
+        again = client.ended(asked(client)["id"])
+        assert saved(client, again) == wanted
+        kinds = [[one["kind"], one.get("node"), one.get("state")] for one in events_of(client, first["id"])]
+        assert kinds == [[one["kind"], one.get("node"), one.get("state")] for one in told_here]
+    puts = (tmp_path / "wrong.json.puts").read_text().split()
+    assert puts == [str(len(picture(40, 30)))], "the picture, once"
+    assert not list((tmp_path / "away/out").glob(".run-*"))
+
+
+def test_two_runs_are_made_at_once_and_one_is_cancelled_while_it_runs(tmp_path, wrong):
+    with served(tmp_path, cache=False, engine="ray") as (client, _):
+        client.ready()
+        one, two = (client.submit(slow())["id"] for _ in range(2))
+        client.until(one, "running")
+        client.until(two, "running")
+        client.http.post(f"/v1/runs/{one}/cancel")
+        client.http.post(f"/v1/runs/{two}/cancel")
+        assert client.ended(one, 30)["state"] == client.ended(two, 30)["state"] == "cancelled"
+        assert client.ended(asked(client)["id"])["state"] == "done", "the workers go on"
+
+
+def test_a_run_whose_worker_is_lost_is_made_once_more_then_fails_and_the_server_lives(tmp_path, wrong):
+    wrong(lose="unlucky")
+    with served(tmp_path, cache=False, engine="ray") as (client, _):
+        client.ready()
+        unlucky = trivial("x.png", save=True)
+        unlucky["nodes"]["unlucky"] = unlucky["nodes"].pop("keep")
+        values = {"image": {"upload": client.upload()["id"]}}
+        run = client.submit(unlucky, values=values)["id"]
+        ended = client.ended(run)
+        assert ended["state"] == "failed"
+        assert "its machine is gone" in ended["problems"][0]["found"]
+        assert [one["kind"] for one in events_of(client, run)].count("queued") == 2
+        wrong()
+        assert client.ended(client.submit(unlucky, values=values)["id"])["state"] == "done"
+
+
+def test_another_release_is_refused_by_its_name_before_the_server_begins(tmp_path, wrong):
+    wrong(version="9.9.9")
+    with pytest.raises(WorkflowError, match=r"inlay 9\.9\.9") as error, served(tmp_path, engine="ray"):
+        pass
+    assert "install inlay" in str(error.value)
+
+
+def test_a_cluster_that_goes_away_is_an_error_of_its_runs_and_the_server_goes_on_when_it_is_back(tmp_path, wrong):
+    with served(tmp_path, cache=False, engine="ray") as (client, _):
+        client.ready()
+        run = client.submit(slow())["id"]
+        client.until(run, "running")
+        wrong(gone=True)
+        ended = client.ended(run)
+        assert ended["state"] == "failed"
+        assert "does not answer any more" in ended["problems"][0]["found"]
+        answer = client.post(trivial("x.png"), values={"image": {"upload": client.upload()["id"]}})
+        assert answer.status_code == 503
+        assert "does not answer any more" in answer.text
+        wrong()
+        end = time.monotonic() + 60
+        while client.post(trivial("x.png"), values={"image": {"upload": client.upload()["id"]}}).status_code != 201:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        assert client.ended(asked(client)["id"])["state"] == "done"
+
+
+def test_what_a_worker_says_names_no_folder_of_its_machine(tmp_path):
+    maker = Maker({"session": "s", "threads": 1, "device": "cpu", "memory": None, "cache": False}, dict().__getitem__)
+    place = maker._scratch.folder / "files" / "key" / "a.png"
+    message = {"workflow": json.dumps(trivial("a.png")), "paths": [], "parcels": {}, "pieces": {}}
+    told = list(maker.stream(message | {"run": "r", "record": "", "texts": {}}))
+    assert told[-1]["ended"]["state"] == "failed", "nobody sent the picture"
+    assert str(tmp_path.parent) not in json.dumps([*told, *maker._told([{"message": f"cannot read {place}"}])])
+
+
+def test_a_head_that_is_silent_is_noticed_and_one_that_answers_is_not(monkeypatch):
+    monkeypatch.setattr(watch, "EVERY", 0.02)
+    said = []
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        one.listen(100)
+        address = f"127.0.0.1:{one.getsockname()[1]}"
+        looks = watch.Watch(address, said.append)
+        looks.begin()
+        time.sleep(0.3)
+        assert not said
+    end = time.monotonic() + 30
+    while not said:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert len(said) == 1
+
+
+def test_an_engine_that_is_not_there_and_an_address_without_one_are_refused(capsys):
+    assert main.main(["serve", "--engine", "slurm"]) == 2
+    assert "local | ray" in capsys.readouterr().err
+    assert main.main(["serve", "--ray-address", "10.0.0.5:6379"]) == 2
+    assert "add --engine ray" in capsys.readouterr().err
