@@ -19,8 +19,8 @@ def why_unwritable(folder: Path, room: int = 2**16) -> str:
             if place.is_symlink():
                 raise OSError("a broken or circular link")
             place = place.parent
-        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-            return f"{place} is not a folder that can be written to"
+        if not place.is_dir():
+            return f"{place} is not a folder"
         with tempfile.TemporaryFile(dir=place, prefix=".inlay-") as probe:
             probe.write(bytes(room))
     except (OSError, ValueError) as error:

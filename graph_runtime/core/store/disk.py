@@ -292,6 +292,11 @@ class DiskStore:
             ]
 
 
+def not_kept(why: str) -> str:
+    """A warning that nothing is kept on disk."""
+    return f"results are not kept on disk: {why}"
+
+
 def why_of(error: Exception) -> str:
     """What an error of the disk or of the index says, without the path."""
     return str(getattr(error, "why", None) or getattr(error, "strerror", None) or error)

@@ -31,6 +31,7 @@ class Outcome:
         type: of the node that failed.
         full: it failed because the disk is full, as the next ones would.
         reused: all of it was kept from before but what it saved.
+        trouble: why its process cannot keep or note what it makes; of no single run, so it is not noted with one.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Outcome:
     type: str = ""
     full: bool = False
     reused: bool = False
+    trouble: list[str] = field(default_factory=list)
 
     @property
     def error(self) -> InlayError | None:

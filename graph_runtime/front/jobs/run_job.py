@@ -118,7 +118,7 @@ def run_job(
         )
     session = Session(job, how, tuple(listeners), cancel)
     ready = require_startable(job, how)
-    prepare_folders(ctx, keeping=how.cache)
+    usable = prepare_folders(ctx, keeping=how.cache)
     for note in job.notes:
         ctx.warn(note)
     if len(hows) > 1:
@@ -132,8 +132,8 @@ def run_job(
         with suppress(OSError):
             reports.write_table(made.outcomes)
             reports.write_sheets(made.outcomes)
-    if session.ledger.trouble:
-        ctx.warn(f"what is done could not be noted, so the next start does it again: {session.ledger.trouble}")
+    if usable:  # else it is told already
+        warn_of(session.trouble + [why for one in made.outcomes for why in one.trouble], ctx)
     return JobResult(
         {},
         [path for one in made.results if isinstance(one, Result) for path in one.paths],
@@ -143,6 +143,12 @@ def run_job(
         table=reports.table,
         sheets=reports.sheets,
     )
+
+
+def warn_of(trouble: Iterable[str], ctx: Context) -> None:
+    """Warn once that nothing can be kept or noted, for each reason."""
+    if reasons := dict.fromkeys(trouble):
+        ctx.warn("; ".join(reasons))
 
 
 def processes(jobs: int, how: How, job: Job, runs: int, ctx: Context) -> list[How]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ...core.disk_errors import disk_error, explain, is_full
 from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, first_line
 from ...core.events import CancelToken, Event, Listener, NodeFinished, Noted, Record, Warned
-from ...core.store.disk import DiskStore
+from ...core.store.disk import DiskStore, not_kept
 from ..device import resolve_device
 from ..environment import environment_parts
 from ..kept_between_runs import disk_store
@@ -75,12 +75,23 @@ class Session:
         part = Part(self.ledger, owner, item.name, self.around, prefixes, self.memory, self.disk, asked, measures)
         return loaded, part
 
+    @property
+    def trouble(self) -> list[str]:
+        """Why nothing can be kept or noted, in words for a user."""
+        found = [not_noted(self.ledger.trouble)] if self.ledger.trouble else []
+        return found + ([not_kept(self.disk.trouble)] if self.disk is not None and self.disk.trouble else [])
+
     def run(self, item: Item) -> "tuple[Outcome, Result | None]":
         """Run one; a failure is an outcome too.
 
         Raises:
             Cancelled, KeyboardInterrupt: the user asked to stop.
         """
+        outcome, result = self._run(item)
+        outcome.trouble = self.trouble
+        return outcome, result
+
+    def _run(self, item: Item) -> "tuple[Outcome, Result | None]":
         from ..python.run_loaded import run_loaded
 
         began = time.perf_counter()
@@ -152,6 +163,11 @@ def savers_of(loaded: LoadedWorkflow) -> dict[str, tuple[str, bool]]:
             if isinstance(prefix, str):
                 found[name] = prefix, prefix == known.default
     return found
+
+
+def not_noted(why: str) -> str:
+    """A warning that the next start will not know what this one does."""
+    return f"what is done could not be noted, so the next start does it again: {why}"
 
 
 def _reused(events: Iterable[Event], part: Part) -> bool:

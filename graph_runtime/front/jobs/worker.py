@@ -36,7 +36,7 @@ def main() -> None:
     for line in lines:
         number, *item = json.loads(line)
         outcome, _ = session.run(Item(*item))
-        _answer(answers, {"number": number, "outcome": outcome.as_json(), "trouble": session.ledger.trouble})
+        _answer(answers, {"number": number, "outcome": outcome.as_json()})
 
 
 def _lines(stream: TextIO) -> Iterator[str]:

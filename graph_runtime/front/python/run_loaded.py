@@ -14,7 +14,7 @@ from ...core.notices import collect_notices
 from ...core.run.execute import execute
 from ...core.run.history import NODES, note
 from ...core.run.plan import Plan
-from ...core.store.disk import DiskStore
+from ...core.store.disk import DiskStore, not_kept
 from ...core.store.kept import Kept
 from ...core.store.parts import copied
 from ..device import doubt_of, parse_memory, resolve_devices
@@ -125,14 +125,17 @@ def run_loaded(
                 if profile is not None:
                     bounds.enter_context(profile.watching(plan, ctx, kept))
                 values = execute(plan, ctx, kept, crew)
+            if disk is not None and kept is not None and usable:
+                _note(loaded, plan, kept, disk, ctx)
         except NodeError as error:
             if not loaded.labels:
                 raise
             raise NodeError(loaded.labelled(error.problem), error.node_type) from error.__cause__
-    if disk is not None and kept is not None and usable:
-        _note(loaded, plan, kept, disk, ctx)
-    elif disk is not None and part is not None:
-        disk.flush()
+        finally:
+            if disk is not None and (usable or part is not None):
+                disk.flush()
+            if disk is not None and disk.trouble and usable:
+                ctx.pass_on(Warned(None, not_kept(disk.trouble)))
     if record is not None:
         record.finish(loaded, plan, ctx, events, values)
     outputs = values if printed else {name: copied(value) for name, value in values.items()}
@@ -147,10 +150,7 @@ def setting_in(plan: Plan, word: str) -> object:
 
 
 def _note(loaded: LoadedWorkflow, plan: Plan, kept: Kept, disk: DiskStore, ctx: Context) -> None:
-    """Note what was used, and for `inlay cache why` what each result depended on; warn if nothing can be kept."""
-    disk.flush()
+    """Note what was used, and for `inlay cache why` what each result depended on."""
     if loaded.file is not None and len(plan.steps) <= NODES:
         run_note = note(plan, environment_parts(ctx.device), kept.outcomes)
         disk.note_run(os.path.realpath(loaded.file), run_note.packed())
-    if disk.trouble:
-        ctx.pass_on(Warned(None, f"results are not kept on disk: {disk.trouble}"))

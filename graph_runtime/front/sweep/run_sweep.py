@@ -14,8 +14,8 @@ from ...core.paths import why_unwritable
 from ..jobs.ledger import Ledger
 from ..jobs.outcome import Outcome
 from ..jobs.reports import write_report
-from ..jobs.run_job import fetch_shared
-from ..jobs.session import How
+from ..jobs.run_job import fetch_shared, warn_of
+from ..jobs.session import How, not_noted
 from ..python.preparation import prepare_folders
 from .check import check_sweep
 from .folder import held_by, require_same, write_held
@@ -64,7 +64,7 @@ def run_sweep(
     held = held_by(sweep)
     note = require_same(out, held)
     sweep = arranged(sweep, sound)
-    prepare_folders(ctx, keeping=how.cache)
+    usable = prepare_folders(ctx, keeping=how.cache)
     for warning in [*report.warnings, *([Warned(None, note)] if note else [])]:
         ctx.pass_on(warning)
     fetch_shared(sweep.job.prepared(sweep.job.items[sound]), ctx)
@@ -79,7 +79,9 @@ def run_sweep(
     if made.seconds and made.rows.tally.done:
         note_pace(sweep, how.device, made.seconds / made.rows.tally.done)
     if ledger.trouble:
-        ctx.warn(f"what is done could not be noted, so the next start does it again: {ledger.trouble}")
+        made.trouble[not_noted(ledger.trouble)] = None
+    if usable:  # else it is told already
+        warn_of(made.trouble, ctx)
     made.result.events = list(kept)
     return made.result
 
@@ -100,6 +102,7 @@ class _Made:
         self.rows = Rows(sweep.grid.total)
         self.result = SweepResult(sweep.grid, self.rows, self.out)
         self.seconds = 0.0  # that the combinations took which were made
+        self.trouble: dict[str, None] = {}  # why nothing can be kept or noted
         self._best: tuple[float, int] | None = None
 
     def all(self, runs: Iterator[tuple[int, Outcome]], ctx: Context) -> None:
@@ -109,6 +112,7 @@ class _Made:
         for number, outcome in runs:
             self.rows.add(number, outcome)
             self._compare(number, outcome)
+            self.trouble |= dict.fromkeys(outcome.trouble)
             self.seconds += outcome.seconds if outcome.status == "done" else 0.0
             status, ended = outcome.status, self.rows.tally.ended
             ctx.emit(ItemFinished(outcome.name, ended, total, status, outcome.seconds, outcome.message))
