@@ -3,7 +3,7 @@
     python benchmarks/overhead/run.py [--source FOLDER] [--runs 9] [--processes 3] [--steps 30] [--threads 1] [--json]
 
 Three comparisons, the two sides taking turns in one run:
-  whole processes   `inlay run zero_shot_inpaint` against `python hand_written.py`: start to end, models cold
+  whole processes   `inlay run zero_shot_inpaint_strict` against `python hand_written.py`: start to end, models cold
   peak memory       of those processes (the kernel's own figure, ru_maxrss), and how much of it importing takes
   warm              `inlay.run(…, cache=False)` against `hand_written.inpaint(…)` in one process with weights in memory;
                     every call of UNet, VAE and text encoder is timed, so that what is left is the graph's own time
@@ -33,6 +33,7 @@ IMPORTS = {
     "from inlay.nodes import load_pack; load_pack()",
 }
 LIMIT_MS = 10.0
+WORKFLOW = "zero_shot_inpaint_strict"  # the one that does what the hand-written loop does, and no more
 
 
 def environment(home: str, threads: int) -> dict[str, str]:
@@ -86,7 +87,7 @@ def processes(job: argparse.Namespace, work: Path) -> dict[str, dict[str, float]
             "-c",
             CLI,
             "run",
-            "zero_shot_inpaint",
+            WORKFLOW,
             "--image",
             job.image,
             "--mask",
@@ -195,7 +196,7 @@ def warm(job: argparse.Namespace, work: Path) -> dict[str, Any]:
 
     def graph() -> torch.Tensor:
         result = inlay.run(
-            "zero_shot_inpaint",
+            WORKFLOW,
             image=job.image,
             mask=job.mask,
             source=job.source,

@@ -284,6 +284,8 @@ def node(
                 if type(value) not in PLAIN or name in spec.demanding:
                     given = given | {name: spec.received(name, value)}
             given = given if spec.settings is None else spec.gathered(given)
+            if not args:
+                return untyped(**given)
             return untyped(*(spec.received(name, value) for name, value in zip(names, args, strict=False)), **given)
 
         spec = dataclasses.replace(

@@ -85,7 +85,7 @@ def settings_are_valid(draft: Draft, name: str) -> bool:
     """Every setting is known, given if required, and of the right type and range."""
     spec = draft.specs[name]
     try:
-        model = spec.params.model_validate(draft.workflow.nodes[name].params, strict=True)
+        model = spec.params.__pydantic_validator__.validate_python(draft.workflow.nodes[name].params, strict=True)
     except ValidationError as error:
         if error.error_count() > limits.PROBLEMS:
             draft.found.add(name, None, f"{error.error_count():,} wrong settings", "settings of its type", "mend them")
@@ -93,7 +93,7 @@ def settings_are_valid(draft: Draft, name: str) -> bool:
         for details in _with_words(error.errors(include_url=False)):
             _add_setting_problem(draft, name, details)
         return False
-    draft.settings[name] = {key: getattr(model, key) for key in spec.params.model_fields}
+    draft.settings[name] = vars(model).copy()
     return True
 
 

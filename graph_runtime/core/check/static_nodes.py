@@ -12,7 +12,7 @@ from ..spec import NodeSpec
 from ..workflow import Link
 from .draft import Draft
 
-Facts = Mapping[str, Mapping[str, object]]  # by node: what its check returned about its outputs
+Seen = tuple[Mapping[str, object], Mapping[str, object]]  # what is known of a node's inputs, and of its outputs
 
 
 @dataclass
@@ -50,7 +50,23 @@ def run_static_nodes(order: list[str], draft: Draft, effort: Effort) -> dict[str
     marks: dict[str, Mapping[str, None]] = {}
     warned: set[str] = set()
     alike: dict[tuple[str, str], _Outcome] = {}
+    kinds: dict[tuple[object, ...], Seen] = {}
     for number, name in enumerate(order):
+        spec, links = draft.specs[name], draft.links.get(name, [])
+        told = {link.socket: facts[link.node][link.output] for link in links if link.output in facts.get(link.node, ())}
+        given = {
+            link.socket: known[link.node][list(draft.specs[link.node].outputs).index(link.output)]
+            for link in links
+            if link.node in known
+        }
+        upstream = _marks_upstream(links, marks) if marks else {}
+        seen = _unwired(spec, links, kinds)
+        if not (spec.looks or told or given):  # nothing to look at
+            if seen[0]:
+                draft.seen[name] = seen
+            if upstream:
+                marks[name] = upstream
+            continue
         if number >= limits.DEEP and effort.late:
             draft.found.add(
                 None,
@@ -60,22 +76,19 @@ def run_static_nodes(order: list[str], draft: Draft, effort: Effort) -> dict[str
                 "split it into several workflows",
             )
             break
-        spec, links = draft.specs[name], draft.links.get(name, [])
-        given = {
-            link.socket: known[link.node][list(draft.specs[link.node].outputs).index(link.output)]
-            for link in links
-            if link.node in known
-        }
-        inputs = {**_known_inputs(spec, links, facts), **given}
+        inputs = {**seen[0], **told, **given}
         whole = given if len(given) == len(links) else None
         if beside := tuple(model for value in inputs.values() for model in asked_for(value)):
             draft.beside[name] = beside
         same = (spec.id, repr(draft.settings[name])) if not links else None
         if same is None or (outcome := alike.get(same)) is None:
-            outcome = _look(spec, inputs, draft.settings[name], whole, _marks_upstream(links, marks))
+            outcome = _look(spec, inputs, draft.settings[name], whole, upstream)
             if same is not None:
                 alike[same] = outcome
-        facts[name], marks[name] = outcome.facts, outcome.marks
+        if outcome.facts:
+            facts[name] = outcome.facts
+        if outcome.marks:
+            marks[name] = outcome.marks
         if inputs or outcome.facts:
             draft.seen[name] = inputs, outcome.facts
         if outcome.known is not None:
@@ -84,7 +97,7 @@ def run_static_nodes(order: list[str], draft: Draft, effort: Effort) -> dict[str
             draft.found.note(outcome.failed.at(name))
         elif outcome.failed is not None:
             draft.found.add(name, None, *outcome.failed)
-        draft.found.warn(name, [*outcome.notices, *_model_warnings(given.values(), marks[name], warned)])
+        draft.found.warn(name, [*outcome.notices, *_model_warnings(given.values(), outcome.marks, warned)])
     return known
 
 
@@ -138,10 +151,9 @@ def _model_warnings(given: Iterable[object], marks: Mapping[str, None], warned: 
     return messages
 
 
-def _known_inputs(spec: NodeSpec, links: Iterable[Link], facts: Facts) -> dict[str, object]:
-    """None for unconnected sockets; for the others, the facts that earlier checks returned."""
-    wired = {link.socket for link in links}
-    unwired: dict[str, object] = dict.fromkeys(socket for socket in spec.sockets if socket not in wired)
-    return unwired | {
-        link.socket: facts[link.node][link.output] for link in links if link.output in facts.get(link.node, ())
-    }
+def _unwired(spec: NodeSpec, links: Iterable[Link], kinds: dict[tuple[object, ...], Seen]) -> Seen:
+    """What is known of a node from its links alone, None for each unconnected socket; kept by the kind of the node."""
+    wired = [link.socket for link in links]
+    if (known := kinds.get((spec, *wired))) is None:
+        known = kinds[spec, *wired] = dict.fromkeys(socket for socket in spec.sockets if socket not in wired), {}
+    return known

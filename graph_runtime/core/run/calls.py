@@ -8,11 +8,11 @@ from ..disk_errors import disk_error, explain
 from ..errors import BadInput, Cancelled, NodeError, Problem, missing_package, shorten
 from ..memory.device_lost import explanation, lost_device
 from ..out_of_memory import is_out_of_memory, retried_after
-from ..store.memory import Result
+from ..store.memory import Given
 from .plan import Step
 
 
-def make(step: Step, arguments: dict[str, object], ctx: Context, notices: list[str]) -> Result:
+def make(step: Step, arguments: dict[str, object], ctx: Context, notices: list[str]) -> Given:
     """Run a node; returns its outputs and the warnings that it emitted.
 
     Args:
@@ -36,7 +36,7 @@ def make(step: Step, arguments: dict[str, object], ctx: Context, notices: list[s
         for message in notices:
             ctx.warn(message)
         notices.clear()
-    return Result(outputs, tuple(ctx.said))
+    return outputs, tuple(ctx.said)
 
 
 def _within_memory(step: Step, arguments: dict[str, object], ctx: Context) -> Iterable[object]:
@@ -50,11 +50,10 @@ def _within_memory(step: Step, arguments: dict[str, object], ctx: Context) -> It
 
 
 def _called(step: Step, arguments: dict[str, object], ctx: Context) -> Iterable[object]:
-    failed = []
     try:
         return step.spec.run(**arguments)
     except Exception as error:  # noqa: BLE001 - told when this block has ended, and with it the failed try
-        failed.append(error)
+        failed = [error]
     return _once_more(step, arguments, ctx, failed)
 
 

@@ -8,6 +8,7 @@ from ..events import NodeFinished, NodeStarted, RunFinished, RunStarted, Warned
 from ..notices import collect_notices
 from ..opening import reading
 from ..store.kept import Kept
+from ..store.memory import Given
 from .calls import make
 from .crew import Crew
 from .plan import Plan
@@ -48,7 +49,7 @@ def execute(plan: Plan, ctx: Context, kept: Kept | None = None, crew: Crew | Non
 
 def _one_at_a_time(work: Work, notices: list[str]) -> None:
     ctx, needed, cached, took = work.ctx, work.needed, work.cached, work.took
-    arguments, hold, check_cancelled, clock = work.arguments, work.hold, ctx.check_cancelled, time.perf_counter
+    arguments, hold, cancel, clock = work.arguments, work.hold, ctx.cancel, time.perf_counter
     listening, keeping = bool(ctx.listeners), work.keeping
     index = 0
     ctx.spent = lambda socket: work.spent(index, socket)
@@ -56,21 +57,22 @@ def _one_at_a_time(work: Work, notices: list[str]) -> None:
         if not needed[index]:
             continue
         ctx.node = step.name
-        check_cancelled()
+        if cancel.cancelled:
+            ctx.check_cancelled()
         if listening:
             ctx.emit(NodeStarted(step.name, step.spec.id))
         started = clock()
         known = index in cached
         if known:
-            result = cached.pop(index)
-            for message in result.warnings:
+            given: Given = cached.pop(index)
+            for message in given[1]:
                 ctx.warn(message)
         else:
-            result = make(step, arguments(step), ctx, notices)
+            given = make(step, arguments(step), ctx, notices)
             if keeping:
-                work.keep(index, result, clock() - started, ctx)
-        hold(step, result.outputs)
-        del result
+                work.keep(index, given, clock() - started, ctx)
+        hold(step, given[0])
+        del given
         took[index] = seconds = clock() - started
         if listening:
             ctx.emit(NodeFinished(step.name, step.spec.id, seconds, known))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from ..bounded.effort import uncollected
 from ..check.workflow import Checked, check_workflow
 from ..digests import short_digest
 from ..events import Warned
@@ -19,6 +20,8 @@ from ..spec import NodeSpec, Registry
 from ..workflow import Link, Override, Workflow
 from .reread import untouched
 from .upstream import upstream_links
+
+_NO_LISTS: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -35,7 +38,7 @@ class Step:
     known: tuple[object, ...] | None = None  # outputs of a static node, made while checking
     files: tuple[str, ...] | None = ()  # digests of the files read; None: not known before the run
     beside: tuple[AnyDescription, ...] = ()  # models that the values at its sockets ask for during the run
-    lists: frozenset[str] = frozenset()  # sockets that take their value from upstream: their parameters get a list
+    lists: frozenset[str] = _NO_LISTS  # sockets that take their value from upstream: their parameters get a list
 
 
 @dataclass
@@ -133,45 +136,69 @@ def make_plan(
     """
     with collect_reads() as reads:
         checked = check_workflow(workflow, registry, roots=roots, out=out, trusted=trusted)
-    steps: list[Step] = []
-    slots: dict[tuple[str, str], int] = {}
-    index = {name: position for position, name in enumerate(checked.order)}
-    found = upstream_links(checked.specs, checked.links, checked.order)
-    for name in checked.order:
-        step = _step(name, checked, found.get(name, []), slots, index)
-        for number, output in enumerate(step.spec.outputs):
-            slots[name, output] = step.first_slot + number
-        steps.append(step)
-    files = {key: value for key, value in checked.files.items() if key[0] in index}
-    outputs = {name: slots[target] for name, target in checked.targets.items()}
+    with uncollected():
+        places = _Places(checked)
+        found = upstream_links(checked.specs, checked.links, checked.order)
+        steps = [_step(name, checked, found.get(name, []), places) for name in checked.order]
+    files = {key: value for key, value in checked.files.items() if key[0] in places.index}
+    outputs = {name: places.slot(*target) for name, target in checked.targets.items()}
     return Plan(steps, outputs, workflow, files, checked.warnings, checked.gate, checked.contents, checked.seen, reads)
 
 
-def _step(
-    name: str, checked: Checked, upstream: list[Link], slots: Mapping[tuple[str, str], int], index: Mapping[str, int]
-) -> Step:
-    links = [*checked.links[name], *upstream]
+class _Places:
+    """Where each node of a plan is.
+
+    Attributes:
+        index: the number of its step.
+        first: the slot of its first output.
+    """
+
+    def __init__(self, checked: Checked) -> None:
+        self.specs = checked.specs
+        self.index: dict[str, int] = {}
+        self.first: dict[str, int] = {}
+        self._numbers: dict[NodeSpec, dict[str, int]] = {}
+        self._wires: dict[tuple[str, NodeSpec, str, bool], bytes] = {}
+        slots = 0
+        for position, name in enumerate(checked.order):
+            self.index[name], self.first[name] = position, slots
+            slots += len(checked.specs[name].outputs)
+
+    def slot(self, node: str, output: str) -> int:
+        """The slot of an output."""
+        return self.first[node] + self._number(self.specs[node], output)
+
+    def wire(self, link: Link, *, listed: bool) -> bytes:
+        """What a link means for the result: socket, and number of the output; one object for all that mean the same."""
+        key = link.socket, self.specs[link.node], link.output, listed
+        if (known := self._wires.get(key)) is None:
+            number = self._number(key[1], link.output)
+            known = self._wires[key] = f"{link.socket}{'[]' if listed else ''}\0{number}\0".encode()
+        return known
+
+    def _number(self, spec: NodeSpec, output: str) -> int:
+        if (numbers := self._numbers.get(spec)) is None:
+            numbers = self._numbers[spec] = {name: number for number, name in enumerate(spec.outputs)}
+        return numbers[output]
+
+
+def _step(name: str, checked: Checked, upstream: list[Link], places: _Places) -> Step:
+    own = checked.links[name]
+    links = [*own, *upstream] if upstream else own
     digests = checked.digests[name]
     return Step(
         name,
         checked.specs[name],
         checked.settings[name],
-        tuple((socket, slots[source, output]) for socket, source, output in links),
-        tuple(index[source] for _, source, _ in links),
-        tuple(
-            _wire(socket, checked.specs[source], output, listed=len(checked.links[name]) <= number)
-            for number, (socket, source, output) in enumerate(links)
-        ),
-        len(slots),
+        tuple([(socket, places.slot(source, output)) for socket, source, output in links]),
+        tuple([places.index[source] for _, source, _ in links]),
+        tuple([places.wire(link, listed=number >= len(own)) for number, link in enumerate(links)]),
+        places.first[name],
         checked.known.get(name),
         None if digests is None else tuple(digests),
         checked.beside.get(name, ()),
-        frozenset(socket for socket, _, _ in upstream),
+        frozenset([socket for socket, _, _ in upstream]) if upstream else _NO_LISTS,
     )
-
-
-def _wire(socket: str, source: NodeSpec, output: str, *, listed: bool) -> bytes:
-    return f"{socket}{'[]' if listed else ''}\0{list(source.outputs).index(output)}\0".encode()
 
 
 def _key_material(step: Step, words: dict[NodeSpec, str]) -> bytes:

@@ -22,7 +22,7 @@ from ..memory.descriptions import AnyDescription
 from ..memory.manager import ModelManager
 from ..notices import collect_notices
 from ..opening import reading
-from ..store.memory import Result
+from ..store.memory import Given
 from .branch import Branch
 from .calls import make
 from .crew import Crew, models_of
@@ -155,8 +155,8 @@ class _Run:
         if self.ctx.listeners:
             self.events.put(NodeFinished(step.name, step.spec.id, 0.0, True))
 
-    def _finish(self, index: int, result: Result) -> None:
-        self.work.hold(self.work.steps[index], result.outputs)
+    def _finish(self, index: int, given: Given) -> None:
+        self.work.hold(self.work.steps[index], given[0])
         self.done.add(index)
         for reader in self.readers.get(index, ()):
             self.left[reader] -= 1

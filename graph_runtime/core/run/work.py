@@ -4,7 +4,7 @@ from typing import cast
 
 from ..context import Context
 from ..store.kept import Kept
-from ..store.memory import Outputs, Result
+from ..store.memory import Given, Outputs, Result
 from .plan import Plan, Step
 
 
@@ -46,7 +46,7 @@ class Work:
                     values[slot] = None
         return arguments
 
-    def keep(self, index: int, result: Result, seconds: float, ctx: Context) -> None:
+    def keep(self, index: int, given: Given, seconds: float, ctx: Context) -> None:
         """Keep what a step has made in so many seconds, unless a file has changed meanwhile."""
         step, kept = self.steps[index], self.kept
         if self._watching and not self.plan.still_reads(step):
@@ -58,13 +58,13 @@ class Work:
         key = self._keys[index]
         if not self._storing:
             if key is not None and self._steady and not step.spec.effects:
-                kept.remember(key, result)
+                kept.remember(key, given)
             return
         again = self._again
         again[index] = seconds + max([again[above] for above in step.sources], default=0.0)
         if key is not None and self._steady and not step.spec.effects:
-            kept.remember(key, result)
-            if kept.store(key, result, again[index], step.spec.id):
+            kept.remember(key, given)
+            if kept.store(key, given, again[index], step.spec.id):
                 again[index] = 0.0
 
     def hold(self, step: Step, outputs: Outputs) -> None:

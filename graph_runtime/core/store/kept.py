@@ -5,7 +5,7 @@ from typing import cast
 
 from ..digests import short_digest
 from .disk import DiskStore
-from .memory import MemoryCache, Result
+from .memory import Given, MemoryCache, Result
 from .worth import is_worth, why_not_worth
 
 AHEAD = 250  # keys that the disk is asked for at once
@@ -46,7 +46,10 @@ class Kept:
         self._expected, self._place = keys, {}
         if self.disk is not None:
             return set(keys)
-        return () if self.memory is None else {key for key in keys if key and self._here + key in self.memory}
+        memory = self.memory
+        if memory is None or not len(memory):
+            return ()
+        return {key for key in keys if key and self._here + key in memory}
 
     def get(self, key: bytes, outputs: int) -> Result | None:
         """What a node of so many outputs gave under `key`, or None."""
@@ -77,17 +80,17 @@ class Kept:
             return [key]
         return [one for one in self._expected[max(0, number + 1 - AHEAD) : number + 1] if one is not None]
 
-    def remember(self, key: bytes, result: Result) -> None:
+    def remember(self, key: bytes, given: Given) -> None:
         """Keep in memory what a node gave."""
         if self.memory is not None:
-            self.memory.put(self._here + key if self._here else key, result)
+            self.memory.put(self._here + key if self._here else key, given)
 
-    def store(self, key: bytes, result: Result, seconds: float, label: str) -> bool:
+    def store(self, key: bytes, given: Given, seconds: float, label: str) -> bool:
         """Keep on disk what a node gave; true if it is there now.
 
         Args:
             key: what it depends on.
-            result: its outputs and warnings.
+            given: its outputs and warnings.
             seconds: how long it takes to make it again.
             label: the node's type.
         """
@@ -96,6 +99,6 @@ class Kept:
         if not is_worth(seconds, 0):
             self._outcomes[key] = seconds
             return False
-        why = self.disk.put(key, (*result.outputs, *result.warnings), seconds, label)
+        why = self.disk.put(key, (*given[0], *given[1]), seconds, label)
         self._outcomes[key] = f"made; not kept on disk: {why}" if why else "made"
         return not why

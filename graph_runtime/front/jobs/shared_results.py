@@ -1,7 +1,7 @@
 """Results in memory that the runs of a job share."""
 
 from ...core.run.plan import Plan
-from ...core.store.memory import MemoryCache, Result
+from ...core.store.memory import Given, MemoryCache
 
 
 class SharedResults(MemoryCache):
@@ -22,7 +22,7 @@ class SharedResults(MemoryCache):
         keys = zip(plan.steps, plan.keys, strict=True) if self.unshared else ()
         self._left_out = frozenset(key for step, key in keys if key is not None and step.name in self.unshared)
 
-    def put(self, key: bytes, result: Result) -> None:
+    def put(self, key: bytes, given: Given) -> None:
         """Store a result, unless it is left out; `key` ends with that of the plan."""
         if not self._left_out or not any(key.endswith(one) for one in self._left_out):
-            super().put(key, result)
+            super().put(key, given)
