@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...core.errors import WorkflowError, clean
+from ...core.errors import Problem, WorkflowError, clean
 from ..sweep.size import LIMIT, require_confirmed, size_in_words
 from . import flags
 from .arguments import read_arguments
@@ -102,6 +102,7 @@ def _sweep(options: argparse.Namespace, rest: list[str]) -> int:
         flags.print_shipped()
         return 0
     require_file_first(options, "sweep")
+    _refuse_flags_of_one_run(options)
     from ..python.load_workflow import load
     from ..rerun.surroundings import load_nodes
 
@@ -127,6 +128,27 @@ def _sweep(options: argparse.Namespace, rest: list[str]) -> int:
     print(json.dumps(_json(result)) if options.json else clean("\n".join(map(str, _paths(result)))))
     print(clean(_report(result)), file=sys.stderr)
     return 1 if result.tally.failed or result.stopped else 0
+
+
+def _refuse_flags_of_one_run(options: argparse.Namespace) -> None:
+    """Refuse what tells of one run.
+
+    Raises:
+        WorkflowError: every such flag.
+    """
+    given = {
+        "--profile": options.profile is not None,
+        "--dry-run": options.dry_run,
+        "--explain-memory": options.explain_memory,
+    }
+    fix = "use it with `inlay run` and the values of one combination"
+    problems = [
+        Problem(None, flag, "a sweep, which is a run for each combination", "one run", fix)
+        for flag, there in given.items()
+        if there
+    ]
+    if problems:
+        raise WorkflowError(problems)
 
 
 def _found(options: argparse.Namespace, rest: list[str], loaded: "LoadedWorkflow") -> "Sweep":

@@ -210,3 +210,13 @@ def test_a_full_disk_stops_the_sweep_and_the_same_command_goes_on(here, command,
     monkeypatch.setattr(context, "named", real)
     done = command("sweep", "flow.json", "--grid", "seed=0..9", "--out", "made")
     assert "8 done, 2 known from an earlier start of 10" in done.stderr
+
+
+def test_flags_that_tell_of_one_run_are_refused_all_at_once_and_nothing_runs(here, command):
+    flags = ["--profile", "--dry-run", "--explain-memory"]
+    done = command("sweep", "flow.json", "--grid", "seed=0..2", "--out", "made", *flags)
+    assert done.returncode == 2
+    assert [flag for flag in flags if flag in done.stderr] == flags
+    assert "a run for each combination" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (here / "made").exists()
