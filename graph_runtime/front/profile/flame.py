@@ -15,6 +15,8 @@ from .spans import Kind, Span
 WIDTH, ROW, MARGIN, TOP = 1200.0, 20.0, 10.0, 40.0  # pixels
 LEAST = 1 / 3  # pixels
 LETTER = 6.6  # pixels that a letter takes at most
+TITLE = 120  # letters of the title of the run
+LONGEST = 500  # letters of a name or a fact that a title shows
 COLOURS: dict[Kind, str] = {"run": "#b9c0c9", "node": "#e8a33d", "step": "#f4d58d", "call": "#7ea8be"}
 FOUND = "#a7c4a0"  # nodes that did not run
 
@@ -24,7 +26,7 @@ def flame_of(whole: Span) -> str:
     depth = _depth(whole)
     height = TOP + depth * ROW + MARGIN
     scale = WIDTH / whole.seconds if whole.seconds > 0 else 0.0
-    heading = f"{whole.name}: {_time(whole.seconds)}, {whole.facts.get('status', '')}"
+    heading = f"{_cut(whole.name, TITLE)}: {_time(whole.seconds)}, {whole.facts.get('status', '')}"
     legend = "orange: nodes, green: results known before, yellow: steps, blue: calls of models"
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
@@ -46,16 +48,15 @@ def _drawn(span: Span, row: int, scale: float) -> Iterator[str]:
         return
     x, y = MARGIN + span.began * scale, TOP + row * ROW
     colour = FOUND if span.kind == "node" and span.facts.get("result") != "made" else COLOURS[span.kind]
-    facts = "".join(f"\n{name}: {value}" for name, value in span.facts.items())
-    yield f"<g><title>{_text(f'{span.name}: {_time(span.seconds)}{facts}')}</title>"
+    facts = "".join(f"\n{name}: {_cut(str(value), LONGEST)}" for name, value in span.facts.items())
+    yield f"<g><title>{_text(f'{_cut(span.name, LONGEST)}: {_time(span.seconds)}{facts}')}</title>"
     yield (
         f'<rect x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{ROW - 1:g}" '
         f'fill="{colour}" stroke="#ffffff" stroke-width="0.3"/>'
     )
     room = int((width - 6) / LETTER)
     if room >= 3:
-        name = span.name if len(span.name) <= room else span.name[: room - 1] + "…"
-        yield f'<text x="{x + 3:.2f}" y="{y + 14:.2f}">{_text(name)}</text>'
+        yield f'<text x="{x + 3:.2f}" y="{y + 14:.2f}">{_text(_cut(span.name, room))}</text>'
     yield "</g>"
     rows = _rows(span)
     for inner in span.inner:
@@ -82,6 +83,10 @@ def _depth(span: Span) -> int:
 
 def _time(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.2f} ms"
+
+
+def _cut(words: str, letters: int) -> str:
+    return words if len(words) <= letters else words[: letters - 1] + "…"
 
 
 def _text(words: str) -> str:

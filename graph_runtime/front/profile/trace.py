@@ -1,11 +1,13 @@
 """A profile as a trace of Chrome's format, which chrome://tracing and ui.perfetto.dev open.
 
-Format: "Trace Event Format", the JSON object with `traceEvents`; `X` is a stretch with `ts` and `dur` in microseconds.
+Format: "Trace Event Format", the JSON object with `traceEvents`; `X` is a stretch with `ts` and `dur` in microseconds,
+and those of one `tid` lie within each other or apart.
 """
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ...core.errors import clean
 from .spans import Span
 
 if TYPE_CHECKING:
@@ -28,10 +30,12 @@ def _events(span: Span) -> "Iterator[dict[str, JsonValue]]":
         "pid": 1,
         "tid": span.lane,
         "cat": span.kind,
-        "name": span.name,
+        "name": clean(span.name),
         "ts": began,
         "dur": round(ended - began, 3),
-        "args": {name: value if isinstance(value, (int, float)) else str(value) for name, value in span.facts.items()},
+        "args": {
+            name: value if isinstance(value, (int, float)) else clean(str(value)) for name, value in span.facts.items()
+        },
     }
     for inner in span.inner:
         yield from _events(inner)

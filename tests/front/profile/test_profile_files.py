@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 import inlay
 import pytest
 import torch
-from inlay.graph_runtime import WorkflowError
+from graph_toys import One
+from inlay.graph_runtime import Context, WorkflowError, node
 from inlay.graph_runtime.core.events import NodeFinished, NodeStarted
 from inlay.graph_runtime.front.cli import main
 from inlay.graph_runtime.front.profile import place as places
@@ -24,7 +25,7 @@ from inlay.graph_runtime.front.profile.spans import Span, spans_of
 from inlay.graph_runtime.front.profile.trace import trace_of
 
 SVG = "{http://www.w3.org/2000/svg}"
-HOSTILE = '<script>alert("1")</script>&\x00\x1b[31m\ufffe‮'
+HOSTILE = '<script>alert("1")</script>&\x00\x1b[31m\ufffe‮\ud800'
 
 
 @pytest.fixture
@@ -39,8 +40,47 @@ def command(tmp_path, small_job):
     return words
 
 
+def obeys_its_format(text):
+    """The events of a trace, after the rules of the Trace Event Format that Perfetto's importer keeps to.
+
+    JSON as RFC 8259 has it, in text that UTF-8 can hold; whole numbers for `pid` and `tid`; `M` names a process or a
+    thread; the stretches of a thread lie within each other or apart, to the nanosecond.
+    """
+
+    def no_number(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    trace = json.loads(text, parse_constant=no_number)
+    json.dumps(trace, ensure_ascii=False).encode("utf-8")
+    assert trace["displayTimeUnit"] in ("ms", "ns")
+    stacks, named = {}, set()
+    for event in trace["traceEvents"]:
+        assert isinstance(event["name"], str)
+        assert type(event["pid"]) is type(event["tid"]) is int
+        if event["ph"] == "M":
+            assert event["name"] in ("process_name", "thread_name")
+            assert isinstance(event["args"]["name"], str)
+            named.add((event["pid"], event["tid"]))
+        else:
+            assert event["ph"] == "X"
+            assert all(isinstance(event[key], (int, float)) and event[key] >= 0 for key in ("ts", "dur"))
+            stacks.setdefault((event["pid"], event["tid"]), []).append(event)
+    assert stacks.keys() <= named
+    for events in stacks.values():
+        ends = []
+        for event in sorted(events, key=lambda one: (one["ts"], -one["dur"])):
+            began, ended = round(event["ts"] * 1000), round((event["ts"] + event["dur"]) * 1000)
+            while ends and ends[-1] <= began:
+                ends.pop()
+            assert not ends or ended <= ends[-1], event
+            ends.append(ended)
+    return trace["traceEvents"]
+
+
 def test_the_trace_holds_steps_in_nodes_and_calls_in_steps(sampled, profile_in, tmp_path):
-    trace = profile_in(sampled(cache=False, profile=tmp_path / "p").profile).trace
+    folder = sampled(cache=False, profile=tmp_path / "p").profile
+    trace = profile_in(folder).trace
+    assert obeys_its_format((folder / "trace.json").read_text("utf-8")) == trace
     spans = [event for event in trace if event["ph"] == "X"]
     assert {event["ph"] for event in trace} == {"M", "X"}
     for event in spans:
@@ -77,6 +117,36 @@ def test_the_picture_is_inert_and_shows_hostile_names_as_text(sampled, profile_i
     titles = [one.text for one in hostile.iter(f"{SVG}title")]
     assert sum('<script>alert("1")</script>&' in title for title in titles) == len(titles) == 3
     assert any(title.startswith("sample: ") for one in drawn.iter(f"{SVG}title") if (title := one.text))
+
+
+def test_a_strangers_workflow_puts_nothing_but_text_into_a_profile(toys, tmp_path, capsys):
+    """Its title comes in as text, cut where it is long; names of nodes are plain; its settings do not come in."""
+    hostile, secret = HOSTILE + "]]>" + "a" * 50_000, "a prompt of mine"
+
+    @node("toy.words")
+    def words(ctx: Context, prompt: str = "") -> One:
+        """Read words."""
+        return One(len(prompt))
+
+    toys.module.words = words
+    nodes = {"a": {"type": "toy.words", "params": {"prompt": secret}}}
+    flow = {"format": 1, "title": hostile, "nodes": nodes, "outputs": {"n": "a.value"}}
+    try:
+        folder = inlay.run(flow, nodes=[toys.module], out=tmp_path, device="cpu", profile=tmp_path / "p").profile
+    except WorkflowError:  # no file holds half of a letter
+        flow["title"] = hostile.replace("\ud800", "")
+        folder = inlay.run(flow, nodes=[toys.module], out=tmp_path, device="cpu", profile=tmp_path / "p").profile
+    texts = {path.name: path.read_text("utf-8") for path in folder.iterdir()}
+    assert not [name for name, text in texts.items() if secret in text]
+    obeys_its_format(texts["trace.json"])
+    root = ElementTree.fromstring(texts["flame.svg"])
+    assert {one.tag.removeprefix(SVG) for one in root.iter()} == {"svg", "g", "title", "rect", "text"}
+    assert len(texts["flame.svg"]) < 20_000
+    for bad in ("\x00", "\x1b", "\ufffe", "‮"):
+        assert bad not in texts["flame.svg"] + texts["trace.json"]
+    with pytest.raises(WorkflowError, match="letters, digits and _"):
+        inlay.run(flow | {"nodes": {"<b>": nodes["a"]}}, nodes=[toys.module], out=tmp_path, profile=tmp_path / "q")
+    assert not (tmp_path / "q").exists()
 
 
 def test_a_run_of_any_length_has_a_small_picture_and_one_without_time_has_one_too():
@@ -281,6 +351,7 @@ def test_nodes_that_ran_at_once_lie_beside_each_other_in_lanes():
     heights = {one.find(f"{SVG}title").text[0]: float(one.find(f"{SVG}rect").get("y")) for one in root.iter(f"{SVG}g")}
     assert heights["t"] < heights["a"] == heights["c"] < heights["b"]
     events = trace_of(spans_of(profile))["traceEvents"]
+    obeys_its_format(json.dumps({"displayTimeUnit": "ms", "traceEvents": events}))
     assert {event["name"]: event["tid"] for event in events if event["ph"] == "X" and event["cat"] == "node"} == {
         "a": 0,
         "b": 1,
