@@ -4,6 +4,7 @@
 # make test-gate  run these and those of strace and of chromium in one go, as .ci/run does
 # make strace     run hostile paths under strace, which must be installed (.ci/strace-test installs it)
 # make browser    run the tests that need a chromium (.ci/browser-test installs Debian's)
+# make quantised  run the tests of quantised weights, with torchao in a folder of its own (.ci/quantised-test)
 # make ray        run the tests that need a Ray cluster, which they start on this machine (installs Ray)
 # make oracle     let ComfyUI's own editor judge what we write of GRAPHS=300 generated workflows
 # make fuzz       send inlay spoilt files for MINUTES=5 on all cores (Linux)
@@ -39,19 +40,24 @@ demo: $(VENV)/.ready
 	@echo "That is workflows/inpaint/photo.jpg without what workflows/inpaint/hole.png marks. Your own photo: $(BIN)/inlay inpaint photo.jpg hole.png"
 
 test: $(VENV)/.test
-	@$(PYTEST) -m "not slow and not cuda and not strace and not browser and not ray"
+	@$(PYTEST) -m "not slow and not cuda and not strace and not browser and not ray and not quantised"
 
 test-all: $(VENV)/.test
-	@$(PYTEST) -m "not cuda and not strace and not browser and not ray"
+	@$(PYTEST) -m "not cuda and not strace and not browser and not ray and not quantised"
 
 .PHONY: test-gate
 test-gate: $(VENV)/.test
-	@$(PYTEST) -m "not cuda and not ray"
+	@$(PYTEST) -m "not cuda and not ray and not quantised"
 
 .PHONY: ray
 ray: $(VENV)/.test
 	@$(BIN)/python -c "import ray" 2>/dev/null || $(BIN)/python -m pip install -q "ray>=2.40"
 	@$(PYTEST) -n 0 -m ray tests/front/ray
+
+.PHONY: quantised
+quantised: $(VENV)/.test
+	@test -d $(VENV)/quantised/torchao || $(BIN)/python -m pip install -q --no-deps --target $(VENV)/quantised "torchao>=0.18"
+	@PYTHONPATH=$(VENV)/quantised $(PYTEST) -n 0 -m quantised tests/models
 
 strace: $(VENV)/.test
 	@$(PYTEST) -n 0 -m strace

@@ -220,14 +220,18 @@ class Component(ModelDescription[nn.Module]):
         weights = self.origin.weights(self.component)
         return count_parameters(weights.files, weights.prefix) * self.precision(device).itemsize
 
+    def _sizes(self, device: str) -> dict[str, int]:
+        """Bytes of each stored tensor in memory, by name, from the headers."""
+        weights, item = self.origin.weights(self.component), self.precision(device).itemsize
+        return {
+            name: math.prod(stored.shape) * item for name, stored in list_stored(weights.files, weights.prefix).items()
+        }
+
     def least_resident(self, device: str) -> int | None:
         """Bytes on a device at least while the weights are streamed, from the headers; None: they cannot be."""
         if not self.first_layer:
             return None
-        weights, item = self.origin.weights(self.component), self.precision(device).itemsize
-        sizes = {
-            name: math.prod(stored.shape) * item for name, stored in list_stored(weights.files, weights.prefix).items()
-        }
+        sizes = self._sizes(device)
         return least_bytes(sizes, self.first_layer) if sizes else None
 
     def streamed(self, module: nn.Module, device: str, resident_bytes: int) -> AbstractContextManager[nn.Module]:
@@ -256,8 +260,7 @@ class Component(ModelDescription[nn.Module]):
                 module = self._read()
                 if any(tensor.is_meta for tensor in [*module.parameters(), *module.buffers()]):
                     raise ValueError("some weights are missing from the file")
-                module.to(device=place, dtype=self.precision(device)).eval().requires_grad_(False)
-                owned: nn.Module = own_weights(module)  # after .to, which has copied what it changed
+                owned = self._placed(module, place, self.precision(device))
                 self._require(self.origin.stamp(self.component), before)
             except ModelError:
                 raise
@@ -271,6 +274,12 @@ class Component(ModelDescription[nn.Module]):
                     fix="download the model again, or use another source",
                 ) from error
             return owned
+
+    def _placed(self, module: nn.Module, place: str, precision: torch.dtype) -> nn.Module:
+        """A module that was read, in its precision, at a place, in memory of its own."""
+        module.to(device=place, dtype=precision).eval().requires_grad_(False)
+        placed: nn.Module = own_weights(module)  # after .to, which has copied what it changed
+        return placed
 
     def _require(self, state: str, wanted: str) -> None:
         """Refuse files other than those that were described: a result would be kept under another model's name."""

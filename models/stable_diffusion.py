@@ -1,24 +1,42 @@
 """The components of Stable Diffusion as descriptions: denoiser, VAE and scheduler."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from ..graph_runtime import ModelError
+from ..graph_runtime.core.digests import sha256
 from ..graph_runtime.core.light.later import nn, torch
 from ..graph_runtime.core.memory.descriptions import ModelDescription
-from .component import Component
+from ..graph_runtime.core.memory.moving import to_device
+from .component import Component, Origin
 from .config import read_config
+from .precision import DType, Quantize, quantize, quantized_sizes, quantizer, require_device, require_quantizer
 from .unet_config import UNETS, UNet2DConditionConfig, UNetConfig
 from .vae_config import VaeConfig
+from .weights import list_stored
 
 
 @dataclass(frozen=True)
 class DenoiserComponent(Component):
-    """A denoising UNet: `UNet2DConditionModel`, or `UNet2DModel` for unconditional pixel-space models."""
+    """A denoising UNet: `UNet2DConditionModel`, or `UNet2DModel` for unconditional pixel-space models.
+
+    Attributes:
+        quantize: how the weights of its linear layers are held.
+    """
+
+    quantize: Quantize = "none"
 
     component = "unet"
     noun = "unet"
     first_layer = "conv_in"
     facts = ("in_channels", "out_channels", "cross_attention_dim", "sample_size", "multiple")
+
+    @classmethod
+    def describe(cls, origin: Origin, dtype: DType = "auto", quantize: Quantize = "none") -> Self:
+        """The description of the UNet of `origin`, checked as far as its files are known."""
+        require_quantizer(quantize, dtype)
+        described = super().describe(origin, dtype)
+        return replace(described, quantize=quantize) if quantize != "none" else described
 
     @property
     def class_name(self) -> str:
@@ -100,6 +118,42 @@ class DenoiserComponent(Component):
             )
         super().check()
         self.require_weights(self.settings.least, "block_out_channels")
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the class, the files' state, the precision and the quantisation, with what makes it."""
+        plain = super().fingerprint
+        return plain if self.quantize == "none" else sha256(f"{plain}|{self.quantize}|{quantizer()}")
+
+    @property
+    def label(self) -> str:
+        """`unet of dollhouse`, with the quantisation if there is one."""
+        return super().label + (f" in {self.quantize}" if self.quantize != "none" else "")
+
+    def precision(self, device: str) -> torch.dtype:
+        """The precision of what is not quantised."""
+        require_device(self.quantize, device)
+        return super().precision(device)
+
+    def nbytes_on(self, device: str) -> int:
+        """Bytes of the weights on a device, from the safetensors headers."""
+        return super().nbytes_on(device) if self.quantize == "none" else sum(self._sizes(device).values())
+
+    def _sizes(self, device: str) -> dict[str, int]:
+        if self.quantize == "none":
+            return super()._sizes(device)
+        weights = self.origin.weights(self.component)
+        shapes = {name: one.shape for name, one in list_stored(weights.files, weights.prefix).items()}
+        return quantized_sizes(shapes, self.quantize, self.precision(device).itemsize)
+
+    def _placed(self, module: nn.Module, place: str, precision: torch.dtype) -> nn.Module:
+        if self.quantize == "none":
+            return super()._placed(module, place, precision)
+        at = "meta" if place == "meta" else "cpu"  # one place for all: another would round otherwise
+        module = super()._placed(module, at, precision)
+        quantize(module, self.quantize)
+        to_device(module, place)
+        return module
 
     def _read(self) -> nn.Module:
         from diffusers import UNet2DConditionModel, UNet2DModel

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field
 
 from ..graph_runtime import BadInput, ModelSource, node
-from ..models.precision import DType
+from ..models.precision import DType, Quantize
 from ..models.source import locate
 from ..models.stable_diffusion import DenoiserComponent, IdentityVae, SchedulerComponent, VaeComponent
 from ..models.text_encoder import TextEncoderComponent
@@ -57,6 +57,7 @@ def stable_diffusion(
     prediction: Prediction | None = None,
     vae_dtype: DType | None = None,
     encoder_dtype: DType | None = None,
+    quantize: Quantize = "none",
 ) -> StableDiffusion:
     """Select a Stable Diffusion 1.x or 2.x model, inpainting models included.
 
@@ -70,6 +71,8 @@ def stable_diffusion(
             for a VAE unless its configuration sets force_upcast to false.
         vae_dtype: precision of the VAE alone; null: the same as dtype.
         encoder_dtype: precision of the encoder alone; null: the same as dtype.
+        quantize: hold the weights of the UNet's linear layers in 8 bits, for less memory and another, slightly worse
+            picture; int8 and float8 need torchao (pip install 'torchao>=0.18').
         prediction: overrides the scheduler's prediction type; needed only for single files that do not name it.
 
     Raises:
@@ -78,7 +81,7 @@ def stable_diffusion(
     """
     origin = locate(source, revision=revision, variant=variant, prediction=prediction)
     parts = StableDiffusion(
-        DenoiserComponent.describe(origin, dtype),
+        DenoiserComponent.describe(origin, dtype, quantize),
         VaeComponent.describe(origin, vae_dtype or dtype),
         TextEncoderComponent.describe(origin, encoder_dtype or dtype),
         SchedulerComponent.describe(origin, dtype),
@@ -98,6 +101,7 @@ def paint_by_example(
     dtype: DType = "auto",
     vae_dtype: DType | None = None,
     encoder_dtype: DType | None = None,
+    quantize: Quantize = "none",
 ) -> PaintByExample:
     """Select a Paint-by-Example model: a 9-channel UNet conditioned on a picture instead of words.
 
@@ -112,6 +116,8 @@ def paint_by_example(
             for a VAE unless its configuration sets force_upcast to false.
         vae_dtype: precision of the VAE alone; null: the same as dtype.
         encoder_dtype: precision of the encoder alone; null: the same as dtype.
+        quantize: hold the weights of the UNet's linear layers in 8 bits, for less memory and another, slightly worse
+            picture; int8 and float8 need torchao (pip install 'torchao>=0.18').
 
     Raises:
         ModelError: a file is missing, damaged or a pickle; a component is of another family; the components do not
@@ -120,7 +126,10 @@ def paint_by_example(
     from ..models.paint_by_example.component import ExemplarEncoderComponent
 
     origin = locate(source, revision=revision, variant=variant, family="paint_by_example")
-    denoiser, vae = DenoiserComponent.describe(origin, dtype), VaeComponent.describe(origin, vae_dtype or dtype)
+    denoiser, vae = (
+        DenoiserComponent.describe(origin, dtype, quantize),
+        VaeComponent.describe(origin, vae_dtype or dtype),
+    )
     encoder = ExemplarEncoderComponent.describe(origin, encoder_dtype or dtype)
     parts = PaintByExample(
         denoiser,
@@ -194,7 +203,11 @@ def exemplar_encoder(
 
 @node("model.pixel_diffusion", version=1, static=True)
 def pixel_diffusion(
-    source: ModelSource, revision: str | None = None, variant: str | None = None, dtype: DType = "auto"
+    source: ModelSource,
+    revision: str | None = None,
+    variant: str | None = None,
+    dtype: DType = "auto",
+    quantize: Quantize = "none",
 ) -> PixelDiffusion:
     """Select an unconditional pixel-space diffusion model (a UNet2DModel in the diffusers layout).
 
@@ -205,12 +218,14 @@ def pixel_diffusion(
         revision: branch, tag or commit of a hub id; null is its default branch.
         variant: which files to read, e.g. `fp16`; null prefers the plain ones.
         dtype: precision in memory; auto is float16 on a CUDA device and float32 elsewhere.
+        quantize: hold the weights of the UNet's linear layers in 8 bits, for less memory and another, slightly worse
+            picture; int8 and float8 need torchao (pip install 'torchao>=0.18').
 
     Raises:
         ModelError: a file is missing, damaged or a pickle; the UNet is conditional or not for RGB pictures.
     """
     origin = locate(source, revision=revision, variant=variant, family="pixel")
-    denoiser = DenoiserComponent.describe(origin, dtype)
+    denoiser = DenoiserComponent.describe(origin, dtype, quantize)
     if denoiser.known and denoiser.conditional:
         raise BadInput(
             "source",

@@ -112,7 +112,7 @@ PACK = Pack(
         "docstring_parser": ("0.16", "0.18"),
     },
     computing=("diffusers", "transformers", "peft", "numpy", "scipy", "pillow"),
-    recorded=("torch", "diffusers", "transformers", "pillow", "numpy"),
+    recorded=("torch", "diffusers", "transformers", "torchao", "pillow", "numpy"),
     embedded=embedded_models,
     checks=(torchvision, embedded_weights),
     picture_suffixes=READ_SUFFIXES,

@@ -40,6 +40,7 @@ class TrainingInputs(NamedTuple):
 
 def require_models(denoiser: DenoiserComponent, vae: VaeComponent, encoder: ImageEncoderComponent) -> None:
     """Raise BadInput unless a Paint-by-Example model can be trained from these."""
+    _require_whole_weights(denoiser)
     channels, latent = denoiser.in_channels, denoiser.latent_channels
     if channels not in (latent, 2 * latent + 1) or vae.latent_channels != latent:
         raise BadInput(
@@ -51,6 +52,18 @@ def require_models(denoiser: DenoiserComponent, vae: VaeComponent, encoder: Imag
     require_width(denoiser, encoder, fix=f"set width to {denoiser.cross_attention_dim} in model.exemplar_encoder")
 
 
+def _require_whole_weights(denoiser: DenoiserComponent) -> None:
+    """Raise BadInput for quantised weights: steps of training are smaller than theirs."""
+    how = getattr(denoiser, "quantize", "none")  # a UNet of another pack may have no such setting
+    if how != "none":
+        raise BadInput(
+            "denoiser",
+            found=f"the {denoiser.label}: quantised weights, which cannot be trained",
+            expected="weights in the model's own precision",
+            fix="set quantize to none in the model node; what is trained works with quantised weights afterwards",
+        )
+
+
 def require_subject_models(denoiser: DenoiserComponent, encoder: ImageEncoderComponent) -> None:
     """Raise BadInput unless the LoRA of a subject can be trained on these models."""
     if hasattr(denoiser, "adapters"):
@@ -60,6 +73,7 @@ def require_subject_models(denoiser: DenoiserComponent, encoder: ImageEncoderCom
             expected="a base model, without LoRAs",
             fix="connect the model node itself; the finished LoRA can be stacked on others",
         )
+    _require_whole_weights(denoiser)
     wanted = 2 * denoiser.latent_channels + 1
     if denoiser.in_channels != wanted:
         raise BadInput(

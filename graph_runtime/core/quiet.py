@@ -1,5 +1,6 @@
 """Keep the libraries of Hugging Face quiet while they load a model: users see inlay's own errors instead."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,8 @@ from contextlib import contextmanager
 from .bounded.effort import imported
 from .light.later import torch
 
+#: What speaks when diffusers imports torchao, whatever is loaded: of other GPUs' kernels, of torch's next release.
+_AT_IMPORT = ("torchao", "torch.utils._pytree")
 _LOADING = threading.RLock()  # the libraries' settings belong to the whole process, so loads take turns
 
 
@@ -18,7 +21,11 @@ def quiet(*names: str) -> Iterator[None]:
         names: of the libraries, each of which has its own `utils.logging`.
     """
     libraries = [imported(f"{name}.utils.logging") for name in names]
+    others = [logging.getLogger(name) for name in _AT_IMPORT]
     with _LOADING:
+        levels = [logger.level for logger in others]
+        for logger in others:
+            logger.setLevel(logging.ERROR)
         before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
         for library in libraries:
             library.set_verbosity(50)
@@ -26,6 +33,8 @@ def quiet(*names: str) -> Iterator[None]:
         try:
             yield
         finally:
+            for logger, level in zip(others, levels, strict=True):
+                logger.setLevel(level)
             for library, (verbosity, bars) in zip(libraries, before, strict=True):
                 library.set_verbosity(verbosity)
                 if bars:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.light.later import Tensor, nn, torch
+from ...graph_runtime.core.memory.inner_tensors import is_compound
 from ...graph_runtime.core.processors import attentions, original_processors
 from ...graph_runtime.core.quiet import no_loading
 from ..weights import list_stored, read_all
@@ -133,6 +134,7 @@ def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
         shared |= {id(module.processor): processors[name] for name, module in attentions(unet)}
         clone = copy.deepcopy(unet, shared)
     like = next(unet.parameters())
+    compound = _set_aside(clone)
     for number, (lora, weight) in enumerate(loras):
         pairs, name = by_module(lora, unet), f"lora{number}"
         config = LoraConfig(
@@ -161,7 +163,24 @@ def attach(unet: nn.Module, loras: list[tuple[LoraFile, float]]) -> nn.Module:
         if hasattr(module, "set_adapter") and hasattr(module, "lora_A"):
             module.set_adapter([name for name in names if name in module.lora_A])  # type: ignore[operator,operator]
     cast = nn.Module.to(clone, like.device, like.dtype)  # diffusers' own .to warns about precisions that were never set
+    for layer, whole in compound:
+        layer.weight = whole
     return cast.eval().requires_grad_(False)
+
+
+def _set_aside(unet: nn.Module) -> list[tuple[nn.Module, nn.Parameter]]:
+    """Take quantised weights out of a UNet while LoRAs are put on it: what is there instead takes no memory.
+
+    A LoRA lies beside its layer and has no use for the weight; peft would look for a way to merge them.
+    """
+    found = []
+    for part in list(unet.modules()):
+        weight = part._parameters.get("weight")
+        if weight is not None and is_compound(weight.data):
+            stand_in = torch.zeros((), dtype=weight.dtype, device=weight.device).expand(weight.shape)
+            part.weight = nn.Parameter(stand_in, requires_grad=False)
+            found.append((part, weight))
+    return found
 
 
 def stored_names(pairs: Mapping[str, Pair], layout: LoraLayout) -> dict[str, Tensor]:

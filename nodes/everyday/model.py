@@ -14,7 +14,8 @@ DETECTOR, DRAWN_DETECTOR = "facebook/detr-resnet-50", "dollhouse-detector"
 
 def add_model(graph: Graph, wishes: Wishes, method: str) -> None:
     """The node `model`, and `lora` after it."""
-    precision = {name: value for name in ("dtype", "vae_dtype") if (value := getattr(wishes, name)) is not None}
+    named = ("dtype", "vae_dtype", "quantize")
+    precision = {name: value for name in named if (value := getattr(wishes, name)) is not None}
     assert wishes.source is not None
     graph.path("model", NODES[method], "source", wishes.source, "", **precision)
     graph.input("source", "model.source")

@@ -51,6 +51,8 @@ OPTIONS: tuple[Option, ...] = (
            choices=("auto", "float32", "float16", "bfloat16")),
     Option("vae_dtype", "choice", "precision of its VAE alone", RESULT,
            choices=("auto", "float32", "float16", "bfloat16")),
+    Option("quantize", "choice", "8 bits for each weight of the UNet's linear layers: less memory, a slightly other "
+           "picture; needs torchao", RESULT, choices=("none", "int8", "float8")),
 )  # fmt: skip
 
 MAY_BE_EMPTY = ("prompt", "negative")
@@ -60,7 +62,10 @@ WITH_MODEL = ("null_space", "exemplar", "model")
 #: The methods that use an option; every method uses the others.
 USED_BY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
-        ("source", "lora", "weight", "steps", "guidance", "strength", "size", "quality", "dtype", "vae_dtype"),
+        (
+            *("source", "lora", "weight", "steps", "guidance", "strength", "size", "quality"),
+            *("dtype", "vae_dtype", "quantize"),
+        ),
         WITH_MODEL,
     ),
     **dict.fromkeys(("prompt", "negative"), ("null_space", "model")),

@@ -44,6 +44,7 @@ class Wishes:
     strength: float | None = None
     dtype: str | None = None
     vae_dtype: str | None = None
+    quantize: str | None = None
 
     @property
     def asked(self) -> tuple[str, ...]:

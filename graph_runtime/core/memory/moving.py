@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .inner_tensors import is_compound, rebuilt, tensor_bytes
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
@@ -19,7 +21,7 @@ def module_bytes(module: object) -> int:
     """Bytes of a module's own tensors; one that has several names counts once. 0 for what is no module."""
     if not (hasattr(module, "parameters") and hasattr(module, "buffers")):
         return 0
-    return sum(tensor.numel() * tensor.element_size() for tensor in [*module.parameters(), *module.buffers()])
+    return sum(tensor_bytes(tensor) for tensor in [*module.parameters(), *module.buffers()])
 
 
 def to_host(module: "nn.Module", *, pin: bool) -> None:
@@ -75,8 +77,18 @@ def _replace(module: "nn.Module", moved: "Callable[[torch.Tensor], torch.Tensor]
             done[place] = moved(tensor)
         return done[place]
 
+    compound: dict[int, nn.Parameter] = {}  # by the id of what they replace, which lives as long as this does
+    kept = []
     with torch.inference_mode(False), torch.no_grad():
         for parameter in module.parameters():
-            parameter.data = once(parameter.data)
+            if not is_compound(parameter.data):
+                parameter.data = once(parameter.data)
         for part in module.modules():
+            for name, weight in part._parameters.items():
+                if weight is None or not is_compound(weight.data):
+                    continue
+                if id(weight) not in compound:  # its parts cannot be exchanged: another one takes its place
+                    kept.append(weight)
+                    compound[id(weight)] = torch.nn.Parameter(rebuilt(weight.data, once), weight.requires_grad)
+                part._parameters[name] = compound[id(weight)]
             part._buffers.update({name: once(value) for name, value in part._buffers.items() if value is not None})

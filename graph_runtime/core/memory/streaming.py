@@ -25,6 +25,7 @@ from ..current_run import report_progress
 from ..errors import ModelError
 from ..light.later import Tensor, nn, torch
 from ..processors import attentions, original_processors
+from .inner_tensors import inner_tensors, laid_out, rebuilt, tensor_bytes
 from .sizes import size_text
 
 if TYPE_CHECKING:
@@ -89,12 +90,15 @@ class _Layer:
     """The weights of one layer that are not on the device: by the id of what stands for each, and where it begins."""
 
     sources: dict[int, Tensor] = field(default_factory=dict)
-    begins: dict[int, int] = field(default_factory=dict)
+    begins: dict[int, list[int]] = field(default_factory=dict)  # of each tensor that a weight is made of
     nbytes: int = 0
 
     def add(self, stand_in: Tensor, source: Tensor) -> None:
-        self.sources[id(stand_in)], self.begins[id(stand_in)] = source, self.nbytes
-        self.nbytes += _aligned(_nbytes(source))
+        begins = self.begins[id(stand_in)] = []
+        self.sources[id(stand_in)] = source
+        for plain in inner_tensors(source):
+            begins.append(self.nbytes)
+            self.nbytes += _aligned(tensor_bytes(plain))
 
 
 @dataclass(eq=False)
@@ -109,12 +113,7 @@ class _Buffer:
 
     def views(self, layer: _Layer) -> dict[int, Tensor]:
         """Where the weights of a layer are in it."""
-        found = {}
-        for key, source in layer.sources.items():
-            begin = layer.begins[key]
-            part = self.memory[begin : begin + _nbytes(source)].view(source.dtype)
-            found[key] = part.as_strided(source.shape, source.stride())
-        return found
+        return {key: laid_out(source, self.memory, layer.begins[key]) for key, source in layer.sources.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +139,7 @@ class Streamed:
         self._using = threading.RLock()
         with torch.inference_mode(False), torch.no_grad():
             layers = _layers(whole)
-            sizes = [sum(_aligned(_nbytes(weight)) for weight in layer) for layer in layers]
+            sizes = [sum(map(_room, layer)) for layer in layers]
             streamed, size, count = _choose(sizes, _fixed(whole, layers), resident_bytes)
             self._stream: Stream | None = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
             self._buffers = [_Buffer(torch.empty(size, dtype=torch.uint8, device=self._device)) for _ in range(count)]
@@ -149,7 +148,7 @@ class Streamed:
     @property
     def streamed_bytes(self) -> int:
         """Bytes that come to the device in one evaluation without gradients."""
-        return sum(_nbytes(source) for layer in set(self._layer_of.values()) for source in layer.sources.values())
+        return sum(tensor_bytes(source) for layer in set(self._layer_of.values()) for source in layer.sources.values())
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -177,7 +176,8 @@ class Streamed:
             moved = _Layer()
             for weight in layer:
                 if number not in streamed:
-                    shared[id(weight)] = nn.Parameter(weight.data.to(self._device), weight.requires_grad)
+                    there = rebuilt(weight.data, lambda plain: plain.to(self._device))
+                    shared[id(weight)] = nn.Parameter(there, weight.requires_grad)
                     continue
                 one = nan.setdefault(weight.dtype, torch.full((), math.nan, dtype=weight.dtype, device=self._device))
                 stand_in = nn.Parameter(one.expand(weight.shape), requires_grad=False)
@@ -257,17 +257,22 @@ class Streamed:
                 self._stream.wait_event(found.read)
                 stack.enter_context(torch.cuda.stream(self._stream))
             for key, source in layer.sources.items():
-                views[key].copy_(source, non_blocking=self._stream is not None)
+                for view, plain in zip(inner_tensors(views[key]), inner_tensors(source), strict=True):
+                    view.copy_(plain, non_blocking=self._stream is not None)
             if self._stream is not None:
                 found.arrived = _mark(self._stream)
         return found
 
     def _fresh(self, source: Tensor) -> Tensor:
         """A weight in memory of its own, which nothing overwrites."""
+
+        def fresh(plain: Tensor) -> Tensor:
+            found = plain.to(self._device, non_blocking=self._stream is not None, copy=True)
+            setattr(found.untyped_storage(), _SOURCE, plain)
+            return found
+
         with torch.no_grad():
-            found = source.to(self._device, non_blocking=self._stream is not None, copy=True)
-        setattr(found.untyped_storage(), _SOURCE, source)
-        return found
+            return rebuilt(source, fresh)
 
     def _unpack(self, kept: "Tensor | _Saved") -> Tensor:
         if not isinstance(kept, _Saved):
@@ -322,7 +327,7 @@ def _layers(whole: "nn.Module") -> "list[list[nn.Parameter]]":
 
 
 def _fixed(whole: "nn.Module", layers: "list[list[nn.Parameter]]") -> set[int]:
-    """Layers that stay: the first, and those with weights of several names, or in another form than rows of numbers."""
+    """Layers that stay: the first, and those with weights of several names, or that are views."""
     names = Counter(id(one) for part in whole.modules() for one in part._parameters.values() if one is not None)
     return {0} | {
         number for number, layer in enumerate(layers) if any(names[id(one)] > 1 or not _plain(one) for one in layer)
@@ -330,12 +335,11 @@ def _fixed(whole: "nn.Module", layers: "list[list[nn.Parameter]]") -> set[int]:
 
 
 def _plain(weight: Tensor) -> bool:
-    """False for quantised weights, which are made of several tensors, and for views."""
-    from torch.utils._python_dispatch import is_traceable_wrapper_subclass
-
-    if is_traceable_wrapper_subclass(weight.data):
-        return False
-    return weight.is_contiguous() or (weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last))
+    """False for a weight with a tensor that is a view."""
+    return all(
+        one.is_contiguous() or (one.ndim == 4 and one.is_contiguous(memory_format=torch.channels_last))
+        for one in inner_tensors(weight.data)
+    )
 
 
 def _choose(sizes: Sequence[int], fixed: set[int], resident_bytes: int) -> tuple[set[int], int, int]:
@@ -379,8 +383,9 @@ def _beyond(order: Sequence[int], sizes: Sequence[int], room: int) -> list[int]:
     return []
 
 
-def _nbytes(weight: Tensor) -> int:
-    return weight.numel() * weight.element_size()
+def _room(weight: Tensor) -> int:
+    """Bytes of a weight in a buffer."""
+    return sum(_aligned(tensor_bytes(plain)) for plain in inner_tensors(weight.data))
 
 
 def _aligned(nbytes: int) -> int:

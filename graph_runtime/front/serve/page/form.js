@@ -5,7 +5,7 @@ const OWN = ["image", "mask", "invert", "object", "detector", "strokes", "prefix
 const LABELS = {
   source: "Model", example: "Example picture", grow: "Grow (pixels)", feather: "Feather (pixels)",
   negative: "Not this", lora: "LoRA", weight: "Strength of the LoRA", dtype: "Precision", colour: "Colour to fill",
-  vae_dtype: "Precision of the VAE", outpaint: "Make the photo wider", pick: "Only variation",
+  vae_dtype: "Precision of the VAE", quantize: "Weights in 8 bits", outpaint: "Make the photo wider", pick: "Only variation",
 };
 const KINDS = ["text", "integer", "number", "switch", "choice", "file", "model"];
 const SLIDERS = { grow: 64, feather: 64 };
