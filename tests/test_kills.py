@@ -28,9 +28,10 @@ def test_nothing_announced_is_lost_and_nothing_half_written_is_seen_after_twenty
 def test_the_harness_finds_a_writer_that_is_not_atomic(tmp_path):
     """Pictures that are written under their final names are seen half-written: the harness must notice."""
     broken = """
-import sys
+import os, sys
 sys.path.insert(0, sys.argv[1])
-import kills
+import kill_scenarios, kills
+kill_scenarios.SAVED = 1  # picture a process
 from inlay.graph_runtime.core import files
 from contextlib import contextmanager
 @contextmanager
@@ -38,6 +39,8 @@ def numbered(folder, name, suffix, published):
     number = len(list(folder.iterdir())) + 1
     path = folder / f"{name}_{number:05d}{suffix}"
     path.touch()
+    for _ in range(500):  # most instants are of this kind, so that few kills are enough
+        os.utime(path)
     yield path
     published(path)
 from inlay.graph_runtime.core import context
