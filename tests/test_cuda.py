@@ -20,7 +20,7 @@ from trainer_toys import Line, line_loss
 
 WORKFLOWS = shipped_workflows()
 TRAININGS = {
-    "train_exemplar": {"steps": 3, "batch_size": 2},
+    "train_exemplar": {"steps": 3, "batch_size": 1},
     "subject_lora_train": {"epochs": 1, "batch_size": 200, "variations": 1, "size": 64},
 }
 SAMPLINGS = sorted(name for name in WORKFLOWS if name not in TRAININGS)

@@ -47,13 +47,15 @@ def opened(name):
         return picture.convert("RGB")
 
 
-SLOW = {"editing.png"}
+#: Runs that README's test makes too: one process makes them, once.
+LONG = {
+    "editing.png": [pytest.mark.slow, pytest.mark.xdist_group("long")],
+    "subject.png": [pytest.mark.xdist_group("long")],
+}
 pytestmark = pytest.mark.usefixtures("home_of_pages")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in pictures.SHOWN]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LONG.get(name, [])) for name in pictures.SHOWN])
 def test_a_picture_is_what_its_commands_make(name, tmp_path):
     pages = list(pictures.pages_that_show(name))
     assert pages

@@ -25,7 +25,7 @@ LINKED = [
 #: Files that a page tells the reader to make.
 EXAMPLES = {"nodes/image/posterize.py", "tests/nodes/test_image_posterize.py"}
 ROOMS = "benchmarks|dollhouse|graph_runtime|methods|models|nodes|pictures|scripts|tests|training"
-LONG = ("run baret_", "run subject_lora_train")  # the same runs as in test_workflows
+LONG = ("run baret_", "run subject_lora_train")  # runs that several pages, and test_pictures and test_workflows, show
 
 
 def name_of(page):
@@ -34,10 +34,10 @@ def name_of(page):
 
 def blocks(language):
     for page in RUN:
-        for number, match in enumerate(
-            re.finditer(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-        ):
-            marks = [pytest.mark.xdist_group(name_of(page))]
+        text = page.read_text("utf-8")
+        group = "long" if any(name in text for name in LONG) else name_of(page)  # one process makes them, once
+        for number, match in enumerate(re.finditer(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)):
+            marks = [pytest.mark.xdist_group(group)]
             if any(name in match[1] for name in LONG):
                 marks.append(pytest.mark.slow)
             yield pytest.param(name_of(page), match[1], id=f"{name_of(page)}-{number}", marks=marks)

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import pytest
 import torch
+from hosts import folder_paths
 from inlay.graph_runtime import (
     BadInput,
     Context,
@@ -209,12 +210,8 @@ class Host:
 def host(tmp_path, monkeypatch):
     """A fake ComfyUI with folders under tmp_path, in `sys.modules` as the real one would be."""
     seen = Host([], [], [])
-    for folder in ("input", "output", "temp", "models"):
-        (tmp_path / folder).mkdir()
-    folders = types.ModuleType("folder_paths")
-    for folder in ("input", "output", "temp"):
-        setattr(folders, f"get_{folder}_directory", lambda folder=folder: str(tmp_path / folder))
-    folders.models_dir = str(tmp_path / "models")
+    (tmp_path / "models").mkdir()
+    folders = folder_paths(tmp_path, "input", "output", "temp")
     folders.get_folder_paths = lambda kind: {"checkpoints": [str(tmp_path / "models" / "checkpoints")]}[kind]
 
     def throw():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hosts import folder_paths
 from inlay.graph_runtime import NodeError
 from inlay.graph_runtime.front.comfy import node_classes as adapter
 from inlay.graph_runtime.front.comfy.choices import Choices
@@ -24,10 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def host(tmp_path, monkeypatch):
     """Folders of a host under tmp_path."""
-    module = types.ModuleType("folder_paths")
-    for name in ("input", "output", "temp"):
-        (tmp_path / name).mkdir()
-        setattr(module, f"get_{name}_directory", lambda name=name: str(tmp_path / name))
+    module = folder_paths(tmp_path, "input", "output", "temp")
     module.get_folder_paths = lambda kind: []
     monkeypatch.setitem(sys.modules, "folder_paths", module)
     return tmp_path

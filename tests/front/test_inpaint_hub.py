@@ -5,25 +5,16 @@ import json
 import inlay
 import numpy as np
 import pytest
-from hub_toys import FakeHub, served
+from hub_toys import FakeHub, network_of, served
 from inlay.graph_runtime.core.errors import WorkflowError
 from inlay.graph_runtime.core.events import Noted
-from inlay.models.hub import client
-from inlay.models.hub import repository as hub_module
 from PIL import Image
 
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """A hub on this machine, an empty cache, and a photo with a hole in the current folder."""
-    from huggingface_hub import constants
-
-    for name in ("INLAY_OFFLINE", "HF_HUB_OFFLINE", "HF_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(hub_module, "_resolved", {})
-    monkeypatch.setattr(client, "_silent", {})
+    use = network_of(monkeypatch, tmp_path / "hub")
     monkeypatch.chdir(tmp_path)
     picture = np.random.default_rng(0).integers(0, 255, (64, 72, 3), np.uint8)
     Image.fromarray(picture).save("photo.png")
@@ -31,7 +22,7 @@ def hub(monkeypatch, tmp_path):
     hole[20:40, 30:50] = 255
     Image.fromarray(hole).save("hole.png")
     with served(FakeHub()) as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        use(hub.url)
         yield hub
 
 

@@ -110,6 +110,20 @@ class FakeHub:
         request.end_headers()
 
 
+def network_of(monkeypatch, cache):
+    """Allow downloads, into an empty cache and with no memory of earlier answers; gives what sets the hub's address."""
+    from huggingface_hub import constants
+    from inlay.models.hub import client, repository
+
+    for name in ("INLAY_OFFLINE", "HF_HUB_OFFLINE", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(repository, "_resolved", {})
+    monkeypatch.setattr(client, "_silent", {})
+    return lambda url: monkeypatch.setattr(constants, "ENDPOINT", url)
+
+
 @contextmanager
 def served(hub):
     """The hub answers at `hub.url` as long as the block lasts."""

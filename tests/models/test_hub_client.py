@@ -12,7 +12,7 @@ import time
 
 import pytest
 import torch
-from hub_toys import FakeHub, served
+from hub_toys import FakeHub, network_of, served
 from inlay.graph_runtime import BadInput, ModelError
 from inlay.graph_runtime.core.current_run import searching
 from inlay.graph_runtime.core.errors import Cancelled, NodeError, WorkflowError
@@ -23,7 +23,6 @@ from inlay.graph_runtime.front.comfy.node_classes import node_class
 from inlay.graph_runtime.front.python import api
 from inlay.models.checkpoint.single_file import TOKENIZER
 from inlay.models.hub import client
-from inlay.models.hub import repository as hub_module
 from inlay.nodes import load_pack
 from inlay.nodes.model import stable_diffusion
 from inlay.nodes.model_lora import lora
@@ -34,15 +33,7 @@ from single_files import checkpoint
 @pytest.fixture
 def network(monkeypatch, tmp_path):
     """A hub cache of its own, and no memory of what did not answer."""
-    from huggingface_hub import constants
-
-    for name in ("INLAY_OFFLINE", "HF_HUB_OFFLINE", "HF_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(hub_module, "_resolved", {})
-    monkeypatch.setattr(client, "_silent", {})
-    return lambda url: monkeypatch.setattr(constants, "ENDPOINT", url)
+    return network_of(monkeypatch, tmp_path / "hub")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import inlay
 import networkx
 import pytest
 import torch
+from hosts import folder_paths
 from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,12 +63,8 @@ GRAPH = {
 def host(tmp_path, monkeypatch):
     """The host's folders and memory management, and the pack loaded from a folder with dots and dashes in its name."""
     told = types.SimpleNamespace(loaded=0, steps=[])
-    folders = types.ModuleType("folder_paths")
-    for kind in ("input", "output", "models"):
-        (tmp_path / kind).mkdir()
-    folders.get_input_directory = lambda: str(tmp_path / "input")
-    folders.get_output_directory = lambda: str(tmp_path / "output")
-    folders.models_dir = str(tmp_path / "models")
+    folders = folder_paths(tmp_path, "input", "output")
+    (tmp_path / "models").mkdir()
     management, patcher = types.ModuleType("comfy.model_management"), types.ModuleType("comfy.model_patcher")
     utils = types.ModuleType("comfy.utils")
 

@@ -7,12 +7,12 @@ import importlib.util
 import inspect
 import json
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hosts import folder_paths
 from inlay.graph_runtime import NodeError
 from inlay.graph_runtime.front.comfy import pack_classes
 from PIL import Image
@@ -62,11 +62,7 @@ class PrimitiveString:
 @pytest.fixture
 def host(tmp_path, monkeypatch):
     """Folders of a host, with the pictures that were uploaded to the real one."""
-    module = types.ModuleType("folder_paths")
-    for name in ("input", "output", "temp"):
-        (tmp_path / name).mkdir()
-        setattr(module, f"get_{name}_directory", lambda name=name: str(tmp_path / name))
-    module.models_dir = str(tmp_path / "models")
+    module = folder_paths(tmp_path, "input", "output", "temp")
     module.get_folder_paths = lambda kind: [str(tmp_path / "models" / kind)]
     module.get_filename_list = lambda kind: []
     monkeypatch.setitem(sys.modules, "folder_paths", module)

@@ -8,11 +8,11 @@ import types
 from pathlib import Path
 
 import pytest
-from hub_toys import FakeHub, served
+from hosts import folder_paths
+from hub_toys import FakeHub, network_of, served
 from inlay.graph_runtime import NodeError
 from inlay.graph_runtime.core.current_run import DOWNLOADED
 from inlay.graph_runtime.front.comfy.node_classes import node_class
-from inlay.models.hub import client
 from inlay.models.hub import repository as hub_module
 from inlay.nodes import load_pack
 from single_files import checkpoint
@@ -23,12 +23,9 @@ def folders(tmp_path, monkeypatch):
     """A host's folders, with a second place for checkpoints as extra_model_paths.yaml gives one."""
     kinds = {name: [tmp_path / "models" / name] for name in ("checkpoints", "loras", "diffusers", "clip_vision")}
     kinds["checkpoints"].append(tmp_path / "elsewhere")
-    for folder in (*(folder for found in kinds.values() for folder in found), tmp_path / "input", tmp_path / "output"):
+    for folder in (folder for found in kinds.values() for folder in found):
         folder.mkdir(parents=True)
-    module = types.ModuleType("folder_paths")
-    module.models_dir = str(tmp_path / "models")
-    for name in ("input", "output"):
-        setattr(module, f"get_{name}_directory", lambda name=name: str(tmp_path / name))
+    module = folder_paths(tmp_path, "input", "output")
     module.get_temp_directory = lambda: None
     module.get_folder_paths = lambda kind: [str(folder) for folder in kinds[kind]]
     module.get_filename_list = lambda kind: sorted(
@@ -41,16 +38,9 @@ def folders(tmp_path, monkeypatch):
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """A hub on this machine, with an empty cache, and no memory of earlier answers."""
-    from huggingface_hub import constants
-
-    for name in ("INLAY_OFFLINE", "HF_HUB_OFFLINE", "HF_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(hub_module, "_resolved", {})
-    monkeypatch.setattr(client, "_silent", {})
+    use = network_of(monkeypatch, tmp_path / "hub")
     with served(FakeHub()) as toy:
-        monkeypatch.setattr(constants, "ENDPOINT", toy.url)
+        use(toy.url)
         yield toy
 
 

@@ -8,6 +8,7 @@ import inlay
 import numpy as np
 import pytest
 import torch
+from hosts import folder_paths
 from inlay.graph_runtime import NodeError
 from inlay.graph_runtime.front.comfy.expander_node import expander_class
 from inlay.nodes.pack import PACK
@@ -20,10 +21,7 @@ NODE = expander_class("inpaint", PACK.expanders["inpaint"])
 @pytest.fixture
 def host(tmp_path, monkeypatch):
     told = types.SimpleNamespace(texts=[], steps=[])
-    folders = types.ModuleType("folder_paths")
-    for kind in ("input", "output", "temp"):
-        (tmp_path / kind).mkdir()
-        setattr(folders, f"get_{kind}_directory", lambda kind=kind: str(tmp_path / kind))
+    folders = folder_paths(tmp_path, "input", "output", "temp")
 
     class ProgressBar:
         def __init__(self, total, node_id=None):

@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 
 import pytest
 import torch
+from hosts import folder_paths
 from inlay.graph_runtime import BadInput, Context, NodeError, Port, Registry, node
 from inlay.graph_runtime.front.comfy import node_classes as adapter
 from inlay.graph_runtime.front.comfy.host import running
@@ -55,10 +56,7 @@ CLASSES, NAMES = adapter.mappings(Registry(one.spec for one in (psnr, train)))
 def host(tmp_path, monkeypatch):
     """Folders, a progress bar and a server, in `sys.modules` as the real ones would be."""
     told = types.SimpleNamespace(texts=[], previews=[])
-    folders = types.ModuleType("folder_paths")
-    for kind in ("input", "output", "temp"):
-        (tmp_path / kind).mkdir()
-        setattr(folders, f"get_{kind}_directory", lambda kind=kind: str(tmp_path / kind))
+    folders = folder_paths(tmp_path, "input", "output", "temp")
 
     class ProgressBar:
         def __init__(self, total, node_id=None):
