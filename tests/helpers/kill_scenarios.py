@@ -217,6 +217,133 @@ class Keep(Scenario):
         assert {name for kind, name in announced if kind == "end"} == {json.loads((reference / "end").read_text())}
 
 
+class KeepOnDevices(Keep):
+    """The same with several branches on two devices."""
+
+    weight = 2
+
+    def work(self, folder, announce):
+        """Run three chains at once."""
+        result = inlay.run(
+            BRANCHES,
+            nodes=[_chain_module()],
+            out=folder / "out",
+            device="cpu:0,cpu:1",
+            listeners=[lambda event: _made(event, announce)],
+        )
+        announce(["end", [inlay_digest(result[name]) for name in sorted(result)]])
+
+    def done(self, folder, announced, reference):
+        """Nothing that was announced is made again but what was under way beside it, and the bytes are the same."""
+        Scenario.done(self, folder, announced, reference)
+        assert [name for kind, name in announced if kind == "end"] == [json.loads((reference / "end").read_text())]
+
+
+class Invert(Scenario):
+    """An inversion goes on from its steps, to the same bytes; no step that was announced as kept is made again."""
+
+    weight = 3
+    STEPS = 24
+
+    def work(self, folder, announce):
+        """Invert with a toy model; tell each evaluation, each step that is kept, and the end."""
+        import torch
+        from inlay.graph_runtime import Context
+        from inlay.graph_runtime.core import tensor_store
+        from inlay.graph_runtime.core.store.disk import DiskStore
+        from inlay.methods.inversion.ddim import invert_ddim
+        from schedules import ddim_from_config
+
+        tensor_store.KEEP_SECONDS = 0.0
+        ctx = Context(store=DiskStore(folder / "home/cache", "here"))
+        schedule = ddim_from_config(
+            {
+                "beta_start": 0.00085,
+                "beta_end": 0.012,
+                "beta_schedule": "scaled_linear",
+                "num_train_timesteps": 1000,
+            },
+            steps=self.STEPS,
+            eta=0.0,
+        )
+        begun = tensor_store.Unfinished(ctx, b"toy", "toy", width=1)
+
+        def model(z, t, embeddings):
+            announce(["evaluated", int(t)])
+            return (z * 0.1 + float(t) / 1000).sin()
+
+        def keep(latent):
+            begun.add(latent)
+            announce(["kept", len(begun._keys)])
+
+        def make():
+            done = [latent for (latent,) in begun.steps(torch.device("cpu"))]
+            z = torch.linspace(-1, 1, 4 * 4096).reshape(1, 4, 64, 64)
+            return (invert_ddim(model, schedule, z, None, done=done, keep=keep),)
+
+        (latents,) = tensor_store.stored(ctx, b"whole", "toy", make)
+        begun.finished()
+        announce(["end", inlay_digest(latents)])
+
+    def intact(self, folder, announced):
+        """A step that was announced as kept is not evaluated again."""
+        kept, seen = 0, set()
+        for kind, value in announced:
+            if kind == "kept":
+                kept = value
+            elif kind == "evaluated":
+                assert value not in seen or kept < len(seen), f"step {value} was made again"
+                seen.add(value)
+
+    def done(self, folder, announced, reference):
+        """The same bytes, and no more evaluations than steps and kills."""
+        super().done(folder, announced, reference)
+        self.intact(folder, announced)
+        assert {name for kind, name in announced if kind == "end"} == {json.loads((reference / "end").read_text())}
+        evaluated = [value for kind, value in announced if kind == "evaluated"]
+        assert len(evaluated) <= self.STEPS + 3, f"{len(evaluated)} evaluations"  # one of each kill was under way
+
+
+class Sweep(Scenario):
+    """A grid: each combination is made once, has its file, and the table and the sheet are those of all."""
+
+    weight = 3
+    SEEDS = 5
+
+    def warm(self, folder):
+        """Run a small one."""
+        inlay.sweep(FLOW, grid={"seed": [1, 2]}, image=_photo(folder), out=folder / "warm", cache=False)
+
+    def work(self, folder, announce):
+        """Run the sweep; tell what became of each combination."""
+        inlay.sweep(
+            FLOW,
+            grid={"seed": list(range(self.SEEDS))},
+            image=_photo(folder),
+            out=folder / "out",
+            listeners=[lambda event: _ended(event, announce)],
+        )
+
+    def intact(self, folder, announced):
+        """All pictures that have their names are whole."""
+        for path in visible(folder / "out"):
+            if path.suffix == ".png":
+                assert path.read_bytes().endswith(b"IEND\xaeB`\x82"), path
+
+    def done(self, folder, announced, reference):
+        """The same files as of an undisturbed sweep; none was made again once it was announced."""
+        super().done(folder, announced, reference)
+        found, expected = (
+            {path.name: path.read_bytes() for path in visible(place / "out") if path.suffix == ".png"}
+            for place in (folder, reference)
+        )
+        assert found == expected, sorted(found)
+        assert len(found) == self.SEEDS + 1  # and the sheet
+        made = [name for status, name in announced if status == "done"]
+        assert len(made) == len(set(made)), f"made twice: {made}"
+        assert len((folder / "out/table.csv").read_text().splitlines()) == self.SEEDS + 1
+
+
 class Known(Scenario):
     """Where files were read is remembered."""
 
@@ -364,6 +491,9 @@ SCENARIOS = {
     "job": Job(),
     "job without links": JobWithoutLinks(),
     "keep": Keep(),
+    "keep on devices": KeepOnDevices(),
+    "invert": Invert(),
+    "sweep": Sweep(),
     "known": Known(),
     "train": Train(),
     "download": Download(),
@@ -381,6 +511,18 @@ CHAIN = {
     "nodes": {"n0": {"type": "kill.begin"}}
     | {f"n{i}": {"type": "kill.next", "params": {"by": i}, "inputs": {"a": f"n{i - 1}.x"}} for i in range(1, 8)},
     "outputs": {"x": "n7.x"},
+}
+
+
+BRANCHES = {
+    "format": 1,
+    "nodes": {f"n{row}0": {"type": "kill.begin"} for row in range(3)}
+    | {
+        f"n{row}{i}": {"type": "kill.next", "params": {"by": row * 10 + i}, "inputs": {"a": f"n{row}{i - 1}.x"}}
+        for row in range(3)
+        for i in range(1, 4)
+    },
+    "outputs": {f"x{row}": f"n{row}3.x" for row in range(3)},
 }
 
 

@@ -12,6 +12,21 @@ SIGNS = (
     "cuda error: device not ready",
     "driver shutting down",
     "gpu is lost",
+    "device is lost",
+    "device lost",
+    "device-side assert triggered",
+    "an illegal memory access was encountered",
+    "an illegal instruction was encountered",
+    "misaligned address",
+    "invalid program counter",
+    "hardware stack error",
+    "cublas_status_execution_failed",
+    "cudnn_status_execution_failed",
+    "found no nvidia driver",
+    "driver version is insufficient",
+    "driver/library version mismatch",
+    "cuda error: initialization error",
+    "unexpected error from cudagetdevicecount",
     "fallen off the bus",
     "context is destroyed",
     "invalid device ordinal",
@@ -31,7 +46,7 @@ def lost_device(error: BaseException) -> str | None:
         if isinstance(link, RuntimeError) and any(sign in text.lower() for sign in SIGNS):
             return text.strip().splitlines()[0][:200]
         seen.add(id(link))
-        link = link.__cause__
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return None
 
 

@@ -32,6 +32,20 @@ class Crew:
         self.busy = [False] * len(self.managers)
         self.brings: list[frozenset[AnyDescription]] = [frozenset()] * len(self.managers)
         self._sizes: dict[AnyDescription, int] = {}
+        self.lost: dict[int, str] = {}  # by device that is gone: what was said of it
+
+    def lose(self, device: int, said: str) -> bool:
+        """A device is gone; false if it is the last one. Who calls holds `changed`."""
+        if len(self.lost) + 1 >= len(self.managers):
+            return False
+        self.lost[device] = said
+        self.changed.notify_all()
+        return True
+
+    def told(self, device: int) -> str:
+        """What a run says of a device that is gone."""
+        name = self.managers[device].devices[0]
+        return f"{name} does not answer any more: {self.lost[device]}; the other devices go on without it"
 
     def take(self, device: int, models: frozenset[AnyDescription] = frozenset()) -> None:
         """A step has a device from now on; who calls holds `changed`."""
@@ -44,8 +58,8 @@ class Crew:
 
     def patience(self, device: int, models: frozenset[AnyDescription]) -> float:
         """Seconds that a step waits before it moves its models to a device: 0 if no other one has more of them."""
-        missing = [self._missing(one, models) for one in range(len(self.managers))]
-        return (missing[device] - min(missing)) / RATE
+        missing = {one: self._missing(one, models) for one in range(len(self.managers)) if one not in self.lost}
+        return (missing[device] - min(missing.values())) / RATE
 
     def _missing(self, device: int, models: frozenset[AnyDescription]) -> int:
         manager = self.managers[device]

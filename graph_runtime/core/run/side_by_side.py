@@ -3,7 +3,8 @@
 A step is ready when everything that it reads is there. One that writes files, or reads what the run itself writes,
 waits until all steps planned before it are done, so files appear in the planned order. Warnings are passed on in that
 order too. When a step fails, those planned after it are stopped, and those before it go on: the error is that of the
-first one in the planned order. Listeners are called in the thread that started the run.
+first one in the planned order. A step whose device is gone is made again on another one. Listeners are called in the
+thread that started the run.
 """
 
 import contextvars
@@ -16,9 +17,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 
 from ..current_run import running_in
-from ..errors import Cancelled
+from ..errors import Cancelled, NodeError
 from ..events import Event, NodeFinished, NodeStarted, Warned
 from ..memory.descriptions import AnyDescription
+from ..memory.device_lost import lost_device
 from ..memory.manager import ModelManager
 from ..notices import collect_notices
 from ..opening import reading
@@ -60,6 +62,7 @@ class _Run:
         self.errors: dict[int, BaseException] = {}
         self.done: set[int] = set()
         self.running: set[int] = set()
+        self.moved: set[int] = set()  # steps whose device was lost
         self.ready: list[int] = []
         self.since: dict[int, float] = {}  # when a step was ready
         self.models: dict[int, frozenset[AnyDescription]] = {}
@@ -83,6 +86,8 @@ class _Run:
             for index in self.order:
                 if index in self.work.cached:
                     self._known(index)
+            for lost in self.crew.lost:
+                self.events.put(Warned(None, self.crew.told(lost)))
             self._advance()
             self._end_if_over()
         devices: list[int | None] = [*range(len(self.crew.managers)), *[None] * self.crew.threads]
@@ -184,13 +189,15 @@ class _Run:
                     self._step(index, device)
         except BaseException as error:  # noqa: BLE001 - of this loop itself: raised where the run was started
             with self.crew.changed:
+                if device in self.crew.lost:  # it could not even be let go
+                    return
                 self.errors[-1], self.limit = error, -1
                 self.crew.changed.notify_all()
                 self._end_if_over()
 
     def _next(self, device: int | None) -> int | None:
         with self.crew.changed:
-            while not self._over():
+            while not self._over() and device not in self.crew.lost:
                 index, wait = self._pick(device)
                 if index is not None:
                     self.ready.remove(index)
@@ -236,10 +243,10 @@ class _Run:
             lambda: self._lend(index, lent),
         )
         branch.spent = lambda socket: work.spent(index, socket)
-        if self.ctx.listeners:
+        if self.ctx.listeners and index not in self.moved:
             self.events.put(NodeStarted(step.name, step.spec.id))
         with self.crew.changed:
-            arguments = work.arguments(step)
+            arguments = work.arguments(step, take=False)
         started = time.perf_counter()
         result = failed = None
         try:
@@ -257,9 +264,12 @@ class _Run:
         with self.crew.changed:
             self.running.discard(index)
             if result is not None and failed is None:
+                work.arguments(step)  # what no other step reads is let go
                 self._finish(index, result)
                 if self.ctx.listeners:
                     self.events.put(NodeFinished(step.name, step.spec.id, work.took[index]))
+            elif failed is not None and self._moves(index, failed, lent):
+                self._is_ready(index)
             elif failed is not None and index < self.limit:
                 self.errors[index] = failed
                 self.limit = index
@@ -268,6 +278,16 @@ class _Run:
                 self.crew.give_back(one)
             self.crew.changed.notify_all()
             self._end_if_over()
+
+    def _moves(self, index: int, failed: BaseException, lent: list[int]) -> bool:
+        """True if a step failed because its device is gone, and another device can make it."""
+        said = lost_device(failed.__cause__) if isinstance(failed, NodeError) and failed.__cause__ else None
+        if said is None or not lent or self.work.steps[index].spec.effects or not self.crew.lose(lent[0], said):
+            return False
+        self.moved.add(index)
+        self.warned.pop(index, None)
+        self.events.put(Warned(None, self.crew.told(lent[0])))
+        return True
 
     def _heard(self, index: int, event: Event) -> None:
         if isinstance(event, Warned):
@@ -280,7 +300,7 @@ class _Run:
         crew = self.crew
         with crew.changed:
             while not lent:
-                free = [device for device, busy in enumerate(crew.busy) if not busy]
+                free = [device for device, busy in enumerate(crew.busy) if not busy and device not in crew.lost]
                 if free:
                     crew.take(free[0])
                     lent.append(free[0])

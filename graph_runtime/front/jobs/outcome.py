@@ -30,6 +30,7 @@ class Outcome:
         ran: it failed while it ran, not before.
         type: of the node that failed.
         full: it failed because the disk is full, as the next ones would.
+        lost: it failed because its device is gone: what was said of it.
         reused: all of it was kept from before but what it saved.
         trouble: why its process cannot keep or note what it makes; of no single run, so it is not noted with one.
     """
@@ -46,6 +47,7 @@ class Outcome:
     ran: bool = False
     type: str = ""
     full: bool = False
+    lost: str = ""
     reused: bool = False
     trouble: list[str] = field(default_factory=list)
 

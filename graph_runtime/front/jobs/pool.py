@@ -116,12 +116,16 @@ def pooled(
     tries: Counter[int] = Counter()
     total = len(job.items)
     begun = ended = stillborn = 0
+    gone: list[_Worker] = []  # whose device is lost
 
     def start(slot: int) -> _Worker:
         return _Worker(slot, told[slot], share(own, slot, jobs), answers)
 
     def next_run(worker: _Worker) -> None:
         nonlocal begun
+        worker.number = -1
+        if worker in gone:
+            return
         worker.number = deal.next(worker.slot)
         if worker.number >= 0:
             begun += not tries[worker.number]
@@ -134,6 +138,8 @@ def pooled(
     try:
         while ended < total:
             worker, line = _next(answers, ctx)
+            if worker in gone:
+                continue
             if line is None:
                 workers.remove(worker)
                 stillborn += not worker.ready
@@ -155,8 +161,18 @@ def pooled(
                 if message["ready"] != torch_numerics():
                     raise _other_settings()
             else:
-                ended += 1
                 outcome = Outcome.from_json(message["outcome"])
+                if outcome.lost and len(workers) > 1:  # the other devices go on, and make this one too
+                    workers.remove(worker)
+                    gone.append(worker)
+                    worker.end()
+                    ctx.warn(f"{hows[worker.slot].device} does not answer any more: {outcome.lost}; the others go on")
+                    deal.again.append(worker.number)
+                    tries[worker.number] = 1
+                    for idle in [one for one in workers if one.ready and one.number < 0][:1]:
+                        next_run(idle)
+                    continue
+                ended += 1
                 for warning in outcome.warnings:
                     ctx.pass_on(warning)
                 yield message["number"], outcome

@@ -145,6 +145,9 @@ def run_job(
     )
 
 
+STOPPED_BY_DEVICE = "the device is gone, so nothing more was made; the same command goes on from there"
+
+
 def warn_of(trouble: Iterable[str], ctx: Context) -> None:
     """Warn once that nothing can be kept or noted, for each reason."""
     if reasons := dict.fromkeys(trouble):
@@ -273,6 +276,12 @@ class _Made:
             ctx.emit(
                 ItemFinished(outcome.name, self.tally.ended, total, outcome.status, outcome.seconds, outcome.message)
             )
+            if outcome.lost:
+                ctx.warn(STOPPED_BY_DEVICE)
+                close = getattr(runs, "close", None)
+                if close is not None:
+                    close()
+                return
             if time.monotonic() - written > TABLE_SECONDS and not self.session.job.loaded.held.releases:
                 with suppress(OSError):
                     reports.write_table(self.outcomes)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ...core.disk_errors import disk_error, explain, is_full
 from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, first_line
 from ...core.events import CancelToken, Event, Listener, NodeFinished, Noted, Record, Warned
+from ...core.memory.device_lost import lost_device
 from ...core.store.disk import DiskStore, not_kept
 from ..device import resolve_device
 from ..environment import environment_parts
@@ -189,6 +190,7 @@ def around(parts: Mapping[str, str], *, metadata: bool) -> str:
 def fail(outcome: Outcome, error: Exception) -> None:
     """Write down why a run failed."""
     outcome.full = is_full(error)
+    outcome.lost = lost_device(error) or ""
     if not isinstance(error, InlayError):
         error = _unforeseen(error)
     if isinstance(error, NodeError):

@@ -14,7 +14,7 @@ from ...core.paths import why_unwritable
 from ..jobs.ledger import Ledger
 from ..jobs.outcome import Outcome
 from ..jobs.reports import write_report
-from ..jobs.run_job import fetch_shared, warn_of
+from ..jobs.run_job import STOPPED_BY_DEVICE, fetch_shared, warn_of
 from ..jobs.session import How, not_noted
 from ..python.preparation import prepare_folders
 from .check import check_sweep
@@ -116,8 +116,12 @@ class _Made:
             self.seconds += outcome.seconds if outcome.status == "done" else 0.0
             status, ended = outcome.status, self.rows.tally.ended
             ctx.emit(ItemFinished(outcome.name, ended, total, status, outcome.seconds, outcome.message))
-            if outcome.full:
-                self.result.stopped = "the disk is full: free some space; the same command goes on from there"
+            if outcome.full or outcome.lost:
+                self.result.stopped = (
+                    STOPPED_BY_DEVICE
+                    if outcome.lost
+                    else "the disk is full: free some space; the same command goes on from there"
+                )
                 close = getattr(runs, "close", None)
                 if close is not None:
                     close()
