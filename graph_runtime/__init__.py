@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .core.context import Context as Context
     from .core.definition.migrations import Renamed as Renamed
+    from .core.definition.needed import Needed as Needed
     from .core.definition.node_settings import NodeSettings as NodeSettings
     from .core.definition.socket_roles import Better as Better
     from .core.definition.socket_roles import FromUpstream as FromUpstream
@@ -40,6 +41,7 @@ _HOMES = {
     "context": ("Context",),
     "errors": ("BadInput", "Cancelled", "InlayError", "ModelError", "NodeError", "Problem", "WorkflowError"),
     "definition.migrations": ("Renamed",),
+    "definition.needed": ("Needed",),
     "definition.node_settings": ("NodeSettings",),
     "notices": ("notice",),
     "port_types": ("Port",),

@@ -50,8 +50,8 @@ class Gathered(NamedTuple):
     overview: Image
 
 
-def _check(known: Known, params: Params) -> None:
-    """Settings that contradict each other or the connections."""
+def _check(known: Known, params: Params) -> Mapping[str, PhotoSet]:
+    """Settings that contradict each other or the connections; the photos, where no detector has to look at them."""
     detector = known.get("detector", ...)  # absent: a detector is connected, but not known yet
     label, masks, boxes = params["label"], params["masks"], params["boxes"]
     wanted = label if masks is None and boxes is None and detector is not ... else None
@@ -70,26 +70,35 @@ def _check(known: Known, params: Params) -> None:
             expected="a boxes file or a detector",
             fix="connect model.detector, set boxes, or set label to null",
         )
-    if isinstance(path := params.get("path"), (str, list)):
-        _look([path] if isinstance(path, str) else path, params)
+    if not isinstance(path := params.get("path"), (str, list)):
+        return {}
+    some = _look([path] if isinstance(path, str) else path, params, detector is None)
+    return {} if some is None else {"photos": some}
 
 
-def _look(looked: list[str], params: Params) -> None:
-    """What headers, masks of no great size and a file of boxes say of the photos."""
+def _look(looked: list[str], params: Params, whole: bool) -> PhotoSet | None:
+    """What headers, masks of no great size and a file of boxes say of the photos; `whole`: there is no detector."""
     mark_own_pictures(looked)
     masks, boxes = params["masks"], params["boxes"]
     files = _photos_of(looked, masks, boxes, notice)
     if len(files) > MANY:
-        return
+        return None
     sizes = photo_sizes(files)
     ctx = CheckContext()
     if masks is not None and sum(width * height for width, height in sizes.values()) <= READ:
-        _from_masks(files, masks, sizes, (params["min_area"], params["max_area"]), ctx)
+        found, _ = _from_masks(files, masks, sizes, (params["min_area"], params["max_area"]), ctx)
     elif masks is not None:
         with reported_at("masks"):
             match_masks(files, find_pictures(masks))
+        return None
     elif boxes is not None:
-        _from_file(Path(boxes), sizes, Criteria(*(params[name] for name in Criteria._fields)), ctx)
+        found = _from_file(Path(boxes), sizes, Criteria(*(params[name] for name in Criteria._fields)), ctx)
+    elif whole:
+        found = {name: [(0, 0, *size)] for name, size in sizes.items()}
+    else:
+        return None
+    boxed = [Photo(file, *sizes[file.name], tuple(found.get(file.name, ()))) for file in files]
+    return PhotoSet(tuple(photo for photo in boxed if photo.boxes), "")
 
 
 def _photos_of(looked: Sequence[str], masks: str | None, boxes: str | None, say: Callable[[str], None]) -> list[Path]:

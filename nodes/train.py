@@ -1,9 +1,9 @@
 """Training on pictures, resumable to the bit: a Paint-by-Example model, or one subject as a LoRA."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from ..graph_runtime import Context, Renamed, node
+from ..graph_runtime import Context, Needed, Renamed, SocketRole, node
 from ..methods.subject_lora import kinds_of, require_rank
 from ..models.lora.component import layer_sizes
 from ..training.exemplar_settings import ExemplarSettings
@@ -30,18 +30,38 @@ def _check_exemplar(known: Mapping[str, object], params: Mapping[str, object]) -
         side_of(inputs.denoiser, inputs.vae, ExemplarSettings.model_validate(dict(params)).size)
 
 
+def _need_of_exemplar(known: Mapping[str, object], params: Mapping[str, object], device: str) -> Needed | None:
+    """Copies of both models in training precision, their gradients, moments and average, and activations."""
+    if not (inputs := _described(known)):
+        return None
+    from ..training.needed import needed_by_exemplar
+
+    return needed_by_exemplar(inputs, ExemplarSettings.model_validate(dict(params)), device)
+
+
+def _described(known: Mapping[str, object]) -> TrainingInputs | None:
+    """The models of a training, if they are on this machine, and its photos as far as they are known."""
+    denoiser, vae, scheduler, encoder = (
+        known.get(name) for name in ("denoiser", "vae", "scheduler", "exemplar_encoder")
+    )
+    if not (described(denoiser) and described(vae) and described(scheduler) and described(encoder)):
+        return None
+    return TrainingInputs.connected(denoiser, vae, scheduler, encoder, known.get("photos"))
+
+
 @node(
     "train.exemplar",
     version=2,
     effects=True,
     check=_check_exemplar,
+    needs=_need_of_exemplar,
     migrations={1: Renamed({"extend_mask": "mask_jitter"})},
 )
 def exemplar(
-    denoiser: Denoiser,
+    denoiser: Annotated[Denoiser, SocketRole("described")],
     vae: Vae,
     scheduler: Scheduler,
-    exemplar_encoder: ExemplarEncoder,
+    exemplar_encoder: Annotated[ExemplarEncoder, SocketRole("described")],
     photos: Photos,
     ctx: Context,
     settings: ExemplarSettings,
@@ -91,12 +111,21 @@ def _check_subject(known: Mapping[str, object], params: Mapping[str, object]) ->
         require_rank(layer_sizes(inputs.denoiser.base()), kinds_of(True, settings.targets), settings.rank)
 
 
-@node("train.subject_lora", version=1, effects=True, check=_check_subject)
+def _need_of_subject(known: Mapping[str, object], params: Mapping[str, object], device: str) -> Needed | None:
+    """Copies of both models in float32, the LoRA with what trains it, and activations."""
+    if not (inputs := _described(known)):
+        return None
+    from ..training.needed import needed_by_subject
+
+    return needed_by_subject(inputs, SubjectSettings.model_validate(dict(params)), device)
+
+
+@node("train.subject_lora", version=1, effects=True, check=_check_subject, needs=_need_of_subject)
 def subject_lora(
-    denoiser: Denoiser,
+    denoiser: Annotated[Denoiser, SocketRole("described")],
     vae: Vae,
     scheduler: Scheduler,
-    exemplar_encoder: ExemplarEncoder,
+    exemplar_encoder: Annotated[ExemplarEncoder, SocketRole("described")],
     photos: Photos,
     ctx: Context,
     settings: SubjectSettings,

@@ -13,10 +13,10 @@ from .examples import Example, ExampleOptions, make_example
 from .prefetch import Prefetcher
 from .processes import Workers
 from .randomness import generator_of
+from .settings import CHUNK
 
 FOR_EVERY_PROCESS = 2**63  # processes that train together use the same digest, even if files are edited meanwhile
 EXAMPLES_A_FILE = 256
-CHUNK = 16  # examples encoded at once; it affects the rounding of stored results
 Place = tuple[int, int]  # number of the (photo, box) pair, number of the variation
 
 
@@ -29,10 +29,17 @@ class ExampleSource:
         encoders: what encodes it.
         seed: of crops, holes and augmentation.
         variations: examples made of each box and kept; 0 makes new ones every time.
+        chunk: of those that are kept, how many are encoded at once.
     """
 
     def __init__(
-        self, photos: PhotoSet, options: ExampleOptions, encoders: Encoders, seed: int, variations: int
+        self,
+        photos: PhotoSet,
+        options: ExampleOptions,
+        encoders: Encoders,
+        seed: int,
+        variations: int,
+        chunk: int = CHUNK,
     ) -> None:
         self.photos, self.options, self.encoders, self.seed = photos, options, encoders, seed
         self.pairs = photos.pairs()
@@ -44,7 +51,7 @@ class ExampleSource:
                 fix="give subject.photos a boxes file, masks or a detector",
             )
         self.kept: Batch | None = None
-        self.variations = variations
+        self.variations, self.chunk = variations, chunk
 
     def examples(self, places: Sequence[Place]) -> tuple[list[Example], list[torch.Generator]]:
         """The examples at (pair, variation), and their generators after making them."""
@@ -112,7 +119,7 @@ class ExampleSource:
         Raises:
             TrainingFailed: some of them are not finite.
         """
-        chunks = [tuple(places[at : at + CHUNK]) for at in range(0, len(places), CHUNK)]
+        chunks = [tuple(places[at : at + self.chunk]) for at in range(0, len(places), self.chunk)]
 
         def make(chunk: tuple[Place, ...]) -> UnencodedBatch:
             return collate(*self.examples(chunk), self.encoders)

@@ -12,7 +12,7 @@ from .encoding import encoders_for
 from .example_source import ExampleSource
 from .exemplar_model import TrainedExemplarModel, finish
 from .exemplar_settings import ExemplarSettings
-from .fitting import fit
+from .fitting import fit, spare
 from .inputs import TrainingInputs, require_models, side_of
 from .objective import Objective, prepare, small_enough_for_plain_attention
 from .processes import Workers
@@ -36,15 +36,16 @@ def train_exemplar(inputs: TrainingInputs, settings: ExemplarSettings, ctx: Cont
     workers = Workers(ctx.device)
     place = TrainingFolder.open(ctx, settings, settings.key(side, inputs.fingerprints()), workers)
     with torch.inference_mode(False), torch.enable_grad():
-        model = _load_model(inputs, settings, side, workers)
-        trainer = Trainer(place.path, place.key, model, model.trainable(), settings.trainer_options(), workers)
+        model = load_model(inputs, settings, side, workers.device)
+        names, options = model.trainable(), settings.trainer_options()
+        trainer = Trainer(place.path, place.key, model, names, options, workers, lambda: spare(ctx, model))
         if settings.resume and trainer.resume():
             ctx.warn(f"continuing from step {trainer.step}, found in {place.path}")
         with ctx.models.lease(inputs.vae, str(workers.device)) as vae:
             encoder = cast(ExemplarEncoder, model.encoder)
             encoders = encoders_for(inputs, vae, encoder, workers, settings.precision, side)
-            options = settings.example_options(side, inputs.encoder.image_size)
-            source = ExampleSource(inputs.photos, options, encoders, settings.seed, settings.variations)
+            views = settings.example_options(side, inputs.encoder.image_size)
+            source = ExampleSource(inputs.photos, views, encoders, settings.seed, settings.variations, settings.chunk)
             if settings.variations and trainer.step < settings.steps:
                 source.keep(
                     place.path / "examples",
@@ -92,21 +93,23 @@ def _fit(
     fit(trainer, objective, source, on_step, ctx.warn)
 
 
-def _load_model(inputs: TrainingInputs, settings: ExemplarSettings, side: int, workers: Workers) -> ExemplarDenoiser:
+def load_model(
+    inputs: TrainingInputs, settings: ExemplarSettings, side: int, device: torch.device, place: str = ""
+) -> ExemplarDenoiser:
     """Copies of UNet and encoder in training precision: leased modules must not change."""
     double = inputs.denoiser.dtype == "float64"
     dtype: Literal["float64", "float32"] = "float64" if double else "float32"
-    device = str(workers.device)
-    unet = cast("UNet2DConditionModel", dataclasses.replace(inputs.denoiser, dtype=dtype).load(device))
-    encoder = cast(ExemplarEncoder, dataclasses.replace(inputs.encoder, dtype=dtype).load(device))
+    where = place or str(device)
+    unet = cast("UNet2DConditionModel", dataclasses.replace(inputs.denoiser, dtype=dtype).load(where))
+    encoder = cast(ExemplarEncoder, dataclasses.replace(inputs.encoder, dtype=dtype).load(where))
     if inputs.denoiser.in_channels == inputs.denoiser.latent_channels:
         widen(unet, inputs.denoiser.latent_channels + 1)
     prepare(
         unet,
         one_token=encoder.one_token,
-        plain_attention=small_enough_for_plain_attention(workers.device, side // inputs.vae.factor),
+        plain_attention=small_enough_for_plain_attention(device, side // inputs.vae.factor),
         checkpointing=settings.checkpointing,
     )
-    model = ExemplarDenoiser(unet, encoder).to(workers.device, torch.float64 if double else torch.float32)
+    model = ExemplarDenoiser(unet, encoder).to(where, torch.float64 if double else torch.float32)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in place, untyped in torch
     return model

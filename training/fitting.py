@@ -2,13 +2,24 @@
 
 from collections.abc import Callable, Iterator
 
+from ..graph_runtime import Context
 from ..graph_runtime.core.light.later import Tensor, nn, torch
+from ..methods.paint_by_example import ExemplarDenoiser
 from .encoding import Batch, require_finite
 from .errors import TrainingFailed
 from .example_source import ExampleSource
-from .objective import Objective, StepInputs
+from .objective import Objective, StepInputs, recompute_activations
 from .prefetch import Prefetcher
 from .trainer import Progress, Trainer
+
+
+def spare(ctx: Context, model: ExemplarDenoiser) -> bool:
+    """Make do with less memory, for the same bits: weights that nobody uses leave, then activations are recomputed.
+
+    Returns:
+        False: there is nothing left to do.
+    """
+    return ctx.models.evict_idle("a training ran out of memory") > 0 or recompute_activations(model.unet)
 
 
 def fit(

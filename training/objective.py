@@ -45,6 +45,14 @@ def prepare(unet: "UNet2DConditionModel", *, one_token: bool, plain_attention: b
         unet.enable_gradient_checkpointing()
 
 
+def recompute_activations(unet: "UNet2DConditionModel") -> bool:
+    """Have the backward pass recompute activations: more slowly, in less memory, to the same bits; False if it does."""
+    if unet.is_gradient_checkpointing:
+        return False
+    unet.enable_gradient_checkpointing()
+    return True
+
+
 class StepDraws(NamedTuple):
     """The random numbers of some rows of a step.
 

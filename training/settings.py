@@ -11,6 +11,7 @@ from ..graph_runtime.core.digests import sha256
 from .precision import Precision
 
 Share = Annotated[float, Field(ge=0, le=1)]
+CHUNK = 16  # views encoded at once where nothing is said; it affects the rounding of stored results
 
 
 class TrainingSettings(NodeSettings):
@@ -28,7 +29,8 @@ class TrainingSettings(NodeSettings):
         mask_jitter: how far a hole may reach beyond its box, as a share of the free space on each side.
         decay: last share of the steps, over which the learning rate falls to zero; 0 keeps it constant.
         weight_decay: of AdamW.
-        micro_batch: examples that go through at once, gradients accumulate; 0 is all, halved when memory runs out.
+        micro_batch: examples that go through at once, gradients accumulate; 0 is all, halved when memory runs out all
+            the same. Another number rounds in another way.
         checkpointing: recompute activations in the backward pass: slower, less memory.
         seed: random seed.
         resume: continue from the checkpoint in the folder; false starts again.
@@ -66,6 +68,11 @@ class TrainingSettings(NodeSettings):
     save_every: int
     sample_every: Annotated[int, Field(ge=0)]
     prefix: str
+
+    @property
+    def chunk(self) -> int:
+        """Views that are encoded at once."""
+        return min(CHUNK, self.micro_batch or CHUNK)
 
     def key(self, side: int, fingerprints: Iterable[str]) -> str:
         """A hash of everything that the result depends on: settings (except the free ones), models and pictures.

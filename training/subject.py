@@ -16,7 +16,7 @@ from ..models.paint_by_example.encoder import ExemplarEncoder
 from .early_stopping import EarlyStopping
 from .encoding import encoders_for
 from .example_source import ExampleSource
-from .fitting import fit
+from .fitting import fit, spare
 from .inputs import TrainingInputs, require_subject_models, side_of
 from .objective import Objective, prepare, small_enough_for_plain_attention
 from .processes import Workers
@@ -45,17 +45,18 @@ def train_subject(inputs: TrainingInputs, settings: SubjectSettings, ctx: Contex
     workers = Workers(ctx.device)
     steps = settings.steps(len(inputs.photos.pairs()))
     with torch.inference_mode(False), torch.enable_grad():
-        model = _load_model(inputs, settings, side, workers)
+        model = load_model(inputs, settings, side, workers.device)
         place = TrainingFolder.open(ctx, settings, settings.key(side, inputs.fingerprints()), workers)
         names = [name for name, _ in model.named_parameters() if ".lora_" in name]
-        trainer = Trainer(place.path, place.key, model, names, settings.trainer_options(steps), workers)
+        options = settings.trainer_options(steps)
+        trainer = Trainer(place.path, place.key, model, names, options, workers, lambda: spare(ctx, model))
         if settings.resume and trainer.resume():
             ctx.warn(f"continuing from step {trainer.step}, found in {place.path}")
         with ctx.models.lease(inputs.vae, str(workers.device)) as vae:
             encoder = cast(ExemplarEncoder, model.encoder)
             encoders = encoders_for(inputs, vae, encoder, workers, settings.precision, side)
-            options = settings.example_options(side, inputs.encoder.image_size)
-            source = ExampleSource(inputs.photos, options, encoders, settings.seed, settings.variations)
+            views = settings.example_options(side, inputs.encoder.image_size)
+            source = ExampleSource(inputs.photos, views, encoders, settings.seed, settings.variations, settings.chunk)
             warn_of_contents(inputs.photos, source, ctx)
             if settings.variations and trainer.step < steps:
                 source.keep(
@@ -127,18 +128,20 @@ def _fit(
     return ""
 
 
-def _load_model(inputs: TrainingInputs, settings: SubjectSettings, side: int, workers: Workers) -> ExemplarDenoiser:
+def load_model(
+    inputs: TrainingInputs, settings: SubjectSettings, side: int, device: torch.device, place: str = ""
+) -> ExemplarDenoiser:
     """Copies of the UNet with a new LoRA, and of the encoder, in training precision."""
     dtype: Literal["float64", "float32"] = "float64" if inputs.denoiser.dtype == "float64" else "float32"
-    device = str(workers.device)
-    unet = cast("UNet2DConditionModel", dataclasses.replace(inputs.denoiser, dtype=dtype).load(device))
-    encoder = cast(ExemplarEncoder, dataclasses.replace(inputs.encoder, dtype=dtype).load(device))
+    where = place or str(device)
+    unet = cast("UNet2DConditionModel", dataclasses.replace(inputs.denoiser, dtype=dtype).load(where))
+    encoder = cast(ExemplarEncoder, dataclasses.replace(inputs.encoder, dtype=dtype).load(where))
     prepare(
         unet,
         one_token=encoder.one_token,
-        plain_attention=small_enough_for_plain_attention(workers.device, side // inputs.vae.factor),
+        plain_attention=small_enough_for_plain_attention(device, side // inputs.vae.factor),
         checkpointing=settings.checkpointing,
     )
     kinds = kinds_of(encoder.one_token, settings.targets)
     add_lora(unet, kinds, settings.rank, settings.alpha, generator_of(settings.seed, "lora").initial_seed())
-    return ExemplarDenoiser(unet, encoder).to(workers.device)
+    return ExemplarDenoiser(unet, encoder).to(where)

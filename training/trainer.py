@@ -76,12 +76,20 @@ class Trainer:
         names: names of the parameters to train; all others are frozen.
         options: how long and how fast.
         workers: the processes that train together.
+        spare: called when memory ran out; makes do with less, for the same bits. False: it cannot.
     """
 
     def __init__(
-        self, folder: Path, key: str, module: nn.Module, names: list[str], options: TrainerOptions, workers: Workers
+        self,
+        folder: Path,
+        key: str,
+        module: nn.Module,
+        names: list[str],
+        options: TrainerOptions,
+        workers: Workers,
+        spare: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.folder, self.key, self.options, self.workers = folder, key, options, workers
+        self.folder, self.key, self.options, self.workers, self._spare = folder, key, options, workers, spare
         if options.batch_size % workers.count:
             raise BadInput(
                 "batch_size",
@@ -165,6 +173,17 @@ class Trainer:
             self.save()
         self.workers.wait()  # so that all find the checkpoint, and none ends while another is still summing
 
+    def rehearse(self, loss_of: LossOf) -> None:
+        """Take a step that has moments, on tensors without values: nobody can read its loss, and nothing is learned."""
+        self._scaler = None  # it reads whether gradients are finite
+        self.module.train()
+        if not self.state.optimizer.state:
+            for value in self.values.values():
+                value.grad = torch.empty_like(value)
+            self._update()
+        self._gradients(self.module, loss_of)
+        self._update()
+
     def _step(self, wrapped: nn.Module, loss_of: LossOf, warn: Callable[[str], None]) -> float:
         losses = None
         while losses is None:
@@ -173,7 +192,7 @@ class Trainer:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                self._split_batch(error, warn)
+                self._make_smaller(error, warn)
         loss = self.workers.mean(losses)
         if not math.isfinite(loss):
             kept = self.step // self.options.save_every * self.options.save_every
@@ -189,12 +208,17 @@ class Trainer:
         self._updating = False
         return loss
 
-    def _split_batch(self, error: Exception, warn: Callable[[str], None]) -> None:
-        """Halve the micro-batch after memory ran out.
+    def _make_smaller(self, error: Exception, warn: Callable[[str], None]) -> None:
+        """After memory ran out: make do with less for the same bits, or else halve the micro-batch.
 
         Raises:
             TrainingFailed: it is a single example already, or there are other processes, which would not know.
         """
+        forget(error)  # its frames hold the tensors of the failed try
+        self.state.optimizer.zero_grad(set_to_none=True)
+        if self._spare():
+            warn("the batch does not fit into memory: going on with less of it, more slowly, to the same result")
+            return
         if self.micro == 1 or self.workers.count > 1:
             what = "one example alone" if self.micro == 1 else "a batch"
             raise TrainingFailed(
@@ -203,8 +227,6 @@ class Trainer:
                 expected="room for it",
                 fix="set checkpointing to true, use a smaller size or micro_batch",
             ) from error
-        forget(error)  # its frames hold the tensors of the failed try
-        self.state.optimizer.zero_grad(set_to_none=True)
         self.micro = max(1, self.micro // 2)
         warn(f"the batch does not fit into memory: from now on {self.micro} examples at a time")
 

@@ -85,8 +85,8 @@ class ModelMoved:
 class NodeMemory:
     """What a node took on the device, in bytes: weights that it leased together, and the most that it made beside them.
 
-    `resident` are all weights that were there then. `forecast` is what measurements of earlier runs said of
-    `activations`; None without any.
+    `resident` are all weights that were there then. `forecast` is what was known of `activations` before: from earlier
+    runs, or from the node; None without either.
     """
 
     node: str

@@ -32,6 +32,7 @@ from .context import Context
 from .definition.annotations import carried, without_none
 from .definition.docstrings import DocParts, parse_docstring
 from .definition.migrations import Migration
+from .definition.needed import Needs
 from .definition.node_settings import NodeSettings
 from .definition.params import params_model
 from .definition.socket_roles import Better, FromUpstream, SocketRole
@@ -64,7 +65,6 @@ ReadPicture = Annotated[str, PathRole("file", each=True)]  # one file, and of a 
 ReadMany = Annotated[str | list[str], PathRole("files")]  # or a list of files, folders and globs
 ModelSource = Annotated[str, PathRole("model")]
 
-
 P = ParamSpec("P")  # of a node's function
 R = TypeVar("R", covariant=True)  # the NamedTuple that it returns
 
@@ -92,6 +92,7 @@ class NodeSpec:
         check: called while checking with (inputs, parameters), where an input is there if it is known, and None if
             nothing is connected to it; raises BadInput for a wrong pairing. May return facts about its outputs by
             name, which the checks of later nodes receive in place of the values.
+        needs: says what the node makes in a device's memory (definition/needed.py); without it, that is measured.
         better: of each output that is a measurement, which of two numbers is the better one.
         settings: the parameter that takes settings as one model, and that model.
         migrations: `{1: f}` turns the params and inputs of version 1 into those of version 2, and so on.
@@ -114,6 +115,7 @@ class NodeSpec:
     effects: bool = False
     saves: str | None = None
     check: Check | None = None
+    needs: Needs | None = None
     migrations: Mapping[int, Migration] = field(default_factory=dict)
     made: int = field(default_factory=time.time_ns)  # when its code was imported
 
@@ -183,8 +185,7 @@ class NodeSpec:
             return dict(values)
         parameter, model = self.settings
         held = {name: value for name, value in values.items() if name in model.model_fields}
-        rest = {name: value for name, value in values.items() if name not in held}
-        return {**rest, parameter: model(**held)}
+        return {**{name: value for name, value in values.items() if name not in held}, parameter: model(**held)}
 
     def received(self, name: str, value: object) -> object:
         """The value of a parameter as the function gets it: on the CPU, and checked against the socket's type.
@@ -261,6 +262,7 @@ def node(
     effects: bool = False,
     saves: str | None = None,
     check: Check | None = None,
+    needs: Needs | None = None,
     migrations: Mapping[int, Migration] | None = None,
 ) -> Callable[[Callable[P, R]], NodeFunction[P, R]]:
     """Make a node of an annotated function, which stays callable as it is, with `.spec` on it.
@@ -295,6 +297,7 @@ def node(
             effects=effects,
             saves=saves,
             check=check,
+            needs=needs,
             migrations=dict(migrations or {}),
         )
         made = cast(NodeFunction[P, R], called)
@@ -393,6 +396,5 @@ def _port_of(hint: object, *, repeated: bool) -> tuple[Port | None, object]:
     port, bare = carried(hint, Port), typing.get_args(hint)[0] if hasattr(hint, "__metadata__") else hint
     if not repeated:
         return port, bare
-    item, _ = without_none(next(iter(typing.get_args(bare)), object))
-    inner, annotation = _port_of(item, repeated=False)
+    inner, annotation = _port_of(without_none(next(iter(typing.get_args(bare)), object))[0], repeated=False)
     return port or inner, annotation

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field
 
 from ..core.errors import WorkflowError, did_you_mean, shorten
+from ..core.memory.account import told
 from ..core.run.history import Made, RunNote, differences, note
 from .device import resolve_device
 from .environment import environment_parts
@@ -104,12 +105,13 @@ def _last_run(node: str, runs: list[tuple[int, RunNote]]) -> list[str]:
         return [f"the last run ({when}) did not need {node}"]
     if not made.outcome.startswith("made"):
         return [f"the last run ({when}): {'found in ' if made.outcome in FOUND else ''}{made.outcome}"]
+    memory = _indented(told(last.memory, node))
     earlier = [before for _, before in runs[1:] if node in before.nodes]
     if not earlier:
-        return [f"the last run ({when}) made it: no earlier run of this file is noted"]
+        return [f"the last run ({when}) made it: no earlier run of this file is noted", *memory]
     same = [one for one in earlier if one.nodes[node].key == made.key and one.environment == last.environment]
     reasons = [_not_kept(same[0].nodes[node])] if same else differences(node, last, earlier[0])
-    return [f"the last run ({when}) made it anew:", *_indented(reasons or ["what was noted does not tell"])]
+    return [f"the last run ({when}) made it anew:", *_indented(reasons or ["what was noted does not tell"]), *memory]
 
 
 def _indented(lines: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from gpus.sized_gpu import SizedGpu
 from inlay.graph_runtime import WorkflowError
 from inlay.graph_runtime.core.errors import NodeError
 from inlay.graph_runtime.core.events import ModelMoved, NodeMemory
+from inlay.graph_runtime.core.memory.account import account
 from inlay.graph_runtime.front import kept_between_runs
 from inlay.graph_runtime.front.cli import main
 from inlay.graph_runtime.front.python import preparation
@@ -17,6 +18,7 @@ from inlay.graph_runtime.front.python.forecast import forecast_loaded
 from inlay.graph_runtime.front.python.load_workflow import load
 from inlay.graph_runtime.front.python.preparation import require_memory
 from inlay.graph_runtime.front.python.run_loaded import run_loaded
+from inlay.graph_runtime.front.serve.relay import Relay
 from PIL import Image
 from safetensors import safe_open
 
@@ -184,6 +186,30 @@ def _refused(flow, text, tmp_path):
     with pytest.raises(WorkflowError) as caught:
         inlay.run(flow, memory=text, out=tmp_path)
     return caught.value.problems
+
+
+def test_what_a_run_decided_about_memory_stays_in_its_history(flow, shared_sd, tmp_path, capsys):
+    file = tmp_path / "flow.json"
+    file.write_text(json.dumps(flow))
+    words = [str(file), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    words += [part for place in typed(flow).items() for part in ("--set", "=".join(place))]
+    relay = Relay(lambda events: None, tmp_path)
+    loaded = load(flow, out=tmp_path)
+    loaded.set_values({}, typed(flow))
+    run_loaded(loaded, device="cpu", memory="900MB", cache=False, listeners=[relay])
+    kept = json.loads(json.dumps(account(relay.memory)))  # as a server keeps it
+    size = bytes_of(shared_sd, "vae")
+    [one] = kept["decisions"]
+    assert (one["node"], one["action"], one["nbytes"], kept["budget"]) == ("latent", "load", size, 900 * 10**6)
+    assert kept["peak"] > size
+    assert {one["node"] for one in kept["taken"]} >= {"latent"}
+    kept_between_runs.forget(results=True)
+    assert main.main(["run", *words, "--memory", "900MB"]) == 0
+    capsys.readouterr()
+    assert main.main(["cache", "why", str(file), "latent", *words[1:]]) == 0
+    told = capsys.readouterr().out
+    for word in ("for it, load vae of", "of weights and", "with a budget of 859 MiB"):
+        assert word in told
 
 
 def test_a_budget_over_the_memory_of_the_machine_is_warned_of(flow, tmp_path):

@@ -23,6 +23,7 @@ from ..spec import Check, NodeSpec, PathRole, Registry
 from .declarations import declarations
 from .docstrings import DocParts
 from .migrations import Migration, Renamed
+from .needed import Needs
 from .node_settings import NodeSettings
 from .params import params_model, params_name
 from .socket_roles import FromUpstream, SocketRole
@@ -136,6 +137,11 @@ class IndexedSpec(NodeSpec):
         return cast(Check, self._named("check")) if "check" in self.__dict__["_entry"] else None
 
     @cached_property
+    def needs(self) -> Needs | None:
+        """What says how much memory the node needs."""
+        return cast(Needs, self._named("needs")) if "needs" in self.__dict__["_entry"] else None
+
+    @cached_property
     def settings(self) -> tuple[str, type[NodeSettings]] | None:
         """The parameter that takes settings as one model, and that model."""
         entry = self.__dict__["_entry"]
@@ -183,7 +189,7 @@ class IndexedSpec(NodeSpec):
         return self.static or "check" in self.__dict__["_entry"]
 
 
-_LATE = ("function", "check", "settings", "migrations", "params")
+_LATE = ("function", "check", "needs", "settings", "migrations", "params")
 
 
 def _clock() -> int:
@@ -287,6 +293,7 @@ def _entry(spec: NodeSpec, root: str, ports: dict[str, Entry]) -> Entry:
         "effects": spec.effects,
         "saves": spec.saves,
         "check": spec.check and place(spec.check),
+        "needs": spec.needs and place(spec.needs),
         "migrations": {
             version: dict(one.names) if isinstance(one, Renamed) else True for version, one in spec.migrations.items()
         },

@@ -9,7 +9,7 @@ class SocketRole:
     """What a socket's value is to the node's result.
 
     `base`: the result continues this picture (or what holds it). `changed`: where the result differs from it.
-    `described`: a model of which only the description is used, never the weights.
+    `described`: a model that the node does not lease: it uses the description, or trains a copy of its own.
     """
 
     kind: Literal["base", "changed", "described"]

@@ -1,13 +1,15 @@
 """What each node of a plan will need, before anything runs: weights, and what it makes beside them."""
 
 import json
+import logging
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..definition.needed import Needed
 from ..digests import short_digest
 from ..light.sketch import Sketch
 from ..store.parts import parts_of
@@ -50,8 +52,8 @@ class Line:
         weights: of the models that it leases together.
         activations: what it makes beside them.
         peak: what is in use then, with the weights of earlier nodes that stay where there is room.
-        source: how the activations are known: `measured` before at this size, `scaled` from other sizes, `rehearsed`
-            with shapes alone, or `at least`: no less than its inputs and outputs.
+        source: how the activations are known: `measured` before at this size, `declared` by the node, `scaled` from
+            other sizes, `rehearsed` with shapes alone, or `at least`: no less than its inputs and outputs.
         models: labels of the models.
     """
 
@@ -114,14 +116,17 @@ def forecast(plan: "Plan", device: str, limit: int | None) -> Forecast:
             continue  # it computes on the CPU
         whole = leased.nbytes(device) if leased is not None else 0
         weights = max(whole, need.weights or 0)
-        if limit is not None and leased is not None and weights + need.activations > limit:
-            weights = max(leased.least(device), limit - need.activations)
+        made = need.activations
+        if limit is not None and weights + made > limit:
+            made = with_least(need, plan, step, device).within(limit - weights)
+            if leased is not None and weights + made > limit:
+                weights = max(leased.least(device), limit - made)
         for one in leased.models if leased is not None else ():
             resident[one.base()] = one.nbytes_on(device)
-        room = limit - need.activations if limit is not None else math.inf
-        peak = need.activations + int(max(weights, min(sum(resident.values()), room)))
+        room = limit - made if limit is not None else math.inf
+        peak = made + int(max(weights, min(sum(resident.values()), room)))
         labels = tuple(one.label for one in leased.models) if leased is not None else ()
-        lines.append(Line(step.name, step.spec.id, weights, need.activations, peak, need.source, labels))
+        lines.append(Line(step.name, step.spec.id, weights, made, peak, need.source, labels))
     return Forecast(device, limit, tuple(lines))
 
 
@@ -139,13 +144,50 @@ def leases(plan: "Plan", step: "Step") -> list[Leased]:
     return found
 
 
-def known_need(plan: "Plan", step: "Step", device: str) -> Need | None:
-    """What measurements say that a node needs; None if there are none."""
-    return recall(asked(plan, step, device)) if anything_known() else None
+def known_need(plan: "Plan", step: "Step", device: str, *, ask: bool = True) -> Need | None:
+    """What measurements say that a node needs, or the node itself where it never ran at this size; None: neither.
+
+    Args:
+        plan: of the run.
+        step: the node.
+        device: where it will run.
+        ask: ask the node too, which may take seconds.
+    """
+    found = recall(asked(plan, step, device)) if anything_known() else None
+    if not ask or step.spec.needs is None or (found is not None and found.source == "measured"):
+        return found
+    return declared(plan, step, device) or found
+
+
+def declared(plan: "Plan", step: "Step", device: str) -> Need | None:
+    """What a node says itself; None if it says nothing, or cannot with what is known."""
+    if step.spec.needs is None:
+        return None
+    given = {name: step.spec.seen(value) for name, value in plan.seen.get(step.name, ({}, {}))[0].items()}
+    try:
+        said = step.spec.needs(given, step.settings, device)
+        if said is None:
+            return None
+        if not isinstance(said, Needed) or not all(
+            isinstance(one, int) and one >= 0 for one in (said.usual, said.least or 0)
+        ):
+            raise TypeError(f"{said!r} is no Needed of whole numbers of bytes")
+    except Exception:  # of any pack: a run goes on without what it would say
+        logging.getLogger("inlay").exception("node %s cannot say what it needs", step.name)
+        return None
+    return Need(said.usual, None, (), "declared", said.least)
+
+
+def with_least(need: Need, plan: "Plan", step: "Step", device: str) -> Need:
+    """A need with the least that the node says it can do with; asked only where that matters, for it takes time."""
+    if need.least is not None or step.spec.needs is None:
+        return need
+    said = declared(plan, step, device)
+    return need if said is None or said.least is None else replace(need, least=min(said.least, need.activations))
 
 
 def need_of(plan: "Plan", step: "Step", device: str) -> Need:
-    """What a node needs beside weights: as measured, else as it rehearses, else at least what it is given and gives."""
+    """What a node needs beside weights: as known, else as it rehearses, else at least what it is given and gives."""
     known = known_need(plan, step, device)
     if known is not None:
         return known
@@ -158,6 +200,9 @@ def need_of(plan: "Plan", step: "Step", device: str) -> Need:
 def asked(plan: "Plan", step: "Step", device: str) -> Asked:
     """Under what a node's measurements are kept."""
     models = [one.fingerprint for leased in leases(plan, step) for one in leased.models]
+    if step.spec.needs is not None:  # it may work on copies of models that it does not lease
+        given = plan.seen.get(step.name, ({}, {}))[0].values()
+        models += [one.fingerprint for one in given if isinstance(one, ModelDescription)]
     kind = [step.spec.id, step.spec.version, step.spec.digest, models, _around(device)]
     settings = {name: value for name, value in step.settings.items() if _matters(step.spec, name, value)}
     tensors = list(_tensors(plan, step))

@@ -23,7 +23,7 @@ _NEEDS = Database(
     ),
 )
 _CLOSE = 0.02  # how far a straight line may miss the points before a parabola is tried
-Source = Literal["measured", "scaled", "rehearsed", "at least"]
+Source = Literal["measured", "declared", "scaled", "rehearsed", "at least"]
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,18 @@ class Need:
         weights: bytes of the weights that it leases together; None: not measured.
         labels: of these models.
         source: how that is known.
+        least: of what it makes, where it can do with less and give the same bytes; None: it cannot, or nobody knows.
     """
 
     activations: int
     weights: int | None
     labels: tuple[str, ...]
     source: Source
+    least: int | None = None
+
+    def within(self, room: int) -> int:
+        """Bytes of what it makes where there is so much room: what is usual, or what it can do with."""
+        return self.activations if self.least is None or self.activations <= room else self.least
 
 
 def anything_known() -> bool:

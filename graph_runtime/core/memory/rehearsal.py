@@ -17,6 +17,7 @@ from ..events import CancelToken, Event, NodeProgress
 from ..light.sketch import Sketch
 from ..notices import collect_notices
 from ..store.parts import with_parts
+from .decisions import decisions_reported_to
 from .descriptions import AnyDescription, ModelDescription
 from .manager import ModelManager
 from .meter import Measured, segments
@@ -49,7 +50,7 @@ def rehearsed(plan: "Plan", step: "Step", device: str) -> int | None:
     Weights are looked up in their files and not read. Nothing is written, and no generator moves on.
     """
     given = plan.seen.get(step.name, ({}, {}))[0]
-    if step.lists or any(socket not in given for socket, _ in step.links):
+    if step.spec.effects or step.lists or any(socket not in given for socket, _ in step.links):
         return None
     import torch
 
@@ -66,7 +67,7 @@ def rehearsed(plan: "Plan", step: "Step", device: str) -> int | None:
     ctx = Context(manager, listeners=(listen,), cancel=token)
     found = Measured()
     try:
-        with torch.random.fork_rng(devices=[]), collect_notices():
+        with torch.random.fork_rng(devices=[]), collect_notices(), decisions_reported_to(lambda one: None):
             arguments = {
                 **step.settings,
                 **{name: _filled(value) for name, value in given.items() if value is not None},

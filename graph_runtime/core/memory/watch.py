@@ -24,7 +24,7 @@ class Watch:
         plan: of the run.
         device: where it runs, or the first of several.
         measure: measure also on the CPU, where that takes time; a budget that is given is kept there by measuring.
-        makes: by node, what it will make if it was never measured.
+        makes: by node, what it will make, where a budget was asked for and the run was judged by it.
         several: there are several devices, of which a node without models needs none.
     """
 
@@ -43,9 +43,9 @@ class Watch:
     @contextmanager
     def _around(self, step: "Step", ctx: Context) -> Iterator[None]:
         manager, device = ctx.models, ctx.device
-        known = known_need(self.plan, step, device)
+        known = known_need(self.plan, step, device, ask=self._measure or device != "cpu")
         leased = max(leases(self.plan, step), key=lambda one: one.nbytes(device), default=None)
-        kept = known.activations if known is not None else self._makes.get(step.name, 0)
+        kept = self._makes.get(step.name, known.activations if known is not None else 0)
         meter = meter_for(manager, device, on_cpu=self._measure)
         with (
             manager.hold(f"node {step.name}", kept, leased.models if leased is not None else ()) as hold,

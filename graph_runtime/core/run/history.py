@@ -4,9 +4,14 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from ..memory.descriptions import ModelDescription
 from .plan import Plan, Step
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 NODES = 2000  # a run of more nodes is not noted
 
@@ -40,10 +45,11 @@ class Made:
 
 @dataclass(frozen=True)
 class RunNote:
-    """A run: its environment, as named parts, and its nodes."""
+    """A run: its environment, as named parts, its nodes, and what it did with memory (memory/account.py)."""
 
     environment: dict[str, str]
     nodes: dict[str, Made] = field(default_factory=dict)
+    memory: "dict[str, JsonValue]" = field(default_factory=dict)
 
     def packed(self) -> bytes:
         """As bytes."""
@@ -58,17 +64,24 @@ class RunNote:
         """
         try:
             raw = json.loads(zlib.decompress(data))
-            return cls(raw["environment"], {name: Made(**made) for name, made in raw["nodes"].items()})
+            nodes = {name: Made(**made) for name, made in raw["nodes"].items()}
+            return cls(raw["environment"], nodes, dict(raw.get("memory", {})))
         except (zlib.error, KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a note of a run") from error
 
 
-def note(plan: Plan, environment: Mapping[str, str], outcomes: Mapping[bytes, str]) -> RunNote:
-    """What the results of a plan depend on, and what became of them."""
+def note(
+    plan: Plan,
+    environment: Mapping[str, str],
+    outcomes: Mapping[bytes, str],
+    memory: "Mapping[str, JsonValue]" = MappingProxyType({}),
+) -> RunNote:
+    """What the results of a plan depend on, what became of them, and what the run did with memory."""
     names = [step.name for step in plan.steps]
     return RunNote(
         dict(environment),
         {step.name: _made(step, plan, key, names, outcomes) for step, key in zip(plan.steps, plan.keys, strict=True)},
+        dict(memory),
     )
 
 

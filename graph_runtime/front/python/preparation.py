@@ -1,7 +1,10 @@
 """Prepare a run: the output folder must be writable, and every model on this machine."""
 
+import math
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ...core.context import Context
 from ...core.current_run import running_in
@@ -9,12 +12,13 @@ from ...core.errors import BadInput, Problem, WorkflowError, shorten
 from ...core.events import NodeStarted
 from ...core.leftovers import sweep
 from ...core.memory.descriptions import ModelDescription
-from ...core.memory.forecast import known_need, leases
+from ...core.memory.forecast import Leased, known_need, leases, with_least
+from ...core.memory.needs import Need, Source
 from ...core.memory.rehearsal import rehearsed
 from ...core.memory.sizes import size_text
 from ...core.opening import reading
 from ...core.paths import why_not_below, why_unwritable
-from ...core.run.plan import Plan
+from ...core.run.plan import Plan, Step
 from ...core.user_paths import home
 from .load_workflow import LoadedWorkflow
 
@@ -87,13 +91,34 @@ def _why_nothing_is_kept(folder: Path) -> str:
     return why
 
 
-SURE = 0.95  # of what was rehearsed: less would be refused for nothing where a kernel takes a little less
+#: By how a need is known: the share of it that a budget must hold, and the share that a budget named to the user holds.
+#: A kernel takes a little more or less than what was rehearsed, so the first refuses nothing that fits, and the second
+#: is a budget that works.
+SURE: Mapping[Source, tuple[float, float]] = {"rehearsed": (0.95, 1.05), "scaled": (0.95, 1.1)}
+
+
+class _Least(NamedTuple):
+    """The least that a node can do with.
+
+    Attributes:
+        node: its name.
+        socket: of the model; None: of no model.
+        label: what it is made of, for the message.
+        must: bytes without which it is refused.
+        works: bytes of a budget that works.
+    """
+
+    node: str
+    socket: str | None
+    label: str
+    must: int
+    works: int
 
 
 def require_memory(
     plan: Plan, budget: int | None, device: str, limit: int | None = None, *, rehearse: bool = False
 ) -> dict[str, int]:
-    """Refuse a run that does not fit: what a node leases at once, and what it was measured to make beside that.
+    """Refuse a run that does not fit: what a node leases at once, and what it makes beside that.
 
     Models that are not on this machine yet have no size: they are judged once they are downloaded.
 
@@ -114,41 +139,69 @@ def require_memory(
     if most is None:
         return {}
     makes: dict[str, int] = {}
-    found: list[tuple[str, str | None, str, int]] = []
+    found: list[_Least] = []
     for step in plan.steps:
         if step.known is not None:
             continue
         groups = leases(plan, step)
-        need = known_need(plan, step, device) if groups or (device == "cpu" and budget is not None) else None
-        made, source = (need.activations, need.source) if need is not None else (0, "at least")
-        if rehearse and need is None and groups:
-            made, source = int((rehearsed(plan, step, device) or 0) * SURE), "rehearsed"
-        makes[step.name] = made
-        beside = f", and {size_text(made)} that it makes beside ({source})" if made else ""
-        for group in groups:
-            label = " and ".join(one.label for one in group.models) + " together" * (len(group.models) > 1)
-            size = group.least(device)
-            streamed = " block by block" * (size < group.nbytes(device))
-            found.append((step.name, group.socket, f"{label}, {size_text(size)}{streamed}{beside}", size + made))
-        if not groups and made:
-            found.append((step.name, None, f"{size_text(made)} that it makes ({source})", made))
-    least = size_text(max((size for *_, size in found), default=0))
+        need = _need(plan, step, device, rehearse=rehearse, count_all=device == "cpu" and budget is not None)
+        room = most - max((group.least(device) for group in groups), default=0)
+        if need.activations > room:
+            need = with_least(need, plan, step, device)
+        makes[step.name] = int(need.within(room) * SURE.get(need.source, (1.0, 1.0))[0])
+        found += _judged(step, groups, need, device)
+    _refuse(
+        [one for one in found if one.must > most], max((one.works for one in found), default=0), device, most, budget
+    )
+    return makes
+
+
+def _need(plan: Plan, step: Step, device: str, *, rehearse: bool, count_all: bool) -> Need:
+    """What a node makes; nothing where nobody knows."""
+    leasing = bool(leases(plan, step))
+    need = known_need(plan, step, device) if leasing or count_all else None
+    if need is None and rehearse and leasing and (made := rehearsed(plan, step, device)) is not None:
+        return Need(made, None, (), "rehearsed")
+    return need if need is not None else Need(0, None, (), "at least")
+
+
+def _judged(step: Step, groups: Sequence[Leased], need: Need, device: str) -> Iterator[_Least]:
+    """The least that a node can do with, for each of the sockets whose models it leases."""
+    made = need.activations if need.least is None else need.least
+    must, works = (math.ceil(made * share) for share in SURE.get(need.source, (1.0, 1.0)))
+    beside = f", and {size_text(works)} that it makes beside ({need.source})" if made else ""
+    for group in groups:
+        label = " and ".join(one.label for one in group.models) + " together" * (len(group.models) > 1)
+        size = group.least(device)
+        streamed = " block by block" * (size < group.nbytes(device))
+        yield _Least(
+            step.name, group.socket, f"{label}, {size_text(size)}{streamed}{beside}", size + must, size + works
+        )
+    if not groups and made:
+        yield _Least(step.name, None, f"{size_text(works)} that it makes ({need.source})", must, works)
+
+
+def _refuse(found: Sequence[_Least], works: int, device: str, most: int, budget: int | None) -> None:
+    """Raise for what does not fit, if anything does not.
+
+    Raises:
+        WorkflowError: names each of them.
+    """
+    least = size_text(works)
     given = f"--memory {size_text(most)}" if budget is not None else f"{size_text(most)} free for it"
     wish = f"--memory {least.replace(' ', '')}" if budget is not None else "end other programs that use it"
     problems = [
         Problem(
-            node,
-            socket,
-            f"{label} on {device}, with {given}",
+            one.node,
+            one.socket,
+            f"{one.label} on {device}, with {given}",
             f"a budget of at least {least}",
             f"{wish}, or a smaller dtype or size",
         )
-        for node, socket, label, size in found
-        if size > most
+        for one in found
     ]
     if problems:
         raise WorkflowError(problems)
-    return makes
 
 
 def decide(loaded: LoadedWorkflow, plan: Plan, ctx: Context) -> Plan:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from ...core.context import Context
 from ...core.errors import NodeError
 from ...core.events import CancelToken, Listener, ModelMoved, Record, Warned
+from ...core.memory.account import account
 from ...core.memory.decisions import decisions_reported_to
 from ...core.memory.device_memory import at_most
 from ...core.memory.watch import Watch
@@ -126,7 +127,7 @@ def run_loaded(
                     bounds.enter_context(profile.watching(plan, ctx, kept))
                 values = execute(plan, ctx, kept, crew)
             if disk is not None and kept is not None and usable:
-                _note(loaded, plan, kept, disk, ctx)
+                _note(loaded, plan, kept, disk, ctx, events)
         except NodeError as error:
             if not loaded.labels:
                 raise
@@ -149,8 +150,8 @@ def setting_in(plan: Plan, word: str) -> object:
     return value if isinstance(value, (str, int, float)) else None
 
 
-def _note(loaded: LoadedWorkflow, plan: Plan, kept: Kept, disk: DiskStore, ctx: Context) -> None:
+def _note(loaded: LoadedWorkflow, plan: Plan, kept: Kept, disk: DiskStore, ctx: Context, events: Record) -> None:
     """Note what was used, and for `inlay cache why` what each result depended on."""
     if loaded.file is not None and len(plan.steps) <= NODES:
-        run_note = note(plan, environment_parts(ctx.device), kept.outcomes)
+        run_note = note(plan, environment_parts(ctx.device), kept.outcomes, account(events))
         disk.note_run(os.path.realpath(loaded.file), run_note.packed())

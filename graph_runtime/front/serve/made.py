@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, first_line
 from ...core.events import CancelToken
+from ...core.memory.account import account
 from ...core.memory.device_lost import lost_device
 from ..cli.json_output import problem_json, warning_json
 from .json_data import Json
@@ -36,6 +37,7 @@ def ended_of(make: Callable[[], Json], relay: Relay) -> tuple[Json, bool]:
     except Exception as error:  # noqa: BLE001 - of one run: the worker goes on
         ended = {"state": "failed", "problems": [problem_json(_unforeseen(error))]}
     ended["warnings"] = [*relay.warnings, *(one for one in ended.get("warnings", ()) if one not in relay.warnings)]
+    ended["memory"] = account(relay.memory)
     ended["seconds"] = round(time.perf_counter() - began, 4)
     return ended, gone
 

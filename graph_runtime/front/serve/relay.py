@@ -18,6 +18,7 @@ from ...core.events import (
     Event,
     ModelMoved,
     NodeFinished,
+    NodeMemory,
     NodeProgress,
     NodeStarted,
     Noted,
@@ -48,6 +49,7 @@ class Relay:
     Attributes:
         saved: node and path of each file.
         warnings: as `--json` prints them.
+        memory: what was decided and measured.
     """
 
     def __init__(self, tell: Callable[[list[Json]], None], out: Path) -> None:
@@ -60,6 +62,7 @@ class Relay:
         self._over = False
         self.saved: list[tuple[str, str]] = []
         self.warnings: list[Json] = []
+        self.memory: list[Event] = []
 
     def end(self) -> None:
         """Send nothing more by itself; what was not told yet is the `rest`."""
@@ -110,7 +113,10 @@ class Relay:
                 return self._noted({"kind": "note", "node": None, "message": clean(message)})
             case Warned(node=node, message=message):
                 return self._noted({"kind": "warning", "node": node, "message": clean(message)})
+            case NodeMemory():
+                self.memory.append(event)
             case ModelMoved(message=message):
+                self.memory.append(event)
                 return {"kind": "model", "message": clean(message)}
             case Saved(node=node, path=path):
                 self.saved.append((node, path))

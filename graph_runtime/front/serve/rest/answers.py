@@ -45,6 +45,7 @@ def run_json(service: Service, run: Run) -> Json:
         "values": found.get("values", {}),
         "problems": problems,
         "warnings": found.get("warnings") or run.more.get("warnings", []),
+        "memory": found.get("memory") or {},
         "names": run.more.get("names", {}),
         "workflow": f"/v1/runs/{run.id}/workflow",
     }

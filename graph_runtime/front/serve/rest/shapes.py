@@ -102,6 +102,9 @@ class RunShape(BaseModel):
     values: dict[str, Anything] = Field(description="outputs that are numbers, texts, or lists and records of them")
     problems: list[ProblemShape]
     warnings: list[WarningShape]
+    memory: dict[str, Anything] = Field(
+        description="budget, peak, decisions and what nodes took, in bytes; empty where nothing was decided or measured"
+    )
     names: dict[str, str] = Field(description="from the nodes of ComfyUI's graph to ours")
     workflow: str = Field(description="where the native workflow is")
 
