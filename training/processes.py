@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 from ..graph_runtime.core.light.later import Tensor, nn, torch
 
+_LOST = ("gloo", "NCCL", "ProcessGroup", "Connection closed by peer", "Connection reset by peer")  # in torch's messages
+
 
 class Workers:
     """This process among those of one training; the only one if none were launched together."""
@@ -38,6 +40,10 @@ class Workers:
         wrapped = hasattr(module, "no_sync")  # by DistributedDataParallel
         block: AbstractContextManager[object] = module.no_sync() if wrapped else nullcontext()  # type: ignore[operator]
         return block
+
+    def lost(self, error: BaseException) -> bool:
+        """True if an error says that another process ended, or does not answer."""
+        return self.count > 1 and isinstance(error, RuntimeError) and any(name in str(error) for name in _LOST)
 
     def wait(self) -> None:
         """Wait for every process."""

@@ -166,6 +166,13 @@ class Trainer:
                 self.save()
                 if isinstance(error, Cancelled | KeyboardInterrupt):
                     warn(f"stopped after step {self.step} of {self.options.steps}: run the same command to continue")
+            if self.workers.lost(error):
+                raise TrainingFailed(
+                    None,
+                    found=f"another of the {self.workers.count} processes of this training, which has ended",
+                    expected="all of them until the end",
+                    fix=f"see what it printed; the same command goes on after step {self.step}, in fewer processes too",
+                ) from error
             raise
         finally:
             self.module.eval()

@@ -397,41 +397,6 @@ def test_no_average_gives_the_last_weights(tmp_path):
     assert torch.equal(trainer.result()["line.weight"], model.line.weight)
 
 
-@pytest.mark.slow
-def test_two_processes_learn_what_one_does(tmp_path):
-    script = tmp_path / "both.py"
-    script.write_text(
-        textwrap.dedent(f"""
-        import sys, torch
-        from pathlib import Path
-        sys.path.insert(0, {HELPERS!r})
-        from trainer_toys import fit, make
-        model, trainer = make(Path(sys.argv[1]), dtype=torch.float64)
-        fit(trainer)
-        if trainer.workers.main:
-            print(trainer.workers.count)
-    """)
-    )
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]  # as accelerate launch does
-    done = subprocess.run(
-        [sys.executable, *launcher, str(script), str(tmp_path / "two")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-1] == "2"
-    _, one = make(tmp_path / "one", dtype=torch.float64)
-    fit(one)
-    _, two = make(tmp_path / "two", dtype=torch.float64)
-    two.resume()
-    for name, value in one.values.items():
-        torch.testing.assert_close(two.values[name], value, rtol=0, atol=1e-12)
-
-
 def test_a_batch_must_divide_among_the_processes(tmp_path):
     workers = Workers("cpu")
     workers.count = 3

@@ -27,6 +27,7 @@ class _Actor(Protocol):
     hello: _Method
     make: _Method
     stream: _Method
+    ping: _Method
     cancel: _Method
     free: _Method
     end: _Method
@@ -63,6 +64,9 @@ def _worker_class() -> type:
 
         def stream(self, message: dict[str, object]) -> Iterator[dict[str, object]]:
             yield from self.maker.stream(message)
+
+        def ping(self) -> None:
+            """Answer."""
 
         def cancel(self, run: str) -> None:
             self.maker.cancel(run)

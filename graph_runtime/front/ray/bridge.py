@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import ModuleType
 from typing import BinaryIO, Protocol, TextIO
 
@@ -37,9 +37,11 @@ from .alike import Alike
 from .connect import connected
 from .contents import Contents
 from .packing import pack
-from .watch import Watch
+from .watch import Watch, gone
 
 CALLS = 4  # that an actor answers at once: a run, and wishes to stop it or to let go of models
+IDLE = 2.0  # seconds between two looks at whether a worker with nothing to do is still there
+SILENT = 60.0  # seconds that its answer may take
 LEAVE = 2.0  # seconds that actors may take to remove what they kept
 _LEAVE_RAY = 20.0  # seconds that Ray may take to disconnect
 
@@ -55,6 +57,9 @@ class Link(Protocol):
 
     def call(self, method: str, *given: object) -> object:
         """Call a method, and do not wait; what stands for its end."""
+
+    def require_answer(self) -> None:
+        """Raise if it is gone."""
 
     def kill(self) -> None:
         """End it."""
@@ -88,6 +93,10 @@ class RayLink:
     def call(self, method: str, *given: object) -> object:
         """See `Link`."""
         return None if self._actor is None else getattr(self._actor, method).remote(*given)
+
+    def require_answer(self) -> None:
+        """See `Link`."""
+        self.ray.get(self.call("ping"), timeout=SILENT)
 
     def kill(self) -> None:
         """See `Link`."""
@@ -149,7 +158,12 @@ class Place:
             device = f"{said['device']} of {said['node']}"
             self.answer({"slot": self.slot, "ready": [device], "device": device, "pid": said["pid"]})
             while not self._killed:
-                self._make(self._runs.get())
+                try:
+                    told = self._runs.get(timeout=IDLE)
+                except Empty:
+                    self.link.require_answer()
+                    continue
+                self._make(told)
         except WorkflowError as error:
             self.answer({"slot": self.slot, "refused": problem_json(error.problems[0])})
         except Exception as error:  # noqa: BLE001 - Ray has many kinds for a worker that is gone
@@ -328,17 +342,6 @@ class Bridge:
         problem = gone(self._told["address"], why)
         self.answer({"gone": problem_json(problem)})
         os._exit(1)
-
-
-def gone(address: str | None, why: str) -> Problem:
-    """A cluster that went away."""
-    return Problem(
-        None,
-        "--engine ray",
-        f"the Ray cluster{f' at {address}' if address else ''} does not answer any more: {why}",
-        "a Ray cluster that answers",
-        "`ray status` there tells whether it runs; start it again",
-    )
 
 
 def main() -> None:

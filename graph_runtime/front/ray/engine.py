@@ -13,6 +13,7 @@ from .actors import Actors, choose
 from .connect import connected
 from .dispatch import Dispatch
 from .runs import SweepRuns
+from .watch import watching
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,14 @@ class RayEngine:
             cluster = Actors(ray, told, needs)
             deal = Deal(work.grid.blocks(count))
             runs = SweepRuns(work.job, work.how, deal, cluster.put, ctx, work.grid.total)
-            dispatch = Dispatch(cluster, runs, count, ctx.check_cancelled)
-            yield from dispatch.outcomes()
+            with watching(ray.get_runtime_context().gcs_address, self.address) as require_cluster:
+
+                def check() -> None:
+                    ctx.check_cancelled()
+                    require_cluster()
+
+                dispatch = Dispatch(cluster, runs, count, check)
+                yield from dispatch.outcomes()
             if lost := dispatch.losses.workers:
                 ctx.warn(f"{_counted(lost, 'worker')} lost; {_counted(dispatch.losses.runs, 'run')} made again")
 

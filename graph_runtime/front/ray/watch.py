@@ -1,9 +1,12 @@
 """Whether a cluster still answers. Ray itself waits for a minute, and then ends the process without a word."""
 
+import os
 import socket
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+from ...core.errors import Problem, WorkflowError
 
 EVERY = 2.0  # seconds between two looks
 PATIENCE = 5.0  # seconds that an answer may take
@@ -42,3 +45,37 @@ class Watch:
                 if misses >= MISSES and not self._over.is_set():
                     self._gone(error.strerror or str(error))
                     return
+
+
+@contextmanager
+def watching(head: str, address: str | None) -> Iterator[Callable[[], None]]:
+    """In the block, what raises a WorkflowError once a cluster is gone.
+
+    Args:
+        head: its `host:port`.
+        address: as the user calls it.
+    """
+    why: list[str] = []
+    watch = Watch(head, why.append)
+    watch.begin()
+
+    def check() -> None:
+        if why:
+            raise WorkflowError([gone(address, why[0])])
+
+    try:
+        yield check
+    finally:
+        watch.end()
+
+
+def gone(address: str | None, why: str) -> Problem:
+    """A cluster that went away."""
+    address = address or os.environ.get("RAY_ADDRESS")
+    return Problem(
+        None,
+        "--engine ray",
+        f"the Ray cluster{f' at {address}' if address else ''} does not answer any more: {why}",
+        "a Ray cluster that answers",
+        "`ray status` there tells whether it runs; once it does, the same command goes on",
+    )

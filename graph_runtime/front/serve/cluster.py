@@ -16,8 +16,8 @@ from .json_data import Json
 from .settings import Settings
 from .workers import AnyWorker
 
-CONNECT = 120.0  # seconds that the cluster may take to answer, or to start on this machine
-FIRST = 60.0  # seconds that the server waits for a first worker before it begins all the same
+CONNECT = 600.0  # seconds that the cluster may take to answer, or to start on this machine
+FIRST = 120.0  # seconds that the server waits for a first worker before it begins all the same
 LEAVE = 15.0  # seconds that workers may take to remove what they kept
 _PATH = [os.path.abspath(one) for one in sys.path]
 _BRIDGE = f"{__name__.rpartition('.serve.')[0]}.ray.bridge"

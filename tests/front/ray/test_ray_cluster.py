@@ -148,3 +148,19 @@ def test_a_cluster_that_runs_already_is_used_and_left_running(here):
         assert "3 done of 3" in done.stderr
         assert cluster.poll() is None
         assert is_open(int(address.rpartition(":")[2]))
+
+
+def test_a_cluster_that_goes_away_ends_the_sweep_with_an_error_and_it_goes_on_here(here, monkeypatch):
+    with started(cpus=2, RAN=os.environ["RAN"], PYTHONPATH=str(here)) as (address, cluster):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        sweep = start("ray", "away", "60")
+        wait_for(lambda: len(sha256s("away")) > 2)
+        os.killpg(cluster.pid, signal.SIGKILL)
+        _, errors = sweep.communicate(timeout=60)
+        assert sweep.returncode == 1
+        assert f"the Ray cluster at {address} does not answer any more" in errors
+        made = len(sha256s("away"))
+    again = start("local", "away", str(made))
+    out, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert json.loads(out)[1] >= made - 3, "all but those that were under way"

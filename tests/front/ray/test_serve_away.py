@@ -21,6 +21,7 @@ def wrong(tmp_path, monkeypatch):
     """Says what is wrong with the cluster."""
     path = tmp_path / "wrong.json"
     monkeypatch.setenv("FAKE_CLUSTER", str(path))
+    monkeypatch.setattr(cluster, "FIRST", 600.0)
     monkeypatch.setattr(cluster, "_BRIDGE", "clusters.fake_bridge")
     monkeypatch.setattr(cluster, "_PATH", [str(Path(clusters.__file__).parents[1]), *sys.path])
     return lambda **what: path.write_text(json.dumps(what))
@@ -83,6 +84,17 @@ def test_a_run_whose_worker_is_lost_is_made_once_more_then_fails_and_the_server_
         assert client.ended(client.submit(unlucky, values=values)["id"])["state"] == "done"
 
 
+def test_a_worker_that_is_lost_while_it_has_nothing_to_do_costs_no_run_a_try(tmp_path, wrong):
+    with served(tmp_path, cache=False, engine="ray") as (client, _):
+        client.ready()
+        wrong(idle=True)
+        within(60, lambda: "starting" in [one["state"] for one in client.http.get("/v1/status").json()["workers"]])
+        wrong()
+        run = asked(client)["id"]
+        assert client.ended(run)["state"] == "done"
+        assert [one["kind"] for one in events_of(client, run)].count("queued") == 1
+
+
 def test_another_release_is_refused_by_its_name_before_the_server_begins(tmp_path, wrong):
     wrong(version="9.9.9")
     with pytest.raises(WorkflowError, match=r"inlay 9\.9\.9") as error, served(tmp_path, engine="ray"):
@@ -119,22 +131,34 @@ def test_what_a_worker_says_names_no_folder_of_its_machine(tmp_path):
     assert str(tmp_path.parent) not in json.dumps([*told, *maker._told([{"message": f"cannot read {place}"}])])
 
 
-def test_a_head_that_is_silent_is_noticed_and_one_that_answers_is_not(monkeypatch):
+def test_a_cluster_that_is_silent_is_an_error_soon_and_one_that_answers_is_none(monkeypatch):
     monkeypatch.setattr(watch, "EVERY", 0.02)
-    said = []
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         one.listen(100)
-        address = f"127.0.0.1:{one.getsockname()[1]}"
-        looks = watch.Watch(address, said.append)
-        looks.begin()
-        time.sleep(0.3)
-        assert not said
-    end = time.monotonic() + 30
-    while not said:
+        head = f"127.0.0.1:{one.getsockname()[1]}"
+        with watch.watching(head, "10.0.0.5:6379") as check:
+            time.sleep(0.3)
+            check()
+            one.close()
+            said = within(30, lambda: caught(check))
+    assert "the Ray cluster at 10.0.0.5:6379 does not answer any more" in said
+
+
+def caught(act):
+    try:
+        act()
+    except WorkflowError as error:
+        return str(error)
+    return ""
+
+
+def within(seconds, condition):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
         assert time.monotonic() < end
         time.sleep(0.02)
-    assert len(said) == 1
+    return found
 
 
 def test_an_engine_that_is_not_there_and_an_address_without_one_are_refused(capsys):

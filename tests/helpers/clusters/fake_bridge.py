@@ -1,7 +1,8 @@
 """The process between a server and a cluster, with workers in itself instead of on other machines.
 
 The file `FAKE_CLUSTER` says what is wrong with the cluster: `{"version": "9.9"}` of all workers, `{"lose": "a word"}`
-loses the worker that makes a workflow with that word, `{"gone": true}` ends the cluster.
+loses the worker that makes a workflow with that word, `{"gone": true}` ends the cluster, `{"idle": true}` loses every
+worker that has nothing to do.
 """
 
 import json
@@ -62,6 +63,11 @@ class Here:
     def call(self, method: str, *given: object) -> None:
         """As that of a worker."""
         getattr(self.maker, method)(*given)
+
+    def require_answer(self) -> None:
+        """As that of a worker."""
+        if self.lost or "idle" in wrong():
+            raise ConnectionError("its machine is gone")
 
     def kill(self) -> None:
         """As that of a worker."""
