@@ -46,20 +46,10 @@ def environment(**more):
 
 
 def launched(script, folder):
-    words = [
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-        "--cpu",
-        "--mixed_precision",
-        "no",
-        "--dynamo_backend",
-        "no",
-    ]
-    words += ["--main_process_port", str(free_port()), str(script), str(folder), "0"]
+    """As `accelerate launch` does on GPUs; on processors it starts one process alone, unless there is MPI."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     return subprocess.run(
-        [sys.executable, "-m", "accelerate.commands.launch", *words],
+        [sys.executable, *launcher, str(script), str(folder), "0"],
         capture_output=True,
         text=True,
         timeout=240,
@@ -80,7 +70,7 @@ def assert_same(found, wanted):
         torch.testing.assert_close(found[name], value, rtol=0, atol=1e-12)
 
 
-def test_two_processes_of_accelerate_learn_what_one_does_that_adds_gradients_up(script, tmp_path):
+def test_two_processes_learn_what_one_does_that_adds_gradients_up(script, tmp_path):
     done = launched(script, tmp_path / "two")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("processes: 2") == 1
