@@ -102,6 +102,7 @@ ROOMS = (
     "models.checkpoint",
     "models.detr",
     "models.files",
+    "models.fast",
     "models.given",
     "models.hub",
     "models.known_keys",

@@ -18,6 +18,7 @@ from ..graph_runtime import ModelError
 from ..graph_runtime.core.digests import sha256
 from ..graph_runtime.core.errors import first_line, missing_package, shorten
 from ..graph_runtime.core.light.later import Tensor, nn, torch
+from ..graph_runtime.core.memory.compiled import KEPT as COMPILED
 from ..graph_runtime.core.memory.descriptions import ModelDescription
 from ..graph_runtime.core.memory.streaming import least_bytes, release, streamed
 from ..graph_runtime.core.out_of_memory import is_out_of_memory
@@ -242,6 +243,7 @@ class Component(ModelDescription[nn.Module]):
         """Let go of the copies that share its weights: they are made again when they are needed."""
         release(module)
         module.__dict__.pop(ADAPTED, None)
+        module.__dict__.pop(COMPILED, None)
 
     def load(self, device: str) -> nn.Module:
         """Read the weights, in evaluation mode, frozen.

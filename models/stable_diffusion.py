@@ -22,9 +22,11 @@ class DenoiserComponent(Component):
 
     Attributes:
         quantize: how the weights of its linear layers are held.
+        channels_last: kernels of convolutions lie in memory channel by channel, as some processors prefer them.
     """
 
     quantize: Quantize = "none"
+    channels_last: bool = False
 
     component = "unet"
     noun = "unet"
@@ -153,6 +155,14 @@ class DenoiserComponent(Component):
         module = super()._placed(module, at, precision)
         quantize(module, self.quantize)
         to_device(module, place)
+        return module
+
+    def load_as(self, place: str, device: str) -> nn.Module:
+        """The weights at a place, in the precision that they have on `device`, and in the order that is asked for."""
+        module = super().load_as(place, device)
+        if self.channels_last:
+            with torch.inference_mode(False):
+                nn.Module.to(module, memory_format=torch.channels_last)  # type: ignore[call-overload]  # of torch
         return module
 
     def _read(self) -> nn.Module:

@@ -25,6 +25,7 @@ from .checks.before_run import Facts, Known, Params, described, shaped
 from .checks.denoiser import require_pair
 from .checks.inversion import require_deterministic, require_own_trajectory, require_plain
 from .checks.sampling import require_shapes
+from .evaluation import evaluation_of
 from .ports import ConditioningPort, Denoiser, Latent, SchedulePort, Text, TrajectoryPort, TunedPort
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def ddim(
     def make() -> tuple[Tensor, ...]:
         with plain_mode(), ctx.lease(denoiser) as unet:
             state, cond = _placed(unet, z, conditioning.cond)
-            model = as_model(unet, denoiser)
+            model = as_model(unet, denoiser, evaluation_of(ctx, unet, denoiser, steps_alike=False))
             done = [latent for (latent,) in begun.steps(state.device)]
             _tell_of(done, schedule, ctx)
             latents = invert_ddim(
@@ -253,7 +254,7 @@ def _tune(
         with plain_mode(), ctx.lease(denoiser) as unet:
             state, cond = _placed(unet, trajectory.latents, conditioning.cond, trajectory.start)
             _, uncond = _placed(unet, trajectory.start, conditioning.uncond)
-            model = as_model(unet, denoiser)
+            model = as_model(unet, denoiser, evaluation_of(ctx, unet, denoiser, why_plain="the tuning of embeddings"))
             done = _tuned_before(begun, model, state.device)
             _tell_of(done, schedule, ctx)
 

@@ -1,6 +1,6 @@
 """LoRAs on a denoiser, as a description. Nothing is loaded here."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, cast
 
 from pydantic import Field
 
@@ -49,4 +49,4 @@ def lora(
             "source", found="nothing", expected="a LoRA", fix="connect train.subject_lora, or name a file in source"
         )
     where = lora if lora is not None else locate_lora(str(source), revision)
-    return Adapted(adapted(denoiser, where, weight, any_base))
+    return Adapted(cast(Denoiser, adapted(denoiser, where, weight, any_base)))

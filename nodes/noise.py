@@ -22,7 +22,14 @@ class Noisy(NamedTuple):
     noise: NoisePort
 
 
-def _require_pick(pick: int | None, batch: int) -> None:
+def _require_pick(pick: int | None, batch: int, count: int | None) -> None:
+    if count is not None and (pick is not None or count > batch):
+        raise BadInput(
+            "count",
+            found=f"the first {count} of {batch} variations" if pick is None else "pick and count",
+            expected="one of them" if pick is not None else f"a number from 1 to {batch}",
+            fix="leave the other out" if pick is not None else f"use a smaller number, or batch={count} or more",
+        )
     if pick is not None and pick >= batch:
         raise BadInput(
             "pick",
@@ -33,7 +40,7 @@ def _require_pick(pick: int | None, batch: int) -> None:
 
 
 def _check_gaussian(known: Known, params: Params) -> Facts:
-    _require_pick(params["pick"], params["batch"])
+    _require_pick(params["pick"], params["batch"], params["count"])
     return rehearse(gaussian, known, params)
 
 
@@ -43,6 +50,7 @@ def gaussian(
     seed: Seed = 0,
     batch: Annotated[int, Field(ge=1, le=256)] = 1,
     pick: Annotated[int, Field(ge=0, le=255)] | None = None,
+    count: Annotated[int, Field(ge=1, le=256)] | None = None,
 ) -> Noisy:
     """Standard normal noise from one CPU generator, so that every device sees the same.
 
@@ -55,11 +63,13 @@ def gaussian(
         batch: number of variations of each picture; those of one picture follow each other in the result.
         pick: only this variation of each picture, from 0; its noise has the bits that it has among all of `batch`.
 
+        count: only the first so many variations of each picture; their noise has the bits that it has among all.
+
     Raises:
-        BadInput: a pick that is not below batch.
+        BadInput: a pick that is not below batch, a count above it, or both of them.
     """
-    _require_pick(pick, batch)
-    return Noisy(gaussian_noise(tuple(latent.shape), seed, batch, pick))
+    _require_pick(pick, batch, count)
+    return Noisy(gaussian_noise(tuple(latent.shape), seed, batch, pick, count))
 
 
 @node("noise.load", version=1, check=check_load_noise)

@@ -7,7 +7,7 @@ releases that are newer than those noted here.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..graph_runtime.core.pack import Pack, SheetBlock, SheetPair
+from ..graph_runtime.core.pack import FastNode, Pack, SheetBlock, SheetPair
 from ..pictures.files.formats import READ_SUFFIXES, WORKFLOW_SUFFIXES
 from .checks.installation import embedded_models, embedded_weights, torchvision
 from .everyday.inpaint import INPAINT
@@ -135,4 +135,16 @@ PACK = Pack(
     menu=FOLDERS,
     words=WORDS,
     renamed={"image.open": "image.with_mask"},
+    fast=FastNode(
+        "model.fast",
+        "denoiser",
+        "denoiser",
+        ("sample.denoise", "invert.ddim", "invert.target_text", "invert.null_text"),
+        {
+            "compile": ("compile", "kernels"),
+            "cuda-graphs": ("compile", "cuda_graphs"),
+            "channels-last": ("channels_last", True),
+            "step-cache": ("step_cache", 2),
+        },
+    ),
 )

@@ -38,6 +38,7 @@ from .checks.sampling import (
     require_shapes,
     require_start,
 )
+from .evaluation import evaluation_of
 from .ports import Attention, ConditioningPort, ConstraintPort, Denoiser, Latent, NoisePort, SchedulePort, TuningPort
 from .sample_previews import previews_for
 
@@ -148,13 +149,14 @@ def denoise(
         def told(step: int, total: int, clean: Tensor) -> None:
             ctx.progress(step, total, None if previews is None else previews.of(clean))
 
+        evaluate = evaluation_of(ctx, unet, denoiser, why_plain="an attention control" if attention else "")
         with (
-            collapsed(unet) if one_token(guidance) else nullcontext(),
+            collapsed(unet) if one_token(guidance) and evaluate is None else nullcontext(),
             control.installed(unet),
             _begun(ctx, constraint, start, schedule, first) as imposed,
         ):
             clean = run_denoising(
-                as_model(unet, denoiser),
+                as_model(unet, denoiser, evaluate),
                 schedule,
                 z,
                 stream,

@@ -9,6 +9,8 @@
     python benchmarks/speed/run.py example --size sd15   the collapsed cross-attention in a UNet of SD 1.5's shape
     python benchmarks/speed/run.py profile               a zero-shot run with --profile against one without
     python benchmarks/speed/run.py denoiser              channels-last weights and torch.compile against neither
+    python benchmarks/speed/run.py shapes                channels-last weights in larger UNets, float32 and bfloat16
+    python benchmarks/speed/run.py caches                steps that reuse an earlier one: time, and fills of 12 scenes
     python benchmarks/speed/run.py variations            variations in one batch against one after the other
     python benchmarks/speed/run.py subject               a LoRA's training step: views kept encoded, or made anew
 
@@ -23,11 +25,23 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     jobs = top.add_subparsers(dest="job", required=True, metavar="JOB")
-    for name in ("edit", "memory", "tuning", "again", "example", "subject", "profile", "denoiser", "variations"):
+    for name in (
+        "edit",
+        "memory",
+        "tuning",
+        "again",
+        "example",
+        "subject",
+        "profile",
+        "denoiser",
+        "shapes",
+        "caches",
+        "variations",
+    ):
         job = jobs.add_parser(name)
         if name in ("edit", "example"):
             job.add_argument("--size", choices=("dollhouse", "sd15"), default="dollhouse")
-        if name in ("edit", "tuning", "example", "profile", "denoiser", "variations"):
+        if name in ("edit", "tuning", "example", "profile", "denoiser", "shapes", "variations"):
             job.add_argument("--rounds", type=int, default=3 if name in ("edit", "tuning") else 7)
         if name == "memory":
             job.add_argument("--way", choices=("ours", "sdpa", "maps"), help=argparse.SUPPRESS)
@@ -55,10 +69,18 @@ def main() -> None:
         from inlay.benchmarks.speed import subject
 
         subject.measure(options.steps)
-    elif options.job in ("denoiser", "variations"):
+    elif options.job in ("denoiser", "shapes", "variations"):
         from inlay.benchmarks.speed import denoiser
 
-        (denoiser.ways if options.job == "denoiser" else denoiser.variations)(options.rounds)
+        {"denoiser": denoiser.ways, "shapes": denoiser.shapes, "variations": denoiser.variations}[options.job](
+            options.rounds
+        )
+    elif options.job == "caches":
+        from inlay.benchmarks.speed import caches
+
+        caches.evaluations(7)
+        caches.measure()
+        caches.which_apply()
     elif options.job == "profile":
         from inlay.benchmarks.speed import profiled
 

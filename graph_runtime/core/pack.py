@@ -112,6 +112,25 @@ class ModelChoices(NamedTuple):
 
 
 @dataclass(frozen=True)
+class FastNode:
+    """The node that has models evaluated faster.
+
+    Attributes:
+        node: its id.
+        socket: its input, which is called the same on the nodes that evaluate models.
+        output: its output.
+        before: ids of the nodes that evaluate models.
+        ways: what a person asks for by name: the setting, and its value.
+    """
+
+    node: str = ""
+    socket: str = ""
+    output: str = ""
+    before: tuple[str, ...] = ()
+    ways: Mapping[str, tuple[str, object]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Pack:
     """The facts of a pack. Reading them imports no library.
 
@@ -150,6 +169,7 @@ class Pack:
         titles: node → what a menu calls it, where its id is not what people call it.
         menu: family → the folder of a menu that its nodes stand in, where that is another.
         words: node or family → words that find it in a menu.
+        fast: the node behind `--fast`.
         renamed: a former id of a node, or another that is used for it → its id; sockets and settings are the same.
     """
 
@@ -179,3 +199,4 @@ class Pack:
     menu: Mapping[str, str] = field(default_factory=dict)
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     renamed: Mapping[str, str] = field(default_factory=dict)
+    fast: FastNode = FastNode()

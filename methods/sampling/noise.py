@@ -45,15 +45,17 @@ class GaussianNoise(Noise):
     Attributes:
         shape: of each tensor, `[b c lh lw]`.
         seed: of the generator.
-        of: how many variations of each row are drawn, of which only number `pick` is used; so its bits are those that
-            it has among the others.
+        of: how many variations of each latent are drawn, of which only `count` from number `pick` on are used; so their
+            bits are those that they have among the others.
         pick: from 0.
+        count: how many.
     """
 
     shape: tuple[int, ...]
     seed: int
     of: int = 1
     pick: int = 0
+    count: int = 1
 
     def stream(self) -> NoiseStream:
         """Start a new generator."""
@@ -62,13 +64,14 @@ class GaussianNoise(Noise):
 
 class _GaussianStream(NoiseStream):
     def __init__(self, noise: GaussianNoise) -> None:
-        self._drawn = (noise.shape[0] * noise.of, *noise.shape[1:])
-        self._rows = slice(noise.pick, None, noise.of)
+        self._noise = noise
+        self._drawn = (noise.shape[0] // noise.count * noise.of, *noise.shape[1:])
         self._generator = torch.Generator("cpu").manual_seed(noise.seed)
 
     def start(self) -> Tensor:
         drawn = torch.randn(self._drawn, generator=self._generator)
-        return drawn if self._rows.step == 1 else drawn[self._rows].clone()
+        first, count, of = self._noise.pick, self._noise.count, self._noise.of
+        return drawn if count == of else drawn.unflatten(0, (-1, of))[:, first : first + count].flatten(0, 1).clone()
 
     posterior = start
     step = start
@@ -153,11 +156,15 @@ class _GivenStream(NoiseStream):
         return tensor.clone()
 
 
-def gaussian_noise(shape: tuple[int, ...], seed: int, batch: int = 1, pick: int | None = None) -> GaussianNoise:
+def gaussian_noise(
+    shape: tuple[int, ...], seed: int, batch: int = 1, pick: int | None = None, count: int | None = None
+) -> GaussianNoise:
     """Noise for `batch` variations of each of the latents of `shape`: row i belongs to latent i // batch.
 
-    With `pick`, for that one variation of each alone.
+    With `pick`, for that one variation of each alone; with `count`, for the first so many of each.
     """
+    if count is not None:
+        return GaussianNoise((shape[0] * count, *shape[1:]), seed, batch, 0, count)
     if pick is None:
         return GaussianNoise((shape[0] * batch, *shape[1:]), seed)
     return GaussianNoise(tuple(shape), seed, batch, pick)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ...graph_runtime import BadInput
 from ...graph_runtime.core.light.later import Tensor, torch
+from .evaluation import Evaluate, Plain
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -44,15 +45,20 @@ class UNetDescription(Protocol):
 class UNetModel:
     """A UNet in some precision as a function for loops in float32 (or float64).
 
+    Args:
+        unet: whose precision counts.
+        channels: of the latent that is denoised.
+        evaluate: how it is evaluated; None: as it is.
+
     Attributes:
         dtype: the UNet's own precision.
         peak: power of two at which float16 gradients enter; lowered if they overflow.
     """
 
-    def __init__(self, unet: "UNet2DConditionModel", channels: int) -> None:
+    def __init__(self, unet: "UNet2DConditionModel", channels: int, evaluate: Evaluate | None = None) -> None:
         self.dtype: torch.dtype = next(unet.parameters()).dtype
         self.peak = PEAK
-        self._unet, self._channels = unet, channels
+        self._evaluate, self._channels = evaluate or Plain(unet), channels
 
     def __call__(self, z: Tensor, t: Tensor, embeddings: Tensor | None) -> Tensor:
         """The output for latents `[b c lh lw]` at a timestep, under embeddings `[b n d]`."""
@@ -63,9 +69,7 @@ class UNetModel:
             scaling = Scaling(self.peak)
             embeddings = Unscaled.apply(embeddings, scaling)  # type: ignore[no-untyped-call]
         inputs = {} if embeddings is None else {"encoder_hidden_states": embeddings.to(self.dtype)}
-        output: Tensor = self._unet(z.to(self.dtype), t, return_dict=False, **inputs)[0][:, : self._channels].to(
-            z.dtype
-        )
+        output: Tensor = self._evaluate(z.to(self.dtype), t, **inputs)[:, : self._channels].to(z.dtype)
         return output if scaling is None else Scaled.apply(output, scaling)  # type: ignore[no-untyped-call]
 
     def lower_peak(self) -> bool:
@@ -76,9 +80,9 @@ class UNetModel:
         return True
 
 
-def as_model(unet: "UNet2DConditionModel", denoiser: UNetDescription) -> UNetModel:
-    """The leased UNet of a description, for the loops."""
-    return UNetModel(unet, denoiser.latent_channels)
+def as_model(unet: "UNet2DConditionModel", denoiser: UNetDescription, evaluate: Evaluate | None = None) -> UNetModel:
+    """The leased UNet of a description, for the loops; evaluated as it is, or by `evaluate`."""
+    return UNetModel(unet, denoiser.latent_channels, evaluate)
 
 
 def not_finite(model: object, where: str = "") -> BadInput:

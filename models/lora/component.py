@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ...graph_runtime import ModelError
 from ...graph_runtime.core.digests import sha256
 from ...graph_runtime.core.light.later import nn
 from ...graph_runtime.core.memory.descriptions import ModelDescription
 from ..component import ADAPTED, is_single_file
+from ..fast.component import FastDenoiser
 from ..files.safetensors_header import read_header
 from ..files.stamps import content_of, pieces_of, state_of
 from ..known_keys.table import warn_unused
@@ -142,8 +143,8 @@ class AdaptedDenoiser(ModelDescription[nn.Module]):
 
 def adapted(
     denoiser: DenoiserDescription, source: LoraSource, weight: float, any_base: bool = False
-) -> AdaptedDenoiser:
-    """`denoiser` with one more LoRA.
+) -> AdaptedDenoiser | FastDenoiser:
+    """`denoiser` with one more LoRA; one that is evaluated faster stays so.
 
     A warning lists contents of the file that nothing uses.
 
@@ -152,6 +153,9 @@ def adapted(
             message names both.
     """
     assert isinstance(denoiser, ModelDescription), "everything leased here is one"
+    if isinstance(denoiser, FastDenoiser):
+        inner = adapted(cast(DenoiserDescription, denoiser.inner), source, weight, any_base)
+        return replace(denoiser, inner=inner)
     stamp = ""
     if source.path:
         path = Path(source.path)

@@ -50,17 +50,23 @@ def _sampled(graph: Graph, wishes: Wishes, method: str, window: Window, number: 
     With a strength below 1, what the window holds is where it begins; in the first pass, that is a fill.
     """
     start = _encoded(graph, window, _base(method, window, strength))
-    noise, sample, picture, own = (
-        _named(name, window, number, wishes) for name in ("noise", "sample", "picture", "own")
+    together = wishes.together and not window.tail and len(variations(wishes)) > 1
+    noise, sample, picture = (
+        name if together else _named(name, window, number, wishes) for name in ("noise", "sample", "picture")
     )
-    graph.add(noise, "noise.gaussian", {"latent": start}, seed=wishes.seed, batch=MOST_VARIATIONS, pick=number - 1)
+    which: dict[str, object] = {"count": len(variations(wishes))} if together else {"pick": number - 1}
+    graph.once(noise, "noise.gaussian", {"latent": start}, seed=wishes.seed, batch=MOST_VARIATIONS, **which)
     links = {"denoiser": denoiser(graph), "schedule": _steps(graph, wishes, method), "noise": f"{noise}.noise"}
     if method == "null_space":
         links |= {"conditioning": _words(graph, wishes), "constraint": _constraint(graph, wishes, window, start)}
     else:
         told = _example(graph, wishes) if method == "exemplar" else _words(graph, wishes)
         links["conditioning"] = _masked(
-            graph, window, _named("inpaint", window, number, wishes), told, f"{noise}.noise"
+            graph,
+            window,
+            "inpaint" if together else _named("inpaint", window, number, wishes),
+            told,
+            f"{noise}.noise",
         )
     usual = GUIDANCE | (GUIDANCE_OF_DRAWN if is_drawn(wishes) else {})
     how: dict[str, object] = {"guidance_scale": usual[method] if wishes.guidance is None else wishes.guidance}
@@ -70,9 +76,13 @@ def _sampled(graph: Graph, wishes: Wishes, method: str, window: Window, number: 
         links["latent"], how["strength"] = start, strength
         if not window.tail:
             graph.input("strength", f"{sample}.strength")
-    graph.add(sample, "sample.denoise", links, **how)
-    graph.add(picture, "latent.decode", {"latent": f"{sample}.latent", "vae": "model.vae"})
-    return graph.add(own, "image.from_srgb", {"image": f"{picture}.image", "profile": profile_of(graph)}) + ".image"
+    graph.once(sample, "sample.denoise", links, **how)
+    graph.once(picture, "latent.decode", {"latent": f"{sample}.latent", "vae": "model.vae"})
+    if together:
+        links, how = {"image": f"{picture}.image"}, {"number": number, "of": len(variations(wishes))}
+        picture = graph.add(numbered("picked", number, wishes), "image.pick", links, **how)
+    own, links = _named("own", window, number, wishes), {"image": f"{picture}.image", "profile": profile_of(graph)}
+    return graph.add(own, "image.from_srgb", links) + ".image"
 
 
 def _named(name: str, window: Window, number: int, wishes: Wishes) -> str:
@@ -162,4 +172,4 @@ def _subject(graph: Graph, wishes: Wishes) -> str:
 def _masked(graph: Graph, window: Window, name: str, told: str, noise: str) -> str:
     """What an inpainting UNet sees besides the latent: the masked picture and the mask."""
     links = {"conditioning": told, "image": _seen(graph, window), "mask": window.mask, "vae": "model.vae"}
-    return graph.add(name, "condition.inpaint", links | {"noise": noise}) + ".conditioning"
+    return graph.once(name, "condition.inpaint", links | {"noise": noise}) + ".conditioning"

@@ -45,6 +45,7 @@ class Wishes:
     dtype: str | None = None
     vae_dtype: str | None = None
     quantize: str | None = None
+    together: bool = False
 
     @property
     def asked(self) -> tuple[str, ...]:

@@ -99,6 +99,13 @@ class ModelDescription(ABC, Generic[M]):
         """
         return None
 
+    def require_device(self, device: str) -> None:
+        """Refuse a device, before anything runs, on which the way it is used cannot work.
+
+        Raises:
+            BadInput: says why, and how to mend it.
+        """
+
     def base(self) -> "ModelDescription[M]":
         """The description whose weights this one shares: itself, unless adapters are stacked on it."""
         return self

@@ -85,6 +85,11 @@ def release(module: "nn.Module") -> None:
         known.module = None  # else they would hold each other
 
 
+def is_streamed(module: "nn.Module") -> bool:
+    """True for a module that `streamed` gave, or a copy of it."""
+    return any(isinstance(hook, _Bring) for part in module.modules() for hook in part._forward_pre_hooks.values())
+
+
 @dataclass(eq=False)
 class _Layer:
     """The weights of one layer that are not on the device: by the id of what stands for each, and where it begins."""

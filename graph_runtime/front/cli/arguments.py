@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from ...core.errors import WorkflowError
+from ..fast import SETTING as FAST
 from ..text_values import convert
 from . import flags
 from .dashes import join_dashed_values
@@ -38,7 +39,7 @@ def read_arguments(
     """
     if loaded.expander is not None:
         loaded.expand(read_options(parser, loaded.expander, rest, options.words))
-        return {}, _settings(options.set, loaded, {})
+        return {}, _settings(options, loaded, {})
     typed, unknown = parser.parse_known_args(join_dashed_values(rest, loaded.workflow.inputs))
     if unknown and unknown[0].startswith("-"):
         flags.unknown_flag(unknown, loaded)
@@ -49,13 +50,15 @@ def read_arguments(
     for name in values:
         for target in loaded.workflow.targets(name):
             _note(by_target, target, f"--{name} {vars(typed)[name]}")
-    return values, _settings(options.set, loaded, by_target)
+    return values, _settings(options, loaded, by_target)
 
 
-def _settings(words: Sequence[str], loaded: "LoadedWorkflow", by_target: dict[str, str]) -> "dict[str, JsonValue]":
-    """The settings of `--set NODE.PARAM=VALUE`; `by_target` is what was typed for a parameter before."""
-    settings: dict[str, JsonValue] = {}
-    for word in words:
+def _settings(
+    options: argparse.Namespace, loaded: "LoadedWorkflow", by_target: dict[str, str]
+) -> "dict[str, JsonValue]":
+    """The settings of `--set NODE.PARAM=VALUE` and `--fast`; `by_target` is what was typed for a parameter before."""
+    settings: dict[str, JsonValue] = {} if options.fast is None else {FAST: options.fast}
+    for word in options.set:
         where, value = flags.override(word, loaded)
         _note(by_target, where, f"--set {word}")
         settings[where] = value

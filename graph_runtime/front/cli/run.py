@@ -81,6 +81,13 @@ def _takes_run_options(parser: argparse.ArgumentParser) -> None:
         help='the most memory that the run may use on the device, e.g. "6GB" (default: what is free, less a margin)',
     )
     parser.add_argument(
+        "--fast",
+        action=Once,
+        metavar="NAMES",
+        help="evaluate models faster, not to the same bytes: compile, cuda-graphs, channels-last, step-cache; several "
+        "with commas",
+    )
+    parser.add_argument(
         "--explain-memory", action="store_true", help="list what was loaded, evicted and streamed, and why"
     )
     parser.add_argument(

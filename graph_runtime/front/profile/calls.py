@@ -1,8 +1,9 @@
 """The calls of leased models: each is timed, and whoever calls them gets the same values as without.
 
-A model is a torch module. For the length of its leases, `forward`, `encode` and `decode` of the module and `forward` of
-its direct parts are wrapped on the instance; a call inside another one is a part of it. With several leases of a module
-at once it is wrapped once, and the calls of each run are counted by that run.
+A model is a torch module, or names its entries in `TIMED`. For the length of its leases, `forward`, `encode` and
+`decode` of the module and `forward` of its direct parts are wrapped on the instance; a call inside another one is a
+part of it. With several leases of a module at once it is wrapped once, and the calls of each run are counted by that
+run.
 """
 
 import sys
@@ -98,6 +99,16 @@ def timed(label: str, module: object) -> Iterator[None]:
 
 
 def _install(label: str, module: object) -> list[tuple[object, str, object]]:
+    places = [(module, name, name) for name in getattr(module, "TIMED", ())] or _places(module)
+    before: list[tuple[object, str, object]] = []
+    for place, name, shown in places:
+        before.append((place, name, vars(place).get(name, _NONE)))
+        setattr(place, name, _wrapped(label, shown, getattr(place, name)))
+    return before
+
+
+def _places(module: object) -> list[tuple[object, str, str]]:
+    """What of a torch module is called, under which name, and the name that is shown."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(module, torch.nn.Module):
         return []
@@ -106,11 +117,7 @@ def _install(label: str, module: object) -> list[tuple[object, str, object]]:
         places += [(module, name, name) for name in ENTRIES if callable(getattr(module, name, None))]
     if "forward" not in vars(module):  # else somebody has put another function in its place, which calls them
         places += [(part, "forward", name) for name, part in module.named_children()]
-    before: list[tuple[object, str, object]] = []
-    for place, name, shown in places:
-        before.append((place, name, vars(place).get(name, _NONE)))
-        setattr(place, name, _wrapped(label, shown, getattr(place, name)))
-    return before
+    return places
 
 
 def _remove(before: list[tuple[object, str, object]]) -> None:

@@ -10,6 +10,7 @@ from ...core.reads import collect_reads
 from ...core.store.types import StorableTypes
 from ...core.workflow import Workflow
 from ..device import parse_memory, require_device
+from ..fast import with_fast
 from ..jobs.job import Origin, find_job
 from ..profile.keyword import place_of, profiled
 from ..rerun.keep import recording
@@ -35,6 +36,7 @@ def check(
     inputs: str | os.PathLike[str] | None = None,
     device: str = "auto",
     memory: str | int | None = None,
+    fast: str | Iterable[str] | None = None,
     nodes: Iterable[object] = (),
     set: Mapping[str, object] | None = None,
     cache: bool = True,
@@ -60,7 +62,7 @@ def check(
         try:
             with refusing():
                 given = named_values(held.paths_for(values), "inputs")
-                settings = named_values(held.paths_for({} if set is None else set), "set")
+                settings = named_values(held.paths_for(with_fast(set, fast) or {}), "set")
                 loaded = load(source, inputs=inputs, out=held.output(out), nodes=nodes, partial=partial)
                 loaded.held = held
                 job = find_job(loaded, given, settings, Origin(source, inputs, tuple(as_list(nodes)), partial))
@@ -84,6 +86,7 @@ def run(
     inputs: str | os.PathLike[str] | None = None,
     device: str = "auto",
     memory: str | int | None = None,
+    fast: str | Iterable[str] | None = None,
     nodes: Iterable[object] = (),
     set: Mapping[str, object] | None = None,
     cache: bool = True,
@@ -109,6 +112,8 @@ def run(
         device: auto (every GPU like the first), cpu, cuda:0, mps, or several: "cuda:0,cuda:1".
         memory: the most memory that weights, activations and training may use on the device together, e.g. "6GB";
             None: what is free there, less a margin.
+        fast: evaluate models faster, with other bytes: "compile", "cuda-graphs", "channels-last", "step-cache", or
+            several.
         nodes: modules with further nodes.
         set: {"node.parameter": value} for settings that are not inputs of the workflow.
         cache: reuse results of earlier runs that depend on the same data and settings.
@@ -144,7 +149,7 @@ def run(
             if isinstance(source, (Workflow, Mapping)):
                 source = owned(source)
             given = named_values(held.paths_for(values), "inputs")
-            settings = named_values(held.paths_for({} if set is None else set), "set")
+            settings = named_values(held.paths_for(with_fast(set, fast) or {}), "set")
             contents = held.contents_of
             where = inputs, device, memory, metadata, nodes, partial
             whole = cache and profile is False

@@ -6,10 +6,10 @@ from importlib.util import find_spec
 
 from ...core.check.findings import Report
 from ...core.errors import WorkflowError, missing_package
-from ..device import parse_memory, require_device, resolve_device
+from ..device import parse_memory, require_device, resolve_device, resolve_devices
 from .keywords import refusing
 from .load_workflow import LoadedWorkflow
-from .preparation import require_memory, require_writable_output
+from .preparation import require_devices, require_memory, require_writable_output
 
 
 def check_loaded(loaded: LoadedWorkflow, *, device: str = "auto", memory: str | int | None = None) -> Report:
@@ -21,6 +21,7 @@ def check_loaded(loaded: LoadedWorkflow, *, device: str = "auto", memory: str | 
         report.warnings += loaded.held.warnings + plan.warnings
         loaded.held.require_pictures_only(plan)
         require_writable_output(plan, loaded.out)
+        require_devices(plan, resolve_devices(device))
         if (budget := parse_memory(memory)) is not None:
             require_memory(plan, budget, resolve_device(device))
 

@@ -11,7 +11,7 @@ from ...core.disk_errors import disk_error, explain
 from ...core.errors import InlayError, WorkflowError, first_line, shorten
 from ...core.events import Listener
 from ...core.spec import Registry
-from ...core.user_paths import expand, is_possible
+from ...core.user_paths import exists, expand, is_possible
 from ..installed import installed_nodes
 
 
@@ -60,6 +60,23 @@ def a_folder(value: object, name: str) -> Path:
         found=shorten(value),
         expected="the path of a folder",
         fix=f"give {name} as text or as a pathlib.Path",
+    )
+
+
+def input_folder(value: object) -> Path:
+    """The folder of `inputs`.
+
+    Raises:
+        WorkflowError: it is no path, or there is no such folder.
+    """
+    folder = a_folder(value, "inputs")
+    if exists(folder) and folder.is_dir():
+        return folder
+    raise WorkflowError.of(
+        "inputs",
+        found=f"{'a file, not a folder' if exists(folder) else 'no such folder'}: {shorten(str(folder))}",
+        expected="an input folder",
+        fix="check --inputs",
     )
 
 

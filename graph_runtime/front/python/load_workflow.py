@@ -19,10 +19,12 @@ from ...core.run.plan import Plan, make_plan
 from ...core.spec import Registry
 from ...core.user_paths import exists, expand
 from ...core.workflow import Override, Workflow, from_python
+from ..fast import SETTING as FAST
+from ..fast import make_fast, read_fast
 from ..installed import shipped_workflows
 from ..recipe.find_inputs import find_files
 from ..recipe.read import RecordedFile
-from .keywords import a_folder, named_values, registry_of
+from .keywords import a_folder, input_folder, named_values, registry_of
 from .labels import labelled, together
 from .sample_names import find_samples, name_samples
 from .sources import from_caller, from_file
@@ -70,6 +72,7 @@ class LoadedWorkflow:
     recorded: str | None = None
     misread: tuple[Problem, ...] = ()  # of a host's file; the workflow is what could be read
     _expansion: Expansion | None = None
+    _fast: tuple[str, ...] = ()
     _options: Mapping[str, object] = field(default_factory=dict)
     _settings: Mapping[str, object] = field(default_factory=dict)
     _given: set[Override] = field(default_factory=set)  # path parameters that whoever asks has set
@@ -129,6 +132,8 @@ class LoadedWorkflow:
         except BadInput as error:
             raise WorkflowError([error.at(self._expansion.asked)]) from None
         self.expand(self._options)
+        if self._fast:
+            make_fast(self.workflow, self._fast)
         self._trust(_set_parameters(self.workflow, self.registry, {}, self._settings))
 
     def set_values(self, values: Mapping[str, object], settings: Mapping[str, object]) -> None:
@@ -136,17 +141,20 @@ class LoadedWorkflow:
 
         Args:
             values: the workflow's own `inputs` by name, or the options that it is made from.
-            settings: `"node.parameter"` → value, for everything else.
+            settings: `"node.parameter"` → value, for everything else; `fast` → names of what makes models faster.
 
         Raises:
             WorkflowError: an unknown name, two values for one setting, or a file that is not found.
         """
         given = named_values(values, "inputs")
         named = {self.aliases.get(name, name): value for name, value in named_values(settings, "set").items()}
+        self._fast = read_fast(named.pop(FAST)) if FAST in named else ()
         if self.expander is not None:
             if self._expansion is None or given:
                 self.expand(given)
             given, self._settings = {}, named
+        if self._fast and not self.undecided:
+            make_fast(self.workflow, self._fast)
         self._given = _set_parameters(self.workflow, self.registry, given, named)
         self._trust(self._given)
         if self.from_python:
@@ -235,7 +243,7 @@ def load(
     """
     registry = registry_of(nodes)
     out = a_folder(out, "out")
-    roots = [] if inputs is None else [_input_folder(a_folder(inputs, "inputs"))]
+    roots = [] if inputs is None else [input_folder(inputs)]
     path = None
     if isinstance(source, (Workflow, Mapping)):
         found = from_caller(source, registry, partial=partial)
@@ -273,17 +281,6 @@ def load(
         loaded.set_values({}, {})  # samples are found where they lie
         loaded.plan()
     return loaded
-
-
-def _input_folder(folder: Path) -> Path:
-    if exists(folder) and folder.is_dir():
-        return folder
-    raise WorkflowError.of(
-        "inputs",
-        found=f"{'a file, not a folder' if exists(folder) else 'no such folder'}: {shorten(str(folder))}",
-        expected="an input folder",
-        fix="check --inputs",
-    )
 
 
 def locate(source: str | os.PathLike[str]) -> Path:

@@ -1,8 +1,9 @@
 """Prepare a run: the output folder must be writable, and every model on this machine."""
 
+import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,6 +90,24 @@ def _why_nothing_is_kept(folder: Path) -> str:
     else:
         _written[folder] = time.monotonic()
     return why
+
+
+def require_devices(plan: Plan, devices: Iterable[str]) -> None:
+    """Refuse models that are to be used in a way which cannot work on these devices.
+
+    Raises:
+        WorkflowError: names each node, what is missing, and how to mend it.
+    """
+    problems: list[Problem] = []
+    for step in plan.steps:
+        models = [value for value in step.known or () if isinstance(value, ModelDescription)]
+        for model, device in itertools.product(models, dict.fromkeys(devices)):
+            try:
+                model.require_device(device)
+            except BadInput as error:
+                problems.append(error.at(step.name))
+    if problems:
+        raise WorkflowError(dict.fromkeys(problems))
 
 
 #: By how a need is known: the share of it that a budget must hold, and the share that a budget named to the user holds.

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from ...core.errors import WorkflowError, shorten
 from ...core.events import CancelToken, Listener
+from ..fast import with_fast
 from ..jobs.job import Origin
 from ..jobs.session import How
 from ..python.keywords import a_folder, as_list, as_listeners, named_values, refusing, require_token
@@ -37,6 +38,7 @@ def sweep(
     inputs: str | os.PathLike[str] | None = None,
     device: str = "auto",
     memory: str | int | None = None,
+    fast: str | Iterable[str] | None = None,
     nodes: Iterable[object] = (),
     set: Mapping[str, object] | None = None,
     cache: bool = True,
@@ -65,6 +67,7 @@ def sweep(
         inputs: see `inlay.run`.
         device: see `inlay.run`.
         memory: see `inlay.run`.
+        fast: see `inlay.run`.
         nodes: see `inlay.run`.
         set: see `inlay.run`.
         cache: see `inlay.run`; without, combinations share results in memory only.
@@ -88,7 +91,7 @@ def sweep(
             require_token(cancel)
             heard: tuple[Listener, ...] = (relay, *watchers, *as_listeners(listeners))
             given = named_values(held.paths_for(values), "inputs")
-            settings = named_values(held.paths_for({} if set is None else set), "set")
+            settings = named_values(held.paths_for(with_fast(set, fast) or {}), "set")
             asked = [*_asked(held, grid)]
             pictures = _pictures(held, images)
             load_nodes()

@@ -6,6 +6,7 @@ const LABELS = {
   source: "Model", example: "Example picture", grow: "Grow (pixels)", feather: "Feather (pixels)",
   negative: "Not this", lora: "LoRA", weight: "Strength of the LoRA", dtype: "Precision", colour: "Colour to fill",
   vae_dtype: "Precision of the VAE", quantize: "Weights in 8 bits", outpaint: "Make the photo wider", pick: "Only variation",
+  together: "All variations at once",
 };
 const KINDS = ["text", "integer", "number", "switch", "choice", "file", "model"];
 const SLIDERS = { grow: 64, feather: 64 };

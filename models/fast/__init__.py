@@ -1,0 +1,1 @@
+"""Denoisers that are evaluated faster, within a tolerance."""
