@@ -219,7 +219,7 @@ def _ended(how: str) -> Problem:
     return Problem(
         None,
         "--engine ray",
-        f"the process that talks to the cluster, which {how}",
+        f"the Ray cluster does not answer any more: the process that talks to it {how}",
         "a Ray cluster that answers",
         "see what it printed; inlay connects again by itself",
     )
