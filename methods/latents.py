@@ -174,6 +174,13 @@ def tiled(vae: "AutoencoderKL | nn.Identity", tiling: Tiling, pixels: int, width
             vae.use_tiling = before
 
 
+def works_in_tiles(vae: "AutoencoderKL | nn.Identity", height: int, width: int) -> bool:
+    """True in a block of `tiled` in which a picture of this size is encoded in several tiles."""
+    if isinstance(vae, nn.Identity) or not getattr(vae, "use_tiling", False):
+        return False
+    return max(height, width) > int(vae.tile_sample_min_size)
+
+
 def remedy(vae: nn.Module) -> str:
     """The fix for NaN from a VAE: another precision if it computes in half precision."""
     _, dtype = _place(vae, torch.zeros(0))

@@ -132,6 +132,12 @@ class DenoiserComponent(Component):
         """`unet of dollhouse`, with the quantisation if there is one."""
         return super().label + (f" in {self.quantize}" if self.quantize != "none" else "")
 
+    def lighter(self) -> tuple[str, ModelDescription[nn.Module]] | None:
+        """Quantised weights, if these are not."""
+        if self.quantize != "none" or self.borrowed or self.dtype == "float64":
+            return None
+        return "set quantize to int8 in the model node", replace(self, quantize="int8")
+
     def precision(self, device: str) -> torch.dtype:
         """The precision of what is not quantised."""
         require_device(self.quantize, device)

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from ..graph_runtime import Context, ReadPath, node
 from ..graph_runtime.core.light.later import torch
 from ..graph_runtime.core.values import plain, plain_mode, require_finite, to_host
-from ..methods.latents import Tiling, decode_latent, encode_picture, remedy, tiled
+from ..methods.latents import Tiling, decode_latent, encode_picture, remedy, tiled, works_in_tiles
 from ..models.files.tensors import read_tensors
 from .checks.latent import decode as check_decode
 from .checks.latent import encode as check_encode
@@ -55,7 +55,8 @@ def encode(
         vae: the model's VAE; the identity VAE of a pixel model maps [0, 1] to [−1, 1].
         sample: mode takes the posterior's mean; posterior draws from it.
         seed: random seed of the CPU generator that posterior draws from.
-        tiling: encode in overlapping tiles to save memory, a little less exactly; auto: above 1280×1280 pixels.
+        tiling: encode in overlapping tiles to save memory, a little less exactly; auto: above 1280×1280 pixels, by
+            size alone. A warning says so.
 
     Raises:
         BadInput: a side is no multiple of the factor, or the VAE gives NaN.
@@ -66,14 +67,17 @@ def encode(
     height, width = image.shape[1:3]
     generator = torch.Generator("cpu").manual_seed(seed)
     cells = (1, vae.latent_channels, height // vae.factor, width // vae.factor)
-    rows = []
+    rows, cut = [], False
     with plain_mode(), ctx.lease(vae) as module:
         for index, picture in enumerate(image.split(1)):
             noise = torch.randn(cells, generator=generator) if sample == "posterior" else None
             with tiled(module, tiling, height * width):
+                cut = works_in_tiles(module, height, width)
                 rows.append(encode_picture(module, picture, vae.scaling_factor, vae.shift_factor, noise))
             ctx.progress(index + 1, image.shape[0])
         latent = require_finite(torch.cat(rows), "vae", what="the latent", fix=remedy(module))
+    if cut:
+        ctx.warn("encoded in tiles, each normalised by itself; set tiling to off for the exact latent (more memory)")
     return Encoded(latent)
 
 

@@ -134,6 +134,7 @@ PACK = Pack(
     titles=TITLES,
     menu=FOLDERS,
     words=WORDS,
+    lighter={"latent.encode": {"tiling": "on"}, "latent.decode": {"tiling": "on"}},
     renamed={"image.open": "image.with_mask"},
     fast=FastNode(
         "model.fast",

@@ -105,6 +105,11 @@ class AdaptedDenoiser(ModelDescription[nn.Module]):
         """The same on a device."""
         return int(self.inner.nbytes_on(device)) + sum(state_of(adapter.file).size for adapter in self.adapters)
 
+    def lighter(self) -> tuple[str, ModelDescription[nn.Module]] | None:
+        """With a lighter base, if there is one."""
+        found = self.inner.lighter()
+        return None if found is None else (found[0], replace(self, inner=found[1]))
+
     def fetch(self) -> bool:
         """Download what is not on this machine yet."""
         fetched = bool(self.inner.fetch())

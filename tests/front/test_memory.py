@@ -174,6 +174,25 @@ def test_a_hundred_runs_move_the_weights_once(flow, tmp_path, monkeypatch):
     assert manager.moved.read == manager.resident_bytes()
 
 
+def test_a_refusal_names_the_settings_that_need_less_with_the_budget_that_works_then(flow, tmp_path):
+    Image.radial_gradient("L").resize((512, 512)).convert("RGB").save(tmp_path / "photo.png")
+
+    def refused(tiling, budget):
+        flow["nodes"]["latent"]["params"] = {"tiling": tiling}
+        try:
+            require_memory(load(flow, inputs=tmp_path.anchor).plan(), budget, "cpu", rehearse=True)
+        except WorkflowError as error:
+            return str(error)
+        return ""
+
+    said = refused("off", 2**20)
+    found = re.search(r"or set tiling to on in latent, [^;]* for which (\d+) (\w+) are enough", said)
+    least = int(found[1]) * UNITS[found[2]]
+    assert "tiling" in refused("off", least)
+    assert not refused("on", least)
+    assert "tiling to on" not in refused("on", 2**20)
+
+
 @pytest.mark.parametrize(
     "text", ["0", "-1GB", "6 apples", "", "GB", "1e9", "6GB6", "٣GB", 0, -5, 1.5, True, "9" * 5000]
 )

@@ -59,6 +59,10 @@ class ModelDescription(ABC, Generic[M]):
         """Bytes of weights on `device` at least while they are streamed block by block; None: they cannot be."""
         return None
 
+    def lighter(self) -> "tuple[str, ModelDescription[M]] | None":
+        """What to set for less memory and slightly different results, and the model that it is then; None: nothing."""
+        return None
+
     def load_as(self, place: str, device: str) -> M:
         """Read the weights to a place, in the precision that they have on `device`."""
         return self.load(place)

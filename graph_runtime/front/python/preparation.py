@@ -21,6 +21,7 @@ from ...core.opening import reading
 from ...core.paths import why_not_below, why_unwritable
 from ...core.run.plan import Plan, Step
 from ...core.user_paths import home
+from .lighter import lighter
 from .load_workflow import LoadedWorkflow
 
 
@@ -125,6 +126,7 @@ class _Least(NamedTuple):
         label: what it is made of, for the message.
         must: bytes without which it is refused.
         works: bytes of a budget that works.
+        other: settings with which less would do, for the message.
     """
 
     node: str
@@ -132,6 +134,7 @@ class _Least(NamedTuple):
     label: str
     must: int
     works: int
+    other: str = ""
 
 
 def require_memory(
@@ -168,7 +171,7 @@ def require_memory(
         if need.activations > room:
             need = with_least(need, plan, step, device)
         makes[step.name] = int(need.within(room) * SURE.get(need.source, (1.0, 1.0))[0])
-        found += _judged(step, groups, need, device)
+        found += _judged(plan, step, groups, need, device, most)
     _refuse(
         [one for one in found if one.must > most], max((one.works for one in found), default=0), device, most, budget
     )
@@ -184,7 +187,7 @@ def _need(plan: Plan, step: Step, device: str, *, rehearse: bool, count_all: boo
     return need if need is not None else Need(0, None, (), "at least")
 
 
-def _judged(step: Step, groups: Sequence[Leased], need: Need, device: str) -> Iterator[_Least]:
+def _judged(plan: Plan, step: Step, groups: Sequence[Leased], need: Need, device: str, most: int) -> Iterator[_Least]:
     """The least that a node can do with, for each of the sockets whose models it leases."""
     made = need.activations if need.least is None else need.least
     must, works = (math.ceil(made * share) for share in SURE.get(need.source, (1.0, 1.0)))
@@ -193,9 +196,9 @@ def _judged(step: Step, groups: Sequence[Leased], need: Need, device: str) -> It
         label = " and ".join(one.label for one in group.models) + " together" * (len(group.models) > 1)
         size = group.least(device)
         streamed = " block by block" * (size < group.nbytes(device))
-        yield _Least(
-            step.name, group.socket, f"{label}, {size_text(size)}{streamed}{beside}", size + must, size + works
-        )
+        other = lighter(plan, step, device, group, works, SURE["rehearsed"][1]) if size + must > most else ""
+        shown = f"{label}, {size_text(size)}{streamed}{beside}"
+        yield _Least(step.name, group.socket, shown, size + must, size + works, other)
     if not groups and made:
         yield _Least(step.name, None, f"{size_text(works)} that it makes ({need.source})", must, works)
 
@@ -215,7 +218,7 @@ def _refuse(found: Sequence[_Least], works: int, device: str, most: int, budget:
             one.socket,
             f"{one.label} on {device}, with {given}",
             f"a budget of at least {least}",
-            f"{wish}, or a smaller dtype or size",
+            f"{wish}, or a smaller dtype or size{one.other}",
         )
         for one in found
     ]
