@@ -218,7 +218,7 @@ class Keep(Scenario):
 
 
 class KeepOnDevices(Keep):
-    """The same with several branches on two devices."""
+    """The same with several branches on two devices: what is announced is on disk, whatever runs beside it."""
 
     weight = 2
 
@@ -231,14 +231,7 @@ class KeepOnDevices(Keep):
             device="cpu:0,cpu:1",
             listeners=[lambda event: _made(event, announce)],
         )
-        announce(["end", [inlay_digest(result[name]) for name in sorted(result)]])
-
-    def done(self, folder, announced, reference):
-        """Nothing that was announced is made again but what was under way beside it, and the bytes are the same."""
-        Scenario.done(self, folder, announced, reference)
-        ends = [name for kind, name in announced if kind == "end"]  # several, if a kill came after the end
-        assert ends
-        assert all(end == json.loads((reference / "end").read_text()) for end in ends), ends
+        announce(["end", " ".join(inlay_digest(result[name]) for name in sorted(result))])
 
 
 class Invert(Scenario):
