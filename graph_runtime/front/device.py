@@ -48,12 +48,20 @@ def resolve_devices(device: str) -> tuple[str, ...]:
     if len(names) == 1:
         return (_usable(device),)
     found = tuple(_usable(name) for name in names)
-    if len(set(found)) < len(found) or len({_kind(name) for name in found}) > 1 or "auto" in names:
+    twice = next((name for name in found if found.count(name) > 1), None)
+    if twice and "auto" not in names:
+        raise WorkflowError.of(
+            "device",
+            found=f"{twice}, which is named {found.count(twice)} times",
+            expected="several devices, each named once",
+            fix=f"leave out the others: --device {','.join(dict.fromkeys(found))}",
+        )
+    if len({_kind(name) for name in found}) > 1 or "auto" in names:
         raise WorkflowError.of(
             "device",
             found=f"devices {', '.join(f'{name} ({_kind(name)})' for name in found)}",
-            expected="several devices of one kind, each named once",
-            fix="name one of them, or those that are alike: results of others would be other bytes",
+            expected="several devices of one kind: another kind gives other bytes",
+            fix="name one of them, or those that are alike",
         )
     return found
 
@@ -143,7 +151,7 @@ def parse_size(text: str, setting: str, examples: str, *, none_is_allowed: bool 
         raise WorkflowError.of(
             setting,
             found=f"a memory size {shorten(text)}",
-            expected='a size such as "6GB" or "500MB"',
+            expected='a size such as "6GB" or "500MB"' + ", above 0" * (not none_is_allowed),
             fix=f"write it as {examples}",
         )
     return size

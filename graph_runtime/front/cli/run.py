@@ -111,7 +111,7 @@ def _takes_run_options(parser: argparse.ArgumentParser) -> None:
         type=_count,
         default=1,
         metavar="N",
-        help="processes that share the pictures of a folder (default: 1)",
+        help="processes that share the pictures of a folder, or the combinations of a sweep (default: 1)",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress bars")
     parser.set_defaults(parser=parser, takes_flags=True)

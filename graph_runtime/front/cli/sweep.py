@@ -44,6 +44,8 @@ examples:
 what comes out, in --out: sheet.png (axes and labels), table.csv (and table.parquet with pyarrow), best.png, and each
 picture under its values. The same command goes on where it was stopped, and makes only what is missing.
 
+--profile, --dry-run and --explain-memory tell of one run: use them with `inlay run` and the values of one combination.
+
 exit status: 0 done, 1 some combinations failed, 2 the input is wrong (nothing ran), 130 cancelled
 """
 

@@ -52,6 +52,15 @@ def test_cards_that_give_other_bytes_are_refused_by_name(cards, named):
         resolve_devices(named)
 
 
+def test_a_device_that_is_named_twice_is_the_cause_that_is_told():
+    with pytest.raises(WorkflowError) as caught:
+        resolve_devices("cpu:0,cpu:1,cpu:0")
+    problem = caught.value.problems[0]
+    assert problem.found == "cpu:0, which is named 2 times"
+    assert problem.fix.endswith("--device cpu:0,cpu:1")
+    assert resolve_devices("cpu:0,cpu:1") == ("cpu:0", "cpu:1")
+
+
 def test_what_one_card_kept_is_found_by_another_of_its_kind(cards):
     cards("A", "A", "B")
     assert environment("cuda:0") == environment("cuda:1") != environment("cuda:2")
