@@ -106,6 +106,9 @@ class Actors:
 
     def start(self, slot: int) -> None:
         """Start an actor; it waits in the cluster until there is room for it."""
+        if (before := self._actors.pop(slot, None)) is not None:
+            with suppress(Exception):
+                self.ray.kill(before, no_restart=True)
         actor = self._new()
         self._actors[slot] = actor
         self._asked[hello(actor, self.told, "worker")] = slot, "ready"

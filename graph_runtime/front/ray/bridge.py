@@ -204,12 +204,12 @@ class Place:
             with self.lock:
                 self.contents.give_back(digests)
         ended = last["ended"]
+        if last["gone"]:  # a process whose GPU disappeared cannot use it again; another one makes the run once more
+            raise ConnectionError(f"its device is gone: {ended['problems'][0]['found']}")
         ended["warnings"] = [*relay.warnings, *(one for one in ended.get("warnings", ()) if one not in relay.warnings)]
         if files.trouble is not None:
             ended = {"state": "failed", "problems": [problem_json(files.trouble)]}
         self.answer({"slot": self.slot, "run": run, "events": [*relay.rest(), *last["events"]], "ended": ended})
-        if last["gone"]:  # a process whose GPU disappeared cannot use it again
-            raise ConnectionError("its device disappeared")
 
     def _packed(self, told: Json, relay: Relay) -> tuple[Json, tuple[str, ...]]:
         """A request as another machine is told it, and what is held for it."""

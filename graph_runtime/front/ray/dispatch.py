@@ -1,7 +1,7 @@
 """Which worker makes which run, whatever carries the messages: ready, made, lost.
 
 Each worker makes one run at a time, and the next one for each is prepared meanwhile: no more than that is under way,
-however long the sweep is. A run whose worker was lost is made again by another; only its own answer counts.
+however long the sweep is. A run whose worker or GPU was lost is made again by another; only its own answer counts.
 """
 
 import time
@@ -15,6 +15,7 @@ from ..jobs.outcome import Outcome
 from ..jobs.worker import Message
 
 TRIES = 3  # of one run, by workers that were lost
+FAULTS = 2  # different runs, one after the other, in which a place lost its device: it is used no longer
 STILLBORN = 3  # workers in one place, one after the other, that were lost before they were ready
 LOOK = 0.2  # seconds between two looks at whether the user asked to stop
 SLOW = 30.0  # seconds without any worker, after which the user is told
@@ -39,7 +40,7 @@ class Cluster(Protocol):
     """Workers somewhere, each in a place with a number."""
 
     def start(self, slot: int) -> None:
-        """Start a worker in a place; news of it come later."""
+        """Start a worker in a place, instead of the one that is there; news of it come later."""
 
     def give(self, slot: int, message: Message) -> None:
         """Let a worker that has nothing to do make a run."""
@@ -99,10 +100,12 @@ class Losses:
     Attributes:
         workers: that were lost.
         runs: that were made again.
+        device: what was said of the last one that did not answer any more.
     """
 
     workers: int = 0
     runs: int = 0
+    device: str = ""
 
 
 @dataclass
@@ -130,6 +133,8 @@ class Dispatch:
     _tries: Counter[int] = field(default_factory=Counter)
     _stillborn: Counter[int] = field(default_factory=Counter)
     _left_out: set[int] = field(default_factory=set)
+    _faults: dict[int, set[int]] = field(default_factory=dict)  # by place, the last runs: its device was lost in each
+    _lost_at: dict[int, set[int]] = field(default_factory=dict)  # by run, the places that lost their device in it
     _more: bool = True
 
     def outcomes(self) -> Iterator[tuple[int, Outcome]]:
@@ -158,6 +163,8 @@ class Dispatch:
                 yield from self._hear(news)
             if heard:
                 continue
+            if len(self._left_out) >= self.places:  # no device is left
+                return
             if not self._more and not (self._busy or self._ahead or self._again):
                 return
             if (ready := self._prepare()) is not None:
@@ -173,7 +180,7 @@ class Dispatch:
     def _give(self, slot: int) -> Iterator[tuple[int, Outcome]]:
         """Let a free worker make the next run; those that need no worker are yielded on the way."""
         while True:
-            ready = self._again.popleft() if self._again else self._ahead.pop(slot, None) or self._next(slot)
+            ready = self._to_repeat(slot) or self._ahead.pop(slot, None) or self._next(slot)
             if ready is None and self._ahead:  # help another worker
                 ready = self._ahead.pop(next(iter(self._ahead)))
             if ready is None:
@@ -187,6 +194,16 @@ class Dispatch:
         self._free.discard(slot)
         self._busy[slot] = ready
         self.cluster.give(slot, ready.message)
+
+    def _to_repeat(self, slot: int) -> Ready | None:
+        """A run that is to be made again; where the device was lost in it only if no other place is left."""
+        used = set(range(self.places)) - self._left_out
+        for ready in self._again:
+            before = self._lost_at.get(ready.number, set())
+            if slot not in before or used <= before:
+                self._again.remove(ready)
+                return ready
+        return None
 
     def _next(self, slot: int) -> Ready | None:
         ready = self.runs.next(slot) if self._more else None
@@ -204,18 +221,51 @@ class Dispatch:
     def _hear(self, news: News) -> Iterator[tuple[int, Outcome]]:
         if news.what == "ready":
             self._stillborn[news.slot] = 0
-            if self.runs.accept(news.value):
+            if self._accepted(news):
                 self._free.add(news.slot)
             else:
                 self._left_out.add(news.slot)
                 self._require_some()
+        elif news.what == "made" and (said := (news.value.get("outcome") or {}).get("lost")):
+            yield from self._device_lost(news, said)
         elif news.what == "made":
             ready = self._busy.pop(news.slot)
+            self._faults.pop(news.slot, None)
             self._free.add(news.slot)
             yield from self._give(news.slot)  # first: it works while the files are written
             yield ready.number, self.runs.made(ready.number, news.value)
         else:
             yield from self._lost(news.slot, str(news.value.get("why", "")))
+
+    def _accepted(self, news: News) -> bool:
+        try:
+            return self.runs.accept(news.value)
+        except WorkflowError:
+            if news.slot not in self._faults:
+                raise
+            return False  # its device is still gone: the others go on
+
+    def _device_lost(self, news: News, said: str) -> Iterator[tuple[int, Outcome]]:
+        """Another process takes the place; its run is made again elsewhere."""
+        slot, ready = news.slot, self._busy.pop(news.slot)
+        self.losses.workers += 1
+        self.losses.device = said
+        faults = self._faults.setdefault(slot, set())
+        faults.add(ready.number)
+        self._lost_at.setdefault(ready.number, set()).add(slot)
+        if len(faults) < FAULTS:
+            self.cluster.start(slot)
+        else:
+            self._left_out.add(slot)
+        self._tries[ready.number] += 1
+        none_left = len(self._left_out) >= self.places
+        if self._tries[ready.number] < TRIES and not none_left:
+            self.losses.runs += 1
+            self._again.append(ready)
+            return
+        outcome = self.runs.made(ready.number, news.value)
+        outcome.lost = said if none_left else ""  # the run's own fault, as it seems: the others are made
+        yield ready.number, outcome
 
     def _lost(self, slot: int, why: str) -> Iterator[tuple[int, Outcome]]:
         was_ready = slot in self._free or slot in self._busy or slot in self._left_out
@@ -248,6 +298,13 @@ class Dispatch:
             )
 
     def _require_some(self) -> None:
+        if len(self._left_out) >= self.places and self.losses.device:
+            raise WorkflowError.of(
+                "--engine ray",
+                found=f"no device that answers: {self.losses.device}",
+                expected="at least one",
+                fix="see what nvidia-smi says of it; the same command goes on from there",
+            )
         if len(self._left_out) >= self.places:
             raise WorkflowError.of(
                 "--engine ray",

@@ -51,7 +51,8 @@ class RayEngine:
                 dispatch = Dispatch(cluster, runs, count, check)
                 yield from dispatch.outcomes()
             if lost := dispatch.losses.workers:
-                ctx.warn(f"{_counted(lost, 'worker')} lost; {_counted(dispatch.losses.runs, 'run')} made again")
+                device = f"; a device did not answer any more: {said}" if (said := dispatch.losses.device) else ""
+                ctx.warn(f"{_counted(lost, 'worker')} lost; {_counted(dispatch.losses.runs, 'run')} made again{device}")
 
 
 def _counted(number: int, what: str) -> str:

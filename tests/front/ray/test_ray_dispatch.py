@@ -15,12 +15,13 @@ from inlay.graph_runtime.front.ray.dispatch import STILLBORN, TRIES, Dispatch, N
 class Workers:
     """A cluster of workers that answer in any order, and may be lost."""
 
-    def __init__(self, seed=0, loses=lambda slot, number: False, starts=lambda slot: True):
-        self.random, self.loses, self.starts = random.Random(seed), loses, starts
+    def __init__(self, seed=0, loses=lambda slot, number: False, starts=lambda slot: True, dead=lambda *at: False):
+        self.random, self.loses, self.starts, self.dead = random.Random(seed), loses, starts, dead
         self.waiting, self.given, self.started, self.closed = [], [], 0, False
 
     def start(self, slot):
         self.started += 1
+        self.waiting = [one for one in self.waiting if one.slot != slot]
         if self.starts(slot):
             self.waiting.append(News(slot, "ready", {"node": f"node-{slot}"}))
         else:
@@ -30,6 +31,10 @@ class Workers:
         number = message["number"]
         assert not any(one.slot == slot for one in self.waiting), "a worker has one run at a time"
         self.given.append((slot, number))
+        if self.dead(slot, number):
+            failed = Outcome(str(number), {}, "failed", lost="GPU is lost", ran=True)
+            self.waiting.append(News(slot, "made", {"number": number, "outcome": failed.as_json()}))
+            return
         lost = self.loses(slot, number)
         self.waiting.append(News(slot, "lost", {"why": "killed"}) if lost else News(slot, "made", {"number": number}))
 
@@ -47,9 +52,11 @@ class Numbers:
     def __init__(self, numbers, refuses=(), known=()):
         self.numbers, self.refuses, self.known = iter(numbers), refuses, known
         self.prepared = self.written = self.most = 0
-        self.told = []
+        self.told, self.broken = [], set()
 
     def accept(self, hello):
+        if hello["node"] in self.broken:
+            raise WorkflowError.of("--engine ray", found="no GPU", expected="one", fix="none")
         return hello["node"] not in self.refuses
 
     def next(self, slot):
@@ -68,6 +75,8 @@ class Numbers:
     def made(self, number, value):
         assert value["number"] == number
         self.written += 1
+        if "outcome" in value:
+            return Outcome.from_json(value["outcome"])
         return Outcome(str(number), {}, "done")
 
     def given_up(self, number, why):
@@ -110,6 +119,69 @@ def test_a_run_that_takes_its_workers_with_it_fails_and_the_others_are_made():
     assert [number for number, one in found.items() if one.status == "failed"] == [3]
     assert len(found) == 10
     assert dispatch.losses.workers == TRIES
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_worker_whose_device_is_lost_is_replaced_and_its_run_is_made_elsewhere(seed):
+    dead = set()
+
+    def lost(slot, number):
+        if slot == 1 and number > 20 and not dead:
+            dead.add(number)
+            return True
+        return False
+
+    workers = Workers(seed, dead=lost)
+    dispatch = Dispatch(workers, Numbers(range(60)), 3, lambda: None)
+    found = results(dispatch)
+    assert sorted(number for number, _ in found) == list(range(60))
+    assert {one.status for _, one in found} == {"done"}
+    assert not any(one.lost for _, one in found), "the sweep goes on"
+    assert workers.started == 4
+    (number,) = dead
+    assert [slot == 1 for slot, made in workers.given if made == number] == [True, False]
+    assert any(slot == 1 for slot, _ in workers.given[workers.given.index((1, number)) + 1 :]), "the new one works"
+    assert (dispatch.losses.workers, dispatch.losses.runs, dispatch.losses.device) == (1, 1, "GPU is lost")
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_place_whose_device_stays_away_is_used_no_longer_and_the_others_make_all(seed, broken):
+    workers, runs = Workers(seed, dead=lambda slot, number: slot == 1), Numbers(range(40))
+    start = workers.start
+
+    def restarted(slot):
+        runs.broken |= {"node-1"} if broken and workers.started >= 3 else set()
+        start(slot)
+
+    workers.start = restarted
+    found = results(Dispatch(workers, runs, 3, lambda: None))
+    assert sorted(number for number, _ in found) == list(range(40))
+    assert {one.status for _, one in found} == {"done"}
+    assert [slot for slot, _ in workers.given].count(1) == (1 if broken else 2)
+
+
+def test_where_no_device_answers_any_more_the_sweep_ends_and_says_so():
+    for seed, places in itertools.product(range(5), (1, 2, 3)):
+        workers = Workers(seed, dead=lambda slot, number: True)
+        found = results(Dispatch(workers, Numbers(itertools.count()), places, lambda: None))
+        assert found[-1][1].lost == "GPU is lost", "what ends a sweep"
+        assert not any(one.lost for _, one in found[:-1])
+        assert len(workers.given) <= 3 * places + 1
+    runs = Numbers(range(9))
+    workers = Workers(1, dead=lambda slot, number: runs.broken.add("node-0") is None)
+    with pytest.raises(WorkflowError, match="no device that answers: GPU is lost"):
+        results(Dispatch(workers, runs, 1, lambda: None))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_run_that_takes_every_device_with_it_fails_and_the_others_are_made(seed):
+    workers = Workers(seed, dead=lambda slot, number: number == 3)
+    found = dict(results(Dispatch(workers, Numbers(range(20)), 3, lambda: None)))
+    assert [number for number, one in found.items() if one.status == "failed"] == [3]
+    assert len(found) == 20
+    assert not found[3].lost
+    assert {slot for slot, number in workers.given if number == 3} == {0, 1, 2}, "each device tried it"
 
 
 def test_no_more_than_one_run_a_worker_is_prepared_ahead():

@@ -68,8 +68,11 @@ def test_two_runs_are_made_at_once_and_one_is_cancelled_while_it_runs(tmp_path, 
         assert client.ended(asked(client)["id"])["state"] == "done", "the workers go on"
 
 
-def test_a_run_whose_worker_is_lost_is_made_once_more_then_fails_and_the_server_lives(tmp_path, wrong):
-    wrong(lose="unlucky")
+@pytest.mark.parametrize(("what", "said"), [("lose", "its machine is gone"), ("device", "cuda: GPU is lost")])
+def test_a_run_whose_worker_or_device_is_lost_is_made_once_more_then_fails_and_the_server_lives(
+    tmp_path, wrong, what, said
+):
+    wrong(**{what: "unlucky"})
     with served(tmp_path, cache=False, engine="ray") as (client, _):
         client.ready()
         unlucky = trivial("x.png", save=True)
@@ -78,7 +81,7 @@ def test_a_run_whose_worker_is_lost_is_made_once_more_then_fails_and_the_server_
         run = client.submit(unlucky, values=values)["id"]
         ended = client.ended(run)
         assert ended["state"] == "failed"
-        assert "its machine is gone" in ended["problems"][0]["found"]
+        assert said in ended["problems"][0]["found"]
         assert [one["kind"] for one in events_of(client, run)].count("queued") == 2
         wrong()
         assert client.ended(client.submit(unlucky, values=values)["id"])["state"] == "done"

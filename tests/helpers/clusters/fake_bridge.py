@@ -1,8 +1,8 @@
 """The process between a server and a cluster, with workers in itself instead of on other machines.
 
 The file `FAKE_CLUSTER` says what is wrong with the cluster: `{"version": "9.9"}` of all workers, `{"lose": "a word"}`
-loses the worker that makes a workflow with that word, `{"gone": true}` ends the cluster, `{"idle": true}` loses every
-worker that has nothing to do.
+loses the worker that makes a workflow with that word, `{"device": "a word"}` only its GPU, `{"gone": true}` ends the
+cluster, `{"idle": true}` loses every worker that has nothing to do.
 """
 
 import json
@@ -58,6 +58,9 @@ class Here:
             if last is not None:
                 each(last)
             last = pickle.loads(pickle.dumps(one))
+        if wrong().get("device", "\0") in message["workflow"]:
+            problem = {"node": None, "port": None, "found": "cuda: GPU is lost", "expected": "", "fix": ""}
+            return {"events": [], "ended": {"state": "failed", "problems": [problem]}, "gone": True}
         return last
 
     def call(self, method: str, *given: object) -> None:
