@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from clusters.ray_cluster import is_alive, is_open, started
+from clusters.ray_cluster import NOT_NICE, is_alive, is_open, started
 from PIL import Image as Pil
 
 pytestmark = pytest.mark.ray
@@ -70,6 +70,8 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for name, value in NOT_NICE.items():
+        monkeypatch.setenv(name, value)
     return tmp_path
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+NOT_NICE = {"RAY_worker_niceness": "0"}  # Ray's workers give way to all others: on a busy machine, they stand still
+
 
 def free_port() -> int:
     """A port that nobody listens on."""
@@ -27,7 +29,7 @@ def is_open(port: int) -> bool:
 def without_ray(**more: str) -> dict[str, str]:
     """The environment without what is said to Ray, and with some more of it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    return kept | {"RAY_USAGE_STATS_ENABLED": "0"} | more
+    return kept | NOT_NICE | {"RAY_USAGE_STATS_ENABLED": "0"} | more
 
 
 @contextmanager
