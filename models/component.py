@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Protocol, Self, TypeGuard, TypeVar
 
@@ -161,7 +162,7 @@ class Component(ModelDescription[nn.Module]):
     @property
     def label(self) -> str:
         """`unet of dollhouse`, with the variant unless it is the plain one."""
-        variant = self.origin.weights(self.component).variant if self.known else None
+        variant = _weights_at(self.origin, self.component, self.stamp).variant if self.known else None
         return f"{self.noun} of {self.origin.name}" + (f" ({variant} files)" if variant else "")
 
     @property
@@ -197,8 +198,7 @@ class Component(ModelDescription[nn.Module]):
             key: what makes it so large, for the message.
             value: of the key, if it is in a part of the configuration.
         """
-        weights = self.origin.weights(self.component)
-        held = count_parameters(weights.files, weights.prefix)
+        held = _count_at(self.origin, self.component, self.stamp)
         if least > max(held, LARGE):
             raise ModelError(
                 "source",
@@ -218,8 +218,7 @@ class Component(ModelDescription[nn.Module]):
 
     def nbytes_on(self, device: str) -> int:
         """The same in the precision of a device."""
-        weights = self.origin.weights(self.component)
-        return count_parameters(weights.files, weights.prefix) * self.precision(device).itemsize
+        return _count_at(self.origin, self.component, self.stamp) * self.precision(device).itemsize
 
     def _sizes(self, device: str) -> dict[str, int]:
         """Bytes of each stored tensor in memory, by name, from the headers."""
@@ -308,3 +307,27 @@ class Component(ModelDescription[nn.Module]):
         stored = list_stored(self.origin.weights(self.component).files)
         fill(module, newest_names(stored, module), self.label, unused=self.unused_weights, single=True)
         return module
+
+
+def _weights_at(origin: Origin, component: str, stamp: str) -> WeightFiles:
+    """A component's weight files, found once per state of its files: a run asks some forty times."""
+    return _kept_weights(origin, component, stamp) if stamp else origin.weights(component)
+
+
+@lru_cache(maxsize=256)
+def _kept_weights(origin: Origin, component: str, _stamp: str) -> WeightFiles:
+    return origin.weights(component)
+
+
+def _count_at(origin: Origin, component: str, stamp: str) -> int:
+    """How many numbers the weights of a component hold, counted once per state of its files."""
+    return _kept_count(origin, component, stamp) if stamp else _count(origin.weights(component))
+
+
+@lru_cache(maxsize=256)
+def _kept_count(origin: Origin, component: str, stamp: str) -> int:
+    return _count(_kept_weights(origin, component, stamp))
+
+
+def _count(weights: WeightFiles) -> int:
+    return count_parameters(weights.files, weights.prefix)

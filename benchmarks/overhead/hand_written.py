@@ -53,7 +53,8 @@ def inpaint(
 
     x = picture.permute(0, 3, 1, 2) * 2 - 1
     scale = models.vae.config.scaling_factor
-    known = models.vae.encode(torch.where(hole > 0, 0.0, x)).latent_dist.mode() * scale
+    # contiguous: the encoder gives channels-last, and convolutions of such a latent round differently in the last bit
+    known = models.vae.encode(torch.where(hole > 0, 0.0, x)).latent_dist.mode().contiguous() * scale
     cells = F.interpolate(hole, size=known.shape[-2:], mode="nearest")
     for _ in range(2):
         cells = F.max_pool2d(cells, 3, stride=1, padding=1)

@@ -102,12 +102,11 @@ def pieces_of(files: Iterable[Path]) -> str:
 
 
 def _contents(file: Path) -> str:
-    """sha256 of a file's contents.
+    """sha256 of the contents of a file whose state was read just now: it is an ordinary one.
 
     Raises:
-        ModelError: it is not an ordinary file, or cannot be read.
+        ModelError: it cannot be read.
     """
-    state_of(file)
     try:
         return file_sha256(file)
     except OSError as error:

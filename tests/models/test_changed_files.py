@@ -12,6 +12,7 @@ import torch
 from inlay.graph_runtime import ModelError
 from inlay.graph_runtime.core.memory.manager import ModelManager
 from inlay.graph_runtime.front.python import api
+from inlay.models.folder import ModelFolder
 from inlay.nodes.model import stable_diffusion
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -202,3 +203,20 @@ def test_a_run_in_one_process_follows_changed_weights(folder, tmp_path, kept):
         result = api.run(raw, inputs=folder.parent, out=tmp_path / "out", cache=kept)
         seen.append(result.outputs["words"].cond)
     assert not torch.equal(*seen)
+
+
+@pytest.mark.parametrize("folder", ["unet"], indirect=True)
+def test_weights_are_found_and_counted_once_per_state_of_the_files(folder, monkeypatch):
+    asked = []
+    find = ModelFolder.weights
+    monkeypatch.setattr(ModelFolder, "weights", lambda self, part: asked.append(part) or find(self, part))
+    first = stable_diffusion(str(folder)).denoiser
+    numbers = first.nbytes_on("cpu")
+    asked.clear()
+    assert [first.nbytes_on("cpu") for _ in range(5)] == [numbers] * 5
+    assert len({first.label for _ in range(5)}) == 1
+    assert not asked
+
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({**load_file(path), "more": torch.zeros(1000)}, path)
+    assert stable_diffusion(str(folder)).denoiser.nbytes_on("cpu") == numbers + 4 * 1000
