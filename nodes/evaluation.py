@@ -43,5 +43,14 @@ def evaluation_of(
     return None
 
 
+def say_plain(ctx: Context, denoiser: object, why: str) -> None:
+    """Warn of all that a description asks for and a node that evaluates the model as it is does not do."""
+    if isinstance(denoiser, FastDenoiser):
+        if denoiser.compile != "off":
+            _say(ctx, "compile", why)
+        if denoiser.step_cache > 1:
+            _say(ctx, "step_cache", why)
+
+
 def _say(ctx: Context, setting: str, reason: str) -> None:
     ctx.warn(f"{setting} does not apply here ({reason}): the model is evaluated as it is")

@@ -135,6 +135,7 @@ PACK = Pack(
     menu=FOLDERS,
     words=WORDS,
     lighter={"latent.encode": {"tiling": "on"}, "latent.decode": {"tiling": "on"}},
+    several={"noise.gaussian": ("count", "without --together, or a smaller --variations")},
     renamed={"image.open": "image.with_mask"},
     fast=FastNode(
         "model.fast",

@@ -10,6 +10,7 @@ from ..training.exemplar_settings import ExemplarSettings
 from ..training.inputs import TrainingInputs, require_models, require_subject_models, side_of
 from ..training.subject_settings import SubjectSettings
 from .checks.before_run import described
+from .evaluation import say_plain
 from .ports import Denoiser, ExemplarEncoder, Lora, Photos, Scheduler, Text, Vae
 
 
@@ -87,6 +88,7 @@ def exemplar(
     """
     from ..training.exemplar import train_exemplar
 
+    say_plain(ctx, denoiser, "training")
     inputs = TrainingInputs.connected(denoiser, vae, scheduler, exemplar_encoder, photos)
     return ExemplarTrained(*train_exemplar(inputs, settings, ctx))
 
@@ -150,5 +152,6 @@ def subject_lora(
     """
     from ..training.subject import train_subject
 
+    say_plain(ctx, denoiser, "training")
     inputs = TrainingInputs.connected(denoiser, vae, scheduler, exemplar_encoder, photos)
     return SubjectTrained(*train_subject(inputs, settings, ctx))

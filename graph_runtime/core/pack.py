@@ -172,6 +172,7 @@ class Pack:
         fast: the node behind `--fast`.
         renamed: a former id of a node, or another that is used for it → its id; sockets and settings are the same.
         lighter: node → settings with which it takes less memory and gives a slightly different result.
+        several: node → a setting that makes what follows hold several pictures at once, and how to ask for fewer.
     """
 
     families: tuple[str, ...] = ()
@@ -202,3 +203,4 @@ class Pack:
     renamed: Mapping[str, str] = field(default_factory=dict)
     fast: FastNode = FastNode()
     lighter: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    several: Mapping[str, tuple[str, str]] = field(default_factory=dict)

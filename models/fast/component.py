@@ -64,6 +64,11 @@ class FastDenoiser(ModelDescription[nn.Module]):
         """The same on a device."""
         return self.inner.nbytes_on(device)
 
+    def lighter(self) -> tuple[str, ModelDescription[nn.Module]] | None:
+        """The same with a lighter inner description, if there is one."""
+        found = self.inner.lighter()
+        return None if found is None else (found[0], replace(self, inner=found[1]))
+
     def fetch(self) -> bool:
         """Download what is not on this machine yet."""
         return self.inner.fetch()

@@ -65,6 +65,22 @@ def why(command):
     return call
 
 
+def test_compiled_code_is_counted_and_cleared_and_what_a_link_leads_to_stays(command, tmp_path):
+    folder, outside = home() / "compiled", tmp_path / "outside"
+    (folder / "ab").mkdir(parents=True)
+    (folder / "ab" / "code.so").write_bytes(b"x" * 2048)
+    outside.mkdir()
+    (outside / "mine.txt").write_bytes(b"y" * 4096)
+    (folder / "link").symlink_to(outside, target_is_directory=True)
+    assert f"compiled code: 2.0 KiB, in {folder}" in command("cache", "size").stdout
+    assert json.loads(command("cache", "size", "--json").stdout)["compiled_bytes"] == 2048
+    assert "removed compiled code, 2.0 KiB" in command("cache", "clear").stdout
+    assert not folder.exists()
+    assert (outside / "mine.txt").exists()
+    assert "compiled" not in command("cache", "clear").stdout
+    assert "compiled" not in command("cache", "size").stdout
+
+
 def forget_memory(monkeypatch):
     """As after a restart."""
     from inlay.graph_runtime.front import kept_between_runs

@@ -4,6 +4,9 @@ Where it does not matter what compiles, nothing does: the copy of the model that
 the bits must be the same. One test traces with torch's `eager` backend, a slow one and the benchmark compile.
 """
 
+import os
+import subprocess
+import sys
 import sysconfig
 import tempfile
 from contextlib import contextmanager
@@ -16,11 +19,12 @@ from inlay.graph_runtime.core.events import NodeProgress, Warned
 from inlay.graph_runtime.core.memory import compiled
 from inlay.graph_runtime.core.memory.manager import ModelManager
 from inlay.graph_runtime.core.memory.streaming import streamed
+from inlay.graph_runtime.core.port_types import PartlyKnown
 from inlay.methods.sampling.step_cache import WithStepCache
 from inlay.models.fast import component as fast_models
 from inlay.models.fast.component import FastDenoiser
 from inlay.models.lora.file import Pair, stored_names
-from inlay.nodes import attention, condition, invert, model, noise, sample, schedule
+from inlay.nodes import attention, condition, invert, model, noise, sample, schedule, train
 from inlay.nodes.evaluation import evaluation_of
 from inlay.nodes.model_fast import fast
 from inlay.nodes.model_lora import lora
@@ -78,6 +82,26 @@ def test_what_torch_traces_of_a_model_gives_its_bits(parts, monkeypatch):
     assert compilings(events) == ["compiling for 2×4×8×8"]
 
 
+def test_the_folder_that_torch_sets_itself_is_not_taken_for_one_that_the_user_chose(monkeypatch, tmp_path):
+    """It lies among temporary files, where others may write; torch sets it as soon as its compiler is imported."""
+    program = "import os, torch._dynamo; print(os.environ['TORCHINDUCTOR_CACHE_DIR'])"
+    monkeypatch.delenv(compiled.CACHE_DIR, raising=False)
+    usual = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+    from torch._inductor import codecache
+
+    before = getattr(codecache, "_HEADER_DIR", "")
+    for there in (usual, None):
+        monkeypatch.setenv(compiled.CACHE_DIR, there) if there else monkeypatch.delenv(compiled.CACHE_DIR)
+        with compiled._kept_in(tmp_path / "compiled"):
+            assert os.environ[compiled.CACHE_DIR] == str(tmp_path / "compiled")
+            assert str(tmp_path) in getattr(codecache, "_HEADER_DIR", str(tmp_path))
+        assert os.environ.get(compiled.CACHE_DIR) == there
+        assert getattr(codecache, "_HEADER_DIR", "") == before
+    monkeypatch.setenv(compiled.CACHE_DIR, str(tmp_path / "mine"))
+    with compiled._kept_in(tmp_path / "compiled"):
+        assert os.environ[compiled.CACHE_DIR] == str(tmp_path / "mine")
+
+
 @pytest.mark.slow
 def test_compiled_code_stays_within_the_stated_tolerance_and_is_kept_in_the_home(parts, monkeypatch, tmp_path):
     monkeypatch.undo()
@@ -92,7 +116,7 @@ def test_compiled_code_stays_within_the_stated_tolerance_and_is_kept_in_the_home
     difference = (evaluated(denoiser, ctx, z, words) - evaluated(parts.denoiser, ctx, z, words)).abs().max()
     assert 0 < float(difference) <= TOLERANCE
     assert [*(tmp_path / "home" / "compiled").rglob("*.so")]
-    assert not [*(tmp_path / "tmp").rglob("*.so")], "and nowhere else"
+    assert not [one for one in (tmp_path / "tmp").rglob("*") if one.is_file()], "and nowhere else"
 
 
 def test_a_size_is_compiled_once_however_often_it_comes(parts):
@@ -180,6 +204,35 @@ def test_attention_controls_and_tuned_inversions_evaluate_the_plain_model_and_sa
     name = next(iter(way))
     assert f"{name} does not apply here (the tuning of embeddings): the model is evaluated as it is" in said
     assert f"{name} does not apply here (an attention control): the model is evaluated as it is" in said
+
+
+@pytest.mark.parametrize("name", ["exemplar", "subject"])
+def test_training_evaluates_the_plain_model_and_says_so(parts, monkeypatch, name):
+    monkeypatch.setattr(
+        f"inlay.training.{name}.train_{name}", lambda inputs, settings, ctx: (None, None, "trained")[-n:]
+    )
+    call, n = {"exemplar": (train.exemplar, 3), "subject": (train.subject_lora, 2)}[name]
+    ctx, events = context()
+
+    def trained(denoiser):
+        some = PartlyKnown()
+        call(denoiser, parts.vae, parts.scheduler, some, some, ctx)
+        return warnings(events)
+
+    assert trained(fast(parts.denoiser, channels_last=True).denoiser) == []
+    trained(fast(parts.denoiser, compile="kernels").denoiser)
+    assert trained(fast(parts.denoiser, step_cache=2).denoiser) == [
+        f"{setting} does not apply here (training): the model is evaluated as it is"
+        for setting in ("compile", "step_cache")
+    ]
+
+
+def test_a_refusal_names_the_quantised_weights_of_a_model_that_is_evaluated_faster(parts):
+    what, lighter = fast(parts.denoiser, step_cache=2).denoiser.lighter()
+    assert what == "set quantize to int8 in the model node"
+    assert isinstance(lighter, FastDenoiser)
+    assert lighter.step_cache == 2
+    assert lighter.nbytes() < parts.denoiser.nbytes()
 
 
 def test_streamed_weights_are_not_compiled_and_a_warning_says_so(parts):

@@ -39,6 +39,25 @@ def test_one_of_each_is_picked():
         assert caught.value.port == port
 
 
+def test_a_budget_that_does_not_hold_all_variations_is_refused_with_how_to_ask_for_fewer():
+    asked = {
+        "image": str(SAMPLES["living-room.png"]),
+        "mask": str(SAMPLES["living-room-mask.png"]),
+        "source": "dollhouse",
+        "steps": 2,
+        "size": 64,
+        "variations": 16,
+        "device": "cpu",
+    }
+    with pytest.raises(inlay.WorkflowError) as caught:
+        inlay.run("inpaint", out=None, together=True, memory="12MB", **asked)
+    way = "or a smaller count in noise (without --together, or a smaller --variations)"
+    assert any(way in problem.fix for problem in caught.value.problems if problem.node in ("sample", "picture"))
+    with pytest.raises(inlay.WorkflowError) as caught:
+        inlay.run("inpaint", out=None, memory="1MB", **asked)
+    assert "--together" not in str(caught.value)
+
+
 @pytest.mark.parametrize("method", ["null_space", "exemplar"])
 def test_variations_together_stay_within_the_stated_tolerance_of_one_by_one(method):
     asked = {

@@ -13,7 +13,7 @@ import sysconfig
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Literal, cast
 
@@ -62,7 +62,7 @@ class Compiled:
         Raises:
             ModelError: torch cannot compile it here; says why.
         """
-        with _COMPILING, _kept_in(home() / "compiled"):
+        with _COMPILING, _kept_in(kept_folder()):
             try:
                 self._called(args, named)
             except Exception as error:
@@ -104,6 +104,38 @@ def compiled(module: nn.Module, mode: Mode) -> Compiled | None:
         if mode not in kept:
             kept[mode] = Compiled(module, mode)
         return cast(Compiled, kept[mode])
+
+
+def size_of_kept() -> int:
+    """Bytes of what torch keeps below inlay's home."""
+    return sum(_sizes(kept_folder()))
+
+
+def clear_kept() -> int:
+    """Remove it; what is in use or may not be removed stays.
+
+    Returns:
+        How many bytes that freed.
+    """
+    folder = kept_folder()
+    before = sum(_sizes(folder))
+    if folder.is_symlink():  # the user's own place
+        return 0
+    shutil.rmtree(folder, ignore_errors=True)
+    return before - sum(_sizes(folder))
+
+
+def kept_folder() -> Path:
+    """Where torch keeps what it generates, unless the user has named another place."""
+    return home() / "compiled"
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Of the files in a folder; a link counts as itself, and what disappears meanwhile as nothing."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                yield os.lstat(os.path.join(where, name)).st_size
 
 
 def why_not(mode: Mode, device: str) -> tuple[str, str] | None:
@@ -178,14 +210,30 @@ def _size(args: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> tuple[object
 
 @contextmanager
 def _kept_in(folder: Path) -> Iterator[None]:
-    """In the block, torch keeps what it generates in a folder, unless the user has named another."""
-    own = CACHE_DIR not in os.environ
-    if own:
-        os.environ[CACHE_DIR] = str(folder)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="torch.*")  # of its compiler, about itself
-            yield
-    finally:
+    """In the block, torch keeps what it generates in a folder, unless the user has named another.
+
+    Torch's import of its compiler sets the variable itself, to a folder for temporary files; that is nobody's choice.
+    """
+    from torch._inductor import codecache
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    before = os.environ.get(CACHE_DIR)
+    own = before is None or Path(before).name == Path(default_cache_dir()).name
+    headers = folder / "precompiled_headers"  # torch would keep them in the same folder for temporary files
+    with ExitStack() as stack:
         if own:
-            os.environ.pop(CACHE_DIR, None)
+            stack.callback(_restore, before)
+            os.environ[CACHE_DIR] = str(folder)
+            for name, place in (("_HEADER_DIR", headers), ("_HEADER_LOCK_DIR", headers / "locks")):
+                if hasattr(codecache, name):
+                    stack.callback(setattr, codecache, name, getattr(codecache, name))
+                    setattr(codecache, name, str(place))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", module="torch.*")  # of its compiler, about itself
+        yield
+
+
+def _restore(value: str | None) -> None:
+    os.environ.pop(CACHE_DIR, None)
+    if value is not None:
+        os.environ[CACHE_DIR] = value

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _ABOUT = """results that are kept on disk, so that only what is missing is computed
 
 INLAY_CACHE sets how much they may take (default 4GiB; 0 keeps nothing); above it, the least recently used are removed.
-They lie in INLAY_HOME/cache."""
+They lie in INLAY_HOME/cache. What --fast compile has made, in INLAY_HOME/compiled, has no limit: size counts it and
+clear removes it."""
 _ACTIONS = {
     "list": "what is kept, last used first",
     "size": "how much is kept, and how much may be",
@@ -86,17 +87,28 @@ def _line(entry: "Entry") -> str:
 
 
 def _size(store: "DiskStore") -> "tuple[dict[str, JsonValue], list[str]]":
+    from ...core.memory.compiled import kept_folder, size_of_kept
+
     count, size = store.size()
-    return (
-        {"kept": count, "bytes": size, "limit": store.limit, "folder": str(store.folder)},
-        [f"{count} kept, {_bytes(size)} of at most {_bytes(store.limit)}, in {store.folder}"],
-    )
+    answer: dict[str, JsonValue] = {"kept": count, "bytes": size, "limit": store.limit, "folder": str(store.folder)}
+    lines = [f"{count} kept, {_bytes(size)} of at most {_bytes(store.limit)}, in {store.folder}"]
+    if compiled := size_of_kept():
+        answer["compiled_bytes"] = compiled
+        lines.append(f"compiled code: {_bytes(compiled)}, in {kept_folder()}")
+    return answer, lines
 
 
 def _clear(store: "DiskStore") -> "tuple[dict[str, JsonValue], list[str]]":
+    from ...core.memory.compiled import clear_kept
+
     count, _ = store.size()
     freed = store.clear()
-    return {"removed": count, "bytes": freed}, [f"removed {count}, {_bytes(freed)}"]
+    answer: dict[str, JsonValue] = {"removed": count, "bytes": freed}
+    lines = [f"removed {count}, {_bytes(freed)}"]
+    if compiled := clear_kept():
+        answer["compiled_bytes"] = compiled
+        lines.append(f"removed compiled code, {_bytes(compiled)}")
+    return answer, lines
 
 
 def _bytes(size: int) -> str:

@@ -32,6 +32,21 @@ def lighter(plan: Plan, step: Step, device: str, group: Leased, made: int, sure:
     )
 
 
+def fewer(plan: Plan, step: Step) -> str:
+    """How to hold fewer pictures at once in a node, where a node before it asks for several; else empty."""
+    before, found = list(step.sources), dict[str, str]()
+    seen = set(before)
+    while before:
+        source = plan.steps[before.pop()]
+        setting, way = PACK.several.get(source.spec.id, ("", ""))
+        count = source.settings.get(setting)
+        if isinstance(count, int) and count > 1:
+            found[source.name] = f"; or a smaller {setting} in {source.name} ({way})"
+        before += (new := set(source.sources) - seen)
+        seen |= new
+    return "".join(found.values())
+
+
 def _settings(plan: Plan, step: Step, device: str, group: Leased, sure: float) -> Iterator[tuple[str, int]]:
     for setting, value in PACK.lighter.get(step.spec.id, {}).items():
         if step.settings.get(setting) != value:

@@ -21,7 +21,7 @@ from ...core.opening import reading
 from ...core.paths import why_not_below, why_unwritable
 from ...core.run.plan import Plan, Step
 from ...core.user_paths import home
-from .lighter import lighter
+from .lighter import fewer, lighter
 from .load_workflow import LoadedWorkflow
 
 
@@ -196,11 +196,14 @@ def _judged(plan: Plan, step: Step, groups: Sequence[Leased], need: Need, device
         label = " and ".join(one.label for one in group.models) + " together" * (len(group.models) > 1)
         size = group.least(device)
         streamed = " block by block" * (size < group.nbytes(device))
-        other = lighter(plan, step, device, group, works, SURE["rehearsed"][1]) if size + must > most else ""
+        other = ""
+        if size + must > most:
+            other = fewer(plan, step) + lighter(plan, step, device, group, works, SURE["rehearsed"][1])
         shown = f"{label}, {size_text(size)}{streamed}{beside}"
         yield _Least(step.name, group.socket, shown, size + must, size + works, other)
     if not groups and made:
-        yield _Least(step.name, None, f"{size_text(works)} that it makes ({need.source})", must, works)
+        other = fewer(plan, step) if must > most else ""
+        yield _Least(step.name, None, f"{size_text(works)} that it makes ({need.source})", must, works, other)
 
 
 def _refuse(found: Sequence[_Least], works: int, device: str, most: int, budget: int | None) -> None:
