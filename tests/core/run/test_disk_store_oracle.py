@@ -166,7 +166,7 @@ def test_two_processes_that_share_a_disk_store_give_the_bits_of_naive_recursion(
     for one in processes:
         one.stdin.write("go\n")
         one.stdin.flush()
-    told = [[json.loads(line) for line in one.communicate(timeout=120)[0].splitlines()] for one in processes]
+    told = [[json.loads(line) for line in one.communicate(timeout=600)[0].splitlines()] for one in processes]
     assert [one.returncode for one in processes] == [0, 0]
     for answers in told:
         assert len(answers) == len(made)
