@@ -9,7 +9,7 @@ from ..core.out_of_memory import release_device_memory
 from ..core.run.crew import Crew
 from ..core.spec import Registry
 from ..core.store.disk import DiskStore
-from ..core.store.memory import MemoryCache
+from ..core.store.memory import KEPT, MemoryCache
 from ..core.store.types import StorableTypes
 from ..core.store.worth import LIMIT
 from ..core.user_paths import home
@@ -17,6 +17,7 @@ from .device import parse_size
 from .environment import environment
 
 CPU_MEMORY = "INLAY_CPU_MEMORY"  # how much CPU memory weights may take that were evicted from a GPU; 0 for none
+RESULTS = "INLAY_KEPT_RESULTS"  # how much CPU memory results may take that wait for another run; 0 for none
 CACHE = "INLAY_CACHE"  # the environment variable: how much disk results may take; 0 for none
 _LOCK = threading.Lock()  # two runs that begin at the same time share their models too
 _kept: dict[tuple[str, int | None], tuple[ModelManager, MemoryCache]] = {}
@@ -28,13 +29,13 @@ def kept_between_runs(device: str, budget: int | None) -> tuple[ModelManager, Me
     """The weights and results shared by runs on `device` within `budget` bytes; None is what is free there.
 
     Raises:
-        WorkflowError: INLAY_CPU_MEMORY is not a size.
+        WorkflowError: INLAY_CPU_MEMORY or INLAY_KEPT_RESULTS is not a size.
     """
     key = (device, budget)
-    beside = cpu_limit()
+    beside, results = cpu_limit(), results_limit()
     with _LOCK:
         if key not in _kept:
-            _kept[key] = (_manager(device, budget, beside), MemoryCache())
+            _kept[key] = (_manager(device, budget, beside), MemoryCache(results))
         return _kept[key]
 
 
@@ -75,6 +76,16 @@ def cpu_limit() -> int | None:
     """
     text = os.environ.get(CPU_MEMORY, "").strip()
     return parse_size(text, CPU_MEMORY, "10GB, or 0 to keep none there", none_is_allowed=True) if text else None
+
+
+def results_limit() -> int:
+    """How many bytes of CPU memory a process keeps results in.
+
+    Raises:
+        WorkflowError: INLAY_KEPT_RESULTS is not a size.
+    """
+    text = os.environ.get(RESULTS, "").strip()
+    return parse_size(text, RESULTS, "1GB, or 0 to keep none", none_is_allowed=True) if text else KEPT
 
 
 def cache_limit() -> int:

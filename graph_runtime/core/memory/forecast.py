@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -163,9 +163,17 @@ def declared(plan: "Plan", step: "Step", device: str) -> Need | None:
     """What a node says itself; None if it says nothing, or cannot with what is known."""
     if step.spec.needs is None:
         return None
-    given = {name: step.spec.seen(value) for name, value in plan.seen.get(step.name, ({}, {}))[0].items()}
+    return said_by(step.spec, plan.seen.get(step.name, ({}, {}))[0], step.settings, device, step.name)
+
+
+def said_by(
+    spec: "NodeSpec", given: Mapping[str, object], settings: Mapping[str, object], device: str, name: str
+) -> Need | None:
+    """What a node says of itself with values at its sockets and settings; None if it says nothing."""
+    if spec.needs is None:
+        return None
     try:
-        said = step.spec.needs(given, step.settings, device)
+        said = spec.needs({socket: spec.seen(value) for socket, value in given.items()}, settings, device)
         if said is None:
             return None
         if not isinstance(said, Needed) or not all(
@@ -173,7 +181,7 @@ def declared(plan: "Plan", step: "Step", device: str) -> Need | None:
         ):
             raise TypeError(f"{said!r} is no Needed of whole numbers of bytes")
     except Exception:  # of any pack: a run goes on without what it would say
-        logging.getLogger("inlay").exception("node %s cannot say what it needs", step.name)
+        logging.getLogger("inlay").exception("node %s cannot say what it needs", name)
         return None
     return Need(said.usual, None, (), "declared", said.least)
 
@@ -193,22 +201,43 @@ def need_of(plan: "Plan", step: "Step", device: str) -> Need:
         return known
     if leases(plan, step) and (made := rehearsed(plan, step, device)) is not None:
         return Need(made, None, (), "rehearsed")
-    size = sum(math.prod(shape) * _BYTES.get(kind, 1) for _, shape, kind in _tensors(plan, step))
+    size = sum(math.prod(shape) * _BYTES.get(kind, 1) for _, shape, kind in _tensors(plan.seen.get(step.name, ())))
     return Need(size, None, (), "at least")
 
 
 def asked(plan: "Plan", step: "Step", device: str) -> Asked:
     """Under what a node's measurements are kept."""
-    models = [one.fingerprint for leased in leases(plan, step) for one in leased.models]
+    models = [one for leased in leases(plan, step) for one in leased.models]
     if step.spec.needs is not None:  # it may work on copies of models that it does not lease
         given = plan.seen.get(step.name, ({}, {}))[0].values()
-        models += [one.fingerprint for one in given if isinstance(one, ModelDescription)]
-    kind = [step.spec.id, step.spec.version, step.spec.digest, models, _around(device)]
-    settings = {name: value for name, value in step.settings.items() if _matters(step.spec, name, value)}
-    tensors = list(_tensors(plan, step))
+        models += [one for one in given if isinstance(one, ModelDescription)]
+    return asked_of(step.spec, step.settings, models, plan.seen.get(step.name, ()), device)
+
+
+def asked_of(
+    spec: "NodeSpec",
+    settings: Mapping[str, object],
+    models: Sequence[AnyDescription],
+    seen: Sequence[Mapping[str, object]],
+    device: str,
+    around: str = "",
+) -> Asked:
+    """Under what the measurements of a node with these settings are kept.
+
+    Args:
+        spec: of the node.
+        settings: all of them.
+        models: that it works with.
+        seen: values at its sockets, and at its outputs where they are known.
+        device: where it runs.
+        around: what else sets these measurements apart.
+    """
+    kind = [spec.id, spec.version, spec.digest, [one.fingerprint for one in models], _around(device) + around]
+    matter = {name: value for name, value in settings.items() if _matters(spec, name, value)}
+    tensors = list(_tensors(seen))
     return Asked(
         short_digest(json.dumps(kind, default=repr).encode()).hex(),
-        short_digest(json.dumps(settings, sort_keys=True, default=repr).encode()).hex(),
+        short_digest(json.dumps(matter, sort_keys=True, default=repr).encode()).hex(),
         " ".join(f"{name}{list(shape)}{kind}" for name, shape, kind in tensors),
         float(sum(math.prod(shape) for _, shape, _ in tensors)),
     )
@@ -232,9 +261,9 @@ def _around(device: str) -> str:
     return f"{name} torch {version('torch')}"
 
 
-def _tensors(plan: "Plan", step: "Step") -> Iterator[tuple[str, tuple[int, ...], str]]:
+def _tensors(seen: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, tuple[int, ...], str]]:
     """Name, shape and type of each tensor that a node is known to be given or to give."""
-    for values in plan.seen.get(step.name, ()):
+    for values in seen:
         for name, value in _sorted(values):
             yield from ((name, shape, kind) for shape, kind in _shapes(value))
 

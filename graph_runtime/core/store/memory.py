@@ -8,6 +8,7 @@ from .parts import tensors_in
 
 Outputs = tuple[object, ...]
 Given = tuple[Outputs, tuple[str, ...]]  # what a node gave: its outputs, and the warnings that it emitted
+KEPT = 1 << 30  # bytes, unless INLAY_KEPT_RESULTS says otherwise
 _PLAIN = frozenset((int, float, bool, str, type(None)))  # hold no tensors, and their few bytes do not count
 
 
@@ -31,7 +32,7 @@ class MemoryCache:
     look through: it passes over all that it does look through whenever their number has grown by a quarter.
     """
 
-    def __init__(self, limit: int = 1 << 30, entries: int = 100_000) -> None:
+    def __init__(self, limit: int = KEPT, entries: int = 100_000) -> None:
         self.limit, self.entries = limit, entries
         self.bytes = 0
         self._lock = threading.RLock()

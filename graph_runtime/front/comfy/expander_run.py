@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import NodeError, Problem, WorkflowError
 from ...core.events import Event, NodeStarted
 from ...core.expander import Expander
+from ...core.memory.watch import Watch
 from ...core.run.execute import execute
 from ...core.run.plan import Plan
 from ...core.store.kept import Kept
@@ -83,10 +84,12 @@ def _run(run: HostRun, plan: Plan) -> dict[str, object]:
     disk = disk_store(ctx.device, installed_nodes())
     here = disk.environment if disk is not None else environment(ctx.device)
     ctx.listeners = (*listeners, _Steps(len(plan.steps)))
+    if isinstance(ctx.models.budget, int):
+        ctx.memory = Watch(plan, ctx.device, measure=True, makes={})
     try:
         return execute(plan, ctx, Kept(None, disk, here))
     finally:
-        ctx.node, ctx.listeners = title, listeners
+        ctx.node, ctx.listeners, ctx.memory = title, listeners, None
         if disk is not None:
             disk.flush()
 

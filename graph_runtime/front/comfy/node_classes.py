@@ -15,11 +15,9 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from ...core.context import Context
 from ...core.errors import BadInput, Problem, did_you_mean, shorten
 from ...core.file_digests import digest
 from ...core.memory.descriptions import ModelDescription
-from ...core.out_of_memory import retried
 from ...core.spec import NodeSpec, Registry
 from ...core.user_paths import exists
 from ..node_settings import Setting, settings_of
@@ -32,6 +30,7 @@ from .host.running import metadata_allowed, show_text
 from .host_values import from_host, require_masks, to_host
 from .input_types import InputTypes, input_types, model_settings, settings_from_widgets, typed_name
 from .model_widgets import chosen, list_models
+from .node_memory import called
 from .node_names import category, display_name, host_id, search_words
 from .node_run import host_run
 from .shown import result, saved_pictures, sheet_picture, text_of
@@ -82,12 +81,12 @@ class HostNode:
         metadata = _metadata(hidden.get("PROMPT"), hidden.get("EXTRA_PNGINFO"))
         with host_run(display_name(spec.id), spec.id, metadata) as run:
             run.ctx.setting_of = lambda word: widget_of(hidden.get("PROMPT"), word)
-            outputs = _call(spec, _arguments(spec, inputs), run.ctx)
+            outputs = called(spec, _arguments(spec, inputs), run.ctx)
             models = [value for value in outputs if spec.static and isinstance(value, ModelDescription)]
             fetched = [model.fetch() for model in models]
             if any(fetched):
                 run.notices.clear()  # the model is known now, and the second call says more
-                outputs = _call(spec, _arguments(spec, inputs), run.ctx)
+                outputs = called(spec, _arguments(spec, inputs), run.ctx)
         values = tuple(to_host(port.socket, value) for port, value in zip(spec.outputs.values(), outputs, strict=True))
         pictures = list(saved_pictures(run.ctx))
         if spec.effects and not pictures:
@@ -106,13 +105,6 @@ def widget_of(prompt: object, word: str) -> object:
         if isinstance(value, (str, int, float)):
             return value
     return None
-
-
-def _call(spec: NodeSpec, arguments: dict[str, object], ctx: Context) -> tuple[object, ...]:
-    """Run the node; if memory runs out, evict idle models and try once more (the host handles a second failure)."""
-    if spec.context is not None:
-        arguments = arguments | {spec.context: ctx}
-    return tuple(retried(lambda: spec.run(**arguments), lambda: ctx.models.evict_idle("a node ran out of memory")))
 
 
 def _arguments(spec: NodeSpec, inputs: Mapping[str, object]) -> dict[str, object]:

@@ -16,7 +16,9 @@ from .modules import HostObject, ask, host_module
 if TYPE_CHECKING:
     import torch
 
-MEMORY = "INLAY_MEMORY"  # the environment variable: how much memory our weights may take inside the host
+MEMORY = (
+    "INLAY_MEMORY"  # the environment variable: how much memory our nodes may take inside the host, weights included
+)
 logger = logging.getLogger("inlay")
 
 
