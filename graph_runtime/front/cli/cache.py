@@ -38,6 +38,7 @@ def add_cache(add: AddCommand) -> None:
     parser.add_argument("node", nargs="?", metavar="NODE", help="why: a node in it")
     parser.add_argument("-h", "--help", action="store_true", help="show this help")
     parser.add_argument("--set", action="append", default=[], metavar="NODE.PARAM=VALUE", help="why: as in inlay run")
+    parser.add_argument("--fast", metavar="NAMES", help="why: as in inlay run")
     parser.add_argument("--out", default="inlay-out", metavar="DIR", help="why: as in inlay run")
     parser.add_argument("--inputs", metavar="DIR", help="why: as in inlay run")
     parser.add_argument("--device", default="auto", help="why: as in inlay run")

@@ -24,7 +24,7 @@ def add_commands(add: AddCommand) -> None:
     draw = add("draw", _draw, "draw a workflow as SVG")
     draw.add_argument("file", metavar="FILE", help="a .json workflow, the name of a shipped one, or a picture")
     draw.add_argument("-o", "--output", required=True, metavar="graph.svg", help="the file to write")
-    draw.set_defaults(takes_flags=True, set=[])
+    draw.set_defaults(takes_flags=True, set=[], fast=None)
 
     add("doctor", _doctor, "check this machine for common problems")
 

@@ -16,17 +16,24 @@ if TYPE_CHECKING:
 
     Convert = Callable[[Workflow, Registry], str]
 
-DESCRIPTION = "write a workflow for ComfyUI (api: what runs; ui: what its editor opens), or as a workflow of inlay"
+DESCRIPTION = "write a workflow for ComfyUI (comfy-api: what runs; comfy-ui: what its editor opens), or as one of inlay"
+_SHORT = {"api": "comfy-api", "ui": "comfy-ui", "native": "inlay"}
 
 
 def add_convert(add: AddCommand) -> None:
     """Add the parser of `convert`."""
     convert = add("convert", _convert, DESCRIPTION)
     convert.add_argument("file", metavar="FILE", help="a .json workflow, the name of a shipped one, or a picture")
-    convert.add_argument("--to", choices=["api", "ui", "native"], required=True, help="the format to write")
+    convert.add_argument(
+        "--to",
+        type=lambda name: _SHORT.get(name, name),
+        choices=list(_SHORT.values()),
+        required=True,
+        help="the format to write; api, ui and native are short for these",
+    )
     convert.add_argument("-o", "--output", metavar="OUT.json", help="the file to write (default: standard output)")
     convert.add_argument("--partial", action="store_true", help="leave out nodes of other packs, and what needs them")
-    convert.set_defaults(takes_flags=True, set=[])
+    convert.set_defaults(takes_flags=True, set=[], fast=None)
 
 
 def _convert(options: argparse.Namespace, rest: list[str]) -> int:
@@ -52,9 +59,9 @@ def _text(workflow: "Workflow", registry: "Registry", kind: str) -> str:
     from ..comfy.formats.kept import to_ui_as_it_was
     from ..comfy.formats.write import to_api
 
-    if kind == "native":
+    if kind == "inlay":
         return workflow.to_json()
-    made, warnings = (to_api(workflow, registry), []) if kind == "api" else to_ui_as_it_was(workflow, registry)
+    made, warnings = (to_api(workflow, registry), []) if kind == "comfy-api" else to_ui_as_it_was(workflow, registry)
     for warning in warnings:
         print(clean(str(warning)), file=sys.stderr)
     return json.dumps(made, indent=2, ensure_ascii=False) + "\n"

@@ -84,8 +84,8 @@ def _takes_run_options(parser: argparse.ArgumentParser) -> None:
         "--fast",
         action=Once,
         metavar="NAMES",
-        help="evaluate models faster, not to the same bytes: compile, cuda-graphs, channels-last, step-cache; several "
-        "with commas",
+        help="evaluate models faster, with slightly different bytes: compile, cuda-graphs, channels-last, step-cache; "
+        "several with commas",
     )
     parser.add_argument(
         "--explain-memory", action="store_true", help="list what was loaded, evicted and streamed, and why"
