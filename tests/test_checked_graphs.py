@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 #: Left out: what trains, which takes long, and what asks models that are not embedded.
 LEFT_OUT = re.compile(r"train\.|subject\.|caption\.|metric\.(lpips|fid|dino)|model\.")
-RUN_TIME = re.compile(r"NaN|infinite|diverges|an empty mask|^in (the )?picture")  # only values tell of these
+# Only values tell of these.
+RUN_TIME = re.compile(r"NaN|infinite|diverges|an empty mask|mask is empty|no window in it|^in (the )?picture")
 UNSIZED = {"report.table": {"image"}}  # its size hangs on the numbers in it
 SMALL = {
     "steps": 2,
