@@ -111,6 +111,7 @@ def require_devices(plan: Plan, devices: Iterable[str]) -> None:
         raise WorkflowError(dict.fromkeys(problems))
 
 
+BARE = 1000  # bytes: below, the unit was forgotten
 #: By how a need is known: the share of it that a budget must hold, and the share that a budget named to the user holds.
 #: A kernel takes a little more or less than what was rehearsed, so the first refuses nothing that fits, and the second
 #: is a budget that works.
@@ -213,6 +214,13 @@ def _refuse(found: Sequence[_Least], works: int, device: str, most: int, budget:
         WorkflowError: names each of them.
     """
     least = size_text(works)
+    if found and budget is not None and budget < BARE:
+        raise WorkflowError.of(
+            "--memory",
+            found=f"{budget:,} bytes",
+            expected=f"a budget of at least {least}",
+            fix=f"give the unit, as in --memory {budget}GB",
+        )
     given = f"--memory {size_text(most)}" if budget is not None else f"{size_text(most)} free for it"
     wish = f"--memory {least.replace(' ', '')}" if budget is not None else "end other programs that use it"
     problems = [
