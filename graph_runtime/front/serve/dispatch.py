@@ -212,6 +212,7 @@ class Dispatcher:
                 for event in message["events"]:
                     self._pass_on(worker, self._discreet.told(event))
                 if "ended" in message:
+                    worker.ready = not message.get("gone", False)  # with its device: it is about to end
                     self._ended(worker, message["ended"])
 
     def _ready(self, worker: AnyWorker, message: Json) -> None:

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.errors import Cancelled, InlayError, NodeError, Problem, WorkflowError, first_line
 from ...core.events import CancelToken
 from ...core.memory.account import account
-from ...core.memory.device_lost import lost_device
+from ...core.memory.device_lost import explanation, lost_device
 from ..cli.json_output import problem_json, warning_json
 from .json_data import Json
 from .relay import Relay
@@ -16,6 +17,11 @@ from .relay import Relay
 if TYPE_CHECKING:
     from ...core.run.plan import Plan
     from ..python.load_workflow import LoadedWorkflow
+
+_OF_A_SERVER = (
+    "see what nvidia-smi or the system's log says of it; the server begins a new worker, so ask for the run again "
+    "(what was finished is kept), or start the server with --device cpu until the device is back"
+)
 
 
 def ended_of(make: Callable[[], Json], relay: Relay) -> tuple[Json, bool]:
@@ -32,9 +38,11 @@ def ended_of(make: Callable[[], Json], relay: Relay) -> tuple[Json, bool]:
             "warnings": [warning_json(one) for one in error.warnings],
         }
     except NodeError as error:
-        ended = {"state": "failed", "problems": [problem_json(error.problem)]}
         gone = error.__cause__ is not None and lost_device(error.__cause__) is not None
+        problem = replace(error.problem, fix=_OF_A_SERVER) if gone else error.problem
+        ended = {"state": "failed", "problems": [problem_json(problem)]}
     except Exception as error:  # noqa: BLE001 - of one run: the worker goes on
+        gone = lost_device(error) is not None
         ended = {"state": "failed", "problems": [problem_json(_unforeseen(error))]}
     ended["warnings"] = [*relay.warnings, *(one for one in ended.get("warnings", ()) if one not in relay.warnings)]
     ended["memory"] = account(relay.memory)
@@ -81,6 +89,9 @@ def made(
 def _unforeseen(error: Exception) -> Problem:
     from ...core.disk_errors import disk_error, explain
 
+    if (said := lost_device(error)) is not None:  # outside of a node, as while weights are moved
+        found, expected, _ = explanation("the device", said)
+        return Problem(None, "device", found, expected, _OF_A_SERVER)
     if isinstance(error, InlayError):
         return Problem(None, None, first_line(error), "a run without an error", "see the message")
     if (cause := disk_error(error)) is not None:

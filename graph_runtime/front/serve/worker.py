@@ -119,7 +119,7 @@ class _Worker:
         with self._ticker.minding(relay):
             ended, gone = ended_of(lambda: self._made(told, out, token, relay), relay)
         self._inbox.cancel.pop(run, None)
-        self.answer({"run": run, "events": relay.rest(), "ended": ended})
+        self.answer({"run": run, "events": relay.rest(), "ended": ended, "gone": gone})
         if gone:  # a process whose GPU disappeared cannot use it again; another one takes the next run
             os._exit(1)
 
