@@ -240,7 +240,7 @@ def test_a_graph_saved_with_the_list_becomes_a_workflow_with_the_chosen_model(so
     from inlay.graph_runtime.front.installed import installed_nodes
 
     api = {"1": {"class_type": "InlayModelStableDiffusion", "inputs": {"source": source, "other_source": other}}}
-    widgets = [source, "", "", "auto", "none", "none", "none", other]
+    widgets = [source, "", "", "auto", "none", "none", "none", "none", other]
     shown = {"id": 1, "type": "InlayModelStableDiffusion", "pos": [0, 0], "inputs": [], "outputs": [], "mode": 0}
     ui = {"nodes": [{**shown, "widgets_values": widgets}], "links": [], "groups": [], "version": 0.4}
     for raw in (api, ui):

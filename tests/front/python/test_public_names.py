@@ -12,6 +12,7 @@ from inlay.nodes.pack import PACK
 
 ROOT = Path(inlay.__file__).parent
 RUN_KEYWORDS = {
+    "fast",
     *("jobs", "partial", "profile"),
     *("out", "inputs", "device", "memory", "nodes", "set", "cache", "metadata", "listeners", "cancel", "progress"),
 }
