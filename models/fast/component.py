@@ -91,6 +91,11 @@ class FastDenoiser(ModelDescription[nn.Module]):
         with self.inner.adapted(module) as adapted:
             yield adapted
 
+    @property
+    def any_device(self) -> bool:
+        """True if nothing is compiled."""
+        return self.compile == "off" and self.inner.any_device
+
     def require_device(self, device: str) -> None:
         """Refuse a device for which nothing can be compiled here.
 

@@ -103,6 +103,11 @@ class ModelDescription(ABC, Generic[M]):
         """
         return None
 
+    @property
+    def any_device(self) -> bool:
+        """True if `require_device` refuses none, so that nobody need find out which devices there are."""
+        return True
+
     def require_device(self, device: str) -> None:
         """Refuse a device, before anything runs, on which the way it is used cannot work.
 

@@ -21,7 +21,7 @@ def check_loaded(loaded: LoadedWorkflow, *, device: str = "auto", memory: str | 
         report.warnings += loaded.held.warnings + plan.warnings
         loaded.held.require_pictures_only(plan)
         require_writable_output(plan, loaded.out)
-        require_devices(plan, resolve_devices(device))
+        require_devices(plan, lambda: resolve_devices(device))
         if (budget := parse_memory(memory)) is not None:
             require_memory(plan, budget, resolve_device(device))
 

@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,16 +93,21 @@ def _why_nothing_is_kept(folder: Path) -> str:
     return why
 
 
-def require_devices(plan: Plan, devices: Iterable[str]) -> None:
+def require_devices(plan: Plan, devices: Callable[[], Iterable[str]]) -> None:
     """Refuse models that are to be used in a way which cannot work on these devices.
+
+    Args:
+        plan: of the run.
+        devices: finds out what they are, which imports torch; called only where it matters.
 
     Raises:
         WorkflowError: names each node, what is missing, and how to mend it.
     """
     problems: list[Problem] = []
     for step in plan.steps:
-        models = [value for value in step.known or () if isinstance(value, ModelDescription)]
-        for model, device in itertools.product(models, dict.fromkeys(devices)):
+        known = [value for value in step.known or () if isinstance(value, ModelDescription)]
+        models = [model for model in known if not model.any_device]
+        for model, device in itertools.product(models, dict.fromkeys(devices()) if models else ()):
             try:
                 model.require_device(device)
             except BadInput as error:

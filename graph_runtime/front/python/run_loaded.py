@@ -82,7 +82,7 @@ def run_loaded(
         plan = planned or loaded.plan()
         loaded.held.require_pictures_only(plan)
         require_writable_output(plan, loaded.out)
-        require_devices(plan, devices)
+        require_devices(plan, lambda: devices)
         require_memory(plan, budget, where, models.limit(where))
     printed = record is not None and record.show is not None  # by a command: nobody else gets the values, and it ends
     events = Record()
@@ -99,7 +99,7 @@ def run_loaded(
     ctx.setting_of = lambda word: setting_in(plan, word)
     if loaded.undecided:
         plan, record = decide(loaded, plan, ctx), None
-        require_devices(plan, devices)
+        require_devices(plan, lambda: devices)
         require_memory(plan, budget, where, models.limit(where))
     if fetch_models(plan, ctx):
         plan = loaded.plan()  # the rest of the check, which needs the models' configurations
