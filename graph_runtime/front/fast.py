@@ -12,9 +12,10 @@ from ..core.workflow import Node, Workflow
 SETTING = "fast"  # among the settings of a run, which have a dot in their names
 
 
-def with_fast(settings: Mapping[str, object] | None, fast: object) -> Mapping[str, object] | None:
-    """The settings of a run, with what `fast` asks for."""
-    return settings if fast is None else {**(settings or {}), SETTING: fast}
+def with_fast(settings: Mapping[str, object] | None, fast: object) -> Mapping[str, object]:
+    """The settings of a run, with what `fast` asks for; what is no mapping stays, and is refused later."""
+    given = {} if settings is None else settings
+    return {**given, SETTING: fast} if fast is not None and isinstance(given, Mapping) else given
 
 
 def read_fast(asked: object) -> tuple[str, ...]:

@@ -53,7 +53,9 @@ def test_a_variation_that_is_not_there_is_refused_before_the_run(batch, pick):
     params = {"batch": batch, "pick": pick}
     for refused in (
         lambda: gaussian(torch.zeros(1, 4, 3, 5), **params),
-        lambda: gaussian.spec.check({}, {"seed": 0} | params),  # also where nothing is known of the latent
+        lambda: gaussian.spec.check(
+            {}, {"seed": 0, "count": None} | params
+        ),  # also where nothing is known of the latent
     ):
         with pytest.raises(BadInput) as caught:
             refused()

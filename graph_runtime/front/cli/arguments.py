@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from ...core.errors import WorkflowError
-from ..fast import SETTING as FAST
 from ..text_values import convert
 from . import flags
 from .dashes import join_dashed_values
@@ -57,7 +56,11 @@ def _settings(
     options: argparse.Namespace, loaded: "LoadedWorkflow", by_target: dict[str, str]
 ) -> "dict[str, JsonValue]":
     """The settings of `--set NODE.PARAM=VALUE` and `--fast`; `by_target` is what was typed for a parameter before."""
-    settings: dict[str, JsonValue] = {} if options.fast is None else {FAST: options.fast}
+    settings: dict[str, JsonValue] = {}
+    if options.fast is not None:
+        from ..fast import SETTING
+
+        settings[SETTING] = options.fast
     for word in options.set:
         where, value = flags.override(word, loaded)
         _note(by_target, where, f"--set {word}")

@@ -62,7 +62,7 @@ def check(
         try:
             with refusing():
                 given = named_values(held.paths_for(values), "inputs")
-                settings = named_values(held.paths_for(with_fast(set, fast) or {}), "set")
+                settings = named_values(held.paths_for(with_fast(set, fast)), "set")
                 loaded = load(source, inputs=inputs, out=held.output(out), nodes=nodes, partial=partial)
                 loaded.held = held
                 job = find_job(loaded, given, settings, Origin(source, inputs, tuple(as_list(nodes)), partial))
@@ -149,7 +149,7 @@ def run(
             if isinstance(source, (Workflow, Mapping)):
                 source = owned(source)
             given = named_values(held.paths_for(values), "inputs")
-            settings = named_values(held.paths_for(with_fast(set, fast) or {}), "set")
+            settings = named_values(held.paths_for(with_fast(set, fast)), "set")
             contents = held.contents_of
             where = inputs, device, memory, metadata, nodes, partial
             whole = cache and profile is False

@@ -91,7 +91,7 @@ def sweep(
             require_token(cancel)
             heard: tuple[Listener, ...] = (relay, *watchers, *as_listeners(listeners))
             given = named_values(held.paths_for(values), "inputs")
-            settings = named_values(held.paths_for(with_fast(set, fast) or {}), "set")
+            settings = named_values(held.paths_for(with_fast(set, fast)), "set")
             asked = [*_asked(held, grid)]
             pictures = _pictures(held, images)
             load_nodes()
