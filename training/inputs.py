@@ -3,6 +3,7 @@
 from typing import NamedTuple, cast
 
 from ..graph_runtime import BadInput
+from ..models.fast.component import FastDenoiser
 from ..models.image_encoder import ImageEncoderComponent
 from ..models.paint_by_example.component import ExemplarEncoderComponent, NewExemplarEncoderComponent
 from ..models.stable_diffusion import DenoiserComponent, SchedulerComponent, VaeComponent
@@ -24,9 +25,12 @@ class TrainingInputs(NamedTuple):
     def connected(
         cls, denoiser: object, vae: object, scheduler: object, encoder: object, photos: object
     ) -> "TrainingInputs":
-        """The values connected to a node; `require_models` and `require_photos` check their types."""
+        """The values connected to a node; `require_models` and `require_photos` check their types.
+
+        A denoiser that is to be evaluated faster is trained as it is.
+        """
         return cls(
-            cast(DenoiserComponent, denoiser),
+            cast(DenoiserComponent, denoiser.inner if isinstance(denoiser, FastDenoiser) else denoiser),
             cast(VaeComponent, vae),
             cast(SchedulerComponent, scheduler),
             cast(AnyExemplarEncoder, encoder),

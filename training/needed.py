@@ -40,7 +40,7 @@ _known: dict[tuple[object, ...], Needed] = {}  # by device, photos, settings and
 class _Training(NamedTuple):
     """What differs between trainings."""
 
-    load: Callable[[], ExemplarDenoiser]
+    load: Callable[..., ExemplarDenoiser]
     names: Callable[[ExemplarDenoiser], list[str]]
     options: TrainerOptions
     writes_model: bool
@@ -48,43 +48,40 @@ class _Training(NamedTuple):
 
 def needed_by_exemplar(inputs: TrainingInputs, settings: ExemplarSettings, device: str) -> Needed:
     """Bytes of a training of `train_exemplar`, beside the VAE's weights."""
-    side = side_of(inputs.denoiser, inputs.vae, settings.size)
+    options = settings.trainer_options()
     return _needed(
-        inputs,
-        settings,
-        side,
-        device,
-        _Training(
-            lambda: load_exemplar(inputs, settings, side, torch.device(device), WITHOUT),
-            ExemplarDenoiser.trainable,
-            settings.trainer_options(),
-            writes_model=True,
-        ),
+        inputs, settings, device, _Training(load_exemplar, ExemplarDenoiser.trainable, options, writes_model=True)
     )
 
 
 def needed_by_subject(inputs: TrainingInputs, settings: SubjectSettings, device: str) -> Needed:
     """Bytes of a training of `train_subject`, beside the VAE's weights."""
-    side = side_of(inputs.denoiser, inputs.vae, settings.size)
-    return _needed(
-        inputs,
-        settings,
-        side,
-        device,
-        _Training(
-            lambda: load_subject(inputs, settings, side, torch.device(device), WITHOUT),
-            lambda model: [name for name, _ in model.named_parameters() if ".lora_" in name],
-            settings.trainer_options(2),
-            writes_model=False,
-        ),
-    )
+    options = settings.trainer_options(2)
+    return _needed(inputs, settings, device, _Training(load_subject, _of_lora, options, writes_model=False))
 
 
-def _needed(inputs: TrainingInputs, settings: TrainingSettings, side: int, device: str, training: _Training) -> Needed:
+def _of_lora(model: ExemplarDenoiser) -> list[str]:
+    return [name for name, _ in model.named_parameters() if ".lora_" in name]
+
+
+def _needed(inputs: TrainingInputs, settings: TrainingSettings, device: str, training: _Training) -> Needed:
+    """What a rehearsal finds, which takes seconds, once for the same device, photos, settings and models."""
+    pairs = None if inputs.photos is None else len(inputs.photos.pairs())
+    models = (inputs.denoiser, inputs.vae, inputs.scheduler, inputs.encoder)
+    key = (device, pairs, type(settings), settings.model_dump_json(), *(model.fingerprint for model in models))
+    if key not in _known:
+        if len(_known) >= MOST_KNOWN:
+            del _known[next(iter(_known))]
+        _known[key] = _rehearsed(inputs, settings, device, training)
+    return _known[key]
+
+
+def _rehearsed(inputs: TrainingInputs, settings: TrainingSettings, device: str, training: _Training) -> Needed:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
+    side = side_of(inputs.denoiser, inputs.vae, settings.size)
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
-        model = training.load()
+        model = training.load(inputs, settings, side, torch.device(device), WITHOUT)
         vae = inputs.vae.load_as(WITHOUT, device)
         place = device if device.startswith("cuda") and torch.version.cuda else "cpu"  # elsewhere shapes are the same
         levels = noise_levels(inputs.scheduler.config)

@@ -4,7 +4,7 @@ The weights are those of the description that it wraps, LoRAs included; how they
 because the bytes of results differ.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -55,6 +55,10 @@ class FastDenoiser(ModelDescription[nn.Module]):
     def fingerprint(self) -> str:
         """Hash of the inner description and of how it is evaluated."""
         return sha256(f"{self.inner.fingerprint}|fast|{self.compile}|{self.channels_last}|{self.step_cache}")
+
+    def doubt(self, marks: Sequence[str]) -> tuple[str, str] | None:
+        """That of the inner description."""
+        return self.inner.doubt(marks)
 
     def nbytes(self) -> int:
         """Bytes of the weights."""

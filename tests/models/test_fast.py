@@ -209,9 +209,13 @@ def test_attention_controls_and_tuned_inversions_evaluate_the_plain_model_and_sa
 
 @pytest.mark.parametrize("name", ["exemplar", "subject"])
 def test_training_evaluates_the_plain_model_and_says_so(parts, monkeypatch, name):
-    monkeypatch.setattr(
-        f"inlay.training.{name}.train_{name}", lambda inputs, settings, ctx: (None, None, "trained")[-n:]
-    )
+    taken = []
+
+    def train_nothing(inputs, settings, ctx):
+        taken.append(inputs.denoiser)
+        return (None, None, "trained")[-n:]
+
+    monkeypatch.setattr(f"inlay.training.{name}.train_{name}", train_nothing)
     call, n = {"exemplar": (train.exemplar, 3), "subject": (train.subject_lora, 2)}[name]
     ctx, events = context()
 
@@ -226,6 +230,13 @@ def test_training_evaluates_the_plain_model_and_says_so(parts, monkeypatch, name
         f"{setting} does not apply here (training): the model is evaluated as it is"
         for setting in ("compile", "step_cache")
     ]
+    assert all(one is parts.denoiser for one in taken)
+    assert len(taken) == 3
+
+
+def test_a_model_that_is_evaluated_faster_doubts_the_pictures_that_the_plain_one_doubts():
+    plain = model.stable_diffusion("dollhouse").denoiser
+    assert fast(plain, step_cache=2).denoiser.doubt(["mine.png"]) == plain.doubt(["mine.png"]) is not None
 
 
 def test_a_refusal_names_the_quantised_weights_of_a_model_that_is_evaluated_faster(parts):

@@ -3,8 +3,6 @@
 What it tells leads to no folder of its machine, and what was saved goes back as bytes, in pieces.
 """
 
-import os
-import platform
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +10,6 @@ from queue import SimpleQueue
 
 from ...core.events import CancelToken
 from ..device import resolve_device
-from ..environment import environment_parts
 from ..installed import installed_nodes
 from ..jobs.worker import Message
 from ..kept_between_runs import forget
@@ -23,39 +20,22 @@ from ..serve.made import ended_of, made
 from ..serve.relay import Relay, Ticker
 from ..serve.settings import Settings
 from .contents import PIECE, Ref
+from .maker import BaseMaker
 from .packing import unpack
-from .scratch import Scratch
 
 
-class Maker:
-    """Makes runs in this process, one at a time.
-
-    Args:
-        told: what all runs share.
-        fetch: the piece of a reference.
-    """
+class Maker(BaseMaker):
+    """Makes the runs of a server; see `BaseMaker`."""
 
     def __init__(self, told: Message, fetch: Callable[[Ref], bytes]) -> None:
-        import torch
-
-        torch.set_num_threads(told["threads"])
-        self._scratch = Scratch(told["session"], fetch)
-        self._device = resolve_device(told["device"])
+        super().__init__(told, fetch)
+        self.device = resolve_device(told["device"])
         self._memory, self._cache = told["memory"], told["cache"]
         self._registry = installed_nodes()
         settings = Settings(out=self._scratch.out(), inputs=self._scratch.folder, folder=self._scratch.folder.parent)
         self._discreet = Discreet(settings)
         self._cancel: dict[str, CancelToken] = {}
         self._ticker = Ticker()
-
-    def hello(self) -> Message:
-        """What the bits of this worker's results depend on."""
-        return {
-            "node": platform.node(),
-            "pid": os.getpid(),
-            "device": self._device,
-            "parts": environment_parts(self._device),
-        }
 
     def stream(self, message: Message) -> Iterator[Json]:
         """What happens in a run, the pieces of its files, and in the end what became of it."""
@@ -86,7 +66,7 @@ class Maker:
             loaded = unpack(message, self._scratch, self._registry)
             with refusing():
                 plan = loaded.plan()
-            given = {"device": self._device, "memory": self._memory, "cache": self._cache, "texts": message["texts"]}
+            given = {"device": self.device, "memory": self._memory, "cache": self._cache, "texts": message["texts"]}
             return made(loaded, plan, relay=relay, cancel=token, **given)
 
         with self._ticker.minding(relay):
@@ -107,10 +87,6 @@ class Maker:
     def free(self, results: bool) -> None:
         """Let go of weights, and of results in memory, once no run needs them."""
         forget(results=results)
-
-    def end(self) -> None:
-        """Remove what was kept here for these runs."""
-        self._scratch.remove()
 
 
 def _pieces(out: Path) -> Iterator[Json]:

@@ -6,7 +6,6 @@ writes nothing outside inlay's own folder on its machine.
 
 import importlib
 import os
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ...core.events import CancelToken
 from ...core.workflow import Workflow
-from ..environment import environment_parts
+from ..device import resolve_device
 from ..jobs.job import Job, Origin
 from ..jobs.ledger import Done, Ledger
 from ..jobs.outcome import Outcome
@@ -25,8 +24,8 @@ from ..jobs.worker import Message
 from ..python.keywords import registry_of
 from ..python.load_workflow import LoadedWorkflow
 from .contents import Ref
+from .maker import BaseMaker
 from .packing import unpack
-from .scratch import Scratch
 
 if TYPE_CHECKING:
     from ..python.result import Result
@@ -92,21 +91,13 @@ class _AwaySession(Session):
         return self._told, self.part
 
 
-class Maker:
-    """Makes runs in this process.
-
-    Args:
-        told: what all runs share.
-        fetch: the piece of a reference.
-    """
+class Maker(BaseMaker):
+    """Makes the runs of a sweep; see `BaseMaker`."""
 
     def __init__(self, told: Message, fetch: Callable[[Ref], bytes]) -> None:
-        import torch
-
-        torch.set_num_threads(told["threads"])
+        super().__init__(told, fetch)
         nodes = tuple(importlib.import_module(name) for name in told["nodes"])
         self._registry = registry_of(nodes)
-        self._scratch = Scratch(told["session"], fetch)
         empty = LoadedWorkflow(Workflow(nodes={}), self._registry, [], self._scratch.out())
         job = Job(
             Origin({}, None, nodes),
@@ -121,17 +112,8 @@ class Maker:
             unshared=frozenset(told["unshared"]),
         )
         self._how = How(**told["how"])
+        self.device = resolve_device(self._how.device)
         self._session = _AwaySession(job, self._how, (), CancelToken())
-
-    def hello(self) -> Message:
-        """What the bits of this worker's results depend on."""
-        from ..device import resolve_device
-
-        return {
-            "node": platform.node(),
-            "pid": os.getpid(),
-            "parts": environment_parts(resolve_device(self._how.device)),
-        }
 
     def make(self, message: Message) -> Message:
         """Make a run: its outcome, and its files with their bytes in the order in which they were saved."""
@@ -162,7 +144,3 @@ class Maker:
                 file = below.with_name(name).as_posix()
                 found.append({"file": file, "node": part.node_of(path), "bytes": path.read_bytes()})
         return found
-
-    def end(self) -> None:
-        """Remove what was kept here for these runs."""
-        self._scratch.remove()

@@ -122,7 +122,8 @@ def test_a_cluster_that_goes_away_is_an_error_of_its_runs_and_the_server_goes_on
         while client.post(trivial("x.png"), values={"image": {"upload": client.upload()["id"]}}).status_code != 201:
             assert time.monotonic() < end
             time.sleep(0.2)
-        assert client.ended(asked(client)["id"])["state"] == "done"
+        ended = client.ended(asked(client)["id"])
+        assert ended["state"] == "done", str(ended["problems"])
 
 
 def test_what_a_worker_says_names_no_folder_of_its_machine(tmp_path):
