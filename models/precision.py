@@ -5,7 +5,9 @@ y = (x·Qᵀ)·s + b with Q in 8 bits: int8 with s = max|W|/127.5 of the row and
 s = max|W|/448. What goes into a layer stays as it is. Convolutions, norms and biases keep their precision.
 """
 
+import functools
 import importlib.util
+import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal, cast
@@ -98,6 +100,7 @@ def require_device(how: Quantize, device: str) -> None:
         )
 
 
+@functools.cache
 def quantizer() -> str:
     """What quantises, and its release: another may round otherwise."""
     try:
@@ -140,10 +143,8 @@ def quantized_sizes(shapes: Mapping[str, Sequence[int]], how: Quantize, itemsize
     """
     found = {}
     for name, shape in shapes.items():
-        count = 1
-        for side in shape:
-            count *= side
-        if how == "none" or len(shape) != 2 or not name.endswith(".weight"):
+        count = math.prod(shape)
+        if len(shape) != 2 or not name.endswith(".weight"):
             found[name] = count * itemsize
             continue
         found[f"{name}:numbers"], found[f"{name}:scale"] = count, 4 * shape[0]

@@ -135,3 +135,16 @@ def graph(nodes: dict[str, Any], outputs: dict[str, str] | None = None, **more: 
             entry["inputs"] = rest[1]
         full[name] = entry
     return {"format": 1, "nodes": full, "outputs": outputs or {}, **more}
+
+
+#: A photo with a margin, saved; without a model.
+PADDED = {
+    "format": 1,
+    "inputs": {"image": "photo.path"},
+    "nodes": {
+        "photo": {"type": "image.load", "params": {"path": "x.png"}},
+        "fit": {"type": "image.pad", "params": {"left": 4}, "inputs": {"image": "photo.image"}},
+        "save": {"type": "image.save", "inputs": {"image": "fit.image"}},
+    },
+    "outputs": {"image": "fit.image"},
+}

@@ -9,6 +9,14 @@ from inlay.nodes.image.pick import pick
 from inlay.nodes.noise import gaussian
 
 SAMPLES = shipped_samples()
+ROOM = {
+    "image": str(SAMPLES["living-room.png"]),
+    "mask": str(SAMPLES["living-room-mask.png"]),
+    "source": "dollhouse",
+    "steps": 2,
+    "size": 64,
+    "device": "cpu",
+}
 
 
 def test_the_first_of_a_batch_have_the_noise_that_each_has_alone():
@@ -40,15 +48,7 @@ def test_one_of_each_is_picked():
 
 
 def test_a_budget_that_does_not_hold_all_variations_is_refused_with_how_to_ask_for_fewer():
-    asked = {
-        "image": str(SAMPLES["living-room.png"]),
-        "mask": str(SAMPLES["living-room-mask.png"]),
-        "source": "dollhouse",
-        "steps": 2,
-        "size": 64,
-        "variations": 16,
-        "device": "cpu",
-    }
+    asked = ROOM | {"variations": 16}
     with pytest.raises(inlay.WorkflowError) as caught:
         inlay.run("inpaint", out=None, together=True, memory="12MB", **asked)
     way = "or a smaller count in noise (without --together, or a smaller --variations)"
@@ -60,15 +60,7 @@ def test_a_budget_that_does_not_hold_all_variations_is_refused_with_how_to_ask_f
 
 @pytest.mark.parametrize("method", ["null_space", "exemplar"])
 def test_variations_together_stay_within_the_stated_tolerance_of_one_by_one(method):
-    asked = {
-        "image": str(SAMPLES["living-room.png"]),
-        "mask": str(SAMPLES["living-room-mask.png"]),
-        "source": "dollhouse",
-        "steps": 2,
-        "size": 64,
-        "variations": 2,
-        "device": "cpu",
-    }
+    asked = ROOM | {"variations": 2}
     if method == "exemplar":
         asked["example"] = str(SAMPLES["exemplar.png"])
     apart, together = (inlay.run("inpaint", out=None, together=way, **asked) for way in (False, True))

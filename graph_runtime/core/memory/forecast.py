@@ -188,7 +188,7 @@ def said_by(
 
 def with_least(need: Need, plan: "Plan", step: "Step", device: str) -> Need:
     """A need with the least that the node says it can do with; asked only where that matters, for it takes time."""
-    if need.least is not None or step.spec.needs is None:
+    if need.source == "declared" or need.least is not None or step.spec.needs is None:
         return need
     said = declared(plan, step, device)
     return need if said is None or said.least is None else replace(need, least=min(said.least, need.activations))

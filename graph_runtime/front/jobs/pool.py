@@ -116,16 +116,12 @@ def pooled(
     tries: Counter[int] = Counter()
     total = len(job.items)
     begun = ended = stillborn = 0
-    gone: list[_Worker] = []  # whose device is lost
 
     def start(slot: int) -> _Worker:
         return _Worker(slot, told[slot], share(own, slot, jobs), answers)
 
     def next_run(worker: _Worker) -> None:
         nonlocal begun
-        worker.number = -1
-        if worker in gone:
-            return
         worker.number = deal.next(worker.slot)
         if worker.number >= 0:
             begun += not tries[worker.number]
@@ -138,7 +134,7 @@ def pooled(
     try:
         while ended < total:
             worker, line = _next(answers, ctx)
-            if worker in gone:
+            if worker not in workers:  # its device is lost
                 continue
             if line is None:
                 workers.remove(worker)
@@ -164,7 +160,6 @@ def pooled(
                 outcome = Outcome.from_json(message["outcome"])
                 if outcome.lost and len(workers) > 1:  # the other devices go on, and make this one too
                     workers.remove(worker)
-                    gone.append(worker)
                     worker.end()
                     ctx.warn(f"{hows[worker.slot].device} does not answer any more: {outcome.lost}; the others go on")
                     deal.again.append(worker.number)

@@ -104,14 +104,17 @@ def require_devices(plan: Plan, devices: Callable[[], Iterable[str]]) -> None:
         WorkflowError: names each node, what is missing, and how to mend it.
     """
     problems: list[Problem] = []
-    for step in plan.steps:
-        known = [value for value in step.known or () if isinstance(value, ModelDescription)]
-        models = [model for model in known if not model.any_device]
-        for model, device in itertools.product(models, dict.fromkeys(devices()) if models else ()):
-            try:
-                model.require_device(device)
-            except BadInput as error:
-                problems.append(error.at(step.name))
+    asked = [
+        (step, model)
+        for step in plan.steps
+        for model in step.known or ()
+        if isinstance(model, ModelDescription) and not model.any_device
+    ]
+    for (step, model), device in itertools.product(asked, dict.fromkeys(devices()) if asked else ()):
+        try:
+            model.require_device(device)
+        except BadInput as error:
+            problems.append(error.at(step.name))
     if problems:
         raise WorkflowError(dict.fromkeys(problems))
 
@@ -172,7 +175,8 @@ def require_memory(
         if step.known is not None:
             continue
         groups = leases(plan, step)
-        need = _need(plan, step, device, rehearse=rehearse, count_all=device == "cpu" and budget is not None)
+        count_all = device == "cpu" and budget is not None
+        need = _need(plan, step, device, leasing=bool(groups), rehearse=rehearse, count_all=count_all)
         room = most - max((group.least(device) for group in groups), default=0)
         if need.activations > room:
             need = with_least(need, plan, step, device)
@@ -184,9 +188,8 @@ def require_memory(
     return makes
 
 
-def _need(plan: Plan, step: Step, device: str, *, rehearse: bool, count_all: bool) -> Need:
+def _need(plan: Plan, step: Step, device: str, *, leasing: bool, rehearse: bool, count_all: bool) -> Need:
     """What a node makes; nothing where nobody knows."""
-    leasing = bool(leases(plan, step))
     need = known_need(plan, step, device) if leasing or count_all else None
     if need is None and rehearse and leasing and (made := rehearsed(plan, step, device)) is not None:
         return Need(made, None, (), "rehearsed")
@@ -219,15 +222,10 @@ def _refuse(found: Sequence[_Least], works: int, device: str, most: int, budget:
         WorkflowError: names each of them.
     """
     least = size_text(works)
-    if found and budget is not None and budget < BARE:
-        raise WorkflowError.of(
-            "--memory",
-            found=f"{budget:,} bytes",
-            expected=f"a budget of at least {least}",
-            fix=f"give the unit, as in --memory {budget}GB",
-        )
     given = f"--memory {size_text(most)}" if budget is not None else f"{size_text(most)} free for it"
     wish = f"--memory {least.replace(' ', '')}" if budget is not None else "end other programs that use it"
+    if budget is not None and budget < BARE:
+        wish = f"give the unit, as in --memory {budget}GB; or {wish}"
     problems = [
         Problem(
             one.node,

@@ -31,13 +31,13 @@ from ..recipe.record import texts_of
 from ..serve.json_data import Json
 from ..serve.made import ended_of
 from ..serve.relay import Relay
-from ..serve.requests import Places, prepare
+from ..serve.requests import planned
 from .actors import choose, hello, new_actors
 from .alike import Alike
 from .connect import connected
 from .contents import Contents
 from .packing import pack
-from .watch import Watch, gone
+from .watch import SERVED, Watch, gone
 
 CALLS = 4  # that an actor answers at once: a run, and wishes to stop it or to let go of models
 IDLE = 2.0  # seconds between two looks at whether a worker with nothing to do is still there
@@ -213,11 +213,8 @@ class Place:
 
     def _packed(self, told: Json, relay: Relay) -> tuple[Json, tuple[str, ...]]:
         """A request as another machine is told it, and what is held for it."""
-        places = Places(Path(told["places"]["out"]), tuple(map(Path, told["places"]["roots"])))
-        loaded = prepare(told["request"], places).loaded
-        loaded.out = Path(told["out"])
+        loaded, plan = planned(told)
         with refusing():
-            plan = loaded.plan()
             loaded.held.require_pictures_only(plan)
         if loaded.undecided:
             plan = decide(loaded, plan, Context(out=loaded.out, listeners=(relay,), cancel=CancelToken()))
@@ -339,7 +336,7 @@ class Bridge:
 
     def gone(self, why: str) -> None:
         """Say that the cluster is gone, and end."""
-        problem = gone(self._told["address"], why)
+        problem = gone(self._told["address"], why, SERVED)
         self.answer({"gone": problem_json(problem)})
         os._exit(1)
 

@@ -69,7 +69,15 @@ def watching(head: str, address: str | None) -> Iterator[Callable[[], None]]:
         watch.end()
 
 
-def gone(address: str | None, why: str) -> Problem:
+#: How to mend it for a server, which connects again by itself.
+SERVED = "`ray status` there tells whether it runs; once it does, the server connects again by itself"
+
+
+def gone(
+    address: str | None,
+    why: str,
+    fix: str = "`ray status` there tells whether it runs; once it does, the same command goes on",
+) -> Problem:
     """A cluster that went away."""
     address = address or os.environ.get("RAY_ADDRESS")
     return Problem(
@@ -77,5 +85,5 @@ def gone(address: str | None, why: str) -> Problem:
         "--engine ray",
         f"the Ray cluster{f' at {address}' if address else ''} does not answer any more: {why}",
         "a Ray cluster that answers",
-        "`ray status` there tells whether it runs; once it does, the same command goes on",
+        fix,
     )

@@ -12,6 +12,8 @@ from contextlib import suppress
 from ...core.errors import Problem, WorkflowError
 from ..cli.json_output import problem_json
 from ..jobs import process
+from ..ray.watch import SERVED
+from ..ray.watch import gone as cluster_gone
 from .json_data import Json
 from .settings import Settings
 from .workers import AnyWorker
@@ -164,7 +166,8 @@ class Cluster:
         if bridge is not self._process:
             return
         if gone is None:
-            self.trouble = problem_json(_ended(process.death(bridge)))
+            how = f"the process that talks to it {process.death(bridge)}"
+            self.trouble = problem_json(cluster_gone(self._settings.ray_address, how, SERVED))
         workers, self._workers = self._workers, {}
         self._said.set()
         self._first.set()
@@ -178,16 +181,14 @@ class Cluster:
         worker.noted(message)
         if "refused" in message:
             self._refused = message["refused"]
-            _LOG.error("%s", problem_of(message["refused"]))
+            _LOG.error("%s", Problem(**message["refused"]))
         if message.keys() & {"ready", "refused"}:
             if "ready" in message:
                 self._refused = None
             self._first.set()
-        if message.keys() & {"refused", "lost"}:
+        if message.keys() & {"refused", "lost", "left_out"}:
             del self._workers[worker.slot]
-            self._heard(worker, None)
-        elif "left_out" not in message:
-            self._heard(worker, message)
+        self._heard(worker, None if message.keys() & {"refused", "lost"} else message)
 
     def end(self) -> None:
         """End all workers."""
@@ -196,13 +197,8 @@ class Cluster:
             process.end(self._process, LEAVE)
 
 
-def problem_of(told: Json) -> Problem:
-    """A problem that was told as JSON."""
-    return Problem(told["node"], told["port"], told["found"], told["expected"], told["fix"])
-
-
 def _error(told: Json) -> WorkflowError:
-    return WorkflowError([problem_of(told)])
+    return WorkflowError([Problem(**told)])
 
 
 def _silent(address: str | None) -> Problem:
@@ -212,14 +208,4 @@ def _silent(address: str | None) -> Problem:
         f"{address or 'a cluster'}, which does not answer within {CONNECT:.0f} s",
         "a Ray cluster that answers",
         "`ray status` there tells whether it runs",
-    )
-
-
-def _ended(how: str) -> Problem:
-    return Problem(
-        None,
-        "--engine ray",
-        f"the Ray cluster does not answer any more: the process that talks to it {how}",
-        "a Ray cluster that answers",
-        "see what it printed; inlay connects again by itself",
     )

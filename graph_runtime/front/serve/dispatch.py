@@ -206,6 +206,8 @@ class Dispatcher:
                 return
             if message is None:
                 self._died(worker)
+            elif "left_out" in message:  # its results could be other bytes: the others make all
+                del self._workers[worker.slot]
             elif "ready" in message:
                 self._ready(worker, message)
             elif message["run"] == worker.run:

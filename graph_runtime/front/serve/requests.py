@@ -14,8 +14,10 @@ from ...core.errors import Problem, WorkflowError, did_you_mean, shorten
 from ...core.events import Warned
 from ...core.expander import Option
 from ...core.reading.places import place_inside
+from ...core.run.plan import Plan
 from ...core.user_paths import is_possible
 from ..installed import installed_nodes, shipped_workflows
+from ..python.keywords import refusing
 from ..python.load_workflow import LoadedWorkflow, load
 from ..python.save_outputs import save_outputs
 from .json_data import Json
@@ -159,6 +161,19 @@ def prepare(request: Json, places: Places) -> Prepared:
     _name_as_asked(loaded, {values[name]: asked[name] for name in asked if values[name] != asked[name]})
     save_outputs(loaded)
     return Prepared(loaded, names, warnings)
+
+
+def planned(told: Json) -> tuple[LoadedWorkflow, Plan]:
+    """The workflow of a run that a worker is told of, and its plan.
+
+    Raises:
+        WorkflowError: as of `prepare`, or with every problem of the workflow.
+    """
+    places = Places(Path(told["places"]["out"]), tuple(map(Path, told["places"]["roots"])))
+    loaded = prepare(told["request"], places).loaded
+    loaded.out = Path(told["out"])
+    with refusing():
+        return loaded, loaded.plan()
 
 
 def _shipped(name: str, places: Places) -> LoadedWorkflow:

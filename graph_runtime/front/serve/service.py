@@ -12,7 +12,6 @@ from ...core.errors import Problem, WorkflowError, clean, shorten
 from ...core.leftovers import sweep
 from ..cli.json_output import warning_json
 from ..python.check_loaded import check_loaded
-from .cluster import problem_of
 from .discreet import Discreet
 from .dispatch import Dispatcher
 from .editor_package import editor_files
@@ -174,7 +173,7 @@ class Service:
         if checked.report or checked.prepared is None:
             raise WorkflowError(list(checked.report), checked.report.warnings)
         if (trouble := self.dispatcher.trouble) is not None:
-            raise Away(problem_of(trouble))
+            raise Away(Problem(**trouble))
         if (waiting := self.dispatcher.waiting) >= self.settings.limits.queue:
             raise Busy(
                 Problem(

@@ -24,7 +24,7 @@ from ..kept_between_runs import forget
 from .json_data import Json
 from .made import ended_of, made
 from .relay import Relay, Ticker
-from .requests import Places, prepare
+from .requests import planned
 
 if TYPE_CHECKING:
     from ...core.run.plan import Plan
@@ -127,14 +127,14 @@ class _Worker:
         """Read a request that is still being checked; who checks it tells what is wrong with it."""
         self._ahead = None
         with suppress(Exception):
-            self._ahead = _Ahead(told, *_planned(told))
+            self._ahead = _Ahead(told, *planned(told))
 
     def _made(self, told: Json, out: Path, token: CancelToken, relay: Relay) -> Json:
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead.fits(told):
             loaded, plan = ahead.loaded, ahead.plan
         else:
-            loaded, plan = _planned(told)
+            loaded, plan = planned(told)
         loaded.out = out
         return made(
             loaded,
@@ -160,16 +160,6 @@ class _Ahead:
     def fits(self, told: Json) -> bool:
         """True if that run is the one that was meant, and is made at once: the files it reads are as they were."""
         return time.monotonic() - self.made < AT_ONCE and {**self.told, "run": told["run"]} == told
-
-
-def _planned(told: Json) -> "tuple[LoadedWorkflow, Plan]":
-    from ..python.keywords import refusing
-
-    places = Places(Path(told["places"]["out"]), tuple(map(Path, told["places"]["roots"])))
-    loaded = prepare(told["request"], places).loaded
-    loaded.out = Path(told["out"])
-    with refusing():
-        return loaded, loaded.plan()
 
 
 def _warm() -> None:

@@ -16,6 +16,7 @@ from typing import Annotated, NamedTuple
 
 import inlay
 import pytest
+from graph_toys import PADDED
 from inlay.graph_runtime import BadInput, Port, node
 from inlay.graph_runtime.core.store import disk as disk_module
 from PIL import Image
@@ -74,18 +75,6 @@ def test_nothing_half_written_is_left_in_a_bad_cache_folder_and_a_mended_one_is_
         assert one["again"]["begun"] <= one["begun"], one
 
 
-FLOW = {
-    "format": 1,
-    "inputs": {"image": "photo.path"},
-    "nodes": {
-        "photo": {"type": "image.load", "params": {"path": "x.png"}},
-        "fit": {"type": "image.pad", "params": {"left": 4}, "inputs": {"image": "photo.image"}},
-        "save": {"type": "image.save", "inputs": {"image": "fit.image"}},
-    },
-    "outputs": {"image": "fit.image"},
-}
-
-
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
     monkeypatch.setenv("INLAY_HOME", str(tmp_path / "home"))
@@ -98,7 +87,7 @@ def photos(tmp_path, monkeypatch):
 def test_a_job_of_any_number_of_processes_says_once_that_it_cannot_note_what_is_done(photos, tmp_path, jobs):
     (tmp_path / "home/jobs.sqlite").mkdir(parents=True)
     with pytest.warns(inlay.InlayWarning) as said:
-        job = inlay.run(FLOW, image=photos, out=tmp_path / "out", jobs=jobs)
+        job = inlay.run(PADDED, image=photos, out=tmp_path / "out", jobs=jobs)
     assert not job.failed
     (only,) = (str(one.message) for one in said if one.category is inlay.InlayWarning)
     assert "what is done could not be noted, so the next start does it again" in only
@@ -132,9 +121,9 @@ def test_a_disk_that_takes_no_result_is_one_warning(photos, tmp_path, monkeypatc
     monkeypatch.setattr(disk_module, "write_bytes", fails)
     monkeypatch.setattr(disk_module, "_INSIDE", 0)
     monkeypatch.setattr("inlay.graph_runtime.core.store.worth.FIXED", -1000.0)
-    flow, nodes = FLOW, []
+    flow, nodes = PADDED, []
     if kind == "failing":
-        flow, nodes = FLOW | {"nodes": FLOW["nodes"] | {"bad": {"type": "bad.node"}}}, [failing_module()]
+        flow, nodes = PADDED | {"nodes": PADDED["nodes"] | {"bad": {"type": "bad.node"}}}, [failing_module()]
     with pytest.warns(inlay.InlayWarning) as said, contextlib.suppress(inlay.NodeError):
         inlay.run(flow, image=photos if kind == "job" else photos[0], out=tmp_path / "out", nodes=nodes)
     assert len(list((tmp_path / "out").glob("*.png"))) == (3 if kind == "job" else 1)

@@ -99,7 +99,7 @@ def test_a_job_of_which_a_device_disappears_is_made_whole_by_the_other_one(place
     assert not job.failed
     assert place.made("out") == place.made("expected")
     assert len(place.made("out")) == COUNT
-    if "cpu:1" in place.used():  # it may have been slow to start
+    if place.used().count("cpu:1") > after:  # it may have been slow to start, and have had no run to be lost in
         (message,) = said
         assert "cpu:1 does not answer any more: CUDA error: unspecified launch failure; the others go on" in message
         assert place.used().count("cpu:1") == after + 1

@@ -5,21 +5,11 @@ from contextlib import closing
 
 import inlay
 import pytest
+from graph_toys import PADDED
 from inlay.graph_runtime.core.store import index as index_module
 from inlay.graph_runtime.core.store.disk import DiskStore
 from inlay.graph_runtime.front.kept_between_runs import forget
 from PIL import Image
-
-FLOW = {
-    "format": 1,
-    "inputs": {"image": "photo.path"},
-    "nodes": {
-        "photo": {"type": "image.load", "params": {"path": "x.png"}},
-        "fit": {"type": "image.pad", "params": {"left": 4}, "inputs": {"image": "photo.image"}},
-        "save": {"type": "image.save", "inputs": {"image": "fit.image"}},
-    },
-    "outputs": {"image": "fit.image"},
-}
 
 
 @pytest.fixture
@@ -43,7 +33,7 @@ class WithoutLocks(sqlite3.Connection):
 
 
 def test_on_a_disk_without_locks_a_run_gives_its_picture_and_one_warning_names_the_folder(photo, tmp_path, monkeypatch):
-    inlay.run(FLOW, image=photo, out=tmp_path / "expected", cache=False, metadata=False)
+    inlay.run(PADDED, image=photo, out=tmp_path / "expected", cache=False, metadata=False)
     connect = sqlite3.connect
 
     def without(path, **options):
@@ -51,7 +41,7 @@ def test_on_a_disk_without_locks_a_run_gives_its_picture_and_one_warning_names_t
 
     monkeypatch.setattr(sqlite3, "connect", without)
     with pytest.warns(inlay.InlayWarning) as said:
-        inlay.run(FLOW, image=photo, out=tmp_path / "out", metadata=False)
+        inlay.run(PADDED, image=photo, out=tmp_path / "out", metadata=False)
     (only,) = {str(one.message) for one in said if one.category is inlay.InlayWarning}
     assert str(tmp_path / "home") in only
     assert "disk I/O error" in only
@@ -70,7 +60,7 @@ def test_an_index_of_a_newer_release_is_left_alone_and_the_run_says_so(photo, tm
     newer.close()
     before = (folder / index_module.NAME).read_bytes()
     with pytest.warns(inlay.InlayWarning, match="a newer release of inlay wrote it") as said:
-        inlay.run(FLOW, image=photo, out=tmp_path / "out")
+        inlay.run(PADDED, image=photo, out=tmp_path / "out")
     assert len([one for one in said if one.category is inlay.InlayWarning]) == 1
     assert len(list((tmp_path / "out").glob("*.png"))) == 1
     assert (folder / index_module.NAME).read_bytes() == before

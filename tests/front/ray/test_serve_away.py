@@ -68,6 +68,14 @@ def test_two_runs_are_made_at_once_and_one_is_cancelled_while_it_runs(tmp_path, 
         assert client.ended(asked(client)["id"])["state"] == "done", "the workers go on"
 
 
+def test_a_worker_on_another_processor_is_left_out_and_the_others_make_all(tmp_path, wrong):
+    wrong(unlike=True)
+    with served(tmp_path, cache=False, engine="ray") as (client, _):
+        assert within(30, lambda: client.http.get("/v1/status").json()["workers"][1:] == [])
+        assert len(client.ready()) == 1
+        assert [client.ended(asked(client)["id"])["state"] for _ in range(2)] == ["done", "done"]
+
+
 @pytest.mark.parametrize(("what", "said"), [("lose", "its machine is gone"), ("device", "cuda: GPU is lost")])
 def test_a_run_whose_worker_or_device_is_lost_is_made_once_more_then_fails_and_the_server_lives(
     tmp_path, wrong, what, said

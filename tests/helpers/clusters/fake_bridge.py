@@ -2,12 +2,14 @@
 
 The file `FAKE_CLUSTER` says what is wrong with the cluster: `{"version": "9.9"}` of all workers, `{"lose": "a word"}`
 loses the worker that makes a workflow with that word, `{"device": "a word"}` only its GPU, `{"gone": true}` ends the
-cluster, `{"idle": true}` loses every worker that has nothing to do.
+cluster, `{"idle": true}` loses every worker that has nothing to do, `{"unlike": true}` gives all but the first one
+another processor.
 """
 
 import json
 import os
 import pickle
+import secrets
 import sys
 import threading
 import time
@@ -18,6 +20,7 @@ from inlay.graph_runtime.front.ray.contents import Contents
 from inlay.graph_runtime.front.ray.served import Maker
 
 STORE: dict[int, bytes] = {}
+STARTED: list["Here"] = []
 
 
 def put(piece: bytes) -> int:
@@ -42,9 +45,12 @@ class Here:
 
     def hello(self) -> dict:
         """As that of a worker."""
-        told = {"session": "fake", "threads": 1, "device": "cpu", "memory": None, "cache": False}
+        told = {"session": secrets.token_hex(4), "threads": 1, "device": "cpu", "memory": None, "cache": False}
         self.maker = Maker(told, STORE.__getitem__)
         said = self.maker.hello()
+        if "unlike" in wrong() and STARTED:
+            said["parts"]["the processor"] = "another"
+        STARTED.append(self)
         if "version" in wrong():
             said["parts"]["the version of inlay"] = wrong()["version"]
         return pickle.loads(pickle.dumps(said))
