@@ -47,7 +47,7 @@ def told(folder, colour, *, grow=1, save=False):
 def test_a_request_that_was_read_ahead_is_read_once(worker, tmp_path, monkeypatch):
     asked = told(tmp_path, (1, 2, 3))
     worker.look_ahead(json.loads(json.dumps(asked)))
-    monkeypatch.setattr(module, "_planned", None)
+    monkeypatch.setattr(module, "planned", None)
     worker.run({"run": "a", **asked})
     assert worker.ended()["state"] == "done"
 
